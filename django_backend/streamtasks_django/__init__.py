@@ -1,0 +1,46 @@
+"""The Django side of streamtasks: backends for ``django.tasks``, and what their workers need of a project.
+
+::
+
+    TASKS = {
+        "default": {
+            "BACKEND": "streamtasks_django.backends.redis.RedisBackend",
+            "OPTIONS": {"url": "redis://127.0.0.1:6379/0"},
+        }
+    }
+
+Importing this package loads nothing of Django: the names below are fetched when they are first used, so
+that a settings module may import it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django.tasks import default_task_backend, task_backends
+
+    from .access import get_task_backend, task
+    from .stream_task import StreamTask
+
+__all__ = ["StreamTask", "default_task_backend", "get_task_backend", "task", "task_backends"]
+
+_HOME = {
+    "StreamTask": "streamtasks_django.stream_task",
+    "default_task_backend": "django.tasks",
+    "get_task_backend": "streamtasks_django.access",
+    "task": "streamtasks_django.access",
+    "task_backends": "django.tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

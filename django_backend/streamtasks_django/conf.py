@@ -1,0 +1,257 @@
+"""Settings of a project, read: ``TASKS[alias]["OPTIONS"]`` and ``STREAMTASKS``.
+
+OPTIONS of a backend, all optional:
+
+==================  ==============================================================================
+``url``             ``redis://[user:password@]host:port/db``, ``rediss://`` or ``unix://``
+``connection``      the same in parts: ``{"host", "port", "db", "username", "password", "ssl", ...}``,
+                    keyword arguments of a redis-py connection
+``connection_pool`` a ``redis.ConnectionPool``; where it connects to and how is taken over, its
+                    connections are not
+``key_prefix``      every key begins with it. ``"streamtasks:"`` for the alias ``default``, else
+                    ``"streamtasks:<alias>:"``: two aliases on one server never meet
+``result_expires``  how long a success is kept: seconds or a timedelta (1 day; at least 15 minutes)
+``failure_expires`` the same for other outcomes (7 days)
+``lease``           seconds or a timedelta a worker's claim lives without renewal (30)
+``timeout``         for how long a call is repeated before ``StoreUnavailable`` (10)
+``max_payload_bytes``, ``max_dead_letters``, ``max_connections``, ``crash_limit``, ``crash_delay``,
+``lost_limit``, ``unknown_task_limit``, ``unknown_task_delay``: as `streamtasks.StoreSettings` has them
+``worker``          options of the worker for this alias; they win over ``STREAMTASKS["WORKER"]``
+==================  ==============================================================================
+
+``STREAMTASKS``, for the whole process:
+
+==================  ==============================================================================
+``WORKER``          options of workers: ``{"concurrency": 4, "threads": 8, "queues": [...], ...}``
+``MIDDLEWARE``      dotted paths of `streamtasks.Middleware` classes; the first is outermost
+``IMPORT_URLCONF``  False: workers do not import ROOT_URLCONF to find tasks defined beside views
+==================  ==============================================================================
+
+``TASK_IMPORTS`` is a list of modules that define tasks and are no app's ``tasks.py``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import timedelta
+from functools import cache
+from typing import Any, Final
+
+import redis
+from django.conf import settings as django_settings
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from streamtasks import ConfigurationError, Middleware, StoreSettings
+from streamtasks.redis import connections
+
+__all__ = [
+    "OPTIONS",
+    "STREAMTASKS",
+    "import_urlconf",
+    "middleware",
+    "settings_of",
+    "store_settings",
+    "suggestion",
+    "task_imports",
+    "worker_defaults",
+]
+
+_SECONDS: Final = {
+    "result_expires": "result_expires_s",
+    "failure_expires": "failure_expires_s",
+    "lease": "lease_s",
+    "timeout": "timeout_s",
+    "crash_delay": "crash_delay_s",
+    "unknown_task_delay": "unknown_task_delay_s",
+}
+_PLAIN: Final = (
+    "key_prefix",
+    "max_payload_bytes",
+    "max_dead_letters",
+    "max_connections",
+    "crash_limit",
+    "lost_limit",
+    "unknown_task_limit",
+)
+_WAYS: Final = ("url", "connection", "connection_pool")
+
+OPTIONS: Final = frozenset({*_SECONDS, *_PLAIN, *_WAYS, "worker"})
+"""Every key that OPTIONS may have."""
+
+STREAMTASKS: Final = frozenset({"IMPORT_URLCONF", "MIDDLEWARE", "WORKER"})
+"""Every key that the setting STREAMTASKS may have."""
+
+_OF_A_POOL: Final = (
+    "host", "port", "db", "username", "password", "credential_provider", "path", "client_name",
+    "socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_keepalive_options", "socket_type",
+)  # fmt: skip
+"""What is taken over of a pool's connections, besides ``ssl_*``: the rest is redis-py's own business."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` if a known name is like this one, else nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
+    """Read the OPTIONS of one alias. Unknown keys are left to the system checks.
+
+    Raises:
+        ConfigurationError: two options contradict each other, or one has a wrong value.
+    """
+    if not isinstance(options, Mapping):
+        raise ConfigurationError(f"OPTIONS is {options!r}; it must be a dict.")
+    given = [way for way in _WAYS if options.get(way) is not None]
+    if len(given) > 1:
+        raise ConfigurationError(f"{' and '.join(given)} are given; say only once where the server is.")
+    values: dict[str, Any] = {"key_prefix": "streamtasks:" if alias == "default" else f"streamtasks:{alias}:"}
+    known = {field.name for field in fields(StoreSettings)}
+    for name in _PLAIN:
+        if name in options and name in known:
+            values[name] = options[name]
+    for name, target in _SECONDS.items():
+        if name in options and target in known:
+            value = options[name]
+            values[target] = value.total_seconds() if isinstance(value, timedelta) else value
+    if "url" in given:
+        if not isinstance(options["url"], str):
+            raise ConfigurationError(f"url is {options['url']!r}; it must be a string.")
+        values["url"] = options["url"]
+    elif "connection" in given:
+        values["connection"] = _connection(options["connection"])
+    elif "connection_pool" in given:
+        values["connection"] = _of_pool(options["connection_pool"])
+    settings = StoreSettings(**values)
+    try:
+        connections.new_connection(settings)  # connects to nothing: it only tells whether redis-py takes the options
+    except TypeError as error:
+        raise ConfigurationError(f"connection: {error}") from error
+    return settings
+
+
+def _connection(given: Any) -> dict[str, Any]:
+    """Translate what ``redis.Redis()`` takes into what its connections take."""
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"connection is {given!r}; it must be a dict such as {{'host': ..., 'port': ...}}.")
+    options = dict(given)
+    if options.pop("ssl", False):
+        options["connection_class"] = redis.SSLConnection
+    path = options.pop("unix_socket_path", None)
+    if path is not None:
+        options["path"] = path
+    if "path" in options:
+        options.setdefault("connection_class", redis.UnixDomainSocketConnection)
+    for name in ("port", "db"):
+        value = options.get(name)
+        if isinstance(value, str) and value.isdigit():  # from the environment
+            options[name] = int(value)
+        elif value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ConfigurationError(f"connection {name} is {value!r}; it must be a whole number.")
+    return options
+
+
+def _of_pool(pool: Any) -> dict[str, Any]:
+    if not isinstance(pool, redis.ConnectionPool):
+        raise ConfigurationError(
+            f"connection_pool is {pool!r}; it must be a redis.ConnectionPool (also for asynchronous code)."
+        )
+    options = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        if (name in _OF_A_POOL or name.startswith("ssl_")) and value is not None
+    }
+    if pool.connection_class is not redis.Connection:
+        options["connection_class"] = pool.connection_class
+    return options
+
+
+_settings_of: dict[str, tuple[Any, StoreSettings]] = {}
+
+
+def settings_of(alias: str, options: Mapping[str, Any]) -> StoreSettings:
+    """Return `store_settings`, read once for each OPTIONS object: Django makes backends per thread and per request.
+
+    Raises:
+        ConfigurationError: see `store_settings`.
+    """
+    known = _settings_of.get(alias)
+    if known is None or known[0] is not options:
+        known = _settings_of[alias] = (options, store_settings(alias, options))
+    return known[1]
+
+
+def _streamtasks() -> Mapping[str, Any]:
+    value = getattr(django_settings, "STREAMTASKS", None) or {}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"The setting STREAMTASKS is {value!r}; it must be a dict.")
+    return value
+
+
+def import_urlconf() -> bool:
+    """Whether workers import the root URLconf."""
+    return bool(_streamtasks().get("IMPORT_URLCONF", True))
+
+
+def task_imports() -> Sequence[str]:
+    """Return the modules in ``TASK_IMPORTS``.
+
+    Raises:
+        ConfigurationError: it is no list of strings.
+    """
+    value = getattr(django_settings, "TASK_IMPORTS", None) or ()
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+        raise ConfigurationError(f"The setting TASK_IMPORTS is {value!r}; it must be a list of module names.")
+    return tuple(value)
+
+
+def worker_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the settings say of a worker that serves an alias with these OPTIONS.
+
+    Raises:
+        ConfigurationError: one of the two is no dict.
+    """
+    found: dict[str, Any] = {}
+    for name, value in (("STREAMTASKS['WORKER']", _streamtasks().get("WORKER")), ("worker", options.get("worker"))):
+        if value is None:
+            continue
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(f"{name} is {value!r}; it must be a dict.")
+        found.update(value)
+    return found
+
+
+@cache
+def middleware() -> tuple[Middleware, ...]:
+    """Return one instance of each class in ``STREAMTASKS["MIDDLEWARE"]``, the same ones in the whole process.
+
+    Raises:
+        ConfigurationError: a path cannot be imported, or is no `Middleware`.
+    """
+    paths = _streamtasks().get("MIDDLEWARE") or ()
+    if isinstance(paths, str):
+        raise ConfigurationError(f"STREAMTASKS['MIDDLEWARE'] is {paths!r}; it must be a list of dotted paths.")
+    return tuple(_one_middleware(path) for path in paths)
+
+
+def _one_middleware(path: str) -> Middleware:
+    try:
+        cls = import_string(path)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"STREAMTASKS['MIDDLEWARE'] names {path!r}: {error}") from error
+    if not (isinstance(cls, type) and issubclass(cls, Middleware)):
+        raise ConfigurationError(f"STREAMTASKS['MIDDLEWARE'] names {path!r}, which is no subclass of streamtasks.Middleware.")
+    return cls()
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "STREAMTASKS":
+        middleware.cache_clear()
+    elif setting == "TASKS":
+        _settings_of.clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="streamtasks.conf")

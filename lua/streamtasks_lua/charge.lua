@@ -1,0 +1,61 @@
+#!lua flags=allow-oom
+-- charge: a child died while these attempts ran in it; count a crash against each.
+--
+-- KEYS[1] state        HASH     keys.state
+-- KEYS[2] leases       ZSET     keys.leases
+-- KEYS[3] running      ZSET     keys.running
+-- KEYS[4] ready        ZSET     keys.ready
+-- KEYS[5] wake         LIST     keys.wake
+-- KEYS[6] delayed      ZSET     keys.delayed
+-- KEYS[7] control      CHANNEL  keys.control
+-- KEYS[8] history      HASH     keys.history
+-- KEYS[9] totals       HASH     keys.totals
+-- KEYS[10..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
+-- ARGV[1] crashes that end in a dead letter
+-- ARGV[2] delay after every crash but the first, ms
+-- ARGV[3] number of streams; then their names; then per attempt 4 values:
+--         id, token, started ms, attempt report (one line of JSON)
+--
+-- Returns {now ms, code...}: 1 runs again at once, 2 runs again after the delay,
+--         3 the limit is reached (settle it as DEAD with the same token), 0 not held by this token.
+-- Moves:  running | claimed -> ready, at the old place | delayed
+-- Safe to repeat: yes, by token. Clock: server.
+-- include: clock, line, streams, delay
+local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local delayed, control, history, totals = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local limit, delay_ms, stream_count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local by_name = given_streams(10, stream_count, 4)
+local now = now_ms()
+local reply = { now }
+for at = 4 + stream_count, #ARGV, 4 do
+  local id, token, started, report = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local line = redis.call('HGET', state, id)
+  local s = held(line, token) and parse(line)
+  local stream = s and by_name[s.name]
+  if not stream then
+    reply[#reply + 1] = 0
+  elseif s.crashes + 1 >= limit then
+    reply[#reply + 1] = 3
+  else
+    s.crashes, s.settled = s.crashes + 1, s.token
+    if s.first == 0 then s.first = started end
+    redis.call('HSET', history, id, (redis.call('HGET', history, id) or '') .. report .. '\n')
+    if s.crashes == 1 then
+      redis.call('XCLAIM', stream.key, GROUP, 'returned', 0, s.entry, 'JUSTID')
+      redis.call('HSET', state, id, idle_line(s, 'Q'))
+      make_ready(ready, wake, stream, s.name)
+      reply[#reply + 1] = 1
+    else
+      redis.call('XACK', stream.key, GROUP, s.entry)
+      redis.call('XDEL', stream.key, s.entry)
+      s.entry = '-'
+      redis.call('HSET', state, id, idle_line(s, 'D'))
+      park(delayed, control, id, now + delay_ms)
+      reply[#reply + 1] = 2
+    end
+    redis.call('ZREM', leases, id)
+    redis.call('ZREM', running, id)
+    redis.call('HINCRBY', totals, 'CRASH', 1)
+  end
+end
+return reply

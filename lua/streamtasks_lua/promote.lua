@@ -1,0 +1,44 @@
+#!lua flags=allow-oom
+-- promote: move due messages to their streams, earliest first.
+--
+-- KEYS[1] delayed      ZSET     keys.delayed
+-- KEYS[2] messages     HASH     keys.messages
+-- KEYS[3] state        HASH     keys.state
+-- KEYS[4] ready        ZSET     keys.ready
+-- KEYS[5] streams      SET      keys.streams
+-- KEYS[6] wake         LIST     keys.wake
+-- KEYS[7..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- ARGV[1] most messages, at most 100
+-- ARGV[2] number of streams; then their names
+--
+-- Returns {now ms, promoted, next due in ms (-1: none, 0: more are due), missing names}:
+--         missing: stream names that due messages need and the call did not bring.
+-- Moves:  delayed -> ready
+-- Safe to repeat: yes. Clock: server; nothing is promoted early.
+-- include: clock, line, streams
+local delayed, messages, state, ready, streams, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local by_name = given_streams(7, tonumber(ARGV[2]), 3)
+local now = now_ms()
+local promoted, missing, asked = 0, {}, {}
+local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))
+for _, id in ipairs(due) do
+  local line = redis.call('HGET', state, id)
+  local s = line and parse(line)
+  if not s or s.phase ~= 'D' or redis.call('HEXISTS', messages, id) == 0 then
+    redis.call('ZREM', delayed, id)
+  elseif by_name[s.name] then
+    redis.call('ZREM', delayed, id)
+    append(streams, by_name[s.name], s.name, id)
+    local rest = idle_line(s, 'Q')
+    if rest then redis.call('HSET', state, id, rest) else redis.call('HDEL', state, id) end
+    make_ready(ready, wake, by_name[s.name], s.name)
+    promoted = promoted + 1
+  elseif not asked[s.name] then
+    asked[s.name] = true
+    missing[#missing + 1] = s.name
+  end
+end
+local head = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
+local wait = -1
+if head[2] then wait = math.max(0, tonumber(head[2]) - now) end
+return { now, promoted, wait, missing }

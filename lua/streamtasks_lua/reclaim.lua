@@ -1,0 +1,71 @@
+#!lua flags=allow-oom
+-- reclaim: take expired claims from workers that vanished; what they held becomes suspect.
+--
+-- KEYS[1] leases       ZSET     keys.leases
+-- KEYS[2] state        HASH     keys.state
+-- KEYS[3] running      ZSET     keys.running
+-- KEYS[4] ready        ZSET     keys.ready
+-- KEYS[5] wake         LIST     keys.wake
+-- KEYS[6] beat         STRING   keys.beat
+-- KEYS[7] messages     HASH     keys.messages
+-- KEYS[8] streams      SET      keys.streams
+-- KEYS[9] totals       HASH     keys.totals
+-- KEYS[10] history     HASH     keys.history
+-- KEYS[11..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- ARGV[1] most messages, at most 100
+-- ARGV[2] starts that may end with their worker before a message is given up
+-- ARGV[3] lease, ms: how long a message that is to be given up stays with the caller
+-- ARGV[4] attempt report without its closing brace (JSON): the start of a line for the history
+-- ARGV[5] number of streams; then their names
+--
+-- Returns {now ms, reclaimed, missing names, exhausted}: exhausted: per message id, token, name, entry,
+--         attempt, started ms, first started ms; settle them as DEAD with that token.
+-- Moves:  claimed | running -> suspect (ready, but only for a child with empty hands)
+-- Safe to repeat: yes. Clock: server. After a silence of all workers (see beat) it waits one more lease.
+-- include: clock, line, streams
+local leases, state, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local beat, messages, streams, totals, history = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local lost_limit, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local by_name = given_streams(11, tonumber(ARGV[5]), 6)
+local now = now_ms()
+local hold_until = (redis.call('GET', beat) or '0 0'):match('^%d+ (%d+)$')
+if now < tonumber(hold_until or 0) then return { now, 0, {}, {} } end
+local reclaimed, missing, asked, exhausted = 0, {}, {}, {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))) do
+  local line = redis.call('HGET', state, id)
+  local s = line and parse(line)
+  local stream = s and by_name[s.name]
+  if not s or (s.phase ~= 'C' and s.phase ~= 'R') then
+    redis.call('ZREM', leases, id)
+  elseif not stream then
+    if not asked[s.name] then
+      asked[s.name] = true
+      missing[#missing + 1] = s.name
+    end
+  elseif s.phase == 'R' and s.lost + 1 >= lost_limit then
+    redis.call('ZADD', leases, int(now + lease_ms), id)
+    for _, value in ipairs({ id, s.token, s.name, s.entry, s.attempts, int(s.started), int(s.first) }) do
+      exhausted[#exhausted + 1] = value
+    end
+  else
+    if s.phase == 'R' then
+      s.lost = s.lost + 1
+      redis.call('HSET', history, id, (redis.call('HGET', history, id) or '') .. ARGV[4]
+        .. string.format(',"attempt":%d,"worker":"%s","started":%.0f}\n', s.attempts,
+          s.token:gsub('#%d+$', ''), s.started))
+    else
+      s.attempts = s.attempts - 1
+    end
+    local kept = redis.call('XCLAIM', stream.key, GROUP, 'suspect', 0, s.entry, 'JUSTID')
+    if #kept == 0 then
+      if redis.call('HEXISTS', messages, id) == 1 then append(streams, stream, s.name, id) end
+    end
+    redis.call('HSET', state, id, idle_line(s, 'S'))
+    redis.call('ZREM', leases, id)
+    redis.call('ZREM', running, id)
+    make_ready(ready, wake, stream, s.name)
+    reclaimed = reclaimed + 1
+  end
+end
+if reclaimed > 0 then redis.call('HINCRBY', totals, 'RECLAIMED', reclaimed) end
+return { now, reclaimed, missing, exhausted }

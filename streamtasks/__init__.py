@@ -1,0 +1,65 @@
+"""streamtasks: background tasks on Redis Streams, for Django and for plain Python.
+
+This package is what a process needs to define, enqueue and read tasks. Workers live in
+``streamtasks_workers``, the Django backend in ``streamtasks_django``.
+"""
+
+# The app, tasks and their results
+from .app import StreamTasks
+from .attempt import Attempt, AttemptOutcome, current_attempt
+
+# Errors users meet; the whole tree stands in streamtasks.exceptions
+from .exceptions import (
+    AccessDenied,
+    ConfigurationError,
+    Ignore,
+    InvalidTask,
+    PayloadTooLarge,
+    Retry,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    StreamTasksError,
+    TaskFailed,
+    TaskNotFound,
+    TaskRevoked,
+    UnknownQueue,
+)
+from .message import Message
+from .middleware import Middleware
+from .results import Result, wait_for
+from .settings import StoreSettings
+from .store import State
+from .task import Task, TaskOptions
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccessDenied",
+    "Attempt",
+    "AttemptOutcome",
+    "ConfigurationError",
+    "Ignore",
+    "InvalidTask",
+    "Message",
+    "Middleware",
+    "PayloadTooLarge",
+    "Result",
+    "Retry",
+    "State",
+    "StoreError",
+    "StoreFull",
+    "StoreSettings",
+    "StoreUnavailable",
+    "StreamTasks",
+    "StreamTasksError",
+    "Task",
+    "TaskFailed",
+    "TaskNotFound",
+    "TaskOptions",
+    "TaskRevoked",
+    "UnknownQueue",
+    "__version__",
+    "current_attempt",
+    "wait_for",
+]

@@ -1,0 +1,88 @@
+"""One started execution of a message, as the task and middleware see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from .codec import dumps
+from .exceptions import StreamTasksError
+from .message import Message
+from .store import State
+
+__all__ = ["Attempt", "AttemptOutcome", "current_attempt"]
+
+_current: ContextVar[Attempt | None] = ContextVar("streamtasks_attempt", default=None)
+
+
+def current_attempt() -> Attempt:
+    """Return the attempt that runs here.
+
+    Raises:
+        StreamTasksError: no task is running here.
+    """
+    attempt = _current.get()
+    if attempt is None:
+        raise StreamTasksError("No task is running here: current_attempt() works inside a task that a worker runs.")
+    return attempt
+
+
+def _nowhere(data: bytes) -> None:
+    """Take progress of an attempt that runs without a worker: nobody can see it."""
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One started execution.
+
+    Attributes:
+        message: what was enqueued.
+        number: 1 for the first attempt.
+        worker: the consumer's name, unique to this child for ever.
+        enqueued_ms: when the message was accepted, ms since the epoch by the store's clock.
+        started_ms: when this attempt started, likewise.
+        first_started_ms: when the first attempt started, likewise.
+        report: where progress goes (set by the worker).
+    """
+
+    message: Message
+    number: int
+    worker: str
+    enqueued_ms: int
+    started_ms: int
+    first_started_ms: int
+    report: Callable[[bytes], None] = _nowhere
+
+    @property
+    def id(self) -> str:
+        """The message's id."""
+        return self.message.id
+
+    def set_progress(self, **info: Any) -> None:
+        """Show how far the task is; cheap enough to be called for every item. The last word wins.
+
+        Raises:
+            InvalidTask: JSON cannot carry a value.
+        """
+        self.report(dumps(info))
+
+
+@dataclass(slots=True, eq=False)
+class AttemptOutcome:
+    """How an attempt ended, before it is committed.
+
+    Attributes:
+        state: SUCCESS, FAILURE, IGNORED, EXPIRED, REVOKED, DEAD, or RETRY.
+        value: what the task returned, if SUCCESS.
+        error: what it raised, otherwise (None for an expired one).
+        traceback: the error's traceback as text.
+        delay_s: seconds until the next attempt, if RETRY.
+    """
+
+    state: State
+    value: Any = None
+    error: BaseException | None = None
+    traceback: str = ""
+    delay_s: float = 0.0

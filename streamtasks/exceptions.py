@@ -1,0 +1,141 @@
+"""Everything streamtasks raises on purpose.
+
+::
+
+    StreamTasksError
+    ├── ConfigurationError            a setting or option is wrong
+    │   └── ServerNotSupported        the server is too old, or set up so that it may lose tasks
+    ├── InvalidTask                   a task is defined or called in a way that cannot work
+    │   ├── UnknownQueue
+    │   └── PayloadTooLarge
+    ├── StoreError                    the store did not do what was asked
+    │   ├── StoreUnavailable          no answer until the deadline (also a ConnectionError)
+    │   ├── AccessDenied              wrong user or password
+    │   └── StoreFull                 out of memory: nothing was stored
+    ├── DecodeError                   bytes that are not a message or record of ours
+    ├── TaskNotFound                  no task of that id
+    ├── TaskFailed                    the awaited task failed, and its exception type is not known here
+    └── TaskRevoked                   the awaited task was revoked
+
+``Retry`` and ``Ignore`` are signals a running task raises; they are no errors.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessDenied",
+    "ConfigurationError",
+    "DecodeError",
+    "Ignore",
+    "InvalidTask",
+    "PayloadTooLarge",
+    "Retry",
+    "ServerNotSupported",
+    "StoreError",
+    "StoreFull",
+    "StoreUnavailable",
+    "StreamTasksError",
+    "TaskFailed",
+    "TaskNotFound",
+    "TaskRevoked",
+    "UnknownQueue",
+    "WorkerCrashed",
+    "WorkerLost",
+]
+
+
+class StreamTasksError(Exception):
+    """Base of every error of streamtasks."""
+
+
+class ConfigurationError(StreamTasksError):
+    """Raised when a setting or an option is wrong; the message names it, its value and the remedy."""
+
+
+class ServerNotSupported(ConfigurationError):
+    """Raised by a worker that refuses a server on which tasks could be lost."""
+
+
+class InvalidTask(StreamTasksError, ValueError):
+    """Raised when a task is defined or called in a way that cannot work."""
+
+
+class UnknownQueue(InvalidTask):
+    """Raised when a queue is not one of those that are configured, or its name cannot be one."""
+
+
+class PayloadTooLarge(InvalidTask):
+    """Raised when arguments or a result are larger than ``max_payload_bytes``."""
+
+
+class StoreError(StreamTasksError):
+    """Raised when the store answers with an error that repeating does not mend."""
+
+
+class StoreUnavailable(StoreError, ConnectionError):
+    """Raised when the store gave no answer until the deadline.
+
+    Whether the last call took effect is not known; every call of ours is safe to repeat.
+    """
+
+
+class AccessDenied(StoreError):
+    """Raised when the server refuses the user, the password or a command."""
+
+
+class StoreFull(StoreError):
+    """Raised when the server is out of memory. Nothing was stored; workers go on and free memory."""
+
+
+class DecodeError(StreamTasksError, ValueError):
+    """Raised when bytes are not a message or a record of ours."""
+
+
+class TaskNotFound(StreamTasksError, KeyError):
+    """Raised when no task of that id is known: never enqueued, or its result has expired."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class TaskFailed(StreamTasksError):
+    """Raised by ``get()`` for a failed task whose exception type cannot be had here.
+
+    Attributes:
+        exception_path: dotted name of the exception's class, for example ``"builtins.ValueError"``.
+        traceback: the traceback as text.
+    """
+
+    def __init__(self, message: str, exception_path: str = "", traceback: str = "") -> None:
+        super().__init__(message)
+        self.exception_path = exception_path
+        self.traceback = traceback
+
+
+class TaskRevoked(StreamTasksError):
+    """Raised by ``get()`` for a task that was revoked before it finished."""
+
+
+class WorkerCrashed(StreamTasksError):
+    """Recorded for a task whose process died while it ran, once too often."""
+
+
+class WorkerLost(StreamTasksError):
+    """Recorded for a task whose whole worker vanished while it ran, once too often."""
+
+
+class Ignore(Exception):  # noqa: N818 - a signal, named as the field names it
+    """Raise it in a task to end it without a result and without a failure."""
+
+
+class Retry(Exception):  # noqa: N818
+    """Raise it in a task to run it again after ``delay_s`` seconds.
+
+    Args:
+        message: why, kept with the attempt.
+        delay_s: seconds until the next attempt; ``None``: the task's own default.
+    """
+
+    def __init__(self, message: str = "", *, delay_s: float | None = None) -> None:
+        super().__init__(message)
+        self.delay_s = delay_s

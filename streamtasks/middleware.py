@@ -1,0 +1,56 @@
+"""The one extension point: tracing, database connections, translation and users' own concerns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+
+from .attempt import Attempt, AttemptOutcome
+from .message import Message
+
+__all__ = ["Middleware"]
+
+
+class Middleware:
+    """Subclass and override what is needed; an app runs its ``middleware`` list in order, the first outermost.
+
+    The asynchronous twins are used for coroutine tasks; by default they call the plain ones.
+    """
+
+    def before_enqueue(self, message: Message) -> Message:
+        """Return the message to accept: the same, or one with other headers. Errors reach the caller."""
+        return message
+
+    def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
+        """Return a context for one attempt, entered on the thread that runs it.
+
+        An error while it is entered fails the attempt as one of the task's own would.
+        """
+        return nullcontext()
+
+    def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
+        """Return a context for one attempt of a coroutine task."""
+        return _as_async(self.around_run(attempt))
+
+    def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """See an outcome in the child, inside the ``except`` block of a failure, before it is committed.
+
+        Called at least once per outcome; twice only if the child is killed before the commit. Errors are
+        logged and change nothing.
+        """
+
+    async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """See the outcome of a coroutine task."""
+        self.after_outcome(attempt, outcome)
+
+    def in_child(self) -> AbstractContextManager[None]:
+        """Return a context for the whole life of a child process, entered after the fork."""
+        return nullcontext()
+
+
+@asynccontextmanager
+async def _as_async(plain: AbstractContextManager[None]) -> AsyncIterator[None]:
+    with plain:
+        yield
+
+

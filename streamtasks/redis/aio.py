@@ -1,0 +1,226 @@
+"""The async driver: the same operations on an event loop, for `aenqueue` and for supervisors."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeVar
+
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from ..settings import StoreSettings
+from ..store import Alive, Charge, Claimed, NewMessage, Outcome, Promotion, Reclaim, Settled, Snapshot
+from . import connections
+from .calls import Call
+from .operations import Operation, Operations
+
+__all__ = ["AsyncRedisStore"]
+
+T = TypeVar("T")
+
+
+async def _exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
+    await connection.send_packed_command(
+        connection.pack_commands([call.command() for call in requests]), check_health=False
+    )
+    replies: list[Any] = []
+    for _ in requests:
+        try:
+            replies.append(await connection.read_response())
+        except ResponseError as error:
+            replies.append(error)
+    for place, reply in enumerate(replies):
+        if isinstance(reply, NoScriptError):
+            await connection.send_command("SCRIPT LOAD", requests[place].script.source, check_health=False)
+            await connection.read_response()
+            await connection.send_command(*requests[place].command(), check_health=False)
+            replies[place] = await connection.read_response()
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+class AsyncRedisStore:
+    """What `RedisStore` does, natively asynchronous, and all that a supervisor needs."""
+
+    def __init__(self, settings: StoreSettings, operations: Operations | None = None) -> None:
+        self.settings = settings
+        self.operations = operations or Operations(settings)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The shards."""
+        return self.settings.tags
+
+    async def enqueue(self, messages: Sequence[NewMessage]) -> list[bool]:
+        """See `Store.enqueue`."""
+        return await self._run(self.operations.enqueue(messages))
+
+    async def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
+        """See `Store.read`."""
+        return await self._run(self.operations.read(ids))
+
+    async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
+        """See `Store.wait_finished`."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        finished = await self._finished(ids)
+        if finished or (timeout_s is not None and timeout_s <= 0):
+            return finished
+        channels = {self.operations.shards[self.operations.tag_of(i)].keys.done_channel(i) for i in ids}
+        wanted = {task_id.encode() for task_id in ids}
+        connection = await self._subscribed(channels)
+        try:
+            while True:
+                finished = await self._finished(ids)
+                left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
+                if finished or left <= 0:
+                    return finished
+                try:
+                    async with asyncio.timeout(left):
+                        while connection is not None:
+                            told = await connection.read_response()
+                            if told[0] == b"smessage" and not wanted.isdisjoint(told[2].split(b" ")):
+                                break
+                        else:
+                            await asyncio.sleep(left)
+                except TimeoutError:
+                    continue
+                except (RedisError, OSError):
+                    connection = None
+        finally:
+            if connection is not None:
+                await connection.disconnect()
+
+    async def settle(self, tag: str, outcomes: Sequence[Outcome]) -> list[Settled]:
+        """See `SupervisorStore.settle`."""
+        return await self._run(self.operations.settle(tag, outcomes))
+
+    async def hand_back(
+        self,
+        tag: str,
+        claimed: Sequence[Claimed],
+        *,
+        void: tuple[str, int] | None = None,
+        gone: bool = False,
+    ) -> list[bool]:
+        """See `SupervisorStore.hand_back`."""
+        return await self._run(self.operations.hand_back(tag, claimed, void, gone))
+
+    async def charge(self, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:
+        """See `SupervisorStore.charge`."""
+        return await self._run(self.operations.charge(tag, attempts))
+
+    async def promote(self, tag: str) -> Promotion:
+        """See `SupervisorStore.promote`."""
+        return await self._run(self.operations.promote(tag))
+
+    async def reclaim(self, tag: str) -> Reclaim:
+        """See `SupervisorStore.reclaim`."""
+        return await self._run(self.operations.reclaim(tag))
+
+    async def mark_running(self, tag: str, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
+        """See `SupervisorStore.mark_running`."""
+        return await self._run(self.operations.mark_running(tag, attempts))
+
+    async def renew(self, tag: str, claimed: Sequence[Claimed]) -> list[bool]:
+        """See `SupervisorStore.renew`."""
+        return await self._run(self.operations.renew(tag, claimed))
+
+    async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Alive:
+        """See `SupervisorStore.beat`."""
+        return await self._run(self.operations.beat(tag, worker, info))
+
+    async def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
+        """See `SupervisorStore.progress`."""
+        return await self._run(self.operations.progress(tag, reports))
+
+    async def listen(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield control messages as (tag, text); ends when the connection breaks.
+
+        Raises:
+            StoreUnavailable: the connection broke.
+        """
+        tags = {shard.keys.control: tag for tag, shard in self.operations.shards.items()}
+        connection = await self._subscribed(set(tags))
+        if connection is None:
+            raise connections.unavailable(self.settings, ConnectionError("could not subscribe"))
+        try:
+            yield "", "subscribed"
+            while True:
+                told = await connection.read_response()
+                if told[0] == b"smessage":
+                    yield tags[told[1].decode()], told[2].decode()
+        except (RedisError, OSError) as error:
+            raise connections.unavailable(self.settings, error) from error
+        finally:
+            await connection.disconnect(nowait=True)
+
+    async def command(self, *words: Any) -> Any:
+        """Send one plain command; for checks at start."""
+        return await self._patiently(lambda connection: _plain(connection, words))
+
+    async def _finished(self, ids: Sequence[str]) -> set[str]:
+        return {s.id for s in await self.read(ids) if s is not None and s.is_finished}
+
+    async def _subscribed(self, channels: set[str]) -> Any:
+        """Return a connection of its own that is subscribed, None if that is not possible now."""
+        options = connections.connection_options(self.settings) | {"socket_timeout": None}
+        pool = connections.async_pool(self.settings)
+        options.pop("connection_class", None)
+        connection = pool.connection_class(**options)
+        try:
+            await connection.connect()
+            for channel in channels:
+                await connection.send_command("SSUBSCRIBE", channel)
+                await connection.read_response()
+        except (RedisError, OSError) as error:
+            await connection.disconnect(nowait=True)
+            lasting = connections.lasting_error(error, self.settings)
+            if lasting is not None:
+                raise lasting from error
+            return None
+        return connection
+
+    async def _run(self, operation: Operation[T]) -> T:
+        try:
+            requests = next(operation)
+            while True:
+                some = requests
+                replies = await self._patiently(lambda connection, some=some: _exchange(connection, some)) if some else []
+                requests = operation.send(replies)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    async def _patiently(self, send: Any) -> Any:
+        deadline = time.monotonic() + self.settings.timeout_s
+        backoff = connections.Backoff()
+        pool = connections.async_pool(self.settings)
+        while True:
+            connection: Any = None
+            try:
+                connection = await pool.get_connection()
+                return await send(connection)
+            except (RedisError, OSError) as error:
+                if connection is not None and not isinstance(error, ResponseError):
+                    await connection.disconnect(nowait=True)
+                lasting = connections.lasting_error(error, self.settings)
+                if lasting is not None:
+                    raise lasting from error
+                delay = backoff.next_s()
+                if time.monotonic() + delay > deadline:
+                    raise connections.unavailable(self.settings, error) from error
+                await asyncio.sleep(delay)
+            except asyncio.CancelledError:
+                if connection is not None:
+                    await connection.disconnect(nowait=True)  # an unread reply must not meet the next caller
+                raise
+            finally:
+                if connection is not None:
+                    await pool.release(connection)
+
+
+async def _plain(connection: Any, words: tuple[Any, ...]) -> Any:
+    await connection.send_command(*words, check_health=False)
+    return await connection.read_response()

@@ -1,0 +1,312 @@
+"""One function per script: build its KEYS and ARGV. Nothing here talks to a server."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import streamtasks_lua
+
+from ..keys import Keys, stream_name
+from ..store import Claimed, ClaimRequest, Filter, NewMessage, Outcome
+
+__all__ = ["Call", "Script", "script"]
+
+INDEX_KEEP_MS = 8 * 86_400_000
+"""How long the hourly index and counts are kept: past the longest default record (7 days)."""
+
+REPLY_BYTES = 1024 * 1024
+"""A claim returns no more envelopes than this, plus one."""
+
+
+class Script(NamedTuple):
+    """A script and the SHA1 by which EVALSHA names it."""
+
+    name: str
+    source: str
+    sha: str
+
+
+class Call(NamedTuple):
+    """One EVALSHA to be."""
+
+    script: Script
+    keys: list[str]
+    args: list[Any]
+
+    def command(self) -> tuple[Any, ...]:
+        """Return the words of the command."""
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+
+@cache
+def script(name: str) -> Script:
+    """Return a script by its name."""
+    source = streamtasks_lua.source(name)
+    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def _pairs(keys: Keys, names: Iterable[str]) -> list[str]:
+    """Return stream and wake list of each named stream, as include/streams.lua wants them."""
+    found = []
+    for name in names:
+        found.append(keys.stream(name))
+        found.append(keys.queue_wake(name.partition(":")[2]))
+    return found
+
+
+def enqueue(keys: Keys, messages: Sequence[NewMessage]) -> Call:
+    """Build enqueue: up to 100 messages of one shard."""
+    numbers: dict[str, int] = {}
+    members: list[Any] = []
+    for message in messages:
+        number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
+        if message.due_ms is not None:
+            due = str(message.due_ms)
+        else:
+            due = "" if message.delay_ms is None else f"+{message.delay_ms}"
+        members += (message.id, number, due, message.envelope)
+    return Call(
+        script("enqueue"),
+        [
+            keys.messages,
+            keys.state,
+            keys.delayed,
+            keys.ready,
+            keys.streams,
+            keys.wake,
+            keys.control,
+            *_pairs(keys, numbers),
+            *(keys.record(message.id) for message in messages),
+        ],
+        [len(numbers), *numbers, *members],
+    )
+
+
+def wake_lists(keys: Keys, queues: Filter) -> list[str]:
+    """Return the wake lists that a child with this filter waits on."""
+    if queues.mode == "only":
+        return [keys.queue_wake(queue) for queue in queues.queues]
+    return [keys.wake]
+
+
+def claim(
+    keys: Keys,
+    consumer: str,
+    request: ClaimRequest,
+    queues: Filter,
+    candidates: Sequence[str],
+    lease_ms: int,
+    max_dead: int,
+) -> Call:
+    """Build claim with the caller's candidate streams."""
+    wakes = wake_lists(keys, queues)
+    return Call(
+        script("claim"),
+        [
+            keys.ready,
+            keys.messages,
+            keys.state,
+            keys.leases,
+            keys.running,
+            keys.claims,
+            keys.dead,
+            *wakes,
+            *map(keys.stream, candidates),
+        ],
+        [
+            consumer,
+            request.sequence,
+            request.count,
+            lease_ms,
+            int(request.alone),
+            REPLY_BYTES,
+            max_dead,
+            len(wakes),
+            len(queues.queues),
+            queues.mode,
+            *queues.queues,
+            *candidates,
+        ],
+    )
+
+
+def settle(keys: Keys, outcomes: Sequence[Outcome], hour: int, max_dead: int) -> Call:
+    """Build settle: up to 100 outcomes of one shard."""
+    numbers: dict[str, int] = {}
+    members: list[Any] = []
+    for o in outcomes:
+        number = numbers.setdefault(o.stream, len(numbers) + 1)
+        members += (
+            o.id,
+            o.token,
+            number,
+            o.entry,
+            o.state,
+            o.attempt,
+            o.started_ms,
+            o.first_started_ms or o.started_ms,
+            o.delay_ms if o.state == "RETRY" else o.keep_ms,
+            o.result,
+            o.note,
+        )
+    return Call(
+        script("settle"),
+        [
+            keys.messages,
+            keys.state,
+            keys.history,
+            keys.progress,
+            keys.leases,
+            keys.running,
+            keys.delayed,
+            keys.ready,
+            keys.streams,
+            keys.wake,
+            keys.control,
+            keys.done,
+            keys.dead,
+            keys.totals,
+            keys.finished(hour),
+            keys.finished(hour + 1),
+            keys.counts(hour),
+            keys.counts(hour + 1),
+            *_pairs(keys, numbers),
+            *(keys.record(o.id) for o in outcomes),
+        ],
+        [hour, INDEX_KEEP_MS, max_dead, len(numbers), *numbers, *members],
+    )
+
+
+def hand_back(
+    keys: Keys,
+    claimed: Sequence[Claimed],
+    names: Iterable[str],
+    void: tuple[str, int] | None,
+    gone: bool,
+) -> Call:
+    """Build hand_back; ``names`` are streams known besides those of the messages."""
+    all_names = list(dict.fromkeys([*(c.stream for c in claimed), *names]))
+    consumer, sequence = void or ("", 0)
+    return Call(
+        script("hand_back"),
+        [
+            keys.state,
+            keys.leases,
+            keys.running,
+            keys.ready,
+            keys.wake,
+            keys.claims,
+            keys.messages,
+            keys.streams,
+            *_pairs(keys, all_names),
+        ],
+        [
+            consumer,
+            sequence,
+            int(gone),
+            len(all_names),
+            *all_names,
+            *(word for c in claimed for word in (c.id, c.token)),
+        ],
+    )
+
+
+def charge(keys: Keys, attempts: Sequence[tuple[Claimed, int, str]], limit: int, delay_ms: int) -> Call:
+    """Build charge: (claimed, started ms, report) of attempts whose child died."""
+    names = list(dict.fromkeys(c.stream for c, _, _ in attempts))
+    return Call(
+        script("charge"),
+        [
+            keys.state,
+            keys.leases,
+            keys.running,
+            keys.ready,
+            keys.wake,
+            keys.delayed,
+            keys.control,
+            keys.history,
+            keys.totals,
+            *_pairs(keys, names),
+        ],
+        [
+            limit,
+            delay_ms,
+            len(names),
+            *names,
+            *(word for c, started, report in attempts for word in (c.id, c.token, started, report)),
+        ],
+    )
+
+
+def promote(keys: Keys, names: Sequence[str], most: int) -> Call:
+    """Build promote with the stream names the caller knows of."""
+    return Call(
+        script("promote"),
+        [keys.delayed, keys.messages, keys.state, keys.ready, keys.streams, keys.wake, *_pairs(keys, names)],
+        [most, len(names), *names],
+    )
+
+
+def reclaim(keys: Keys, names: Sequence[str], most: int, lost_limit: int, lease_ms: int, report: str) -> Call:
+    """Build reclaim with the stream names the caller knows of."""
+    return Call(
+        script("reclaim"),
+        [
+            keys.leases,
+            keys.state,
+            keys.running,
+            keys.ready,
+            keys.wake,
+            keys.beat,
+            keys.messages,
+            keys.streams,
+            keys.totals,
+            keys.history,
+            *_pairs(keys, names),
+        ],
+        [most, lost_limit, lease_ms, report, len(names), *names],
+    )
+
+
+def mark_running(keys: Keys, attempts: Sequence[tuple[Claimed, int]]) -> Call:
+    """Build mark_running: (claimed, ms since it started)."""
+    return Call(
+        script("mark_running"),
+        [keys.state, keys.running],
+        [word for c, ago_ms in attempts for word in (c.id, c.token, ago_ms)],
+    )
+
+
+def renew(keys: Keys, claimed: Sequence[Claimed], lease_ms: int) -> Call:
+    """Build renew."""
+    return Call(
+        script("renew"),
+        [keys.state, keys.leases],
+        [lease_ms, *(word for c in claimed for word in (c.id, c.token))],
+    )
+
+
+def beat(keys: Keys, worker: str, info: str, lease_ms: int, prune_ms: int) -> Call:
+    """Build beat; empty ``info``: the worker leaves."""
+    return Call(script("beat"), [keys.workers, keys.worker_info, keys.beat], [worker, info, lease_ms, prune_ms])
+
+
+def progress(keys: Keys, reports: Sequence[tuple[Claimed, bytes]]) -> Call:
+    """Build progress."""
+    return Call(
+        script("progress"),
+        [keys.state, keys.progress],
+        [word for c, data in reports for word in (c.id, c.token, data)],
+    )
+
+
+def read(keys: Keys, ids: Sequence[str]) -> Call:
+    """Build read: up to 100 ids of one shard."""
+    return Call(
+        script("read"),
+        [keys.messages, keys.state, keys.history, keys.progress, keys.delayed, *map(keys.record, ids)],
+        list(ids),
+    )

@@ -1,0 +1,188 @@
+"""A child's channel: settle and claim in one round trip, the reply read later, no thread.
+
+Two connections: one for exchanges, one that waits (BLPOP on the wake list), so that a child that waits
+for work can still settle what its threads finish.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import RedisError, ResponseError
+
+from ..exceptions import StoreError, StoreUnavailable
+from ..store import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
+from . import calls, connections
+from .calls import Call
+from .operations import MOST, Operations
+from .store import read_replies
+
+__all__ = ["RedisChannel"]
+
+WAIT_S = 4.0
+"""A wait ends after this long, so that a lost wake-up delays a claim by no more."""
+
+
+class RedisChannel:
+    """See `Channel`. Belongs to one thread of one child."""
+
+    def __init__(self, operations: Operations, tag: str, consumer: str, queues: Filter) -> None:
+        self._shard = operations.shards[tag]
+        self._settings = operations.settings
+        self._consumer = consumer
+        self._queues = queues
+        self._candidates: list[str] = []
+        self._names: dict[bytes, str] = {}
+        self._outcomes: Sequence[Outcome] = ()
+        self._claim: ClaimRequest | None = None
+        self._requests: list[Call] = []
+        self._sent = False
+        self._connection: Any = connections.new_connection(self._settings)
+        self._waiter: Any = connections.new_connection(self._settings, socket_timeout=WAIT_S + 5)
+        self._waiting = False
+
+    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
+        """See `Channel.send`. A connection that breaks here is mended by `receive`."""
+        self._outcomes, self._claim = outcomes, claim
+        try:
+            self._transmit()
+        except (RedisError, OSError):
+            self._connection.disconnect()
+
+    def receive(self) -> Exchange:
+        """See `Channel.receive`."""
+        try:
+            if not self._sent:
+                self._transmit()
+            settled, claimed = self._read()
+        except (RedisError, OSError) as error:
+            self._sent = False
+            if not isinstance(error, ResponseError):
+                self._connection.disconnect()
+            lasting = connections.lasting_error(error, self._settings)
+            if lasting is not None:
+                raise lasting from error
+            raise StoreUnavailable(f"{connections.address(self._settings)}: {error}") from error
+        self._sent = False
+        return self._exchange(settled, claimed)
+
+    def reply_fd(self) -> int:
+        """See `Channel.reply_fd`."""
+        if self._connection._sock is None:
+            raise StoreUnavailable(f"{connections.address(self._settings)}: not connected")
+        return int(self._connection._sock.fileno())
+
+    def start_wait(self) -> int:
+        """See `Channel.start_wait`.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached.
+        """
+        try:
+            if not self._waiting:
+                lists = calls.wake_lists(self._shard.keys, self._queues)
+                self._waiter.send_command("BLPOP", *lists, WAIT_S)
+                self._waiting = True
+            return int(self._waiter._sock.fileno())
+        except (RedisError, OSError) as error:
+            raise self._wait_broke(error) from error
+
+    def finish_wait(self) -> None:
+        """See `Channel.finish_wait`.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached.
+        """
+        if not self._waiting:
+            return
+        try:
+            self._waiter.read_response()
+            self._waiting = False
+        except (RedisError, OSError) as error:
+            raise self._wait_broke(error) from error
+
+    def close(self) -> None:
+        """See `Channel.close`."""
+        self._connection.disconnect()
+        self._waiter.disconnect()
+
+    def _wait_broke(self, error: Exception) -> Exception:
+        self._waiting = False
+        self._waiter.disconnect()
+        lasting = connections.lasting_error(error, self._settings)
+        return lasting or StoreUnavailable(f"{connections.address(self._settings)}: {error}")
+
+    def _transmit(self) -> None:
+        requests = [
+            calls.settle(
+                self._shard.keys,
+                self._outcomes[at : at + MOST],
+                self._shard.hour(),
+                self._settings.max_dead_letters,
+            )
+            for at in range(0, len(self._outcomes), MOST)
+        ]
+        if self._claim is not None:
+            requests.append(self._claim_call(self._claim))
+        self._requests = requests
+        if requests:
+            connection = self._connection
+            connection.send_packed_command(
+                connection.pack_commands([call.command() for call in requests]), check_health=False
+            )
+        self._sent = True
+
+    def _claim_call(self, claim: ClaimRequest) -> Call:
+        settings = self._settings
+        return calls.claim(
+            self._shard.keys,
+            self._consumer,
+            claim,
+            self._queues,
+            self._candidates,
+            settings.lease_ms,
+            settings.max_dead_letters,
+        )
+
+    def _read(self) -> tuple[list[Any], list[Any] | None]:
+        """Return the settle replies and the claim's; calls that must be put otherwise are sent again."""
+        replies = read_replies(self._connection, self._requests)
+        claimed = replies.pop() if self._claim is not None else None
+        for place, reply in enumerate(replies):
+            if reply[0] == b"hour":
+                self._shard.clock_offset_ms = reply[1] - time.time_ns() // 1_000_000
+                some = self._outcomes[place * MOST : (place + 1) * MOST]
+                call = calls.settle(self._shard.keys, some, self._shard.hour(), self._settings.max_dead_letters)
+                replies[place] = self._again(call)
+        while claimed is not None and claimed[0] == b"streams":
+            self._candidates = [name.decode() for name in claimed[2:]]
+            assert self._claim is not None
+            claimed = self._again(self._claim_call(self._claim))
+        return replies, claimed
+
+    def _again(self, call: Call) -> Any:
+        self._connection.send_command(*call.command(), check_health=False)
+        return read_replies(self._connection, [call])[0]
+
+    def _exchange(self, settle_replies: list[Any], claim_reply: list[Any] | None) -> Exchange:
+        settled = [Settled(code) for reply in settle_replies for code in reply[1:]]
+        if claim_reply is None:
+            return Exchange(settled, [], settle_replies[-1][0] if settle_replies else 0, False, False)
+        if claim_reply[0] == b"void":
+            return Exchange(settled, [], claim_reply[1], False, False)
+        if claim_reply[0] != b"ok":
+            raise StoreError(f"claim answered {claim_reply[0]!r}; is another release at work on these keys?")
+        assert self._claim is not None
+        token = f"{self._consumer}#{self._claim.sequence}"
+        names = self._names
+        claimed = []
+        for at in range(3, len(claim_reply), 7):
+            raw_name, entry, task_id, body, attempt, retries, first = claim_reply[at : at + 7]
+            name = names.get(raw_name)
+            if name is None:
+                name = names[raw_name] = raw_name.decode()
+            claimed.append(Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, int(first), body))
+        flags = claim_reply[2]
+        return Exchange(settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2))

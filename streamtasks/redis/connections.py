@@ -1,0 +1,199 @@
+"""Connections: one place that makes them, and one that tells passing errors from lasting ones.
+
+redis-py may not retry anything by itself: it re-executes writes, and only our scripts know that they
+are safe to repeat. So every connection is made with no retries, and the drivers retry to a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    MaxConnectionsError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from ..exceptions import AccessDenied, ConfigurationError, StoreError, StoreFull, StoreUnavailable
+from ..settings import StoreSettings
+
+__all__ = ["TRANSIENT", "Backoff", "address", "async_pool", "lasting_error", "new_connection", "sync_pool", "unavailable"]
+
+TRANSIENT = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    ReadOnlyError,
+    TryAgainError,
+    OSError,
+)
+"""Errors that may pass: the same call is sent again."""
+
+_PASSING_REPLIES = ("UNBLOCKED", "NOREPLICAS", "LOADING", "BUSY ", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "TRYAGAIN")
+_REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
+
+
+def connection_options(settings: StoreSettings) -> dict[str, Any]:
+    """Return redis-py's connection keyword arguments, ``connection_class`` among them where it matters.
+
+    Raises:
+        ConfigurationError: the URL or an option cannot be understood.
+    """
+    try:
+        options: dict[str, Any] = dict(parse_url(settings.url))
+    except ValueError as error:
+        raise ConfigurationError(f"url {_without_password(settings.url)!r}: {error}") from error
+    options.setdefault("host", "127.0.0.1") if "path" not in options else None
+    options.update(settings.connection)
+    for unwanted in ("retry_on_timeout", "retry_on_error", "decode_responses", "retry", "protocol"):
+        options.pop(unwanted, None)
+    defaults = {
+        "socket_timeout": 5.0,
+        "socket_connect_timeout": 3.0,
+        "health_check_interval": 0,
+        "protocol": 2,
+    }
+    if "path" not in options:
+        defaults["socket_keepalive"] = True
+    return defaults | options
+
+
+def _without_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"{head.partition('://')[0]}://...@{tail}" if at else url
+
+
+def address(settings: StoreSettings) -> str:
+    """Return ``host:port`` (or the path of the socket) for messages; never a password."""
+    options = connection_options(settings)
+    return str(options.get("path") or f"{options.get('host', '127.0.0.1')}:{options.get('port', 6379)}")
+
+
+def new_connection(settings: StoreSettings, **overrides: Any) -> redis.Connection:
+    """Return one connection of its own, not yet connected, with no retries."""
+    options = connection_options(settings) | overrides
+    connection_class = options.pop("connection_class", None)
+    if connection_class is None:
+        connection_class = redis.UnixDomainSocketConnection if "path" in options else redis.Connection
+    return connection_class(retry=Retry(NoBackoff(), 0), **options)  # type: ignore[no-any-return]
+
+
+def _key(settings: StoreSettings) -> tuple[Any, ...]:
+    options = tuple(sorted((name, repr(value)) for name, value in settings.connection.items()))
+    return (settings.url, options, settings.max_connections)
+
+
+_sync_pools: dict[tuple[Any, ...], redis.ConnectionPool] = {}
+_sync_lock = threading.Lock()
+
+
+def sync_pool(settings: StoreSettings) -> redis.ConnectionPool:
+    """Return this process's pool for these settings. A forked child gets one of its own."""
+    key = (os.getpid(), *_key(settings))
+    with _sync_lock:
+        pool = _sync_pools.get(key)
+        if pool is None:
+            options = connection_options(settings)
+            connection_class = options.pop("connection_class", redis.Connection)
+            pool = _sync_pools[key] = redis.BlockingConnectionPool(
+                connection_class=connection_class,
+                max_connections=settings.max_connections,
+                timeout=settings.timeout_s,
+                retry=Retry(NoBackoff(), 0),
+                **options,
+            )
+        return pool
+
+
+_async_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Any, ...], redis.asyncio.ConnectionPool]]
+_async_pools = WeakKeyDictionary()
+
+
+def async_pool(settings: StoreSettings) -> redis.asyncio.ConnectionPool:
+    """Return the running event loop's pool for these settings."""
+    pools = _async_pools.setdefault(asyncio.get_running_loop(), {})
+    key = (os.getpid(), *_key(settings))
+    pool = pools.get(key)
+    if pool is None:
+        options = connection_options(settings)
+        connection_class = _async_class(options.pop("connection_class", None), options)
+        pool = pools[key] = redis.asyncio.BlockingConnectionPool(
+            connection_class=connection_class,
+            max_connections=settings.max_connections,
+            timeout=int(settings.timeout_s) + 1,
+            retry=AsyncRetry(NoBackoff(), 0),
+            **options,
+        )
+    return pool
+
+
+def _async_class(sync_class: type[Any] | None, options: dict[str, Any]) -> type[Any]:
+    if sync_class is not None and issubclass(sync_class, redis.SSLConnection):
+        return redis.asyncio.SSLConnection
+    if "path" in options:
+        return redis.asyncio.UnixDomainSocketConnection
+    return redis.asyncio.Connection
+
+
+def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None:
+    """Return what to raise for an error that repeating does not mend; None for one that may pass."""
+    if isinstance(error, _REFUSED):
+        return AccessDenied(f"{address(settings)} refuses us: {error}. Check user, password and ACL.")
+    if isinstance(error, OutOfMemoryError):
+        return StoreFull(f"{address(settings)} is out of memory: {error}. Nothing was stored.")
+    if isinstance(error, MaxConnectionsError):
+        return None
+    if isinstance(error, TRANSIENT):
+        text = str(error)
+        if "invalid username-password" in text or "Authentication required" in text:
+            return AccessDenied(f"{address(settings)} refuses us: {error}. Check user and password.")
+        return None
+    if isinstance(error, ResponseError) and str(error).startswith(_PASSING_REPLIES):
+        return None
+    if isinstance(error, ResponseError) and "OOM" in str(error)[:80]:
+        return StoreFull(f"{address(settings)} is out of memory: {error}. Nothing was stored.")
+    if isinstance(error, RedisError):
+        return StoreError(f"{address(settings)} answered: {error}")
+    return error
+
+
+def unavailable(settings: StoreSettings, error: Exception) -> StoreUnavailable:
+    """Return the error for a store that did not answer until the deadline."""
+    return StoreUnavailable(f"no answer from the store at {address(settings)} in {settings.timeout_s:g} s: {error}")
+
+
+class Backoff:
+    """Jittered delays that double from 20 ms to 1 s."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.02
+
+    def next_s(self) -> float:
+        """Return how long to wait before the next try, seconds."""
+        delay = self._next_s * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
+        self._next_s = min(self._next_s * 2, 1.0)
+        return delay

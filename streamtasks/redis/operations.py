@@ -1,0 +1,250 @@
+"""The store's operations, written once: generators that yield calls and are sent the replies.
+
+A driver (`RedisStore`, `AsyncRedisStore`) sends a list of calls to one shard's server in one round trip
+and sends the list of replies back in; the generator's return value is the operation's result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Generator, Iterable, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import orjson
+
+from ..keys import Keys
+from ..settings import StoreSettings
+from ..shards import tag_of
+from ..store import (
+    Alive,
+    Charge,
+    Claimed,
+    Exhausted,
+    NewMessage,
+    Outcome,
+    Promotion,
+    Reclaim,
+    Settled,
+    Snapshot,
+)
+from . import calls
+from .calls import Call
+from .snapshots import from_reply
+
+__all__ = ["Operation", "Operations"]
+
+T = TypeVar("T")
+Operation = Generator[list[Call], list[Any], T]
+
+MOST = 100
+MOST_BYTES = 1024 * 1024
+MOST_NAMES = 32
+
+
+class _Shard:
+    """Keys of one shard and what was learnt of it."""
+
+    __slots__ = ("clock_offset_ms", "keys", "names")
+
+    def __init__(self, prefix: str, tag: str) -> None:
+        self.keys = Keys(prefix, tag)
+        self.names: OrderedDict[str, None] = OrderedDict()  # streams met lately, newest last
+        self.clock_offset_ms = 0
+
+    def learn(self, names: Iterable[bytes]) -> None:
+        for raw in names:
+            name = raw.decode()
+            self.names[name] = None
+            self.names.move_to_end(name)
+        while len(self.names) > MOST_NAMES:
+            self.names.popitem(last=False)
+
+    def hour(self) -> int:
+        return (time.time_ns() // 1_000_000 + self.clock_offset_ms) // 3_600_000
+
+
+def _chunks(items: Iterable[T], size: int = MOST) -> Iterable[list[T]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+class Operations:
+    """Build every operation of one store. Holds no connection; may be shared between threads."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.settings = settings
+        self.tags = settings.tags
+        self.shards = {tag: _Shard(settings.key_prefix, tag) for tag in settings.tags}
+
+    def tag_of(self, task_id: str) -> str:
+        """Return the tag of the shard on which an id lives."""
+        return tag_of(task_id, self.tags)
+
+    def _by_tag(self, ids: Iterable[str]) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for place, task_id in enumerate(ids):
+            places.setdefault(self.tag_of(task_id), []).append(place)
+        return places
+
+    def enqueue(self, messages: Sequence[NewMessage]) -> Operation[list[bool]]:
+        """See `Store.enqueue`. Messages of one stream are accepted in the order given."""
+        accepted = [False] * len(messages)
+        requests: list[Call] = []
+        places_of: list[list[int]] = []
+        for tag, places in self._by_tag(m.id for m in messages).items():
+            keys = self.shards[tag].keys
+            for some in _by_size(places, messages):
+                requests.append(calls.enqueue(keys, [messages[place] for place in some]))
+                places_of.append(some)
+        replies = yield requests
+        for some, reply in zip(places_of, replies, strict=True):
+            for place, code in zip(some, reply[1:], strict=True):
+                accepted[place] = code == 1
+        return accepted
+
+    def read(self, ids: Sequence[str]) -> Operation[list[Snapshot | None]]:
+        """See `Store.read`."""
+        found: list[Snapshot | None] = [None] * len(ids)
+        requests, places_of = [], []
+        for tag, places in self._by_tag(ids).items():
+            for some in _chunks(places):
+                requests.append(calls.read(self.shards[tag].keys, [ids[place] for place in some]))
+                places_of.append(some)
+        replies = yield requests
+        for some, reply in zip(places_of, replies, strict=True):
+            for place, part in zip(some, reply, strict=True):
+                found[place] = from_reply(ids[place], part)
+        return found
+
+    def settle(self, tag: str, outcomes: Sequence[Outcome]) -> Operation[list[Settled]]:
+        """See `SupervisorStore.settle`."""
+        shard = self.shards[tag]
+        answers: list[Settled] = []
+        for some in _chunks(outcomes):
+            while True:
+                call = calls.settle(shard.keys, some, shard.hour(), self.settings.max_dead_letters)
+                [reply] = yield [call]
+                if reply[0] != b"hour":
+                    break
+                shard.clock_offset_ms = reply[1] - time.time_ns() // 1_000_000
+            answers += map(Settled, reply[1:])
+        return answers
+
+    def hand_back(
+        self,
+        tag: str,
+        claimed: Sequence[Claimed],
+        void: tuple[str, int] | None = None,
+        gone: bool = False,
+    ) -> Operation[list[bool]]:
+        """See `SupervisorStore.hand_back`."""
+        shard = self.shards[tag]
+        answers: list[bool] = []
+        for some in list(_chunks(claimed)) or [[]]:
+            last = len(answers) + len(some) == len(claimed)
+            names: list[str] = list(shard.names) if void and last else []
+            while True:
+                [reply] = yield [calls.hand_back(shard.keys, some, names, void if last else None, gone)]
+                if not reply[1]:
+                    break
+                shard.learn(reply[1])
+                names = [*names, *(raw.decode() for raw in reply[1])]
+            answers += (code == 1 for code in reply[2:])
+        return answers
+
+    def charge(self, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> Operation[list[Charge]]:
+        """See `SupervisorStore.charge`."""
+        settings = self.settings
+        answers: list[Charge] = []
+        for some in _chunks(attempts):
+            delay_ms = round(settings.crash_delay_s * 1000)
+            [reply] = yield [calls.charge(self.shards[tag].keys, some, settings.crash_limit, delay_ms)]
+            answers += map(Charge, reply[1:])
+        return answers
+
+    def promote(self, tag: str) -> Operation[Promotion]:
+        """See `SupervisorStore.promote`: all that are due now, in bounded steps."""
+        shard = self.shards[tag]
+        promoted = 0
+        while True:
+            [reply] = yield [calls.promote(shard.keys, list(shard.names), MOST)]
+            promoted += reply[1]
+            shard.learn(reply[3])
+            if reply[2] > 0 or reply[2] == -1:
+                return Promotion(promoted, reply[2] if reply[2] > 0 else None)
+
+    def reclaim(self, tag: str) -> Operation[Reclaim]:
+        """See `SupervisorStore.reclaim`."""
+        shard, settings = self.shards[tag], self.settings
+        report = '{"kind":"LOST"'
+        total = 0
+        exhausted: list[Exhausted] = []
+        while True:
+            call = calls.reclaim(shard.keys, list(shard.names), MOST, settings.lost_limit, settings.lease_ms, report)
+            [reply] = yield [call]
+            total += reply[1]
+            flat = reply[3]
+            for at in range(0, len(flat), 7):
+                task_id, token, name, entry, attempt, started, first = flat[at : at + 7]
+                exhausted.append(
+                    Exhausted(
+                        task_id.decode(),
+                        token.decode(),
+                        name.decode(),
+                        entry.decode(),
+                        int(attempt),
+                        int(started),
+                        int(first),
+                    )
+                )
+            shard.learn(reply[2])
+            if not reply[2] and reply[1] < MOST:
+                return Reclaim(total, exhausted)
+
+    def mark_running(self, tag: str, attempts: Sequence[tuple[Claimed, int]]) -> Operation[list[bool]]:
+        """See `SupervisorStore.mark_running`."""
+        answers: list[bool] = []
+        for some in _chunks(attempts):
+            [reply] = yield [calls.mark_running(self.shards[tag].keys, some)]
+            answers += (code == 1 for code in reply[1:])
+        return answers
+
+    def renew(self, tag: str, claimed: Sequence[Claimed]) -> Operation[list[bool]]:
+        """See `SupervisorStore.renew`."""
+        answers: list[bool] = []
+        for some in _chunks(claimed):
+            [reply] = yield [calls.renew(self.shards[tag].keys, some, self.settings.lease_ms)]
+            answers += (code == 1 for code in reply[1:])
+        return answers
+
+    def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Operation[Alive]:
+        """See `SupervisorStore.beat`."""
+        lease_ms = self.settings.lease_ms
+        text = "" if info is None else orjson.dumps(info).decode()
+        [reply] = yield [calls.beat(self.shards[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000))]
+        return Alive(reply[0], reply[1])
+
+    def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> Operation[list[bool]]:
+        """See `SupervisorStore.progress`."""
+        answers: list[bool] = []
+        for some in _chunks(reports):
+            [reply] = yield [calls.progress(self.shards[tag].keys, some)]
+            answers += (code == 1 for code in reply)
+        return answers
+
+
+def _by_size(places: Sequence[int], messages: Sequence[NewMessage]) -> Iterable[list[int]]:
+    """Cut into calls of at most 100 messages and 1 MiB plus one message."""
+    some: list[int] = []
+    size = 0
+    for place in places:
+        if some and (len(some) == MOST or size > MOST_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(place)
+        size += len(messages[place].envelope)
+    if some:
+        yield some

@@ -1,0 +1,88 @@
+"""Read what the scripts stored of one message: its final record, or its live parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..codec import loads
+from ..exceptions import DecodeError
+from ..store import Snapshot, State
+
+__all__ = ["from_reply", "split_body"]
+
+
+def split_body(body: bytes) -> tuple[int, bytes]:
+    """Split ``b"<enqueued ms> <envelope>"``."""
+    enqueued, _, envelope = body.partition(b" ")
+    return int(enqueued), envelope
+
+
+def from_reply(task_id: str, reply: list[Any]) -> Snapshot | None:
+    """Turn the part of read.lua's reply that concerns one id into a `Snapshot`; None if nothing is known.
+
+    Raises:
+        DecodeError: what is stored is not ours, or of a later release.
+    """
+    if not reply:
+        return None
+    try:
+        return _finished(task_id, reply[0]) if len(reply) == 1 else _live(task_id, reply)
+    except (ValueError, IndexError) as error:
+        raise DecodeError(f"what is stored of task {task_id} cannot be read: {error}") from error
+
+
+def _reports(lines: bytes) -> list[dict[str, Any]]:
+    return [loads(line) for line in lines.splitlines()]
+
+
+def _finished(task_id: str, record: bytes) -> Snapshot:
+    head, _, rest = record.partition(b"\n")
+    version, state, token, enqueued, first, started, finished, attempt, *sizes = head.split(b" ")
+    if version != b"1":
+        raise DecodeError(f"the record of task {task_id} has version {version!r}; this release knows 1")
+    envelope_end = int(sizes[0])
+    report_end = envelope_end + int(sizes[1])
+    return Snapshot(
+        id=task_id,
+        state=State(state.decode()),
+        envelope=rest[:envelope_end],
+        enqueued_ms=int(enqueued),
+        attempts=int(attempt),
+        first_started_ms=int(first),
+        started_ms=int(started),
+        finished_ms=int(finished),
+        worker=token.decode().rpartition("#")[0],
+        reports=_reports(rest[envelope_end:report_end]),
+        result=rest[report_end : report_end + int(sizes[2])],
+    )
+
+
+def _live(task_id: str, reply: list[Any]) -> Snapshot:
+    body, line, history, progress, due = reply
+    enqueued_ms, envelope = split_body(body)
+    snapshot = Snapshot(
+        id=task_id,
+        state=State.QUEUED,
+        envelope=envelope,
+        enqueued_ms=enqueued_ms,
+        reports=_reports(history),
+        due_ms=int(float(due)) if due else 0,
+    )
+    if not line:
+        return snapshot
+    token, phase, _, _, attempts, _, _, first, started, settled = line.decode().split(" ")
+    snapshot.attempts = int(attempts)
+    snapshot.first_started_ms = int(first)
+    snapshot.started_ms = int(started)
+    if phase == "R":
+        snapshot.state = State.PROGRESS if progress else State.STARTED
+        snapshot.progress = progress
+        snapshot.worker = token.rpartition("#")[0]
+    else:
+        if phase == "C":
+            snapshot.attempts -= 1
+        if settled != "-":
+            snapshot.state = State.RETRY
+        elif phase == "D":
+            snapshot.state = State.DELAYED
+    return snapshot

@@ -1,0 +1,165 @@
+"""The sync driver: `Store` on one Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from ..settings import StoreSettings
+from ..store import Filter, NewMessage, Snapshot
+from . import connections
+from .calls import Call
+from .operations import Operation, Operations
+
+if TYPE_CHECKING:
+    from .channel import RedisChannel
+
+__all__ = ["RedisStore", "exchange"]
+
+T = TypeVar("T")
+
+
+def exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
+    """Send calls in one packet and read their replies; scripts the server does not know are loaded.
+
+    Raises:
+        RedisError: the connection broke, or a call was answered with an error.
+    """
+    connection.send_packed_command(connection.pack_commands([call.command() for call in requests]), check_health=False)
+    return read_replies(connection, requests)
+
+
+def read_replies(connection: Any, requests: Sequence[Call]) -> list[Any]:
+    """Read the replies to calls that were sent. All are read before an error is raised."""
+    replies: list[Any] = []
+    for _ in requests:
+        try:
+            replies.append(connection.read_response())
+        except ResponseError as error:
+            replies.append(error)
+    for place, reply in enumerate(replies):
+        if isinstance(reply, NoScriptError):
+            # The other calls of the packet took effect: only this one is sent again.
+            connection.send_command("SCRIPT LOAD", requests[place].script.source, check_health=False)
+            connection.read_response()
+            connection.send_command(*requests[place].command(), check_health=False)
+            replies[place] = connection.read_response()
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+class RedisStore:
+    """`Store` on one Redis server; safe to share between threads and cheap to make.
+
+    Connections come from the process's pool for these settings, so a store survives a fork.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.settings = settings
+        self.operations = Operations(settings)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The shards."""
+        return self.settings.tags
+
+    def enqueue(self, messages: Sequence[NewMessage]) -> list[bool]:
+        """See `Store.enqueue`."""
+        return self._run(self.operations.enqueue(messages))
+
+    def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
+        """See `Store.read`."""
+        return self._run(self.operations.read(ids))
+
+    def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
+        """See `Store.wait_finished`: woken by a push, and looks once a second in case one was lost."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        finished = self._finished(ids)
+        if finished or (timeout_s is not None and timeout_s <= 0):
+            return finished
+        channels = {self.operations.shards[self.operations.tag_of(i)].keys.done_channel(i) for i in ids}
+        wanted = {task_id.encode() for task_id in ids}
+        connection = connections.new_connection(self.settings)
+        try:
+            self._subscribe(connection, channels)
+            while True:
+                finished = self._finished(ids)
+                left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
+                if finished or left <= 0:
+                    return finished
+                self._pushed(connection, wanted, time.monotonic() + left)
+        finally:
+            connection.disconnect()
+
+    def channel(self, tag: str, consumer: str, queues: Filter) -> RedisChannel:
+        """See `Store.channel`."""
+        from .channel import RedisChannel  # noqa: PLC0415 - a producer never needs it
+
+        return RedisChannel(self.operations, tag, consumer, queues)
+
+    def _finished(self, ids: Sequence[str]) -> set[str]:
+        return {s.id for s in self.read(ids) if s is not None and s.is_finished}
+
+    def _subscribe(self, connection: Any, channels: set[str]) -> None:
+        try:
+            for channel in channels:
+                connection.send_command("SSUBSCRIBE", channel)
+                connection.read_response()
+        except (RedisError, OSError) as error:
+            lasting = connections.lasting_error(error, self.settings)
+            if lasting is not None:
+                raise lasting from error
+            connection.disconnect()  # `_pushed` then only waits; reading each second goes on
+
+    @staticmethod
+    def _pushed(connection: Any, wanted: set[bytes], until: float) -> None:
+        """Return when one of the wanted ids is told to be finished, or at ``until`` (monotonic seconds)."""
+        try:
+            while (left := until - time.monotonic()) > 0:
+                if not connection.is_connected:
+                    time.sleep(left)
+                    return
+                if connection.can_read(timeout=left):
+                    told = connection.read_response()
+                    if told[0] == b"smessage" and not wanted.isdisjoint(told[2].split(b" ")):
+                        return
+        except (RedisError, OSError):
+            connection.disconnect()
+
+    def _run(self, operation: Operation[T]) -> T:
+        try:
+            requests = next(operation)
+            while True:
+                requests = operation.send(self._exchange(requests))
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    def _exchange(self, requests: list[Call]) -> list[Any]:
+        if not requests:
+            return []
+        deadline = time.monotonic() + self.settings.timeout_s
+        backoff = connections.Backoff()
+        pool = connections.sync_pool(self.settings)
+        while True:
+            connection: Any = None
+            try:
+                connection = pool.get_connection()
+                return exchange(connection, requests)
+            except (RedisError, OSError) as error:
+                if connection is not None and not isinstance(error, ResponseError):
+                    connection.disconnect()
+                lasting = connections.lasting_error(error, self.settings)
+                if lasting is not None:
+                    raise lasting from error
+                delay = backoff.next_s()
+                if time.monotonic() + delay > deadline:
+                    raise connections.unavailable(self.settings, error) from error
+                time.sleep(delay)
+            finally:
+                if connection is not None:
+                    pool.release(connection)

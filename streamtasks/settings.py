@@ -1,0 +1,84 @@
+"""Settings of the engine: frozen, checked when they are made, durations with their unit in the name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .exceptions import ConfigurationError
+from .keys import check_prefix
+
+__all__ = ["DEFAULT_URL", "MIN_DEDUP_S", "StoreSettings"]
+
+DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
+MIN_DEDUP_S: Final = 900.0
+"""A finished id stays known for at least this long, seconds, whatever the result expiry (design rule I2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """How to reach a store, and how it keeps things.
+
+    Attributes:
+        url: ``redis://[user:password@]host:port/db``, ``rediss://`` or ``unix://``.
+        connection: redis-py connection keyword arguments; they win over the URL.
+        key_prefix: every key begins with it, exactly as given.
+        tags: hash tags of the shards; one on a single server.
+        lease_s: a claim lives this long without renewal, seconds.
+        timeout_s: how long a call is repeated before `StoreUnavailable`, seconds.
+        result_expires_s: how long the record of a success is kept, seconds (at least 15 minutes).
+        failure_expires_s: the same for every other outcome.
+        max_payload_bytes: largest envelope and largest result.
+        max_dead_letters: the oldest go first.
+        max_connections: of one process's pool.
+        crash_limit: crashes of a child that make a message a dead letter.
+        crash_delay_s: delay after every crash but the first, seconds.
+        lost_limit: starts that may end with their whole worker.
+        unknown_task_delay_s: a message whose task no worker here knows waits this long, seconds, ...
+        unknown_task_limit: ... this often, then becomes a dead letter.
+    """
+
+    url: str = DEFAULT_URL
+    connection: dict[str, Any] = field(default_factory=dict, hash=False)
+    key_prefix: str = "streamtasks:"
+    tags: tuple[str, ...] = ("u0",)
+    lease_s: float = 30.0
+    timeout_s: float = 10.0
+    result_expires_s: float = 86_400.0
+    failure_expires_s: float = 7 * 86_400.0
+    max_payload_bytes: int = 1024 * 1024
+    max_dead_letters: int = 10_000
+    max_connections: int = 100
+    crash_limit: int = 3
+    crash_delay_s: float = 10.0
+    lost_limit: int = 10
+    unknown_task_delay_s: float = 30.0
+    unknown_task_limit: int = 10
+
+    def __post_init__(self) -> None:
+        check_prefix(self.key_prefix)
+        if not self.tags:
+            raise ConfigurationError("tags must name at least one shard.")
+        for name in ("lease_s", "timeout_s", "result_expires_s", "failure_expires_s"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+                raise ConfigurationError(f"{name} is {value!r}; it must be a number of seconds above 0.")
+        if self.lease_s < 1:
+            raise ConfigurationError(f"lease_s is {self.lease_s!r}; a lease under 1 second cannot be renewed in time.")
+        if self.crash_delay_s < 0:
+            raise ConfigurationError(f"crash_delay_s is {self.crash_delay_s!r}; it may not be negative.")
+        for name in ("max_payload_bytes", "max_dead_letters", "max_connections", "crash_limit", "lost_limit",
+                     "unknown_task_limit"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+
+    @property
+    def lease_ms(self) -> int:
+        """The lease in milliseconds."""
+        return round(self.lease_s * 1000)
+
+    def keep_ms(self, *, success: bool) -> int:
+        """How long a record is kept, ms."""
+        expires_s = self.result_expires_s if success else self.failure_expires_s
+        return round(max(expires_s, MIN_DEDUP_S) * 1000)

@@ -1,0 +1,45 @@
+"""Which shard a message lives on, and ids that say so themselves."""
+
+from __future__ import annotations
+
+import os
+import time
+from binascii import crc_hqx
+from itertools import count
+from typing import Final
+
+__all__ = ["ALL_TAGS", "new_id", "tag_of"]
+
+ALL_TAGS: Final = (
+    "u0", "qp", "dj", "wz", "d2", "pv", "uh", "iy", "ly", "h9", "uv", "q6", "rz", "qn", "dt", "ha",
+)  # fmt: skip
+"""Sixteen hash tags whose slots lie evenly over the 16384 of a Cluster: the i-th near ``i * 1024 + 512``."""
+
+_turn = count(int.from_bytes(os.urandom(2), "big"))
+_HEX = frozenset("0123456789abcdef")
+
+
+def new_id(tags: tuple[str, ...]) -> str:
+    """Make an id: 32 hexadecimal characters of a UUIDv7 (RFC 9562), ``-``, and the tag of its shard.
+
+    Ids sort by the time they were made; shards take turns.
+    """
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64
+    value |= 0b10 << 62 | (random & (1 << 62) - 1)
+    tag = tags[0] if len(tags) == 1 else tags[next(_turn) % len(tags)]
+    return f"{value:032x}-{tag}"
+
+
+def tag_of(task_id: str, tags: tuple[str, ...], first_tags: tuple[str, ...] | None = None) -> str:
+    """Return the tag of the shard on which an id lives.
+
+    An id of ours names its tag. Any other id is hashed over the list of tags that was recorded first
+    (``first_tags``), which never changes, so that it is found there for ever.
+    """
+    if len(tags) == 1:
+        return tags[0]
+    if len(task_id) > 33 and task_id[32] == "-" and task_id[33:] in tags and _HEX.issuperset(task_id[:32]):
+        return task_id[33:]
+    over = first_tags or tags
+    return over[crc_hqx(task_id.encode(), 0) % len(over)]

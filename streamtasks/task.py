@@ -1,0 +1,155 @@
+"""A task: a function, the name it is registered under, and how its calls are enqueued."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import update_wrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from .attempt import Attempt
+from .exceptions import InvalidTask
+from .keys import check_queue
+from .message import Message
+from .store import NewMessage
+
+if TYPE_CHECKING:
+    from .app import StreamTasks
+    from .results import Result
+
+__all__ = ["Task", "TaskOptions", "name_of", "new_message"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions:
+    """How calls of a task are enqueued and run.
+
+    Attributes:
+        queue: the queue's name.
+        priority: -100 (last) to 100 (first).
+        max_retries: how often `Retry` may run it again; None: without end.
+        retry_delay_s: seconds before a retry that names no delay.
+        run_after: not before this time (an aware datetime), or after this long (a timedelta).
+        expires_s: not to be started later than this after it was enqueued, seconds.
+    """
+
+    queue: str = "default"
+    priority: int = 0
+    max_retries: int | None = 3
+    retry_delay_s: float = 60.0
+    run_after: datetime | timedelta | None = None
+    expires_s: float | None = None
+
+    def __post_init__(self) -> None:
+        check_queue(self.queue)
+        if isinstance(self.priority, bool) or not isinstance(self.priority, int) or not -100 <= self.priority <= 100:
+            raise InvalidTask(f"priority is {self.priority!r}; it must be a whole number from -100 to 100.")
+        if self.max_retries is not None and self.max_retries < 0:
+            raise InvalidTask(f"max_retries is {self.max_retries!r}; it may not be negative.")
+        if self.retry_delay_s < 0:
+            raise InvalidTask(f"retry_delay_s is {self.retry_delay_s!r}; it may not be negative.")
+        if self.expires_s is not None and self.expires_s <= 0:
+            raise InvalidTask(f"expires_s is {self.expires_s!r}; it must be above 0.")
+        if isinstance(self.run_after, datetime) and self.run_after.tzinfo is None:
+            raise InvalidTask(f"run_after is {self.run_after!r}; give it a time zone.")
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name a function is registered under: its module's and its own.
+
+    A function of the script that runs gets the name the script has when it is imported.
+    """
+    module = function.__module__
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec = getattr(main, "__spec__", None)
+        module = spec.name if spec is not None else Path(getattr(main, "__file__", "__main__")).stem
+    return f"{module}.{function.__qualname__}"
+
+
+def new_message(message: Message, run_after: datetime | timedelta | None, max_bytes: int) -> NewMessage:
+    """Encode a message for the store."""
+    due_ms = delay_ms = None
+    if isinstance(run_after, timedelta):
+        delay_ms = max(0, round(run_after.total_seconds() * 1000))
+    elif run_after is not None:
+        due_ms = max(0, round(run_after.timestamp() * 1000))
+    return NewMessage(message.id, message.queue, message.priority, message.encode(max_bytes), due_ms, delay_ms)
+
+
+class Task(Generic[P, R]):
+    """A registered function. Call it to run it here; `enqueue` to run it in a worker."""
+
+    def __init__(self, app: StreamTasks, function: Callable[P, R], name: str, options: TaskOptions) -> None:
+        self.app = app
+        self.function = function
+        self.name = name
+        self.options = options
+        self.is_async = inspect.iscoroutinefunction(function)
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function here and now."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+    @property
+    def max_retries(self) -> int | None:
+        """See `TaskOptions`."""
+        return self.options.max_retries
+
+    @property
+    def retry_delay_s(self) -> float:
+        """See `TaskOptions`."""
+        return self.options.retry_delay_s
+
+    def run(self, attempt: Attempt) -> Any:
+        """See `Runnable.run`."""
+        return self.function(*attempt.message.args, **attempt.message.kwargs)  # type: ignore[call-arg]
+
+    def using(self, **options: Any) -> Task[P, R]:
+        """Return the same task with other options (see `TaskOptions`).
+
+        Raises:
+            InvalidTask: an option is wrong.
+        """
+        try:
+            return Task(self.app, self.function, self.name, replace(self.options, **options))
+        except TypeError as error:
+            raise InvalidTask(f"using(): {error}") from error
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+        """Enqueue one call; return a handle on its result.
+
+        Raises:
+            InvalidTask: JSON cannot carry an argument.
+            PayloadTooLarge: the call takes more than ``max_payload_bytes``.
+            StoreUnavailable: no answer from the store in ``timeout_s``.
+            StoreFull: the server is out of memory.
+        """
+        return self.app.enqueue([self.message(args, kwargs)], self.options.run_after)[0]
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+        """Enqueue one call from an event loop; see `enqueue`."""
+        return (await self.app.aenqueue([self.message(args, kwargs)], self.options.run_after))[0]
+
+    def enqueue_many(self, calls: Iterable[tuple[Any, ...] | dict[str, Any]]) -> list[Result[R]]:
+        """Enqueue many calls in one round trip, in order: a tuple of arguments or a dict of keyword arguments each."""
+        messages = [
+            self.message((), call) if isinstance(call, dict) else self.message(tuple(call), {}) for call in calls
+        ]
+        return self.app.enqueue(messages, self.options.run_after)
+
+    def message(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Message:
+        """Return one call as a message, not yet enqueued."""
+        options = self.options
+        return self.app.message(self.name, args, kwargs, options)

@@ -1,0 +1,119 @@
+"""The real servers that tests run on: found, started and stopped here, always on free ports."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import redis
+
+from streamtasks_workers.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REDIS_VARIABLE = "STREAMTASKS_REDIS_SERVER"
+SLOTS = 16384
+
+
+def find_redis() -> str | None:
+    """Return the path of a redis-server >= 7.0, named by the environment or on the path; None if there is none."""
+    named = os.environ.get(REDIS_VARIABLE)
+    path = shutil.which(named or "redis-server")
+    if path is None:
+        if named:
+            raise FileNotFoundError(f"{REDIS_VARIABLE} names {named!r}, which is no program")
+        return None
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
+    found = re.search(r"v=(\d+)\.", version)
+    return path if found and int(found[1]) >= 7 else None
+
+
+def server_kinds() -> list[str]:
+    """Return the kinds of server that can be had here."""
+    return ["valkey", "redis"] if find_redis() else ["valkey"]
+
+
+def start_server(kind: str, *, append_only: bool = False) -> EmbeddedServer:
+    """Start a server of a kind; the caller stops it."""
+    server = EmbeddedServer(find_redis() if kind == "redis" else None, append_only=append_only)
+    server.start()
+    return server
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Return as soon as the condition holds; fail with ``what`` if it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        time.sleep(0.01)
+
+
+class Cluster:
+    """A Cluster of masters without replicas; a context manager."""
+
+    def __init__(self, masters: int = 3, *, append_only: bool = False) -> None:
+        arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]
+        self.nodes = [EmbeddedServer(append_only=append_only, extra_args=arguments) for _ in range(masters)]
+
+    def __enter__(self) -> Self:
+        try:
+            for node in self.nodes:
+                node.start()
+            self._join()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Where a client finds the first node, and from it the others."""
+        return self.nodes[0].url
+
+    def _join(self) -> None:
+        clients = [redis.Redis.from_url(node.url, decode_responses=True) for node in self.nodes]
+        share = SLOTS / len(clients)
+        try:
+            for i, client in enumerate(clients):
+                client.execute_command("CLUSTER ADDSLOTSRANGE", int(i * share), int((i + 1) * share) - 1)
+                # Different epochs from the start: no two nodes have to argue about theirs.
+                client.execute_command("CLUSTER SET-CONFIG-EPOCH", i + 1)
+            for node in self.nodes[1:]:
+                clients[0].execute_command("CLUSTER MEET", "127.0.0.1", node.port)
+
+            def agreed() -> bool:
+                for client in clients:
+                    info: Any = client.execute_command("CLUSTER INFO")
+                    if info["cluster_state"] != "ok" or int(info["cluster_size"]) != len(clients):
+                        return False
+                return True
+
+            wait_until(agreed, 20, "every node says cluster_state:ok")
+        finally:
+            for client in clients:
+                client.close()
+
+    def flush(self) -> None:
+        """Remove every key."""
+        for node in self.nodes:
+            flush(node.url)
+
+    def stop(self) -> None:
+        """Stop every node."""
+        for node in self.nodes:
+            node.stop()
+
+
+def flush(url: str) -> None:
+    """Remove every key of one server."""
+    with redis.Redis.from_url(url) as client:
+        client.flushall()

@@ -1,0 +1,1 @@
+"""Workers: everything of streamtasks that loops. Start one with ``streamtasks-worker``."""

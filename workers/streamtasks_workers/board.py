@@ -1,0 +1,254 @@
+"""The board: a child's page of shared memory, on which its supervisor sees what is in its hands.
+
+A child writes there what it claimed, what it starts and how it ended; that costs about a microsecond and
+no system call. The keeper looks every 10 ms. So a start is visible even while a task holds the GIL, and when
+a child dies nothing has to be guessed.
+
+The child owns every slot; the keeper only ever changes CLAIMED to RETURNED, under the board's lock, which
+the child holds while it starts a message. Fields of a slot are written before its state byte.
+"""
+
+from __future__ import annotations
+
+import mmap
+import multiprocessing
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Final
+
+from streamtasks.store import Claimed, Outcome, State
+
+__all__ = ["Board", "Slot"]
+
+HEADER_BYTES: Final = 4096
+SLOT_BYTES: Final = 4096
+HEAD_BYTES: Final = 512
+PAYLOAD_BYTES: Final = SLOT_BYTES - HEAD_BYTES
+MOST_SLOTS: Final = HEADER_BYTES - 1024
+
+_SEQUENCES = struct.Struct("<QQQQ")  # sent, received, void, sent at (monotonic ns)
+_COUNTS = struct.Struct("<QQ")  # attempts finished, ns spent in them
+_HEAD = struct.Struct("<QQIIQ65p33p140p")  # sequence, (unused), attempt, retries, first started ms, id, entry, stream
+_TIMES = struct.Struct("<QQ")  # started, finished (monotonic ns)
+_SIZE = struct.Struct("<II")  # version, payload bytes
+_OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
+_HEAD_AT, _TIMES_AT, _SIZE_AT = 0, 400, 440
+_STATES_AT: Final = 1024
+_NAMES_AT: Final = 256
+_STATES = tuple(State)
+_STATE_CODES = {state.value: code for code, state in enumerate(_STATES)}
+
+
+class Slot(IntEnum):
+    """What a slot holds."""
+
+    FREE = 0
+    CLAIMED = 1
+    RUNNING = 2
+    FINISHED = 3
+    RETURNED = 4
+
+
+class Board:
+    """One child's board. Made before the fork; both sides use the same object."""
+
+    def __init__(self, number: int, slots: int) -> None:
+        if not 0 < slots <= MOST_SLOTS:
+            raise ValueError(f"a board has 1 to {MOST_SLOTS} slots, not {slots}")
+        self.number = number
+        self.slots = slots
+        self._memory = mmap.mmap(-1, HEADER_BYTES + slots * SLOT_BYTES)
+        self._lock = multiprocessing.get_context("fork").Lock()
+        self._free = list(range(slots))
+
+    # -- both sides ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self, timeout_s: float) -> Iterator[bool]:
+        """Hold the lock that excludes starting and handing back; yields False if it could not be had."""
+        got = self._lock.acquire(timeout=timeout_s)
+        try:
+            yield got
+        finally:
+            if got:
+                self._lock.release()
+
+    def reset(self, consumer: str, tag: str) -> None:
+        """Clear the board for a new child. Only while no process uses it."""
+        self._memory[:HEADER_BYTES] = bytes(HEADER_BYTES)
+        self._lock.acquire(block=False)  # a child that was killed may have held it
+        self._lock.release()
+        struct.pack_into("<200p33p", self._memory, _NAMES_AT, consumer.encode(), tag.encode())
+        self._free = list(range(self.slots))
+
+    @property
+    def consumer(self) -> str:
+        """The child's consumer name."""
+        return struct.unpack_from("<200p33p", self._memory, _NAMES_AT)[0].decode()  # type: ignore[no-any-return]
+
+    @property
+    def tag(self) -> str:
+        """The shard the child serves."""
+        return struct.unpack_from("<200p33p", self._memory, _NAMES_AT)[1].decode()  # type: ignore[no-any-return]
+
+    # -- the child -----------------------------------------------------------------------------------
+
+    def sent(self, sequence: int) -> None:
+        """Note that a claim goes out."""
+        struct.pack_into("<Q", self._memory, 24, time.monotonic_ns())
+        struct.pack_into("<Q", self._memory, 0, sequence)
+
+    def place(self, sequence: int, claimed: list[Claimed]) -> list[int] | None:
+        """Take over a claim's messages; None if the keeper gave the claim up meanwhile."""
+        memory = self._memory
+        with self._lock:
+            if struct.unpack_from("<Q", memory, 16)[0] >= sequence:
+                struct.pack_into("<Q", memory, 8, sequence)
+                return None
+            taken = []
+            free, pack = self._free, _HEAD.pack_into
+            for c in claimed:
+                slot = free.pop()
+                pack(
+                    memory,
+                    HEADER_BYTES + slot * SLOT_BYTES,
+                    sequence,
+                    0,
+                    c.attempt,
+                    c.retries,
+                    c.first_started_ms,
+                    c.id.encode(),
+                    c.entry.encode(),
+                    c.stream.encode(),
+                )
+                memory[_STATES_AT + slot] = Slot.CLAIMED
+                taken.append(slot)
+            struct.pack_into("<Q", memory, 8, sequence)
+        return taken
+
+    def start(self, slot: int) -> int:
+        """Mark a message as running; return the time (monotonic ns), 0 if it was handed back meanwhile."""
+        memory = self._memory
+        with self._lock:
+            if memory[_STATES_AT + slot] != 1:
+                return 0
+            now = time.monotonic_ns()
+            at = HEADER_BYTES + slot * SLOT_BYTES
+            _TIMES.pack_into(memory, at + _TIMES_AT, now, 0)
+            _SIZE.pack_into(memory, at + _SIZE_AT, 0, 0)
+            memory[_STATES_AT + slot] = 2
+        return now
+
+    def report(self, slot: int, data: bytes) -> bool:
+        """Show progress of a running attempt; False if there is too much of it."""
+        size = len(data)
+        if size > PAYLOAD_BYTES:
+            return False
+        memory, at = self._memory, HEADER_BYTES + slot * SLOT_BYTES
+        version = struct.unpack_from("<I", memory, at + _SIZE_AT)[0] & ~1
+        # Odd while it is being written, so that the keeper never takes half of it.
+        _SIZE.pack_into(memory, at + _SIZE_AT, (version + 1) & 0xFFFFFFFF, size)
+        memory[at + HEAD_BYTES : at + HEAD_BYTES + size] = data
+        _SIZE.pack_into(memory, at + _SIZE_AT, (version + 2) & 0xFFFFFFFF, size)
+        return True
+
+    def finish(self, slot: int, outcome: Outcome, started_ns: int) -> bool:
+        """Put a finished attempt's outcome on the board; False if it is too large to be safe there."""
+        memory, at = self._memory, HEADER_BYTES + slot * SLOT_BYTES
+        note = outcome.note.encode()
+        size = _OUTCOME.size + len(outcome.result) + len(note)
+        now = time.monotonic_ns()
+        done, spent = _COUNTS.unpack_from(memory, 40)
+        _COUNTS.pack_into(memory, 40, done + 1, spent + now - started_ns)
+        if size > PAYLOAD_BYTES:
+            return False
+        start = at + HEAD_BYTES
+        _OUTCOME.pack_into(
+            memory,
+            start,
+            _STATE_CODES[outcome.state],
+            outcome.started_ms,
+            outcome.keep_ms,
+            outcome.delay_ms,
+            len(outcome.result),
+            len(note),
+        )
+        start += _OUTCOME.size
+        memory[start : start + len(outcome.result) + len(note)] = outcome.result + note
+        _TIMES.pack_into(memory, at + _TIMES_AT, started_ns, now)
+        memory[_STATES_AT + slot] = 3
+        return True
+
+    def free(self, slot: int) -> None:
+        """Give a slot back to the child's free list."""
+        self._memory[_STATES_AT + slot] = 0
+        self._free.append(slot)
+
+    # -- the keeper ----------------------------------------------------------------------------------
+
+    def states(self) -> bytes:
+        """Return the state byte of every slot."""
+        return self._memory[_STATES_AT : _STATES_AT + self.slots]
+
+    def sequences(self) -> tuple[int, int, int, int]:
+        """Return the claim sequences sent, received and void, and when the last was sent (monotonic ns)."""
+        return _SEQUENCES.unpack_from(self._memory, 0)
+
+    def void(self, sequence: int) -> None:
+        """Give up claims up to this sequence; call with the lock held."""
+        struct.pack_into("<Q", self._memory, 16, sequence)
+
+    def set_returned(self, slot: int) -> None:
+        """Take an unstarted message away from the child; call with the lock held."""
+        self._memory[_STATES_AT + slot] = Slot.RETURNED
+
+    def claimed(self, slot: int) -> Claimed:
+        """Return the message in a slot (without its body)."""
+        sequence, _, attempt, retries, first, task_id, entry, stream = _HEAD.unpack_from(
+            self._memory, HEADER_BYTES + slot * SLOT_BYTES + _HEAD_AT
+        )
+        token = f"{self.consumer}#{sequence}"
+        return Claimed(task_id.decode(), token, stream.decode(), entry.decode(), attempt, retries, first, b"")
+
+    def times(self, slot: int) -> tuple[int, int]:
+        """Return when the attempt in a slot started and finished (monotonic ns)."""
+        return _TIMES.unpack_from(self._memory, HEADER_BYTES + slot * SLOT_BYTES + _TIMES_AT)
+
+    def reported(self, slot: int, known_version: int) -> tuple[int, bytes] | None:
+        """Return (version, progress) of a running attempt if there is news and it is whole."""
+        at = HEADER_BYTES + slot * SLOT_BYTES
+        version, size = _SIZE.unpack_from(self._memory, at + _SIZE_AT)
+        if version == known_version or version & 1 or version == 0:
+            return None
+        data = self._memory[at + HEAD_BYTES : at + HEAD_BYTES + size]
+        again, _ = _SIZE.unpack_from(self._memory, at + _SIZE_AT)
+        return (version, data) if again == version and self._memory[_STATES_AT + slot] == Slot.RUNNING else None
+
+    def outcome(self, slot: int) -> Outcome:
+        """Return the outcome of a FINISHED slot."""
+        start = HEADER_BYTES + slot * SLOT_BYTES + HEAD_BYTES
+        code, started_ms, keep_ms, delay_ms, result_size, note_size = _OUTCOME.unpack_from(self._memory, start)
+        start += _OUTCOME.size
+        data = self._memory[start : start + result_size + note_size]
+        c = self.claimed(slot)
+        return Outcome(
+            c.id,
+            c.token,
+            c.stream,
+            c.entry,
+            c.attempt,
+            c.first_started_ms,
+            started_ms,
+            _STATES[code].value,
+            data[:result_size],
+            data[result_size:].decode(),
+            keep_ms,
+            delay_ms,
+        )
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many attempts this child finished, and the ns it spent in them."""
+        return _COUNTS.unpack_from(self._memory, 40)

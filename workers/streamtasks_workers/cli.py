@@ -1,0 +1,102 @@
+"""The command line: ``streamtasks`` and ``streamtasks-worker``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import click
+
+from streamtasks import __version__
+from streamtasks.exceptions import StreamTasksError
+
+from .options import WorkerOptions
+from .plugins import plugins
+
+__all__ = ["main", "worker_command", "worker_main"]
+
+
+def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in (value or "").split(",") if part.strip())
+    return () if names == ("*",) else names
+
+
+@click.command("worker", context_settings={"auto_envvar_prefix": "STREAMTASKS_WORKER", "show_default": True})
+@click.option("--app", help="Serve a plain Python app: module:attribute.")
+@click.option("--settings", help="Serve a Django project: its settings module (else DJANGO_SETTINGS_MODULE).")
+@click.option("--backend", "backends", callback=_names, help="Serve only these aliases of TASKS, comma separated.")
+@click.option("--queues", callback=_names, help="Serve only these queues, comma separated; '*': all.")
+@click.option("--exclude-queues", callback=_names, help="Serve all queues but these, comma separated.")
+@click.option("--concurrency", type=int, default=0, help="Child processes per app; 0: one per core.")
+@click.option("--threads", type=int, default=0, help="Sync tasks at once in each child; 0: one, on its main thread.")
+@click.option("--async-concurrency", type=int, default=0, help="Coroutine tasks at once in each child.")
+@click.option("--max-tasks-per-child", type=int, default=0, help="Replace a child after so many tasks; 0: never.")
+@click.option("--max-memory-per-child", type=int, default=0, help="Replace a child that holds more MiB; 0: never.")
+@click.option("--grace", type=float, default=25.0, help="Seconds that running tasks may take after SIGTERM.")
+@click.option("--lease", type=float, default=None, help="Seconds a claim lives without renewal (else as configured).")
+@click.option("--reload/--no-reload", default=False, help="Start again when a Python file changes (development).")
+@click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", help="Logs.")
+@click.version_option(__version__, prog_name="streamtasks-worker")
+def worker_command(**given: Any) -> None:
+    """Run tasks: claim, run, acknowledge, reclaim. SIGTERM stops gracefully, a second one at once.
+
+    Every option can also be given as an environment variable: STREAMTASKS_WORKER_CONCURRENCY=4.
+    """
+    if given.pop("reload"):
+        from .reload import run_reloading  # noqa: PLC0415
+
+        sys.exit(run_reloading(sys.argv))
+    sys.exit(_run(given))
+
+
+def _run(given: dict[str, Any]) -> int:
+    from .worker import run_worker  # noqa: PLC0415 - ``--help`` needs none of it
+
+    level = given["log_level"]
+    _set_up_logging(level)
+    try:
+        options = WorkerOptions(
+            concurrency=given["concurrency"],
+            threads=given["threads"],
+            async_concurrency=given["async_concurrency"],
+            queues=given["queues"],
+            exclude_queues=given["exclude_queues"],
+            max_tasks_per_child=given["max_tasks_per_child"],
+            max_memory_per_child_mb=given["max_memory_per_child"],
+            grace_s=given["grace"],
+            lease_s=given["lease"],
+            log_level=level,
+        )
+        return run_worker(given["app"], given["settings"], given["backends"], options)
+    except StreamTasksError as error:
+        click.echo(f"streamtasks-worker: {error}", err=True)
+        return 2
+
+
+def _set_up_logging(level: str) -> None:
+    root = logging.getLogger()
+    if not root.handlers:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for name in ("streamtasks", "django.tasks"):
+        logging.getLogger(name).setLevel(level)
+
+
+@click.group(context_settings={"show_default": True})
+@click.version_option(__version__, prog_name="streamtasks")
+def main_command() -> None:
+    """streamtasks: background tasks on Redis Streams."""
+
+
+def main() -> None:
+    """Entry point of ``streamtasks``."""
+    main_command.add_command(worker_command)
+    for plugin in plugins():
+        for command in plugin.commands():
+            main_command.add_command(command)
+    main_command(prog_name="streamtasks")
+
+
+def worker_main() -> None:
+    """Entry point of ``streamtasks-worker``."""
+    worker_command(prog_name="streamtasks-worker")

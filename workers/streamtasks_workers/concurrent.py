@@ -1,0 +1,184 @@
+"""The threads and async executors: many attempts at once in one child, on one event loop.
+
+Coroutine tasks run on the loop, sync tasks on threads. Claims, outcomes and the board are those of the
+inline executor; only here they never block the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from streamtasks.exceptions import StoreUnavailable
+from streamtasks.store import Claimed, Outcome
+
+from .board import Board
+from .inline import OTHERS_PAUSE_S
+from .lifeline import Lifeline
+from .link import MOST, Link
+from .running import Prepared, Runner
+
+__all__ = ["ConcurrentExecutor"]
+
+
+class ConcurrentExecutor:
+    """Claims up to its free places, starts each message at once, settles what has finished.
+
+    Args:
+        threads: sync tasks at once; 0 if only coroutine tasks run side by side (sync ones then one at a time).
+        coroutines: coroutine tasks at once; 0 likewise.
+    """
+
+    def __init__(
+        self, link: Link, board: Board, runner: Runner, lifeline: Lifeline, *, threads: int, coroutines: int
+    ) -> None:
+        self._link = link
+        self._board = board
+        self._runner = runner
+        self._lifeline = lifeline
+        self._threads = max(1, threads)
+        self._most = max(self._threads, coroutines)
+        self._coroutines = coroutines or self._threads
+        self._pool = ThreadPoolExecutor(self._threads, "streamtasks")
+        self._free_threads = self._threads
+        self._waiting: list[tuple[int, Claimed]] = []  # sync messages without a thread
+        self._running: set[asyncio.Task[None]] = set()
+        self._outcomes: list[Outcome] = []
+        self._slots: list[int] = []
+        self._changed = asyncio.Event()
+        self._alone = False  # a suspect runs, and nothing beside it
+
+    def run(self) -> None:
+        """Work until the lifeline says stop, then settle and return."""
+        asyncio.run(self._main())
+        self._pool.shutdown()
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        link, lifeline = self._link, self._lifeline
+        loop.add_reader(lifeline.wake_fd, self._signalled)
+        loop.add_reader(lifeline.life_fd, lifeline.check_parent)
+        empty = False
+        while self._running or self._waiting or self._outcomes or not lifeline.stopping:
+            self._changed.clear()
+            count = self._places()
+            if self._outcomes or (count and not empty):
+                outcomes, slots, self._outcomes, self._slots = self._outcomes, self._slots, [], []
+                alone = not self._running and not self._waiting
+                link.send(outcomes, slots, count, alone=alone)
+                while (exchange := await self._received()) is None:
+                    await asyncio.sleep(link.pause_s)
+                    lifeline.check_parent()
+                claimed, places = link.taken(exchange)
+                empty = count > 0 and not claimed
+                self._alone = alone and len(claimed) == 1
+                for message, slot in zip(claimed, places, strict=True):
+                    self._begin(message, slot)
+                if link.suspects:
+                    empty = bool(self._running or self._waiting)
+            elif count:
+                empty = await self._idle()
+            else:
+                await self._changed.wait()
+
+    def _signalled(self) -> None:
+        self._lifeline.drain()
+        self._changed.set()
+
+    def _places(self) -> int:
+        """How many messages may be claimed now."""
+        if self._lifeline.stopping or self._waiting or (self._alone and self._running):
+            return 0
+        if self._link.suspects and self._running:
+            return 0
+        return max(0, min(MOST, self._most - len(self._running), self._lifeline.attempts_left - len(self._running)))
+
+    async def _received(self) -> object:
+        """Wait for the reply without blocking the loop, then read it."""
+        try:
+            await _readable(self._link.channel.reply_fd())
+        except StoreUnavailable:
+            pass  # nothing was sent: receive() connects and sends
+        return self._link.try_receive()
+
+    async def _idle(self) -> bool:
+        """Wait for work, or for something of our own; return whether the store is still thought empty."""
+        link = self._link
+        if link.others_only:
+            await asyncio.sleep(OTHERS_PAUSE_S)
+        try:
+            fd = link.channel.start_wait()
+        except ConnectionError as error:
+            link.away(error)
+            await asyncio.sleep(link.pause_s)
+            return False
+        woken = asyncio.ensure_future(_readable(fd))
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait((woken, changed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+            changed.cancel()
+        if woken.done() and not woken.cancelled():
+            try:
+                link.channel.finish_wait()
+            except ConnectionError as error:
+                link.away(error)
+            return False
+        return True
+
+    # -- attempts ------------------------------------------------------------------------------------
+
+    def _begin(self, message: Claimed, slot: int) -> None:
+        prepared_now = self._runner.prepare(message, time.monotonic_ns(), lambda data: self._report(slot, data))
+        if not isinstance(prepared_now, Outcome) and not prepared_now.runnable.is_async and not self._free_threads:
+            self._waiting.append((slot, message))  # the keeper hands it back if no thread is free soon
+            return
+        started = self._board.start(slot)
+        if not started:
+            self._board.free(slot)
+            return
+        if isinstance(prepared_now, Outcome):
+            self._finished(slot, prepared_now, started)
+            return
+        run = self._run_async if prepared_now.runnable.is_async else self._run_in_thread
+        if not prepared_now.runnable.is_async:
+            self._free_threads -= 1
+        task = asyncio.create_task(run(prepared_now, slot, started), context=contextvars.copy_context())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def _report(self, slot: int, data: bytes) -> None:
+        self._board.report(slot, data)
+
+    async def _run_async(self, prepared: Prepared, slot: int, started: int) -> None:
+        self._finished(slot, await self._runner.arun(prepared), started)
+
+    async def _run_in_thread(self, prepared: Prepared, slot: int, started: int) -> None:
+        loop = asyncio.get_running_loop()
+        outcome = await loop.run_in_executor(self._pool, self._runner.run, prepared)
+        self._free_threads += 1
+        self._finished(slot, outcome, started)
+        while self._waiting and self._free_threads:
+            next_slot, message = self._waiting.pop(0)
+            self._begin(message, next_slot)
+
+    def _finished(self, slot: int, outcome: Outcome, started: int) -> None:
+        self._outcomes.append(outcome)
+        self._slots.append(slot)
+        self._board.finish(slot, outcome, started)  # a large one is settled at once, this loop being free
+        self._lifeline.attempted(1)
+        self._changed.set()
+
+
+async def _readable(fd: int) -> None:
+    """Wait until a file descriptor is readable."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_reader(fd, lambda: ready.done() or ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(fd)

@@ -1,0 +1,136 @@
+"""The inline executor: one attempt at a time, on the child's main thread. The default, and the fastest.
+
+While the replies of one exchange are on their way, the messages of the one before run: no thread, no
+waiting. Tasks of 5 ms or more are claimed one by one, with nothing in hand, so that nothing waits behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from streamtasks.store import Claimed, Outcome
+
+from .board import Board
+from .lifeline import Lifeline
+from .link import Link, Pace
+from .running import Prepared, Runner
+
+__all__ = ["InlineExecutor"]
+
+OTHERS_PAUSE_S = 0.05
+"""A child that excludes queues is woken for those too; then it pauses this long before it listens again."""
+
+
+class InlineExecutor:
+    """Claims, runs and settles until the child shall stop."""
+
+    def __init__(self, link: Link, board: Board, runner: Runner, lifeline: Lifeline) -> None:
+        self._link = link
+        self._board = board
+        self._runner = runner
+        self._lifeline = lifeline
+        self._pace = Pace()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._outcomes: list[Outcome] = []
+        self._slots: list[int] = []
+        self._next: tuple[list[Claimed], list[int]] = ([], [])
+        self._in_flight = False
+
+    def run(self) -> None:
+        """Work until the lifeline says stop, then settle and return."""
+        link, lifeline = self._link, self._lifeline
+        claimed: list[Claimed] = []
+        slots: list[int] = []
+        while claimed or self._outcomes or not lifeline.stopping:
+            count = min(self._pace.count, lifeline.attempts_left - len(claimed))
+            if claimed and (count <= 1 or link.suspects):
+                # Nothing is claimed ahead of a long task, nor of a suspect: finish what is in hand first.
+                self._work(claimed, slots)
+                claimed, slots = [], []
+                continue
+            self._send(0 if lifeline.stopping else max(0, count), alone=not claimed)
+            self._work(claimed, slots)
+            if self._in_flight:
+                self._receive()
+            (claimed, slots), self._next = self._next, ([], [])
+            if not claimed and not self._outcomes and not link.suspects and not lifeline.stopping:
+                self._wait()
+        if self._loop is not None:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def _send(self, count: int, *, alone: bool) -> None:
+        outcomes, slots, self._outcomes, self._slots = self._outcomes, self._slots, [], []
+        self._link.send(outcomes, slots, count, alone=alone)
+        self._in_flight = True
+
+    def _receive(self) -> None:
+        """Finish the exchange; what it claimed comes next."""
+        while (exchange := self._link.try_receive()) is None:
+            self._lifeline.wait(None, self._link.pause_s)
+            self._lifeline.check_parent()
+        self._in_flight = False
+        claimed, slots = self._link.taken(exchange)
+        if claimed:
+            self._next = (claimed, slots)
+
+    def _wait(self) -> None:
+        """Sleep until there may be work."""
+        link, lifeline = self._link, self._lifeline
+        if link.others_only:
+            lifeline.wait(None, OTHERS_PAUSE_S)
+        try:
+            fd = link.channel.start_wait()
+            if lifeline.wait(fd, None):
+                link.channel.finish_wait()
+        except ConnectionError as error:
+            link.away(error)
+            lifeline.wait(None, link.pause_s)
+
+    def _work(self, claimed: list[Claimed], slots: list[int]) -> None:
+        """Run messages one after the other; their outcomes wait on the board for the next exchange."""
+        board, runner = self._board, self._runner
+        begun = attempts = 0
+        for message, slot in zip(claimed, slots, strict=True):
+            started = board.start(slot)
+            if not started:
+                board.free(slot)  # handed back while an earlier one ran long
+                continue
+            begun = begun or started
+            attempts += 1
+            prepared = runner.prepare(message, started, _reporter(board, slot))
+            if isinstance(prepared, Outcome):
+                outcome = prepared
+            elif prepared.runnable.is_async:
+                outcome = self._run_async(prepared)
+            else:
+                outcome = runner.run(prepared)
+            self._outcomes.append(outcome)
+            self._slots.append(slot)
+            if not board.finish(slot, outcome, started):
+                self._flush()
+        if attempts:
+            self._lifeline.attempted(attempts)
+            self._pace.measured(attempts, time.monotonic_ns() - begun)
+
+    def _flush(self) -> None:
+        """Settle now: an outcome is too large for the board, so it is safe nowhere else."""
+        if self._in_flight:
+            self._receive()
+        self._send(0, alone=False)
+        self._receive()
+
+    def _run_async(self, prepared: Prepared) -> Outcome:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+        return self._loop.run_until_complete(self._runner.arun(prepared))
+
+
+def _reporter(board: Board, slot: int) -> Callable[[bytes], None]:
+    def report(data: bytes) -> None:
+        board.report(slot, data)
+
+    return report

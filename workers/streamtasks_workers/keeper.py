@@ -1,0 +1,249 @@
+"""The keeper: the supervisor's first fork, in which all its roles run on one event loop.
+
+It runs no user code, so it can renew leases and watch boards whatever a task does. If it dies, the root
+starts another, which reads everything it needs from the boards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from streamtasks.application import Application
+from streamtasks.exceptions import StoreError
+from streamtasks.redis import AsyncRedisStore
+
+from .board import Board
+from .lifeline import die_with_parent
+from .options import WorkerOptions
+from .roles.aftermath import Aftermath
+from .roles.leases import Leases
+from .roles.promoter import Promoter
+from .roles.reclaimer import Reclaimer
+from .roles.registry import Registry
+from .roles.watch import Watch
+
+__all__ = ["run_keeper"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+TICK_S = 0.01
+"""How often boards are looked at, seconds (design: 10 ms)."""
+
+
+class _Ward:
+    """One app's part of the keeper: its store, its children, its roles."""
+
+    def __init__(self, app: Application, options: WorkerOptions, worker: str, kill: Callable[[int, str], None]) -> None:
+        lease_s = app.settings.lease_s
+        # A role may not be stuck on one call for long: leases must be looked after meanwhile.
+        self.settings = replace(app.settings, timeout_s=min(app.settings.timeout_s, max(1.0, lease_s / 4)))
+        self.store = AsyncRedisStore(self.settings)
+        self.children: dict[int, tuple[Board, Watch, int]] = {}  # board number -> board, watch, pid
+        self.leases = Leases(
+            self.store,
+            lambda: [(board, watch) for board, watch, _ in self.children.values()],
+            lambda board, why: kill(self.children[board.number][2], why),
+            options.fence_after_s or lease_s,
+        )
+        self.promoters = {tag: Promoter(self.store, tag) for tag in app.settings.tags}
+        self.reclaimers = [Reclaimer(self.store, self.settings, tag) for tag in app.settings.tags]
+        started = time.time()
+        about = {
+            "app": app.label,
+            "host": socket.gethostname(),
+            "pid": os.getppid(),
+            "queues": list(options.filter.queues),
+            "queue_mode": options.filter.mode,
+            "started": round(started * 1000),
+        }
+        self.registries = [Registry(self.store, tag, worker, lambda: self._about(about)) for tag in app.settings.tags]
+
+    def _about(self, fixed: dict[str, Any]) -> dict[str, Any]:
+        done = [board.counts() for board, _, _ in self.children.values()]
+        return fixed | {
+            "children": len(self.children),
+            "finished": sum(attempts for attempts, _ in done),
+            "busy_ms": sum(spent for _, spent in done) // 1_000_000,
+        }
+
+
+class Keeper:
+    """All roles of one worker."""
+
+    def __init__(
+        self,
+        apps: list[tuple[Application, WorkerOptions]],
+        boards: list[Board],
+        worker: str,
+        control: socket.socket,
+        alive: memoryview,
+    ) -> None:
+        self._boards = boards
+        self._control = control
+        self._alive = alive
+        self._wards = [_Ward(app, options, worker, self._kill) for app, options in apps]
+        self._stopping = False
+        self._ended = asyncio.Event()
+        self._away_since = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking: set[int] = set()
+        self._clearing: set[int] = set()
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def main(self) -> None:
+        """Work until the root says that all children are gone, or closes the line."""
+        reader, self._writer = await asyncio.open_connection(sock=self._control)
+        for ward in self._wards:
+            lease_s = ward.settings.lease_s
+            self._spawn(self._every(ward.leases.run_once, lease_s / 3, on_failure=ward.leases.check_fence))
+            for registry in ward.registries:
+                self._spawn(self._every(registry.run_once, min(5.0, lease_s / 3)))
+            for reclaimer in ward.reclaimers:
+                self._spawn(self._every(reclaimer.run_once, min(2.0, lease_s / 4)))
+            for promoter in ward.promoters.values():
+                self._spawn(self._promote(promoter))
+            self._spawn(self._listen(ward))
+        self._spawn(self._look())
+        async for line in reader:
+            self._told(json.loads(line))
+            if self._ended.is_set():
+                break
+        while self._clearing:
+            await asyncio.sleep(TICK_S)
+        for ward in self._wards:
+            for registry in ward.registries:
+                await self._tried(registry.leave())
+
+    # -- the root ------------------------------------------------------------------------------------
+
+    def _told(self, message: dict[str, Any]) -> None:
+        match message["op"]:
+            case "born":
+                ward, board = self._wards[message["app"]], self._boards[message["board"]]
+                ward.children[board.number] = (board, Watch(ward.store, board), message["pid"])
+            case "died":
+                self._spawn(self._clear_up(message))
+            case "stop":
+                self._stopping = True
+            case "end":
+                self._ended.set()
+
+    def _say(self, **message: Any) -> None:
+        assert self._writer is not None
+        self._writer.write(json.dumps(message).encode() + b"\n")
+
+    def _kill(self, pid: int, why: str) -> None:
+        self._say(op="kill", pid=pid, why=why)
+
+    async def _clear_up(self, message: dict[str, Any]) -> None:
+        ward, board = self._wards[message["app"]], self._boards[message["board"]]
+        ward.children.pop(board.number, None)
+        self._clearing.add(board.number)
+        aftermath = Aftermath(
+            ward.store, ward.settings, board, message["pid"], message["how"], charged=message["charged"]
+        )
+        try:
+            while not await self._tried(aftermath.run_once()):
+                if self._ended.is_set():
+                    break  # the leases will run out by themselves
+                await asyncio.sleep(0.2)
+        finally:
+            self._clearing.discard(board.number)
+        self._say(op="free", board=board.number)
+
+    # -- roles ---------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """Look at all boards, every tick; a slow store delays only the board it was asked for."""
+        while True:
+            struct.pack_into("<Q", self._alive, 0, time.monotonic_ns())
+            for ward in self._wards:
+                for board, watch, _ in ward.children.values():
+                    if board.number not in self._looking and watch.wants_look(stopping=self._stopping):
+                        self._looking.add(board.number)
+                        self._spawn(self._look_at(board, watch))
+            await asyncio.sleep(TICK_S)
+
+    async def _look_at(self, board: Board, watch: Watch) -> None:
+        try:
+            await self._tried(watch.run_once(stopping=self._stopping))
+        finally:
+            self._looking.discard(board.number)
+
+    async def _promote(self, promoter: Promoter) -> None:
+        while True:
+            if not await self._tried(promoter.run_once()):
+                promoter.next_s = 0.5
+            await promoter.sleep()
+
+    async def _listen(self, ward: _Ward) -> None:
+        while True:
+            try:
+                async for tag, _text in ward.store.listen():
+                    for some_tag, promoter in ward.promoters.items():
+                        if tag in ("", some_tag):
+                            promoter.wake()
+            except (StoreError, OSError) as error:
+                self._away(error)
+            await asyncio.sleep(0.2 + random.random())  # noqa: S311 - jitter
+
+    async def _every(
+        self, run_once: Callable[[], Awaitable[Any]], interval_s: float, on_failure: Callable[[], None] | None = None
+    ) -> None:
+        while True:
+            if not await self._tried(run_once()) and on_failure is not None:
+                on_failure()
+            await asyncio.sleep(interval_s * (0.8 + 0.4 * random.random()))  # noqa: S311 - jitter
+
+    async def _tried(self, work: Awaitable[Any]) -> bool:
+        """Await a role's work; log once when the store goes away, once when it is back."""
+        try:
+            await work
+        except (StoreError, OSError) as error:
+            self._away(error)
+            return False
+        except Exception:
+            logger.exception("a background role failed; it is tried again")
+            return False
+        if self._away_since:
+            logger.info("the supervisor reaches the store again after %.1f s", time.monotonic() - self._away_since)
+            self._away_since = 0.0
+        return True
+
+    def _away(self, error: Exception) -> None:
+        if not self._away_since:
+            self._away_since = time.monotonic()
+            logger.warning("the supervisor does not reach the store: %s", error)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def run_keeper(
+    apps: list[tuple[Application, WorkerOptions]],
+    boards: list[Board],
+    worker: str,
+    control: socket.socket,
+    alive: memoryview,
+    parent_pid: int,
+) -> int:
+    """Live as the keeper; return the exit status. Called right after the fork."""
+    die_with_parent(parent_pid)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # the root says when to end
+    signal.set_wakeup_fd(-1)
+    asyncio.run(Keeper(apps, boards, worker, control, alive).main())
+    return 0

@@ -1,0 +1,106 @@
+"""What ends a child: a signal, its age, its memory, or the death of its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+from types import FrameType
+
+__all__ = ["Lifeline", "die_with_parent"]
+
+_PR_SET_PDEATHSIG = 1
+_NO_LIMIT = 1 << 60
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the life pipe tells)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it died before we asked
+        os._exit(1)
+
+
+class Lifeline:
+    """Says when a child shall stop, and lets it wait for that and for something else at once.
+
+    Args:
+        life_fd: the read end of a pipe whose write end only the root process holds: readable means orphaned.
+        max_attempts: stop after so many; 0: no limit.
+        max_memory_mb: stop when the process holds more, MiB; 0: no limit.
+    """
+
+    def __init__(self, life_fd: int, max_attempts: int, max_memory_mb: int) -> None:
+        self._life_fd = life_fd
+        self._max_memory = max_memory_mb * 1024 * 1024
+        self.attempts_left = max_attempts or _NO_LIMIT
+        self.stopping = False
+        self._next_look = 0.0
+        self._wake_r, wake_w = os.pipe()
+        os.set_blocking(wake_w, False)
+        os.set_blocking(self._wake_r, False)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the root decides
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+
+    @property
+    def wake_fd(self) -> int:
+        """Readable when a signal has arrived."""
+        return self._wake_r
+
+    @property
+    def life_fd(self) -> int:
+        """Readable when the parent is dead."""
+        return self._life_fd
+
+    def attempted(self, attempts: int) -> None:
+        """Count finished attempts; a child past its age or size stops before the next."""
+        self.attempts_left -= attempts
+        if self.attempts_left <= 0:
+            self.stopping = True
+        now = time.monotonic()
+        if self._max_memory and now >= self._next_look:
+            self._next_look = now + 0.25
+            if _resident_bytes() > self._max_memory:
+                self.stopping = True
+
+    def wait(self, fd: int | None, timeout_s: float | None) -> bool:
+        """Wait until ``fd`` is readable (True), the child shall stop, or the time is up (False)."""
+        if self.stopping and fd is not None:
+            return False
+        readable, _, _ = select.select([f for f in (fd, self._wake_r, self._life_fd) if f is not None], [], [], timeout_s)
+        if self._wake_r in readable:
+            self.drain()
+        if self._life_fd in readable:
+            os._exit(1)
+        return fd in readable
+
+    def drain(self) -> None:
+        """Empty the wake-up pipe."""
+        try:
+            while os.read(self._wake_r, 4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def check_parent(self) -> None:
+        """Leave at once if the parent is dead."""
+        if select.select([self._life_fd], [], [], 0)[0]:
+            os._exit(1)
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self.stopping = True
+
+
+def _resident_bytes() -> int:
+    try:
+        with open("/proc/self/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except OSError:  # not Linux: the peak is all there is
+        import resource  # noqa: PLC0415
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,123 @@
+"""A child's link to the store: exchanges that survive an absent server, and the adaptive batch size."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+
+from streamtasks.exceptions import StoreError, StoreUnavailable
+from streamtasks.store import Channel, Claimed, ClaimRequest, Exchange, Outcome, Settled
+
+from .board import Board
+from .running import Runner
+
+__all__ = ["Link", "Pace"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+BATCH_NS = 10_000_000
+"""A child holds about this much work, what runs and what is prefetched together (design: 10 ms)."""
+
+MOST = 100
+
+
+class Pace:
+    """How many messages to claim: about 5 ms of work, because another 5 ms run while the reply is on its way."""
+
+    def __init__(self) -> None:
+        self._average_ns = 0.0
+
+    def measured(self, attempts: int, spent_ns: int) -> None:
+        """Take in how long some attempts took."""
+        if attempts:
+            mean = spent_ns / attempts
+            self._average_ns = mean if self._average_ns == 0 else 0.7 * self._average_ns + 0.3 * mean
+
+    @property
+    def count(self) -> int:
+        """How many to claim. 1: alone, and nothing is claimed ahead."""
+        if self._average_ns == 0:
+            return 1
+        return max(1, min(MOST, int(BATCH_NS / 2 / self._average_ns)))
+
+
+class Link:
+    """One child's exchanges over its channel, with the board kept in step.
+
+    While the server is away it retries with jittered backoff for ever and logs each change of state once.
+    """
+
+    def __init__(self, channel: Channel, board: Board, runner: Runner) -> None:
+        self.channel = channel
+        self.board = board
+        self.runner = runner
+        self._sequence = 0
+        self._away_since = 0.0
+        self._delay_s = 0.05
+        self._slots_out: Sequence[int] = ()
+        self._claiming = False
+        self.suspects = False
+        self.others_only = False
+
+    def send(self, outcomes: Sequence[Outcome], slots: Sequence[int], count: int, *, alone: bool) -> None:
+        """Start an exchange: settle ``outcomes`` (which lie in ``slots``), claim up to ``count`` messages."""
+        self._slots_out = slots
+        self._claiming = count > 0
+        claim = None
+        if count:
+            self._sequence += 1
+            self.board.sent(self._sequence)
+            claim = ClaimRequest(self._sequence, count, alone)
+        self.channel.send(outcomes, claim)
+
+    def try_receive(self) -> Exchange | None:
+        """Finish the exchange; None if the server is away (wait `pause_s`, then call again)."""
+        try:
+            exchange = self.channel.receive()
+        except StoreUnavailable as error:
+            self.away(error)
+            return None
+        except StoreError as error:
+            self.away(error)
+            return None
+        self.back()
+        return exchange
+
+    def taken(self, exchange: Exchange) -> tuple[list[Claimed], list[int]]:
+        """Take an exchange in: free settled slots, place what was claimed; return messages and their slots."""
+        if exchange.now_ms:
+            self.runner.clock_offset_ns = exchange.now_ms * 1_000_000 - time.monotonic_ns()
+        for slot in self._slots_out:
+            self.board.free(slot)
+        if Settled.STALE in exchange.settled:
+            stale = exchange.settled.count(Settled.STALE)
+            logger.warning("%d outcomes came too late: their messages belong to another worker by now", stale)
+        self._slots_out = ()
+        self.suspects, self.others_only = exchange.suspects, exchange.others_only
+        if not self._claiming:
+            return [], []
+        slots = self.board.place(self._sequence, exchange.claimed)
+        if slots is None:
+            return [], []  # the keeper gave this claim up and handed its messages back
+        return exchange.claimed, slots
+
+    def away(self, error: Exception) -> None:
+        """Note that the server does not answer."""
+        if not self._away_since:
+            self._away_since = time.monotonic()
+            logger.warning("the store does not answer (%s); trying again until it does", error)
+        self._delay_s = min(self._delay_s * 2, 2.0)
+
+    def back(self) -> None:
+        """Note that the server answers."""
+        if self._away_since:
+            logger.info("the store answers again after %.1f s", time.monotonic() - self._away_since)
+            self._away_since = 0.0
+        self._delay_s = 0.05
+
+    @property
+    def pause_s(self) -> float:
+        """How long to wait before the next try, seconds."""
+        return self._delay_s * (0.5 + random.random())  # noqa: S311 - jitter

@@ -1,0 +1,87 @@
+"""Options of a worker: from the command line, the environment, the project's settings, or defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from streamtasks.exceptions import ConfigurationError
+from streamtasks.keys import check_queue
+from streamtasks.store import Filter
+
+__all__ = ["WorkerOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How a worker works.
+
+    Attributes:
+        concurrency: children per app.
+        threads: sync tasks at once in each child; 0: one at a time, on the child's main thread.
+        async_concurrency: coroutine tasks at once in each child; 0: as for ``threads``.
+        queues: serve only these; empty: all.
+        exclude_queues: serve all but these.
+        max_tasks_per_child: a child is replaced after so many attempts; 0: never.
+        max_memory_per_child_mb: a child is replaced when it holds more, MiB; 0: never.
+        grace_s: how long running tasks may take after SIGTERM, seconds.
+        lease_s: a claim lives this long without renewal, seconds; None: as the app says.
+        fence_after_s: how long a worker that cannot renew its leases lets tasks run, seconds; None: the lease.
+        log_level: of the ``streamtasks`` and ``django.tasks`` loggers.
+    """
+
+    concurrency: int = 0
+    threads: int = 0
+    async_concurrency: int = 0
+    queues: tuple[str, ...] = ()
+    exclude_queues: tuple[str, ...] = ()
+    max_tasks_per_child: int = 0
+    max_memory_per_child_mb: int = 0
+    grace_s: float = 25.0
+    lease_s: float | None = None
+    fence_after_s: float | None = None
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        for name in ("concurrency", "threads", "async_concurrency", "max_tasks_per_child", "max_memory_per_child_mb"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ConfigurationError(f"{name} is {value!r}; it must be a whole number of at least 0.")
+        if self.async_concurrency > 2000 or self.threads > 1000:
+            raise ConfigurationError("A child runs at most 1000 threads and 2000 coroutines; use more children.")
+        if self.grace_s < 0:
+            raise ConfigurationError(f"grace_s is {self.grace_s!r}; it may not be negative.")
+        if self.queues and self.exclude_queues:
+            raise ConfigurationError("Give queues or exclude_queues, not both.")
+        for queue in (*self.queues, *self.exclude_queues):
+            check_queue(queue)
+
+    @property
+    def children(self) -> int:
+        """Children per app: as given, else one per core."""
+        return self.concurrency or os.cpu_count() or 1
+
+    @property
+    def filter(self) -> Filter:
+        """Which queues are served."""
+        if self.queues:
+            return Filter("only", self.queues)
+        return Filter("except", self.exclude_queues) if self.exclude_queues else Filter()
+
+    def over(self, defaults: Mapping[str, Any]) -> WorkerOptions:
+        """Return these options with ``defaults`` (of the project's settings) where nothing else was said.
+
+        Raises:
+            ConfigurationError: a default has an unknown name or a wrong value.
+        """
+        known = {field.name: field for field in fields(self)}
+        unknown = sorted(set(defaults) - set(known))
+        if unknown:
+            raise ConfigurationError(f"Unknown worker options: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        values = {name: getattr(self, name) for name in known}
+        for name, value in defaults.items():
+            if values[name] == known[name].default:
+                values[name] = tuple(value) if isinstance(value, list) else value
+        return WorkerOptions(**values)

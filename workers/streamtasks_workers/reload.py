@@ -1,0 +1,36 @@
+"""``--reload``: run the worker in a process of its own and start it again when a Python file changes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from streamtasks.exceptions import ConfigurationError
+
+__all__ = ["run_reloading"]
+
+
+def run_reloading(argv: Sequence[str]) -> int:
+    """Run the same command without ``--reload``, again after each change below the working directory.
+
+    Raises:
+        ConfigurationError: the library that watches files is not installed.
+    """
+    try:
+        from watchfiles import PythonFilter, watch  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigurationError("--reload needs the extra: pip install 'streamtasks[reload]'") from error
+    command = [sys.executable, "-m", "streamtasks_workers", *(word for word in argv[1:] if word != "--reload")]
+    environment = {k: v for k, v in os.environ.items() if k != "STREAMTASKS_WORKER_RELOAD"}
+    worker = subprocess.Popen(command, env=environment)
+    try:
+        for _ in watch(os.getcwd(), watch_filter=PythonFilter(), raise_interrupt=True):
+            worker.send_signal(signal.SIGTERM)
+            worker.wait()
+            worker = subprocess.Popen(command, env=environment)
+    except KeyboardInterrupt:
+        worker.send_signal(signal.SIGTERM)
+    return worker.wait()

@@ -1,0 +1,73 @@
+"""Renew the leases of what is in flight; if that is not possible for too long, fence ourselves off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from streamtasks.store import SupervisorStore
+
+from ..board import Board, Slot
+from .watch import Watch
+
+__all__ = ["Leases"]
+
+
+class Leases:
+    """The leases of one app's children.
+
+    Args:
+        watches: the watches of the children that live now.
+        kill: called with a board and the reason when its child must not go on.
+        fence_after_s: how long tasks may run on without a renewal, seconds.
+    """
+
+    def __init__(
+        self,
+        store: SupervisorStore,
+        watches: Callable[[], Iterable[tuple[Board, Watch]]],
+        kill: Callable[[Board, str], None],
+        fence_after_s: float,
+    ) -> None:
+        self._store = store
+        self._watches = watches
+        self._kill = kill
+        self._fence_after_s = fence_after_s
+        self._renewed_at = time.monotonic()
+
+    async def run_once(self) -> int:
+        """Renew all; return how many leases were renewed.
+
+        Raises:
+            StoreError: the store could not be reached.
+        """
+        self.check_fence()
+        begun = time.monotonic()
+        renewed = 0
+        for board, watch in list(self._watches()):
+            in_flight = watch.in_flight()
+            if not in_flight:
+                continue
+            answers = await self._store.renew(board.tag, in_flight)
+            renewed += sum(answers)
+            lost = {c.id for c, held in zip(in_flight, answers, strict=True) if not held}
+            if lost and self._runs_one_of(board, lost):
+                self._kill(board, "fenced: its claim belongs to another worker")
+        self._renewed_at = begun
+        return renewed
+
+    def check_fence(self) -> None:
+        """End all running attempts if their leases may have passed to others meanwhile."""
+        if time.monotonic() - self._renewed_at <= self._fence_after_s:
+            return
+        for board, _ in list(self._watches()):
+            if Slot.RUNNING in board.states():
+                self._kill(board, f"fenced: no renewal for {self._fence_after_s:g} s")
+
+    @staticmethod
+    def _runs_one_of(board: Board, ids: set[str]) -> bool:
+        """Whether one of these still runs; what has been settled since the look is not lost."""
+        states = board.states()
+        return any(
+            state == Slot.RUNNING and board.claimed(slot).id in ids for slot, state in enumerate(states)
+        )

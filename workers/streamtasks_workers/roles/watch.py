@@ -1,0 +1,141 @@
+"""Look at a child's board: show what runs long, free what waits behind it, keep what is finished safe."""
+
+from __future__ import annotations
+
+import time
+
+from streamtasks.store import Claimed, Outcome, SupervisorStore
+
+from ..board import Board, Slot
+
+__all__ = ["SHARE_NS", "Watch"]
+
+SHARE_NS = 15_000_000
+"""An attempt that runs longer than this is shown as RUNNING, and nothing may wait behind it."""
+
+PROGRESS_NS = 50_000_000
+"""Progress of one attempt is stored at most this often: 20 times a second."""
+
+
+class Watch:
+    """One child's board, seen from the keeper."""
+
+    def __init__(self, store: SupervisorStore, board: Board) -> None:
+        self._store = store
+        self._board = board
+        self._tag = board.tag
+        self._shown: dict[int, str] = {}  # slot -> token and id of the attempt shown as running
+        self._progress: dict[int, tuple[int, int]] = {}  # slot -> version stored, when (monotonic ns)
+        self._settled: dict[int, str] = {}  # slot -> outcome settled in the child's name
+
+    def wants_look(self, *, stopping: bool) -> bool:
+        """Whether `run_once` would find something to do; cheap."""
+        states = self._board.states()
+        if not any(states):
+            return bool(self._shown or self._settled) or (stopping and self._claim_on_its_way())
+        if stopping:
+            return True
+        now = time.monotonic_ns()
+        times = self._board.times
+        return any(now - times(slot)[0] >= SHARE_NS for slot in _slots(states, Slot.RUNNING)) or any(
+            now - times(slot)[1] >= SHARE_NS for slot in _slots(states, Slot.FINISHED)
+        )
+
+    def _claim_on_its_way(self) -> bool:
+        sent, received, void, _ = self._board.sequences()
+        return sent > max(received, void)
+
+    async def run_once(self, *, stopping: bool = False) -> int:
+        """Look once; return how many messages were acted upon."""
+        board = self._board
+        states = board.states()
+        if not any(states):
+            self._shown.clear()
+            self._progress.clear()
+            self._settled.clear()
+        now = time.monotonic_ns()
+        long = [slot for slot in _slots(states, Slot.RUNNING) if now - board.times(slot)[0] >= SHARE_NS]
+        acted = 0
+        if long or stopping:
+            acted += await self._free_the_rest(now, stopping=stopping)
+        if long:
+            acted += await self._show(long, now)
+            await self._store_progress(long, now)
+        acted += await self._settle_finished(states, now)
+        return acted
+
+    def in_flight(self) -> list[Claimed]:
+        """Return the messages whose leases must be renewed."""
+        states = self._board.states()
+        kinds = (Slot.CLAIMED, Slot.RUNNING, Slot.FINISHED)
+        return [self._board.claimed(slot) for slot, state in enumerate(states) if state in kinds]
+
+    async def _show(self, slots: list[int], now: int) -> int:
+        """Publish RUNNING."""
+        new: list[tuple[Claimed, int]] = []
+        for slot in slots:
+            claimed = self._board.claimed(slot)
+            key = f"{claimed.token} {claimed.id}"
+            if self._shown.get(slot) != key:
+                self._shown[slot] = key
+                new.append((claimed, (now - self._board.times(slot)[0]) // 1_000_000))
+        if new:
+            await self._store.mark_running(self._tag, new)
+        return len(new)
+
+    async def _free_the_rest(self, now: int, *, stopping: bool) -> int:
+        """Hand back what has not started, on the board or still on its way to the child."""
+        board = self._board
+        sent, received, void, sent_at = board.sequences()
+        on_its_way = sent > max(received, void) and (stopping or now - sent_at >= SHARE_NS)
+        if not on_its_way and Slot.CLAIMED not in board.states():
+            return 0
+        back: list[Claimed] = []
+        consumer_void = None
+        with board.locked(timeout_s=0.05) as got:
+            if not got:
+                return 0  # the child is starting something at this very moment, or is stopped
+            for slot in _slots(board.states(), Slot.CLAIMED):
+                back.append(board.claimed(slot))
+                board.set_returned(slot)
+            sent, received, void, _ = board.sequences()
+            if on_its_way and sent > max(received, void):
+                board.void(sent)
+                consumer_void = (board.consumer, sent)
+        if back or consumer_void:
+            await self._store.hand_back(self._tag, back, void=consumer_void)
+        return len(back)
+
+    async def _settle_finished(self, states: bytes, now: int) -> int:
+        """Settle in the child's name what it finished a while ago and could not settle itself."""
+        outcomes: list[Outcome] = []
+        for slot in _slots(states, Slot.FINISHED):
+            if now - self._board.times(slot)[1] < SHARE_NS:
+                continue
+            outcome = self._board.outcome(slot)
+            key = f"{outcome.token} {outcome.id}"
+            if self._settled.get(slot) != key:
+                self._settled[slot] = key
+                outcomes.append(outcome)
+        if outcomes:
+            await self._store.settle(self._tag, outcomes)
+        return len(outcomes)
+
+    async def _store_progress(self, slots: list[int], now: int) -> None:
+        reports = []
+        for slot in slots:
+            version, stored_at = self._progress.get(slot, (0, 0))
+            if now - stored_at < PROGRESS_NS:
+                continue
+            news = self._board.reported(slot, version)
+            if news is not None:
+                self._progress[slot] = (news[0], now)
+                reports.append((self._board.claimed(slot), news[1]))
+        if reports:
+            await self._store.progress(self._tag, reports)
+
+
+def _slots(states: bytes, wanted: Slot) -> list[int]:
+    if wanted not in states:
+        return []
+    return [slot for slot, state in enumerate(states) if state == wanted]
