@@ -31,6 +31,7 @@ __all__ = [
     "State",
     "Store",
     "SupervisorStore",
+    "Void",
 ]
 
 
@@ -92,6 +93,14 @@ class Claimed(NamedTuple):
     retries: int
     first_started_ms: int
     body: bytes
+
+
+class Void(NamedTuple):
+    """Claims of ``consumer`` up to ``sequence`` shall return nothing; ``read``: the last whose reply it has read."""
+
+    consumer: str
+    sequence: int
+    read: int
 
 
 class Outcome(NamedTuple):
@@ -240,6 +249,7 @@ class Exchange(NamedTuple):
     """The answer to one `Channel.send`.
 
     ``suspects``: claim next with empty hands, a suspect waits. ``others_only``: only queues not served are ready.
+    ``again``: claim again at once, there is more.
     """
 
     settled: list[Settled]
@@ -247,6 +257,7 @@ class Exchange(NamedTuple):
     now_ms: int
     suspects: bool
     others_only: bool
+    again: bool
 
 
 class Store(Protocol):
@@ -285,13 +296,13 @@ class SupervisorStore(Protocol):
         tag: str,
         claimed: Sequence[Claimed],
         *,
-        void: tuple[str, int] | None = None,
+        void: Void | None = None,
         gone: bool = False,
     ) -> list[bool]:
         """Return messages to their places, uncharged: the attempt does not count.
 
-        ``void=(consumer, sequence)`` also returns what that consumer's last claim took and makes claims of it up
-        to this sequence return nothing; with ``gone`` the consumer is forgotten.
+        ``void`` also returns what that consumer claimed without having read the reply, and makes those claims
+        return nothing from now on; with ``gone`` the consumer is forgotten.
         """
 
     async def charge(self, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:

@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -109,12 +108,9 @@ def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
     if len(given) > 1:
         raise ConfigurationError(f"{' and '.join(given)} are given; say only once where the server is.")
     values: dict[str, Any] = {"key_prefix": "streamtasks:" if alias == "default" else f"streamtasks:{alias}:"}
-    known = {field.name for field in fields(StoreSettings)}
-    for name in _PLAIN:
-        if name in options and name in known:
-            values[name] = options[name]
+    values.update((name, options[name]) for name in _PLAIN if name in options)
     for name, target in _SECONDS.items():
-        if name in options and target in known:
+        if name in options:
             value = options[name]
             values[target] = value.total_seconds() if isinstance(value, timedelta) else value
     if "url" in given:
@@ -172,15 +168,15 @@ def _of_pool(pool: Any) -> dict[str, Any]:
 _settings_of: dict[str, tuple[Any, StoreSettings]] = {}
 
 
-def settings_of(alias: str, options: Mapping[str, Any]) -> StoreSettings:
-    """Return `store_settings`, read once for each OPTIONS object: Django makes backends per thread and per request.
+def settings_of(alias: str, params: Mapping[str, Any]) -> StoreSettings:
+    """Return `store_settings` of ``TASKS[alias]``, read once: Django makes backends per thread and per request.
 
     Raises:
         ConfigurationError: see `store_settings`.
     """
     known = _settings_of.get(alias)
-    if known is None or known[0] is not options:
-        known = _settings_of[alias] = (options, store_settings(alias, options))
+    if known is None or known[0] is not params:
+        known = _settings_of[alias] = (params, store_settings(alias, params.get("OPTIONS") or {}))
     return known[1]
 
 

@@ -10,7 +10,10 @@
 -- KEYS[7] control      CHANNEL  keys.control
 -- KEYS[8] history      HASH     keys.history
 -- KEYS[9] totals       HASH     keys.totals
--- KEYS[10..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
+-- KEYS[10] progress    HASH     keys.progress
+-- KEYS[11] messages    HASH     keys.messages
+-- KEYS[12] streams     SET      keys.streams
+-- KEYS[13..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
 -- ARGV[1] crashes that end in a dead letter
 -- ARGV[2] delay after every crash but the first, ms
 -- ARGV[3] number of streams; then their names; then per attempt 4 values:
@@ -23,8 +26,9 @@
 -- include: clock, line, streams, delay
 local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local delayed, control, history, totals = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local progress, messages, streams = KEYS[10], KEYS[11], KEYS[12]
 local limit, delay_ms, stream_count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local by_name = given_streams(10, stream_count, 4)
+local by_name = given_streams(13, stream_count, 4)
 local now = now_ms()
 local reply = { now }
 for at = 4 + stream_count, #ARGV, 4 do
@@ -41,7 +45,7 @@ for at = 4 + stream_count, #ARGV, 4 do
     if s.first == 0 then s.first = started end
     redis.call('HSET', history, id, (redis.call('HGET', history, id) or '') .. report .. '\n')
     if s.crashes == 1 then
-      redis.call('XCLAIM', stream.key, GROUP, 'returned', 0, s.entry, 'JUSTID')
+      put_back(messages, streams, stream, s, id, 'returned')
       redis.call('HSET', state, id, idle_line(s, 'Q'))
       make_ready(ready, wake, stream, s.name)
       reply[#reply + 1] = 1
@@ -55,6 +59,7 @@ for at = 4 + stream_count, #ARGV, 4 do
     end
     redis.call('ZREM', leases, id)
     redis.call('ZREM', running, id)
+    redis.call('HDEL', progress, id)
     redis.call('HINCRBY', totals, 'CRASH', 1)
   end
 end

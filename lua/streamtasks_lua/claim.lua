@@ -22,7 +22,8 @@
 -- ARGV[11..] F queue names, then the names of the candidate streams
 --
 -- Returns {"ok", now ms, flags, name, entry, id, "<enqueued ms> <envelope>", attempt, retries before it, first started ms, ...}
---           flags: 1 a suspect waits for a child with empty hands, 2 only streams not served are ready
+--           flags: 1 a suspect waits for a child with empty hands, 2 only streams not served are ready,
+--           4 nothing was found yet but more is ready: claim again at once
 --      or {"streams", now ms, name...}: a better stream is ready than those given; nothing was claimed
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
 -- Moves:  ready -> claimed | ready -> running (count 1, or a suspect) | garbage entry -> dead letter
@@ -34,7 +35,7 @@ local consumer, seq, count, lease_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV
 local alone, max_bytes, dead_cap = ARGV[5] == '1', tonumber(ARGV[6]), ARGV[7]
 local wake_count, filter_count, filter_mode = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 local first_name = 11 + filter_count
-local MOST_CANDIDATES = 16
+local MOST_CANDIDATES, MOST_TURNS = 16, 4
 local now = now_ms()
 local token = consumer .. '#' .. ARGV[2]
 
@@ -70,24 +71,33 @@ local function serves(name)
   if filter_mode == 'all' then return true end
   return (served[name:match('^%-?%d+:(.*)$')] == true) == (filter_mode == 'only')
 end
--- The best ready streams this child serves, best first; the ready set is read in bounded steps.
-local best, any_ready, from = {}, false, 0
+-- The best ready streams this child serves, best first; the ready set is read in bounded steps. Those of the
+-- first priority are all read, because they take turns, however many there are.
+local best, any_ready, from, top, tier = {}, false, 0, nil, 0
+local full = false
 repeat
   local page = redis.call('ZREVRANGE', ready, from, from + 63)
   for _, name in ipairs(page) do
     any_ready = true
-    if serves(name) and #best < MOST_CANDIDATES then best[#best + 1] = name end
+    if not full and serves(name) then
+      local priority = name:match('^(-?%d+):')
+      top = top or priority
+      if priority == top then
+        tier = tier + 1
+        best[#best + 1] = name
+      elseif #best < MOST_CANDIDATES then
+        best[#best + 1] = name
+      else
+        full = true
+      end
+    end
   end
   from = from + 64
-until #page < 64 or #best >= MOST_CANDIDATES
+until #page < 64 or full
 if #best == 0 then return { 'ok', now, any_ready and 2 or 0 } end
--- Queues of the same priority take turns.
-local tier = 1
-local top = best[1]:match('^(-?%d+):')
-while best[tier + 1] and best[tier + 1]:match('^(-?%d+):') == top do tier = tier + 1 end
 local order = {}
-for i = 0, tier - 1 do order[#order + 1] = best[1 + (seq + i) % tier] end
-for i = tier + 1, #best do order[#order + 1] = best[i] end
+for i = 0, math.min(tier, MOST_CANDIDATES) - 1 do order[#order + 1] = best[1 + (seq + i) % tier] end
+for i = tier + 1, math.min(#best, MOST_CANDIDATES) do order[#order + 1] = best[i] end
 
 local keys = {}
 for i = 8 + wake_count, #KEYS do keys[ARGV[first_name + i - 8 - wake_count]] = KEYS[i] end
@@ -122,9 +132,9 @@ local function take(name, key, entries, suspect)
       -- Finished, revoked, or living under another entry: this one has nothing to say any more.
       redis.call('XACK', key, GROUP, entry)
       redis.call('XDEL', key, entry)
-    elseif #ids > 0 and taken_bytes + #blob > max_bytes then
+    elseif gave_back or (#ids > 0 and taken_bytes + #blob > max_bytes) then
       redis.call('XCLAIM', key, GROUP, 'returned', 0, entry, 'JUSTID')
-      count, gave_back = #ids, true
+      gave_back = true
     else
       taken_bytes = taken_bytes + #blob
       local attempt, first, retried = 1, 0, 0
@@ -166,46 +176,49 @@ local function parked(key, who, most)
   return entry_ids
 end
 
+-- Take from one stream until it is drained or the hands are full; entries without a message only cost a turn.
+local function serve(name, key)
+  local suspects = parked(key, 'suspect', 1)
+  if #suspects > 0 then
+    if not alone or #ids > 0 then
+      flags = 1
+    else
+      take(name, key, redis.call('XCLAIM', key, GROUP, consumer, 0, suspects[1]), true)
+      if #ids > 0 then
+        gave_back = true -- a suspect is alone: nothing is added to it
+        return false
+      end
+    end
+  end
+  for _ = 1, MOST_TURNS do
+    local want = count - #ids
+    if want <= 0 or gave_back then return false end
+    local returned = parked(key, 'returned', want)
+    if #returned > 0 then
+      take(name, key, redis.call('XCLAIM', key, GROUP, consumer, 0, unpack(returned)), false)
+    else
+      local read = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', want, 'STREAMS', key, '>')
+      local entries = read and read[1] and read[1][2] or {}
+      if #entries > 0 then take(name, key, entries, false) end
+      if gave_back then return false end
+      -- A full read may have been the last of it: one look past its end settles that.
+      if #entries < want
+        or #redis.call('XRANGE', key, '(' .. entries[#entries][1], '+', 'COUNT', 1) == 0 then
+        return #parked(key, 'suspect', 1) == 0
+      end
+    end
+  end
+  return false
+end
+
 local work_left = false
 for _, name in ipairs(order) do
   local key = keys[name]
-  if not key or #ids >= count then
+  if not key or #ids >= count or gave_back then
     work_left = true
     break
   end
-  local drained = true
-  local suspects = parked(key, 'suspect', 2)
-  if #suspects > 0 then
-    drained = false
-    if alone and #ids == 0 then
-      take(name, key, redis.call('XCLAIM', key, GROUP, consumer, 0, suspects[1]), true)
-      if #ids > 0 then work_left = true break end
-    else
-      flags = 1
-    end
-  end
-  local returned = parked(key, 'returned', count - #ids)
-  if #returned > 0 then
-    take(name, key, redis.call('XCLAIM', key, GROUP, consumer, 0, unpack(returned)), false)
-  end
-  local want = count - #ids
-  if want <= 0 then
-    work_left = true
-    break
-  end
-  local read = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', want, 'STREAMS', key, '>')
-  local entries = read and read[1] and read[1][2] or {}
-  if #entries > 0 then take(name, key, entries, false) end
-  -- A full read may have been the last of it: one look past its end settles that.
-  if #entries >= want
-    and #redis.call('XRANGE', key, '(' .. entries[#entries][1], '+', 'COUNT', 1) > 0 then
-    drained = false
-  end
-  if drained and not gave_back then
-    redis.call('ZREM', ready, name)
-  else
-    work_left = true
-  end
+  if serve(name, key) then redis.call('ZREM', ready, name) else work_left = true end
 end
 
 if #ids > 0 then
@@ -213,8 +226,14 @@ if #ids > 0 then
   redis.call('ZADD', leases, unpack(lease_args))
   redis.call('HSET', claims, consumer, ARGV[2] .. ' ids ' .. table.concat(ids, ' '))
 end
+-- What is left, here or in streams that only others serve, is another child's: ring for the next one. A child
+-- that got nothing does not ring for itself: it claims again, or what is left is a suspect or not for it.
 if work_left and #ids > 0 then
   for i = 1, wake_count do ring(KEYS[7 + i]) end
+elseif #ids > 0 and filter_mode == 'except' and redis.call('ZCARD', ready) > 0 then
+  ring(KEYS[8])
+elseif #ids == 0 and work_left and flags == 0 then
+  flags = 4
 end
 reply[3] = flags
 return reply

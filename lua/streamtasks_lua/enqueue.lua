@@ -16,7 +16,7 @@
 -- Returns {now ms, code...}: per message 1 accepted, 0 already known (queued, running or finished).
 -- Moves:  (nothing) -> ready | (nothing) -> delayed
 -- Safe to repeat: yes, by id. Clock: server.
--- include: clock, line, streams, delay
+-- include: clock, streams, delay
 local messages, state, delayed, ready, streams, wake, control =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local stream_count = tonumber(ARGV[1])

@@ -9,11 +9,13 @@
 -- KEYS[6] claims       HASH     keys.claims
 -- KEYS[7] messages     HASH     keys.messages
 -- KEYS[8] streams      SET      keys.streams
--- KEYS[9..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
+-- KEYS[9] progress     HASH     keys.progress
+-- KEYS[10..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
 -- ARGV[1] consumer whose last claim is void, or ""
--- ARGV[2] its claim sequence: claims of it up to this one return nothing from now on
--- ARGV[3] 1: the consumer is gone, forget its sequence
--- ARGV[4] number of streams; then their names; then per message 2 values: id, token
+-- ARGV[2] a claim sequence: claims of it up to this one return nothing from now on
+-- ARGV[3] the last sequence whose reply it has read: what a later one took is handed back too
+-- ARGV[4] 1: the consumer is gone, forget its sequence
+-- ARGV[5] number of streams; then their names; then per message 2 values: id, token
 --
 -- Returns {now ms, missing names, code...}: 1 handed back, 0 not held by this token;
 --         missing: an array of stream names that the call must bring as well (nothing of those was touched).
@@ -21,9 +23,9 @@
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, line, streams
 local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local claims, messages, streams = KEYS[6], KEYS[7], KEYS[8]
-local consumer, seq, stream_count = ARGV[1], ARGV[2], tonumber(ARGV[4])
-local by_name = given_streams(9, stream_count, 5)
+local claims, messages, streams, progress = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local consumer, seq, stream_count = ARGV[1], ARGV[2], tonumber(ARGV[5])
+local by_name = given_streams(10, stream_count, 6)
 local now, missing, reply = now_ms(), {}, {}
 
 local function give_back(id, token)
@@ -36,29 +38,27 @@ local function give_back(id, token)
     return 0
   end
   s.attempts = s.attempts - 1
-  local kept = redis.call('XCLAIM', stream.key, GROUP, 'returned', 0, s.entry, 'JUSTID')
-  if #kept == 0 and redis.call('HEXISTS', messages, id) == 1 then
-    append(streams, stream, s.name, id)
-  end
+  put_back(messages, streams, stream, s, id, 'returned')
   local rest = idle_line(s, 'Q')
   if rest then redis.call('HSET', state, id, rest) else redis.call('HDEL', state, id) end
   redis.call('ZREM', leases, id)
   redis.call('ZREM', running, id)
+  redis.call('HDEL', progress, id)
   make_ready(ready, wake, stream, s.name)
   return 1
 end
 
-for at = 5 + stream_count, #ARGV, 2 do
+for at = 6 + stream_count, #ARGV, 2 do
   reply[#reply + 1] = give_back(ARGV[at], ARGV[at + 1])
 end
 if consumer ~= '' then
   local last = redis.call('HGET', claims, consumer)
   local last_seq, kind, rest = (last or '0 ids'):match('^(%d+) (%l+)(.*)$')
-  if kind == 'ids' and tonumber(last_seq) <= tonumber(seq) then
+  if kind == 'ids' and tonumber(last_seq) > tonumber(ARGV[3]) then
     for id in rest:gmatch('%S+') do give_back(id, consumer .. '#' .. last_seq) end
   end
   if #missing == 0 then
-    if ARGV[3] == '1' then
+    if ARGV[4] == '1' then
       redis.call('HDEL', claims, consumer)
     else
       redis.call('HSET', claims, consumer, seq .. ' void')

@@ -11,7 +11,7 @@
 -- KEYS[8] streams      SET      keys.streams
 -- KEYS[9] totals       HASH     keys.totals
 -- KEYS[10] history     HASH     keys.history
--- KEYS[11..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- KEYS[13..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] most messages, at most 100
 -- ARGV[2] starts that may end with their worker before a message is given up
 -- ARGV[3] lease, ms: how long a message that is to be given up stays with the caller
@@ -25,11 +25,13 @@
 -- include: clock, line, streams
 local leases, state, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local beat, messages, streams, totals, history = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local progress, claims = KEYS[11], KEYS[12]
 local lost_limit, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local by_name = given_streams(11, tonumber(ARGV[5]), 6)
+local by_name = given_streams(13, tonumber(ARGV[5]), 6)
 local now = now_ms()
-local hold_until = (redis.call('GET', beat) or '0 0'):match('^%d+ (%d+)$')
-if now < tonumber(hold_until or 0) then return { now, 0, {}, {} } end
+local last_beat, hold_until = (redis.call('GET', beat) or '0 0'):match('^(%d+) (%d+)$')
+-- A silence that no beat has noticed yet counts as well: this call may have waited in a socket meanwhile.
+if now < tonumber(hold_until) or now - tonumber(last_beat) > lease_ms / 2 then return { now, 0, {}, {} } end
 local reclaimed, missing, asked, exhausted = 0, {}, {}, {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))) do
   local line = redis.call('HGET', state, id)
@@ -48,21 +50,21 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', int(now), 'LIMIT
       exhausted[#exhausted + 1] = value
     end
   else
+    local consumer = s.token:gsub('#%d+$', '')
     if s.phase == 'R' then
       s.lost = s.lost + 1
       redis.call('HSET', history, id, (redis.call('HGET', history, id) or '') .. ARGV[4]
         .. string.format(',"attempt":%d,"worker":"%s","started":%.0f}\n', s.attempts,
-          s.token:gsub('#%d+$', ''), s.started))
+          consumer, s.started))
     else
       s.attempts = s.attempts - 1
     end
-    local kept = redis.call('XCLAIM', stream.key, GROUP, 'suspect', 0, s.entry, 'JUSTID')
-    if #kept == 0 then
-      if redis.call('HEXISTS', messages, id) == 1 then append(streams, stream, s.name, id) end
-    end
+    put_back(messages, streams, stream, s, id, 'suspect')
     redis.call('HSET', state, id, idle_line(s, 'S'))
     redis.call('ZREM', leases, id)
     redis.call('ZREM', running, id)
+    redis.call('HDEL', progress, id)
+    redis.call('HDEL', claims, consumer)
     make_ready(ready, wake, stream, s.name)
     reclaimed = reclaimed + 1
   end

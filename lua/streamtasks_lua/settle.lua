@@ -44,7 +44,7 @@ if this_hour ~= hour and this_hour ~= hour + 1 then return { 'hour', now } end
 local finished, counts = KEYS[15 + this_hour - hour], KEYS[17 + this_hour - hour]
 local by_name = given_streams(19, stream_count, 5)
 
-local ids, member_of = {}, {}
+local ids = {}
 for i = 1, total do ids[i] = ARGV[first_member + (i - 1) * 11] end
 local lines = redis.call('HMGET', state, unpack(ids))
 local blobs = redis.call('HMGET', messages, unpack(ids))
@@ -116,7 +116,7 @@ local checked = {}
 for i = 1, total do
   local at = first_member + (i - 1) * 11
   local id, token, line = ids[i], ARGV[at + 1], lines[i]
-  if held(line, token) and blobs[i] and not checked[id] then
+  if held(line, token) and blobs[i] and not checked[id] and by_name[ARGV[4 + tonumber(ARGV[at + 2])] or ''] then
     checked[id] = true
     reply[i + 1] = 1
   else

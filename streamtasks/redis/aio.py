@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..settings import StoreSettings
-from ..store import Alive, Charge, Claimed, NewMessage, Outcome, Promotion, Reclaim, Settled, Snapshot
+from ..store import Alive, Charge, Claimed, NewMessage, Outcome, Promotion, Reclaim, Settled, Snapshot, Void
 from . import connections
 from .calls import Call
 from .operations import Operation, Operations
@@ -102,7 +102,7 @@ class AsyncRedisStore:
         tag: str,
         claimed: Sequence[Claimed],
         *,
-        void: tuple[str, int] | None = None,
+        void: Void | None = None,
         gone: bool = False,
     ) -> list[bool]:
         """See `SupervisorStore.hand_back`."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import streamtasks_lua
 
 from ..keys import Keys, stream_name
-from ..store import Claimed, ClaimRequest, Filter, NewMessage, Outcome
+from ..store import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Void
 
 __all__ = ["Call", "Script", "script"]
 
@@ -184,12 +184,12 @@ def hand_back(
     keys: Keys,
     claimed: Sequence[Claimed],
     names: Iterable[str],
-    void: tuple[str, int] | None,
+    void: Void | None,
     gone: bool,
 ) -> Call:
     """Build hand_back; ``names`` are streams known besides those of the messages."""
     all_names = list(dict.fromkeys([*(c.stream for c in claimed), *names]))
-    consumer, sequence = void or ("", 0)
+    consumer, sequence, read = void or ("", 0, 0)
     return Call(
         script("hand_back"),
         [
@@ -201,11 +201,13 @@ def hand_back(
             keys.claims,
             keys.messages,
             keys.streams,
+            keys.progress,
             *_pairs(keys, all_names),
         ],
         [
             consumer,
             sequence,
+            read,
             int(gone),
             len(all_names),
             *all_names,
@@ -229,6 +231,9 @@ def charge(keys: Keys, attempts: Sequence[tuple[Claimed, int, str]], limit: int,
             keys.control,
             keys.history,
             keys.totals,
+            keys.progress,
+            keys.messages,
+            keys.streams,
             *_pairs(keys, names),
         ],
         [
@@ -265,6 +270,8 @@ def reclaim(keys: Keys, names: Sequence[str], most: int, lost_limit: int, lease_
             keys.streams,
             keys.totals,
             keys.history,
+            keys.progress,
+            keys.claims,
             *_pairs(keys, names),
         ],
         [most, lost_limit, lease_ms, report, len(names), *names],

@@ -169,9 +169,9 @@ class RedisChannel:
     def _exchange(self, settle_replies: list[Any], claim_reply: list[Any] | None) -> Exchange:
         settled = [Settled(code) for reply in settle_replies for code in reply[1:]]
         if claim_reply is None:
-            return Exchange(settled, [], settle_replies[-1][0] if settle_replies else 0, False, False)
+            return Exchange(settled, [], settle_replies[-1][0] if settle_replies else 0, False, False, False)
         if claim_reply[0] == b"void":
-            return Exchange(settled, [], claim_reply[1], False, False)
+            return Exchange(settled, [], claim_reply[1], False, False, False)
         if claim_reply[0] != b"ok":
             raise StoreError(f"claim answered {claim_reply[0]!r}; is another release at work on these keys?")
         assert self._claim is not None
@@ -185,4 +185,4 @@ class RedisChannel:
                 name = names[raw_name] = raw_name.decode()
             claimed.append(Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, int(first), body))
         flags = claim_reply[2]
-        return Exchange(settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2))
+        return Exchange(settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2), bool(flags & 4))

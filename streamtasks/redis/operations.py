@@ -28,6 +28,7 @@ from ..store import (
     Reclaim,
     Settled,
     Snapshot,
+    Void,
 )
 from . import calls
 from .calls import Call
@@ -137,7 +138,7 @@ class Operations:
         self,
         tag: str,
         claimed: Sequence[Claimed],
-        void: tuple[str, int] | None = None,
+        void: Void | None = None,
         gone: bool = False,
     ) -> Operation[list[bool]]:
         """See `SupervisorStore.hand_back`."""

@@ -72,7 +72,7 @@ class ConcurrentExecutor:
                     await asyncio.sleep(link.pause_s)
                     lifeline.check_parent()
                 claimed, places = link.taken(exchange)
-                empty = count > 0 and not claimed
+                empty = count > 0 and not claimed and not link.again
                 self._alone = alone and len(claimed) == 1
                 for message, slot in zip(claimed, places, strict=True):
                     self._begin(message, slot)

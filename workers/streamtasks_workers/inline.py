@@ -55,7 +55,7 @@ class InlineExecutor:
             if self._in_flight:
                 self._receive()
             (claimed, slots), self._next = self._next, ([], [])
-            if not claimed and not self._outcomes and not link.suspects and not lifeline.stopping:
+            if not (claimed or self._outcomes or link.suspects or link.again or lifeline.stopping):
                 self._wait()
         if self._loop is not None:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())

@@ -60,6 +60,7 @@ class Link:
         self._claiming = False
         self.suspects = False
         self.others_only = False
+        self.again = False
 
     def send(self, outcomes: Sequence[Outcome], slots: Sequence[int], count: int, *, alone: bool) -> None:
         """Start an exchange: settle ``outcomes`` (which lie in ``slots``), claim up to ``count`` messages."""
@@ -95,7 +96,7 @@ class Link:
             stale = exchange.settled.count(Settled.STALE)
             logger.warning("%d outcomes came too late: their messages belong to another worker by now", stale)
         self._slots_out = ()
-        self.suspects, self.others_only = exchange.suspects, exchange.others_only
+        self.suspects, self.others_only, self.again = exchange.suspects, exchange.others_only, exchange.again
         if not self._claiming:
             return [], []
         slots = self.board.place(self._sequence, exchange.claimed)

@@ -26,3 +26,9 @@ local function append(streams, stream, name, id)
   redis.call('SADD', streams, name)
   return redis.call('XADD', stream.key, '*', 'id', id)
 end
+-- Give a claimed entry to a pseudo-consumer, from which the next claim takes it at its old place. If the entry
+-- has vanished (a stream trimmed by hand), the message gets a new one: it is the message that counts.
+local function put_back(messages, streams, stream, s, id, who)
+  local kept = redis.call('XCLAIM', stream.key, GROUP, who, 0, s.entry, 'JUSTID')
+  if #kept == 0 and redis.call('HEXISTS', messages, id) == 1 then append(streams, stream, s.name, id) end
+end

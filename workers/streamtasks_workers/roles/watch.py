@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from streamtasks.store import Claimed, Outcome, SupervisorStore
+from streamtasks.store import Claimed, Outcome, SupervisorStore, Void
 
 from ..board import Board, Slot
 
@@ -101,7 +101,7 @@ class Watch:
             sent, received, void, _ = board.sequences()
             if on_its_way and sent > max(received, void):
                 board.void(sent)
-                consumer_void = (board.consumer, sent)
+                consumer_void = Void(board.consumer, sent, received)
         if back or consumer_void:
             await self._store.hand_back(self._tag, back, void=consumer_void)
         return len(back)

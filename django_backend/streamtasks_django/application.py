@@ -1,0 +1,97 @@
+"""One alias of ``settings.TASKS`` as a worker sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from functools import cached_property
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any
+
+from django.tasks.base import TaskContext
+from django.utils.json import normalize_json
+
+from streamtasks import Attempt, Middleware, StoreSettings
+
+from . import conf
+from .databases import Databases
+from .registry import find_task
+from .signals import Signals
+
+if TYPE_CHECKING:
+    from django.tasks.base import Task
+
+    from .backends.base import StoreBackend
+
+__all__ = ["DjangoApplication", "DjangoRunnable"]
+
+MAX_RETRIES = 3
+RETRY_DELAY_S = 60.0
+
+
+class DjangoRunnable:
+    """A task as a worker runs it; see `streamtasks.application.Runnable`."""
+
+    __slots__ = ("_signals", "is_async", "max_retries", "name", "retry_delay_s", "task")
+
+    def __init__(self, name: str, task: Task[..., Any], signals: Signals) -> None:
+        self.name = name
+        self.task = task
+        self.is_async = iscoroutinefunction(task.func)
+        # What `streamtasks.Retry` goes by, until tasks have options for it.
+        self.max_retries: int | None = MAX_RETRIES
+        self.retry_delay_s = RETRY_DELAY_S
+        self._signals = signals
+
+    def run(self, attempt: Attempt) -> Any:
+        """Call the task; of a coroutine function, return the coroutine.
+
+        What it returns is normalised here, so that a value JSON cannot carry fails the task with Django's own error.
+        """
+        message = attempt.message
+        args: Sequence[Any] = message.args
+        if self.task.takes_context:
+            args = (TaskContext(task_result=self._signals.result_of(attempt)), *args)
+        if self.is_async:
+            return self._run_async(args, message.kwargs)
+        return normalize_json(self.task.call(*args, **message.kwargs))
+
+    async def _run_async(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        pending: Coroutine[Any, Any, Any] = self.task.acall(*args, **kwargs)
+        return normalize_json(await pending)
+
+
+class DjangoApplication:
+    """Messages, tasks and middleware of one alias; see `streamtasks.application.Application`.
+
+    Raises:
+        ConfigurationError: OPTIONS or STREAMTASKS has a wrong value.
+    """
+
+    def __init__(self, backend: StoreBackend) -> None:
+        self.backend = backend
+        self.label = backend.alias
+        self.worker_defaults = conf.worker_defaults(backend.params.get("OPTIONS") or {})
+        self._signals = Signals(self)
+        # The first is outermost and hears of outcomes last: databases are let go of when nobody needs them any more,
+        # and receivers of signals run inside what the project's own middleware sets up.
+        self._middleware = (Databases(), *conf.middleware(), self._signals)
+        self._runnables: dict[str, DjangoRunnable] = {}
+
+    @cached_property
+    def settings(self) -> StoreSettings:
+        """The engine's settings."""
+        return self.backend.store_settings
+
+    @property
+    def middleware(self) -> Sequence[Middleware]:
+        """Databases, the project's own, signals."""
+        return self._middleware
+
+    def find(self, name: str) -> DjangoRunnable | None:
+        """Return the task of that name. Never imports anything."""
+        runnable = self._runnables.get(name)
+        if runnable is None:
+            task = find_task(name)
+            if task is not None:
+                runnable = self._runnables[name] = DjangoRunnable(name, task, self._signals)
+        return runnable

@@ -1,0 +1,231 @@
+"""What our backends share: the task class, the rules for queues, and enqueueing to a store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.tasks.backends.base import BaseTaskBackend
+from django.tasks.base import TaskResult, TaskResultStatus
+from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
+from django.tasks.signals import task_enqueued
+from django.utils.json import normalize_json
+
+from streamtasks import Message, StoreSettings, UnknownQueue
+from streamtasks.codec import dumps, loads
+from streamtasks.exceptions import InvalidTask as InvalidId
+from streamtasks.keys import check_id, check_queue
+from streamtasks.shards import new_id
+from streamtasks.store import NewMessage, Snapshot
+
+from .. import checks, conf
+from ..results import RUN_AFTER, due_ms, from_snapshot, moment
+from ..stream_task import StreamTask
+
+if TYPE_CHECKING:
+    from django.core.checks import CheckMessage
+    from django.tasks.base import Task
+
+    from streamtasks.store import Store
+
+    from ..application import DjangoApplication
+
+__all__ = ["Stores", "StoreBackend", "StreamTaskMixin", "json_round_trip"]
+
+
+def json_round_trip(value: Any) -> Any:
+    """Return what a worker gets of a value.
+
+    Raises:
+        TypeError: Django does not take values of this type.
+        ValueError: JSON cannot carry it.
+    """
+    return loads(dumps(normalize_json(value)))
+
+
+class StreamTaskMixin(BaseTaskBackend):
+    """Goes before Django's own class: our task class, and our rules for queues.
+
+    Without a QUEUES key every name is accepted; with one, Django's rules hold.
+    """
+
+    task_class = StreamTask
+
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        super().__init__(alias, params)
+        if "QUEUES" not in params:
+            self.queues = set()
+
+    def validate_task(self, task: Task[..., Any]) -> None:
+        """Check a task's options.
+
+        Raises:
+            InvalidTask: one is wrong.
+        """
+        super().validate_task(task)
+        try:
+            check_queue(task.queue_name)
+        except UnknownQueue as error:
+            raise InvalidTask(str(error)) from error
+
+
+class Stores(NamedTuple):
+    """One store, for plain code and for event loops."""
+
+    plain: Store
+    asynchronous: Any
+
+
+class StoreBackend(StreamTaskMixin):
+    """A backend on a `Store`. Django makes an instance per thread and per request: making one does nothing."""
+
+    supports_defer = True
+    supports_async_task = True
+    supports_get_result = True
+    supports_priority = True
+
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        super().__init__(alias, params)
+        self.params = params
+
+    @cached_property
+    def store_settings(self) -> StoreSettings:
+        """The engine's settings.
+
+        Raises:
+            ConfigurationError: OPTIONS has a wrong value.
+        """
+        return conf.settings_of(self.alias, self.params)
+
+    @cached_property
+    def stores(self) -> Stores:
+        """The store, the same one in the whole process."""
+        raise NotImplementedError
+
+    def application(self) -> DjangoApplication:
+        """Return what a worker needs to serve this alias."""
+        from ..application import DjangoApplication  # a producer never needs it
+
+        return DjangoApplication(self)
+
+    def enqueue(
+        self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> TaskResult[..., Any]:
+        """Enqueue one call. Returns once the server has it.
+
+        Raises:
+            InvalidTask: an option of the task is wrong.
+            TypeError, ValueError: JSON cannot carry an argument.
+            PayloadTooLarge: the call takes more than ``max_payload_bytes``.
+            StoreUnavailable: no answer from the server in ``timeout`` seconds.
+            StoreFull: the server is out of memory.
+        """
+        result, message = self._accept(task, args, kwargs)
+        self.stores.plain.enqueue((message,))
+        task_enqueued.send_robust(type(self), task_result=result)
+        return result
+
+    async def aenqueue(
+        self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> TaskResult[..., Any]:
+        """Enqueue one call without blocking the event loop; errors as of `enqueue`."""
+        result, message = self._accept(task, args, kwargs)
+        await self.stores.asynchronous.enqueue((message,))
+        await task_enqueued.asend_robust(type(self), task_result=result)
+        return result
+
+    def enqueue_many(
+        self, calls: Iterable[tuple[Task[..., Any], Sequence[Any], Mapping[str, Any]]]
+    ) -> list[TaskResult[..., Any]]:
+        """Enqueue many calls, ``(task, args, kwargs)`` each, in one round trip and in this order.
+
+        All are checked before the first is sent; errors as of `enqueue`.
+        """
+        accepted = [self._accept(task, args, kwargs) for task, args, kwargs in calls]
+        self.stores.plain.enqueue([message for _, message in accepted])
+        for result, _ in accepted:
+            task_enqueued.send_robust(type(self), task_result=result)
+        return [result for result, _ in accepted]
+
+    async def aenqueue_many(
+        self, calls: Iterable[tuple[Task[..., Any], Sequence[Any], Mapping[str, Any]]]
+    ) -> list[TaskResult[..., Any]]:
+        """Enqueue many calls without blocking the event loop; see `enqueue_many`."""
+        accepted = [self._accept(task, args, kwargs) for task, args, kwargs in calls]
+        await self.stores.asynchronous.enqueue([message for _, message in accepted])
+        for result, _ in accepted:
+            await task_enqueued.asend_robust(type(self), task_result=result)
+        return [result for result, _ in accepted]
+
+    def get_result(self, result_id: str) -> TaskResult[..., Any]:
+        """Return the present state of an enqueued call, in one round trip.
+
+        Raises:
+            TaskResultDoesNotExist: nothing is known of this id, or not any more.
+        """
+        return self._result(result_id, self.stores.plain.read((_possible(result_id),))[0])
+
+    async def aget_result(self, result_id: str) -> TaskResult[..., Any]:
+        """Return the present state without blocking the event loop; see `get_result`."""
+        return self._result(result_id, (await self.stores.asynchronous.read((_possible(result_id),)))[0])
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        """Return messages of the system checks; see `streamtasks_django.checks`."""
+        return checks.check_backend(self)
+
+    def _result(self, result_id: str, snapshot: Snapshot | None) -> TaskResult[..., Any]:
+        if snapshot is None:
+            raise TaskResultDoesNotExist(result_id)
+        return from_snapshot(snapshot, self.alias)
+
+    def _accept(
+        self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[TaskResult[..., Any], NewMessage]:
+        """Check and encode one call."""
+        self.validate_task(task)
+        settings = self.store_settings
+        result: TaskResult[..., Any] = TaskResult(
+            task=task,
+            id=new_id(settings.tags),
+            status=TaskResultStatus.READY,
+            # Cut to ms as the server will say it, so that a result read later never starts before this.
+            enqueued_at=moment(time.time_ns() // 1_000_000),
+            started_at=None,
+            finished_at=None,
+            last_attempted_at=None,
+            args=args,  # type: ignore[arg-type]  # TaskResult makes a list of it
+            kwargs=kwargs,  # type: ignore[arg-type]
+            backend=self.alias,
+            errors=[],
+            worker_ids=[],
+        )
+        run_after = task.run_after
+        message = Message(
+            id=result.id,
+            task=task.module_path,
+            args=result.args,
+            kwargs=result.kwargs,
+            queue=task.queue_name,
+            priority=int(task.priority),
+            headers={RUN_AFTER: run_after.isoformat()} if run_after is not None else {},
+        )
+        for middleware in conf.middleware():
+            message = middleware.before_enqueue(message)
+        envelope = message.encode(settings.max_payload_bytes)
+        if envelope[:1] == b"~":
+            # Something in it that JSON changes (a key that is no string, say): show what the worker will get.
+            sent = Message.decode(envelope)
+            object.__setattr__(result, "args", sent.args)
+            object.__setattr__(result, "kwargs", sent.kwargs)
+        due = None if run_after is None else due_ms(run_after)
+        return result, NewMessage(message.id, message.queue, message.priority, envelope, due)
+
+
+def _possible(result_id: Any) -> str:
+    """Return an id that may exist; the server is not asked for any other."""
+    try:
+        return check_id(result_id)
+    except InvalidId as error:
+        raise TaskResultDoesNotExist(result_id) from error

@@ -1,0 +1,119 @@
+"""Database and cache connections in workers: none crosses a fork, and each attempt begins with usable ones."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.cache import caches
+from django.db import close_old_connections, connections, reset_queries
+from django.db.backends.signals import connection_created
+
+from streamtasks import Attempt, AttemptOutcome, Middleware
+
+__all__ = ["Databases", "close_all"]
+
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
+_opened = False
+"""Whether this process has opened a database connection. While it has not, there is nothing to close, and for
+coroutine tasks no other thread to visit."""
+
+
+def _note_opened(**_: Any) -> None:
+    global _opened
+    _opened = True
+
+
+connection_created.connect(_note_opened, dispatch_uid="streamtasks.databases")
+
+
+def close_all() -> None:
+    """Close every connection of this thread, and pools of connections: before a fork, and after one.
+
+    A pool's threads do not live on in a forked child, and two processes may not talk through one socket.
+    """
+    global _opened
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        close_pool = getattr(connection, "close_pool", None)
+        if close_pool is not None:
+            close_pool()
+    caches.close_all()
+    _opened = False
+
+
+class Databases(Middleware):
+    """Closes connections that are too old or broken before and after each attempt, on the thread that uses them.
+
+    That is what Django does around a request; ``CONN_MAX_AGE`` and ``CONN_HEALTH_CHECKS`` work by it. Coroutine tasks
+    use the database on the one thread that ``sync_to_async`` has for them all. There a connection is closed for its
+    age only while no other coroutine task runs: it could be in the middle of its rows.
+    """
+
+    def __init__(self) -> None:
+        self._coroutines = 0
+
+    def in_child(self) -> AbstractContextManager[None]:
+        """Begin a child without inherited connections, end it with none left open."""
+        return _closed_at_both_ends()
+
+    def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
+        """Give an attempt usable connections."""
+        if _opened:
+            _refresh()
+        return _NOTHING
+
+    def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Let go of connections once an attempt and the receivers of its signals are done."""
+        if _opened:
+            _refresh()
+
+    def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
+        """Give a coroutine task usable connections."""
+        return self._around_coroutine()
+
+    @asynccontextmanager
+    async def _around_coroutine(self) -> AsyncIterator[None]:
+        if _opened:
+            await sync_to_async(_refresh if self._coroutines == 0 else _drop_broken)()
+        self._coroutines += 1
+        try:
+            yield
+        finally:
+            self._coroutines -= 1
+
+    async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Let go of connections once a coroutine task and the receivers of its signals are done."""
+        if _opened:
+            await sync_to_async(_refresh if self._coroutines == 0 else _drop_broken)()
+
+
+def _refresh() -> None:
+    reset_queries()  # with DEBUG, every query is kept
+    close_old_connections()
+    for cache in caches.all(initialized_only=True):
+        cache.close()
+
+
+def _drop_broken() -> None:
+    for connection in connections.all(initialized_only=True):
+        if connection.errors_occurred:
+            connection.close_if_unusable_or_obsolete()
+
+
+@contextmanager
+def _closed_at_both_ends() -> Iterator[None]:
+    close_all()
+    try:
+        yield
+    finally:
+        close_all()

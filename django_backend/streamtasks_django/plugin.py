@@ -1,0 +1,93 @@
+"""What the worker's command line finds under the entry point ``streamtasks.plugins``: Django projects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import django
+from django.conf import ENVIRONMENT_VARIABLE
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+
+from streamtasks import ConfigurationError
+
+if TYPE_CHECKING:
+    import click
+
+    from .application import DjangoApplication
+
+__all__ = ["commands", "load"]
+
+
+def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplication]:
+    """Set up a Django project, import its tasks and return its backends.
+
+    Args:
+        settings: its settings module; None: as ``DJANGO_SETTINGS_MODULE`` says.
+        backends: aliases of ``settings.TASKS``; empty: all that are ours.
+
+    Raises:
+        ConfigurationError: there are no settings, an alias is unknown or not ours, or an option is wrong.
+    """
+    if settings is not None:
+        os.environ[ENVIRONMENT_VARIABLE] = settings
+    if not django_settings.configured and not os.environ.get(ENVIRONMENT_VARIABLE):
+        raise ConfigurationError(
+            f"No Django settings: name the module with --settings or in the environment variable {ENVIRONMENT_VARIABLE}."
+        )
+    try:
+        django.setup()
+    except ImproperlyConfigured as error:
+        raise ConfigurationError(f"The Django project cannot be set up: {error}") from error
+    except ModuleNotFoundError as error:
+        module = os.environ.get(ENVIRONMENT_VARIABLE, "")
+        if error.name is None or not (module == error.name or module.startswith(error.name + ".")):
+            raise
+        raise ConfigurationError(f"The settings module {module!r} cannot be imported: {error}") from error
+
+    from .databases import close_all
+    from .registry import discover
+
+    discover()
+    found = _applications(backends)
+    close_all()  # the modules may have opened some; children are forked from this process
+    return found
+
+
+def commands() -> list[click.Command]:
+    """Return further commands for the command line."""
+    return []
+
+
+def _applications(backends: Sequence[str]) -> list[DjangoApplication]:
+    from django.tasks import task_backends
+    from django.tasks.exceptions import InvalidTaskBackend
+
+    from .backends.base import StoreBackend
+
+    found, classes = [], {}
+    for alias in task_backends.settings:
+        try:
+            backend = task_backends[alias]
+        except InvalidTaskBackend as error:
+            if alias in backends:
+                raise ConfigurationError(f"TASKS[{alias!r}]: {error}") from error
+            continue
+        classes[alias] = type(backend).__name__
+        if isinstance(backend, StoreBackend) and (not backends or alias in backends):
+            application = backend.application()
+            _ = application.settings  # a wrong option shows now, with the alias it belongs to
+            found.append(application)
+    configured = ", ".join(f"{alias} ({name})" for alias, name in sorted(classes.items())) or "none"
+    for alias in backends:
+        if alias not in classes:
+            raise ConfigurationError(f"TASKS has no alias {alias!r}; configured: {configured}.")
+        if not any(application.label == alias for application in found):
+            raise ConfigurationError(
+                f"TASKS[{alias!r}] is a {classes[alias]}, whose tasks need no worker; configured: {configured}."
+            )
+    if not found:
+        raise ConfigurationError(f"No alias of TASKS has a backend that needs a worker; configured: {configured}.")
+    return found

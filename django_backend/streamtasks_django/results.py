@@ -1,0 +1,222 @@
+"""Results as Django has them, made from what the store knows of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, Final
+
+from django.conf import settings
+from django.tasks.base import Task, TaskError, TaskResult, TaskResultStatus
+from django.utils import timezone
+
+from streamtasks import Attempt, Message, Snapshot, State
+from streamtasks.codec import loads
+from streamtasks.errors import describe
+from streamtasks.exceptions import DecodeError, TaskFailed, TaskRevoked, WorkerCrashed, WorkerLost
+
+from .registry import known_task, stand_in
+from .stream_task import StreamTask
+
+__all__ = [
+    "RUN_AFTER",
+    "UNREADABLE",
+    "due_ms",
+    "from_attempt",
+    "from_snapshot",
+    "moment",
+    "restored",
+    "task_error",
+    "worker_ids",
+]
+
+RUN_AFTER: Final = "django.run_after"
+"""The header with a task's ``run_after``, ISO 8601: the store forgets the time once it has passed."""
+
+UNREADABLE: Final = "streamtasks.unreadable"
+"""The task path shown for a message whose bytes cannot be read."""
+
+UNKNOWN_WORKER: Final = "unknown"
+"""Stands in ``worker_ids`` for an attempt of which no report was kept."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+STATUS: Final = {
+    State.DELAYED: TaskResultStatus.READY,
+    State.QUEUED: TaskResultStatus.READY,
+    State.RETRY: TaskResultStatus.READY,
+    State.STARTED: TaskResultStatus.RUNNING,
+    State.PROGRESS: TaskResultStatus.RUNNING,
+    State.SUCCESS: TaskResultStatus.SUCCESSFUL,
+    State.IGNORED: TaskResultStatus.SUCCESSFUL,
+    State.FAILURE: TaskResultStatus.FAILED,
+    State.EXPIRED: TaskResultStatus.FAILED,
+    State.REVOKED: TaskResultStatus.FAILED,
+    State.DEAD: TaskResultStatus.FAILED,
+}
+"""Django's four for each of ours."""
+
+_NEVER_RAN: Final = "UNKNOWN"
+"""The kind of a report that no attempt lies behind: the worker did not know the task."""
+
+
+def moment(ms: int) -> datetime | None:
+    """Return a store's time as Django has times: aware, or naive local ones without USE_TZ; None for 0."""
+    if not ms:
+        return None
+    aware = _EPOCH + ms * _MS
+    return aware if settings.USE_TZ else timezone.make_naive(aware)
+
+
+def due_ms(when: datetime) -> int:
+    """Return the first whole ms since the epoch that is not before ``when`` (naive: local time)."""
+    if when.tzinfo is None:
+        when = when.astimezone(UTC)
+    return max(0, -((_EPOCH - when) // _MS))
+
+
+@cache
+def _field_names(cls: type[Task[..., Any]]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
+def restored(
+    task: Task[..., Any] | None, path: str, *, priority: int, queue_name: str, run_after: datetime | None, backend: str
+) -> Task[..., Any]:
+    """Return a task as it was when it was enqueued.
+
+    Nothing is validated: QUEUES may have changed since, and a result must be readable all the same.
+    """
+    if task is None:
+        cls: type[Task[..., Any]] = StreamTask
+        values: dict[str, Any] = {"func": stand_in(path), "takes_context": False}
+    elif (
+        task.priority == priority
+        and task.queue_name == queue_name
+        and task.run_after == run_after
+        and task.backend == backend
+    ):
+        return task
+    else:
+        cls = type(task)
+        values = {name: getattr(task, name) for name in _field_names(cls)}
+    values.update(priority=priority, queue_name=queue_name, run_after=run_after, backend=backend)
+    copy = object.__new__(cls)
+    for name, value in values.items():
+        object.__setattr__(copy, name, value)
+    return copy
+
+
+def _of_message(message: Message, task: Task[..., Any] | None, alias: str) -> Task[..., Any]:
+    run_after = message.headers.get(RUN_AFTER) if message.headers else None
+    return restored(
+        task,
+        message.task,
+        priority=message.priority,
+        queue_name=message.queue,
+        run_after=datetime.fromisoformat(run_after) if run_after else None,
+        backend=alias,
+    )
+
+
+def worker_ids(reports: Iterable[dict[str, Any]], attempts: int, worker: str) -> list[str]:
+    """Return who ran each attempt, in order: by the reports of earlier ones, and ``worker`` for the last."""
+    ran = [report for report in reports if report.get("kind") != _NEVER_RAN]
+    attempts -= sum(1 for report in reports if report.get("kind") == _NEVER_RAN)
+    ids = [str(report.get("worker") or UNKNOWN_WORKER) for report in ran[:attempts]]
+    if worker and len(ids) < attempts:
+        ids += [UNKNOWN_WORKER] * (attempts - 1 - len(ids))
+        ids.append(worker)
+    return ids + [UNKNOWN_WORKER] * (attempts - len(ids))
+
+
+def task_error(error: dict[str, Any]) -> TaskError:
+    """Return a recorded error (see `streamtasks.errors.describe`) as Django has it."""
+    path = error.get("type") or f"{TaskFailed.__module__}.{TaskFailed.__qualname__}"
+    text = error.get("traceback") or f"{path}: {error.get('message', '')}\n"
+    return TaskError(exception_class_path=path, traceback=text)
+
+
+def errors_of(reports: Iterable[dict[str, Any]]) -> list[TaskError]:
+    """Return the errors of failed attempts, by their reports."""
+    found = []
+    for report in reports:
+        error = report.get("error")
+        if not isinstance(error, dict):
+            cls = WorkerLost if report.get("kind") == "LOST" else WorkerCrashed
+            error = describe(cls(f"The worker {report.get('worker', '')} ended while it ran this task."))
+        found.append(task_error(error))
+    return found
+
+
+def from_snapshot(snapshot: Snapshot, alias: str) -> TaskResult[..., Any]:
+    """Return what is known of a message. Its task may be unknown here, and its bytes may be broken."""
+    try:
+        message = Message.decode(snapshot.envelope)
+    except DecodeError:
+        message = Message(id=snapshot.id, task=UNREADABLE)
+    reports = snapshot.reports
+    last = next((report.get("started") for report in reversed(reports) if report.get("started")), 0)
+    first = next((report.get("started") for report in reports if report.get("started")), 0)
+    result: TaskResult[..., Any] = TaskResult(
+        task=_of_message(message, known_task(message.task), alias),
+        id=snapshot.id,
+        status=STATUS[snapshot.state],
+        enqueued_at=moment(snapshot.enqueued_ms),
+        started_at=moment(snapshot.first_started_ms or first or 0),
+        finished_at=moment(snapshot.finished_ms),
+        last_attempted_at=moment(snapshot.started_ms or last or snapshot.first_started_ms),
+        args=message.args,
+        kwargs=message.kwargs,
+        backend=alias,
+        errors=errors_of(reports),
+        worker_ids=worker_ids(reports, snapshot.attempts, snapshot.worker),
+    )
+    if snapshot.is_finished:
+        _finish(result, snapshot)
+    return result
+
+
+def _finish(result: TaskResult[..., Any], snapshot: Snapshot) -> None:
+    try:
+        body = loads(snapshot.result) if snapshot.result else {}
+    except DecodeError as error:
+        body = {"e": describe(error)}
+    if snapshot.state == State.SUCCESS:
+        object.__setattr__(result, "_return_value", body.get("r"))
+    elif result.status == TaskResultStatus.FAILED:
+        error = body.get("e")
+        if not isinstance(error, dict):
+            error = describe(_unexplained(snapshot))
+        result.errors.append(task_error(error))
+
+
+def _unexplained(snapshot: Snapshot) -> Exception:
+    """Return the error of an outcome that was decided without the task's code."""
+    if snapshot.state in (State.REVOKED, State.EXPIRED):
+        return TaskRevoked(f"Task {snapshot.id} was {snapshot.state.value.lower()} before it finished.")
+    return WorkerCrashed(f"Task {snapshot.id} was given up on.")
+
+
+def from_attempt(
+    attempt: Attempt, task: Task[..., Any], alias: str, reports: Iterable[dict[str, Any]]
+) -> TaskResult[..., Any]:
+    """Return the result of an attempt that starts, as the task and the receivers of signals see it."""
+    message = attempt.message
+    return TaskResult(
+        task=_of_message(message, task, alias),
+        id=message.id,
+        status=TaskResultStatus.RUNNING,
+        enqueued_at=moment(attempt.enqueued_ms),
+        started_at=moment(attempt.first_started_ms),
+        finished_at=None,
+        last_attempted_at=moment(attempt.started_ms),
+        args=message.args,
+        kwargs=message.kwargs,
+        backend=alias,
+        errors=errors_of(reports),
+        worker_ids=worker_ids(reports, attempt.number, attempt.worker),
+    )

@@ -1,0 +1,113 @@
+"""Django's task signals, sent around the attempts that a worker runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from django.tasks.base import TaskResultStatus
+from django.tasks.signals import task_finished, task_started
+from django.utils import timezone
+
+from streamtasks import Attempt, AttemptOutcome, Middleware, Snapshot, State, StoreError
+from streamtasks.errors import describe
+
+from .registry import find_task
+from .results import STATUS, from_attempt, task_error
+
+if TYPE_CHECKING:
+    from django.tasks.base import TaskResult
+
+    from .application import DjangoApplication
+
+__all__ = ["Signals"]
+
+logger = logging.getLogger("streamtasks.django")
+
+_running: ContextVar[TaskResult[..., Any] | None] = ContextVar("streamtasks_django_running", default=None)
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
+
+class Signals(Middleware):
+    """Sends ``task_started`` for every attempt and ``task_finished`` for the last, with the backend's class as sender.
+
+    The logger ``django.tasks`` writes through these signals. A receiver that raises is logged by Django and
+    changes nothing. The result of an attempt is one object, made when the attempt starts: the signals show it,
+    and a task with ``takes_context`` gets it.
+    """
+
+    def __init__(self, application: DjangoApplication) -> None:
+        self._application = application
+        self._sender = type(application.backend)
+
+    def result_of(self, attempt: Attempt) -> TaskResult[..., Any]:
+        """Return the result of the attempt that runs here."""
+        result = _running.get()
+        if result is None or result.id != attempt.id:  # run without this middleware
+            result = self._begin(attempt, [])
+        return result
+
+    def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
+        """Tell that an attempt starts."""
+        reports: list[dict[str, Any]] = []
+        if attempt.number > 1:
+            try:
+                reports = _reports(self._application.backend.stores.plain.read((attempt.id,)))
+            except StoreError as error:
+                _no_reports(attempt, error)
+        task_started.send_robust(self._sender, task_result=self._begin(attempt, reports))
+        return _NOTHING
+
+    def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
+        """Tell that an attempt of a coroutine task starts."""
+        return self._started(attempt)
+
+    @asynccontextmanager
+    async def _started(self, attempt: Attempt) -> AsyncIterator[None]:
+        reports: list[dict[str, Any]] = []
+        if attempt.number > 1:
+            try:
+                reports = _reports(await self._application.backend.stores.asynchronous.read((attempt.id,)))
+            except StoreError as error:
+                _no_reports(attempt, error)
+        await task_started.asend_robust(self._sender, task_result=self._begin(attempt, reports))
+        yield
+
+    def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Tell that a task is finished."""
+        if outcome.state != State.RETRY:
+            task_finished.send_robust(self._sender, task_result=self._end(attempt, outcome))
+
+    async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Tell that a coroutine task is finished."""
+        if outcome.state != State.RETRY:
+            await task_finished.asend_robust(self._sender, task_result=self._end(attempt, outcome))
+
+    def _begin(self, attempt: Attempt, reports: list[dict[str, Any]]) -> TaskResult[..., Any]:
+        task = find_task(attempt.message.task)
+        assert task is not None  # the worker found it to run it
+        result = from_attempt(attempt, task, self._application.label, reports)
+        _running.set(result)
+        return result
+
+    def _end(self, attempt: Attempt, outcome: AttemptOutcome) -> TaskResult[..., Any]:
+        put = object.__setattr__
+        result = self.result_of(attempt)
+        put(result, "status", STATUS[outcome.state])
+        put(result, "finished_at", timezone.now())
+        if outcome.state == State.SUCCESS:
+            put(result, "_return_value", outcome.value)
+        elif result.status == TaskResultStatus.FAILED and outcome.error is not None:
+            result.errors.append(task_error(describe(outcome.error)))
+        return result
+
+
+def _reports(snapshots: list[Snapshot | None]) -> list[dict[str, Any]]:
+    return snapshots[0].reports if snapshots[0] is not None else []
+
+
+def _no_reports(attempt: Attempt, error: StoreError) -> None:
+    logger.warning("The earlier attempts of task %s could not be read; it runs all the same: %s", attempt.id, error)
