@@ -65,6 +65,7 @@ class Keys:
 
     __slots__ = (
         "_base",
+        "batches",
         "beat",
         "claims",
         "control",
@@ -93,12 +94,13 @@ class Keys:
         self.state = base + "state"  # HASH: id -> state line, where there is more to say than "queued"
         self.history = base + "history"  # HASH: id -> reports of earlier attempts, a JSON line each
         self.progress = base + "progress"  # HASH: id -> what a running attempt says of its progress
-        self.leases = base + "leases"  # ZSET: id -> when its claim expires
+        self.leases = base + "leases"  # ZSET: token of a claim -> when it expires
+        self.batches = base + "batches"  # HASH: token of a claim -> how many messages it took, and their ids
         self.running = base + "running"  # ZSET: id -> when its attempt started
         self.delayed = base + "delayed"  # ZSET: id -> when it is due
         self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
         self.streams = base + "streams"  # SET: names of all streams ever used
-        self.claims = base + "claims"  # HASH: consumer -> its last claim
+        self.claims = base + "claims"  # HASH: consumer -> sequence of its last claim
         self.wake = base + "wake"  # LIST: at most one token; children serving any queue wait on it
         self.control = base + "control"  # CHANNEL: news for supervisors
         self.done = base + "done"  # CHANNEL: prefix of the sixteen that tell finished ids

@@ -108,7 +108,8 @@ class Outcome(NamedTuple):
 
     ``state`` is a final one, or RETRY to run again after ``delay_ms``. ``result`` holds the encoded result
     or error of a final one, ``keep_ms`` how long its record is kept. ``note`` is the reason of a DEAD one, the
-    report of this attempt (a JSON line) of a RETRY. ``started_ms`` is 0 if the attempt never started.
+    report of this attempt (a JSON line) of a RETRY. ``started_ms`` is 0 if the attempt never started. ``body`` is the
+    claimed message's, or empty: then the store looks it up.
     """
 
     id: str
@@ -123,6 +124,7 @@ class Outcome(NamedTuple):
     note: str = ""
     keep_ms: int = 0
     delay_ms: int = 0
+    body: bytes = b""
 
 
 class Settled(IntEnum):
@@ -214,8 +216,11 @@ class Channel(Protocol):
     the same again by itself: nothing happens twice.
     """
 
-    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
-        """Start an exchange: settle these outcomes, then claim."""
+    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None, released: Sequence[str] = ()) -> None:
+        """Start an exchange: settle these outcomes, then claim.
+
+        ``released`` are the tokens that hold nothing any more once these outcomes are settled.
+        """
 
     def receive(self) -> Exchange:
         """Finish the exchange that `send` started.
@@ -317,8 +322,8 @@ class SupervisorStore(Protocol):
     async def mark_running(self, tag: str, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
         """Make starts visible: (claimed, ms since it started)."""
 
-    async def renew(self, tag: str, claimed: Sequence[Claimed]) -> list[bool]:
-        """Extend leases; False: not held any more, the attempt must be stopped."""
+    async def renew(self, tag: str, tokens: Sequence[str]) -> list[bool]:
+        """Extend the leases of claims; False: not held any more, its attempts must be stopped."""
 
     async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Alive:
         """Say that this worker lives; ``None``: that it leaves."""

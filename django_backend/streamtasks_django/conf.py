@@ -239,7 +239,9 @@ def _one_middleware(path: str) -> Middleware:
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"STREAMTASKS['MIDDLEWARE'] names {path!r}: {error}") from error
     if not (isinstance(cls, type) and issubclass(cls, Middleware)):
-        raise ConfigurationError(f"STREAMTASKS['MIDDLEWARE'] names {path!r}, which is no subclass of streamtasks.Middleware.")
+        raise ConfigurationError(
+            f"STREAMTASKS['MIDDLEWARE'] names {path!r}, which is no subclass of streamtasks.Middleware."
+        )
     return cls()
 
 

@@ -10,7 +10,7 @@ from contextlib import (
     contextmanager,
     nullcontext,
 )
-from typing import Any
+from typing import Any, override
 
 from asgiref.sync import sync_to_async
 from django.core.cache import caches
@@ -62,21 +62,25 @@ class Databases(Middleware):
     def __init__(self) -> None:
         self._coroutines = 0
 
+    @override
     def in_child(self) -> AbstractContextManager[None]:
         """Begin a child without inherited connections, end it with none left open."""
         return _closed_at_both_ends()
 
+    @override
     def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
         """Give an attempt usable connections."""
         if _opened:
             _refresh()
         return _NOTHING
 
+    @override
     def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """Let go of connections once an attempt and the receivers of its signals are done."""
         if _opened:
             _refresh()
 
+    @override
     def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
         """Give a coroutine task usable connections."""
         return self._around_coroutine()
@@ -91,6 +95,7 @@ class Databases(Middleware):
         finally:
             self._coroutines -= 1
 
+    @override
     async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """Let go of connections once a coroutine task and the receivers of its signals are done."""
         if _opened:

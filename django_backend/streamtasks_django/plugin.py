@@ -35,7 +35,7 @@ def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplicatio
         os.environ[ENVIRONMENT_VARIABLE] = settings
     if not django_settings.configured and not os.environ.get(ENVIRONMENT_VARIABLE):
         raise ConfigurationError(
-            f"No Django settings: name the module with --settings or in the environment variable {ENVIRONMENT_VARIABLE}."
+            f"No Django settings: name the module with --settings or in the variable {ENVIRONMENT_VARIABLE}."
         )
     try:
         django.setup()
@@ -58,7 +58,9 @@ def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplicatio
 
 def commands() -> list[click.Command]:
     """Return further commands for the command line."""
-    return []
+    from .demo.command import demo
+
+    return [demo]
 
 
 def _applications(backends: Sequence[str]) -> list[DjangoApplication]:

@@ -49,7 +49,7 @@ def discover() -> None:
         except Exception as error:
             raise ConfigurationError(
                 f"The root URLconf {urlconf!r} cannot be imported ({type(error).__name__}: {error}). Workers import it "
-                "to know tasks that are defined beside views; STREAMTASKS = {'IMPORT_URLCONF': False} switches that off."
+                "to know tasks defined beside views; STREAMTASKS = {'IMPORT_URLCONF': False} switches that off."
             ) from error
 
 
@@ -97,6 +97,8 @@ def _walk(module: ModuleType, names: list[str]) -> Any:
     found: Any = module
     for name in names:
         found = getattr(found, "__dict__", {}).get(name)
+        if isinstance(found, staticmethod):
+            found = found.__func__
     return found
 
 
@@ -112,7 +114,7 @@ def _by_another_name(module: ModuleType, path: str) -> Task[..., Any] | None:
 def stand_in(path: str) -> Callable[..., Any]:
     """Return a function that passes for the missing one at this path, so that its results can be shown."""
 
-    def missing(*args: Any, **kwargs: Any) -> Any:
+    def missing(*_args: Any, **_kwargs: Any) -> Any:
         raise LookupError(f"No task {path} is known in this process.")
 
     module, _, name = path.rpartition(".")

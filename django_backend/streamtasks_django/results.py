@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any, Final
 
 from django.conf import settings
 from django.tasks.base import Task, TaskError, TaskResult, TaskResultStatus
 from django.utils import timezone
 
-from streamtasks import Attempt, Message, Snapshot, State
+from streamtasks import Attempt, Message, State
 from streamtasks.codec import loads
 from streamtasks.errors import describe
 from streamtasks.exceptions import DecodeError, TaskFailed, TaskRevoked, WorkerCrashed, WorkerLost
+from streamtasks.store import Snapshot
 
 from .registry import known_task, stand_in
 from .stream_task import StreamTask
@@ -78,11 +78,6 @@ def due_ms(when: datetime) -> int:
     return max(0, -((_EPOCH - when) // _MS))
 
 
-@cache
-def _field_names(cls: type[Task[..., Any]]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cls))
-
-
 def restored(
     task: Task[..., Any] | None, path: str, *, priority: int, queue_name: str, run_after: datetime | None, backend: str
 ) -> Task[..., Any]:
@@ -102,7 +97,7 @@ def restored(
         return task
     else:
         cls = type(task)
-        values = {name: getattr(task, name) for name in _field_names(cls)}
+        values = {field.name: getattr(task, field.name) for field in fields(task)}
     values.update(priority=priority, queue_name=queue_name, run_after=run_after, backend=backend)
     copy = object.__new__(cls)
     for name, value in values.items():
@@ -183,8 +178,8 @@ def from_snapshot(snapshot: Snapshot, alias: str) -> TaskResult[..., Any]:
 def _finish(result: TaskResult[..., Any], snapshot: Snapshot) -> None:
     try:
         body = loads(snapshot.result) if snapshot.result else {}
-    except DecodeError as error:
-        body = {"e": describe(error)}
+    except DecodeError as unreadable:
+        body = {"e": describe(unreadable)}
     if snapshot.state == State.SUCCESS:
         object.__setattr__(result, "_return_value", body.get("r"))
     elif result.status == TaskResultStatus.FAILED:

@@ -6,17 +6,19 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, override
 
 from django.tasks.base import TaskResultStatus
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
 
-from streamtasks import Attempt, AttemptOutcome, Middleware, Snapshot, State, StoreError
+from streamtasks import Attempt, AttemptOutcome, Middleware, State, StoreError
 from streamtasks.errors import describe
+from streamtasks.store import Snapshot
 
 from .registry import find_task
 from .results import STATUS, from_attempt, task_error
+from .sending import asend, send
 
 if TYPE_CHECKING:
     from django.tasks.base import TaskResult
@@ -50,6 +52,7 @@ class Signals(Middleware):
             result = self._begin(attempt, [])
         return result
 
+    @override
     def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
         """Tell that an attempt starts."""
         reports: list[dict[str, Any]] = []
@@ -58,9 +61,10 @@ class Signals(Middleware):
                 reports = _reports(self._application.backend.stores.plain.read((attempt.id,)))
             except StoreError as error:
                 _no_reports(attempt, error)
-        task_started.send_robust(self._sender, task_result=self._begin(attempt, reports))
+        send(task_started, self._sender, self._begin(attempt, reports))
         return _NOTHING
 
+    @override
     def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
         """Tell that an attempt of a coroutine task starts."""
         return self._started(attempt)
@@ -73,18 +77,20 @@ class Signals(Middleware):
                 reports = _reports(await self._application.backend.stores.asynchronous.read((attempt.id,)))
             except StoreError as error:
                 _no_reports(attempt, error)
-        await task_started.asend_robust(self._sender, task_result=self._begin(attempt, reports))
+        await asend(task_started, self._sender, self._begin(attempt, reports))
         yield
 
+    @override
     def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """Tell that a task is finished."""
         if outcome.state != State.RETRY:
-            task_finished.send_robust(self._sender, task_result=self._end(attempt, outcome))
+            send(task_finished, self._sender, self._end(attempt, outcome))
 
+    @override
     async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """Tell that a coroutine task is finished."""
         if outcome.state != State.RETRY:
-            await task_finished.asend_robust(self._sender, task_result=self._end(attempt, outcome))
+            await asend(task_finished, self._sender, self._end(attempt, outcome))
 
     def _begin(self, attempt: Attempt, reports: list[dict[str, Any]]) -> TaskResult[..., Any]:
         task = find_task(attempt.message.task)

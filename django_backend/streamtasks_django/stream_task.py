@@ -9,9 +9,7 @@ from django.tasks.base import Task as DjangoTask
 from django.utils import timezone
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    _Base: TypeAlias = DjangoTask[..., Any]
+    _Base = DjangoTask[..., Any]
 else:
     _Base = DjangoTask
 

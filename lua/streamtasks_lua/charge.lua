@@ -13,7 +13,8 @@
 -- KEYS[10] progress    HASH     keys.progress
 -- KEYS[11] messages    HASH     keys.messages
 -- KEYS[12] streams     SET      keys.streams
--- KEYS[13..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
+-- KEYS[13] batches     HASH     keys.batches
+-- KEYS[14..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
 -- ARGV[1] crashes that end in a dead letter
 -- ARGV[2] delay after every crash but the first, ms
 -- ARGV[3] number of streams; then their names; then per attempt 4 values:
@@ -23,14 +24,14 @@
 --         3 the limit is reached (settle it as DEAD with the same token), 0 not held by this token.
 -- Moves:  running | claimed -> ready, at the old place | delayed
 -- Safe to repeat: yes, by token. Clock: server.
--- include: clock, line, streams, delay
+-- include: clock, line, streams, delay, batch
 local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local delayed, control, history, totals = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local progress, messages, streams = KEYS[10], KEYS[11], KEYS[12]
+local progress, messages, streams, batches = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
 local limit, delay_ms, stream_count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local by_name = given_streams(13, stream_count, 4)
+local by_name = given_streams(14, stream_count, 4)
 local now = now_ms()
-local reply = { now }
+local reply, tokens = { now }, {}
 for at = 4 + stream_count, #ARGV, 4 do
   local id, token, started, report = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
   local line = redis.call('HGET', state, id)
@@ -57,10 +58,11 @@ for at = 4 + stream_count, #ARGV, 4 do
       park(delayed, control, id, now + delay_ms)
       reply[#reply + 1] = 2
     end
-    redis.call('ZREM', leases, id)
     redis.call('ZREM', running, id)
     redis.call('HDEL', progress, id)
     redis.call('HINCRBY', totals, 'CRASH', 1)
+    tokens[token] = true
   end
 end
+for token in pairs(tokens) do release(batches, leases, state, token, 0) end
 return reply

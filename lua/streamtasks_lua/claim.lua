@@ -6,9 +6,10 @@
 -- KEYS[3] state        HASH     keys.state
 -- KEYS[4] leases       ZSET     keys.leases
 -- KEYS[5] running      ZSET     keys.running
--- KEYS[6] claims       HASH     keys.claims
+-- KEYS[6] claim        STRING   keys.claim(consumer): its last sequence, and what became of it
 -- KEYS[7] dead         STREAM   keys.dead
--- KEYS[8..] W lists    LIST     the wake lists this child waits on; then
+-- KEYS[8] batches      HASH     keys.batches
+-- KEYS[9..] W lists    LIST     the wake lists this child waits on; then
 --          streams     STREAM   keys.stream(name): the caller's candidates
 -- ARGV[1] consumer
 -- ARGV[2] claim sequence: rises with each claim of this consumer; the same one gets the same messages
@@ -21,16 +22,18 @@
 -- ARGV[9] F, number of queue names that follow, and ARGV[10] how they count: "all", "only" or "except"
 -- ARGV[11..] F queue names, then the names of the candidate streams
 --
--- Returns {"ok", now ms, flags, name, entry, id, "<enqueued ms> <envelope>", attempt, retries before it, first started ms, ...}
+-- Returns {"ok", now ms, flags, then per stream: name, {entry, id, "<enqueued ms> <envelope>", counts, ...}}
+--           counts: "<attempt> <retries before it> <first started ms, 0 if none>"
 --           flags: 1 a suspect waits for a child with empty hands, 2 only streams not served are ready,
 --           4 nothing was found yet but more is ready: claim again at once
 --      or {"streams", now ms, name...}: a better stream is ready than those given; nothing was claimed
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
 -- Moves:  ready -> claimed | ready -> running (count 1, or a suspect) | garbage entry -> dead letter
 -- Safe to repeat: yes, by sequence. Clock: server.
--- include: clock, line, streams
-local ready, messages, state, leases, running, claims, dead =
+-- include: clock, line, streams, batch
+local ready, messages, state, leases, running, claim, dead =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local batches = KEYS[8]
 local consumer, seq, count, lease_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local alone, max_bytes, dead_cap = ARGV[5] == '1', tonumber(ARGV[6]), ARGV[7]
 local wake_count, filter_count, filter_mode = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
@@ -39,25 +42,29 @@ local MOST_CANDIDATES, MOST_TURNS = 16, 4
 local now = now_ms()
 local token = consumer .. '#' .. ARGV[2]
 
--- Of the attempts before this one, those that asked to be run again.
-local function retries(s)
-  return s.attempts - 1 - s.crashes - s.lost
+local function counts_of(s)
+  return s.attempts .. ' ' .. (s.attempts - 1 - s.crashes - s.lost) .. ' ' .. int(s.first)
 end
 
 -- The same sequence again: the reply was lost, or somebody gave the claim up in this child's name.
-local last = redis.call('HGET', claims, consumer)
+local last = redis.call('GET', claim)
 if last then
-  local last_seq, kind, rest = last:match('^(%d+) (%l+)(.*)$')
+  local last_seq, kind = last:match('^(%d+) (%l+)$')
   if tonumber(last_seq) >= seq then
     if kind == 'void' or tonumber(last_seq) > seq then return { 'void', now } end
-    local reply = { 'ok', now, 0 }
-    for id in rest:gmatch('%S+') do
+    local reply, of = { 'ok', now, 0 }, {}
+    for id in (redis.call('HGET', batches, token) or ''):gmatch(' (%S+)') do
       local line = redis.call('HGET', state, id)
       local message = redis.call('HGET', messages, id)
       if message and held(line, token) then
         local s = parse(line)
-        for _, value in ipairs({ s.name, s.entry, id, message, s.attempts, retries(s), int(s.first) }) do
-          reply[#reply + 1] = value
+        if not of[s.name] then
+          of[s.name] = {}
+          reply[#reply + 1] = s.name
+          reply[#reply + 1] = of[s.name]
+        end
+        for _, value in ipairs({ s.entry, id, message, counts_of(s) }) do
+          of[s.name][#of[s.name] + 1] = value
         end
       end
     end
@@ -100,12 +107,15 @@ for i = 0, math.min(tier, MOST_CANDIDATES) - 1 do order[#order + 1] = best[1 + (
 for i = tier + 1, math.min(#best, MOST_CANDIDATES) do order[#order + 1] = best[i] end
 
 local keys = {}
-for i = 8 + wake_count, #KEYS do keys[ARGV[first_name + i - 8 - wake_count]] = KEYS[i] end
+for i = 9 + wake_count, #KEYS do keys[ARGV[first_name + i - 9 - wake_count]] = KEYS[i] end
 if not keys[order[1]] then return { 'streams', now, unpack(order) } end
 
 local reply, ids, flags, taken_bytes = { 'ok', now, 0 }, {}, 0, 0
-local lines, lease_args, phase = {}, {}, (count == 1 and 'R' or 'C')
-local gave_back = false
+local lines, phase = {}, (count == 1 and 'R' or 'C')
+local now_text = int(now)
+local fresh_first = phase == 'R' and now_text or '0'
+local fresh_counts = '1 0 ' .. fresh_first
+local gave_back, reply_of = false, {}
 
 -- Take entries that now belong to this consumer; what does not fit in the reply goes back to its place.
 local function take(name, key, entries, suspect)
@@ -125,9 +135,12 @@ local function take(name, key, entries, suspect)
   if #entry_ids == 0 then return end
   local blobs = redis.call('HMGET', messages, unpack(entry_ids))
   local old = redis.call('HMGET', state, unpack(entry_ids))
+  local list = reply_of[name]
+  local before = token .. ' ' .. phase .. ' ' .. name .. ' '
+  local after = ' 1 0 0 ' .. fresh_first .. ' ' .. fresh_first .. ' -'
   for i, id in ipairs(entry_ids) do
-    local entry, blob = entry_of[i], blobs[i]
-    local s = old[i] and parse(old[i])
+    local entry, blob, line = entry_of[i], blobs[i], old[i]
+    local s = line and parse(line)
     if not blob or (s and (s.phase == 'C' or s.phase == 'R' or s.phase == 'D')) then
       -- Finished, revoked, or living under another entry: this one has nothing to say any more.
       redis.call('XACK', key, GROUP, entry)
@@ -137,30 +150,31 @@ local function take(name, key, entries, suspect)
       gave_back = true
     else
       taken_bytes = taken_bytes + #blob
-      local attempt, first, retried = 1, 0, 0
+      local counts, starts = fresh_counts, phase == 'R'
       if s then
-        attempt, first = s.attempts + 1, s.first
-        s.token, s.phase, s.entry, s.attempts = token, suspect and 'R' or phase, entry, attempt
-        s.name, retried = name, retries(s)
-        if s.phase == 'R' then
+        starts = starts or suspect
+        s.token, s.phase, s.name, s.entry = token, starts and 'R' or 'C', name, entry
+        s.attempts = s.attempts + 1
+        if starts then
           s.started = now
-          if first == 0 then s.first, first = now, now end
+          if s.first == 0 then s.first = now end
         end
-        lines[#lines + 1] = id
-        lines[#lines + 1] = format(s)
+        counts, line = counts_of(s), format(s)
       else
-        if phase == 'R' then first = now end
-        lines[#lines + 1] = id
-        lines[#lines + 1] = token .. ' ' .. phase .. ' ' .. name .. ' ' .. entry .. ' 1 0 0 '
-          .. int(first) .. ' ' .. int(first) .. ' -'
+        line = before .. entry .. after
       end
-      if suspect or phase == 'R' then redis.call('ZADD', running, int(now), id) end
-      ids[#ids + 1] = id
-      lease_args[#lease_args + 1] = int(now + lease_ms)
-      lease_args[#lease_args + 1] = id
-      local n = #reply
-      reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = name, entry, id, blob
-      reply[n + 5], reply[n + 6], reply[n + 7] = attempt, retried, int(first)
+      if starts then redis.call('ZADD', running, now_text, id) end
+      if not list then
+        list = {}
+        reply_of[name] = list
+        reply[#reply + 1] = name
+        reply[#reply + 1] = list
+      end
+      local n = #ids
+      ids[n + 1] = id
+      lines[2 * n + 1], lines[2 * n + 2] = id, line
+      local m = #list
+      list[m + 1], list[m + 2], list[m + 3], list[m + 4] = entry, id, blob, counts
     end
   end
 end
@@ -223,15 +237,16 @@ end
 
 if #ids > 0 then
   redis.call('HSET', state, unpack(lines))
-  redis.call('ZADD', leases, unpack(lease_args))
-  redis.call('HSET', claims, consumer, ARGV[2] .. ' ids ' .. table.concat(ids, ' '))
+  redis.call('ZADD', leases, int(now + lease_ms), token)
+  redis.call('HSET', batches, token, #ids .. ' ' .. table.concat(ids, ' '))
+  redis.call('SET', claim, ARGV[2] .. ' ids', 'PX', 86400000)
 end
 -- What is left, here or in streams that only others serve, is another child's: ring for the next one. A child
 -- that got nothing does not ring for itself: it claims again, or what is left is a suspect or not for it.
 if work_left and #ids > 0 then
-  for i = 1, wake_count do ring(KEYS[7 + i]) end
+  for i = 1, wake_count do ring(KEYS[8 + i]) end
 elseif #ids > 0 and filter_mode == 'except' and redis.call('ZCARD', ready) > 0 then
-  ring(KEYS[8])
+  ring(KEYS[9])
 elseif #ids == 0 and work_left and flags == 0 then
   flags = 4
 end

@@ -23,26 +23,26 @@ local stream_count = tonumber(ARGV[1])
 local by_name = given_streams(8, stream_count, 2)
 local first_record, first_member = 8 + 2 * stream_count, 2 + stream_count
 local now = now_ms()
+local stamp = int(now) .. ' '
 local reply = { now }
 for i = 1, #KEYS - first_record + 1 do
   local at = first_member + (i - 1) * 4
-  local id, name, due, envelope = ARGV[at], ARGV[1 + tonumber(ARGV[at + 1])], ARGV[at + 2], ARGV[at + 3]
+  local id, name, due, envelope = ARGV[at], ARGV[1 + ARGV[at + 1]], ARGV[at + 2], ARGV[at + 3]
+  local stream = by_name[name]
+  if not stream then return redis.error_reply('ERR enqueue: message ' .. id .. ' names no stream of this call') end
   if redis.call('EXISTS', KEYS[first_record + i - 1]) == 1
-    or redis.call('HSETNX', messages, id, int(now) .. ' ' .. envelope) == 0 then
+    or redis.call('HSETNX', messages, id, stamp .. envelope) == 0 then
     reply[i + 1] = 0
   else
     reply[i + 1] = 1
     local due_ms = 0
-    if due:sub(1, 1) == '+' then
-      due_ms = now + tonumber(due:sub(2))
-    elseif due ~= '' then
-      due_ms = tonumber(due)
+    if due ~= '' then
+      due_ms = due:sub(1, 1) == '+' and now + tonumber(due:sub(2)) or tonumber(due)
     end
     if due_ms > now then
       redis.call('HSET', state, id, '- D ' .. name .. ' - 0 0 0 0 0 -')
       park(delayed, control, id, due_ms)
     else
-      local stream = by_name[name]
       append(streams, stream, name, id)
       make_ready(ready, wake, stream, name)
     end

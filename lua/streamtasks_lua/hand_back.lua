@@ -6,11 +6,12 @@
 -- KEYS[3] running      ZSET     keys.running
 -- KEYS[4] ready        ZSET     keys.ready
 -- KEYS[5] wake         LIST     keys.wake
--- KEYS[6] claims       HASH     keys.claims
+-- KEYS[6] claim        STRING   keys.claim(consumer) of the consumer in ARGV[1]
 -- KEYS[7] messages     HASH     keys.messages
 -- KEYS[8] streams      SET      keys.streams
 -- KEYS[9] progress     HASH     keys.progress
--- KEYS[10..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
+-- KEYS[10] batches     HASH     keys.batches
+-- KEYS[11..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
 -- ARGV[1] consumer whose last claim is void, or ""
 -- ARGV[2] a claim sequence: claims of it up to this one return nothing from now on
 -- ARGV[3] the last sequence whose reply it has read: what a later one took is handed back too
@@ -21,11 +22,11 @@
 --         missing: an array of stream names that the call must bring as well (nothing of those was touched).
 -- Moves:  claimed | running -> ready, at the old place
 -- Safe to repeat: yes, by token. Clock: server.
--- include: clock, line, streams
+-- include: clock, line, streams, batch
 local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local claims, messages, streams, progress = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local claim, messages, streams, progress, batches = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local consumer, seq, stream_count = ARGV[1], ARGV[2], tonumber(ARGV[5])
-local by_name = given_streams(10, stream_count, 6)
+local by_name = given_streams(11, stream_count, 6)
 local now, missing, reply = now_ms(), {}, {}
 
 local function give_back(id, token)
@@ -41,28 +42,32 @@ local function give_back(id, token)
   put_back(messages, streams, stream, s, id, 'returned')
   local rest = idle_line(s, 'Q')
   if rest then redis.call('HSET', state, id, rest) else redis.call('HDEL', state, id) end
-  redis.call('ZREM', leases, id)
   redis.call('ZREM', running, id)
   redis.call('HDEL', progress, id)
   make_ready(ready, wake, stream, s.name)
   return 1
 end
 
+local tokens = {}
 for at = 6 + stream_count, #ARGV, 2 do
+  tokens[ARGV[at + 1]] = true
   reply[#reply + 1] = give_back(ARGV[at], ARGV[at + 1])
 end
 if consumer ~= '' then
-  local last = redis.call('HGET', claims, consumer)
-  local last_seq, kind, rest = (last or '0 ids'):match('^(%d+) (%l+)(.*)$')
+  local last = redis.call('GET', claim)
+  local last_seq, kind = (last or '0 ids'):match('^(%d+) (%l+)$')
   if kind == 'ids' and tonumber(last_seq) > tonumber(ARGV[3]) then
-    for id in rest:gmatch('%S+') do give_back(id, consumer .. '#' .. last_seq) end
+    local token = consumer .. '#' .. last_seq
+    tokens[token] = true
+    for id in (redis.call('HGET', batches, token) or ''):gmatch(' (%S+)') do give_back(id, token) end
   end
   if #missing == 0 then
     if ARGV[4] == '1' then
-      redis.call('HDEL', claims, consumer)
+      redis.call('DEL', claim)
     else
-      redis.call('HSET', claims, consumer, seq .. ' void')
+      redis.call('SET', claim, seq .. ' void', 'PX', 86400000)
     end
   end
 end
+for token in pairs(tokens) do release(batches, leases, state, token, 0) end
 return { now, missing, unpack(reply) }

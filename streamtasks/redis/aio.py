@@ -124,9 +124,9 @@ class AsyncRedisStore:
         """See `SupervisorStore.mark_running`."""
         return await self._run(self.operations.mark_running(tag, attempts))
 
-    async def renew(self, tag: str, claimed: Sequence[Claimed]) -> list[bool]:
+    async def renew(self, tag: str, tokens: Sequence[str]) -> list[bool]:
         """See `SupervisorStore.renew`."""
-        return await self._run(self.operations.renew(tag, claimed))
+        return await self._run(self.operations.renew(tag, tokens))
 
     async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Alive:
         """See `SupervisorStore.beat`."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import streamtasks_lua
 
 from ..keys import Keys, stream_name
-from ..store import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Void
+from ..store import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Settled, Void
 
 __all__ = ["Call", "Script", "script"]
 
@@ -113,6 +113,7 @@ def claim(
             keys.running,
             keys.claims,
             keys.dead,
+            keys.batches,
             *wakes,
             *map(keys.stream, candidates),
         ],
@@ -133,25 +134,22 @@ def claim(
     )
 
 
-def settle(keys: Keys, outcomes: Sequence[Outcome], hour: int, max_dead: int) -> Call:
-    """Build settle: up to 100 outcomes of one shard."""
+def settle(
+    keys: Keys, outcomes: Sequence[Outcome], hour: int, max_dead: int, released: Sequence[str] = ()
+) -> Call:
+    """Build settle: up to 100 outcomes of one shard, grouped; `settle_order` says how the replies lie.
+
+    ``released``: tokens that hold nothing any more after this call.
+    """
     numbers: dict[str, int] = {}
-    members: list[Any] = []
-    for o in outcomes:
-        number = numbers.setdefault(o.stream, len(numbers) + 1)
-        members += (
-            o.id,
-            o.token,
-            number,
-            o.entry,
-            o.state,
-            o.attempt,
-            o.started_ms,
-            o.first_started_ms or o.started_ms,
-            o.delay_ms if o.state == "RETRY" else o.keep_ms,
-            o.result,
-            o.note,
-        )
+    words: list[Any] = []
+    records: list[str] = []
+    for head, members in _grouped(outcomes).items():
+        token, name, state, attempt, ms, reason = head
+        words += (len(members), token, numbers.setdefault(name, len(numbers) + 1), state, attempt, ms, reason)
+        for o in members:
+            words += (o.id, o.entry, o.started_ms, o.note if state == "RETRY" else _record(o))
+            records.append(keys.record(o.id))
     return Call(
         script("settle"),
         [
@@ -173,11 +171,42 @@ def settle(keys: Keys, outcomes: Sequence[Outcome], hour: int, max_dead: int) ->
             keys.finished(hour + 1),
             keys.counts(hour),
             keys.counts(hour + 1),
+            keys.batches,
             *_pairs(keys, numbers),
-            *(keys.record(o.id) for o in outcomes),
+            *records,
         ],
-        [hour, INDEX_KEEP_MS, max_dead, len(numbers), *numbers, *members],
+        [hour, INDEX_KEEP_MS, max_dead, len(numbers), *numbers, len(released), *released, *words],
     )
+
+
+def settle_order(outcomes: Sequence[Outcome], codes: Sequence[int]) -> list[Settled]:
+    """Bring the codes that settle answered into the order of the outcomes."""
+    if all(code == 1 for code in codes):
+        return [Settled.DONE] * len(codes)
+    by_member = dict(
+        zip(((o.id, o.token) for members in _grouped(outcomes).values() for o in members), codes, strict=True)
+    )
+    return [Settled(by_member[o.id, o.token]) for o in outcomes]
+
+
+def _grouped(outcomes: Sequence[Outcome]) -> dict[tuple[Any, ...], list[Outcome]]:
+    groups: dict[tuple[Any, ...], list[Outcome]] = {}
+    for o in outcomes:
+        retry = o.state == "RETRY"
+        head = (o.token, o.stream, o.state, o.attempt, o.delay_ms if retry else o.keep_ms, "" if retry else o.note)
+        members = groups.get(head)
+        if members is None:
+            groups[head] = [o]
+        else:
+            members.append(o)
+    return groups
+
+
+def _record(o: Outcome) -> bytes:
+    """Return a final record without the words that only the server knows."""
+    first = o.first_started_ms or o.started_ms
+    head = f"{o.state} {o.token} {first} {o.started_ms} {o.attempt} {len(o.body)} {len(o.result)}\n"
+    return head.encode() + o.body + o.result
 
 
 def hand_back(
@@ -202,6 +231,7 @@ def hand_back(
             keys.messages,
             keys.streams,
             keys.progress,
+            keys.batches,
             *_pairs(keys, all_names),
         ],
         [
@@ -234,6 +264,7 @@ def charge(keys: Keys, attempts: Sequence[tuple[Claimed, int, str]], limit: int,
             keys.progress,
             keys.messages,
             keys.streams,
+            keys.batches,
             *_pairs(keys, names),
         ],
         [
@@ -272,6 +303,7 @@ def reclaim(keys: Keys, names: Sequence[str], most: int, lost_limit: int, lease_
             keys.history,
             keys.progress,
             keys.claims,
+            keys.batches,
             *_pairs(keys, names),
         ],
         [most, lost_limit, lease_ms, report, len(names), *names],
@@ -287,12 +319,12 @@ def mark_running(keys: Keys, attempts: Sequence[tuple[Claimed, int]]) -> Call:
     )
 
 
-def renew(keys: Keys, claimed: Sequence[Claimed], lease_ms: int) -> Call:
-    """Build renew."""
+def renew(keys: Keys, tokens: Sequence[str], lease_ms: int) -> Call:
+    """Build renew: up to 100 tokens."""
     return Call(
         script("renew"),
-        [keys.state, keys.leases],
-        [lease_ms, *(word for c in claimed for word in (c.id, c.token))],
+        [keys.leases],
+        [lease_ms, *tokens],
     )
 
 

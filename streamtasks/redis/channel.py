@@ -24,6 +24,8 @@ __all__ = ["RedisChannel"]
 WAIT_S = 4.0
 """A wait ends after this long, so that a lost wake-up delays a claim by no more."""
 
+_FRESH = b"1 0 0"
+
 
 class RedisChannel:
     """See `Channel`. Belongs to one thread of one child."""
@@ -37,15 +39,16 @@ class RedisChannel:
         self._names: dict[bytes, str] = {}
         self._outcomes: Sequence[Outcome] = ()
         self._claim: ClaimRequest | None = None
+        self._released: Sequence[str] = ()
         self._requests: list[Call] = []
         self._sent = False
         self._connection: Any = connections.new_connection(self._settings)
         self._waiter: Any = connections.new_connection(self._settings, socket_timeout=WAIT_S + 5)
         self._waiting = False
 
-    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
+    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None, released: Sequence[str] = ()) -> None:
         """See `Channel.send`. A connection that breaks here is mended by `receive`."""
-        self._outcomes, self._claim = outcomes, claim
+        self._outcomes, self._claim, self._released = outcomes, claim, released
         try:
             self._transmit()
         except (RedisError, OSError):
@@ -115,15 +118,7 @@ class RedisChannel:
         return lasting or StoreUnavailable(f"{connections.address(self._settings)}: {error}")
 
     def _transmit(self) -> None:
-        requests = [
-            calls.settle(
-                self._shard.keys,
-                self._outcomes[at : at + MOST],
-                self._shard.hour(),
-                self._settings.max_dead_letters,
-            )
-            for at in range(0, len(self._outcomes), MOST)
-        ]
+        requests = [self._settle_call(at) for at in range(0, len(self._outcomes), MOST)]
         if self._claim is not None:
             requests.append(self._claim_call(self._claim))
         self._requests = requests
@@ -133,6 +128,11 @@ class RedisChannel:
                 connection.pack_commands([call.command() for call in requests]), check_health=False
             )
         self._sent = True
+
+    def _settle_call(self, at: int) -> Call:
+        some = self._outcomes[at : at + MOST]
+        released = self._released if at + MOST >= len(self._outcomes) else ()
+        return calls.settle(self._shard.keys, some, self._shard.hour(), self._settings.max_dead_letters, released)
 
     def _claim_call(self, claim: ClaimRequest) -> Call:
         settings = self._settings
@@ -153,9 +153,7 @@ class RedisChannel:
         for place, reply in enumerate(replies):
             if reply[0] == b"hour":
                 self._shard.clock_offset_ms = reply[1] - time.time_ns() // 1_000_000
-                some = self._outcomes[place * MOST : (place + 1) * MOST]
-                call = calls.settle(self._shard.keys, some, self._shard.hour(), self._settings.max_dead_letters)
-                replies[place] = self._again(call)
+                replies[place] = self._again(self._settle_call(place * MOST))
         while claimed is not None and claimed[0] == b"streams":
             self._candidates = [name.decode() for name in claimed[2:]]
             assert self._claim is not None
@@ -167,7 +165,9 @@ class RedisChannel:
         return read_replies(self._connection, [call])[0]
 
     def _exchange(self, settle_replies: list[Any], claim_reply: list[Any] | None) -> Exchange:
-        settled = [Settled(code) for reply in settle_replies for code in reply[1:]]
+        settled: list[Settled] = []
+        for place, reply in enumerate(settle_replies):
+            settled += calls.settle_order(self._outcomes[place * MOST : (place + 1) * MOST], reply[1:])
         if claim_reply is None:
             return Exchange(settled, [], settle_replies[-1][0] if settle_replies else 0, False, False, False)
         if claim_reply[0] == b"void":
@@ -178,11 +178,14 @@ class RedisChannel:
         token = f"{self._consumer}#{self._claim.sequence}"
         names = self._names
         claimed = []
-        for at in range(3, len(claim_reply), 7):
-            raw_name, entry, task_id, body, attempt, retries, first = claim_reply[at : at + 7]
-            name = names.get(raw_name)
+        for part in range(3, len(claim_reply), 2):
+            name = names.get(claim_reply[part])
             if name is None:
-                name = names[raw_name] = raw_name.decode()
-            claimed.append(Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, int(first), body))
+                name = names[claim_reply[part]] = claim_reply[part].decode()
+            flat = claim_reply[part + 1]
+            for at in range(0, len(flat), 4):
+                entry, task_id, body, counts = flat[at : at + 4]
+                attempt, retries, first = (1, 0, 0) if counts == _FRESH else map(int, counts.split(b" "))
+                claimed.append(Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, first, body))
         flags = claim_reply[2]
         return Exchange(settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2), bool(flags & 4))

@@ -125,13 +125,19 @@ class Operations:
         shard = self.shards[tag]
         answers: list[Settled] = []
         for some in _chunks(outcomes):
+            bare = [o.id for o in some if not o.body and o.state != "RETRY"]
+            if bare:
+                # The board holds no bodies: an outcome taken from there gets its message from the store.
+                [found] = yield [calls.read(shard.keys, bare)]
+                bodies = {i: parts[0] for i, parts in zip(bare, found, strict=True) if len(parts) > 1}
+                some = [o._replace(body=bodies.get(o.id, b"0 ")) if not o.body else o for o in some]
             while True:
                 call = calls.settle(shard.keys, some, shard.hour(), self.settings.max_dead_letters)
                 [reply] = yield [call]
                 if reply[0] != b"hour":
                     break
                 shard.clock_offset_ms = reply[1] - time.time_ns() // 1_000_000
-            answers += map(Settled, reply[1:])
+            answers += calls.settle_order(some, reply[1:])
         return answers
 
     def hand_back(
@@ -202,7 +208,7 @@ class Operations:
                     )
                 )
             shard.learn(reply[2])
-            if not reply[2] and reply[1] < MOST:
+            if not reply[2] and not reply[4]:
                 return Reclaim(total, exhausted)
 
     def mark_running(self, tag: str, attempts: Sequence[tuple[Claimed, int]]) -> Operation[list[bool]]:
@@ -213,10 +219,10 @@ class Operations:
             answers += (code == 1 for code in reply[1:])
         return answers
 
-    def renew(self, tag: str, claimed: Sequence[Claimed]) -> Operation[list[bool]]:
+    def renew(self, tag: str, tokens: Sequence[str]) -> Operation[list[bool]]:
         """See `SupervisorStore.renew`."""
         answers: list[bool] = []
-        for some in _chunks(claimed):
+        for some in _chunks(tokens):
             [reply] = yield [calls.renew(self.shards[tag].keys, some, self.settings.lease_ms)]
             answers += (code == 1 for code in reply[1:])
         return answers

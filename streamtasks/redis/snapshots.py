@@ -37,23 +37,24 @@ def _reports(lines: bytes) -> list[dict[str, Any]]:
 
 def _finished(task_id: str, record: bytes) -> Snapshot:
     head, _, rest = record.partition(b"\n")
-    version, state, token, enqueued, first, started, finished, attempt, *sizes = head.split(b" ")
+    version, finished, state, token, first, started, attempt, body_size, result_size = head.split(b" ")
     if version != b"1":
         raise DecodeError(f"the record of task {task_id} has version {version!r}; this release knows 1")
-    envelope_end = int(sizes[0])
-    report_end = envelope_end + int(sizes[1])
+    body_end = int(body_size)
+    result_end = body_end + int(result_size)
+    enqueued_ms, envelope = split_body(rest[:body_end])
     return Snapshot(
         id=task_id,
         state=State(state.decode()),
-        envelope=rest[:envelope_end],
-        enqueued_ms=int(enqueued),
+        envelope=envelope,
+        enqueued_ms=enqueued_ms,
         attempts=int(attempt),
         first_started_ms=int(first),
         started_ms=int(started),
         finished_ms=int(finished),
         worker=token.decode().rpartition("#")[0],
-        reports=_reports(rest[envelope_end:report_end]),
-        result=rest[report_end : report_end + int(sizes[2])],
+        reports=_reports(rest[result_end:]),
+        result=rest[body_end:result_end],
     )
 
 

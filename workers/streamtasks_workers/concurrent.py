@@ -132,38 +132,61 @@ class ConcurrentExecutor:
     # -- attempts ------------------------------------------------------------------------------------
 
     def _begin(self, message: Claimed, slot: int) -> None:
-        prepared_now = self._runner.prepare(message, time.monotonic_ns(), lambda data: self._report(slot, data))
-        if not isinstance(prepared_now, Outcome) and not prepared_now.runnable.is_async and not self._free_threads:
+        prepared = self._runner.prepare(message, time.monotonic_ns(), lambda data: self._report(slot, data))
+        if isinstance(prepared, Outcome):
+            if started := self._board.start(slot):
+                self._finished(slot, prepared, started)
+            else:
+                self._gave_up(slot, message)
+            return
+        if prepared.runnable.is_async:
+            work = self._run_async(prepared, slot)
+        elif self._free_threads:
+            self._free_threads -= 1
+            work = self._run_in_thread(prepared, slot)
+        else:
             self._waiting.append((slot, message))  # the keeper hands it back if no thread is free soon
             return
-        started = self._board.start(slot)
-        if not started:
-            self._board.free(slot)
-            return
-        if isinstance(prepared_now, Outcome):
-            self._finished(slot, prepared_now, started)
-            return
-        run = self._run_async if prepared_now.runnable.is_async else self._run_in_thread
-        if not prepared_now.runnable.is_async:
-            self._free_threads -= 1
-        task = asyncio.create_task(run(prepared_now, slot, started), context=contextvars.copy_context())
+        task = asyncio.create_task(work, context=contextvars.copy_context())
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._changed.set()
 
     def _report(self, slot: int, data: bytes) -> None:
         self._board.report(slot, data)
 
-    async def _run_async(self, prepared: Prepared, slot: int, started: int) -> None:
-        self._finished(slot, await self._runner.arun(prepared), started)
+    # The start is noted where user code begins, not where it is scheduled: what has not begun when another
+    # attempt holds the GIL can still be handed back.
 
-    async def _run_in_thread(self, prepared: Prepared, slot: int, started: int) -> None:
-        loop = asyncio.get_running_loop()
-        outcome = await loop.run_in_executor(self._pool, self._runner.run, prepared)
+    async def _run_async(self, prepared: Prepared, slot: int) -> None:
+        if started := self._board.start(slot):
+            self._finished(slot, await self._runner.arun(prepared), started)
+        else:
+            self._gave_up(slot, prepared.claimed)
+
+    async def _run_in_thread(self, prepared: Prepared, slot: int) -> None:
+        started, outcome = await asyncio.get_running_loop().run_in_executor(self._pool, self._run_sync, prepared, slot)
         self._free_threads += 1
-        self._finished(slot, outcome, started)
+        if outcome is None:
+            self._gave_up(slot, prepared.claimed)
+        else:
+            self._finished(slot, outcome, started)
         while self._waiting and self._free_threads:
             next_slot, message = self._waiting.pop(0)
             self._begin(message, next_slot)
+
+    def _run_sync(self, prepared: Prepared, slot: int) -> tuple[int, Outcome | None]:
+        """Run a sync task; called on a thread of the pool."""
+        started = self._board.start(slot)
+        return started, self._runner.run(prepared) if started else None
+
+    def _gave_up(self, slot: int, message: Claimed) -> None:
+        """Forget a message that the keeper handed back before it started."""
+        self._board.free(slot)
+        self._link.let_go(message.token)
 
     def _finished(self, slot: int, outcome: Outcome, started: int) -> None:
         self._outcomes.append(outcome)

@@ -97,6 +97,7 @@ class InlineExecutor:
             started = board.start(slot)
             if not started:
                 board.free(slot)  # handed back while an earlier one ran long
+                self._link.let_go(message.token)
                 continue
             begun = begun or started
             attempts += 1

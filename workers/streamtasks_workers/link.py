@@ -58,6 +58,7 @@ class Link:
         self._delay_s = 0.05
         self._slots_out: Sequence[int] = ()
         self._claiming = False
+        self._held: dict[str, int] = {}  # token -> messages of that claim still in our hands
         self.suspects = False
         self.others_only = False
         self.again = False
@@ -65,13 +66,23 @@ class Link:
     def send(self, outcomes: Sequence[Outcome], slots: Sequence[int], count: int, *, alone: bool) -> None:
         """Start an exchange: settle ``outcomes`` (which lie in ``slots``), claim up to ``count`` messages."""
         self._slots_out = slots
+        released = [token for outcome in outcomes if (token := self.let_go(outcome.token))]
         self._claiming = count > 0
         claim = None
         if count:
             self._sequence += 1
             self.board.sent(self._sequence)
             claim = ClaimRequest(self._sequence, count, alone)
-        self.channel.send(outcomes, claim)
+        self.channel.send(outcomes, claim, released)
+
+    def let_go(self, token: str) -> str | None:
+        """Count one message of a claim as out of our hands; return the token if it was the last one."""
+        left = self._held.get(token, 0) - 1
+        if left > 0:
+            self._held[token] = left
+            return None
+        self._held.pop(token, None)
+        return token
 
     def try_receive(self) -> Exchange | None:
         """Finish the exchange; None if the server is away (wait `pause_s`, then call again)."""
@@ -102,6 +113,8 @@ class Link:
         slots = self.board.place(self._sequence, exchange.claimed)
         if slots is None:
             return [], []  # the keeper gave this claim up and handed its messages back
+        if exchange.claimed:
+            self._held[exchange.claimed[0].token] = len(exchange.claimed)
         return exchange.claimed, slots
 
     def away(self, error: Exception) -> None:

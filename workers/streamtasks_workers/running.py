@@ -168,6 +168,8 @@ class Runner:
             result,
             "",
             self._keep_success_ms,
+            0,
+            c.body,
         )
 
     def _failed(self, prepared: Prepared, outcome: AttemptOutcome) -> Outcome:
@@ -240,6 +242,7 @@ class Runner:
             note,
             keep_ms,
             delay_ms,
+            claimed.body,
         )
 
     # -- middleware ----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, override
 
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.base import TaskResult, TaskResultStatus
@@ -22,6 +22,7 @@ from streamtasks.store import NewMessage, Snapshot
 
 from .. import checks, conf
 from ..results import RUN_AFTER, due_ms, from_snapshot, moment
+from ..sending import asend, send
 from ..stream_task import StreamTask
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from ..application import DjangoApplication
 
-__all__ = ["Stores", "StoreBackend", "StreamTaskMixin", "json_round_trip"]
+__all__ = ["StoreBackend", "Stores", "StreamTaskMixin", "json_round_trip"]
 
 
 def json_round_trip(value: Any) -> Any:
@@ -110,9 +111,7 @@ class StoreBackend(StreamTaskMixin):
 
         return DjangoApplication(self)
 
-    def enqueue(
-        self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> TaskResult[..., Any]:
+    def enqueue[**P, R](self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult[P, R]:
         """Enqueue one call. Returns once the server has it.
 
         Raises:
@@ -124,16 +123,16 @@ class StoreBackend(StreamTaskMixin):
         """
         result, message = self._accept(task, args, kwargs)
         self.stores.plain.enqueue((message,))
-        task_enqueued.send_robust(type(self), task_result=result)
+        send(task_enqueued, type(self), result)
         return result
 
-    async def aenqueue(
-        self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> TaskResult[..., Any]:
+    async def aenqueue[**P, R](
+        self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> TaskResult[P, R]:
         """Enqueue one call without blocking the event loop; errors as of `enqueue`."""
         result, message = self._accept(task, args, kwargs)
         await self.stores.asynchronous.enqueue((message,))
-        await task_enqueued.asend_robust(type(self), task_result=result)
+        await asend(task_enqueued, type(self), result)
         return result
 
     def enqueue_many(
@@ -146,7 +145,7 @@ class StoreBackend(StreamTaskMixin):
         accepted = [self._accept(task, args, kwargs) for task, args, kwargs in calls]
         self.stores.plain.enqueue([message for _, message in accepted])
         for result, _ in accepted:
-            task_enqueued.send_robust(type(self), task_result=result)
+            send(task_enqueued, type(self), result)
         return [result for result, _ in accepted]
 
     async def aenqueue_many(
@@ -156,7 +155,7 @@ class StoreBackend(StreamTaskMixin):
         accepted = [self._accept(task, args, kwargs) for task, args, kwargs in calls]
         await self.stores.asynchronous.enqueue([message for _, message in accepted])
         for result, _ in accepted:
-            await task_enqueued.asend_robust(type(self), task_result=result)
+            await asend(task_enqueued, type(self), result)
         return [result for result, _ in accepted]
 
     def get_result(self, result_id: str) -> TaskResult[..., Any]:
@@ -171,6 +170,7 @@ class StoreBackend(StreamTaskMixin):
         """Return the present state without blocking the event loop; see `get_result`."""
         return self._result(result_id, (await self.stores.asynchronous.read((_possible(result_id),)))[0])
 
+    @override
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Return messages of the system checks; see `streamtasks_django.checks`."""
         return checks.check_backend(self)
@@ -180,13 +180,13 @@ class StoreBackend(StreamTaskMixin):
             raise TaskResultDoesNotExist(result_id)
         return from_snapshot(snapshot, self.alias)
 
-    def _accept(
-        self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> tuple[TaskResult[..., Any], NewMessage]:
+    def _accept[**P, R](
+        self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[TaskResult[P, R], NewMessage]:
         """Check and encode one call."""
         self.validate_task(task)
         settings = self.store_settings
-        result: TaskResult[..., Any] = TaskResult(
+        result: TaskResult[P, R] = TaskResult(
             task=task,
             id=new_id(settings.tags),
             status=TaskResultStatus.READY,

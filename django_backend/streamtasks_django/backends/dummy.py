@@ -22,9 +22,7 @@ __all__ = ["DummyBackend"]
 class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
     """Remembers what was enqueued."""
 
-    def enqueue(
-        self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> TaskResult[..., Any]:
+    def enqueue[**P, R](self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult[P, R]:
         """Remember one call, with its arguments as a worker would get them.
 
         Raises:

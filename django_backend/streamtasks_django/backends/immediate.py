@@ -28,9 +28,7 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
 
     supports_defer = True
 
-    def enqueue(
-        self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> TaskResult[..., Any]:
+    def enqueue[**P, R](self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult[P, R]:
         """Run one call; arguments and return value go through JSON as with a worker.
 
         Raises:

@@ -12,11 +12,14 @@ local function format(s)
   return string.format('%s %s %s %s %d %d %d %.0f %.0f %s', s.token, s.phase, s.name, s.entry,
     s.attempts, s.crashes, s.lost, s.first, s.started, s.settled)
 end
--- Does `token` hold the claim that this line describes?
+-- Does the token hold the claim that this line describes? `prefix` is the token and a space.
+local function held_by(line, prefix)
+  if not line or string.find(line, prefix, 1, true) ~= 1 then return false end
+  local phase = string.byte(line, #prefix + 1)
+  return phase == 67 or phase == 82 -- C, R
+end
 local function held(line, token)
-  if not line or line:sub(1, #token + 1) ~= token .. ' ' then return false end
-  local phase = line:sub(#token + 2, #token + 2)
-  return phase == 'C' or phase == 'R'
+  return held_by(line, token .. ' ')
 end
 -- What is worth keeping of a message that goes back to its stream unclaimed; nil if nothing is.
 local function idle_line(s, phase)

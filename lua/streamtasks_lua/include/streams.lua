@@ -10,10 +10,11 @@ end
 local function ring(wake)
   if redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
 end
--- One token wakes one idle child; a claim that leaves work behind rings for the next one.
+-- One token wakes one idle child; a claim that leaves work behind rings for the next one. Once a call is enough.
 local function make_ready(ready, wake, stream, name)
-  local priority = name:match('^(-?%d+):')
-  if redis.call('ZADD', ready, 'NX', priority, name) == 1 then
+  if stream.made_ready then return end
+  stream.made_ready = true
+  if redis.call('ZADD', ready, 'NX', name:match('^(-?%d+):'), name) == 1 then
     ring(wake)
     ring(stream.wake)
   end

@@ -50,7 +50,7 @@ class Leases:
                 continue
             answers = await self._store.renew(board.tag, in_flight)
             renewed += sum(answers)
-            lost = {c.id for c, held in zip(in_flight, answers, strict=True) if not held}
+            lost = {token for token, held in zip(in_flight, answers, strict=True) if not held}
             if lost and self._runs_one_of(board, lost):
                 self._kill(board, "fenced: its claim belongs to another worker")
         self._renewed_at = begun
@@ -65,9 +65,9 @@ class Leases:
                 self._kill(board, f"fenced: no renewal for {self._fence_after_s:g} s")
 
     @staticmethod
-    def _runs_one_of(board: Board, ids: set[str]) -> bool:
+    def _runs_one_of(board: Board, tokens: set[str]) -> bool:
         """Whether one of these still runs; what has been settled since the look is not lost."""
         states = board.states()
         return any(
-            state == Slot.RUNNING and board.claimed(slot).id in ids for slot, state in enumerate(states)
+            state == Slot.RUNNING and board.claimed(slot).token in tokens for slot, state in enumerate(states)
         )

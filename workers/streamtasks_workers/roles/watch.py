@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from streamtasks.store import Claimed, Outcome, SupervisorStore, Void
 
 from ..board import Board, Slot
 
 __all__ = ["SHARE_NS", "Watch"]
+
+T = TypeVar("T")
 
 SHARE_NS = 15_000_000
 """An attempt that runs longer than this is shown as RUNNING, and nothing may wait behind it."""
@@ -59,28 +63,48 @@ class Watch:
         if long or stopping:
             acted += await self._free_the_rest(now, stopping=stopping)
         if long:
-            acted += await self._show(long, now)
-            await self._store_progress(long, now)
-        acted += await self._settle_finished(states, now)
+            acted += await self._show(long)
+            await self._store_progress(long)
+        acted += await self._settle_finished()
         return acted
 
-    def in_flight(self) -> list[Claimed]:
-        """Return the messages whose leases must be renewed."""
+    def in_flight(self) -> list[str]:
+        """Return the tokens of the claims whose leases must be renewed."""
         states = self._board.states()
         kinds = (Slot.CLAIMED, Slot.RUNNING, Slot.FINISHED)
-        return [self._board.claimed(slot) for slot, state in enumerate(states) if state in kinds]
+        return list({self._board.claimed(slot).token for slot, state in enumerate(states) if state in kinds})
 
-    async def _show(self, slots: list[int], now: int) -> int:
+    def _steady(self, slot: int, state: Slot, read: Callable[[int], T]) -> tuple[tuple[int, int], T] | None:
+        """Read a slot that is in this state; None if it is not, or the child reused it while it was read.
+
+        The child works on while we look. To reuse a slot it must start another attempt, which changes the times.
+        """
+        board = self._board
+        before = board.times(slot)
+        if board.states()[slot] != state:
+            return None
+        try:
+            value = read(slot)
+        except (IndexError, ValueError):
+            return None  # half of one attempt and half of another
+        return (before, value) if board.states()[slot] == state and board.times(slot) == before else None
+
+    async def _show(self, slots: list[int]) -> int:
         """Publish RUNNING."""
         new: list[tuple[Claimed, int]] = []
+        keys: dict[int, str] = {}
         for slot in slots:
-            claimed = self._board.claimed(slot)
+            found = self._steady(slot, Slot.RUNNING, self._board.claimed)
+            if found is None:
+                continue
+            (started, _), claimed = found
             key = f"{claimed.token} {claimed.id}"
             if self._shown.get(slot) != key:
-                self._shown[slot] = key
-                new.append((claimed, (now - self._board.times(slot)[0]) // 1_000_000))
+                keys[slot] = key
+                new.append((claimed, (time.monotonic_ns() - started) // 1_000_000))
         if new:
             await self._store.mark_running(self._tag, new)
+            self._shown |= keys
         return len(new)
 
     async def _free_the_rest(self, now: int, *, stopping: bool) -> int:
@@ -106,31 +130,38 @@ class Watch:
             await self._store.hand_back(self._tag, back, void=consumer_void)
         return len(back)
 
-    async def _settle_finished(self, states: bytes, now: int) -> int:
+    async def _settle_finished(self) -> int:
         """Settle in the child's name what it finished a while ago and could not settle itself."""
         outcomes: list[Outcome] = []
-        for slot in _slots(states, Slot.FINISHED):
-            if now - self._board.times(slot)[1] < SHARE_NS:
+        keys: dict[int, str] = {}
+        now = time.monotonic_ns()
+        for slot in _slots(self._board.states(), Slot.FINISHED):
+            found = self._steady(slot, Slot.FINISHED, self._board.outcome)
+            if found is None or now - found[0][1] < SHARE_NS:
                 continue
-            outcome = self._board.outcome(slot)
+            outcome = found[1]
             key = f"{outcome.token} {outcome.id}"
             if self._settled.get(slot) != key:
-                self._settled[slot] = key
+                keys[slot] = key
                 outcomes.append(outcome)
         if outcomes:
             await self._store.settle(self._tag, outcomes)
+            self._settled |= keys
         return len(outcomes)
 
-    async def _store_progress(self, slots: list[int], now: int) -> None:
-        reports = []
+    async def _store_progress(self, slots: list[int]) -> None:
+        reports: list[tuple[Claimed, bytes]] = []
+        now = time.monotonic_ns()
         for slot in slots:
             version, stored_at = self._progress.get(slot, (0, 0))
             if now - stored_at < PROGRESS_NS:
                 continue
+            found = self._steady(slot, Slot.RUNNING, self._board.claimed)
             news = self._board.reported(slot, version)
-            if news is not None:
-                self._progress[slot] = (news[0], now)
-                reports.append((self._board.claimed(slot), news[1]))
+            if found is None or news is None or self._board.times(slot) != found[0]:
+                continue
+            self._progress[slot] = (news[0], now)
+            reports.append((found[1], news[1]))
         if reports:
             await self._store.progress(self._tag, reports)
 

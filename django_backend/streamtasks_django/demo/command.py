@@ -1,0 +1,65 @@
+"""The command ``streamtasks demo``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from streamtasks import StreamTasksError
+
+from .interrupts import Interrupted, Interrupts
+
+__all__ = ["demo"]
+
+INTERRUPTED = 130
+"""Exit status of a tour that was broken off, as shells have it for Ctrl-C."""
+
+
+@click.command("demo")
+@click.option("--once", is_flag=True, help="A scripted tour without a browser; exits 0 if every outcome is right.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Serve the site here; 0: on a free port.")
+def demo(*, once: bool, port: int) -> None:
+    """Start a server, a worker and an example site of their own; Ctrl-C stops everything.
+
+    Nothing has to be installed or running, nothing is kept.
+    """
+    if sys.platform == "win32":
+        raise click.ClickException("Workers need Linux or macOS.")
+    try:
+        with Interrupts() as interrupts:
+            sys.exit(_tour(interrupts) if once else _site(interrupts, port))
+    except StreamTasksError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _site(interrupts: Interrupts, port: int) -> int:
+    from .stage import CHILDREN, staged
+
+    try:
+        with staged(interrupts) as stage:
+            from .site import served
+
+            with served(port) as address:
+                click.echo(f"Serving {address}", nl=False)
+                click.echo(f"  (a Valkey server on port {stage.server.port}, a worker with {CHILDREN} children)")
+                click.echo("Ctrl-C stops everything.")
+                while not interrupts.wait(0.5):
+                    stage.check()
+                click.echo("\nStopping ...")
+    except Interrupted:
+        click.echo("\nStopped.")
+    return 0
+
+
+def _tour(interrupts: Interrupts) -> int:
+    from .stage import staged
+
+    try:
+        with staged(interrupts) as stage:
+            from .tour import Tour
+
+            return Tour(stage).run()
+    except Interrupted:
+        click.echo("\nThe tour was broken off.", err=True)
+        return INTERRUPTED

@@ -1,0 +1,117 @@
+"""What the page offers to enqueue: per kind of task its words, its input and its call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+
+from . import tasks
+
+if TYPE_CHECKING:
+    from django.tasks.base import TaskResult
+
+__all__ = ["KINDS", "MAX_SHOWN", "Kind"]
+
+MAX_SHOWN = 50
+"""Most tasks that the page shows, and most that one press of a button enqueues."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One button.
+
+    Attributes:
+        key: its name in requests.
+        title: on the card.
+        text: what will happen, in a sentence.
+        code: the call, as shown.
+        button: on the button.
+        enqueue: enqueues it, given the number that was put in.
+        label: what the number means; empty: there is none.
+        default: the number unless changed, ...
+        highest: ... and its largest value; the smallest is 1.
+    """
+
+    key: str
+    title: str
+    text: str
+    code: str
+    button: str
+    enqueue: Callable[[int], list[TaskResult[..., Any]]]
+    label: str = ""
+    default: int = 1
+    highest: int = 1
+
+
+def _quick(number: int) -> list[TaskResult[..., Any]]:
+    return [tasks.square.enqueue(n) for n in range(1, number + 1)]
+
+
+def _delayed(number: int) -> list[TaskResult[..., Any]]:
+    due = timezone.now() + timedelta(seconds=number)
+    return [tasks.remind.using(run_after=due).enqueue("It is time.")]
+
+
+KINDS = {
+    kind.key: kind
+    for kind in (
+        Kind(
+            "quick",
+            "Quick tasks",
+            "A batch of calls that take no time.",
+            "square.enqueue(n)",
+            "Enqueue the batch",
+            _quick,
+            "How many",
+            20,
+            MAX_SHOWN,
+        ),
+        Kind(
+            "progress",
+            "A long one",
+            "Takes four seconds and shows how far it is.",
+            "report.enqueue(pages=40, seconds=4)",
+            "Enqueue a long one",
+            lambda _: [tasks.report.enqueue(pages=40, seconds=4)],
+        ),
+        Kind(
+            "delayed",
+            "A delayed one",
+            "Waits on the server and starts when it is due, never early.",
+            "remind.using(run_after=due)",
+            "Enqueue a delayed one",
+            _delayed,
+            "Seconds",
+            3,
+            60,
+        ),
+        Kind(
+            "failing",
+            "A failing one",
+            "Divides by zero. Its traceback is recorded.",
+            "divide.enqueue(1, 0)",
+            "Enqueue a failing one",
+            lambda _: [tasks.divide.enqueue(1, 0)],
+        ),
+        Kind(
+            "async",
+            "A coroutine",
+            "Waits for ten answers at once, on an event loop.",
+            "fetch_all.enqueue(10, seconds=1)",
+            "Enqueue a coroutine",
+            lambda _: [tasks.fetch_all.enqueue(10, seconds=1)],
+        ),
+        Kind(
+            "crash",
+            "One that is killed",
+            "Kills its own process halfway. The worker notices and runs it again.",
+            "survive.enqueue(seconds=2)",
+            "Enqueue and kill",
+            lambda _: [tasks.survive.enqueue(seconds=2)],
+        ),
+    )
+}

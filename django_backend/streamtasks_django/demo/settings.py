@@ -1,0 +1,61 @@
+"""Settings of the example site: no database, no sessions, one page."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any
+
+from django.utils.csp import CSP
+
+URL_VARIABLE = "STREAMTASKS_DEMO_URL"
+"""Where site and worker find the server that ``streamtasks demo`` has started."""
+
+SECRET_KEY = secrets.token_urlsafe(32)  # nothing that is signed with it outlives the process
+DEBUG = False
+# Other sites' pages cannot reach this one under a name of their own.
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+
+INSTALLED_APPS = ["django.contrib.staticfiles", "streamtasks_django.demo"]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "streamtasks_django.demo.urls"
+TEMPLATES: list[dict[str, Any]] = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+DATABASES: dict[str, Any] = {}
+STATIC_URL = "/static/"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+SECURE_CSP = {
+    "default-src": [CSP.SELF],
+    "base-uri": [CSP.NONE],
+    "form-action": [CSP.SELF],
+    "frame-ancestors": [CSP.NONE],
+    "object-src": [CSP.NONE],
+}
+# Cookies know no ports: with the usual name, a project of yours on 127.0.0.1:8000 would get this one.
+CSRF_COOKIE_NAME = "streamtasks_demo_csrf"
+CSRF_COOKIE_SAMESITE = "Strict"
+
+TASKS: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "streamtasks_django.backends.redis.RedisBackend",
+        "OPTIONS": {"url": os.environ.get(URL_VARIABLE, "redis://127.0.0.1:6379/0"), "key_prefix": "demo:"},
+    }
+}
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    # The page asks twice a second, and its failing task is meant to fail: neither is worth a line.
+    "loggers": {
+        "django.server": {"level": "ERROR"},
+        "django.request": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,44 @@
+"""Serves the example site on the loopback interface, in threads of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+from django.core.wsgi import get_wsgi_application
+
+from streamtasks import ConfigurationError
+
+__all__ = ["HOST", "served"]
+
+HOST = "127.0.0.1"
+
+
+@contextmanager
+def served(port: int) -> Iterator[str]:
+    """Serve until the block ends; yield the address.
+
+    Args:
+        port: 0: a free one.
+
+    Raises:
+        ConfigurationError: the port cannot be had.
+    """
+    # This handler gives out static files without DEBUG, straight from the package.
+    application = StaticFilesHandler(get_wsgi_application())
+    try:
+        server = ThreadedWSGIServer((HOST, port), WSGIRequestHandler)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(f"Port {port} of {HOST} cannot be had ({error}); give another --port.") from error
+    server.set_app(application)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{HOST}:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

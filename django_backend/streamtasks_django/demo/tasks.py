@@ -1,0 +1,72 @@
+"""The tasks of the example site. They are ordinary Django tasks; nothing but ``set_progress`` is ours."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import Any
+
+from django.tasks import TaskContext, task
+
+from streamtasks import current_attempt
+
+__all__ = ["divide", "fetch_all", "remind", "report", "square", "survive"]
+
+
+def _step(done: int, total: int) -> None:
+    """Show how far the task is, and in which process."""
+    current_attempt().set_progress(done=done, total=total, pid=os.getpid())
+
+
+@task
+def square(n: int) -> int:
+    """Be done at once."""
+    return n * n
+
+
+@task
+def remind(text: str) -> str:
+    """Say something later: it is enqueued with ``run_after``."""
+    return text
+
+
+@task
+def divide(a: int, b: int) -> float:
+    """Fail if ``b`` is 0."""
+    return a / b
+
+
+@task
+def report(pages: int, seconds: float) -> dict[str, Any]:
+    """Take a while and show the progress."""
+    for page in range(pages):
+        _step(page, pages)
+        time.sleep(seconds / pages)
+    _step(pages, pages)
+    return {"pages": pages, "pid": os.getpid()}
+
+
+@task
+async def fetch_all(count: int, seconds: float) -> list[str]:
+    """Wait for several things at once, on an event loop."""
+
+    async def fetch(number: int) -> str:
+        await asyncio.sleep(seconds)
+        return f"answer {number}"
+
+    return await asyncio.gather(*(fetch(number) for number in range(1, count + 1)))
+
+
+@task(takes_context=True)
+def survive(context: TaskContext, seconds: float) -> str:
+    """Kill its own process halfway, the first time."""
+    steps = 20
+    for step in range(steps):
+        _step(step, steps)
+        time.sleep(seconds / steps)
+        if context.attempt == 1 and step == steps // 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+    _step(steps, steps)
+    return f"finished by attempt {context.attempt}, in process {os.getpid()}"

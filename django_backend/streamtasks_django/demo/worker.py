@@ -1,0 +1,12 @@
+"""``streamtasks-worker``, but one that ends with the demo even if the demo is killed (Linux)."""
+
+from __future__ import annotations
+
+import sys
+
+from streamtasks_workers.cli import worker_main
+from streamtasks_workers.lifeline import die_with_parent
+
+if __name__ == "__main__":
+    die_with_parent(int(sys.argv.pop(1)))
+    worker_main()

@@ -1,0 +1,28 @@
+"""What the settings and the tests both need to know."""
+
+import os
+from typing import Any
+
+URL = "CONTRACT_URL"
+PREFIX = "CONTRACT_PREFIX"
+DATABASE = "CONTRACT_DATABASE"
+NOTES = "CONTRACT_NOTES"
+
+
+def tasks_setting(url: str | None = None, prefix: str | None = None) -> dict[str, Any]:
+    """Return ``settings.TASKS`` for a server; by default the one that the environment names."""
+    options = {
+        "url": url or os.environ.get(URL, "redis://127.0.0.1:1/0"),
+        "key_prefix": prefix or os.environ.get(PREFIX, "contract:"),
+        "lease": 5,
+        "timeout": 5,
+    }
+    backend = "streamtasks_django.backends.redis.RedisBackend"
+    return {
+        "default": {"BACKEND": backend, "OPTIONS": options},
+        "strict": {
+            "BACKEND": backend,
+            "QUEUES": ["default", "mail"],
+            "OPTIONS": {**options, "key_prefix": f"{options['key_prefix']}strict:"},
+        },
+    }

@@ -1,0 +1,15 @@
+"""Settings of the project that the contract tests run; the environment says where its server is."""
+
+import os
+
+from .options import DATABASE, tasks_setting
+
+SECRET_KEY = "not a secret"
+USE_TZ = True
+TIME_ZONE = "Asia/Kathmandu"
+INSTALLED_APPS = ["streamtasks_django", "contract.app"]
+ROOT_URLCONF = "contract.urls"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get(DATABASE, ":memory:")}}
+TASKS = tasks_setting()
+TASK_IMPORTS = ["contract.elsewhere"]
+STREAMTASKS = {"MIDDLEWARE": ["contract.notes.NoteMiddleware"]}

@@ -1,0 +1,469 @@
+"""Enqueueing and reading back, as django.tasks has it, on a real server without a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import pickle
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+from uuid import uuid4
+
+import django
+import pytest
+from contract.app import tasks
+from contract.options import tasks_setting
+from django.tasks import TaskResultStatus, default_task_backend, task, task_backends
+from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist, TaskResultMismatch
+from django.tasks.signals import task_enqueued
+from django.test import override_settings
+from django.utils import timezone
+
+from streamtasks import ConfigurationError, Message, PayloadTooLarge, StoreUnavailable
+from streamtasks.shards import new_id
+from streamtasks.store import NewMessage
+from streamtasks_django import get_task_backend
+from streamtasks_django import task as our_task
+from streamtasks_django.backends.redis import RedisBackend
+
+pytestmark = pytest.mark.usefixtures("site")
+
+
+def backend(alias: str = "default") -> RedisBackend:
+    found = task_backends[alias]
+    assert isinstance(found, RedisBackend)
+    return found
+
+
+def test_a_new_result_is_ready_and_says_what_was_enqueued() -> None:
+    before = timezone.now()
+    result = tasks.add.enqueue(1, b=2)
+    assert isinstance(result.id, str)
+    assert 0 < len(result.id) < 64
+    assert result.status == TaskResultStatus.READY
+    assert not result.is_finished
+    assert result.task is tasks.add
+    assert (result.args, result.kwargs) == ([1], {"b": 2})
+    assert result.backend == "default"
+    assert (result.started_at, result.finished_at, result.last_attempted_at) == (None, None, None)
+    assert (result.errors, result.worker_ids, result.attempts) == ([], [], 0)
+    assert result.enqueued_at is not None
+    assert timedelta(0) <= timezone.now() - result.enqueued_at
+    assert abs(result.enqueued_at - before) < timedelta(seconds=2)
+    with pytest.raises(ValueError, match="Task has not finished yet"):
+        _ = result.return_value
+
+
+def test_a_result_is_the_same_from_every_thread() -> None:
+    result = tasks.mail.using(priority=9).enqueue("hello", n=1)
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(default_task_backend.get_result(result.id)))
+    thread.start()
+    thread.join()
+    again = found[0]
+    assert again.task == result.task
+    assert (again.task.priority, again.task.queue_name) == (9, "mail")
+    assert (again.id, again.status, again.args, again.kwargs, again.backend) == (
+        result.id,
+        result.status,
+        result.args,
+        result.kwargs,
+        result.backend,
+    )
+    assert abs(again.enqueued_at - result.enqueued_at) < timedelta(seconds=1)
+    again.refresh()
+    assert again.status == TaskResultStatus.READY
+
+
+def test_ids_differ_and_sort_by_time() -> None:
+    ids = []
+    for number in range(20):
+        ids.append(tasks.add.enqueue(number, 0).id)
+        time.sleep(0.002)
+    assert len(set(ids)) == 20
+    assert ids == sorted(ids)
+
+
+def test_run_after_comes_back_exactly() -> None:
+    when = timezone.now() + timedelta(days=3, microseconds=1)
+    result = tasks.add.using(run_after=when).enqueue(1, 2)
+    assert default_task_backend.get_result(result.id).task.run_after == when
+    assert result.status == TaskResultStatus.READY
+
+
+def test_run_after_may_be_a_timedelta() -> None:
+    before = timezone.now()
+    later = tasks.add.using(run_after=timedelta(hours=1))  # type: ignore[arg-type]  # the stubs lack what Django documents
+    assert later.run_after is not None
+    assert timedelta(0) <= later.run_after - before - timedelta(hours=1) < timedelta(seconds=5)
+    assert later.enqueue(1, 2).task.run_after == later.run_after
+
+
+def test_run_after_without_time_zones_is_local_time() -> None:
+    with override_settings(USE_TZ=False):
+        when = datetime.now() + timedelta(hours=1)  # noqa: DTZ005
+        result = tasks.add.using(run_after=when).enqueue(1, 2)
+        again = default_task_backend.get_result(result.id)
+    assert again.task.run_after == when
+    assert again.enqueued_at is not None
+    assert again.enqueued_at.tzinfo is None
+    [snapshot] = backend().stores.plain.read([result.id])
+    assert snapshot is not None
+    assert 0 <= snapshot.due_ms / 1000 - when.timestamp() < 0.001
+
+
+@pytest.mark.parametrize("given", [5.0, True, -100, 100])
+def test_a_priority_that_django_accepts_becomes_an_int(given: Any) -> None:
+    changed = tasks.add.using(priority=given)
+    assert type(changed.priority) is int
+    assert default_task_backend.get_result(changed.enqueue(1, 2).id).task.priority == int(given)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"priority": 101},
+        {"priority": -101},
+        {"priority": 1.5},
+        {"run_after": datetime(2030, 1, 1)},  # noqa: DTZ001
+        {"queue_name": "no spaces"},
+        {"queue_name": "x" * 129},
+        {"queue_name": "{braces}"},
+        {"backend": "strict", "queue_name": "unknown"},
+    ],
+)
+def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidTask):
+        tasks.add.using(**options)
+
+
+def test_only_functions_of_modules_can_be_tasks() -> None:
+    def inner() -> None: ...
+
+    for function in (inner, lambda: None, len, tasks.ShopError):
+        with pytest.raises(InvalidTask, match="module level"):
+            task(function)  # type: ignore[arg-type]
+
+
+def test_a_context_needs_its_argument() -> None:
+    with pytest.raises(InvalidTask, match="context"):
+        task(takes_context=True)(tasks.plainly)  # type: ignore[arg-type]
+
+
+def test_unknown_options_are_refused() -> None:
+    with pytest.raises(TypeError):
+        our_task(no_such_option=1)(tasks.plainly)  # type: ignore[call-overload]
+    with pytest.raises(TypeError):
+        our_task(run_after=timezone.now())(tasks.plainly)  # type: ignore[call-overload]
+
+
+def test_without_queues_every_queue_is_accepted_and_with_it_only_those() -> None:
+    assert tasks.add.using(queue_name="brand-new").enqueue(1, 2).task.queue_name == "brand-new"
+    tasks.strictly.using(queue_name="mail").enqueue("x")
+    with pytest.raises(InvalidTask, match="Queue 'other' is not valid for backend"):
+        tasks.strictly.using(queue_name="other")
+
+
+def test_enqueue_validates_again_and_reading_does_not(site: str) -> None:
+    wide = tasks_setting(site, "idle:")
+    wide["strict"]["QUEUES"] = ["mail", "gone"]
+    with override_settings(TASKS=wide):
+        old = tasks.strictly.using(queue_name="gone")
+        result_id = old.enqueue("x").id
+    with pytest.raises(InvalidTask):
+        old.enqueue("x")
+    assert task_backends["strict"].get_result(result_id).task.queue_name == "gone"
+
+
+class Colour(StrEnum):
+    """A str that is more than one."""
+
+    RED = "red"
+
+
+JSON_VALUES: list[Any] = [
+    None,
+    True,
+    1.5,
+    2**70,
+    -(2**64),
+    "a\x00b",
+    "\ud800",
+    "naïve ☃ 𝄞",
+    b"caf\xc3\xa9",
+    (1, (2, [3])),
+    range(3),
+    {1: "int", None: "none", True: "bool", 2.5: "float"},
+    {"deep": {2: [{"x": (1,)}]}},
+    MappingProxyType({"a": 1}),
+    OrderedDict(b=1, a=2),
+    bytearray(b"ab"),
+    Colour.RED,
+    float("inf"),
+    "",
+    [],
+    {},
+    "~tilde",
+    10**16,
+    1e16,
+]
+
+
+@pytest.mark.parametrize("value", JSON_VALUES, ids=repr)
+def test_arguments_mean_what_json_makes_of_them(value: Any) -> None:
+    from django.utils.json import normalize_json
+
+    expected = json.loads(json.dumps(normalize_json(value)))
+    result = tasks.echo.enqueue(value, key=value)
+    assert result.args == [expected]
+    assert result.kwargs == {"key": expected}
+    again = default_task_backend.get_result(result.id)
+    assert again.args == [expected]
+    assert again.kwargs == {"key": expected}
+    assert [type(item) for item in again.args] == [type(expected)]
+
+
+def test_nan_stays_nan() -> None:
+    again = default_task_backend.get_result(tasks.echo.enqueue(float("nan")).id)
+    assert again.args[0] != again.args[0]
+
+
+def test_arguments_are_copied_at_the_time_of_the_call() -> None:
+    argument = {"list": [1]}
+    result = tasks.echo.enqueue(argument)
+    argument["list"].append(2)
+    assert result.args == [{"list": [1]}]
+    assert default_task_backend.get_result(result.id).args == [{"list": [1]}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1}, object(), uuid4(), date(2026, 1, 1), Decimal(1), 1j, timezone.now(), {(1, 2): 3}, [{"a": {1}}]],
+    ids=repr,
+)
+def test_what_json_cannot_carry_is_a_type_error_and_stores_nothing(value: Any) -> None:
+    told: list[Any] = []
+
+    def receiver(task_result: Any, **_: Any) -> None:
+        told.append(task_result)
+
+    task_enqueued.connect(receiver)
+    try:
+        with pytest.raises(TypeError):
+            tasks.echo.enqueue(value)
+        with pytest.raises(TypeError):
+            tasks.echo.enqueue(key=value)
+    finally:
+        task_enqueued.disconnect(receiver)
+    assert told == []
+
+
+def test_bytes_that_are_no_text_are_a_value_error() -> None:
+    with pytest.raises(ValueError, match="Unsupported value"):
+        tasks.echo.enqueue(b"\xff")
+
+
+def test_a_call_that_is_too_large_is_refused(site: str) -> None:
+    small = tasks_setting(site, "idle:")
+    small["default"]["OPTIONS"]["max_payload_bytes"] = 1000
+    with override_settings(TASKS=small):
+        tasks.echo.enqueue("x" * 500)
+        with pytest.raises(PayloadTooLarge, match="max_payload_bytes is 1000"):
+            tasks.echo.enqueue("x" * 1000)
+
+
+def test_a_server_that_is_away_is_one_clear_error_in_time() -> None:
+    away = tasks_setting("redis://127.0.0.1:1/0")
+    away["default"]["OPTIONS"]["timeout"] = 0.3
+    with override_settings(TASKS=away):
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
+            tasks.add.enqueue(1, 2)
+        with pytest.raises(ConnectionError):
+            default_task_backend.get_result(new_id(("u0",)))
+        assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("unknown", [new_id(("u0",)), "x", "", "a b", "}{", "x" * 500, "\ud800", 7, None, b"x"])
+def test_an_unknown_id_does_not_exist(unknown: Any) -> None:
+    with pytest.raises(TaskResultDoesNotExist):
+        default_task_backend.get_result(unknown)
+    with pytest.raises(TaskResultDoesNotExist):
+        tasks.add.get_result(unknown)
+    with pytest.raises(TaskResultDoesNotExist):
+        asyncio.run(default_task_backend.aget_result(unknown))
+
+
+def test_a_result_of_another_task_is_a_mismatch() -> None:
+    result = tasks.add.enqueue(1, 2)
+    assert tasks.add.get_result(result.id).id == result.id
+    assert tasks.add.using(priority=3).get_result(result.id).id == result.id
+    with pytest.raises(TaskResultMismatch, match=r"contract\.app\.tasks\.add"):
+        tasks.echo.get_result(result.id)
+
+
+def test_another_alias_does_not_know_the_result() -> None:
+    result = tasks.add.enqueue(1, 2)
+    with pytest.raises(TaskResultDoesNotExist):
+        task_backends["strict"].get_result(result.id)
+    elsewhere = tasks.add.using(backend="strict").enqueue(1, 2)
+    assert elsewhere.backend == "strict"
+    assert task_backends["strict"].get_result(elsewhere.id).task.backend == "strict"
+
+
+def test_a_result_of_an_unknown_task_can_be_shown() -> None:
+    message = Message(id=new_id(("u0",)), task="no.such.module.send", args=[1], queue="mail", priority=4)
+    backend().stores.plain.enqueue([NewMessage(message.id, "mail", 4, message.encode(10_000))])
+    result = default_task_backend.get_result(message.id)
+    assert result.task.module_path == "no.such.module.send"
+    assert result.task.name == "send"
+    assert (result.task.queue_name, result.task.priority, result.args) == ("mail", 4, [1])
+    assert "send" in repr(result)
+    assert result == default_task_backend.get_result(message.id)
+    with pytest.raises(LookupError, match=r"no\.such\.module\.send"):
+        result.task.call()
+    with pytest.raises(TaskResultMismatch):
+        tasks.add.get_result(message.id)
+
+
+def test_a_message_that_cannot_be_read_can_be_shown() -> None:
+    task_id = new_id(("u0",))
+    backend().stores.plain.enqueue([NewMessage(task_id, "default", 0, b"\xff\x00 no envelope")])
+    result = default_task_backend.get_result(task_id)
+    assert result.status == TaskResultStatus.READY
+    assert result.task.module_path == "streamtasks.unreadable"
+
+
+def test_the_signal_is_sent_once_the_task_is_stored() -> None:
+    told: list[Any] = []
+
+    def broken(**_: Any) -> None:
+        raise RuntimeError("broken receiver")
+
+    def receiver(sender: type, task_result: Any, **_: Any) -> None:
+        stored = sender is RedisBackend and default_task_backend.get_result(task_result.id)
+        told.append((sender, task_result, stored))
+
+    task_enqueued.connect(broken)
+    task_enqueued.connect(receiver)
+    try:
+        result = tasks.add.enqueue(1, 2)
+    finally:
+        task_enqueued.disconnect(broken)
+        task_enqueued.disconnect(receiver)
+    [(sender, told_result, stored)] = told
+    assert sender is RedisBackend
+    assert told_result is result
+    assert stored.status == TaskResultStatus.READY
+
+
+def test_enqueueing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG", "django.tasks"):
+        result = tasks.add.enqueue(1, 2)
+    assert f"Task id={result.id} path=contract.app.tasks.add enqueued backend=default" in caplog.text
+
+
+async def test_async_enqueue_and_get_need_no_threads() -> None:
+    await tasks.add.aenqueue(0, 0)
+    threads = threading.active_count()
+    results = await asyncio.gather(*(tasks.aadd.aenqueue(number, b=1) for number in range(50)))
+    again = await asyncio.gather(*(default_task_backend.aget_result(result.id) for result in results))
+    assert threading.active_count() == threads
+    assert [result.args for result in again] == [[number] for number in range(50)]
+    await again[0].arefresh()
+    assert (await tasks.aadd.aget_result(results[0].id)).status == TaskResultStatus.READY
+    with pytest.raises(TaskResultMismatch):
+        await tasks.add.aget_result(results[0].id)
+
+
+async def test_async_enqueue_tells_plain_and_async_receivers() -> None:
+    told: list[str] = []
+
+    def plain(**_: Any) -> None:
+        told.append("plain")
+        raise RuntimeError("broken receiver")
+
+    async def native(**_: Any) -> None:
+        told.append("async")
+
+    task_enqueued.connect(plain)
+    task_enqueued.connect(native)
+    try:
+        await tasks.add.aenqueue(1, 2)
+    finally:
+        task_enqueued.disconnect(plain)
+        task_enqueued.disconnect(native)
+    assert sorted(told) == ["async", "plain"]
+
+
+def test_many_are_enqueued_in_order_or_not_at_all() -> None:
+    results = backend().enqueue_many([(tasks.add, (number, 1), {}) for number in range(250)])
+    again = backend().stores.plain.read([result.id for result in results])
+    assert [Message.decode(s.envelope).args for s in again if s is not None] == [[n, 1] for n in range(250)]
+    told: list[Any] = []
+
+    def receiver(task_result: Any, **_: Any) -> None:
+        told.append(task_result)
+
+    task_enqueued.connect(receiver)
+    try:
+        with pytest.raises(TypeError):
+            backend().enqueue_many([(tasks.add, (1, 2), {}), (tasks.add, (1, {2}), {})])
+        assert told == []
+        assert len(asyncio.run(backend().aenqueue_many([(tasks.add, (1, 2), {})] * 3))) == len(told) == 3
+    finally:
+        task_enqueued.disconnect(receiver)
+
+
+def test_middleware_of_the_project_sees_the_message() -> None:
+    [snapshot] = backend().stores.plain.read([tasks.context_of.enqueue("x").id])
+    assert snapshot is not None
+    assert Message.decode(snapshot.envelope).headers == {"seen": True}
+
+
+def test_backends_are_made_for_nothing_and_share_their_store() -> None:
+    seen: list[Any] = []
+
+    def look() -> None:
+        seen.append((task_backends["default"], backend().stores))
+
+    for _ in range(2):
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+    assert seen[0][0] is not seen[1][0]
+    assert seen[0][1] is seen[1][1]
+    wrong = tasks_setting()
+    wrong["default"]["OPTIONS"]["lease"] = "soon"
+    with override_settings(TASKS=wrong):
+        task(tasks.plainly)  # decorating must work for the system checks to be reached
+        with pytest.raises(ConfigurationError, match="lease"):
+            tasks.add.enqueue(1, 2)
+
+
+def test_get_task_backend() -> None:
+    assert get_task_backend() is task_backends["default"]
+    assert get_task_backend("strict").alias == "strict"
+    assert backend().supports_defer
+    assert backend().supports_async_task
+    assert backend().supports_get_result
+    assert backend().supports_priority
+
+
+def test_tasks_and_results_can_be_copied_and_pickled() -> None:
+    changed = tasks.mail.using(priority=3, run_after=datetime(2030, 1, 1, tzinfo=UTC))
+    assert hash(changed) == hash(replace(changed))
+    assert copy.deepcopy(changed) == changed
+    result = changed.enqueue("x")
+    assert copy.deepcopy(result) == result
+    if django.VERSION >= (6, 1):
+        assert pickle.loads(pickle.dumps(changed)) == changed
+        assert pickle.loads(pickle.dumps(result)) == result

@@ -1,0 +1,51 @@
+"""Order of execution: priorities exactly, and first in first out inside one."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from contract.app import tasks
+from contract.options import tasks_setting
+from django.test import override_settings
+from django.utils import timezone
+
+from tests.support.django_site import Worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def notes_in_order(worker: Worker) -> list[str]:
+    return [note for note in worker.noted() if isinstance(note, str)]
+
+
+def test_priorities_run_exactly_in_order_and_each_first_in_first_out(site_url: str, tmp_path: Path) -> None:
+    with override_settings(TASKS=tasks_setting(site_url, "order:")):
+        calls = [(priority, number) for priority in (100, 99, 51, 50, 5, 1, 0, -1, -99, -100) for number in range(4)]
+        shuffled = calls.copy()
+        random.Random(7).shuffle(shuffled)
+        shuffled.sort(key=lambda call: call[1])  # numbers rise with time, priorities are mixed
+        results = [tasks.note.using(priority=p).enqueue(f"{p}/{number}") for p, number in shuffled]
+        with Worker(tmp_path, site_url, "order:", "--concurrency", "1", "--backend", "default") as worker:
+            for result in results:
+                worker.finish(result)
+        assert notes_in_order(worker) == [f"{p}/{number}" for p, number in calls]
+
+
+def test_delayed_tasks_run_in_the_order_of_their_times(site_url: str, tmp_path: Path) -> None:
+    with override_settings(TASKS=tasks_setting(site_url, "delayed:")):
+        now = timezone.now()
+        results = [
+            tasks.note.using(run_after=now + timedelta(seconds=seconds)).enqueue(str(seconds))
+            for seconds in (2.4, 1.8, 2.1, 2.7)
+        ]
+        with Worker(tmp_path, site_url, "delayed:", "--concurrency", "1", "--backend", "default") as worker:
+            for result in results:
+                worker.finish(result)
+        assert notes_in_order(worker) == ["1.8", "2.1", "2.4", "2.7"]
+        for result in results:
+            assert result.started_at is not None
+            assert result.task.run_after is not None
+            assert result.started_at >= result.task.run_after - timedelta(milliseconds=1)

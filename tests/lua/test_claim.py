@@ -1,0 +1,516 @@
+"""claim: the best messages, each to one holder with a token of its own, and rings for the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import redis
+
+from streamtasks.keys import GROUP
+from streamtasks.store import Filter, Void
+from tests.support.lab import LEASE_MS, Lab, Stream, outcome
+
+SUSPECT, OTHERS_ONLY, AGAIN = 1, 2, 4
+ONLY_MAIL = Filter("only", ("mail",))
+NO_MAIL = Filter("except", ("mail",))
+
+
+class TestOne:
+    def test_one_message_starts_with_its_claim(self, lab: Lab) -> None:
+        [accepted] = lab.enqueue_one_by_one("a", body=b"body")
+        lab.take_tokens()
+        entry = lab.entry("a")
+        [claimed] = lab.claim("w", 7, count=1).claimed
+        now = lab.now
+        assert claimed == ("a", "w#7", "0:default", entry, 1, 0, now, f"{accepted} body".encode())
+        assert lab.dump() == {
+            "messages": {"a": f"{accepted} body"},
+            "state": {"a": f"w#7 R 0:default {entry} 1 0 0 {now} {now} -"},
+            "leases": {"w#7": now + LEASE_MS},
+            "batches": {"w#7": "1 a"},
+            "running": {"a": now},
+            "claims": {"w": "7 ids"},
+            "streams": {"0:default"},
+            "q:0:default": Stream(["a"], {"a": "w"}),
+        }
+
+    def test_several_messages_are_claimed_and_not_yet_running(self, lab: Lab) -> None:
+        lab.enqueue("a", "b", "c")
+        lab.take_tokens()
+        entries = [lab.entry("a"), lab.entry("b")]
+        answer = lab.claim("w", 1, count=2)
+        assert [(c.id, c.entry, c.first_started_ms) for c in answer.claimed] == [("a", entries[0], 0), ("b", entries[1], 0)]
+        now = lab.now
+        left = lab.dump()
+        assert left == {
+            "messages": left["messages"],
+            "state": {
+                "a": f"w#1 C 0:default {entries[0]} 1 0 0 0 0 -",
+                "b": f"w#1 C 0:default {entries[1]} 1 0 0 0 0 -",
+            },
+            "leases": {"w#1": now + LEASE_MS},
+            "batches": {"w#1": "2 a b"},
+            "claims": {"w": "1 ids"},
+            "ready": {"0:default": 0},
+            "streams": {"0:default"},
+            "q:0:default": Stream(["a", "b", "c"], {"a": "w", "b": "w"}),
+            "wake": ["1"],
+        }
+
+    def test_a_full_claim_that_drains_a_stream_takes_it_off_the_ready_set(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.take_tokens()
+        assert lab.claim(count=2).ids == ["a", "b"]
+        assert "ready" not in lab.dump()
+        assert not lab.token_in(lab.keys.wake)
+
+    def test_a_message_after_that_makes_it_ready_again_and_rings(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.claim()
+        lab.take_tokens()
+        lab.enqueue("b")
+        assert lab.token_in(lab.keys.wake)
+        assert lab.claim("v").ids == ["b"]
+
+    def test_an_empty_shard_answers_nothing_and_stays_empty(self, lab: Lab) -> None:
+        answer = lab.claim()
+        assert (answer.kind, answer.flags, answer.ids) == ("ok", 0, [])
+        assert lab.dump() == {}
+
+    def test_nothing_ready_answers_nothing_and_changes_nothing(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.claim()
+        before = lab.dump()
+        answer = lab.claim("v")
+        assert (answer.flags, answer.ids) == (0, [])
+        assert lab.dump() == before
+
+
+class TestRepeat:
+    @pytest.mark.parametrize("count", [1, 10])
+    def test_the_same_sequence_returns_the_same_messages(self, lab: Lab, count: int) -> None:
+        lab.enqueue("a", "b", "c")
+        first = lab.claim("w", 3, count=count)
+        before = lab.dump()
+        again = lab.claim("w", 3, count=count)
+        assert again.claimed == first.claimed
+        assert lab.dump() == before
+
+    def test_a_repeated_retry_says_the_same_of_its_past(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.settle(outcome(lab.claim_one("w", 1), "RETRY"))
+        first = lab.claim("w", 2)
+        assert (first.claimed[0].attempt, first.claimed[0].retries) == (2, 1)
+        assert lab.claim("w", 2).claimed == first.claimed
+
+    def test_a_repeat_brings_only_what_is_still_held(self, lab: Lab) -> None:
+        lab.enqueue("a", "b", "c")
+        claimed = lab.claim("w", 1).claimed
+        lab.settle(outcome(claimed[0], started=5))
+        lab.hand_back(claimed[2])
+        assert lab.claim("w", 1).ids == ["b"]
+        assert lab.client.xlen(lab.stream()) == 2
+
+    def test_an_older_sequence_is_void(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.claim("w", 5, count=1)
+        before = lab.dump()
+        assert lab.claim_with(["0:default"], "w", 4).kind == "void"
+        assert lab.dump() == before
+
+    def test_a_claim_that_was_given_up_finds_nothing(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.hand_back(void=Void("w", 3, 2))
+        before = lab.dump()
+        for seq in (2, 3):
+            assert lab.claim_with(["0:default"], "w", seq).kind == "void"
+        assert lab.dump() == before
+        assert lab.claim("w", 4).ids == ["a"]
+
+    def test_two_consumers_never_share_a_message(self, lab: Lab) -> None:
+        lab.enqueue(*(f"{place:02}" for place in range(30)))
+        got = Counter(i for seq in range(5) for who in ("v", "w") for i in lab.claim(who, seq + 1, count=4).ids)
+        assert len(got) == 30
+        assert set(got.values()) == {1}
+
+
+class TestOrder:
+    def test_priorities_are_exact_and_fifo_inside_one(self, lab: Lab) -> None:
+        for place, priority in enumerate([0, 100, -100, 0, 1, 100, -1, -100]):
+            lab.enqueue(f"{place}", priority=priority)
+        assert lab.claim(count=100).ids == ["1", "5", "4", "0", "3", "6", "2", "7"]
+
+    def test_priorities_are_exact_when_claimed_one_by_one(self, lab: Lab) -> None:
+        for place, priority in enumerate([0, 100, -100, 0, 1, 100]):
+            lab.enqueue(f"{place}", priority=priority)
+        assert [lab.claim_one("w", seq + 1).id for seq in range(6)] == ["1", "5", "4", "0", "3", "2"]
+
+    def test_priorities_of_different_queues_compare(self, lab: Lab) -> None:
+        lab.enqueue("low", queue="aaa", priority=1)
+        lab.enqueue("high", queue="zzz", priority=2)
+        assert lab.claim(count=2).ids == ["high", "low"]
+
+    def test_two_digit_priorities_are_numbers(self, lab: Lab) -> None:
+        lab.enqueue("nine", priority=9)
+        lab.enqueue("ten", priority=10)
+        lab.enqueue("minus ten", priority=-10)
+        lab.enqueue("minus nine", priority=-9)
+        assert lab.claim(count=4).ids == ["ten", "nine", "minus nine", "minus ten"]
+
+    def test_equal_priorities_take_turns_over_twenty_queues(self, lab: Lab) -> None:
+        for place in range(20):
+            lab.enqueue(*(f"{place}-{n}" for n in range(50)), queue=f"q{place:02}")
+        served = [lab.claim_one("w", seq).stream for seq in range(1, 41)]
+        assert Counter(Counter(served).values()) == {2: 20}, "every queue twice in forty claims"
+
+    def test_a_flooded_queue_does_not_hold_up_another_of_its_priority(self, lab: Lab) -> None:
+        lab.enqueue(*(f"flood{n:02}" for n in range(90)), queue="flood")
+        lab.enqueue("alone", queue="calm")
+        assert "alone" in [lab.claim_one("w", seq).id for seq in (1, 2)]
+
+    def test_a_lower_priority_waits_while_any_of_forty_queues_has_a_higher_one(self, lab: Lab) -> None:
+        lab.enqueue("last", queue="zzz", priority=-1)
+        for place in range(40):
+            lab.enqueue(f"m{place}", queue=f"q{place:02}")
+        got = [i for seq in range(1, 60) for i in lab.claim("w", seq, count=3).ids]
+        assert len(got) == 41
+        assert got[-1] == "last"
+
+    def test_returned_entries_come_first_and_oldest_first(self, lab: Lab) -> None:
+        lab.enqueue("a", "b", "c", "d")
+        claimed = lab.claim(count=3).claimed
+        lab.hand_back(claimed[2], claimed[0])
+        assert lab.claim("v", count=4).ids == ["a", "c", "d"]
+
+
+class TestCandidates:
+    def test_without_the_best_stream_nothing_is_claimed_and_the_best_are_named(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.enqueue("b", queue="mail", priority=7)
+        before = lab.dump()
+        answer = lab.claim_with(["0:default"])
+        assert answer.kind == "streams"
+        assert answer.streams == ["7:mail", "0:default"]
+        assert lab.dump() == before
+        assert lab.claim_with(answer.streams).ids == ["b", "a"]
+
+    def test_candidates_that_are_not_ready_cost_nothing(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        assert lab.claim_with(["9:gone", "0:default", "-4:gone"]).ids == ["a"]
+        assert {key for key in lab.dump() if key.startswith("q:")} == {"q:0:default"}
+
+    def test_a_missing_second_stream_ends_the_claim_but_is_not_forgotten(self, lab: Lab) -> None:
+        lab.enqueue("a", priority=1)
+        lab.enqueue("b")
+        lab.take_tokens()
+        assert lab.claim_with(["1:default"]).ids == ["a"]
+        assert lab.token_in(lab.keys.wake)
+        assert lab.dump()["ready"] == {"0:default": 0}
+
+    def test_no_more_than_sixteen_are_named(self, lab: Lab) -> None:
+        for place in range(70):
+            lab.enqueue(f"m{place}", queue=f"q{place}", priority=place)
+        answer = lab.claim_with([])
+        assert answer.streams == [f"{place}:q{place}" for place in range(69, 53, -1)]
+
+
+class TestFilters:
+    @pytest.fixture(autouse=True)
+    def _queues(self, lab: Lab) -> None:
+        lab.enqueue("d", priority=5)
+        lab.enqueue("m", queue="mail")
+        lab.enqueue("n", queue="mail:fast", priority=-3)
+
+    def test_only(self, lab: Lab) -> None:
+        assert lab.claim(queues=ONLY_MAIL).ids == ["m"]
+        assert lab.claim("v", queues=Filter("only", ("mail:fast", "default"))).ids == ["d", "n"]
+
+    def test_except(self, lab: Lab) -> None:
+        assert lab.claim(queues=NO_MAIL).ids == ["d", "n"]
+
+    def test_all(self, lab: Lab) -> None:
+        assert lab.claim().ids == ["d", "m", "n"]
+
+    @pytest.mark.parametrize("queues", [Filter("only", ("nothing",)), Filter("except", ("default", "mail", "mail:fast"))])
+    def test_nothing_served_is_ready(self, lab: Lab, queues: Filter) -> None:
+        answer = lab.claim(queues=queues)
+        assert (answer.ids, answer.flags) == ([], OTHERS_ONLY)
+        assert lab.dump()["ready"] == {"5:default": 5, "0:mail": 0, "-3:mail:fast": -3}
+
+    def test_the_only_served_queue_is_found_behind_hundreds_of_others(self, lab: Lab) -> None:
+        for place in range(150):
+            lab.enqueue(f"x{place}", queue=f"q{place}", priority=50)
+        assert lab.claim(queues=ONLY_MAIL).ids == ["m"]
+
+
+class TestBytes:
+    def test_a_reply_is_cut_at_the_limit_and_keeps_the_order(self, lab: Lab) -> None:
+        lab.enqueue("a", "b", "c", "d", body=b"x" * 100)
+        lab.take_tokens()
+        answer = lab.claim(count=10, max_bytes=250)
+        assert answer.ids == ["a", "b"]
+        left = lab.dump()
+        assert left["q:0:default"] == Stream(["a", "b", "c", "d"], {"a": "w", "b": "w", "c": "returned", "d": "returned"})
+        assert left["ready"] == {"0:default": 0}
+        assert set(left["state"]) == {"a", "b"}
+        assert left["batches"] == {"w#1": "2 a b"}
+        assert lab.token_in(lab.keys.wake)
+        lab.enqueue("e", body=b"x" * 100)
+        assert lab.claim("v", 1, max_bytes=250).ids == ["c", "d"]
+        assert lab.claim("v", 2, max_bytes=250).ids == ["e"]
+
+    def test_a_message_larger_than_the_limit_comes_alone(self, lab: Lab) -> None:
+        lab.enqueue("big", body=b"x" * 1000)
+        lab.enqueue("small")
+        assert lab.claim("w", 1, max_bytes=100).ids == ["big"]
+        assert lab.claim("w", 2, max_bytes=100).ids == ["small"]
+
+    def test_nothing_smaller_overtakes_what_did_not_fit(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.enqueue("big", body=b"x" * 1000)
+        lab.enqueue("c")
+        lab.enqueue("low", priority=-1)
+        assert lab.claim("w", 1, max_bytes=100).ids == ["a"]
+        assert lab.claim("w", 2, max_bytes=100).ids == ["big"]
+        assert lab.claim("w", 3, max_bytes=100).ids == ["c", "low"]
+
+    def test_returned_entries_that_do_not_fit_stay_returned(self, lab: Lab) -> None:
+        lab.enqueue("a", "b", "c", body=b"x" * 100)
+        lab.hand_back(*lab.claim().claimed)
+        assert lab.claim("v", 1, max_bytes=150).ids == ["a"]
+        assert lab.claim("v", 2, max_bytes=350).ids == ["b", "c"]
+
+
+class TestGarbage:
+    def test_an_entry_that_is_no_message_becomes_a_dead_letter(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        garbage = lab.client.xadd(lab.stream(), {"what": b"\xff\x00 is this"}).decode()
+        lab.enqueue("b")
+        lab.take_tokens()
+        assert lab.claim().ids == ["a", "b"]
+        left = lab.dump()
+        assert left["dead"] == [
+            {"reason": "undecodable", "stream": "0:default", "entry": garbage, "data": "what \\xff\x00 is this"}
+        ]
+        assert left["q:0:default"] == Stream(["a", "b"], {"a": "w", "b": "w"})
+        assert set(left) == {"batches", "claims", "dead", "leases", "messages", "q:0:default", "state", "streams"}
+
+    def test_a_stream_of_nothing_but_garbage_is_drained(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.settle(outcome(lab.claim_one("w", 1)))
+        for place in range(30):
+            lab.client.xadd(lab.stream(), {"n": place})
+        lab.client.zadd(lab.keys.ready, {"0:default": 0})
+        seq, flags = 2, AGAIN
+        while flags == AGAIN:
+            answer = lab.claim("w", seq, count=3)
+            assert answer.ids == []
+            seq, flags = seq + 1, answer.flags
+        left = lab.dump()
+        assert len(left["dead"]) == 30
+        assert left["q:0:default"] == Stream([], {})
+        assert "ready" not in left
+
+    def test_a_message_behind_much_garbage_is_found_by_claiming_again(self, lab: Lab) -> None:
+        lab.enqueue("first")
+        lab.settle(outcome(lab.claim_one("w", 1)))
+        for place in range(9):
+            lab.client.xadd(lab.stream(), {"n": place})
+        lab.enqueue("a")
+        answer = lab.claim("w", 2, count=1)
+        assert (answer.ids, answer.flags) == ([], AGAIN)
+        found = [i for seq in (3, 4) for i in lab.claim("w", seq, count=1).ids]
+        assert found == ["a"]
+
+    def test_dead_letters_are_capped(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        for place in range(400):
+            lab.client.xadd(lab.stream(), {"n": place})
+        for seq in range(1, 6):
+            call = lab.claim_call(["0:default"], "w", seq, 100)
+            call.args[6] = 10
+            lab.raw(call)
+        assert lab.client.xlen(lab.keys.dead) < 300
+
+    def test_an_entry_whose_body_is_gone_leaves_its_stream(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.client.hdel(lab.keys.messages, "a")
+        assert lab.claim().ids == ["b"]
+        left = lab.dump()
+        assert left["q:0:default"] == Stream(["b"], {"b": "w"})
+        assert "dead" not in left
+
+    def test_a_second_entry_of_a_claimed_message_gives_no_second_execution(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        held = lab.claim_one("w", 1)
+        lab.client.xadd(lab.stream(), {"id": "a"})
+        lab.client.zadd(lab.keys.ready, {"0:default": 0})
+        line = lab.line("a")
+        assert lab.claim("v", 1).ids == []
+        assert lab.line("a") == line
+        assert lab.client.xrange(lab.stream())[0][0].decode() == held.entry
+        assert lab.settle(outcome(held)) == [1]
+
+    def test_a_body_that_is_no_body_reaches_the_child_which_can_bury_it(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.client.hset(lab.keys.messages, "a", b"\xfe\xed no number")
+        answer = lab.claim()
+        assert answer.ids == ["a", "b"]
+        codes = lab.settle(outcome(answer.claimed[0], "DEAD", started=5, note="undecodable"), outcome(answer.claimed[1], started=5))
+        assert codes == [1, 1]
+        left = lab.dump()
+        assert [letter["reason"] for letter in left["dead"]] == ["undecodable"]
+        assert left["q:0:default"] == Stream([], {})
+        assert "messages" not in left
+
+    def test_a_garbled_state_line_does_not_block_the_queue(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.client.hset(lab.keys.state, "a", "what is this")
+        assert "b" in lab.claim().ids
+
+
+class TestGroupOrStreamGone:
+    def test_without_its_group_a_stream_is_served_from_its_beginning(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.client.xgroup_destroy(lab.stream(), GROUP)
+        assert lab.claim().ids == ["a", "b"]
+
+    def test_what_others_hold_is_not_run_twice_when_the_group_was_lost(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        held = lab.claim_one("w", 1)
+        lab.client.xgroup_destroy(lab.stream(), GROUP)
+        assert lab.claim("v", 1).ids == ["b"]
+        assert lab.settle(outcome(held)) == [1]
+
+    def test_a_ready_stream_that_is_gone_is_struck_off(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.client.delete(lab.stream())
+        assert lab.claim("w", 1).ids == []
+        assert "ready" not in lab.dump()
+        lab.enqueue("b")
+        assert lab.claim("w", 2).ids == ["b"]
+
+    def test_a_script_error_is_not_swallowed(self, lab: Lab) -> None:
+        lab.client.set(lab.keys.ready, "not a sorted set")
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            lab.claim()
+
+
+class TestSuspects:
+    @pytest.fixture(autouse=True)
+    def _suspect(self, lab: Lab) -> None:
+        """`s` was claimed by a worker that vanished; `t` came after it."""
+        lab.enqueue("s", "t")
+        lab.claim_one("gone", 1)
+        lab.expire_leases("gone#1")
+        assert lab.reclaim("0:default")[0] == 1
+        lab.take_tokens()
+
+    def test_empty_hands_get_it_alone_and_its_start_is_recorded(self, lab: Lab) -> None:
+        answer = lab.claim("w", 1, count=10)
+        assert answer.ids == ["s"]
+        [claimed] = answer.claimed
+        assert (claimed.attempt, claimed.retries) == (2, 0)
+        left = lab.dump()
+        assert left["state"]["s"].startswith("w#1 R 0:default ")
+        assert left["running"] == {"s": lab.now}
+        assert left["leases"] == {"w#1": lab.now + LEASE_MS}
+        assert left["ready"] == {"0:default": 0}
+        assert lab.token_in(lab.keys.wake), "t waits for another child"
+
+    def test_full_hands_get_others_and_are_told_to_come_back_empty(self, lab: Lab) -> None:
+        answer = lab.claim("w", 1, alone=False)
+        assert (answer.ids, answer.flags) == (["t"], SUSPECT)
+        left = lab.dump()
+        assert left["q:0:default"] == Stream(["s", "t"], {"s": "suspect", "t": "w"})
+        assert left["ready"] == {"0:default": 0}
+        assert lab.token_in(lab.keys.wake), "an idle child may take it meanwhile"
+
+    def test_full_hands_and_nothing_else_ready(self, lab: Lab) -> None:
+        lab.claim("w", 1, alone=False)
+        before = lab.dump()
+        answer = lab.claim("w", 2, alone=False)
+        assert (answer.ids, answer.flags) == ([], SUSPECT)
+        assert lab.dump() == before
+        assert lab.claim("w", 3, alone=True).ids == ["s"]
+
+    def test_it_is_not_added_to_what_a_claim_took_from_a_better_stream(self, lab: Lab) -> None:
+        lab.enqueue("better", priority=1)
+        answer = lab.claim("w", 1)
+        assert (answer.ids, answer.flags) == (["better", "t"], SUSPECT)
+
+    def test_two_suspects_come_one_by_one(self, lab: Lab) -> None:
+        lab.claim("also-gone", 1, alone=False)
+        lab.expire_leases("also-gone#1")
+        lab.reclaim("0:default")
+        assert lab.claim("w", 1).ids == ["s"]
+        assert lab.claim("w", 2).ids == ["t"]
+        assert "ready" not in lab.dump()
+
+    def test_a_suspect_that_finished_meanwhile_only_leaves_the_stream(self, lab: Lab) -> None:
+        lab.client.hdel(lab.keys.messages, "s")
+        assert lab.claim("w", 1).ids == ["t"]
+        assert lab.client.xlen(lab.stream()) == 1
+
+
+class TestWaking:
+    """A token is in the list exactly when another child would find something."""
+
+    def test_work_left_rings_the_list_the_child_waits_on(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.take_tokens()
+        lab.claim(count=1)
+        assert lab.token_in(lab.keys.wake)
+        assert not lab.token_in(lab.keys.queue_wake("default"))
+
+    def test_a_child_of_named_queues_rings_all_its_lists(self, lab: Lab) -> None:
+        lab.enqueue("a", "b", queue="mail")
+        lab.take_tokens()
+        lab.claim(count=1, queues=Filter("only", ("mail", "web")))
+        assert lab.token_in(lab.keys.queue_wake("mail"))
+        assert not lab.token_in(lab.keys.wake)
+
+    def test_a_chain_of_claims_rings_until_the_last_message(self, lab: Lab) -> None:
+        lab.enqueue("a", "b", "c")
+        lab.take_tokens()
+        rung = []
+        for seq in (1, 2, 3):
+            lab.claim("w", seq, count=1)
+            rung.append(lab.token_in(lab.keys.wake))
+            lab.take_tokens()
+        assert rung == [True, True, False]
+
+    def test_a_lower_priority_left_behind_rings(self, lab: Lab) -> None:
+        lab.enqueue("a", priority=1)
+        lab.enqueue("b")
+        lab.take_tokens()
+        lab.claim(count=1)
+        assert lab.token_in(lab.keys.wake)
+
+    def test_a_repeated_claim_does_not_ring(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.claim("w", 1, count=1)
+        lab.take_tokens()
+        lab.claim("w", 1, count=1)
+        assert not lab.token_in(lab.keys.wake)
+
+    def test_a_child_with_work_rings_for_queues_it_excludes(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.enqueue("m", queue="mail")
+        lab.take_tokens()
+        assert lab.claim(queues=NO_MAIL).ids == ["a"]
+        assert lab.token_in(lab.keys.wake), "a child that serves mail may wait on the same list"
+
+    def test_a_child_woken_for_a_queue_it_excludes_passes_the_ring_on(self, lab: Lab) -> None:
+        lab.enqueue("m", queue="mail")
+        lab.client.lpop(lab.keys.wake)  # the token woke the child that excludes mail ...
+        assert lab.claim(queues=NO_MAIL).flags == OTHERS_ONLY
+        assert lab.token_in(lab.keys.wake), "... so the child that serves it sleeps on"
+
+    def test_returned_work_that_fills_the_hands_rings_only_if_more_is_left(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.hand_back(*lab.claim("w", 1).claimed)
+        lab.take_tokens()
+        assert lab.claim("w", 2, count=1).ids == ["a"]
+        assert lab.token_in(lab.keys.wake)

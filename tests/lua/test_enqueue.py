@@ -1,0 +1,182 @@
+"""enqueue: accepted once by id, in order, ready or delayed, and heard by those who wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamtasks.redis import calls
+from streamtasks.store import NewMessage
+from tests.support.lab import Lab, Stream, outcome
+
+
+def one_queued(body: str) -> dict[str, Any]:
+    return {
+        "messages": {"a": body},
+        "ready": {"0:default": 0},
+        "streams": {"0:default"},
+        "q:0:default": Stream(["a"], {}),
+        "wake": ["1"],
+        "wake:default": ["1"],
+    }
+
+
+def test_a_message_is_stored_once_made_ready_and_rung_for(lab: Lab) -> None:
+    assert lab.enqueue("a", body=b"body") == [1]
+    assert lab.dump() == one_queued(f"{lab.now} body")
+
+
+def test_the_same_id_again_changes_nothing(lab: Lab) -> None:
+    lab.enqueue("a", body=b"body")
+    before = lab.dump()
+    assert lab.enqueue("a", body=b"another body", queue="other", priority=9) == [0]
+    assert lab.enqueue("a", delay_ms=5000) == [0]
+    assert lab.dump() == before
+
+
+def test_the_same_id_twice_in_one_call_is_accepted_once(lab: Lab) -> None:
+    assert lab.enqueue("a", "a", body=b"body") == [1, 0]
+    assert lab.dump() == one_queued(f"{lab.now} body")
+
+
+def test_a_known_id_among_new_ones_does_not_keep_them_out(lab: Lab) -> None:
+    lab.enqueue("b")
+    assert lab.enqueue("a", "b", "c") == [1, 0, 1]
+    assert lab.dump()["q:0:default"] == Stream(["b", "a", "c"], {})
+
+
+def test_a_claimed_id_is_still_known(lab: Lab) -> None:
+    lab.enqueue("a")
+    lab.claim()
+    before = lab.dump()
+    assert lab.enqueue("a") == [0]
+    assert lab.dump() == before
+
+
+def test_a_finished_id_is_known_until_its_record_expires(lab: Lab) -> None:
+    lab.enqueue("a")
+    lab.settle(outcome(lab.claim_one()))
+    before = lab.dump()
+    assert lab.enqueue("a") == [0]
+    assert lab.dump() == before
+    lab.client.delete(lab.keys.record("a"))
+    assert lab.enqueue("a") == [1]
+
+
+def test_messages_of_several_streams_go_in_one_call(lab: Lab) -> None:
+    messages = [
+        NewMessage("a", "mail", 5, b"A"),
+        NewMessage("b", "web:hooks", -100, b"B"),
+        NewMessage("c", "mail", 5, b"C"),
+        NewMessage("d", "mail", 0, b"D", delay_ms=60_000),
+    ]
+    assert lab.run(calls.enqueue(lab.keys, messages))[1:] == [1, 1, 1, 1]
+    now = lab.now
+    assert lab.dump() == {
+        "messages": {"a": f"{now} A", "b": f"{now} B", "c": f"{now} C", "d": f"{now} D"},
+        "state": {"d": "- D 0:mail - 0 0 0 0 0 -"},
+        "delayed": {"d": now + 60_000},
+        "ready": {"5:mail": 5, "-100:web:hooks": -100},
+        "streams": {"5:mail", "-100:web:hooks"},
+        "q:5:mail": Stream(["a", "c"], {}),
+        "q:-100:web:hooks": Stream(["b"], {}),
+        "wake": ["1"],
+        "wake:mail": ["1"],
+        "wake:web:hooks": ["1"],
+    }
+
+
+def test_any_bytes_may_be_a_body(lab: Lab) -> None:
+    body = bytes(range(256))
+    assert lab.enqueue("a", body=body) == [1]
+    assert lab.client.hget(lab.keys.messages, "a") == f"{lab.now} ".encode() + body
+
+
+class TestDelayed:
+    def test_a_delay_counts_from_now_by_the_server(self, lab: Lab) -> None:
+        assert lab.enqueue("a", delay_ms=60_000) == [1]
+        assert lab.dump() == {
+            "messages": {"a": f"{lab.now} {{}}"},
+            "state": {"a": "- D 0:default - 0 0 0 0 0 -"},
+            "delayed": {"a": lab.now + 60_000},
+        }
+
+    def test_a_due_time_is_kept_to_the_millisecond(self, lab: Lab) -> None:
+        due = lab.server_ms() + 86_400_001
+        assert lab.enqueue("a", due_ms=due) == [1]
+        assert lab.dump()["delayed"] == {"a": due}
+
+    @pytest.mark.parametrize("options", [{"due_ms": 1}, {"due_ms": 0}, {"delay_ms": 0}])
+    def test_what_is_due_already_is_ready_at_once(self, lab: Lab, options: dict[str, int]) -> None:
+        assert lab.enqueue("a", body=b"body", **options) == [1]
+        assert lab.dump() == one_queued(f"{lab.now} body")
+
+    def test_a_delayed_id_is_known(self, lab: Lab) -> None:
+        lab.enqueue("a", delay_ms=60_000)
+        before = lab.dump()
+        assert lab.enqueue("a") == [0]
+        assert lab.enqueue("a", delay_ms=1) == [0]
+        assert lab.dump() == before
+
+    def test_only_an_earlier_one_than_all_others_is_told(self, lab: Lab) -> None:
+        with lab.listen(lab.keys.control) as listener:
+            lab.enqueue("b", delay_ms=60_000)
+            assert listener.heard() == [f"due {lab.now + 60_000}"]
+            lab.enqueue("c", delay_ms=90_000)
+            assert listener.heard() == []
+            lab.enqueue("a", delay_ms=30_000)
+            assert listener.heard() == [f"due {lab.now + 30_000}"]
+            lab.enqueue("a", delay_ms=10_000)
+            lab.enqueue("d")
+            assert listener.heard() == []
+
+
+class TestWaking:
+    def test_a_stream_that_is_ready_already_does_not_ring_again(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.take_tokens()
+        lab.enqueue("b")
+        assert not lab.token_in(lab.keys.wake)
+        assert not lab.token_in(lab.keys.queue_wake("default"))
+
+    def test_another_stream_rings_for_its_own_queue(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.take_tokens()
+        lab.enqueue("b", queue="mail")
+        assert lab.token_in(lab.keys.wake)
+        assert lab.token_in(lab.keys.queue_wake("mail"))
+        assert not lab.token_in(lab.keys.queue_wake("default"))
+
+    def test_another_priority_of_the_same_queue_rings(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.take_tokens()
+        lab.enqueue("b", priority=1)
+        assert lab.token_in(lab.keys.wake)
+        assert lab.token_in(lab.keys.queue_wake("default"))
+
+    def test_a_token_that_nobody_took_stays_the_only_one(self, lab: Lab) -> None:
+        for place in range(5):
+            lab.enqueue(f"m{place}", queue=f"q{place}")
+        assert lab.token_in(lab.keys.wake)
+
+    def test_a_delayed_or_known_message_does_not_ring(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.claim()
+        lab.take_tokens()
+        lab.enqueue("b", delay_ms=60_000)
+        lab.enqueue("a")
+        assert not lab.token_in(lab.keys.wake)
+
+
+def test_a_hundred_messages_keep_their_order(lab: Lab) -> None:
+    ids = [f"{place:03}" for place in range(100)]
+    assert lab.enqueue(*ids) == [1] * 100
+    assert lab.dump()["q:0:default"] == Stream(ids, {})
+
+
+def test_a_stream_keeps_its_group_when_it_was_drained(lab: Lab) -> None:
+    lab.enqueue("a")
+    lab.settle(outcome(lab.claim_one()))
+    lab.enqueue("b")
+    assert lab.claim("v").ids == ["b"]

@@ -1,0 +1,83 @@
+"""A field to work in for each test, the logs of its workers when it fails, and a table of what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamtasks_workers.embedded import EmbeddedServer
+from tests.support.workers import Field
+
+_FIELDS = pytest.StashKey[list[Field]]()
+_figures: list[str] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the workers' logs where a test failed."""
+    report = yield
+    if report.failed:
+        for one in item.stash.get(_FIELDS, []):
+            for number, worker in enumerate(one.workers):
+                report.sections.append((f"log of worker {number}", worker.log[-20_000:]))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what was measured."""
+    if _figures:
+        terminalreporter.section("figures of the process tests")
+        for line in _figures:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Keep a line for the table at the end."""
+
+    def keep(text: str) -> None:
+        _figures.append(f"{request.node.name}: {text}")
+
+    return keep
+
+
+@pytest.fixture
+def open_field(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Field]]:
+    """Make fields on servers of the test's own."""
+    fields: list[Field] = []
+    request.node.stash[_FIELDS] = fields
+
+    def make(url: str) -> Field:
+        fields.append(Field(url, tmp_path))
+        return fields[-1]
+
+    yield make
+    for one in fields:
+        one.close()
+
+
+@pytest.fixture
+def field(embedded_url: str, open_field: Callable[[str], Field]) -> Field:
+    """An empty server, an app and no worker yet."""
+    return open_field(embedded_url)
+
+
+@pytest.fixture
+def own_server() -> Iterator[Callable[..., EmbeddedServer]]:
+    """Start servers that the test may kill."""
+    servers: list[EmbeddedServer] = []
+
+    def start(**options: Any) -> EmbeddedServer:
+        server = EmbeddedServer(**options)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()

@@ -1,0 +1,127 @@
+"""What users see of each executor: results, errors, retries, progress and RUNNING."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from streamtasks import State, wait_for
+from streamtasks.exceptions import TaskFailed
+from tests.support.workers import Field, percentile, wait_for_value
+
+EXECUTORS = {
+    "inline": (),
+    "threads": ("--threads", "4"),
+    "async": ("--async-concurrency", "8"),
+    "mixed": ("--threads", "3", "--async-concurrency", "8"),
+}
+each_executor = pytest.mark.parametrize("executor", EXECUTORS)
+
+
+@each_executor
+def test_every_outcome_is_recorded_once(field: Field, executor: str) -> None:
+    field.start("--concurrency", "2", *EXECUTORS[executor])
+    sums = field.many("add", [(n, 1) for n in range(250)])
+    sums += field.many("aadd", [(n, 1) for n in range(250, 500)])
+    failed = [field.enqueue("fail", "no"), field.enqueue("afail", "no")]
+    retried = field.enqueue("again", 2, 0.02)
+    given_up = field.app.tasks["again"].using(max_retries=1).enqueue(9, 0.01)
+    ignored = field.enqueue("ignore")
+    large = [field.enqueue("large", size) for size in (3_400, 3_700, 20_000, 1_040_000)]
+    too_large = field.enqueue("large", 1_200_000)
+    assert wait_for([*sums, *failed, retried, given_up, ignored, *large, too_large], timeout=30)
+
+    assert [result.get(0) for result in sums] == list(range(1, 501))
+    assert [len(result.get(0)) for result in large] == [3_400, 3_700, 20_000, 1_040_000]
+    for result in failed:
+        with pytest.raises(ValueError, match="^no"):
+            result.get(0)
+    assert (retried.get(0), retried.attempts) == (3, 3)
+    assert [report["kind"] for report in retried.snapshot().reports] == ["RETRY", "RETRY"]
+    assert (given_up.state, given_up.attempts) == (State.FAILURE, 2)
+    assert (ignored.state, ignored.get(0)) == (State.IGNORED, None)
+    with pytest.raises(Exception, match="max_payload_bytes"):
+        too_large.get(0)
+    times = Counter(execution.id for execution in field.record.executions())
+    assert times.pop(retried.id) == 3
+    assert times.pop(given_up.id) == 2
+    assert set(times.values()) == {1}
+    assert field.unfinished() == 0
+
+
+@each_executor
+def test_what_ends_an_interpreter_ends_only_the_attempt(field: Field, executor: str) -> None:
+    worker = field.start("--concurrency", "1", *EXECUTORS[executor])
+    before = worker.pids().children
+    left = field.enqueue("leave")
+    odd = [field.enqueue("raise_odd"), field.enqueue("araise_odd")]
+    assert wait_for([left, *odd], timeout=10)
+    assert {result.state for result in (left, *odd)} == {State.FAILURE}
+    with pytest.raises(TaskFailed, match="SystemExit"):
+        left.get(0)
+    with pytest.raises(TaskFailed, match="an odd one"):
+        odd[0].get(0)
+    assert field.enqueue("add", 1, 2).get(timeout=5) == 3
+    assert worker.pids().children == before
+
+
+@each_executor
+def test_progress_is_visible_while_the_task_runs(
+    field: Field, executor: str, figure: Callable[[str], None]
+) -> None:
+    field.start("--concurrency", "1", *EXECUTORS[executor])
+    result = field.enqueue("steps", 40, 0.02)
+    field.record.wait_started(result)
+    lags = []
+    while (snapshot := result.snapshot()).is_finished is False:
+        steps, now = field.record.steps(result), time.monotonic()
+        if snapshot.state == State.PROGRESS:
+            assert (progress := result.progress) is not None or result.ready()
+            if progress:
+                # How long ago was the first step made that is not visible yet?
+                hidden = steps[progress["step"] + 1 :]
+                lags.append(now - hidden[0] if hidden else 0.0)
+        time.sleep(0.005)
+    assert result.get(0) == 40
+    assert lags, "no progress was seen"
+    figure(f"progress visible after p50 {percentile(lags, 0.5) * 1e3:.0f} ms, max {max(lags) * 1e3:.0f} ms")
+    assert percentile(lags, 0.5) <= 0.1
+    assert max(lags) <= 0.4
+
+
+@each_executor
+@pytest.mark.parametrize("name", ["nap", "hold_gil"])
+def test_a_long_task_is_visible_and_nothing_waits_behind_it(
+    field: Field, executor: str, name: str, figure: Callable[[str], None]
+) -> None:
+    field.start("--concurrency", "2", *EXECUTORS[executor])
+    field.wait_idle(2)
+    visible, waited = [], []
+    for _ in range(5):
+        assert wait_for(field.many("add", [(n, 1) for n in range(300)]), timeout=10)  # batches grow
+        quick = [field.app.tasks["add"].message((n, 1), {}) for n in range(60)]
+        long = field.app.tasks[name].message((0.5,), {})
+        results = field.app.enqueue([*quick[:20], long, *quick[20:]])
+        result = results.pop(20)
+        wait_for_value(lambda: result.state != State.QUEUED, 5, "the long task is shown as running")  # noqa: B023
+        seen = time.monotonic()
+        assert result.state == State.STARTED
+        assert wait_for(results, timeout=5)
+        started = field.record.of(result)[0].started
+        visible.append(seen - started)
+        ids = {r.id for r in results}
+        last = max(e.started for e in field.record.executions() if e.id in ids)
+        waited.append(last - started)
+        result.get(timeout=5)
+        assert len(field.record.of(result)) == 1
+    figure(
+        f"RUNNING after p50 {percentile(visible, 0.5) * 1e3:.1f} ms, max {max(visible) * 1e3:.1f} ms; "
+        f"last neighbour started p50 {percentile(waited, 0.5) * 1e3:.1f} ms, max {max(waited) * 1e3:.1f} ms after it"
+    )
+    assert percentile(visible, 0.5) <= 0.05
+    assert percentile(waited, 0.5) <= 0.05
+    assert max(visible) <= 0.3
+    assert max(waited) <= 0.3

@@ -1,0 +1,96 @@
+"""The project of the Django tests (``tests/django/site``), and real workers that serve it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from django.tasks import TaskResult
+
+SITE = Path(__file__).parent.parent / "django" / "site"
+SETTINGS = "contract.settings"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a process that shall see the project and what this process imports."""
+    paths = [str(SITE), *(path for path in sys.path if path)]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTRACT_")}
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "DJANGO_SETTINGS_MODULE": SETTINGS, **more}
+
+
+def manage(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run one command of manage.py and return what became of it."""
+    command = [sys.executable, "-m", "django", *words]
+    return subprocess.run(
+        command, cwd=SITE, env=environment(**more), capture_output=True, text=True, timeout=50, check=False
+    )
+
+
+class Worker:
+    """A worker process; a context manager. ``notes`` is the file its tasks and receivers write to."""
+
+    def __init__(self, folder: Path, url: str, prefix: str, *options: str, **more: str) -> None:
+        self.notes = folder / "notes"
+        self.log = folder / "worker.log"
+        self._options = options
+        self._environment = environment(
+            CONTRACT_URL=url,
+            CONTRACT_PREFIX=prefix,
+            CONTRACT_NOTES=str(self.notes),
+            CONTRACT_DATABASE=str(folder / "database.sqlite3"),
+            **more,
+        )
+        self.process: subprocess.Popen[bytes]
+
+    def __enter__(self) -> Self:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "django", "streamtasks_worker", *self._options],
+                cwd=SITE,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> int:
+        """Stop gracefully and return the exit status; a worker that hangs is killed."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the worker did not stop; its log:\n{self._tail()}") from None
+
+    def logged(self) -> str:
+        """Return its log so far."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    def _tail(self) -> str:
+        return self.logged()[-4000:]
+
+    def noted(self) -> list[Any]:
+        """Return the notes so far, in order."""
+        return [json.loads(line) for line in self.notes.read_text().splitlines()] if self.notes.exists() else []
+
+    def finish(self, result: TaskResult[Any, Any], timeout_s: float = 20.0) -> TaskResult[Any, Any]:
+        """Wait for one result, refreshed in place."""
+        deadline = time.monotonic() + timeout_s
+        while not result.is_finished:
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise AssertionError(f"{result.task.name} is {result.status} yet; the worker's log:\n{self._tail()}")
+            time.sleep(0.005)
+            result.refresh()
+        return result

@@ -1,0 +1,379 @@
+"""Run scripts on one shard of a real server, by hand, and see every key they leave behind.
+
+A `Lab` sends the scripts as the store does, but calls them one by one and watches them: a script that touches
+a key it did not declare fails, on every path that a test takes. `dump` reads the whole server, so a key
+that leaks makes the comparison fail by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from streamtasks.keys import GROUP, Keys, stream_name
+from streamtasks.redis import calls
+from streamtasks.store import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Void
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamtasks.redis.calls import Call
+
+LEASE_MS = 30_000
+KEEP_MS = 900_000
+MANY_DEAD = 1000
+RESULT = b'{"r":1}'
+
+# Stands in front of a script: every command's key must be one of KEYS. Only the channels of finished ids are made
+# up inside, sixteen to one declared name.
+_WATCH = """
+local redis_itself = redis
+local declared = {}
+for _, key in ipairs(KEYS) do declared[key] = true end
+local function watched(name, arguments)
+  local key = arguments[1]
+  if name == 'XREADGROUP' then
+    for i, word in ipairs(arguments) do if word == 'STREAMS' then key = arguments[i + 1] end end
+  elseif name == 'XGROUP' or name == 'XINFO' then
+    key = arguments[2]
+  elseif name == 'SPUBLISH' then
+    key = key:gsub(':%x$', '')
+    if not declared[key] then key = arguments[1] end
+  end
+  if name ~= 'TIME' and not declared[key] then error(name .. ' of a key that is not declared: ' .. tostring(key)) end
+end
+local redis = {
+  call = function(name, ...) watched(name, { ... }) return redis_itself.call(name, ...) end,
+  pcall = function(name, ...) watched(name, { ... }) return redis_itself.pcall(name, ...) end,
+}
+"""
+
+
+class Stream(NamedTuple):
+    """A stream with a group: ids of its entries in order, and who holds which (an entry's id if it is no more)."""
+
+    entries: list[str]
+    pending: dict[str, str]
+
+
+class Claim(NamedTuple):
+    """The answer to a claim."""
+
+    kind: str
+    now: int
+    flags: int
+    claimed: list[Claimed]
+    streams: list[str]
+
+    @property
+    def ids(self) -> list[str]:
+        return [c.id for c in self.claimed]
+
+
+def text(value: Any) -> Any:
+    """Turn bytes into text, at any depth; what is not UTF-8 becomes visible."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, (list, tuple)):
+        return [text(one) for one in value]
+    return value
+
+
+def watched_source(source: str) -> str:
+    """Return a script's text, with the check that it touches only declared keys."""
+    first, _, rest = source.partition("\n")
+    return f"{first}\n{_WATCH}{rest}"
+
+
+def _entries(client: Any, key: str) -> list[tuple[str, dict[str, str]]]:
+    return [(text(entry), {text(k): text(v) for k, v in fields.items()}) for entry, fields in client.xrange(key)]
+
+
+def _stream(client: Any, key: str) -> Stream | list[dict[str, str]]:
+    entries = _entries(client, key)
+    if not client.xinfo_groups(key):
+        return [fields for _, fields in entries]
+    names = {entry: fields.get("id") or " ".join(sum(fields.items(), ())) for entry, fields in entries}
+    pending = client.xpending_range(key, GROUP, "-", "+", 10_000)
+    held = {text(row["message_id"]): text(row["consumer"]) for row in pending}
+    return Stream(list(names.values()), {names.get(entry, entry): who for entry, who in held.items()})
+
+
+def dump(client: Any, prefix: str = "") -> dict[str, Any]:
+    """Read every key of the server. Names come without ``prefix``; a key that expires says so in its name."""
+    found: dict[str, Any] = {}
+    for name in sorted(text(client.keys("*"))):
+        kind = text(client.type(name))
+        content: Any
+        if kind == "hash":
+            content = {text(k): text(v) for k, v in client.hgetall(name).items()}
+        elif kind == "zset":
+            content = {text(m): int(score) for m, score in client.zrange(name, 0, -1, withscores=True)}
+        elif kind == "set":
+            content = {text(member) for member in client.smembers(name)}
+        elif kind == "list":
+            content = text(client.lrange(name, 0, -1))
+        elif kind == "stream":
+            content = _stream(client, name)
+        else:
+            content = text(client.get(name))
+        expires = "" if client.pttl(name) == -1 else " (expires)"
+        found[name.removeprefix(prefix) + expires] = content
+    return found
+
+
+@dataclass
+class Lab:
+    """One shard, and scripts run on it. ``client`` does not decode replies."""
+
+    client: Any
+    tag: str = "u0"
+    prefix: str = "t:"
+
+    def __post_init__(self) -> None:
+        self.keys = Keys(self.prefix, self.tag)
+        self.now = 0
+
+    # -- seeing --------------------------------------------------------------------------------------
+
+    def dump(self) -> dict[str, Any]:
+        return dump(self.client, f"{self.prefix}{{{self.tag}}}:")
+
+    def entry(self, task_id: str, queue: str = "default", priority: int = 0) -> str:
+        """The id of the entry of a message in its stream."""
+        rows = _entries(self.client, self.stream(queue, priority))
+        found = [entry for entry, fields in rows if fields == {"id": task_id}]
+        assert len(found) == 1, f"{task_id} has {len(found)} entries"
+        return found[0]
+
+    def stream(self, queue: str = "default", priority: int = 0) -> str:
+        """The key of a stream."""
+        return self.keys.stream(stream_name(queue, priority))
+
+    def line(self, task_id: str) -> str | None:
+        """The state line of a message."""
+        found: str | None = text(self.client.hget(self.keys.state, task_id))
+        return found
+
+    def token_in(self, key: str) -> bool:
+        """Whether a wake list holds its token; never more than one."""
+        tokens = self.client.lrange(key, 0, -1)
+        assert tokens in ([], [b"1"])
+        return bool(tokens)
+
+    def take_tokens(self) -> None:
+        """Empty every wake list, as children that were woken do."""
+        rung = [key for key in self.client.keys("*") if b"}:wake" in key]
+        if rung:
+            self.client.delete(*rung)
+
+    def history(self, task_id: str) -> list[dict[str, Any]]:
+        """Reports of a message's earlier attempts; every line must be JSON."""
+        lines = self.client.hget(self.keys.history, task_id)
+        if lines is None:
+            return []
+        assert lines.endswith(b"\n")
+        return [json.loads(line) for line in lines.splitlines()]
+
+    def server_ms(self) -> int:
+        seconds, micros = self.client.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def hour(self) -> int:
+        """The hour in which the server will be for at least another second."""
+        while self.server_ms() % 3_600_000 > 3_599_000:
+            time.sleep(0.05)
+        return self.server_ms() // 3_600_000
+
+    # -- running scripts -----------------------------------------------------------------------------
+
+    def raw(self, call: Call) -> Any:
+        return self.client.eval(watched_source(call.script.source), len(call.keys), *call.keys, *call.args)
+
+    def run(self, call: Call) -> Any:
+        """Run a call; the reply as text. The server's time in it becomes `now`."""
+        reply = text(self.raw(call))
+        if reply and isinstance(reply[0], int) and reply[0] > 1_000_000_000_000:
+            self.now = reply[0]
+        return reply
+
+    def enqueue(
+        self,
+        *ids: str,
+        queue: str = "default",
+        priority: int = 0,
+        body: bytes = b"{}",
+        due_ms: int | None = None,
+        delay_ms: int | None = None,
+    ) -> list[int]:
+        messages = [NewMessage(task_id, queue, priority, body, due_ms, delay_ms) for task_id in ids]
+        codes: list[int] = self.run(calls.enqueue(self.keys, messages))[1:]
+        return codes
+
+    def enqueue_one_by_one(self, *ids: str, **options: Any) -> list[int]:
+        """Enqueue in calls of their own; return when each was accepted."""
+        times = []
+        for task_id in ids:
+            assert self.enqueue(task_id, **options) == [1]
+            times.append(self.now)
+        return times
+
+    def claim_call(
+        self,
+        candidates: Sequence[str],
+        consumer: str = "w",
+        seq: int = 1,
+        count: int = 10,
+        *,
+        alone: bool = True,
+        queues: Filter | None = None,
+        max_bytes: int | None = None,
+    ) -> Call:
+        request = ClaimRequest(seq, count, alone)
+        call = calls.claim(self.keys, consumer, request, queues or Filter(), candidates, LEASE_MS, MANY_DEAD)
+        if max_bytes is not None:
+            call.args[5] = max_bytes
+        return call
+
+    def claim_with(self, candidates: Sequence[str], consumer: str = "w", seq: int = 1, **options: Any) -> Claim:
+        """Claim once, with these candidates."""
+        reply = text(self.raw(self.claim_call(candidates, consumer, seq, **options)))
+        self.now = reply[1]
+        if reply[0] != "ok":
+            return Claim(reply[0], reply[1], 0, [], reply[2:])
+        token = f"{consumer}#{seq}"
+        claimed = []
+        for part in range(3, len(reply), 2):
+            name, flat = reply[part], reply[part + 1]
+            for at in range(0, len(flat), 4):
+                entry, task_id, body, counts = flat[at : at + 4]
+                attempt, retries, first = map(int, counts.split())
+                claimed.append(Claimed(task_id, token, name, entry, attempt, retries, first, body.encode()))
+        return Claim("ok", reply[1], reply[2], claimed, [])
+
+    def claim(self, consumer: str = "w", seq: int = 1, **options: Any) -> Claim:
+        """Claim as a child does: if the candidates are the wrong ones, again with those named in the answer."""
+        answer = self.claim_with([], consumer, seq, **options)
+        if answer.kind == "streams":
+            answer = self.claim_with(answer.streams, consumer, seq, **options)
+        assert answer.kind != "streams"
+        return answer
+
+    def claim_one(self, consumer: str = "w", seq: int = 1, **options: Any) -> Claimed:
+        """Claim exactly one message, which then counts as running."""
+        [claimed] = self.claim(consumer, seq, count=1, **options).claimed
+        return claimed
+
+    def settle(self, *outcomes: Outcome, hour: int | None = None, released: Sequence[str] | None = None) -> list[int]:
+        """Settle, and let the claims go (those that still hold something stay)."""
+        if released is None:
+            released = sorted({o.token for o in outcomes})
+        call = calls.settle(self.keys, outcomes, self.hour() if hour is None else hour, MANY_DEAD, released)
+        codes: list[int] = self.run(call)[1:]
+        return codes
+
+    def hand_back(
+        self, *claimed: Claimed, names: Sequence[str] = (), void: Void | None = None, gone: bool = False
+    ) -> Any:
+        """Return (names missing, codes)."""
+        reply = self.run(calls.hand_back(self.keys, claimed, names, void, gone))
+        return reply[1], reply[2:]
+
+    def charge(
+        self, *claimed: Claimed, limit: int = 3, delay_ms: int = 10_000, report: str = '{"kind":"CRASH"}', started: int = 5
+    ) -> list[int]:
+        codes: list[int] = self.run(calls.charge(self.keys, [(c, started, report) for c in claimed], limit, delay_ms))[1:]
+        return codes
+
+    def promote(self, *names: str, most: int = 100) -> Any:
+        """Return (promoted, next due in ms, missing names)."""
+        return tuple(self.run(calls.promote(self.keys, names, most))[1:])
+
+    def reclaim(self, *names: str, most: int = 100, lost_limit: int = 10) -> Any:
+        """Return (reclaimed, missing names, exhausted, stopped early)."""
+        report = '{"kind":"LOST"'
+        return tuple(self.run(calls.reclaim(self.keys, names, most, lost_limit, LEASE_MS, report))[1:])
+
+    def mark_running(self, *claimed: Claimed, ago_ms: int = 0) -> list[int]:
+        codes: list[int] = self.run(calls.mark_running(self.keys, [(c, ago_ms) for c in claimed]))[1:]
+        return codes
+
+    def renew(self, *tokens: str, lease_ms: int = LEASE_MS) -> list[int]:
+        codes: list[int] = self.run(calls.renew(self.keys, tokens, lease_ms))[1:]
+        return codes
+
+    def beat(self, worker: str = "host", info: str = "{}", lease_ms: int = LEASE_MS, prune_ms: int = 600_000) -> int:
+        """Return how long reclaim is held back."""
+        hold: int = self.run(calls.beat(self.keys, worker, info, lease_ms, prune_ms))[1]
+        return hold
+
+    def progress(self, *claimed: Claimed, data: bytes = b"{}") -> list[int]:
+        codes: list[int] = self.run(calls.progress(self.keys, [(c, data) for c in claimed]))
+        return codes
+
+    def read(self, *ids: str) -> Any:
+        return self.run(calls.read(self.keys, ids))
+
+    # -- making situations ---------------------------------------------------------------------------
+
+    def expire_leases(self, *tokens: str) -> None:
+        """Let the leases of these claims run out, while workers keep beating."""
+        for place, token in enumerate(tokens):
+            assert self.client.zadd(self.keys.leases, {token: 1 + place}, xx=True, ch=True) == 1
+        self.client.set(self.keys.beat, f"{self.server_ms()} 0")
+
+    def make_due(self, *ids: str) -> None:
+        """Let the time of delayed messages come, in this order."""
+        for place, task_id in enumerate(ids):
+            assert self.client.zadd(self.keys.delayed, {task_id: 1 + place}, xx=True, ch=True) == 1
+
+    def listen(self, channel: str) -> Listener:
+        return Listener(self.client, channel)
+
+
+def outcome(claimed: Claimed, state: str = "SUCCESS", *, started: int | None = None, **changes: Any) -> Outcome:
+    """An outcome of a claimed message; by default one that started when it was claimed."""
+    made = Outcome(
+        claimed.id,
+        claimed.token,
+        claimed.stream,
+        claimed.entry,
+        claimed.attempt,
+        claimed.first_started_ms,
+        claimed.first_started_ms if started is None else started,
+        state,
+        b"" if state == "RETRY" else RESULT,
+        '{"kind":"RETRY"}' if state == "RETRY" else "",
+        0 if state == "RETRY" else KEEP_MS,
+    )
+    return made._replace(**changes)
+
+
+class Listener:
+    """Hears one sharded channel; a context manager."""
+
+    def __init__(self, client: Any, channel: str) -> None:
+        self._connection = client.connection_pool.make_connection()
+        self._channel = channel
+
+    def __enter__(self) -> Self:
+        self._connection.connect()
+        self._connection.send_command("SSUBSCRIBE", self._channel)
+        self._connection.read_response()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.disconnect()
+
+    def heard(self) -> list[str]:
+        """What was said since the last look: all of it, because the server answers in order."""
+        self._connection.send_command("PING", check_health=False)
+        told = []
+        while True:
+            reply = self._connection.read_response(push_request=True)
+            if reply in (b"PONG", [b"pong", b""]):
+                return told
+            assert reply[0] == b"smessage"
+            told.append(reply[2].decode())
