@@ -67,7 +67,6 @@ class Keys:
         "_base",
         "batches",
         "beat",
-        "claims",
         "control",
         "dead",
         "delayed",
@@ -100,7 +99,6 @@ class Keys:
         self.delayed = base + "delayed"  # ZSET: id -> when it is due
         self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
         self.streams = base + "streams"  # SET: names of all streams ever used
-        self.claims = base + "claims"  # HASH: consumer -> sequence of its last claim
         self.wake = base + "wake"  # LIST: at most one token; children serving any queue wait on it
         self.control = base + "control"  # CHANNEL: news for supervisors
         self.done = base + "done"  # CHANNEL: prefix of the sixteen that tell finished ids
@@ -113,6 +111,10 @@ class Keys:
     def record(self, task_id: str) -> str:
         """STRING: a finished message, with its expiry."""
         return f"{self._base}r:{task_id}"
+
+    def claim(self, consumer: str) -> str:
+        """STRING: the sequence of a consumer's last claim, with its expiry."""
+        return f"{self._base}claim:{consumer}"
 
     def stream(self, name: str) -> str:
         """STREAM: the messages of one queue and priority; ``name`` as `stream_name` makes it."""

@@ -328,6 +328,9 @@ class SupervisorStore(Protocol):
     async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Alive:
         """Say that this worker lives; ``None``: that it leaves."""
 
+    async def sweep(self, tag: str, idle_ms: int) -> int:
+        """Forget consumers that hold nothing and were idle for longer; return how many."""
+
     async def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
         """Store progress of running attempts."""
 

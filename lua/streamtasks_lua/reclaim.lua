@@ -11,6 +11,8 @@
 -- KEYS[8] streams      SET      keys.streams
 -- KEYS[9] totals       HASH     keys.totals
 -- KEYS[10] history     HASH     keys.history
+-- KEYS[11] progress    HASH     keys.progress
+-- KEYS[12] batches     HASH     keys.batches
 -- KEYS[13..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] most claims to look at (each holds at most 100 messages); it stops after 100 messages
 -- ARGV[2] starts that may end with their worker before a message is given up
@@ -25,9 +27,9 @@
 -- include: clock, line, streams
 local leases, state, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local beat, messages, streams, totals, history = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local progress, claims, batches = KEYS[11], KEYS[12], KEYS[13]
+local progress, batches = KEYS[11], KEYS[12]
 local lost_limit, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local by_name = given_streams(14, tonumber(ARGV[5]), 6)
+local by_name = given_streams(13, tonumber(ARGV[5]), 6)
 local now = now_ms()
 local last_beat, hold_until = (redis.call('GET', beat) or '0 0'):match('^(%d+) (%d+)$')
 -- A silence that no beat has noticed yet counts as well: this call may have waited in a socket meanwhile.
@@ -85,7 +87,6 @@ for _, token in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', int(now), 'LI
   else
     redis.call('ZREM', leases, token)
     redis.call('HDEL', batches, token)
-    redis.call('HDEL', claims, consumer)
   end
 end
 if reclaimed > 0 then redis.call('HINCRBY', totals, 'RECLAIMED', reclaimed) end

@@ -132,6 +132,10 @@ class AsyncRedisStore:
         """See `SupervisorStore.beat`."""
         return await self._run(self.operations.beat(tag, worker, info))
 
+    async def sweep(self, tag: str, idle_ms: int) -> int:
+        """See `SupervisorStore.sweep`."""
+        return await self._run(self.operations.sweep(tag, idle_ms))
+
     async def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
         """See `SupervisorStore.progress`."""
         return await self._run(self.operations.progress(tag, reports))

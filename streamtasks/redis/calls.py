@@ -111,7 +111,7 @@ def claim(
             keys.state,
             keys.leases,
             keys.running,
-            keys.claims,
+            keys.claim(consumer),
             keys.dead,
             keys.batches,
             *wakes,
@@ -227,7 +227,7 @@ def hand_back(
             keys.running,
             keys.ready,
             keys.wake,
-            keys.claims,
+            keys.claim(consumer),
             keys.messages,
             keys.streams,
             keys.progress,
@@ -302,7 +302,6 @@ def reclaim(keys: Keys, names: Sequence[str], most: int, lost_limit: int, lease_
             keys.totals,
             keys.history,
             keys.progress,
-            keys.claims,
             keys.batches,
             *_pairs(keys, names),
         ],
@@ -340,6 +339,11 @@ def progress(keys: Keys, reports: Sequence[tuple[Claimed, bytes]]) -> Call:
         [keys.state, keys.progress],
         [word for c, data in reports for word in (c.id, c.token, data)],
     )
+
+
+def sweep(keys: Keys, names: Sequence[str], idle_ms: int) -> Call:
+    """Build sweep of these streams; of none: it returns the names of all."""
+    return Call(script("sweep"), [keys.streams, *map(keys.stream, names)], [idle_ms])
 
 
 def read(keys: Keys, ids: Sequence[str]) -> Call:

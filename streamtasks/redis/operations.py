@@ -234,6 +234,16 @@ class Operations:
         [reply] = yield [calls.beat(self.shards[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000))]
         return Alive(reply[0], reply[1])
 
+    def sweep(self, tag: str, idle_ms: int) -> Operation[int]:
+        """See `SupervisorStore.sweep`."""
+        keys = self.shards[tag].keys
+        [[_, names]] = yield [calls.sweep(keys, [], idle_ms)]
+        removed = 0
+        for some in _chunks((raw.decode() for raw in names), 16):
+            [reply] = yield [calls.sweep(keys, some, idle_ms)]
+            removed += reply[0]
+        return removed
+
     def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> Operation[list[bool]]:
         """See `SupervisorStore.progress`."""
         answers: list[bool] = []

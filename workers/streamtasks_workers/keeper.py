@@ -27,6 +27,7 @@ from .board import Board
 from .lifeline import die_with_parent
 from .options import WorkerOptions
 from .roles.aftermath import Aftermath
+from .roles.janitor import Janitor
 from .roles.leases import Leases
 from .roles.promoter import Promoter
 from .roles.reclaimer import Reclaimer
@@ -39,6 +40,8 @@ logger = logging.getLogger("streamtasks.worker")
 
 TICK_S = 0.01
 """How often boards are looked at, seconds (design: 10 ms)."""
+
+JANITOR_S = 600.0
 
 
 class _Ward:
@@ -57,6 +60,7 @@ class _Ward:
             options.fence_after_s or lease_s,
         )
         self.promoters = {tag: Promoter(self.store, tag) for tag in app.settings.tags}
+        self.janitors = [Janitor(self.store, tag) for tag in app.settings.tags]
         self.reclaimers = [Reclaimer(self.store, self.settings, tag) for tag in app.settings.tags]
         started = time.time()
         about = {
@@ -111,6 +115,8 @@ class Keeper:
                 self._spawn(self._every(registry.run_once, min(5.0, lease_s / 3)))
             for reclaimer in ward.reclaimers:
                 self._spawn(self._every(reclaimer.run_once, min(2.0, lease_s / 4)))
+            for janitor in ward.janitors:
+                self._spawn(self._every(janitor.run_once, JANITOR_S))
             for promoter in ward.promoters.values():
                 self._spawn(self._promote(promoter))
             self._spawn(self._listen(ward))

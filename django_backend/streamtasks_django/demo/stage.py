@@ -36,6 +36,10 @@ class Stage:
     worker_log: Path
     interrupts: Interrupts
 
+    def last_words(self) -> str:
+        """Return the end of what the worker has logged."""
+        return "\n".join(self.worker_log.read_text("utf-8", "replace").splitlines()[-20:])
+
     def check(self) -> None:
         """Go on if the worker lives and nobody has pressed Ctrl-C.
 
@@ -45,8 +49,7 @@ class Stage:
         """
         self.interrupts.check()
         if self.worker.poll() is not None:
-            last_words = "\n".join(self.worker_log.read_text("utf-8", "replace").splitlines()[-20:])
-            raise StreamTasksError(f"The worker ended with status {self.worker.returncode}. It said:\n{last_words}")
+            raise StreamTasksError(f"The worker ended with status {self.worker.returncode}. {self.last_words()}")
 
 
 @contextmanager
@@ -75,6 +78,7 @@ def staged(interrupts: Interrupts) -> Iterator[Stage]:
 def _start_worker(directory: Path, log: Path) -> subprocess.Popen[bytes]:
     arguments = [sys.executable, "-m", "streamtasks_django.demo.worker", str(os.getpid())]
     arguments += ["--settings", _SETTINGS, "--concurrency", str(CHILDREN), "--grace", str(_GRACE_S)]
+    arguments += ["--log-level", "WARNING"]
     # What is set for a worker of the user's own is not meant for this one.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMTASKS_WORKER_")}
     with log.open("wb") as stream:

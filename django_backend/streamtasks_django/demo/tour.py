@@ -89,7 +89,7 @@ class Tour:
         for words in wrong:
             self._console.print(Text(f"WRONG  {words}", style="bold red"))
         if wrong:
-            self._console.print(Text("\nThe worker said:\n" + self._stage.worker_log.read_text("utf-8", "replace")))
+            self._console.print(Text(f"\nThe worker's last words:\n{self._stage.last_words()}"))
             return 1
         self._console.print(f"\nEvery outcome is right. The tour took {time.monotonic() - began:.1f} s.")
         return 0
