@@ -122,7 +122,8 @@ def main() -> None:
     for processes in (1, 2):
         floors, speeds = rows[f"floor, {processes} process(es)"], rows[f"streamtasks, {processes} child(ren)"]
         ratios = [speed / base for speed, base in zip(speeds, floors, strict=True)]
-        print(f"ratio to the floor, {processes}: median {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
+        middle = statistics.median(ratios)
+        print(f"ratio to the floor, {processes}: median {middle:.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
 
 
 if __name__ == "__main__":

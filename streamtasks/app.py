@@ -6,21 +6,19 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, overload
 
 from .exceptions import InvalidTask, UnknownQueue
 from .message import Message
 from .middleware import Middleware
-from .redis import AsyncRedisStore, RedisStore
 from .results import Result
 from .settings import DEFAULT_URL, StoreSettings
 from .shards import new_id
+from .store import AsyncStore, Store
+from .stores import open_async_store, open_store
 from .task import Task, TaskOptions, name_of, new_message
 
 __all__ = ["StreamTasks"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class StreamTasks:
@@ -54,20 +52,24 @@ class StreamTasks:
         self.tasks: dict[str, Task[Any, Any]] = {}
 
     @cached_property
-    def store(self) -> RedisStore:
+    def store(self) -> Store:
         """The store."""
-        return RedisStore(self.settings)
+        return open_store(self.settings)
 
     @cached_property
-    def async_store(self) -> AsyncRedisStore:
+    def async_store(self) -> AsyncStore:
         """The same store for event loops."""
-        return AsyncRedisStore(self.settings, self.store.operations)
+        return open_async_store(self.settings)
 
     @overload
-    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    def task[**P, R](self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def task(self, *, name: str | None = None, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-    def task(self, function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+    def task[**P, R](
+        self, function: None = None, /, *, name: str | None = None, **options: Any
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task[**P, R](
+        self, function: Callable[P, R] | None = None, /, *, name: str | None = None, **options: Any
+    ) -> Any:
         """Register a function as a task; options as in `TaskOptions`.
 
         Raises:

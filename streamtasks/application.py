@@ -33,6 +33,7 @@ class Runnable(Protocol):
 
     def run(self, attempt: Attempt) -> Any:
         """Call the function with the attempt's arguments; of a coroutine function, return the coroutine."""
+        ...
 
 
 class Application(Protocol):
@@ -41,6 +42,7 @@ class Application(Protocol):
     @property
     def label(self) -> str:
         """How logs and the command line name it: ``"module:app"``, or the alias."""
+        ...
 
     @property
     def settings(self) -> StoreSettings: ...
@@ -48,9 +50,11 @@ class Application(Protocol):
     @property
     def worker_defaults(self) -> dict[str, Any]:
         """Options of a worker that the project's settings give, by the names of `WorkerOptions`."""
+        ...
 
     @property
     def middleware(self) -> Sequence[Middleware]: ...
 
     def find(self, name: str) -> Runnable | None:
         """Return the registered task of that name. Never imports anything."""
+        ...

@@ -12,7 +12,7 @@ from .exceptions import StreamTasksError
 from .message import Message
 from .store import State
 
-__all__ = ["Attempt", "AttemptOutcome", "current_attempt"]
+__all__ = ["Attempt", "AttemptOutcome", "current_attempt", "enter_attempt"]
 
 _current: ContextVar[Attempt | None] = ContextVar("streamtasks_attempt", default=None)
 
@@ -27,6 +27,11 @@ def current_attempt() -> Attempt:
     if attempt is None:
         raise StreamTasksError("No task is running here: current_attempt() works inside a task that a worker runs.")
     return attempt
+
+
+def enter_attempt(attempt: Attempt) -> None:
+    """Make an attempt the current one of this context; for whoever runs it."""
+    _current.set(attempt)
 
 
 def _nowhere(data: bytes) -> None:

@@ -124,11 +124,11 @@ class WorkerLost(StreamTasksError):
     """Recorded for a task whose whole worker vanished while it ran, once too often."""
 
 
-class Ignore(Exception):  # noqa: N818 - a signal, named as the field names it
+class Ignore(Exception):
     """Raise it in a task to end it without a result and without a failure."""
 
 
-class Retry(Exception):  # noqa: N818
+class Retry(Exception):
     """Raise it in a task to run it again after ``delay_s`` seconds.
 
     Args:

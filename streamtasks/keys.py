@@ -27,9 +27,7 @@ def check_queue(queue: str) -> str:
         UnknownQueue: it holds other characters than letters, digits and ``_ . : -``, or is too long.
     """
     if not isinstance(queue, str) or not _NAME.fullmatch(queue):
-        raise UnknownQueue(
-            f"{queue!r} cannot be a queue's name: use 1 to 128 letters, digits, '_', '.', ':' or '-'."
-        )
+        raise UnknownQueue(f"{queue!r} cannot be a queue's name: use 1 to 128 letters, digits, '_', '.', ':' or '-'.")
     return queue
 
 

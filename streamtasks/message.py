@@ -16,7 +16,7 @@ from typing import Any, Final
 from .codec import dumps, loads
 from .exceptions import DecodeError, PayloadTooLarge
 
-__all__ = ["MAX_HEADER_BYTES", "VERSION", "Message"]
+__all__ = ["MAX_HEADER_BYTES", "VERSION", "Message", "split_body"]
 
 VERSION: Final = 1
 MAX_HEADER_BYTES: Final = 16 * 1024
@@ -121,3 +121,13 @@ class Message:
         ):
             raise DecodeError(f"the envelope holds values of wrong types: {data[:80]!r}")
         return message
+
+
+def split_body(body: bytes) -> tuple[int, bytes]:
+    """Split what a store keeps of a message, ``b"<enqueued ms> <envelope>"``.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    enqueued, _, envelope = body.partition(b" ")
+    return int(enqueued), envelope

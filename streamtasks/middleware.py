@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 
 from .attempt import Attempt, AttemptOutcome
@@ -21,7 +21,7 @@ class Middleware:
         """Return the message to accept: the same, or one with other headers. Errors reach the caller."""
         return message
 
-    def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
+    def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:  # noqa: ARG002
         """Return a context for one attempt, entered on the thread that runs it.
 
         An error while it is entered fails the attempt as one of the task's own would.
@@ -49,8 +49,6 @@ class Middleware:
 
 
 @asynccontextmanager
-async def _as_async(plain: AbstractContextManager[None]) -> AsyncIterator[None]:
+async def _as_async(plain: AbstractContextManager[None]) -> AsyncGenerator[None]:
     with plain:
         yield
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .codec import loads
 from .errors import rebuild
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from .app import StreamTasks
 
 __all__ = ["Result", "value_of", "wait_for"]
-
-R = TypeVar("R")
 
 
 def value_of(snapshot: Snapshot) -> Any:
@@ -39,16 +37,16 @@ def _time(ms: int) -> datetime | None:
     return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
 
 
-class Result(Generic[R]):
+class Result[R]:
     """One enqueued call. Every method and property reads the present state, in one round trip.
 
     A finished state never changes, so it is read once.
     """
 
-    __slots__ = ("_app", "_final", "id")
+    __slots__ = ("_final", "app", "id")
 
     def __init__(self, app: StreamTasks, task_id: str) -> None:
-        self._app = app
+        self.app = app
         self.id = task_id
         self._final: Snapshot | None = None
 
@@ -63,13 +61,13 @@ class Result(Generic[R]):
         """
         if self._final is not None:
             return self._final
-        return self._keep(self._app.store.read([self.id])[0])
+        return self._keep(self.app.store.read([self.id])[0])
 
     async def asnapshot(self) -> Snapshot:
         """Return what is known now, without blocking the event loop."""
         if self._final is not None:
             return self._final
-        return self._keep((await self._app.async_store.read([self.id]))[0])
+        return self._keep((await self.app.async_store.read([self.id]))[0])
 
     def _keep(self, snapshot: Snapshot | None) -> Snapshot:
         if snapshot is None:
@@ -134,13 +132,13 @@ class Result(Generic[R]):
             TaskRevoked: it was revoked or has expired.
             Exception: the task's own error.
         """
-        if not self.snapshot().is_finished and not self._app.store.wait_finished([self.id], timeout):
+        if not self.snapshot().is_finished and not self.app.store.wait_finished([self.id], timeout):
             raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {self.state.value}.")
         return value_of(self.snapshot())  # type: ignore[no-any-return]
 
     async def aget(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the name users know from get()
         """Wait for the result on an event loop; see `get`."""
-        if not (await self.asnapshot()).is_finished and not await self._app.async_store.wait_finished(
+        if not (await self.asnapshot()).is_finished and not await self.app.async_store.wait_finished(
             [self.id], timeout
         ):
             state = (await self.asnapshot()).state
@@ -159,7 +157,7 @@ def wait_for(results: Iterable[Result[Any]], timeout: float | None = None) -> bo
     deadline = None if timeout is None else time.monotonic() + timeout
     while waiting:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        store = next(iter(waiting.values()))._app.store
+        store = next(iter(waiting.values())).app.store
         for task_id in store.wait_finished(list(waiting), left):
             del waiting[task_id]
         if left == 0:

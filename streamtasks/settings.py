@@ -67,8 +67,14 @@ class StoreSettings:
             raise ConfigurationError(f"lease_s is {self.lease_s!r}; a lease under 1 second cannot be renewed in time.")
         if self.crash_delay_s < 0:
             raise ConfigurationError(f"crash_delay_s is {self.crash_delay_s!r}; it may not be negative.")
-        for name in ("max_payload_bytes", "max_dead_letters", "max_connections", "crash_limit", "lost_limit",
-                     "unknown_task_limit"):
+        for name in (
+            "max_payload_bytes",
+            "max_dead_letters",
+            "max_connections",
+            "crash_limit",
+            "lost_limit",
+            "unknown_task_limit",
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"{name} is {value!r}; it must be a whole number of at least 1.")

@@ -7,7 +7,7 @@ the claim's sequence number, and all else by the claim's token.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 __all__ = [
     "FINAL_STATES",
     "Alive",
+    "AsyncStore",
     "Channel",
     "Charge",
     "ClaimRequest",
@@ -221,6 +222,7 @@ class Channel(Protocol):
 
         ``released`` are the tokens that hold nothing any more once these outcomes are settled.
         """
+        ...
 
     def receive(self) -> Exchange:
         """Finish the exchange that `send` started.
@@ -228,25 +230,30 @@ class Channel(Protocol):
         Raises:
             StoreUnavailable: no answer yet; call again to go on trying.
         """
+        ...
 
     def reply_fd(self) -> int:
         """Return a file descriptor that becomes readable when `receive` has something to read."""
+        ...
 
     def start_wait(self) -> int:
         """Start to wait for work; return a file descriptor that becomes readable when there may be some."""
+        ...
 
     def finish_wait(self) -> None:
         """Take what woke the wait, so that `start_wait` can be called again."""
+        ...
 
     def close(self) -> None:
         """Close the connections."""
+        ...
 
 
 class ClaimRequest(NamedTuple):
     """``sequence`` must rise; ``alone``: the child has nothing else in hand and may get a suspect."""
 
     sequence: int
-    count: int
+    most: int
     alone: bool
 
 
@@ -271,6 +278,7 @@ class Store(Protocol):
     @property
     def tags(self) -> tuple[str, ...]:
         """The shards."""
+        ...
 
     def enqueue(self, messages: Sequence[NewMessage]) -> list[bool]:
         """Accept messages; per message: True if it is new, False if its id was known already.
@@ -279,15 +287,35 @@ class Store(Protocol):
             StoreUnavailable: no answer until the deadline; the same call may be repeated.
             StoreFull: the server is out of memory.
         """
+        ...
 
     def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
         """Return what is known of each id; None if nothing is."""
+        ...
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
         """Wait until at least one of these is finished or the time is up; return those that are finished."""
+        ...
 
     def channel(self, tag: str, consumer: str, queues: Filter) -> Channel:
         """Open a child's channel to one shard."""
+        ...
+
+
+class AsyncStore(Protocol):
+    """What a producer needs, natively asynchronous; see `Store`."""
+
+    async def enqueue(self, messages: Sequence[NewMessage]) -> list[bool]:
+        """Accept messages."""
+        ...
+
+    async def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
+        """Return what is known of each id."""
+        ...
+
+    async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
+        """Wait until at least one of these is finished."""
+        ...
 
 
 class SupervisorStore(Protocol):
@@ -295,6 +323,7 @@ class SupervisorStore(Protocol):
 
     async def settle(self, tag: str, outcomes: Sequence[Outcome]) -> list[Settled]:
         """Write outcomes in the name of children that cannot."""
+        ...
 
     async def hand_back(
         self,
@@ -309,30 +338,44 @@ class SupervisorStore(Protocol):
         ``void`` also returns what that consumer claimed without having read the reply, and makes those claims
         return nothing from now on; with ``gone`` the consumer is forgotten.
         """
+        ...
 
     async def charge(self, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:
         """Count a crash against running attempts: (claimed, started ms, report)."""
+        ...
 
     async def promote(self, tag: str) -> Promotion:
         """Move due messages to their streams."""
+        ...
 
     async def reclaim(self, tag: str) -> Reclaim:
         """Take over expired claims."""
+        ...
 
     async def mark_running(self, tag: str, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
         """Make starts visible: (claimed, ms since it started)."""
+        ...
 
     async def renew(self, tag: str, tokens: Sequence[str]) -> list[bool]:
         """Extend the leases of claims; False: not held any more, its attempts must be stopped."""
+        ...
 
     async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Alive:
         """Say that this worker lives; ``None``: that it leaves."""
+        ...
 
     async def sweep(self, tag: str, idle_ms: int) -> int:
         """Forget consumers that hold nothing and were idle for longer; return how many."""
+        ...
 
     async def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
         """Store progress of running attempts."""
+        ...
 
-    async def listen(self) -> Any:
-        """Return an async iterator of control messages."""
+    def listen(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield control messages as (tag, text), first ``("", "subscribed")``.
+
+        Raises:
+            StoreUnavailable: the connection broke.
+        """
+        ...

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .attempt import Attempt
 from .exceptions import InvalidTask
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from .results import Result
 
 __all__ = ["Task", "TaskOptions", "name_of", "new_message"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +81,7 @@ def new_message(message: Message, run_after: datetime | timedelta | None, max_by
     return NewMessage(message.id, message.queue, message.priority, message.encode(max_bytes), due_ms, delay_ms)
 
 
-class Task(Generic[P, R]):
+class Task[**P, R]:
     """A registered function. Call it to run it here; `enqueue` to run it in a worker."""
 
     def __init__(self, app: StreamTasks, function: Callable[P, R], name: str, options: TaskOptions) -> None:
@@ -114,7 +111,8 @@ class Task(Generic[P, R]):
 
     def run(self, attempt: Attempt) -> Any:
         """See `Runnable.run`."""
-        return self.function(*attempt.message.args, **attempt.message.kwargs)  # type: ignore[call-arg]
+        function: Callable[..., Any] = self.function
+        return function(*attempt.message.args, **attempt.message.kwargs)
 
     def using(self, **options: Any) -> Task[P, R]:
         """Return the same task with other options (see `TaskOptions`).

@@ -118,15 +118,25 @@ def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
             raise ConfigurationError(f"url is {options['url']!r}; it must be a string.")
         values["url"] = options["url"]
     elif "connection" in given:
-        values["connection"] = _connection(options["connection"])
+        values.update(_at(_connection(options["connection"])))
     elif "connection_pool" in given:
-        values["connection"] = _of_pool(options["connection_pool"])
+        values.update(_at(_of_pool(options["connection_pool"])))
     settings = StoreSettings(**values)
     try:
         connections.new_connection(settings)  # connects to nothing: it only tells whether redis-py takes the options
     except TypeError as error:
         raise ConfigurationError(f"connection: {error}") from error
     return settings
+
+
+def _at(connection: dict[str, Any]) -> dict[str, Any]:
+    """Return where the server is as settings of the engine; sockets of the file system are named by a URL."""
+    path = connection.pop("path", None)
+    if path is None:
+        return {"connection": connection}
+    for name in ("host", "port", "connection_class"):
+        connection.pop(name, None)
+    return {"url": f"unix://{path}", "connection": connection}
 
 
 def _connection(given: Any) -> dict[str, Any]:
@@ -136,11 +146,8 @@ def _connection(given: Any) -> dict[str, Any]:
     options = dict(given)
     if options.pop("ssl", False):
         options["connection_class"] = redis.SSLConnection
-    path = options.pop("unix_socket_path", None)
-    if path is not None:
-        options["path"] = path
-    if "path" in options:
-        options.setdefault("connection_class", redis.UnixDomainSocketConnection)
+    if "unix_socket_path" in options:
+        options["path"] = options.pop("unix_socket_path")
     for name in ("port", "db"):
         value = options.get(name)
         if isinstance(value, str) and value.isdigit():  # from the environment

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import django
+from asgiref.sync import sync_to_async
 from django.tasks import signals as django_signals
 
 if TYPE_CHECKING:
@@ -35,5 +37,8 @@ async def asend(signal: Signal, sender: type, result: TaskResult[..., Any]) -> N
     """
     if all(lookup_key[0] in _LOGS for lookup_key, *_ in signal.receivers):
         signal.send_robust(sender, task_result=result)
+    elif django.VERSION < (6, 1):
+        # There asend_robust() calls plain receivers in another asyncio task, in which sys.exc_info() is empty.
+        await sync_to_async(signal.send_robust)(sender, task_result=result)
     else:
         await signal.asend_robust(sender, task_result=result)

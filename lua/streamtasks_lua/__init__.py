@@ -25,11 +25,11 @@ def source(name: str) -> str:
     Raises:
         FileNotFoundError: there is no script of that name.
     """
-    lines = []
+    lines: list[str] = []
     for line in _HERE.joinpath(f"{name}.lua").read_text("utf-8").splitlines():
         if line.startswith(_INCLUDE):
-            for part in line.removeprefix(_INCLUDE).split(","):
-                lines.append(_HERE.joinpath("include", f"{part.strip()}.lua").read_text("utf-8").rstrip())
+            parts = line.removeprefix(_INCLUDE).split(",")
+            lines += (_HERE.joinpath("include", f"{part.strip()}.lua").read_text("utf-8").rstrip() for part in parts)
         else:
             lines.append(line)
     return "\n".join(lines) + "\n"

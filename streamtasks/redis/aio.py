@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
@@ -16,8 +16,6 @@ from .calls import Call
 from .operations import Operation, Operations
 
 __all__ = ["AsyncRedisStore"]
-
-T = TypeVar("T")
 
 
 async def _exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
@@ -170,10 +168,10 @@ class AsyncRedisStore:
 
     async def _subscribed(self, channels: set[str]) -> Any:
         """Return a connection of its own that is subscribed, None if that is not possible now."""
-        options = connections.connection_options(self.settings) | {"socket_timeout": None}
-        pool = connections.async_pool(self.settings)
+        options: dict[str, Any] = connections.connection_options(self.settings) | {"socket_timeout": None}
+        connection_class: Any = connections.async_pool(self.settings).connection_class
         options.pop("connection_class", None)
-        connection = pool.connection_class(**options)
+        connection = connection_class(**options)
         try:
             await connection.connect()
             for channel in channels:
@@ -187,12 +185,14 @@ class AsyncRedisStore:
             return None
         return connection
 
-    async def _run(self, operation: Operation[T]) -> T:
+    async def _run[T](self, operation: Operation[T]) -> T:
         try:
             requests = next(operation)
             while True:
                 some = requests
-                replies = await self._patiently(lambda connection, some=some: _exchange(connection, some)) if some else []
+                replies = (
+                    await self._patiently(lambda connection, some=some: _exchange(connection, some)) if some else []
+                )
                 requests = operation.send(replies)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]

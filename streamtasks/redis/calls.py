@@ -120,7 +120,7 @@ def claim(
         [
             consumer,
             request.sequence,
-            request.count,
+            request.most,
             lease_ms,
             int(request.alone),
             REPLY_BYTES,
@@ -134,9 +134,7 @@ def claim(
     )
 
 
-def settle(
-    keys: Keys, outcomes: Sequence[Outcome], hour: int, max_dead: int, released: Sequence[str] = ()
-) -> Call:
+def settle(keys: Keys, outcomes: Sequence[Outcome], hour: int, max_dead: int, released: Sequence[str] = ()) -> Call:
     """Build settle: up to 100 outcomes of one shard, grouped; `settle_order` says how the replies lie.
 
     ``released``: tokens that hold nothing any more after this call.

@@ -39,7 +39,16 @@ from redis.retry import Retry
 from ..exceptions import AccessDenied, ConfigurationError, StoreError, StoreFull, StoreUnavailable
 from ..settings import StoreSettings
 
-__all__ = ["TRANSIENT", "Backoff", "address", "async_pool", "lasting_error", "new_connection", "sync_pool", "unavailable"]
+__all__ = [
+    "TRANSIENT",
+    "Backoff",
+    "address",
+    "async_pool",
+    "lasting_error",
+    "new_connection",
+    "sync_pool",
+    "unavailable",
+]
 
 TRANSIENT = (
     RedisConnectionError,
@@ -122,7 +131,7 @@ def sync_pool(settings: StoreSettings) -> redis.ConnectionPool:
             pool = _sync_pools[key] = redis.BlockingConnectionPool(
                 connection_class=connection_class,
                 max_connections=settings.max_connections,
-                timeout=settings.timeout_s,
+                timeout=round(settings.timeout_s) + 1,
                 retry=Retry(NoBackoff(), 0),
                 **options,
             )

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterable, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
@@ -36,8 +36,7 @@ from .snapshots import from_reply
 
 __all__ = ["Operation", "Operations"]
 
-T = TypeVar("T")
-Operation = Generator[list[Call], list[Any], T]
+type Operation[T] = Generator[list[Call], list[Any], T]
 
 MOST = 100
 MOST_BYTES = 1024 * 1024
@@ -66,7 +65,7 @@ class _Shard:
         return (time.time_ns() // 1_000_000 + self.clock_offset_ms) // 3_600_000
 
 
-def _chunks(items: Iterable[T], size: int = MOST) -> Iterable[list[T]]:
+def _chunks[T](items: Iterable[T], size: int = MOST) -> Iterable[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
@@ -109,7 +108,8 @@ class Operations:
     def read(self, ids: Sequence[str]) -> Operation[list[Snapshot | None]]:
         """See `Store.read`."""
         found: list[Snapshot | None] = [None] * len(ids)
-        requests, places_of = [], []
+        requests: list[Call] = []
+        places_of: list[list[int]] = []
         for tag, places in self._by_tag(ids).items():
             for some in _chunks(places):
                 requests.append(calls.read(self.shards[tag].keys, [ids[place] for place in some]))
@@ -124,7 +124,8 @@ class Operations:
         """See `SupervisorStore.settle`."""
         shard = self.shards[tag]
         answers: list[Settled] = []
-        for some in _chunks(outcomes):
+        for chunk in _chunks(outcomes):
+            some = chunk
             bare = [o.id for o in some if not o.body and o.state != "RETRY"]
             if bare:
                 # The board holds no bodies: an outcome taken from there gets its message from the store.

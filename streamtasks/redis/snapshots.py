@@ -6,15 +6,10 @@ from typing import Any
 
 from ..codec import loads
 from ..exceptions import DecodeError
+from ..message import split_body
 from ..store import Snapshot, State
 
-__all__ = ["from_reply", "split_body"]
-
-
-def split_body(body: bytes) -> tuple[int, bytes]:
-    """Split ``b"<enqueued ms> <envelope>"``."""
-    enqueued, _, envelope = body.partition(b" ")
-    return int(enqueued), envelope
+__all__ = ["from_reply"]
 
 
 def from_reply(task_id: str, reply: list[Any]) -> Snapshot | None:

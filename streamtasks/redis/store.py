@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from .channel import RedisChannel
 
 __all__ = ["RedisStore", "exchange"]
-
-T = TypeVar("T")
 
 
 def exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
@@ -98,7 +96,7 @@ class RedisStore:
 
     def channel(self, tag: str, consumer: str, queues: Filter) -> RedisChannel:
         """See `Store.channel`."""
-        from .channel import RedisChannel  # noqa: PLC0415 - a producer never needs it
+        from .channel import RedisChannel
 
         return RedisChannel(self.operations, tag, consumer, queues)
 
@@ -131,7 +129,7 @@ class RedisStore:
         except (RedisError, OSError):
             connection.disconnect()
 
-    def _run(self, operation: Operation[T]) -> T:
+    def _run[T](self, operation: Operation[T]) -> T:
         try:
             requests = next(operation)
             while True:

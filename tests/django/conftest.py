@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(SITE))
 os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
 
-import django  # noqa: E402
+import django
 
 django.setup()
 

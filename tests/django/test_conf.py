@@ -13,7 +13,6 @@ from contract.notes import NoteMiddleware
 from django.core.checks import run_checks
 from django.test import override_settings
 
-from streamtasks import ConfigurationError
 from streamtasks.redis import connections
 from streamtasks_django import conf
 

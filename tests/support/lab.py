@@ -282,9 +282,16 @@ class Lab:
         return reply[1], reply[2:]
 
     def charge(
-        self, *claimed: Claimed, limit: int = 3, delay_ms: int = 10_000, report: str = '{"kind":"CRASH"}', started: int = 5
+        self,
+        *claimed: Claimed,
+        limit: int = 3,
+        delay_ms: int = 10_000,
+        report: str = '{"kind":"CRASH"}',
+        started: int = 5,
     ) -> list[int]:
-        codes: list[int] = self.run(calls.charge(self.keys, [(c, started, report) for c in claimed], limit, delay_ms))[1:]
+        codes: list[int] = self.run(calls.charge(self.keys, [(c, started, report) for c in claimed], limit, delay_ms))[
+            1:
+        ]
         return codes
 
     def promote(self, *names: str, most: int = 100) -> Any:

@@ -14,7 +14,7 @@ import mmap
 import multiprocessing
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Final
@@ -67,7 +67,7 @@ class Board:
     # -- both sides ----------------------------------------------------------------------------------
 
     @contextmanager
-    def locked(self, timeout_s: float) -> Iterator[bool]:
+    def locked(self, timeout_s: float) -> Generator[bool]:
         """Hold the lock that excludes starting and handing back; yields False if it could not be had."""
         got = self._lock.acquire(timeout=timeout_s)
         try:

@@ -8,7 +8,7 @@ import os
 from contextlib import ExitStack
 
 from streamtasks.application import Application
-from streamtasks.redis import RedisStore
+from streamtasks.stores import open_store
 
 from .board import Board
 from .concurrent import ConcurrentExecutor
@@ -29,7 +29,7 @@ def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: i
     gc.enable()
     lifeline = Lifeline(life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb)
     runner = Runner(app, board.consumer)
-    store = RedisStore(app.settings)
+    store = open_store(app.settings)
     channel = store.channel(board.tag, board.consumer, options.filter)
     link = Link(channel, board, runner)
     with ExitStack() as stack:

@@ -44,14 +44,14 @@ def worker_command(**given: Any) -> None:
     Every option can also be given as an environment variable: STREAMTASKS_WORKER_CONCURRENCY=4.
     """
     if given.pop("reload"):
-        from .reload import run_reloading  # noqa: PLC0415
+        from .reload import run_reloading
 
         sys.exit(run_reloading(sys.argv))
     sys.exit(_run(given))
 
 
 def _run(given: dict[str, Any]) -> int:
-    from .worker import run_worker  # noqa: PLC0415 - ``--help`` needs none of it
+    from .worker import run_worker
 
     level = given["log_level"]
     _set_up_logging(level)

@@ -10,9 +10,10 @@ import asyncio
 import contextvars
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from streamtasks.exceptions import StoreUnavailable
-from streamtasks.store import Claimed, Outcome
+from streamtasks.store import Claimed, Exchange, Outcome
 
 from .board import Board
 from .inline import OTHERS_PAUSE_S
@@ -95,12 +96,10 @@ class ConcurrentExecutor:
             return 0
         return max(0, min(MOST, self._most - len(self._running), self._lifeline.attempts_left - len(self._running)))
 
-    async def _received(self) -> object:
+    async def _received(self) -> Exchange | None:
         """Wait for the reply without blocking the loop, then read it."""
-        try:
+        with suppress(StoreUnavailable):  # nothing was sent: receive() connects and sends
             await _readable(self._link.channel.reply_fd())
-        except StoreUnavailable:
-            pass  # nothing was sent: receive() connects and sends
         return self._link.try_receive()
 
     async def _idle(self) -> bool:
@@ -196,11 +195,16 @@ class ConcurrentExecutor:
         self._changed.set()
 
 
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
 async def _readable(fd: int) -> None:
     """Wait until a file descriptor is readable."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(fd, lambda: ready.done() or ready.set_result(None))
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, _set, ready)
     try:
         await ready
     finally:

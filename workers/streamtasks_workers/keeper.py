@@ -21,7 +21,8 @@ from typing import Any
 
 from streamtasks.application import Application
 from streamtasks.exceptions import StoreError
-from streamtasks.redis import AsyncRedisStore
+from streamtasks.store import SupervisorStore
+from streamtasks.stores import open_supervisor_store
 
 from .board import Board
 from .lifeline import die_with_parent
@@ -51,7 +52,7 @@ class _Ward:
         lease_s = app.settings.lease_s
         # A role may not be stuck on one call for long: leases must be looked after meanwhile.
         self.settings = replace(app.settings, timeout_s=min(app.settings.timeout_s, max(1.0, lease_s / 4)))
-        self.store = AsyncRedisStore(self.settings)
+        self.store: SupervisorStore = open_supervisor_store(self.settings)
         self.children: dict[int, tuple[Board, Watch, int]] = {}  # board number -> board, watch, pid
         self.leases = Leases(
             self.store,
@@ -125,7 +126,7 @@ class Keeper:
             self._told(json.loads(line))
             if self._ended.is_set():
                 break
-        while self._clearing:
+        while self._clearing:  # noqa: ASYNC110 - at most some ticks, once, at the end
             await asyncio.sleep(TICK_S)
         for ward in self._wards:
             for registry in ward.registries:
@@ -144,6 +145,8 @@ class Keeper:
                 self._stopping = True
             case "end":
                 self._ended.set()
+            case other:
+                logger.error("the root says something unknown: %r", other)
 
     def _say(self, **message: Any) -> None:
         assert self._writer is not None

@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 
 __all__ = ["Lifeline", "die_with_parent"]
@@ -72,7 +73,9 @@ class Lifeline:
         """Wait until ``fd`` is readable (True), the child shall stop, or the time is up (False)."""
         if self.stopping and fd is not None:
             return False
-        readable, _, _ = select.select([f for f in (fd, self._wake_r, self._life_fd) if f is not None], [], [], timeout_s)
+        readable, _, _ = select.select(
+            [f for f in (fd, self._wake_r, self._life_fd) if f is not None], [], [], timeout_s
+        )
         if self._wake_r in readable:
             self.drain()
         if self._life_fd in readable:
@@ -98,9 +101,8 @@ class Lifeline:
 
 def _resident_bytes() -> int:
     try:
-        with open("/proc/self/statm", "rb") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGESIZE")
     except OSError:  # not Linux: the peak is all there is
-        import resource  # noqa: PLC0415
+        import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

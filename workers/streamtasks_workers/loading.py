@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from streamtasks import StreamTasks
 from streamtasks.application import Application
@@ -22,8 +23,9 @@ def load(app: str | None, settings: str | None, backends: Sequence[str]) -> list
     Raises:
         ConfigurationError: nothing to serve was named, or it cannot be found.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as ``python -m`` and manage.py do
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # as ``python -m`` and manage.py do
     if app:
         return [_from_module(app)]
     if settings or os.environ.get("DJANGO_SETTINGS_MODULE"):
@@ -38,7 +40,7 @@ def _from_module(path: str) -> Application:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise ConfigurationError(f"--app {path}: {error}. Is it importable from {os.getcwd()}?") from error
+        raise ConfigurationError(f"--app {path}: {error}. Is it importable from {Path.cwd()}?") from error
     if attribute:
         found = getattr(module, attribute, None)
         if not isinstance(found, StreamTasks):

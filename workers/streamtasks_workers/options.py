@@ -79,7 +79,9 @@ class WorkerOptions:
         known = {field.name: field for field in fields(self)}
         unknown = sorted(set(defaults) - set(known))
         if unknown:
-            raise ConfigurationError(f"Unknown worker options: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+            raise ConfigurationError(
+                f"Unknown worker options: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
+            )
         values = {name: getattr(self, name) for name in known}
         for name, value in defaults.items():
             if values[name] == known[name].default:

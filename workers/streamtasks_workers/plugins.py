@@ -26,9 +26,11 @@ class Plugin(Protocol):
         Raises:
             ConfigurationError: a backend is not known, or not ours.
         """
+        ...
 
     def commands(self) -> list[click.Command]:
         """Return further commands of ``streamtasks``."""
+        ...
 
 
 def plugin(name: str) -> Plugin:

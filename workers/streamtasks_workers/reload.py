@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from streamtasks.exceptions import ConfigurationError
 
@@ -20,14 +21,14 @@ def run_reloading(argv: Sequence[str]) -> int:
         ConfigurationError: the library that watches files is not installed.
     """
     try:
-        from watchfiles import PythonFilter, watch  # noqa: PLC0415 - an extra
+        from watchfiles import PythonFilter, watch
     except ImportError as error:
         raise ConfigurationError("--reload needs the extra: pip install 'streamtasks[reload]'") from error
     command = [sys.executable, "-m", "streamtasks_workers", *(word for word in argv[1:] if word != "--reload")]
     environment = {k: v for k, v in os.environ.items() if k != "STREAMTASKS_WORKER_RELOAD"}
     worker = subprocess.Popen(command, env=environment)
     try:
-        for _ in watch(os.getcwd(), watch_filter=PythonFilter(), raise_interrupt=True):
+        for _ in watch(Path.cwd(), watch_filter=PythonFilter(), raise_interrupt=True):
             worker.send_signal(signal.SIGTERM)
             worker.wait()
             worker = subprocess.Popen(command, env=environment)

@@ -273,7 +273,7 @@ class Root:
         for child in self._children.values():
             self._tell(op="born", app=child.app, board=child.board.number, pid=child.pid)
         for notice in self._unburied.values():
-            self._tell(**{**notice})
+            self._tell(**notice)
         if self._stopping_since:
             self._tell(op="stop")
 
@@ -328,18 +328,19 @@ class Root:
         while self._unburied and time.monotonic() < deadline:
             self._reap()
             self._check_keeper()
-            assert self._control is not None
-            if select.select([self._control.fileno()], [], [], 0.1)[0]:
+            if self._control is None:
+                self._start_keeper()
+            elif select.select([self._control.fileno()], [], [], 0.1)[0]:
                 self._hear()
-                if self._control is None:
-                    self._start_keeper()
         if self._unburied:
-            logger.error("the store did not answer; what %d children held is free when its lease ends", len(self._unburied))
+            logger.error(
+                "the store did not answer; what %d children held is free when its lease ends", len(self._unburied)
+            )
             self._exit_code = 1
         self._tell(op="end")
         while self._keeper_pid and time.monotonic() < deadline + 2.0:
-            if self._control is None or select.select([self._control.fileno()], [], [], 0.05)[0]:
-                self._control and self._hear()
+            if self._control is not None and select.select([self._control.fileno()], [], [], 0.05)[0]:
+                self._hear()
             pid, _ = os.waitpid(self._keeper_pid, os.WNOHANG)
             if pid:
                 self._keeper_pid = 0

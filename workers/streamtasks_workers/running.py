@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextvars
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import Any
 
-from streamtasks import attempt as attempt_module
 from streamtasks.application import Application, Runnable
-from streamtasks.attempt import Attempt, AttemptOutcome
+from streamtasks.attempt import Attempt, AttemptOutcome, enter_attempt
 from streamtasks.codec import dumps
 from streamtasks.errors import describe
 from streamtasks.exceptions import DecodeError, Ignore, InvalidTask, PayloadTooLarge, Retry
-from streamtasks.message import Message
+from streamtasks.message import Message, split_body
 from streamtasks.middleware import Middleware
-from streamtasks.redis.snapshots import split_body
 from streamtasks.store import Claimed, Outcome, State
 
 __all__ = ["Prepared", "Runner"]
@@ -57,16 +55,14 @@ class Runner:
         """Return the store's time for a monotonic one."""
         return (monotonic_ns + self.clock_offset_ns) // 1_000_000
 
-    def prepare(
-        self, claimed: Claimed, started_ns: int, report: Callable[[bytes], None]
-    ) -> Prepared | Outcome:
+    def prepare(self, claimed: Claimed, started_ns: int, report: Callable[[bytes], None]) -> Prepared | Outcome:
         """Decode a message and find its task; what cannot run gets its outcome at once."""
         started_ms = self.now_ms(started_ns)
         try:
             enqueued_ms, envelope = split_body(claimed.body)
             message = Message.decode(envelope)
         except (DecodeError, ValueError) as error:
-            logger.error("message %s cannot be read and becomes a dead letter: %s", claimed.id, error)
+            logger.error("message %s cannot be read and becomes a dead letter: %s", claimed.id, error)  # noqa: TRY400
             return self._dead(claimed, error, "undecodable", 0)
         runnable = self._app.find(message.task)
         if runnable is None:
@@ -91,7 +87,7 @@ class Runner:
 
     def _run(self, prepared: Prepared) -> Outcome:
         attempt = prepared.attempt
-        attempt_module._current.set(attempt)
+        enter_attempt(attempt)
         try:
             if self._around:
                 with ExitStack() as stack:
@@ -113,7 +109,7 @@ class Runner:
     async def arun(self, prepared: Prepared) -> Outcome:
         """Run a coroutine task; the caller gives it an asyncio task, and so a context, of its own."""
         attempt = prepared.attempt
-        attempt_module._current.set(attempt)
+        enter_attempt(attempt)
         try:
             async with AsyncExitStack() as stack:
                 for middleware in self._around:
@@ -183,9 +179,7 @@ class Runner:
             return self._outcome(
                 claimed, State.RETRY, started_ms, b"", note=note, delay_ms=round(outcome.delay_s * 1000)
             )
-        return self._outcome(
-            claimed, State.FAILURE, started_ms, dumps({"e": error}), keep_ms=self._keep_failure_ms
-        )
+        return self._outcome(claimed, State.FAILURE, started_ms, dumps({"e": error}), keep_ms=self._keep_failure_ms)
 
     def _unknown(self, claimed: Claimed, message: Message) -> Outcome:
         settings = self._settings
@@ -263,7 +257,7 @@ def _overrides(middleware: Middleware, *names: str) -> bool:
 
 
 @contextmanager
-def _guarded(middleware: Middleware, attempt: Attempt) -> Iterator[None]:
+def _guarded(middleware: Middleware, attempt: Attempt) -> Generator[None]:
     """Log what a hook raises: it may not change an outcome."""
     try:
         yield

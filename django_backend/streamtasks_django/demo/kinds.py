@@ -29,7 +29,7 @@ class Kind:
         title: on the card.
         text: what will happen, in a sentence.
         code: the call, as shown.
-        button: on the button.
+        what: what its button enqueues, for those who cannot see where it stands.
         enqueue: enqueues it, given the number that was put in.
         label: what the number means; empty: there is none.
         default: the number unless changed, ...
@@ -40,7 +40,7 @@ class Kind:
     title: str
     text: str
     code: str
-    button: str
+    what: str
     enqueue: Callable[[int], list[TaskResult[..., Any]]]
     label: str = ""
     default: int = 1
@@ -64,7 +64,7 @@ KINDS = {
             "Quick tasks",
             "A batch of calls that take no time.",
             "square.enqueue(n)",
-            "Enqueue the batch",
+            "quick tasks",
             _quick,
             "How many",
             20,
@@ -75,7 +75,7 @@ KINDS = {
             "A long one",
             "Takes four seconds and shows how far it is.",
             "report.enqueue(pages=40, seconds=4)",
-            "Enqueue a long one",
+            "a long task",
             lambda _: [tasks.report.enqueue(pages=40, seconds=4)],
         ),
         Kind(
@@ -83,7 +83,7 @@ KINDS = {
             "A delayed one",
             "Waits on the server and starts when it is due, never early.",
             "remind.using(run_after=due)",
-            "Enqueue a delayed one",
+            "a delayed task",
             _delayed,
             "Seconds",
             3,
@@ -94,7 +94,7 @@ KINDS = {
             "A failing one",
             "Divides by zero. Its traceback is recorded.",
             "divide.enqueue(1, 0)",
-            "Enqueue a failing one",
+            "a failing task",
             lambda _: [tasks.divide.enqueue(1, 0)],
         ),
         Kind(
@@ -102,7 +102,7 @@ KINDS = {
             "A coroutine",
             "Waits for ten answers at once, on an event loop.",
             "fetch_all.enqueue(10, seconds=1)",
-            "Enqueue a coroutine",
+            "a coroutine",
             lambda _: [tasks.fetch_all.enqueue(10, seconds=1)],
         ),
         Kind(
@@ -110,7 +110,7 @@ KINDS = {
             "One that is killed",
             "Kills its own process halfway. The worker notices and runs it again.",
             "survive.enqueue(seconds=2)",
-            "Enqueue and kill",
+            "a task that is killed",
             lambda _: [tasks.survive.enqueue(seconds=2)],
         ),
     )

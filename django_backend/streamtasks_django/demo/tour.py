@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Final
 
 from django.tasks import TaskResultStatus
 from django.utils import timezone
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -136,7 +136,7 @@ class Tour:
         self._await([result])
         traceback = result.errors[-1].traceback if result.errors else "(none)"
         self._console.print("a failing task  recorded this traceback:")
-        self._console.print(Padding(Text(traceback.rstrip(), style="dim"), (0, 0, 0, 4)))
+        self._console.print(Text(indent(traceback.rstrip(), "    "), style="dim"), soft_wrap=True)
         path = result.errors[-1].exception_class_path if result.errors else "nothing"
         outcome.shown = f"FAILED with {path}"
         outcome.expect(result.status == TaskResultStatus.FAILED, f"it is {result.status}, not FAILED")

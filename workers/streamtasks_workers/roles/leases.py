@@ -68,6 +68,4 @@ class Leases:
     def _runs_one_of(board: Board, tokens: set[str]) -> bool:
         """Whether one of these still runs; what has been settled since the look is not lost."""
         states = board.states()
-        return any(
-            state == Slot.RUNNING and board.claimed(slot).token in tokens for slot, state in enumerate(states)
-        )
+        return any(state == Slot.RUNNING and board.claimed(slot).token in tokens for slot, state in enumerate(states))

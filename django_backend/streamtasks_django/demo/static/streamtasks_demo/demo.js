@@ -57,7 +57,7 @@ function addTask(task) {
     attempts: element("td", { className: "number more" }),
     worker: element("td", { className: "more" }),
     waited: element("td", { className: "number more" }),
-    ran: element("td", { className: "number" }),
+    ran: element("td", { className: "number most" }),
   };
   const details = element("tr", { className: "details", hidden: true, id: `details-${task.id}` });
   const body = element("tbody", { className: "task" }, element("tr", {}, ...Object.values(cells)), details);
@@ -83,6 +83,7 @@ function addTask(task) {
 function updateTask(task) {
   const shown = tasks.get(task.id);
   if (!shown) return;
+  task.progress ??= shown.task.progress; // forgotten by the server once the task is finished
   shown.task = task;
   showTask(shown);
 }
@@ -93,6 +94,7 @@ function showTask(shown) {
   showState(cells.state, task);
   showProgress(cells.progress, task);
   cells.attempts.textContent = task.attempts || "";
+  cells.attempts.classList.toggle("again", task.attempts > 1);
   cells.worker.textContent = task.workers.length ? `child ${task.workers.join(" → ")}` : "";
   cells.waited.textContent = waited(task);
   cells.ran.textContent = ran(task);

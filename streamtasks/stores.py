@@ -1,0 +1,24 @@
+"""The one place that knows which store settings mean. Workers and apps open theirs here."""
+
+from __future__ import annotations
+
+from .redis import AsyncRedisStore, RedisStore
+from .settings import StoreSettings
+from .store import AsyncStore, Store, SupervisorStore
+
+__all__ = ["open_async_store", "open_store", "open_supervisor_store"]
+
+
+def open_store(settings: StoreSettings) -> Store:
+    """Return the store of a producer or a child; no connection is made yet."""
+    return RedisStore(settings)
+
+
+def open_async_store(settings: StoreSettings) -> AsyncStore:
+    """Return the store of a producer on an event loop."""
+    return AsyncRedisStore(settings)
+
+
+def open_supervisor_store(settings: StoreSettings) -> SupervisorStore:
+    """Return the store of a supervisor, for the running event loop."""
+    return AsyncRedisStore(settings)

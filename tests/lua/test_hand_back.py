@@ -1,0 +1,173 @@
+"""hand_back: a claimed message returns to its place, uncharged, and a lost claim is given up."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamtasks.keys import GROUP
+from streamtasks.store import Claimed, Void
+from tests.support.lab import Lab, Stream, outcome
+
+
+@pytest.fixture
+def held(lab: Lab) -> list[Claimed]:
+    """`a`, `b` and `c`, claimed together."""
+    lab.enqueue("a", "b", "c")
+    claimed = lab.claim("w", 1).claimed
+    lab.take_tokens()
+    return claimed
+
+
+class TestMembers:
+    def test_a_fresh_message_is_as_if_it_had_never_been_claimed(self, lab: Lab) -> None:
+        [accepted] = lab.enqueue_one_by_one("a", body=b"body")
+        claimed = lab.claim_one()
+        lab.take_tokens()
+        assert lab.hand_back(claimed) == ([], [1])
+        assert lab.dump() == {
+            "messages": {"a": f"{accepted} body"},
+            "ready": {"0:default": 0},
+            "claims": {"w": "1 ids"},
+            "streams": {"0:default"},
+            "q:0:default": Stream(["a"], {"a": "returned"}),
+            "wake": ["1"],
+            "wake:default": ["1"],
+        }
+
+    def test_again_is_stale_and_changes_nothing(self, lab: Lab, held: list[Claimed]) -> None:
+        assert lab.hand_back(*held) == ([], [1, 1, 1])
+        before = lab.dump()
+        assert lab.hand_back(*held) == ([], [0, 0, 0])
+        assert lab.dump() == before
+
+    def test_it_keeps_its_place(self, lab: Lab) -> None:
+        lab.enqueue("a", "b", "c", "d")
+        claimed = lab.claim("w", 1, count=2).claimed
+        lab.hand_back(*reversed(claimed))
+        assert lab.claim("v", 1).ids == ["a", "b", "c", "d"]
+
+    def test_the_attempt_does_not_count(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        for seq in range(1, 5):
+            claimed = lab.claim_one("w", seq)
+            assert (claimed.attempt, claimed.retries) == (1, 0)
+            lab.hand_back(claimed)
+        assert lab.line("a") is None
+
+    def test_what_earlier_attempts_left_is_kept(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        first = lab.claim_one("w", 1)
+        lab.settle(outcome(first, "RETRY"))
+        lab.hand_back(lab.claim_one("w", 2))
+        again = lab.claim_one("w", 3)
+        assert (again.attempt, again.retries, again.first_started_ms) == (2, 1, first.first_started_ms)
+        assert lab.history("a") == [{"kind": "RETRY"}]
+
+    def test_a_running_one_with_progress_leaves_nothing_of_it(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one()
+        lab.progress(claimed, data=b'{"n":1}')
+        assert lab.hand_back(claimed) == ([], [1])
+        assert not {"running", "progress", "leases", "batches", "state"} & set(lab.dump())
+
+    def test_a_stale_one_does_not_spoil_the_others(self, lab: Lab, held: list[Claimed]) -> None:
+        a, b, c = held
+        lab.settle(outcome(b, started=5))
+        wrong = c._replace(token="w#2")
+        assert lab.hand_back(a, b, wrong) == ([], [1, 0, 0])
+        left = lab.dump()
+        assert left["q:0:default"] == Stream(["a", "c"], {"a": "returned", "c": "w"})
+        assert set(left["leases"]) == {"w#1"}, "c is still in hand"
+
+    def test_the_lease_goes_with_the_last_one(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.hand_back(*held[:2])
+        assert set(lab.dump()["leases"]) == {"w#1"}
+        lab.hand_back(held[2])
+        assert not {"leases", "batches"} & set(lab.dump())
+
+    def test_the_lease_goes_if_the_rest_was_settled_before(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.settle(*(outcome(c, started=5) for c in held[:2]), released=[])
+        lab.hand_back(held[2])
+        assert not {"leases", "batches"} & set(lab.dump())
+
+    def test_messages_of_several_streams(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.enqueue("b", queue="mail", priority=9)
+        claimed = lab.claim().claimed
+        lab.take_tokens()
+        assert lab.hand_back(*claimed) == ([], [1, 1])
+        assert lab.dump()["ready"] == {"0:default": 0, "9:mail": 9}
+        assert lab.token_in(lab.keys.queue_wake("mail"))
+        assert lab.token_in(lab.keys.queue_wake("default"))
+
+    def test_a_stream_that_is_ready_already_does_not_ring_again(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.enqueue("d")
+        lab.take_tokens()
+        lab.hand_back(*held)
+        assert not lab.token_in(lab.keys.wake)
+
+
+class TestVoid:
+    def test_a_claim_whose_reply_was_never_read_is_handed_back(self, lab: Lab, held: list[Claimed]) -> None:
+        assert lab.hand_back(names=["0:default"], void=Void("w", 1, 0)) == ([], [])
+        left = lab.dump()
+        assert left["claims"] == {"w": "1 void"}
+        assert left["q:0:default"] == Stream(["a", "b", "c"], dict.fromkeys("abc", "returned"))
+        assert not {"state", "leases", "batches"} & set(left)
+
+    def test_again_changes_nothing(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.hand_back(names=["0:default"], void=Void("w", 1, 0))
+        before = lab.dump()
+        lab.hand_back(names=["0:default"], void=Void("w", 1, 0))
+        assert lab.dump() == before
+
+    def test_a_claim_that_was_read_stays_in_hand(self, lab: Lab, held: list[Claimed]) -> None:
+        before = lab.dump()
+        assert lab.hand_back(void=Void("w", 2, 1)) == ([], [])
+        before["claims"] = {"w": "2 void"}
+        assert lab.dump() == before
+
+    def test_streams_the_call_did_not_bring_are_asked_for_and_left_alone(self, lab: Lab, held: list[Claimed]) -> None:
+        before = lab.dump()
+        missing, codes = lab.hand_back(void=Void("w", 1, 0))
+        assert set(missing) == {"0:default"}
+        assert codes == []
+        assert lab.dump() == before
+
+    def test_a_claim_still_on_its_way_finds_nothing(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.hand_back(void=Void("w", 7, 6))
+        assert lab.claim_with(["0:default"], "w", 7).kind == "void"
+
+    def test_a_consumer_that_is_gone_is_forgotten(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.hand_back(held[0], names=["0:default"], void=Void("w", 1, 0), gone=True)
+        left = lab.dump()
+        assert set(left) == {"messages", "ready", "streams", "q:0:default", "wake", "wake:default"}
+        assert left["q:0:default"] == Stream(["a", "b", "c"], dict.fromkeys("abc", "returned"))
+
+    def test_another_consumers_claim_is_not_touched(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.hand_back(names=["0:default"], void=Void("v", 1, 0), gone=True)
+        assert lab.dump()["q:0:default"] == Stream(["a", "b", "c"], dict.fromkeys("abc", "w"))
+
+
+class TestDamage:
+    def test_a_message_whose_entry_was_trimmed_gets_a_new_one(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.client.xtrim(lab.stream(), maxlen=0)
+        assert lab.hand_back(*held) == ([], [1, 1, 1])
+        assert lab.claim("v").ids == ["a", "b", "c"]
+
+    def test_a_message_whose_body_is_gone_is_let_go(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.client.hdel(lab.keys.messages, "b")
+        lab.hand_back(*held)
+        assert lab.claim("v").ids == ["a", "c"]
+        assert "b" not in lab.dump().get("state", {})
+
+    def test_messages_of_a_deleted_stream_are_not_lost(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.client.delete(lab.stream())
+        assert lab.hand_back(*held) == ([], [1, 1, 1])
+        assert lab.claim("v").ids == ["a", "b", "c"]
+
+    def test_messages_of_a_stream_that_lost_its_group_are_not_lost(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.client.xgroup_destroy(lab.stream(), GROUP)
+        assert lab.hand_back(*held) == ([], [1, 1, 1])
+        assert lab.claim("v").ids == ["a", "b", "c"]

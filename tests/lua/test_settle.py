@@ -1,0 +1,419 @@
+"""settle: one recorded outcome per message, everything else of it gone, all in one step."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from streamtasks.redis import calls
+from streamtasks.store import Claimed, Outcome
+from tests.support.lab import KEEP_MS, LEASE_MS, MANY_DEAD, RESULT, Lab, Stream, outcome, text
+
+
+def counted(now: int, **counts: int) -> dict[str, str]:
+    """The counters of one minute, as `counts:<hour>` holds them; a queue's name is `default`."""
+    minute = now // 60_000 % 60
+    return {f"{minute} default {what}": str(n) for what, n in counts.items()}
+
+
+def claimed_batch(lab: Lab, *ids: str) -> list[Claimed]:
+    """Claim these together; each will have started at 5."""
+    lab.enqueue(*ids)
+    claimed = lab.claim("w", 1, count=100).claimed
+    assert [c.id for c in claimed] == list(ids)
+    lab.take_tokens()
+    return claimed
+
+
+class TestSuccess:
+    def test_leaves_the_record_the_counters_and_nothing_else(self, lab: Lab) -> None:
+        [accepted] = lab.enqueue_one_by_one("a", body=b"body")
+        claimed = lab.claim_one()
+        lab.take_tokens()
+        with lab.listen(lab.keys.done_channel("a")) as listener:
+            assert lab.settle(outcome(claimed)) == [1]
+            assert listener.heard() == ["a"]
+        now, started = lab.now, claimed.first_started_ms
+        body = f"{accepted} body"
+        spent = {"ms": now - started} if now > started else {}
+        assert lab.dump() == {
+            "r:a (expires)": f"1 SUCCESS w#1 {started} {started} {now} 1 {len(body)} {len(RESULT)}\n{body}{text(RESULT)}",
+            f"finished:{now // 3_600_000} (expires)": [{"a": "SUCCESS 0:default"}],
+            f"counts:{now // 3_600_000} (expires)": counted(now, SUCCESS=1, **spent),
+            "totals": {"SUCCESS": "1"},
+            "claims": {"w": "1 ids"},
+            "streams": {"0:default"},
+            "q:0:default": Stream([], {}),
+        }
+
+    def test_again_is_answered_already_done_and_changes_nothing(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one()
+        lab.settle(outcome(claimed))
+        before = lab.dump()
+        assert lab.settle(outcome(claimed)) == [2]
+        assert lab.settle(outcome(claimed, "FAILURE", result=b"other")) == [2]
+        assert lab.settle(outcome(claimed, "RETRY", delay_ms=5)) == [2]
+        assert lab.dump() == before
+
+    def test_the_record_expires_when_it_should(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.settle(outcome(lab.claim_one(), keep_ms=1_000_000))
+        assert 990_000 < lab.client.pttl(lab.keys.record("a")) <= 1_000_000
+
+    def test_the_index_expires_after_the_longest_record(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.settle(outcome(lab.claim_one()))
+        hour = lab.now // 3_600_000
+        for key in (lab.keys.finished(hour), lab.keys.counts(hour)):
+            assert lab.client.pexpiretime(key) == (hour + 1) * 3_600_000 + calls.INDEX_KEEP_MS
+
+    def test_result_bytes_are_kept_as_they_are(self, lab: Lab) -> None:
+        lab.enqueue("a", body=b"\x00\n\xff" * 5)
+        result = bytes(range(256)) + b"\n1 2 3\n"
+        lab.settle(outcome(lab.claim_one(), result=result))
+        record = lab.client.get(lab.keys.record("a"))
+        assert record.endswith(b"\x00\n\xff" + result)
+
+    def test_progress_is_forgotten(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one()
+        lab.progress(claimed, data=b'{"n":1}')
+        lab.settle(outcome(claimed))
+        assert "progress" not in lab.dump()
+
+    @pytest.mark.parametrize("body", [b"", b"123 the body"])
+    def test_the_body_may_come_from_the_holder_or_from_the_store(self, lab: Lab, body: bytes) -> None:
+        [accepted] = lab.enqueue_one_by_one("a", body=b"kept")
+        lab.settle(outcome(lab.claim_one(), body=body))
+        wanted = body or f"{accepted} kept".encode()
+        assert lab.client.get(lab.keys.record("a")).partition(b"\n")[2] == wanted + RESULT
+
+
+class TestFinalStates:
+    @pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "IGNORED", "EXPIRED", "REVOKED", "DEAD"])
+    def test_every_final_state_takes_the_message_out(self, lab: Lab, state: str) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one()
+        lab.take_tokens()
+        assert lab.settle(outcome(claimed, state, note="why", started=0)) == [1]
+        left = lab.dump()
+        hour = lab.now // 3_600_000
+        expected = {"r:a (expires)", f"finished:{hour} (expires)", f"counts:{hour} (expires)", "totals", "claims", "streams"}
+        assert set(left) == expected | {"q:0:default"} | ({"dead"} if state == "DEAD" else set())
+        assert left["r:a (expires)"].startswith(f"1 {state} w#1 ")
+        assert left[f"finished:{hour} (expires)"] == [{"a": f"{state} 0:default"}]
+        assert left[f"counts:{hour} (expires)"] == counted(lab.now, **{state: 1})
+        assert left["totals"] == {state: "1"}
+        assert left["q:0:default"] == Stream([], {})
+
+    def test_a_dead_letter_keeps_reason_and_body(self, lab: Lab) -> None:
+        [accepted] = lab.enqueue_one_by_one("a", body=b"body")
+        lab.settle(outcome(lab.claim_one(), "DEAD", note="unknown task"))
+        assert lab.dump()["dead"] == [
+            {"reason": "unknown task", "id": "a", "stream": "0:default", "message": f"{accepted} body"}
+        ]
+
+    def test_dead_letters_are_capped(self, lab: Lab) -> None:
+        for batch in range(4):
+            lab.enqueue(*(f"{batch}-{n}" for n in range(100)))
+            claimed = lab.claim("w", batch + 1, count=100).claimed
+            outcomes = [outcome(c, "DEAD", started=5) for c in claimed]
+            lab.run(calls.settle(lab.keys, outcomes, lab.hour(), 10))
+        assert lab.client.xlen(lab.keys.dead) < 300
+        assert lab.dump()["dead"][-1]["id"] == "3-99"
+
+    def test_run_times_add_up_per_queue(self, lab: Lab) -> None:
+        claimed = claimed_batch(lab, "a", "b")
+        now = lab.server_ms()
+        lab.settle(outcome(claimed[0], started=now - 1000), outcome(claimed[1], started=now - 500))
+        counts = lab.client.hgetall(lab.keys.counts(lab.now // 3_600_000))
+        assert int(counts[f"{lab.now // 60_000 % 60} default ms".encode()]) == 2 * lab.now - 2 * now + 1500
+
+    def test_two_priorities_of_a_queue_count_as_one_queue(self, lab: Lab) -> None:
+        lab.enqueue("a", queue="a:b")
+        lab.enqueue("b", queue="a:b", priority=-7)
+        lab.settle(*(outcome(c, started=0) for c in lab.claim().claimed))
+        counts = lab.client.hgetall(lab.keys.counts(lab.now // 3_600_000))
+        assert counts == {f"{lab.now // 60_000 % 60} a:b SUCCESS".encode(): b"2"}
+
+
+class TestRetry:
+    def test_at_once_appends_a_new_entry_and_keeps_the_report(self, lab: Lab) -> None:
+        [accepted] = lab.enqueue_one_by_one("a", body=b"body")
+        claimed = lab.claim_one()
+        lab.take_tokens()
+        assert lab.settle(outcome(claimed, "RETRY", note='{"kind":"RETRY","attempt":1}')) == [1]
+        assert lab.entry("a") != claimed.entry
+        assert lab.dump() == {
+            "messages": {"a": f"{accepted} body"},
+            "state": {"a": f"- Q 0:default - 1 0 0 {claimed.first_started_ms} 0 w#1"},
+            "history": {"a": '{"kind":"RETRY","attempt":1}\n'},
+            "totals": {"RETRY": "1"},
+            "ready": {"0:default": 0},
+            "claims": {"w": "1 ids"},
+            "streams": {"0:default"},
+            "q:0:default": Stream(["a"], {}),
+            "wake": ["1"],
+            "wake:default": ["1"],
+        }
+
+    def test_later_parks_it_and_tells_supervisors(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one()
+        lab.take_tokens()
+        with lab.listen(lab.keys.control) as listener:
+            assert lab.settle(outcome(claimed, "RETRY", delay_ms=60_000)) == [1]
+            assert listener.heard() == [f"due {lab.now + 60_000}"]
+        left = lab.dump()
+        assert left == {
+            "messages": left["messages"],
+            "state": {"a": f"- D 0:default - 1 0 0 {claimed.first_started_ms} 0 w#1"},
+            "history": {"a": '{"kind":"RETRY"}\n'},
+            "delayed": {"a": lab.now + 60_000},
+            "totals": {"RETRY": "1"},
+            "claims": {"w": "1 ids"},
+            "streams": {"0:default"},
+            "q:0:default": Stream([], {}),
+        }
+
+    @pytest.mark.parametrize("delay_ms", [0, 60_000])
+    def test_again_is_answered_already_done(self, lab: Lab, delay_ms: int) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one()
+        lab.settle(outcome(claimed, "RETRY", delay_ms=delay_ms))
+        before = lab.dump()
+        assert lab.settle(outcome(claimed, "RETRY", delay_ms=delay_ms)) == [2]
+        assert lab.dump() == before
+
+    def test_again_is_known_even_while_the_next_attempt_runs(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one("w", 1)
+        lab.settle(outcome(claimed, "RETRY"))
+        lab.claim_one("v", 1)
+        before = lab.dump()
+        assert lab.settle(outcome(claimed, "RETRY")) == [2]
+        assert lab.dump() == before
+
+    def test_the_last_attempt_records_all_reports(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        first = lab.claim_one("w", 1)
+        lab.settle(outcome(first, "RETRY", note='{"attempt":1}'))
+        second = lab.claim_one("w", 2)
+        assert (second.attempt, second.retries, second.first_started_ms) == (2, 1, first.first_started_ms)
+        lab.settle(outcome(second, "RETRY", note='{"attempt":2}', started=77))
+        third = lab.claim_one("w", 3)
+        assert lab.settle(outcome(third, started=88)) == [1]
+        left = lab.dump()
+        head, _, rest = left["r:a (expires)"].partition("\n")
+        assert head.split()[:7] == ["1", "SUCCESS", "w#3", str(first.first_started_ms), "88", str(lab.now), "3"]
+        assert [json.loads(line) for line in rest.partition(text(RESULT))[2].splitlines()] == [{"attempt": 1}, {"attempt": 2}]
+        assert left["totals"] == {"RETRY": "2", "SUCCESS": "1"}
+        assert not {"history", "state", "messages", "leases", "batches"} & set(left)
+
+    def test_a_retry_queues_behind_what_came_meanwhile(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.settle(outcome(lab.claim_one("w", 1), "RETRY"))
+        assert lab.claim("w", 2).ids == ["b", "a"]
+
+
+class TestTokens:
+    def test_a_wrong_token_is_stale_and_changes_nothing(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one("w", 1)
+        before = lab.dump()
+        for token in ("w#2", "v#1", "w#11", "w#", "w", "-", "", "w#1 R"):
+            assert lab.settle(outcome(claimed._replace(token=token)), released=[]) == [0]
+        assert lab.dump() == before
+
+    @pytest.mark.parametrize("state", ["SUCCESS", "RETRY"])
+    def test_a_fenced_holder_is_stale_after_another_one_finished(self, lab: Lab, state: str) -> None:
+        lab.enqueue("a")
+        old = lab.claim_one("old", 1)
+        lab.expire_leases("old#1")
+        lab.reclaim("0:default")
+        new = lab.claim_one("new", 1)
+        before = lab.dump()
+        assert lab.settle(outcome(old, state)) == [0]
+        assert lab.dump() == before
+        assert lab.settle(outcome(new)) == [1]
+        before = lab.dump()
+        assert lab.settle(outcome(old, state)) == [0]
+        assert lab.dump() == before
+
+    def test_an_id_that_was_never_enqueued_is_stale(self, lab: Lab) -> None:
+        unknown = Outcome("x", "w#1", "0:default", "1-1", 1, 5, 5, "SUCCESS", RESULT, "", KEEP_MS)
+        assert lab.settle(unknown) == [0]
+        assert lab.dump() == {}
+
+    def test_a_message_that_was_handed_back_is_stale(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one()
+        lab.hand_back(claimed)
+        before = lab.dump()
+        assert lab.settle(outcome(claimed)) == [0]
+        assert lab.dump() == before
+
+    def test_a_suspect_can_not_be_settled_by_its_old_holder(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        old = lab.claim_one("old", 1)
+        lab.expire_leases("old#1")
+        lab.reclaim("0:default")
+        before = lab.dump()
+        assert lab.settle(outcome(old)) == [0]
+        assert lab.dump() == before
+
+
+class TestBatches:
+    def test_outcomes_of_all_kinds_go_in_one_call(self, lab: Lab) -> None:
+        a, b, c, d = claimed_batch(lab, "a", "b", "c", "d")
+        codes = lab.settle(
+            outcome(a, started=5),
+            outcome(b, "FAILURE", started=5),
+            outcome(c, "RETRY", started=5, delay_ms=60_000),
+            outcome(d, "DEAD", started=5, note="why"),
+        )
+        assert codes == [1, 1, 1, 1]
+        left = lab.dump()
+        assert left["totals"] == {"SUCCESS": "1", "FAILURE": "1", "RETRY": "1", "DEAD": "1"}
+        assert left[f"finished:{lab.now // 3_600_000} (expires)"] == [
+            {"a": "SUCCESS 0:default", "b": "FAILURE 0:default", "d": "DEAD 0:default"}
+        ]
+        assert left["q:0:default"] == Stream([], {})
+        assert set(left["messages"]) == set(left["state"]) == set(left["delayed"]) == {"c"}
+        assert not {"leases", "batches", "running"} & set(left)
+
+    def test_one_stale_member_does_not_spoil_the_others(self, lab: Lab) -> None:
+        a, b, c = claimed_batch(lab, "a", "b", "c")
+        lab.hand_back(b)
+        held_back = lab.line("b")
+        assert lab.settle(outcome(a, started=5), outcome(b, started=5), outcome(c, "RETRY", started=5)) == [1, 0, 1]
+        left = lab.dump()
+        assert {key for key in left if key.startswith("r:")} == {"r:a (expires)"}
+        assert lab.line("b") == held_back
+        assert left["q:0:default"] == Stream(["b", "c"], {"b": "returned"})
+
+    def test_a_member_that_names_no_stream_of_the_call_is_stale(self, lab: Lab) -> None:
+        a, b = claimed_batch(lab, "a", "b")
+        call = calls.settle(lab.keys, [outcome(a, started=5), outcome(b, started=5)], lab.hour(), MANY_DEAD)
+        call.args[call.args.index("a") + 2] = 9
+        assert lab.run(call)[1:] == [0, 1]
+        assert lab.line("a") is not None
+
+    def test_a_member_given_twice_counts_once(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        done = outcome(lab.claim_one())
+        codes = lab.settle(done, done)
+        assert codes[0] == 1
+        assert codes[1] != 1
+        left = lab.dump()
+        assert left["totals"] == {"SUCCESS": "1"}
+        assert left[f"finished:{lab.now // 3_600_000} (expires)"] == [{"a": "SUCCESS 0:default"}]
+
+    def test_a_batch_repeated_after_a_lost_reply_is_already_done_throughout(self, lab: Lab) -> None:
+        claimed = claimed_batch(lab, *(f"{n:02}" for n in range(100)))
+        outcomes = [outcome(c, "RETRY" if n % 3 == 0 else "SUCCESS", started=5) for n, c in enumerate(claimed)]
+        assert lab.settle(*outcomes) == [1] * 100
+        before = lab.dump()
+        assert lab.settle(*outcomes) == [2] * 100
+        assert lab.dump() == before
+
+    def test_members_of_several_streams(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.enqueue("b", queue="mail", priority=3)
+        claimed = lab.claim().claimed
+        lab.take_tokens()
+        assert lab.settle(*(outcome(c, started=5) for c in claimed)) == [1, 1]
+        left = lab.dump()
+        assert left["q:0:default"] == left["q:3:mail"] == Stream([], {})
+        assert left[f"finished:{lab.now // 3_600_000} (expires)"] == [{"b": "SUCCESS 3:mail", "a": "SUCCESS 0:default"}]
+
+    def test_finished_ids_are_told_on_the_channels_of_their_buckets(self, lab: Lab) -> None:
+        long = "0" * 31 + "a-u0"
+        a, b, c = claimed_batch(lab, "a", "q", long)
+        assert lab.keys.done_channel("a") == lab.keys.done_channel("q") == lab.keys.done_channel(long)
+        with lab.listen(lab.keys.done_channel("a")) as listener, lab.listen(lab.keys.done_channel("b")) as other:
+            lab.settle(outcome(a, started=5), outcome(b, "RETRY", started=5), outcome(c, started=5))
+            assert listener.heard() == [f"a {long}"]
+            assert other.heard() == []
+
+
+class TestLease:
+    def test_a_claim_keeps_its_lease_until_its_last_message_is_out(self, lab: Lab) -> None:
+        a, b, c = claimed_batch(lab, "a", "b", "c")
+        lease = {"w#1": lab.now + LEASE_MS}
+        lab.settle(outcome(a, started=5))
+        assert lab.dump()["leases"] == lease
+        assert lab.dump()["batches"] == {"w#1": "3 a b c"}
+        lab.settle(outcome(b, "RETRY", started=5), released=[])
+        assert lab.dump()["leases"] == lease
+        lab.settle(outcome(c, started=5))
+        assert not {"leases", "batches"} & set(lab.dump())
+
+    def test_a_whole_batch_leaves_no_lease(self, lab: Lab) -> None:
+        lab.settle(*(outcome(c, started=5) for c in claimed_batch(lab, "a", "b", "c")))
+        assert not {"leases", "batches"} & set(lab.dump())
+
+    def test_releasing_what_still_holds_a_message_keeps_the_lease(self, lab: Lab) -> None:
+        claimed_batch(lab, "a", "b")
+        before = lab.dump()
+        lab.settle(released=["w#1"])
+        assert lab.dump() == before
+
+    def test_a_stale_holder_can_not_release_anothers_lease(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        old = lab.claim_one("old", 1)
+        lab.expire_leases("old#1")
+        lab.reclaim("0:default")
+        lab.claim_one("new", 1)
+        before = lab.dump()
+        lab.settle(outcome(old))
+        assert lab.dump() == before
+
+    def test_one_that_was_handed_back_and_claimed_again_is_not_what_the_old_claim_holds(self, lab: Lab) -> None:
+        a, b = claimed_batch(lab, "a", "b")
+        lab.hand_back(b)
+        lab.claim("v", 1)
+        lab.settle(outcome(a, started=5))
+        left = lab.dump()
+        assert set(left["leases"]) == set(left["batches"]) == {"v#1"}
+
+
+class TestHours:
+    def test_the_next_hour_has_its_own_keys(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one()
+        hour = lab.hour()
+        assert lab.settle(outcome(claimed), hour=hour - 1) == [1]
+        assert {key for key in lab.dump() if "expires" in key} == {
+            "r:a (expires)",
+            f"finished:{hour} (expires)",
+            f"counts:{hour} (expires)",
+        }
+
+    @pytest.mark.parametrize("wrong", [-2, 1, 1000])
+    def test_a_caller_whose_clock_is_wrong_is_told_and_nothing_is_written(self, lab: Lab, wrong: int) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one()
+        before = lab.dump()
+        hour = lab.hour()
+        reply = text(lab.raw(calls.settle(lab.keys, [outcome(claimed)], hour + wrong, MANY_DEAD)))
+        assert reply[0] == "hour"
+        assert reply[1] // 3_600_000 == hour
+        assert lab.dump() == before
+
+
+class TestDamage:
+    def test_a_message_whose_entry_was_trimmed_can_be_settled(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one()
+        lab.client.xtrim(lab.stream(), maxlen=0)
+        assert lab.settle(outcome(claimed)) == [1]
+        assert lab.dump()["q:0:default"] == Stream([], {})
+
+    def test_a_message_whose_stream_was_deleted_can_be_settled_and_retried(self, lab: Lab) -> None:
+        a, b = claimed_batch(lab, "a", "b")
+        lab.client.delete(lab.stream())
+        assert lab.settle(outcome(a, started=5), outcome(b, "RETRY", started=5)) == [1, 1]
+        assert lab.claim("v").ids == ["b"]
