@@ -82,7 +82,8 @@ class RedisStore:
             return finished
         channels = {self.operations.shards[self.operations.tag_of(i)].keys.done_channel(i) for i in ids}
         wanted = {task_id.encode() for task_id in ids}
-        connection = connections.new_connection(self.settings)
+        pool = connections.sync_pool(self.settings)
+        connection: Any = self._borrow(pool)
         try:
             self._subscribe(connection, channels)
             while True:
@@ -92,7 +93,7 @@ class RedisStore:
                     return finished
                 self._pushed(connection, wanted, time.monotonic() + left)
         finally:
-            connection.disconnect()
+            self._give_back(pool, connection, len(channels))
 
     def channel(self, tag: str, consumer: str, queues: Filter) -> RedisChannel:
         """See `Store.channel`."""
@@ -103,10 +104,31 @@ class RedisStore:
     def _finished(self, ids: Sequence[str]) -> set[str]:
         return {s.id for s in self.read(ids) if s is not None and s.is_finished}
 
+    def _borrow(self, pool: Any) -> Any:
+        try:
+            return pool.get_connection()
+        except (RedisError, OSError) as error:
+            raise connections.lasting_error(error, self.settings) or connections.unavailable(
+                self.settings, error
+            ) from error
+
+    @staticmethod
+    def _give_back(pool: Any, connection: Any, channels: int) -> None:
+        """Return a connection that had subscribed: unsubscribed, or closed if anything is in doubt."""
+        try:
+            if connection.is_connected:
+                connection.send_command("SUNSUBSCRIBE", check_health=False)
+                while channels:
+                    channels -= connection.read_response()[0] == b"sunsubscribe"
+        except (RedisError, OSError):
+            connection.disconnect()
+        finally:
+            pool.release(connection)
+
     def _subscribe(self, connection: Any, channels: set[str]) -> None:
         try:
             for channel in channels:
-                connection.send_command("SSUBSCRIBE", channel)
+                connection.send_command("SSUBSCRIBE", channel, check_health=False)
                 connection.read_response()
         except (RedisError, OSError) as error:
             lasting = connections.lasting_error(error, self.settings)

@@ -30,7 +30,7 @@ class TestOne:
             "leases": {"w#7": now + LEASE_MS},
             "batches": {"w#7": "1 a"},
             "running": {"a": now},
-            "claims": {"w": "7 ids"},
+            "claim:w (expires)": "7 ids",
             "streams": {"0:default"},
             "q:0:default": Stream(["a"], {"a": "w"}),
         }
@@ -51,7 +51,7 @@ class TestOne:
             },
             "leases": {"w#1": now + LEASE_MS},
             "batches": {"w#1": "2 a b"},
-            "claims": {"w": "1 ids"},
+            "claim:w (expires)": "1 ids",
             "ready": {"0:default": 0},
             "streams": {"0:default"},
             "q:0:default": Stream(["a", "b", "c"], {"a": "w", "b": "w"}),
@@ -294,7 +294,7 @@ class TestGarbage:
             {"reason": "undecodable", "stream": "0:default", "entry": garbage, "data": "what \\xff\x00 is this"}
         ]
         assert left["q:0:default"] == Stream(["a", "b"], {"a": "w", "b": "w"})
-        assert set(left) == {"batches", "claims", "dead", "leases", "messages", "q:0:default", "state", "streams"}
+        assert set(left) == {"batches", "claim:w (expires)", "dead", "leases", "messages", "q:0:default", "state", "streams"}
 
     def test_a_stream_of_nothing_but_garbage_is_drained(self, lab: Lab) -> None:
         lab.enqueue("a")

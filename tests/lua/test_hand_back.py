@@ -27,7 +27,7 @@ class TestMembers:
         assert lab.dump() == {
             "messages": {"a": f"{accepted} body"},
             "ready": {"0:default": 0},
-            "claims": {"w": "1 ids"},
+            "claim:w (expires)": "1 ids",
             "streams": {"0:default"},
             "q:0:default": Stream(["a"], {"a": "returned"}),
             "wake": ["1"],
@@ -111,7 +111,7 @@ class TestVoid:
     def test_a_claim_whose_reply_was_never_read_is_handed_back(self, lab: Lab, held: list[Claimed]) -> None:
         assert lab.hand_back(names=["0:default"], void=Void("w", 1, 0)) == ([], [])
         left = lab.dump()
-        assert left["claims"] == {"w": "1 void"}
+        assert left["claim:w (expires)"] == "1 void"
         assert left["q:0:default"] == Stream(["a", "b", "c"], dict.fromkeys("abc", "returned"))
         assert not {"state", "leases", "batches"} & set(left)
 
@@ -124,7 +124,7 @@ class TestVoid:
     def test_a_claim_that_was_read_stays_in_hand(self, lab: Lab, held: list[Claimed]) -> None:
         before = lab.dump()
         assert lab.hand_back(void=Void("w", 2, 1)) == ([], [])
-        before["claims"] = {"w": "2 void"}
+        before["claim:w (expires)"] = "2 void"
         assert lab.dump() == before
 
     def test_streams_the_call_did_not_bring_are_asked_for_and_left_alone(self, lab: Lab, held: list[Claimed]) -> None:

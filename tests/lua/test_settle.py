@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from streamtasks.redis import calls
 from streamtasks.store import Claimed, Outcome
-from tests.support.lab import KEEP_MS, LEASE_MS, MANY_DEAD, RESULT, Lab, Stream, outcome, text
+from tests.support.lab import KEEP_MS, LEASE_MS, MANY_DEAD, RESULT, Lab, Record, Stream, outcome, text
 
 
 def counted(now: int, **counts: int) -> dict[str, str]:
@@ -35,14 +33,16 @@ class TestSuccess:
             assert lab.settle(outcome(claimed)) == [1]
             assert listener.heard() == ["a"]
         now, started = lab.now, claimed.first_started_ms
-        body = f"{accepted} body"
+        record = Record("SUCCESS", "w#1", (now, started, started), 1, f"{accepted} body".encode(), RESULT, [])
+        assert lab.record("a") == record
         spent = {"ms": now - started} if now > started else {}
-        assert lab.dump() == {
-            "r:a (expires)": f"1 SUCCESS w#1 {started} {started} {now} 1 {len(body)} {len(RESULT)}\n{body}{text(RESULT)}",
+        left = lab.dump()
+        assert left == {
+            "r:a (expires)": left["r:a (expires)"],
             f"finished:{now // 3_600_000} (expires)": [{"a": "SUCCESS 0:default"}],
             f"counts:{now // 3_600_000} (expires)": counted(now, SUCCESS=1, **spent),
             "totals": {"SUCCESS": "1"},
-            "claims": {"w": "1 ids"},
+            "claim:w (expires)": "1 ids",
             "streams": {"0:default"},
             "q:0:default": Stream([], {}),
         }
@@ -71,10 +71,11 @@ class TestSuccess:
 
     def test_result_bytes_are_kept_as_they_are(self, lab: Lab) -> None:
         lab.enqueue("a", body=b"\x00\n\xff" * 5)
+        body = lab.client.hget(lab.keys.messages, "a")
         result = bytes(range(256)) + b"\n1 2 3\n"
-        lab.settle(outcome(lab.claim_one(), result=result))
-        record = lab.client.get(lab.keys.record("a"))
-        assert record.endswith(b"\x00\n\xff" + result)
+        lab.settle(outcome(lab.claim_one(), result=result, body=body))
+        assert lab.record("a").body == body
+        assert lab.record("a").result == result
 
     def test_progress_is_forgotten(self, lab: Lab) -> None:
         lab.enqueue("a")
@@ -82,13 +83,6 @@ class TestSuccess:
         lab.progress(claimed, data=b'{"n":1}')
         lab.settle(outcome(claimed))
         assert "progress" not in lab.dump()
-
-    @pytest.mark.parametrize("body", [b"", b"123 the body"])
-    def test_the_body_may_come_from_the_holder_or_from_the_store(self, lab: Lab, body: bytes) -> None:
-        [accepted] = lab.enqueue_one_by_one("a", body=b"kept")
-        lab.settle(outcome(lab.claim_one(), body=body))
-        wanted = body or f"{accepted} kept".encode()
-        assert lab.client.get(lab.keys.record("a")).partition(b"\n")[2] == wanted + RESULT
 
 
 class TestFinalStates:
@@ -100,9 +94,10 @@ class TestFinalStates:
         assert lab.settle(outcome(claimed, state, note="why", started=0)) == [1]
         left = lab.dump()
         hour = lab.now // 3_600_000
-        expected = {"r:a (expires)", f"finished:{hour} (expires)", f"counts:{hour} (expires)", "totals", "claims", "streams"}
+        index = {f"finished:{hour} (expires)", f"counts:{hour} (expires)"}
+        expected = {"r:a (expires)", "totals", "claim:w (expires)", "streams"} | index
         assert set(left) == expected | {"q:0:default"} | ({"dead"} if state == "DEAD" else set())
-        assert left["r:a (expires)"].startswith(f"1 {state} w#1 ")
+        assert lab.record("a")[:2] == (state, "w#1")
         assert left[f"finished:{hour} (expires)"] == [{"a": f"{state} 0:default"}]
         assert left[f"counts:{hour} (expires)"] == counted(lab.now, **{state: 1})
         assert left["totals"] == {state: "1"}
@@ -152,7 +147,7 @@ class TestRetry:
             "history": {"a": '{"kind":"RETRY","attempt":1}\n'},
             "totals": {"RETRY": "1"},
             "ready": {"0:default": 0},
-            "claims": {"w": "1 ids"},
+            "claim:w (expires)": "1 ids",
             "streams": {"0:default"},
             "q:0:default": Stream(["a"], {}),
             "wake": ["1"],
@@ -173,7 +168,7 @@ class TestRetry:
             "history": {"a": '{"kind":"RETRY"}\n'},
             "delayed": {"a": lab.now + 60_000},
             "totals": {"RETRY": "1"},
-            "claims": {"w": "1 ids"},
+            "claim:w (expires)": "1 ids",
             "streams": {"0:default"},
             "q:0:default": Stream([], {}),
         }
@@ -205,10 +200,11 @@ class TestRetry:
         lab.settle(outcome(second, "RETRY", note='{"attempt":2}', started=77))
         third = lab.claim_one("w", 3)
         assert lab.settle(outcome(third, started=88)) == [1]
+        record = lab.record("a")
+        assert record.times == (lab.now, first.first_started_ms, 88)
+        assert record.attempt == 3
+        assert record.reports == [{"attempt": 1}, {"attempt": 2}]
         left = lab.dump()
-        head, _, rest = left["r:a (expires)"].partition("\n")
-        assert head.split()[:7] == ["1", "SUCCESS", "w#3", str(first.first_started_ms), "88", str(lab.now), "3"]
-        assert [json.loads(line) for line in rest.partition(text(RESULT))[2].splitlines()] == [{"attempt": 1}, {"attempt": 2}]
         assert left["totals"] == {"RETRY": "2", "SUCCESS": "1"}
         assert not {"history", "state", "messages", "leases", "batches"} & set(left)
 
@@ -223,7 +219,7 @@ class TestTokens:
         lab.enqueue("a")
         claimed = lab.claim_one("w", 1)
         before = lab.dump()
-        for token in ("w#2", "v#1", "w#11", "w#", "w", "-", "", "w#1 R"):
+        for token in ("w#2", "v#1", "w#11", "w#", "w", "", "w#1 R"):
             assert lab.settle(outcome(claimed._replace(token=token)), released=[]) == [0]
         assert lab.dump() == before
 
@@ -296,8 +292,9 @@ class TestBatches:
 
     def test_a_member_that_names_no_stream_of_the_call_is_stale(self, lab: Lab) -> None:
         a, b = claimed_batch(lab, "a", "b")
-        call = calls.settle(lab.keys, [outcome(a, started=5), outcome(b, started=5)], lab.hour(), MANY_DEAD)
-        call.args[call.args.index("a") + 2] = 9
+        outcomes = [outcome(a, "FAILURE", started=5), outcome(b, started=5)]
+        call = calls.settle(lab.keys, outcomes, lab.hour(), MANY_DEAD)
+        call.args[call.args.index("w#1") + 1] = 9
         assert lab.run(call)[1:] == [0, 1]
         assert lab.line("a") is not None
 
@@ -388,6 +385,7 @@ class TestHours:
         assert lab.settle(outcome(claimed), hour=hour - 1) == [1]
         assert {key for key in lab.dump() if "expires" in key} == {
             "r:a (expires)",
+            "claim:w (expires)",
             f"finished:{hour} (expires)",
             f"counts:{hour} (expires)",
         }

@@ -72,6 +72,18 @@ class Claim(NamedTuple):
         return [c.id for c in self.claimed]
 
 
+class Record(NamedTuple):
+    """What is kept of a finished message. ``times``: finished, first started, started."""
+
+    state: str
+    token: str
+    times: tuple[int, int, int]
+    attempt: int
+    body: bytes
+    result: bytes
+    reports: list[dict[str, Any]]
+
+
 def text(value: Any) -> Any:
     """Turn bytes into text, at any depth; what is not UTF-8 becomes visible."""
     if isinstance(value, bytes):
@@ -177,6 +189,16 @@ class Lab:
         assert lines.endswith(b"\n")
         return [json.loads(line) for line in lines.splitlines()]
 
+    def record(self, task_id: str) -> Record:
+        """The record of a finished message."""
+        head, _, rest = self.client.get(self.keys.record(task_id)).partition(b"\n")
+        version, finished, state, token, first, started, attempt, body, result = head.decode().split(" ")
+        assert version == "1"
+        body_end, result_end = int(body), int(body) + int(result)
+        reports = [json.loads(line) for line in rest[result_end:].splitlines()]
+        times = (int(finished), int(first), int(started))
+        return Record(state, token, times, int(attempt), rest[:body_end], rest[body_end:result_end], reports)
+
     def server_ms(self) -> int:
         seconds, micros = self.client.time()
         return int(seconds) * 1000 + int(micros) // 1000
@@ -271,8 +293,7 @@ class Lab:
         if released is None:
             released = sorted({o.token for o in outcomes})
         call = calls.settle(self.keys, outcomes, self.hour() if hour is None else hour, MANY_DEAD, released)
-        codes: list[int] = self.run(call)[1:]
-        return codes
+        return [int(code) for code in calls.settle_order(outcomes, self.run(call)[1:])]
 
     def hand_back(
         self, *claimed: Claimed, names: Sequence[str] = (), void: Void | None = None, gone: bool = False
@@ -354,6 +375,8 @@ def outcome(claimed: Claimed, state: str = "SUCCESS", *, started: int | None = N
         b"" if state == "RETRY" else RESULT,
         '{"kind":"RETRY"}' if state == "RETRY" else "",
         0 if state == "RETRY" else KEEP_MS,
+        0,
+        claimed.body,
     )
     return made._replace(**changes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -118,6 +119,10 @@ class Record:
         """When the steps of one task were made, monotonic seconds."""
         return [int(words[4]) / 1e9 for words in self._lines("P") if words[1] == result.id]
 
+    def steps_by_pid(self, result: Result[Any]) -> list[tuple[int, float]]:
+        """The same with the process that made each."""
+        return [(int(words[3]), int(words[4]) / 1e9) for words in self._lines("P") if words[1] == result.id]
+
     def wait_started(self, result: Result[Any], timeout_s: float = 10.0, times: int = 1) -> Execution:
         """Return an execution (the ``times``-th) of a task as soon as it has started."""
         return wait_for_value(
@@ -203,6 +208,13 @@ class Worker:
         keys = Keys(self.settings.get("key_prefix", "streamtasks:"), "u0")
         entries: Any = client.hvals(keys.worker_info)
         return any(json.loads(entry)["pid"] == self.process.pid for entry in entries)
+
+    @property
+    def registered_name(self) -> str:
+        """What begins the names of its consumers, as its log tells."""
+        found = re.search(r"worker (\S+): ", self.log)
+        assert found, "the worker has not logged its name"
+        return found[1]
 
     @property
     def process(self) -> subprocess.Popen[bytes]:

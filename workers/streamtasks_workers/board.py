@@ -31,7 +31,9 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 
 _SEQUENCES = struct.Struct("<QQQQ")  # sent, received, void, sent at (monotonic ns)
 _COUNTS = struct.Struct("<QQ")  # attempts finished, ns spent in them
-_HEAD = struct.Struct("<QQIIQ65p33p140p")  # sequence, (unused), attempt, retries, first started ms, id, entry, stream
+_HEAD = struct.Struct(
+    "<QQIIQ65p33p140p"
+)  # sequence, start recorded, attempt, retries, first started ms, id, entry, stream
 _TIMES = struct.Struct("<QQ")  # started, finished (monotonic ns)
 _SIZE = struct.Struct("<II")  # version, payload bytes
 _OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
@@ -101,8 +103,11 @@ class Board:
         struct.pack_into("<Q", self._memory, 24, time.monotonic_ns())
         struct.pack_into("<Q", self._memory, 0, sequence)
 
-    def place(self, sequence: int, claimed: list[Claimed]) -> list[int] | None:
-        """Take over a claim's messages; None if the keeper gave the claim up meanwhile."""
+    def place(self, sequence: int, claimed: list[Claimed], *, recorded: bool) -> list[int] | None:
+        """Take over a claim's messages; None if the keeper gave the claim up meanwhile.
+
+        ``recorded``: the claim itself has recorded the start, because it took one message only.
+        """
         memory = self._memory
         with self._lock:
             if struct.unpack_from("<Q", memory, 16)[0] >= sequence:
@@ -116,7 +121,7 @@ class Board:
                     memory,
                     HEADER_BYTES + slot * SLOT_BYTES,
                     sequence,
-                    0,
+                    int(recorded),
                     c.attempt,
                     c.retries,
                     c.first_started_ms,
@@ -212,6 +217,11 @@ class Board:
         )
         token = f"{self.consumer}#{sequence}"
         return Claimed(task_id.decode(), token, stream.decode(), entry.decode(), attempt, retries, first, b"")
+
+    def start_recorded(self, slot: int) -> bool:
+        """Whether the store knows already that this attempt has started."""
+        at = HEADER_BYTES + slot * SLOT_BYTES + _HEAD_AT
+        return bool(_HEAD.unpack_from(self._memory, at)[1])
 
     def times(self, slot: int) -> tuple[int, int]:
         """Return when the attempt in a slot started and finished (monotonic ns)."""

@@ -57,7 +57,7 @@ class Link:
         self._away_since = 0.0
         self._delay_s = 0.05
         self._slots_out: Sequence[int] = ()
-        self._claiming = False
+        self._claiming = self._one = False
         self._held: dict[str, int] = {}  # token -> messages of that claim still in our hands
         self.suspects = False
         self.others_only = False
@@ -67,7 +67,7 @@ class Link:
         """Start an exchange: settle ``outcomes`` (which lie in ``slots``), claim up to ``count`` messages."""
         self._slots_out = slots
         released = [token for outcome in outcomes if (token := self.let_go(outcome.token))]
-        self._claiming = count > 0
+        self._claiming, self._one = count > 0, count == 1
         claim = None
         if count:
             self._sequence += 1
@@ -88,9 +88,6 @@ class Link:
         """Finish the exchange; None if the server is away (wait `pause_s`, then call again)."""
         try:
             exchange = self.channel.receive()
-        except StoreUnavailable as error:
-            self.away(error)
-            return None
         except StoreError as error:
             self.away(error)
             return None
@@ -110,7 +107,7 @@ class Link:
         self.suspects, self.others_only, self.again = exchange.suspects, exchange.others_only, exchange.again
         if not self._claiming:
             return [], []
-        slots = self.board.place(self._sequence, exchange.claimed)
+        slots = self.board.place(self._sequence, exchange.claimed, recorded=self._one)
         if slots is None:
             return [], []  # the keeper gave this claim up and handed its messages back
         if exchange.claimed:
@@ -121,13 +118,15 @@ class Link:
         """Note that the server does not answer."""
         if not self._away_since:
             self._away_since = time.monotonic()
-            logger.warning("the store does not answer (%s); trying again until it does", error)
+            # That the server is away is said once per worker, by its keeper; anything else is said here.
+            level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.ERROR
+            logger.log(level, "the store does not answer as it should (%s); trying again until it does", error)
         self._delay_s = min(self._delay_s * 2, 2.0)
 
     def back(self) -> None:
         """Note that the server answers."""
         if self._away_since:
-            logger.info("the store answers again after %.1f s", time.monotonic() - self._away_since)
+            logger.debug("the store answers again after %.1f s", time.monotonic() - self._away_since)
             self._away_since = 0.0
         self._delay_s = 0.05
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from streamtasks.store import Snapshot, State
 from streamtasks.codec import loads
+from streamtasks.store import Snapshot, State
 
 from .. import get_task_backend
 from ..results import from_snapshot

@@ -60,7 +60,7 @@ async def fetch_all(count: int, seconds: float) -> list[str]:
 
 
 @task(takes_context=True)
-def survive(context: TaskContext, seconds: float) -> str:
+def survive(context: TaskContext[..., Any], seconds: float) -> str:
     """Kill its own process halfway, the first time."""
     steps = 20
     for step in range(steps):

@@ -58,7 +58,7 @@ def enqueue(request: HttpRequest) -> JsonResponse:
     """Enqueue what a button stands for; answer with its rows and how long enqueueing took."""
     form = EnqueueForm(request.POST)
     if not form.is_valid():
-        return JsonResponse({"error": " ".join(m for found in form.errors.values() for m in found)}, status=400)
+        return JsonResponse({"error": " ".join(str(m) for found in form.errors.values() for m in found)}, status=400)
     began = time.perf_counter()
     try:
         results = KINDS[form.cleaned_data["kind"]].enqueue(form.cleaned_data["number"])

@@ -158,7 +158,9 @@ function showDetails({ task, details }) {
   }
   const list = element("dl");
   for (const [name, value] of facts) {
-    list.append(element("dt", { textContent: name }), element("dd", {}, ...(Array.isArray(value) ? value : [value])));
+    const values = Array.isArray(value) ? value : [value];
+    const className = values[0].tagName === "PRE" ? "wide" : "";
+    list.append(element("dt", { textContent: name }), element("dd", { className }, ...values));
   }
   const cell = element("td", { colSpan: 7 }, list);
   // A selection in there outlives a poll that brought nothing new.

@@ -1,0 +1,78 @@
+"""sweep: names of consumers that are long gone leave the streams; nothing that is held does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamtasks.keys import GROUP
+from streamtasks.redis.calls import Call, script
+from tests.support.lab import Lab, outcome, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def sweep(lab: Lab, *names: str, idle_ms: int = -1) -> Sequence[object]:
+    """By default every consumer counts as long silent."""
+    call = Call(script("sweep"), [lab.keys.streams, *map(lab.keys.stream, names)], [idle_ms])
+    reply: list[object] = text(lab.raw(call))
+    return reply
+
+
+def consumers(lab: Lab) -> set[str]:
+    return {text(row["name"]) for row in lab.client.xinfo_consumers(lab.stream(), GROUP)}
+
+
+def test_without_streams_it_names_them(lab: Lab) -> None:
+    lab.enqueue("a")
+    lab.enqueue("b", queue="mail", priority=4)
+    removed, names = sweep(lab)
+    assert removed == 0
+    assert isinstance(names, list)
+    assert sorted(names) == ["0:default", "4:mail"]
+
+
+def test_consumers_that_hold_nothing_go_and_those_that_do_stay(lab: Lab) -> None:
+    lab.enqueue("a", "b")
+    lab.settle(outcome(lab.claim_one("done", 1)))
+    lab.claim_one("holds", 1)
+    lab.claim("empty", 1)
+    before = lab.dump()
+    assert sweep(lab, "0:default")[0] == 1
+    assert consumers(lab) == {"holds"}
+    assert lab.dump() == before
+
+
+def test_returned_and_suspect_messages_stay_where_they_are(lab: Lab) -> None:
+    lab.enqueue("r", "s")
+    lab.hand_back(lab.claim_one("w", 1))
+    lab.claim("w", 2)
+    lab.expire_leases("w#2")
+    lab.reclaim("0:default")
+    lab.claim_one("v", 1)
+    before = lab.dump()
+    sweep(lab, "0:default")
+    assert lab.dump() == before
+    assert {"returned", "suspect"} & consumers(lab)
+
+
+def test_consumers_heard_of_lately_stay(lab: Lab) -> None:
+    lab.enqueue("a")
+    lab.settle(outcome(lab.claim_one("w", 1)))
+    assert sweep(lab, "0:default", idle_ms=60_000)[0] == 0
+    assert consumers(lab) == {"w"}
+
+
+def test_a_swept_consumer_may_claim_again(lab: Lab) -> None:
+    lab.enqueue("a")
+    lab.settle(outcome(lab.claim_one("w", 1)))
+    sweep(lab, "0:default")
+    lab.enqueue("b")
+    assert lab.claim("w", 2).ids == ["b"]
+
+
+def test_a_stream_or_group_that_is_gone_is_passed_over(lab: Lab) -> None:
+    lab.enqueue("a")
+    lab.enqueue("b", queue="mail")
+    lab.client.xgroup_destroy(lab.stream(), GROUP)
+    assert sweep(lab, "0:default", "0:mail", "0:never")[0] == 0
