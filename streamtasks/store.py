@@ -97,11 +97,10 @@ class Claimed(NamedTuple):
 
 
 class Void(NamedTuple):
-    """Claims of ``consumer`` up to ``sequence`` shall return nothing; ``read``: the last whose reply it has read."""
+    """The last claim that a consumer has sent: what it took goes back, and it shall return nothing from now on."""
 
     consumer: str
     sequence: int
-    read: int
 
 
 class Outcome(NamedTuple):
@@ -335,8 +334,7 @@ class SupervisorStore(Protocol):
     ) -> list[bool]:
         """Return messages to their places, uncharged: the attempt does not count.
 
-        ``void`` also returns what that consumer claimed without having read the reply, and makes those claims
-        return nothing from now on; with ``gone`` the consumer is forgotten.
+        ``void`` also returns what that claim took; with ``gone`` its consumer is forgotten.
         """
         ...
 

@@ -29,7 +29,7 @@ def get_task_backend(alias: str = DEFAULT_TASK_BACKEND_ALIAS) -> BaseTaskBackend
     return task_backends[alias]
 
 
-def _task(
+def portable_task(
     function: Callable[..., Any] | None = None,
     *,
     priority: int = DEFAULT_TASK_PRIORITY,
@@ -66,4 +66,4 @@ def _task(
 if TYPE_CHECKING:
     task = _django_task
 else:
-    task = _django_task if django.VERSION >= (6, 1) else _task
+    task = _django_task if django.VERSION >= (6, 1) else portable_task

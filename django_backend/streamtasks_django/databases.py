@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -86,7 +86,7 @@ class Databases(Middleware):
         return self._around_coroutine()
 
     @asynccontextmanager
-    async def _around_coroutine(self) -> AsyncIterator[None]:
+    async def _around_coroutine(self) -> AsyncGenerator[None]:
         if _opened:
             await sync_to_async(_refresh if self._coroutines == 0 else _drop_broken)()
         self._coroutines += 1
@@ -116,7 +116,7 @@ def _drop_broken() -> None:
 
 
 @contextmanager
-def _closed_at_both_ends() -> Iterator[None]:
+def _closed_at_both_ends() -> Generator[None]:
     close_all()
     try:
         yield

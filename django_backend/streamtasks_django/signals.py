@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, override
@@ -70,7 +70,7 @@ class Signals(Middleware):
         return self._started(attempt)
 
     @asynccontextmanager
-    async def _started(self, attempt: Attempt) -> AsyncIterator[None]:
+    async def _started(self, attempt: Attempt) -> AsyncGenerator[None]:
         reports: list[dict[str, Any]] = []
         if attempt.number > 1:
             try:

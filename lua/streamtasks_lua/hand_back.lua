@@ -13,10 +13,9 @@
 -- KEYS[10] batches     HASH     keys.batches
 -- KEYS[11..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
 -- ARGV[1] consumer whose last claim is void, or ""
--- ARGV[2] a claim sequence: claims of it up to this one return nothing from now on
--- ARGV[3] the last sequence whose reply it has read: what a later one took is handed back too
--- ARGV[4] 1: the consumer is gone, forget its sequence
--- ARGV[5] number of streams; then their names; then per message 2 values: id, token
+-- ARGV[2] a claim sequence, the last that was sent: what it took is handed back, and it returns nothing from now on
+-- ARGV[3] 1: the consumer is gone, forget its sequence
+-- ARGV[4] number of streams; then their names; then per message 2 values: id, token
 --
 -- Returns {now ms, missing names, code...}: 1 handed back, 0 not held by this token;
 --         missing: an array of stream names that the call must bring as well (nothing of those was touched).
@@ -25,8 +24,8 @@
 -- include: clock, line, streams, batch
 local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local claim, messages, streams, progress, batches = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local consumer, seq, stream_count = ARGV[1], ARGV[2], tonumber(ARGV[5])
-local by_name = given_streams(11, stream_count, 6)
+local consumer, seq, stream_count = ARGV[1], ARGV[2], tonumber(ARGV[4])
+local by_name = given_streams(11, stream_count, 5)
 local now, missing, reply = now_ms(), {}, {}
 
 local function give_back(id, token)
@@ -49,22 +48,20 @@ local function give_back(id, token)
 end
 
 local tokens = {}
-for at = 6 + stream_count, #ARGV, 2 do
+for at = 5 + stream_count, #ARGV, 2 do
   tokens[ARGV[at + 1]] = true
   reply[#reply + 1] = give_back(ARGV[at], ARGV[at + 1])
 end
 if consumer ~= '' then
-  local last = redis.call('GET', claim)
-  local last_seq, kind = (last or '0 ids'):match('^(%d+) (%l+)$')
-  if kind == 'ids' and tonumber(last_seq) > tonumber(ARGV[3]) then
-    local token = consumer .. '#' .. last_seq
-    tokens[token] = true
-    for id in (redis.call('HGET', batches, token) or ''):gmatch(' (%S+)') do give_back(id, token) end
-  end
+  local token = consumer .. '#' .. seq
+  tokens[token] = true
+  for id in (redis.call('HGET', batches, token) or ''):gmatch(' (%S+)') do give_back(id, token) end
   if #missing == 0 then
-    if ARGV[4] == '1' then
+    local last = (redis.call('GET', claim) or '0'):match('^%d+')
+    if ARGV[3] == '1' then
       redis.call('DEL', claim)
-    else
+    elseif tonumber(last) <= tonumber(seq) then
+      -- A later claim means that the child knows already: it has read its board and gone on.
       redis.call('SET', claim, seq .. ' void', 'PX', 86400000)
     end
   end

@@ -216,7 +216,7 @@ def hand_back(
 ) -> Call:
     """Build hand_back; ``names`` are streams known besides those of the messages."""
     all_names = list(dict.fromkeys([*(c.stream for c in claimed), *names]))
-    consumer, sequence, read = void or ("", 0, 0)
+    consumer, sequence = void or ("", 0)
     return Call(
         script("hand_back"),
         [
@@ -235,7 +235,6 @@ def hand_back(
         [
             consumer,
             sequence,
-            read,
             int(gone),
             len(all_names),
             *all_names,

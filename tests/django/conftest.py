@@ -21,8 +21,9 @@ import django
 
 django.setup()
 
-from contract.options import tasks_setting  # noqa: E402
 from django.test import override_settings  # noqa: E402
+
+from contract.options import tasks_setting  # noqa: E402
 
 
 @pytest.fixture(scope="session", params=server_kinds())

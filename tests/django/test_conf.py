@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
-from contract.notes import NoteMiddleware
 from django.core.checks import run_checks
 from django.test import override_settings
 
+from contract.notes import NoteMiddleware
 from streamtasks.redis import connections
 from streamtasks_django import conf
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from contract.app import tasks
-from contract.options import tasks_setting
 from django.db import connection, connections
 from django.test import override_settings
 
+from contract.app import tasks
+from contract.options import tasks_setting
 from streamtasks import Attempt, AttemptOutcome, Message, State
 from streamtasks_django import databases
 from streamtasks_django.databases import Databases

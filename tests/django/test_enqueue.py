@@ -19,14 +19,14 @@ from uuid import uuid4
 
 import django
 import pytest
-from contract.app import tasks
-from contract.options import tasks_setting
 from django.tasks import TaskResultStatus, default_task_backend, task, task_backends
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist, TaskResultMismatch
 from django.tasks.signals import task_enqueued
 from django.test import override_settings
 from django.utils import timezone
 
+from contract.app import tasks
+from contract.options import tasks_setting
 from streamtasks import ConfigurationError, Message, PayloadTooLarge, StoreUnavailable
 from streamtasks.shards import new_id
 from streamtasks.store import NewMessage
@@ -63,7 +63,7 @@ def test_a_new_result_is_ready_and_says_what_was_enqueued() -> None:
 
 
 def test_a_result_is_the_same_from_every_thread() -> None:
-    result = tasks.mail.using(priority=9).enqueue("hello", n=1)
+    result = tasks.echo.using(priority=9, queue_name="mail").enqueue("hello", n=1)
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(default_task_backend.get_result(result.id)))
     thread.start()
@@ -148,9 +148,10 @@ def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
 def test_only_functions_of_modules_can_be_tasks() -> None:
     def inner() -> None: ...
 
-    for function in (inner, lambda: None, len, tasks.ShopError):
+    functions: list[Any] = [inner, lambda: None, len, tasks.ShopError]
+    for function in functions:
         with pytest.raises(InvalidTask, match="module level"):
-            task(function)  # type: ignore[arg-type]
+            task(function)
 
 
 def test_a_context_needs_its_argument() -> None:

@@ -6,11 +6,11 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from contract.app import tasks
-from contract.options import tasks_setting
 from django.test import override_settings
 from django.utils import timezone
 
+from contract.app import tasks
+from contract.options import tasks_setting
 from tests.support.django_site import Worker
 
 if TYPE_CHECKING:

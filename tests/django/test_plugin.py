@@ -8,12 +8,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from contract.app import tasks
-from contract.notes import NoteMiddleware
-from contract.options import tasks_setting
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from contract.app import tasks
+from contract.notes import NoteMiddleware
+from contract.options import tasks_setting
 from streamtasks import Attempt, ConfigurationError, Message
 from streamtasks_django import plugin
 from streamtasks_django.databases import Databases

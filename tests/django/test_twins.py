@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from contract.app import tasks
 from django.tasks import TaskResultStatus, default_task_backend
 from django.tasks.exceptions import InvalidTask
 from django.test import override_settings
 
+from contract.app import tasks
 from streamtasks_django import StreamTask
 
 TWINS = ["immediate.ImmediateBackend", "dummy.DummyBackend"]
@@ -46,7 +46,8 @@ def test_arguments_go_through_json(twin: str) -> None:
 @pytest.mark.usefixtures("immediate")
 def test_the_immediate_backend_runs_tasks_with_json_results() -> None:
     assert tasks.give.enqueue("keys").return_value == {"1": "one", "null": "none", "2.5": "half"}
-    assert tasks.aadd.enqueue(1, 2).return_value == 3
+    native: Any = tasks.aadd.enqueue(1, 2)
+    assert native.return_value == 3
     assert tasks.context_of.enqueue("x").return_value["attempt"] == 1
     result = tasks.give.enqueue("set")
     assert result.status == TaskResultStatus.FAILED
@@ -55,7 +56,8 @@ def test_the_immediate_backend_runs_tasks_with_json_results() -> None:
 
 async def test_the_immediate_backend_in_an_event_loop() -> None:
     with override_settings(TASKS={"default": {"BACKEND": f"streamtasks_django.backends.{TWINS[0]}"}}):
-        assert (await tasks.aadd.aenqueue(1, 2)).return_value == 3
+        result: Any = await tasks.aadd.aenqueue(1, 2)
+        assert result.return_value == 3
 
 
 def test_the_dummy_backend_remembers() -> None:

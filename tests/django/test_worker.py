@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from contract import elsewhere, views
-from contract.app import tasks
 from django.tasks import TaskResultStatus, default_task_backend
 from django.utils import timezone
+
+from contract import elsewhere, views
+from contract.app import tasks
 
 if TYPE_CHECKING:
     from tests.support.django_site import Worker
@@ -47,7 +48,7 @@ def test_a_coroutine_task_runs(worker: Worker) -> None:
 
 
 async def test_all_of_it_from_an_event_loop(worker: Worker) -> None:
-    results = await asyncio.gather(*(tasks.aadd.aenqueue(number, 1) for number in range(10)))
+    results: list[Any] = await asyncio.gather(*(tasks.aadd.aenqueue(number, 1) for number in range(10)))
     for number, result in enumerate(results):
         async with asyncio.timeout(20):
             while not result.is_finished:
@@ -245,7 +246,7 @@ def test_tasks_are_found_wherever_they_are_defined(worker: Worker) -> None:
         (tasks.Holder.method, ("m",), "method m"),
         (tasks.strictly, ("s",), "s"),
     ):
-        result = worker.finish(task.enqueue(*args))  # type: ignore[attr-defined]
+        result = worker.finish(task.enqueue(*args))
         assert result.return_value == expected
 
 

@@ -35,6 +35,7 @@ class TestAccounting:
         with lab.listen(lab.keys.control) as listener:
             assert lab.charge(second, delay_ms=10_000, report='{"n":2}') == [2]
             assert listener.heard() == [f"due {lab.now + 10_000}"]
+        lab.claim("v", 1)  # finds nothing
         left = lab.dump()
         assert left == {
             "messages": left["messages"],

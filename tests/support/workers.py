@@ -123,10 +123,10 @@ class Record:
         """The same with the process that made each."""
         return [(int(words[3]), int(words[4]) / 1e9) for words in self._lines("P") if words[1] == result.id]
 
-    def wait_started(self, result: Result[Any], timeout_s: float = 10.0, times: int = 1) -> Execution:
+    def wait_started(self, result: Result[Any] | str, timeout_s: float = 10.0, times: int = 1) -> Execution:
         """Return an execution (the ``times``-th) of a task as soon as it has started."""
         return wait_for_value(
-            lambda: self.of(result)[times - 1 : times], timeout_s, f"start {times} of task {result.id}"
+            lambda: self.of(result)[times - 1 : times], timeout_s, f"start {times} of task {result}"
         )[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from django.contrib.staticfiles.handlers import StaticFilesHandler
@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def served(port: int) -> Iterator[str]:
+def served(port: int) -> Generator[str]:
     """Serve until the block ends; yield the address.
 
     Args:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ class Stage:
 
 
 @contextmanager
-def staged(interrupts: Interrupts) -> Iterator[Stage]:
+def staged(interrupts: Interrupts) -> Generator[Stage]:
     """Start server, Django and worker; yield once the worker has run a task; stop all.
 
     Raises:

@@ -52,9 +52,9 @@ class Aftermath:
             await self._charge(running)
         elif running:
             back += [claimed for claimed, _ in running]
-        sent, received, _, _ = board.sequences()
+        sent, _, _, _ = board.sequences()
         # Its last claim may have been on its way when it died: the store knows what was in it.
-        await self._store.hand_back(self._tag, back, void=Void(board.consumer, sent, received), gone=True)
+        await self._store.hand_back(self._tag, back, void=Void(board.consumer, sent), gone=True)
         return len(finished) + len(running) + len(back)
 
     async def _charge(self, running: list[tuple[Claimed, int]]) -> None:

@@ -14,7 +14,7 @@ __all__ = ["SHARE_NS", "Watch"]
 
 T = TypeVar("T")
 
-SHARE_NS = 10_000_000
+SHARE_NS = 15_000_000
 """An attempt that runs longer is shown as RUNNING and nothing may wait behind it; a finished outcome that
 lies on the board for longer is settled from here. With the 10 ms between looks that makes 20 ms."""
 
@@ -128,7 +128,7 @@ class Watch:
             sent, received, void, _ = board.sequences()
             if on_its_way and sent > max(received, void):
                 board.void(sent)
-                consumer_void = Void(board.consumer, sent, received)
+                consumer_void = Void(board.consumer, sent)
         if back or consumer_void:
             await self._store.hand_back(self._tag, back, void=consumer_void)
         return len(back)

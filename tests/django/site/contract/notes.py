@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,7 +32,7 @@ class NoteMiddleware(Middleware):
         return message
 
     @contextmanager
-    def around_run(self, attempt: Attempt) -> Iterator[None]:
+    def around_run(self, attempt: Attempt) -> Generator[None]:
         if attempt.message.headers.get("seen"):
             leave(["middleware enters", attempt.id])
         yield

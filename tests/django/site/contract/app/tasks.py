@@ -195,7 +195,7 @@ under_another_name = task(plainly)
 class Holder:
     """A module-level class: Django accepts functions of it."""
 
-    @staticmethod
+    @staticmethod  # pyright: ignore[reportArgumentType]
     @task
     def method(word: str) -> str:
         return f"method {word}"

@@ -1,0 +1,144 @@
+"""The envelope: what goes in comes out, and no bytes do harm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamtasks.exceptions import DecodeError, InvalidTask, PayloadTooLarge, StreamTasksError
+from streamtasks.message import MAX_HEADER_BYTES, VERSION, Message
+
+LIMIT = 1024 * 1024
+FULL = Message(
+    id="id-1",
+    task="shop.tasks.pay",
+    args=[1, "two", None],
+    kwargs={"three": [3.5]},
+    queue="mail",
+    priority=-7,
+    headers={"trace": "abc", "n": 1},
+    max_retries=0,
+    retry_delay_s=1.5,
+    expires_ms=1_795_345_000_000,
+)
+
+
+@pytest.mark.parametrize("message", [FULL, Message(id="a", task="t")], ids=["full", "bare"])
+def test_what_goes_in_comes_out(message: Message) -> None:
+    assert Message.decode(message.encode(LIMIT)) == message
+
+
+def test_arguments_mean_what_json_makes_of_them() -> None:
+    message = Message(id="a", task="t", args=[(1, 2), 2**70, {1: "x"}, "\ud800"])
+    assert Message.decode(message.encode(LIMIT)).args == [[1, 2], 2**70, {"1": "x"}, "\ud800"]
+
+
+def test_an_argument_json_cannot_carry_is_refused() -> None:
+    with pytest.raises(InvalidTask, match="set"):
+        Message(id="a", task="t", args=[{1}]).encode(LIMIT)
+
+
+def test_too_many_bytes_are_refused_with_both_sizes_and_the_setting() -> None:
+    message = Message(id="a", task="shop.pay", args=["x" * 2000])
+    with pytest.raises(PayloadTooLarge, match=r"shop\.pay takes 20\d\d bytes; max_payload_bytes is 1000"):
+        message.encode(1000)
+    size = len(message.encode(LIMIT))
+    assert message.encode(size)
+    with pytest.raises(PayloadTooLarge):
+        message.encode(size - 1)
+
+
+def test_headers_are_bounded() -> None:
+    Message(id="a", task="t", headers={"k": "x" * (MAX_HEADER_BYTES - 20)}).encode(LIMIT)
+    with pytest.raises(PayloadTooLarge, match="headers"):
+        Message(id="a", task="t", headers={"k": "x" * MAX_HEADER_BYTES}).encode(LIMIT)
+
+
+def changed(**changes: Any) -> bytes:
+    """The full envelope with other values; None takes one out."""
+    body = orjson.loads(FULL.encode(LIMIT)) | changes
+    return orjson.dumps({name: value for name, value in body.items() if value is not None})
+
+
+def test_an_unknown_field_of_a_later_release_is_passed_over() -> None:
+    assert Message.decode(changed(new={"x": 1})) == FULL
+
+
+@pytest.mark.parametrize("version", [None, 0, 2, "1", [1]])
+def test_another_version_is_refused_and_named(version: Any) -> None:
+    with pytest.raises(DecodeError, match=f"knows {VERSION}"):
+        Message.decode(changed(v=version))
+
+
+@pytest.mark.parametrize("name", ["id", "t", "a", "k", "q", "p"])
+def test_a_missing_field_is_refused(name: str) -> None:
+    with pytest.raises(DecodeError, match="envelope"):
+        Message.decode(changed(**{name: None}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id", 1),
+        ("t", ["x"]),
+        ("a", {"x": 1}),
+        ("a", "abc"),
+        ("k", [1]),
+        ("q", 5),
+        ("p", "high"),
+        ("p", 1.5),
+        ("h", [1]),
+        ("h", "text"),
+        ("r", [3]),
+        ("r", "many"),
+        ("r", {"max": "three", "delay": None}),
+        ("r", {"max": None, "delay": "soon"}),
+        ("r", {"max": [1], "delay": {}}),
+        ("x", "tomorrow"),
+        ("x", [1]),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_refused(name: str, value: Any) -> None:
+    """What decodes is safe to run: a worker compares and adds these without looking again."""
+    with pytest.raises(DecodeError, match="envelope"):
+        Message.decode(changed(**{name: value}))
+
+
+@pytest.mark.parametrize("data", [b"", b"null", b"[]", b'"text"', b"1", b"{}", b"~{}", b"\x00\xff", b'{"v":1}', b"~NaN"])
+def test_other_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        Message.decode(data)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        Message.decode(data)
+
+
+@given(st.dictionaries(st.sampled_from(["v", "id", "t", "a", "k", "q", "p", "h", "r", "x"]), JSON))
+def test_any_envelope_is_a_message_or_refused(changes: dict[str, Any]) -> None:
+    body = orjson.loads(FULL.encode(LIMIT)) | changes
+    try:
+        message = Message.decode(orjson.dumps(body))
+    except DecodeError:
+        return
+    assert isinstance(message.expires_ms, (int, float))
+    assert message.max_retries is None or isinstance(message.max_retries, (int, float))
+    assert message.retry_delay_s is None or isinstance(message.retry_delay_s, (int, float))
+
+
+def test_every_error_here_is_one_of_ours() -> None:
+    assert issubclass(DecodeError, StreamTasksError)
+    assert issubclass(PayloadTooLarge, InvalidTask)

@@ -1,0 +1,70 @@
+"""Ids that say where they live, and tags that lie evenly over a Cluster's slots."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from uuid import RFC_4122, UUID
+
+import pytest
+from redis.crc import key_slot
+
+from streamtasks.keys import check_id
+from streamtasks.shards import ALL_TAGS, new_id, tag_of
+
+
+def test_ids_are_valid_and_differ() -> None:
+    ids = {new_id(ALL_TAGS) for _ in range(1000)}
+    assert len(ids) == 1000
+    for task_id in ids:
+        assert check_id(task_id) == task_id
+        assert len(task_id) <= 64
+
+
+def test_the_first_part_is_a_uuid_of_version_7_with_the_time_in_it() -> None:
+    before = time.time_ns() // 1_000_000
+    made = UUID(new_id(ALL_TAGS)[:32])
+    assert (made.version, made.variant) == (7, RFC_4122)
+    assert before <= made.int >> 80 <= time.time_ns() // 1_000_000
+
+
+def test_later_ids_sort_after_earlier_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = []
+    for ms in (1, 1_700_000_000_000, 1_700_000_000_001, 2**48 - 1):
+        monkeypatch.setattr(time, "time_ns", lambda ms=ms: ms * 1_000_000)
+        ids.append(new_id(ALL_TAGS))
+    assert ids == sorted(ids)
+    assert {len(task_id) for task_id in ids} == {35}
+
+
+def test_an_id_names_its_shard_and_shards_take_turns() -> None:
+    tags = Counter(tag_of(new_id(ALL_TAGS), ALL_TAGS) for _ in range(160))
+    assert tags == dict.fromkeys(ALL_TAGS, 10)
+
+
+def test_one_shard_takes_every_id() -> None:
+    assert tag_of("anything", ("u0",)) == "u0"
+    assert tag_of(new_id(ALL_TAGS), ("u0",)) == "u0"
+
+
+@pytest.mark.parametrize("task_id", ["a", "order-17", "x" * 64, "g" * 32 + "-u0", "0" * 32 + "-zz", "0" * 32 + "u0"])
+def test_ids_of_users_are_spread_and_stay_where_they_are(task_id: str) -> None:
+    first = ALL_TAGS[:4]
+    assert tag_of(task_id, first) in first
+    assert tag_of(task_id, ALL_TAGS, first) == tag_of(task_id, first), "the list has grown"
+
+
+def test_ids_of_users_reach_every_shard() -> None:
+    assert {tag_of(f"order-{n}", ALL_TAGS) for n in range(500)} == set(ALL_TAGS)
+
+
+@pytest.mark.parametrize("masters", [1, 2, 3, 4, 6, 8, 16])
+def test_tags_are_spread_over_the_masters_of_a_cluster(masters: int) -> None:
+    counts = Counter(key_slot(tag.encode()) * masters // 16384 for tag in ALL_TAGS)
+    assert len(counts) == masters
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_tags_lie_evenly() -> None:
+    slots = [key_slot(tag.encode()) for tag in ALL_TAGS]
+    assert all(abs(slot - (place * 1024 + 512)) < 200 for place, slot in enumerate(slots))

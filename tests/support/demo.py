@@ -1,0 +1,118 @@
+"""``streamtasks demo`` as a process of its own, and whether anything of it is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import psutil
+
+from tests.support.servers import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = Path(sys.executable).with_name("streamtasks")
+MARK = "STREAMTASKS_TEST_MARK"
+
+
+class Demo:
+    """Runs the command in an empty directory; a context manager that kills what is left."""
+
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        self.directory = directory
+        self.arguments = arguments
+        self.mark = uuid.uuid4().hex
+        self.said: list[str] = []
+        self._seen: set[psutil.Process] = set()
+        self._lines: queue.Queue[str] = queue.Queue()
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            [PROGRAM, "demo", *self.arguments],
+            cwd=self.directory,
+            env={**os.environ, MARK: self.mark, "COLUMNS": "120"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.left():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait(10)
+        self._reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+            self._lines.put(line)
+
+    @property
+    def text(self) -> str:
+        """What it has printed so far."""
+        return "".join(self.said)
+
+    def address(self, timeout_s: float = 30.0) -> str:
+        """Wait until it serves and return where."""
+        line = self._lines.get(timeout=timeout_s)
+        found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+        assert found, line
+        return found[0]
+
+    def end(self, timeout_s: float = 40.0) -> int:
+        """Wait for its end; return the exit status."""
+        wait_until(lambda: not self._alive(), timeout_s, f"the demo ends; it said:\n{self.text}")
+        status = self.process.wait()
+        self._reader.join(10)
+        return status
+
+    def _alive(self) -> bool:
+        self.left()  # notes who descends from it
+        return self.process.poll() is None
+
+    def left(self) -> Sequence[psutil.Process]:
+        """Return the processes that descend from it, itself included, and live."""
+        # The mark tells the orphans; but the server writes its title over its environment.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._seen.update(psutil.Process(self.process.pid).children(recursive=True))
+        found = []
+        for process in psutil.process_iter():
+            # A process may end, or be somebody else's, while one looks.
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if (
+                    process in self._seen or process.environ().get(MARK) == self.mark
+                ) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def wait_for_process(self, word: str, timeout_s: float = 20.0) -> psutil.Process:
+        """Wait until one of its processes has this word in its command line."""
+        matching: list[psutil.Process] = []
+
+        def look() -> bool:
+            for process in self.left():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if any(word in part for part in process.cmdline()[:4]):
+                        matching.append(process)
+            return bool(matching)
+
+        wait_until(look, timeout_s, f"a process with {word!r} in its command line")
+        return matching[0]

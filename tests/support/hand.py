@@ -1,0 +1,74 @@
+"""A child by hand: claims and settles through the store's own channel, without a worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from streamtasks.codec import dumps
+from streamtasks.errors import describe
+from streamtasks.store import Claimed, ClaimRequest, Filter, Outcome, Settled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamtasks.store import Channel, Exchange, Store
+
+KEEP_MS = 900_000
+
+
+class Hand:
+    """One consumer on one shard. Close it when done: a context manager."""
+
+    def __init__(self, store: Store, consumer: str = "hand", tag: str | None = None) -> None:
+        self.channel: Channel = store.channel(tag or store.tags[0], consumer, Filter())
+        self.sequence = 0
+
+    def __enter__(self) -> Hand:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.channel.close()
+
+    def exchange(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> Exchange:
+        released = sorted({o.token for o in outcomes})
+        self.channel.send(outcomes, claim, released)
+        return self.channel.receive()
+
+    def claim(self, most: int = 100) -> list[Claimed]:
+        self.sequence += 1
+        return self.exchange([], ClaimRequest(self.sequence, most, True)).claimed
+
+    def settle(self, *outcomes: Outcome) -> list[Settled]:
+        return self.exchange(outcomes, None).settled
+
+    def succeed(self, value: Any = None, most: int = 100) -> list[str]:
+        """Claim what there is and let it succeed with a value; return the ids."""
+        claimed = self.claim(most)
+        settled = self.settle(*(ended(c, "SUCCESS", dumps({"r": value})) for c in claimed)) if claimed else []
+        assert all(answer is Settled.DONE for answer in settled)
+        return [c.id for c in claimed]
+
+    def fail(self, error: BaseException) -> None:
+        """Claim one message and let it fail."""
+        [claimed] = self.claim(1)
+        assert self.settle(ended(claimed, "FAILURE", dumps({"e": describe(error)}))) == [Settled.DONE]
+
+
+def ended(claimed: Claimed, state: str, result: bytes = b"", **changes: Any) -> Outcome:
+    """An outcome of a claimed message that has started."""
+    started_ms = claimed.first_started_ms or int(claimed.body.split(b" ")[0])
+    made = Outcome(
+        id=claimed.id,
+        token=claimed.token,
+        stream=claimed.stream,
+        entry=claimed.entry,
+        attempt=claimed.attempt,
+        first_started_ms=claimed.first_started_ms,
+        started_ms=started_ms,
+        state=state,
+        result=result,
+        note='{"kind":"RETRY"}' if state == "RETRY" else "",
+        keep_ms=0 if state == "RETRY" else KEEP_MS,
+        body=claimed.body,
+    )
+    return made._replace(**changes)
