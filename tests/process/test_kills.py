@@ -127,7 +127,7 @@ def test_nothing_outlives_a_killed_root_and_another_worker_takes_over(
 ) -> None:
     field.configure(lease_s=1.0)
     first = field.start("--concurrency", "2")
-    results = [field.enqueue("nap", 1.2) for _ in range(2)]
+    results = [field.enqueue("nap", 3.0) for _ in range(2)]
     starts = [field.record.wait_started(result) for result in results]
     # A suspect is alone in its child, also in one that runs many at once.
     field.start("--concurrency", "1", "--threads", "8")
@@ -139,9 +139,9 @@ def test_nothing_outlives_a_killed_root_and_another_worker_takes_over(
     quick = [field.enqueue("nap", 0.02) for _ in range(30)]
     again = [field.record.wait_started(result, 12, times=2) for result in results]
     recovery = max(e.started for e in again) - killed
-    assert wait_for([*results, *quick], timeout=10)
+    assert wait_for([*results, *quick], timeout=15)
     figure(f"tasks of the killed worker ran again after {recovery:.2f} s (lease 1 s; the two of them one by one)")
-    assert recovery <= 1.0 + 5.0 + 1.2
+    assert recovery <= 1.0 + 5.0 + 3.0
     executions = field.record.executions()
     for result, start in zip(results, starts, strict=True):
         runs = field.record.of(result)

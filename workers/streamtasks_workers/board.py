@@ -29,15 +29,13 @@ HEAD_BYTES: Final = 512
 PAYLOAD_BYTES: Final = SLOT_BYTES - HEAD_BYTES
 MOST_SLOTS: Final = HEADER_BYTES - 1024
 
-_SEQUENCES = struct.Struct("<QQQQ")  # sent, received, void, sent at (monotonic ns)
-_COUNTS = struct.Struct("<QQ")  # attempts finished, ns spent in them
-_HEAD = struct.Struct(
-    "<QQIIQ65p33p140p"
-)  # sequence, start recorded, attempt, retries, first started ms, id, entry, stream
-_TIMES = struct.Struct("<QQ")  # started, finished (monotonic ns)
-_SIZE = struct.Struct("<II")  # version, payload bytes
+# Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
+# clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
+_SENT, _RECEIVED, _VOID, _SENT_AT, _ATTEMPTS, _SPENT_NS = range(6)
+_STARTED, _FINISHED, _VERSION, _SIZE = 50, 51, 55, 56
+# sequence, start recorded, attempt, retries, first started ms, id, entry, stream
+_HEAD = struct.Struct("<QQIIQ65p33p140p")
 _OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
-_HEAD_AT, _TIMES_AT, _SIZE_AT = 0, 400, 440
 _STATES_AT: Final = 1024
 _NAMES_AT: Final = 256
 _STATES = tuple(State)
@@ -63,6 +61,7 @@ class Board:
         self.number = number
         self.slots = slots
         self._memory = mmap.mmap(-1, HEADER_BYTES + slots * SLOT_BYTES)
+        self._words = memoryview(self._memory).cast("Q")
         self._lock = multiprocessing.get_context("fork").Lock()
         self._free = list(range(slots))
 
@@ -100,18 +99,18 @@ class Board:
 
     def sent(self, sequence: int) -> None:
         """Note that a claim goes out."""
-        struct.pack_into("<Q", self._memory, 24, time.monotonic_ns())
-        struct.pack_into("<Q", self._memory, 0, sequence)
+        self._words[_SENT_AT] = time.monotonic_ns()
+        self._words[_SENT] = sequence
 
     def place(self, sequence: int, claimed: list[Claimed], *, recorded: bool) -> list[int] | None:
         """Take over a claim's messages; None if the keeper gave the claim up meanwhile.
 
         ``recorded``: the claim itself has recorded the start, because it took one message only.
         """
-        memory = self._memory
+        memory, words = self._memory, self._words
         with self._lock:
-            if struct.unpack_from("<Q", memory, 16)[0] >= sequence:
-                struct.pack_into("<Q", memory, 8, sequence)
+            if words[_VOID] >= sequence:
+                words[_RECEIVED] = sequence
                 return None
             taken = []
             free, pack = self._free, _HEAD.pack_into
@@ -131,7 +130,7 @@ class Board:
                 )
                 memory[_STATES_AT + slot] = Slot.CLAIMED
                 taken.append(slot)
-            struct.pack_into("<Q", memory, 8, sequence)
+            words[_RECEIVED] = sequence
         return taken
 
     def start(self, slot: int) -> int:
@@ -141,9 +140,9 @@ class Board:
             if memory[_STATES_AT + slot] != 1:
                 return 0
             now = time.monotonic_ns()
-            at = HEADER_BYTES + slot * SLOT_BYTES
-            _TIMES.pack_into(memory, at + _TIMES_AT, now, 0)
-            _SIZE.pack_into(memory, at + _SIZE_AT, 0, 0)
+            words, at = self._words, (HEADER_BYTES + slot * SLOT_BYTES) // 8
+            words[at + _STARTED], words[at + _FINISHED] = now, 0
+            words[at + _VERSION] = 0
             memory[_STATES_AT + slot] = 2
         return now
 
@@ -153,11 +152,13 @@ class Board:
         if size > PAYLOAD_BYTES:
             return False
         memory, at = self._memory, HEADER_BYTES + slot * SLOT_BYTES
-        version = struct.unpack_from("<I", memory, at + _SIZE_AT)[0] & ~1
+        words, word = self._words, at // 8
+        version = words[word + _VERSION]
         # Odd while it is being written, so that the keeper never takes half of it.
-        _SIZE.pack_into(memory, at + _SIZE_AT, (version + 1) & 0xFFFFFFFF, size)
+        words[word + _VERSION] = version + 1
+        words[word + _SIZE] = size
         memory[at + HEAD_BYTES : at + HEAD_BYTES + size] = data
-        _SIZE.pack_into(memory, at + _SIZE_AT, (version + 2) & 0xFFFFFFFF, size)
+        words[word + _VERSION] = version + 2
         return True
 
     def finish(self, slot: int, outcome: Outcome, started_ns: int) -> bool:
@@ -166,8 +167,9 @@ class Board:
         note = outcome.note.encode()
         size = _OUTCOME.size + len(outcome.result) + len(note)
         now = time.monotonic_ns()
-        done, spent = _COUNTS.unpack_from(memory, 40)
-        _COUNTS.pack_into(memory, 40, done + 1, spent + now - started_ns)
+        words = self._words
+        words[_ATTEMPTS] += 1
+        words[_SPENT_NS] += now - started_ns
         if size > PAYLOAD_BYTES:
             return False
         start = at + HEAD_BYTES
@@ -183,7 +185,7 @@ class Board:
         )
         start += _OUTCOME.size
         memory[start : start + len(outcome.result) + len(note)] = outcome.result + note
-        _TIMES.pack_into(memory, at + _TIMES_AT, started_ns, now)
+        words[at // 8 + _FINISHED] = now
         memory[_STATES_AT + slot] = 3
         return True
 
@@ -200,11 +202,12 @@ class Board:
 
     def sequences(self) -> tuple[int, int, int, int]:
         """Return the claim sequences sent, received and void, and when the last was sent (monotonic ns)."""
-        return _SEQUENCES.unpack_from(self._memory, 0)
+        words = self._words
+        return words[_SENT], words[_RECEIVED], words[_VOID], words[_SENT_AT]
 
     def void(self, sequence: int) -> None:
         """Give up claims up to this sequence; call with the lock held."""
-        struct.pack_into("<Q", self._memory, 16, sequence)
+        self._words[_VOID] = sequence
 
     def set_returned(self, slot: int) -> None:
         """Take an unstarted message away from the child; call with the lock held."""
@@ -213,29 +216,34 @@ class Board:
     def claimed(self, slot: int) -> Claimed:
         """Return the message in a slot (without its body)."""
         sequence, _, attempt, retries, first, task_id, entry, stream = _HEAD.unpack_from(
-            self._memory, HEADER_BYTES + slot * SLOT_BYTES + _HEAD_AT
+            self._memory, HEADER_BYTES + slot * SLOT_BYTES
         )
         token = f"{self.consumer}#{sequence}"
         return Claimed(task_id.decode(), token, stream.decode(), entry.decode(), attempt, retries, first, b"")
 
     def start_recorded(self, slot: int) -> bool:
         """Whether the store knows already that this attempt has started."""
-        at = HEADER_BYTES + slot * SLOT_BYTES + _HEAD_AT
+        at = HEADER_BYTES + slot * SLOT_BYTES
         return bool(_HEAD.unpack_from(self._memory, at)[1])
 
     def times(self, slot: int) -> tuple[int, int]:
         """Return when the attempt in a slot started and finished (monotonic ns)."""
-        return _TIMES.unpack_from(self._memory, HEADER_BYTES + slot * SLOT_BYTES + _TIMES_AT)
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        return self._words[at + _STARTED], self._words[at + _FINISHED]
 
     def reported(self, slot: int, known_version: int) -> tuple[int, bytes] | None:
         """Return (version, progress) of a running attempt if there is news and it is whole."""
         at = HEADER_BYTES + slot * SLOT_BYTES
-        version, size = _SIZE.unpack_from(self._memory, at + _SIZE_AT)
+        words, word = self._words, at // 8
+        version, size = words[word + _VERSION], words[word + _SIZE]
         if version == known_version or version & 1 or version == 0:
             return None
         data = self._memory[at + HEAD_BYTES : at + HEAD_BYTES + size]
-        again, _ = _SIZE.unpack_from(self._memory, at + _SIZE_AT)
-        return (version, data) if again == version and self._memory[_STATES_AT + slot] == Slot.RUNNING else None
+        return (
+            (version, data)
+            if words[word + _VERSION] == version and self._memory[_STATES_AT + slot] == Slot.RUNNING
+            else None
+        )
 
     def outcome(self, slot: int) -> Outcome:
         """Return the outcome of a FINISHED slot."""
@@ -261,4 +269,4 @@ class Board:
 
     def counts(self) -> tuple[int, int]:
         """Return how many attempts this child finished, and the ns it spent in them."""
-        return _COUNTS.unpack_from(self._memory, 40)
+        return self._words[_ATTEMPTS], self._words[_SPENT_NS]

@@ -13,7 +13,6 @@ import os
 import random
 import signal
 import socket
-import struct
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -176,7 +175,7 @@ class Keeper:
     async def _look(self) -> None:
         """Look at all boards, every tick; a slow store delays only the board it was asked for."""
         while True:
-            struct.pack_into("<Q", self._alive, 0, time.monotonic_ns())
+            self._alive[0] = time.monotonic_ns()
             for ward in self._wards:
                 for board, watch, _ in ward.children.values():
                     if board.number not in self._looking and watch.wants_look(stopping=self._stopping):

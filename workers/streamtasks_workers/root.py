@@ -16,7 +16,6 @@ import secrets
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -86,7 +85,7 @@ class Root:
         self._keeper_born = 0.0
         self._control: socket.socket | None = None
         self._heard = b""
-        self._alive = memoryview(mmap.mmap(-1, 4096))  # the keeper's last sign of life, monotonic ns
+        self._alive = memoryview(mmap.mmap(-1, 4096)).cast("Q")  # the keeper's last sign of life, monotonic ns
         self._life_r, self._life_w = os.pipe()
         self._signals: list[int] = []
         self._stopping_since = 0.0
@@ -256,7 +255,7 @@ class Root:
 
     def _start_keeper(self) -> None:
         ours, theirs = socket.socketpair()
-        struct.pack_into("<Q", self._alive, 0, time.monotonic_ns())
+        self._alive[0] = time.monotonic_ns()
         root = os.getpid()
         self._control, previous = None, self._control
         if previous is not None:
@@ -287,10 +286,10 @@ class Root:
                 time.sleep(0.05)  # it died at once: do not fork in a tight loop
             self._start_keeper()
             return
-        silent_s = (time.monotonic_ns() - struct.unpack_from("<Q", self._alive, 0)[0]) / 1e9
+        silent_s = (time.monotonic_ns() - self._alive[0]) / 1e9
         if silent_s > KEEPER_SILENCE_S:
             logger.error("the keeper has been silent for %.1f s; replacing it", silent_s)
-            struct.pack_into("<Q", self._alive, 0, time.monotonic_ns())
+            self._alive[0] = time.monotonic_ns()
             _kill(self._keeper_pid, signal.SIGKILL)
 
     def _tell(self, **message: Any) -> None:

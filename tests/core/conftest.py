@@ -1,0 +1,71 @@
+"""Apps and stores on an empty server; asynchronous connections are closed with their loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from streamtasks import StoreSettings, StreamTasks
+from streamtasks.redis import AsyncRedisStore, RedisStore, connections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def app(server_url: str) -> StreamTasks:
+    return StreamTasks(server_url, timeout_s=5.0)
+
+
+class AnyStore:
+    """A store of either kind, called in the same way: what is asynchronous runs on a loop of its own."""
+
+    def __init__(self, kind: str, settings: StoreSettings) -> None:
+        self.kind = kind
+        self.settings = settings
+        self._runner = asyncio.Runner()
+        self._store: Any = RedisStore(settings) if kind == "sync" else AsyncRedisStore(settings)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+        return lambda *args, **kwargs: self._runner.run(found(*args, **kwargs))
+
+    def close(self) -> None:
+        if self.kind == "async":
+            self._runner.run(self._disconnect())
+        self._runner.close()
+
+    async def _disconnect(self) -> None:
+        await connections.async_pool(self.settings).disconnect()
+
+
+@pytest.fixture(params=["sync", "async"])
+def any_store(request: pytest.FixtureRequest) -> Iterator[Callable[..., AnyStore]]:
+    """Make stores, each test once with `RedisStore` and once with `AsyncRedisStore`."""
+    made: list[AnyStore] = []
+
+    def make(url: str, **settings: Any) -> AnyStore:
+        made.append(AnyStore(request.param, StoreSettings(url=url, **settings)))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def store(server_url: str, any_store: Callable[..., AnyStore]) -> AnyStore:
+    """A store of either kind on an empty server."""
+    return any_store(server_url, timeout_s=5.0)
+
+
+@pytest.fixture
+async def closing_pools(app: StreamTasks) -> Any:
+    """For asynchronous tests of an app: its connections are closed before its loop is."""
+    yield
+    await connections.async_pool(app.settings).disconnect()

@@ -1,0 +1,60 @@
+"""Errors as data: described whatever they are, and made again only if that is safe."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamtasks.errors import MAX_TEXT, describe, rebuild
+from streamtasks.exceptions import TaskFailed
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+def raised(error: BaseException) -> BaseException:
+    try:
+        raise error
+    except BaseException as caught:  # noqa: BLE001
+        return caught
+
+
+def test_type_message_and_traceback_are_told() -> None:
+    found = describe(raised(ValueError("bad")))
+    assert (found["type"], found["message"]) == ("builtins.ValueError", "bad")
+    assert "ValueError: bad" in found["traceback"]
+    assert "raise error" in found["traceback"]
+
+
+def test_a_cause_is_in_the_traceback() -> None:
+    error = RuntimeError("second")
+    error.__cause__ = raised(KeyError("first"))
+    assert "KeyError: 'first'" in describe(raised(error))["traceback"]
+
+
+def test_an_error_that_cannot_be_printed_is_told_all_the_same() -> None:
+    found = describe(raised(Unprintable()))
+    assert found["type"].endswith("Unprintable")
+    assert "RuntimeError" in found["message"]
+
+
+def test_texts_are_bounded_and_can_be_carried() -> None:
+    found = describe(raised(ValueError("\ud800" + "x" * 100_000)))
+    assert len(found["message"]) <= MAX_TEXT + 10
+    assert len(found["traceback"]) <= 2 * MAX_TEXT
+    assert found["message"].encode()
+
+
+@pytest.mark.parametrize(
+    "path", ["os.system", "builtins.print", "builtins.SystemExit", "no.such.module.Error", "", "ValueError", "builtins.object"]
+)
+def test_only_exceptions_are_made_and_nothing_is_imported(path: str) -> None:
+    again = rebuild({"type": path, "message": "why", "traceback": "text"})
+    assert type(again) is TaskFailed
+    assert (again.exception_path, again.traceback) == (path, "text")
+    assert "why" in str(again)
+
+
+def test_a_record_of_another_shape_is_still_an_error() -> None:
+    assert isinstance(rebuild({}), TaskFailed)

@@ -1,0 +1,140 @@
+"""The server did it and the reply was lost: nothing happens twice, and nothing gets stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from streamtasks import StoreSettings, StoreUnavailable
+from streamtasks.keys import Keys
+from streamtasks.redis import RedisStore
+from streamtasks.store import ClaimRequest, Exchange, NewMessage, Outcome, Settled
+from tests.support.hand import Hand, ended
+from tests.support.lab import dump
+from tests.support.proxy import LossyProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.core.conftest import AnyStore
+
+
+@pytest.fixture
+def proxy(server_url: str) -> Iterator[LossyProxy]:
+    with LossyProxy(urlsplit(server_url).port or 0) as standing:
+        yield standing
+
+
+def message(n: int) -> NewMessage:
+    return NewMessage(f"{n:04}", "default", 0, b"{}")
+
+
+def test_a_hundred_lost_replies_to_enqueue_make_no_duplicate(
+    server_url: str, proxy: LossyProxy, any_store: Callable[..., AnyStore]
+) -> None:
+    store = any_store(proxy.url, timeout_s=10.0)
+    store.enqueue([message(0)])  # so that the server knows the script
+    for n in range(1, 101):
+        proxy.lose(1)
+        store.enqueue([message(n)])
+    assert proxy.lost == 100
+    with redis.Redis.from_url(server_url) as client:
+        keys = Keys("streamtasks:", "u0")
+        assert client.xlen(keys.stream("0:default")) == client.hlen(keys.messages) == 101
+
+
+def test_several_lost_in_a_row(server_url: str, proxy: LossyProxy, any_store: Callable[..., AnyStore]) -> None:
+    store = any_store(proxy.url, timeout_s=10.0)
+    store.enqueue([message(0)])
+    proxy.lose(4)
+    assert store.enqueue([message(n) for n in range(1, 251)]) == [False] * 250, "known by the time of the reply"
+    with redis.Redis.from_url(server_url) as client:
+        assert client.xlen(Keys("streamtasks:", "u0").stream("0:default")) == 251
+
+
+def test_a_lost_reply_to_a_read_is_read_again(proxy: LossyProxy, any_store: Callable[..., AnyStore]) -> None:
+    store = any_store(proxy.url, timeout_s=10.0)
+    store.enqueue([message(0)])
+    store.read(["0000"])
+    proxy.lose(2)
+    assert store.read(["0000"])[0].id == "0000"
+
+
+def test_replies_lost_until_the_deadline_are_an_error_and_the_call_may_be_repeated(
+    server_url: str, proxy: LossyProxy, any_store: Callable[..., AnyStore]
+) -> None:
+    store = any_store(proxy.url, timeout_s=0.2)
+    store.enqueue([message(0)])
+    proxy.lose(1000)
+    with pytest.raises(StoreUnavailable):
+        store.enqueue([message(1)])
+    proxy.lose(0)
+    assert store.enqueue([message(1)]) == [False]
+
+
+class PatientHand(Hand):
+    """Goes on receiving until the reply comes, as a child does."""
+
+    def exchange(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> Exchange:
+        self.channel.send(outcomes, claim, sorted({o.token for o in outcomes}))
+        for _ in range(20):
+            try:
+                return self.channel.receive()
+            except StoreUnavailable:
+                continue
+        raise AssertionError("no reply in twenty tries")
+
+
+class TestChannel:
+    @pytest.fixture
+    def hand(self, proxy: LossyProxy) -> Iterator[PatientHand]:
+        with PatientHand(RedisStore(StoreSettings(url=proxy.url))) as opened:
+            yield opened
+
+    def test_a_claim_brings_the_same_messages(self, server_url: str, proxy: LossyProxy, hand: PatientHand) -> None:
+        store = RedisStore(StoreSettings(url=server_url))
+        store.enqueue([message(n) for n in range(10)])
+        assert len(hand.claim(1)) == 1  # so that the server knows the scripts, and the child the streams
+        proxy.lose(3)
+        assert [c.id for c in hand.claim(4)] == ["0001", "0002", "0003", "0004"]
+        assert proxy.lost == 3
+        assert [c.id for c in hand.claim(100)] == [f"{n:04}" for n in range(5, 10)]
+
+    def test_outcomes_are_recorded_once(self, server_url: str, proxy: LossyProxy, hand: PatientHand) -> None:
+        store = RedisStore(StoreSettings(url=server_url))
+        store.enqueue([message(n) for n in range(4)])
+        first, second, *others = hand.claim()
+        hand.settle(ended(first, "SUCCESS", b"{}"))
+        proxy.lose(2)
+        outcomes = [ended(second, "RETRY"), *(ended(c, "SUCCESS", b"{}") for c in others)]
+        assert hand.settle(*outcomes) == [Settled.ALREADY] * 3
+        with redis.Redis.from_url(server_url) as client:
+            left = dump(client, "streamtasks:{u0}:")
+        assert left["totals"] == {"SUCCESS": "3", "RETRY": "1"}
+        assert left["q:0:default"].entries == ["0001"]
+        assert not {"leases", "batches", "running"} & set(left)
+
+    def test_settling_and_claiming_in_one_packet(self, server_url: str, proxy: LossyProxy, hand: PatientHand) -> None:
+        store = RedisStore(StoreSettings(url=server_url))
+        count = 60
+        store.enqueue([message(n) for n in range(count)])
+        run: list[str] = []
+        in_hand = hand.claim(5)
+        hand.exchange([], None)
+        while in_hand:
+            run += [c.id for c in in_hand]
+            proxy.lose(len(run) % 3)
+            outcomes = [ended(c, "SUCCESS", b"{}") for c in in_hand]
+            hand.sequence += 1
+            answer = hand.exchange(outcomes, ClaimRequest(hand.sequence, 5, False))
+            assert Settled.STALE not in answer.settled
+            in_hand = answer.claimed
+        assert run == [f"{n:04}" for n in range(count)]
+        with redis.Redis.from_url(server_url) as client:
+            left = dump(client, "streamtasks:{u0}:")
+        assert left["totals"] == {"SUCCESS": str(count)}
+        assert not {"messages", "state", "leases", "batches", "running", "ready", "dead"} & set(left)

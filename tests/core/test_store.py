@@ -1,0 +1,310 @@
+"""The store above the scripts: both drivers answer the same, for one message and for thousands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from streamtasks import StoreSettings
+from streamtasks.codec import dumps
+from streamtasks.keys import Keys
+from streamtasks.message import Message
+from streamtasks.redis import AsyncRedisStore, RedisStore, connections
+from streamtasks.shards import ALL_TAGS, new_id
+from streamtasks.store import Charge, Claimed, NewMessage, Settled, State, Void
+from tests.core.conftest import AnyStore
+from tests.support.hand import Hand, ended
+from tests.support.lab import dump
+
+TAG = "u0"
+
+
+def new(task_id: str, **options: Any) -> NewMessage:
+    message = Message(id=task_id, task="t", args=[task_id])
+    return NewMessage(task_id, "default", 0, message.encode(1 << 20))._replace(**options)
+
+
+@pytest.fixture
+def hand(server_url: str, store: AnyStore) -> Iterator[Hand]:
+    with Hand(RedisStore(store.settings)) as opened:
+        yield opened
+
+
+class TestEnqueue:
+    def test_new_messages_are_accepted_and_known_ones_are_not(self, store: AnyStore) -> None:
+        assert store.enqueue([new("a")]) == [True]
+        assert store.enqueue([new("a"), new("b"), new("b")]) == [False, True, False]
+
+    def test_repeating_a_call_changes_nothing_on_the_server(self, store: AnyStore, server_url: str) -> None:
+        messages = [new(f"{n}", due_ms=None if n % 2 else 2_000_000_000_000 + n) for n in range(20)]
+        with redis.Redis.from_url(server_url) as client:
+            store.enqueue(messages)
+            before = dump(client)
+            assert store.enqueue(messages) == [False] * 20
+            assert dump(client) == before
+
+    def test_nothing_to_enqueue(self, store: AnyStore) -> None:
+        assert store.enqueue([]) == []
+
+    def test_thousands_go_in_order(self, store: AnyStore, hand: Hand) -> None:
+        ids = [f"{n:04}" for n in range(2345)]
+        assert store.enqueue([new(i) for i in ids]) == [True] * len(ids)
+        got: list[str] = []
+        while some := hand.succeed():
+            got += some
+        assert got == ids
+
+    def test_large_messages_are_cut_into_several_calls(self, store: AnyStore, hand: Hand) -> None:
+        body = b'{"x":"' + b"x" * 400_000 + b'"}'
+        assert store.enqueue([new(f"{n}", envelope=body) for n in range(12)]) == [True] * 12
+        counts = [len(hand.claim()) for _ in range(6)]
+        assert sum(counts) == 12
+        assert max(counts) < 4, "a reply is bounded as well"
+
+    def test_many_shards_on_one_server(self, server_url: str, any_store: Any) -> None:
+        store = any_store(server_url, tags=ALL_TAGS)
+        messages = [new(new_id(ALL_TAGS)) for _ in range(64)]
+        assert store.enqueue(messages) == [True] * 64
+        assert [snapshot.id for snapshot in store.read([m.id for m in messages])] == [m.id for m in messages]
+        with redis.Redis.from_url(server_url) as client:
+            for tag in ALL_TAGS:
+                assert client.hlen(Keys("streamtasks:", tag).messages) == 4
+
+    def test_two_prefixes_do_not_see_each_other(self, server_url: str, any_store: Any) -> None:
+        one, other = any_store(server_url, key_prefix="one:"), any_store(server_url, key_prefix="two:")
+        one.enqueue([new("a")])
+        assert other.read(["a"]) == [None]
+        assert other.enqueue([new("a")]) == [True]
+
+
+class TestRead:
+    def test_every_state_of_a_life(self, store: AnyStore, hand: Hand) -> None:
+        assert store.read(["a"]) == [None]
+        store.enqueue([new("a")])
+        [queued] = store.read(["a"])
+        assert (queued.state, queued.attempts, queued.envelope) == (State.QUEUED, 0, new("a").envelope)
+        [first] = hand.claim(1)
+        [running] = store.read(["a"])
+        assert (running.state, running.attempts, running.worker) == (State.STARTED, 1, "hand")
+        assert running.enqueued_ms == queued.enqueued_ms <= running.started_ms == running.first_started_ms
+        note = json.dumps({"kind": "RETRY", "attempt": 1})
+        assert hand.settle(ended(first, "RETRY", note=note, delay_ms=1_000_000)) == [Settled.DONE]
+        [waiting] = store.read(["a"])
+        assert (waiting.state, waiting.attempts) == (State.RETRY, 1)
+        assert waiting.due_ms > waiting.first_started_ms
+        assert waiting.reports == [{"kind": "RETRY", "attempt": 1}]
+
+    def test_a_delayed_one_says_when_it_is_due(self, store: AnyStore) -> None:
+        store.enqueue([new("a", due_ms=2_000_000_000_123)])
+        [snapshot] = store.read(["a"])
+        assert (snapshot.state, snapshot.due_ms) == (State.DELAYED, 2_000_000_000_123)
+
+    def test_a_claimed_unstarted_one_counts_as_queued(self, store: AnyStore, hand: Hand) -> None:
+        store.enqueue([new("a"), new("b")])
+        hand.claim(2)
+        assert [(s.state, s.attempts) for s in store.read(["a", "b"])] == [(State.QUEUED, 0)] * 2
+
+    @pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "IGNORED", "EXPIRED", "REVOKED", "DEAD"])
+    def test_a_finished_one_keeps_message_result_and_times(self, store: AnyStore, hand: Hand, state: str) -> None:
+        store.enqueue([new("a")])
+        [claimed] = hand.claim(1)
+        assert hand.settle(ended(claimed, state, b'{"r":7}')) == [Settled.DONE]
+        [snapshot] = store.read(["a"])
+        assert (snapshot.state, snapshot.is_finished, snapshot.worker) == (state, True, "hand")
+        assert (snapshot.envelope, snapshot.result) == (new("a").envelope, b'{"r":7}')
+        assert 0 < snapshot.enqueued_ms <= snapshot.started_ms <= snapshot.finished_ms
+
+    def test_hundreds_keep_their_order(self, store: AnyStore) -> None:
+        ids = [f"{n}" for n in range(345)]
+        store.enqueue([new(i) for i in ids if int(i) % 3])
+        found = store.read(ids)
+        assert [None if s is None else s.id for s in found] == [i if int(i) % 3 else None for i in ids]
+
+    def test_nothing_to_read(self, store: AnyStore) -> None:
+        assert store.read([]) == []
+
+
+class TestWait:
+    def test_what_is_finished_already_is_told_at_once(self, store: AnyStore, hand: Hand) -> None:
+        store.enqueue([new("a"), new("b")])
+        hand.succeed(most=1)
+        assert store.wait_finished(["a", "b"], 30) == {"a"}
+
+    def test_time_is_up(self, store: AnyStore) -> None:
+        store.enqueue([new("a")])
+        assert store.wait_finished(["a"], 0) == set()
+        assert store.wait_finished(["a"], 0.05) == set()
+
+
+@pytest.fixture
+async def keeper(server_url: str) -> Any:
+    """A supervisor's store on an empty server."""
+    settings = StoreSettings(url=server_url, timeout_s=5.0)
+    yield AsyncRedisStore(settings)
+    await connections.async_pool(settings).disconnect()
+
+
+@pytest.fixture
+def child(server_url: str) -> Iterator[Hand]:
+    """A child of that supervisor, with a new store."""
+    with Hand(RedisStore(StoreSettings(url=server_url))) as opened:
+        yield opened
+
+
+class TestSupervisor:
+    async def test_an_outcome_without_its_body_is_recorded_whole(self, keeper: AsyncRedisStore, child: Hand) -> None:
+        await keeper.enqueue([new("a"), new("b")])
+        outcomes = [ended(c, "SUCCESS", b'{"r":1}', body=b"") for c in child.claim()]
+        assert await keeper.settle(TAG, outcomes) == [Settled.DONE] * 2
+        assert await keeper.settle(TAG, outcomes) == [Settled.ALREADY] * 2
+        found = await keeper.read(["a", "b"])
+        assert [s and s.envelope for s in found] == [new("a").envelope, new("b").envelope]
+        assert [s and s.result for s in found] == [b'{"r":1}'] * 2
+
+    async def test_answers_come_in_the_order_of_the_outcomes(self, keeper: AsyncRedisStore, child: Hand) -> None:
+        await keeper.enqueue([new(f"{n}") for n in range(6)])
+        claimed = child.claim()
+        await keeper.hand_back(TAG, [claimed[1], claimed[4]])
+        states = ["SUCCESS", "SUCCESS", "FAILURE", "SUCCESS", "FAILURE", "DEAD"]
+        outcomes = [ended(c, state, b"{}") for c, state in zip(claimed, states, strict=True)]
+        done, stale = Settled.DONE, Settled.STALE
+        assert await keeper.settle(TAG, outcomes) == [done, stale, done, done, stale, done]
+
+    async def test_a_member_given_twice_is_done_once(self, keeper: AsyncRedisStore, child: Hand) -> None:
+        await keeper.enqueue([new("a")])
+        [claimed] = child.claim()
+        outcome = ended(claimed, "SUCCESS", b"{}")
+        answers = await keeper.settle(TAG, [outcome, outcome])
+        assert Settled.DONE in answers
+
+    async def test_hundreds_of_outcomes(self, keeper: AsyncRedisStore, child: Hand) -> None:
+        await keeper.enqueue([new(f"{n}") for n in range(250)])
+        claimed = [c for _ in range(3) for c in child.claim()]
+        assert await keeper.settle(TAG, [ended(c, "SUCCESS", b"{}") for c in claimed]) == [Settled.DONE] * 250
+
+    async def test_handing_back_says_what_became_of_each(self, keeper: AsyncRedisStore, child: Hand) -> None:
+        await keeper.enqueue([new("a"), new("b")])
+        a, b = child.claim()
+        child.settle(ended(b, "SUCCESS", b"{}"))
+        assert await keeper.hand_back(TAG, [a, b]) == [True, False]
+        assert await keeper.hand_back(TAG, [a, b]) == [False, False]
+
+    async def test_handing_back_with_an_unread_claim_from_another_stream(
+        self, keeper: AsyncRedisStore, child: Hand
+    ) -> None:
+        await keeper.enqueue([new("a")])
+        read = child.claim()
+        await keeper.enqueue([new("b", queue="another")])
+        child.claim()
+        # Of the second claim the supervisor knows only that its reply was never read.
+        assert await keeper.hand_back(TAG, read, void=Void("hand", 2, 1), gone=True) == [True]
+        with Hand(RedisStore(keeper.settings), "next") as later:
+            assert sorted(c.id for c in later.claim()) == ["a", "b"]
+
+    async def test_crashes(self, keeper: AsyncRedisStore, child: Hand) -> None:
+        await keeper.enqueue([new("a")])
+        report = json.dumps({"kind": "CRASH"})
+        answers: list[Charge] = []
+        for _ in range(2):
+            [claimed] = child.claim(1)
+            answers += await keeper.charge(TAG, [(claimed, 5, report)])
+        assert answers == [Charge.AT_ONCE, Charge.AFTER_DELAY]
+        [snapshot] = await keeper.read(["a"])
+        assert snapshot is not None
+        assert (snapshot.state, snapshot.attempts) == (State.RETRY, 2)
+        assert snapshot.reports == [{"kind": "CRASH"}] * 2
+        assert await keeper.charge(TAG, [(claimed, 5, report)]) == [Charge.STALE]
+
+    async def test_promotion_of_many_in_many_streams(self, keeper: AsyncRedisStore, child: Hand) -> None:
+        messages = [new(f"{n}", queue=f"q{n % 70}", delay_ms=30) for n in range(250)]
+        await keeper.enqueue(messages)
+        await keeper.enqueue([new("later", delay_ms=60_000)])
+        promoted = 0
+        async with asyncio.timeout(10):
+            while promoted < 250:
+                answer = await keeper.promote(TAG)
+                promoted += answer.promoted
+                assert answer.next_due_ms is not None
+                await asyncio.sleep(min(answer.next_due_ms, 10) / 1000)
+        assert promoted == 250
+        assert 50_000 < (await keeper.promote(TAG)).next_due_ms <= 60_000  # type: ignore[operator]
+        got: set[str] = set()
+        while some := child.succeed():
+            got.update(some)
+        assert got == {m.id for m in messages}
+
+    async def test_promotion_with_nothing_delayed(self, keeper: AsyncRedisStore) -> None:
+        answer = await keeper.promote(TAG)
+        assert (answer.promoted, answer.next_due_ms) == (0, None)
+
+    async def test_reclaim_of_many_in_many_streams(self, keeper: AsyncRedisStore, child: Hand, server_url: str) -> None:
+        await keeper.enqueue([new(f"{n}", queue=f"q{n % 70}") for n in range(250)])
+        claimed: list[Claimed] = []
+        while some := child.claim():
+            claimed += some
+        assert len(claimed) == 250
+        keys = Keys(keeper.settings.key_prefix, TAG)
+        with redis.Redis.from_url(server_url) as client:
+            client.zadd(keys.leases, dict.fromkeys({c.token for c in claimed}, 1), xx=True)
+        await keeper.beat(TAG, "w", {})
+        answer = await keeper.reclaim(TAG)
+        assert (answer.reclaimed, answer.exhausted) == (250, [])
+        assert (await keeper.reclaim(TAG)).reclaimed == 0
+
+    async def test_an_exhausted_message_can_be_settled_as_told(self, server_url: str, child: Hand) -> None:
+        keeper = AsyncRedisStore(StoreSettings(url=server_url, lost_limit=1))
+        try:
+            await keeper.enqueue([new("a")])
+            [claimed] = child.claim(1)
+            with redis.Redis.from_url(server_url) as client:
+                client.zadd(Keys(keeper.settings.key_prefix, TAG).leases, {claimed.token: 1})
+            await keeper.beat(TAG, "w", {})
+            [gone] = (await keeper.reclaim(TAG)).exhausted
+            assert (gone.id, gone.token, gone.entry) == (claimed.id, claimed.token, claimed.entry)
+            outcome = ended(claimed, "DEAD", dumps({"e": {}}), note="lost", body=b"")
+            assert await keeper.settle(TAG, [outcome]) == [Settled.DONE]
+            [snapshot] = await keeper.read(["a"])
+            assert snapshot is not None
+            assert snapshot.state is State.DEAD
+        finally:
+            await connections.async_pool(keeper.settings).disconnect()
+
+    async def test_starts_leases_and_progress(self, keeper: AsyncRedisStore, child: Hand) -> None:
+        await keeper.enqueue([new("a"), new("b")])
+        a, b = child.claim()
+        assert await keeper.mark_running(TAG, [(a, 12)]) == [True]
+        assert await keeper.progress(TAG, [(a, b'{"n":1}'), (b._replace(token="x#1"), b"1")]) == [True, False]
+        assert await keeper.renew(TAG, [a.token, "x#1"]) == [True, False]
+        [first, second] = await keeper.read(["a", "b"])
+        assert first is not None
+        assert second is not None
+        assert (first.state, first.progress, second.state) == (State.PROGRESS, b'{"n":1}', State.QUEUED)
+
+    async def test_control_messages_are_heard(self, keeper: AsyncRedisStore) -> None:
+        heard = keeper.listen()
+        try:
+            async with asyncio.timeout(5):
+                assert await anext(heard) == ("", "subscribed")
+                await keeper.enqueue([new("a", delay_ms=60_000)])
+                tag, words = await anext(heard)
+        finally:
+            await heard.aclose()
+        assert tag == TAG
+        assert words.startswith("due ")
+
+
+class TestScripts:
+    def test_a_server_that_forgot_the_scripts_gets_them_again(self, store: AnyStore, hand: Hand, server_url: str) -> None:
+        with redis.Redis.from_url(server_url) as client:
+            for task_id in ("a", "b"):
+                client.script_flush()
+                assert store.enqueue([new(task_id)]) == [True]
+                client.script_flush()
+                assert hand.succeed() == [task_id]
+                client.script_flush()
+                assert store.read([task_id])[0].state is State.SUCCESS
