@@ -21,6 +21,9 @@ __all__ = ["MAX_HEADER_BYTES", "VERSION", "Message", "split_body"]
 VERSION: Final = 1
 MAX_HEADER_BYTES: Final = 16 * 1024
 
+_TYPES: Final = (str, str, list, dict, str)
+_NO_RETRY: Final[dict[str, Any]] = {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -94,8 +97,8 @@ class Message:
             raise DecodeError(f"not an envelope: {data[:80]!r}")
         if body.get("v") != VERSION:
             raise DecodeError(f"envelope version {body.get('v')!r} is not known to this release (it knows {VERSION})")
+        retry = body.get("r") or _NO_RETRY
         try:
-            retry = body.get("r") or {}
             message = cls(
                 id=body["id"],
                 task=body["t"],
@@ -110,14 +113,12 @@ class Message:
             )
         except (KeyError, AttributeError) as error:
             raise DecodeError(f"the envelope lacks {error}: {data[:80]!r}") from error
-        if not (
-            isinstance(message.id, str)
-            and isinstance(message.task, str)
-            and isinstance(message.args, list)
-            and isinstance(message.kwargs, dict)
-            and isinstance(message.queue, str)
-            and isinstance(message.priority, int)
-            and isinstance(message.headers, dict)
+        types = (type(message.id), type(message.task), type(message.args), type(message.kwargs), type(message.queue))
+        if (
+            types != _TYPES
+            or type(message.priority) is not int
+            or type(message.headers) is not dict
+            or type(message.expires_ms) is not int
         ):
             raise DecodeError(f"the envelope holds values of wrong types: {data[:80]!r}")
         return message

@@ -296,6 +296,15 @@ class Store(Protocol):
         """Wait until at least one of these is finished or the time is up; return those that are finished."""
         ...
 
+    def check(self) -> None:
+        """Look whether tasks are safe there. One that cannot be reached now is no reason to refuse it.
+
+        Raises:
+            ServerNotSupported: tasks could be lost.
+            AccessDenied: user or password are wrong.
+        """
+        ...
+
     def channel(self, tag: str, consumer: str, queues: Filter) -> Channel:
         """Open a child's channel to one shard."""
         ...

@@ -29,6 +29,7 @@ from redis.exceptions import RedisError
 from streamtasks import ConfigurationError, StoreError, StoreSettings, UnknownQueue
 from streamtasks.keys import check_queue
 from streamtasks.redis import connections
+from streamtasks.stores import open_store
 
 from . import conf
 
@@ -93,7 +94,7 @@ def _worker(backend: StoreBackend) -> Iterator[CheckMessage]:
     from streamtasks_workers.options import WorkerOptions
 
     try:
-        WorkerOptions().over(conf.worker_defaults(backend.params.get("OPTIONS") or {}))
+        WorkerOptions.merged(conf.worker_defaults(backend.params.get("OPTIONS") or {}))
     except (ConfigurationError, UnknownQueue, TypeError, AttributeError) as error:
         yield Error(
             f"The options of a worker for TASKS[{backend.alias!r}] are wrong: {error}",
@@ -151,8 +152,6 @@ def _same_keys(backends: list[StoreBackend]) -> Iterator[CheckMessage]:
 @checks.register("streamtasks", deploy=True)
 def check_servers(**_: Any) -> list[CheckMessage]:
     """Ask every server whether it keeps what it is given; ``manage.py check --deploy``."""
-    from streamtasks_workers.checks import check_server
-
     messages: list[CheckMessage] = []
     for backend in _ours():
         settings = _readable_settings(backend)
@@ -161,7 +160,7 @@ def check_servers(**_: Any) -> list[CheckMessage]:
         try:
             away = _away(settings)
             if away is None:
-                check_server(settings)
+                open_store(settings).check()
             else:
                 messages.append(checks.Warning(f"TASKS[{backend.alias!r}]: {away}", id="streamtasks.W003"))
         except (ConfigurationError, StoreError) as error:

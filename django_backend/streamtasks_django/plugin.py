@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import django
+from django.apps import apps
 from django.conf import ENVIRONMENT_VARIABLE
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -38,7 +39,8 @@ def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplicatio
             f"No Django settings: name the module with --settings or in the variable {ENVIRONMENT_VARIABLE}."
         )
     try:
-        django.setup()
+        if not apps.ready:  # a second time would set the logging up again
+            django.setup()
     except ImproperlyConfigured as error:
         raise ConfigurationError(f"The Django project cannot be set up: {error}") from error
     except ModuleNotFoundError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -117,8 +117,10 @@ def _of_message(message: Message, task: Task[..., Any] | None, alias: str) -> Ta
     )
 
 
-def worker_ids(reports: Iterable[dict[str, Any]], attempts: int, worker: str) -> list[str]:
+def worker_ids(reports: Sequence[dict[str, Any]], attempts: int, worker: str) -> list[str]:
     """Return who ran each attempt, in order: by the reports of earlier ones, and ``worker`` for the last."""
+    if attempts == 1 and worker and not reports:
+        return [worker]
     ran = [report for report in reports if report.get("kind") != _NEVER_RAN]
     attempts -= sum(1 for report in reports if report.get("kind") == _NEVER_RAN)
     ids = [str(report.get("worker") or UNKNOWN_WORKER) for report in ran[:attempts]]
@@ -197,7 +199,7 @@ def _unexplained(snapshot: Snapshot) -> Exception:
 
 
 def from_attempt(
-    attempt: Attempt, task: Task[..., Any], alias: str, reports: Iterable[dict[str, Any]]
+    attempt: Attempt, task: Task[..., Any], alias: str, reports: Sequence[dict[str, Any]]
 ) -> TaskResult[..., Any]:
     """Return the result of an attempt that starts, as the task and the receivers of signals see it."""
     message = attempt.message

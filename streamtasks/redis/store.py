@@ -12,6 +12,7 @@ from ..settings import StoreSettings
 from ..store import Filter, NewMessage, Snapshot
 from . import connections
 from .calls import Call
+from .checks import check_server
 from .operations import Operation, Operations
 
 if TYPE_CHECKING:
@@ -94,6 +95,10 @@ class RedisStore:
                 self._pushed(connection, wanted, time.monotonic() + left)
         finally:
             self._give_back(pool, connection, len(channels))
+
+    def check(self) -> None:
+        """See `Store.check`."""
+        check_server(self.settings)
 
     def channel(self, tag: str, consumer: str, queues: Filter) -> RedisChannel:
         """See `Store.channel`."""

@@ -94,11 +94,11 @@ def test_a_worker_serves_or_excludes_queues_but_not_both() -> None:
 
 def test_unknown_worker_options_of_the_settings_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="concurency"):
-        WorkerOptions().over({"concurency": 3})
+        WorkerOptions.merged({"concurency": 3})
 
 
 def test_what_was_said_wins_over_the_settings_and_those_over_defaults() -> None:
-    options = WorkerOptions(threads=3).over({"threads": 9, "grace_s": 5.0, "queues": ["a", "b"]})
+    options = WorkerOptions.merged({"threads": 9, "grace_s": 5.0, "queues": ["a", "b"]}, {"threads": 3})
     assert (options.threads, options.grace_s, options.queues) == (3, 5.0, ("a", "b"))
 
 

@@ -72,6 +72,7 @@ class LossyProxy:
         with ExitStack() as stack:
             stack.enter_context(closing(client))
             server = stack.enter_context(closing(socket.create_connection(self._server)))
+            request = b""
             while not self._stopping:
                 for ready in select.select([client, server], [], [], 0.02)[0]:
                     try:
@@ -83,10 +84,32 @@ class LossyProxy:
                     if ready is server:
                         client.sendall(data)
                         continue
-                    server.sendall(data)
-                    if self._is_to_be_lost(data):
+                    request += data
+                    if not _is_whole(request):
+                        continue
+                    server.sendall(request)
+                    if self._is_to_be_lost(request):
                         _drain(server)
                         return
+                    request = b""
+
+
+def _is_whole(request: bytes) -> bool:
+    """Whether this ends where a command ends (RESP: an array of strings, each with its length)."""
+    at = 0
+    while at < len(request):
+        end = request.find(b"\r\n", at)
+        if end < 0:
+            return False
+        words, at = int(request[at + 1 : end]), end + 2
+        for _ in range(words):
+            end = request.find(b"\r\n", at)
+            if end < 0:
+                return False
+            at = end + 2 + int(request[at + 1 : end]) + 2
+            if at > len(request):
+                return False
+    return True
 
 
 def _drain(server: socket.socket) -> None:

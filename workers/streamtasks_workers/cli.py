@@ -7,11 +7,11 @@ import sys
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from streamtasks import __version__
 from streamtasks.exceptions import StreamTasksError
 
-from .options import WorkerOptions
 from .plugins import plugins
 
 __all__ = ["main", "worker_command", "worker_main"]
@@ -38,40 +38,33 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--reload/--no-reload", default=False, help="Start again when a Python file changes (development).")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", help="Logs.")
 @click.version_option(__version__, prog_name="streamtasks-worker")
-def worker_command(**given: Any) -> None:
+@click.pass_context
+def worker_command(context: click.Context, /, **values: Any) -> None:
     """Run tasks: claim, run, acknowledge, reclaim. SIGTERM stops gracefully, a second one at once.
 
     Every option can also be given as an environment variable: STREAMTASKS_WORKER_CONCURRENCY=4.
     """
-    if given.pop("reload"):
-        from .reload import run_reloading
-
-        sys.exit(run_reloading(sys.argv))
-    sys.exit(_run(given))
-
-
-def _run(given: dict[str, Any]) -> int:
-    from .worker import run_worker
-
-    level = given["log_level"]
-    _set_up_logging(level)
+    given = {
+        _OPTION_NAMES.get(name, name): value
+        for name, value in values.items()
+        if name not in _NOT_OPTIONS and context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    _set_up_logging(values["log_level"])
     try:
-        options = WorkerOptions(
-            concurrency=given["concurrency"],
-            threads=given["threads"],
-            async_concurrency=given["async_concurrency"],
-            queues=given["queues"],
-            exclude_queues=given["exclude_queues"],
-            max_tasks_per_child=given["max_tasks_per_child"],
-            max_memory_per_child_mb=given["max_memory_per_child"],
-            grace_s=given["grace"],
-            lease_s=given["lease"],
-            log_level=level,
-        )
-        return run_worker(given["app"], given["settings"], given["backends"], options)
+        if values["reload"]:
+            from .reload import run_reloading
+
+            sys.exit(run_reloading())
+        from .worker import run_worker
+
+        sys.exit(run_worker(values["app"], values["settings"], values["backends"], given))
     except StreamTasksError as error:
         click.echo(f"streamtasks-worker: {error}", err=True)
-        return 2
+        sys.exit(2)
+
+
+_NOT_OPTIONS = {"app", "settings", "backends", "reload", "log_level"}
+_OPTION_NAMES = {"grace": "grace_s", "lease": "lease_s", "max_memory_per_child": "max_memory_per_child_mb"}
 
 
 def _set_up_logging(level: str) -> None:

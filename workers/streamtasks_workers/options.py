@@ -29,7 +29,6 @@ class WorkerOptions:
         grace_s: how long running tasks may take after SIGTERM, seconds.
         lease_s: a claim lives this long without renewal, seconds; None: as the app says.
         fence_after_s: how long a worker that cannot renew its leases lets tasks run, seconds; None: the lease.
-        log_level: of the ``streamtasks`` and ``django.tasks`` loggers.
     """
 
     concurrency: int = 0
@@ -42,7 +41,6 @@ class WorkerOptions:
     grace_s: float = 25.0
     lease_s: float | None = None
     fence_after_s: float | None = None
-    log_level: str = "INFO"
 
     def __post_init__(self) -> None:
         for name in ("concurrency", "threads", "async_concurrency", "max_tasks_per_child", "max_memory_per_child_mb"):
@@ -70,20 +68,23 @@ class WorkerOptions:
             return Filter("only", self.queues)
         return Filter("except", self.exclude_queues) if self.exclude_queues else Filter()
 
-    def over(self, defaults: Mapping[str, Any]) -> WorkerOptions:
-        """Return these options with ``defaults`` (of the project's settings) where nothing else was said.
+    @classmethod
+    def merged(cls, *layers: Mapping[str, Any]) -> WorkerOptions:
+        """Return options from several layers, the strongest last.
 
         Raises:
-            ConfigurationError: a default has an unknown name or a wrong value.
+            ConfigurationError: an option has an unknown name or a wrong value.
         """
-        known = {field.name: field for field in fields(self)}
-        unknown = sorted(set(defaults) - set(known))
-        if unknown:
-            raise ConfigurationError(
-                f"Unknown worker options: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
-            )
-        values = {name: getattr(self, name) for name in known}
-        for name, value in defaults.items():
-            if values[name] == known[name].default:
-                values[name] = tuple(value) if isinstance(value, list) else value
-        return WorkerOptions(**values)
+        known = {field.name for field in fields(cls)}
+        values: dict[str, Any] = {}
+        for layer in layers:
+            unknown = sorted(set(layer) - known)
+            if unknown:
+                raise ConfigurationError(
+                    f"Unknown worker options: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
+                )
+            for one, other in (("queues", "exclude_queues"), ("exclude_queues", "queues")):
+                if layer.get(one):
+                    values.pop(other, None)  # a stronger choice of queues replaces the weaker one
+            values.update((name, tuple(value) if isinstance(value, list) else value) for name, value in layer.items())
+        return cls(**values)

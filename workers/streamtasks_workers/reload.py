@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from streamtasks.exceptions import ConfigurationError
@@ -14,7 +13,7 @@ from streamtasks.exceptions import ConfigurationError
 __all__ = ["run_reloading"]
 
 
-def run_reloading(argv: Sequence[str]) -> int:
+def run_reloading() -> int:
     """Run the same command without ``--reload``, again after each change below the working directory.
 
     Raises:
@@ -24,8 +23,8 @@ def run_reloading(argv: Sequence[str]) -> int:
         from watchfiles import PythonFilter, watch
     except ImportError as error:
         raise ConfigurationError("--reload needs the extra: pip install 'streamtasks[reload]'") from error
-    command = [sys.executable, "-m", "streamtasks_workers", *(word for word in argv[1:] if word != "--reload")]
-    environment = {k: v for k, v in os.environ.items() if k != "STREAMTASKS_WORKER_RELOAD"}
+    command = [sys.executable, *(word for word in sys.orig_argv[1:] if word != "--reload")]
+    environment = os.environ | {"STREAMTASKS_WORKER_RELOAD": "0"}
     worker = subprocess.Popen(command, env=environment)
     try:
         for _ in watch(Path.cwd(), watch_filter=PythonFilter(), raise_interrupt=True):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from streamtasks.application import Application
+from streamtasks.stores import open_store
 
-from .checks import check_server
 from .loading import load
 from .options import WorkerOptions
 from .root import Root
@@ -29,19 +30,21 @@ class _WithLease:
         return getattr(self._app, name)
 
 
-def run_worker(app: str | None, settings: str | None, backends: Sequence[str], options: WorkerOptions) -> int:
+def run_worker(app: str | None, settings: str | None, backends: Sequence[str], given: Mapping[str, Any]) -> int:
     """Run a worker until it is told to stop; return its exit status.
+
+    ``given``: options by their names in `WorkerOptions`; they win over what an app's settings say.
 
     Raises:
         ConfigurationError: an app, an option or a server is not as it must be.
     """
     served = []
     for found in load(app, settings, backends):
-        its = options.over(found.worker_defaults)
+        its = WorkerOptions.merged(found.worker_defaults, given)
         one: Application = found
         if its.lease_s is not None:
             one = _WithLease(found, its.lease_s)  # type: ignore[assignment]
-        check_server(one.settings)
+        open_store(one.settings).check()
         served.append((one, its))
     grace_s = max(its.grace_s for _, its in served)
     return Root(served, grace_s).run()

@@ -53,8 +53,9 @@ TASKS: dict[str, dict[str, Any]] = {
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    # The page asks twice a second, and its failing task is meant to fail: neither is worth a line.
+    # The page asks twice a second, and tasks tell of every start: neither is worth a line here.
     "loggers": {
+        "django.tasks": {"level": "WARNING"},
         "django.server": {"level": "ERROR"},
         "django.request": {"level": "ERROR"},
     },

@@ -1,4 +1,4 @@
-"""Look at the server before serving it: a worker refuses one on which tasks could be lost."""
+"""Look at a server before serving it: a worker refuses one on which tasks could be lost."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from streamtasks.exceptions import ServerNotSupported
-from streamtasks.redis import connections
-from streamtasks.settings import StoreSettings
+from ..exceptions import ServerNotSupported
+from ..settings import StoreSettings
+from . import connections
 
 __all__ = ["check_server"]
 
-logger = logging.getLogger("streamtasks.worker")
+logger = logging.getLogger("streamtasks.store")
 
 
 def check_server(settings: StoreSettings) -> None:

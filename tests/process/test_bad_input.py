@@ -1,0 +1,240 @@
+"""What is wrong is refused with a clear error, or becomes a dead letter; the worker lives."""
+
+from __future__ import annotations
+
+import os
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from streamtasks import State, wait_for
+from streamtasks.exceptions import InvalidTask
+from streamtasks_workers.embedded import EmbeddedServer
+from tests.process.test_executors import EXECUTORS
+from tests.support.workers import Field, wait_for_value
+
+OwnServer = Callable[..., EmbeddedServer]
+OpenField = Callable[[str], Field]
+
+
+def _refused(field: Field, *options: str, **more: Any) -> str:
+    """Start a worker that must refuse to run; return what it said."""
+    worker = field.worker(*options, **more)
+    worker.spawn()
+    assert worker.wait(20) == 2, worker.log
+    assert "Traceback" not in worker.log
+    return worker.log
+
+
+# -- the server --------------------------------------------------------------------------------------
+
+
+def test_a_wrong_password_is_refused(own_server: OwnServer, open_field: OpenField) -> None:
+    server = own_server(extra_args=["--requirepass", "right"])
+    field = open_field(f"redis://:wrong-one@127.0.0.1:{server.port}/0")
+    said = _refused(field)
+    assert f"127.0.0.1:{server.port}" in said
+    assert "password" in said
+    assert "wrong-one" not in said
+    assert "password" in _refused(open_field(server.url))
+
+
+def test_a_server_that_may_evict_is_refused_with_the_fix(own_server: OwnServer, open_field: OpenField) -> None:
+    server = own_server(extra_args=["--maxmemory-policy", "allkeys-lru"])
+    field = open_field(server.url)
+    said = _refused(field)
+    assert "allkeys-lru" in said
+    assert "CONFIG SET maxmemory-policy noeviction" in said
+    field.client.config_set("maxmemory-policy", "noeviction")
+    field.start()
+
+
+class _OldServer(socketserver.StreamRequestHandler):
+    """Says in RESP that it is Redis 6.2."""
+
+    def handle(self) -> None:
+        while line := self.rfile.readline():
+            words = []
+            for _ in range(int(line[1:])):
+                self.rfile.readline()
+                words.append(self.rfile.readline().strip().upper())
+            body = b"redis_version:6.2.14\r\nmaxmemory_policy:noeviction\r\n"
+            self.wfile.write(b"$%d\r\n%s\r\n" % (len(body), body) if words[0] == b"INFO" else b"+OK\r\n")
+
+
+@contextmanager
+def _old_server() -> Iterator[str]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _OldServer) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+        server.shutdown()
+
+
+def test_a_server_that_is_too_old_is_refused(open_field: OpenField) -> None:
+    with _old_server() as url:
+        said = _refused(open_field(url))
+    assert "6.2.14" in said
+    assert "needs Redis 7.0" in said
+
+
+# -- options -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "app", "said"),
+    [
+        ((), "no_such_module:app", "no_such_module"),
+        ((), "proc_app:nothing", "no StreamTasks app named 'nothing'"),
+        ((), "proc_app:add", "no StreamTasks app named 'add'"),
+        ((), None, "Nothing to serve"),
+        (("--queues", "a", "--exclude-queues", "b"), "proc_app:app", "not both"),
+        (("--queues", "a b"), "proc_app:app", "cannot be a queue's name"),
+        (("--lease", "0.2"), "proc_app:app", "lease_s"),
+        (("--grace", "-1"), "proc_app:app", "grace"),
+        (("--concurrency", "-2"), "proc_app:app", "concurrency"),
+        (("--threads", "5000"), "proc_app:app", "threads"),
+        (("--concurrency", "many"), "proc_app:app", "many"),
+        (("--no-such-option",), "proc_app:app", "no-such-option"),
+    ],
+)
+def test_wrong_options_are_refused(field: Field, options: tuple[str, ...], app: str | None, said: str) -> None:
+    assert said in _refused(field, *options, app=app)
+
+
+def test_queues_are_served_as_asked(field: Field) -> None:
+    only = field.start("--concurrency", "1", "--queues", "a,b")
+    but = field.start("--concurrency", "1", "--exclude-queues", "a,b")
+    results = {queue: field.many("add", [(1, 1)] * 10, queue=queue) for queue in ("a", "b", "c", "default")}
+    assert wait_for([r for some in results.values() for r in some], timeout=10)
+    by_queue = {queue: {e.pid for r in some for e in field.record.of(r)} for queue, some in results.items()}
+    assert by_queue["a"] | by_queue["b"] == set(only.pids().children)
+    assert by_queue["c"] | by_queue["default"] == set(but.pids().children)
+    # Each goes on to be served at once when both sleep.
+    field.wait_idle(2)
+    assert field.enqueue("add", 1, 2, queue="b").get(timeout=2) == 3
+    assert field.enqueue("add", 1, 2, queue="d").get(timeout=2) == 3
+
+
+def test_every_option_has_an_environment_variable(field: Field) -> None:
+    environment = {
+        "STREAMTASKS_WORKER_APP": "proc_app:app",
+        "STREAMTASKS_WORKER_CONCURRENCY": "3",
+        "STREAMTASKS_WORKER_QUEUES": "a,b",
+        "STREAMTASKS_WORKER_LEASE": "7",
+        "STREAMTASKS_WORKER_MAX_TASKS_PER_CHILD": "5",
+        "STREAMTASKS_WORKER_GRACE": "3",
+        "STREAMTASKS_WORKER_LOG_LEVEL": "DEBUG",
+    }
+    worker = field.start(app=None, environment=environment)
+    wait_for_value(lambda: len(worker.pids().children) == 3, 5, "three children")
+    elsewhere = field.enqueue("add", 1, 2)
+    assert wait_for(field.many("add", [(n, 1) for n in range(30)], queue="b"), timeout=10)
+    assert elsewhere.state == State.QUEUED
+    assert len({e.pid for e in field.record.executions()}) >= 6
+    long = field.enqueue("nap", 2.0, queue="a")
+    field.record.wait_started(long)
+    score: Any = field.client.zrange(field.keys.leases, 0, -1, withscores=True)
+    seconds: Any = field.client.time()
+    assert max(at for _, at in score) / 1000 - seconds[0] <= 8.0
+    assert " DEBUG " in worker.log
+    excluding = field.start(environment={"STREAMTASKS_WORKER_EXCLUDE_QUEUES": "a,b"})
+    assert elsewhere.get(timeout=5) == 3
+    assert field.record.of(elsewhere)[0].pid in excluding.pids().children
+
+
+# -- messages ----------------------------------------------------------------------------------------
+
+
+def test_an_unknown_task_waits_and_becomes_a_dead_letter(field: Field) -> None:
+    field.configure(unknown_task_delay_s=0.3, unknown_task_limit=3)
+    field.start("--concurrency", "1")
+    app = field.app
+    result = app.enqueue([app.message("os.system", ["true"], {}, app.tasks["add"].options)])[0]
+    assert wait_for([result], timeout=10)
+    assert (result.state, result.attempts) == (State.DEAD, 3)
+    with pytest.raises(InvalidTask, match="No task named 'os.system'"):
+        result.get(0)
+    reports = result.snapshot().reports
+    assert [report["kind"] for report in reports] == ["UNKNOWN", "UNKNOWN"]
+    assert reports[1]["finished"] - reports[0]["finished"] >= 300
+    [(_, letter)] = field.client.xrange(field.keys.dead)  # type: ignore[misc, union-attr]
+    assert (letter["reason"], letter["id"]) == ("unknown task", result.id)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_garbage_becomes_dead_letters_and_harms_nobody(field: Field, executor: str) -> None:
+    worker = field.start("--concurrency", "2", *EXECUTORS[executor])
+    assert field.enqueue("add", 1, 1).get(timeout=5) == 2
+    children = worker.pids().children
+    stream = field.keys.stream("0:default")
+    field.wait_idle(2)
+    for _ in range(10):
+        field.client.xadd(stream, {os.urandom(8): os.urandom(40), "more": os.urandom(3)})
+    field.client.xadd(stream, {"id": os.urandom(30)})  # no such message: it has nothing to say
+    results = field.many("add", [(n, 1) for n in range(50)])
+    assert wait_for(results, timeout=10)
+    wait_for_value(lambda: field.client.xlen(field.keys.dead) == 10, 5, "ten dead letters")
+    wait_for_value(lambda: field.client.xlen(stream) == 0, 5, "the stream is empty")
+    assert all(result.attempts == 1 for result in results)
+    assert worker.pids().children == children
+
+
+ENVELOPES = {
+    "random bytes": lambda: b"1700000000000 " + os.urandom(60),
+    "no JSON object": lambda: b"1700000000000 [1,2]",
+    "a later version": lambda: b'1700000000000 {"v":99,"id":"x","t":"add","a":[],"k":{},"q":"default","p":0}',
+    "wrong types": lambda: b'1700000000000 {"v":1,"id":"x","t":5,"a":{},"k":[],"q":"default","p":"0"}',
+    "half of it": lambda: b'1700000000000 {"v":1,"id":"x","t":"ad',
+    "nothing at all": lambda: b"",
+    "no time before it": lambda: os.urandom(60),
+}
+
+
+@pytest.mark.parametrize("kind", ENVELOPES)
+def test_an_envelope_of_garbage_becomes_a_dead_letter(field: Field, kind: str) -> None:
+    worker = field.worker("--concurrency", "1")
+    results = field.many("add", [(n, 1) for n in range(20)])
+    bad = results[7]
+    field.client.hset(field.keys.messages, bad.id, ENVELOPES[kind]())  # type: ignore[arg-type]
+    worker.start()
+    children = worker.pids().children
+    good = [result for result in results if result is not bad]
+    assert wait_for(good, timeout=10), worker.log
+    field.wait_drained(10)
+    [(_, letter)] = field.client.xrange(field.keys.dead)  # type: ignore[misc, union-attr]
+    assert letter["reason"] == "undecodable"
+    assert field.totals() == {"SUCCESS": 19, "DEAD": 1}
+    assert field.enqueue("add", 1, 2).get(timeout=5) == 3
+    assert worker.pids().children == children
+
+
+# -- tasks -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_task_that_closes_every_descriptor_is_recorded_once(field: Field, executor: str) -> None:
+    worker = field.start("--concurrency", "1", *EXECUTORS[executor])
+    result = field.enqueue("close_descriptors")
+    after = field.many("add", [(n, 1) for n in range(20)])
+    assert wait_for([result, *after], timeout=15), worker.log
+    assert result.get(0) == "closed"
+    assert len(field.record.of(result)) == 1
+    assert [r.get(0) for r in after] == list(range(1, 21))
+
+
+def test_a_task_that_exhausts_its_memory_fails_alone(field: Field) -> None:
+    worker = field.start("--concurrency", "1")
+    assert field.enqueue("add", 1, 1).get(timeout=5) == 2
+    children = worker.pids().children
+    result = field.enqueue("exhaust_memory")
+    after = field.many("add", [(n, 1) for n in range(20)])
+    assert wait_for([result, *after], timeout=15)
+    assert result.state == State.FAILURE
+    with pytest.raises(MemoryError):
+        result.get(0)
+    assert worker.pids().children == children

@@ -1,0 +1,127 @@
+"""The server goes away and comes back, with its data or without."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from streamtasks import wait_for
+from streamtasks.exceptions import StoreUnavailable
+from streamtasks_workers.embedded import EmbeddedServer
+from tests.process.test_executors import EXECUTORS
+from tests.support.workers import Field, wait_for_value
+
+OwnServer = Callable[..., EmbeddedServer]
+OpenField = Callable[[str], Field]
+AWAY = ("the store does not answer", "the supervisor does not reach the store")
+BACK = ("the store answers again", "the supervisor reaches the store again")
+
+
+def _count(log: str, texts: tuple[str, ...]) -> int:
+    return sum(log.count(text) for text in texts)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_server_killed_and_restarted_with_its_data(
+    own_server: OwnServer, open_field: OpenField, executor: str, figure: Callable[[str], None]
+) -> None:
+    server = own_server(append_only=True)
+    field = open_field(server.url)
+    worker = field.start("--concurrency", "2", *EXECUTORS[executor])
+    results = field.many("anap" if executor == "async" else "nap", [(0.005,)] * 600)
+    wait_for_value(lambda: field.totals().get("SUCCESS", 0) > 50, 20, "work is under way")
+    server.kill()
+    wait_for_value(lambda: _count(worker.log, AWAY) >= 3, 10, "everybody has noticed")
+    server.start()
+    back = time.monotonic()
+    first = wait_for_value(
+        lambda: [e for e in field.record.executions() if e.started > back], 10, "work goes on"
+    )[0]
+    figure(f"first task {(first.started - back) * 1e3:.0f} ms after the server was back")
+    assert first.started - back <= 5.0
+    wait_for_value(lambda: _drained(field), 30, "everything is finished")
+    assert wait_for(results, timeout=5)
+    assert field.totals()["SUCCESS"] == 600
+    times = Counter(e.id for e in field.record.executions())
+    assert len(times) == 600
+    assert set(times.values()) == {1}, "what was finished before is settled, not run again"
+    # Two children and the keeper: each says it once when the server goes, and once when it is back.
+    wait_for_value(lambda: _count(worker.log, BACK) >= 3, 5, "everybody says that it is back")
+    assert _count(worker.log, AWAY) == 3
+    assert _count(worker.log, BACK) == 3
+
+
+def _drained(field: Field) -> bool:
+    try:
+        return field.unfinished() == 0
+    except redis.ConnectionError:
+        return False
+
+
+def test_a_server_restarted_empty(
+    own_server: OwnServer, open_field: OpenField, figure: Callable[[str], None]
+) -> None:
+    server = own_server()
+    field = open_field(server.url)
+    worker = field.start("--concurrency", "2")
+    running = field.enqueue("nap", 1.5)
+    field.record.wait_started(running)
+    children = worker.pids().children
+    server.kill()
+    server.start()
+    began = time.monotonic()
+    results = field.many("add", [(n, 1) for n in range(100)])
+    assert wait_for(results, timeout=15)
+    figure(f"100 new tasks done {time.monotonic() - began:.2f} s after the empty server was up")
+    later = field.enqueue("add", 1, 2, queue="another")
+    assert later.get(timeout=5) == 3
+    wait_for_value(lambda: worker.registered(field.client), 15, "the worker is in the registry again")
+    assert worker.process.poll() is None
+    assert worker.pids().children == children
+
+
+def test_a_server_that_stalls_is_no_reason_to_run_anything_twice(own_server: OwnServer, open_field: OpenField) -> None:
+    server = own_server()
+    field = open_field(server.url)
+    field.configure(lease_s=2.0)
+    field.start("--concurrency", "2", "--lease", "2")
+    results = field.many("nap", [(0.01,)] * 200)
+    wait_for_value(lambda: field.totals().get("SUCCESS", 0) > 20, 20, "work is under way")
+    server.pause()
+    stalled = time.monotonic()
+    wait_for_value(lambda: time.monotonic() - stalled > 1.0, 2, "the stall lasts half a lease")
+    server.resume()
+    assert wait_for(results, timeout=20)
+    assert set(Counter(e.id for e in field.record.executions()).values()) == {1}
+    assert field.totals() == {"SUCCESS": 200}
+
+
+def test_a_worker_waits_for_a_server_that_is_not_there_yet(own_server: OwnServer, open_field: OpenField) -> None:
+    server = own_server()
+    field = open_field(server.url)
+    server.kill()
+    worker = field.worker("--concurrency", "1")
+    worker.spawn()
+    worker.wait_log("the worker waits for it")
+    field.configure(timeout_s=0.3)
+    with pytest.raises(StoreUnavailable, match=rf"127\.0\.0\.1:{server.port}"):
+        field.enqueue("add", 1, 2)
+    assert worker.process.poll() is None
+    server.start()
+    field.configure(timeout_s=10.0)
+    assert field.enqueue("add", 1, 2).get(timeout=10) == 3
+
+
+def test_a_worker_stops_although_the_server_is_away(own_server: OwnServer, open_field: OpenField) -> None:
+    server = own_server()
+    field = open_field(server.url)
+    worker = field.start("--concurrency", "2", "--grace", "1")
+    field.wait_idle(2)
+    server.kill()
+    wait_for_value(lambda: _count(worker.log, AWAY) >= 1, 10, "it has noticed")
+    worker.terminate()
+    worker.wait(15)
