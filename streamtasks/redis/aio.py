@@ -28,10 +28,15 @@ async def _exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
             replies.append(await connection.read_response())
         except ResponseError as error:
             replies.append(error)
+    loaded: set[str] = set()
     for place, reply in enumerate(replies):
         if isinstance(reply, NoScriptError):
-            await connection.send_command("SCRIPT LOAD", requests[place].script.source, check_health=False)
-            await connection.read_response()
+            # The other calls of the packet took effect: only these are sent again, in their order.
+            script = requests[place].script
+            if script.name not in loaded:
+                await connection.send_command("SCRIPT LOAD", script.source, check_health=False)
+                await connection.read_response()
+                loaded.add(script.name)
             await connection.send_command(*requests[place].command(), check_health=False)
             replies[place] = await connection.read_response()
     for reply in replies:
@@ -63,9 +68,8 @@ class AsyncRedisStore:
     async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
         """See `Store.wait_finished`."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        finished = await self._finished(ids)
-        if finished or (timeout_s is not None and timeout_s <= 0):
-            return finished
+        if timeout_s is not None and timeout_s <= 0:
+            return await self._finished(ids)
         channels = {self.operations.shards[self.operations.tag_of(i)].keys.done_channel(i) for i in ids}
         wanted = {task_id.encode() for task_id in ids}
         connection = await self._subscribed(channels)

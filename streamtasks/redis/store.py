@@ -39,11 +39,15 @@ def read_replies(connection: Any, requests: Sequence[Call]) -> list[Any]:
             replies.append(connection.read_response())
         except ResponseError as error:
             replies.append(error)
+    loaded: set[str] = set()
     for place, reply in enumerate(replies):
         if isinstance(reply, NoScriptError):
-            # The other calls of the packet took effect: only this one is sent again.
-            connection.send_command("SCRIPT LOAD", requests[place].script.source, check_health=False)
-            connection.read_response()
+            # The other calls of the packet took effect: only these are sent again, in their order.
+            script = requests[place].script
+            if script.name not in loaded:
+                connection.send_command("SCRIPT LOAD", script.source, check_health=False)
+                connection.read_response()
+                loaded.add(script.name)
             connection.send_command(*requests[place].command(), check_health=False)
             replies[place] = connection.read_response()
     for reply in replies:
@@ -78,9 +82,8 @@ class RedisStore:
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
         """See `Store.wait_finished`: woken by a push, and looks once a second in case one was lost."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        finished = self._finished(ids)
-        if finished or (timeout_s is not None and timeout_s <= 0):
-            return finished
+        if timeout_s is not None and timeout_s <= 0:
+            return self._finished(ids)
         channels = {self.operations.shards[self.operations.tag_of(i)].keys.done_channel(i) for i in ids}
         wanted = {task_id.encode() for task_id in ids}
         pool = connections.sync_pool(self.settings)

@@ -24,7 +24,7 @@ from streamtasks.store import SupervisorStore
 from streamtasks.stores import open_supervisor_store
 
 from .board import Board
-from .lifeline import die_with_parent
+from .lifeline import STOP_SIGNALS, die_with_parent
 from .options import WorkerOptions
 from .roles.aftermath import Aftermath
 from .roles.janitor import Janitor
@@ -250,8 +250,9 @@ def run_keeper(
 ) -> int:
     """Live as the keeper; return the exit status. Called right after the fork."""
     die_with_parent(parent_pid)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the root says when to end
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     signal.set_wakeup_fd(-1)
     asyncio.run(Keeper(apps, boards, worker, control, alive).main())
     return 0

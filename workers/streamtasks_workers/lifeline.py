@@ -11,7 +11,10 @@ import time
 from pathlib import Path
 from types import FrameType
 
-__all__ = ["Lifeline", "die_with_parent"]
+__all__ = ["STOP_SIGNALS", "Lifeline", "die_with_parent"]
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+"""What the root is stopped by; blocked in a new process until it has handlers of its own."""
 
 _PR_SET_PDEATHSIG = 1
 _NO_LIMIT = 1 << 60
@@ -47,6 +50,7 @@ class Lifeline:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the root decides
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     @property
     def wake_fd(self) -> int:

@@ -22,6 +22,8 @@ BATCH_NS = 10_000_000
 
 MOST = 100
 
+QUICK_NS = 20_000_000
+
 
 class Pace:
     """How many messages to claim: about 5 ms of work, because another 5 ms run while the reply is on its way."""
@@ -54,6 +56,7 @@ class Link:
         self.board = board
         self.runner = runner
         self._sequence = 0
+        self._sent_ns = 0
         self._away_since = 0.0
         self._delay_s = 0.05
         self._slots_out: Sequence[int] = ()
@@ -73,6 +76,7 @@ class Link:
             self._sequence += 1
             self.board.sent(self._sequence)
             claim = ClaimRequest(self._sequence, count, alone)
+        self._sent_ns = time.monotonic_ns()
         self.channel.send(outcomes, claim, released)
 
     def let_go(self, token: str) -> str | None:
@@ -97,7 +101,7 @@ class Link:
     def taken(self, exchange: Exchange) -> tuple[list[Claimed], list[int]]:
         """Take an exchange in: free settled slots, place what was claimed; return messages and their slots."""
         if exchange.now_ms:
-            self.runner.clock_offset_ns = exchange.now_ms * 1_000_000 - time.monotonic_ns()
+            self._set_clock(exchange.now_ms)
         for slot in self._slots_out:
             self.board.free(slot)
         if Settled.STALE in exchange.settled:
@@ -113,6 +117,13 @@ class Link:
         if exchange.claimed:
             self._held[exchange.claimed[0].token] = len(exchange.claimed)
         return exchange.claimed, slots
+
+    def _set_clock(self, now_ms: int) -> None:
+        """Learn the store's time. A reply that lay unread while a task ran tells of the past: at least this late."""
+        now_ns = time.monotonic_ns()
+        offset_ns = now_ms * 1_000_000 - now_ns
+        if now_ns - self._sent_ns < QUICK_NS or offset_ns > self.runner.clock_offset_ns:
+            self.runner.clock_offset_ns = offset_ns
 
     def away(self, error: Exception) -> None:
         """Note that the server does not answer."""

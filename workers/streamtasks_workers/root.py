@@ -29,6 +29,7 @@ from streamtasks.exceptions import ConfigurationError
 from .board import Board
 from .child import run_child
 from .keeper import run_keeper
+from .lifeline import STOP_SIGNALS
 from .options import WorkerOptions
 
 __all__ = ["Root"]
@@ -98,7 +99,7 @@ class Root:
         wake_r, wake_w = os.pipe()
         os.set_blocking(wake_w, False)
         os.set_blocking(wake_r, False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
@@ -196,8 +197,11 @@ class Root:
         """Fork a process that does ``live`` and ends; it inherits none of the root's ends of pipes."""
         sys.stdout.flush()
         sys.stderr.flush()
+        # A signal that arrives before the new process has its own handlers waits until it unblocks them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             return pid
         code = 70
         try:
