@@ -96,6 +96,7 @@ class StreamTasks:
     def message(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], options: TaskOptions) -> Message:
         """Return one call as a message, passed through the middleware, not yet enqueued."""
         self._check_queue(options.queue)
+        registered = self.tasks[name].options if name in self.tasks else options
         message = Message(
             id=new_id(self.settings.tags),
             task=name,
@@ -103,6 +104,9 @@ class StreamTasks:
             kwargs=dict(kwargs),
             queue=options.queue,
             priority=options.priority,
+            # Only what differs from the task's own travels: those may change with a release while messages wait.
+            max_retries=_call_retries(options.max_retries) if options.max_retries != registered.max_retries else None,
+            retry_delay_s=options.retry_delay_s if options.retry_delay_s != registered.retry_delay_s else None,
             expires_ms=0 if options.expires_s is None else round((time.time() + options.expires_s) * 1000),
         )
         for middleware in self.middleware:
@@ -130,3 +134,7 @@ class StreamTasks:
     def _check_queue(self, queue: str) -> None:
         if self.queues is not None and queue not in self.queues:
             raise UnknownQueue(f"Queue {queue!r} is not one of the configured ones: {', '.join(sorted(self.queues))}.")
+
+
+def _call_retries(most: int | None) -> int:
+    return -1 if most is None else most

@@ -37,7 +37,7 @@ class Message:
         queue: the queue's name.
         priority: -100 (last) to 100 (first).
         headers: what travels along: trace context, language, users' own columns. JSON, at most 16 KiB.
-        max_retries: how often `Retry` may run it again; ``None``: as the task says.
+        max_retries: how often `Retry` may run it again; -1: without end; ``None``: as the task says.
         retry_delay_s: seconds before a retry that names no delay; ``None``: as the task says.
         expires_ms: not to be started after this time, ms since the epoch; 0: never expires.
     """

@@ -34,15 +34,16 @@ def message(n: int) -> NewMessage:
 
 
 def test_a_hundred_lost_replies_to_enqueue_make_no_duplicate(
-    server_url: str, proxy: LossyProxy, any_store: Callable[..., AnyStore]
+    embedded_url: str, any_store: Callable[..., AnyStore]
 ) -> None:
-    store = any_store(proxy.url, timeout_s=10.0)
-    store.enqueue([message(0)])  # so that the server knows the script
-    for n in range(1, 101):
-        proxy.lose(1)
-        store.enqueue([message(n)])
-    assert proxy.lost == 100
-    with redis.Redis.from_url(server_url) as client:
+    with LossyProxy(urlsplit(embedded_url).port or 0) as proxy:
+        store = any_store(proxy.url, timeout_s=10.0)
+        store.enqueue([message(0)])  # so that the server knows the script
+        for n in range(1, 101):
+            proxy.lose(1)
+            store.enqueue([message(n)])
+        assert proxy.lost == 100
+    with redis.Redis.from_url(embedded_url) as client:
         keys = Keys("streamtasks:", "u0")
         assert client.xlen(keys.stream("0:default")) == client.hlen(keys.messages) == 101
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
@@ -14,6 +14,7 @@ from streamtasks import Result, State, StreamTasks, TaskFailed, TaskNotFound, Ta
 from streamtasks.shards import new_id
 from streamtasks.store import Settled
 from tests.support.hand import Hand, ended
+from tests.support.servers import flush
 
 
 class OwnError(Exception):
@@ -67,13 +68,12 @@ class TestLive:
         assert result.get() == 3
 
     def test_a_finished_one_is_read_once_and_outlives_its_record(
-        self, app: StreamTasks, enqueue: Callable[[], Result[int]], hand: Hand, server_url: str
+        self, enqueue: Callable[[], Result[int]], hand: Hand, server_url: str
     ) -> None:
         result = enqueue()
         hand.succeed(3)
         assert result.get() == 3
-        StreamTasks(server_url)  # another app changes nothing
-        result._app = None  # type: ignore[assignment]
+        flush(server_url)
         assert (result.get(), result.state) == (3, State.SUCCESS)
 
     def test_another_process_gets_it_by_id(self, enqueue: Callable[[], Result[int]], hand: Hand, server_url: str) -> None:
@@ -215,14 +215,9 @@ class TestWaiting:
         """As many wait at once as a pool has connections: they must not keep each other from reading."""
         app = StreamTasks(server_url, max_connections=2, timeout_s=3.0)
         results = app.task(add).enqueue_many([(1, 2), (3, 4)])
-        got: list[Any] = []
-        threads = [threading.Thread(target=lambda r=r: got.append(r.get(timeout=10))) for r in results]
-        for thread in threads:
-            thread.start()
-        with Hand(app.store) as hand, after(0.3, lambda: hand.succeed(7)):
-            for thread in threads:
-                thread.join(8)
-        assert got == [7, 7]
+        with ThreadPoolExecutor() as pool, Hand(app.store) as hand, after(0.3, lambda: hand.succeed(7)):
+            waits = [pool.submit(result.get, timeout=10) for result in results]
+            assert [wait.result(8) for wait in waits] == [7, 7]
 
 
 class TestEnqueue:

@@ -202,7 +202,7 @@ class TestSupervisor:
         await keeper.enqueue([new("b", queue="another")])
         child.claim()
         # Of the second claim the supervisor knows only that its reply was never read.
-        assert await keeper.hand_back(TAG, read, void=Void("hand", 2, 1), gone=True) == [True]
+        assert await keeper.hand_back(TAG, read, void=Void("hand", 2), gone=True) == [True]
         with Hand(RedisStore(keeper.settings), "next") as later:
             assert sorted(c.id for c in later.claim()) == ["a", "b"]
 

@@ -118,9 +118,7 @@ def test_by_keyboard(page: Page) -> None:
     number.send_keys(Keys.CONTROL, "a")
     number.send_keys("5", Keys.ENTER)
     wait_until(
-        lambda: (
-            len(page.browser.find_elements(By.CSS_SELECTOR, "tbody[data-name=square][data-state=successful]")) == 5
-        ),
+        lambda: len(page.browser.find_elements(By.CSS_SELECTOR, "tbody[data-name=square][data-state=successful]")) == 5,
         10,
         "five finished tasks",
     )

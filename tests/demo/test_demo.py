@@ -85,7 +85,9 @@ def test_killed_demo_leaves_nothing(tmp_path: Path) -> None:
 def test_dead_worker_is_told(tmp_path: Path) -> None:
     with Demo(tmp_path) as demo:
         demo.address()
-        roots = [process for process in demo.left() if process.ppid() == demo.process.pid and _is_worker(process.cmdline())]
+        roots = [
+            process for process in demo.left() if process.ppid() == demo.process.pid and _is_worker(process.cmdline())
+        ]
         assert len(roots) == 1
         roots[0].kill()
         assert demo.end() == 1

@@ -79,7 +79,10 @@ def test_row_of_a_delayed_task(client: Client) -> None:
 
 def test_states_are_read_for_the_ids_named(client: Client) -> None:
     ids = [row["id"] for row in post(client, kind="quick", number=4).json()["tasks"]]  # type: ignore[attr-defined]
-    assert [row["id"] for row in client.get("/tasks/", {"ids": f"{ids[2]},{ids[0]}"}).json()["tasks"]] == [ids[2], ids[0]]
+    assert [row["id"] for row in client.get("/tasks/", {"ids": f"{ids[2]},{ids[0]}"}).json()["tasks"]] == [
+        ids[2],
+        ids[0],
+    ]
     assert [row["id"] for row in client.get("/tasks/").json()["tasks"]] == ids
     assert client.get("/tasks/", {"ids": ""}).json()["tasks"] == []
     assert client.get("/tasks/", {"ids": "no-such-id,' OR 1"}).json()["tasks"] == []

@@ -121,7 +121,7 @@ class TestRepeat:
 
     def test_a_claim_that_was_given_up_finds_nothing(self, lab: Lab) -> None:
         lab.enqueue("a")
-        lab.hand_back(void=Void("w", 3, 2))
+        lab.hand_back(void=Void("w", 3))
         before = lab.dump()
         for seq in (2, 3):
             assert lab.claim_with(["0:default"], "w", seq).kind == "void"

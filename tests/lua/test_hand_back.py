@@ -109,44 +109,62 @@ class TestMembers:
 
 class TestVoid:
     def test_a_claim_whose_reply_was_never_read_is_handed_back(self, lab: Lab, held: list[Claimed]) -> None:
-        assert lab.hand_back(names=["0:default"], void=Void("w", 1, 0)) == ([], [])
+        assert lab.hand_back(names=["0:default"], void=Void("w", 1)) == ([], [])
         left = lab.dump()
         assert left["claim:w (expires)"] == "1 void"
         assert left["q:0:default"] == Stream(["a", "b", "c"], dict.fromkeys("abc", "returned"))
         assert not {"state", "leases", "batches"} & set(left)
 
     def test_again_changes_nothing(self, lab: Lab, held: list[Claimed]) -> None:
-        lab.hand_back(names=["0:default"], void=Void("w", 1, 0))
+        lab.hand_back(names=["0:default"], void=Void("w", 1))
         before = lab.dump()
-        lab.hand_back(names=["0:default"], void=Void("w", 1, 0))
+        lab.hand_back(names=["0:default"], void=Void("w", 1))
         assert lab.dump() == before
 
-    def test_a_claim_that_was_read_stays_in_hand(self, lab: Lab, held: list[Claimed]) -> None:
+    def test_only_that_claim_is_handed_back(self, lab: Lab, held: list[Claimed]) -> None:
         before = lab.dump()
-        assert lab.hand_back(void=Void("w", 2, 1)) == ([], [])
+        assert lab.hand_back(void=Void("w", 2)) == ([], [])
         before["claim:w (expires)"] = "2 void"
         assert lab.dump() == before
 
+    def test_a_later_claim_of_the_same_child_is_left_alone(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.enqueue("d")
+        lab.claim("w", 2)
+        lab.take_tokens()
+        assert lab.hand_back(names=["0:default"], void=Void("w", 1)) == ([], [])
+        left = lab.dump()
+        assert left["claim:w (expires)"] == "2 ids"
+        assert left["q:0:default"].pending == {"a": "returned", "b": "returned", "c": "returned", "d": "w"}
+        assert set(left["leases"]) == {"w#2"}
+
     def test_streams_the_call_did_not_bring_are_asked_for_and_left_alone(self, lab: Lab, held: list[Claimed]) -> None:
         before = lab.dump()
-        missing, codes = lab.hand_back(void=Void("w", 1, 0))
+        missing, codes = lab.hand_back(void=Void("w", 1))
         assert set(missing) == {"0:default"}
         assert codes == []
         assert lab.dump() == before
 
     def test_a_claim_still_on_its_way_finds_nothing(self, lab: Lab) -> None:
         lab.enqueue("a")
-        lab.hand_back(void=Void("w", 7, 6))
+        lab.hand_back(void=Void("w", 7))
         assert lab.claim_with(["0:default"], "w", 7).kind == "void"
 
-    def test_a_consumer_that_is_gone_is_forgotten(self, lab: Lab, held: list[Claimed]) -> None:
-        lab.hand_back(held[0], names=["0:default"], void=Void("w", 1, 0), gone=True)
+    def test_a_claim_of_a_dead_child_still_on_its_way_finds_nothing(self, lab: Lab) -> None:
+        """What a killed process had sent may reach the server after this."""
+        lab.enqueue("a")
+        lab.hand_back(void=Void("w", 7), gone=True)
+        assert lab.claim_with(["0:default"], "w", 7).ids == []
+        assert lab.claim("v", 1).ids == ["a"]
+
+    def test_what_a_consumer_that_is_gone_held_goes_back(self, lab: Lab, held: list[Claimed]) -> None:
+        lab.hand_back(held[0], names=["0:default"], void=Void("w", 1), gone=True)
         left = lab.dump()
-        assert set(left) == {"messages", "ready", "streams", "q:0:default", "wake", "wake:default"}
+        kept = {key for key in left if "expires" not in key}
+        assert kept == {"messages", "ready", "streams", "q:0:default", "wake", "wake:default"}
         assert left["q:0:default"] == Stream(["a", "b", "c"], dict.fromkeys("abc", "returned"))
 
     def test_another_consumers_claim_is_not_touched(self, lab: Lab, held: list[Claimed]) -> None:
-        lab.hand_back(names=["0:default"], void=Void("v", 1, 0), gone=True)
+        lab.hand_back(names=["0:default"], void=Void("v", 1), gone=True)
         assert lab.dump()["q:0:default"] == Stream(["a", "b", "c"], dict.fromkeys("abc", "w"))
 
 

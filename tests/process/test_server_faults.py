@@ -35,7 +35,7 @@ def test_a_server_killed_and_restarted_with_its_data(
     results = field.many("anap" if executor == "async" else "nap", [(0.005,)] * 600)
     wait_for_value(lambda: field.totals().get("SUCCESS", 0) > 50, 20, "work is under way")
     server.kill()
-    wait_for_value(lambda: _count(worker.log, AWAY) >= 3, 10, "everybody has noticed")
+    wait_for_value(lambda: _count(worker.log, AWAY) >= 2, 10, "the children have noticed")
     server.start()
     back = time.monotonic()
     first = wait_for_value(
@@ -49,10 +49,11 @@ def test_a_server_killed_and_restarted_with_its_data(
     times = Counter(e.id for e in field.record.executions())
     assert len(times) == 600
     assert set(times.values()) == {1}, "what was finished before is settled, not run again"
-    # Two children and the keeper: each says it once when the server goes, and once when it is back.
-    wait_for_value(lambda: _count(worker.log, BACK) >= 3, 5, "everybody says that it is back")
-    assert _count(worker.log, AWAY) == 3
-    assert _count(worker.log, BACK) == 3
+    # Two children and the keeper: each says it once when the server goes, and once when it is back. The keeper
+    # may not have noticed at all.
+    away = _count(worker.log, AWAY)
+    assert 2 <= away <= 3
+    wait_for_value(lambda: _count(worker.log, BACK) == away, 5, "everybody says that it is back")
 
 
 def _drained(field: Field) -> bool:

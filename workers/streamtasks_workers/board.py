@@ -31,7 +31,7 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 
 # Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
-_SENT, _RECEIVED, _VOID, _SENT_AT, _ATTEMPTS, _SPENT_NS = range(6)
+_SENT, _RECEIVED, _VOID, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT = range(7)
 _STARTED, _FINISHED, _VERSION, _SIZE = 50, 51, 55, 56
 # sequence, start recorded, attempt, retries, first started ms, id, entry, stream
 _HEAD = struct.Struct("<QQIIQ65p33p140p")
@@ -101,6 +101,10 @@ class Board:
         """Note that a claim goes out."""
         self._words[_SENT_AT] = time.monotonic_ns()
         self._words[_SENT] = sequence
+
+    def settling(self) -> None:
+        """Note that all outcomes on the board go out to the store now."""
+        self._words[_SETTLING_AT] = time.monotonic_ns()
 
     def place(self, sequence: int, claimed: list[Claimed], *, recorded: bool) -> list[int] | None:
         """Take over a claim's messages; None if the keeper gave the claim up meanwhile.
@@ -204,6 +208,10 @@ class Board:
         """Return the claim sequences sent, received and void, and when the last was sent (monotonic ns)."""
         words = self._words
         return words[_SENT], words[_RECEIVED], words[_VOID], words[_SENT_AT]
+
+    def settling_at(self) -> int:
+        """Return when outcomes last went out to the store (monotonic ns)."""
+        return self._words[_SETTLING_AT]
 
     def void(self, sequence: int) -> None:
         """Give up claims up to this sequence; call with the lock held."""

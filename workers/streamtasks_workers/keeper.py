@@ -51,12 +51,13 @@ class _Ward:
         lease_s = app.settings.lease_s
         # A role may not be stuck on one call for long: leases must be looked after meanwhile.
         self.settings = replace(app.settings, timeout_s=min(app.settings.timeout_s, max(1.0, lease_s / 4)))
+        self._kill = kill
         self.store: SupervisorStore = open_supervisor_store(self.settings)
         self.children: dict[int, tuple[Board, Watch, int]] = {}  # board number -> board, watch, pid
         self.leases = Leases(
             self.store,
             lambda: [(board, watch) for board, watch, _ in self.children.values()],
-            lambda board, why: kill(self.children[board.number][2], why),
+            self._end,
             options.fence_after_s or lease_s,
         )
         self.promoters = {tag: Promoter(self.store, tag) for tag in app.settings.tags}
@@ -72,6 +73,10 @@ class _Ward:
             "started": round(started * 1000),
         }
         self.registries = [Registry(self.store, tag, worker, lambda: self._about(about)) for tag in app.settings.tags]
+
+    def _end(self, board: Board, why: str) -> None:
+        if (child := self.children.get(board.number)) is not None:  # else it ended while we asked the store
+            self._kill(child[2], why)
 
     def _about(self, fixed: dict[str, Any]) -> dict[str, Any]:
         done = [board.counts() for board, _, _ in self.children.values()]

@@ -72,6 +72,8 @@ class Link:
         released = [token for outcome in outcomes if (token := self.let_go(outcome.token))]
         self._claiming, self._one = count > 0, count == 1
         claim = None
+        if outcomes:
+            self.board.settling()
         if count:
             self._sequence += 1
             self.board.sent(self._sequence)

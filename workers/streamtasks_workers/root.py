@@ -169,8 +169,9 @@ class Root:
         timeout = 1.0
         if self._stopping_since:
             timeout = min(timeout, max(0.0, self._stopping_since + self._grace_s - now))
-        for at in self._restart_at.values():
-            timeout = min(timeout, max(0.0, at - now)) if self._free_boards else timeout
+        elif self._free_boards:
+            for at in self._restart_at.values():
+                timeout = min(timeout, max(0.0, at - now))
         return timeout if self._keeper_pid else min(timeout, 0.05)
 
     # -- children ------------------------------------------------------------------------------------
@@ -251,7 +252,8 @@ class Root:
         self._tell(**notice)
         # A child that cannot even start must not keep a core busy with forking.
         lived = time.monotonic() - child.born
-        quick = self._quick_deaths.get(child.place, 0) + 1 if lived < 0.5 and not clean else 0
+        _, received, _, _ = child.board.sequences()  # one that has claimed could start: its tasks' crashes are counted
+        quick = self._quick_deaths.get(child.place, 0) + 1 if lived < 0.5 and not clean and not received else 0
         self._quick_deaths[child.place] = quick
         self._restart_at[child.place] = time.monotonic() + (min(5.0, 0.1 * 2**quick) if quick > 2 else 0.0)
 

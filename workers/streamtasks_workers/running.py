@@ -141,7 +141,7 @@ class Runner:
         if isinstance(error, Retry):
             message, runnable = prepared.attempt.message, prepared.runnable
             most = message.max_retries if message.max_retries is not None else runnable.max_retries
-            if most is None or prepared.claimed.retries < most:
+            if most is None or most < 0 or prepared.claimed.retries < most:
                 delay_s = error.delay_s
                 if delay_s is None:
                     delay_s = message.retry_delay_s if message.retry_delay_s is not None else runnable.retry_delay_s

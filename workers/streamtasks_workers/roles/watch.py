@@ -15,8 +15,14 @@ __all__ = ["SHARE_NS", "Watch"]
 T = TypeVar("T")
 
 SHARE_NS = 15_000_000
-"""An attempt that runs longer is shown as RUNNING and nothing may wait behind it; a finished outcome that
-lies on the board for longer is settled from here. With the 10 ms between looks that makes 20 ms."""
+"""An attempt that runs longer is shown as RUNNING, and nothing may wait behind it."""
+
+UNSENT_NS = 8_000_000
+"""A finished outcome that its child has not sent for so long is settled from here: with the 10 ms between looks
+it is safe within 20 ms."""
+
+UNANSWERED_NS = 500_000_000
+"""One that the child has sent, but not heard of for so long, is settled from here as well."""
 
 PROGRESS_NS = 50_000_000
 """Progress of one attempt is stored at most this often: 20 times a second."""
@@ -41,9 +47,9 @@ class Watch:
         if stopping:
             return True
         now = time.monotonic_ns()
-        times = self._board.times
+        times, sent_at = self._board.times, self._board.settling_at()
         return any(now - times(slot)[0] >= SHARE_NS for slot in _slots(states, Slot.RUNNING)) or any(
-            now - times(slot)[1] >= SHARE_NS for slot in _slots(states, Slot.FINISHED)
+            _overdue(times(slot)[1], sent_at, now) for slot in _slots(states, Slot.FINISHED)
         )
 
     def _claim_on_its_way(self) -> bool:
@@ -137,10 +143,10 @@ class Watch:
         """Settle in the child's name what it finished a while ago and could not settle itself."""
         outcomes: list[Outcome] = []
         keys: dict[int, str] = {}
-        now = time.monotonic_ns()
+        now, sent_at = time.monotonic_ns(), self._board.settling_at()
         for slot in _slots(self._board.states(), Slot.FINISHED):
             found = self._steady(slot, Slot.FINISHED, self._board.outcome)
-            if found is None or now - found[0][1] < SHARE_NS:
+            if found is None or not _overdue(found[0][1], sent_at, now):
                 continue
             outcome = found[1]
             key = f"{outcome.token} {outcome.id}"
@@ -173,3 +179,8 @@ def _slots(states: bytes, wanted: Slot) -> list[int]:
     if wanted not in states:
         return []
     return [slot for slot, state in enumerate(states) if state == wanted]
+
+
+def _overdue(finished_at: int, sent_at: int, now: int) -> bool:
+    """Whether a finished outcome must be settled in the child's name."""
+    return now - finished_at >= (UNSENT_NS if finished_at > sent_at else UNANSWERED_NS)
