@@ -156,21 +156,24 @@ def from_snapshot(snapshot: Snapshot, alias: str) -> TaskResult[..., Any]:
     except DecodeError:
         message = Message(id=snapshot.id, task=UNREADABLE)
     reports = snapshot.reports
-    last = next((report.get("started") for report in reversed(reports) if report.get("started")), 0)
-    first = next((report.get("started") for report in reports if report.get("started")), 0)
+    # The claim of a first attempt and its start in the child are two clock readings of one moment: the earlier counts.
+    starts = [report["started"] for report in reports if report.get("started")]
+    first = snapshot.first_started_ms or (starts[0] if starts else 0)
+    last = snapshot.started_ms or (starts[-1] if starts else first)
+    ids = worker_ids(reports, snapshot.attempts, snapshot.worker)
     result: TaskResult[..., Any] = TaskResult(
         task=_of_message(message, known_task(message.task), alias),
         id=snapshot.id,
         status=STATUS[snapshot.state],
         enqueued_at=moment(snapshot.enqueued_ms),
-        started_at=moment(snapshot.first_started_ms or first or 0),
+        started_at=moment(first),
         finished_at=moment(snapshot.finished_ms),
-        last_attempted_at=moment(snapshot.started_ms or last or snapshot.first_started_ms),
+        last_attempted_at=moment(last if len(ids) > 1 else first),
         args=message.args,
         kwargs=message.kwargs,
         backend=alias,
         errors=errors_of(reports),
-        worker_ids=worker_ids(reports, snapshot.attempts, snapshot.worker),
+        worker_ids=ids,
     )
     if snapshot.is_finished:
         _finish(result, snapshot)
@@ -203,6 +206,7 @@ def from_attempt(
 ) -> TaskResult[..., Any]:
     """Return the result of an attempt that starts, as the task and the receivers of signals see it."""
     message = attempt.message
+    ids = worker_ids(reports, attempt.number, attempt.worker)
     return TaskResult(
         task=_of_message(message, task, alias),
         id=message.id,
@@ -210,10 +214,10 @@ def from_attempt(
         enqueued_at=moment(attempt.enqueued_ms),
         started_at=moment(attempt.first_started_ms),
         finished_at=None,
-        last_attempted_at=moment(attempt.started_ms),
+        last_attempted_at=moment(attempt.started_ms if len(ids) > 1 else attempt.first_started_ms),
         args=message.args,
         kwargs=message.kwargs,
         backend=alias,
         errors=errors_of(reports),
-        worker_ids=worker_ids(reports, attempt.number, attempt.worker),
+        worker_ids=ids,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.tasks import TaskResultStatus
@@ -32,8 +32,8 @@ def test_tasks_run_side_by_side_with_their_own_results_and_connections(
         naps = [(tasks.sleep if executor == "--threads" else tasks.asleep).enqueue(0.5) for _ in range(8)]
         contexts = [tasks.context_of.enqueue(str(number)) for number in range(8)]
         rows = [tasks.select.enqueue(number) for number in range(8)]
-        retried = [tasks.try_again.enqueue(1), tasks.atry_again.enqueue(1)]
-        broken = [tasks.fail.enqueue("project"), tasks.afail.enqueue(), tasks.leave.enqueue("sys.exit")]
+        retried: list[Any] = [tasks.try_again.enqueue(1), tasks.atry_again.enqueue(1)]
+        broken: list[Any] = [tasks.fail.enqueue("project"), tasks.afail.enqueue(), tasks.leave.enqueue("sys.exit")]
         for nap in naps:
             assert worker.finish(nap).return_value == 0.5
         assert time.monotonic() - started < 3.0

@@ -56,7 +56,6 @@ def test_every_outcome_is_recorded_once(field: Field, executor: str) -> None:
     assert field.unfinished() == 0
 
 
-@pytest.mark.xfail(reason="using(max_retries=...) does not travel with the message", strict=True)
 def test_a_call_may_have_a_retry_limit_of_its_own(field: Field) -> None:
     field.start("--concurrency", "1")
     result = field.enqueue("again", 9, 0.01, max_retries=1)
