@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -75,9 +76,9 @@ def new_message(message: Message, run_after: datetime | timedelta | None, max_by
     """Encode a message for the store."""
     due_ms = delay_ms = None
     if isinstance(run_after, timedelta):
-        delay_ms = max(0, round(run_after.total_seconds() * 1000))
+        delay_ms = max(0, math.ceil(run_after.total_seconds() * 1000))
     elif run_after is not None:
-        due_ms = max(0, round(run_after.timestamp() * 1000))
+        due_ms = max(0, math.ceil(run_after.timestamp() * 1000))  # never early, not even by a part of a ms
     return NewMessage(message.id, message.queue, message.priority, message.encode(max_bytes), due_ms, delay_ms)
 
 

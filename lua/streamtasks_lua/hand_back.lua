@@ -60,6 +60,8 @@ if consumer ~= '' then
     local last = (redis.call('GET', claim) or '0'):match('^%d+')
     if ARGV[3] == '1' then
       redis.call('DEL', claim)
+      -- It may have died with a token of the wake list in its hands.
+      if redis.call('ZCARD', ready) > 0 then ring(wake) end
     elseif tonumber(last) <= tonumber(seq) then
       -- A later claim means that the child knows already: it has read its board and gone on.
       redis.call('SET', claim, seq .. ' void', 'PX', 86400000)

@@ -86,7 +86,11 @@ def connection_options(settings: StoreSettings) -> dict[str, Any]:
         "health_check_interval": 0,
         "protocol": 2,
     }
-    if "path" not in options:
+    if "path" in options:
+        for needless in ("host", "port"):
+            options.pop(needless, None)
+        options.setdefault("connection_class", redis.UnixDomainSocketConnection)
+    else:
         defaults["socket_keepalive"] = True
     return defaults | options
 

@@ -16,7 +16,7 @@ class Unprintable(Exception):
 def raised(error: BaseException) -> BaseException:
     try:
         raise error
-    except BaseException as caught:  # noqa: BLE001
+    except BaseException as caught:
         return caught
 
 
@@ -47,7 +47,8 @@ def test_texts_are_bounded_and_can_be_carried() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["os.system", "builtins.print", "builtins.SystemExit", "no.such.module.Error", "", "ValueError", "builtins.object"]
+    "path",
+    ["os.system", "builtins.print", "builtins.SystemExit", "no.such.module.Error", "", "ValueError", "builtins.object"],
 )
 def test_only_exceptions_are_made_and_nothing_is_imported(path: str) -> None:
     again = rebuild({"type": path, "message": "why", "traceback": "text"})

@@ -108,14 +108,20 @@ def test_a_value_of_a_wrong_type_is_refused(name: str, value: Any) -> None:
         Message.decode(changed(**{name: value}))
 
 
-@pytest.mark.parametrize("data", [b"", b"null", b"[]", b'"text"', b"1", b"{}", b"~{}", b"\x00\xff", b'{"v":1}', b"~NaN"])
+@pytest.mark.parametrize(
+    "data", [b"", b"null", b"[]", b'"text"', b"1", b"{}", b"~{}", b"\x00\xff", b'{"v":1}', b"~NaN"]
+)
 def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(DecodeError):
         Message.decode(data)
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**40), 2**40)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=5,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -43,7 +43,7 @@ def hand(app: StreamTasks) -> Iterator[Hand]:
 
 
 @contextmanager
-def after(seconds: float, action: Callable[[], object]) -> Iterator[None]:
+def after(seconds: float, action: Callable[[], object]) -> Generator[None]:
     """Do something in another thread after a while."""
     timer = threading.Timer(seconds, action)
     timer.start()
@@ -76,7 +76,9 @@ class TestLive:
         flush(server_url)
         assert (result.get(), result.state) == (3, State.SUCCESS)
 
-    def test_another_process_gets_it_by_id(self, enqueue: Callable[[], Result[int]], hand: Hand, server_url: str) -> None:
+    def test_another_process_gets_it_by_id(
+        self, enqueue: Callable[[], Result[int]], hand: Hand, server_url: str
+    ) -> None:
         task_id = enqueue().id
         hand.succeed(3)
         assert StreamTasks(server_url).get_result(task_id).get(timeout=5) == 3
@@ -105,7 +107,7 @@ class TestErrors:
         result = enqueue()
         try:
             raise error
-        except BaseException as raised:  # noqa: BLE001
+        except BaseException as raised:
             hand.fail(raised)
         assert result.failed()
         with pytest.raises(Exception) as caught:  # noqa: PT011
@@ -121,7 +123,9 @@ class TestErrors:
         assert str(error).strip("'") in str(raised)
         assert "Traceback" in raised.__notes__[0]
 
-    def test_an_error_that_cannot_be_made_again_says_what_it_was(self, enqueue: Callable[[], Result[int]], hand: Hand) -> None:
+    def test_an_error_that_cannot_be_made_again_says_what_it_was(
+        self, enqueue: Callable[[], Result[int]], hand: Hand
+    ) -> None:
         raised = self.outcome_of(enqueue, hand, PickyError(1, 2))
         assert isinstance(raised, TaskFailed)
         assert raised.exception_path.endswith("PickyError")
@@ -223,7 +227,11 @@ class TestWaiting:
 class TestEnqueue:
     def test_many_calls_of_both_kinds(self, app: StreamTasks) -> None:
         results = app.task(add).enqueue_many([(1, 2), {"a": 3, "b": 4}, (5,)])
-        assert [(r.message.args, r.message.kwargs) for r in results] == [([1, 2], {}), ([], {"a": 3, "b": 4}), ([5], {})]
+        assert [(r.message.args, r.message.kwargs) for r in results] == [
+            ([1, 2], {}),
+            ([], {"a": 3, "b": 4}),
+            ([5], {}),
+        ]
 
     def test_a_message_sent_again_by_its_id_is_the_same_task(self, app: StreamTasks, hand: Hand) -> None:
         task = app.task(add)

@@ -17,13 +17,24 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, value) for name in ("timeout_s", "result_expires_s", "failure_expires_s") for value in (0, -1, "5", None, True, NAN)),
+        *(
+            (name, value)
+            for name in ("timeout_s", "result_expires_s", "failure_expires_s")
+            for value in (0, -1, "5", None, True, NAN)
+        ),
         *(("lease_s", value) for value in (0, -1, 0.5, "30", None, NAN, INF)),
         *(("crash_delay_s", value) for value in (-1, "10", None)),
         *(("unknown_task_delay_s", value) for value in (-1, "10", None)),
         *(
             (name, value)
-            for name in ("max_payload_bytes", "max_dead_letters", "max_connections", "crash_limit", "lost_limit", "unknown_task_limit")
+            for name in (
+                "max_payload_bytes",
+                "max_dead_letters",
+                "max_connections",
+                "crash_limit",
+                "lost_limit",
+                "unknown_task_limit",
+            )
             for value in (0, -5, 1.5, "7", None, True)
         ),
         *(("key_prefix", value) for value in ("a{b", "a b", 5)),
@@ -72,7 +83,13 @@ def test_a_wrong_task_option_is_refused_by_name_and_value(name: str, value: Any)
     [
         *(
             (name, value)
-            for name in ("concurrency", "threads", "async_concurrency", "max_tasks_per_child", "max_memory_per_child_mb")
+            for name in (
+                "concurrency",
+                "threads",
+                "async_concurrency",
+                "max_tasks_per_child",
+                "max_memory_per_child_mb",
+            )
             for value in (-1, 1.5, "4", None, True)
         ),
         *(("grace_s", value) for value in (-1, "25", None)),

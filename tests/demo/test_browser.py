@@ -76,10 +76,25 @@ class Page:
         """Wait until something matches."""
         wait_until(lambda: self.browser.find_elements(By.CSS_SELECTOR, selector), timeout_s, f"{selector} on the page")
 
+    def ids(self) -> list[str]:
+        """The short ids of the tasks shown, newest first."""
+        script = "return [...document.querySelectorAll('tbody.task small')].map(e => e.textContent)"
+        return list(self.browser.execute_script(script))
+
+    def unfinished(self) -> bool:
+        """Whether a row changes yet."""
+        states = ("waiting", "delayed", "running")
+        selector = ", ".join(f"[data-state={state}]" for state in states)
+        return bool(self.browser.find_elements(By.CSS_SELECTOR, selector))
+
     def polls(self) -> int:
         """How often the page has asked for states."""
         script = "return performance.getEntriesByType('resource').filter(e => e.name.includes('/tasks/?ids=')).length"
         return int(self.browser.execute_script(script))
+
+
+def _log(chromium: webdriver.Chrome) -> list[dict[str, str]]:
+    return list(chromium.get_log("browser"))  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -87,7 +102,7 @@ def page(chromium: webdriver.Chrome, address: str) -> Iterator[Page]:
     chromium.get(address)
     yield Page(chromium)
     # Also what a Content Security Policy refused would stand here.
-    assert [entry for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert [entry for entry in _log(chromium) if entry["level"] == "SEVERE"] == []
 
 
 def test_press_and_watch_it_succeed(page: Page) -> None:
@@ -95,7 +110,9 @@ def test_press_and_watch_it_succeed(page: Page) -> None:
     page.wait("tbody[data-name=fetch_all][data-state=running]")
     page.wait("tbody[data-name=fetch_all][data-state=successful]")
     assert "successful" in page.newest("fetch_all").text
-    assert "successful" in page.browser.find_element(By.ID, "announcement").get_attribute("textContent")
+    told = page.browser.find_element(By.ID, "announcement").get_attribute("textContent")
+    assert told is not None
+    assert "successful" in told
 
 
 def test_progress_moves(page: Page) -> None:
@@ -143,7 +160,7 @@ def test_killed_task_recovers(page: Page) -> None:
 
 
 def test_asks_only_while_something_is_unfinished(page: Page) -> None:
-    wait_until(lambda: not page.browser.find_elements(By.CSS_SELECTOR, "[data-state=running]"), 10, "quiet")
+    wait_until(lambda: not page.unfinished(), 10, "all tasks are finished")
     before = page.polls()
     page.browser.execute_async_script("setTimeout(arguments[0], 1200)")  # that would be two polls
     assert page.polls() == before
@@ -156,11 +173,10 @@ def test_asks_only_while_something_is_unfinished(page: Page) -> None:
 def test_a_reload_shows_the_same_tasks(page: Page) -> None:
     page.button("failing").click()
     page.wait("tbody[data-name=divide][data-state=failed]")
-    rows = len(page.browser.find_elements(By.CSS_SELECTOR, "tbody.task"))
+    wait_until(lambda: not page.unfinished(), 10, "all tasks are finished")
+    rows = page.ids()
     page.browser.refresh()
-    wait_until(
-        lambda: len(page.browser.find_elements(By.CSS_SELECTOR, "tbody.task")) == rows, 10, "the same rows again"
-    )
+    wait_until(lambda: page.ids() == rows, 10, "the same rows again, in the same order")
 
 
 @pytest.mark.parametrize("width", [320, 768, 1280])

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def run(directory: Path, *command: str) -> str:
 
 
 @contextmanager
-def running(directory: Path, command: str) -> Iterator[None]:
+def running(directory: Path, command: str) -> Generator[None]:
     """Run a worker meanwhile; it must stop with 0."""
     log = directory / "worker.log"
     with log.open("wb") as stream:

@@ -34,14 +34,15 @@ class TestAccounting:
         lab.take_tokens()
         with lab.listen(lab.keys.control) as listener:
             assert lab.charge(second, delay_ms=10_000, report='{"n":2}') == [2]
-            assert listener.heard() == [f"due {lab.now + 10_000}"]
+            due = lab.now + 10_000
+            assert listener.heard() == [f"due {due}"]
         lab.claim("v", 1)  # finds nothing
         left = lab.dump()
         assert left == {
             "messages": left["messages"],
             "state": {"a": f"- D 0:default - 2 2 0 {second.first_started_ms} 0 w#2"},
             "history": {"a": '{"kind":"CRASH"}\n{"n":2}\n'},
-            "delayed": {"a": lab.now + 10_000},
+            "delayed": {"a": due},
             "totals": {"CRASH": "2"},
             "claim:w (expires)": "2 ids",
             "streams": {"0:default"},

@@ -40,7 +40,10 @@ class TestOne:
         lab.take_tokens()
         entries = [lab.entry("a"), lab.entry("b")]
         answer = lab.claim("w", 1, count=2)
-        assert [(c.id, c.entry, c.first_started_ms) for c in answer.claimed] == [("a", entries[0], 0), ("b", entries[1], 0)]
+        assert [(c.id, c.entry, c.first_started_ms) for c in answer.claimed] == [
+            ("a", entries[0], 0),
+            ("b", entries[1], 0),
+        ]
         now = lab.now
         left = lab.dump()
         assert left == {
@@ -232,7 +235,9 @@ class TestFilters:
     def test_all(self, lab: Lab) -> None:
         assert lab.claim().ids == ["d", "m", "n"]
 
-    @pytest.mark.parametrize("queues", [Filter("only", ("nothing",)), Filter("except", ("default", "mail", "mail:fast"))])
+    @pytest.mark.parametrize(
+        "queues", [Filter("only", ("nothing",)), Filter("except", ("default", "mail", "mail:fast"))]
+    )
     def test_nothing_served_is_ready(self, lab: Lab, queues: Filter) -> None:
         answer = lab.claim(queues=queues)
         assert (answer.ids, answer.flags) == ([], OTHERS_ONLY)
@@ -251,7 +256,9 @@ class TestBytes:
         answer = lab.claim(count=10, max_bytes=250)
         assert answer.ids == ["a", "b"]
         left = lab.dump()
-        assert left["q:0:default"] == Stream(["a", "b", "c", "d"], {"a": "w", "b": "w", "c": "returned", "d": "returned"})
+        assert left["q:0:default"] == Stream(
+            ["a", "b", "c", "d"], {"a": "w", "b": "w", "c": "returned", "d": "returned"}
+        )
         assert left["ready"] == {"0:default": 0}
         assert set(left["state"]) == {"a", "b"}
         assert left["batches"] == {"w#1": "2 a b"}
@@ -294,7 +301,16 @@ class TestGarbage:
             {"reason": "undecodable", "stream": "0:default", "entry": garbage, "data": "what \\xff\x00 is this"}
         ]
         assert left["q:0:default"] == Stream(["a", "b"], {"a": "w", "b": "w"})
-        assert set(left) == {"batches", "claim:w (expires)", "dead", "leases", "messages", "q:0:default", "state", "streams"}
+        assert set(left) == {
+            "batches",
+            "claim:w (expires)",
+            "dead",
+            "leases",
+            "messages",
+            "q:0:default",
+            "state",
+            "streams",
+        }
 
     def test_a_stream_of_nothing_but_garbage_is_drained(self, lab: Lab) -> None:
         lab.enqueue("a")
@@ -357,7 +373,9 @@ class TestGarbage:
         lab.client.hset(lab.keys.messages, "a", b"\xfe\xed no number")
         answer = lab.claim()
         assert answer.ids == ["a", "b"]
-        codes = lab.settle(outcome(answer.claimed[0], "DEAD", started=5, note="undecodable"), outcome(answer.claimed[1], started=5))
+        codes = lab.settle(
+            outcome(answer.claimed[0], "DEAD", started=5, note="undecodable"), outcome(answer.claimed[1], started=5)
+        )
         assert codes == [1, 1]
         left = lab.dump()
         assert [letter["reason"] for letter in left["dead"]] == ["undecodable"]

@@ -108,7 +108,7 @@ class TestDelayed:
         assert lab.dump()["delayed"] == {"a": due}
 
     @pytest.mark.parametrize("options", [{"due_ms": 1}, {"due_ms": 0}, {"delay_ms": 0}])
-    def test_what_is_due_already_is_ready_at_once(self, lab: Lab, options: dict[str, int]) -> None:
+    def test_what_is_due_already_is_ready_at_once(self, lab: Lab, options: dict[str, Any]) -> None:
         assert lab.enqueue("a", body=b"body", **options) == [1]
         assert lab.dump() == one_queued(f"{lab.now} body")
 

@@ -158,12 +158,13 @@ def test_an_unknown_task_waits_and_becomes_a_dead_letter(field: Field) -> None:
     result = app.enqueue([app.message("os.system", ["true"], {}, app.tasks["add"].options)])[0]
     assert wait_for([result], timeout=10)
     assert (result.state, result.attempts) == (State.DEAD, 3)
-    with pytest.raises(InvalidTask, match="No task named 'os.system'"):
+    with pytest.raises(InvalidTask, match=r"No task named 'os\.system'"):
         result.get(0)
     reports = result.snapshot().reports
     assert [report["kind"] for report in reports] == ["UNKNOWN", "UNKNOWN"]
     assert reports[1]["finished"] - reports[0]["finished"] >= 300
-    [(_, letter)] = field.client.xrange(field.keys.dead)  # type: ignore[misc, union-attr]
+    letters: Any = field.client.xrange(field.keys.dead)
+    [(_, letter)] = letters
     assert (letter["reason"], letter["id"]) == ("unknown task", result.id)
 
 
@@ -185,7 +186,7 @@ def test_garbage_becomes_dead_letters_and_harms_nobody(field: Field, executor: s
     assert worker.pids().children == children
 
 
-ENVELOPES = {
+ENVELOPES: dict[str, Callable[[], bytes]] = {
     "random bytes": lambda: b"1700000000000 " + os.urandom(60),
     "no JSON object": lambda: b"1700000000000 [1,2]",
     "a later version": lambda: b'1700000000000 {"v":99,"id":"x","t":"add","a":[],"k":{},"q":"default","p":0}',
@@ -201,14 +202,15 @@ def test_an_envelope_of_garbage_becomes_a_dead_letter(field: Field, kind: str) -
     worker = field.worker("--concurrency", "1")
     results = field.many("add", [(n, 1) for n in range(20)])
     bad = results[7]
-    field.client.hset(field.keys.messages, bad.id, ENVELOPES[kind]())  # type: ignore[arg-type]
+    field.client.hset(field.keys.messages, bad.id, ENVELOPES[kind]())
     worker.start()
     children = worker.pids().children
     good = [result for result in results if result is not bad]
     assert wait_for(good, timeout=10), worker.log
     field.wait_drained(10)
     with redis.Redis.from_url(field.url) as raw:  # the letter holds the bytes as they were
-        [(_, letter)] = raw.xrange(field.keys.dead)  # type: ignore[misc, union-attr]
+        letters: Any = raw.xrange(field.keys.dead)
+    [(_, letter)] = letters
     assert letter[b"reason"] == b"undecodable"
     assert field.totals() == {"SUCCESS": 19, "DEAD": 1}
     assert field.enqueue("add", 1, 2).get(timeout=5) == 3
@@ -218,20 +220,14 @@ def test_an_envelope_of_garbage_becomes_a_dead_letter(field: Field, kind: str) -
 # -- tasks -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
-def test_a_task_that_closes_every_descriptor_stops_nobody_else(field: Field, executor: str) -> None:
-    field.configure(crash_delay_s=0.1)
-    worker = field.start("--concurrency", "1", *EXECUTORS[executor])
+def test_a_task_that_closes_every_descriptor_is_recorded_once(field: Field) -> None:
+    worker = field.start("--concurrency", "1")
     field.wait_idle(1)
     result = field.enqueue("close_descriptors")
-    assert wait_for([result], timeout=15), worker.log
     after = field.many("add", [(n, 1) for n in range(20)])
-    assert wait_for(after, timeout=15), worker.log
+    assert wait_for([result, *after], timeout=15), worker.log
+    assert (result.get(0), len(field.record.of(result))) == ("closed", 1)
     assert [r.get(0) for r in after] == list(range(1, 21))
-    if executor == "inline":
-        assert (result.get(0), len(field.record.of(result))) == ("closed", 1)
-    else:  # that closes the child's event loop too, which is a crash like any other
-        assert result.state in (State.SUCCESS, State.DEAD)
 
 
 def test_a_task_that_exhausts_its_memory_fails_alone(field: Field) -> None:

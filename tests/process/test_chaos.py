@@ -7,11 +7,12 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.process.test_executors import EXECUTORS
-from tests.support.workers import Execution, Field, Worker, kill, wait_for_value
+from tests.support.workers import Execution, Field, Pids, Worker, kill, wait_for_value
 
 SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
 SAFE_S = 0.020
@@ -21,7 +22,7 @@ SLACK_S = 0.030
 
 
 def _seed() -> int:
-    return int(os.environ.get(SEED_VARIABLE, 0)) or random.randrange(1, 1_000_000)
+    return int(os.environ.get(SEED_VARIABLE, "0")) or random.randrange(1, 1_000_000)
 
 
 class Killer:
@@ -41,9 +42,7 @@ class Killer:
         """Kill one process."""
         kind = self._turns[sum(self.kinds.values()) % len(self._turns)]
         worker = self._random.choice(self._workers)
-        pids = wait_for_value(
-            lambda: p if (p := worker.pids()).keeper and len(p.children) == 2 else None, 10, "the worker is whole"
-        )
+        pids = wait_for_value(lambda: _whole(worker), 10, "the worker is whole")[0]
         self.kinds[kind] += 1
         if kind == "keeper":
             assert pids.keeper is not None
@@ -75,6 +74,11 @@ class Killer:
         return "running" if since_s <= SLACK_S else ""
 
 
+def _whole(worker: Worker) -> list[Pids]:
+    pids = worker.pids()
+    return [pids] if pids.keeper and len(pids.children) == 2 else []
+
+
 def _chaos(field: Field, options: tuple[str, ...], seed: int, tasks: int, kills: int) -> str:
     field.configure(lease_s=2.0, crash_limit=50, lost_limit=50, crash_delay_s=0.2)
 
@@ -87,7 +91,7 @@ def _chaos(field: Field, options: tuple[str, ...], seed: int, tasks: int, kills:
     results = field.many("anap" if "--async-concurrency" in options else "nap", [(0.005,)] * tasks)
     for number in range(1, kills + 1):
         due = tasks * number // (kills + 2)
-        wait_for_value(lambda: sum(field.totals().get(s, 0) for s in ("SUCCESS",)) >= due, 60, "work goes on")  # noqa: B023
+        wait_for_value(lambda: field.totals().get("SUCCESS", 0) >= due, 60, "work goes on")  # noqa: B023
         killer.strike()
     field.wait_drained(60)
     spent = time.monotonic() - began
@@ -99,8 +103,8 @@ def _chaos(field: Field, options: tuple[str, ...], seed: int, tasks: int, kills:
     assert set(by_id) == {result.id for result in results}
     assert field.totals()["SUCCESS"] == tasks, field.totals()
     assert "DEAD" not in field.totals()
-    finished = sum(int(field.client.exists(*(field.keys.record(r.id) for r in results))) for _ in range(1))  # type: ignore[arg-type]
-    assert finished == tasks
+    recorded_ids: Any = field.client.exists(*(field.keys.record(result.id) for result in results))
+    assert recorded_ids == tasks
     reasons: Counter[str] = Counter()
     unexcused = []
     for runs in by_id.values():

@@ -47,7 +47,7 @@ def test_delays_outlive_the_worker(field: Field) -> None:
     worker = field.start("--concurrency", "1")
     result = field.enqueue("add", 1, 2, run_after=timedelta(seconds=1.5))
     worker.end()
-    wait_for_value(lambda: field.client.time()[0] * 1000 > result.snapshot().due_ms, 10, "it is due")  # type: ignore[index]
+    wait_for_value(lambda: field.client.time()[0] * 1000 > result.snapshot().due_ms, 10, "it is due")
     assert result.state == State.DELAYED
     field.start("--concurrency", "1")
     assert result.get(timeout=5) == 3

@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,8 @@ def test_crashes_are_counted_and_delayed_and_end_in_a_dead_letter(
     with pytest.raises(WorkerCrashed, match=r"signal 9|exit status 0"):
         poison.get(0)
     assert [report["kind"] for report in poison.snapshot().reports] == ["CRASH", "CRASH"]
-    [(_, letter)] = field.client.xrange(field.keys.dead)  # type: ignore[misc, union-attr]
+    letters: Any = field.client.xrange(field.keys.dead)
+    [(_, letter)] = letters
     assert (letter["reason"], letter["id"]) == ("crashed", poison.id)
     for result in neighbours:
         assert (result.state, result.attempts, len(field.record.of(result))) == (State.SUCCESS, 1, 1)
@@ -110,7 +112,7 @@ def test_a_killed_keeper_is_replaced_and_running_work_unharmed(field: Field, fig
     before = worker.pids()
     assert before.keeper is not None
     for _ in range(3):
-        keeper = wait_for_value(lambda: worker.pids().keeper, 5, "there is a keeper")
+        keeper = wait_for_value(lambda: worker.pids().keeper or 0, 5, "there is a keeper")
         killed = time.monotonic()
         kill(keeper)
         wait_for_value(lambda: worker.pids().keeper not in (None, keeper), 5, "the keeper is replaced")  # noqa: B023
@@ -160,7 +162,7 @@ def test_nothing_outlives_a_killed_root_and_another_worker_takes_over(
     executions = field.record.executions()
     for result, start in zip(results, starts, strict=True):
         runs = field.record.of(result)
-        assert [r.pid for r in runs][0] == start.pid
+        assert runs[0].pid == start.pid
         assert (len(runs), result.attempts, result.state) == (2, 2, State.SUCCESS)
         assert [report["kind"] for report in result.snapshot().reports] == ["LOST"]
         second = runs[1]

@@ -109,7 +109,7 @@ def _stream(client: Any, key: str) -> Stream | list[dict[str, str]]:
         return [fields for _, fields in entries]
     names = {entry: fields.get("id") or " ".join(sum(fields.items(), ())) for entry, fields in entries}
     pending = client.xpending_range(key, GROUP, "-", "+", 10_000)
-    held = {text(row["message_id"]): text(row["consumer"]) for row in pending}
+    held: dict[str, str] = {text(row["message_id"]): text(row["consumer"]) for row in pending}
     return Stream(list(names.values()), {names.get(entry, entry): who for entry, who in held.items()})
 
 
@@ -400,7 +400,7 @@ class Listener:
     def heard(self) -> list[str]:
         """What was said since the last look: all of it, because the server answers in order."""
         self._connection.send_command("PING", check_health=False)
-        told = []
+        told: list[str] = []
         while True:
             reply = self._connection.read_response(push_request=True)
             if reply in (b"PONG", [b"pong", b""]):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 import psutil
 import redis
@@ -22,13 +22,11 @@ from streamtasks.keys import Keys
 from streamtasks.results import Result
 from tests.process.tasks import proc_app
 
-T = TypeVar("T")
-
 TASKS_DIRECTORY = Path(proc_app.__file__).parent
 POLL_S = 0.001
 
 
-def wait_for_value(get: Callable[[], T], timeout_s: float, what: str | Callable[[], str]) -> T:
+def wait_for_value[T](get: Callable[[], T], timeout_s: float, what: str | Callable[[], str]) -> T:
     """Return the first true value; fail with ``what`` if there is none in time."""
     deadline = time.monotonic() + timeout_s
     while not (value := get()):
@@ -125,9 +123,9 @@ class Record:
 
     def wait_started(self, result: Result[Any] | str, timeout_s: float = 10.0, times: int = 1) -> Execution:
         """Return an execution (the ``times``-th) of a task as soon as it has started."""
-        return wait_for_value(
-            lambda: self.of(result)[times - 1 : times], timeout_s, f"start {times} of task {result}"
-        )[0]
+        return wait_for_value(lambda: self.of(result)[times - 1 : times], timeout_s, f"start {times} of task {result}")[
+            0
+        ]
 
 
 class Worker:

@@ -13,6 +13,8 @@ from streamtasks.store import Claimed, Outcome, State
 from streamtasks_workers import board as board_module
 from streamtasks_workers.board import PAYLOAD_BYTES, Board, Slot
 
+LEASE_NS = 30 * 10**9
+
 
 def message(n: int = 1, **changes: Any) -> Claimed:
     made = Claimed(f"id-{n}", "w#3", "0:default", f"170000000000{n}-0", 2, 1, 55, b"123 {}")
@@ -30,11 +32,12 @@ def success(claimed: Claimed, result: bytes = b'{"r":1}', **changes: Any) -> Out
 @pytest.fixture
 def board() -> Board:
     made = Board(0, 4)
-    made.reset("w", "u0")
+    made.reset("w", "u0", LEASE_NS)
     return made
 
 
 def place(board: Board, *claimed: Claimed, sequence: int = 3, recorded: bool = False) -> list[int]:
+    board.sent(sequence)
     slots = board.place(sequence, list(claimed), recorded=recorded)
     assert slots is not None
     return slots
@@ -49,8 +52,10 @@ class TestLife:
 
     def test_the_longest_names_fit(self, board: Board) -> None:
         consumer = "h" * 190
-        board.reset(consumer, "u0")
-        longest = message(id="i" * 64, stream="-100:" + "q" * 128, entry="9" * 13 + "-" + "9" * 8, token=f"{consumer}#3")
+        board.reset(consumer, "u0", LEASE_NS)
+        longest = message(
+            id="i" * 64, stream="-100:" + "q" * 128, entry="9" * 13 + "-" + "9" * 8, token=f"{consumer}#3"
+        )
         [slot] = place(board, longest)
         assert board.claimed(slot) == longest._replace(body=b"")
 
@@ -97,15 +102,15 @@ class TestLife:
     def test_a_new_child_finds_it_empty(self, board: Board) -> None:
         place(board, message(1), message(2))
         board.void(9)
-        board.reset("x", "dj")
+        board.reset("x", "dj", LEASE_NS)
         assert set(board.states()) == {Slot.FREE}
         assert board.sequences() == (0, 0, 0, 0)
         assert (board.consumer, board.tag, board.counts()) == ("x", "dj", (0, 0))
         assert len(place(board, *(message(n) for n in range(4)), sequence=1)) == 4
 
     def test_a_lock_that_a_killed_child_held_is_free_for_the_next(self, board: Board) -> None:
-        board._lock.acquire()
-        board.reset("x", "u0")
+        board._lock.acquire()  # pyright: ignore[reportPrivateUsage]
+        board.reset("x", "u0", LEASE_NS)
         with board.locked(0.1) as got:
             assert got
 
@@ -113,6 +118,27 @@ class TestLife:
     def test_an_impossible_number_of_slots_is_refused(self, slots: int) -> None:
         with pytest.raises(ValueError, match="slots"):
             Board(0, slots)
+
+
+class TestLease:
+    """A process that stood still must not start what may be somebody else's by now."""
+
+    def test_a_claim_older_than_its_lease_can_not_be_started(self, board: Board) -> None:
+        board.reset("w", "u0", 1)
+        [slot] = place(board, message())
+        assert board.start(slot) == 0
+        assert board.states()[slot] == Slot.CLAIMED
+
+    def test_a_renewal_makes_it_good_again(self, board: Board) -> None:
+        board.reset("w", "u0", LEASE_NS)
+        [slot] = place(board, message())
+        board.renewed(time.monotonic_ns() - LEASE_NS + 5 * 10**9)
+        assert board.start(slot) > 0
+
+    def test_an_old_renewal_does_no_harm_to_a_new_claim(self, board: Board) -> None:
+        board.renewed(1)
+        [slot] = place(board, message())
+        assert board.start(slot) > 0
 
 
 class TestHandingBack:
@@ -246,7 +272,7 @@ class TestProgress:
     ) -> None:
         board.report(slot, b'{"percent": 99, "step": "almost"}')
         seen = []
-        real = board_module._OUTCOME
+        real = board_module._OUTCOME  # pyright: ignore[reportPrivateUsage]
 
         class Watched:
             size = real.size
@@ -272,7 +298,8 @@ class TestLargeOutcomes:
     def test_the_largest_that_fits(self, board: Board) -> None:
         [slot] = place(board, message())
         started = board.start(slot)
-        largest = success(message(), b"x" * (PAYLOAD_BYTES - board_module._OUTCOME.size))
+        head = board_module._OUTCOME.size  # pyright: ignore[reportPrivateUsage]
+        largest = success(message(), b"x" * (PAYLOAD_BYTES - head))
         assert board.finish(slot, largest, started)
         assert board.outcome(slot) == largest
         place(board, message(2), sequence=4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -37,7 +37,8 @@ def claimed(message: Message | bytes, **changes: Any) -> Claimed:
 
 
 def message(**changes: Any) -> Message:
-    return Message(**{"id": "id-1", "task": "task", **changes})
+    values: dict[str, Any] = {"id": "id-1", "task": "task", **changes}
+    return Message(**values)
 
 
 def started(app: StreamTasks, what: Claimed) -> Prepared | Outcome:
@@ -160,13 +161,22 @@ class TestRetry:
 
     def test_the_message_knows_better_than_the_task(self, run: Run) -> None:
         call = {"max_retries": 7, "retry_delay_s": 1.0}
-        outcome = run(raising(Retry()), max_retries=0, retry_delay_s=50, message=call, claim={"attempt": 7, "retries": 6})
+        outcome = run(
+            raising(Retry()), max_retries=0, retry_delay_s=50, message=call, claim={"attempt": 7, "retries": 6}
+        )
         assert (outcome.state, outcome.delay_ms) == ("RETRY", 1000)
         assert run(raising(Retry()), max_retries=9, message=call, claim={"retries": 7}).state == "FAILURE"
 
     @pytest.mark.parametrize(
         ("most", "retries", "state"),
-        [(0, 0, "FAILURE"), (1, 0, "RETRY"), (1, 1, "FAILURE"), (3, 2, "RETRY"), (3, 3, "FAILURE"), (None, 999, "RETRY")],
+        [
+            (0, 0, "FAILURE"),
+            (1, 0, "RETRY"),
+            (1, 1, "FAILURE"),
+            (3, 2, "RETRY"),
+            (3, 3, "FAILURE"),
+            (None, 999, "RETRY"),
+        ],
     )
     def test_only_retries_count_against_the_limit(self, run: Run, most: int | None, retries: int, state: str) -> None:
         """Attempts that ended with their child or worker are no retries."""
@@ -275,7 +285,7 @@ class Told(Middleware):
         self.log = log
 
     @contextmanager
-    def around_run(self, attempt: Attempt) -> Iterator[None]:
+    def around_run(self, attempt: Attempt) -> Generator[None]:
         self.log.append(f"{self.name} in")
         try:
             yield
@@ -294,7 +304,7 @@ class Breaks(Middleware):
         self.error = error
 
     @contextmanager
-    def around_run(self, attempt: Attempt) -> Iterator[None]:
+    def around_run(self, attempt: Attempt) -> Generator[None]:
         if self.where == "enter":
             raise self.error
         yield
@@ -314,7 +324,8 @@ class TestMiddleware:
         assert outcome.state == "SUCCESS"
 
     @pytest.mark.parametrize(
-        ("error", "state"), [(ValueError(), "FAILURE"), (SystemExit(), "FAILURE"), (Retry(), "RETRY"), (Ignore(), "IGNORED")]
+        ("error", "state"),
+        [(ValueError(), "FAILURE"), (SystemExit(), "FAILURE"), (Retry(), "RETRY"), (Ignore(), "IGNORED")],
     )
     def test_it_sees_every_outcome(self, run: Run, error: BaseException, state: str) -> None:
         log: list[Any] = []
@@ -379,7 +390,7 @@ class TestMiddleware:
 
         class Twins(Middleware):
             @asynccontextmanager
-            async def around_run_async(self, attempt: Attempt) -> AsyncIterator[None]:
+            async def around_run_async(self, attempt: Attempt) -> AsyncGenerator[None]:
                 log.append("in")
                 yield
                 log.append("out")

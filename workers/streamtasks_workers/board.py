@@ -31,8 +31,8 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 
 # Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
-_SENT, _RECEIVED, _VOID, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT = range(7)
-_STARTED, _FINISHED, _VERSION, _SIZE = 50, 51, 55, 56
+_SENT, _RECEIVED, _VOID, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
+_STARTED, _FINISHED, _CLAIMED_AT, _VERSION, _SIZE = 50, 51, 52, 55, 56
 # sequence, start recorded, attempt, retries, first started ms, id, entry, stream
 _HEAD = struct.Struct("<QQIIQ65p33p140p")
 _OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
@@ -77,12 +77,13 @@ class Board:
             if got:
                 self._lock.release()
 
-    def reset(self, consumer: str, tag: str) -> None:
-        """Clear the board for a new child. Only while no process uses it."""
+    def reset(self, consumer: str, tag: str, lease_ns: int) -> None:
+        """Clear the board for a new child whose claims live for ``lease_ns``. Only while no process uses it."""
         self._memory[:HEADER_BYTES] = bytes(HEADER_BYTES)
         self._lock.acquire(block=False)  # a child that was killed may have held it
         self._lock.release()
         struct.pack_into("<200p33p", self._memory, _NAMES_AT, consumer.encode(), tag.encode())
+        self._words[_LEASE_NS] = lease_ns
         self._free = list(range(self.slots))
 
     @property
@@ -132,19 +133,26 @@ class Board:
                     c.entry.encode(),
                     c.stream.encode(),
                 )
+                words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _CLAIMED_AT] = words[_SENT_AT]
                 memory[_STATES_AT + slot] = Slot.CLAIMED
                 taken.append(slot)
             words[_RECEIVED] = sequence
         return taken
 
     def start(self, slot: int) -> int:
-        """Mark a message as running; return the time (monotonic ns), 0 if it was handed back meanwhile."""
+        """Mark a message as running; return the time (monotonic ns), 0 if it must not start.
+
+        It was handed back meanwhile, or its lease may have ended: the process stood still, and somebody else may
+        have the message by now.
+        """
         memory = self._memory
         with self._lock:
             if memory[_STATES_AT + slot] != 1:
                 return 0
             now = time.monotonic_ns()
             words, at = self._words, (HEADER_BYTES + slot * SLOT_BYTES) // 8
+            if now - max(words[at + _CLAIMED_AT], words[_RENEWED_AT]) > words[_LEASE_NS]:
+                return 0
             words[at + _STARTED], words[at + _FINISHED] = now, 0
             words[at + _VERSION] = 0
             memory[_STATES_AT + slot] = 2
@@ -212,6 +220,10 @@ class Board:
     def settling_at(self) -> int:
         """Return when outcomes last went out to the store (monotonic ns)."""
         return self._words[_SETTLING_AT]
+
+    def renewed(self, at_ns: int) -> None:
+        """Tell the child that all its leases were renewed at this time (monotonic ns)."""
+        self._words[_RENEWED_AT] = at_ns
 
     def void(self, sequence: int) -> None:
         """Give up claims up to this sequence; call with the lock held."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import Any
 
@@ -12,6 +11,7 @@ from click.core import ParameterSource
 from streamtasks import __version__
 from streamtasks.exceptions import StreamTasksError
 
+from .logs import set_up_logs
 from .plugins import plugins
 
 __all__ = ["main", "worker_command", "worker_main"]
@@ -49,7 +49,7 @@ def worker_command(context: click.Context, /, **values: Any) -> None:
         for name, value in values.items()
         if name not in _NOT_OPTIONS and context.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
-    _set_up_logging(values["log_level"])
+    set_up_logs(values["log_level"])
     try:
         if values["reload"]:
             from .reload import run_reloading
@@ -57,7 +57,7 @@ def worker_command(context: click.Context, /, **values: Any) -> None:
             sys.exit(run_reloading())
         from .worker import run_worker
 
-        sys.exit(run_worker(values["app"], values["settings"], values["backends"], given))
+        sys.exit(run_worker(values["app"], values["settings"], values["backends"], given, values["log_level"]))
     except StreamTasksError as error:
         click.echo(f"streamtasks-worker: {error}", err=True)
         sys.exit(2)
@@ -65,14 +65,6 @@ def worker_command(context: click.Context, /, **values: Any) -> None:
 
 _NOT_OPTIONS = {"app", "settings", "backends", "reload", "log_level"}
 _OPTION_NAMES = {"grace": "grace_s", "lease": "lease_s", "max_memory_per_child": "max_memory_per_child_mb"}
-
-
-def _set_up_logging(level: str) -> None:
-    root = logging.getLogger()
-    if not root.handlers:
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for name in ("streamtasks", "django.tasks"):
-        logging.getLogger(name).setLevel(level)
 
 
 @click.group(context_settings={"show_default": True})

@@ -96,7 +96,7 @@ class InlineExecutor:
         for message, slot in zip(claimed, slots, strict=True):
             started = board.start(slot)
             if not started:
-                board.free(slot)  # handed back while an earlier one ran long
+                board.free(slot)  # handed back while an earlier one ran long, or its lease has ended
                 self._link.let_go(message.token)
                 continue
             begun = begun or started

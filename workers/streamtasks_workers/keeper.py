@@ -117,7 +117,7 @@ class Keeper:
             lease_s = ward.settings.lease_s
             self._spawn(self._every(ward.leases.run_once, lease_s / 3, on_failure=ward.leases.check_fence))
             for registry in ward.registries:
-                self._spawn(self._every(registry.run_once, min(5.0, lease_s / 3)))
+                self._spawn(self._every(registry.run_once, min(5.0, lease_s / 6)))
             for reclaimer in ward.reclaimers:
                 self._spawn(self._every(reclaimer.run_once, min(2.0, lease_s / 4)))
             for janitor in ward.janitors:

@@ -91,6 +91,8 @@ class Root:
         self._signals: list[int] = []
         self._stopping_since = 0.0
         self._exit_code = 0
+        self._looked_at = time.monotonic()
+        self._fence_s = min((o.fence_after_s or a.settings.lease_s for a, o in apps), default=30.0)
         self._restart_at: dict[int, float] = {}  # place -> when it may be filled again
         self._quick_deaths: dict[int, int] = {}
 
@@ -104,6 +106,7 @@ class Root:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         gc.collect()
+        self._looked_at = time.monotonic()
         gc.freeze()  # what is loaded stays shared with the children
         self._start_keeper()
         for place in range(len(self._places)):
@@ -112,6 +115,7 @@ class Root:
             "worker %s: %d children for %s", self.worker, len(self._places), ", ".join(a.label for a, _ in self._apps)
         )
         while True:
+            self._notice_standstill()
             self._handle_signals()
             self._reap()
             if self._stopping_since:
@@ -132,6 +136,16 @@ class Root:
         self._end_keeper()
         logger.info("worker %s has stopped", self.worker)
         return self._exit_code
+
+    def _notice_standstill(self) -> None:
+        """Fence the children off if this very process stood still for longer than the leases live."""
+        now = time.monotonic()
+        still_s, self._looked_at = now - self._looked_at, now
+        if still_s > KEEPER_SILENCE_S:
+            self._alive[0] = time.monotonic_ns()  # the keeper stood still as well: hear it first
+        if still_s > self._fence_s:
+            logger.error("the worker stood still for %.1f s; its leases may have passed to others", still_s)
+            self._kill_children(f"fenced: the worker stood still for {still_s:.1f} s")
 
     # -- signals -------------------------------------------------------------------------------------
 
@@ -166,7 +180,7 @@ class Root:
 
     def _timeout_s(self) -> float:
         now = time.monotonic()
-        timeout = 1.0
+        timeout = min(1.0, self._fence_s / 4)
         if self._stopping_since:
             timeout = min(timeout, max(0.0, self._stopping_since + self._grace_s - now))
         elif self._free_boards:
@@ -188,7 +202,7 @@ class Root:
         app, options = self._apps[app_number]
         board = self._free_boards.pop(0)
         self._births += 1
-        board.reset(f"{self.worker}-{self._births}", tag)
+        board.reset(f"{self.worker}-{self._births}", tag, round(app.settings.lease_s * 1e9))
         root = os.getpid()
         pid = self._fork(lambda: run_child(app, options, board, self._life_r, root))
         self._children[pid] = _Child(place, app_number, board, pid, time.monotonic())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextvars
 import logging
 import time
-from collections.abc import Callable, Generator
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 from streamtasks.application import Application, Runnable
@@ -57,7 +57,9 @@ class Runner:
 
     def prepare(self, claimed: Claimed, started_ns: int, report: Callable[[bytes], None]) -> Prepared | Outcome:
         """Decode a message and find its task; what cannot run gets its outcome at once."""
-        started_ms = self.now_ms(started_ns)
+        # A claim of one message has recorded its start already; there is only one start of an attempt.
+        recorded_ms = claimed.first_started_ms if claimed.attempt == 1 else 0
+        started_ms = recorded_ms or self.now_ms(started_ns)
         try:
             enqueued_ms, envelope = split_body(claimed.body)
             message = Message.decode(envelope)
@@ -99,12 +101,15 @@ class Runner:
             result = self._encode(attempt, value)
         except BaseException as error:  # noqa: BLE001 - SystemExit too is a failure of the task, not of the child
             outcome = self._judge(prepared, error)
+            if self._after and outcome.state != State.IGNORED:
+                self._tell(attempt, outcome)  # in here, so that sys.exc_info() tells hooks of the failure
+        else:
             if self._after:
-                self._tell(attempt, outcome)
-            return self._failed(prepared, outcome)
-        if self._after:
-            self._tell(attempt, AttemptOutcome(State.SUCCESS, value))
-        return self._succeeded(prepared, result)
+                self._tell(attempt, AttemptOutcome(State.SUCCESS, value))
+            return self._succeeded(prepared, result)
+        if self._after and outcome.state == State.IGNORED:
+            self._tell(attempt, outcome)
+        return self._failed(prepared, outcome)
 
     async def arun(self, prepared: Prepared) -> Outcome:
         """Run a coroutine task; the caller gives it an asyncio task, and so a context, of its own."""
@@ -118,10 +123,14 @@ class Runner:
             result = self._encode(attempt, value)
         except BaseException as error:  # noqa: BLE001
             outcome = self._judge(prepared, error)
+            if outcome.state != State.IGNORED:
+                await self._atell(attempt, outcome)
+        else:
+            await self._atell(attempt, AttemptOutcome(State.SUCCESS, value))
+            return self._succeeded(prepared, result)
+        if outcome.state == State.IGNORED:
             await self._atell(attempt, outcome)
-            return self._failed(prepared, outcome)
-        await self._atell(attempt, AttemptOutcome(State.SUCCESS, value))
-        return self._succeeded(prepared, result)
+        return self._failed(prepared, outcome)
 
     # -- outcomes ------------------------------------------------------------------------------------
 
@@ -243,25 +252,23 @@ class Runner:
 
     def _tell(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         for middleware in reversed(self._after):
-            with _guarded(middleware, attempt):
+            try:
                 middleware.after_outcome(attempt, outcome)
+            except Exception:  # noqa: BLE001 - logged there; a hook may not change an outcome
+                _hook_failed(middleware, attempt)
 
     async def _atell(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         for middleware in reversed(self._after):
-            with _guarded(middleware, attempt):
+            try:
                 await middleware.after_outcome_async(attempt, outcome)
+            except Exception:  # noqa: BLE001 - logged there; a hook may not change an outcome
+                _hook_failed(middleware, attempt)
 
 
 def _overrides(middleware: Middleware, *names: str) -> bool:
     return any(getattr(type(middleware), name) is not getattr(Middleware, name) for name in names)
 
 
-@contextmanager
-def _guarded(middleware: Middleware, attempt: Attempt) -> Generator[None]:
-    """Log what a hook raises: it may not change an outcome."""
-    try:
-        yield
-    except Exception:
-        logger.exception(
-            "%s.after_outcome failed for task %s (%s)", type(middleware).__name__, attempt.id, attempt.message.task
-        )
+def _hook_failed(middleware: Middleware, attempt: Attempt) -> None:
+    name = type(middleware).__name__
+    logger.exception("%s.after_outcome failed for task %s (%s)", name, attempt.id, attempt.message.task)  # noqa: LOG004

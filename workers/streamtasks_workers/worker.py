@@ -11,6 +11,7 @@ from streamtasks.application import Application
 from streamtasks.stores import open_store
 
 from .loading import load
+from .logs import set_up_logs
 from .options import WorkerOptions
 from .root import Root
 
@@ -30,7 +31,9 @@ class _WithLease:
         return getattr(self._app, name)
 
 
-def run_worker(app: str | None, settings: str | None, backends: Sequence[str], given: Mapping[str, Any]) -> int:
+def run_worker(
+    app: str | None, settings: str | None, backends: Sequence[str], given: Mapping[str, Any], log_level: str
+) -> int:
     """Run a worker until it is told to stop; return its exit status.
 
     ``given``: options by their names in `WorkerOptions`; they win over what an app's settings say.
@@ -39,7 +42,9 @@ def run_worker(app: str | None, settings: str | None, backends: Sequence[str], g
         ConfigurationError: an app, an option or a server is not as it must be.
     """
     served = []
-    for found in load(app, settings, backends):
+    found_apps = load(app, settings, backends)
+    set_up_logs(log_level)
+    for found in found_apps:
         its = WorkerOptions.merged(found.worker_defaults, given)
         one: Application = found
         if its.lease_s is not None:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from inspect import iscoroutinefunction
+from pathlib import Path
 from typing import Any
 
 from streamtasks import Ignore, Retry, StreamTasks, current_attempt
@@ -156,8 +157,7 @@ def close_descriptors() -> str:
 def exhaust_memory() -> None:
     """Ask for more memory than the process may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    with open("/proc/self/statm", "rb") as statm:
-        now = int(statm.read().split()[0]) * resource.getpagesize()
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + 64 * 1024 * 1024, hard))
     held: list[bytearray] = []
     try:

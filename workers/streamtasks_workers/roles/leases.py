@@ -48,7 +48,10 @@ class Leases:
             in_flight = watch.in_flight()
             if not in_flight:
                 continue
+            asked_at = time.monotonic_ns()
             answers = await self._store.renew(board.tag, in_flight)
+            if all(answers):
+                board.renewed(asked_at)
             renewed += sum(answers)
             lost = {token for token, held in zip(in_flight, answers, strict=True) if not held}
             if lost and self._runs_one_of(board, lost):

@@ -234,10 +234,25 @@ async function poll() {
   pollIn(next);
 }
 
+/** Show what was enqueued before this page was loaded. */
+async function load() {
+  try {
+    (await ask(STATES)).tasks.forEach(addTask);
+  } catch (error) {
+    showTrouble(error.message);
+  }
+  showSummary();
+  pollIn(POLL_MS);
+}
+
+const loaded = load();
+
 async function enqueue(event) {
   event.preventDefault();
+  const body = new FormData(event.target);
+  await loaded; // older tasks go below newer ones, and none is added twice
   try {
-    const answer = await ask(ENQUEUE, { method: "POST", body: new FormData(event.target) });
+    const answer = await ask(ENQUEUE, { method: "POST", body });
     answer.tasks.forEach(addTask);
     showTrouble("");
     showSummary();
@@ -248,16 +263,5 @@ async function enqueue(event) {
   }
 }
 
-async function begin() {
-  for (const form of document.forms) form.addEventListener("submit", enqueue);
-  document.addEventListener("visibilitychange", () => pollIn(0));
-  try {
-    (await ask(STATES)).tasks.forEach(addTask);
-  } catch (error) {
-    showTrouble(error.message);
-  }
-  showSummary();
-  pollIn(POLL_MS);
-}
-
-begin();
+for (const form of document.forms) form.addEventListener("submit", enqueue);
+document.addEventListener("visibilitychange", () => pollIn(0));

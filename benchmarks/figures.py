@@ -1,0 +1,245 @@
+"""The figures of issue and README that are times, not throughput, as one table.
+
+    uv run python benchmarks/figures.py [--server redis-server] [--only recovery,idle]
+
+Each starts real workers on a server of its own and is bounded in time; all take about two minutes. Machines
+are noisy: run it on one that does nothing else. A figure is *met* if it is within what was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import redis
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from streamtasks import State, wait_for
+from streamtasks_workers.embedded import EmbeddedServer
+from tests.support.workers import Field, kill, percentile, wait_for_value
+
+MS = 1000.0
+
+
+class Row(NamedTuple):
+    """One line of the table: smaller is better."""
+
+    what: str
+    measured: float
+    asked: float
+    unit: str
+    detail: str = ""
+
+
+@contextmanager
+def field_on(server: EmbeddedServer, **settings: Any) -> Iterator[Field]:
+    """Open an empty field."""
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+    with tempfile.TemporaryDirectory(prefix="streamtasks-figures-") as directory:
+        field = Field(server.url, Path(directory))
+        field.configure(**settings)
+        try:
+            yield field
+        finally:
+            field.close()
+
+
+def start_latency(server: EmbeddedServer) -> list[Row]:
+    """Enqueue to start on an idle worker."""
+    with field_on(server) as field:
+        field.start("--concurrency", "2")
+        delays = []
+        for number in range(300):
+            field.wait_idle(2)
+            enqueued = time.monotonic()
+            result = field.enqueue("add", number, 1)
+            delays.append(MS * (field.record.wait_started(result).started - enqueued))
+    return [
+        Row("enqueue to start, idle worker, p50", percentile(delays, 0.5), 2, "ms"),
+        Row("enqueue to start, idle worker, p99", percentile(delays, 0.99), 0, "ms"),
+    ]
+
+
+def visibility(server: EmbeddedServer) -> list[Row]:
+    """RUNNING visible, and batch neighbours of a long task run elsewhere."""
+    rows = []
+    for name, words in (("nap", ""), ("hold_gil", " (GIL held)")):
+        visible, waited = [], []
+        with field_on(server) as field:
+            field.start("--concurrency", "2")
+            for _ in range(10):
+                wait_for(field.many("add", [(n, 1) for n in range(300)]), timeout=10)  # batches grow
+                quick = [field.app.tasks["add"].message((n, 1), {}) for n in range(60)]
+                results = field.app.enqueue([*quick[:20], field.app.tasks[name].message((0.4,), {}), *quick[20:]])
+                long = results.pop(20)
+                wait_for_value(lambda: long.state != State.QUEUED, 5, "it is shown")  # noqa: B023
+                seen = time.monotonic()
+                wait_for(results, timeout=5)
+                started = field.record.of(long)[0].started
+                visible.append(MS * (seen - started))
+                ids = {result.id for result in results}
+                last = max(e.started for e in field.record.executions() if e.id in ids)
+                waited.append(MS * max(0.0, last - started))
+                long.get(timeout=5)
+        for what, values in (("RUNNING visible", visible), ("batch neighbours run elsewhere", waited)):
+            rows.append(Row(f"{what}{words}, p50", percentile(values, 0.5), 50, "ms", f"max {max(values):.0f}"))
+    return rows
+
+
+def recovery(server: EmbeddedServer) -> list[Row]:
+    """Recovery of killed children and of killed workers."""
+    child = []
+    with field_on(server, crash_limit=1000, crash_delay_s=0.0) as field:
+        field.start("--concurrency", "2")
+        for _ in range(20):
+            result = field.enqueue("nap", 0.1)
+            victim = field.record.wait_started(result).pid
+            killed = time.monotonic()
+            kill(victim)
+            child.append(MS * (field.record.wait_started(result, times=2).started - killed))
+            result.get(timeout=5)
+    worker = []
+    lease_s = 2.0
+    with field_on(server, lease_s=lease_s) as field:
+        field.start("--concurrency", "1")
+        blocked = field.enqueue("nap", 4.0)
+        field.record.wait_started(blocked)
+        dying = field.start("--concurrency", "1")
+        result = field.enqueue("nap", 20.0)
+        field.record.wait_started(result)
+        blocked.get(timeout=10)
+        killed = time.monotonic()
+        kill(dying.process.pid)
+        worker.append(field.record.wait_started(result, 15, times=2).started - killed)
+    keeper = []
+    with field_on(server) as field:
+        one = field.start("--concurrency", "1")
+        for _ in range(5):
+            old = wait_for_value(lambda: one.pids().keeper, 5, "a keeper")
+            killed = time.monotonic()
+            kill(old)
+            wait_for_value(lambda: one.pids().keeper not in (None, old), 5, "another keeper")  # noqa: B023
+            keeper.append(MS * (time.monotonic() - killed))
+    return [
+        Row("task of a killed child runs again, p50", percentile(child, 0.5), 0, "ms"),
+        Row("task of a killed child runs again, max of 20", max(child), 1000, "ms"),
+        Row(f"task of a killed worker runs again (lease {lease_s:g} s)", max(worker), lease_s + 5, "s"),
+        Row("a killed keeper is replaced, max of 5", max(keeper), 0, "ms"),
+    ]
+
+
+def delayed(server: EmbeddedServer) -> list[Row]:
+    """Lateness of delayed tasks, four a second."""
+    with field_on(server) as field:
+        field.start("--concurrency", "2")
+        field.wait_idle(2)
+        began = datetime.now(UTC)
+        due = {}
+        for number in range(100):
+            at = began + timedelta(seconds=1 + number / 4, microseconds=1370 * number)
+            due[field.enqueue("add", number, 1, run_after=at)] = round(at.timestamp() * 1000)
+        wait_for(due, timeout=40)
+        late = [field.record.of(result)[0].started_wall * MS - due_ms for result, due_ms in due.items()]
+    return [
+        Row("delayed task late, p50 of 100", percentile(late, 0.5), 0, "ms"),
+        Row("delayed task late, p99 of 100", percentile(late, 0.99), 10, "ms", f"earliest {min(late):+.1f}"),
+    ]
+
+
+def idle(server: EmbeddedServer) -> list[Row]:
+    """Commands of idle children, and the start of a brand-new queue."""
+    from tests.process.test_idle import _calls
+
+    children = 8
+    with field_on(server) as field:
+        field.start("--concurrency", str(children))
+        add = field.app.tasks["add"]
+        calls = [
+            field.app.message("add", (queue, 1), {}, add.using(queue=f"q{queue}", priority=priority).options)
+            for queue in range(200)
+            for priority in (-5, 0, 5)
+        ]
+        wait_for(field.app.enqueue(calls), timeout=30)
+        field.wait_idle(children)
+        began, before = time.monotonic(), _calls(field.client)
+        time.sleep(10)
+        after, spent = _calls(field.client), time.monotonic() - began
+        delays = []
+        for number in range(50):
+            field.wait_idle(children)
+            where: dict[str, Any] = {"queue": f"new{number}"} if number % 2 else {"queue": "q7", "priority": number}
+            enqueued = time.monotonic()
+            result = field.enqueue("add", number, 1, **where)
+            delays.append(MS * (field.record.wait_started(result).started - enqueued))
+    sent, inside = ((after[i] - before[i]) / spent for i in (0, 1))
+    return [
+        Row("commands/s per idle child (600 streams)", sent / children, 2, "/s", f"{inside:.1f}/s more inside scripts"),
+        Row("brand-new queue or priority starts, p50", percentile(delays, 0.5), 5, "ms", f"max {max(delays):.1f}"),
+    ]
+
+
+def stopping(server: EmbeddedServer) -> list[Row]:
+    """SIGTERM under load."""
+    with field_on(server) as field:
+        leaving = field.start("--concurrency", "2", "--grace", "10")
+        staying = field.start("--concurrency", "1")
+        results = field.many("nap", [(0.002,)] * 1500)
+        wait_for_value(lambda: field.totals().get("SUCCESS", 0) > 150, 10, "work is under way")
+        told = time.monotonic()
+        leaving.terminate()
+        status = leaving.wait(15)
+        stopped = time.monotonic() - told
+        wait_for(results, timeout=30)
+        executions = field.record.executions()
+        elsewhere = staying.pids().children
+        starts = sorted(e.started for e in executions if e.pid in elsewhere and e.started > told)
+        gap = max(b - a for a, b in itertools.pairwise([told, *starts]))
+        extra = len(executions) - len(results)
+    return [
+        Row("SIGTERM under load: exits after", MS * stopped, 10_000, "ms", f"status {status}"),
+        Row("SIGTERM: longest gap before work starts elsewhere", MS * gap, 1000, "ms"),
+        Row("SIGTERM: executions too many", extra, 0.5, ""),
+    ]
+
+
+PARTS: dict[str, Callable[[EmbeddedServer], list[Row]]] = {
+    "latency": start_latency,
+    "visibility": visibility,
+    "recovery": recovery,
+    "delayed": delayed,
+    "idle": idle,
+    "stopping": stopping,
+}
+
+
+def main() -> int:
+    """Measure and print; return 1 if a figure is not met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", help="a redis-server or valkey-server binary; default: the embedded one")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"some of: {', '.join(PARTS)}")
+    given = parser.parse_args()
+    rows: list[Row] = []
+    for part in given.only.split(","):
+        with EmbeddedServer(binary=given.server) as server:
+            print(f"measuring: {part}", file=sys.stderr)
+            rows += PARTS[part](server)
+    print(f"{'figure':54} {'measured':>12} {'asked':>12}")
+    for row in rows:
+        asked = f"<= {row.asked:g} {row.unit}" if row.asked else "-"
+        verdict = "" if not row.asked else "met" if row.measured <= row.asked else "NOT MET"
+        print(f"{row.what:54} {row.measured:9.2f} {row.unit:2} {asked:>12}  {verdict:8} {row.detail}".rstrip())
+    return int(any(row.asked and row.measured > row.asked for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The whole life of messages on a real Cluster, on shards of every master.
+
+A Cluster refuses a script whose declared keys lie in different slots, and the laboratory refuses one that touches a
+key it did not declare.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from redis.cluster import RedisCluster
+
+from streamtasks import StoreSettings
+from streamtasks.keys import Keys
+from streamtasks.shards import ALL_TAGS
+from streamtasks.store import Void
+from tests.support.lab import Lab, Stream, outcome
+
+pytestmark = pytest.mark.topology
+
+SOME_TAGS = ALL_TAGS[::5]
+
+
+@pytest.fixture
+def client(cluster_url: str) -> Iterator[RedisCluster]:
+    client = RedisCluster.from_url(cluster_url, protocol=2)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@pytest.fixture(params=SOME_TAGS)
+def lab(request: pytest.FixtureRequest, client: RedisCluster) -> Lab:
+    """The shard of one tag, on the master that has its slot."""
+    key = Keys("t:", request.param).ready
+    node = client.get_node_from_key(key)
+    assert node is not None
+    return Lab(client.get_redis_connection(node), tag=request.param)
+
+
+def test_enqueue_claim_settle(lab: Lab) -> None:
+    lab.enqueue("a", "b", body=b"body")
+    lab.enqueue("c", queue="mail", priority=7)
+    claimed = lab.claim().claimed
+    assert [c.id for c in claimed] == ["c", "a", "b"]
+    lab.progress(claimed[0], data=b"1")
+    lab.mark_running(claimed[0], ago_ms=5)
+    assert lab.renew(claimed[0].token) == [1]
+    with lab.listen(lab.keys.done_channel("c")) as listener:
+        assert lab.settle(*(outcome(c, started=5) for c in claimed)) == [1, 1, 1]
+        assert listener.heard() == ["c"]
+    assert lab.record("c").state == "SUCCESS"
+    assert not {"messages", "state", "leases", "batches", "running", "ready", "progress"} & set(lab.dump())
+    assert lab.enqueue("a") == [0]
+
+
+def test_delayed_and_promoted(lab: Lab) -> None:
+    with lab.listen(lab.keys.control) as listener:
+        lab.enqueue("a", delay_ms=60_000)
+        assert listener.heard() == [f"due {lab.now + 60_000}"]
+    lab.make_due("a")
+    assert lab.promote() == (0, 0, ["0:default"])
+    assert lab.promote("0:default") == (1, -1, [])
+    assert lab.claim_one().id == "a"
+
+
+def test_claimed_and_handed_back(lab: Lab) -> None:
+    lab.enqueue("a", "b", "c")
+    [a] = lab.claim("w", 1, count=1).claimed
+    lab.claim("w", 2, count=1)
+    assert lab.hand_back(a, void=Void("w", 2), gone=True) == ([], [1])
+    assert lab.claim("v", 1).ids == ["a", "b", "c"]
+
+
+def test_crashed(lab: Lab) -> None:
+    lab.enqueue("a")
+    assert lab.charge(lab.claim_one("w", 1)) == [1]
+    assert lab.charge(lab.claim_one("w", 2)) == [2]
+    lab.make_due("a")
+    lab.promote("0:default")
+    third = lab.claim_one("w", 3)
+    assert lab.charge(third) == [3]
+    assert lab.settle(outcome(third, "DEAD", note="crashed")) == [1]
+
+
+def test_retried(lab: Lab) -> None:
+    lab.enqueue("a", "b")
+    a, b = lab.claim("w", 1).claimed
+    assert lab.settle(outcome(a, "RETRY", started=5), outcome(b, "RETRY", started=5, delay_ms=60_000)) == [1, 1]
+    assert lab.claim("w", 2).ids == ["a"]
+    assert len(lab.read("a", "b", "c")) == 3
+
+
+def test_reclaimed(lab: Lab) -> None:
+    lab.enqueue("a", "b")
+    lab.claim("gone", 1)
+    lab.beat("host")
+    lab.expire_leases("gone#1")
+    assert lab.reclaim("0:default") == (2, [], [], 0)
+    assert lab.dump()["q:0:default"] == Stream(["a", "b"], {"a": "suspect", "b": "suspect"})
+    assert lab.claim("w", 1).ids == ["a"]
+    assert lab.beat("host", "") == 0
+
+
+def test_shards_are_spread_over_all_masters(client: RedisCluster) -> None:
+    assert set(StoreSettings().tags) <= set(ALL_TAGS)
+    masters: Counter[str] = Counter()
+    for tag in ALL_TAGS:
+        node = client.get_node_from_key(Keys("any:", tag).ready)
+        assert node is not None
+        masters[str(node.name)] += 1
+    assert sorted(masters.values()) == [5, 5, 6]
+
+
+def test_some_shards_of_these_tests_are_on_every_master(client: RedisCluster) -> None:
+    nodes = [client.get_node_from_key(Keys("t:", tag).ready) for tag in SOME_TAGS]
+    assert len({str(node.name) for node in nodes if node is not None}) == 3
