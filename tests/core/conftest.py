@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from streamtasks import StoreSettings, StreamTasks
@@ -13,6 +14,10 @@ from streamtasks.redis import AsyncRedisStore, RedisStore, connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture

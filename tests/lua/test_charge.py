@@ -90,7 +90,7 @@ class TestAccounting:
     def test_the_first_start_is_kept_or_learnt(self, lab: Lab) -> None:
         lab.enqueue("a", "b")
         claimed = lab.claim(count=2).claimed
-        assert lab.charge(*claimed, started=1234) == [1, 1]
+        assert [lab.charge(one, started=1234) for one in claimed] == [[1], [1]]
         assert [c.first_started_ms for c in lab.claim("v", 1).claimed] == [1234, 1234]
 
 

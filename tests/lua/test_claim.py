@@ -453,6 +453,11 @@ class TestSuspects:
         answer = lab.claim("w", 1)
         assert (answer.ids, answer.flags) == (["better", "t"], SUSPECT)
 
+    def test_nothing_of_another_stream_is_added_to_it(self, lab: Lab) -> None:
+        lab.enqueue("low", priority=-1)
+        assert lab.claim("w", 1).ids == ["s"]
+        assert lab.claim("v", 1).ids == ["t", "low"]
+
     def test_two_suspects_come_one_by_one(self, lab: Lab) -> None:
         lab.claim("also-gone", 1, alone=False)
         lab.expire_leases("also-gone#1")

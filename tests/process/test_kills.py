@@ -98,9 +98,7 @@ def test_poison_does_not_take_its_neighbours_in_the_same_child_with_it(field: Fi
     poison = results.pop(3)
     assert wait_for([poison, *results], timeout=30)
     assert poison.state == State.DEAD
-    states = Counter(result.state for result in results)
-    if states != {State.SUCCESS: 6}:
-        pytest.xfail(f"neighbours in one child share the fate of a poison message: {dict(states)}")
+    assert Counter(result.state for result in results) == {State.SUCCESS: 6}
 
 
 def test_a_killed_keeper_is_replaced_and_running_work_unharmed(field: Field, figure: Callable[[str], None]) -> None:

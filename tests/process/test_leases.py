@@ -33,15 +33,15 @@ def test_the_lease_option_wins_over_the_app(field: Field) -> None:
     worker = field.start("--concurrency", "1", "--lease", "1")
     result = field.enqueue("nap", 5.0)
     field.record.wait_started(result)
-    expires_ms = wait_for_value(lambda: field.client.zscore(field.keys.leases, result.id), 2, "it is leased")
-    assert float(expires_ms) / 1000 - time.time() <= 1.0  # type: ignore[arg-type]
+    [(_, expires_ms)] = field.client.zrange(field.keys.leases, 0, -1, withscores=True)
+    assert float(expires_ms) / 1000 - time.time() <= 1.0
     worker.end()
 
 
 def test_a_stalled_worker_is_fenced_and_its_late_outcomes_refused(field: Field, figure: Callable[[str], None]) -> None:
     field.configure(lease_s=LEASE_S)
     stalled = field.start("--concurrency", "2")
-    results = [field.enqueue("steps", 300, 0.01) for _ in range(2)]
+    results = [field.enqueue("steps", 800, 0.01) for _ in range(2)]
     before = [field.record.wait_started(result) for result in results]
     children = stalled.pids().children
     other = field.start("--concurrency", "2")
@@ -91,7 +91,6 @@ def test_a_worker_that_stalls_under_load_adds_only_what_it_was_running(
     wait_for_value(lambda: field.unfinished() == 0, 20, "the other worker does everything")
     stalled.resume()
     wait_for_value(lambda: not children & set(stalled.pids().children), 5, "the stalled children are ended")
-    assert wait_for(results, timeout=5)
     assert field.totals()["SUCCESS"] == len(results)
     executions = field.record.executions()
     times = Counter(e.id for e in executions)
@@ -100,6 +99,5 @@ def test_a_worker_that_stalls_under_load_adds_only_what_it_was_running(
     recent = sum(1 for e in executions if e.pid in children and stopped_at - 0.03 < e.ended <= stopped_at)
     figure(f"{extra} extra executions, {running} were running, {recent} had just ended; {begun_late} begun after it")
     assert len(times) == len(results)
-    assert extra - begun_late <= running + recent
-    if begun_late:
-        pytest.xfail("after a stall a child may begin messages whose claims it has lost, before it is fenced")
+    assert extra <= running + recent
+    assert begun_late == 0, "a stalled worker began messages whose claims it had lost"

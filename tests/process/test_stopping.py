@@ -28,7 +28,7 @@ def test_sigterm_under_load_loses_and_repeats_nothing(
     leaving.terminate()
     assert leaving.wait(10) == 0
     stopped = time.monotonic() - told
-    assert wait_for(results, timeout=30)
+    field.wait_drained(30)
     executions = field.record.executions()
     late = max((e.started for e in executions if e.pid in leaving_children), default=told) - told
     others = sorted(e.started for e in executions if e.pid in staying.pids().children and e.started > told)
@@ -127,5 +127,4 @@ def test_a_message_that_wakes_a_leaving_child_starts_elsewhere(field: Field, fig
         assert leaving.wait(10) == 0
     figure(f"{len(delays)} messages around SIGTERM started after at most {max(delays) * 1e3:.0f} ms")
     assert staying.pids().children
-    if max(delays) > 1.0:
-        pytest.xfail("a ring taken by a leaving child is lost; the next look is up to 4 s later")
+    assert max(delays) <= 1.0

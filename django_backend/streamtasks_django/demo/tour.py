@@ -70,7 +70,7 @@ class Tour:
 
     def run(self) -> int:
         """Do every step, print what happened; return the exit status: 0 if every outcome is right, else 1."""
-        self._console.print("A Valkey server, a worker with two children, and ordinary Django tasks.\n")
+        self._console.print("An embedded server, a worker with two children, and ordinary Django tasks.\n")
         began = time.monotonic()
         outcomes = [
             self._do(step, name)

@@ -30,6 +30,10 @@ end
 -- Give a claimed entry to a pseudo-consumer, from which the next claim takes it at its old place. If the entry
 -- has vanished (a stream trimmed by hand), the message gets a new one: it is the message that counts.
 local function put_back(messages, streams, stream, s, id, who)
-  local kept = redis.call('XCLAIM', stream.key, GROUP, who, 0, s.entry, 'JUSTID')
+  local kept = redis.pcall('XCLAIM', stream.key, GROUP, who, 0, s.entry, 'JUSTID')
+  if kept.err then -- the group was destroyed by hand: a new one reads from the beginning, this entry included
+    redis.call('XGROUP', 'CREATE', stream.key, GROUP, '0', 'MKSTREAM')
+    kept = redis.call('XRANGE', stream.key, s.entry, s.entry)
+  end
   if #kept == 0 and redis.call('HEXISTS', messages, id) == 1 then append(streams, stream, s.name, id) end
 end
