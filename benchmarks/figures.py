@@ -125,7 +125,7 @@ def recovery(server: EmbeddedServer) -> list[Row]:
     with field_on(server) as field:
         one = field.start("--concurrency", "1")
         for _ in range(5):
-            old = wait_for_value(lambda: one.pids().keeper, 5, "a keeper")
+            old = wait_for_value(lambda: one.pids().keeper or 0, 5, "a keeper")
             killed = time.monotonic()
             kill(old)
             wait_for_value(lambda: one.pids().keeper not in (None, old), 5, "another keeper")  # noqa: B023

@@ -96,7 +96,7 @@ class Keys:
         self.running = base + "running"  # ZSET: id -> when its attempt started
         self.delayed = base + "delayed"  # ZSET: id -> when it is due
         self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
-        self.streams = base + "streams"  # SET: names of all streams ever used
+        self.streams = base + "streams"  # ZSET: names of all streams ever used, all with score 0
         self.wake = base + "wake"  # LIST: at most one token; children serving any queue wait on it
         self.control = base + "control"  # CHANNEL: news for supervisors
         self.done = base + "done"  # CHANNEL: prefix of the sixteen that tell finished ids

@@ -11,10 +11,12 @@ Empty parts are left out. The first byte tells the encoding (see `codec`), so th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Final
 
 from .codec import dumps, loads
 from .exceptions import DecodeError, PayloadTooLarge
+from .numbers import is_number
 
 __all__ = ["MAX_HEADER_BYTES", "VERSION", "Message", "split_body"]
 
@@ -119,6 +121,8 @@ class Message:
             or type(message.priority) is not int
             or type(message.headers) is not dict
             or type(message.expires_ms) is not int
+            or type(message.max_retries) not in (NoneType, int)
+            or not (message.retry_delay_s is None or is_number(message.retry_delay_s))
         ):
             raise DecodeError(f"the envelope holds values of wrong types: {data[:80]!r}")
         return message

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from .exceptions import ConfigurationError
 from .keys import check_prefix
+from .numbers import check_count, check_seconds
 
 __all__ = ["DEFAULT_URL", "MIN_DEDUP_S", "StoreSettings"]
 
@@ -60,13 +61,11 @@ class StoreSettings:
         if not self.tags:
             raise ConfigurationError("tags must name at least one shard.")
         for name in ("lease_s", "timeout_s", "result_expires_s", "failure_expires_s"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-                raise ConfigurationError(f"{name} is {value!r}; it must be a number of seconds above 0.")
+            check_seconds(name, getattr(self, name), ConfigurationError)
+        for name in ("crash_delay_s", "unknown_task_delay_s"):
+            check_seconds(name, getattr(self, name), ConfigurationError, above_zero=False)
         if self.lease_s < 1:
             raise ConfigurationError(f"lease_s is {self.lease_s!r}; a lease under 1 second cannot be renewed in time.")
-        if self.crash_delay_s < 0:
-            raise ConfigurationError(f"crash_delay_s is {self.crash_delay_s!r}; it may not be negative.")
         for name in (
             "max_payload_bytes",
             "max_dead_letters",
@@ -75,9 +74,7 @@ class StoreSettings:
             "lost_limit",
             "unknown_task_limit",
         ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+            check_count(name, getattr(self, name), ConfigurationError, least=1)
 
     @property
     def lease_ms(self) -> int:

@@ -16,6 +16,7 @@ from .attempt import Attempt
 from .exceptions import InvalidTask
 from .keys import check_queue
 from .message import Message
+from .numbers import check_count, check_seconds
 from .store import NewMessage
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ class TaskOptions:
 
     def __post_init__(self) -> None:
         check_queue(self.queue)
-        if isinstance(self.priority, bool) or not isinstance(self.priority, int) or not -100 <= self.priority <= 100:
-            raise InvalidTask(f"priority is {self.priority!r}; it must be a whole number from -100 to 100.")
-        if self.max_retries is not None and self.max_retries < 0:
-            raise InvalidTask(f"max_retries is {self.max_retries!r}; it may not be negative.")
-        if self.retry_delay_s < 0:
-            raise InvalidTask(f"retry_delay_s is {self.retry_delay_s!r}; it may not be negative.")
-        if self.expires_s is not None and self.expires_s <= 0:
-            raise InvalidTask(f"expires_s is {self.expires_s!r}; it must be above 0.")
+        check_count("priority", self.priority, InvalidTask, least=-100, most=100)
+        if self.max_retries is not None:
+            check_count("max_retries", self.max_retries, InvalidTask, least=0)
+        check_seconds("retry_delay_s", self.retry_delay_s, InvalidTask, above_zero=False)
+        if self.expires_s is not None:
+            check_seconds("expires_s", self.expires_s, InvalidTask)
+        if self.run_after is not None and not isinstance(self.run_after, (datetime, timedelta)):
+            raise InvalidTask(f"run_after is {self.run_after!r}; it must be an aware datetime or a timedelta.")
         if isinstance(self.run_after, datetime) and self.run_after.tzinfo is None:
             raise InvalidTask(f"run_after is {self.run_after!r}; give it a time zone.")
 

@@ -12,7 +12,7 @@
 -- KEYS[9] totals       HASH     keys.totals
 -- KEYS[10] progress    HASH     keys.progress
 -- KEYS[11] messages    HASH     keys.messages
--- KEYS[12] streams     SET      keys.streams
+-- KEYS[12] streams     ZSET     keys.streams
 -- KEYS[13] batches     HASH     keys.batches
 -- KEYS[14..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
 -- ARGV[1] crashes that end in a dead letter

@@ -30,7 +30,7 @@
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
 -- Moves:  ready -> claimed | ready -> running (count 1, or a suspect) | garbage entry -> dead letter
 -- Safe to repeat: yes, by sequence. Clock: server.
--- include: clock, line, streams, batch
+-- include: clock, line, streams
 local ready, messages, state, leases, running, claim, dead =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local batches = KEYS[8]
@@ -101,7 +101,11 @@ repeat
   end
   from = from + 64
 until #page < 64 or full
-if #best == 0 then return { 'ok', now, any_ready and 2 or 0 } end
+if #best == 0 then
+  -- Whoever excludes queues waits on the list of those who serve them: pass the ring on.
+  if any_ready and filter_mode == 'except' then ring(KEYS[9]) end
+  return { 'ok', now, any_ready and 2 or 0 }
+end
 local order = {}
 for i = 0, math.min(tier, MOST_CANDIDATES) - 1 do order[#order + 1] = best[1 + (seq + i) % tier] end
 for i = tier + 1, math.min(#best, MOST_CANDIDATES) do order[#order + 1] = best[i] end
@@ -115,7 +119,7 @@ local lines, phase = {}, (count == 1 and 'R' or 'C')
 local now_text = int(now)
 local fresh_first = phase == 'R' and now_text or '0'
 local fresh_counts = '1 0 ' .. fresh_first
-local gave_back, reply_of = false, {}
+local gave_back, reply_of, chosen = false, {}, {}
 
 -- Take entries that now belong to this consumer; what does not fit in the reply goes back to its place.
 local function take(name, key, entries, suspect)
@@ -141,7 +145,7 @@ local function take(name, key, entries, suspect)
   for i, id in ipairs(entry_ids) do
     local entry, blob, line = entry_of[i], blobs[i], old[i]
     local s = line and parse(line)
-    if not blob or (s and (s.phase == 'C' or s.phase == 'R' or s.phase == 'D')) then
+    if not blob or chosen[id] or (s and (s.phase == 'C' or s.phase == 'R' or s.phase == 'D')) then
       -- Finished, revoked, or living under another entry: this one has nothing to say any more.
       redis.call('XACK', key, GROUP, entry)
       redis.call('XDEL', key, entry)
@@ -171,7 +175,7 @@ local function take(name, key, entries, suspect)
         reply[#reply + 1] = list
       end
       local n = #ids
-      ids[n + 1] = id
+      ids[n + 1], chosen[id] = id, true
       lines[2 * n + 1], lines[2 * n + 2] = id, line
       local m = #list
       list[m + 1], list[m + 2], list[m + 3], list[m + 4] = entry, id, blob, counts

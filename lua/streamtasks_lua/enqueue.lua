@@ -5,7 +5,7 @@
 -- KEYS[2] state        HASH     keys.state
 -- KEYS[3] delayed      ZSET     keys.delayed
 -- KEYS[4] ready        ZSET     keys.ready
--- KEYS[5] streams      SET      keys.streams
+-- KEYS[5] streams      ZSET     keys.streams
 -- KEYS[6] wake         LIST     keys.wake
 -- KEYS[7] control      CHANNEL  keys.control
 -- KEYS[8..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then

@@ -8,13 +8,13 @@
 -- KEYS[5] wake         LIST     keys.wake
 -- KEYS[6] claim        STRING   keys.claim(consumer) of the consumer in ARGV[1]
 -- KEYS[7] messages     HASH     keys.messages
--- KEYS[8] streams      SET      keys.streams
+-- KEYS[8] streams      ZSET     keys.streams
 -- KEYS[9] progress     HASH     keys.progress
 -- KEYS[10] batches     HASH     keys.batches
 -- KEYS[11..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
 -- ARGV[1] consumer whose last claim is void, or ""
 -- ARGV[2] a claim sequence, the last that was sent: what it took is handed back, and it returns nothing from now on
--- ARGV[3] 1: the consumer is gone, forget its sequence
+-- ARGV[3] 1: the consumer is gone, its sequence is soon forgotten
 -- ARGV[4] number of streams; then their names; then per message 2 values: id, token
 --
 -- Returns {now ms, missing names, code...}: 1 handed back, 0 not held by this token;
@@ -58,14 +58,13 @@ if consumer ~= '' then
   for id in (redis.call('HGET', batches, token) or ''):gmatch(' (%S+)') do give_back(id, token) end
   if #missing == 0 then
     local last = (redis.call('GET', claim) or '0'):match('^%d+')
-    if ARGV[3] == '1' then
-      redis.call('DEL', claim)
-      -- It may have died with a token of the wake list in its hands.
-      if redis.call('ZCARD', ready) > 0 then ring(wake) end
-    elseif tonumber(last) <= tonumber(seq) then
-      -- A later claim means that the child knows already: it has read its board and gone on.
-      redis.call('SET', claim, seq .. ' void', 'PX', 86400000)
+    -- A later claim means that the child knows already: it has read its board and gone on.
+    if tonumber(last) <= tonumber(seq) then
+      -- Of a dead child a claim may still lie in a socket, for a while.
+      redis.call('SET', claim, seq .. ' void', 'PX', ARGV[3] == '1' and 600000 or 86400000)
     end
+    -- It may have died with a token of the wake list in its hands.
+    if ARGV[3] == '1' and redis.call('ZCARD', ready) > 0 then ring(wake) end
   end
 end
 for token in pairs(tokens) do release(batches, leases, state, token, 0) end

@@ -5,7 +5,7 @@
 -- KEYS[2] messages     HASH     keys.messages
 -- KEYS[3] state        HASH     keys.state
 -- KEYS[4] ready        ZSET     keys.ready
--- KEYS[5] streams      SET      keys.streams
+-- KEYS[5] streams      ZSET     keys.streams
 -- KEYS[6] wake         LIST     keys.wake
 -- KEYS[7..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] most messages, at most 100

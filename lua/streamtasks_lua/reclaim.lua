@@ -8,7 +8,7 @@
 -- KEYS[5] wake         LIST     keys.wake
 -- KEYS[6] beat         STRING   keys.beat
 -- KEYS[7] messages     HASH     keys.messages
--- KEYS[8] streams      SET      keys.streams
+-- KEYS[8] streams      ZSET     keys.streams
 -- KEYS[9] totals       HASH     keys.totals
 -- KEYS[10] history     HASH     keys.history
 -- KEYS[11] progress    HASH     keys.progress

@@ -9,7 +9,7 @@
 -- KEYS[6] running      ZSET     keys.running
 -- KEYS[7] delayed      ZSET     keys.delayed
 -- KEYS[8] ready        ZSET     keys.ready
--- KEYS[9] streams      SET      keys.streams
+-- KEYS[9] streams      ZSET     keys.streams
 -- KEYS[10] wake        LIST     keys.wake
 -- KEYS[11] control     CHANNEL  keys.control
 -- KEYS[12] done        CHANNEL  keys.done; one of sixteen by the id: ":" and a hexadecimal digit follow
@@ -78,6 +78,8 @@ for _, group in ipairs(groups) do
       seen[id] = true
       reply[i + 1] = 1
       done_here = done_here + 1
+    elseif seen[id] then
+      reply[i + 1] = 2 -- given twice; the first one counts
     else
       local record = redis.call('GETRANGE', KEYS[first_record + i - 1], 0, 255)
       local by = record:match('^%d+ %d+ %u+ (%S+)') or (line and parse(line).settled)

@@ -1,16 +1,17 @@
 #!lua flags=allow-oom
 -- sweep: strike off consumers of streams that hold nothing and have not been heard of for long.
 --
--- KEYS[1] streams      SET      keys.streams
--- KEYS[2..] streams    STREAM   keys.stream(name): those to sweep; none: only the names are wanted
+-- KEYS[1] streams      ZSET     keys.streams
+-- KEYS[2..] streams    STREAM   keys.stream(name): those to sweep; may be none
 -- ARGV[1] idle for more than this, ms
+-- ARGV[2] the place in keys.streams from which names are wanted, from 0
+-- ARGV[3] how many names are wanted, at most 16
 --
--- Returns {removed, names}: names: all of keys.streams if no stream was given.
+-- Returns {removed, names}: names of the streams to sweep next; none: that was all.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server (idle time). A consumer is made again by its next read.
 -- include: streams
-local idle_ms = tonumber(ARGV[1])
-if #KEYS == 1 then return { 0, redis.call('SMEMBERS', KEYS[1]) } end
+local streams, idle_ms, from, count = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local removed = 0
 for i = 2, #KEYS do
   local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[i], GROUP)
@@ -24,4 +25,4 @@ for i = 2, #KEYS do
     end
   end
 end
-return { removed, {} }
+return { removed, redis.call('ZRANGE', streams, from, from + count - 1) }

@@ -79,21 +79,26 @@ class AsyncRedisStore:
                 left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
                 if finished or left <= 0:
                     return finished
-                try:
-                    async with asyncio.timeout(left):
-                        while connection is not None:
-                            told = await connection.read_response()
-                            if told[0] == b"smessage" and not wanted.isdisjoint(told[2].split(b" ")):
-                                break
-                        else:
-                            await asyncio.sleep(left)
-                except TimeoutError:
-                    continue
-                except (RedisError, OSError):
+                if connection is None:
+                    await asyncio.sleep(left)
+                elif not await self._pushed(connection, wanted, time.monotonic() + left):
                     connection = None
         finally:
             if connection is not None:
                 await connection.disconnect()
+
+    @staticmethod
+    async def _pushed(connection: Any, wanted: set[bytes], until: float) -> bool:
+        """Return when one of these ids is told to be finished, or at ``until``; False: the connection broke."""
+        try:
+            while (left := until - time.monotonic()) > 0:
+                # Its own timeout leaves the connection whole; cancelling the read would close it.
+                told = await connection.read_response(timeout=left)
+                if told and told[0] == b"smessage" and not wanted.isdisjoint(told[2].split(b" ")):
+                    return True
+        except (RedisError, OSError):
+            return False
+        return True
 
     async def settle(self, tag: str, outcomes: Sequence[Outcome]) -> list[Settled]:
         """See `SupervisorStore.settle`."""
@@ -172,7 +177,7 @@ class AsyncRedisStore:
 
     async def _subscribed(self, channels: set[str]) -> Any:
         """Return a connection of its own that is subscribed, None if that is not possible now."""
-        options: dict[str, Any] = connections.connection_options(self.settings) | {"socket_timeout": None}
+        options = connections.connection_options(self.settings)
         connection_class: Any = connections.async_pool(self.settings).connection_class
         options.pop("connection_class", None)
         connection = connection_class(**options)
@@ -181,6 +186,7 @@ class AsyncRedisStore:
             for channel in channels:
                 await connection.send_command("SSUBSCRIBE", channel)
                 await connection.read_response()
+            connection.socket_timeout = None  # from now on it is right that nothing is said for long
         except (RedisError, OSError) as error:
             await connection.disconnect(nowait=True)
             lasting = connections.lasting_error(error, self.settings)

@@ -181,9 +181,10 @@ def settle_order(outcomes: Sequence[Outcome], codes: Sequence[int]) -> list[Sett
     """Bring the codes that settle answered into the order of the outcomes."""
     if all(code == 1 for code in codes):
         return [Settled.DONE] * len(codes)
-    by_member = dict(
-        zip(((o.id, o.token) for members in _grouped(outcomes).values() for o in members), codes, strict=True)
-    )
+    by_member: dict[tuple[str, str], int] = {}
+    members = (o for group in _grouped(outcomes).values() for o in group)
+    for o, code in zip(members, codes, strict=True):
+        by_member.setdefault((o.id, o.token), code)
     return [Settled(by_member[o.id, o.token]) for o in outcomes]
 
 
@@ -338,9 +339,9 @@ def progress(keys: Keys, reports: Sequence[tuple[Claimed, bytes]]) -> Call:
     )
 
 
-def sweep(keys: Keys, names: Sequence[str], idle_ms: int) -> Call:
-    """Build sweep of these streams; of none: it returns the names of all."""
-    return Call(script("sweep"), [keys.streams, *map(keys.stream, names)], [idle_ms])
+def sweep(keys: Keys, names: Sequence[str], idle_ms: int, next_at: int, most: int) -> Call:
+    """Build sweep of these streams; it returns the names of the next ``most`` from place ``next_at``."""
+    return Call(script("sweep"), [keys.streams, *map(keys.stream, names)], [idle_ms, next_at, most])
 
 
 def read(keys: Keys, ids: Sequence[str]) -> Call:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import threading
+from collections import deque
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -44,8 +45,10 @@ __all__ = [
     "Backoff",
     "address",
     "async_pool",
+    "borrow_waiter",
     "lasting_error",
     "new_connection",
+    "return_waiter",
     "sync_pool",
     "unavailable",
 ]
@@ -81,8 +84,9 @@ def connection_options(settings: StoreSettings) -> dict[str, Any]:
     for unwanted in ("retry_on_timeout", "retry_on_error", "decode_responses", "retry", "protocol"):
         options.pop(unwanted, None)
     defaults = {
-        "socket_timeout": 5.0,
-        "socket_connect_timeout": 3.0,
+        # One try may not take longer than a call as a whole; a server that is stopped accepts and never answers.
+        "socket_timeout": min(5.0, settings.timeout_s),
+        "socket_connect_timeout": min(3.0, settings.timeout_s),
         "health_check_interval": 0,
         "protocol": 2,
     }
@@ -140,6 +144,29 @@ def sync_pool(settings: StoreSettings) -> redis.ConnectionPool:
                 **options,
             )
         return pool
+
+
+MOST_IDLE_WAITERS = 8
+
+_waiters: dict[tuple[Any, ...], deque[redis.Connection]] = {}
+
+
+def borrow_waiter(settings: StoreSettings) -> redis.Connection:
+    """Return a connection to wait on; one of its own, so that waiting takes none from the pool of the others."""
+    idle = _waiters.setdefault((os.getpid(), *_key(settings)), deque())
+    try:
+        return idle.pop()
+    except IndexError:
+        return new_connection(settings)
+
+
+def return_waiter(settings: StoreSettings, connection: redis.Connection) -> None:
+    """Take a connection back that waits for nothing any more."""
+    idle = _waiters.setdefault((os.getpid(), *_key(settings)), deque())
+    if len(idle) < MOST_IDLE_WAITERS:
+        idle.append(connection)
+    else:
+        connection.disconnect()
 
 
 _async_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Any, ...], redis.asyncio.ConnectionPool]]

@@ -41,6 +41,7 @@ type Operation[T] = Generator[list[Call], list[Any], T]
 MOST = 100
 MOST_BYTES = 1024 * 1024
 MOST_NAMES = 32
+MOST_SWEPT = 16
 
 
 class _Shard:
@@ -154,13 +155,15 @@ class Operations:
         for some in list(_chunks(claimed)) or [[]]:
             last = len(answers) + len(some) == len(claimed)
             names: list[str] = list(shard.names) if void and last else []
+            done = [False] * len(some)
             while True:
                 [reply] = yield [calls.hand_back(shard.keys, some, names, void if last else None, gone)]
+                done = [before or code == 1 for before, code in zip(done, reply[2:], strict=True)]
                 if not reply[1]:
                     break
                 shard.learn(reply[1])
                 names = [*names, *(raw.decode() for raw in reply[1])]
-            answers += (code == 1 for code in reply[2:])
+            answers += done
         return answers
 
     def charge(self, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> Operation[list[Charge]]:
@@ -238,12 +241,16 @@ class Operations:
     def sweep(self, tag: str, idle_ms: int) -> Operation[int]:
         """See `SupervisorStore.sweep`."""
         keys = self.shards[tag].keys
-        [[_, names]] = yield [calls.sweep(keys, [], idle_ms)]
-        removed = 0
-        for some in _chunks((raw.decode() for raw in names), 16):
-            [reply] = yield [calls.sweep(keys, some, idle_ms)]
+        removed: int = 0
+        place = 0
+        names: list[str] = []
+        while True:
+            [reply] = yield [calls.sweep(keys, names, idle_ms, place, MOST_SWEPT)]
             removed += reply[0]
-        return removed
+            names = [raw.decode() for raw in reply[1]]
+            place += len(names)
+            if not names:
+                return removed
 
     def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> Operation[list[bool]]:
         """See `SupervisorStore.progress`."""

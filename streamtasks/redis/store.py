@@ -86,8 +86,7 @@ class RedisStore:
             return self._finished(ids)
         channels = {self.operations.shards[self.operations.tag_of(i)].keys.done_channel(i) for i in ids}
         wanted = {task_id.encode() for task_id in ids}
-        pool = connections.sync_pool(self.settings)
-        connection: Any = self._borrow(pool)
+        connection: Any = connections.borrow_waiter(self.settings)
         try:
             self._subscribe(connection, channels)
             while True:
@@ -97,7 +96,7 @@ class RedisStore:
                     return finished
                 self._pushed(connection, wanted, time.monotonic() + left)
         finally:
-            self._give_back(pool, connection, len(channels))
+            self._give_back(connection, len(channels))
 
     def check(self) -> None:
         """See `Store.check`."""
@@ -112,17 +111,8 @@ class RedisStore:
     def _finished(self, ids: Sequence[str]) -> set[str]:
         return {s.id for s in self.read(ids) if s is not None and s.is_finished}
 
-    def _borrow(self, pool: Any) -> Any:
-        try:
-            return pool.get_connection()
-        except (RedisError, OSError) as error:
-            raise connections.lasting_error(error, self.settings) or connections.unavailable(
-                self.settings, error
-            ) from error
-
-    @staticmethod
-    def _give_back(pool: Any, connection: Any, channels: int) -> None:
-        """Return a connection that had subscribed: unsubscribed, or closed if anything is in doubt."""
+    def _give_back(self, connection: Any, channels: int) -> None:
+        """Unsubscribe and return a connection, or close it if anything is in doubt."""
         try:
             if connection.is_connected:
                 connection.send_command("SUNSUBSCRIBE", check_health=False)
@@ -130,8 +120,7 @@ class RedisStore:
                     channels -= connection.read_response()[0] == b"sunsubscribe"
         except (RedisError, OSError):
             connection.disconnect()
-        finally:
-            pool.release(connection)
+        connections.return_waiter(self.settings, connection)
 
     def _subscribe(self, connection: Any, channels: set[str]) -> None:
         try:

@@ -22,7 +22,7 @@ class TestAccounting:
             "totals": {"CRASH": "1"},
             "ready": {"0:default": 0},
             "claim:w (expires)": "1 ids",
-            "streams": {"0:default"},
+            "streams": {"0:default": 0},
             "q:0:default": Stream(["a", "b"], {"a": "returned"}),
         }
         assert lab.claim("v").ids == ["a", "b"]
@@ -45,7 +45,7 @@ class TestAccounting:
             "delayed": {"a": due},
             "totals": {"CRASH": "2"},
             "claim:w (expires)": "2 ids",
-            "streams": {"0:default"},
+            "streams": {"0:default": 0},
             "q:0:default": Stream([], {}),
         }
 
@@ -151,5 +151,5 @@ class TestDamage:
         lab.enqueue("a", "b")
         claimed = lab.claim().claimed
         lab.client.xgroup_destroy(lab.stream(), GROUP)
-        assert lab.charge(*claimed) == [1, 1]
+        assert [lab.charge(one) for one in claimed] == [[1], [1]]
         assert lab.claim("v").ids == ["a", "b"]

@@ -31,7 +31,7 @@ class TestOne:
             "batches": {"w#7": "1 a"},
             "running": {"a": now},
             "claim:w (expires)": "7 ids",
-            "streams": {"0:default"},
+            "streams": {"0:default": 0},
             "q:0:default": Stream(["a"], {"a": "w"}),
         }
 
@@ -56,7 +56,7 @@ class TestOne:
             "batches": {"w#1": "2 a b"},
             "claim:w (expires)": "1 ids",
             "ready": {"0:default": 0},
-            "streams": {"0:default"},
+            "streams": {"0:default": 0},
             "q:0:default": Stream(["a", "b", "c"], {"a": "w", "b": "w"}),
             "wake": ["1"],
         }
@@ -367,6 +367,11 @@ class TestGarbage:
         assert lab.line("a") == line
         assert lab.client.xrange(lab.stream())[0][0].decode() == held.entry
         assert lab.settle(outcome(held)) == [1]
+
+    def test_two_entries_of_one_queued_message_are_claimed_once(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.client.xadd(lab.stream(), {"id": "a"})
+        assert sorted(i for seq in (1, 2) for i in lab.claim("w", seq).ids) == ["a", "b"]
 
     def test_a_body_that_is_no_body_reaches_the_child_which_can_bury_it(self, lab: Lab) -> None:
         lab.enqueue("a", "b")

@@ -15,7 +15,7 @@ def one_queued(body: str) -> dict[str, Any]:
     return {
         "messages": {"a": body},
         "ready": {"0:default": 0},
-        "streams": {"0:default"},
+        "streams": {"0:default": 0},
         "q:0:default": Stream(["a"], {}),
         "wake": ["1"],
         "wake:default": ["1"],
@@ -78,7 +78,7 @@ def test_messages_of_several_streams_go_in_one_call(lab: Lab) -> None:
         "state": {"d": "- D 0:mail - 0 0 0 0 0 -"},
         "delayed": {"d": now + 60_000},
         "ready": {"5:mail": 5, "-100:web:hooks": -100},
-        "streams": {"5:mail", "-100:web:hooks"},
+        "streams": {"5:mail": 0, "-100:web:hooks": 0},
         "q:5:mail": Stream(["a", "c"], {}),
         "q:-100:web:hooks": Stream(["b"], {}),
         "wake": ["1"],

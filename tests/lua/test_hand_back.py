@@ -28,7 +28,7 @@ class TestMembers:
             "messages": {"a": f"{accepted} body"},
             "ready": {"0:default": 0},
             "claim:w (expires)": "1 ids",
-            "streams": {"0:default"},
+            "streams": {"0:default": 0},
             "q:0:default": Stream(["a"], {"a": "returned"}),
             "wake": ["1"],
             "wake:default": ["1"],

@@ -12,7 +12,7 @@ def test_a_due_message_becomes_as_if_just_enqueued(lab: Lab) -> None:
     assert lab.dump() == {
         "messages": {"a": f"{accepted} body"},
         "ready": {"0:default": 0},
-        "streams": {"0:default"},
+        "streams": {"0:default": 0},
         "q:0:default": Stream(["a"], {}),
         "wake": ["1"],
         "wake:default": ["1"],

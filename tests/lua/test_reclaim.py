@@ -30,7 +30,7 @@ class TestExpired:
             "totals": {"RECLAIMED": "1"},
             "ready": {"0:default": 0},
             "claim:gone (expires)": "1 ids",
-            "streams": {"0:default"},
+            "streams": {"0:default": 0},
             "q:0:default": Stream(["a"], {"a": "suspect"}),
             "wake": ["1"],
             "wake:default": ["1"],

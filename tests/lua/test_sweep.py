@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from streamtasks.keys import GROUP
-from streamtasks.redis.calls import Call, script
+from streamtasks.redis import calls
 from tests.support.lab import Lab, outcome, text
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-
-def sweep(lab: Lab, *names: str, idle_ms: int = -1) -> Sequence[object]:
-    """By default every consumer counts as long silent."""
-    call = Call(script("sweep"), [lab.keys.streams, *map(lab.keys.stream, names)], [idle_ms])
-    reply: list[object] = text(lab.raw(call))
-    return reply
+def sweep(lab: Lab, *names: str, idle_ms: int = -1, next_at: int = 0, most: int = 16) -> Any:
+    """Return (removed, names to sweep next). By default every consumer counts as long silent."""
+    return tuple(text(lab.raw(calls.sweep(lab.keys, names, idle_ms, next_at, most))))
 
 
 def consumers(lab: Lab) -> set[str]:
     return {text(row["name"]) for row in lab.client.xinfo_consumers(lab.stream(), GROUP)}
 
 
-def test_without_streams_it_names_them(lab: Lab) -> None:
-    lab.enqueue("a")
-    lab.enqueue("b", queue="mail", priority=4)
-    removed, names = sweep(lab)
-    assert removed == 0
-    assert isinstance(names, list)
-    assert sorted(names) == ["0:default", "4:mail"]
+def test_streams_are_named_in_steps_until_there_are_no_more(lab: Lab) -> None:
+    for place in range(5):
+        lab.enqueue(f"m{place}", queue=f"q{place}")
+    before = lab.dump()
+    steps = [sweep(lab, next_at=at, most=2) for at in (0, 2, 4, 6)]
+    assert [removed for removed, _ in steps] == [0] * 4
+    assert [len(names) for _, names in steps] == [2, 2, 1, 0]
+    assert {name for _, names in steps for name in names} == {f"0:q{place}" for place in range(5)}
+    assert lab.dump() == before
 
 
 def test_consumers_that_hold_nothing_go_and_those_that_do_stay(lab: Lab) -> None:

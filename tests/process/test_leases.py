@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,9 @@ def test_the_lease_option_wins_over_the_app(field: Field) -> None:
     worker = field.start("--concurrency", "1", "--lease", "1")
     result = field.enqueue("nap", 5.0)
     field.record.wait_started(result)
-    [(_, expires_ms)] = field.client.zrange(field.keys.leases, 0, -1, withscores=True)
-    assert float(expires_ms) / 1000 - time.time() <= 1.0
+    leases: Any = field.client.zrange(field.keys.leases, 0, -1, withscores=True)
+    [(_, expires_ms)] = leases
+    assert expires_ms / 1000 - time.time() <= 1.0
     worker.end()
 
 
@@ -63,7 +65,7 @@ def test_a_stalled_worker_is_fenced_and_its_late_outcomes_refused(field: Field, 
     )
     assert wait_for(results, timeout=15)
     assert last_step - resumed < 0.3
-    assert "fenced" in stalled.log
+    assert "fenced" in stalled.log or "stood still" in stalled.log
     for result, first in zip(results, before, strict=True):
         pids = [e.pid for e in field.record.of(result)]
         assert len(pids) == 2

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamtasks import State, wait_for
+from streamtasks import State
 from tests.process.test_executors import EXECUTORS
 from tests.support.workers import Field, is_alive, wait_for_value
 
@@ -21,7 +21,7 @@ def test_sigterm_under_load_loses_and_repeats_nothing(
 ) -> None:
     leaving = field.start("--concurrency", "2", "--grace", "10", *EXECUTORS[executor])
     staying = field.start("--concurrency", "1", *EXECUTORS[executor])
-    results = field.many("anap" if executor == "async" else "nap", [(0.002,)] * 1500)
+    results = field.many("anap" if executor == "async" else "nap", [(0.002,)] * 800)
     wait_for_value(lambda: field.totals().get("SUCCESS", 0) > 150, 10, "work is under way")
     leaving_children = set(leaving.pids().children)
     told = time.monotonic()

@@ -267,6 +267,36 @@ class TestProgress:
         assert whole
         assert whole <= set(said)
 
+    def test_half_of_what_is_being_written_is_never_read(
+        self, board: Board, slot: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        board.report(slot, b"first word")
+        known = board.reported(slot, 0)
+        assert known is not None
+        seen: list[Any] = []
+        memory: Any = board._memory  # pyright: ignore[reportPrivateUsage]
+
+        class HalfWay:
+            """Looks as the keeper does when half of a write is done."""
+
+            def __getitem__(self, where: Any) -> Any:
+                return memory[where]
+
+            def __setitem__(self, where: Any, data: Any) -> None:
+                if isinstance(where, slice):
+                    half = len(data) // 2
+                    memory[where.start : where.start + half] = data[:half]
+                    seen.extend((board.reported(slot, 0), board.reported(slot, known[0])))
+                memory[where] = data
+
+        monkeypatch.setattr(board, "_memory", HalfWay())
+        board.report(slot, b"SECOND WORD, LONGER")
+        monkeypatch.setattr(board, "_memory", memory)
+        assert seen == [None, None]
+        found = board.reported(slot, known[0])
+        assert found is not None
+        assert found[1] == b"SECOND WORD, LONGER"
+
     def test_an_outcome_that_is_being_written_is_not_read_as_progress(
         self, board: Board, slot: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:

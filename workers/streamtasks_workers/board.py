@@ -185,6 +185,7 @@ class Board:
         if size > PAYLOAD_BYTES:
             return False
         start = at + HEAD_BYTES
+        words[at // 8 + _VERSION] = 0  # what lies there from now on is no progress
         _OUTCOME.pack_into(
             memory,
             start,

@@ -9,6 +9,7 @@ from typing import Any
 
 from streamtasks.exceptions import ConfigurationError
 from streamtasks.keys import check_queue
+from streamtasks.numbers import check_count, check_seconds
 from streamtasks.store import Filter
 
 __all__ = ["WorkerOptions"]
@@ -43,14 +44,18 @@ class WorkerOptions:
     fence_after_s: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("concurrency", "threads", "async_concurrency", "max_tasks_per_child", "max_memory_per_child_mb"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ConfigurationError(f"{name} is {value!r}; it must be a whole number of at least 0.")
-        if self.async_concurrency > 2000 or self.threads > 1000:
-            raise ConfigurationError("A child runs at most 1000 threads and 2000 coroutines; use more children.")
-        if self.grace_s < 0:
-            raise ConfigurationError(f"grace_s is {self.grace_s!r}; it may not be negative.")
+        for name, most in (
+            ("concurrency", 1000),
+            ("threads", 1000),
+            ("async_concurrency", 2000),
+            ("max_tasks_per_child", None),
+            ("max_memory_per_child_mb", None),
+        ):
+            check_count(name, getattr(self, name), ConfigurationError, least=0, most=most)
+        check_seconds("grace_s", self.grace_s, ConfigurationError, above_zero=False)
+        for name in ("lease_s", "fence_after_s"):
+            if getattr(self, name) is not None:
+                check_seconds(name, getattr(self, name), ConfigurationError)
         if self.queues and self.exclude_queues:
             raise ConfigurationError("Give queues or exclude_queues, not both.")
         for queue in (*self.queues, *self.exclude_queues):

@@ -16,6 +16,7 @@ from streamtasks.errors import describe
 from streamtasks.exceptions import DecodeError, Ignore, InvalidTask, PayloadTooLarge, Retry
 from streamtasks.message import Message, split_body
 from streamtasks.middleware import Middleware
+from streamtasks.numbers import is_number
 from streamtasks.store import Claimed, Outcome, State
 
 __all__ = ["Prepared", "Runner"]
@@ -154,10 +155,18 @@ class Runner:
                 delay_s = error.delay_s
                 if delay_s is None:
                     delay_s = message.retry_delay_s if message.retry_delay_s is not None else runnable.retry_delay_s
-                return AttemptOutcome(State.RETRY, error=error, delay_s=max(0.0, delay_s))
-            if isinstance(error.__cause__, Exception):
+                if is_number(delay_s):
+                    return self._told(AttemptOutcome(State.RETRY, error=error, delay_s=max(0.0, delay_s)))
+                error = InvalidTask(f"Retry's delay_s is {delay_s!r}; it must be a number of seconds.")
+            elif isinstance(error.__cause__, Exception):
                 error = error.__cause__  # the reason for retrying is what finally failed
-        return AttemptOutcome(State.FAILURE, error=error)
+        return self._told(AttemptOutcome(State.FAILURE, error=error))
+
+    def _told(self, outcome: AttemptOutcome) -> AttemptOutcome:
+        """Add the traceback for those who want to see it."""
+        if self._after and outcome.error is not None:
+            outcome.traceback = describe(outcome.error)["traceback"]
+        return outcome
 
     def _succeeded(self, prepared: Prepared, result: bytes) -> Outcome:
         c = prepared.claimed
@@ -254,14 +263,14 @@ class Runner:
         for middleware in reversed(self._after):
             try:
                 middleware.after_outcome(attempt, outcome)
-            except Exception:  # noqa: BLE001 - logged there; a hook may not change an outcome
+            except BaseException:  # noqa: BLE001 - logged there; a hook may not change an outcome
                 _hook_failed(middleware, attempt)
 
     async def _atell(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         for middleware in reversed(self._after):
             try:
                 await middleware.after_outcome_async(attempt, outcome)
-            except Exception:  # noqa: BLE001 - logged there; a hook may not change an outcome
+            except BaseException:  # noqa: BLE001 - logged there; a hook may not change an outcome
                 _hook_failed(middleware, attempt)
 
 

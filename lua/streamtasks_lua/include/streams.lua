@@ -24,7 +24,7 @@ local function append(streams, stream, name, id)
   local entry = redis.call('XADD', stream.key, 'NOMKSTREAM', '*', 'id', id)
   if entry then return entry end
   redis.call('XGROUP', 'CREATE', stream.key, GROUP, '0', 'MKSTREAM')
-  redis.call('SADD', streams, name)
+  redis.call('ZADD', streams, 0, name)
   return redis.call('XADD', stream.key, '*', 'id', id)
 end
 -- Give a claimed entry to a pseudo-consumer, from which the next claim takes it at its old place. If the entry
@@ -33,7 +33,8 @@ local function put_back(messages, streams, stream, s, id, who)
   local kept = redis.pcall('XCLAIM', stream.key, GROUP, who, 0, s.entry, 'JUSTID')
   if kept.err then -- the group was destroyed by hand: a new one reads from the beginning, this entry included
     redis.call('XGROUP', 'CREATE', stream.key, GROUP, '0', 'MKSTREAM')
-    kept = redis.call('XRANGE', stream.key, s.entry, s.entry)
+    kept = {}
   end
-  if #kept == 0 and redis.call('HEXISTS', messages, id) == 1 then append(streams, stream, s.name, id) end
+  if #kept > 0 or #redis.call('XRANGE', stream.key, s.entry, s.entry) > 0 then return end
+  if redis.call('HEXISTS', messages, id) == 1 then append(streams, stream, s.name, id) end
 end
