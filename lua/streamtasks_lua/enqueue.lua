@@ -25,11 +25,15 @@ local first_record, first_member = 8 + 2 * stream_count, 2 + stream_count
 local now = now_ms()
 local stamp = int(now) .. ' '
 local reply = { now }
+for at = first_member, #ARGV, 4 do
+  if not by_name[ARGV[1 + ARGV[at + 1]]] then
+    return redis.error_reply('ERR enqueue: message ' .. ARGV[at] .. ' names no stream of this call')
+  end
+end
 for i = 1, #KEYS - first_record + 1 do
   local at = first_member + (i - 1) * 4
   local id, name, due, envelope = ARGV[at], ARGV[1 + ARGV[at + 1]], ARGV[at + 2], ARGV[at + 3]
   local stream = by_name[name]
-  if not stream then return redis.error_reply('ERR enqueue: message ' .. id .. ' names no stream of this call') end
   if redis.call('EXISTS', KEYS[first_record + i - 1]) == 1
     or redis.call('HSETNX', messages, id, stamp .. envelope) == 0 then
     reply[i + 1] = 0

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- mark_running: make the start of attempts visible that have run past their share.
 --
 -- KEYS[1] state        HASH     keys.state

@@ -273,6 +273,7 @@ class TestProgress:
         board.report(slot, b"first word")
         known = board.reported(slot, 0)
         assert known is not None
+        version = known[0]
         seen: list[Any] = []
         memory: Any = board._memory  # pyright: ignore[reportPrivateUsage]
 
@@ -286,14 +287,14 @@ class TestProgress:
                 if isinstance(where, slice):
                     half = len(data) // 2
                     memory[where.start : where.start + half] = data[:half]
-                    seen.extend((board.reported(slot, 0), board.reported(slot, known[0])))
+                    seen.extend((board.reported(slot, 0), board.reported(slot, version)))
                 memory[where] = data
 
         monkeypatch.setattr(board, "_memory", HalfWay())
         board.report(slot, b"SECOND WORD, LONGER")
         monkeypatch.setattr(board, "_memory", memory)
         assert seen == [None, None]
-        found = board.reported(slot, known[0])
+        found = board.reported(slot, version)
         assert found is not None
         assert found[1] == b"SECOND WORD, LONGER"
 

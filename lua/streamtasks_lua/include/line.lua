@@ -2,6 +2,13 @@
 local LINE = '^(%S+) (%u) (%S+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$'
 local function parse(line)
   local token, phase, name, entry, attempts, crashes, lost, first, started, settled = line:match(LINE)
+  -- A line that somebody has damaged by hand: the message is there, its past is not.
+  if not token then
+    return {
+      token = '-', phase = 'Q', name = '-', entry = '-', attempts = 0, crashes = 0, lost = 0, first = 0, started = 0,
+      settled = '-',
+    }
+  end
   return {
     token = token, phase = phase, name = name, entry = entry, attempts = tonumber(attempts),
     crashes = tonumber(crashes), lost = tonumber(lost), first = tonumber(first),
