@@ -260,7 +260,7 @@ class Exchange(NamedTuple):
     """The answer to one `Channel.send`.
 
     ``suspects``: claim next with empty hands, a suspect waits. ``others_only``: only queues not served are ready.
-    ``again``: claim again at once, there is more.
+    ``again``: claim again at once, there is more. ``run_alone``: nothing may run beside what was claimed.
     """
 
     settled: list[Settled]
@@ -269,6 +269,7 @@ class Exchange(NamedTuple):
     suspects: bool
     others_only: bool
     again: bool
+    run_alone: bool
 
 
 class Store(Protocol):

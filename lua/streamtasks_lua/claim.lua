@@ -25,7 +25,7 @@
 -- Returns {"ok", now ms, flags, then per stream: name, {entry, id, "<enqueued ms> <envelope>", counts, ...}}
 --           counts: "<attempt> <retries before it> <first started ms, 0 if none>"
 --           flags: 1 a suspect waits for a child with empty hands, 2 only streams not served are ready,
---           4 nothing was found yet but more is ready: claim again at once
+--           4 nothing was found yet but more is ready: claim again at once, 8 this is a suspect: run it alone
 --      or {"streams", now ms, name...}: a better stream is ready than those given; nothing was claimed
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
 -- Moves:  ready -> claimed | ready -> running (count 1, or a suspect) | garbage entry -> dead letter
@@ -203,7 +203,7 @@ local function serve(name, key)
     else
       take(name, key, redis.call('XCLAIM', key, GROUP, consumer, 0, suspects[1]), true)
       if #ids > 0 then
-        gave_back = true -- a suspect is alone: nothing is added to it
+        gave_back, flags = true, 8 -- a suspect is alone: nothing is added to it
         return false
       end
     end

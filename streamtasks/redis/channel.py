@@ -169,9 +169,9 @@ class RedisChannel:
         for place, reply in enumerate(settle_replies):
             settled += calls.settle_order(self._outcomes[place * MOST : (place + 1) * MOST], reply[1:])
         if claim_reply is None:
-            return Exchange(settled, [], settle_replies[-1][0] if settle_replies else 0, False, False, False)
+            return Exchange(settled, [], settle_replies[-1][0] if settle_replies else 0, False, False, False, False)
         if claim_reply[0] == b"void":
-            return Exchange(settled, [], claim_reply[1], False, False, False)
+            return Exchange(settled, [], claim_reply[1], False, False, False, False)
         if claim_reply[0] != b"ok":
             raise StoreError(f"claim answered {claim_reply[0]!r}; is another release at work on these keys?")
         assert self._claim is not None
@@ -188,4 +188,6 @@ class RedisChannel:
                 attempt, retries, first = (1, 0, 0) if counts == _FRESH else map(int, counts.split(b" "))
                 claimed.append(Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, first, body))
         flags = claim_reply[2]
-        return Exchange(settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2), bool(flags & 4))
+        return Exchange(
+            settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8)
+        )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from streamtasks import Result
 from tests.process.test_executors import EXECUTORS
 from tests.support.workers import Execution, Field, Pids, Worker, kill, wait_for_value
 
@@ -88,11 +89,20 @@ def _chaos(field: Field, options: tuple[str, ...], seed: int, tasks: int, kills:
     workers = [start(), start(), start()]
     killer = Killer(field, seed, workers, start)
     began = time.monotonic()
-    results = field.many("anap" if "--async-concurrency" in options else "nap", [(0.005,)] * tasks)
-    for number in range(1, kills + 1):
-        due = tasks * number // (kills + 2)
-        wait_for_value(lambda: field.totals().get("SUCCESS", 0) >= due, 60, "work goes on")  # noqa: B023
-        killer.strike()
+    results: list[Result[Any]] = []
+    name = "anap" if "--async-concurrency" in options else "nap"
+    portion = tasks // (kills + 1)
+    for number in range(kills + 1):
+        # A portion at a time, so that each kill finds work under way however long a new root takes to start.
+        done = len(results) - field.unfinished()
+        results += field.many(name, [(0.005,)] * (portion if number < kills else tasks - kills * portion))
+        wait_for_value(
+            lambda: len(results) - field.unfinished() >= done + portion // 10,  # noqa: B023
+            60,
+            "work goes on",
+        )
+        if number < kills:
+            killer.strike()
     field.wait_drained(60)
     spent = time.monotonic() - began
 

@@ -134,3 +134,14 @@ def test_a_long_task_is_visible_and_nothing_waits_behind_it(
     assert percentile(waited, 0.5) <= LAX_S
     assert max(visible) < 0.4
     assert max(waited) < 0.4
+
+
+@pytest.mark.parametrize("executor", ["threads", "async"])
+def test_a_single_arrival_holds_nobody_up(field: Field, executor: str) -> None:
+    field.start("--concurrency", "1", *EXECUTORS[executor])
+    name = "anap" if executor == "async" else "nap"
+    long = field.enqueue(name, 3.0)
+    field.record.wait_started(long)
+    short = field.enqueue(name, 0.01)
+    assert wait_for([short], timeout=2)
+    assert not long.ready()

@@ -74,7 +74,7 @@ class ConcurrentExecutor:
                     lifeline.check_parent()
                 claimed, places = link.taken(exchange)
                 empty = count > 0 and not claimed and not link.again
-                self._alone = alone and len(claimed) == 1
+                self._alone = exchange.run_alone and bool(claimed)
                 for message, slot in zip(claimed, places, strict=True):
                     self._begin(message, slot)
                 if link.suspects:
