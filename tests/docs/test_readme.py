@@ -121,7 +121,7 @@ def test_table_of_worker_options_is_complete() -> None:
         r"^\| `(--[a-z-]+)` \| `([A-Z_]+)` \| (?:`(\w+)`)? ?\|", section("Options of a worker"), re.MULTILINE
     )
     real = {
-        (option.opts[0], (option.name or "").upper())
+        (option.opts[0], str(option.envvar or option.name).removeprefix("STREAMTASKS_WORKER_").upper())
         for option in worker_command.params
         if option.opts[0] != "--version"
     }

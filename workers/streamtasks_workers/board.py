@@ -226,6 +226,17 @@ class Board:
         """Tell the child that all its leases were renewed at this time (monotonic ns)."""
         self._words[_RENEWED_AT] = at_ns
 
+    def held_since(self, slot: int) -> int:
+        """Return from when on the lease of a slot's message counts (monotonic ns): its claim or the last renewal."""
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        return max(self._words[at + _CLAIMED_AT], self._words[_RENEWED_AT])
+
+    def free_lock(self) -> None:
+        """Release the lock if a keeper died with it. Its holders need microseconds; this waits 200 ms."""
+        with self.locked(timeout_s=0.2) as got:
+            if not got:
+                self._lock.release()
+
     def void(self, sequence: int) -> None:
         """Give up claims up to this sequence; call with the lock held."""
         self._words[_VOID] = sequence

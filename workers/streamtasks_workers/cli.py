@@ -25,7 +25,13 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.command("worker", context_settings={"auto_envvar_prefix": "STREAMTASKS_WORKER", "show_default": True})
 @click.option("--app", help="Serve a plain Python app: module:attribute.")
 @click.option("--settings", help="Serve a Django project: its settings module (else DJANGO_SETTINGS_MODULE).")
-@click.option("--backend", "backends", callback=_names, help="Serve only these aliases of TASKS, comma separated.")
+@click.option(
+    "--backend",
+    "backends",
+    envvar="STREAMTASKS_WORKER_BACKEND",
+    callback=_names,
+    help="Serve only these aliases of TASKS, comma separated.",
+)
 @click.option("--queues", callback=_names, help="Serve only these queues, comma separated; '*': all.")
 @click.option("--exclude-queues", callback=_names, help="Serve all queues but these, comma separated.")
 @click.option("--concurrency", type=int, default=0, help="Child processes per app; 0: one per core.")

@@ -115,7 +115,8 @@ class Keeper:
         reader, self._writer = await asyncio.open_connection(sock=self._control)
         for ward in self._wards:
             lease_s = ward.settings.lease_s
-            self._spawn(self._every(ward.leases.run_once, lease_s / 3, on_failure=ward.leases.check_fence))
+            self._spawn(self._every(ward.leases.run_once, lease_s / 3))
+            self._spawn(self._fence(ward.leases, min(1.0, lease_s / 10)))
             for registry in ward.registries:
                 self._spawn(self._every(registry.run_once, min(5.0, lease_s / 6)))
             for reclaimer in ward.reclaimers:
@@ -211,12 +212,17 @@ class Keeper:
                 self._away(error)
             await asyncio.sleep(0.2 + random.random())  # noqa: S311 - jitter
 
-    async def _every(
-        self, run_once: Callable[[], Awaitable[Any]], interval_s: float, on_failure: Callable[[], None] | None = None
-    ) -> None:
+    async def _fence(self, leases: Leases, interval_s: float) -> None:
+        """Needs no store, and tells nothing of whether it can be reached."""
         while True:
-            if not await self._tried(run_once()) and on_failure is not None:
-                on_failure()
+            leases.check_fence()
+            await asyncio.sleep(interval_s)
+
+    async def _every(self, run_once: Callable[[], Awaitable[Any]], interval_s: float) -> None:
+        while True:
+            if not await self._tried(run_once()):
+                await asyncio.sleep(min(interval_s, 1.0))  # soon again: leases run out meanwhile
+                continue
             await asyncio.sleep(interval_s * (0.8 + 0.4 * random.random()))  # noqa: S311 - jitter
 
     async def _tried(self, work: Awaitable[Any]) -> bool:

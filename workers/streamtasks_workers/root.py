@@ -299,6 +299,8 @@ class Root:
     def _keeper_died(self, status: int) -> None:
         self._keeper_pid = 0
         logger.error("the keeper ended with %s; starting another", _how(status))
+        for child in self._children.values():
+            child.board.free_lock()
 
     def _check_keeper(self) -> None:
         if not self._keeper_pid:

@@ -33,7 +33,6 @@ class Leases:
         self._watches = watches
         self._kill = kill
         self._fence_after_s = fence_after_s
-        self._renewed_at = time.monotonic()
 
     async def run_once(self) -> int:
         """Renew all; return how many leases were renewed.
@@ -41,8 +40,6 @@ class Leases:
         Raises:
             StoreError: the store could not be reached.
         """
-        self.check_fence()
-        begun = time.monotonic()
         renewed = 0
         for board, watch in list(self._watches()):
             in_flight = watch.in_flight()
@@ -56,16 +53,17 @@ class Leases:
             lost = {token for token, held in zip(in_flight, answers, strict=True) if not held}
             if lost and self._runs_one_of(board, lost):
                 self._kill(board, "fenced: its claim belongs to another worker")
-        self._renewed_at = begun
         return renewed
 
-    def check_fence(self) -> None:
-        """End all running attempts if their leases may have passed to others meanwhile."""
-        if time.monotonic() - self._renewed_at <= self._fence_after_s:
-            return
+    def check_fence(self) -> int:
+        """End attempts whose leases could not be renewed for too long; return how many children were ended."""
+        now, ended = time.monotonic_ns(), 0
         for board, _ in list(self._watches()):
-            if Slot.RUNNING in board.states():
+            running = (slot for slot, state in enumerate(board.states()) if state == Slot.RUNNING)
+            if any(now - board.held_since(slot) > self._fence_after_s * 1e9 for slot in running):
                 self._kill(board, f"fenced: no renewal for {self._fence_after_s:g} s")
+                ended += 1
+        return ended
 
     @staticmethod
     def _runs_one_of(board: Board, tokens: set[str]) -> bool:
