@@ -14,7 +14,7 @@ from .middleware import Middleware
 from .results import Result
 from .settings import DEFAULT_URL, StoreSettings
 from .shards import new_id
-from .store import AsyncStore, Store
+from .store import AsyncStore, DeadLetter, Store
 from .stores import open_async_store, open_store
 from .task import Task, TaskOptions, name_of, new_message
 
@@ -130,6 +130,10 @@ class StreamTasks:
     def get_result(self, task_id: str) -> Result[Any]:
         """Return a handle on an enqueued task; nothing is read yet."""
         return Result(self, task_id)
+
+    def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
+        """Return messages that were given up on, newest first, at most 100; ``before``: a cursor to go on from."""
+        return self.store.dead_letters(limit, before)
 
     def _check_queue(self, queue: str) -> None:
         if self.queues is not None and queue not in self.queues:

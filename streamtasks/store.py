@@ -20,6 +20,7 @@ __all__ = [
     "Charge",
     "ClaimRequest",
     "Claimed",
+    "DeadLetter",
     "Exchange",
     "Exhausted",
     "Filter",
@@ -177,6 +178,21 @@ class Alive(NamedTuple):
     hold_ms: int
 
 
+class DeadLetter(NamedTuple):
+    """A message that was given up on.
+
+    ``cursor`` says where it lies; ``id`` is empty for bytes that are no message. ``died_ms``: when, ms since the
+    epoch. ``envelope``: the message's bytes, or whatever was found.
+    """
+
+    cursor: str
+    reason: str
+    id: str
+    stream: str
+    died_ms: int
+    envelope: bytes
+
+
 @dataclass(slots=True)
 class Snapshot:
     """What the store knows of one message at one moment. Times are ms since the epoch, 0 if unknown.
@@ -295,6 +311,10 @@ class Store(Protocol):
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
         """Wait until at least one of these is finished or the time is up; return those that are finished."""
+        ...
+
+    def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
+        """Return messages that were given up on, newest first; ``before``: the cursor of one, to go on from."""
         ...
 
     def check(self) -> None:

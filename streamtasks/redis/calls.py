@@ -344,6 +344,11 @@ def sweep(keys: Keys, names: Sequence[str], idle_ms: int, next_at: int, most: in
     return Call(script("sweep"), [keys.streams, *map(keys.stream, names)], [idle_ms, next_at, most])
 
 
+def dead_letters(keys: Keys, before: str, most: int) -> Call:
+    """Build dead_letters."""
+    return Call(script("dead_letters"), [keys.dead], [before, most])
+
+
 def read(keys: Keys, ids: Sequence[str]) -> Call:
     """Build read: up to 100 ids of one shard."""
     return Call(

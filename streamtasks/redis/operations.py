@@ -21,6 +21,7 @@ from ..store import (
     Alive,
     Charge,
     Claimed,
+    DeadLetter,
     Exhausted,
     NewMessage,
     Outcome,
@@ -120,6 +121,12 @@ class Operations:
             for place, part in zip(some, reply, strict=True):
                 found[place] = from_reply(ids[place], part)
         return found
+
+    def dead_letters(self, limit: int, before: str) -> Operation[list[DeadLetter]]:
+        """See `Store.dead_letters`. A cursor is an entry's id: the time it was written, so it orders all shards."""
+        requests = [calls.dead_letters(s.keys, before or "+", min(limit, MOST)) for s in self.shards.values()]
+        found = [_dead_letter(*entry) for reply in (yield requests) for entry in reply]
+        return sorted(found, key=lambda letter: _entry_key(letter.cursor), reverse=True)[:limit]
 
     def settle(self, tag: str, outcomes: Sequence[Outcome]) -> Operation[list[Settled]]:
         """See `SupervisorStore.settle`."""
@@ -259,6 +266,24 @@ class Operations:
             [reply] = yield [calls.progress(self.shards[tag].keys, some)]
             answers += (code == 1 for code in reply)
         return answers
+
+
+def _entry_key(entry: str) -> tuple[int, ...]:
+    return tuple(map(int, entry.split("-")))
+
+
+def _dead_letter(entry: bytes, flat: list[bytes]) -> DeadLetter:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    cursor = entry.decode()
+    body = fields.get(b"message")
+    return DeadLetter(
+        cursor,
+        fields.get(b"reason", b"").decode(),
+        fields.get(b"id", b"").decode(),
+        fields.get(b"stream", b"").decode(),
+        _entry_key(cursor)[0],
+        body.partition(b" ")[2] if body is not None else fields.get(b"data", b""),
+    )
 
 
 def _by_size(places: Sequence[int], messages: Sequence[NewMessage]) -> Iterable[list[int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..settings import StoreSettings
-from ..store import Filter, NewMessage, Snapshot
+from ..store import DeadLetter, Filter, NewMessage, Snapshot
 from . import connections
 from .calls import Call
 from .checks import check_server
@@ -97,6 +97,10 @@ class RedisStore:
                 self._pushed(connection, wanted, time.monotonic() + left)
         finally:
             self._give_back(connection, len(channels))
+
+    def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
+        """See `Store.dead_letters`."""
+        return self._run(self.operations.dead_letters(limit, before))
 
     def check(self) -> None:
         """See `Store.check`."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from streamtasks.exceptions import ConfigurationError
@@ -25,12 +26,13 @@ def run_reloading() -> int:
         raise ConfigurationError("--reload needs the extra: pip install 'streamtasks[reload]'") from error
     command = [sys.executable, *(word for word in sys.orig_argv[1:] if word != "--reload")]
     environment = os.environ | {"STREAMTASKS_WORKER_RELOAD": "0"}
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     worker = subprocess.Popen(command, env=environment)
-    try:
-        for _ in watch(Path.cwd(), watch_filter=PythonFilter(), raise_interrupt=True):
-            worker.send_signal(signal.SIGTERM)
-            worker.wait()
-            worker = subprocess.Popen(command, env=environment)
-    except KeyboardInterrupt:
+    for _ in watch(Path.cwd(), watch_filter=PythonFilter(), stop_event=stop, raise_interrupt=False):
         worker.send_signal(signal.SIGTERM)
+        worker.wait()
+        worker = subprocess.Popen(command, env=environment)
+    worker.send_signal(signal.SIGTERM)
     return worker.wait()

@@ -1,0 +1,33 @@
+"""Dead letters: what was given up on can be looked at, newest first, in pages."""
+
+from __future__ import annotations
+
+import redis
+
+from streamtasks import Message, StoreSettings
+from streamtasks.redis import RedisStore
+from streamtasks.store import NewMessage
+from tests.support.hand import Hand, ended
+
+
+def new(task_id: str) -> NewMessage:
+    return NewMessage(task_id, "default", 0, Message(id=task_id, task="t").encode(10_000))
+
+
+def test_given_up_messages_and_garbage_are_listed_in_pages(server_url: str) -> None:
+    store = RedisStore(StoreSettings(url=server_url, key_prefix="t:"))
+    with Hand(store) as child:
+        store.enqueue([new(f"m{n}") for n in range(3)])
+        child.settle(*(ended(c, "DEAD", b"{}")._replace(note="crashed") for c in child.claim()))
+        client = redis.Redis.from_url(server_url)
+        store.enqueue([new("m3")])
+        client.xadd("t:{u0}:q:0:default", {b"\xff": b"\x00junk"})
+        child.settle(*(ended(c, "SUCCESS", b"{}") for c in child.claim()))
+    newest, *rest = store.dead_letters(limit=2)
+    assert (newest.reason, newest.id, newest.stream) == ("undecodable", "", "0:default")
+    assert b"junk" in newest.envelope
+    rest += store.dead_letters(before=rest[-1].cursor)
+    assert [letter.id for letter in rest] == ["m2", "m1", "m0"]
+    assert {letter.reason for letter in rest} == {"crashed"}
+    assert [Message.decode(letter.envelope).id for letter in rest] == ["m2", "m1", "m0"]
+    assert all(letter.died_ms > 1_700_000_000_000 for letter in rest)
