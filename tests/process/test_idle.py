@@ -34,7 +34,7 @@ def test_idle_children_cost_next_to_nothing(field: Field, figure: Callable[[str]
         for p in (-5, 0, 5)
     ]
     assert wait_for(field.app.enqueue(messages), timeout=30)
-    streams: Any = field.client.scard(field.keys.streams)
+    streams: Any = field.client.zcard(field.keys.streams)
     assert streams == 600
     field.wait_idle(CHILDREN)
     began, (sent, inside) = time.monotonic(), _calls(field.client)

@@ -72,6 +72,10 @@ class ConcurrentExecutor:
                 while (exchange := await self._received()) is None:
                     await asyncio.sleep(link.pause_s)
                     lifeline.check_parent()
+                    if lifeline.stopping and not link.settling:
+                        break  # only a claim: what it took, the keeper hands back
+                if exchange is None:
+                    continue
                 claimed, places = link.taken(exchange)
                 empty = count > 0 and not claimed and not link.again
                 self._alone = exchange.run_alone and bool(claimed)

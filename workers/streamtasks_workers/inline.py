@@ -71,6 +71,9 @@ class InlineExecutor:
         while (exchange := self._link.try_receive()) is None:
             self._lifeline.wait(None, self._link.pause_s)
             self._lifeline.check_parent()
+            if self._lifeline.stopping and not self._link.settling:
+                self._in_flight = False  # only a claim: what it took, the keeper hands back
+                return
         self._in_flight = False
         claimed, slots = self._link.taken(exchange)
         if claimed:

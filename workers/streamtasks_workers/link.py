@@ -81,6 +81,11 @@ class Link:
         self._sent_ns = time.monotonic_ns()
         self.channel.send(outcomes, claim, released)
 
+    @property
+    def settling(self) -> bool:
+        """Whether the exchange under way carries outcomes: it must be waited for."""
+        return bool(self._slots_out)
+
     def let_go(self, token: str) -> str | None:
         """Count one message of a claim as out of our hands; return the token if it was the last one."""
         left = self._held.get(token, 0) - 1
