@@ -43,12 +43,11 @@ from ..settings import StoreSettings
 __all__ = [
     "TRANSIENT",
     "Backoff",
+    "Pool",
     "address",
     "async_pool",
-    "borrow_waiter",
     "lasting_error",
     "new_connection",
-    "return_waiter",
     "sync_pool",
     "unavailable",
 ]
@@ -124,49 +123,58 @@ def _key(settings: StoreSettings) -> tuple[Any, ...]:
     return (settings.url, options, settings.max_connections)
 
 
-_sync_pools: dict[tuple[Any, ...], redis.ConnectionPool] = {}
-_sync_lock = threading.Lock()
+MOST_IDLE = 32
 
 
-def sync_pool(settings: StoreSettings) -> redis.ConnectionPool:
+class Pool:
+    """Connections of one process for the same settings; the one used last goes out first.
+
+    redis-py's own pools look whether a connection is alive before each use, which costs a system call or two.
+    Here it shows by itself: a call that meets a dead connection is sent again, as every call of ours may be.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._idle: deque[redis.Connection] = deque()
+        self._places = threading.BoundedSemaphore(settings.max_connections)
+
+    def get(self) -> redis.Connection:
+        """Return a connection, when fewer than ``max_connections`` are out. Give it back with `put`.
+
+        Raises:
+            MaxConnectionsError: all were out for ``timeout_s``.
+        """
+        if not self._places.acquire(timeout=self._settings.timeout_s):
+            raise MaxConnectionsError(f"all {self._settings.max_connections} connections are in use")
+        return self.borrow()
+
+    def put(self, connection: redis.Connection) -> None:
+        """Take a connection back."""
+        self.give_back(connection)
+        self._places.release()
+
+    def borrow(self) -> redis.Connection:
+        """Return a connection to wait on: it counts against nobody. Give it back with `give_back`."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return new_connection(self._settings)
+
+    def give_back(self, connection: redis.Connection) -> None:
+        """Take a borrowed connection back; it must owe no reply."""
+        if len(self._idle) < MOST_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.disconnect()
+
+
+_pools: dict[tuple[Any, ...], Pool] = {}
+
+
+def sync_pool(settings: StoreSettings) -> Pool:
     """Return this process's pool for these settings. A forked child gets one of its own."""
     key = (os.getpid(), *_key(settings))
-    with _sync_lock:
-        pool = _sync_pools.get(key)
-        if pool is None:
-            options = connection_options(settings)
-            connection_class = options.pop("connection_class", redis.Connection)
-            pool = _sync_pools[key] = redis.BlockingConnectionPool(
-                connection_class=connection_class,
-                max_connections=settings.max_connections,
-                timeout=round(settings.timeout_s) + 1,
-                retry=Retry(NoBackoff(), 0),
-                **options,
-            )
-        return pool
-
-
-MOST_IDLE_WAITERS = 8
-
-_waiters: dict[tuple[Any, ...], deque[redis.Connection]] = {}
-
-
-def borrow_waiter(settings: StoreSettings) -> redis.Connection:
-    """Return a connection to wait on; one of its own, so that waiting takes none from the pool of the others."""
-    idle = _waiters.setdefault((os.getpid(), *_key(settings)), deque())
-    try:
-        return idle.pop()
-    except IndexError:
-        return new_connection(settings)
-
-
-def return_waiter(settings: StoreSettings, connection: redis.Connection) -> None:
-    """Take a connection back that waits for nothing any more."""
-    idle = _waiters.setdefault((os.getpid(), *_key(settings)), deque())
-    if len(idle) < MOST_IDLE_WAITERS:
-        idle.append(connection)
-    else:
-        connection.disconnect()
+    return _pools.get(key) or _pools.setdefault(key, Pool(settings))
 
 
 _async_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Any, ...], redis.asyncio.ConnectionPool]]
@@ -231,9 +239,16 @@ class Backoff:
 
     def __init__(self) -> None:
         self._next_s = 0.02
+        self._first = True
 
     def next_s(self) -> float:
-        """Return how long to wait before the next try, seconds."""
+        """Return how long to wait before the next try, seconds: not at all before the first one again.
+
+        An idle connection may have died long ago; a new one is made then.
+        """
+        if self._first:
+            self._first = False
+            return 0.0
         delay = self._next_s * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
         self._next_s = min(self._next_s * 2, 1.0)
         return delay

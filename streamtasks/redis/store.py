@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ class RedisStore:
     def __init__(self, settings: StoreSettings) -> None:
         self.settings = settings
         self.operations = Operations(settings)
+        self._pool_of: tuple[int, connections.Pool | None] = (0, None)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -86,7 +88,7 @@ class RedisStore:
             return self._finished(ids)
         channels = {self.operations.shards[self.operations.tag_of(i)].keys.done_channel(i) for i in ids}
         wanted = {task_id.encode() for task_id in ids}
-        connection: Any = connections.borrow_waiter(self.settings)
+        connection: Any = self._pool().borrow()
         try:
             self._subscribe(connection, channels)
             while True:
@@ -124,7 +126,7 @@ class RedisStore:
                     channels -= connection.read_response()[0] == b"sunsubscribe"
         except (RedisError, OSError):
             connection.disconnect()
-        connections.return_waiter(self.settings, connection)
+        self._pool().give_back(connection)
 
     def _subscribe(self, connection: Any, channels: set[str]) -> None:
         try:
@@ -161,26 +163,45 @@ class RedisStore:
             return stop.value  # type: ignore[no-any-return]
 
     def _exchange(self, requests: list[Call]) -> list[Any]:
+        """Send calls and return their replies, again and again until the deadline."""
         if not requests:
             return []
         deadline = time.monotonic() + self.settings.timeout_s
         backoff = connections.Backoff()
-        pool = connections.sync_pool(self.settings)
+        pool = self._pool()
         while True:
             connection: Any = None
             try:
-                connection = pool.get_connection()
+                connection = pool.get()
                 return exchange(connection, requests)
+            except ResponseError as error:  # a whole reply: the connection is in order
+                delay = self._passing(error, backoff, deadline)
             except (RedisError, OSError) as error:
-                if connection is not None and not isinstance(error, ResponseError):
+                if connection is not None:
                     connection.disconnect()
-                lasting = connections.lasting_error(error, self.settings)
-                if lasting is not None:
-                    raise lasting from error
-                delay = backoff.next_s()
-                if time.monotonic() + delay > deadline:
-                    raise connections.unavailable(self.settings, error) from error
-                time.sleep(delay)
+                delay = self._passing(error, backoff, deadline)
+            except BaseException:
+                if connection is not None:
+                    connection.disconnect()  # an unread reply must not meet the next caller
+                raise
             finally:
                 if connection is not None:
-                    pool.release(connection)
+                    pool.put(connection)
+            time.sleep(delay)
+
+    def _passing(self, error: Exception, backoff: connections.Backoff, deadline: float) -> float:
+        """Return how long to wait before the next try, seconds; raise what will not pass, or not in time."""
+        lasting = connections.lasting_error(error, self.settings)
+        if lasting is not None:
+            raise lasting from error
+        delay = backoff.next_s()
+        if time.monotonic() + delay > deadline:
+            raise connections.unavailable(self.settings, error) from error
+        return delay
+
+    def _pool(self) -> connections.Pool:
+        pid = os.getpid()
+        if self._pool_of[0] != pid:
+            self._pool_of = (pid, connections.sync_pool(self.settings))
+        assert self._pool_of[1] is not None
+        return self._pool_of[1]

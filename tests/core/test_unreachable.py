@@ -168,6 +168,6 @@ def test_connections_are_never_retried_by_the_library() -> None:
     settings = StreamTasks("redis://127.0.0.1:1/0", connection={"retry_on_timeout": True}).settings
     for retry in (
         connections.new_connection(settings).retry,
-        connections.sync_pool(settings).connection_kwargs["retry"],
+        connections.sync_pool(settings).borrow().retry,
     ):
         assert retry.get_retries() == 0

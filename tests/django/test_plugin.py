@@ -160,7 +160,7 @@ def test_a_producer_opens_no_connection_and_starts_no_thread_by_being_set_up(tmp
         "from django.tasks import task_backends\n"
         "tasks.add.using(priority=3)\n"
         "from streamtasks.redis import connections\n"
-        "assert not connections._sync_pools\n"
+        "assert not connections._pools\n"
         "assert threading.active_count() == 1\n"
         "assert 'streamtasks_workers' not in sys.modules\n"
         "assert 'streamtasks_django.databases' not in sys.modules\n"
