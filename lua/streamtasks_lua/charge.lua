@@ -22,7 +22,7 @@
 --
 -- Returns {now ms, code...}: 1 runs again at once, 2 runs again after the delay,
 --         3 the limit is reached (settle it as DEAD with the same token), 0 not held by this token.
--- Moves:  running | claimed -> ready, at the old place | suspect, if several ran in that child | delayed
+-- Moves:  running | claimed -> ready, at the old place | delayed (from where it comes back as a suspect)
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, line, streams, delay, batch
 local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -32,7 +32,6 @@ local limit, delay_ms, stream_count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonu
 local by_name = given_streams(14, stream_count, 4)
 local now = now_ms()
 local reply, tokens = { now }, {}
-local together = #ARGV > 7 + stream_count
 for at = 4 + stream_count, #ARGV, 4 do
   local id, token, started, report = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
   local line = redis.call('HGET', state, id)
@@ -47,9 +46,8 @@ for at = 4 + stream_count, #ARGV, 4 do
     if s.first == 0 then s.first = started end
     redis.call('HSET', history, id, (redis.call('HGET', history, id) or '') .. report .. '\n')
     if s.crashes == 1 then
-      -- Of several that ran together one is to blame, nobody knows which: each runs alone next time.
-      put_back(messages, streams, stream, s, id, together and 'suspect' or 'returned')
-      redis.call('HSET', state, id, idle_line(s, together and 'S' or 'Q'))
+      put_back(messages, streams, stream, s, id, 'returned')
+      redis.call('HSET', state, id, idle_line(s, 'Q'))
       make_ready(ready, wake, stream, s.name)
       reply[#reply + 1] = 1
     else

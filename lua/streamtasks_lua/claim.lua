@@ -145,10 +145,14 @@ local function take(name, key, entries, suspect)
   for i, id in ipairs(entry_ids) do
     local entry, blob, line = entry_of[i], blobs[i], old[i]
     local s = line and parse(line)
+    local lone = s and s.phase == 'S' and not suspect -- a suspect with an entry of its own: it was delayed
     if not blob or chosen[id] or (s and (s.phase == 'C' or s.phase == 'R' or s.phase == 'D')) then
       -- Finished, revoked, or living under another entry: this one has nothing to say any more.
       redis.call('XACK', key, GROUP, entry)
       redis.call('XDEL', key, entry)
+    elseif lone and (not alone or #ids > 0) then
+      redis.call('XCLAIM', key, GROUP, 'suspect', 0, entry, 'JUSTID')
+      if flags ~= 8 then flags = 1 end
     elseif gave_back or (#ids > 0 and taken_bytes + #blob > max_bytes) then
       redis.call('XCLAIM', key, GROUP, 'returned', 0, entry, 'JUSTID')
       gave_back = true
@@ -156,7 +160,8 @@ local function take(name, key, entries, suspect)
       taken_bytes = taken_bytes + #blob
       local counts, starts = fresh_counts, phase == 'R'
       if s then
-        starts = starts or suspect
+        starts = starts or suspect or lone
+        if lone then gave_back, flags = true, 8 end
         s.token, s.phase, s.name, s.entry = token, starts and 'R' or 'C', name, entry
         s.attempts = s.attempts + 1
         if starts then

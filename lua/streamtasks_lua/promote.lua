@@ -13,7 +13,7 @@
 --
 -- Returns {now ms, promoted, next due in ms (-1: none, 0: more are due), missing names}:
 --         missing: stream names that due messages need and the call did not bring.
--- Moves:  delayed -> ready
+-- Moves:  delayed -> ready | suspect, after two crashes
 -- Safe to repeat: yes. Clock: server; nothing is promoted early.
 -- include: clock, line, streams
 local delayed, messages, state, ready, streams, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -29,7 +29,8 @@ for _, id in ipairs(due) do
   elseif by_name[s.name] then
     redis.call('ZREM', delayed, id)
     append(streams, by_name[s.name], s.name, id)
-    local rest = idle_line(s, 'Q')
+    -- Who crashed twice may have been beside the culprit, or be it: it runs alone from now on.
+    local rest = idle_line(s, s.crashes >= 2 and 'S' or 'Q')
     if rest then redis.call('HSET', state, id, rest) else redis.call('HDEL', state, id) end
     make_ready(ready, wake, by_name[s.name], s.name)
     promoted = promoted + 1
