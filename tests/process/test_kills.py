@@ -34,11 +34,12 @@ def test_what_a_killed_child_ran_runs_again_within_a_second(
     figure(f"{len(running)} running again {recovery * 1e3:.0f} ms after the kill")
     assert recovery < 1.0
     for result in results:
-        # Threads may have begun another one between the look and the kill.
-        times = len(field.record.of(result))
-        assert result.attempts == times <= 2
+        # Threads may have begun another one between the look and the kill; it counts even if the kill came before
+        # its first line had run.
+        times, attempts = len(field.record.of(result)), result.attempts
+        assert times <= attempts <= 2
         assert result.id not in running or times == 2
-        assert [report["kind"] for report in result.snapshot().reports] == ["CRASH"] * (times - 1)
+        assert [report["kind"] for report in result.snapshot().reports] == ["CRASH"] * (attempts - 1)
     wait_for_value(lambda: len(worker.pids().children) == 2, 5, "the child is replaced")
     assert field.totals()["SUCCESS"] == 4
 
