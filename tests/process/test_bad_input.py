@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,7 +68,7 @@ class _OldServer(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def _old_server() -> Iterator[str]:
+def _old_server() -> Generator[str]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _OldServer) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
