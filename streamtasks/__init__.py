@@ -29,7 +29,7 @@ from .message import Message
 from .middleware import Middleware
 from .results import Result, wait_for
 from .settings import StoreSettings
-from .store import State
+from .state import State
 from .task import Task, TaskOptions
 
 __version__ = "0.1.0"

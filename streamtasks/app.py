@@ -14,7 +14,8 @@ from .middleware import Middleware
 from .results import Result
 from .settings import DEFAULT_URL, StoreSettings
 from .shards import new_id
-from .store import AsyncStore, DeadLetter, Store
+from .state import DeadLetter
+from .store import AsyncStore, Store
 from .stores import open_async_store, open_store
 from .task import Task, TaskOptions, name_of, new_message
 

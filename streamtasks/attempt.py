@@ -10,7 +10,7 @@ from typing import Any
 from .codec import dumps
 from .exceptions import StreamTasksError
 from .message import Message
-from .store import State
+from .state import State
 
 __all__ = ["Attempt", "AttemptOutcome", "current_attempt", "enter_attempt"]
 

@@ -11,7 +11,7 @@ from .codec import loads
 from .errors import rebuild
 from .exceptions import TaskNotFound, TaskRevoked
 from .message import Message
-from .store import Snapshot, State
+from .state import Snapshot, State
 
 if TYPE_CHECKING:
     from .app import StreamTasks

@@ -1,228 +1,37 @@
 """The one interface above the scripts: every state change of a message is one `Store` call.
 
 Nothing above this module names Redis. Calls take batches and answer per member with values a model
-can predict. Every call may be repeated as it is: accepting is idempotent by the task's id, claiming by
-the claim's sequence number, and all else by the claim's token.
+can predict (`streamtasks.transitions`). Every call may be repeated as it is: accepting is idempotent by the task's
+id, claiming by the claim's sequence number, and all else by the claim's token.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-__all__ = [
-    "FINAL_STATES",
-    "Alive",
-    "AsyncStore",
-    "Channel",
-    "Charge",
-    "ClaimRequest",
-    "Claimed",
-    "DeadLetter",
-    "Exchange",
-    "Exhausted",
-    "Filter",
-    "NewMessage",
-    "Outcome",
-    "Promotion",
-    "Reclaim",
-    "Settled",
-    "Snapshot",
-    "State",
-    "Store",
-    "SupervisorStore",
-    "Void",
-]
-
-
-class State(StrEnum):
-    """The detailed state of a message."""
-
-    DELAYED = "DELAYED"
-    QUEUED = "QUEUED"
-    RETRY = "RETRY"
-    STARTED = "STARTED"
-    PROGRESS = "PROGRESS"
-    SUCCESS = "SUCCESS"
-    FAILURE = "FAILURE"
-    IGNORED = "IGNORED"
-    EXPIRED = "EXPIRED"
-    REVOKED = "REVOKED"
-    DEAD = "DEAD"
-
-
-FINAL_STATES = frozenset(
-    {State.SUCCESS, State.FAILURE, State.IGNORED, State.EXPIRED, State.REVOKED, State.DEAD},
+from .state import DeadLetter, Snapshot
+from .transitions import (
+    Alive,
+    Charge,
+    Claimed,
+    ClaimRequest,
+    Exchange,
+    Filter,
+    NewMessage,
+    Outcome,
+    Promotion,
+    Reclaim,
+    Settled,
+    Void,
 )
 
-
-class NewMessage(NamedTuple):
-    """A message to accept.
-
-    ``due_ms``: ms since the epoch (UTC), or ``None`` for now. ``delay_ms``: from now by the store's clock.
-    """
-
-    id: str
-    queue: str
-    priority: int
-    envelope: bytes
-    due_ms: int | None = None
-    delay_ms: int | None = None
-
-
-class Filter(NamedTuple):
-    """Which queues a worker serves: ``mode`` is ``"all"``, ``"only"`` or ``"except"`` these ``queues``."""
-
-    mode: str = "all"
-    queues: tuple[str, ...] = ()
-
-
-class Claimed(NamedTuple):
-    """A message in a child's hands.
-
-    ``token`` proves the claim; ``body`` is ``b"<enqueued ms> <envelope>"``, left whole for speed;
-    ``stream`` and ``entry`` say where it lies; ``retries`` counts the attempts before this one that asked to be run
-    again; ``first_started_ms`` is 0 if no attempt is known to have started.
-    """
-
-    id: str
-    token: str
-    stream: str
-    entry: str
-    attempt: int
-    retries: int
-    first_started_ms: int
-    body: bytes
-
-
-class Void(NamedTuple):
-    """The last claim that a consumer has sent: what it took goes back, and it shall return nothing from now on."""
-
-    consumer: str
-    sequence: int
-
-
-class Outcome(NamedTuple):
-    """How one attempt ended, to be settled.
-
-    ``state`` is a final one, or RETRY to run again after ``delay_ms``. ``result`` holds the encoded result
-    or error of a final one, ``keep_ms`` how long its record is kept. ``note`` is the reason of a DEAD one, the
-    report of this attempt (a JSON line) of a RETRY. ``started_ms`` is 0 if the attempt never started. ``body`` is the
-    claimed message's, or empty: then the store looks it up.
-    """
-
-    id: str
-    token: str
-    stream: str
-    entry: str
-    attempt: int
-    first_started_ms: int
-    started_ms: int
-    state: str
-    result: bytes = b""
-    note: str = ""
-    keep_ms: int = 0
-    delay_ms: int = 0
-    body: bytes = b""
-
-
-class Settled(IntEnum):
-    """What became of one outcome. Only STALE means that the holder was fenced off."""
-
-    STALE = 0
-    DONE = 1
-    ALREADY = 2
-
-
-class Charge(IntEnum):
-    """What became of an attempt whose child died."""
-
-    STALE = 0
-    AT_ONCE = 1
-    AFTER_DELAY = 2
-    LIMIT = 3
-
-
-class Promotion(NamedTuple):
-    """``next_due_ms``: ms until the next message is due by the store's clock, ``None`` if there is none."""
-
-    promoted: int
-    next_due_ms: int | None
-
-
-class Exhausted(NamedTuple):
-    """A reclaimed message that took a worker with it once too often; settle it as DEAD."""
-
-    id: str
-    token: str
-    stream: str
-    entry: str
-    attempt: int
-    started_ms: int
-    first_started_ms: int
-
-
-class Reclaim(NamedTuple):
-    """``reclaimed`` messages are claimable again; ``exhausted`` ones must be settled by the caller."""
-
-    reclaimed: int
-    exhausted: list[Exhausted]
-
-
-class Alive(NamedTuple):
-    """``hold_ms``: for how long reclaiming is held back after a silence of all workers; 0 normally."""
-
-    now_ms: int
-    hold_ms: int
-
-
-class DeadLetter(NamedTuple):
-    """A message that was given up on.
-
-    ``cursor`` says where it lies; ``id`` is empty for bytes that are no message. ``died_ms``: when, ms since the
-    epoch. ``envelope``: the message's bytes, or whatever was found.
-    """
-
-    cursor: str
-    reason: str
-    id: str
-    stream: str
-    died_ms: int
-    envelope: bytes
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """What the store knows of one message at one moment. Times are ms since the epoch, 0 if unknown.
-
-    Attributes:
-        envelope: the message's bytes (`Message.decode` reads them).
-        reports: one dict per earlier attempt: ``attempt, worker, started, finished, kind, error``.
-        worker: the consumer of the current or last attempt, ``""`` if none.
-        result: the encoded result or error of a finished message.
-        progress: what a running attempt said last, encoded, ``b""`` if nothing.
-    """
-
-    id: str
-    state: State
-    envelope: bytes
-    enqueued_ms: int
-    attempts: int = 0
-    first_started_ms: int = 0
-    started_ms: int = 0
-    finished_ms: int = 0
-    due_ms: int = 0
-    worker: str = ""
-    reports: list[dict[str, Any]] = field(default_factory=list)
-    result: bytes = b""
-    progress: bytes = b""
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the state is final."""
-        return self.state in FINAL_STATES
+__all__ = [
+    "AsyncStore",
+    "Channel",
+    "Store",
+    "SupervisorStore",
+]
 
 
 class Channel(Protocol):
@@ -262,30 +71,6 @@ class Channel(Protocol):
     def close(self) -> None:
         """Close the connections."""
         ...
-
-
-class ClaimRequest(NamedTuple):
-    """``sequence`` must rise; ``alone``: the child has nothing else in hand and may get a suspect."""
-
-    sequence: int
-    most: int
-    alone: bool
-
-
-class Exchange(NamedTuple):
-    """The answer to one `Channel.send`.
-
-    ``suspects``: claim next with empty hands, a suspect waits. ``others_only``: only queues not served are ready.
-    ``again``: claim again at once, there is more. ``run_alone``: nothing may run beside what was claimed.
-    """
-
-    settled: list[Settled]
-    claimed: list[Claimed]
-    now_ms: int
-    suspects: bool
-    others_only: bool
-    again: bool
-    run_alone: bool
 
 
 class Store(Protocol):

@@ -17,7 +17,7 @@ from .exceptions import InvalidTask
 from .keys import check_queue
 from .message import Message
 from .numbers import check_count, check_seconds
-from .store import NewMessage
+from .transitions import NewMessage
 
 if TYPE_CHECKING:
     from .app import StreamTasks

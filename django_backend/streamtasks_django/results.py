@@ -15,7 +15,7 @@ from streamtasks import Attempt, Message, State
 from streamtasks.codec import loads
 from streamtasks.errors import describe
 from streamtasks.exceptions import DecodeError, TaskFailed, TaskRevoked, WorkerCrashed, WorkerLost
-from streamtasks.store import Snapshot
+from streamtasks.state import Snapshot
 
 from .registry import known_task, stand_in
 from .stream_task import StreamTask

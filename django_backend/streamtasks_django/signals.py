@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, State, StoreError
 from streamtasks.errors import describe
-from streamtasks.store import Snapshot
+from streamtasks.state import Snapshot
 
 from .registry import find_task
 from .results import STATUS, from_attempt, task_error

@@ -10,7 +10,8 @@ from typing import Any
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..settings import StoreSettings
-from ..store import Alive, Charge, Claimed, NewMessage, Outcome, Promotion, Reclaim, Settled, Snapshot, Void
+from ..state import Snapshot
+from ..transitions import Alive, Charge, Claimed, NewMessage, Outcome, Promotion, Reclaim, Settled, Void
 from . import connections
 from .calls import Call
 from .operations import Operation, Operations

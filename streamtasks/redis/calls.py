@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import streamtasks_lua
 
 from ..keys import Keys, stream_name
-from ..store import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Settled, Void
+from ..transitions import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Settled, Void
 
 __all__ = ["Call", "Script", "script"]
 

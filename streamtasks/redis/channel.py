@@ -13,7 +13,7 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from ..exceptions import StoreError, StoreUnavailable
-from ..store import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
+from ..transitions import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
 from . import calls, connections
 from .calls import Call
 from .operations import MOST, Operations

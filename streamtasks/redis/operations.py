@@ -17,20 +17,8 @@ import orjson
 from ..keys import Keys
 from ..settings import StoreSettings
 from ..shards import tag_of
-from ..store import (
-    Alive,
-    Charge,
-    Claimed,
-    DeadLetter,
-    Exhausted,
-    NewMessage,
-    Outcome,
-    Promotion,
-    Reclaim,
-    Settled,
-    Snapshot,
-    Void,
-)
+from ..state import DeadLetter, Snapshot
+from ..transitions import Alive, Charge, Claimed, Exhausted, NewMessage, Outcome, Promotion, Reclaim, Settled, Void
 from . import calls
 from .calls import Call
 from .snapshots import from_reply

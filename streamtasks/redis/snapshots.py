@@ -7,7 +7,7 @@ from typing import Any
 from ..codec import loads
 from ..exceptions import DecodeError
 from ..message import split_body
-from ..store import Snapshot, State
+from ..state import Snapshot, State
 
 __all__ = ["from_reply"]
 

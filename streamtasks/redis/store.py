@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..settings import StoreSettings
-from ..store import DeadLetter, Filter, NewMessage, Snapshot
+from ..state import DeadLetter, Snapshot
+from ..transitions import Filter, NewMessage
 from . import connections
 from .calls import Call
 from .checks import check_server

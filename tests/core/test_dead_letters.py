@@ -6,7 +6,7 @@ import redis
 
 from streamtasks import Message, StoreSettings
 from streamtasks.redis import RedisStore
-from streamtasks.store import NewMessage
+from streamtasks.transitions import NewMessage
 from tests.support.hand import Hand, ended
 
 

@@ -12,7 +12,7 @@ import redis
 from streamtasks import StoreSettings, StoreUnavailable
 from streamtasks.keys import Keys
 from streamtasks.redis import RedisStore
-from streamtasks.store import ClaimRequest, Exchange, NewMessage, Outcome, Settled
+from streamtasks.transitions import ClaimRequest, Exchange, NewMessage, Outcome, Settled
 from tests.support.hand import Hand, ended
 from tests.support.lab import dump
 from tests.support.proxy import LossyProxy

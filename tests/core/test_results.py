@@ -12,7 +12,7 @@ import pytest
 
 from streamtasks import Result, State, StreamTasks, TaskFailed, TaskNotFound, TaskRevoked, wait_for
 from streamtasks.shards import new_id
-from streamtasks.store import Settled
+from streamtasks.transitions import Settled
 from tests.support.hand import Hand, ended
 from tests.support.servers import flush
 

@@ -16,7 +16,8 @@ from streamtasks.keys import Keys
 from streamtasks.message import Message
 from streamtasks.redis import AsyncRedisStore, RedisStore, connections
 from streamtasks.shards import ALL_TAGS, new_id
-from streamtasks.store import Charge, Claimed, NewMessage, Settled, State, Void
+from streamtasks.state import State
+from streamtasks.transitions import Charge, Claimed, NewMessage, Settled, Void
 from tests.core.conftest import AnyStore
 from tests.support.hand import Hand, ended
 from tests.support.lab import dump

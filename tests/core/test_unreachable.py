@@ -20,7 +20,8 @@ from streamtasks import (
 )
 from streamtasks.codec import dumps
 from streamtasks.redis import RedisStore, connections
-from streamtasks.store import ClaimRequest, Filter, NewMessage, Settled, State
+from streamtasks.state import State
+from streamtasks.transitions import ClaimRequest, Filter, NewMessage, Settled
 from streamtasks_workers.embedded import EmbeddedServer
 from tests.support.hand import Hand, ended
 from tests.support.lab import dump

@@ -23,7 +23,7 @@ from contract.app import tasks
 from contract.options import tasks_setting
 from streamtasks import ConfigurationError, Message, PayloadTooLarge, StoreUnavailable
 from streamtasks.shards import new_id
-from streamtasks.store import NewMessage
+from streamtasks.transitions import NewMessage
 from streamtasks_django import get_task_backend
 from streamtasks_django import task as our_task
 from streamtasks_django.backends.redis import RedisBackend

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from streamtasks.keys import GROUP
-from streamtasks.store import Filter, Void
+from streamtasks.transitions import Filter, Void
 from tests.support.lab import LEASE_MS, Lab, Stream, outcome
 
 SUSPECT, OTHERS_ONLY, AGAIN = 1, 2, 4

@@ -15,7 +15,7 @@ from redis.cluster import RedisCluster
 from streamtasks import StoreSettings
 from streamtasks.keys import Keys
 from streamtasks.shards import ALL_TAGS
-from streamtasks.store import Void
+from streamtasks.transitions import Void
 from tests.support.lab import Lab, Stream, outcome
 
 pytestmark = pytest.mark.topology

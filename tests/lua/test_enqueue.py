@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamtasks.redis import calls
-from streamtasks.store import NewMessage
+from streamtasks.transitions import NewMessage
 from tests.support.lab import Lab, Stream, outcome
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamtasks.keys import GROUP
-from streamtasks.store import Claimed, Void
+from streamtasks.transitions import Claimed, Void
 from tests.support.lab import Lab, Stream, outcome
 
 

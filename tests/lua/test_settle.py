@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamtasks.redis import calls
-from streamtasks.store import Claimed, Outcome
+from streamtasks.transitions import Claimed, Outcome
 from tests.support.lab import KEEP_MS, LEASE_MS, MANY_DEAD, RESULT, Lab, Record, Stream, outcome, text
 
 

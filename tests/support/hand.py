@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from streamtasks.codec import dumps
 from streamtasks.errors import describe
-from streamtasks.store import Claimed, ClaimRequest, Filter, Outcome, Settled
+from streamtasks.transitions import Claimed, ClaimRequest, Filter, Outcome, Settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamtasks.store import Channel, Exchange, Store
+    from streamtasks.store import Channel, Store
+    from streamtasks.transitions import Exchange
 
 KEEP_MS = 900_000
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from streamtasks.keys import GROUP, Keys, stream_name
 from streamtasks.redis import calls
-from streamtasks.store import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Void
+from streamtasks.transitions import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Void
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from streamtasks.store import Claimed, Outcome, State
+from streamtasks.state import State
+from streamtasks.transitions import Claimed, Outcome
 from streamtasks_workers import board as board_module
 from streamtasks_workers.board import PAYLOAD_BYTES, Board, Slot
 

@@ -24,7 +24,8 @@ from streamtasks import (
 )
 from streamtasks.codec import loads
 from streamtasks.settings import MIN_DEDUP_S
-from streamtasks.store import Claimed, Outcome, State
+from streamtasks.state import State
+from streamtasks.transitions import Claimed, Outcome
 from streamtasks_workers.running import Prepared, Runner
 
 Run = Callable[..., Outcome]

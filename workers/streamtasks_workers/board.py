@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Final
 
-from streamtasks.store import Claimed, Outcome, State
+from streamtasks.state import State
+from streamtasks.transitions import Claimed, Outcome
 
 __all__ = ["Board", "Slot"]
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from streamtasks.exceptions import StoreUnavailable
-from streamtasks.store import Claimed, Exchange, Outcome
+from streamtasks.transitions import Claimed, Exchange, Outcome
 
 from .board import Board
 from .inline import OTHERS_PAUSE_S

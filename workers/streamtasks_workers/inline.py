@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from streamtasks.store import Claimed, Outcome
+from streamtasks.transitions import Claimed, Outcome
 
 from .board import Board
 from .lifeline import Lifeline

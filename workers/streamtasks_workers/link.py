@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 
 from streamtasks.exceptions import StoreError, StoreUnavailable
-from streamtasks.store import Channel, Claimed, ClaimRequest, Exchange, Outcome, Settled
+from streamtasks.store import Channel
+from streamtasks.transitions import Claimed, ClaimRequest, Exchange, Outcome, Settled
 
 from .board import Board
 from .running import Runner

@@ -10,7 +10,7 @@ from typing import Any
 from streamtasks.exceptions import ConfigurationError
 from streamtasks.keys import check_queue
 from streamtasks.numbers import check_count, check_seconds
-from streamtasks.store import Filter
+from streamtasks.transitions import Filter
 
 __all__ = ["WorkerOptions"]
 

@@ -17,7 +17,8 @@ from streamtasks.exceptions import DecodeError, Ignore, InvalidTask, PayloadTooL
 from streamtasks.message import Message, split_body
 from streamtasks.middleware import Middleware
 from streamtasks.numbers import is_number
-from streamtasks.store import Claimed, Outcome, State
+from streamtasks.state import State
+from streamtasks.transitions import Claimed, Outcome
 
 __all__ = ["Prepared", "Runner"]
 

@@ -18,7 +18,8 @@ from streamtasks.codec import dumps, loads
 from streamtasks.exceptions import InvalidTask as InvalidId
 from streamtasks.keys import check_id, check_queue
 from streamtasks.shards import new_id
-from streamtasks.store import NewMessage, Snapshot
+from streamtasks.state import Snapshot
+from streamtasks.transitions import NewMessage
 
 from .. import checks, conf
 from ..results import RUN_AFTER, due_ms, from_snapshot, moment

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from streamtasks.codec import loads
-from streamtasks.store import Snapshot, State
+from streamtasks.state import Snapshot, State
 
 from .. import get_task_backend
 from ..results import from_snapshot

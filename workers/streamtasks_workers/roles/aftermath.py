@@ -9,7 +9,8 @@ from streamtasks.codec import dumps
 from streamtasks.errors import describe
 from streamtasks.exceptions import WorkerCrashed
 from streamtasks.settings import StoreSettings
-from streamtasks.store import Charge, Claimed, Outcome, SupervisorStore, Void
+from streamtasks.store import SupervisorStore
+from streamtasks.transitions import Charge, Claimed, Outcome, Void
 
 from ..board import Board, Slot
 

@@ -8,7 +8,8 @@ from streamtasks.codec import dumps
 from streamtasks.errors import describe
 from streamtasks.exceptions import WorkerLost
 from streamtasks.settings import StoreSettings
-from streamtasks.store import Outcome, SupervisorStore
+from streamtasks.store import SupervisorStore
+from streamtasks.transitions import Outcome
 
 __all__ = ["Reclaimer"]
 

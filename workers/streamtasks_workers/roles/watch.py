@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from streamtasks.store import Claimed, Outcome, SupervisorStore, Void
+from streamtasks.store import SupervisorStore
+from streamtasks.transitions import Claimed, Outcome, Void
 
 from ..board import Board, Slot
 

@@ -1,0 +1,82 @@
+"""What can be known of a message: its state, and all that a store tells of it at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+__all__ = [
+    "FINAL_STATES",
+    "DeadLetter",
+    "Snapshot",
+    "State",
+]
+
+
+class State(StrEnum):
+    """The detailed state of a message."""
+
+    DELAYED = "DELAYED"
+    QUEUED = "QUEUED"
+    RETRY = "RETRY"
+    STARTED = "STARTED"
+    PROGRESS = "PROGRESS"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    IGNORED = "IGNORED"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+    DEAD = "DEAD"
+
+
+FINAL_STATES = frozenset(
+    {State.SUCCESS, State.FAILURE, State.IGNORED, State.EXPIRED, State.REVOKED, State.DEAD},
+)
+
+
+class DeadLetter(NamedTuple):
+    """A message that was given up on.
+
+    ``cursor`` says where it lies; ``id`` is empty for bytes that are no message. ``died_ms``: when, ms since the
+    epoch. ``envelope``: the message's bytes, or whatever was found.
+    """
+
+    cursor: str
+    reason: str
+    id: str
+    stream: str
+    died_ms: int
+    envelope: bytes
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What the store knows of one message at one moment. Times are ms since the epoch, 0 if unknown.
+
+    Attributes:
+        envelope: the message's bytes (`Message.decode` reads them).
+        reports: one dict per earlier attempt: ``attempt, worker, started, finished, kind, error``.
+        worker: the consumer of the current or last attempt, ``""`` if none.
+        result: the encoded result or error of a finished message.
+        progress: what a running attempt said last, encoded, ``b""`` if nothing.
+    """
+
+    id: str
+    state: State
+    envelope: bytes
+    enqueued_ms: int
+    attempts: int = 0
+    first_started_ms: int = 0
+    started_ms: int = 0
+    finished_ms: int = 0
+    due_ms: int = 0
+    worker: str = ""
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    result: bytes = b""
+    progress: bytes = b""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the state is final."""
+        return self.state in FINAL_STATES

@@ -1,0 +1,166 @@
+"""What goes into the calls of a `Store`, and what comes out: plain values, per member of a batch."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+__all__ = [
+    "Alive",
+    "Charge",
+    "ClaimRequest",
+    "Claimed",
+    "Exchange",
+    "Exhausted",
+    "Filter",
+    "NewMessage",
+    "Outcome",
+    "Promotion",
+    "Reclaim",
+    "Settled",
+    "Void",
+]
+
+
+class NewMessage(NamedTuple):
+    """A message to accept.
+
+    ``due_ms``: ms since the epoch (UTC), or ``None`` for now. ``delay_ms``: from now by the store's clock.
+    """
+
+    id: str
+    queue: str
+    priority: int
+    envelope: bytes
+    due_ms: int | None = None
+    delay_ms: int | None = None
+
+
+class Filter(NamedTuple):
+    """Which queues a worker serves: ``mode`` is ``"all"``, ``"only"`` or ``"except"`` these ``queues``."""
+
+    mode: str = "all"
+    queues: tuple[str, ...] = ()
+
+
+class Claimed(NamedTuple):
+    """A message in a child's hands.
+
+    ``token`` proves the claim; ``body`` is ``b"<enqueued ms> <envelope>"``, left whole for speed;
+    ``stream`` and ``entry`` say where it lies; ``retries`` counts the attempts before this one that asked to be run
+    again; ``first_started_ms`` is 0 if no attempt is known to have started.
+    """
+
+    id: str
+    token: str
+    stream: str
+    entry: str
+    attempt: int
+    retries: int
+    first_started_ms: int
+    body: bytes
+
+
+class Void(NamedTuple):
+    """The last claim that a consumer has sent: what it took goes back, and it shall return nothing from now on."""
+
+    consumer: str
+    sequence: int
+
+
+class Outcome(NamedTuple):
+    """How one attempt ended, to be settled.
+
+    ``state`` is a final one, or RETRY to run again after ``delay_ms``. ``result`` holds the encoded result
+    or error of a final one, ``keep_ms`` how long its record is kept. ``note`` is the reason of a DEAD one, the
+    report of this attempt (a JSON line) of a RETRY. ``started_ms`` is 0 if the attempt never started. ``body`` is the
+    claimed message's, or empty: then the store looks it up.
+    """
+
+    id: str
+    token: str
+    stream: str
+    entry: str
+    attempt: int
+    first_started_ms: int
+    started_ms: int
+    state: str
+    result: bytes = b""
+    note: str = ""
+    keep_ms: int = 0
+    delay_ms: int = 0
+    body: bytes = b""
+
+
+class Settled(IntEnum):
+    """What became of one outcome. Only STALE means that the holder was fenced off."""
+
+    STALE = 0
+    DONE = 1
+    ALREADY = 2
+
+
+class Charge(IntEnum):
+    """What became of an attempt whose child died."""
+
+    STALE = 0
+    AT_ONCE = 1
+    AFTER_DELAY = 2
+    LIMIT = 3
+
+
+class Promotion(NamedTuple):
+    """``next_due_ms``: ms until the next message is due by the store's clock, ``None`` if there is none."""
+
+    promoted: int
+    next_due_ms: int | None
+
+
+class Exhausted(NamedTuple):
+    """A reclaimed message that took a worker with it once too often; settle it as DEAD."""
+
+    id: str
+    token: str
+    stream: str
+    entry: str
+    attempt: int
+    started_ms: int
+    first_started_ms: int
+
+
+class Reclaim(NamedTuple):
+    """``reclaimed`` messages are claimable again; ``exhausted`` ones must be settled by the caller."""
+
+    reclaimed: int
+    exhausted: list[Exhausted]
+
+
+class Alive(NamedTuple):
+    """``hold_ms``: for how long reclaiming is held back after a silence of all workers; 0 normally."""
+
+    now_ms: int
+    hold_ms: int
+
+
+class ClaimRequest(NamedTuple):
+    """``sequence`` must rise; ``alone``: the child has nothing else in hand and may get a suspect."""
+
+    sequence: int
+    most: int
+    alone: bool
+
+
+class Exchange(NamedTuple):
+    """The answer to one `Channel.send`.
+
+    ``suspects``: claim next with empty hands, a suspect waits. ``others_only``: only queues not served are ready.
+    ``again``: claim again at once, there is more. ``run_alone``: nothing may run beside what was claimed.
+    """
+
+    settled: list[Settled]
+    claimed: list[Claimed]
+    now_ms: int
+    suspects: bool
+    others_only: bool
+    again: bool
+    run_alone: bool
