@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from .attempt import Attempt
+from .attempt import Attempt, AttemptOutcome
 from .middleware import Middleware
+from .run_options import RunOptions
 from .settings import StoreSettings
 
 __all__ = ["Application", "Runnable"]
@@ -18,8 +19,7 @@ class Runnable(Protocol):
     Attributes:
         name: the name messages carry.
         is_async: a coroutine function.
-        max_retries: how often `Retry` may run it again, unless the message says otherwise.
-        retry_delay_s: seconds before a retry that names no delay.
+        run_options: how it is run.
     """
 
     @property
@@ -27,12 +27,18 @@ class Runnable(Protocol):
     @property
     def is_async(self) -> bool: ...
     @property
-    def max_retries(self) -> int | None: ...
-    @property
-    def retry_delay_s(self) -> float: ...
+    def run_options(self) -> RunOptions: ...
 
     def run(self, attempt: Attempt) -> Any:
         """Call the function with the attempt's arguments; of a coroutine function, return the coroutine."""
+        ...
+
+    def before_start(self, attempt: Attempt) -> None:
+        """Hook: right before `run`. An error fails the attempt as one of the task's own would."""
+        ...
+
+    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Hooks of an outcome (success, failure, retry, return), before it is committed. Errors are logged."""
         ...
 
 

@@ -14,6 +14,9 @@
     │   └── StoreFull                 out of memory: nothing was stored
     ├── DecodeError                   bytes that are not a message or record of ours
     ├── TaskNotFound                  no task of that id
+    ├── TaskLimitExceeded             an attempt ran for too long
+    │   ├── SoftTimeLimitExceeded     raised in the task, which may clean up
+    │   └── TimeLimitExceeded         recorded for a task that was ended
     ├── TaskFailed                    the awaited task failed, and its exception type is not known here
     └── TaskRevoked                   the awaited task was revoked
 
@@ -31,13 +34,16 @@ __all__ = [
     "PayloadTooLarge",
     "Retry",
     "ServerNotSupported",
+    "SoftTimeLimitExceeded",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
     "StreamTasksError",
     "TaskFailed",
+    "TaskLimitExceeded",
     "TaskNotFound",
     "TaskRevoked",
+    "TimeLimitExceeded",
     "UnknownQueue",
     "WorkerCrashed",
     "WorkerLost",
@@ -114,6 +120,18 @@ class TaskFailed(StreamTasksError):
 
 class TaskRevoked(StreamTasksError):
     """Raised by ``get()`` for a task that was revoked before it finished."""
+
+
+class TaskLimitExceeded(StreamTasksError):
+    """Raised or recorded when an attempt ran for longer than a limit of its task allows."""
+
+
+class SoftTimeLimitExceeded(TaskLimitExceeded):
+    """Raised in a task that runs for longer than its ``soft_time_limit``."""
+
+
+class TimeLimitExceeded(TaskLimitExceeded):
+    """Recorded for a task that was ended because it ran for longer than its ``time_limit``."""
 
 
 class WorkerCrashed(StreamTasksError):

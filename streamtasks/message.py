@@ -3,7 +3,8 @@
 The bytes are one JSON object with short names, version 1::
 
     {"v": 1, "id": ..., "t": task, "a": args, "k": kwargs, "q": queue, "p": priority,
-     "h": headers, "r": {"max": retries, "delay": s}, "x": expires ms}
+     "h": headers, "r": {"max": retries, "delay": s}, "x": expires ms, "d": due ms,
+     "l": {"soft": s, "hard": s}, "ok": [signature], "er": [signature], "pa": parent id, "ro": root id}
 
 Empty parts are left out. The first byte tells the encoding (see `codec`), so that others can follow.
 """
@@ -24,7 +25,7 @@ VERSION: Final = 1
 MAX_HEADER_BYTES: Final = 16 * 1024
 
 _TYPES: Final = (str, str, list, dict, str)
-_NO_RETRY: Final[dict[str, Any]] = {}
+_NONE_GIVEN: Final[dict[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,12 @@ class Message:
         max_retries: how often `Retry` may run it again; -1: without end; ``None``: as the task says.
         retry_delay_s: seconds before a retry that names no delay; ``None``: as the task says.
         expires_ms: not to be started after this time, ms since the epoch; 0: never expires.
+        due_ms: when it was to start at the earliest, ms since the epoch; 0: at once.
+        soft_limit_s, hard_limit_s: time limits of one attempt, seconds; ``None``: as the task says.
+        links: signatures (see `Signature.as_dict`) of what runs after it succeeded.
+        error_links: signatures of what runs after it finally failed.
+        parent_id: the task that enqueued it, or that it follows; empty: none.
+        root_id: the first of that line; empty: itself.
     """
 
     id: str
@@ -54,6 +61,13 @@ class Message:
     max_retries: int | None = None
     retry_delay_s: float | None = None
     expires_ms: int = 0
+    due_ms: int = 0
+    soft_limit_s: float | None = None
+    hard_limit_s: float | None = None
+    links: list[dict[str, Any]] = field(default_factory=list)
+    error_links: list[dict[str, Any]] = field(default_factory=list)
+    parent_id: str = ""
+    root_id: str = ""
 
     def encode(self, max_bytes: int) -> bytes:
         """Return the bytes of the envelope.
@@ -77,8 +91,17 @@ class Message:
             body["h"] = self.headers
         if self.max_retries is not None or self.retry_delay_s is not None:
             body["r"] = {"max": self.max_retries, "delay": self.retry_delay_s}
-        if self.expires_ms:
-            body["x"] = self.expires_ms
+        if self.soft_limit_s is not None or self.hard_limit_s is not None:
+            body["l"] = {"soft": self.soft_limit_s, "hard": self.hard_limit_s}
+        more = {
+            "x": self.expires_ms,
+            "d": self.due_ms,
+            "ok": self.links,
+            "er": self.error_links,
+            "pa": self.parent_id,
+            "ro": self.root_id,
+        }
+        body |= {name: value for name, value in more.items() if value}
         data = dumps(body)
         if len(data) > max_bytes:
             raise PayloadTooLarge(
@@ -99,7 +122,7 @@ class Message:
             raise DecodeError(f"not an envelope: {data[:80]!r}")
         if body.get("v") != VERSION:
             raise DecodeError(f"envelope version {body.get('v')!r} is not known to this release (it knows {VERSION})")
-        retry = body.get("r") or _NO_RETRY
+        retry, limits = body.get("r") or _NONE_GIVEN, body.get("l") or _NONE_GIVEN
         try:
             message = cls(
                 id=body["id"],
@@ -112,6 +135,13 @@ class Message:
                 max_retries=retry.get("max"),
                 retry_delay_s=retry.get("delay"),
                 expires_ms=body.get("x", 0),
+                due_ms=body.get("d", 0),
+                soft_limit_s=limits.get("soft"),
+                hard_limit_s=limits.get("hard"),
+                links=body.get("ok") or [],
+                error_links=body.get("er") or [],
+                parent_id=body.get("pa", ""),
+                root_id=body.get("ro", ""),
             )
         except (KeyError, AttributeError) as error:
             raise DecodeError(f"the envelope lacks {error}: {data[:80]!r}") from error
@@ -122,10 +152,22 @@ class Message:
             or type(message.headers) is not dict
             or type(message.expires_ms) is not int
             or type(message.max_retries) not in (NoneType, int)
-            or not (message.retry_delay_s is None or is_number(message.retry_delay_s))
+            or not all(
+                value is None or is_number(value)
+                for value in (message.retry_delay_s, message.soft_limit_s, message.hard_limit_s)
+            )
+            or type(message.due_ms) is not int
+            or not _are_signatures(message.links)
+            or not _are_signatures(message.error_links)
+            or type(message.parent_id) is not str
+            or type(message.root_id) is not str
         ):
             raise DecodeError(f"the envelope holds values of wrong types: {data[:80]!r}")
         return message
+
+
+def _are_signatures(value: Any) -> bool:
+    return type(value) is list and all(type(one) is dict and type(one.get("task")) is str for one in value)
 
 
 def split_body(body: bytes) -> tuple[int, bytes]:

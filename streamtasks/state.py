@@ -15,9 +15,14 @@ __all__ = [
 
 
 class State(StrEnum):
-    """The detailed state of a message."""
+    """The detailed state of a message.
 
+    BLOCKED waits for another task, LIMITED for its rate limit. PROGRESS is STARTED with something to show.
+    """
+
+    BLOCKED = "BLOCKED"
     DELAYED = "DELAYED"
+    LIMITED = "LIMITED"
     QUEUED = "QUEUED"
     RETRY = "RETRY"
     STARTED = "STARTED"
@@ -60,6 +65,7 @@ class Snapshot:
         worker: the consumer of the current or last attempt, ``""`` if none.
         result: the encoded result or error of a finished message.
         progress: what a running attempt said last, encoded, ``b""`` if nothing.
+        waits_for: what a BLOCKED or LIMITED one waits for: a task's id, or the name of a rate limit.
     """
 
     id: str
@@ -75,6 +81,7 @@ class Snapshot:
     reports: list[dict[str, Any]] = field(default_factory=list)
     result: bytes = b""
     progress: bytes = b""
+    waits_for: str = ""
 
     @property
     def is_finished(self) -> bool:

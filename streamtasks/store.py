@@ -12,18 +12,25 @@ from typing import Any, Protocol
 
 from .state import DeadLetter, Snapshot
 from .transitions import (
+    Active,
+    Admission,
     Alive,
+    Ask,
     Charge,
     Claimed,
     ClaimRequest,
     Exchange,
     Filter,
+    Grant,
     NewMessage,
     Outcome,
     Promotion,
     Reclaim,
+    Revocation,
     Settled,
+    Statistics,
     Void,
+    WorkerInfo,
 )
 
 __all__ = [
@@ -81,8 +88,10 @@ class Store(Protocol):
         """The shards."""
         ...
 
-    def enqueue(self, messages: Sequence[NewMessage]) -> list[bool]:
+    def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
         """Accept messages; per message: True if it is new, False if its id was known already.
+
+        ``patience_s``: for how long the call is repeated, seconds; None: as the settings say; 0: one try.
 
         Raises:
             StoreUnavailable: no answer until the deadline; the same call may be repeated.
@@ -96,6 +105,29 @@ class Store(Protocol):
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
         """Wait until at least one of these is finished or the time is up; return those that are finished."""
+        ...
+
+    def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
+        """End a task before it finishes; with ``terminate`` also while it runs. See `Revocation`."""
+        ...
+
+    def active(self, limit: int = 100) -> list[Active]:
+        """Return running attempts, the longest first."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Return counts, in constant time."""
+        ...
+
+    def workers(self) -> list[WorkerInfo]:
+        """Return the workers that have given a sign of life lately."""
+        ...
+
+    def forget(self, before_ms: int) -> int:
+        """Forget records of what finished before a time (ms since the epoch); return how many.
+
+        An id that finished less than 15 minutes ago stays known, so that enqueueing it again does nothing.
+        """
         ...
 
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
@@ -119,7 +151,7 @@ class Store(Protocol):
 class AsyncStore(Protocol):
     """What a producer needs, natively asynchronous; see `Store`."""
 
-    async def enqueue(self, messages: Sequence[NewMessage]) -> list[bool]:
+    async def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
         """Accept messages."""
         ...
 
@@ -129,6 +161,14 @@ class AsyncStore(Protocol):
 
     async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
         """Wait until at least one of these is finished."""
+        ...
+
+    async def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
+        """End a task before it finishes."""
+        ...
+
+    def watch(self, task_id: str) -> AsyncIterator[Snapshot]:
+        """Yield what is known of a task whenever it may have changed, woken by pushes; ends with a final state."""
         ...
 
 
@@ -183,6 +223,14 @@ class SupervisorStore(Protocol):
 
     async def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
         """Store progress of running attempts."""
+        ...
+
+    async def admit(self, tag: str, grants: Sequence[Grant]) -> Admission:
+        """Let messages that wait for a rate limit go on, as far as these tokens go; tell what to ask for next."""
+        ...
+
+    async def take(self, asks: Sequence[Ask]) -> list[Grant]:
+        """Ask limiters for tokens; a limiter is one for all shards."""
         ...
 
     def listen(self) -> AsyncIterator[tuple[str, str]]:

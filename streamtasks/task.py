@@ -12,11 +12,12 @@ from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .attempt import Attempt
+from .attempt import Attempt, AttemptOutcome
 from .exceptions import InvalidTask
 from .keys import check_queue
 from .message import Message
 from .numbers import check_count, check_seconds
+from .run_options import RunOptions
 from .transitions import NewMessage
 
 if TYPE_CHECKING:
@@ -27,31 +28,25 @@ __all__ = ["Task", "TaskOptions", "name_of", "new_message"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskOptions:
-    """How calls of a task are enqueued and run.
+class TaskOptions(RunOptions):
+    """How calls of a task are enqueued and run; the attributes of `RunOptions`, and these.
 
     Attributes:
         queue: the queue's name.
         priority: -100 (last) to 100 (first).
-        max_retries: how often `Retry` may run it again; None: without end.
-        retry_delay_s: seconds before a retry that names no delay.
         run_after: not before this time (an aware datetime), or after this long (a timedelta).
         expires_s: not to be started later than this after it was enqueued, seconds.
     """
 
     queue: str = "default"
     priority: int = 0
-    max_retries: int | None = 3
-    retry_delay_s: float = 60.0
     run_after: datetime | timedelta | None = None
     expires_s: float | None = None
 
     def __post_init__(self) -> None:
+        RunOptions.__post_init__(self)  # a bare super() fails in a dataclass with slots
         check_queue(self.queue)
         check_count("priority", self.priority, InvalidTask, least=-100, most=100)
-        if self.max_retries is not None:
-            check_count("max_retries", self.max_retries, InvalidTask, least=0)
-        check_seconds("retry_delay_s", self.retry_delay_s, InvalidTask, above_zero=False)
         if self.expires_s is not None:
             check_seconds("expires_s", self.expires_s, InvalidTask)
         if self.run_after is not None and not isinstance(self.run_after, (datetime, timedelta)):
@@ -102,19 +97,20 @@ class Task[**P, R]:
         return f"<Task {self.name}>"
 
     @property
-    def max_retries(self) -> int | None:
-        """See `TaskOptions`."""
-        return self.options.max_retries
-
-    @property
-    def retry_delay_s(self) -> float:
-        """See `TaskOptions`."""
-        return self.options.retry_delay_s
+    def run_options(self) -> RunOptions:
+        """See `Runnable`."""
+        return self.options
 
     def run(self, attempt: Attempt) -> Any:
         """See `Runnable.run`."""
         function: Callable[..., Any] = self.function
         return function(*attempt.message.args, **attempt.message.kwargs)
+
+    def before_start(self, attempt: Attempt) -> None:
+        """See `Runnable.before_start`; a function has no hooks."""
+
+    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """See `Runnable.after`."""
 
     def using(self, **options: Any) -> Task[P, R]:
         """Return the same task with other options (see `TaskOptions`).

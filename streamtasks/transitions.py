@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
+    "Active",
+    "Admission",
     "Alive",
+    "Ask",
     "Charge",
     "ClaimRequest",
     "Claimed",
     "Exchange",
     "Exhausted",
     "Filter",
+    "Grant",
+    "Limit",
     "NewMessage",
     "Outcome",
     "Promotion",
     "Reclaim",
+    "Revocation",
     "Settled",
+    "Statistics",
     "Void",
+    "WorkerInfo",
 ]
+
+
+class Limit(NamedTuple):
+    """A rate limit that many messages share by its ``name``: one start per ``interval_us`` (microseconds), of which
+    ``burst`` may follow each other at once after a pause.
+    """
+
+    name: str
+    interval_us: int
+    burst: int = 1
 
 
 class NewMessage(NamedTuple):
     """A message to accept.
 
     ``due_ms``: ms since the epoch (UTC), or ``None`` for now. ``delay_ms``: from now by the store's clock.
+    ``limit``: the rate limit its starts count against. ``after``: the id of a task on the same shard that must
+    succeed first; if that fails, or is not known, this one fails with it.
     """
 
     id: str
@@ -34,6 +54,8 @@ class NewMessage(NamedTuple):
     envelope: bytes
     due_ms: int | None = None
     delay_ms: int | None = None
+    limit: Limit | None = None
+    after: str = ""
 
 
 class Filter(NamedTuple):
@@ -48,7 +70,8 @@ class Claimed(NamedTuple):
 
     ``token`` proves the claim; ``body`` is ``b"<enqueued ms> <envelope>"``, left whole for speed;
     ``stream`` and ``entry`` say where it lies; ``retries`` counts the attempts before this one that asked to be run
-    again; ``first_started_ms`` is 0 if no attempt is known to have started.
+    again; ``first_started_ms`` is 0 if no attempt is known to have started. ``doom``: why it must not run any more,
+    and only be settled: ``"revoked"``, or ``"parent <id>"`` for one whose parent failed; empty: run it.
     """
 
     id: str
@@ -59,6 +82,7 @@ class Claimed(NamedTuple):
     retries: int
     first_started_ms: int
     body: bytes
+    doom: str = ""
 
 
 class Void(NamedTuple):
@@ -74,7 +98,8 @@ class Outcome(NamedTuple):
     ``state`` is a final one, or RETRY to run again after ``delay_ms``. ``result`` holds the encoded result
     or error of a final one, ``keep_ms`` how long its record is kept. ``note`` is the reason of a DEAD one, the
     report of this attempt (a JSON line) of a RETRY. ``started_ms`` is 0 if the attempt never started. ``body`` is the
-    claimed message's, or empty: then the store looks it up.
+    claimed message's, or empty: then the store looks it up. ``follow``: messages that are accepted in the same step
+    if this outcome is the one that counts.
     """
 
     id: str
@@ -90,6 +115,7 @@ class Outcome(NamedTuple):
     keep_ms: int = 0
     delay_ms: int = 0
     body: bytes = b""
+    follow: tuple[NewMessage, ...] = ()
 
 
 class Settled(IntEnum):
@@ -164,3 +190,68 @@ class Exchange(NamedTuple):
     others_only: bool
     again: bool
     run_alone: bool
+
+
+class Revocation(IntEnum):
+    """What revoking a task did.
+
+    GONE: it had not started, and is finished as REVOKED now. MARKED: somebody holds it; whatever that attempt does,
+    its outcome will be REVOKED. FINISHED: nothing, it was finished already. UNKNOWN: nothing is known of this id;
+    should it be enqueued later, it is REVOKED at once, for as long as that is remembered.
+    """
+
+    UNKNOWN = 0
+    GONE = 1
+    MARKED = 2
+    FINISHED = 3
+
+
+class Active(NamedTuple):
+    """A running attempt: ``body`` is ``b"<enqueued ms> <envelope>"``, ``worker`` the consumer that runs it."""
+
+    id: str
+    started_ms: int
+    worker: str
+    body: bytes
+
+
+class Statistics(NamedTuple):
+    """Counts since the store was first used. ``outcomes`` by state; ``run_ms``: total time of finished attempts."""
+
+    unfinished: int
+    running: int
+    delayed: int
+    outcomes: dict[str, int]
+    run_ms: int
+
+
+class Grant(NamedTuple):
+    """Tokens of a rate limit: ``tokens`` starts may happen now, the next one in ``wait_ms``."""
+
+    name: str
+    tokens: int
+    wait_ms: int
+
+
+class Ask(NamedTuple):
+    """A limit whose waiting messages want ``tokens`` now; ``last_ms``: when its last message was claimed."""
+
+    limit: Limit
+    tokens: int
+    last_ms: int
+
+
+class Admission(NamedTuple):
+    """``asks``: what to ask the limiters for; ``next_ms``: ms until there is something to ask for, None: nothing."""
+
+    admitted: int
+    asks: list[Ask]
+    next_ms: int | None
+
+
+class WorkerInfo(NamedTuple):
+    """A worker in the registry: ``beat_ms`` is its last sign of life, ``about`` what it says of itself."""
+
+    name: str
+    beat_ms: int
+    about: dict[str, Any]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from django.tasks.base import TaskContext
 from django.utils.json import normalize_json
 
-from streamtasks import Attempt, Middleware, StoreSettings
+from streamtasks import Attempt, AttemptOutcome, Middleware, StoreSettings
+from streamtasks.run_options import RunOptions
 
 from . import conf
 from .databases import Databases
@@ -24,22 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DjangoApplication", "DjangoRunnable"]
 
-MAX_RETRIES = 3
-RETRY_DELAY_S = 60.0
-
 
 class DjangoRunnable:
     """A task as a worker runs it; see `streamtasks.application.Runnable`."""
 
-    __slots__ = ("_signals", "is_async", "max_retries", "name", "retry_delay_s", "task")
+    __slots__ = ("_signals", "is_async", "name", "run_options", "task")
 
     def __init__(self, name: str, task: Task[..., Any], signals: Signals) -> None:
         self.name = name
         self.task = task
         self.is_async = iscoroutinefunction(task.func)
-        # What `streamtasks.Retry` goes by, until tasks have options for it.
-        self.max_retries: int | None = MAX_RETRIES
-        self.retry_delay_s = RETRY_DELAY_S
+        self.run_options = RunOptions()
         self._signals = signals
 
     def run(self, attempt: Attempt) -> Any:
@@ -54,6 +50,12 @@ class DjangoRunnable:
         if self.is_async:
             return self._run_async(args, message.kwargs)
         return normalize_json(self.task.call(*args, **message.kwargs))
+
+    def before_start(self, attempt: Attempt) -> None:
+        """See `Runnable.before_start`."""
+
+    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """See `Runnable.after`."""
 
     async def _run_async(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         pending: Coroutine[Any, Any, Any] = self.task.acall(*args, **kwargs)

@@ -66,7 +66,7 @@ def _live(task_id: str, reply: list[Any]) -> Snapshot:
     )
     if not line:
         return snapshot
-    token, phase, _, _, attempts, _, _, first, started, settled = line.decode().split(" ")
+    token, phase, _, _, attempts, _, _, first, started, settled, *_ = line.decode().split(" ")
     snapshot.attempts = int(attempts)
     snapshot.first_started_ms = int(first)
     snapshot.started_ms = int(started)

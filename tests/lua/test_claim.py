@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from streamtasks.keys import GROUP
-from streamtasks.transitions import Filter, Void
+from streamtasks.transitions import Claimed, Filter, Void
 from tests.support.lab import LEASE_MS, Lab, Stream, outcome
 
 SUSPECT, OTHERS_ONLY, AGAIN = 1, 2, 4
@@ -23,7 +23,7 @@ class TestOne:
         entry = lab.entry("a")
         [claimed] = lab.claim("w", 7, count=1).claimed
         now = lab.now
-        assert claimed == ("a", "w#7", "0:default", entry, 1, 0, now, f"{accepted} body".encode())
+        assert claimed == Claimed("a", "w#7", "0:default", entry, 1, 0, now, f"{accepted} body".encode())
         assert lab.dump() == {
             "messages": {"a": f"{accepted} body"},
             "state": {"a": f"w#7 R 0:default {entry} 1 0 0 {now} {now} -"},

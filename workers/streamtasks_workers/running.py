@@ -150,12 +150,12 @@ class Runner:
         if isinstance(error, Ignore):
             return AttemptOutcome(State.IGNORED, error=error)
         if isinstance(error, Retry):
-            message, runnable = prepared.attempt.message, prepared.runnable
-            most = message.max_retries if message.max_retries is not None else runnable.max_retries
+            message, options = prepared.attempt.message, prepared.runnable.run_options
+            most = message.max_retries if message.max_retries is not None else options.max_retries
             if most is None or most < 0 or prepared.claimed.retries < most:
                 delay_s = error.delay_s
                 if delay_s is None:
-                    delay_s = message.retry_delay_s if message.retry_delay_s is not None else runnable.retry_delay_s
+                    delay_s = message.retry_delay_s if message.retry_delay_s is not None else options.retry_delay_s
                 if is_number(delay_s):
                     return self._told(AttemptOutcome(State.RETRY, error=error, delay_s=max(0.0, delay_s)))
                 error = InvalidTask(f"Retry's delay_s is {delay_s!r}; it must be a number of seconds.")
