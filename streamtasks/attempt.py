@@ -7,12 +7,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from .codec import dumps
-from .exceptions import StreamTasksError
+from .codec import dumps, loads
+from .exceptions import InvalidTask, StreamTasksError
 from .message import Message
 from .state import State
 
-__all__ = ["Attempt", "AttemptOutcome", "current_attempt", "enter_attempt"]
+__all__ = ["Attempt", "AttemptOutcome", "current_attempt", "enter_attempt", "read_progress"]
 
 _current: ContextVar[Attempt | None] = ContextVar("streamtasks_attempt", default=None)
 
@@ -50,6 +50,7 @@ class Attempt:
         started_ms: when this attempt started, likewise.
         first_started_ms: when the first attempt started, likewise.
         report: where progress goes (set by the worker).
+        retries: attempts before this one that asked to be run again.
     """
 
     message: Message
@@ -59,6 +60,7 @@ class Attempt:
     started_ms: int
     first_started_ms: int
     report: Callable[[bytes], None] = _nowhere
+    retries: int = 0
 
     @property
     def id(self) -> str:
@@ -71,7 +73,27 @@ class Attempt:
         Raises:
             InvalidTask: JSON cannot carry a value.
         """
-        self.report(dumps(info))
+        self.report(dumps({"s": State.PROGRESS, "m": info}))
+
+    def update_state(self, state: str = State.PROGRESS, meta: Any = None) -> None:
+        """Show a state of the task's own making, and how far it is.
+
+        Args:
+            state: shown as `state` while this attempt runs; it never counts as finished.
+            meta: shown as ``info`` and ``progress``; JSON.
+
+        Raises:
+            InvalidTask: ``state`` is no text, or JSON cannot carry ``meta``.
+        """
+        if not isinstance(state, str) or not state:
+            raise InvalidTask(f"state is {state!r}; it must be a text such as 'PROGRESS'.")
+        self.report(dumps({"s": state, "m": meta}))
+
+
+def read_progress(data: bytes) -> tuple[str, Any]:
+    """Return the (state, meta) of what `Attempt.update_state` reported."""
+    said = loads(data)
+    return said["s"], said["m"]
 
 
 @dataclass(slots=True, eq=False)

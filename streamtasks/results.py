@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from .attempt import read_progress
 from .codec import loads
 from .errors import rebuild
 from .exceptions import TaskNotFound, TaskRevoked
@@ -98,7 +99,7 @@ class Result[R]:
     def progress(self) -> dict[str, Any] | None:
         """What the running task said last with ``set_progress``, None if nothing."""
         data = self.snapshot().progress
-        return loads(data) if data else None
+        return read_progress(data)[1] if data else None
 
     @property
     def attempts(self) -> int:

@@ -82,6 +82,7 @@ class Runner:
             started_ms,
             claimed.first_started_ms or started_ms,
             report,
+            claimed.retries,
         )
         return Prepared(claimed, attempt, runnable)
 
