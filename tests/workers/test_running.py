@@ -22,6 +22,7 @@ from streamtasks import (
     StreamTasksError,
     current_attempt,
 )
+from streamtasks.attempt import read_progress
 from streamtasks.codec import loads
 from streamtasks.settings import MIN_DEDUP_S
 from streamtasks.state import State
@@ -275,7 +276,7 @@ class TestPrepare:
         prepared = runner.prepare(claimed(message()), time.monotonic_ns(), told.append)
         assert isinstance(prepared, Prepared)
         assert runner.run(prepared).state == "SUCCESS"
-        assert [loads(data) for data in told] == [{"done": 3, "of": 5}]
+        assert [read_progress(data) for data in told] == [("PROGRESS", {"done": 3, "of": 5})]
 
 
 class Told(Middleware):
