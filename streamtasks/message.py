@@ -18,6 +18,7 @@ from typing import Any, Final
 from .codec import dumps, loads
 from .exceptions import DecodeError, PayloadTooLarge
 from .numbers import is_number
+from .signature import are_resolved
 
 __all__ = ["MAX_HEADER_BYTES", "VERSION", "Message", "split_body"]
 
@@ -157,17 +158,13 @@ class Message:
                 for value in (message.retry_delay_s, message.soft_limit_s, message.hard_limit_s)
             )
             or type(message.due_ms) is not int
-            or not _are_signatures(message.links)
-            or not _are_signatures(message.error_links)
+            or not are_resolved(message.links)
+            or not are_resolved(message.error_links)
             or type(message.parent_id) is not str
             or type(message.root_id) is not str
         ):
             raise DecodeError(f"the envelope holds values of wrong types: {data[:80]!r}")
         return message
-
-
-def _are_signatures(value: Any) -> bool:
-    return type(value) is list and all(type(one) is dict and type(one.get("task")) is str for one in value)
 
 
 def split_body(body: bytes) -> tuple[int, bytes]:

@@ -8,7 +8,7 @@ from binascii import crc_hqx
 from itertools import count
 from typing import Final
 
-__all__ = ["ALL_TAGS", "new_id", "tag_of"]
+__all__ = ["ALL_TAGS", "id_beside", "new_id", "tag_of"]
 
 ALL_TAGS: Final = (
     "u0", "qp", "dj", "wz", "d2", "pv", "uh", "iy", "ly", "h9", "uv", "q6", "rz", "qn", "dt", "ha",
@@ -43,3 +43,8 @@ def tag_of(task_id: str, tags: tuple[str, ...], first_tags: tuple[str, ...] | No
         return task_id[33:]
     over = first_tags or tags
     return over[crc_hqx(task_id.encode(), 0) % len(over)]
+
+
+def id_beside(task_id: str, tags: tuple[str, ...]) -> str:
+    """Make an id on the shard on which another one lives."""
+    return new_id((tag_of(task_id, tags),))

@@ -1,0 +1,69 @@
+"""What follows a task: the messages that its ``link`` and ``link_error`` become once its outcome is known."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from .message import Message
+from .signature import Signature
+from .state import State
+from .transitions import NewMessage
+
+__all__ = ["follow_ups"]
+
+_FAILED: Final = frozenset({State.FAILURE, State.DEAD, State.REVOKED, State.EXPIRED})
+
+_NO_LIMIT: Final = 1 << 40
+"""Bytes of a follow-up: the signature and the result it gets were both checked by themselves."""
+
+
+def follow_ups(message: Message, state: State, value: Any, error: dict[str, Any] | None) -> tuple[NewMessage, ...]:
+    """Return what is to be accepted together with an outcome: nothing, unless it is final and something is linked.
+
+    After a success each ``link`` gets the value before its own arguments; after a final failure each ``link_error``
+    gets ``(task id, error message, traceback)``, three strings. Immutable ones get only their own arguments. An
+    ignored task is followed by nothing.
+
+    Args:
+        message: what was run.
+        state: its outcome.
+        value: what it returned, as JSON carries it.
+        error: what `errors.describe` made of its error; None if there is none to speak of.
+    """
+    if state == State.SUCCESS:
+        return tuple(_follow(message, wire, (value,)) for wire in message.links)
+    if state not in _FAILED or not message.error_links:
+        return ()
+    error = error or {}
+    text = error.get("message") or error.get("type") or f"Task {message.id} was {state.value.lower()}."
+    reason = (message.id, str(text), str(error.get("traceback") or ""))
+    return tuple(_follow(message, wire, reason) for wire in message.error_links)
+
+
+def _follow(parent: Message, wire: dict[str, Any], before: tuple[Any, ...]) -> NewMessage:
+    signature = Signature.from_dict(wire)
+    options = signature.options
+    due_ms, delay_ms = options.due()
+    message = Message(
+        # The producer chose the id, so that a task that is run twice is followed once.
+        id=options.task_id or "",  # never empty: `Message.decode` saw to it
+        task=signature.task,
+        args=[*(() if signature.immutable else before), *signature.args],
+        kwargs=dict(signature.kwargs),
+        queue=options.queue or parent.queue,
+        priority=parent.priority if options.priority is None else options.priority,
+        headers=dict(options.headers),
+        max_retries=options.max_retries,
+        retry_delay_s=options.default_retry_delay,
+        expires_ms=options.expires_ms(time.time()),
+        due_ms=due_ms or 0,
+        soft_limit_s=options.soft_time_limit,
+        hard_limit_s=options.time_limit,
+        links=[one.as_dict() for one in options.link],
+        error_links=[one.as_dict() for one in options.link_error],
+        parent_id=parent.id,
+        root_id=parent.root_id or parent.id,
+    )
+    envelope = message.encode(_NO_LIMIT)
+    return NewMessage(message.id, message.queue, message.priority, envelope, due_ms, delay_ms, signature.limit)
