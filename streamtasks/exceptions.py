@@ -14,6 +14,7 @@
     │   └── StoreFull                 out of memory: nothing was stored
     ├── DecodeError                   bytes that are not a message or record of ours
     ├── TaskNotFound                  no task of that id
+    ├── RetriesExhausted              a task asked to be run again more often than it may be
     ├── TaskLimitExceeded             an attempt ran for too long
     │   ├── SoftTimeLimitExceeded     raised in the task, which may clean up
     │   └── TimeLimitExceeded         recorded for a task that was ended
@@ -32,6 +33,7 @@ __all__ = [
     "Ignore",
     "InvalidTask",
     "PayloadTooLarge",
+    "RetriesExhausted",
     "Retry",
     "ServerNotSupported",
     "SoftTimeLimitExceeded",
@@ -122,6 +124,10 @@ class TaskRevoked(StreamTasksError):
     """Raised by ``get()`` for a task that was revoked before it finished."""
 
 
+class RetriesExhausted(StreamTasksError):
+    """Raised by ``self.retry()`` if there are no more retries, and no error was given as the reason."""
+
+
 class TaskLimitExceeded(StreamTasksError):
     """Raised or recorded when an attempt ran for longer than a limit of its task allows."""
 
@@ -152,8 +158,19 @@ class Retry(Exception):
     Args:
         message: why, kept with the attempt.
         delay_s: seconds until the next attempt; ``None``: the task's own default.
+        exc: the error that is the reason; it is what finally failed if there are no more retries.
+        max_retries: how often the task may be run again, instead of what it says itself; -1: without end.
     """
 
-    def __init__(self, message: str = "", *, delay_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        delay_s: float | None = None,
+        exc: BaseException | None = None,
+        max_retries: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.delay_s = delay_s
+        self.exc = exc
+        self.max_retries = max_retries
