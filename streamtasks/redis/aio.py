@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
+from weakref import ref
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..settings import StoreSettings
 from ..state import Snapshot
 from ..transitions import Alive, Charge, Claimed, NewMessage, Outcome, Promotion, Reclaim, Settled, Void
-from . import connections
+from . import connections, pools
 from .calls import Call
 from .operations import Operation, Operations
 
@@ -52,6 +53,7 @@ class AsyncRedisStore:
     def __init__(self, settings: StoreSettings, operations: Operations | None = None) -> None:
         self.settings = settings
         self.operations = operations or Operations(settings)
+        self._pool_of: tuple[Callable[[], Any], pools.AsyncPool] | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -178,10 +180,7 @@ class AsyncRedisStore:
 
     async def _subscribed(self, channels: set[str]) -> Any:
         """Return a connection of its own that is subscribed, None if that is not possible now."""
-        options = connections.connection_options(self.settings)
-        connection_class: Any = connections.async_pool(self.settings).connection_class
-        options.pop("connection_class", None)
-        connection = connection_class(**options)
+        connection: Any = connections.new_async_connection(self.settings)
         try:
             await connection.connect()
             for channel in channels:
@@ -194,6 +193,9 @@ class AsyncRedisStore:
             if lasting is not None:
                 raise lasting from error
             return None
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
         return connection
 
     async def _run[T](self, operation: Operation[T]) -> T:
@@ -211,11 +213,11 @@ class AsyncRedisStore:
     async def _patiently(self, send: Any) -> Any:
         deadline = time.monotonic() + self.settings.timeout_s
         backoff = connections.Backoff()
-        pool = connections.async_pool(self.settings)
+        pool = await self._pool()
         while True:
             connection: Any = None
             try:
-                connection = await pool.get_connection()
+                connection = await pool.get()
                 return await send(connection)
             except (RedisError, OSError) as error:
                 if connection is not None and not isinstance(error, ResponseError):
@@ -226,14 +228,21 @@ class AsyncRedisStore:
                 delay = backoff.next_s()
                 if time.monotonic() + delay > deadline:
                     raise connections.unavailable(self.settings, error) from error
-                await asyncio.sleep(delay)
-            except asyncio.CancelledError:
+            except BaseException:
                 if connection is not None:
                     await connection.disconnect(nowait=True)  # an unread reply must not meet the next caller
                 raise
             finally:
                 if connection is not None:
-                    await pool.release(connection)
+                    await pool.put(connection)
+            await asyncio.sleep(delay)
+
+    async def _pool(self) -> pools.AsyncPool:
+        loop = asyncio.get_running_loop()
+        known = self._pool_of
+        if known is None or known[0]() is not loop:
+            known = self._pool_of = (ref(loop), await pools.async_pool(self.settings))
+        return known[1]
 
 
 async def _plain(connection: Any, words: tuple[Any, ...]) -> Any:

@@ -6,13 +6,8 @@ are safe to repeat. So every connection is made with no retries, and the drivers
 
 from __future__ import annotations
 
-import asyncio
-import os
 import random
-import threading
-from collections import deque
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import redis
 import redis.asyncio
@@ -43,12 +38,10 @@ from ..settings import StoreSettings
 __all__ = [
     "TRANSIENT",
     "Backoff",
-    "Pool",
     "address",
-    "async_pool",
     "lasting_error",
+    "new_async_connection",
     "new_connection",
-    "sync_pool",
     "unavailable",
 ]
 
@@ -118,85 +111,11 @@ def new_connection(settings: StoreSettings, **overrides: Any) -> redis.Connectio
     return connection_class(retry=Retry(NoBackoff(), 0), **options)  # type: ignore[no-any-return]
 
 
-def _key(settings: StoreSettings) -> tuple[Any, ...]:
-    options = tuple(sorted((name, repr(value)) for name, value in settings.connection.items()))
-    return (settings.url, options, settings.max_connections)
-
-
-MOST_IDLE = 32
-
-
-class Pool:
-    """Connections of one process for the same settings; the one used last goes out first.
-
-    redis-py's own pools look whether a connection is alive before each use, which costs a system call or two.
-    Here it shows by itself: a call that meets a dead connection is sent again, as every call of ours may be.
-    """
-
-    def __init__(self, settings: StoreSettings) -> None:
-        self._settings = settings
-        self._idle: deque[redis.Connection] = deque()
-        self._places = threading.BoundedSemaphore(settings.max_connections)
-
-    def get(self) -> redis.Connection:
-        """Return a connection, when fewer than ``max_connections`` are out. Give it back with `put`.
-
-        Raises:
-            MaxConnectionsError: all were out for ``timeout_s``.
-        """
-        if not self._places.acquire(timeout=self._settings.timeout_s):
-            raise MaxConnectionsError(f"all {self._settings.max_connections} connections are in use")
-        return self.borrow()
-
-    def put(self, connection: redis.Connection) -> None:
-        """Take a connection back."""
-        self.give_back(connection)
-        self._places.release()
-
-    def borrow(self) -> redis.Connection:
-        """Return a connection to wait on: it counts against nobody. Give it back with `give_back`."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return new_connection(self._settings)
-
-    def give_back(self, connection: redis.Connection) -> None:
-        """Take a borrowed connection back; it must owe no reply."""
-        if len(self._idle) < MOST_IDLE:
-            self._idle.append(connection)
-        else:
-            connection.disconnect()
-
-
-_pools: dict[tuple[Any, ...], Pool] = {}
-
-
-def sync_pool(settings: StoreSettings) -> Pool:
-    """Return this process's pool for these settings. A forked child gets one of its own."""
-    key = (os.getpid(), *_key(settings))
-    return _pools.get(key) or _pools.setdefault(key, Pool(settings))
-
-
-_async_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Any, ...], redis.asyncio.ConnectionPool]]
-_async_pools = WeakKeyDictionary()
-
-
-def async_pool(settings: StoreSettings) -> redis.asyncio.ConnectionPool:
-    """Return the running event loop's pool for these settings."""
-    pools = _async_pools.setdefault(asyncio.get_running_loop(), {})
-    key = (os.getpid(), *_key(settings))
-    pool = pools.get(key)
-    if pool is None:
-        options = connection_options(settings)
-        connection_class = _async_class(options.pop("connection_class", None), options)
-        pool = pools[key] = redis.asyncio.BlockingConnectionPool(
-            connection_class=connection_class,
-            max_connections=settings.max_connections,
-            timeout=int(settings.timeout_s) + 1,
-            retry=AsyncRetry(NoBackoff(), 0),
-            **options,
-        )
-    return pool
+def new_async_connection(settings: StoreSettings) -> redis.asyncio.Connection:
+    """Return the same for event loops."""
+    options = connection_options(settings)
+    connection_class = _async_class(options.pop("connection_class", None), options)
+    return connection_class(retry=AsyncRetry(NoBackoff(), 0), **options)  # type: ignore[no-any-return]
 
 
 def _async_class(sync_class: type[Any] | None, options: dict[str, Any]) -> type[Any]:

@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from ..settings import StoreSettings
 from ..state import DeadLetter, Snapshot
 from ..transitions import Filter, NewMessage
-from . import connections
+from . import connections, pools
 from .calls import Call
 from .checks import check_server
 from .operations import Operation, Operations
@@ -67,7 +67,7 @@ class RedisStore:
     def __init__(self, settings: StoreSettings) -> None:
         self.settings = settings
         self.operations = Operations(settings)
-        self._pool_of: tuple[int, connections.Pool | None] = (0, None)
+        self._pool_of: tuple[int, pools.Pool | None] = (0, None)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -200,9 +200,9 @@ class RedisStore:
             raise connections.unavailable(self.settings, error) from error
         return delay
 
-    def _pool(self) -> connections.Pool:
+    def _pool(self) -> pools.Pool:
         pid = os.getpid()
         if self._pool_of[0] != pid:
-            self._pool_of = (pid, connections.sync_pool(self.settings))
+            self._pool_of = (pid, pools.sync_pool(self.settings))
         assert self._pool_of[1] is not None
         return self._pool_of[1]

@@ -1,4 +1,4 @@
-"""Apps and stores on an empty server; asynchronous connections are closed with their loop."""
+"""Apps and stores on an empty server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from streamtasks import StoreSettings, StreamTasks
-from streamtasks.redis import AsyncRedisStore, RedisStore, connections
+from streamtasks.redis import AsyncRedisStore, RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,12 +41,7 @@ class AnyStore:
         return lambda *args, **kwargs: self._runner.run(found(*args, **kwargs))
 
     def close(self) -> None:
-        if self.kind == "async":
-            self._runner.run(self._disconnect())
         self._runner.close()
-
-    async def _disconnect(self) -> None:
-        await connections.async_pool(self.settings).disconnect()
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -67,10 +62,3 @@ def any_store(request: pytest.FixtureRequest) -> Iterator[Callable[..., AnyStore
 def store(server_url: str, any_store: Callable[..., AnyStore]) -> AnyStore:
     """A store of either kind on an empty server."""
     return any_store(server_url, timeout_s=5.0)
-
-
-@pytest.fixture
-async def closing_pools(app: StreamTasks) -> Any:
-    """For asynchronous tests of an app: its connections are closed before its loop is."""
-    yield
-    await connections.async_pool(app.settings).disconnect()

@@ -169,7 +169,6 @@ class TestWaiting:
         assert time.monotonic() - began < delay_s + 0.4
 
     @pytest.mark.parametrize("delay_s", [0.1, 1.2])
-    @pytest.mark.usefixtures("closing_pools")
     async def test_a_push_wakes_an_event_loop(
         self, enqueue: Callable[[], Result[int]], hand: Hand, delay_s: float
     ) -> None:
@@ -179,18 +178,15 @@ class TestWaiting:
             assert await result.aget(timeout=10) == 3
         assert time.monotonic() - began < delay_s + 0.4
 
-    @pytest.mark.usefixtures("closing_pools")
     async def test_time_is_up_on_an_event_loop(self, app: StreamTasks) -> None:
         result = await app.task(add).aenqueue(1, 2)
         with pytest.raises(TimeoutError, match="QUEUED"):
             await result.aget(timeout=0.1)
 
-    @pytest.mark.usefixtures("closing_pools")
     async def test_an_unknown_id_on_an_event_loop(self, app: StreamTasks) -> None:
         with pytest.raises(TaskNotFound):
             await app.get_result("unknown").aget(timeout=5)
 
-    @pytest.mark.usefixtures("closing_pools")
     async def test_an_error_on_an_event_loop(self, app: StreamTasks, hand: Hand) -> None:
         result = await app.task(add).aenqueue(1, 2)
         hand.fail(OwnError("own"))

@@ -14,7 +14,7 @@ from streamtasks import StoreSettings
 from streamtasks.codec import dumps
 from streamtasks.keys import Keys
 from streamtasks.message import Message
-from streamtasks.redis import AsyncRedisStore, RedisStore, connections
+from streamtasks.redis import AsyncRedisStore, RedisStore
 from streamtasks.shards import ALL_TAGS, new_id
 from streamtasks.state import State
 from streamtasks.transitions import Charge, Claimed, NewMessage, Settled, Void
@@ -143,11 +143,9 @@ class TestWait:
 
 
 @pytest.fixture
-async def keeper(server_url: str) -> Any:
+async def keeper(server_url: str) -> AsyncRedisStore:
     """A supervisor's store on an empty server."""
-    settings = StoreSettings(url=server_url, timeout_s=5.0)
-    yield AsyncRedisStore(settings)
-    await connections.async_pool(settings).disconnect()
+    return AsyncRedisStore(StoreSettings(url=server_url, timeout_s=5.0))
 
 
 @pytest.fixture
@@ -258,21 +256,18 @@ class TestSupervisor:
 
     async def test_an_exhausted_message_can_be_settled_as_told(self, server_url: str, child: Hand) -> None:
         keeper = AsyncRedisStore(StoreSettings(url=server_url, lost_limit=1))
-        try:
-            await keeper.enqueue([new("a")])
-            [claimed] = child.claim(1)
-            with redis.Redis.from_url(server_url) as client:
-                client.zadd(Keys(keeper.settings.key_prefix, TAG).leases, {claimed.token: 1})
-            await keeper.beat(TAG, "w", {})
-            [gone] = (await keeper.reclaim(TAG)).exhausted
-            assert (gone.id, gone.token, gone.entry) == (claimed.id, claimed.token, claimed.entry)
-            outcome = ended(claimed, "DEAD", dumps({"e": {}}), note="lost", body=b"")
-            assert await keeper.settle(TAG, [outcome]) == [Settled.DONE]
-            [snapshot] = await keeper.read(["a"])
-            assert snapshot is not None
-            assert snapshot.state is State.DEAD
-        finally:
-            await connections.async_pool(keeper.settings).disconnect()
+        await keeper.enqueue([new("a")])
+        [claimed] = child.claim(1)
+        with redis.Redis.from_url(server_url) as client:
+            client.zadd(Keys(keeper.settings.key_prefix, TAG).leases, {claimed.token: 1})
+        await keeper.beat(TAG, "w", {})
+        [gone] = (await keeper.reclaim(TAG)).exhausted
+        assert (gone.id, gone.token, gone.entry) == (claimed.id, claimed.token, claimed.entry)
+        outcome = ended(claimed, "DEAD", dumps({"e": {}}), note="lost", body=b"")
+        assert await keeper.settle(TAG, [outcome]) == [Settled.DONE]
+        [snapshot] = await keeper.read(["a"])
+        assert snapshot is not None
+        assert snapshot.state is State.DEAD
 
     async def test_starts_leases_and_progress(self, keeper: AsyncRedisStore, child: Hand) -> None:
         await keeper.enqueue([new("a"), new("b")])

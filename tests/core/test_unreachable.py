@@ -19,7 +19,7 @@ from streamtasks import (
     StreamTasksError,
 )
 from streamtasks.codec import dumps
-from streamtasks.redis import RedisStore, connections
+from streamtasks.redis import RedisStore, connections, pools
 from streamtasks.state import State
 from streamtasks.transitions import ClaimRequest, Filter, NewMessage, Settled
 from streamtasks_workers.embedded import EmbeddedServer
@@ -169,6 +169,6 @@ def test_connections_are_never_retried_by_the_library() -> None:
     settings = StreamTasks("redis://127.0.0.1:1/0", connection={"retry_on_timeout": True}).settings
     for retry in (
         connections.new_connection(settings).retry,
-        connections.sync_pool(settings).borrow().retry,
+        pools.sync_pool(settings).borrow().retry,
     ):
         assert retry.get_retries() == 0
