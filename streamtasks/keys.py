@@ -71,6 +71,7 @@ class Keys:
         "done",
         "history",
         "leases",
+        "links",
         "messages",
         "progress",
         "ready",
@@ -94,6 +95,7 @@ class Keys:
         self.leases = base + "leases"  # ZSET: token of a claim -> when it expires
         self.batches = base + "batches"  # HASH: token of a claim -> how many messages it took, and their ids
         self.running = base + "running"  # ZSET: id -> when its attempt started
+        self.links = base + "links"  # HASH: id -> ids of those that wait until it has succeeded
         self.delayed = base + "delayed"  # ZSET: id -> when it is due
         self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
         self.streams = base + "streams"  # ZSET: names of all streams ever used, all with score 0

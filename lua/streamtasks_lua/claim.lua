@@ -146,7 +146,7 @@ local function take(name, key, entries, suspect)
     local entry, blob, line = entry_of[i], blobs[i], old[i]
     local s = line and parse(line)
     local lone = s and s.phase == 'S' and not suspect -- a suspect with an entry of its own: it was delayed
-    if not blob or chosen[id] or (s and (s.phase == 'C' or s.phase == 'R' or s.phase == 'D')) then
+    if not blob or chosen[id] or (s and s.phase ~= 'Q' and s.phase ~= 'S') then
       -- Finished, revoked, or living under another entry: this one has nothing to say any more.
       redis.call('XACK', key, GROUP, entry)
       redis.call('XDEL', key, entry)

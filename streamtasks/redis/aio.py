@@ -60,9 +60,9 @@ class AsyncRedisStore:
         """The shards."""
         return self.settings.tags
 
-    async def enqueue(self, messages: Sequence[NewMessage]) -> list[bool]:
+    async def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
         """See `Store.enqueue`."""
-        return await self._run(self.operations.enqueue(messages))
+        return await self._run(self.operations.enqueue(messages), patience_s)
 
     async def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
         """See `Store.read`."""
@@ -198,40 +198,35 @@ class AsyncRedisStore:
             raise
         return connection
 
-    async def _run[T](self, operation: Operation[T]) -> T:
+    async def _run[T](self, operation: Operation[T], patience_s: float | None = None) -> T:
         try:
             requests = next(operation)
             while True:
                 some = requests
                 replies = (
-                    await self._patiently(lambda connection, some=some: _exchange(connection, some)) if some else []
+                    await self._patiently(lambda connection, some=some: _exchange(connection, some), patience_s)
+                    if some
+                    else []
                 )
                 requests = operation.send(replies)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
-    async def _patiently(self, send: Any) -> Any:
-        deadline = time.monotonic() + self.settings.timeout_s
-        backoff = connections.Backoff()
+    async def _patiently(self, send: Any, patience_s: float | None = None) -> Any:
+        """Do one exchange, again and again until the deadline."""
+        patience = connections.Patience(self.settings, patience_s)
         pool = await self._pool()
         while True:
             connection: Any = None
             try:
                 connection = await pool.get()
                 return await send(connection)
-            except (RedisError, OSError) as error:
-                if connection is not None and not isinstance(error, ResponseError):
+            except BaseException as error:
+                if connection is not None and connections.spoils(error):
                     await connection.disconnect(nowait=True)
-                lasting = connections.lasting_error(error, self.settings)
-                if lasting is not None:
-                    raise lasting from error
-                delay = backoff.next_s()
-                if time.monotonic() + delay > deadline:
-                    raise connections.unavailable(self.settings, error) from error
-            except BaseException:
-                if connection is not None:
-                    await connection.disconnect(nowait=True)  # an unread reply must not meet the next caller
-                raise
+                if not isinstance(error, (RedisError, OSError)):
+                    raise
+                delay = patience.delay_s(error)
             finally:
                 if connection is not None:
                     await pool.put(connection)

@@ -21,6 +21,9 @@ REPLY_BYTES = 1024 * 1024
 """A claim returns no more envelopes than this, plus one."""
 
 
+_NO_TERMS = tuple(NewMessage._field_defaults.values())
+
+
 class Script(NamedTuple):
     """A script and the SHA1 by which EVALSHA names it."""
 
@@ -63,11 +66,7 @@ def enqueue(keys: Keys, messages: Sequence[NewMessage]) -> Call:
     members: list[Any] = []
     for message in messages:
         number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
-        if message.due_ms is not None:
-            due = str(message.due_ms)
-        else:
-            due = "" if message.delay_ms is None else f"+{message.delay_ms}"
-        members += (message.id, number, due, message.envelope)
+        members += (message.id, number, _terms(message), message.envelope)
     return Call(
         script("enqueue"),
         [
@@ -78,11 +77,29 @@ def enqueue(keys: Keys, messages: Sequence[NewMessage]) -> Call:
             keys.streams,
             keys.wake,
             keys.control,
+            keys.links,
             *_pairs(keys, numbers),
             *(keys.record(message.id) for message in messages),
+            *(keys.record(message.after) for message in messages if message.after),
         ],
-        [len(numbers), *numbers, *members],
+        [len(messages), len(numbers), *numbers, *members],
     )
+
+
+def _terms(message: NewMessage) -> str:
+    """Return what a message waits for, as include/accept.lua reads it; empty: nothing."""
+    if message[4:] == _NO_TERMS:
+        return ""
+    words = []
+    if message.due_ms is not None:
+        words.append(f"at={message.due_ms}")
+    elif message.delay_ms is not None:
+        words.append(f"in={message.delay_ms}")
+    if message.limit is not None:
+        words.append(f"limit={message.limit.interval_us},{message.limit.burst},{message.limit.name}")
+    if message.after:
+        words.append(f"after={message.after}")
+    return " ".join(words)
 
 
 def wake_lists(keys: Keys, queues: Filter) -> list[str]:

@@ -7,6 +7,7 @@ are safe to repeat. So every connection is made with no retries, and the drivers
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import redis
@@ -37,11 +38,12 @@ from ..settings import StoreSettings
 
 __all__ = [
     "TRANSIENT",
-    "Backoff",
+    "Patience",
     "address",
     "lasting_error",
     "new_async_connection",
     "new_connection",
+    "spoils",
     "unavailable",
 ]
 
@@ -148,26 +150,45 @@ def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None
     return error
 
 
-def unavailable(settings: StoreSettings, error: Exception) -> StoreUnavailable:
-    """Return the error for a store that did not answer until the deadline."""
-    return StoreUnavailable(f"no answer from the store at {address(settings)} in {settings.timeout_s:g} s: {error}")
+def unavailable(settings: StoreSettings, error: Exception, after_s: float | None = None) -> StoreUnavailable:
+    """Return the error for a store that did not answer for ``after_s`` seconds (None: the settings' ``timeout_s``)."""
+    seconds = settings.timeout_s if after_s is None else after_s
+    how_long = f"in {seconds:g} s" if seconds else "at the first try"
+    return StoreUnavailable(f"no answer from the store at {address(settings)} {how_long}: {error}")
 
 
-class Backoff:
-    """Jittered delays that double from 20 ms to 1 s."""
+class Patience:
+    """One call's tries: how long to wait after each that failed, and when to give up.
 
-    def __init__(self) -> None:
+    The waits are jittered and double from 20 ms to 1 s. The first is none at all: an idle connection may have died long
+    ago, and a new one is made then.
+    """
+
+    def __init__(self, settings: StoreSettings, seconds: float | None = None) -> None:
+        self._settings = settings
+        self._seconds = settings.timeout_s if seconds is None else seconds
+        self._deadline = time.monotonic() + self._seconds
         self._next_s = 0.02
         self._first = True
 
-    def next_s(self) -> float:
-        """Return how long to wait before the next try, seconds: not at all before the first one again.
+    def delay_s(self, error: Exception) -> float:
+        """Return how long to wait before the next try, seconds.
 
-        An idle connection may have died long ago; a new one is made then.
+        Raises:
+            StoreError: this error does not pass, or not in time.
         """
-        if self._first:
-            self._first = False
-            return 0.0
-        delay = self._next_s * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
-        self._next_s = min(self._next_s * 2, 1.0)
+        lasting = lasting_error(error, self._settings)
+        if lasting is not None:
+            raise lasting from error
+        delay = 0.0 if self._first else self._next_s * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
+        if not self._first:
+            self._next_s = min(self._next_s * 2, 1.0)
+        if not self._seconds or time.monotonic() + delay > self._deadline:
+            raise unavailable(self._settings, error, self._seconds) from error
+        self._first = False
         return delay
+
+
+def spoils(error: BaseException) -> bool:
+    """Whether a connection on which a call ended so may owe a reply, which must not meet the next caller."""
+    return not isinstance(error, ResponseError)

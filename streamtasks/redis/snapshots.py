@@ -66,19 +66,27 @@ def _live(task_id: str, reply: list[Any]) -> Snapshot:
     )
     if not line:
         return snapshot
-    token, phase, _, _, attempts, _, _, first, started, settled, *_ = line.decode().split(" ")
+    token, phase, _, _, attempts, _, _, first, started, settled, *marks = line.decode().split(" ")
+    mark = {word[0]: word[2:] for word in marks if word}
     snapshot.attempts = int(attempts)
     snapshot.first_started_ms = int(first)
     snapshot.started_ms = int(started)
-    if phase == "R":
+    if phase == "R" or (phase == "X" and snapshot.started_ms):
         snapshot.state = State.PROGRESS if progress else State.STARTED
         snapshot.progress = progress
         snapshot.worker = token.rpartition("#")[0]
-    else:
-        if phase == "C":
-            snapshot.attempts -= 1
-        if settled != "-":
-            snapshot.state = State.RETRY
-        elif phase == "D":
-            snapshot.state = State.DELAYED
+        return snapshot
+    if phase in "CX":
+        snapshot.attempts -= 1
+    if phase == "B":
+        snapshot.state = State.BLOCKED
+        snapshot.waits_for = mark.get("a", "")
+        snapshot.due_ms = int(mark.get("d", 0))
+    elif phase == "W":
+        snapshot.state = State.LIMITED
+        snapshot.waits_for = mark.get("l", "")
+    elif settled != "-":
+        snapshot.state = State.RETRY
+    elif phase == "D":
+        snapshot.state = State.DELAYED
     return snapshot

@@ -74,9 +74,9 @@ class RedisStore:
         """The shards."""
         return self.settings.tags
 
-    def enqueue(self, messages: Sequence[NewMessage]) -> list[bool]:
+    def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
         """See `Store.enqueue`."""
-        return self._run(self.operations.enqueue(messages))
+        return self._run(self.operations.enqueue(messages), patience_s)
 
     def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
         """See `Store.read`."""
@@ -155,50 +155,35 @@ class RedisStore:
         except (RedisError, OSError):
             connection.disconnect()
 
-    def _run[T](self, operation: Operation[T]) -> T:
+    def _run[T](self, operation: Operation[T], patience_s: float | None = None) -> T:
         try:
             requests = next(operation)
             while True:
-                requests = operation.send(self._exchange(requests))
+                requests = operation.send(self._exchange(requests, patience_s))
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
-    def _exchange(self, requests: list[Call]) -> list[Any]:
+    def _exchange(self, requests: list[Call], patience_s: float | None) -> list[Any]:
         """Send calls and return their replies, again and again until the deadline."""
         if not requests:
             return []
-        deadline = time.monotonic() + self.settings.timeout_s
-        backoff = connections.Backoff()
+        patience = connections.Patience(self.settings, patience_s)
         pool = self._pool()
         while True:
             connection: Any = None
             try:
                 connection = pool.get()
                 return exchange(connection, requests)
-            except ResponseError as error:  # a whole reply: the connection is in order
-                delay = self._passing(error, backoff, deadline)
-            except (RedisError, OSError) as error:
-                if connection is not None:
+            except BaseException as error:
+                if connection is not None and connections.spoils(error):
                     connection.disconnect()
-                delay = self._passing(error, backoff, deadline)
-            except BaseException:
-                if connection is not None:
-                    connection.disconnect()  # an unread reply must not meet the next caller
-                raise
+                if not isinstance(error, (RedisError, OSError)):
+                    raise
+                delay = patience.delay_s(error)
             finally:
                 if connection is not None:
                     pool.put(connection)
             time.sleep(delay)
-
-    def _passing(self, error: Exception, backoff: connections.Backoff, deadline: float) -> float:
-        """Return how long to wait before the next try, seconds; raise what will not pass, or not in time."""
-        lasting = connections.lasting_error(error, self.settings)
-        if lasting is not None:
-            raise lasting from error
-        delay = backoff.next_s()
-        if time.monotonic() + delay > deadline:
-            raise connections.unavailable(self.settings, error) from error
-        return delay
 
     def _pool(self) -> pools.Pool:
         pid = os.getpid()

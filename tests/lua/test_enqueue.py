@@ -180,3 +180,70 @@ def test_a_stream_keeps_its_group_when_it_was_drained(lab: Lab) -> None:
     lab.settle(outcome(lab.claim_one()))
     lab.enqueue("b")
     assert lab.claim("v").ids == ["b"]
+
+
+class TestAfter:
+    """A message that waits for another one."""
+
+    def test_it_is_blocked_until_that_one_is_finished(self, lab: Lab) -> None:
+        lab.enqueue("a", body=b"A")
+        accepted = lab.now
+        assert lab.enqueue("b", "c", after="a") == [1, 1]
+        assert lab.dump() == one_queued(f"{accepted} A") | {
+            "messages": {"a": f"{accepted} A", "b": f"{lab.now} {{}}", "c": f"{lab.now} {{}}"},
+            "state": {"b": "- B 0:default - 0 0 0 0 0 - a=a", "c": "- B 0:default - 0 0 0 0 0 - a=a"},
+            "links": {"a": "b c"},
+        }
+        before = lab.dump()
+        assert lab.enqueue("b", "c", after="a") == [0, 0]
+        assert lab.dump() == before
+
+    def test_its_own_due_time_is_kept(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.enqueue("b", after="a", delay_ms=60_000)
+        assert lab.line("b") == f"- B 0:default - 0 0 0 0 0 - a=a d={lab.now + 60_000}"
+        assert "delayed" not in lab.dump()
+
+    @pytest.mark.parametrize("state", ["SUCCESS", "IGNORED"])
+    def test_it_goes_on_at_once_if_that_one_has_succeeded(self, lab: Lab, state: str) -> None:
+        lab.enqueue("a")
+        lab.settle(outcome(lab.claim_one(), state))
+        lab.take_tokens()
+        assert lab.enqueue("b", after="a") == [1]
+        found = lab.dump()
+        assert found["q:0:default"] == Stream(["b"], {})
+        assert found["wake"] == ["1"]
+        assert not {"state", "links", "delayed"} & set(found)
+
+    def test_its_due_time_counts_after_a_success(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.settle(outcome(lab.claim_one()))
+        assert lab.enqueue("b", after="a", delay_ms=60_000) == [1]
+        assert lab.dump()["delayed"] == {"b": lab.now + 60_000}
+
+    @pytest.mark.parametrize("state", ["FAILURE", "DEAD", "EXPIRED", "REVOKED"])
+    def test_it_goes_on_marked_if_that_one_has_failed(self, lab: Lab, state: str) -> None:
+        lab.enqueue("a")
+        lab.settle(outcome(lab.claim_one(), state))
+        assert lab.enqueue("b", after="a", delay_ms=60_000) == [1]
+        found = lab.dump()
+        assert found["state"] == {"b": "- Q 0:default - 0 0 0 0 0 - x=parent:a"}
+        assert found["q:0:default"] == Stream(["b"], {})
+        assert not {"links", "delayed"} & set(found)
+
+    @pytest.mark.parametrize("parent", ["unknown", "b"])
+    def test_it_goes_on_marked_if_that_one_is_unknown_or_itself(self, lab: Lab, parent: str) -> None:
+        assert lab.enqueue("b", after=parent) == [1]
+        assert lab.line("b") == f"- Q 0:default - 0 0 0 0 0 - x=parent:{parent}"
+
+    def test_each_of_a_call_has_its_own(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.settle(outcome(lab.claim_one()))
+        messages = [
+            NewMessage("b", "mail", 0, b"B", after="unknown"),
+            NewMessage("c", "mail", 0, b"C"),
+            NewMessage("d", "mail", 0, b"D", after="a"),
+        ]
+        assert lab.run(calls.enqueue(lab.keys, messages))[1:] == [1, 1, 1]
+        assert lab.dump()["state"] == {"b": "- Q 0:mail - 0 0 0 0 0 - x=parent:unknown"}
+        assert lab.dump()["q:0:mail"] == Stream(["b", "c", "d"], {})

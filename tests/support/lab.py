@@ -229,8 +229,9 @@ class Lab:
         body: bytes = b"{}",
         due_ms: int | None = None,
         delay_ms: int | None = None,
+        after: str = "",
     ) -> list[int]:
-        messages = [NewMessage(task_id, queue, priority, body, due_ms, delay_ms) for task_id in ids]
+        messages = [NewMessage(task_id, queue, priority, body, due_ms, delay_ms, after=after) for task_id in ids]
         codes: list[int] = self.run(calls.enqueue(self.keys, messages))[1:]
         return codes
 

@@ -1,0 +1,50 @@
+-- Terms of a message: what it waits for before it may start. "" or words, separated by spaces: "at=<ms>" or
+-- "in=<ms>" (from now), "limit=<interval us>,<burst>,<name>", "after=<id>".
+local function read_terms(terms, now)
+  local of = { due = 0 }
+  for word, value in terms:gmatch('(%l+)=(%S+)') do
+    if word == 'at' then
+      of.due = tonumber(value)
+    elseif word == 'in' then
+      of.due = now + tonumber(value)
+    else
+      of[word] = value
+    end
+  end
+  return of
+end
+-- Put a message that is in `messages` already where its terms send it. `parent` is the record of the task named by
+-- after=: if that has succeeded, or was ignored, there is nothing to wait for; if it ended otherwise or is unknown, the
+-- message gets the mark x=parent:<id> and goes on at once, to be failed by whoever claims it; else it is blocked:
+-- `links` tells the one that finishes the parent, mark a whom it waits for, mark d when it is due after that.
+local function place(keys, stream, name, id, of, now, parent)
+  local s = {
+    token = '-', phase = 'Q', name = name, entry = '-', attempts = 0, crashes = 0, lost = 0, first = 0, started = 0,
+    settled = '-', marks = '',
+  }
+  if of.after then
+    local outcome = redis.call('GETRANGE', parent, 0, 63):match('^[12] %d+ (%u+)')
+    if not outcome and of.after ~= id and redis.call('HEXISTS', keys.messages, of.after) == 1 then
+      mark(s, 'a', of.after)
+      if of.due > now then mark(s, 'd', int(of.due)) end
+      s.phase = 'B'
+      local children = redis.call('HGET', keys.links, of.after)
+      redis.call('HSET', keys.links, of.after, children and children .. ' ' .. id or id)
+      redis.call('HSET', keys.state, id, format(s))
+      return
+    elseif outcome ~= 'SUCCESS' and outcome ~= 'IGNORED' then
+      mark(s, 'x', 'parent:' .. of.after)
+      of.due = 0
+    end
+  end
+  if of.due > now then
+    s.phase = 'D'
+    redis.call('HSET', keys.state, id, format(s))
+    park(keys.delayed, keys.control, id, of.due)
+    return
+  end
+  local line = idle_line(s, 'Q')
+  if line then redis.call('HSET', keys.state, id, line) end
+  append(keys.streams, stream, name, id)
+  make_ready(keys.ready, keys.wake, stream, name)
+end
