@@ -21,7 +21,8 @@ class StoreSettings:
     """How to reach a store, and how it keeps things.
 
     Attributes:
-        url: ``redis://[user:password@]host:port/db``, ``rediss://`` or ``unix://``.
+        url: ``redis://[user:password@]host:port/db``, ``rediss://`` or ``unix://``; or ``memory://name``, which
+            keeps everything in this process (``?max_tasks=1000`` bounds it).
         connection: redis-py connection keyword arguments; they win over the URL.
         key_prefix: every key begins with it, exactly as given.
         tags: hash tags of the shards; one on a single server.
@@ -75,6 +76,11 @@ class StoreSettings:
             "unknown_task_limit",
         ):
             check_count(name, getattr(self, name), ConfigurationError, least=1)
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether everything is kept in the memory of this process."""
+        return self.url.startswith("memory://")
 
     @property
     def lease_ms(self) -> int:

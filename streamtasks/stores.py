@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .memory import AsyncMemoryStore, MemoryStore
 from .redis import AsyncRedisStore, RedisStore
 from .settings import StoreSettings
 from .store import AsyncStore, Store, SupervisorStore
@@ -11,14 +12,14 @@ __all__ = ["open_async_store", "open_store", "open_supervisor_store"]
 
 def open_store(settings: StoreSettings) -> Store:
     """Return the store of a producer or a child; no connection is made yet."""
-    return RedisStore(settings)
+    return MemoryStore(settings) if settings.is_memory else RedisStore(settings)
 
 
 def open_async_store(settings: StoreSettings) -> AsyncStore:
     """Return the store of a producer on an event loop."""
-    return AsyncRedisStore(settings)
+    return AsyncMemoryStore(settings) if settings.is_memory else AsyncRedisStore(settings)
 
 
 def open_supervisor_store(settings: StoreSettings) -> SupervisorStore:
     """Return the store of a supervisor, for the running event loop."""
-    return AsyncRedisStore(settings)
+    return AsyncMemoryStore(settings) if settings.is_memory else AsyncRedisStore(settings)

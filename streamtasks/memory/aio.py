@@ -1,0 +1,132 @@
+"""`AsyncStore` and `SupervisorStore` in the memory of this process. Nothing in it ever waits for long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ..settings import StoreSettings
+from ..state import Snapshot
+from ..transitions import Alive, Charge, Claimed, NewMessage, Outcome, Promotion, Reclaim, Settled, Void
+from . import accepting, returning, settling, upkeep
+from .server import MemoryServer
+from .store import MemoryStore
+
+__all__ = ["AsyncMemoryStore"]
+
+
+class AsyncMemoryStore:
+    """What `MemoryStore` does, on an event loop, and all that a supervisor needs; arguments as there."""
+
+    def __init__(self, settings: StoreSettings, server: MemoryServer | None = None) -> None:
+        self.settings = settings
+        self.plain = MemoryStore(settings, server)
+        self.server = self.plain.server
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The shards."""
+        return self.settings.tags
+
+    async def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
+        """See `Store.enqueue`."""
+        return self.plain.enqueue(messages, patience_s)
+
+    async def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
+        """See `Store.read`."""
+        return self.plain.read(ids)
+
+    async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
+        """See `Store.wait_finished`."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._heard() as heard:
+            while not (found := self.plain.finished(ids)):
+                left_s = None if deadline is None else deadline - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    break
+                try:
+                    async with asyncio.timeout(left_s):
+                        while (await heard.get())[0] != "done":
+                            continue
+                except TimeoutError:
+                    continue
+            return found
+
+    async def settle(self, tag: str, outcomes: Sequence[Outcome]) -> list[Settled]:
+        """See `SupervisorStore.settle`."""
+        with self.server.step():
+            return settling.settle(self.plain.shard(tag), outcomes, self.settings)
+
+    async def hand_back(
+        self, tag: str, claimed: Sequence[Claimed], *, void: Void | None = None, gone: bool = False
+    ) -> list[bool]:
+        """See `SupervisorStore.hand_back`."""
+        with self.server.step():
+            return returning.hand_back(self.plain.shard(tag), claimed, void, gone=gone)
+
+    async def charge(self, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:
+        """See `SupervisorStore.charge`."""
+        with self.server.step():
+            return returning.charge(self.plain.shard(tag), attempts, self.settings)
+
+    async def promote(self, tag: str) -> Promotion:
+        """See `SupervisorStore.promote`."""
+        with self.server.step():
+            return accepting.promote(self.plain.shard(tag))
+
+    async def reclaim(self, tag: str) -> Reclaim:
+        """See `SupervisorStore.reclaim`."""
+        with self.server.step():
+            return returning.reclaim(self.plain.shard(tag), self.settings)
+
+    async def mark_running(self, tag: str, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
+        """See `SupervisorStore.mark_running`."""
+        with self.server.step():
+            return upkeep.mark_running(self.plain.shard(tag), attempts)
+
+    async def renew(self, tag: str, tokens: Sequence[str]) -> list[bool]:
+        """See `SupervisorStore.renew`."""
+        with self.server.step():
+            return upkeep.renew(self.plain.shard(tag), tokens, self.settings)
+
+    async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Alive:
+        """See `SupervisorStore.beat`."""
+        with self.server.step():
+            return upkeep.beat(self.plain.shard(tag), worker, info, self.settings)
+
+    async def sweep(self, tag: str, idle_ms: int) -> int:  # noqa: ARG002
+        """See `SupervisorStore.sweep`: consumers leave nothing behind here."""
+        return 0
+
+    async def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
+        """See `SupervisorStore.progress`."""
+        with self.server.step():
+            return upkeep.progress(self.plain.shard(tag), reports)
+
+    async def listen(self) -> AsyncIterator[tuple[str, str]]:
+        """See `SupervisorStore.listen`."""
+        with self._heard() as heard:
+            yield "", "subscribed"
+            while True:
+                channel, tag, text = await heard.get()
+                if channel == "control":
+                    yield tag, text
+
+    @contextmanager
+    def _heard(self) -> Generator[asyncio.Queue[tuple[str, str, str]]]:
+        """Collect what is told from now on, for the running event loop."""
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[tuple[str, str, str]] = asyncio.Queue()
+
+        def hear(*told: str) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(queue.put_nowait, (told[0], told[1], told[2]))
+
+        self.server.listeners.append(hear)
+        try:
+            yield queue
+        finally:
+            self.server.listeners.remove(hear)

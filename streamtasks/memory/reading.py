@@ -1,0 +1,68 @@
+"""read.lua and its like: what is known, without a change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..codec import loads
+from ..message import split_body
+from ..state import Snapshot, State
+from .shard import Live, Record, Shard
+
+__all__ = ["read"]
+
+
+def read(shard: Shard, task_id: str) -> Snapshot | None:
+    """Return what is known of an id; None if nothing is."""
+    record = shard.record(task_id)
+    if record is not None:
+        return _finished(task_id, record)
+    message = shard.live.get(task_id)
+    return None if message is None else _live(shard, message)
+
+
+def _reports(lines: bytes) -> list[dict[str, Any]]:
+    return [loads(line) for line in lines.splitlines()]
+
+
+def _finished(task_id: str, record: Record) -> Snapshot:
+    enqueued_ms, envelope = split_body(record.body)
+    return Snapshot(
+        id=task_id,
+        state=State(record.state),
+        envelope=envelope,
+        enqueued_ms=enqueued_ms,
+        attempts=record.attempts,
+        first_started_ms=record.first_ms,
+        started_ms=record.started_ms,
+        finished_ms=record.finished_ms,
+        worker=record.token.rpartition("#")[0],
+        reports=_reports(record.history),
+        result=record.result,
+    )
+
+
+def _live(shard: Shard, message: Live) -> Snapshot:
+    enqueued_ms, envelope = split_body(message.body)
+    runs = message.phase == "R"
+    return Snapshot(
+        id=message.id,
+        state=_state(message),
+        envelope=envelope,
+        enqueued_ms=enqueued_ms,
+        attempts=message.attempts - (message.phase == "C"),
+        first_started_ms=message.first_ms,
+        started_ms=message.started_ms,
+        due_ms=shard.delayed.get(message.id, 0),
+        worker=message.token.rpartition("#")[0] if runs else "",
+        reports=_reports(message.history),
+        progress=message.progress if runs else b"",
+    )
+
+
+def _state(message: Live) -> State:
+    if message.phase == "R":
+        return State.PROGRESS if message.progress else State.STARTED
+    if message.settled:
+        return State.RETRY
+    return State.DELAYED if message.phase == "D" else State.QUEUED

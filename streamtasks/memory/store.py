@@ -1,0 +1,111 @@
+"""`Store` in the memory of this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ..exceptions import ServerNotSupported
+from ..settings import StoreSettings
+from ..shards import tag_of
+from ..state import DeadLetter, Snapshot
+from ..transitions import Filter, NewMessage, WorkerInfo
+from . import accepting, reading, upkeep
+from .channel import MemoryChannel
+from .server import MemoryServer
+from .shard import Shard
+
+__all__ = ["MOST_LETTERS", "MemoryStore"]
+
+MOST_LETTERS = 100
+
+
+class MemoryStore:
+    """`Store` without a server: for development, for tests, and to compare others with. Safe between threads.
+
+    Args:
+        settings: as for any store; the ``url`` names the server.
+        server: where things are kept; default: the one of ``settings.url``.
+    """
+
+    def __init__(self, settings: StoreSettings, server: MemoryServer | None = None) -> None:
+        self.settings = settings
+        self.server = server or MemoryServer.at(settings.url)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The shards."""
+        return self.settings.tags
+
+    def shard(self, tag: str) -> Shard:
+        """Return one shard; only inside a step of the server."""
+        return self.server.shard(self.settings.key_prefix, tag)
+
+    def shard_of(self, task_id: str) -> Shard:
+        """Return the shard on which an id lives; only inside a step of the server."""
+        return self.shard(tag_of(task_id, self.settings.tags))
+
+    def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:  # noqa: ARG002
+        """See `Store.enqueue`; there is nothing to be patient for.
+
+        Raises:
+            StoreFull: there would be more than ``max_tasks`` unfinished tasks; nothing was stored.
+        """
+        with self.server.step():
+            shards = [self.shard_of(message.id) for message in messages]
+            self.server.make_room(shards, messages)
+            return [accepting.accept(shard, message) for shard, message in zip(shards, messages, strict=True)]
+
+    def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
+        """See `Store.read`."""
+        with self.server.lock:
+            return [reading.read(self.shard_of(task_id), task_id) for task_id in ids]
+
+    def finished(self, ids: Sequence[str]) -> set[str]:
+        """Return those of these ids that are finished."""
+        return {s.id for s in self.read(ids) if s is not None and s.is_finished}
+
+    def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
+        """See `Store.wait_finished`. The time is real, whatever the store's clock says."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        with self.server.lock:
+            while not (found := self.finished(ids)):
+                left_s = None if deadline is None else deadline - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    break
+                self.server.changed.wait(left_s)
+            return found
+
+    def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
+        """See `Store.dead_letters`."""
+        with self.server.lock:
+            found = [letter for tag in self.tags for letter in self.shard(tag).dead]
+        found.sort(key=lambda letter: _age(letter.cursor), reverse=True)
+        if before:
+            found = [letter for letter in found if _age(letter.cursor) < _age(before)]
+        return found[: min(limit, MOST_LETTERS)]
+
+    def workers(self) -> list[WorkerInfo]:
+        """See `Store.workers`."""
+        with self.server.lock:
+            return [worker for tag in self.tags for worker in upkeep.workers(self.shard(tag))]
+
+    def check(self) -> None:
+        """See `Store.check`.
+
+        Raises:
+            ServerNotSupported: always; what is in memory ends with its process, and no other one can reach it.
+        """
+        raise ServerNotSupported(
+            f"{self.settings.url} keeps tasks in the memory of one process: they end with it, and a worker in another "
+            "process cannot see them. Use it for development and tests, and redis:// for all else."
+        )
+
+    def channel(self, tag: str, consumer: str, queues: Filter) -> MemoryChannel:
+        """See `Store.channel`."""
+        return MemoryChannel(self.server, self.settings, tag, consumer, queues)
+
+
+def _age(cursor: str) -> tuple[int, int]:
+    ms, _, number = cursor.partition("-")
+    return int(ms), int(number)
