@@ -45,6 +45,14 @@ def server_url(request: pytest.FixtureRequest, _server_of_kind: Callable[[str], 
     return url
 
 
+@pytest.fixture(params=[*server_kinds(), "memory"])
+def store_url(request: pytest.FixtureRequest, _server_of_kind: Callable[[str], EmbeddedServer]) -> str:
+    """An empty store: as `server_url`, and the one in memory too. For tests that look at no key."""
+    url = "memory://tests" if request.param == "memory" else _server_of_kind(request.param).url
+    flush(url)
+    return url
+
+
 @pytest.fixture
 def embedded_url(_server_of_kind: Callable[[str], EmbeddedServer]) -> str:
     """An empty server: the embedded Valkey only."""

@@ -123,7 +123,7 @@ class MemoryServer:
         if unfinished + len(new) > self.max_tasks:
             raise StoreFull(
                 f"{unfinished} tasks are unfinished in memory and {len(new)} more were to be enqueued; max_tasks is "
-                f"{self.max_tasks}. Nothing was stored. Let some finish (in tests: run_until_idle()), or raise max_tasks."
+                f"{self.max_tasks}. Nothing was stored. Let some finish (run_until_idle() in tests), or raise it."
             )
 
     def _forget_beyond(self) -> None:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+import redis
 
 from streamtasks import StoreSettings, StreamTasks
-from streamtasks.redis import AsyncRedisStore, RedisStore
+from streamtasks.keys import Keys
+from streamtasks.memory import MemoryServer
+from streamtasks.stores import open_async_store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,8 +24,8 @@ hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture
-def app(server_url: str) -> StreamTasks:
-    return StreamTasks(server_url, timeout_s=5.0)
+def app(store_url: str) -> StreamTasks:
+    return StreamTasks(store_url, timeout_s=5.0)
 
 
 class AnyStore:
@@ -32,7 +35,7 @@ class AnyStore:
         self.kind = kind
         self.settings = settings
         self._runner = asyncio.Runner()
-        self._store: Any = RedisStore(settings) if kind == "sync" else AsyncRedisStore(settings)
+        self._store: Any = open_store(settings) if kind == "sync" else open_async_store(settings)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
@@ -46,7 +49,7 @@ class AnyStore:
 
 @pytest.fixture(params=["sync", "async"])
 def any_store(request: pytest.FixtureRequest) -> Iterator[Callable[..., AnyStore]]:
-    """Make stores, each test once with `RedisStore` and once with `AsyncRedisStore`."""
+    """Make stores, each test once with a plain one and once with an asynchronous one."""
     made: list[AnyStore] = []
 
     def make(url: str, **settings: Any) -> AnyStore:
@@ -59,6 +62,28 @@ def any_store(request: pytest.FixtureRequest) -> Iterator[Callable[..., AnyStore
 
 
 @pytest.fixture
-def store(server_url: str, any_store: Callable[..., AnyStore]) -> AnyStore:
-    """A store of either kind on an empty server."""
+def store(store_url: str, any_store: Callable[..., AnyStore]) -> AnyStore:
+    """An empty store of either kind."""
+    return any_store(store_url, timeout_s=5.0)
+
+
+@pytest.fixture
+def redis_store(server_url: str, any_store: Callable[..., AnyStore]) -> AnyStore:
+    """A store of either kind on an empty server, for tests that look at its keys."""
     return any_store(server_url, timeout_s=5.0)
+
+
+@pytest.fixture
+def end_leases() -> Callable[[StoreSettings, set[str]], None]:
+    """Let the leases of these tokens end now, as if their holders had been silent."""
+
+    def end(settings: StoreSettings, tokens: set[str]) -> None:
+        [tag] = settings.tags
+        if settings.is_memory:
+            leases = MemoryServer.at(settings.url).shard(settings.key_prefix, tag).leases
+            leases.update((token, 1) for token in tokens if token in leases)
+            return
+        with redis.Redis.from_url(settings.url) as client:
+            client.zadd(Keys(settings.key_prefix, tag).leases, dict.fromkeys(tokens, 1), xx=True)
+
+    return end

@@ -68,20 +68,20 @@ class TestLive:
         assert result.get() == 3
 
     def test_a_finished_one_is_read_once_and_outlives_its_record(
-        self, enqueue: Callable[[], Result[int]], hand: Hand, server_url: str
+        self, enqueue: Callable[[], Result[int]], hand: Hand, store_url: str
     ) -> None:
         result = enqueue()
         hand.succeed(3)
         assert result.get() == 3
-        flush(server_url)
+        flush(store_url)
         assert (result.get(), result.state) == (3, State.SUCCESS)
 
     def test_another_process_gets_it_by_id(
-        self, enqueue: Callable[[], Result[int]], hand: Hand, server_url: str
+        self, enqueue: Callable[[], Result[int]], hand: Hand, store_url: str
     ) -> None:
         task_id = enqueue().id
         hand.succeed(3)
-        assert StreamTasks(server_url).get_result(task_id).get(timeout=5) == 3
+        assert StreamTasks(store_url).get_result(task_id).get(timeout=5) == 3
 
     def test_the_message_can_be_read(self, enqueue: Callable[[], Result[int]]) -> None:
         message = enqueue().message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,17 +12,22 @@ import redis
 
 from streamtasks import StoreSettings
 from streamtasks.codec import dumps
-from streamtasks.keys import Keys
 from streamtasks.message import Message
-from streamtasks.redis import AsyncRedisStore, RedisStore
 from streamtasks.shards import ALL_TAGS, new_id
 from streamtasks.state import State
+from streamtasks.stores import open_store, open_supervisor_store
 from streamtasks.transitions import Charge, Claimed, NewMessage, Settled, Void
 from tests.core.conftest import AnyStore
 from tests.support.hand import Hand, ended
 from tests.support.lab import dump
 
 TAG = "u0"
+
+type EndLeases = Callable[[StoreSettings, set[str]], None]
+
+
+def keeper_of(url: str, **settings: Any) -> Any:
+    return open_supervisor_store(StoreSettings(url=url, **settings))
 
 
 def new(task_id: str, **options: Any) -> NewMessage:
@@ -31,8 +36,8 @@ def new(task_id: str, **options: Any) -> NewMessage:
 
 
 @pytest.fixture
-def hand(server_url: str, store: AnyStore) -> Iterator[Hand]:
-    with Hand(RedisStore(store.settings)) as opened:
+def hand(store: AnyStore) -> Iterator[Hand]:
+    with Hand(open_store(store.settings)) as opened:
         yield opened
 
 
@@ -41,7 +46,8 @@ class TestEnqueue:
         assert store.enqueue([new("a")]) == [True]
         assert store.enqueue([new("a"), new("b"), new("b")]) == [False, True, False]
 
-    def test_repeating_a_call_changes_nothing_on_the_server(self, store: AnyStore, server_url: str) -> None:
+    def test_repeating_a_call_changes_nothing_on_the_server(self, redis_store: AnyStore, server_url: str) -> None:
+        store = redis_store
         messages = [new(f"{n}", due_ms=None if n % 2 else 2_000_000_000_000 + n) for n in range(20)]
         with redis.Redis.from_url(server_url) as client:
             store.enqueue(messages)
@@ -67,17 +73,17 @@ class TestEnqueue:
         assert sum(counts) == 12
         assert max(counts) < 4, "a reply is bounded as well"
 
-    def test_many_shards_on_one_server(self, server_url: str, any_store: Any) -> None:
-        store = any_store(server_url, tags=ALL_TAGS)
+    def test_many_shards_on_one_server(self, store_url: str, any_store: Any) -> None:
+        store = any_store(store_url, tags=ALL_TAGS)
         messages = [new(new_id(ALL_TAGS)) for _ in range(64)]
         assert store.enqueue(messages) == [True] * 64
         assert [snapshot.id for snapshot in store.read([m.id for m in messages])] == [m.id for m in messages]
-        with redis.Redis.from_url(server_url) as client:
-            for tag in ALL_TAGS:
-                assert client.hlen(Keys("streamtasks:", tag).messages) == 4
+        for tag in ALL_TAGS:
+            with Hand(open_store(store.settings), tag=tag) as hand:
+                assert [c.id for c in hand.claim()] == [m.id for m in messages if m.id.endswith(f"-{tag}")]
 
-    def test_two_prefixes_do_not_see_each_other(self, server_url: str, any_store: Any) -> None:
-        one, other = any_store(server_url, key_prefix="one:"), any_store(server_url, key_prefix="two:")
+    def test_two_prefixes_do_not_see_each_other(self, store_url: str, any_store: Any) -> None:
+        one, other = any_store(store_url, key_prefix="one:"), any_store(store_url, key_prefix="two:")
         one.enqueue([new("a")])
         assert other.read(["a"]) == [None]
         assert other.enqueue([new("a")]) == [True]
@@ -143,20 +149,20 @@ class TestWait:
 
 
 @pytest.fixture
-async def keeper(server_url: str) -> AsyncRedisStore:
-    """A supervisor's store on an empty server."""
-    return AsyncRedisStore(StoreSettings(url=server_url, timeout_s=5.0))
+async def keeper(store_url: str) -> Any:
+    """A supervisor's store, empty."""
+    return keeper_of(store_url, timeout_s=5.0)
 
 
 @pytest.fixture
-def child(server_url: str) -> Iterator[Hand]:
+def child(store_url: str) -> Iterator[Hand]:
     """A child of that supervisor, with a new store."""
-    with Hand(RedisStore(StoreSettings(url=server_url))) as opened:
+    with Hand(open_store(StoreSettings(url=store_url))) as opened:
         yield opened
 
 
 class TestSupervisor:
-    async def test_an_outcome_without_its_body_is_recorded_whole(self, keeper: AsyncRedisStore, child: Hand) -> None:
+    async def test_an_outcome_without_its_body_is_recorded_whole(self, keeper: Any, child: Hand) -> None:
         await keeper.enqueue([new("a"), new("b")])
         outcomes = [ended(c, "SUCCESS", b'{"r":1}', body=b"") for c in child.claim()]
         assert await keeper.settle(TAG, outcomes) == [Settled.DONE] * 2
@@ -165,7 +171,7 @@ class TestSupervisor:
         assert [s and s.envelope for s in found] == [new("a").envelope, new("b").envelope]
         assert [s and s.result for s in found] == [b'{"r":1}'] * 2
 
-    async def test_answers_come_in_the_order_of_the_outcomes(self, keeper: AsyncRedisStore, child: Hand) -> None:
+    async def test_answers_come_in_the_order_of_the_outcomes(self, keeper: Any, child: Hand) -> None:
         await keeper.enqueue([new(f"{n}") for n in range(6)])
         claimed = child.claim()
         await keeper.hand_back(TAG, [claimed[1], claimed[4]])
@@ -174,38 +180,36 @@ class TestSupervisor:
         done, stale = Settled.DONE, Settled.STALE
         assert await keeper.settle(TAG, outcomes) == [done, stale, done, done, stale, done]
 
-    async def test_a_member_given_twice_is_done_once(self, keeper: AsyncRedisStore, child: Hand) -> None:
+    async def test_a_member_given_twice_is_done_once(self, keeper: Any, child: Hand) -> None:
         await keeper.enqueue([new("a")])
         [claimed] = child.claim()
         outcome = ended(claimed, "SUCCESS", b"{}")
         answers = await keeper.settle(TAG, [outcome, outcome])
         assert Settled.DONE in answers
 
-    async def test_hundreds_of_outcomes(self, keeper: AsyncRedisStore, child: Hand) -> None:
+    async def test_hundreds_of_outcomes(self, keeper: Any, child: Hand) -> None:
         await keeper.enqueue([new(f"{n}") for n in range(250)])
         claimed = [c for _ in range(3) for c in child.claim()]
         assert await keeper.settle(TAG, [ended(c, "SUCCESS", b"{}") for c in claimed]) == [Settled.DONE] * 250
 
-    async def test_handing_back_says_what_became_of_each(self, keeper: AsyncRedisStore, child: Hand) -> None:
+    async def test_handing_back_says_what_became_of_each(self, keeper: Any, child: Hand) -> None:
         await keeper.enqueue([new("a"), new("b")])
         a, b = child.claim()
         child.settle(ended(b, "SUCCESS", b"{}"))
         assert await keeper.hand_back(TAG, [a, b]) == [True, False]
         assert await keeper.hand_back(TAG, [a, b]) == [False, False]
 
-    async def test_handing_back_with_an_unread_claim_from_another_stream(
-        self, keeper: AsyncRedisStore, child: Hand
-    ) -> None:
+    async def test_handing_back_with_an_unread_claim_from_another_stream(self, keeper: Any, child: Hand) -> None:
         await keeper.enqueue([new("a")])
         read = child.claim()
         await keeper.enqueue([new("b", queue="another")])
         child.claim()
         # Of the second claim the supervisor knows only that its reply was never read.
         assert await keeper.hand_back(TAG, read, void=Void("hand", 2), gone=True) == [True]
-        with Hand(RedisStore(keeper.settings), "next") as later:
+        with Hand(open_store(keeper.settings), "next") as later:
             assert sorted(c.id for c in later.claim()) == ["a", "b"]
 
-    async def test_crashes(self, keeper: AsyncRedisStore, child: Hand) -> None:
+    async def test_crashes(self, keeper: Any, child: Hand) -> None:
         await keeper.enqueue([new("a")])
         report = json.dumps({"kind": "CRASH"})
         [first] = child.claim(1)
@@ -218,7 +222,7 @@ class TestSupervisor:
         assert snapshot.reports == [{"kind": "CRASH"}] * 2
         assert await keeper.charge(TAG, [(second, 5, report)]) == [Charge.STALE]
 
-    async def test_promotion_of_many_in_many_streams(self, keeper: AsyncRedisStore, child: Hand) -> None:
+    async def test_promotion_of_many_in_many_streams(self, keeper: Any, child: Hand) -> None:
         messages = [new(f"{n}", queue=f"q{n % 70}", delay_ms=30) for n in range(250)]
         await keeper.enqueue(messages)
         await keeper.enqueue([new("later", delay_ms=60_000)])
@@ -230,36 +234,35 @@ class TestSupervisor:
                 assert answer.next_due_ms is not None
                 await asyncio.sleep(min(answer.next_due_ms, 10) / 1000)
         assert promoted == 250
-        assert 50_000 < (await keeper.promote(TAG)).next_due_ms <= 60_000  # type: ignore[operator]
+        assert 50_000 < (await keeper.promote(TAG)).next_due_ms <= 60_000
         got: set[str] = set()
         while some := child.succeed():
             got.update(some)
         assert got == {m.id for m in messages}
 
-    async def test_promotion_with_nothing_delayed(self, keeper: AsyncRedisStore) -> None:
+    async def test_promotion_with_nothing_delayed(self, keeper: Any) -> None:
         answer = await keeper.promote(TAG)
         assert (answer.promoted, answer.next_due_ms) == (0, None)
 
-    async def test_reclaim_of_many_in_many_streams(self, keeper: AsyncRedisStore, child: Hand, server_url: str) -> None:
+    async def test_reclaim_of_many_in_many_streams(self, keeper: Any, child: Hand, end_leases: EndLeases) -> None:
         await keeper.enqueue([new(f"{n}", queue=f"q{n % 70}") for n in range(250)])
         claimed: list[Claimed] = []
         while some := child.claim():
             claimed += some
         assert len(claimed) == 250
-        keys = Keys(keeper.settings.key_prefix, TAG)
-        with redis.Redis.from_url(server_url) as client:
-            client.zadd(keys.leases, dict.fromkeys({c.token for c in claimed}, 1), xx=True)
+        end_leases(keeper.settings, {c.token for c in claimed})
         await keeper.beat(TAG, "w", {})
         answer = await keeper.reclaim(TAG)
         assert (answer.reclaimed, answer.exhausted) == (250, [])
         assert (await keeper.reclaim(TAG)).reclaimed == 0
 
-    async def test_an_exhausted_message_can_be_settled_as_told(self, server_url: str, child: Hand) -> None:
-        keeper = AsyncRedisStore(StoreSettings(url=server_url, lost_limit=1))
+    async def test_an_exhausted_message_can_be_settled_as_told(
+        self, store_url: str, child: Hand, end_leases: EndLeases
+    ) -> None:
+        keeper = keeper_of(store_url, lost_limit=1)
         await keeper.enqueue([new("a")])
         [claimed] = child.claim(1)
-        with redis.Redis.from_url(server_url) as client:
-            client.zadd(Keys(keeper.settings.key_prefix, TAG).leases, {claimed.token: 1})
+        end_leases(keeper.settings, {claimed.token})
         await keeper.beat(TAG, "w", {})
         [gone] = (await keeper.reclaim(TAG)).exhausted
         assert (gone.id, gone.token, gone.entry) == (claimed.id, claimed.token, claimed.entry)
@@ -269,7 +272,7 @@ class TestSupervisor:
         assert snapshot is not None
         assert snapshot.state is State.DEAD
 
-    async def test_starts_leases_and_progress(self, keeper: AsyncRedisStore, child: Hand) -> None:
+    async def test_starts_leases_and_progress(self, keeper: Any, child: Hand) -> None:
         await keeper.enqueue([new("a"), new("b")])
         a, b = child.claim()
         assert await keeper.mark_running(TAG, [(a, 12)]) == [True]
@@ -280,7 +283,7 @@ class TestSupervisor:
         assert second is not None
         assert (first.state, first.progress, second.state) == (State.PROGRESS, b'{"n":1}', State.QUEUED)
 
-    async def test_control_messages_are_heard(self, keeper: AsyncRedisStore) -> None:
+    async def test_control_messages_are_heard(self, keeper: Any) -> None:
         heard = keeper.listen()
         try:
             async with asyncio.timeout(5):
@@ -288,16 +291,15 @@ class TestSupervisor:
                 await keeper.enqueue([new("a", delay_ms=60_000)])
                 tag, words = await anext(heard)
         finally:
-            await heard.aclose()  # type: ignore[attr-defined]
+            await heard.aclose()
         assert tag == TAG
         assert words.startswith("due ")
 
 
 class TestScripts:
-    def test_a_server_that_forgot_the_scripts_gets_them_again(
-        self, store: AnyStore, hand: Hand, server_url: str
-    ) -> None:
-        with redis.Redis.from_url(server_url) as client:
+    def test_a_server_that_forgot_the_scripts_gets_them_again(self, redis_store: AnyStore, server_url: str) -> None:
+        store = redis_store
+        with redis.Redis.from_url(server_url) as client, Hand(open_store(store.settings)) as hand:
             for task_id in ("a", "b"):
                 client.script_flush()
                 assert store.enqueue([new(task_id)]) == [True]

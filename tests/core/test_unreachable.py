@@ -30,6 +30,12 @@ from tests.support.proxy import black_hole, closed_port
 if TYPE_CHECKING:
     from tests.core.conftest import AnyStore
 
+
+@pytest.fixture
+def app(server_url: str) -> StreamTasks:
+    return StreamTasks(server_url, timeout_s=5.0)
+
+
 MESSAGE = NewMessage("a", "default", 0, b"{}")
 
 

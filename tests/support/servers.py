@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import redis
 
+from streamtasks.memory import MemoryServer
 from streamtasks_workers.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
@@ -114,6 +115,9 @@ class Cluster:
 
 
 def flush(url: str) -> None:
-    """Remove every key of one server."""
+    """Remove everything from one server, also from one in memory."""
+    if url.startswith("memory:"):
+        MemoryServer.at(url).flush()
+        return
     with redis.Redis.from_url(url) as client:
         client.flushall()
