@@ -14,6 +14,7 @@
     │   └── StoreFull                 out of memory: nothing was stored
     ├── DecodeError                   bytes that are not a message or record of ours
     ├── TaskNotFound                  no task of that id
+    ├── ParentFailed                  recorded for a task that was to follow one that failed
     ├── RetriesExhausted              a task asked to be run again more often than it may be
     ├── TaskLimitExceeded             an attempt ran for too long
     │   ├── SoftTimeLimitExceeded     raised in the task, which may clean up
@@ -32,6 +33,7 @@ __all__ = [
     "DecodeError",
     "Ignore",
     "InvalidTask",
+    "ParentFailed",
     "PayloadTooLarge",
     "RetriesExhausted",
     "Retry",
@@ -122,6 +124,10 @@ class TaskFailed(StreamTasksError):
 
 class TaskRevoked(StreamTasksError):
     """Raised by ``get()`` for a task that was revoked before it finished."""
+
+
+class ParentFailed(StreamTasksError):
+    """Recorded for a task that was not run, because one that it follows did not succeed."""
 
 
 class RetriesExhausted(StreamTasksError):

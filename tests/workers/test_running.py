@@ -47,6 +47,12 @@ def started(app: StreamTasks, what: Claimed) -> Prepared | Outcome:
     return Runner(app, "w").prepare(what, time.monotonic_ns(), lambda data: None)
 
 
+def prepare(runner: Runner, what: Claimed) -> Prepared:
+    prepared = runner.prepare(what, time.monotonic_ns(), lambda data: None)
+    assert isinstance(prepared, Prepared)
+    return prepared
+
+
 @pytest.fixture(params=["plain", "coroutine"])
 def run(request: pytest.FixtureRequest) -> Run:
     """Run a function as a task of an app, plain and as a coroutine function, and return the outcome."""
@@ -243,11 +249,12 @@ class TestPrepare:
     def test_an_expired_message_is_not_started(self) -> None:
         app = StreamTasks()
         app.task(name="task")(print)
-        outcome = started(app, claimed(message(expires_ms=5)))
-        assert isinstance(outcome, Outcome)
+        runner = Runner(app, "w")
+        prepared = prepare(runner, claimed(message(expires_ms=5)))
+        outcome = runner.run(prepared)
         assert (outcome.state, outcome.started_ms, outcome.keep_ms) == ("EXPIRED", 0, FAILURE_MS)
         future = time.time_ns() // 1_000_000 + 60_000
-        assert isinstance(started(app, claimed(message(expires_ms=future))), Prepared)
+        assert prepare(runner, claimed(message(expires_ms=future))).fate is None
 
     def test_expiry_is_judged_by_the_stores_clock(self) -> None:
         app = StreamTasks()
@@ -255,8 +262,9 @@ class TestPrepare:
         runner = Runner(app, "w")
         expires = time.time_ns() // 1_000_000 + 60_000
         runner.clock_offset_ns += 120 * 10**9
-        prepared = runner.prepare(claimed(message(expires_ms=expires)), time.monotonic_ns(), lambda data: None)
-        assert isinstance(prepared, Outcome)
+        fate = prepare(runner, claimed(message(expires_ms=expires))).fate
+        assert fate is not None
+        assert fate.state == State.EXPIRED
 
     def test_the_first_start_is_that_of_the_first_attempt(self) -> None:
         app = StreamTasks()

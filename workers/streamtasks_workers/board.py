@@ -39,8 +39,8 @@ _HEAD = struct.Struct("<QQIIQ65p33p140p")
 _OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
 _STATES_AT: Final = 1024
 _NAMES_AT: Final = 256
-_STATES = tuple(State)
-_STATE_CODES = {state.value: code for code, state in enumerate(_STATES)}
+_STATES: Final = (*(state.value for state in State), "CALLED")
+_STATE_CODES: Final = {state: code for code, state in enumerate(_STATES)}
 
 
 class Slot(IntEnum):
@@ -175,7 +175,7 @@ class Board:
         return True
 
     def finish(self, slot: int, outcome: Outcome, started_ns: int) -> bool:
-        """Put a finished attempt's outcome on the board; False if it is too large to be safe there."""
+        """Put a finished attempt's outcome on the board; False if it is not safe there: too large, or followed."""
         memory, at = self._memory, HEADER_BYTES + slot * SLOT_BYTES
         note = outcome.note.encode()
         size = _OUTCOME.size + len(outcome.result) + len(note)
@@ -183,7 +183,7 @@ class Board:
         words = self._words
         words[_ATTEMPTS] += 1
         words[_SPENT_NS] += now - started_ns
-        if size > PAYLOAD_BYTES:
+        if size > PAYLOAD_BYTES or outcome.follow:
             return False
         start = at + HEAD_BYTES
         words[at // 8 + _VERSION] = 0  # what lies there from now on is no progress
@@ -293,7 +293,7 @@ class Board:
             c.attempt,
             c.first_started_ms,
             started_ms,
-            _STATES[code].value,
+            _STATES[code],
             data[:result_size],
             data[result_size:].decode(),
             keep_ms,

@@ -28,8 +28,8 @@ def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: i
     die_with_parent(parent_pid)
     gc.enable()
     lifeline = Lifeline(life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb)
-    runner = Runner(app, board.consumer)
     store = open_store(app.settings)
+    runner = Runner(app, board.consumer, store.read)
     channel = store.channel(board.tag, board.consumer, options.filter)
     link = Link(channel, board, runner)
     with ExitStack() as stack:

@@ -105,22 +105,22 @@ class InlineExecutor:
             begun = begun or started
             attempts += 1
             prepared = runner.prepare(message, started, _reporter(board, slot))
+            alone = False
             if isinstance(prepared, Outcome):
                 outcome = prepared
-            elif prepared.runnable.is_async:
-                outcome = self._run_async(prepared)
             else:
-                outcome = runner.run(prepared)
+                alone = prepared.alone
+                outcome = self._run_async(prepared) if prepared.runnable.is_async else runner.run(prepared)
             self._outcomes.append(outcome)
             self._slots.append(slot)
-            if not board.finish(slot, outcome, started):
+            if not board.finish(slot, outcome, started) or alone:
                 self._flush()
         if attempts:
             self._lifeline.attempted(attempts)
             self._pace.measured(attempts, time.monotonic_ns() - begun)
 
     def _flush(self) -> None:
-        """Settle now: an outcome is too large for the board, so it is safe nowhere else."""
+        """Settle now: an outcome is too large to be safe on the board, or hooks have been told of it."""
         if self._in_flight:
             self._receive()
         self._send(0, alone=False)

@@ -1,0 +1,108 @@
+"""Callback messages: what the child would have told of an outcome that was decided without it.
+
+A script that ends a task by itself (a revocation, a time limit, a dead letter) appends a message of the task
+`CALLBACK` in the same step. Any child runs it: it reads the record, tells middleware and hooks, and settles
+with state ``CALLED``, which leaves no record of the callback itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from streamtasks.application import Application
+from streamtasks.attempt import Attempt, AttemptOutcome, enter_attempt
+from streamtasks.codec import loads
+from streamtasks.errors import rebuild
+from streamtasks.exceptions import DecodeError, TaskRevoked
+from streamtasks.message import Message
+from streamtasks.run_options import RunOptions
+from streamtasks.state import Snapshot, State
+from streamtasks.transitions import NewMessage
+
+from .following import followers
+from .hooks import Hooks
+
+__all__ = ["CALLBACK", "CALLED", "Callbacks", "Read", "UnknownTask"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+CALLBACK: Final = "streamtasks.callback"
+CALLED: Final = "CALLED"
+
+type Read = Callable[[Sequence[str]], list[Snapshot | None]]
+
+
+class UnknownTask(Exception):
+    """Raised for a callback of a task that is not registered in this worker; holds its name."""
+
+
+class Callbacks:
+    """The task behind callback messages; see `Runnable`. It is a plain one: reading a record may take a while."""
+
+    name = CALLBACK
+    is_async = False
+    run_options = RunOptions(has_hooks=True)
+
+    def __init__(self, app: Application, hooks: Hooks, read: Read) -> None:
+        self._app = app
+        self._hooks = hooks
+        self._read = read
+
+    def run(self, attempt: Attempt) -> tuple[NewMessage, ...]:
+        """Tell of the outcome whose id is the only argument; return what follows it.
+
+        Raises:
+            StoreError: the record cannot be read now.
+            UnknownTask: another worker must do it.
+        """
+        [task_id] = attempt.message.args
+        [snapshot] = self._read([task_id])
+        if snapshot is None or not snapshot.is_finished:
+            logger.debug("nothing is known any more of task %s, whose end was to be told", task_id)
+            return ()
+        message = Message.decode(snapshot.envelope)
+        runnable = self._app.find(message.task)
+        if runnable is None:
+            raise UnknownTask(message.task)
+        error = _error_of(snapshot)
+        ended, outcome = _attempt_of(snapshot, message), _outcome_of(snapshot, error)
+        enter_attempt(ended)
+        self._hooks.tell(runnable, ended, outcome)
+        return followers(message, snapshot.state, error)
+
+    def before_start(self, attempt: Attempt) -> None:
+        """See `Runnable.before_start`."""
+
+    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """See `Runnable.after`."""
+
+
+def _error_of(snapshot: Snapshot) -> dict[str, Any] | None:
+    try:
+        error = loads(snapshot.result).get("e") if snapshot.result else None
+    except (DecodeError, AttributeError):
+        return None
+    return error if isinstance(error, dict) else None
+
+
+def _attempt_of(snapshot: Snapshot, message: Message) -> Attempt:
+    started_ms = snapshot.started_ms or snapshot.finished_ms
+    return Attempt(
+        message,
+        snapshot.attempts,
+        snapshot.worker,
+        snapshot.enqueued_ms,
+        started_ms,
+        snapshot.first_started_ms or started_ms,
+        retries=sum(report.get("kind") == "RETRY" for report in snapshot.reports),
+    )
+
+
+def _outcome_of(snapshot: Snapshot, error: dict[str, Any] | None) -> AttemptOutcome:
+    if error is not None:
+        return AttemptOutcome(snapshot.state, error=rebuild(error), traceback=error.get("traceback", ""))
+    if snapshot.state == State.REVOKED:
+        return AttemptOutcome(State.REVOKED, error=TaskRevoked(f"Task {snapshot.id} was revoked."))
+    return AttemptOutcome(snapshot.state)
