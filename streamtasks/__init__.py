@@ -27,8 +27,10 @@ from .exceptions import (
 )
 from .message import Message
 from .middleware import Middleware
+from .request import BoundTask, Request
 from .results import Result, wait_for
 from .settings import StoreSettings
+from .signature import Signature
 from .state import State
 from .task import Task, TaskOptions
 
@@ -38,14 +40,17 @@ __all__ = [
     "AccessDenied",
     "Attempt",
     "AttemptOutcome",
+    "BoundTask",
     "ConfigurationError",
     "Ignore",
     "InvalidTask",
     "Message",
     "Middleware",
     "PayloadTooLarge",
+    "Request",
     "Result",
     "Retry",
+    "Signature",
     "State",
     "StoreError",
     "StoreFull",

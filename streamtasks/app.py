@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, Concatenate, Literal, overload
 
+from .building import build, pack
+from .call import CallOptions
+from .documented import engine_options
 from .exceptions import InvalidTask, UnknownQueue
 from .message import Message
 from .middleware import Middleware
+from .request import BoundTask
 from .results import Result
 from .settings import DEFAULT_URL, StoreSettings
-from .shards import new_id
 from .state import DeadLetter
 from .store import AsyncStore, Store
 from .stores import open_async_store, open_store
-from .task import Task, TaskOptions, name_of, new_message
+from .task import Task, TaskOptions, name_of
+from .transitions import NewMessage
 
 __all__ = ["StreamTasks"]
 
@@ -65,21 +68,25 @@ class StreamTasks:
     @overload
     def task[**P, R](self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
+    def task[**P, R](  # pyright: ignore[reportOverlappingOverload]  # callers give no `self`
+        self, function: None = None, /, *, bind: Literal[True], name: str | None = None, **options: Any
+    ) -> Callable[[Callable[Concatenate[BoundTask, P], R]], Task[P, R]]: ...
+    @overload
     def task[**P, R](
         self, function: None = None, /, *, name: str | None = None, **options: Any
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-    def task[**P, R](
-        self, function: Callable[P, R] | None = None, /, *, name: str | None = None, **options: Any
-    ) -> Any:
-        """Register a function as a task; options as in `TaskOptions`.
+    def task(self, function: Callable[..., Any] | None = None, /, *, name: str | None = None, **options: Any) -> Any:
+        """Register a function as a task; options as in `TaskOptions`, also by their documented names.
 
         Raises:
             InvalidTask: an option is wrong, or the name is taken.
         """
 
-        def register(function: Callable[P, R]) -> Task[P, R]:
+        def register(function: Callable[..., Any]) -> Task[..., Any]:
             try:
-                task = Task(self, function, name or name_of(function), TaskOptions(**options))
+                task: Task[..., Any] = Task(
+                    self, function, name or name_of(function), TaskOptions(**engine_options(options))
+                )
             except TypeError as error:
                 raise InvalidTask(f"task(): {error}") from error
             self._check_queue(task.options.queue)
@@ -94,39 +101,60 @@ class StreamTasks:
         """See `Application.find`."""
         return self.tasks.get(name)
 
-    def message(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], options: TaskOptions) -> Message:
+    def message(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: TaskOptions) -> Message:
         """Return one call as a message, passed through the middleware, not yet enqueued."""
-        self._check_queue(options.queue)
         registered = self.tasks[name].options if name in self.tasks else options
-        message = Message(
-            id=new_id(self.settings.tags),
-            task=name,
-            args=list(args),
-            kwargs=dict(kwargs),
-            queue=options.queue,
-            priority=options.priority,
-            # Only what differs from the task's own travels: those may change with a release while messages wait.
-            max_retries=_call_retries(options.max_retries) if options.max_retries != registered.max_retries else None,
-            retry_delay_s=options.retry_delay_s if options.retry_delay_s != registered.retry_delay_s else None,
-            expires_ms=0 if options.expires_s is None else round((time.time() + options.expires_s) * 1000),
-        )
+        return self.message_of(name, args, kwargs, options.defaults(registered))
+
+    def message_of(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> Message:
+        """Return one call as a message: ``call`` holds all that is said of it.
+
+        Raises:
+            UnknownQueue: the queue is not one of the configured ones.
+            InvalidTask: a link leads to another app, or a call names a backend.
+        """
+        assert call.queue is not None
+        self._check_queue(call.queue)
+        if call.backend is not None:
+            raise InvalidTask(f"backend is {call.backend!r}; only tasks of Django have backends to choose from.")
+        for link in (*call.link, *call.link_error):
+            if link.origin is not None and getattr(link.origin, "app", self) is not self:
+                raise InvalidTask(f"link: {link!r} belongs to another app; what is linked stays in one.")
+        message = build(name, args, kwargs, call, self.settings.tags)
         for middleware in self.middleware:
             message = middleware.before_enqueue(message)
         return message
 
     def enqueue(self, messages: Iterable[Message], run_after: datetime | timedelta | None = None) -> list[Result[Any]]:
         """Enqueue messages in one round trip, in order. See `Task.enqueue` for errors."""
-        new = [new_message(message, run_after, self.settings.max_payload_bytes) for message in messages]
-        self.store.enqueue(new)
-        return [Result(self, message.id) for message in new]
+        return self.send(self._packed(messages, run_after))
 
     async def aenqueue(
         self, messages: Iterable[Message], run_after: datetime | timedelta | None = None
     ) -> list[Result[Any]]:
         """Enqueue messages from an event loop."""
-        new = [new_message(message, run_after, self.settings.max_payload_bytes) for message in messages]
-        await self.async_store.enqueue(new)
-        return [Result(self, message.id) for message in new]
+        return await self.asend(self._packed(messages, run_after))
+
+    def send(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[Result[Any]]:
+        """Enqueue what is encoded already; ``patience_s``: see `Store.enqueue`."""
+        how = {} if patience_s is None else {"patience_s": patience_s}
+        self.store.enqueue(messages, **how)
+        return [Result(self, message.id) for message in messages]
+
+    async def asend(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[Result[Any]]:
+        """Enqueue what is encoded already from an event loop."""
+        how = {} if patience_s is None else {"patience_s": patience_s}
+        await self.async_store.enqueue(messages, **how)
+        return [Result(self, message.id) for message in messages]
+
+    def _packed(self, messages: Iterable[Message], run_after: datetime | timedelta | None) -> list[NewMessage]:
+        call = TaskOptions(run_after=run_after).defaults(TaskOptions())
+        return [self._packed_one(message, call) for message in messages]
+
+    def _packed_one(self, message: Message, call: CallOptions) -> NewMessage:
+        task = self.tasks.get(message.task)
+        limit = None if task is None else task.limit_of(message.args, message.kwargs)
+        return pack(message, call, limit, self.settings.max_payload_bytes)
 
     def get_result(self, task_id: str) -> Result[Any]:
         """Return a handle on an enqueued task; nothing is read yet."""
@@ -139,7 +167,3 @@ class StreamTasks:
     def _check_queue(self, queue: str) -> None:
         if self.queues is not None and queue not in self.queues:
             raise UnknownQueue(f"Queue {queue!r} is not one of the configured ones: {', '.join(sorted(self.queues))}.")
-
-
-def _call_retries(most: int | None) -> int:
-    return -1 if most is None else most

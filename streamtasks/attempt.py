@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,15 @@ from .exceptions import InvalidTask, StreamTasksError
 from .message import Message
 from .state import State
 
-__all__ = ["Attempt", "AttemptOutcome", "current_attempt", "enter_attempt", "read_progress"]
+__all__ = [
+    "Attempt",
+    "AttemptOutcome",
+    "current_attempt",
+    "enter_attempt",
+    "entered",
+    "read_progress",
+    "running_attempt",
+]
 
 _current: ContextVar[Attempt | None] = ContextVar("streamtasks_attempt", default=None)
 
@@ -27,6 +36,21 @@ def current_attempt() -> Attempt:
     if attempt is None:
         raise StreamTasksError("No task is running here: current_attempt() works inside a task that a worker runs.")
     return attempt
+
+
+def running_attempt() -> Attempt | None:
+    """Return the attempt that runs here, None if there is none."""
+    return _current.get()
+
+
+@contextmanager
+def entered(attempt: Attempt) -> Generator[None]:
+    """Make an attempt the current one for a while; for tasks that are run in the process that enqueues them."""
+    token = _current.set(attempt)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def enter_attempt(attempt: Attempt) -> None:

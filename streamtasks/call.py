@@ -16,7 +16,7 @@ from .numbers import check_count, check_seconds, is_number
 if TYPE_CHECKING:
     from .signature import Signature
 
-__all__ = ["NO_OPTIONS", "CallOptions", "patience_of"]
+__all__ = ["NO_OPTIONS", "WITHOUT_END", "CallOptions", "given_options", "patience_of", "seconds"]
 
 WITHOUT_END: Final = -1
 """Stands for ``max_retries=None``, where None means that nothing is said."""
@@ -155,13 +155,28 @@ class CallOptions:
             return 0
         if isinstance(self.expires, datetime):
             return max(1, round(self.expires.timestamp() * 1000))
-        return max(1, round((now_s + seconds(self.expires)) * 1000))
+        later_s: float = seconds(self.expires)
+        return max(1, round((now_s + later_s) * 1000))
 
 
 _NAMES: Final = frozenset(option.name for option in fields(CallOptions)) - {"after"}
 
 NO_OPTIONS: Final = CallOptions()
 """Nothing is said: everything is as the task says."""
+
+
+def given_options(options: CallOptions) -> dict[str, Any]:
+    """Return the options by the names under which a user gives them, without those that say nothing."""
+    found = {
+        name: value
+        for name in (option.name for option in fields(CallOptions))
+        if (value := getattr(options, name)) != getattr(NO_OPTIONS, name)
+    }
+    if "after" in found:
+        found["link"] = found.pop("after")
+    if found.get("max_retries") == WITHOUT_END:
+        found["max_retries"] = None
+    return found
 
 
 def seconds(value: Any) -> Any:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import NoneType
 from typing import Any, Final, Protocol
 
-from .call import NO_OPTIONS, CallOptions, seconds
+from .call import NO_OPTIONS, CallOptions, given_options, seconds
 from .exceptions import DecodeError, InvalidTask
 from .keys import check_id, check_queue
 from .numbers import is_number
@@ -165,20 +165,6 @@ class Signature:
 
 
 _NOTHING: Final[dict[str, Any]] = {}
-
-
-def given_options(options: CallOptions) -> dict[str, Any]:
-    """Return the options by the names under which a user gives them, without those that say nothing."""
-    found = {
-        name: value
-        for name in CallOptions.__dataclass_fields__
-        if (value := getattr(options, name)) != getattr(NO_OPTIONS, name)
-    }
-    if "after" in found:
-        found["link"] = found.pop("after")
-    if found.get("max_retries") == -1:
-        found["max_retries"] = None
-    return found
 
 
 def _pair(first: str, one: Any, second: str, other: Any) -> dict[str, Any] | None:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import inspect
-import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .attempt import Attempt, AttemptOutcome
+from .building import check_limits, merged, pack, place, resolved
+from .call import CallOptions, patience_of
+from .documented import engine_options
 from .exceptions import InvalidTask
 from .keys import check_queue
 from .message import Message
 from .numbers import check_count, check_seconds
+from .request import BoundTask, Request
 from .run_options import RunOptions
-from .transitions import NewMessage
+from .signature import Signature
+from .transitions import Limit, NewMessage
 
 if TYPE_CHECKING:
     from .app import StreamTasks
     from .results import Result
 
-__all__ = ["Task", "TaskOptions", "name_of", "new_message"]
+__all__ = ["Task", "TaskOptions", "check_arguments", "name_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +40,17 @@ class TaskOptions(RunOptions):
         priority: -100 (last) to 100 (first).
         run_after: not before this time (an aware datetime), or after this long (a timedelta).
         expires_s: not to be started later than this after it was enqueued, seconds.
+        bind: the function gets what runs it (`BoundTask`) before its own arguments.
+
+    The documented names (``default_retry_delay``, ``time_limit``, ``retry_backoff``, ...; see
+    `streamtasks.documented`) are understood by ``task()`` and ``using()`` as well.
     """
 
     queue: str = "default"
     priority: int = 0
     run_after: datetime | timedelta | None = None
     expires_s: float | None = None
+    bind: bool = False
 
     def __post_init__(self) -> None:
         RunOptions.__post_init__(self)  # a bare super() fails in a dataclass with slots
@@ -53,6 +62,35 @@ class TaskOptions(RunOptions):
             raise InvalidTask(f"run_after is {self.run_after!r}; it must be an aware datetime or a timedelta.")
         if isinstance(self.run_after, datetime) and self.run_after.tzinfo is None:
             raise InvalidTask(f"run_after is {self.run_after!r}; give it a time zone.")
+        if not isinstance(self.bind, bool):
+            raise InvalidTask(f"bind is {self.bind!r}; it must be True or False.")
+
+    def defaults(self, registered: RunOptions) -> CallOptions:
+        """Return what every call says by itself.
+
+        Of how it is run only what differs from the ``registered`` options travels: those may change with a release
+        while messages wait.
+        """
+        after = self.run_after
+        given: dict[str, Any] = {
+            "queue": self.queue,
+            "priority": self.priority,
+            "countdown": max(timedelta(0), after) if isinstance(after, timedelta) else None,
+            "eta": after if isinstance(after, datetime) else None,
+            "expires": self.expires_s,
+        }
+        for name, own in _TRAVELLING.items():
+            if getattr(self, own) != getattr(registered, own):
+                given[name] = getattr(self, own)
+        return CallOptions.of(given)
+
+
+_TRAVELLING: Final = {
+    "max_retries": "max_retries",
+    "default_retry_delay": "retry_delay_s",
+    "soft_time_limit": "soft_time_limit_s",
+    "time_limit": "time_limit_s",
+}
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -68,29 +106,30 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{module}.{function.__qualname__}"
 
 
-def new_message(message: Message, run_after: datetime | timedelta | None, max_bytes: int) -> NewMessage:
-    """Encode a message for the store."""
-    due_ms = delay_ms = None
-    if isinstance(run_after, timedelta):
-        delay_ms = max(0, math.ceil(run_after.total_seconds() * 1000))
-    elif run_after is not None:
-        due_ms = max(0, math.ceil(run_after.timestamp() * 1000))  # never early, not even by a part of a ms
-    return NewMessage(message.id, message.queue, message.priority, message.encode(max_bytes), due_ms, delay_ms)
-
-
 class Task[**P, R]:
     """A registered function. Call it to run it here; `enqueue` to run it in a worker."""
 
-    def __init__(self, app: StreamTasks, function: Callable[P, R], name: str, options: TaskOptions) -> None:
+    def __init__(
+        self,
+        app: StreamTasks,
+        function: Callable[..., R],
+        name: str,
+        options: TaskOptions,
+        registered: TaskOptions | None = None,
+    ) -> None:
         self.app = app
         self.function = function
         self.name = name
         self.options = options
         self.is_async = inspect.iscoroutinefunction(function)
+        self._registered = registered or options
+        self._defaults = options.defaults(self._registered)
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""
+        if self.options.bind:
+            return self.function(self._bound(Request.here(self.name, args, kwargs)), *args, **kwargs)
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -104,7 +143,10 @@ class Task[**P, R]:
     def run(self, attempt: Attempt) -> Any:
         """See `Runnable.run`."""
         function: Callable[..., Any] = self.function
-        return function(*attempt.message.args, **attempt.message.kwargs)
+        message = attempt.message
+        if self.options.bind:
+            return function(self._bound(Request.of(attempt)), *message.args, **message.kwargs)
+        return function(*message.args, **message.kwargs)
 
     def before_start(self, attempt: Attempt) -> None:
         """See `Runnable.before_start`; a function has no hooks."""
@@ -119,9 +161,10 @@ class Task[**P, R]:
             InvalidTask: an option is wrong.
         """
         try:
-            return Task(self.app, self.function, self.name, replace(self.options, **options))
+            changed = replace(self.options, **engine_options(options))
         except TypeError as error:
             raise InvalidTask(f"using(): {error}") from error
+        return Task(self.app, self.function, self.name, changed, self._registered)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """Enqueue one call; return a handle on its result.
@@ -132,20 +175,88 @@ class Task[**P, R]:
             StoreUnavailable: no answer from the store in ``timeout_s``.
             StoreFull: the server is out of memory.
         """
-        return self.app.enqueue([self.message(args, kwargs)], self.options.run_after)[0]
+        return self.app.send([self._new(args, kwargs, self._defaults)])[0]
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """Enqueue one call from an event loop; see `enqueue`."""
-        return (await self.app.aenqueue([self.message(args, kwargs)], self.options.run_after))[0]
+        return (await self.app.asend([self._new(args, kwargs, self._defaults)]))[0]
+
+    delay = enqueue
+    adelay = aenqueue
+
+    def apply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Result[R]:
+        """Enqueue one call with options of its own (see `CallOptions`, and `enqueue` for errors).
+
+        Raises:
+            InvalidTask: an option has an unknown name or a wrong value.
+        """
+        call = CallOptions.of(options, self._defaults)
+        return self.app.send([self._new(*check_arguments(args, kwargs), call)], patience_of(call))[0]
+
+    async def aapply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Result[R]:
+        """Enqueue one call from an event loop; see `apply_async`."""
+        call = CallOptions.of(options, self._defaults)
+        return (await self.app.asend([self._new(*check_arguments(args, kwargs), call)], patience_of(call)))[0]
 
     def enqueue_many(self, calls: Iterable[tuple[Any, ...] | dict[str, Any]]) -> list[Result[R]]:
         """Enqueue many calls in one round trip, in order: a tuple of arguments or a dict of keyword arguments each."""
-        messages = [
-            self.message((), call) if isinstance(call, dict) else self.message(tuple(call), {}) for call in calls
-        ]
-        return self.app.enqueue(messages, self.options.run_after)
+        return self.app.send(
+            [
+                self._new((), call, self._defaults) if isinstance(call, dict) else self._new(call, {}, self._defaults)
+                for call in calls
+            ]
+        )
 
-    def message(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Message:
+    def s(self, *args: Any, **kwargs: Any) -> Signature:
+        """Return a call that is not enqueued yet. What it follows puts its result before these arguments."""
+        return Signature(self.name, args, kwargs, origin=self)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature:
+        """Return a call that gets no result of what it follows."""
+        return Signature(self.name, args, kwargs, immutable=True, origin=self)
+
+    def message(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Message:
         """Return one call as a message, not yet enqueued."""
-        options = self.options
-        return self.app.message(self.name, args, kwargs, options)
+        return self.app.message_of(self.name, args, kwargs, self._defaults)
+
+    def resolve(self, signature: Signature, tag: str) -> Signature:
+        """See `Signable.resolve`."""
+        tags = self.app.settings.tags
+        call = place(merged(signature, self._defaults), tag, tags)
+        check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
+        message = self.app.message_of(self.name, signature.args, signature.kwargs, call)
+        message.encode(self.app.settings.max_payload_bytes)  # what is wrong with it shows now
+        return resolved(signature, message, call, self.limit_of(signature.args, signature.kwargs))
+
+    def limit_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limit | None:  # noqa: ARG002
+        """Return the rate limit that the start of a call counts against; None: none."""
+        return None
+
+    def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> NewMessage:
+        check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
+        message = self.app.message_of(self.name, args, kwargs, call)
+        return pack(message, call, self.limit_of(args, kwargs), self.app.settings.max_payload_bytes)
+
+    def _bound(self, request: Request) -> BoundTask:
+        return BoundTask(self, request, self.options)
+
+
+def check_arguments(args: Any, kwargs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return ``args`` and ``kwargs`` of ``apply_async()`` if they can be arguments.
+
+    Raises:
+        InvalidTask: ``args`` is no list, or ``kwargs`` no dict with strings as keys.
+    """
+    if not isinstance(args, Sequence) or isinstance(args, (str, bytes)):
+        if args is not None:
+            raise InvalidTask(f"args is {args!r}; it must be a list or a tuple.")
+        args = ()
+    if kwargs is None:
+        return args, {}
+    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
+        raise InvalidTask(f"kwargs is {kwargs!r}; it must be a dict with strings as keys.")
+    return args, kwargs

@@ -75,7 +75,14 @@ def test_a_wrong_option_is_named(options: dict[str, Any], named: str) -> None:
 
 
 def test_what_is_no_signature_is_refused() -> None:
-    for wire in (None, [], {}, {"task": "t", "args": [], "kwargs": {}}, {**Signature("t").as_dict(), "id": "a b"}):
+    every: list[Any] = [
+        None,
+        [],
+        {},
+        {"task": "t", "args": [], "kwargs": {}},
+        {**Signature("t").as_dict(), "id": "a b"},
+    ]
+    for wire in every:
         with pytest.raises(DecodeError):
             Signature.from_dict(wire)
 

@@ -67,7 +67,8 @@ def run(request: pytest.FixtureRequest) -> Run:
         async def coroutine(*args: Any, **kwargs: Any) -> Any:
             return function(*args, **kwargs)
 
-        app.task(name="task", **options)(function if request.param == "plain" else coroutine)
+        register: Any = app.task(name="task", **options)
+        register(function if request.param == "plain" else coroutine)
         runner = Runner(app, "w")
         prepared = runner.prepare(claimed(message(**call), **claim), time.monotonic_ns(), lambda data: None)
         assert isinstance(prepared, Prepared)
