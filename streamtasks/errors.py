@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback as tb
+from ast import literal_eval
 from typing import Any
 
 from .exceptions import TaskFailed
@@ -46,17 +47,38 @@ def _carriable(text: str) -> str:
 def rebuild(error: dict[str, Any]) -> Exception:
     """Return an exception for a recorded error: of its own class if that is loaded here, else `TaskFailed`.
 
-    Nothing is imported, and only subclasses of `Exception` are made, with the message as their only argument.
+    Nothing is imported, and only subclasses of `Exception` are made, with the message as their only argument
+    (of a KeyError, the key), so that ``str()`` says what it said in the worker.
     """
     path, message, text = error.get("type", ""), error.get("message", ""), error.get("traceback", "")
     module_name, _, name = path.rpartition(".")
     cls = getattr(sys.modules.get(module_name), name, None)
     if isinstance(cls, type) and issubclass(cls, Exception):
         try:
-            again = cls(message)
+            again = cls(_argument(cls, message))
         except Exception:  # noqa: BLE001 - a class with another signature: the general error says it all
             again = None
         if again is not None:
             again.add_note(f"Traceback in the worker:\n{text}")
             return again
     return TaskFailed(f"{path}: {message}" if path else message, path, text)
+
+
+class _Verbatim(str):
+    """A text that shows itself without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _argument(cls: type[Exception], message: str) -> Any:
+    """Return what to make an exception of this class with."""
+    if cls.__str__ is not KeyError.__str__:
+        return message
+    try:  # the message of a KeyError is the repr() of its key
+        key = literal_eval(message)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return _Verbatim(message)
+    return key if repr(key) == message else _Verbatim(message)

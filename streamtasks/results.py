@@ -7,35 +7,27 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .attempt import read_progress
-from .codec import loads
-from .errors import rebuild
-from .exceptions import TaskNotFound, TaskRevoked
+from .exceptions import TaskNotFound
 from .message import Message
-from .state import Snapshot, State
+from .reading import children_of, error_of, failure_of, info_of, outcome_of, shown_state, value_of
+from .state import STATUS, Snapshot, State
+from .transitions import Revocation
 
 if TYPE_CHECKING:
     from .app import StreamTasks
 
-__all__ = ["Result", "value_of", "wait_for"]
-
-
-def value_of(snapshot: Snapshot) -> Any:
-    """Return what a finished task returned; None for an ignored one.
-
-    Raises:
-        TaskRevoked: it was revoked, or expired before it started.
-        Exception: the task's own error, as `errors.rebuild` makes it.
-    """
-    if snapshot.state in (State.SUCCESS, State.IGNORED):
-        return loads(snapshot.result).get("r") if snapshot.result else None
-    if snapshot.state in (State.REVOKED, State.EXPIRED):
-        raise TaskRevoked(f"Task {snapshot.id} was {snapshot.state.value.lower()} before it finished.")
-    raise rebuild(loads(snapshot.result).get("e", {}) if snapshot.result else {})
+__all__ = ["Result", "wait_for"]
 
 
 def _time(ms: int) -> datetime | None:
     return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
+
+
+def _text(when: datetime | None) -> str | None:
+    return None if when is None else when.isoformat()
+
+
+_REVOKED = (Revocation.GONE, Revocation.MARKED)
 
 
 class Result[R]:
@@ -78,9 +70,14 @@ class Result[R]:
         return snapshot
 
     @property
-    def state(self) -> State:
-        """The detailed state."""
-        return self.snapshot().state
+    def state(self) -> str:
+        """The detailed state: a word of `State`, or one of its own making that a running task shows."""
+        return shown_state(self.snapshot())
+
+    @property
+    def status(self) -> str:
+        """One of four words: ``"READY"``, ``"RUNNING"``, ``"FAILED"``, ``"SUCCESSFUL"``."""
+        return STATUS[self.snapshot().state]
 
     def ready(self) -> bool:
         """Whether it is finished, in whatever way."""
@@ -96,10 +93,40 @@ class Result[R]:
         return snapshot.is_finished and snapshot.state not in (State.SUCCESS, State.IGNORED)
 
     @property
-    def progress(self) -> dict[str, Any] | None:
-        """What the running task said last with ``set_progress``, None if nothing."""
-        data = self.snapshot().progress
-        return read_progress(data)[1] if data else None
+    def info(self) -> Any:
+        """What the running task said last of its progress, a JSON value; None if nothing, or not any more."""
+        return info_of(self.snapshot())
+
+    @property
+    def progress(self) -> Any:
+        """The same as `info`."""
+        return self.info
+
+    @property
+    def result(self) -> R | Exception | None:
+        """What it returned; the exception if it failed; None while it is not finished, or if it was ignored."""
+        snapshot = self.snapshot()
+        failure = failure_of(snapshot)
+        if failure is not None:
+            return failure
+        return outcome_of(snapshot).get("r") if snapshot.is_finished else None
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback of a failure as text, None if there is none."""
+        error = error_of(self.snapshot())
+        return None if error is None else error.get("traceback")
+
+    @property
+    def parent_id(self) -> str | None:
+        """The task that enqueued it, or that it follows; None if there is none."""
+        return self.message.parent_id or None
+
+    @property
+    def children(self) -> list[str]:
+        """The ids of tasks that were linked to it and follow its outcome."""
+        snapshot = self.snapshot()
+        return list(children_of(Message.decode(snapshot.envelope), snapshot.state))
 
     @property
     def attempts(self) -> int:
@@ -121,6 +148,28 @@ class Result[R]:
         """When it finished (UTC, the store's clock), None before."""
         return _time(self.snapshot().finished_ms)
 
+    @property
+    def date_created(self) -> str | None:
+        """`enqueued_at` as ISO 8601 text."""
+        return _text(self.enqueued_at)
+
+    @property
+    def date_done(self) -> str | None:
+        """`finished_at` as ISO 8601 text, None before."""
+        return _text(self.finished_at)
+
+    def revoke(self, *, terminate: bool = False) -> bool:
+        """End it before it finishes; return False if it is finished already, or not known.
+
+        What has not started never will. What runs is interrupted with ``terminate``, runs to its end without; its
+        outcome is REVOKED either way.
+        """
+        return self.app.store.revoke(self.id, terminate=terminate) in _REVOKED
+
+    async def arevoke(self, *, terminate: bool = False) -> bool:
+        """End it before it finishes, from an event loop; see `revoke`."""
+        return await self.app.async_store.revoke(self.id, terminate=terminate) in _REVOKED
+
     def get(self, timeout: float | None = None) -> R:
         """Wait for the result and return it. A push wakes the wait; nothing is polled meanwhile.
 
@@ -134,7 +183,7 @@ class Result[R]:
             Exception: the task's own error.
         """
         if not self.snapshot().is_finished and not self.app.store.wait_finished([self.id], timeout):
-            raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {self.state.value}.")
+            raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {self.state}.")
         return value_of(self.snapshot())  # type: ignore[no-any-return]
 
     async def aget(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the name users know from get()
@@ -142,8 +191,8 @@ class Result[R]:
         if not (await self.asnapshot()).is_finished and not await self.app.async_store.wait_finished(
             [self.id], timeout
         ):
-            state = (await self.asnapshot()).state
-            raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {state.value}.")
+            state = shown_state(await self.asnapshot())
+            raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {state}.")
         return value_of(await self.asnapshot())  # type: ignore[no-any-return]
 
 

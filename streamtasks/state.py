@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 __all__ = [
     "FINAL_STATES",
+    "STATUS",
     "DeadLetter",
     "Snapshot",
     "State",
@@ -38,6 +39,24 @@ class State(StrEnum):
 FINAL_STATES = frozenset(
     {State.SUCCESS, State.FAILURE, State.IGNORED, State.EXPIRED, State.REVOKED, State.DEAD},
 )
+
+
+STATUS: Final = {
+    State.BLOCKED: "READY",
+    State.DELAYED: "READY",
+    State.LIMITED: "READY",
+    State.QUEUED: "READY",
+    State.RETRY: "READY",
+    State.STARTED: "RUNNING",
+    State.PROGRESS: "RUNNING",
+    State.SUCCESS: "SUCCESSFUL",
+    State.IGNORED: "SUCCESSFUL",
+    State.FAILURE: "FAILED",
+    State.EXPIRED: "FAILED",
+    State.REVOKED: "FAILED",
+    State.DEAD: "FAILED",
+}
+"""The four words that Django has, for each state."""
 
 
 class DeadLetter(NamedTuple):

@@ -8,17 +8,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.tasks.base import Task, TaskError, TaskResult, TaskResultStatus
+from django.tasks.base import Task, TaskError, TaskResultStatus
 from django.utils import timezone
 
 from streamtasks import Attempt, Message, State
-from streamtasks.codec import loads
 from streamtasks.errors import describe
-from streamtasks.exceptions import DecodeError, TaskFailed, TaskRevoked, WorkerCrashed, WorkerLost
+from streamtasks.exceptions import DecodeError, TaskFailed, WorkerCrashed, WorkerLost
+from streamtasks.reading import error_of, outcome_of
+from streamtasks.state import STATUS as WORDS
 from streamtasks.state import Snapshot
 
 from .registry import known_task, stand_in
 from .stream_task import StreamTask
+from .stream_task_result import StreamTaskResult
 
 __all__ = [
     "RUN_AFTER",
@@ -44,19 +46,7 @@ UNKNOWN_WORKER: Final = "unknown"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
-STATUS: Final = {
-    State.DELAYED: TaskResultStatus.READY,
-    State.QUEUED: TaskResultStatus.READY,
-    State.RETRY: TaskResultStatus.READY,
-    State.STARTED: TaskResultStatus.RUNNING,
-    State.PROGRESS: TaskResultStatus.RUNNING,
-    State.SUCCESS: TaskResultStatus.SUCCESSFUL,
-    State.IGNORED: TaskResultStatus.SUCCESSFUL,
-    State.FAILURE: TaskResultStatus.FAILED,
-    State.EXPIRED: TaskResultStatus.FAILED,
-    State.REVOKED: TaskResultStatus.FAILED,
-    State.DEAD: TaskResultStatus.FAILED,
-}
+STATUS: Final = {state: TaskResultStatus(word) for state, word in WORDS.items()}
 """Django's four for each of ours."""
 
 _NEVER_RAN: Final = "UNKNOWN"
@@ -149,7 +139,7 @@ def errors_of(reports: Iterable[dict[str, Any]]) -> list[TaskError]:
     return found
 
 
-def from_snapshot(snapshot: Snapshot, alias: str) -> TaskResult[..., Any]:
+def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult:
     """Return what is known of a message. Its task may be unknown here, and its bytes may be broken."""
     try:
         message = Message.decode(snapshot.envelope)
@@ -161,7 +151,7 @@ def from_snapshot(snapshot: Snapshot, alias: str) -> TaskResult[..., Any]:
     first = snapshot.first_started_ms or (starts[0] if starts else 0)
     last = snapshot.started_ms or (starts[-1] if starts else first)
     ids = worker_ids(reports, snapshot.attempts, snapshot.worker)
-    result: TaskResult[..., Any] = TaskResult(
+    result = StreamTaskResult(
         task=_of_message(message, known_task(message.task), alias),
         id=snapshot.id,
         status=STATUS[snapshot.state],
@@ -175,39 +165,22 @@ def from_snapshot(snapshot: Snapshot, alias: str) -> TaskResult[..., Any]:
         errors=errors_of(reports),
         worker_ids=ids,
     )
-    if snapshot.is_finished:
-        _finish(result, snapshot)
-    return result
-
-
-def _finish(result: TaskResult[..., Any], snapshot: Snapshot) -> None:
-    try:
-        body = loads(snapshot.result) if snapshot.result else {}
-    except DecodeError as unreadable:
-        body = {"e": describe(unreadable)}
-    if snapshot.state == State.SUCCESS:
-        object.__setattr__(result, "_return_value", body.get("r"))
-    elif result.status == TaskResultStatus.FAILED:
-        error = body.get("e")
-        if not isinstance(error, dict):
-            error = describe(_unexplained(snapshot))
+    result.set(known=snapshot)
+    error = error_of(snapshot)
+    if error is not None:
         result.errors.append(task_error(error))
-
-
-def _unexplained(snapshot: Snapshot) -> Exception:
-    """Return the error of an outcome that was decided without the task's code."""
-    if snapshot.state in (State.REVOKED, State.EXPIRED):
-        return TaskRevoked(f"Task {snapshot.id} was {snapshot.state.value.lower()} before it finished.")
-    return WorkerCrashed(f"Task {snapshot.id} was given up on.")
+    elif snapshot.state == State.SUCCESS:
+        result.set(_return_value=outcome_of(snapshot).get("r"))
+    return result
 
 
 def from_attempt(
     attempt: Attempt, task: Task[..., Any], alias: str, reports: Sequence[dict[str, Any]]
-) -> TaskResult[..., Any]:
+) -> StreamTaskResult:
     """Return the result of an attempt that starts, as the task and the receivers of signals see it."""
     message = attempt.message
     ids = worker_ids(reports, attempt.number, attempt.worker)
-    return TaskResult(
+    return StreamTaskResult(
         task=_of_message(message, task, alias),
         id=message.id,
         status=TaskResultStatus.RUNNING,

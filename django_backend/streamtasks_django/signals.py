@@ -102,6 +102,8 @@ class Signals(Middleware):
     def _end(self, attempt: Attempt, outcome: AttemptOutcome) -> TaskResult[..., Any]:
         put = object.__setattr__
         result = self.result_of(attempt)
+        put(result, "decided", outcome.state)
+        put(result, "raised", outcome.error)
         put(result, "status", STATUS[outcome.state])
         put(result, "finished_at", timezone.now())
         if outcome.state == State.SUCCESS:

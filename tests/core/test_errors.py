@@ -57,5 +57,22 @@ def test_only_exceptions_are_made_and_nothing_is_imported(path: str) -> None:
     assert "why" in str(again)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("k"),
+        KeyError(3),
+        KeyError(("a", None)),
+        KeyError(object()),
+        KeyError(),
+        LookupError("x"),
+        TaskFailed("y"),
+    ],
+)
+def test_it_says_again_what_it_said(error: Exception) -> None:
+    again = rebuild(describe(error))
+    assert (type(again), str(again)) == (type(error), str(error))
+
+
 def test_a_record_of_another_shape_is_still_an_error() -> None:
     assert isinstance(rebuild({}), TaskFailed)

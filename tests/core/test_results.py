@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 
 import pytest
 
 from streamtasks import Result, State, StreamTasks, TaskFailed, TaskNotFound, TaskRevoked, wait_for
+from streamtasks.codec import dumps
+from streamtasks.exceptions import WorkerCrashed
 from streamtasks.shards import new_id
+from streamtasks.stores import open_supervisor_store
 from streamtasks.transitions import Settled
 from tests.support.hand import Hand, ended
 from tests.support.servers import flush
@@ -101,6 +106,33 @@ class TestLive:
         assert second.get() is None
         assert second.successful()
 
+    def test_state_and_progress_of_its_own_making(
+        self, enqueue: Callable[[], Result[int]], hand: Hand, app: StreamTasks
+    ) -> None:
+        result = enqueue()
+        assert (result.status, result.info, result.result, result.traceback) == ("READY", None, None, None)
+        [claimed] = hand.claim(1)
+
+        async def report() -> None:
+            said = dumps({"s": "CLEANING", "m": {"current": 1}})
+            assert await open_supervisor_store(app.settings).progress(app.settings.tags[0], [(claimed, said)]) == [True]
+
+        asyncio.run(report())
+        assert (result.status, result.state, result.info) == ("RUNNING", "CLEANING", {"current": 1})
+        assert result.progress == result.info
+        hand.settle(ended(claimed, "SUCCESS", b'{"r":3}'))
+        assert (result.status, result.state, result.info, result.result) == ("SUCCESSFUL", "SUCCESS", None, 3)
+        assert result.date_done is not None
+        assert datetime.fromisoformat(result.date_done) == result.finished_at
+        assert result.date_created is not None
+
+    def test_the_result_of_a_failure_is_its_exception(self, enqueue: Callable[[], Result[int]], hand: Hand) -> None:
+        result = enqueue()
+        hand.fail(KeyError("name"))
+        assert (type(result.result), str(result.result)) == (KeyError, "'name'")
+        assert "KeyError: 'name'" in (result.traceback or "")
+        assert (result.children, result.parent_id) == ([], None)
+
 
 class TestErrors:
     def outcome_of(self, enqueue: Callable[[], Result[int]], hand: Hand, error: BaseException) -> BaseException:
@@ -147,7 +179,7 @@ class TestErrors:
     def test_a_dead_one_without_a_recorded_error(self, enqueue: Callable[[], Result[int]], hand: Hand) -> None:
         result = enqueue()
         hand.settle(ended(hand.claim(1)[0], "DEAD"))
-        with pytest.raises(TaskFailed):
+        with pytest.raises(WorkerCrashed, match="given up on"):
             result.get(timeout=1)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, override
+from typing import TYPE_CHECKING, Any, cast, override
 
 from django.tasks.backends.base import BaseTaskBackend
-from django.tasks.base import TaskResult, TaskResultStatus
+from django.tasks.base import DEFAULT_TASK_BACKEND_ALIAS, TaskResultStatus
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.utils.json import normalize_json
@@ -25,12 +25,12 @@ from .. import checks, conf
 from ..results import RUN_AFTER, due_ms, from_snapshot, moment
 from ..sending import asend, send
 from ..stream_task import StreamTask
+from ..stream_task_result import StreamTaskResult
+from .control import StoreControl, Stores, TaskControl
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
-    from django.tasks.base import Task
-
-    from streamtasks.store import Store
+    from django.tasks.base import Task, TaskResult
 
     from ..application import DjangoApplication
 
@@ -47,16 +47,23 @@ def json_round_trip(value: Any) -> Any:
     return loads(dumps(normalize_json(value)))
 
 
-class StreamTaskMixin(BaseTaskBackend):
+class StreamTaskMixin(TaskControl, BaseTaskBackend):
     """Goes before Django's own class: our task class, and our rules for queues.
 
-    Without a QUEUES key every name is accepted; with one, Django's rules hold.
+    Without a QUEUES key every name is accepted; with one, Django's rules hold. A subclass may have an
+    ``__init__(self, **options)`` that hands on what it gets; made by hand, ``options`` are the OPTIONS.
     """
 
     task_class = StreamTask
 
-    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+    def __init__(
+        self, alias: str = DEFAULT_TASK_BACKEND_ALIAS, params: dict[str, Any] | None = None, **options: Any
+    ) -> None:
+        params = params or {}
+        if options:
+            params = {**params, "OPTIONS": {**(params.get("OPTIONS") or {}), **options}}
         super().__init__(alias, params)
+        self.params = params
         if "QUEUES" not in params:
             self.queues = set()
 
@@ -73,24 +80,13 @@ class StreamTaskMixin(BaseTaskBackend):
             raise InvalidTask(str(error)) from error
 
 
-class Stores(NamedTuple):
-    """One store, for plain code and for event loops."""
-
-    plain: Store
-    asynchronous: Any
-
-
-class StoreBackend(StreamTaskMixin):
+class StoreBackend(StoreControl, StreamTaskMixin):
     """A backend on a `Store`. Django makes an instance per thread and per request: making one does nothing."""
 
     supports_defer = True
     supports_async_task = True
     supports_get_result = True
     supports_priority = True
-
-    def __init__(self, alias: str, params: dict[str, Any]) -> None:
-        super().__init__(alias, params)
-        self.params = params
 
     @cached_property
     def store_settings(self) -> StoreSettings:
@@ -100,11 +96,6 @@ class StoreBackend(StreamTaskMixin):
             ConfigurationError: OPTIONS has a wrong value.
         """
         return conf.settings_of(self.alias, self.params)
-
-    @cached_property
-    def stores(self) -> Stores:
-        """The store, the same one in the whole process."""
-        raise NotImplementedError
 
     def application(self) -> DjangoApplication:
         """Return what a worker needs to serve this alias."""
@@ -159,7 +150,7 @@ class StoreBackend(StreamTaskMixin):
             await asend(task_enqueued, type(self), result)
         return [result for result, _ in accepted]
 
-    def get_result(self, result_id: str) -> TaskResult[..., Any]:
+    def get_result(self, result_id: str) -> StreamTaskResult:
         """Return the present state of an enqueued call, in one round trip.
 
         Raises:
@@ -167,7 +158,7 @@ class StoreBackend(StreamTaskMixin):
         """
         return self._result(result_id, self.stores.plain.read((_possible(result_id),))[0])
 
-    async def aget_result(self, result_id: str) -> TaskResult[..., Any]:
+    async def aget_result(self, result_id: str) -> StreamTaskResult:
         """Return the present state without blocking the event loop; see `get_result`."""
         return self._result(result_id, (await self.stores.asynchronous.read((_possible(result_id),)))[0])
 
@@ -176,7 +167,7 @@ class StoreBackend(StreamTaskMixin):
         """Return messages of the system checks; see `streamtasks_django.checks`."""
         return checks.check_backend(self)
 
-    def _result(self, result_id: str, snapshot: Snapshot | None) -> TaskResult[..., Any]:
+    def _result(self, result_id: str, snapshot: Snapshot | None) -> StreamTaskResult:
         if snapshot is None:
             raise TaskResultDoesNotExist(result_id)
         return from_snapshot(snapshot, self.alias)
@@ -187,7 +178,7 @@ class StoreBackend(StreamTaskMixin):
         """Check and encode one call."""
         self.validate_task(task)
         settings = self.store_settings
-        result: TaskResult[P, R] = TaskResult(
+        result = StreamTaskResult(
             task=task,
             id=new_id(settings.tags),
             status=TaskResultStatus.READY,
@@ -221,7 +212,7 @@ class StoreBackend(StreamTaskMixin):
             object.__setattr__(result, "args", sent.args)
             object.__setattr__(result, "kwargs", sent.kwargs)
         due = None if run_after is None else due_ms(run_after)
-        return result, NewMessage(message.id, message.queue, message.priority, envelope, due)
+        return cast("TaskResult[P, R]", result), NewMessage(message.id, message.queue, message.priority, envelope, due)
 
 
 def _possible(result_id: Any) -> str:

@@ -7,20 +7,34 @@ known in the thread that enqueued them only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
 
 from django.tasks.backends.dummy import DummyBackend as DjangoDummyBackend
+from django.tasks.base import TaskResultStatus
+from django.utils import timezone
 
+from streamtasks import State, TaskRevoked
+from streamtasks.errors import describe
+
+from ..results import task_error
 from .base import StreamTaskMixin, json_round_trip
+from .control import statistics_of
+from .local import new_result
 
 if TYPE_CHECKING:
     from django.tasks.base import Task, TaskResult
+
+    from ..stream_task_result import StreamTaskResult
 
 __all__ = ["DummyBackend"]
 
 
 class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
-    """Remembers what was enqueued."""
+    """Remembers what was enqueued. `revoke` finishes a result; nothing else does."""
+
+    keeps_results = True
 
     def enqueue[**P, R](self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult[P, R]:
         """Remember one call, with its arguments as a worker would get them.
@@ -30,4 +44,41 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
             TypeError, ValueError: JSON cannot carry an argument.
         """
         self.validate_task(task)
-        return super().enqueue(task, json_round_trip(args), json_round_trip(kwargs))
+        result = new_result(task, json_round_trip(args), json_round_trip(kwargs), self.alias)
+        self._store_result(result)  # type: ignore[attr-defined]
+        return cast(
+            "TaskResult[P, R]", deepcopy(result)
+        )  # what the caller does with it must not change what is remembered
+
+    def revoke(self, task_id: str, terminate: bool = False) -> bool:  # noqa: ARG002
+        """See `TaskControl.revoke`."""
+        result = next((result for result in self._known() if result.id == task_id), None)
+        if result is None or result.is_finished:
+            return False
+        error = TaskRevoked(f"Task {task_id} was revoked before it finished.")
+        result.errors.append(task_error(describe(error)))
+        result.set(decided=State.REVOKED, raised=error, finished_at=timezone.now(), status=TaskResultStatus.FAILED)
+        return True
+
+    def cleanup_results(self, cutoff: datetime) -> int:
+        """See `TaskControl.cleanup_results`."""
+        kept = [
+            result
+            for result in self._known()
+            if result.finished_at is None or result.finished_at.astimezone(UTC) >= cutoff.astimezone(UTC)
+        ]
+        forgotten = len(self.results) - len(kept)
+        self.results[:] = kept
+        return forgotten
+
+    def get_statistics(self) -> dict[str, Any]:
+        """See `TaskControl.get_statistics`."""
+        revoked = sum(result.is_finished for result in self.results)
+        return statistics_of({State.REVOKED.value: revoked}, len(self.results) - revoked, 0)
+
+    def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:  # noqa: ARG002
+        """See `TaskControl.wait_for_results`; it never waits, as nothing runs here."""
+        return {result.id for result in self._known() if result.is_finished and result.id in ids}
+
+    def _known(self) -> list[StreamTaskResult]:
+        return cast("list[StreamTaskResult]", self.results)

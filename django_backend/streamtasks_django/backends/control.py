@@ -1,0 +1,217 @@
+"""What can be asked of a backend of ours beyond Django's own: revoke, what runs, counts, clean-up, waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from streamtasks.exceptions import DecodeError, InvalidTask
+from streamtasks.keys import check_id
+from streamtasks.message import Message, split_body
+from streamtasks.state import STATUS, State
+from streamtasks.transitions import Active, Revocation, Statistics
+
+from ..results import due_ms, moment
+from ..stream_task_result import as_text
+
+if TYPE_CHECKING:
+    from streamtasks.store import Store
+
+__all__ = ["StoreControl", "Stores", "TaskControl", "statistics_of"]
+
+_RAN = (State.SUCCESS, State.FAILURE, State.IGNORED)
+_REVOKED = (Revocation.GONE, Revocation.MARKED)
+
+
+def statistics_of(outcomes: Mapping[str, int], unfinished: int, run_ms: int) -> dict[str, Any]:
+    """Return counts as `TaskControl.get_statistics` has them."""
+    counts = {state: outcomes.get(state.value, 0) for state in State}
+    completed = sum(count for state, count in counts.items() if STATUS[state] == "SUCCESSFUL")
+    failed = sum(count for state, count in counts.items() if STATUS[state] == "FAILED")
+    ran = sum(counts[state] for state in _RAN)
+    return {
+        "total_tasks": completed + failed + unfinished,
+        "completed_tasks": completed,
+        "failed_tasks": failed,
+        "pending_tasks": unfinished,
+        "average_execution_time": round(run_ms / 1000 / ran, 6) if ran else 0,
+    }
+
+
+class Stores(NamedTuple):
+    """One store, for plain code and for event loops."""
+
+    plain: Store
+    asynchronous: Any
+
+
+class TaskControl:
+    """What a backend answers that keeps no results; those that do override it."""
+
+    keeps_results = False
+    """Whether ``get_result()`` tells more than the object that ``enqueue()`` returned."""
+
+    def revoke(self, task_id: str, terminate: bool = False) -> bool:  # noqa: ARG002 - as documented
+        """End a task before it finishes.
+
+        What has not started never will. A running one is interrupted with ``terminate``, and killed a moment later if
+        it goes on; without, it runs to its end. Its outcome is REVOKED either way: FAILED with ``TaskRevoked``.
+
+        Returns:
+            False: it is finished already, and nothing is changed, or nothing is known of it; should it be enqueued
+            later, it is revoked then.
+        """
+        return False
+
+    async def arevoke(self, task_id: str, terminate: bool = False) -> bool:
+        """End a task before it finishes, from an event loop; see `revoke`."""
+        return self.revoke(task_id, terminate)
+
+    def get_active_tasks(self) -> list[dict[str, Any]]:
+        """Return running tasks, the longest first, at most 100.
+
+        Each has ``id``, ``name`` (the path of the task), ``status``, ``started_at`` (ISO 8601 text) and ``worker``.
+        """
+        return []
+
+    def cleanup_results(self, cutoff: datetime) -> int:  # noqa: ARG002
+        """Forget what finished before ``cutoff`` (naive: local time); return how many. Never what is unfinished."""
+        return 0
+
+    def get_statistics(self) -> dict[str, Any]:
+        """Return counts since the backend was first used, at a cost that does not grow with them.
+
+        ``total_tasks``, ``completed_tasks``, ``failed_tasks`` (also revoked and expired ones), ``pending_tasks`` (also
+        running ones) and ``average_execution_time`` in seconds.
+        """
+        return statistics_of({}, 0, 0)
+
+    def get_worker_statistics(self) -> dict[str, Any]:
+        """Return what workers do.
+
+        ``active_workers``, ``total_tasks_processed``, ``average_task_duration`` in seconds, and ``worker_load``: how
+        many tasks each of them is known to run now.
+        """
+        return _worker_statistics(self.get_statistics(), {})
+
+    def store_result(self, task_id: str, result: Any, status: str, **kwargs: Any) -> None:
+        """Override it to keep outcomes in a place of your own as well; the backend has its own already.
+
+        Called in the worker for every final outcome, before it is committed: at least once, twice only if the worker is
+        killed in between. What it raises is logged and changes nothing.
+
+        Args:
+            task_id: which task.
+            result: what it returned; the exception if it failed; None if it was ignored.
+            status: as Django has it.
+            **kwargs: ``priority``, and whatever else was given to ``apply_async()`` that is no option.
+        """
+
+    def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:  # noqa: ARG002
+        """Wait until at least one of these is finished or the time is up, seconds; return those that are finished."""
+        return set()
+
+    async def await_for_results(
+        self,
+        ids: Sequence[str],
+        timeout: float | None,  # noqa: ASYNC109
+    ) -> set[str]:
+        """Wait without blocking the event loop; see `wait_for_results`."""
+        return self.wait_for_results(ids, timeout)
+
+
+class StoreControl(TaskControl):
+    """What a backend on a `Store` answers."""
+
+    keeps_results = True
+
+    @cached_property
+    def stores(self) -> Stores:
+        """The store, the same one in the whole process."""
+        raise NotImplementedError
+
+    def revoke(self, task_id: str, terminate: bool = False) -> bool:
+        """See `TaskControl.revoke`."""
+        return _is_id(task_id) and self.stores.plain.revoke(task_id, terminate=terminate) in _REVOKED
+
+    async def arevoke(self, task_id: str, terminate: bool = False) -> bool:
+        """See `TaskControl.revoke`."""
+        return _is_id(task_id) and await self.stores.asynchronous.revoke(task_id, terminate=terminate) in _REVOKED
+
+    def get_active_tasks(self) -> list[dict[str, Any]]:
+        """See `TaskControl.get_active_tasks`."""
+        return [_active(one) for one in self.stores.plain.active()]
+
+    def cleanup_results(self, cutoff: datetime) -> int:
+        """See `TaskControl.cleanup_results`.
+
+        Raises:
+            TypeError: ``cutoff`` is no datetime.
+        """
+        if not isinstance(cutoff, datetime):
+            raise TypeError(f"cutoff is {cutoff!r}; it must be a datetime, naive (local time) or aware.")
+        return self.stores.plain.forget(due_ms(cutoff))
+
+    def get_statistics(self) -> dict[str, Any]:
+        """See `TaskControl.get_statistics`."""
+        return _statistics(self.stores.plain.statistics())
+
+    def get_worker_statistics(self) -> dict[str, Any]:
+        """See `TaskControl.get_worker_statistics`."""
+        store = self.stores.plain
+        load = {worker.name: 0 for worker in store.workers()}
+        for one in store.active():
+            name = one.worker.rpartition("-")[0]  # a child's name is its worker's and a number
+            if name in load:
+                load[name] += 1
+        return _worker_statistics(_statistics(store.statistics()), load)
+
+    def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
+        """See `TaskControl.wait_for_results`."""
+        return self.stores.plain.wait_finished(ids, timeout)
+
+    async def await_for_results(
+        self,
+        ids: Sequence[str],
+        timeout: float | None,  # noqa: ASYNC109
+    ) -> set[str]:
+        """See `TaskControl.wait_for_results`."""
+        found: set[str] = await self.stores.asynchronous.wait_finished(ids, timeout)
+        return found
+
+
+def _statistics(found: Statistics) -> dict[str, Any]:
+    return statistics_of(found.outcomes, found.unfinished, found.run_ms)
+
+
+def _worker_statistics(statistics: Mapping[str, Any], load: dict[str, int]) -> dict[str, Any]:
+    return {
+        "active_workers": len(load),
+        "total_tasks_processed": statistics["completed_tasks"] + statistics["failed_tasks"],
+        "average_task_duration": statistics["average_execution_time"],
+        "worker_load": load,
+    }
+
+
+def _active(one: Active) -> dict[str, Any]:
+    try:
+        name = Message.decode(split_body(one.body)[1]).task
+    except (DecodeError, ValueError):
+        name = ""
+    return {
+        "id": one.id,
+        "name": name,
+        "status": STATUS[State.STARTED],
+        "started_at": as_text(moment(one.started_ms)),
+        "worker": one.worker,
+    }
+
+
+def _is_id(task_id: Any) -> bool:
+    try:
+        check_id(task_id)
+    except InvalidTask:
+        return False
+    return True

@@ -1,0 +1,33 @@
+"""Results of calls that never leave this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.tasks.base import TaskResultStatus
+from django.utils.crypto import get_random_string
+
+from ..stream_task_result import StreamTaskResult
+
+if TYPE_CHECKING:
+    from django.tasks.base import Task
+
+__all__ = ["new_result"]
+
+
+def new_result(task: Task[..., Any], args: Any, kwargs: Any, alias: str) -> StreamTaskResult:
+    """Return the result of a call that has not been enqueued yet."""
+    return StreamTaskResult(
+        task=task,
+        id=get_random_string(32),
+        status=TaskResultStatus.READY,
+        enqueued_at=None,
+        started_at=None,
+        last_attempted_at=None,
+        finished_at=None,
+        args=args,
+        kwargs=kwargs,
+        backend=alias,
+        errors=[],
+        worker_ids=[],
+    )
