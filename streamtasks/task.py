@@ -19,6 +19,7 @@ from .exceptions import InvalidTask
 from .keys import check_queue
 from .message import Message
 from .numbers import check_count, check_seconds
+from .rate_limit import check_rate_limit, limit_of
 from .request import BoundTask, Request
 from .run_options import RunOptions
 from .signature import Signature
@@ -41,6 +42,11 @@ class TaskOptions(RunOptions):
         run_after: not before this time (an aware datetime), or after this long (a timedelta).
         expires_s: not to be started later than this after it was enqueued, seconds.
         bind: the function gets what runs it (`BoundTask`) before its own arguments.
+        rate_limit: most starts, over all workers: per second, or ``"10/m"``, ``"5/s"``, ``"100/h"``, ``"7/d"``; None
+            or 0: no limit.
+        rate_limit_burst: how many starts may follow each other at once after a pause.
+        rate_limit_key: what is limited by itself, each user or tenant: a text, or a function that gets a call's
+            arguments and returns one.
 
     The documented names (``default_retry_delay``, ``time_limit``, ``retry_backoff``, ...; see
     `streamtasks.documented`) are understood by ``task()`` and ``using()`` as well.
@@ -51,6 +57,9 @@ class TaskOptions(RunOptions):
     run_after: datetime | timedelta | None = None
     expires_s: float | None = None
     bind: bool = False
+    rate_limit: str | float | None = None
+    rate_limit_burst: int = 1
+    rate_limit_key: str | Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         RunOptions.__post_init__(self)  # a bare super() fails in a dataclass with slots
@@ -64,6 +73,7 @@ class TaskOptions(RunOptions):
             raise InvalidTask(f"run_after is {self.run_after!r}; give it a time zone.")
         if not isinstance(self.bind, bool):
             raise InvalidTask(f"bind is {self.bind!r}; it must be True or False.")
+        check_rate_limit(self.rate_limit, self.rate_limit_burst, self.rate_limit_key)
 
     def defaults(self, registered: RunOptions) -> CallOptions:
         """Return what every call says by itself.
@@ -232,9 +242,12 @@ class Task[**P, R]:
         message.encode(self.app.settings.max_payload_bytes)  # what is wrong with it shows now
         return resolved(signature, message, call, self.limit_of(signature.args, signature.kwargs))
 
-    def limit_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limit | None:  # noqa: ARG002
+    def limit_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limit | None:
         """Return the rate limit that the start of a call counts against; None: none."""
-        return None
+        own = self.options
+        if own.rate_limit is None:
+            return None
+        return limit_of(self.name, own.rate_limit, own.rate_limit_burst, own.rate_limit_key, args, kwargs)
 
     def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> NewMessage:
         check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)

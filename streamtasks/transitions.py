@@ -225,28 +225,34 @@ class Statistics(NamedTuple):
     run_ms: int
 
 
-class Grant(NamedTuple):
-    """Tokens of a rate limit: ``tokens`` starts may happen now, the next one in ``wait_ms``."""
-
-    name: str
-    tokens: int
-    wait_ms: int
-
-
 class Ask(NamedTuple):
-    """A limit whose waiting messages want ``tokens`` now; ``last_ms``: when its last message was claimed."""
+    """A limit whose waiting messages want up to ``tokens`` now. ``number`` rises with each ask of a shard for a limit."""
 
     limit: Limit
     tokens: int
-    last_ms: int
+    number: int
+
+
+class Grant(NamedTuple):
+    """The answer to an ask: ``tokens`` starts may happen now; if none, the next one in ``wait_us`` (microseconds).
+
+    A shard takes each grant once: it knows the ``number`` of the last one that it took.
+    """
+
+    name: str
+    number: int
+    tokens: int
+    wait_us: int
 
 
 class Admission(NamedTuple):
-    """``asks``: what to ask the limiters for; ``next_ms``: ms until there is something to ask for, None: nothing."""
+    """``asks``: what to ask the limiters for; ``next_us``: microseconds until there is something to ask for, None:
+    nothing is known to come.
+    """
 
     admitted: int
     asks: list[Ask]
-    next_ms: int | None
+    next_us: int | None
 
 
 class WorkerInfo(NamedTuple):
