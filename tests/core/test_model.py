@@ -1,0 +1,169 @@
+"""Random lives of messages on a real server and in memory, side by side: every answer and every snapshot agrees."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from streamtasks.transitions import Charge, ClaimRequest, Filter, NewMessage, Void
+from tests.support.pair import TAG, Both, Pair, outcomes_of
+
+IDS = [f"m{n}" for n in range(8)]
+FILTERS = [Filter(), Filter("only", ("mail",)), Filter("except", ("mail",))]
+NEVER_MS = 4_000_000_000_000
+
+some_ids = st.lists(st.sampled_from(IDS), min_size=1, max_size=4)
+which = st.integers(0, 30)
+consumers = st.sampled_from(["one", "two"])
+number = itertools.count()
+
+
+class Lives(RuleBasedStateMachine):
+    """Two children, three filters, two queues with two priorities each, and a keeper."""
+
+    url = ""
+
+    @initialize()
+    def begin(self) -> None:
+        self.pair = Pair(self.url, key_prefix=f"model{next(number)}:", lost_limit=2, crash_limit=3)
+        self.claimed: list[Both] = []
+        self.sequence = {"one": 0, "two": 0}
+        self.filter = {"one": FILTERS[0], "two": FILTERS[0]}
+
+    def teardown(self) -> None:
+        if hasattr(self, "pair"):
+            self.pair.__exit__()
+
+    def pick(self, places: list[int]) -> list[Both]:
+        """Some of what was ever claimed, mostly of late; its claim may be over by now."""
+        return list(
+            {both.model.id: both for at in places for both in self.claimed[-1 - at % len(self.claimed) :][:1]}.values()
+        )
+
+    # -- the producer --------------------------------------------------------------------------------
+
+    @rule(
+        ids=some_ids, queue=st.sampled_from(["default", "mail"]), priority=st.sampled_from([0, 5]), later=st.booleans()
+    )
+    def enqueue(self, ids: list[str], queue: str, priority: int, later: bool) -> None:
+        due_ms = NEVER_MS if later else None
+        self.pair.enqueue([NewMessage(i, queue, priority, b'{"id":"%b"}' % i.encode(), due_ms) for i in ids])
+
+    # -- children ------------------------------------------------------------------------------------
+
+    @rule(consumer=consumers, most=st.integers(1, 4), alone=st.booleans(), queues=st.sampled_from(FILTERS))
+    def claim(self, consumer: str, most: int, alone: bool, queues: Filter) -> None:
+        self.sequence[consumer] += 1
+        self.filter[consumer] = queues
+        request = ClaimRequest(self.sequence[consumer], most, alone)
+        self.claimed += self.pair.exchange(consumer, queues, [], request)[1]
+
+    @rule(consumer=consumers, back=st.integers(0, 1))
+    def claim_again(self, consumer: str, back: int) -> None:
+        """The reply was lost: the same messages come, or none any more."""
+        sequence = self.sequence[consumer] - back
+        if sequence > 0:
+            request = ClaimRequest(sequence, 4, False)
+            self.claimed += self.pair.exchange(consumer, self.filter[consumer], [], request)[1]
+
+    @precondition(lambda self: self.claimed)
+    @rule(
+        places=st.lists(which, min_size=1, max_size=3),
+        state=st.sampled_from(["SUCCESS", "SUCCESS", "FAILURE", "IGNORED", "DEAD", "RETRY"]),
+        delay_ms=st.sampled_from([0, 3_600_000]),
+    )
+    def settle(self, places: list[int], state: str, delay_ms: int) -> None:
+        some = self.pick(places)[: 1 if state == "RETRY" else 3]
+        changes = {"delay_ms": delay_ms} if state == "RETRY" else {}
+        self.pair.exchange("one", Filter(), [outcomes_of(both, state, **changes) for both in some], None)
+
+    # -- the keeper ----------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.claimed)
+    @rule(places=st.lists(which, min_size=1, max_size=3))
+    def hand_back(self, places: list[int]) -> None:
+        some = self.pick(places)
+        self.pair.keeper(lambda store, at: store.hand_back(TAG, [both[at] for both in some]))
+
+    @rule(consumer=consumers, gone=st.booleans(), ahead=st.integers(0, 1))
+    def void(self, consumer: str, gone: bool, ahead: int) -> None:
+        """A child died, or gives up a claim that is on its way."""
+        void = Void(consumer, self.sequence[consumer] + ahead)
+        self.pair.keeper(lambda store, _: store.hand_back(TAG, [], void=void, gone=gone))
+
+    @precondition(lambda self: self.claimed)
+    @rule(places=st.lists(which, min_size=1, max_size=2))
+    def charge(self, places: list[int]) -> None:
+        some = self.pick(places)
+        report = '{"kind":"CRASH"}'
+        answers = self.pair.keeper(lambda store, at: store.charge(TAG, [(both[at], 5, report) for both in some]))
+        dead = [both for both, answer in zip(some, answers, strict=True) if answer is Charge.LIMIT]
+        self.settle_for(dead)
+
+    @precondition(lambda self: self.claimed)
+    @rule(place=which, ago_ms=st.sampled_from([0, 30]))
+    def mark_running(self, place: int, ago_ms: int) -> None:
+        [both] = self.pick([place])
+        self.pair.keeper(lambda store, at: store.mark_running(TAG, [(both[at], ago_ms)]))
+        self.pair.keeper(lambda store, at: store.progress(TAG, [(both[at], b'{"s":"PROGRESS","m":1}')]))
+
+    @precondition(lambda self: self.claimed)
+    @rule(place=which)
+    def renew(self, place: int) -> None:
+        [both] = self.pick([place])
+        self.pair.keeper(lambda store, at: store.renew(TAG, [both[at].token]))
+
+    @precondition(lambda self: self.claimed)
+    @rule(places=st.lists(which, min_size=1, max_size=2))
+    def reclaim(self, places: list[int]) -> None:
+        """Some claims' worker has vanished."""
+        some = self.pick(places)
+        for both in some:
+            self.pair.end_lease(both.model.token)
+        self.pair.keeper(lambda store, _: beat(store))
+        _, exhausted = self.pair.keeper(lambda store, _: store.reclaim(TAG))
+        gone = {(task_id, token) for task_id, token, *_ in exhausted}
+        self.settle_for([both for both in self.claimed if (both.model.id, both.model.token) in gone][-1:])
+
+    @rule(ids=some_ids)
+    def promote(self, ids: list[str]) -> None:
+        self.pair.make_due(ids)
+        self.pair.keeper(lambda store, _: store.promote(TAG))
+
+    def settle_for(self, dead: list[Both]) -> None:
+        outcomes = [outcomes_of(both, "DEAD", body=b"") for both in dead]
+        self.pair.keeper(lambda store, at: store.settle(TAG, [outcome[at] for outcome in outcomes]))
+
+    @invariant()
+    def agree(self) -> None:
+        if hasattr(self, "pair"):
+            self.pair.compare(IDS)
+
+
+async def beat(store: Any) -> None:
+    await store.beat(TAG, "worker", {})
+
+
+def test_the_model_and_a_server_agree(embedded_url: str) -> None:
+    class Here(Lives):
+        url = embedded_url
+
+    bounded = settings(
+        max_examples=100,
+        stateful_step_count=40,
+        deadline=None,
+        derandomize=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(Here, settings=bounded)

@@ -1,0 +1,166 @@
+"""Two stores side by side, one of them a model of the other: each call goes to both, and the answers must agree."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import redis
+
+from streamtasks import StoreSettings
+from streamtasks.codec import dumps
+from streamtasks.keys import Keys
+from streamtasks.memory import AsyncMemoryStore, MemoryServer, MemoryStore
+from streamtasks.redis import AsyncRedisStore, RedisStore
+from streamtasks.transitions import Claimed, ClaimRequest, Filter, Promotion, Reclaim
+from tests.support.hand import ended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streamtasks.state import Snapshot
+    from streamtasks.transitions import Exchange, NewMessage, Outcome
+
+TAG = "u0"
+
+
+class Both(NamedTuple):
+    """One claimed message as each store gave it out: their entries and times differ."""
+
+    real: Claimed
+    model: Claimed
+
+
+class Pair:
+    """A Redis store and a memory store with the same settings; a context manager."""
+
+    def __init__(self, url: str, **settings: Any) -> None:
+        self.settings = StoreSettings(url=url, **settings)
+        self.server = MemoryServer()
+        self.real, self.model = RedisStore(self.settings), MemoryStore(self.settings, self.server)
+        self._keepers: tuple[Any, Any] = (
+            AsyncRedisStore(self.settings),
+            AsyncMemoryStore(self.settings, self.server),
+        )
+        self._loop = asyncio.Runner()
+        self._client = redis.Redis.from_url(url)
+        self._keys = Keys(self.settings.key_prefix, TAG)
+        self._channels: dict[tuple[str, Filter], tuple[Any, Any]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for channels in self._channels.values():
+            for channel in channels:
+                channel.close()
+        self._loop.close()
+        self._client.close()
+
+    # -- calls ---------------------------------------------------------------------------------------
+
+    def enqueue(self, messages: Sequence[NewMessage]) -> list[bool]:
+        return same(self.real.enqueue(messages), self.model.enqueue(messages))
+
+    def exchange(
+        self, consumer: str, queues: Filter, outcomes: Sequence[tuple[Outcome, Outcome]], request: ClaimRequest | None
+    ) -> tuple[Exchange, list[Both]]:
+        """Settle and claim; return the model's answer and what was claimed."""
+        channels = self._channels.get((consumer, queues))
+        if channels is None:
+            made = (self.real.channel(TAG, consumer, queues), self.model.channel(TAG, consumer, queues))
+            channels = self._channels[consumer, queues] = made
+        channels[0]._candidates = []  # a channel that has learnt the streams looks at fewer
+        answers = []
+        for which, channel in enumerate(channels):
+            some = [outcome[which] for outcome in outcomes]
+            channel.send(some, request, sorted({o.token for o in some}))
+            answers.append(channel.receive())
+        real, model = answers
+        same(real.settled, model.settled)
+        same(real[3:], model[3:])
+        same([about(c) for c in real.claimed], [about(c) for c in model.claimed])
+        return model, [Both(*both) for both in zip(real.claimed, model.claimed, strict=True)]
+
+    def keeper(self, call: Callable[[Any, int], Any]) -> Any:
+        """Call both supervisors' stores; ``call`` gets the store and which of a `Both` is its own."""
+        real, model = (self._loop.run(awaited(call(keeper, which))) for which, keeper in enumerate(self._keepers))
+        return same(plain(real), plain(model))
+
+    # -- time ----------------------------------------------------------------------------------------
+
+    def end_lease(self, token: str) -> None:
+        """Let a claim's lease be over."""
+        self._client.zadd(self._keys.leases, {token: 1}, xx=True)
+        leases = self.model_shard.leases
+        leases.update({token: 1} if token in leases else {})
+
+    def make_due(self, ids: Sequence[str]) -> None:
+        """Let delayed messages be due."""
+        self._client.zadd(self._keys.delayed, dict.fromkeys(ids, 1), xx=True)
+        delayed = self.model_shard.delayed
+        delayed.update((task_id, 1) for task_id in ids if task_id in delayed)
+
+    @property
+    def model_shard(self) -> Any:
+        return self.server.shard(self.settings.key_prefix, TAG)
+
+    def compare(self, ids: Sequence[str]) -> None:
+        """Both must know the same of these ids."""
+        real, model = self.real.read(ids), self.model.read(ids)
+        for task_id, one, other in zip(ids, real, model, strict=True):
+            assert shown(one) == shown(other), f"{task_id}: the server has {one}\nthe model has {other}"
+
+
+async def awaited(call: Any) -> Any:
+    return await call
+
+
+def same[T](real: T, model: T) -> T:
+    assert real == model, f"the server says {real}\nthe model says {model}"
+    return model
+
+
+def about(claimed: Claimed) -> tuple[Any, ...]:
+    """What must agree of a claimed message."""
+    body = claimed.body.partition(b" ")[2]
+    return (*claimed[:3], claimed.attempt, claimed.retries, claimed.first_started_ms > 0, body, claimed.doom)
+
+
+def plain(answer: Any) -> Any:
+    """An answer without what differs from store to store: times and entries."""
+    if isinstance(answer, Reclaim):
+        return answer.reclaimed, sorted((e.id, e.token, e.stream, e.attempt) for e in answer.exhausted)
+    if isinstance(answer, Promotion):
+        return answer.promoted, answer.next_due_ms is None
+    return answer
+
+
+def shown(snapshot: Snapshot | None) -> Any:
+    """What must agree of a snapshot: of times, that there is one."""
+    if snapshot is None:
+        return None
+    reports = [{k: v for k, v in report.items() if k != "started"} for report in snapshot.reports]
+    times = ("enqueued_ms", "first_started_ms", "started_ms", "finished_ms", "due_ms")
+    return (
+        snapshot.id,
+        snapshot.state,
+        snapshot.envelope,
+        snapshot.attempts,
+        [getattr(snapshot, name) > 0 for name in times],
+        snapshot.worker,
+        reports,
+        snapshot.result,
+        snapshot.progress,
+        snapshot.waits_for,
+    )
+
+
+def outcomes_of(both: Both, state: str, **changes: Any) -> tuple[Outcome, Outcome]:
+    """One outcome for each store."""
+    result = dumps({"r": 1}) if state == "SUCCESS" else b"" if state == "RETRY" else dumps({"e": {}})
+    note = "given up" if state == "DEAD" else '{"kind":"RETRY"}' if state == "RETRY" else ""
+    return (
+        ended(both.real, state, result, **{"note": note, **changes}),
+        ended(both.model, state, result, **{"note": note, **changes}),
+    )
