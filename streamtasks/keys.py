@@ -69,6 +69,7 @@ class Keys:
         "dead",
         "delayed",
         "done",
+        "events",
         "history",
         "leases",
         "links",
@@ -106,6 +107,7 @@ class Keys:
         self.worker_info = base + "worker_info"  # HASH: worker -> what it says of itself
         self.beat = base + "beat"  # STRING: last beat of any worker
         self.dead = base + "dead"  # STREAM: dead letters, capped
+        self.events = base + "events"  # STREAM: what happened to tasks, capped
         self.totals = base + "totals"  # HASH: outcome -> count
 
     def record(self, task_id: str) -> str:

@@ -32,6 +32,8 @@ class StoreSettings:
         failure_expires_s: the same for every other outcome.
         max_payload_bytes: largest envelope and largest result.
         max_dead_letters: the oldest go first.
+        send_events: write what happens to tasks into a capped stream (`Store.events`).
+        max_events: about so many of its entries are kept; the oldest go first.
         max_connections: of one process's pool.
         crash_limit: crashes of a child that make a message a dead letter.
         crash_delay_s: delay after every crash but the first, seconds.
@@ -50,6 +52,8 @@ class StoreSettings:
     failure_expires_s: float = 7 * 86_400.0
     max_payload_bytes: int = 1024 * 1024
     max_dead_letters: int = 10_000
+    send_events: bool = False
+    max_events: int = 10_000
     max_connections: int = 100
     crash_limit: int = 3
     crash_delay_s: float = 10.0
@@ -70,6 +74,7 @@ class StoreSettings:
         for name in (
             "max_payload_bytes",
             "max_dead_letters",
+            "max_events",
             "max_connections",
             "crash_limit",
             "lost_limit",
@@ -91,3 +96,13 @@ class StoreSettings:
         """How long a record is kept, ms."""
         expires_s = self.result_expires_s if success else self.failure_expires_s
         return round(max(expires_s, MIN_DEDUP_S) * 1000)
+
+    @property
+    def index_keep_ms(self) -> int:
+        """How long what happened in an hour stays listed after it, ms: a day longer than the longest record."""
+        return max(self.keep_ms(success=True), self.keep_ms(success=False)) + 86_400_000
+
+    @property
+    def events_kept(self) -> int:
+        """About how many events are kept; 0: none are written."""
+        return self.max_events if self.send_events else 0

@@ -18,7 +18,8 @@ __all__ = [
 class State(StrEnum):
     """The detailed state of a message.
 
-    BLOCKED waits for another task, LIMITED for its rate limit. PROGRESS is STARTED with something to show.
+    BLOCKED waits for another task, LIMITED for its rate limit. PROGRESS is STARTED with something to show. CALLED
+    is how a callback message ends, and only for that: it leaves no trace.
     """
 
     BLOCKED = "BLOCKED"
@@ -34,6 +35,7 @@ class State(StrEnum):
     EXPIRED = "EXPIRED"
     REVOKED = "REVOKED"
     DEAD = "DEAD"
+    CALLED = "CALLED"
 
 
 FINAL_STATES = frozenset(

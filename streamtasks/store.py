@@ -175,8 +175,13 @@ class AsyncStore(Protocol):
 class SupervisorStore(Protocol):
     """What a supervisor needs, natively asynchronous. All calls concern one shard."""
 
-    async def settle(self, tag: str, outcomes: Sequence[Outcome]) -> list[Settled]:
-        """Write outcomes in the name of children that cannot."""
+    async def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
+        """Write outcomes in the name of children that cannot.
+
+        ``callbacks``: for which of them a message to `streamtasks.callback` is sent, so that a child does what belongs
+        to an outcome that none has seen: ``""`` none, ``"revoked"`` those that were revoked while they were held and
+        end otherwise for their holder (a child's own channel does so), ``"all"`` those and every final one.
+        """
         ...
 
     async def hand_back(

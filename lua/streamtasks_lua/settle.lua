@@ -18,38 +18,60 @@
 -- KEYS[15,16] finished STREAM   keys.finished(hour) of the hour in ARGV[1] and of the next one
 -- KEYS[17,18] counts   HASH     keys.counts(hour), likewise
 -- KEYS[19] batches     HASH     keys.batches
--- KEYS[20..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
---          records     STRING   keys.record(id), one per member
+-- KEYS[20] links       HASH     keys.links
+-- KEYS[21] events      STREAM   keys.events
+-- KEYS[22..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+--          records     STRING   keys.record(id), one per member, then one per follow-up; then keys.record(parent) of
+--                               each after= of the follow-ups in order
 -- ARGV[1] hour of KEYS[15]: hours since the epoch as the caller thinks
 -- ARGV[2] how long the finished and counts keys of an hour are kept after it, ms
 -- ARGV[3] most dead letters kept
--- ARGV[4] number of streams; then their names
--- ARGV[5 + streams] number of tokens that hold nothing any more after this call; then those; then groups of
---         members that end alike, each with a head of 7 values: how many, token, number of their stream,
+-- ARGV[4] how long the record of a member is kept that is REVOKED whatever its holder says, ms
+-- ARGV[5] for which outcomes a callback message is sent: "" none, "revoked" members that were revoked while they were
+--         held and end otherwise for their holder, "all" those and every final one
+-- ARGV[6] events kept, 0: none are written
+-- ARGV[7] number of members
+-- ARGV[8] number of follow-ups
+-- ARGV[9] number of streams; then their names
+-- ARGV[10 + streams] number of tokens that hold nothing any more after this call; then those; then per follow-up
+--         5 values: number of its member from 1, id, number of its stream, terms (include/accept.lua), envelope; then
+--         groups of members that end alike, each with a head of 7 values: how many, token, number of their stream,
 --         outcome, attempt, record kept for ms (final) or delay ms (RETRY), reason (DEAD, else "");
 --         then per member 4 values: id, entry, started ms, and the record without its first two words (final)
 --         or the attempt's report, one line of JSON (RETRY)
---         outcome: SUCCESS FAILURE IGNORED EXPIRED REVOKED DEAD (final), RETRY (runs again after the delay)
+--         outcome: SUCCESS FAILURE IGNORED EXPIRED REVOKED DEAD (final), RETRY (runs again after the delay),
+--         CALLED (a callback message: it leaves no trace, but its dead letter if it ends as DEAD)
+--
+-- A member in phase X has been revoked: whatever its outcome is, RETRY included, it is finished as REVOKED. A
+-- follow-up is accepted if its member's answer is 1 and its outcome the one that counts. Whoever waits for a
+-- finished member (`links`) goes on.
 --
 -- A record is "1 <finished ms> <outcome> <token> <first started ms> <started ms> <attempt> <body bytes>
 -- <result bytes>\n<body><result><reports of earlier attempts>"; the first two words and the reports come from here.
 --
 -- Returns {now ms, code...}: 1 done, 2 already done by this token, 0 stale (another holder, or finished);
 --      or {"hour", now ms}: ARGV[1] is neither this hour nor the one before; nothing was written.
--- Moves:  claimed | running -> finished | delayed | ready
+-- Moves:  claimed | running -> finished | delayed | ready; blocked -> delayed
 -- Safe to repeat: yes, by token. Clock: server.
--- include: clock, line, streams, delay, batch
+-- include: clock, line, streams, delay, batch, tell, callback, accept, links
 local messages, state, history, progress, leases, running = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local delayed, ready, streams, wake, control = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
-local done, dead, totals, batches = KEYS[12], KEYS[13], KEYS[14], KEYS[19]
-local hour, keep_ms, dead_cap, stream_count = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local release_count = tonumber(ARGV[5 + stream_count])
-local first_record, first_group = 20 + 2 * stream_count, 6 + stream_count + release_count
+local done, dead, totals, batches, links, events = KEYS[12], KEYS[13], KEYS[14], KEYS[19], KEYS[20], KEYS[21]
+local keys = {
+  messages = messages, state = state, delayed = delayed, ready = ready, streams = streams, wake = wake,
+  control = control, links = links, totals = totals, done = done,
+}
+local hour, keep_ms, dead_cap, revoked_ms, callbacks = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
+local events_cap, member_count, follow_count = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+local stream_count = tonumber(ARGV[9])
+local release_count = tonumber(ARGV[10 + stream_count])
+local first_record, first_follow = 22 + 2 * stream_count, 11 + stream_count + release_count
+local first_group = first_follow + 5 * follow_count
 local now = now_ms()
 local this_hour = math.floor(now / 3600000)
 if this_hour ~= hour and this_hour ~= hour + 1 then return { 'hour', now } end
 local finished, counts = KEYS[15 + this_hour - hour], KEYS[17 + this_hour - hour]
-local by_name = given_streams(20, stream_count, 5)
+local by_name = given_streams(22, stream_count, 10)
 local now_text = int(now)
 
 -- Check all members before the first write.
@@ -59,7 +81,7 @@ do
   while at <= #ARGV do
     local size = tonumber(ARGV[at])
     groups[#groups + 1] = {
-      first = #ids + 1, size = size, at = at + 7, token = ARGV[at + 1], name = ARGV[4 + ARGV[at + 2]] or '',
+      first = #ids + 1, size = size, at = at + 7, token = ARGV[at + 1], name = ARGV[9 + ARGV[at + 2]] or '',
       outcome = ARGV[at + 3], attempt = ARGV[at + 4], ms = ARGV[at + 5], reason = ARGV[at + 6],
     }
     for i = 0, size - 1 do ids[#ids + 1] = ARGV[at + 7 + i * 4] end
@@ -80,6 +102,8 @@ for _, group in ipairs(groups) do
       done_here = done_here + 1
     elseif seen[id] then
       reply[i + 1] = 2 -- given twice; the first one counts
+    elseif not line and group.outcome == 'CALLED' then
+      reply[i + 1] = 2 -- it leaves nothing that could tell
     else
       local record = redis.call('GETRANGE', KEYS[first_record + i - 1], 0, 255)
       local by = record:match('^%d+ %d+ %u+ (%S+)') or (line and parse(line).settled)
@@ -91,26 +115,58 @@ end
 
 local entries_of, left, were_running, forget_history = {}, {}, {}, {}
 local index, tally, outcomes, buckets = {}, {}, {}, {}
+local overridden, to_call, news = {}, {}, events_cap ~= '0' and {} or nil
 local record_head = '1 ' .. now_text .. ' '
+
+-- What every outcome that counts leaves behind, but for the record itself.
+local function tell_final(id, told)
+  local n = #index
+  index[n + 1], index[n + 2] = id, told
+  local bucket = bucket_of(id)
+  local list = buckets[bucket]
+  if list then list[#list + 1] = id else buckets[bucket] = { id } end
+end
+local function count_final(name, outcome, n, spent)
+  outcomes[outcome] = (outcomes[outcome] or 0) + n
+  outcomes.ms = (outcomes.ms or 0) + spent
+  local of = tally[name] or { ms = 0 }
+  tally[name] = of
+  of[outcome], of.ms = (of[outcome] or 0) + n, of.ms + spent
+end
 
 local function finish(group, i, id, started, rest)
   local report = ''
+  left[#left + 1] = id
   if group.attempt ~= '1' then
     report = redis.call('HGET', history, id) or ''
     forget_history[#forget_history + 1] = id
   end
-  redis.call('SET', KEYS[first_record + i - 1], record_head .. rest .. report, 'PX', group.ms)
   if group.outcome == 'DEAD' then
     redis.call('XADD', dead, 'MAXLEN', '~', dead_cap, '*', 'reason', group.reason, 'id', id, 'stream', group.name,
       'message', redis.call('HGET', messages, id) or '')
   end
-  left[#left + 1] = id
-  local n = #index
-  index[n + 1], index[n + 2] = id, group.told
+  if group.outcome == 'CALLED' or (string.byte(id, 1) == 99 and is_callback(id)) then return end -- c
+  redis.call('SET', KEYS[first_record + i - 1], record_head .. rest .. report, 'PX', group.ms)
+  tell_final(id, group.told)
+  group.final = group.final + 1
   if started ~= '0' then group.spent = group.spent + math.max(0, now - started) end
-  local bucket = (string.byte(id, 32) or string.byte(id, -1)) % 16
-  local list = buckets[bucket]
-  if list then list[#list + 1] = id else buckets[bucket] = { id } end
+  if callbacks == 'all' then to_call[#to_call + 1] = i end
+end
+
+-- The holder was too late: this one has been revoked. Its holder's word only counts as a report, if it is one.
+local function finish_revoked(group, i, id, line, started, report)
+  local s = parse(line)
+  local reports = redis.call('HGET', history, id) or ''
+  if group.outcome == 'RETRY' and report ~= '' then reports = reports .. report .. '\n' end
+  local first = s.first > 0 and int(s.first) or started
+  redis.call('SET', KEYS[first_record + i - 1], revoked_record(now_text, group.token, first, started, group.attempt,
+    redis.call('HGET', messages, id) or '0 ', reports), 'PX', revoked_ms)
+  overridden[i] = true
+  left[#left + 1] = id
+  forget_history[#forget_history + 1] = id
+  tell_final(id, 'REVOKED ' .. group.name)
+  count_final(group.name, 'REVOKED', 1, started ~= '0' and math.max(0, now - started) or 0)
+  if callbacks ~= '' then to_call[#to_call + 1] = i end
 end
 
 local function retry(group, id, line, started, report)
@@ -128,19 +184,25 @@ local function retry(group, id, line, started, report)
     make_ready(ready, wake, by_name[group.name], group.name)
   end
   redis.call('HSET', state, id, format(s))
+  outcomes.RETRY = (outcomes.RETRY or 0) + 1
+  if news then
+    news[#news + 1] = id
+    news[#news + 1] = 'RETRY'
+  end
 end
 
 for _, group in ipairs(groups) do
   local outcome, name, phase_at = group.outcome, group.name, group.phase_at
-  group.told, group.spent = outcome .. ' ' .. name, 0
+  group.told, group.final, group.spent = outcome .. ' ' .. name, 0, 0
   local entries = entries_of[name] or {}
-  local before = #entries
   for i = group.first, group.first + group.size - 1 do
     if reply[i + 1] == 1 then
       local at = group.at + (i - group.first) * 4
-      local id = ids[i]
-      if string.byte(lines[i], phase_at) == 82 then were_running[#were_running + 1] = id end
-      if outcome == 'RETRY' then
+      local id, phase = ids[i], string.byte(lines[i], phase_at)
+      if phase ~= 67 then were_running[#were_running + 1] = id end -- C
+      if phase == 88 and outcome ~= 'REVOKED' and outcome ~= 'CALLED' then -- X
+        finish_revoked(group, i, id, lines[i], ARGV[at + 2], ARGV[at + 3])
+      elseif outcome == 'RETRY' then
         retry(group, id, lines[i], ARGV[at + 2], ARGV[at + 3])
       else
         finish(group, i, id, ARGV[at + 2], ARGV[at + 3])
@@ -148,16 +210,8 @@ for _, group in ipairs(groups) do
       entries[#entries + 1] = ARGV[at + 1]
     end
   end
-  local n = #entries - before
-  if n > 0 then
-    entries_of[name] = entries
-    outcomes[outcome] = (outcomes[outcome] or 0) + n
-    if outcome ~= 'RETRY' then
-      local of = tally[name] or { ms = 0 }
-      tally[name] = of
-      of[outcome], of.ms = (of[outcome] or 0) + n, of.ms + group.spent
-    end
-  end
+  if #entries > 0 then entries_of[name] = entries end
+  if group.final > 0 then count_final(name, outcome, group.final, group.spent) end
 end
 
 for name, entries in pairs(entries_of) do
@@ -171,6 +225,8 @@ end
 if #left > 0 then
   redis.call('HDEL', state, unpack(left))
   redis.call('HDEL', messages, unpack(left))
+end
+if #index > 0 then
   redis.call('XADD', finished, '*', unpack(index))
   local minute = math.floor(now / 60000) % 60 .. ' '
   for name, of in pairs(tally) do
@@ -184,12 +240,57 @@ if #left > 0 then
   redis.call('PEXPIREAT', counts, expire_at)
 end
 if #forget_history > 0 then redis.call('HDEL', history, unpack(forget_history)) end
-for outcome, n in pairs(outcomes) do redis.call('HINCRBY', totals, outcome, n) end
+for outcome, n in pairs(outcomes) do
+  if n > 0 then redis.call('HINCRBY', totals, outcome, int(n)) end
+end
 for i = 1, release_count do
-  local token = ARGV[5 + stream_count + i]
+  local token = ARGV[10 + stream_count + i]
   release(batches, leases, state, token, settled_by[token] or 0)
 end
 for bucket, list in pairs(buckets) do
   redis.call('SPUBLISH', done .. ':' .. string.format('%x', bucket), table.concat(list, ' '))
+end
+
+local stamp = now_text .. ' '
+local next_parent = first_record + member_count + follow_count
+for f = 1, follow_count do
+  local at = first_follow + (f - 1) * 5
+  local member, id, name, terms = tonumber(ARGV[at]), ARGV[at + 1], ARGV[9 + ARGV[at + 2]] or '', ARGV[at + 3]
+  local of = terms ~= '' and read_terms(terms, now)
+  local parent
+  if of and of.after then
+    parent = KEYS[next_parent]
+    next_parent = next_parent + 1
+  end
+  if reply[member + 1] == 1 and not overridden[member] and by_name[name] then
+    accept(keys, KEYS[first_record + member_count + f - 1], by_name[name], name, id, of, parent, stamp, ARGV[at + 4], now)
+  end
+end
+for _, i in ipairs(to_call) do
+  local name
+  for _, group in ipairs(groups) do
+    if i >= group.first and i < group.first + group.size then name = group.name end
+  end
+  call_back(keys, by_name[name], name, ids[i], stamp)
+end
+if #index > 0 then
+  if redis.call('HLEN', links) > 0 then
+    for n = 1, #index, 2 do
+      local children = redis.call('HGET', links, index[n])
+      if children then
+        local told = index[n + 1]
+        free_children(keys, index[n], children, told:find('^SUCCESS ') or told:find('^IGNORED '), now)
+      end
+    end
+  end
+  if news then
+    for n = 1, #index, 2 do
+      news[#news + 1] = index[n]
+      news[#news + 1] = index[n + 1]:match('^%u+')
+    end
+  end
+end
+if news and #news > 0 then
+  redis.call('XADD', events, 'MAXLEN', '~', events_cap, '*', 'kind', 'settled', unpack(news))
 end
 return reply

@@ -103,9 +103,9 @@ class AsyncRedisStore:
             return False
         return True
 
-    async def settle(self, tag: str, outcomes: Sequence[Outcome]) -> list[Settled]:
+    async def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
         """See `SupervisorStore.settle`."""
-        return await self._run(self.operations.settle(tag, outcomes))
+        return await self._run(self.operations.settle(tag, outcomes, callbacks))
 
     async def hand_back(
         self,

@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 import streamtasks_lua
 
 from ..keys import Keys, stream_name
+from ..settings import StoreSettings
 from ..transitions import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Settled, Void
 
 __all__ = ["Call", "Script", "script"]
-
-INDEX_KEEP_MS = 8 * 86_400_000
-"""How long the hourly index and counts are kept: past the longest default record (7 days)."""
 
 REPLY_BYTES = 1024 * 1024
 """A claim returns no more envelopes than this, plus one."""
@@ -60,7 +58,7 @@ def _pairs(keys: Keys, names: Iterable[str]) -> list[str]:
     return found
 
 
-def enqueue(keys: Keys, messages: Sequence[NewMessage]) -> Call:
+def enqueue(keys: Keys, messages: Sequence[NewMessage], settings: StoreSettings) -> Call:
     """Build enqueue: up to 100 messages of one shard."""
     numbers: dict[str, int] = {}
     members: list[Any] = []
@@ -78,11 +76,14 @@ def enqueue(keys: Keys, messages: Sequence[NewMessage]) -> Call:
             keys.wake,
             keys.control,
             keys.links,
+            keys.totals,
+            keys.done,
+            keys.events,
             *_pairs(keys, numbers),
             *(keys.record(message.id) for message in messages),
             *(keys.record(message.after) for message in messages if message.after),
         ],
-        [len(messages), len(numbers), *numbers, *members],
+        [len(messages), settings.events_kept, len(numbers), *numbers, *members],
     )
 
 
@@ -151,20 +152,34 @@ def claim(
     )
 
 
-def settle(keys: Keys, outcomes: Sequence[Outcome], hour: int, max_dead: int, released: Sequence[str] = ()) -> Call:
+def settle(
+    keys: Keys,
+    outcomes: Sequence[Outcome],
+    hour: int,
+    settings: StoreSettings,
+    released: Sequence[str] = (),
+    callbacks: str = "",
+) -> Call:
     """Build settle: up to 100 outcomes of one shard, grouped; `settle_order` says how the replies lie.
 
-    ``released``: tokens that hold nothing any more after this call.
+    ``released``: tokens that hold nothing any more after this call. ``callbacks``: see `SupervisorStore.settle`.
     """
     numbers: dict[str, int] = {}
     words: list[Any] = []
     records: list[str] = []
+    follows: list[tuple[int, NewMessage]] = []
     for head, members in _grouped(outcomes).items():
         token, name, state, attempt, ms, reason = head
         words += (len(members), token, numbers.setdefault(name, len(numbers) + 1), state, attempt, ms, reason)
         for o in members:
             words += (o.id, o.entry, o.started_ms, o.note if state == "RETRY" else _record(o))
             records.append(keys.record(o.id))
+            if o.follow:
+                follows += ((len(records), message) for message in o.follow)
+    follow_words: list[Any] = []
+    for member, message in follows:
+        number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
+        follow_words += (member, message.id, number, _terms(message), message.envelope)
     return Call(
         script("settle"),
         [
@@ -187,11 +202,46 @@ def settle(keys: Keys, outcomes: Sequence[Outcome], hour: int, max_dead: int, re
             keys.counts(hour),
             keys.counts(hour + 1),
             keys.batches,
+            keys.links,
+            keys.events,
             *_pairs(keys, numbers),
             *records,
+            *(keys.record(message.id) for _, message in follows),
+            *(keys.record(message.after) for _, message in follows if message.after),
         ],
-        [hour, INDEX_KEEP_MS, max_dead, len(numbers), *numbers, len(released), *released, *words],
+        [
+            hour,
+            settings.index_keep_ms,
+            settings.max_dead_letters,
+            settings.keep_ms(success=False),
+            callbacks,
+            settings.events_kept,
+            len(records),
+            len(follows),
+            len(numbers),
+            *numbers,
+            len(released),
+            *released,
+            *follow_words,
+            *words,
+        ],
     )
+
+
+def settle_chunks(outcomes: Sequence[Outcome], most: int = 100) -> list[Sequence[Outcome]]:
+    """Cut outcomes into calls of at most 100 messages, follow-ups included (those of one outcome stay with it)."""
+    if len(outcomes) <= most and not any(o.follow for o in outcomes):
+        return [outcomes] if outcomes else []
+    chunks: list[Sequence[Outcome]] = []
+    start = size = 0
+    for place, o in enumerate(outcomes):
+        weight = 1 + len(o.follow)
+        if place > start and size + weight > most:
+            chunks.append(outcomes[start:place])
+            start, size = place, 0
+        size += weight
+    chunks.append(outcomes[start:])
+    return chunks
 
 
 def settle_order(outcomes: Sequence[Outcome], codes: Sequence[int]) -> list[Settled]:

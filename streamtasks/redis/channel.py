@@ -16,7 +16,7 @@ from ..exceptions import StoreError, StoreUnavailable
 from ..transitions import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
 from . import calls, connections
 from .calls import Call
-from .operations import MOST, Operations
+from .operations import Operations
 from .store import read_replies
 
 __all__ = ["RedisChannel"]
@@ -38,6 +38,7 @@ class RedisChannel:
         self._candidates: list[str] = []
         self._names: dict[bytes, str] = {}
         self._outcomes: Sequence[Outcome] = ()
+        self._chunks: list[Sequence[Outcome]] = []
         self._claim: ClaimRequest | None = None
         self._released: Sequence[str] = ()
         self._requests: list[Call] = []
@@ -118,7 +119,8 @@ class RedisChannel:
         return lasting or StoreUnavailable(f"{connections.address(self._settings)}: {error}")
 
     def _transmit(self) -> None:
-        requests = [self._settle_call(at) for at in range(0, len(self._outcomes), MOST)]
+        self._chunks = calls.settle_chunks(self._outcomes)
+        requests = [self._settle_call(place) for place in range(len(self._chunks))]
         if self._claim is not None:
             requests.append(self._claim_call(self._claim))
         self._requests = requests
@@ -129,10 +131,12 @@ class RedisChannel:
             )
         self._sent = True
 
-    def _settle_call(self, at: int) -> Call:
-        some = self._outcomes[at : at + MOST]
-        released = self._released if at + MOST >= len(self._outcomes) else ()
-        return calls.settle(self._shard.keys, some, self._shard.hour(), self._settings.max_dead_letters, released)
+    def _settle_call(self, place: int) -> Call:
+        released = self._released if place == len(self._chunks) - 1 else ()
+        # What becomes of a task that was revoked while it ran, no child has seen: another one does what belongs to it.
+        return calls.settle(
+            self._shard.keys, self._chunks[place], self._shard.hour(), self._settings, released, "revoked"
+        )
 
     def _claim_call(self, claim: ClaimRequest) -> Call:
         settings = self._settings
@@ -153,7 +157,7 @@ class RedisChannel:
         for place, reply in enumerate(replies):
             if reply[0] == b"hour":
                 self._shard.clock_offset_ms = reply[1] - time.time_ns() // 1_000_000
-                replies[place] = self._again(self._settle_call(place * MOST))
+                replies[place] = self._again(self._settle_call(place))
         while claimed is not None and claimed[0] == b"streams":
             self._candidates = [name.decode() for name in claimed[2:]]
             assert self._claim is not None
@@ -167,7 +171,7 @@ class RedisChannel:
     def _exchange(self, settle_replies: list[Any], claim_reply: list[Any] | None) -> Exchange:
         settled: list[Settled] = []
         for place, reply in enumerate(settle_replies):
-            settled += calls.settle_order(self._outcomes[place * MOST : (place + 1) * MOST], reply[1:])
+            settled += calls.settle_order(self._chunks[place], reply[1:])
         if claim_reply is None:
             return Exchange(settled, [], settle_replies[-1][0] if settle_replies else 0, False, False, False, False)
         if claim_reply[0] == b"void":

@@ -87,7 +87,7 @@ class Operations:
         for tag, places in self._by_tag(m.id for m in messages).items():
             keys = self.shards[tag].keys
             for some in _by_size(places, messages):
-                requests.append(calls.enqueue(keys, [messages[place] for place in some]))
+                requests.append(calls.enqueue(keys, [messages[place] for place in some], self.settings))
                 places_of.append(some)
         replies = yield requests
         for some, reply in zip(places_of, replies, strict=True):
@@ -116,20 +116,20 @@ class Operations:
         found = [_dead_letter(*entry) for reply in (yield requests) for entry in reply]
         return sorted(found, key=lambda letter: _entry_key(letter.cursor), reverse=True)[:limit]
 
-    def settle(self, tag: str, outcomes: Sequence[Outcome]) -> Operation[list[Settled]]:
+    def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> Operation[list[Settled]]:
         """See `SupervisorStore.settle`."""
         shard = self.shards[tag]
         answers: list[Settled] = []
-        for chunk in _chunks(outcomes):
+        for chunk in calls.settle_chunks(outcomes):
             some = chunk
-            bare = [o.id for o in some if not o.body and o.state != "RETRY"]
+            bare = [o.id for o in some if not o.body and o.state not in ("RETRY", "CALLED")]
             if bare:
                 # The board holds no bodies: an outcome taken from there gets its message from the store.
                 [found] = yield [calls.read(shard.keys, bare)]
                 bodies = {i: parts[0] for i, parts in zip(bare, found, strict=True) if len(parts) > 1}
                 some = [o._replace(body=bodies.get(o.id, b"0 ")) if not o.body else o for o in some]
             while True:
-                call = calls.settle(shard.keys, some, shard.hour(), self.settings.max_dead_letters)
+                call = calls.settle(shard.keys, some, shard.hour(), self.settings, callbacks=callbacks)
                 [reply] = yield [call]
                 if reply[0] != b"hour":
                     break

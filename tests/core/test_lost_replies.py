@@ -118,7 +118,7 @@ class TestChannel:
         assert hand.settle(*outcomes) == [Settled.ALREADY] * 3
         with redis.Redis.from_url(server_url) as client:
             left = dump(client, "streamtasks:{u0}:")
-        assert left["totals"] == {"SUCCESS": "3", "RETRY": "1"}
+        assert {name: n for name, n in left["totals"].items() if name != "ms"} == {"SUCCESS": "3", "RETRY": "1"}
         assert left["q:0:default"].entries == ["0001"]
         assert not {"leases", "batches", "running"} & set(left)
 

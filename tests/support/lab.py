@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from streamtasks import StoreSettings
 from streamtasks.keys import GROUP, Keys, stream_name
 from streamtasks.redis import calls
 from streamtasks.transitions import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Void
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 LEASE_MS = 30_000
 KEEP_MS = 900_000
 MANY_DEAD = 1000
+REVOKED_MS = 950_000
+SETTINGS = StoreSettings(failure_expires_s=REVOKED_MS / 1000, max_dead_letters=MANY_DEAD)
 RESULT = b'{"r":1}'
 
 # Stands in front of a script: every command's key must be one of KEYS. Only the channels of finished ids are made
@@ -47,6 +50,8 @@ end
 local redis = {
   call = function(name, ...) watched(name, { ... }) return redis_itself.call(name, ...) end,
   pcall = function(name, ...) watched(name, { ... }) return redis_itself.pcall(name, ...) end,
+  sha1hex = redis_itself.sha1hex,
+  error_reply = redis_itself.error_reply,
 }
 """
 
@@ -143,6 +148,7 @@ class Lab:
     client: Any
     tag: str = "u0"
     prefix: str = "t:"
+    settings: StoreSettings = SETTINGS
 
     def __post_init__(self) -> None:
         self.keys = Keys(self.prefix, self.tag)
@@ -199,6 +205,10 @@ class Lab:
         times = (int(finished), int(first), int(started))
         return Record(state, token, times, int(attempt), rest[:body_end], rest[body_end:result_end], reports)
 
+    def totals(self) -> dict[str, int]:
+        """The counts since ever, without the time that attempts took."""
+        return {text(k): int(v) for k, v in self.client.hgetall(self.keys.totals).items() if k != b"ms"}
+
     def server_ms(self) -> int:
         seconds, micros = self.client.time()
         return int(seconds) * 1000 + int(micros) // 1000
@@ -232,7 +242,7 @@ class Lab:
         after: str = "",
     ) -> list[int]:
         messages = [NewMessage(task_id, queue, priority, body, due_ms, delay_ms, after=after) for task_id in ids]
-        codes: list[int] = self.run(calls.enqueue(self.keys, messages))[1:]
+        codes: list[int] = self.run(calls.enqueue(self.keys, messages, self.settings))[1:]
         return codes
 
     def enqueue_one_by_one(self, *ids: str, **options: Any) -> list[int]:
@@ -289,11 +299,18 @@ class Lab:
         [claimed] = self.claim(consumer, seq, count=1, **options).claimed
         return claimed
 
-    def settle(self, *outcomes: Outcome, hour: int | None = None, released: Sequence[str] | None = None) -> list[int]:
+    def settle(
+        self,
+        *outcomes: Outcome,
+        hour: int | None = None,
+        released: Sequence[str] | None = None,
+        callbacks: str = "",
+    ) -> list[int]:
         """Settle, and let the claims go (those that still hold something stay)."""
         if released is None:
             released = sorted({o.token for o in outcomes})
-        call = calls.settle(self.keys, outcomes, self.hour() if hour is None else hour, MANY_DEAD, released)
+        hour = self.hour() if hour is None else hour
+        call = calls.settle(self.keys, outcomes, hour, self.settings, released, callbacks)
         return [int(code) for code in calls.settle_order(outcomes, self.run(call)[1:])]
 
     def hand_back(
