@@ -22,12 +22,27 @@ if TYPE_CHECKING:
     from django.tasks import default_task_backend, task_backends
 
     from .access import get_task_backend, task
+    from .manager import TaskResultManager
+    from .monitor import TaskMonitor
     from .stream_task import StreamTask
+    from .stream_task_result import StreamTaskResult
 
-__all__ = ["StreamTask", "default_task_backend", "get_task_backend", "task", "task_backends"]
+__all__ = [
+    "StreamTask",
+    "StreamTaskResult",
+    "TaskMonitor",
+    "TaskResultManager",
+    "default_task_backend",
+    "get_task_backend",
+    "task",
+    "task_backends",
+]
 
 _HOME = {
     "StreamTask": "streamtasks_django.stream_task",
+    "StreamTaskResult": "streamtasks_django.stream_task_result",
+    "TaskMonitor": "streamtasks_django.monitor",
+    "TaskResultManager": "streamtasks_django.manager",
     "default_task_backend": "django.tasks",
     "get_task_backend": "streamtasks_django.access",
     "task": "streamtasks_django.access",

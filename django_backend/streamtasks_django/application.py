@@ -17,6 +17,7 @@ from . import conf
 from .databases import Databases
 from .registry import find_task
 from .signals import Signals
+from .storing import storing
 
 if TYPE_CHECKING:
     from django.tasks.base import Task
@@ -76,7 +77,7 @@ class DjangoApplication:
         self._signals = Signals(self)
         # The first is outermost and hears of outcomes last: databases are let go of when nobody needs them any more,
         # and receivers of signals run inside what the project's own middleware sets up.
-        self._middleware = (Databases(), *conf.middleware(), self._signals)
+        self._middleware = (Databases(), *conf.middleware(), *storing(backend), self._signals)
         self._runnables: dict[str, DjangoRunnable] = {}
 
     @cached_property

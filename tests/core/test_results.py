@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -18,7 +17,7 @@ from streamtasks.exceptions import WorkerCrashed
 from streamtasks.shards import new_id
 from streamtasks.stores import open_supervisor_store
 from streamtasks.transitions import Settled
-from tests.support.hand import Hand, ended
+from tests.support.hand import Hand, ended, report
 from tests.support.servers import flush
 
 
@@ -113,11 +112,7 @@ class TestLive:
         assert (result.status, result.info, result.result, result.traceback) == ("READY", None, None, None)
         [claimed] = hand.claim(1)
 
-        async def report() -> None:
-            said = dumps({"s": "CLEANING", "m": {"current": 1}})
-            assert await open_supervisor_store(app.settings).progress(app.settings.tags[0], [(claimed, said)]) == [True]
-
-        asyncio.run(report())
+        report(open_supervisor_store(app.settings), claimed, dumps({"s": "CLEANING", "m": {"current": 1}}))
         assert (result.status, result.state, result.info) == ("RUNNING", "CLEANING", {"current": 1})
         assert result.progress == result.info
         hand.settle(ended(claimed, "SUCCESS", b'{"r":3}'))

@@ -18,14 +18,13 @@ from django.test import override_settings
 
 from contract.app import tasks
 from streamtasks import State, TaskFailed, TaskRevoked
-from streamtasks.attempt import Attempt
+from streamtasks.codec import dumps
 from streamtasks.errors import describe
-from streamtasks.message import Message, split_body
-from streamtasks.redis import AsyncRedisStore
+from streamtasks.message import Message
 from streamtasks.transitions import Claimed
 from streamtasks_django.backends.redis import RedisBackend
 from streamtasks_django.stream_task_result import StreamTaskResult
-from tests.support.hand import Hand, ended
+from tests.support.hand import Hand, ended, report
 from tests.support.servers import flush
 
 pytestmark = pytest.mark.usefixtures("site")
@@ -53,23 +52,7 @@ def enqueued(*args: Any) -> StreamTaskResult:
 
 
 def say(claimed: Claimed, state: str, meta: Any) -> None:
-    """Report progress in the name of the child that has a message."""
-    enqueued_ms, envelope = split_body(claimed.body)
-    store = backend().stores.asynchronous
-    attempt = Attempt(
-        Message.decode(envelope),
-        1,
-        "hand",
-        enqueued_ms,
-        enqueued_ms,
-        enqueued_ms,
-        lambda data: asyncio.run(_report(store, claimed, data)),
-    )
-    attempt.update_state(state, meta)
-
-
-async def _report(store: AsyncRedisStore, claimed: Claimed, data: bytes) -> None:
-    assert await store.progress(store.tags[0], [(claimed, data)]) == [True]
+    report(backend().stores.asynchronous, claimed, dumps({"s": state, "m": meta}))
 
 
 def test_one_object_follows_the_server(hand: Hand) -> None:
@@ -216,7 +199,7 @@ def test_times_are_iso_texts(hand: Hand) -> None:
 def test_broken_progress_hides_nothing(hand: Hand) -> None:
     result = enqueued()
     [claimed] = hand.claim(1)
-    asyncio.run(_report(backend().stores.asynchronous, claimed, b"\xff"))
+    report(backend().stores.asynchronous, claimed, b"\xff")
     assert (result.ready(), result.state, result.info) == (False, "PROGRESS", None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from streamtasks.codec import dumps
@@ -11,7 +12,7 @@ from streamtasks.transitions import Claimed, ClaimRequest, Filter, Outcome, Sett
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamtasks.store import Channel, Store
+    from streamtasks.store import Channel, Store, SupervisorStore
     from streamtasks.transitions import Exchange
 
 KEEP_MS = 900_000
@@ -53,6 +54,15 @@ class Hand:
         """Claim one message and let it fail."""
         [claimed] = self.claim(1)
         assert self.settle(ended(claimed, "FAILURE", dumps({"e": describe(error)}))) == [Settled.DONE]
+
+
+def report(store: SupervisorStore, claimed: Claimed, said: bytes, tag: str = "u0") -> None:
+    """Store progress of a message that is in hand."""
+
+    async def call() -> list[bool]:
+        return await store.progress(tag, [(claimed, said)])
+
+    assert asyncio.run(call()) == [True]
 
 
 def ended(claimed: Claimed, state: str, result: bytes = b"", **changes: Any) -> Outcome:

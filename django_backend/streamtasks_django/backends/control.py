@@ -13,8 +13,8 @@ from streamtasks.message import Message, split_body
 from streamtasks.state import STATUS, State
 from streamtasks.transitions import Active, Revocation, Statistics
 
-from ..results import due_ms, moment
-from ..stream_task_result import as_text
+from ..results import due_ms, from_snapshot, moment
+from ..stream_task_result import StreamTaskResult, as_text
 
 if TYPE_CHECKING:
     from streamtasks.store import Store
@@ -109,6 +109,10 @@ class TaskControl:
             **kwargs: ``priority``, and whatever else was given to ``apply_async()`` that is no option.
         """
 
+    def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
+        """Return many results, in order; None for one of which nothing is known, or that is not kept."""
+        return [None for _ in ids]
+
     def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:  # noqa: ARG002
         """Wait until at least one of these is finished or the time is up, seconds; return those that are finished."""
         return set()
@@ -126,6 +130,7 @@ class StoreControl(TaskControl):
     """What a backend on a `Store` answers."""
 
     keeps_results = True
+    alias: str
 
     @cached_property
     def stores(self) -> Stores:
@@ -167,6 +172,12 @@ class StoreControl(TaskControl):
             if name in load:
                 load[name] += 1
         return _worker_statistics(_statistics(store.statistics()), load)
+
+    def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
+        """Return many results in one round trip; see `TaskControl.get_results`."""
+        possible = [task_id for task_id in ids if _is_id(task_id)]
+        known = {s.id: s for s in self.stores.plain.read(possible) if s is not None} if possible else {}
+        return [from_snapshot(known[task_id], self.alias) if task_id in known else None for task_id in ids]
 
     def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
         """See `TaskControl.wait_for_results`."""

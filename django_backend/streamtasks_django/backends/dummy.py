@@ -76,6 +76,11 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
         revoked = sum(result.is_finished for result in self.results)
         return statistics_of({State.REVOKED.value: revoked}, len(self.results) - revoked, 0)
 
+    def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
+        """See `TaskControl.get_results`."""
+        known = {result.id: result for result in self._known()}
+        return [known.get(task_id) for task_id in ids]
+
     def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:  # noqa: ARG002
         """See `TaskControl.wait_for_results`; it never waits, as nothing runs here."""
         return {result.id for result in self._known() if result.is_finished and result.id in ids}

@@ -1,0 +1,80 @@
+"""Watch tasks and workers from a script or a shell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
+from django.utils import timezone
+
+from .manager import backend_of
+
+if TYPE_CHECKING:
+    from .stream_task_result import StreamTaskResult
+
+__all__ = ["TaskMonitor"]
+
+
+class TaskMonitor:
+    """Tasks and workers of one backend.
+
+    Args:
+        backend_name: an alias of TASKS.
+
+    Raises:
+        ImproperlyConfigured: it is no backend of ours.
+        InvalidTaskBackend: there is no such alias.
+    """
+
+    def __init__(self, backend_name: str = DEFAULT_TASK_BACKEND_ALIAS) -> None:
+        self.backend = backend_of(backend_name)
+
+    def monitor_task_progress(
+        self, task_id: str, callback: Callable[[dict[str, Any]], object] | None = None, interval: float = 1.0
+    ) -> dict[str, Any]:
+        """Follow a task until it is finished; return, and report last, how it ended.
+
+        Args:
+            task_id: which task.
+            callback: called with ``task_id``, ``status``, ``timestamp`` and, if there is one, ``progress``; at the end
+                with ``task_id``, ``status``, ``completed``, ``successful``, ``timestamp``, and ``result`` or ``error``.
+            interval: seconds between two looks; the end is noticed at once.
+
+        Raises:
+            TaskResultDoesNotExist: nothing is known of this id.
+        """
+        result = cast("StreamTaskResult", self.backend.get_result(task_id))
+        while not result.ready():
+            said: dict[str, Any] = {"task_id": task_id, "status": str(result.status), "timestamp": _now()}
+            progress = result.info
+            if progress:
+                said["progress"] = progress
+            if callback is not None:
+                callback(said)
+            self.backend.wait_for_results([task_id], interval)
+        final: dict[str, Any] = {
+            "task_id": task_id,
+            "status": str(result.status),
+            "completed": True,
+            "successful": result.successful(),
+            "timestamp": _now(),
+        }
+        if result.successful():
+            final["result"] = result.result
+        else:
+            final["error"] = str(result.result)
+        if callback is not None:
+            callback(final)
+        return final
+
+    def get_worker_statistics(self) -> dict[str, Any]:
+        """Return ``active_workers``, ``total_tasks_processed``, ``average_task_duration`` and ``worker_load``.
+
+        See the backend's ``get_worker_statistics()``.
+        """
+        return self.backend.get_worker_statistics()
+
+
+def _now() -> str:
+    return timezone.now().isoformat()

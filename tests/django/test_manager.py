@@ -1,0 +1,218 @@
+"""`TaskResultManager` and `TaskMonitor`, on a server without a worker."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from io import StringIO
+from typing import Any, cast
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.tasks import task_backends
+from django.tasks.exceptions import InvalidTaskBackend, TaskResultDoesNotExist
+from django.test import override_settings
+
+from contract.app import tasks
+from streamtasks import State
+from streamtasks.attempt import Attempt, AttemptOutcome
+from streamtasks.codec import dumps
+from streamtasks.message import Message
+from streamtasks_django import TaskMonitor, TaskResultManager
+from streamtasks_django.application import DjangoApplication
+from streamtasks_django.backends.redis import RedisBackend
+from streamtasks_django.storing import EXTRA
+from tests.support.django_site import manage
+from tests.support.hand import Hand, ended, report
+from tests.support.servers import flush
+
+pytestmark = pytest.mark.usefixtures("site")
+
+
+@pytest.fixture(autouse=True)
+def _empty(site: str) -> None:
+    flush(site)
+
+
+@pytest.fixture
+def hand() -> Iterator[Hand]:
+    with Hand(cast("RedisBackend", task_backends["default"]).stores.plain) as opened:
+        yield opened
+
+
+def enqueue(*args: Any) -> str:
+    return tasks.echo.enqueue(*args).id
+
+
+def after(seconds: float, action: Callable[[], object]) -> threading.Timer:
+    timer = threading.Timer(seconds, action)
+    timer.start()
+    return timer
+
+
+class TestInfo:
+    def test_one_that_waits(self) -> None:
+        task_id = enqueue()
+        info = TaskResultManager().get_task_info(task_id)
+        created = info.pop("date_created")
+        assert datetime.fromisoformat(created).tzinfo is not None
+        assert info == {
+            "task_id": task_id, "status": "READY", "ready": False, "successful": None, "failed": None,
+            "date_done": None,
+        }  # fmt: skip
+
+    def test_one_that_succeeded(self, hand: Hand) -> None:
+        task_id = enqueue()
+        hand.succeed({"a": [1]})
+        info = TaskResultManager().get_task_info(task_id)
+        assert (info["status"], info["ready"], info["successful"], info["failed"]) == ("SUCCESSFUL", True, True, False)
+        assert info["result"] == {"a": [1]}
+        assert datetime.fromisoformat(info["date_done"]) >= datetime.fromisoformat(info["date_created"])
+        assert "error" not in info
+        json.dumps(info)
+
+    async def test_one_that_failed_also_from_an_event_loop(self, hand: Hand) -> None:
+        task_id = (await tasks.echo.aenqueue()).id
+        hand.fail(ValueError("bad"))
+        info = await TaskResultManager().aget_task_info(task_id)
+        assert (info["status"], info["successful"], info["failed"], info["error"]) == ("FAILED", False, True, "bad")
+        assert "ValueError: bad" in info["traceback"]
+        assert "result" not in info
+        json.dumps(info)
+
+    async def test_one_that_is_not_known(self) -> None:
+        wanted = {"task_id": "nobody", "error": "Failed to get task info: nobody"}
+        assert TaskResultManager().get_task_info("nobody") == wanted
+        assert await TaskResultManager().aget_task_info("nobody") == wanted
+
+    def test_only_backends_of_ours(self) -> None:
+        with pytest.raises(InvalidTaskBackend):
+            TaskResultManager("missing")
+        setting = {"default": {"BACKEND": "django.tasks.backends.dummy.DummyBackend"}}
+        with override_settings(TASKS=setting), pytest.raises(ImproperlyConfigured, match="one of the backends in"):
+            TaskResultManager()
+
+
+class TestWaiting:
+    def test_for_many_together(self, hand: Hand) -> None:
+        ids = [enqueue(number) for number in range(4)]
+        hand.succeed("early", most=1)
+        claimed = hand.claim(2)
+
+        def later() -> None:
+            hand.settle(ended(claimed[0], "REVOKED"))
+            hand.settle(ended(claimed[1], "SUCCESS", b'{"r":"late"}'))
+
+        timer = after(0.1, later)
+        began = time.monotonic()
+        found = TaskResultManager().wait_for_multiple_tasks([*ids, "nobody", ids[0]], timeout=1)
+        took = time.monotonic() - began
+        timer.join()
+        assert list(found) == [*ids, "nobody"]
+        assert found[ids[0]] == {"status": "completed", "result": "early"}
+        assert found[ids[1]]["status"] == "error"
+        assert "revoked" in found[ids[1]]["error"]
+        assert found[ids[2]] == {"status": "completed", "result": "late"}
+        assert found[ids[3]] == {"status": "timeout", "error": "Task did not complete within 1 seconds"}
+        assert found["nobody"]["status"] == "error"
+        assert 0.9 < took < 2  # one wait for all of them
+
+    def test_ends_with_the_last(self, hand: Hand) -> None:
+        ids = [enqueue(number) for number in range(150)]
+
+        def work() -> None:
+            while hand.succeed(0, most=20):
+                pass
+
+        timer = after(0.05, work)
+        began = time.monotonic()
+        found = TaskResultManager().wait_for_multiple_tasks(ids)
+        assert time.monotonic() - began < 10
+        timer.join()
+        assert {one["status"] for one in found.values()} == {"completed"}
+
+    def test_for_none(self) -> None:
+        assert TaskResultManager().wait_for_multiple_tasks([]) == {}
+
+
+class TestMonitor:
+    def test_it_follows_a_task_to_its_end(self, hand: Hand) -> None:
+        task_id = enqueue()
+        [claimed] = hand.claim(1)
+        data = dumps({"s": "PROGRESS", "m": {"current": 1, "total": 2}})
+        report(cast("RedisBackend", task_backends["default"]).stores.asynchronous, claimed, data)
+        seen: list[dict[str, Any]] = []
+        timer = after(0.3, lambda: hand.settle(ended(claimed, "SUCCESS", b'{"r":7}')))
+        final = TaskMonitor().monitor_task_progress(task_id, seen.append, interval=0.1)
+        timer.join()
+        assert seen[-1] is final
+        datetime.fromisoformat(final.pop("timestamp"))
+        assert final == {
+            "task_id": task_id, "status": "SUCCESSFUL", "completed": True, "successful": True, "result": 7,
+        }  # fmt: skip
+        assert len(seen) >= 3
+        for said in seen[:-1]:
+            datetime.fromisoformat(said.pop("timestamp"))
+            assert said == {"task_id": task_id, "status": "RUNNING", "progress": {"current": 1, "total": 2}}
+
+    def test_the_end_is_noticed_at_once(self, hand: Hand) -> None:
+        task_id = enqueue()
+        timer = after(0.1, lambda: hand.fail(ValueError("bad")))
+        began = time.monotonic()
+        final = TaskMonitor().monitor_task_progress(task_id, interval=30)
+        timer.join()
+        assert time.monotonic() - began < 5
+        assert (final["successful"], final["error"]) == (False, "bad")
+
+    def test_an_unknown_task(self) -> None:
+        with pytest.raises(TaskResultDoesNotExist):
+            TaskMonitor().monitor_task_progress("nobody")
+
+
+class Storing(RedisBackend):
+    stored: list[tuple[Any, ...]]
+
+    def store_result(self, task_id: str, result: Any, status: str, **kwargs: Any) -> None:
+        self.stored.append((task_id, result, status, kwargs))
+
+
+class TestStoreResult:
+    def outcome(self, backend: RedisBackend, outcome: AttemptOutcome, headers: dict[str, Any]) -> None:
+        message = Message(id="one", task=tasks.add.module_path, priority=5, headers=headers)
+        attempt = Attempt(message, 1, "hand", 1, 1, 1)
+        for middleware in DjangoApplication(backend).middleware:
+            if type(middleware).__module__.endswith("storing"):
+                middleware.after_outcome(attempt, outcome)
+
+    def test_an_override_hears_of_every_final_outcome(self) -> None:
+        backend = Storing(params=dict(task_backends["default"].params))  # type: ignore[attr-defined]
+        backend.stored = []
+        error = ValueError("bad")
+        extra = {EXTRA: {"category": "mail", "user_id": 3}}
+        self.outcome(backend, AttemptOutcome(State.SUCCESS, value=3), extra)
+        self.outcome(backend, AttemptOutcome(State.RETRY, error=error, delay_s=1), extra)
+        self.outcome(backend, AttemptOutcome(State.FAILURE, error=error), {EXTRA: {"priority": 9}})
+        self.outcome(backend, AttemptOutcome(State.IGNORED, error=error), {})
+        assert backend.stored == [
+            ("one", 3, "SUCCESSFUL", {"priority": 5, "category": "mail", "user_id": 3}),
+            ("one", error, "FAILED", {"priority": 9}),
+            ("one", None, "SUCCESSFUL", {"priority": 5}),
+        ]
+
+    def test_nothing_is_called_for_a_class_that_does_not_override_it(self) -> None:
+        backend = cast("RedisBackend", task_backends["default"])
+        names = [type(middleware).__module__ for middleware in DjangoApplication(backend).middleware]
+        assert not [name for name in names if name.endswith("storing")]
+
+
+class TestCommand:
+    def test_what_went_wrong_is_said(self) -> None:
+        out = StringIO()
+        call_command("streamtasks_cleanup", "--backend", "missing", stdout=out)
+        assert out.getvalue().startswith("Failed to clean up task results: The connection 'missing' doesn't exist")
+        done = manage("streamtasks_cleanup", "--backend", "missing")
+        assert (done.returncode, "Failed to clean up task results" in done.stdout) == (1, True)
