@@ -154,7 +154,7 @@ class StreamTasks:
     def _packed_one(self, message: Message, call: CallOptions) -> NewMessage:
         task = self.tasks.get(message.task)
         limit = None if task is None else task.limit_of(message.args, message.kwargs)
-        return pack(message, call, limit, self.settings.max_payload_bytes)
+        return pack(message, call, limit, self.settings)
 
     def get_result(self, task_id: str) -> Result[Any]:
         """Return a handle on an enqueued task; nothing is read yet."""

@@ -11,6 +11,7 @@ from .attempt import running_attempt
 from .call import CallOptions, given_options
 from .exceptions import InvalidTask
 from .message import Message
+from .settings import StoreSettings
 from .shards import id_beside, new_id, tag_of
 from .signature import Signature
 from .transitions import Limit, NewMessage
@@ -64,15 +65,15 @@ def build(
     )
 
 
-def pack(message: Message, call: CallOptions, limit: Limit | None, max_bytes: int) -> NewMessage:
+def pack(message: Message, call: CallOptions, limit: Limit | None, settings: StoreSettings) -> NewMessage:
     """Encode a message for the store.
 
     Raises:
         InvalidTask: JSON cannot carry an argument or a header.
-        PayloadTooLarge: it takes more than ``max_bytes``.
+        PayloadTooLarge: it takes more than ``max_payload_bytes``.
     """
     due_ms, delay_ms = call.due()
-    envelope = message.encode(max_bytes)
+    envelope = message.encode(settings.max_payload_bytes, settings.wire)
     return NewMessage(message.id, message.queue, message.priority, envelope, due_ms, delay_ms, limit, call.after)
 
 

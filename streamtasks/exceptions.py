@@ -13,6 +13,8 @@
     │   ├── AccessDenied              wrong user or password
     │   └── StoreFull                 out of memory: nothing was stored
     ├── DecodeError                   bytes that are not a message or record of ours
+    │   ├── EncodingRefused           a pickle or compressed data that this process may not read
+    │   └── EncodingUnavailable       the library that reads them is not installed here
     ├── TaskNotFound                  no task of that id
     ├── ParentFailed                  recorded for a task that was to follow one that failed
     ├── RetriesExhausted              a task asked to be run again more often than it may be
@@ -31,6 +33,8 @@ __all__ = [
     "AccessDenied",
     "ConfigurationError",
     "DecodeError",
+    "EncodingRefused",
+    "EncodingUnavailable",
     "Ignore",
     "InvalidTask",
     "ParentFailed",
@@ -99,6 +103,16 @@ class StoreFull(StoreError):
 
 class DecodeError(StreamTasksError, ValueError):
     """Raised when bytes are not a message or a record of ours."""
+
+
+class EncodingRefused(DecodeError):
+    """Raised when this process may not read bytes: a pickle it is not set to read, or that is not signed with one of
+    its keys; compressed data that are damaged or would become too large.
+    """
+
+
+class EncodingUnavailable(DecodeError):
+    """Raised when bytes need a library that is not installed here; the message names it."""
 
 
 class TaskNotFound(StreamTasksError, KeyError):

@@ -9,6 +9,7 @@ from .message import Message
 from .signature import Signature
 from .state import State
 from .transitions import NewMessage
+from .wire import JSON, Wire
 
 __all__ = ["follow_ups"]
 
@@ -18,7 +19,9 @@ _NO_LIMIT: Final = 1 << 40
 """Bytes of a follow-up: the signature and the result it gets were both checked by themselves."""
 
 
-def follow_ups(message: Message, state: State, value: Any, error: dict[str, Any] | None) -> tuple[NewMessage, ...]:
+def follow_ups(
+    message: Message, state: State, value: Any, error: dict[str, Any] | None, wire: Wire = JSON
+) -> tuple[NewMessage, ...]:
     """Return what is to be accepted together with an outcome: nothing, unless it is final and something is linked.
 
     After a success each ``link`` gets the value before its own arguments; after a final failure each ``link_error``
@@ -30,19 +33,20 @@ def follow_ups(message: Message, state: State, value: Any, error: dict[str, Any]
         state: its outcome.
         value: what it returned, as JSON carries it.
         error: what `errors.describe` made of its error; None if there is none to speak of.
+        wire: how they are encoded.
     """
     if state == State.SUCCESS:
-        return tuple(_follow(message, wire, (value,)) for wire in message.links)
+        return tuple(_follow(message, link, (value,), wire) for link in message.links)
     if state not in _FAILED or not message.error_links:
         return ()
     error = error or {}
     text = error.get("message") or error.get("type") or f"Task {message.id} was {state.value.lower()}."
     reason = (message.id, str(text), str(error.get("traceback") or ""))
-    return tuple(_follow(message, wire, reason) for wire in message.error_links)
+    return tuple(_follow(message, link, reason, wire) for link in message.error_links)
 
 
-def _follow(parent: Message, wire: dict[str, Any], before: tuple[Any, ...]) -> NewMessage:
-    signature = Signature.from_dict(wire)
+def _follow(parent: Message, link: dict[str, Any], before: tuple[Any, ...], wire: Wire) -> NewMessage:
+    signature = Signature.from_dict(link)
     options = signature.options
     due_ms, delay_ms = options.due()
     message = Message(
@@ -65,5 +69,5 @@ def _follow(parent: Message, wire: dict[str, Any], before: tuple[Any, ...]) -> N
         parent_id=parent.id,
         root_id=parent.root_id or parent.id,
     )
-    envelope = message.encode(_NO_LIMIT)
+    envelope = message.encode(_NO_LIMIT, wire)
     return NewMessage(message.id, message.queue, message.priority, envelope, due_ms, delay_ms, signature.limit)

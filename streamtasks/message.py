@@ -6,7 +6,7 @@ The bytes are one JSON object with short names, version 1::
      "h": headers, "r": {"max": retries, "delay": s}, "x": expires ms, "d": due ms,
      "l": {"soft": s, "hard": s}, "ok": [signature], "er": [signature], "pa": parent id, "ro": root id}
 
-Empty parts are left out. The first byte tells the encoding (see `codec`), so that others can follow.
+Empty parts are left out. The first byte tells the encoding: `wire` has others than JSON, and compresses.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, Final
 
-from .codec import dumps, loads
+from .codec import dumps
 from .exceptions import DecodeError, PayloadTooLarge
 from .numbers import is_number
 from .signature import are_resolved
+from .wire import JSON, MESSAGE, Wire
 
 __all__ = ["MAX_HEADER_BYTES", "VERSION", "Message", "split_body"]
 
@@ -70,8 +71,8 @@ class Message:
     parent_id: str = ""
     root_id: str = ""
 
-    def encode(self, max_bytes: int) -> bytes:
-        """Return the bytes of the envelope.
+    def encode(self, max_bytes: int, wire: Wire = JSON) -> bytes:
+        """Return the bytes of the envelope; ``wire``: how (`StoreSettings.wire`).
 
         Raises:
             InvalidTask: JSON cannot carry an argument or a header.
@@ -103,7 +104,7 @@ class Message:
             "ro": self.root_id,
         }
         body |= {name: value for name, value in more.items() if value}
-        data = dumps(body)
+        data = wire.dumps(body, MESSAGE, self.id)
         if len(data) > max_bytes:
             raise PayloadTooLarge(
                 f"A call of task {self.task} takes {len(data)} bytes; max_payload_bytes is {max_bytes}. "
@@ -112,13 +113,15 @@ class Message:
         return data
 
     @classmethod
-    def decode(cls, data: bytes) -> Message:
-        """Read an envelope.
+    def decode(cls, data: bytes, wire: Wire = JSON, task_id: str = "") -> Message:
+        """Read an envelope; ``task_id``: of the message as which it was stored, for signatures.
 
         Raises:
+            EncodingRefused: this process may not read it.
+            EncodingUnavailable: a library that reads it is not installed.
             DecodeError: the bytes are no envelope, or one of a version this release does not know.
         """
-        body = loads(data)
+        body = wire.loads(data, MESSAGE, task_id)
         if not isinstance(body, dict):
             raise DecodeError(f"not an envelope: {data[:80]!r}")
         if body.get("v") != VERSION:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from .attempt import read_progress
-from .codec import loads
 from .errors import describe, rebuild
 from .exceptions import DecodeError, TaskRevoked, WorkerCrashed
 from .message import Message
@@ -41,10 +40,9 @@ def info_of(snapshot: Snapshot) -> Any:
 def outcome_of(snapshot: Snapshot) -> dict[str, Any]:
     """Return what was recorded of a finished task: ``{"r": value}``, ``{"e": error}`` or nothing."""
     try:
-        body = loads(snapshot.result) if snapshot.result else {}
+        return snapshot.outcome()
     except DecodeError as unreadable:
         return {"e": describe(unreadable)}
-    return body if isinstance(body, dict) else {}
 
 
 def error_of(snapshot: Snapshot) -> dict[str, Any] | None:
@@ -75,12 +73,13 @@ def value_of(snapshot: Snapshot) -> Any:
 
     Raises:
         TaskRevoked: it was revoked, or expired before it started.
+        DecodeError: this process cannot, or may not, read what it returned.
         Exception: the task's own error, as `errors.rebuild` makes it.
     """
     failure = failure_of(snapshot)
     if failure is not None:
         raise failure
-    return outcome_of(snapshot).get("r")
+    return snapshot.outcome().get("r")
 
 
 def children_of(message: Message, state: State | None) -> Sequence[str]:

@@ -126,7 +126,7 @@ class Result[R]:
     def children(self) -> list[str]:
         """The ids of tasks that were linked to it and follow its outcome."""
         snapshot = self.snapshot()
-        return list(children_of(Message.decode(snapshot.envelope), snapshot.state))
+        return list(children_of(snapshot.message(), snapshot.state))
 
     @property
     def attempts(self) -> int:
@@ -136,7 +136,7 @@ class Result[R]:
     @property
     def message(self) -> Message:
         """What was enqueued."""
-        return Message.decode(self.snapshot().envelope)
+        return self.snapshot().message()
 
     @property
     def enqueued_at(self) -> datetime | None:

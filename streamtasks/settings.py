@@ -8,6 +8,7 @@ from typing import Any, Final
 from .exceptions import ConfigurationError
 from .keys import check_prefix
 from .numbers import check_count, check_seconds
+from .wire import DEFAULT_MOST, JSON, Wire
 
 __all__ = ["DEFAULT_URL", "MIN_DEDUP_S", "StoreSettings"]
 
@@ -31,6 +32,11 @@ class StoreSettings:
         result_expires_s: how long the record of a success is kept, seconds (at least 15 minutes).
         failure_expires_s: the same for every other outcome.
         max_payload_bytes: largest envelope and largest result.
+        serializer: how messages and results are written: ``"json"``, ``"msgpack"`` or ``"pickle"``. JSON and msgpack
+            are read by everybody, signed pickles only where this says pickle.
+        compression: ``"gzip"``, ``"lz4"`` or ``"zstd"``, for what takes 1 KiB or more; read by everybody.
+        max_decompressed_bytes: what becomes larger is refused; None: 16 MiB, or ``max_payload_bytes`` if that is more.
+        signing_keys: secrets of all processes that say pickle; the first signs, all are accepted.
         max_dead_letters: the oldest go first.
         send_events: write what happens to tasks into a capped stream (`Store.events`).
         max_events: about so many of its entries are kept; the oldest go first.
@@ -51,6 +57,10 @@ class StoreSettings:
     result_expires_s: float = 86_400.0
     failure_expires_s: float = 7 * 86_400.0
     max_payload_bytes: int = 1024 * 1024
+    serializer: str = "json"
+    compression: str | None = None
+    max_decompressed_bytes: int | None = None
+    signing_keys: tuple[str | bytes, ...] = field(default=(), repr=False)
     max_dead_letters: int = 10_000
     send_events: bool = False
     max_events: int = 10_000
@@ -60,6 +70,7 @@ class StoreSettings:
     lost_limit: int = 10
     unknown_task_delay_s: float = 30.0
     unknown_task_limit: int = 10
+    wire: Wire = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_prefix(self.key_prefix)
@@ -81,6 +92,21 @@ class StoreSettings:
             "unknown_task_limit",
         ):
             check_count(name, getattr(self, name), ConfigurationError, least=1)
+        self._set_wire()
+
+    def _set_wire(self) -> None:
+        keys: Any = self.signing_keys
+        if not isinstance(keys, (tuple, list)) or not all(isinstance(key, (str, bytes)) and key for key in keys):
+            raise ConfigurationError("signing_keys must be a list of non-empty strings.")  # which are not shown
+        object.__setattr__(self, "signing_keys", tuple(keys))
+        most = self.max_decompressed_bytes
+        if most is None:
+            most = max(DEFAULT_MOST, self.max_payload_bytes)
+        else:
+            check_count("max_decompressed_bytes", most, ConfigurationError, least=1)
+        plain = self.serializer == "json" and self.compression is None and most == DEFAULT_MOST
+        wire = JSON if plain else Wire(self.serializer, self.compression, most, self.signing_keys)
+        object.__setattr__(self, "wire", wire)
 
     @property
     def is_memory(self) -> bool:

@@ -252,7 +252,7 @@ class Task[**P, R]:
     def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> NewMessage:
         check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
         message = self.app.message_of(self.name, args, kwargs, call)
-        return pack(message, call, self.limit_of(args, kwargs), self.app.settings.max_payload_bytes)
+        return pack(message, call, self.limit_of(args, kwargs), self.app.settings)
 
     def _bound(self, request: Request) -> BoundTask:
         return BoundTask(self, request, self.options)

@@ -142,7 +142,7 @@ def errors_of(reports: Iterable[dict[str, Any]]) -> list[TaskError]:
 def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult:
     """Return what is known of a message. Its task may be unknown here, and its bytes may be broken."""
     try:
-        message = Message.decode(snapshot.envelope)
+        message = snapshot.message()
     except DecodeError:
         message = Message(id=snapshot.id, task=UNREADABLE)
     reports = snapshot.reports

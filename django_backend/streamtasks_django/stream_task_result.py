@@ -239,7 +239,7 @@ class StreamTaskResult(_Base):
         if self.known is None:
             return None
         try:
-            return Message.decode(self.known.envelope)
+            return self.known.message()
         except DecodeError:
             return None
 

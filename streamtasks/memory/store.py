@@ -59,7 +59,11 @@ class MemoryStore:
     def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
         """See `Store.read`."""
         with self.server.lock:
-            return [reading.read(self.shard_of(task_id), task_id) for task_id in ids]
+            found = [reading.read(self.shard_of(task_id), task_id) for task_id in ids]
+        for snapshot in found:
+            if snapshot is not None:
+                snapshot.wire = self.settings.wire
+        return found
 
     def finished(self, ids: Sequence[str]) -> set[str]:
         """Return those of these ids that are finished."""
@@ -79,7 +83,7 @@ class MemoryStore:
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """See `Store.dead_letters`."""
         with self.server.lock:
-            found = [letter for tag in self.tags for letter in self.shard(tag).dead]
+            found = [letter._replace(wire=self.settings.wire) for tag in self.tags for letter in self.shard(tag).dead]
         found.sort(key=lambda letter: _age(letter.cursor), reverse=True)
         if before:
             found = [letter for letter in found if _age(letter.cursor) < _age(before)]

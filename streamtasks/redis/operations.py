@@ -107,13 +107,15 @@ class Operations:
         replies = yield requests
         for some, reply in zip(places_of, replies, strict=True):
             for place, part in zip(some, reply, strict=True):
-                found[place] = from_reply(ids[place], part)
+                found[place] = from_reply(ids[place], part, self.settings.wire)
         return found
 
     def dead_letters(self, limit: int, before: str) -> Operation[list[DeadLetter]]:
         """See `Store.dead_letters`. A cursor is an entry's id: the time it was written, so it orders all shards."""
         requests = [calls.dead_letters(s.keys, before or "+", min(limit, MOST)) for s in self.shards.values()]
-        found = [_dead_letter(*entry) for reply in (yield requests) for entry in reply]
+        found = [
+            _dead_letter(*entry)._replace(wire=self.settings.wire) for reply in (yield requests) for entry in reply
+        ]
         return sorted(found, key=lambda letter: _entry_key(letter.cursor), reverse=True)[:limit]
 
     def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> Operation[list[Settled]]:

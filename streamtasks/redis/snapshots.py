@@ -8,11 +8,12 @@ from ..codec import loads
 from ..exceptions import DecodeError
 from ..message import split_body
 from ..state import Snapshot, State
+from ..wire import JSON, Wire
 
 __all__ = ["from_reply"]
 
 
-def from_reply(task_id: str, reply: list[Any]) -> Snapshot | None:
+def from_reply(task_id: str, reply: list[Any], wire: Wire = JSON) -> Snapshot | None:
     """Turn the part of read.lua's reply that concerns one id into a `Snapshot`; None if nothing is known.
 
     Raises:
@@ -21,9 +22,11 @@ def from_reply(task_id: str, reply: list[Any]) -> Snapshot | None:
     if not reply:
         return None
     try:
-        return _finished(task_id, reply[0]) if len(reply) == 1 else _live(task_id, reply)
+        snapshot = _finished(task_id, reply[0]) if len(reply) == 1 else _live(task_id, reply)
     except (ValueError, IndexError) as error:
         raise DecodeError(f"what is stored of task {task_id} cannot be read: {error}") from error
+    snapshot.wire = wire
+    return snapshot
 
 
 def _reports(lines: bytes) -> list[dict[str, Any]]:

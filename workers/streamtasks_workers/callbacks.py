@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from streamtasks.application import Application
 from streamtasks.attempt import Attempt, AttemptOutcome, enter_attempt
-from streamtasks.codec import loads
 from streamtasks.errors import rebuild
 from streamtasks.exceptions import DecodeError, TaskRevoked
 from streamtasks.message import Message
@@ -62,7 +61,7 @@ class Callbacks:
         if snapshot is None or not snapshot.is_finished:
             logger.debug("nothing is known any more of task %s, whose end was to be told", task_id)
             return ()
-        message = Message.decode(snapshot.envelope)
+        message = snapshot.message()
         runnable = self._app.find(message.task)
         if runnable is None:
             raise UnknownTask(message.task)
@@ -81,8 +80,8 @@ class Callbacks:
 
 def _error_of(snapshot: Snapshot) -> dict[str, Any] | None:
     try:
-        error = loads(snapshot.result).get("e") if snapshot.result else None
-    except (DecodeError, AttributeError):
+        error = snapshot.outcome().get("e")
+    except DecodeError:
         return None
     return error if isinstance(error, dict) else None
 

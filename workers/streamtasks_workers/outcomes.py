@@ -8,7 +8,7 @@ from typing import Any
 
 from streamtasks.codec import dumps
 from streamtasks.errors import describe
-from streamtasks.exceptions import InvalidTask
+from streamtasks.exceptions import EncodingUnavailable, InvalidTask
 from streamtasks.settings import StoreSettings
 from streamtasks.state import State
 from streamtasks.transitions import Claimed, NewMessage, Outcome
@@ -80,14 +80,21 @@ class Outcomes:
 
     def unknown(self, claimed: Claimed, task: str) -> Outcome:
         """Return that of a message whose task is not registered here: it waits, and is dead in the end."""
-        settings = self._settings
         error = InvalidTask(
             f"No task named {task!r} is registered in this worker. Is its module imported, and is this "
             "the right release?"
         )
+        return self._elsewhere(claimed, error, "unknown task")
+
+    def unreadable(self, claimed: Claimed, error: EncodingUnavailable) -> Outcome:
+        """Return that of a message that another worker can read: it waits as one of an unknown task does."""
+        return self._elsewhere(claimed, error, "undecodable")
+
+    def _elsewhere(self, claimed: Claimed, error: Exception, reason: str) -> Outcome:
+        settings = self._settings
         if claimed.attempt >= settings.unknown_task_limit:
             logger.error("%s Message %s becomes a dead letter.", error, claimed.id)
-            return self.dead(claimed, error, "unknown task")
+            return self.dead(claimed, error, reason)
         logger.warning("%s Message %s waits %g s.", error, claimed.id, settings.unknown_task_delay_s)
         note = self._report(claimed, 0, "UNKNOWN", describe(error))
         delay_ms = round(settings.unknown_task_delay_s * 1000)

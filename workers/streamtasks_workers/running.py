@@ -11,13 +11,13 @@ from typing import Any
 
 from streamtasks.application import Application, Runnable
 from streamtasks.attempt import Attempt, AttemptOutcome, enter_attempt
-from streamtasks.codec import dumps
 from streamtasks.errors import describe
-from streamtasks.exceptions import DecodeError, PayloadTooLarge, StoreError
+from streamtasks.exceptions import DecodeError, EncodingRefused, EncodingUnavailable, PayloadTooLarge, StoreError
 from streamtasks.links import follow_ups
 from streamtasks.message import Message, split_body
 from streamtasks.state import State
 from streamtasks.transitions import Claimed, NewMessage, Outcome
+from streamtasks.wire import RESULT
 
 from .callbacks import CALLBACK, Callbacks, Read, UnknownTask
 from .following import followers
@@ -80,7 +80,12 @@ class Runner:
         started_ms = recorded_ms or self.now_ms(started_ns)
         try:
             enqueued_ms, envelope = split_body(claimed.body)
-            message = Message.decode(envelope)
+            message = Message.decode(envelope, self._settings.wire, claimed.id)
+        except EncodingUnavailable as error:
+            return self._outcomes.unreadable(claimed, error)
+        except EncodingRefused as error:
+            logger.error("message %s is refused and becomes a dead letter: %s", claimed.id, error)  # noqa: TRY400
+            return self._outcomes.dead(claimed, error, "refused")
         except (DecodeError, ValueError) as error:
             logger.error("message %s cannot be read and becomes a dead letter: %s", claimed.id, error)  # noqa: TRY400
             return self._outcomes.dead(claimed, error, "undecodable")
@@ -131,7 +136,7 @@ class Runner:
             else:
                 value = self._call(prepared)
             result = self._encode(attempt, value)
-            follow = follow_ups(attempt.message, State.SUCCESS, value, None) if attempt.message.links else ()
+            follow = self._followers(attempt, value)
         except BaseException as error:  # noqa: BLE001 - SystemExit too is a failure of the task, not of the child
             outcome, details = self._judged(prepared, error)
             if heard and outcome.state != State.IGNORED:
@@ -160,7 +165,7 @@ class Runner:
                     await stack.enter_async_context(middleware.around_run_async(attempt))
                 value = await self._call(prepared)
             result = self._encode(attempt, value)
-            follow = follow_ups(attempt.message, State.SUCCESS, value, None) if attempt.message.links else ()
+            follow = self._followers(attempt, value)
         except BaseException as error:  # noqa: BLE001
             outcome, details = self._judged(prepared, error)
             if heard and outcome.state != State.IGNORED:
@@ -199,13 +204,17 @@ class Runner:
     # -- outcomes ------------------------------------------------------------------------------------
 
     def _encode(self, attempt: Attempt, value: Any) -> bytes:
-        result = dumps({"r": value})
+        result = self._settings.wire.dumps({"r": value}, RESULT, attempt.message.id)
         if len(result) > self._settings.max_payload_bytes:
             raise PayloadTooLarge(
                 f"The result of task {attempt.message.task} takes {len(result)} bytes; max_payload_bytes is "
                 f"{self._settings.max_payload_bytes}. Store it elsewhere and return its id, or raise the limit."
             )
         return result
+
+    def _followers(self, attempt: Attempt, value: Any) -> tuple[NewMessage, ...]:
+        message = attempt.message
+        return follow_ups(message, State.SUCCESS, value, None, self._settings.wire) if message.links else ()
 
     @staticmethod
     def _judged(prepared: Prepared, error: BaseException) -> tuple[AttemptOutcome, dict[str, Any] | None]:

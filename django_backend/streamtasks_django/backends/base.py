@@ -205,10 +205,10 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         )
         for middleware in conf.middleware():
             message = middleware.before_enqueue(message)
-        envelope = message.encode(settings.max_payload_bytes)
-        if envelope[:1] == b"~":
-            # Something in it that JSON changes (a key that is no string, say): show what the worker will get.
-            sent = Message.decode(envelope)
+        envelope = message.encode(settings.max_payload_bytes, settings.wire)
+        if envelope[:1] != b"{":
+            # There may be something in it that JSON changes (a key that is no string, say): show what the worker gets.
+            sent = Message.decode(envelope, settings.wire, message.id)
             object.__setattr__(result, "args", sent.args)
             object.__setattr__(result, "kwargs", sent.kwargs)
         due = None if run_after is None else due_ms(run_after)

@@ -12,6 +12,7 @@ from streamtasks.keys import check_id
 from streamtasks.message import Message, split_body
 from streamtasks.state import STATUS, State
 from streamtasks.transitions import Active, Revocation, Statistics
+from streamtasks.wire import Wire
 
 from ..results import due_ms, from_snapshot, moment
 from ..stream_task_result import StreamTaskResult, as_text
@@ -147,7 +148,7 @@ class StoreControl(TaskControl):
 
     def get_active_tasks(self) -> list[dict[str, Any]]:
         """See `TaskControl.get_active_tasks`."""
-        return [_active(one) for one in self.stores.plain.active()]
+        return [_active(one, self.store_settings.wire) for one in self.stores.plain.active()]
 
     def cleanup_results(self, cutoff: datetime) -> int:
         """See `TaskControl.cleanup_results`.
@@ -206,9 +207,9 @@ def _worker_statistics(statistics: Mapping[str, Any], load: dict[str, int]) -> d
     }
 
 
-def _active(one: Active) -> dict[str, Any]:
+def _active(one: Active, wire: Wire) -> dict[str, Any]:
     try:
-        name = Message.decode(split_body(one.body)[1]).task
+        name = Message.decode(split_body(one.body)[1], wire, one.id).task
     except (DecodeError, ValueError):
         name = ""
     return {
