@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import lz4.frame
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -38,8 +37,9 @@ KEY = "a secret of all processes"
 ID = "01890000000000000000000000000000-u0"
 LONG = {"r": ["the same again and again"] * 400}
 EVERY = list(itertools.product(SERIALIZERS, [None, *COMPRESSIONS]))
-zstd = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-PACK = {"gzip": gzip.compress, "lz4": lz4.frame.compress, "zstd": zstd.compress}
+lz4: Any = importlib.import_module("lz4.frame")
+zstd: Any = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+PACK = {"gzip": gzip.compress, "lz4": lz4.compress, "zstd": zstd.compress}
 MARK = {"gzip": b"G", "lz4": b"L", "zstd": b"Z"}
 
 

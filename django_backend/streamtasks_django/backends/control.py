@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from streamtasks.exceptions import DecodeError, InvalidTask
 from streamtasks.keys import check_id
 from streamtasks.message import Message, split_body
+from streamtasks.settings import StoreSettings
 from streamtasks.state import STATUS, State
 from streamtasks.transitions import Active, Revocation, Statistics
 from streamtasks.wire import Wire
@@ -132,6 +133,11 @@ class StoreControl(TaskControl):
 
     keeps_results = True
     alias: str
+
+    @cached_property
+    def store_settings(self) -> StoreSettings:
+        """The engine's settings."""
+        raise NotImplementedError
 
     @cached_property
     def stores(self) -> Stores:
