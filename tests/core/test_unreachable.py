@@ -153,7 +153,7 @@ class TestFull:
             assert hand.settle(ended(second, "RETRY")) == [Settled.DONE]
             assert len(hand.claim()) == 2
         assert results[0].get(timeout=1) == 5
-        assert results[1].state is State.RETRY
+        assert results[1].state == State.RETRY
 
 
 class TestTooLarge:
