@@ -21,6 +21,7 @@
     ├── TaskLimitExceeded             an attempt ran for too long
     │   ├── SoftTimeLimitExceeded     raised in the task, which may clean up
     │   └── TimeLimitExceeded         recorded for a task that was ended
+    ├── NeverIdle                     tasks that were run in-process go on without end
     ├── TaskFailed                    the awaited task failed, and its exception type is not known here
     └── TaskRevoked                   the awaited task was revoked
 
@@ -37,6 +38,7 @@ __all__ = [
     "EncodingUnavailable",
     "Ignore",
     "InvalidTask",
+    "NeverIdle",
     "ParentFailed",
     "PayloadTooLarge",
     "RetriesExhausted",
@@ -158,6 +160,10 @@ class SoftTimeLimitExceeded(TaskLimitExceeded):
 
 class TimeLimitExceeded(TaskLimitExceeded):
     """Recorded for a task that was ended because it ran for longer than its ``time_limit``."""
+
+
+class NeverIdle(StreamTasksError):
+    """Raised by ``run_until_idle()`` when more attempts were run than it may run, and there is more to run."""
 
 
 class WorkerCrashed(StreamTasksError):

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Sequence
+from typing import Final
 
+from ..codec import dumps
 from ..keys import stream_name
 from ..transitions import NewMessage, Promotion
-from .shard import Live, Shard
+from .shard import Live, Record, Shard
 
-__all__ = ["accept", "enqueue", "promote"]
+__all__ = ["KNOWN_MS", "accept", "call_back", "enqueue", "free_children", "is_callback", "promote"]
+
+KNOWN_MS: Final = 900_000
+"""The id of what is finished stays known for at least this long."""
+
+_CALLBACK: Final = re.compile(r"cb\.[0-9a-f]{40}")
 
 
 def enqueue(shard: Shard, messages: Sequence[NewMessage]) -> list[bool]:
@@ -17,19 +26,75 @@ def enqueue(shard: Shard, messages: Sequence[NewMessage]) -> list[bool]:
 
 
 def accept(shard: Shard, new: NewMessage) -> bool:
-    """Accept one message; False: its id is known."""
-    if new.id in shard.live or shard.record(new.id) is not None:
-        return False
+    """Accept one message; False: its id is known. One that was revoked before it came is finished at once."""
     now_ms = shard.now_ms()
+    record = shard.record(new.id)
+    if new.id in shard.live or (record is not None and record.state):
+        return False
     message = Live(new.id, b"%d %b" % (now_ms, new.envelope), stream_name(new.queue, new.priority))
+    shard.accepted(new)
+    if record is not None:
+        keep_ms = max(record.expires_ms - now_ms, KNOWN_MS)
+        shard.keep(new.id, Record("REVOKED", "", now_ms, now_ms + keep_ms, body=message.body))
+        shard.totals["REVOKED"] += 1
+        shard.tell("done", new.id)
+        call_back(shard, message)
+        return True
     shard.live[new.id] = message
     due_ms = new.due_ms if new.due_ms is not None else now_ms + (new.delay_ms or 0)
-    if due_ms > now_ms:
+    _place(shard, message, new, due_ms)
+    return True
+
+
+def _place(shard: Shard, message: Live, new: NewMessage, due_ms: int) -> None:
+    """Put a new message where its terms send it."""
+    if new.after:
+        parent = shard.record(new.after)
+        if parent is None and new.after in shard.live and new.after != new.id:
+            message.phase, message.after = "B", new.after
+            message.after_due_ms = due_ms if due_ms > shard.now_ms() else 0
+            shard.children_of.setdefault(new.after, []).append(new.id)
+            return
+        if parent is None or parent.state not in ("SUCCESS", "IGNORED"):
+            message.doom, due_ms = f"parent:{new.after}", 0  # whoever claims it lets it fail
+    if due_ms > shard.now_ms():
         message.phase = "D"
         shard.park(message, due_ms)
     else:
         shard.append(message)
-    return True
+
+
+def free_children(shard: Shard, task_id: str, *, succeeded: bool) -> None:
+    """Let those go on that waited for a finished task; if it has not succeeded, only to fail with it."""
+    now_ms = shard.now_ms()
+    for child_id in shard.children_of.pop(task_id, ()):
+        child = shard.live.get(child_id)
+        if child is None or child.phase != "B" or child.after != task_id:
+            continue
+        due_ms = max(now_ms, child.after_due_ms) if succeeded else now_ms
+        child.after, child.after_due_ms, child.phase = "", 0, "D"
+        if not succeeded:
+            child.doom = f"parent:{task_id}"
+        shard.park(child, due_ms)
+
+
+def call_back(shard: Shard, message: Live) -> None:
+    """Have some child do what belongs to an outcome that none has seen; no such message for such a message."""
+    if is_callback(message.id):
+        return
+    callback_id = "cb." + hashlib.sha1(message.id.encode(), usedforsecurity=False).hexdigest()
+    if callback_id in shard.live:
+        return
+    priority, _, queue = message.name.partition(":")
+    envelope = {"v": 1, "id": callback_id, "t": "streamtasks.callback", "a": [message.id], "k": {}, "q": queue}
+    body = b"%d %b" % (shard.now_ms(), dumps({**envelope, "p": int(priority)}))
+    shard.live[callback_id] = Live(callback_id, body, message.name)
+    shard.append(shard.live[callback_id])
+
+
+def is_callback(task_id: str) -> bool:
+    """Whether this is the id of a callback message."""
+    return _CALLBACK.fullmatch(task_id) is not None
 
 
 def promote(shard: Shard) -> Promotion:

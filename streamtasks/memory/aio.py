@@ -55,10 +55,10 @@ class AsyncMemoryStore:
                     continue
             return found
 
-    async def settle(self, tag: str, outcomes: Sequence[Outcome]) -> list[Settled]:
+    async def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
         """See `SupervisorStore.settle`."""
         with self.server.step():
-            return settling.settle(self.plain.shard(tag), outcomes, self.settings)
+            return settling.settle(self.plain.shard(tag), outcomes, self.settings, callbacks=callbacks)
 
     async def hand_back(
         self, tag: str, claimed: Sequence[Claimed], *, void: Void | None = None, gone: bool = False

@@ -81,7 +81,7 @@ class MemoryChannel:
         server, settings = self._server, self._settings
         with server.step():
             shard = server.shard(settings.key_prefix, self._tag)
-            settled = settle(shard, outcomes, settings, released)
+            settled = settle(shard, outcomes, settings, released, "revoked")
         if request is None:
             return Exchange(settled, [], server.clock.now_ms() if outcomes else 0, False, False, False, False)
         with server.step():

@@ -9,14 +9,14 @@ from ..message import split_body
 from ..state import Snapshot, State
 from .shard import Live, Record, Shard
 
-__all__ = ["read"]
+__all__ = ["is_running", "read"]
 
 
 def read(shard: Shard, task_id: str) -> Snapshot | None:
     """Return what is known of an id; None if nothing is."""
     record = shard.record(task_id)
     if record is not None:
-        return _finished(task_id, record)
+        return _finished(task_id, record) if record.state and not record.forgotten else None
     message = shard.live.get(task_id)
     return None if message is None else _live(shard, message)
 
@@ -44,25 +44,34 @@ def _finished(task_id: str, record: Record) -> Snapshot:
 
 def _live(shard: Shard, message: Live) -> Snapshot:
     enqueued_ms, envelope = split_body(message.body)
-    runs = message.phase == "R"
+    runs = is_running(message)
+    limit = "" if message.limit is None else message.limit.name
     return Snapshot(
         id=message.id,
         state=_state(message),
         envelope=envelope,
         enqueued_ms=enqueued_ms,
-        attempts=message.attempts - (message.phase == "C"),
+        attempts=message.attempts - (message.phase in "CX" and not runs),
         first_started_ms=message.first_ms,
         started_ms=message.started_ms,
-        due_ms=shard.delayed.get(message.id, 0),
+        due_ms=message.after_due_ms or shard.delayed.get(message.id, 0),
         worker=message.token.rpartition("#")[0] if runs else "",
         reports=_reports(message.history),
         progress=message.progress if runs else b"",
+        waits_for=message.after if message.phase == "B" else limit if message.phase == "W" else "",
     )
 
 
+def is_running(message: Live) -> bool:
+    """Whether its attempt is known to run."""
+    return message.phase == "R" or (message.phase == "X" and message.started_ms > 0)
+
+
 def _state(message: Live) -> State:
-    if message.phase == "R":
+    if is_running(message):
         return State.PROGRESS if message.progress else State.STARTED
+    if message.phase in "BW":
+        return State.BLOCKED if message.phase == "B" else State.LIMITED
     if message.settled:
         return State.RETRY
     return State.DELAYED if message.phase == "D" else State.QUEUED

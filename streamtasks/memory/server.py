@@ -44,6 +44,7 @@ class MemoryServer:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.listeners: list[Listener] = []
+        self.captures: list[Callable[[NewMessage], None]] = []
         self._shards: dict[tuple[str, str], Shard] = {}
         self._waiting: list[Waiter] = []
         self.clock.watch(self._clock_moved)
@@ -77,7 +78,7 @@ class MemoryServer:
         """Return one shard; only inside a `step`."""
         found = self._shards.get((prefix, tag))
         if found is None:
-            found = self._shards[prefix, tag] = Shard(tag, self.clock)
+            found = self._shards[prefix, tag] = Shard(tag, self.clock, self._accepted)
         return found
 
     @contextmanager
@@ -155,6 +156,10 @@ class MemoryServer:
                 shard.rings.discard(rung)
                 self._waiting.remove(waiter)
                 waiter.woken()
+
+    def _accepted(self, message: NewMessage) -> None:
+        for capture in self.captures:
+            capture(message)
 
     def _clock_moved(self) -> None:
         with self.lock:

@@ -5,13 +5,13 @@ several transitions share. Each transition's module stands beside the Lua script
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 from ..state import DeadLetter
-from ..transitions import Limit
+from ..transitions import Limit, NewMessage
 from .clock import Clock
 
 __all__ = ["HELD", "RETURNED", "SUSPECT", "Live", "Record", "Shard", "Stream"]
@@ -28,7 +28,8 @@ class Live:
     """A message that is not finished; the words of the state line under their own names.
 
     ``token`` holds the claim, ``settled`` ended an attempt last; both empty: nobody. ``doom`` is why it must not
-    run any more: ``"revoked"``, ``"terminate"`` or ``"parent:<id>"``. ``after`` is the task it waits for.
+    run any more: ``"revoked"``, ``"terminate"`` or ``"parent:<id>"``. ``after`` is the task it waits for,
+    ``after_due_ms`` when it is due once that has succeeded.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Live:
     limit: Limit | None = None
     doom: str = ""
     after: str = ""
+    after_due_ms: int = 0
     history: bytes = b""
     progress: bytes = b""
 
@@ -60,6 +62,8 @@ class Live:
 
     def set_down(self, phase: str) -> None:
         """Leave the hands that held it. A queued message without a past has nothing worth keeping."""
+        if self.phase == "X":
+            self.doom = "revoked"
         self.token, self.phase, self.started_ms, self.progress = "", phase, 0, b""
         if phase == "Q" and not (self.attempts or self.crashes or self.lost or self.doom or self.limit):
             self.first_ms, self.settled = 0, ""
@@ -67,7 +71,10 @@ class Live:
 
 @dataclass(slots=True)
 class Record:
-    """A finished message. ``state`` is empty for what was revoked before it was enqueued, and for what is forgotten."""
+    """A finished message. ``state`` is empty for one that was revoked before it was enqueued.
+
+    ``forgotten``: nobody can read it any more, but its id is still known.
+    """
 
     state: str
     token: str
@@ -79,6 +86,7 @@ class Record:
     body: bytes = b""
     result: bytes = b""
     history: bytes = b""
+    forgotten: bool = False
 
 
 @dataclass(slots=True)
@@ -116,9 +124,10 @@ class Stream:
 class Shard:
     """One shard. Its owner holds the lock; ``told`` and ``rings`` leave with the end of the step."""
 
-    def __init__(self, tag: str, clock: Clock) -> None:
+    def __init__(self, tag: str, clock: Clock, accepted: Callable[[NewMessage], None] = lambda _: None) -> None:
         self.tag = tag
         self.clock = clock
+        self.accepted = accepted
         self.live: dict[str, Live] = {}
         self.records: dict[str, Record] = {}
         self.streams: dict[str, Stream] = {}

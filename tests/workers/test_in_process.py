@@ -1,0 +1,204 @@
+"""Tasks run in-process, from a store in memory: a worker's own rules, on a clock that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from streamtasks import ConfigurationError, Ignore, Retry, State, StreamTasks, current_attempt
+from streamtasks.exceptions import NeverIdle
+from streamtasks.memory import MemoryServer
+from streamtasks_workers.in_process import InProcessWorker
+
+URL = "memory://in-process"
+
+
+@pytest.fixture
+def app() -> StreamTasks:
+    MemoryServer.at(URL).flush()
+    return StreamTasks(URL)
+
+
+@pytest.fixture
+def worker(app: StreamTasks) -> InProcessWorker:
+    return InProcessWorker(app)
+
+
+@pytest.fixture
+def words() -> list[Any]:
+    return []
+
+
+def test_plain_and_coroutine_tasks_run_on_the_calling_thread(app: StreamTasks, worker: InProcessWorker) -> None:
+    @app.task(name="plain")
+    def plain(word: str) -> list[Any]:
+        return [word, threading.get_ident()]
+
+    @app.task(name="coroutine")
+    async def coroutine(word: str) -> list[Any]:
+        await asyncio.sleep(0)
+        return [word, threading.get_ident()]
+
+    results = [plain.enqueue("a"), coroutine.enqueue("b")]
+    assert [(ran.task, ran.attempt, ran.state) for ran in worker.run_until_idle()] == [
+        ("plain", 1, "SUCCESS"),
+        ("coroutine", 1, "SUCCESS"),
+    ]
+    here = threading.get_ident()
+    assert [result.get(0) for result in results] == [["a", here], ["b", here]]
+    assert worker.run_until_idle() == []
+
+
+async def test_from_an_event_loop(app: StreamTasks, worker: InProcessWorker) -> None:
+    @app.task(name="plain")
+    def plain() -> int:
+        return asyncio.run(coroutine.function())
+
+    @app.task(name="coroutine")
+    async def coroutine() -> int:
+        return await asyncio.sleep(0, 5)
+
+    results = [await plain.aenqueue(), await coroutine.aenqueue()]
+    assert len(await worker.arun_until_idle()) == 2
+    assert [await result.aget(0) for result in results] == [5, 5]
+
+
+def test_priorities_and_order(app: StreamTasks, worker: InProcessWorker, words: list[Any]) -> None:
+    @app.task(name="note")
+    def note(word: str) -> None:
+        words.append(word)
+
+    for word in ("a", "b"):
+        note.enqueue(word)
+    note.using(priority=5).enqueue("first")
+    note.using(priority=-5).enqueue("last")
+    worker.run_until_idle()
+    assert words == ["first", "a", "b", "last"]
+
+
+def test_the_clock_jumps_to_what_is_due(app: StreamTasks, worker: InProcessWorker, words: list[Any]) -> None:
+    @app.task(name="note")
+    def note(word: str) -> None:
+        words.append((word, worker.clock.now_ms()))
+
+    began_ms = worker.clock.now_ms()
+    note.using(run_after=timedelta(days=7)).enqueue("next week")
+    note.using(run_after=timedelta(hours=1)).enqueue("soon")
+    note.enqueue("now")
+    assert [ran.task for ran in worker.run_ready()] == ["note"]
+    worker.run_until_idle()
+    hours = [(word, (ms - began_ms) // 3_600_000) for word, ms in words]
+    assert hours == [("now", 0), ("soon", 1), ("next week", 168)]
+
+
+def test_retries_wait_and_end(app: StreamTasks, worker: InProcessWorker) -> None:
+    @app.task(name="flaky", max_retries=2, retry_delay_s=600)
+    def flaky(fails: int) -> int:
+        if current_attempt().number <= fails:
+            raise Retry
+        return current_attempt().number
+
+    good, bad = flaky.enqueue(2), flaky.enqueue(9)
+    ran = worker.run_until_idle()
+    assert [r.state for r in ran if r.id == good.id] == ["RETRY", "RETRY", "SUCCESS"]
+    assert [r.state for r in ran if r.id == bad.id] == ["RETRY", "RETRY", "FAILURE"]
+    assert (good.get(0), good.attempts) == (3, 3)
+    assert good.snapshot().finished_ms - good.snapshot().first_started_ms >= 1_200_000
+
+
+def test_every_way_to_end(app: StreamTasks, worker: InProcessWorker) -> None:
+    @app.task(name="end")
+    def end(how: str) -> None:
+        raise {"ignore": Ignore(), "fail": KeyError("x"), "exit": SystemExit(3)}[how]
+
+    results = [end.enqueue(how) for how in ("ignore", "fail", "exit")]
+    worker.run_until_idle()
+    assert [result.state for result in results] == [State.IGNORED, State.FAILURE, State.FAILURE]
+    late = end.using(expires_s=5).enqueue("fail")
+    worker.clock.advance(6)
+    worker.run_until_idle()
+    assert late.state == State.EXPIRED
+
+
+def test_progress_is_seen_while_it_runs(app: StreamTasks, worker: InProcessWorker, words: list[Any]) -> None:
+    @app.task(name="show")
+    def show() -> None:
+        current_attempt().set_progress(done=1)
+        result = app.get_result(current_attempt().id)
+        words.append((result.state, result.progress))
+
+    show.enqueue()
+    worker.run_until_idle()
+    assert words == [("PROGRESS", {"done": 1})]
+
+
+def test_what_a_task_enqueues_runs_too(app: StreamTasks, worker: InProcessWorker) -> None:
+    @app.task(name="split")
+    def split(n: int) -> int:
+        if n > 1:
+            split.enqueue(n // 2)
+            split.enqueue(n - n // 2)
+        return n
+
+    split.enqueue(5)
+    assert len(worker.run_until_idle()) == 9
+
+
+class TestBound:
+    @pytest.fixture(params=["retries", "enqueues itself"])
+    def endless(self, request: pytest.FixtureRequest, app: StreamTasks) -> Any:
+        @app.task(name="endless", max_retries=None)
+        def endless() -> None:
+            if request.param == "retries":
+                raise Retry(delay_s=60)
+            endless.enqueue()
+
+        endless.enqueue()
+        return endless
+
+    @pytest.mark.usefixtures("endless")
+    def test_an_endless_loop_fails_and_names_the_task(self, worker: InProcessWorker) -> None:
+        with pytest.raises(NeverIdle, match="endless 50 times"):
+            worker.run_until_idle(most=50)
+
+    def test_just_enough_is_enough(self, app: StreamTasks, worker: InProcessWorker) -> None:
+        @app.task(name="one")
+        def one() -> None:
+            pass
+
+        one.enqueue()
+        assert len(worker.run_until_idle(most=1)) == 1
+
+
+def test_a_task_nobody_knows_becomes_a_dead_letter(app: StreamTasks, worker: InProcessWorker) -> None:
+    @app.task(name="known")
+    def known() -> None:
+        pass
+
+    result = known.enqueue()
+    del app.tasks["known"]
+    assert [ran.state for ran in worker.run_until_idle()][-1] == "DEAD"
+    assert result.state == State.DEAD
+    assert [letter.reason for letter in app.dead_letters()] == ["unknown task"]
+
+
+def test_many_shards(app: StreamTasks, words: list[Any]) -> None:
+    app = StreamTasks(URL, tags=("u0", "qp", "dj"))
+
+    @app.task(name="note")
+    def note(word: int) -> None:
+        words.append(word)
+
+    for word in range(9):
+        note.enqueue(word)
+    InProcessWorker(app).run_until_idle()
+    assert sorted(words) == list(range(9))
+
+
+def test_only_tasks_in_memory() -> None:
+    with pytest.raises(ConfigurationError, match="memory://"):
+        InProcessWorker(StreamTasks("redis://127.0.0.1:1/0"))

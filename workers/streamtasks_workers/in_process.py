@@ -1,0 +1,236 @@
+"""Run tasks in this very process, from a store in its memory: for tests, and for development without a server.
+
+Messages are claimed, run and settled as in a worker, by the same code, one at a time in strict order. What is
+different from a worker:
+
+* There is no other process: a task that kills its process kills the caller's, and no crash is counted.
+* Time limits end nothing. `revoke` with ``terminate`` marks a running task, but does not interrupt it.
+* Coroutine tasks run one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from streamtasks.application import Application
+from streamtasks.exceptions import ConfigurationError, DecodeError, NeverIdle
+from streamtasks.memory import AsyncMemoryStore, MemoryStore
+from streamtasks.message import Message, split_body
+from streamtasks.stores import open_store
+from streamtasks.transitions import Claimed, ClaimRequest, Exchange, Filter, Outcome
+
+from .running import Prepared, Runner
+
+__all__ = ["MOST_ATTEMPTS", "InProcessWorker", "Ran"]
+
+MOST_ATTEMPTS: Final = 10_000
+"""So many attempts may be run until nothing is left to run, unless the caller says otherwise."""
+
+ALL: Final = Filter()
+
+_number = itertools.count(1)
+
+
+class Ran(NamedTuple):
+    """One attempt that was run: ``state`` is its outcome, ``"RETRY"`` if it will be run again."""
+
+    id: str
+    task: str
+    attempt: int
+    state: str
+
+
+class InProcessWorker:
+    """Runs the tasks of one app whose store is in memory, on the threads of those who call it.
+
+    Args:
+        app: what to run; its ``url`` is a ``memory://`` one.
+        queues: which queues to serve.
+        run_plain: how `arun_until_idle` runs a plain function; default: on another thread.
+        run_coroutine: how `run_until_idle` runs a coroutine; default: on an event loop of its own.
+
+    Raises:
+        ConfigurationError: the app's tasks are not in memory.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        queues: Filter = ALL,
+        *,
+        run_plain: Callable[[Callable[[], Outcome]], Awaitable[Outcome]] = asyncio.to_thread,
+        run_coroutine: Callable[[Coroutine[Any, Any, Outcome]], Outcome] = asyncio.run,
+    ) -> None:
+        store = open_store(app.settings)
+        if not isinstance(store, MemoryStore):
+            raise ConfigurationError(
+                f"url is {app.settings.url!r}; only tasks in memory (memory://) can be run in-process. For others "
+                "start a streamtasks-worker."
+            )
+        self.store = store
+        self.clock = store.server.clock
+        self._app = app
+        self._queues = queues
+        self._run_plain = run_plain
+        self._run_coroutine = run_coroutine
+        self._keeper = AsyncMemoryStore(app.settings, store.server)
+        self._consumer = f"in-process-{os.getpid()}-{next(_number)}"
+        self._sequence = 0
+        self._tags = store.tags
+
+    def run_ready(self, most: int = MOST_ATTEMPTS) -> list[Ran]:
+        """Run what can be run now, and what that brings; stop after ``most`` attempts."""
+        return self._driven(self._ready(most))
+
+    def run_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
+        """Run everything there is. The store's clock jumps to what is due later: delays, retries, rate limits.
+
+        Args:
+            most: attempts that may be run, all tasks together.
+
+        Returns:
+            Each attempt that was run, in order.
+
+        Raises:
+            NeverIdle: there is more to run after ``most`` attempts.
+        """
+        return self._driven(self._until_idle(most))
+
+    async def arun_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
+        """Run everything there is, from an event loop; see `run_until_idle`."""
+        return await self._adriven(self._until_idle(most))
+
+    def next_due_s(self) -> float | None:
+        """Return for how long nothing becomes due, seconds by the store's clock; None: nothing will."""
+        waits = [self._move_on(tag) for tag in self._tags]
+        return min((wait_s for wait_s in waits if wait_s is not None), default=None)
+
+    # -- what both kinds of callers share: generators that yield what is to be run, and get its outcome ------------
+
+    def _until_idle(self, most: int) -> _Steps:
+        ran: list[Ran] = []
+        while True:
+            ran += yield from self._ready(most - len(ran))
+            wait_s = self.next_due_s()
+            if len(ran) >= most and (wait_s is not None or self._any_ready()):
+                raise NeverIdle(_never_idle(ran, most))
+            if wait_s is None:
+                return ran
+            self.clock.advance(wait_s)
+
+    def _ready(self, most: int) -> _Steps:
+        ran: list[Ran] = []
+        runner = Runner(self._app, self._consumer, self.store.read)
+        while len(ran) < most:
+            for tag in self._tags:
+                self._move_on(tag)
+            claimed_of = self._claim()
+            if claimed_of is None:
+                break
+            tag, claimed = claimed_of
+            started_ns = time.monotonic_ns()
+            runner.clock_offset_ns = self.clock.now_us() * 1000 - started_ns
+            prepared = runner.prepare(claimed, started_ns, self._reporter(tag, claimed))
+            outcome = prepared if isinstance(prepared, Outcome) else (yield runner, prepared)
+            self._settle(tag, outcome)
+            ran.append(Ran(claimed.id, _task_of(claimed), claimed.attempt, outcome.state))
+        return ran
+
+    def _driven(self, steps: _Steps) -> list[Ran]:
+        try:
+            runner, prepared = next(steps)
+            while True:
+                if prepared.runnable.is_async:
+                    outcome = self._run_coroutine(runner.arun(prepared))
+                else:
+                    outcome = runner.run(prepared)
+                runner, prepared = steps.send(outcome)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    async def _adriven(self, steps: _Steps) -> list[Ran]:
+        try:
+            runner, prepared = next(steps)
+            while True:
+                if prepared.runnable.is_async:
+                    # A task of its own, as in a worker: it has its own context.
+                    outcome = await asyncio.create_task(runner.arun(prepared))
+                else:
+                    outcome = await self._run_plain(partial(runner.run, prepared))
+                runner, prepared = steps.send(outcome)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    # -- the parts of a worker -----------------------------------------------------------------------
+
+    def _move_on(self, tag: str) -> float | None:
+        """Do what a worker's keeper does: move what is due to its stream. Return when there is more, seconds."""
+        promotion = _at_once(self._keeper.promote(tag))
+        return None if promotion.next_due_ms is None else promotion.next_due_ms / 1000
+
+    def _claim(self) -> tuple[str, Claimed] | None:
+        """Claim the best message of all shards; None if there is none."""
+        for tag in self._tags:
+            again = True
+            while again:
+                answer = self._exchange(tag, (), claim=True)
+                if answer.claimed:
+                    return tag, answer.claimed[0]
+                again = answer.again
+        return None
+
+    def _settle(self, tag: str, outcome: Outcome) -> None:
+        self._exchange(tag, (outcome,), claim=False)
+
+    def _exchange(self, tag: str, outcomes: Sequence[Outcome], *, claim: bool) -> Exchange:
+        channel = self.store.channel(tag, self._consumer, self._queues)
+        self._sequence += claim
+        request = ClaimRequest(self._sequence, 1, alone=True) if claim else None
+        channel.send(outcomes, request, [outcome.token for outcome in outcomes])
+        return channel.receive()
+
+    def _any_ready(self) -> bool:
+        with self.store.server.lock:
+            return any(self.store.shard(tag).ready for tag in self._tags)
+
+    def _reporter(self, tag: str, claimed: Claimed) -> Callable[[bytes], None]:
+        def report(data: bytes) -> None:
+            _at_once(self._keeper.progress(tag, [(claimed, data)]))
+
+        return report
+
+
+type _Steps = Generator[tuple[Runner, Prepared], Outcome, list[Ran]]
+
+
+def _at_once[T](call: Coroutine[Any, Any, T]) -> T:
+    """Return what a call of the asynchronous store in memory returns: it never waits."""
+    try:
+        call.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    raise AssertionError("a store in memory waits for nothing")
+
+
+def _task_of(claimed: Claimed) -> str:
+    try:
+        return Message.decode(split_body(claimed.body)[1]).task
+    except (DecodeError, ValueError):
+        return ""
+
+
+def _never_idle(ran: Sequence[Ran], most: int) -> str:
+    often = ", ".join(
+        f"{task or 'unreadable'} {times} times" for task, times in Counter(r.task for r in ran).most_common(3)
+    )
+    return (
+        f"run_until_idle() ran {most} attempts and there is more to run; the most frequent: {often}. Does a task retry "
+        "without end, or enqueue itself? If it is meant to, allow more with most=."
+    )
