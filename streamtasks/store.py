@@ -214,6 +214,10 @@ class SupervisorStore(Protocol):
         """Make starts visible: (claimed, ms since it started)."""
         ...
 
+    async def doomed(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
+        """Tell which of these were revoked while they are held: ``"revoked"``, ``"terminate"`` (end it) or ``""``."""
+        ...
+
     async def renew(self, tag: str, tokens: Sequence[str]) -> list[bool]:
         """Extend the leases of claims; False: not held any more, its attempts must be stopped."""
         ...

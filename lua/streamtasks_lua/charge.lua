@@ -23,6 +23,7 @@
 -- Returns {now ms, code...}: 1 runs again at once, 2 runs again after the delay,
 --         3 the limit is reached (settle it as DEAD with the same token), 0 not held by this token.
 -- Moves:  running | claimed -> ready, at the old place | delayed (from where it comes back as a suspect)
+--         One that was revoked while held always goes back at once, with mark x: it will not run again.
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, line, streams, delay, batch
 local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -39,13 +40,14 @@ for at = 4 + stream_count, #ARGV, 4 do
   local stream = s and by_name[s.name]
   if not stream then
     reply[#reply + 1] = 0
-  elseif s.crashes + 1 >= limit then
+  elseif s.phase ~= 'X' and s.crashes + 1 >= limit then
     reply[#reply + 1] = 3
   else
     s.crashes, s.settled = s.crashes + 1, s.token
     if s.first == 0 then s.first = started end
     redis.call('HSET', history, id, (redis.call('HGET', history, id) or '') .. report .. '\n')
-    if s.crashes == 1 then
+    local revoked = keep_doom(s)
+    if s.crashes == 1 or revoked then
       put_back(messages, streams, stream, s, id, 'returned')
       redis.call('HSET', state, id, idle_line(s, 'Q'))
       make_ready(ready, wake, stream, s.name)

@@ -23,7 +23,8 @@
 -- ARGV[11..] F queue names, then the names of the candidate streams
 --
 -- Returns {"ok", now ms, flags, then per stream: name, {entry, id, "<enqueued ms> <envelope>", counts, ...}}
---           counts: "<attempt> <retries before it> <first started ms, 0 if none>"
+--           counts: "<attempt> <retries before it> <first started ms, 0 if none>", and, if it must not run but only
+--           be settled, a fourth word that says why: "revoked", or "parent:<id>" of the one that failed
 --           flags: 1 a suspect waits for a child with empty hands, 2 only streams not served are ready,
 --           4 nothing was found yet but more is ready: claim again at once, 8 this is a suspect: run it alone
 --      or {"streams", now ms, name...}: a better stream is ready than those given; nothing was claimed
@@ -43,7 +44,9 @@ local now = now_ms()
 local token = consumer .. '#' .. ARGV[2]
 
 local function counts_of(s)
-  return s.attempts .. ' ' .. (s.attempts - 1 - s.crashes - s.lost) .. ' ' .. int(s.first)
+  local counts = s.attempts .. ' ' .. (s.attempts - 1 - s.crashes - s.lost) .. ' ' .. int(s.first)
+  local doom = mark_of(s, 'x')
+  return doom and counts .. ' ' .. (doom == 'terminate' and 'revoked' or doom) or counts
 end
 
 -- The same sequence again: the reply was lost, or somebody gave the claim up in this child's name.
@@ -158,11 +161,13 @@ local function take(name, key, entries, suspect)
       gave_back = true
     else
       taken_bytes = taken_bytes + #blob
-      local counts, starts = fresh_counts, phase == 'R'
+      local counts, starts = fresh_counts, phase == 'R' -- a doomed one is never started
       if s then
-        starts = starts or suspect or lone
+        local doom = mark_of(s, 'x')
+        starts = not doom and (starts or suspect or lone)
         if lone then gave_back, flags = true, 8 end
-        s.token, s.phase, s.name, s.entry = token, starts and 'R' or 'C', name, entry
+        s.token, s.name, s.entry = token, name, entry
+        s.phase = starts and 'R' or doom == 'revoked' and 'X' or 'C'
         s.attempts = s.attempts + 1
         if starts then
           s.started = now

@@ -19,7 +19,7 @@
 --
 -- Returns {now ms, missing names, code...}: 1 handed back, 0 not held by this token;
 --         missing: an array of stream names that the call must bring as well (nothing of those was touched).
--- Moves:  claimed | running -> ready, at the old place
+-- Moves:  claimed | running -> ready, at the old place; one that was revoked while held keeps that as mark x
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, line, streams, batch
 local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -38,6 +38,7 @@ local function give_back(id, token)
     return 0
   end
   s.attempts = s.attempts - 1
+  keep_doom(s)
   put_back(messages, streams, stream, s, id, 'returned')
   local rest = idle_line(s, 'Q')
   if rest then redis.call('HSET', state, id, rest) else redis.call('HDEL', state, id) end

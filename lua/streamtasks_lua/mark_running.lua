@@ -6,7 +6,7 @@
 -- ARGV[1..] per attempt 3 values: id, token, ms since it started
 --
 -- Returns {now ms, code...}: 1 running now, 0 not held by this token.
--- Moves:  claimed -> running
+-- Moves:  claimed -> running; one that was revoked while held (X) only gets its time
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, line
 local state, running = KEYS[1], KEYS[2]
@@ -18,7 +18,8 @@ for at = 1, #ARGV, 3 do
     reply[#reply + 1] = 0
   else
     local s = parse(line)
-    s.phase, s.started = 'R', now - tonumber(ARGV[at + 2])
+    if s.phase == 'C' then s.phase = 'R' end
+    s.started = now - tonumber(ARGV[at + 2])
     if s.first == 0 then s.first = s.started end
     redis.call('HSET', state, id, format(s))
     redis.call('ZADD', running, int(s.started), id)

@@ -9,7 +9,7 @@
 -- KEYS[6..] records    STRING   keys.record(id), one per message
 -- ARGV[1..] ids, in the order of the records
 --
--- Returns per message: {record} if finished, {} if unknown, else
+-- Returns per message: {record} if finished, {} if unknown (or a tombstone), else
 --         {"<enqueued ms> <envelope>", state line or "", history, progress, due ms or ""}.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
@@ -17,7 +17,10 @@ local messages, state, history, progress, delayed = KEYS[1], KEYS[2], KEYS[3], K
 local reply = {}
 for i, id in ipairs(ARGV) do
   local record = redis.call('GET', KEYS[5 + i])
-  if record then
+  local version = record and string.sub(record, 1, 2)
+  if version == '0 ' or version == '2 ' then
+    reply[i] = {} -- revoked before it came, or forgotten by a clean-up
+  elseif record then
     reply[i] = { record }
   else
     local message = redis.call('HGET', messages, id)

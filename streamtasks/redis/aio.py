@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..settings import StoreSettings
 from ..state import Snapshot
-from ..transitions import Alive, Charge, Claimed, NewMessage, Outcome, Promotion, Reclaim, Settled, Void
+from ..transitions import Alive, Charge, Claimed, NewMessage, Outcome, Promotion, Reclaim, Revocation, Settled, Void
 from . import connections, pools
 from .calls import Call
 from .operations import Operation, Operations
@@ -102,6 +102,14 @@ class AsyncRedisStore:
         except (RedisError, OSError):
             return False
         return True
+
+    async def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
+        """See `Store.revoke`."""
+        return await self._run(self.operations.revoke(task_id, terminate))
+
+    async def doomed(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
+        """See `SupervisorStore.doomed`."""
+        return await self._run(self.operations.doomed(tag, claimed))
 
     async def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
         """See `SupervisorStore.settle`."""

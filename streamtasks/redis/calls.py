@@ -152,6 +152,12 @@ def claim(
     )
 
 
+def claim_counts(words: bytes) -> tuple[int, int, int, str]:
+    """Read what claim answers of a message's past: attempt, retries, first start in ms, and `Claimed.doom`."""
+    attempt, retries, first, *doom = words.split(b" ")
+    return int(attempt), int(retries), int(first), doom[0].decode().replace(":", " ", 1) if doom else ""
+
+
 def settle(
     keys: Keys,
     outcomes: Sequence[Outcome],
@@ -423,3 +429,46 @@ def read(keys: Keys, ids: Sequence[str]) -> Call:
         [keys.messages, keys.state, keys.history, keys.progress, keys.delayed, *map(keys.record, ids)],
         list(ids),
     )
+
+
+def revoke(
+    keys: Keys, task_id: str, hour: int, settings: StoreSettings, name: str = "", *, terminate: bool = False
+) -> Call:
+    """Build revoke; ``name``: of the stream, as far as known."""
+    return Call(
+        script("revoke"),
+        [
+            keys.messages,
+            keys.state,
+            keys.history,
+            keys.delayed,
+            keys.ready,
+            keys.streams,
+            keys.wake,
+            keys.control,
+            keys.done,
+            keys.totals,
+            keys.finished(hour),
+            keys.finished(hour + 1),
+            keys.counts(hour),
+            keys.counts(hour + 1),
+            keys.links,
+            keys.events,
+            keys.record(task_id),
+            *(_pairs(keys, [name]) if name else ()),
+        ],
+        [
+            task_id,
+            int(terminate),
+            hour,
+            settings.index_keep_ms,
+            settings.keep_ms(success=False),
+            settings.events_kept,
+            name,
+        ],
+    )
+
+
+def doomed(keys: Keys, claimed: Sequence[Claimed]) -> Call:
+    """Build doomed: up to 100 messages."""
+    return Call(script("doomed"), [keys.state], [word for c in claimed for word in (c.id, c.token)])

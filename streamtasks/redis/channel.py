@@ -189,8 +189,10 @@ class RedisChannel:
             flat = claim_reply[part + 1]
             for at in range(0, len(flat), 4):
                 entry, task_id, body, counts = flat[at : at + 4]
-                attempt, retries, first = (1, 0, 0) if counts == _FRESH else map(int, counts.split(b" "))
-                claimed.append(Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, first, body))
+                attempt, retries, first, doom = (1, 0, 0, "") if counts == _FRESH else calls.claim_counts(counts)
+                claimed.append(
+                    Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, first, body, doom)
+                )
         flags = claim_reply[2]
         return Exchange(
             settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8)

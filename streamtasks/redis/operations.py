@@ -14,11 +14,25 @@ from typing import Any
 
 import orjson
 
-from ..keys import Keys
+from ..exceptions import DecodeError
+from ..keys import Keys, stream_name
+from ..message import Message, split_body
 from ..settings import StoreSettings
 from ..shards import tag_of
 from ..state import DeadLetter, Snapshot
-from ..transitions import Alive, Charge, Claimed, Exhausted, NewMessage, Outcome, Promotion, Reclaim, Settled, Void
+from ..transitions import (
+    Alive,
+    Charge,
+    Claimed,
+    Exhausted,
+    NewMessage,
+    Outcome,
+    Promotion,
+    Reclaim,
+    Revocation,
+    Settled,
+    Void,
+)
 from . import calls
 from .calls import Call
 from .snapshots import from_reply
@@ -28,6 +42,7 @@ __all__ = ["Operation", "Operations"]
 type Operation[T] = Generator[list[Call], list[Any], T]
 
 MOST = 100
+_STREAM_WANTED = 4
 MOST_BYTES = 1024 * 1024
 MOST_NAMES = 32
 MOST_SWEPT = 16
@@ -137,6 +152,30 @@ class Operations:
                     break
                 shard.clock_offset_ms = reply[1] - time.time_ns() // 1_000_000
             answers += calls.settle_order(some, reply[1:])
+        return answers
+
+    def revoke(self, task_id: str, terminate: bool) -> Operation[Revocation]:
+        """See `Store.revoke`."""
+        shard = self.shards[self.tag_of(task_id)]
+        name = ""
+        while True:
+            call = calls.revoke(shard.keys, task_id, shard.hour(), self.settings, name, terminate=terminate)
+            [reply] = yield [call]
+            if reply[0] == b"hour":
+                shard.clock_offset_ms = reply[1] - time.time_ns() // 1_000_000
+            elif reply[1] != _STREAM_WANTED:
+                return Revocation(reply[1])
+            elif not (name := reply[2].decode()):
+                [[parts]] = yield [calls.read(shard.keys, [task_id])]
+                if len(parts) > 1:
+                    name = _stream_of(parts[0])
+
+    def doomed(self, tag: str, claimed: Sequence[Claimed]) -> Operation[list[str]]:
+        """See `SupervisorStore.doomed`."""
+        answers: list[str] = []
+        for some in _chunks(claimed):
+            [reply] = yield [calls.doomed(self.shards[tag].keys, some)]
+            answers += (word.decode() for word in reply)
         return answers
 
     def hand_back(
@@ -256,6 +295,15 @@ class Operations:
             [reply] = yield [calls.progress(self.shards[tag].keys, some)]
             answers += (code == 1 for code in reply)
         return answers
+
+
+def _stream_of(body: bytes) -> str:
+    """Return the name of the stream of a message that has no state line yet: it stands in its envelope."""
+    try:
+        message = Message.decode(split_body(body)[1])
+        return stream_name(message.queue, message.priority)
+    except DecodeError:
+        return stream_name("default", 0)  # bytes that are no message may be revoked like any other
 
 
 def _entry_key(entry: str) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..settings import StoreSettings
 from ..state import DeadLetter, Snapshot
-from ..transitions import Filter, NewMessage
+from ..transitions import Filter, NewMessage, Revocation
 from . import connections, pools
 from .calls import Call
 from .checks import check_server
@@ -100,6 +100,10 @@ class RedisStore:
                 self._pushed(connection, wanted, time.monotonic() + left)
         finally:
             self._give_back(connection, len(channels))
+
+    def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
+        """See `Store.revoke`."""
+        return self._run(self.operations.revoke(task_id, terminate))
 
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """See `Store.dead_letters`."""

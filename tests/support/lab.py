@@ -282,8 +282,8 @@ class Lab:
             name, flat = reply[part], reply[part + 1]
             for at in range(0, len(flat), 4):
                 entry, task_id, body, counts = flat[at : at + 4]
-                attempt, retries, first = map(int, counts.split())
-                claimed.append(Claimed(task_id, token, name, entry, attempt, retries, first, body.encode()))
+                attempt, retries, first, doom = calls.claim_counts(counts.encode())
+                claimed.append(Claimed(task_id, token, name, entry, attempt, retries, first, body.encode(), doom))
         return Claim("ok", reply[1], reply[2], claimed, [])
 
     def claim(self, consumer: str = "w", seq: int = 1, **options: Any) -> Claim:
@@ -312,6 +312,16 @@ class Lab:
         hour = self.hour() if hour is None else hour
         call = calls.settle(self.keys, outcomes, hour, self.settings, released, callbacks)
         return [int(code) for code in calls.settle_order(outcomes, self.run(call)[1:])]
+
+    def revoke(self, task_id: str, name: str = "", *, terminate: bool = False, hour: int | None = None) -> list[Any]:
+        """Return (code, name of the stream that is wanted)."""
+        hour = self.hour() if hour is None else hour
+        reply: list[Any] = self.run(calls.revoke(self.keys, task_id, hour, self.settings, name, terminate=terminate))
+        return reply[1:]
+
+    def doomed(self, *claimed: Claimed) -> list[str]:
+        words: list[str] = self.run(calls.doomed(self.keys, claimed))
+        return words
 
     def hand_back(
         self, *claimed: Claimed, names: Sequence[str] = (), void: Void | None = None, gone: bool = False

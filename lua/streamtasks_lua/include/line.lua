@@ -27,6 +27,13 @@ end
 local function mark(s, letter, value)
   s.marks = s.marks:gsub(' ' .. letter .. '=%S+', '') .. (value and ' ' .. letter .. '=' .. value or '')
 end
+-- A message goes back from the hands of a holder: if it was revoked meanwhile (X), that is all it is given out for.
+-- Returns whether it was.
+local function keep_doom(s)
+  if s.phase ~= 'X' then return false end
+  mark(s, 'x', 'revoked')
+  return true
+end
 -- Does the token hold the claim that this line describes? `prefix` is the token and a space.
 local function held_by(line, prefix)
   if not line or string.find(line, prefix, 1, true) ~= 1 then return false end

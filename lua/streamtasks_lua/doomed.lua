@@ -1,0 +1,18 @@
+#!lua flags=no-writes
+-- doomed: which of these held messages have been revoked meanwhile.
+--
+-- KEYS[1] state        HASH     keys.state
+-- ARGV[1..] per message 2 values: id, token
+--
+-- Returns {word...}: per message "revoked" (let it end), "terminate" (end it), or "": go on, or not held by this token.
+-- Moves:  nothing
+-- Safe to repeat: yes. Clock: none.
+-- include: line
+local state = KEYS[1]
+local reply = {}
+for at = 1, #ARGV, 2 do
+  local line = redis.call('HGET', state, ARGV[at])
+  local s = held(line, ARGV[at + 1]) and parse(line)
+  reply[#reply + 1] = s and s.phase == 'X' and mark_of(s, 'x') or ''
+end
+return reply
