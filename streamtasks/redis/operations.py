@@ -33,6 +33,7 @@ from ..transitions import (
     Settled,
     Void,
 )
+from ..wire import Wire
 from . import calls
 from .calls import Call
 from .snapshots import from_reply
@@ -168,7 +169,7 @@ class Operations:
             elif not (name := reply[2].decode()):
                 [[parts]] = yield [calls.read(shard.keys, [task_id])]
                 if len(parts) > 1:
-                    name = _stream_of(parts[0])
+                    name = _stream_of(parts[0], self.settings.wire, task_id)
 
     def doomed(self, tag: str, claimed: Sequence[Claimed]) -> Operation[list[str]]:
         """See `SupervisorStore.doomed`."""
@@ -297,13 +298,13 @@ class Operations:
         return answers
 
 
-def _stream_of(body: bytes) -> str:
+def _stream_of(body: bytes, wire: Wire, task_id: str) -> str:
     """Return the name of the stream of a message that has no state line yet: it stands in its envelope."""
     try:
-        message = Message.decode(split_body(body)[1])
+        message = Message.decode(split_body(body)[1], wire, task_id)
         return stream_name(message.queue, message.priority)
     except DecodeError:
-        return stream_name("default", 0)  # bytes that are no message may be revoked like any other
+        return stream_name("default", 0)  # what this process cannot read may be revoked like any other
 
 
 def _entry_key(entry: str) -> tuple[int, ...]:

@@ -94,10 +94,8 @@ class TestWaiting:
         claimed = lab.claim_one()
         lab.settle(outcome(claimed, "RETRY", delay_ms=60_000))
         assert lab.revoke("a", NAME) == [GONE, ""]
-        started = claimed.first_started_ms
-        assert lab.record("a") == Record(
-            "REVOKED", "-", (lab.now, started, 0), 1, claimed.body, b"", [{"kind": "RETRY"}]
-        )
+        times = (lab.now, claimed.first_started_ms, 0)
+        assert lab.record("a") == Record("REVOKED", "-", times, 1, claimed.body, b"", [{"kind": "RETRY"}])
         assert not {"history", "state", "delayed"} & set(lab.dump())
 
     def test_a_suspect_leaves_an_entry_that_a_claim_drops(self, lab: Lab) -> None:

@@ -1,0 +1,157 @@
+"""Revoking, looking and forgetting through a store, in the same way with every driver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from streamtasks import StoreSettings
+from streamtasks.message import Message
+from streamtasks.shards import ALL_TAGS, new_id
+from streamtasks.state import State
+from streamtasks.stores import open_store, open_supervisor_store
+from streamtasks.transitions import NewMessage, Revocation, Settled
+from tests.core.conftest import AnyStore
+from tests.support.hand import Hand, ended
+
+TAG = "u0"
+CALLBACK = "streamtasks.callback"
+
+
+def new(task_id: str, queue: str = "default", priority: int = 0, **options: Any) -> NewMessage:
+    message = Message(id=task_id, task="t", args=[task_id], queue=queue, priority=priority)
+    return NewMessage(task_id, queue, priority, message.encode(1 << 20), **options)
+
+
+@pytest.fixture
+def store(redis_store: AnyStore) -> AnyStore:
+    return redis_store
+
+
+@pytest.fixture
+def hand(store: AnyStore) -> Iterator[Hand]:
+    with Hand(open_store(store.settings)) as opened:
+        yield opened
+
+
+def state_of(store: AnyStore, task_id: str) -> State | None:
+    [snapshot] = store.read([task_id])
+    return snapshot and snapshot.state
+
+
+class TestRevoke:
+    @pytest.mark.parametrize("options", [{}, {"delay_ms": 60_000}, {"queue": "mail", "priority": -7}])
+    def test_what_waits_is_gone_and_a_child_told(self, store: AnyStore, hand: Hand, options: dict[str, Any]) -> None:
+        store.enqueue([new("a", **options)])
+        assert store.revoke("a") is Revocation.GONE
+        assert state_of(store, "a") is State.REVOKED
+        [callback] = hand.claim()
+        message = Message.decode(callback.body.partition(b" ")[2])
+        assert (message.id, message.task, message.args) == (callback.id, CALLBACK, ["a"])
+        assert callback.stream == f"{options.get('priority', 0)}:{options.get('queue', 'default')}"
+        assert hand.settle(ended(callback, "CALLED")) == [Settled.DONE]
+        assert store.read([callback.id]) == [None]
+        assert hand.claim() == []
+
+    def test_bytes_that_are_no_message(self, store: AnyStore) -> None:
+        store.enqueue([new("a")._replace(envelope=b"\xff")])
+        assert store.revoke("a") is Revocation.GONE
+
+    @pytest.mark.parametrize("terminate", [False, True])
+    def test_what_runs_will_be_revoked(self, store: AnyStore, hand: Hand, terminate: bool) -> None:
+        store.enqueue([new("a")])
+        [claimed] = hand.claim(1)
+        assert store.revoke("a", terminate=terminate) is Revocation.MARKED
+        assert state_of(store, "a") is State.STARTED
+        assert hand.settle(ended(claimed, "SUCCESS", b'{"r":1}')) == [Settled.DONE]
+        [snapshot] = store.read(["a"])
+        assert (snapshot.state, snapshot.result) == (State.REVOKED, b"")
+        assert Message.decode(snapshot.envelope).args == ["a"]
+        assert len(hand.claim()) == 1, "the callback"
+
+    def test_what_is_finished_stays(self, store: AnyStore, hand: Hand) -> None:
+        store.enqueue([new("a")])
+        hand.succeed(5)
+        assert store.revoke("a", terminate=True) is Revocation.FINISHED
+        assert state_of(store, "a") is State.SUCCESS
+
+    def test_what_is_unknown_is_revoked_when_it_comes(self, store: AnyStore, hand: Hand) -> None:
+        assert store.revoke("a") is Revocation.UNKNOWN
+        assert store.read(["a"]) == [None]
+        assert store.enqueue([new("a")]) == [True]
+        assert state_of(store, "a") is State.REVOKED
+        assert len(hand.claim()) == 1, "the callback"
+
+    def test_it_goes_to_the_shard_of_its_id(self, redis_store: AnyStore, any_store: Any) -> None:
+        store = any_store(redis_store.settings.url, tags=ALL_TAGS)
+        ids = [new_id(ALL_TAGS) for _ in range(20)]
+        store.enqueue([new(task_id) for task_id in ids])
+        assert [store.revoke(task_id) for task_id in ids] == [Revocation.GONE] * 20
+        assert {snapshot.state for snapshot in store.read(ids)} == {State.REVOKED}
+
+    def test_a_wait_ends_with_it(self, store: AnyStore) -> None:
+        store.enqueue([new("a", delay_ms=60_000)])
+        store.revoke("a")
+        assert store.wait_finished(["a"], 5.0) == {"a"}
+
+
+class TestAfter:
+    def test_it_says_what_it_waits_for(self, store: AnyStore, hand: Hand) -> None:
+        store.enqueue([new("a"), new("b", after="a")])
+        [snapshot] = store.read(["b"])
+        assert (snapshot.state, snapshot.waits_for) == (State.BLOCKED, "a")
+        assert hand.succeed() == ["a"]
+
+    @pytest.mark.parametrize(("state", "doom"), [("SUCCESS", ""), ("FAILURE", "parent a")])
+    async def test_it_goes_on_when_that_one_is_finished(self, server_url: str, state: str, doom: str) -> None:
+        settings = StoreSettings(url=server_url)
+        store, keeper = open_store(settings), open_supervisor_store(settings)
+        store.enqueue([new("a"), new("b", after="a")])
+        with Hand(store) as hand:
+            [claimed] = hand.claim()
+            hand.settle(ended(claimed, state, b"{}"))
+            assert (await keeper.promote(TAG)).promoted == 1
+            [claimed] = hand.claim()
+            assert (claimed.id, claimed.doom) == ("b", doom)
+
+
+class TestFollowUps:
+    def test_they_are_accepted_with_the_outcome(self, store: AnyStore, hand: Hand) -> None:
+        store.enqueue([new(f"{n}") for n in range(60)])
+        claimed = hand.claim()
+        done = [ended(c, "SUCCESS", b"{}")._replace(follow=(new(f"{c.id}x"), new(f"{c.id}y"))) for c in claimed]
+        assert hand.settle(*done) == [Settled.DONE] * 60
+        assert sorted(c.id for c in [*hand.claim(), *hand.claim()]) == sorted(
+            f"{n}{what}" for n in range(60) for what in "xy"
+        )
+
+
+class TestDoomed:
+    async def test_who_runs_it_is_told(self, server_url: str) -> None:
+        settings = StoreSettings(url=server_url)
+        store, keeper = open_store(settings), open_supervisor_store(settings)
+        store.enqueue([new("a"), new("b"), new("c")])
+        with Hand(store) as hand:
+            claimed = hand.claim()
+            told = keeper.listen()
+            assert await anext(told) == ("", "subscribed")
+            store.revoke("a")
+            store.revoke("b", terminate=True)
+            assert [await anext(told), await anext(told)] == [(TAG, "revoke a 0"), (TAG, "revoke b 1")]
+            assert await keeper.doomed(TAG, claimed) == ["revoked", "terminate", ""]
+            assert await keeper.doomed(TAG, []) == []
+            await told.aclose()
+
+    async def test_the_keeper_may_have_callbacks_sent(self, server_url: str) -> None:
+        settings = StoreSettings(url=server_url)
+        store, keeper = open_store(settings), open_supervisor_store(settings)
+        store.enqueue([new("a"), new("b")])
+        with Hand(store) as hand:
+            a, b = hand.claim()
+            assert await keeper.settle(TAG, [ended(a, "DEAD")]) == [Settled.DONE]
+            assert hand.claim() == []
+            assert await keeper.settle(TAG, [ended(b, "DEAD")], "all") == [Settled.DONE]
+            [callback] = hand.claim()
+            assert Message.decode(callback.body.partition(b" ")[2]).args == ["b"]
