@@ -16,6 +16,13 @@ OPTIONS of a backend, all optional:
 ``timeout``         for how long a call is repeated before ``StoreUnavailable`` (10)
 ``max_payload_bytes``, ``max_dead_letters``, ``max_connections``, ``crash_limit``, ``crash_delay``,
 ``lost_limit``, ``unknown_task_limit``, ``unknown_task_delay``: as `streamtasks.StoreSettings` has them
+``serializer``      how calls and results are written: ``"json"``, ``"msgpack"`` or ``"pickle"``; the default
+                    is ``TASK_SERIALIZER``, and that of it ``"json"``. Only a process that says pickle reads
+                    pickles, and only signed ones
+``signing_keys``    secrets for pickle: the first signs, all are accepted (SECRET_KEY and
+                    SECRET_KEY_FALLBACKS)
+``compression``     ``"gzip"``, ``"lz4"``, ``"zstd"`` or None, for what takes 1 KiB or more
+``max_decompressed_bytes``  what would become larger is refused (16 MiB, or ``max_payload_bytes``)
 ``worker``          options of the worker for this alias; they win over ``STREAMTASKS["WORKER"]``
 ==================  ==============================================================================
 
@@ -40,11 +47,13 @@ from typing import Any, Final
 
 import redis
 from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from streamtasks import ConfigurationError, Middleware, StoreSettings
 from streamtasks.redis import connections
+from streamtasks.wire import SERIALIZERS
 
 __all__ = [
     "OPTIONS",
@@ -68,6 +77,8 @@ _SECONDS: Final = {
 }
 _PLAIN: Final = (
     "key_prefix",
+    "compression",
+    "max_decompressed_bytes",
     "max_payload_bytes",
     "max_dead_letters",
     "max_connections",
@@ -77,7 +88,7 @@ _PLAIN: Final = (
 )
 _WAYS: Final = ("url", "connection", "connection_pool")
 
-OPTIONS: Final = frozenset({*_SECONDS, *_PLAIN, *_WAYS, "worker"})
+OPTIONS: Final = frozenset({*_SECONDS, *_PLAIN, *_WAYS, "serializer", "signing_keys", "worker"})
 """Every key that OPTIONS may have."""
 
 STREAMTASKS: Final = frozenset({"IMPORT_URLCONF", "MIDDLEWARE", "WORKER"})
@@ -109,6 +120,7 @@ def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
         raise ConfigurationError(f"{' and '.join(given)} are given; say only once where the server is.")
     values: dict[str, Any] = {"key_prefix": "streamtasks:" if alias == "default" else f"streamtasks:{alias}:"}
     values.update((name, options[name]) for name in _PLAIN if name in options)
+    values.update(_serialization(options))
     for name, target in _SECONDS.items():
         if name in options:
             value = options[name]
@@ -127,6 +139,27 @@ def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
     except TypeError as error:
         raise ConfigurationError(f"connection: {error}") from error
     return settings
+
+
+def _serialization(options: Mapping[str, Any]) -> dict[str, Any]:
+    serializer = options.get("serializer")
+    if serializer is None:
+        serializer = getattr(django_settings, "TASK_SERIALIZER", None) or "json"
+        if serializer not in SERIALIZERS:
+            raise ConfigurationError(
+                f"The setting TASK_SERIALIZER is {serializer!r}; it must be one of {', '.join(SERIALIZERS)}."
+            )
+    keys = options.get("signing_keys")
+    if keys is None:
+        keys = _secret_keys() if serializer == "pickle" else ()
+    return {"serializer": serializer, "signing_keys": keys}
+
+
+def _secret_keys() -> tuple[str, ...]:
+    try:
+        return (django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS)
+    except ImproperlyConfigured as error:
+        raise ConfigurationError(f"serializer is 'pickle', which signs: {error} Or give signing_keys.") from error
 
 
 def _at(connection: dict[str, Any]) -> dict[str, Any]:
@@ -255,7 +288,7 @@ def _one_middleware(path: str) -> Middleware:
 def _forget(*, setting: str, **_: Any) -> None:
     if setting == "STREAMTASKS":
         middleware.cache_clear()
-    elif setting == "TASKS":
+    elif setting in ("TASKS", "TASK_SERIALIZER", "SECRET_KEY", "SECRET_KEY_FALLBACKS"):
         _settings_of.clear()
 
 

@@ -170,7 +170,10 @@ def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult:
     if error is not None:
         result.errors.append(task_error(error))
     elif snapshot.state == State.SUCCESS:
-        result.set(_return_value=outcome_of(snapshot).get("r"))
+        body = outcome_of(snapshot)
+        result.set(_return_value=body.get("r"))
+        if "e" in body:  # this process cannot, or may not, read it
+            result.errors.append(task_error(body["e"]))
     return result
 
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from streamtasks import Message
 from streamtasks.errors import describe, rebuild
 from streamtasks.exceptions import DecodeError
-from streamtasks.reading import children_of, failure_of, info_of, shown_state
+from streamtasks.reading import children_of, failure_of, info_of, shown_state, value_of
 from streamtasks.state import Snapshot, State
 
 if TYPE_CHECKING:
@@ -225,6 +225,8 @@ class StreamTaskResult(_Base):
 
     def _outcome(self, timeout: float | None) -> Any:
         if self.status == TaskResultStatus.SUCCESSFUL:
+            if self._return_value is None and self.known is not None:
+                return value_of(self.known)  # None, or the error of reading it
             return self._return_value
         if self.status != TaskResultStatus.FAILED:
             raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {self.status}.")
