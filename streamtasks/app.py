@@ -137,14 +137,12 @@ class StreamTasks:
 
     def send(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[Result[Any]]:
         """Enqueue what is encoded already; ``patience_s``: see `Store.enqueue`."""
-        how = {} if patience_s is None else {"patience_s": patience_s}
-        self.store.enqueue(messages, **how)
+        self.store.enqueue(messages, patience_s)
         return [Result(self, message.id) for message in messages]
 
     async def asend(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[Result[Any]]:
         """Enqueue what is encoded already from an event loop."""
-        how = {} if patience_s is None else {"patience_s": patience_s}
-        await self.async_store.enqueue(messages, **how)
+        await self.async_store.enqueue(messages, patience_s)
         return [Result(self, message.id) for message in messages]
 
     def _packed(self, messages: Iterable[Message], run_after: datetime | timedelta | None) -> list[NewMessage]:

@@ -16,11 +16,16 @@ from .shards import id_beside, new_id, tag_of
 from .signature import Signature
 from .transitions import Limit, NewMessage
 
-__all__ = ["build", "check_limits", "merged", "pack", "place", "resolved"]
+__all__ = ["build", "check_limits", "choose_id", "merged", "pack", "place", "resolved"]
 
 
 def build(
-    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions, tags: tuple[str, ...]
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    call: CallOptions,
+    tags: tuple[str, ...],
+    task_id: str | None = None,
 ) -> Message:
     """Return one call as a message.
 
@@ -30,11 +35,12 @@ def build(
         kwargs: its keyword arguments.
         call: complete: its queue and priority are given.
         tags: the shards.
+        task_id: what `choose_id` has chosen already.
 
     Raises:
         InvalidTask: a link cannot work.
     """
-    task_id = _choose_id(call, tags)
+    task_id = task_id or choose_id(call, tags)
     links, error_links = _links(call, tag_of(task_id, tags))
     now_s = time.time()
     due_ms, delay_ms = call.due()
@@ -122,7 +128,12 @@ def check_limits(call: CallOptions, soft_s: float | None, hard_s: float | None) 
         )
 
 
-def _choose_id(call: CallOptions, tags: tuple[str, ...]) -> str:
+def choose_id(call: CallOptions, tags: tuple[str, ...]) -> str:
+    """Return the id of a call: its own, or one on the shard of what it follows.
+
+    Raises:
+        InvalidTask: it would live on another shard than what it follows.
+    """
     if not call.after:
         return call.task_id or new_id(tags)
     if call.task_id is None:

@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from .exceptions import InvalidTask
@@ -20,6 +20,9 @@ __all__ = ["NO_OPTIONS", "WITHOUT_END", "CallOptions", "given_options", "patienc
 
 WITHOUT_END: Final = -1
 """Stands for ``max_retries=None``, where None means that nothing is said."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
 
 _POLICY: Final[dict[str, float]] = {"max_retries": 3, "interval_start": 0.0, "interval_step": 0.2, "interval_max": 0.2}
 """What ``retry_policy`` says where it says nothing."""
@@ -144,7 +147,7 @@ class CallOptions:
     def due(self) -> tuple[int | None, int | None]:
         """Return (``due_ms``, ``delay_ms``) of a `NewMessage`. Never early, not even by a part of a ms."""
         if self.eta is not None:
-            return max(0, math.ceil(self.eta.timestamp() * 1000)), None
+            return _first_ms(self.eta), None
         if self.countdown is not None:
             return None, math.ceil(seconds(self.countdown) * 1000)
         return None, None
@@ -154,7 +157,7 @@ class CallOptions:
         if self.expires is None:
             return 0
         if isinstance(self.expires, datetime):
-            return max(1, round(self.expires.timestamp() * 1000))
+            return max(1, _first_ms(self.expires))
         later_s: float = seconds(self.expires)
         return max(1, round((now_s + later_s) * 1000))
 
@@ -177,6 +180,13 @@ def given_options(options: CallOptions) -> dict[str, Any]:
     if found.get("max_retries") == WITHOUT_END:
         found["max_retries"] = None
     return found
+
+
+def _first_ms(when: datetime) -> int:
+    """Return the first whole ms since the epoch that is not before ``when`` (naive: local time)."""
+    if when.tzinfo is None:
+        when = when.astimezone(UTC)
+    return max(0, -((_EPOCH - when) // _MS))
 
 
 def seconds(value: Any) -> Any:

@@ -171,6 +171,16 @@ class BoundTask:
     def __repr__(self) -> str:
         return f"<bound {self._task!r}>"
 
+    @property
+    def max_retries(self) -> int | None:
+        """How often the task may be run again, as it says itself; None: without end."""
+        return self._own.max_retries
+
+    @property
+    def default_retry_delay(self) -> float:
+        """Seconds before a retry that names no delay, as the task says itself."""
+        return self._own.retry_delay_s
+
     def retry(
         self,
         exc: BaseException | None = None,

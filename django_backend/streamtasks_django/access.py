@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import django
 from django.tasks import (
@@ -11,11 +11,12 @@ from django.tasks import (
     DEFAULT_TASK_QUEUE_NAME,
     task_backends,
 )
-from django.tasks import task as _django_task
 from django.tasks.base import DEFAULT_TASK_PRIORITY
 
 if TYPE_CHECKING:
     from django.tasks.backends.base import BaseTaskBackend
+
+    from .stream_task import StreamTask
 
 __all__ = ["get_task_backend", "task"]
 
@@ -64,6 +65,14 @@ def portable_task(
 
 
 if TYPE_CHECKING:
-    task = _django_task
+
+    @overload
+    def task(function: Callable[..., Any], /) -> StreamTask: ...
+    @overload
+    def task(function: None = None, /, **options: Any) -> Callable[[Callable[..., Any]], StreamTask]: ...
+    def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Make a task of a module-level function; all options stand in `StreamTask`."""
+elif django.VERSION >= (6, 1):
+    from django.tasks import task
 else:
-    task = _django_task if django.VERSION >= (6, 1) else portable_task
+    task = portable_task

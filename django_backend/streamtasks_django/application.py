@@ -18,6 +18,7 @@ from .databases import Databases
 from .registry import find_task
 from .signals import Signals
 from .storing import storing
+from .stream_task import StreamTask
 
 if TYPE_CHECKING:
     from django.tasks.base import Task
@@ -36,7 +37,7 @@ class DjangoRunnable:
         self.name = name
         self.task = task
         self.is_async = iscoroutinefunction(task.func)
-        self.run_options = RunOptions()
+        self.run_options = task.run_options() if isinstance(task, StreamTask) else RunOptions()
         self._signals = signals
 
     def run(self, attempt: Attempt) -> Any:

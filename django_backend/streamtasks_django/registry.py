@@ -16,6 +16,7 @@ from django.utils.module_loading import autodiscover_modules
 from streamtasks import ConfigurationError
 
 from . import conf
+from .names import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +82,9 @@ def known_task(path: str) -> Task[..., Any] | None:
 
 
 def _look_up(path: str) -> Task[..., Any] | None:
+    task = named(path)
+    if task is not None:
+        return task
     parts = path.split(".")
     for at in range(len(parts) - 1, 0, -1):
         module = sys.modules.get(".".join(parts[:at]))

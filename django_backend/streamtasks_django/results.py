@@ -77,7 +77,7 @@ def restored(
     """
     if task is None:
         cls: type[Task[..., Any]] = StreamTask
-        values: dict[str, Any] = {"func": stand_in(path), "takes_context": False}
+        values: dict[str, Any] = StreamTask.bare(stand_in(path), path.rpartition(".")[2])
     elif (
         task.priority == priority
         and task.queue_name == queue_name

@@ -64,7 +64,8 @@ class Case:
         async def coroutine(*args: Any, **kwargs: Any) -> Any:
             return function(*args, **kwargs)
 
-        made = self.app.task(name="task", **options)(function if kind == "plain" else coroutine)
+        register: Any = self.app.task(name="task", **options)
+        made = register(function if kind == "plain" else coroutine)
         if has_hooks:
             self.hooked = Hooked(self.app, made.function, "task", made.options)
             self.hooked.log = []

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, override
 
 from django.tasks.backends.base import BaseTaskBackend
-from django.tasks.base import DEFAULT_TASK_BACKEND_ALIAS, TaskResultStatus
-from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
+from django.tasks.base import DEFAULT_TASK_BACKEND_ALIAS
+from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
+from django.utils.inspect import get_func_args
 from django.utils.json import normalize_json
 
-from streamtasks import Message, StoreSettings, UnknownQueue
+from streamtasks import StoreSettings, UnknownQueue
 from streamtasks.codec import dumps, loads
 from streamtasks.exceptions import InvalidTask as InvalidId
 from streamtasks.keys import check_id, check_queue
-from streamtasks.shards import new_id
 from streamtasks.state import Snapshot
-from streamtasks.transitions import NewMessage
 
 from .. import checks, conf
-from ..results import RUN_AFTER, due_ms, from_snapshot, moment
+from ..accepting import accept
+from ..exceptions import InvalidTask
+from ..results import from_snapshot
 from ..sending import asend, send
 from ..stream_task import StreamTask
 from ..stream_task_result import StreamTaskResult
@@ -74,6 +74,11 @@ class StreamTaskMixin(TaskControl, BaseTaskBackend):
             InvalidTask: one is wrong.
         """
         super().validate_task(task)
+        if isinstance(task, StreamTask) and task.bind:
+            if task.takes_context:
+                raise InvalidTask("bind and takes_context exclude each other; self.request tells the same.")
+            if not get_func_args(task.func):
+                raise InvalidTask("bind: a bound task needs a first argument, self.")
         try:
             check_queue(task.queue_name)
         except UnknownQueue as error:
@@ -113,19 +118,19 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             StoreUnavailable: no answer from the server in ``timeout`` seconds.
             StoreFull: the server is out of memory.
         """
-        result, message = self._accept(task, args, kwargs)
-        self.stores.plain.enqueue((message,))
+        result, message, patience_s = accept(self, task, args, kwargs)
+        self.stores.plain.enqueue((message,), patience_s)
         send(task_enqueued, type(self), result)
-        return result
+        return cast("TaskResult[P, R]", result)
 
     async def aenqueue[**P, R](
         self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> TaskResult[P, R]:
         """Enqueue one call without blocking the event loop; errors as of `enqueue`."""
-        result, message = self._accept(task, args, kwargs)
-        await self.stores.asynchronous.enqueue((message,))
+        result, message, patience_s = accept(self, task, args, kwargs)
+        await self.stores.asynchronous.enqueue((message,), patience_s)
         await asend(task_enqueued, type(self), result)
-        return result
+        return cast("TaskResult[P, R]", result)
 
     def enqueue_many(
         self, calls: Iterable[tuple[Task[..., Any], Sequence[Any], Mapping[str, Any]]]
@@ -134,21 +139,31 @@ class StoreBackend(StoreControl, StreamTaskMixin):
 
         All are checked before the first is sent; errors as of `enqueue`.
         """
-        accepted = [self._accept(task, args, kwargs) for task, args, kwargs in calls]
-        self.stores.plain.enqueue([message for _, message in accepted])
-        for result, _ in accepted:
-            send(task_enqueued, type(self), result)
-        return [result for result, _ in accepted]
+        accepted = [accept(self, self._here(task), args, kwargs) for task, args, kwargs in calls]
+        self.stores.plain.enqueue([one.message for one in accepted])
+        for one in accepted:
+            send(task_enqueued, type(self), one.result)
+        return [one.result for one in accepted]
 
     async def aenqueue_many(
         self, calls: Iterable[tuple[Task[..., Any], Sequence[Any], Mapping[str, Any]]]
     ) -> list[TaskResult[..., Any]]:
         """Enqueue many calls without blocking the event loop; see `enqueue_many`."""
-        accepted = [self._accept(task, args, kwargs) for task, args, kwargs in calls]
-        await self.stores.asynchronous.enqueue([message for _, message in accepted])
-        for result, _ in accepted:
-            await asend(task_enqueued, type(self), result)
-        return [result for result, _ in accepted]
+        accepted = [accept(self, self._here(task), args, kwargs) for task, args, kwargs in calls]
+        await self.stores.asynchronous.enqueue([one.message for one in accepted])
+        for one in accepted:
+            await asend(task_enqueued, type(self), one.result)
+        return [one.result for one in accepted]
+
+    def _here(self, task: Task[..., Any]) -> Task[..., Any]:
+        """Return a task as TASK_ROUTES has it, if that is not another backend's business."""
+        routed = task.routed() if isinstance(task, StreamTask) else task
+        if routed.backend not in {self.alias, task.backend}:
+            raise InvalidTask(
+                f"TASK_ROUTES sends {task.module_path} to the backend {routed.backend!r}, not to {self.alias!r}; "
+                "enqueue it there, or by itself."
+            )
+        return routed
 
     def get_result(self, result_id: str) -> StreamTaskResult:
         """Return the present state of an enqueued call, in one round trip.
@@ -171,48 +186,6 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         if snapshot is None:
             raise TaskResultDoesNotExist(result_id)
         return from_snapshot(snapshot, self.alias)
-
-    def _accept[**P, R](
-        self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> tuple[TaskResult[P, R], NewMessage]:
-        """Check and encode one call."""
-        self.validate_task(task)
-        settings = self.store_settings
-        result = StreamTaskResult(
-            task=task,
-            id=new_id(settings.tags),
-            status=TaskResultStatus.READY,
-            # Cut to ms as the server will say it, so that a result read later never starts before this.
-            enqueued_at=moment(time.time_ns() // 1_000_000),
-            started_at=None,
-            finished_at=None,
-            last_attempted_at=None,
-            args=args,  # type: ignore[arg-type]  # TaskResult makes a list of it
-            kwargs=kwargs,  # type: ignore[arg-type]
-            backend=self.alias,
-            errors=[],
-            worker_ids=[],
-        )
-        run_after = task.run_after
-        message = Message(
-            id=result.id,
-            task=task.module_path,
-            args=result.args,
-            kwargs=result.kwargs,
-            queue=task.queue_name,
-            priority=int(task.priority),
-            headers={RUN_AFTER: run_after.isoformat()} if run_after is not None else {},
-        )
-        for middleware in conf.middleware():
-            message = middleware.before_enqueue(message)
-        envelope = message.encode(settings.max_payload_bytes, settings.wire)
-        if envelope[:1] != b"{":
-            # There may be something in it that JSON changes (a key that is no string, say): show what the worker gets.
-            sent = Message.decode(envelope, settings.wire, message.id)
-            object.__setattr__(result, "args", sent.args)
-            object.__setattr__(result, "kwargs", sent.kwargs)
-        due = None if run_after is None else due_ms(run_after)
-        return cast("TaskResult[P, R]", result), NewMessage(message.id, message.queue, message.priority, envelope, due)
 
 
 def _possible(result_id: Any) -> str:

@@ -30,8 +30,8 @@ _REVOKED = (Revocation.GONE, Revocation.MARKED)
 def statistics_of(outcomes: Mapping[str, int], unfinished: int, run_ms: int) -> dict[str, Any]:
     """Return counts as `TaskControl.get_statistics` has them."""
     counts = {state: outcomes.get(state.value, 0) for state in State}
-    completed = sum(count for state, count in counts.items() if STATUS[state] == "SUCCESSFUL")
-    failed = sum(count for state, count in counts.items() if STATUS[state] == "FAILED")
+    completed = sum(count for state, count in counts.items() if STATUS.get(state) == "SUCCESSFUL")
+    failed = sum(count for state, count in counts.items() if STATUS.get(state) == "FAILED")
     ran = sum(counts[state] for state in _RAN)
     return {
         "total_tasks": completed + failed + unfinished,

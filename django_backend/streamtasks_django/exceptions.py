@@ -1,0 +1,63 @@
+"""What tasks raise, and what users of this package meet; the whole tree stands in `streamtasks.exceptions`."""
+
+from __future__ import annotations
+
+from django.tasks.exceptions import InvalidTask as DjangoInvalidTask
+from django.tasks.exceptions import (
+    InvalidTaskBackend,
+    TaskException,
+    TaskResultDoesNotExist,
+    TaskResultMismatch,
+)
+
+from streamtasks.exceptions import (
+    AccessDenied,
+    ConfigurationError,
+    Ignore,
+    ParentFailed,
+    PayloadTooLarge,
+    RetriesExhausted,
+    Retry,
+    SoftTimeLimitExceeded,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    StreamTasksError,
+    TaskFailed,
+    TaskLimitExceeded,
+    TaskRevoked,
+    TimeLimitExceeded,
+    WorkerCrashed,
+    WorkerLost,
+)
+from streamtasks.exceptions import InvalidTask as EngineInvalidTask
+
+__all__ = [
+    "AccessDenied",
+    "ConfigurationError",
+    "Ignore",
+    "InvalidTask",
+    "InvalidTaskBackend",
+    "ParentFailed",
+    "PayloadTooLarge",
+    "RetriesExhausted",
+    "Retry",
+    "SoftTimeLimitExceeded",
+    "StoreError",
+    "StoreFull",
+    "StoreUnavailable",
+    "StreamTasksError",
+    "TaskException",
+    "TaskFailed",
+    "TaskLimitExceeded",
+    "TaskResultDoesNotExist",
+    "TaskResultMismatch",
+    "TaskRevoked",
+    "TimeLimitExceeded",
+    "WorkerCrashed",
+    "WorkerLost",
+]
+
+
+class InvalidTask(EngineInvalidTask, DjangoInvalidTask):
+    """Raised when a task is defined or called in a way that cannot work: Django's class and the engine's in one."""

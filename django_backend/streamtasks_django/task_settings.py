@@ -1,0 +1,235 @@
+"""The documented settings ``TASK_...``; everything stronger wins over them.
+
+============================  ==================================================================
+``TASK_ROUTES``               name of a task, or a glob over names, -> ``{"backend", "queue",
+                              "priority"}``; an exact name wins over globs, earlier globs over later
+``TASK_WORKERS``              alias -> ``{"concurrency", "max_tasks_per_worker", "timeout"}``:
+                              children of a worker for it, tasks until a child is replaced, hard
+                              limit of tasks without one, seconds
+``TASK_RESULT_EXPIRES``       how long a success is kept, seconds or a timedelta
+``TASK_MAX_RETRIES``          how often a task may be retried that does not say (3); None: for ever
+``TASK_DEFAULT_RETRY_DELAY``  seconds or a timedelta before such a retry (60)
+``TASK_SEND_EVENTS``          whether events are sent, for those who watch
+``TASK_TRACK_STARTED``        whether starts are recorded: always, for it costs nothing; False only
+                              brings a warning
+============================  ==================================================================
+
+What is said closer to the call wins: the call, then ``TASK_ROUTES``, the decorator, OPTIONS of the alias, and
+these settings last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from django.conf import settings as django_settings
+from django.core.signals import setting_changed
+
+from streamtasks import ConfigurationError
+from streamtasks.call import seconds
+from streamtasks.exceptions import InvalidTask, UnknownQueue
+from streamtasks.keys import check_queue
+from streamtasks.numbers import check_count, check_seconds
+
+__all__ = [
+    "KNOWN",
+    "ROUTE",
+    "WORKERS",
+    "Route",
+    "default_retry_delay_s",
+    "max_retries",
+    "result_expires",
+    "route_of",
+    "routes",
+    "send_events",
+    "track_started",
+    "worker_options",
+]
+
+KNOWN: Final = frozenset(
+    {
+        "TASK_DEFAULT_RETRY_DELAY",
+        "TASK_IMPORTS",
+        "TASK_MAX_RETRIES",
+        "TASK_RESULT_EXPIRES",
+        "TASK_ROUTES",
+        "TASK_SEND_EVENTS",
+        "TASK_SERIALIZER",
+        "TASK_TRACK_STARTED",
+        "TASK_WORKERS",
+    }
+)
+"""Every setting ``TASK_...`` that means something here."""
+
+ROUTE: Final = frozenset({"backend", "priority", "queue"})
+"""Every key of a route."""
+
+WORKERS: Final = {
+    "concurrency": "concurrency",
+    "max_tasks_per_worker": "max_tasks_per_child",
+    "timeout": "time_limit_s",
+}
+"""Every key of an entry of TASK_WORKERS, and what the worker calls it."""
+
+
+class Route(NamedTuple):
+    """Where calls of a task go; None: as the task says."""
+
+    backend: str | None = None
+    queue: str | None = None
+    priority: int | None = None
+
+
+NOWHERE: Final = Route()
+
+
+def _given(name: str, default: Any = None) -> Any:
+    return getattr(django_settings, name, default)
+
+
+def max_retries() -> int | None:
+    """Return TASK_MAX_RETRIES.
+
+    Raises:
+        ConfigurationError: it is neither a whole number from 0 nor None.
+    """
+    value = _given("TASK_MAX_RETRIES", 3)
+    if value is not None:
+        check_count("TASK_MAX_RETRIES", value, ConfigurationError, least=0)
+    return value  # type: ignore[no-any-return]
+
+
+def default_retry_delay_s() -> float:
+    """Return TASK_DEFAULT_RETRY_DELAY, seconds.
+
+    Raises:
+        ConfigurationError: it is no number of seconds.
+    """
+    value = seconds(_given("TASK_DEFAULT_RETRY_DELAY", 60.0))
+    check_seconds("TASK_DEFAULT_RETRY_DELAY", value, ConfigurationError, above_zero=False)
+    return value  # type: ignore[no-any-return]
+
+
+def result_expires() -> float | timedelta | None:
+    """Return TASK_RESULT_EXPIRES, None if it is not given.
+
+    Raises:
+        ConfigurationError: it is no number of seconds above 0.
+    """
+    value = _given("TASK_RESULT_EXPIRES")
+    if value is not None:
+        check_seconds("TASK_RESULT_EXPIRES", seconds(value), ConfigurationError)
+    return value  # type: ignore[no-any-return]
+
+
+def _switch(name: str) -> bool:
+    value = _given(name, True)
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} is {value!r}; it must be True or False.")
+    return value
+
+
+def send_events() -> bool:
+    """Return TASK_SEND_EVENTS.
+
+    Raises:
+        ConfigurationError: it is neither True nor False.
+    """
+    return _switch("TASK_SEND_EVENTS")
+
+
+def track_started() -> bool:
+    """Return TASK_TRACK_STARTED.
+
+    Raises:
+        ConfigurationError: it is neither True nor False.
+    """
+    return _switch("TASK_TRACK_STARTED")
+
+
+def worker_options(alias: str) -> dict[str, Any]:
+    """Return what TASK_WORKERS says of workers for this alias, by the names of a worker's options.
+
+    Raises:
+        ConfigurationError: it has a wrong type, or an unknown key.
+    """
+    every = _given("TASK_WORKERS") or {}
+    if not isinstance(every, Mapping):
+        raise ConfigurationError(f"TASK_WORKERS is {every!r}; it must be a dict of aliases.")
+    found = every.get(alias) or {}
+    if not isinstance(found, Mapping):
+        raise ConfigurationError(f"TASK_WORKERS[{alias!r}] is {found!r}; it must be a dict.")
+    for name in found:
+        if name not in WORKERS:
+            raise ConfigurationError(
+                f"TASK_WORKERS[{alias!r}] has the unknown key {name!r}. Known: {', '.join(sorted(WORKERS))}."
+            )
+    return {WORKERS[name]: seconds(value) for name, value in found.items()}
+
+
+@cache
+def routes() -> tuple[dict[str, Route], tuple[tuple[str, Route], ...]]:
+    """Return TASK_ROUTES: those of exact names, and those of globs in their order.
+
+    Raises:
+        ConfigurationError: it has a wrong type, or a route has an unknown key or a wrong value.
+    """
+    every = _given("TASK_ROUTES") or {}
+    if not isinstance(every, Mapping):
+        raise ConfigurationError(f"TASK_ROUTES is {every!r}; it must be a dict of task names.")
+    read = {name: _route(name, value) for name, value in every.items()}
+    globs = tuple((name, route) for name, route in read.items() if not _GLOB.isdisjoint(name))
+    return {name: route for name, route in read.items() if _GLOB.isdisjoint(name)}, globs
+
+
+_GLOB: Final = frozenset("*?[")
+
+
+def _route(name: Any, value: Any) -> Route:
+    where = f"TASK_ROUTES[{name!r}]"
+    if not isinstance(name, str):
+        raise ConfigurationError(f"TASK_ROUTES has the key {name!r}; keys are names of tasks, or globs over them.")
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{where} is {value!r}; it must be a dict such as {{'queue': 'mail'}}.")
+    for key in value:
+        if key not in ROUTE:
+            raise ConfigurationError(f"{where} has the unknown key {key!r}. Known: {', '.join(sorted(ROUTE))}.")
+    try:
+        if value.get("queue") is not None:
+            check_queue(value["queue"])
+        if value.get("priority") is not None:
+            check_count("priority", value["priority"], InvalidTask, least=-100, most=100)
+    except (InvalidTask, UnknownQueue) as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+    backend = value.get("backend")
+    if backend is not None and backend not in _given("TASKS", {}):
+        raise ConfigurationError(f"{where}: backend is {backend!r}, which is no alias of TASKS.")
+    return Route(**value)
+
+
+def route_of(*names: str) -> Route:
+    """Return where the task goes that has these names.
+
+    Raises:
+        ConfigurationError: see `routes`.
+    """
+    exact, globs = routes()
+    for name in names:
+        if name in exact:
+            return exact[name]
+    for glob, route in globs:
+        if any(fnmatchcase(name, glob) for name in names):
+            return route
+    return NOWHERE
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting in ("TASKS", "TASK_ROUTES"):
+        routes.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="streamtasks.task_settings")
