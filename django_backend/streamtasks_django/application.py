@@ -67,18 +67,23 @@ class DjangoRunnable:
 class DjangoApplication:
     """Messages, tasks and middleware of one alias; see `streamtasks.application.Application`.
 
+    Args:
+        backend: of that alias.
+        own_connections: whether database connections are the worker's own, to be refreshed around each attempt.
+
     Raises:
         ConfigurationError: OPTIONS or STREAMTASKS has a wrong value.
     """
 
-    def __init__(self, backend: StoreBackend) -> None:
+    def __init__(self, backend: StoreBackend, *, own_connections: bool = True) -> None:
         self.backend = backend
         self.label = backend.alias
         self.worker_defaults = conf.worker_defaults(backend.params.get("OPTIONS") or {})
         self._signals = Signals(self)
         # The first is outermost and hears of outcomes last: databases are let go of when nobody needs them any more,
         # and receivers of signals run inside what the project's own middleware sets up.
-        self._middleware = (Databases(), *conf.middleware(), *storing(backend), self._signals)
+        databases = (Databases(),) if own_connections else ()
+        self._middleware = (*databases, *conf.middleware(), *storing(backend), self._signals)
         self._runnables: dict[str, DjangoRunnable] = {}
 
     @cached_property

@@ -7,7 +7,7 @@ streamtasks.E003  two aliases keep their tasks under the same keys of the same s
 streamtasks.E004  an option of the worker (``worker``, ``STREAMTASKS["WORKER"]``) is unknown or has a wrong value
 streamtasks.E005  ``STREAMTASKS["MIDDLEWARE"]`` names something that is no middleware
 streamtasks.E006  ``STREAMTASKS`` or ``TASK_IMPORTS`` has a wrong type
-streamtasks.E007  (``--deploy``) the server is too old, may evict tasks, or refuses the password
+streamtasks.E007  (``--deploy``) the server is too old, may evict tasks, or refuses the password; or there is none
 streamtasks.W001  OPTIONS has an unknown key
 streamtasks.W002  ``STREAMTASKS`` has an unknown key
 streamtasks.W003  (``--deploy``) the server cannot be reached from here
@@ -70,14 +70,16 @@ def _options(backend: StoreBackend) -> Iterator[CheckMessage]:
     options = backend.params.get("OPTIONS") or {}
     where = _where(backend, "OPTIONS")
     if isinstance(options, Mapping):
-        for name in sorted(set(options) - conf.OPTIONS, key=str):
+        for name in sorted(set(options) - backend.known_options, key=str):
             yield checks.Warning(
-                f"{where} has the unknown key {name!r}.{conf.suggestion(str(name), conf.OPTIONS)}",
-                hint=f"Known keys: {', '.join(sorted(conf.OPTIONS))}.",
+                f"{where} has the unknown key {name!r}.{conf.suggestion(str(name), backend.known_options)}",
+                hint=f"Known keys: {', '.join(sorted(backend.known_options))}.",
                 id="streamtasks.W001",
             )
     try:
-        connections.connection_options(conf.store_settings(backend.alias, options))
+        settings = backend.read_settings()
+        if not settings.is_memory:
+            connections.connection_options(settings)
     except ConfigurationError as error:
         yield Error(f"{where}: {error}", id="streamtasks.E001")
 
@@ -135,7 +137,7 @@ def _same_keys(backends: list[StoreBackend]) -> Iterator[CheckMessage]:
     seen: dict[tuple[Any, ...], str] = {}
     for backend in backends:
         settings = _readable_settings(backend)
-        if settings is None:
+        if settings is None or settings.is_memory:
             continue
         options = connections.connection_options(settings)
         key = (connections.address(settings), options.get("db") or 0, settings.key_prefix)
@@ -158,7 +160,7 @@ def check_servers(**_: Any) -> list[CheckMessage]:
         if settings is None:
             continue
         try:
-            away = _away(settings)
+            away = None if settings.is_memory else _away(settings)
             if away is None:
                 open_store(settings).check()
             else:

@@ -134,6 +134,8 @@ def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
     elif "connection_pool" in given:
         values.update(_at(_of_pool(options["connection_pool"])))
     settings = StoreSettings(**values)
+    if settings.is_memory:
+        return settings
     try:
         connections.new_connection(settings)  # connects to nothing: it only tells whether redis-py takes the options
     except TypeError as error:

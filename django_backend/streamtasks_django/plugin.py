@@ -80,7 +80,7 @@ def _applications(backends: Sequence[str]) -> list[DjangoApplication]:
                 raise ConfigurationError(f"TASKS[{alias!r}]: {error}") from error
             continue
         classes[alias] = type(backend).__name__
-        if isinstance(backend, StoreBackend) and (not backends or alias in backends):
+        if isinstance(backend, StoreBackend) and backend.needs_worker and (not backends or alias in backends):
             application = backend.application()
             _ = application.settings  # a wrong option shows now, with the alias it belongs to
             found.append(application)

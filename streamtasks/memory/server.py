@@ -74,6 +74,13 @@ class MemoryServer:
                 )
             return found
 
+    @classmethod
+    def forget(cls, url: str) -> None:
+        """Let the server of a URL go, with all that it holds; nobody should use it any more."""
+        parts = urlsplit(url)
+        with cls._named_lock:
+            cls._named.pop(f"{parts.netloc}{parts.path}".rstrip("/"), None)
+
     def shard(self, prefix: str, tag: str) -> Shard:
         """Return one shard; only inside a `step`."""
         found = self._shards.get((prefix, tag))

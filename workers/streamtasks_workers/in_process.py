@@ -47,47 +47,41 @@ class Ran(NamedTuple):
     state: str
 
 
+type _Steps = Generator[tuple[Runner, Prepared], Outcome, list[Ran]]
+"""What is to be run is yielded, its outcome sent back: so plain and asynchronous callers share all else."""
+
+
 class InProcessWorker:
-    """Runs the tasks of one app whose store is in memory, on the threads of those who call it.
+    """Runs the tasks of apps whose stores are in memory, on the threads of those who call it.
 
     Args:
-        app: what to run; its ``url`` is a ``memory://`` one.
+        *apps: what to run. Their ``url`` is a ``memory://`` one, the same for all: they share a clock.
         queues: which queues to serve.
         run_plain: how `arun_until_idle` runs a plain function; default: on another thread.
         run_coroutine: how `run_until_idle` runs a coroutine; default: on an event loop of its own.
 
     Raises:
-        ConfigurationError: the app's tasks are not in memory.
+        ConfigurationError: an app's tasks are not in memory, or not in the same.
     """
 
     def __init__(
         self,
-        app: Application,
+        *apps: Application,
         queues: Filter = ALL,
-        *,
         run_plain: Callable[[Callable[[], Outcome]], Awaitable[Outcome]] = asyncio.to_thread,
         run_coroutine: Callable[[Coroutine[Any, Any, Outcome]], Outcome] = asyncio.run,
     ) -> None:
-        store = open_store(app.settings)
-        if not isinstance(store, MemoryStore):
-            raise ConfigurationError(
-                f"url is {app.settings.url!r}; only tasks in memory (memory://) can be run in-process. For others "
-                "start a streamtasks-worker."
-            )
-        self.store = store
-        self.clock = store.server.clock
-        self._app = app
-        self._queues = queues
+        self._lanes = [_Lane(app, queues) for app in apps]
+        servers = {id(lane.store.server): lane.store.server for lane in self._lanes}
+        if len(servers) != 1:
+            raise ConfigurationError("Give at least one app, and only such whose url names the same memory:// store.")
+        self.clock = self._lanes[0].store.server.clock
         self._run_plain = run_plain
         self._run_coroutine = run_coroutine
-        self._keeper = AsyncMemoryStore(app.settings, store.server)
-        self._consumer = f"in-process-{os.getpid()}-{next(_number)}"
-        self._sequence = 0
-        self._tags = store.tags
 
-    def run_ready(self, most: int = MOST_ATTEMPTS) -> list[Ran]:
-        """Run what can be run now, and what that brings; stop after ``most`` attempts."""
-        return self._driven(self._ready(most))
+    def run_ready(self, most: int = MOST_ATTEMPTS, stop: Callable[[], bool] = lambda: False) -> list[Ran]:
+        """Run what can be run now, and what that brings; end after ``most`` attempts, or when ``stop`` says so."""
+        return self._driven(self._ready(most, stop))
 
     def run_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
         """Run everything there is. The store's clock jumps to what is due later: delays, retries, rate limits.
@@ -109,38 +103,31 @@ class InProcessWorker:
 
     def next_due_s(self) -> float | None:
         """Return for how long nothing becomes due, seconds by the store's clock; None: nothing will."""
-        waits = [self._move_on(tag) for tag in self._tags]
+        waits = [lane.move_on() for lane in self._lanes]
         return min((wait_s for wait_s in waits if wait_s is not None), default=None)
-
-    # -- what both kinds of callers share: generators that yield what is to be run, and get its outcome ------------
 
     def _until_idle(self, most: int) -> _Steps:
         ran: list[Ran] = []
         while True:
             ran += yield from self._ready(most - len(ran))
             wait_s = self.next_due_s()
-            if len(ran) >= most and (wait_s is not None or self._any_ready()):
+            if len(ran) >= most and (wait_s is not None or any(lane.has_ready() for lane in self._lanes)):
                 raise NeverIdle(_never_idle(ran, most))
             if wait_s is None:
                 return ran
             self.clock.advance(wait_s)
 
-    def _ready(self, most: int) -> _Steps:
+    def _ready(self, most: int, stop: Callable[[], bool] = lambda: False) -> _Steps:
         ran: list[Ran] = []
-        runner = Runner(self._app, self._consumer, self.store.read)
-        while len(ran) < most:
-            for tag in self._tags:
-                self._move_on(tag)
-            claimed_of = self._claim()
-            if claimed_of is None:
-                break
-            tag, claimed = claimed_of
-            started_ns = time.monotonic_ns()
-            runner.clock_offset_ns = self.clock.now_us() * 1000 - started_ns
-            prepared = runner.prepare(claimed, started_ns, self._reporter(tag, claimed))
-            outcome = prepared if isinstance(prepared, Outcome) else (yield runner, prepared)
-            self._settle(tag, outcome)
-            ran.append(Ran(claimed.id, _task_of(claimed), claimed.attempt, outcome.state))
+        before = -1
+        while before < len(ran):  # a task of one app may have enqueued one of another
+            before = len(ran)
+            for lane in self._lanes:
+                while len(ran) < most and not stop():
+                    one = yield from lane.run_one()
+                    if not one:
+                        break
+                    ran += one
         return ran
 
     def _driven(self, steps: _Steps) -> list[Ran]:
@@ -168,16 +155,52 @@ class InProcessWorker:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
-    # -- the parts of a worker -----------------------------------------------------------------------
 
-    def _move_on(self, tag: str) -> float | None:
+class _Lane:
+    """One app: what its worker's keeper and its only child do."""
+
+    def __init__(self, app: Application, queues: Filter) -> None:
+        store = open_store(app.settings)
+        if not isinstance(store, MemoryStore):
+            raise ConfigurationError(
+                f"url is {app.settings.url!r}; only tasks in memory (memory://) can be run in-process. For others "
+                "start a streamtasks-worker."
+            )
+        self.store = store
+        self._app = app
+        self._queues = queues
+        self._keeper = AsyncMemoryStore(app.settings, store.server)
+        self._consumer = f"in-process-{os.getpid()}-{next(_number)}"
+        self._sequence = 0
+
+    def run_one(self) -> _Steps:
+        """Run the next message that can run now; an empty list: there is none."""
+        self.move_on()
+        claimed_of = self._claim()
+        if claimed_of is None:
+            return []
+        tag, claimed = claimed_of
+        runner = Runner(self._app, self._consumer, self.store.read)  # in the context of who calls
+        started_ns = time.monotonic_ns()
+        runner.clock_offset_ns = self.store.server.clock.now_us() * 1000 - started_ns
+        prepared = runner.prepare(claimed, started_ns, self._reporter(tag, claimed))
+        outcome = prepared if isinstance(prepared, Outcome) else (yield runner, prepared)
+        self._exchange(tag, (outcome,), claim=False)
+        return [Ran(claimed.id, self._task_of(claimed), claimed.attempt, outcome.state)]
+
+    def move_on(self) -> float | None:
         """Do what a worker's keeper does: move what is due to its stream. Return when there is more, seconds."""
-        promotion = _at_once(self._keeper.promote(tag))
-        return None if promotion.next_due_ms is None else promotion.next_due_ms / 1000
+        waits = [_at_once(self._keeper.promote(tag)).next_due_ms for tag in self.store.tags]
+        return min((wait_ms / 1000 for wait_ms in waits if wait_ms is not None), default=None)
+
+    def has_ready(self) -> bool:
+        """Whether there is something to claim, in whatever queue."""
+        with self.store.server.lock:
+            return any(self.store.shard(tag).ready for tag in self.store.tags)
 
     def _claim(self) -> tuple[str, Claimed] | None:
         """Claim the best message of all shards; None if there is none."""
-        for tag in self._tags:
+        for tag in self.store.tags:
             again = True
             while again:
                 answer = self._exchange(tag, (), claim=True)
@@ -186,9 +209,6 @@ class InProcessWorker:
                 again = answer.again
         return None
 
-    def _settle(self, tag: str, outcome: Outcome) -> None:
-        self._exchange(tag, (outcome,), claim=False)
-
     def _exchange(self, tag: str, outcomes: Sequence[Outcome], *, claim: bool) -> Exchange:
         channel = self.store.channel(tag, self._consumer, self._queues)
         self._sequence += claim
@@ -196,18 +216,17 @@ class InProcessWorker:
         channel.send(outcomes, request, [outcome.token for outcome in outcomes])
         return channel.receive()
 
-    def _any_ready(self) -> bool:
-        with self.store.server.lock:
-            return any(self.store.shard(tag).ready for tag in self._tags)
-
     def _reporter(self, tag: str, claimed: Claimed) -> Callable[[bytes], None]:
         def report(data: bytes) -> None:
             _at_once(self._keeper.progress(tag, [(claimed, data)]))
 
         return report
 
-
-type _Steps = Generator[tuple[Runner, Prepared], Outcome, list[Ran]]
+    def _task_of(self, claimed: Claimed) -> str:
+        try:
+            return Message.decode(split_body(claimed.body)[1], self._app.settings.wire, claimed.id).task
+        except (DecodeError, ValueError):
+            return ""
 
 
 def _at_once[T](call: Coroutine[Any, Any, T]) -> T:
@@ -219,17 +238,9 @@ def _at_once[T](call: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("a store in memory waits for nothing")
 
 
-def _task_of(claimed: Claimed) -> str:
-    try:
-        return Message.decode(split_body(claimed.body)[1]).task
-    except (DecodeError, ValueError):
-        return ""
-
-
 def _never_idle(ran: Sequence[Ran], most: int) -> str:
-    often = ", ".join(
-        f"{task or 'unreadable'} {times} times" for task, times in Counter(r.task for r in ran).most_common(3)
-    )
+    counts = Counter(one.task or "unreadable" for one in ran)
+    often = ", ".join(f"{task} {times} times" for task, times in counts.most_common(3))
     return (
         f"run_until_idle() ran {most} attempts and there is more to run; the most frequent: {often}. Does a task retry "
         "without end, or enqueue itself? If it is meant to, allow more with most=."

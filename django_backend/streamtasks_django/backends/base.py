@@ -93,6 +93,12 @@ class StoreBackend(StoreControl, StreamTaskMixin):
     supports_get_result = True
     supports_priority = True
 
+    known_options = conf.OPTIONS
+    """Every key that OPTIONS may have."""
+
+    needs_worker = True
+    """Whether a worker process runs its tasks."""
+
     @cached_property
     def store_settings(self) -> StoreSettings:
         """The engine's settings.
@@ -101,6 +107,10 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             ConfigurationError: OPTIONS has a wrong value.
         """
         return conf.settings_of(self.alias, self.params)
+
+    def read_settings(self) -> StoreSettings:
+        """Read `store_settings` anew, for the system checks; errors as there."""
+        return conf.store_settings(self.alias, self.params.get("OPTIONS") or {})
 
     def application(self) -> DjangoApplication:
         """Return what a worker needs to serve this alias."""

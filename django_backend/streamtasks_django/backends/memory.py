@@ -1,0 +1,186 @@
+"""Tasks in the memory of this process: for development without a server, and for tests. Not for production.
+
+::
+
+    TASKS = {
+        "default": {
+            "BACKEND": "streamtasks_django.backends.memory.MemoryBackend",
+            "OPTIONS": {"max_tasks": 1000},
+        }
+    }
+
+The rules are those of `RedisBackend`: retries, delays, priorities, rate limits, revocation. OPTIONS are those of
+`streamtasks_django.conf` that concern no server, and:
+
+=============  ====================================================================================
+``max_tasks``  most unfinished tasks (1000); ``enqueue()`` beyond raises ``StoreFull`` and stores nothing. As many
+               finished ones are remembered, the oldest are forgotten first
+``autostart``  True: a thread of this process runs tasks as they come, from the first one on. False: only
+               ``run_until_idle()`` runs them, on the thread that calls it (for tests; see `streamtasks_django.testing`)
+=============  ====================================================================================
+
+What is different from a worker process:
+
+* Tasks end with the process. A management command that only enqueues is over before its tasks are run.
+* Each process has its own tasks: with several web processes, a result can only be read in the one that enqueued it.
+* Time limits end nothing, and ``revoke(terminate=True)`` does not interrupt: both need a process that can be killed.
+* The thread has database connections of its own. In a ``TestCase`` it would not see the test's transaction: set
+  ``autostart`` to False there. ``run_until_idle()`` uses the connections of the thread that calls it, as they are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final, override
+
+from asgiref.sync import async_to_sync, sync_to_async
+
+from streamtasks import ConfigurationError, StoreSettings
+from streamtasks.memory import AsyncMemoryStore, MemoryServer, MemoryStore
+from streamtasks.numbers import check_count
+from streamtasks_workers.in_background import BackgroundWorker
+from streamtasks_workers.in_process import MOST_ATTEMPTS, InProcessWorker, Ran
+
+from .. import conf
+from .base import StoreBackend, Stores
+
+__all__ = ["MemoryBackend", "forget", "worker_of"]
+
+MAX_TASKS: Final = 1000
+_OF_A_SERVER: Final = frozenset({"connection", "connection_pool", "max_connections", "timeout", "url", "worker"})
+_SCHEME: Final = "memory://"
+
+_settings_of: dict[str, tuple[Mapping[str, Any], StoreSettings]] = {}
+_stores: dict[StoreSettings, Stores] = {}
+_threads: dict[StoreSettings, BackgroundWorker] = {}
+_lock = threading.Lock()
+
+
+class MemoryBackend(StoreBackend):
+    """Keeps tasks and results in this process, and runs them in it."""
+
+    known_options = (conf.OPTIONS - _OF_A_SERVER) | {"autostart", "max_tasks"}
+    needs_worker = False
+
+    @property
+    def autostart(self) -> bool:
+        """Whether a thread runs tasks as they come."""
+        return bool((self.params.get("OPTIONS") or {}).get("autostart", True))
+
+    @cached_property
+    def store_settings(self) -> StoreSettings:
+        """The engine's settings.
+
+        Raises:
+            ConfigurationError: OPTIONS has a wrong value.
+        """
+        known = _settings_of.get(self.alias)
+        if known is None or known[0] is not self.params:
+            known = _settings_of[self.alias] = (self.params, self.read_settings())
+        return known[1]
+
+    @override
+    def read_settings(self) -> StoreSettings:
+        options = dict(self.params.get("OPTIONS") or {})
+        max_tasks = options.pop("max_tasks", MAX_TASKS)
+        check_count("max_tasks", max_tasks, ConfigurationError, least=1)
+        autostart = options.pop("autostart", True)
+        if not isinstance(autostart, bool):
+            raise ConfigurationError(f"autostart is {autostart!r}; it must be True or False.")
+        for name in ("connection", "connection_pool", "url"):
+            value = options.get(name)
+            if value is not None and not (isinstance(value, str) and value.startswith(_SCHEME)):
+                raise ConfigurationError(f"{name} is given, but MemoryBackend has no server; use RedisBackend for one.")
+        options.setdefault("url", f"{_SCHEME}django/{self.alias}/{max_tasks}?max_tasks={max_tasks}")
+        return conf.store_settings(self.alias, options)
+
+    @cached_property
+    def stores(self) -> Stores:
+        """The store, the same one in the whole process."""
+        settings = self.store_settings
+        with _lock:
+            found = _stores.get(settings)
+            if found is None:
+                asynchronous = AsyncMemoryStore(settings)
+                found = _stores[settings] = Stores(asynchronous.plain, asynchronous)
+            if self.autostart and settings not in _threads:
+                name = f"streamtasks-{self.alias}"
+                _threads[settings] = BackgroundWorker(server_of(found), self._worker, name)
+        return found
+
+    @property
+    def server(self) -> MemoryServer:
+        """What holds the tasks; its ``clock`` can be moved."""
+        return server_of(self.stores)
+
+    def run_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
+        """Run all tasks on this thread, and what they bring; the clock jumps to what is due later.
+
+        Args:
+            most: attempts that may be run, all tasks together.
+
+        Returns:
+            Each attempt that was run, in order: ``(id, task, attempt, state)``.
+
+        Raises:
+            NeverIdle: there is more to run after ``most`` attempts.
+        """
+        return self._worker(own_connections=False).run_until_idle(most=most)
+
+    async def arun_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
+        """Run all tasks from an event loop, plain ones on the thread of ``sync_to_async``; see `run_until_idle`."""
+        return await self._worker(own_connections=False).arun_until_idle(most=most)
+
+    def run_ready(self) -> list[Ran]:
+        """Run what can be run now, and what that brings, and leave what is due later."""
+        return self._worker(own_connections=False).run_ready()
+
+    @override
+    def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
+        """Wait until at least one of these is finished. Without ``autostart`` nobody would finish one meanwhile."""
+        return super().wait_for_results(ids, timeout if self.autostart else 0)
+
+    @override
+    async def await_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
+        """Wait without blocking the event loop; see `wait_for_results`."""
+        return await super().await_for_results(ids, timeout if self.autostart else 0)
+
+    def _worker(self, *, own_connections: bool = True) -> InProcessWorker:
+        return worker_of([self], own_connections=own_connections)
+
+
+def worker_of(backends: Sequence[MemoryBackend], *, own_connections: bool) -> InProcessWorker:
+    """Return what runs the tasks of backends that share a store.
+
+    ``own_connections``: it has a thread of its own, and so database connections; else those of its callers stay as
+    they are.
+    """
+    from ..application import DjangoApplication
+
+    return InProcessWorker(
+        *(DjangoApplication(backend, own_connections=own_connections) for backend in backends),
+        # As Django runs asynchronous views: what a coroutine hands to `sync_to_async` runs on the caller's thread, with
+        # its database connection.
+        run_coroutine=async_to_sync(_awaited),
+        run_plain=lambda run: sync_to_async(run)(),
+    )
+
+
+async def _awaited(coroutine: Any) -> Any:
+    return await coroutine
+
+
+def forget(url: str) -> None:
+    """Let go of all that is known of a store; nobody should use it any more."""
+    with _lock:
+        for settings in [settings for settings in _stores if settings.url == url]:
+            del _stores[settings]
+    MemoryServer.forget(url)
+
+
+def server_of(stores: Stores) -> MemoryServer:
+    """Return what holds the tasks of these stores."""
+    assert isinstance(stores.plain, MemoryStore)
+    return stores.plain.server

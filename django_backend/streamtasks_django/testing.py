@@ -1,0 +1,220 @@
+"""For tests of code that enqueues tasks: keep them in memory, look at them, run them.
+
+::
+
+    from streamtasks_django.testing import MemoryTasksMixin
+
+    class OrderTests(MemoryTasksMixin, TestCase):
+        def test_a_receipt_is_sent(self):
+            self.client.post("/orders/", {"item": 7})
+            self.tasks.assert_enqueued(send_receipt, args=[7], queue="mail")
+            self.tasks.run_until_idle()
+            self.assertEqual(len(mail.outbox), 1)
+
+`memory_tasks` is the same as a context manager and as a decorator of tests and test classes, and the pytest fixture
+``streamtasks_memory`` as well. While it is in force, the functions and the list ``outbox`` of this module concern the
+innermost one, in the manner of ``mail.outbox``.
+
+Tasks run on the test's own thread and database connection, inside its transaction. What is enqueued in
+``transaction.on_commit()`` needs ``captureOnCommitCallbacks(execute=True)`` in a ``TestCase``, as all such do.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any, Final
+
+from django.conf import settings
+from django.tasks import task_backends
+from django.tasks.exceptions import InvalidTaskBackend
+from django.test import override_settings
+from django.test.utils import TestContextDecorator
+
+from streamtasks.exceptions import StreamTasksError
+from streamtasks.memory import MemoryServer
+from streamtasks_workers.in_process import MOST_ATTEMPTS, InProcessWorker, Ran
+from streamtasks_workers.testing import Enqueued, TaskOutbox
+
+from .backends.base import StoreBackend
+from .backends.memory import MemoryBackend, forget, worker_of
+
+__all__ = [
+    "Enqueued",
+    "MemoryTasks",
+    "MemoryTasksMixin",
+    "TaskOutbox",
+    "arun_until_idle",
+    "assert_enqueued",
+    "assert_nothing_enqueued",
+    "memory_tasks",
+    "run_until_idle",
+]
+
+_PATH: Final = f"{MemoryBackend.__module__}.{MemoryBackend.__qualname__}"
+_number = itertools.count(1)
+_active: list[MemoryTasks] = []
+
+
+class MemoryTasks:
+    """The tasks of a project while they are kept in memory; all aliases share a clock.
+
+    Attributes:
+        outbox: what was enqueued; see `TaskOutbox`.
+        server: what holds it all.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.server = MemoryServer.at(url)
+        self.outbox = TaskOutbox()
+        self.outbox.capture(self.server, [backend.store_settings.wire for backend in _memory_backends()])
+
+    def run_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
+        """Run all tasks here and now, and what they bring; the clock jumps to what is due later.
+
+        Args:
+            most: attempts that may be run, all tasks together.
+
+        Returns:
+            Each attempt that was run, in order: ``(id, task, attempt, state)``.
+
+        Raises:
+            NeverIdle: there is more to run after ``most`` attempts.
+        """
+        return self._worker().run_until_idle(most=most)
+
+    async def arun_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
+        """Run all tasks from an asynchronous test; see `run_until_idle`."""
+        return await self._worker().arun_until_idle(most=most)
+
+    def run_ready(self) -> list[Ran]:
+        """Run what can be run now, and what that brings, and leave what is due later."""
+        return self._worker().run_ready()
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock by which tasks are due."""
+        self.server.clock.advance(seconds)
+
+    def assert_enqueued(self, task: Any, **expected: Any) -> list[Enqueued]:
+        """Check that a task was enqueued; see `TaskOutbox.assert_enqueued`."""
+        return self.outbox.assert_enqueued(task, **expected)
+
+    def assert_nothing_enqueued(self) -> None:
+        """Check that nothing was enqueued."""
+        self.outbox.assert_nothing_enqueued()
+
+    def clear(self) -> None:
+        """Forget all tasks and results, and what was enqueued."""
+        self.server.flush()
+        self.outbox.clear()
+
+    def _worker(self) -> InProcessWorker:
+        backends = [backend for backend in _memory_backends() if backend.server is self.server]
+        return worker_of(backends, own_connections=False)
+
+
+class memory_tasks(TestContextDecorator):  # noqa: N801 - used like override_settings
+    """Keep the tasks of all our backends in memory; nothing runs them but ``run_until_idle()``.
+
+    A context manager that gives a `MemoryTasks`, and a decorator of functions and of ``TestCase`` classes; with
+    ``attr_name`` it is an attribute of the class's tests, with ``kwarg_name`` an argument of the function. QUEUES and
+    OPTIONS that concern no server stay as in ``settings.TASKS``. Aliases of other backends are left as they are.
+
+    Args:
+        max_tasks: most unfinished tasks; None: as the settings say, else any number.
+    """
+
+    def __init__(
+        self, *, max_tasks: int | None = None, attr_name: str | None = None, kwarg_name: str | None = None
+    ) -> None:
+        super().__init__(attr_name=attr_name, kwarg_name=kwarg_name)
+        self._max_tasks = max_tasks
+        self._stacks: list[ExitStack] = []
+
+    def enable(self) -> MemoryTasks:
+        """Begin."""
+        bound = "" if self._max_tasks is None else f"?max_tasks={self._max_tasks}"
+        url = f"memory://django-test-{next(_number)}{bound}"
+        with ExitStack() as stack:
+            stack.callback(forget, url)
+            stack.enter_context(override_settings(TASKS=_in_memory(url)))
+            tasks = MemoryTasks(url)
+            _active.append(tasks)
+            stack.callback(_active.remove, tasks)
+            self._stacks.append(stack.pop_all())
+        return tasks
+
+    def disable(self) -> None:
+        """End."""
+        self._stacks.pop().close()
+
+
+class MemoryTasksMixin:
+    """Goes before ``TestCase``: each test has its tasks in memory, and `MemoryTasks` as ``self.tasks``."""
+
+    tasks: MemoryTasks
+
+    def run(self, result: Any = None) -> Any:
+        """Run the test; see ``unittest.TestCase.run``."""
+        with memory_tasks() as self.tasks:
+            return super().run(result)  # type: ignore[misc]
+
+
+def _in_memory(url: str) -> dict[str, Any]:
+    """Return ``settings.TASKS`` with our backends in memory."""
+    found: dict[str, Any] = {}
+    for alias, params in (settings.TASKS or {}).items():
+        try:
+            ours = isinstance(task_backends[alias], StoreBackend)
+        except InvalidTaskBackend:
+            ours = False
+        found[alias] = _moved(params, url) if ours else params
+    if not found:
+        found["default"] = {"BACKEND": _PATH, "OPTIONS": {"url": url, "autostart": False}}
+    return found
+
+
+def _moved(params: Mapping[str, Any], url: str) -> dict[str, Any]:
+    options = params.get("OPTIONS") or {}
+    kept = {name: value for name, value in options.items() if name in MemoryBackend.known_options}
+    for name in ("key_prefix", "max_tasks"):  # prefixes of two servers may be the same
+        kept.pop(name, None)
+    return {**params, "BACKEND": _PATH, "OPTIONS": {**kept, "url": url, "autostart": False}}
+
+
+def _memory_backends() -> list[MemoryBackend]:
+    backends = [task_backends[alias] for alias in settings.TASKS]
+    return [backend for backend in backends if isinstance(backend, MemoryBackend)]
+
+
+def _innermost() -> MemoryTasks:
+    if not _active:
+        raise StreamTasksError("No memory_tasks() is in force here: use it as a decorator or in a with statement.")
+    return _active[-1]
+
+
+def run_until_idle(*, most: int = MOST_ATTEMPTS) -> list[Ran]:
+    """Run all tasks here and now; see `MemoryTasks.run_until_idle`."""
+    return _innermost().run_until_idle(most=most)
+
+
+async def arun_until_idle(*, most: int = MOST_ATTEMPTS) -> list[Ran]:
+    """Run all tasks from an asynchronous test; see `MemoryTasks.run_until_idle`."""
+    return await _innermost().arun_until_idle(most=most)
+
+
+def assert_enqueued(task: Any, **expected: Any) -> list[Enqueued]:
+    """Check that a task was enqueued; see `TaskOutbox.assert_enqueued`."""
+    return _innermost().assert_enqueued(task, **expected)
+
+
+def assert_nothing_enqueued() -> None:
+    """Check that nothing was enqueued."""
+    _innermost().assert_nothing_enqueued()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "outbox":
+        return _innermost().outbox
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
