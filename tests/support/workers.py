@@ -351,7 +351,7 @@ class Field:
     def totals(self) -> dict[str, int]:
         """Recorded outcomes by kind."""
         found: Any = self.client.hgetall(self.keys.totals)
-        return {kind: int(count) for kind, count in found.items()}
+        return {kind: int(count) for kind, count in found.items() if kind != "ms"}
 
     def close(self) -> None:
         """End all workers."""

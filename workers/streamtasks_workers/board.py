@@ -22,7 +22,7 @@ from typing import Final
 from streamtasks.state import State
 from streamtasks.transitions import Claimed, Outcome
 
-__all__ = ["Board", "Slot"]
+__all__ = ["Ask", "Board", "Slot"]
 
 HEADER_BYTES: Final = 4096
 SLOT_BYTES: Final = 4096
@@ -33,7 +33,8 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 # Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
 _SENT, _RECEIVED, _VOID, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
-_STARTED, _FINISHED, _CLAIMED_AT, _VERSION, _SIZE = 50, 51, 52, 55, 56
+_WATCHED, _ANSWERED = 9, 10
+_STARTED, _FINISHED, _CLAIMED_AT, _SOFT, _HARD, _VERSION, _SIZE, _ON_LIMIT, _ASKED, _VERDICT = range(50, 60)
 # sequence, start recorded, attempt, retries, first started ms, id, entry, stream
 _HEAD = struct.Struct("<QQIIQ65p33p140p")
 _OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
@@ -51,6 +52,15 @@ class Slot(IntEnum):
     RUNNING = 2
     FINISHED = 3
     RETURNED = 4
+
+
+class Ask(IntEnum):
+    """What the keeper wants of a running attempt, the stronger the higher; also why it was given up on."""
+
+    NOTHING = 0
+    SOFT_LIMIT = 1
+    HARD_LIMIT = 2
+    REVOKED = 3
 
 
 class Board:
@@ -155,7 +165,7 @@ class Board:
             if now - max(words[at + _CLAIMED_AT], words[_RENEWED_AT]) > words[_LEASE_NS]:
                 return 0
             words[at + _STARTED], words[at + _FINISHED] = now, 0
-            words[at + _VERSION] = 0
+            words[at + _VERSION] = words[at + _SOFT] = words[at + _HARD] = 0
             memory[_STATES_AT + slot] = 2
         return now
 
@@ -166,13 +176,34 @@ class Board:
             return False
         memory, at = self._memory, HEADER_BYTES + slot * SLOT_BYTES
         words, word = self._words, at // 8
-        version = words[word + _VERSION]
-        # Odd while it is being written, so that the keeper never takes half of it.
-        words[word + _VERSION] = version + 1
+        # Odd while it is being written, so that the keeper never takes half of it. It is odd already if an interrupt
+        # hit a task that was writing.
+        version = words[word + _VERSION] | 1
+        words[word + _VERSION] = version
         words[word + _SIZE] = size
         memory[at + HEAD_BYTES : at + HEAD_BYTES + size] = data
-        words[word + _VERSION] = version + 2
+        words[word + _VERSION] = version + 1
         return True
+
+    def limit(self, slot: int, started_ns: int, soft_s: float | None, hard_s: float | None, retry_ms: int) -> None:
+        """Note the time limits of the attempt that has just started.
+
+        ``retry_ms``: when it is run again after the hard one; -1: that one is final.
+        """
+        words, at = self._words, (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        words[at + _ON_LIMIT] = retry_ms + 1
+        words[at + _SOFT] = started_ns + round(soft_s * 1e9) if soft_s else 0
+        words[at + _HARD] = started_ns + round(hard_s * 1e9) if hard_s else 0
+        words[_WATCHED] = 1
+
+    def asked(self, slot: int, started_ns: int) -> int:
+        """Return what the keeper wants of the attempt that started then in this slot (see `Ask`)."""
+        asked = self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _ASKED]
+        return asked & 3 if asked >> 2 == started_ns else 0
+
+    def answer(self) -> None:
+        """Tell that what the keeper wants has been looked at."""
+        self._words[_ANSWERED] = time.monotonic_ns()
 
     def finish(self, slot: int, outcome: Outcome, started_ns: int) -> bool:
         """Put a finished attempt's outcome on the board; False if it is not safe there: too large, or followed."""
@@ -183,6 +214,7 @@ class Board:
         words = self._words
         words[_ATTEMPTS] += 1
         words[_SPENT_NS] += now - started_ns
+        words[at // 8 + _HARD] = 0  # what has ended can run no longer
         if size > PAYLOAD_BYTES or outcome.follow:
             return False
         start = at + HEAD_BYTES
@@ -299,6 +331,36 @@ class Board:
             keep_ms,
             delay_ms,
         )
+
+    @property
+    def watched(self) -> bool:
+        """Whether any attempt of this child ever had a limit, or was asked for something."""
+        return self._words[_WATCHED] != 0
+
+    def limits(self, slot: int) -> tuple[int, int, int]:
+        """Return when an attempt is told to end and when it is ended (monotonic ns; 0: never), and ``retry_ms``."""
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        words = self._words
+        return words[at + _SOFT], words[at + _HARD], words[at + _ON_LIMIT] - 1
+
+    def ask(self, slot: int, started_ns: int, what: Ask) -> None:
+        """Want something of the attempt that started then; the child looks when it gets a signal."""
+        self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _ASKED] = started_ns << 2 | what
+        self._words[_WATCHED] = 1
+
+    def answered_at(self) -> int:
+        """Return when the child last looked at what is wanted of it (monotonic ns)."""
+        return self._words[_ANSWERED]
+
+    def give_up(self, slot: int, started_ns: int, why: Ask) -> None:
+        """Decide that the attempt that started then has ended, whatever it still does, and why."""
+        self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _VERDICT] = started_ns << 2 | why
+
+    def given_up(self, slot: int) -> int:
+        """Return why the attempt in a slot was given up on (see `Ask`); 0: it was not."""
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        verdict = self._words[at + _VERDICT]
+        return verdict & 3 if verdict >> 2 == self._words[at + _STARTED] else 0
 
     def counts(self) -> tuple[int, int]:
         """Return how many attempts this child finished, and the ns it spent in them."""

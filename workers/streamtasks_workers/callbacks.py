@@ -23,7 +23,7 @@ from streamtasks.transitions import NewMessage
 from .following import followers
 from .hooks import Hooks
 
-__all__ = ["CALLBACK", "CALLED", "Callbacks", "Read", "UnknownTask"]
+__all__ = ["CALLBACK", "CALLED", "Callbacks", "Read", "UnknownTask", "is_callback"]
 
 logger = logging.getLogger("streamtasks.worker")
 
@@ -31,6 +31,11 @@ CALLBACK: Final = "streamtasks.callback"
 CALLED: Final = "CALLED"
 
 type Read = Callable[[Sequence[str]], list[Snapshot | None]]
+
+
+def is_callback(task_id: str) -> bool:
+    """Whether this is the id of a callback message."""
+    return task_id.startswith("cb.")
 
 
 class UnknownTask(Exception):
@@ -69,7 +74,7 @@ class Callbacks:
         ended, outcome = _attempt_of(snapshot, message), _outcome_of(snapshot, error)
         enter_attempt(ended)
         self._hooks.tell(runnable, ended, outcome)
-        return followers(message, snapshot.state, error)
+        return followers(message, snapshot.state, error, self._app.settings.wire)
 
     def before_start(self, attempt: Attempt) -> None:
         """See `Runnable.before_start`."""

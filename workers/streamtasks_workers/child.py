@@ -14,6 +14,7 @@ from .board import Board
 from .concurrent import ConcurrentExecutor
 from .inline import InlineExecutor
 from .lifeline import Lifeline, die_with_parent
+from .limits import Limits
 from .link import Link
 from .options import WorkerOptions
 from .running import Runner
@@ -29,7 +30,7 @@ def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: i
     gc.enable()
     lifeline = Lifeline(life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb)
     store = open_store(app.settings)
-    runner = Runner(app, board.consumer, store.read)
+    runner = Runner(app, board.consumer, store.read, Limits(options.soft_time_limit_s, options.time_limit_s))
     channel = store.channel(board.tag, board.consumer, options.filter)
     link = Link(channel, board, runner)
     with ExitStack() as stack:

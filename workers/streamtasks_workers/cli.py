@@ -41,6 +41,8 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--max-memory-per-child", type=int, default=0, help="Replace a child that holds more MiB; 0: never.")
 @click.option("--grace", type=float, default=25.0, help="Seconds that running tasks may take after SIGTERM.")
 @click.option("--lease", type=float, default=None, help="Seconds a claim lives without renewal (else as configured).")
+@click.option("--time-limit", type=float, default=None, help="Seconds after which a task is ended; its own wins.")
+@click.option("--soft-time-limit", type=float, default=None, help="Seconds after which a task is told to end.")
 @click.option("--reload/--no-reload", default=False, help="Start again when a Python file changes (development).")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", help="Logs.")
 @click.version_option(__version__, prog_name="streamtasks-worker")
@@ -70,7 +72,13 @@ def worker_command(context: click.Context, /, **values: Any) -> None:
 
 
 _NOT_OPTIONS = {"app", "settings", "backends", "reload", "log_level"}
-_OPTION_NAMES = {"grace": "grace_s", "lease": "lease_s", "max_memory_per_child": "max_memory_per_child_mb"}
+_OPTION_NAMES = {
+    "grace": "grace_s",
+    "lease": "lease_s",
+    "max_memory_per_child": "max_memory_per_child_mb",
+    "soft_time_limit": "soft_time_limit_s",
+    "time_limit": "time_limit_s",
+}
 
 
 @click.group(context_settings={"show_default": True})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,7 @@ from streamtasks.exceptions import StoreUnavailable
 from streamtasks.transitions import Claimed, Exchange, Outcome
 
 from .board import Board
+from .guards import INTERRUPT, CoroutineGuard, Guard, ThreadGuard
 from .inline import OTHERS_PAUSE_S
 from .lifeline import Lifeline
 from .link import MOST, Link
@@ -49,10 +51,12 @@ class ConcurrentExecutor:
         self._outcomes: list[Outcome] = []
         self._slots: list[int] = []
         self._changed = asyncio.Event()
+        self._guards: dict[int, tuple[int, Guard]] = {}  # slot -> start and guard of the attempt that runs there
         self._alone = False  # a suspect runs, and nothing beside it
 
     def run(self) -> None:
         """Work until the lifeline says stop, then settle and return."""
+        signal.signal(INTERRUPT, lambda _number, _frame: None)  # it reaches the loop by the wake-up descriptor
         asyncio.run(self._main())
         self._pool.shutdown()
 
@@ -90,6 +94,10 @@ class ConcurrentExecutor:
 
     def _signalled(self) -> None:
         self._lifeline.drain()
+        self._board.answer()
+        for slot, (started, guard) in self._guards.items():
+            if kind := self._board.asked(slot, started):
+                guard.interrupt(kind)
         self._changed.set()
 
     def _places(self) -> int:
@@ -140,7 +148,7 @@ class ConcurrentExecutor:
             if started := self._board.start(slot):
                 self._finished(slot, prepared, started)
             else:
-                self._gave_up(slot, message)
+                self._gave_up(slot, message.token)
             return
         if prepared.runnable.is_async:
             work = self._run_async(prepared, slot)
@@ -165,16 +173,16 @@ class ConcurrentExecutor:
     # attempt holds the GIL can still be handed back.
 
     async def _run_async(self, prepared: Prepared, slot: int) -> None:
-        if started := self._board.start(slot):
+        if started := self._start(prepared, slot, CoroutineGuard):
             self._finished(slot, await self._runner.arun(prepared), started)
         else:
-            self._gave_up(slot, prepared.claimed)
+            self._gave_up(slot, prepared.claimed.token)
 
     async def _run_in_thread(self, prepared: Prepared, slot: int) -> None:
         started, outcome = await asyncio.get_running_loop().run_in_executor(self._pool, self._run_sync, prepared, slot)
         self._free_threads += 1
         if outcome is None:
-            self._gave_up(slot, prepared.claimed)
+            self._gave_up(slot, prepared.claimed.token)
         else:
             self._finished(slot, outcome, started)
         while self._waiting and self._free_threads:
@@ -183,15 +191,29 @@ class ConcurrentExecutor:
 
     def _run_sync(self, prepared: Prepared, slot: int) -> tuple[int, Outcome | None]:
         """Run a sync task; called on a thread of the pool."""
-        started = self._board.start(slot)
+        started = self._start(prepared, slot, ThreadGuard)
         return started, self._runner.run(prepared) if started else None
 
-    def _gave_up(self, slot: int, message: Claimed) -> None:
-        """Forget a message that the keeper handed back before it started."""
+    def _start(self, prepared: Prepared, slot: int, guard: type[Guard]) -> int:
+        """Note the start and the limits of an attempt; return the start, 0 if it must not start."""
+        started = self._board.start(slot)
+        if started:
+            if prepared.limits is not None:
+                self._board.limit(slot, started, *prepared.limits)
+            prepared.guard = guard()
+            self._guards[slot] = (started, prepared.guard)
+        return started
+
+    def _gave_up(self, slot: int, token: str) -> None:
+        """Forget a message that the keeper handed back before it started, or settled while it ran."""
         self._board.free(slot)
-        self._link.let_go(message.token)
+        self._link.let_go(token)
 
     def _finished(self, slot: int, outcome: Outcome, started: int) -> None:
+        self._guards.pop(slot, None)
+        if self._board.given_up(slot):
+            self._gave_up(slot, outcome.token)  # its outcome was written while it lived on
+            return
         self._outcomes.append(outcome)
         self._slots.append(slot)
         self._board.finish(slot, outcome, started)  # a large one is settled at once, this loop being free

@@ -9,18 +9,19 @@ from streamtasks.links import follow_ups
 from streamtasks.message import Message
 from streamtasks.state import State
 from streamtasks.transitions import NewMessage
+from streamtasks.wire import Wire
 
 __all__ = ["followers"]
 
 logger = logging.getLogger("streamtasks.worker")
 
 
-def followers(message: Message, state: State, error: dict[str, Any] | None) -> tuple[NewMessage, ...]:
+def followers(message: Message, state: State, error: dict[str, Any] | None, wire: Wire) -> tuple[NewMessage, ...]:
     """Return the messages that follow a failure; if they cannot be made, that is logged and nothing follows."""
     if not message.error_links:
         return ()
     try:
-        return follow_ups(message, state, None, error)
+        return follow_ups(message, state, None, error, wire)
     except Exception:
         logger.exception("what follows task %s (%s) cannot be made; nothing follows it", message.id, message.task)
         return ()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from streamtasks.transitions import Claimed, Outcome
 
 from .board import Board
+from .guards import CoroutineGuard, MainGuard
 from .lifeline import Lifeline
 from .link import Link, Pace
 from .running import Prepared, Runner
@@ -32,6 +33,7 @@ class InlineExecutor:
         self._runner = runner
         self._lifeline = lifeline
         self._pace = Pace()
+        self._guard = MainGuard(board)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outcomes: list[Outcome] = []
         self._slots: list[int] = []
@@ -110,7 +112,14 @@ class InlineExecutor:
                 outcome = prepared
             else:
                 alone = prepared.alone
-                outcome = self._run_async(prepared) if prepared.runnable.is_async else runner.run(prepared)
+                if prepared.limits is not None:
+                    board.limit(slot, started, *prepared.limits)
+                if prepared.runnable.is_async:
+                    outcome = self._run_async(prepared, slot, started)
+                else:
+                    self._guard.begin(slot, started)
+                    prepared.guard = self._guard
+                    outcome = runner.run(prepared)
             self._outcomes.append(outcome)
             self._slots.append(slot)
             if not board.finish(slot, outcome, started) or alone:
@@ -126,11 +135,18 @@ class InlineExecutor:
         self._send(0, alone=False)
         self._receive()
 
-    def _run_async(self, prepared: Prepared) -> Outcome:
+    def _run_async(self, prepared: Prepared, slot: int, started: int) -> Outcome:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
-        return self._loop.run_until_complete(self._runner.arun(prepared))
+        loop, guard = self._loop, CoroutineGuard()
+        prepared.guard = guard
+
+        def interrupt(kind: int) -> None:
+            loop.call_soon_threadsafe(guard.interrupt, kind)
+
+        self._guard.begin(slot, started, interrupt)
+        return loop.run_until_complete(self._runner.arun(prepared))
 
 
 def _reporter(board: Board, slot: int) -> Callable[[bytes], None]:

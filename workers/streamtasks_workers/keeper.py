@@ -14,9 +14,9 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from streamtasks.application import Application
 from streamtasks.exceptions import StoreError
@@ -27,6 +27,7 @@ from .board import Board
 from .lifeline import STOP_SIGNALS, die_with_parent
 from .options import WorkerOptions
 from .roles.aftermath import Aftermath
+from .roles.enforcer import Enforcer
 from .roles.janitor import Janitor
 from .roles.leases import Leases
 from .roles.promoter import Promoter
@@ -44,19 +45,34 @@ TICK_S = 0.01
 JANITOR_S = 600.0
 
 
-class _Ward:
-    """One app's part of the keeper: its store, its children, its roles."""
+class _Charge(NamedTuple):
+    """One living child."""
 
-    def __init__(self, app: Application, options: WorkerOptions, worker: str, kill: Callable[[int, str], None]) -> None:
+    board: Board
+    pid: int
+    watch: Watch
+    enforcer: Enforcer
+
+
+class _Ward:
+    """One app's part of the keeper: its store, its children, its roles.
+
+    ``ask`` sends the root a request about a process: what, its pid, and why.
+    """
+
+    def __init__(
+        self, app: Application, options: WorkerOptions, worker: str, ask: Callable[[str, int, str], None]
+    ) -> None:
         lease_s = app.settings.lease_s
         # A role may not be stuck on one call for long: leases must be looked after meanwhile.
         self.settings = replace(app.settings, timeout_s=min(app.settings.timeout_s, max(1.0, lease_s / 4)))
-        self._kill = kill
+        self._ask = ask
+        self._single = not (options.threads or options.async_concurrency)
         self.store: SupervisorStore = open_supervisor_store(self.settings)
-        self.children: dict[int, tuple[Board, Watch, int]] = {}  # board number -> board, watch, pid
+        self.children: dict[int, _Charge] = {}  # by the board's number
         self.leases = Leases(
             self.store,
-            lambda: [(board, watch) for board, watch, _ in self.children.values()],
+            lambda: [(child.board, child.watch) for child in self.children.values()],
             self._end,
             options.fence_after_s or lease_s,
         )
@@ -74,12 +90,25 @@ class _Ward:
         }
         self.registries = [Registry(self.store, tag, worker, lambda: self._about(about)) for tag in app.settings.tags]
 
+    def born(self, board: Board, pid: int) -> None:
+        """Look after a child from now on."""
+        enforcer = Enforcer(
+            self.store,
+            self.settings,
+            board,
+            single=self._single,
+            interrupt=lambda: self._ask("interrupt", pid, ""),
+            retire=lambda why: self._ask("retire", pid, why),
+            kill=lambda why: self._ask("kill", pid, why),
+        )
+        self.children[board.number] = _Charge(board, pid, Watch(self.store, board), enforcer)
+
     def _end(self, board: Board, why: str) -> None:
         if (child := self.children.get(board.number)) is not None:  # else it ended while we asked the store
-            self._kill(child[2], why)
+            self._ask("kill", child.pid, why)
 
     def _about(self, fixed: dict[str, Any]) -> dict[str, Any]:
-        done = [board.counts() for board, _, _ in self.children.values()]
+        done = [child.board.counts() for child in self.children.values()]
         return fixed | {
             "children": len(self.children),
             "finished": sum(attempts for attempts, _ in done),
@@ -101,12 +130,13 @@ class Keeper:
         self._boards = boards
         self._control = control
         self._alive = alive
-        self._wards = [_Ward(app, options, worker, self._kill) for app, options in apps]
+        self._wards = [_Ward(app, options, worker, self._ask) for app, options in apps]
         self._stopping = False
         self._ended = asyncio.Event()
         self._away_since = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: set[int] = set()
+        self._enforcing: set[int] = set()
         self._clearing: set[int] = set()
         self._writer: asyncio.StreamWriter | None = None
 
@@ -142,8 +172,7 @@ class Keeper:
     def _told(self, message: dict[str, Any]) -> None:
         match message["op"]:
             case "born":
-                ward, board = self._wards[message["app"]], self._boards[message["board"]]
-                ward.children[board.number] = (board, Watch(ward.store, board), message["pid"])
+                self._wards[message["app"]].born(self._boards[message["board"]], message["pid"])
             case "died":
                 self._spawn(self._clear_up(message))
             case "stop":
@@ -157,8 +186,8 @@ class Keeper:
         assert self._writer is not None
         self._writer.write(json.dumps(message).encode() + b"\n")
 
-    def _kill(self, pid: int, why: str) -> None:
-        self._say(op="kill", pid=pid, why=why)
+    def _ask(self, what: str, pid: int, why: str) -> None:
+        self._say(op=what, pid=pid, why=why)
 
     async def _clear_up(self, message: dict[str, Any]) -> None:
         ward, board = self._wards[message["app"]], self._boards[message["board"]]
@@ -183,17 +212,30 @@ class Keeper:
         while True:
             self._alive[0] = time.monotonic_ns()
             for ward in self._wards:
-                for board, watch, _ in ward.children.values():
-                    if board.number not in self._looking and watch.wants_look(stopping=self._stopping):
-                        self._looking.add(board.number)
-                        self._spawn(self._look_at(board, watch))
+                for child in ward.children.values():
+                    self._look_at(child)
             await asyncio.sleep(TICK_S)
 
-    async def _look_at(self, board: Board, watch: Watch) -> None:
-        try:
-            await self._tried(watch.run_once(stopping=self._stopping))
-        finally:
-            self._looking.discard(board.number)
+    def _look_at(self, child: _Charge) -> None:
+        number = child.board.number
+        wanted = number not in self._looking and child.watch.wants_look(stopping=self._stopping)
+        if wanted:
+            self._alone(self._looking, number, child.watch.run_once(stopping=self._stopping))
+        slots = child.enforcer.look()
+        if slots and number not in self._enforcing:
+            self._alone(self._enforcing, number, child.enforcer.run_once(slots))
+
+    def _alone(self, busy: set[int], number: int, work: Coroutine[Any, Any, Any]) -> None:
+        """Do this for a board beside all else, while ``busy`` says that it is being done."""
+
+        async def do() -> None:
+            try:
+                await self._tried(work)
+            finally:
+                busy.discard(number)
+
+        busy.add(number)
+        self._spawn(do())
 
     async def _promote(self, promoter: Promoter) -> None:
         while True:

@@ -29,6 +29,8 @@ class WorkerOptions:
         max_memory_per_child_mb: a child is replaced when it holds more, MiB; 0: never.
         grace_s: how long running tasks may take after SIGTERM, seconds.
         lease_s: a claim lives this long without renewal, seconds; None: as the app says.
+        time_limit_s: an attempt is ended after so long, unless its task or call says otherwise, seconds; None: never.
+        soft_time_limit_s: `SoftTimeLimitExceeded` is raised in it after so long, likewise.
         fence_after_s: how long a worker that cannot renew its leases lets tasks run, seconds; None: the lease.
     """
 
@@ -41,6 +43,8 @@ class WorkerOptions:
     max_memory_per_child_mb: int = 0
     grace_s: float = 25.0
     lease_s: float | None = None
+    time_limit_s: float | None = None
+    soft_time_limit_s: float | None = None
     fence_after_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -53,9 +57,14 @@ class WorkerOptions:
         ):
             check_count(name, getattr(self, name), ConfigurationError, least=0, most=most)
         check_seconds("grace_s", self.grace_s, ConfigurationError, above_zero=False)
-        for name in ("lease_s", "fence_after_s"):
+        for name in ("lease_s", "time_limit_s", "soft_time_limit_s", "fence_after_s"):
             if getattr(self, name) is not None:
                 check_seconds(name, getattr(self, name), ConfigurationError)
+        soft_s, hard_s = self.soft_time_limit_s, self.time_limit_s
+        if soft_s is not None and hard_s is not None and soft_s >= hard_s:
+            raise ConfigurationError(
+                f"soft_time_limit_s is {soft_s:g} and time_limit_s {hard_s:g}; the soft one must come first."
+            )
         if self.queues and self.exclude_queues:
             raise ConfigurationError("Give queues or exclude_queues, not both.")
         for queue in (*self.queues, *self.exclude_queues):

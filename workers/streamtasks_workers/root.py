@@ -19,7 +19,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -28,9 +27,11 @@ from streamtasks.exceptions import ConfigurationError
 
 from .board import Board
 from .child import run_child
+from .guards import INTERRUPT
 from .keeper import run_keeper
 from .lifeline import STOP_SIGNALS
 from .options import WorkerOptions
+from .processes import Child, drain, end, how_it_ended, send_signal
 
 __all__ = ["Root"]
 
@@ -40,16 +41,6 @@ BASE_SLOTS = 224
 """Two batches of 100 and some room."""
 
 KEEPER_SILENCE_S = 5.0
-
-
-@dataclass(slots=True)
-class _Child:
-    place: int  # which of the worker's places it fills
-    app: int
-    board: Board
-    pid: int
-    born: float
-    ended_by_us: str = ""
 
 
 class Root:
@@ -79,7 +70,7 @@ class Root:
         spare = max(2, len(self._places) // 2)
         self._boards = [Board(number, slots) for number in range(len(self._places) + spare)]
         self._free_boards = list(self._boards)
-        self._children: dict[int, _Child] = {}  # by pid
+        self._children: dict[int, Child] = {}  # by pid
         self._unburied: dict[int, dict[str, Any]] = {}  # board number -> what the keeper was told of its end
         self._births = 0
         self._keeper_pid = 0
@@ -118,6 +109,7 @@ class Root:
             self._notice_standstill()
             self._handle_signals()
             self._reap()
+            self._end_retired()
             if self._stopping_since:
                 if not self._children:
                     break
@@ -130,7 +122,7 @@ class Root:
                 waiting.append(self._control.fileno())
             readable, _, _ = select.select(waiting, [], [], self._timeout_s())
             if wake_r in readable:
-                _drain(wake_r)
+                drain(wake_r)
             if self._control is not None and self._control.fileno() in readable:
                 self._hear()
         self._end_keeper()
@@ -166,7 +158,7 @@ class Root:
                 self._stopping_since = time.monotonic()
                 self._tell(op="stop")
                 for child in self._children.values():
-                    _kill(child.pid, signal.SIGTERM)
+                    send_signal(child.pid, signal.SIGTERM)
 
     def _enforce_grace(self) -> None:
         if time.monotonic() - self._stopping_since >= self._grace_s:
@@ -174,9 +166,26 @@ class Root:
 
     def _kill_children(self, why: str) -> None:
         for child in self._children.values():
-            if not child.ended_by_us:
-                child.ended_by_us = why
-                _kill(child.pid, signal.SIGKILL)
+            end(child, why)
+
+    def _end_retired(self) -> None:
+        """End retired children whose grace is over, and the oldest if its board is needed."""
+        retired = [c for c in self._children.values() if c.retired_at and not c.ended_by_us]
+        now = time.monotonic()
+        for child in retired:
+            if now - child.retired_at >= self._grace_s:
+                end(child, "retired, and its grace period is over")
+        if retired and not self._free_boards and any(at <= now for at in self._restart_at.values()):
+            end(min(retired, key=lambda child: child.retired_at), "retired, and its board is needed")
+
+    def _retire(self, child: Child, why: str) -> None:
+        """Let a child claim no more and finish what runs in it; another one takes its place at once."""
+        if child.retired_at or child.ended_by_us:
+            return
+        logger.warning("child %d is replaced, %s", child.pid, why)
+        child.retired_at = time.monotonic()
+        self._restart_at[child.place] = child.retired_at
+        send_signal(child.pid, signal.SIGTERM)
 
     def _timeout_s(self) -> float:
         now = time.monotonic()
@@ -186,6 +195,9 @@ class Root:
         elif self._free_boards:
             for at in self._restart_at.values():
                 timeout = min(timeout, max(0.0, at - now))
+        for child in self._children.values():
+            if child.retired_at and not child.ended_by_us:
+                timeout = min(timeout, max(0.0, child.retired_at + self._grace_s - now))
         return timeout if self._keeper_pid else min(timeout, 0.05)
 
     # -- children ------------------------------------------------------------------------------------
@@ -205,7 +217,7 @@ class Root:
         board.reset(f"{self.worker}-{self._births}", tag, round(app.settings.lease_s * 1e9))
         root = os.getpid()
         pid = self._fork(lambda: run_child(app, options, board, self._life_r, root))
-        self._children[pid] = _Child(place, app_number, board, pid, time.monotonic())
+        self._children[pid] = Child(place, app_number, board, pid, time.monotonic())
         self._tell(op="born", app=app_number, board=board.number, pid=pid)
 
     def _fork(self, live: Callable[[], int]) -> int:
@@ -247,8 +259,8 @@ class Root:
             elif pid in self._children:
                 self._child_died(self._children.pop(pid), status)
 
-    def _child_died(self, child: _Child, status: int) -> None:
-        how = _how(status)
+    def _child_died(self, child: Child, status: int) -> None:
+        how = how_it_ended(status)
         clean = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
         if child.ended_by_us:
             how = f"{how} ({child.ended_by_us})"
@@ -264,6 +276,8 @@ class Root:
         }
         self._unburied[child.board.number] = notice
         self._tell(**notice)
+        if child.retired_at:
+            return  # another one has its place already
         # A child that cannot even start must not keep a core busy with forking.
         lived = time.monotonic() - child.born
         _, received, _, _ = child.board.sequences()  # one that has claimed could start: its tasks' crashes are counted
@@ -298,7 +312,7 @@ class Root:
 
     def _keeper_died(self, status: int) -> None:
         self._keeper_pid = 0
-        logger.error("the keeper ended with %s; starting another", _how(status))
+        logger.error("the keeper ended with %s; starting another", how_it_ended(status))
         for child in self._children.values():
             child.board.free_lock()
 
@@ -312,7 +326,7 @@ class Root:
         if silent_s > KEEPER_SILENCE_S:
             logger.error("the keeper has been silent for %.1f s; replacing it", silent_s)
             self._alive[0] = time.monotonic_ns()
-            _kill(self._keeper_pid, signal.SIGKILL)
+            send_signal(self._keeper_pid, signal.SIGKILL)
 
     def _tell(self, **message: Any) -> None:
         if self._control is None:
@@ -334,14 +348,27 @@ class Root:
             return
         *lines, self._heard = (self._heard + data).split(b"\n")
         for line in lines:
-            message = json.loads(line)
-            if message["op"] == "free":
-                if self._unburied.pop(message["board"], None) is not None:
-                    self._free_boards.append(self._boards[message["board"]])
-            elif message["op"] == "kill" and (child := self._children.get(message["pid"])) and not child.ended_by_us:
+            self._told(json.loads(line))
+
+    def _told(self, message: dict[str, Any]) -> None:
+        """Do what the keeper asks for; about a child that has ended meanwhile there is nothing to do."""
+        if message["op"] == "free":
+            if self._unburied.pop(message["board"], None) is not None:
+                self._free_boards.append(self._boards[message["board"]])
+            return
+        child = self._children.get(message["pid"])
+        if child is None or child.ended_by_us:
+            return
+        match message["op"]:
+            case "kill":
                 logger.error("ending child %d, %s", child.pid, message["why"])
-                child.ended_by_us = message["why"]
-                _kill(child.pid, signal.SIGKILL)
+                end(child, message["why"])
+            case "retire":
+                self._retire(child, message["why"])
+            case "interrupt":
+                send_signal(child.pid, INTERRUPT)
+            case other:
+                logger.error("the keeper says something unknown: %r", other)
 
     def _end_keeper(self) -> None:
         """Let the keeper clear up after the last children, for a few seconds at most."""
@@ -366,24 +393,5 @@ class Root:
             if pid:
                 self._keeper_pid = 0
         if self._keeper_pid:
-            _kill(self._keeper_pid, signal.SIGKILL)
+            send_signal(self._keeper_pid, signal.SIGKILL)
             os.waitpid(self._keeper_pid, 0)
-
-
-def _how(status: int) -> str:
-    return f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit status {os.WEXITSTATUS(status)}"
-
-
-def _kill(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def _drain(fd: int) -> None:
-    try:
-        while os.read(fd, 4096):
-            pass
-    except BlockingIOError:
-        return

@@ -19,10 +19,13 @@ from streamtasks.state import State
 from streamtasks.transitions import Claimed, NewMessage, Outcome
 from streamtasks.wire import RESULT
 
+from .board import Ask
 from .callbacks import CALLBACK, Callbacks, Read, UnknownTask
 from .following import followers
+from .guards import OPEN, Guard
 from .hooks import Hooks, overrides
 from .judging import fate_of, judge
+from .limits import NO_LIMITS, Limits, explained, limits_of
 from .outcomes import Outcomes
 
 __all__ = ["Prepared", "Runner"]
@@ -34,19 +37,26 @@ class Prepared:
     """A message that can be run: decoded, and its task is known.
 
     ``fate`` is its outcome if it must not run any more (revoked, expired, a parent that failed); ``alone``: its outcome
-    is settled right away.
+    is settled right away. The executor puts a ``guard`` around its code.
     """
 
-    __slots__ = ("alone", "attempt", "claimed", "fate", "runnable")
+    __slots__ = ("alone", "attempt", "claimed", "fate", "guard", "limits", "runnable")
 
     def __init__(
-        self, claimed: Claimed, attempt: Attempt, runnable: Runnable, fate: AttemptOutcome | None = None
+        self,
+        claimed: Claimed,
+        attempt: Attempt,
+        runnable: Runnable,
+        limits: Limits | None = None,
+        fate: AttemptOutcome | None = None,
     ) -> None:
         self.claimed = claimed
         self.attempt = attempt
         self.runnable = runnable
+        self.limits = limits
         self.fate = fate
         self.alone = runnable.run_options.has_hooks
+        self.guard: Guard = OPEN
 
 
 class Runner:
@@ -56,12 +66,20 @@ class Runner:
 
     Args:
         read: reads records, for callback messages.
+        limits: time limits where neither a call nor its task says anything.
     """
 
-    def __init__(self, app: Application, consumer: str, read: Read = lambda ids: [None] * len(ids)) -> None:
+    def __init__(
+        self,
+        app: Application,
+        consumer: str,
+        read: Read = lambda ids: [None] * len(ids),
+        limits: Limits = NO_LIMITS,
+    ) -> None:
         self._app = app
         self._consumer = consumer
         self._settings = app.settings
+        self._limits = limits
         self._outcomes = Outcomes(app.settings, consumer, lambda: self.now_ms(time.monotonic_ns()))
         self._around = [m for m in app.middleware if overrides(m, "around_run", "around_run_async")]
         self._hooks = Hooks(app.middleware)
@@ -112,7 +130,8 @@ class Runner:
             report,
             claimed.retries,
         )
-        return Prepared(claimed, attempt, runnable, fate)
+        limits = limits_of(message, runnable.run_options, claimed.retries, self._limits)
+        return Prepared(claimed, attempt, runnable, limits, fate)
 
     def run(self, prepared: Prepared) -> Outcome:
         """Run a plain task on this thread, in a context of its own."""
@@ -132,10 +151,10 @@ class Runner:
                 with ExitStack() as stack:
                     for middleware in self._around:
                         stack.enter_context(middleware.around_run(attempt))
-                    value = self._call(prepared)
+                    value = prepared.guard.call(_begin, prepared)
             else:
-                value = self._call(prepared)
-            result = self._encode(attempt, value)
+                value = prepared.guard.call(_begin, prepared)
+            result = self._encode(prepared, value)
             follow = self._followers(attempt, value)
         except BaseException as error:  # noqa: BLE001 - SystemExit too is a failure of the task, not of the child
             outcome, details = self._judged(prepared, error)
@@ -163,8 +182,8 @@ class Runner:
             async with AsyncExitStack() as stack:
                 for middleware in self._around:
                     await stack.enter_async_context(middleware.around_run_async(attempt))
-                value = await self._call(prepared)
-            result = self._encode(attempt, value)
+                value = await prepared.guard.drive(_begin(prepared))
+            result = self._encode(prepared, value)
             follow = self._followers(attempt, value)
         except BaseException as error:  # noqa: BLE001
             outcome, details = self._judged(prepared, error)
@@ -177,13 +196,6 @@ class Runner:
         if heard and outcome.state == State.IGNORED:
             await self._hooks.atell(runnable, attempt, outcome)
         return self._failed(prepared, outcome, details)
-
-    @staticmethod
-    def _call(prepared: Prepared) -> Any:
-        """Call the task itself; of a coroutine function, return the coroutine."""
-        if prepared.alone:
-            prepared.runnable.before_start(prepared.attempt)
-        return prepared.runnable.run(prepared.attempt)
 
     def _run_callback(self, prepared: Prepared) -> Outcome:
         """Tell of an outcome that was decided without a child. An error of the hooks is logged where it happens."""
@@ -203,11 +215,13 @@ class Runner:
 
     # -- outcomes ------------------------------------------------------------------------------------
 
-    def _encode(self, attempt: Attempt, value: Any) -> bytes:
-        result = self._settings.wire.dumps({"r": value}, RESULT, attempt.message.id)
+    def _encode(self, prepared: Prepared, value: Any) -> bytes:
+        if prepared.guard.kind > Ask.SOFT_LIMIT:
+            raise _Overruled
+        result = self._settings.wire.dumps({"r": value}, RESULT, prepared.attempt.message.id)
         if len(result) > self._settings.max_payload_bytes:
             raise PayloadTooLarge(
-                f"The result of task {attempt.message.task} takes {len(result)} bytes; max_payload_bytes is "
+                f"The result of task {prepared.attempt.message.task} takes {len(result)} bytes; max_payload_bytes is "
                 f"{self._settings.max_payload_bytes}. Store it elsewhere and return its id, or raise the limit."
             )
         return result
@@ -219,8 +233,13 @@ class Runner:
     @staticmethod
     def _judged(prepared: Prepared, error: BaseException) -> tuple[AttemptOutcome, dict[str, Any] | None]:
         """Decide what an exception means, and describe it."""
-        options, claimed = prepared.runnable.run_options, prepared.claimed
-        outcome = judge(prepared.attempt.message, options, claimed.retries, error)
+        options, claimed, message = prepared.runnable.run_options, prepared.claimed, prepared.attempt.message
+        if prepared.guard.kind:
+            error = explained(prepared.guard.kind, error, message.id, prepared.limits)
+        if prepared.guard.kind == Ask.REVOKED:
+            outcome = AttemptOutcome(State.REVOKED, error=error)
+        else:
+            outcome = judge(message, options, claimed.retries, error)
         if outcome.error is None or outcome.state == State.IGNORED:
             return outcome, None
         details = describe(outcome.error)
@@ -233,10 +252,22 @@ class Runner:
             return self._outcomes.retry(claimed, started_ms, details, outcome.delay_s)
         follow: tuple[NewMessage, ...] = ()
         if outcome.state != State.IGNORED:
-            follow = followers(prepared.attempt.message, outcome.state, details)
+            follow = followers(prepared.attempt.message, outcome.state, details, self._settings.wire)
         return self._outcomes.end(claimed, outcome.state, started_ms, details, follow)
 
     def _fated(self, claimed: Claimed, message: Message, fate: AttemptOutcome) -> Outcome:
         """Return the outcome of a message that was never started."""
         details = None if fate.error is None else describe(fate.error)
-        return self._outcomes.end(claimed, fate.state, 0, details, followers(message, fate.state, details))
+        follow = followers(message, fate.state, details, self._settings.wire)
+        return self._outcomes.end(claimed, fate.state, 0, details, follow)
+
+
+class _Overruled(Exception):
+    """Raised for a task that returned although it had been ended: what it returned does not count."""
+
+
+def _begin(prepared: Prepared) -> Any:
+    """Call the task itself; of a coroutine function, return the coroutine."""
+    if prepared.alone:
+        prepared.runnable.before_start(prepared.attempt)
+    return prepared.runnable.run(prepared.attempt)

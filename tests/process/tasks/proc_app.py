@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import hashlib
 import json
 import os
+import queue
 import resource
+import select
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from streamtasks import Ignore, Retry, StreamTasks, current_attempt
+from streamtasks.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
 URL_VARIABLE = "PROC_APP_URL"
 SETTINGS_VARIABLE = "PROC_APP_SETTINGS"
@@ -114,6 +120,89 @@ def hold_gil(seconds: float) -> float:
     return seconds
 
 
+def burn(_seconds: float) -> int:
+    """Hold the interpreter's lock in C for ages, deaf to signals."""
+    return sum(range(10**12))
+
+
+def burn_free(_seconds: float) -> int:
+    """Work in C for ages without holding the lock, deaf to signals."""
+    return len(hashlib.pbkdf2_hmac("sha256", b"x", b"y", 10**9))
+
+
+async def aburn(_seconds: float) -> int:
+    return sum(range(10**12))
+
+
+def stubborn(seconds: float) -> float:
+    """Nap, whatever is raised."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(BaseException):
+            time.sleep(0.01)
+    return seconds
+
+
+async def astubborn(seconds: float) -> float:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(BaseException):
+            await asyncio.sleep(0.01)
+    return seconds
+
+
+def wait_in(how: str) -> str:
+    """Wait for a long time, and tell how the wait ended."""
+    lock, readable = threading.Lock(), os.pipe()[0]
+    lock.acquire()
+    waits: dict[str, Callable[[], Any]] = {
+        "sleep": lambda: time.sleep(60),
+        "select": lambda: select.select([readable], [], [], 60),
+        "lock": lambda: lock.acquire(timeout=60),
+        "queue": lambda: queue.Queue[int]().get(timeout=60),
+        "read": lambda: os.read(readable, 1),
+        "loop": lambda: [None for _ in iter(int, 1)],
+        "process": lambda: subprocess.run(["sleep", "60"], check=True),
+    }
+    try:
+        waits[how]()
+    except SoftTimeLimitExceeded:
+        return "tidied up"
+    finally:
+        os.close(readable)
+    return "not interrupted"
+
+
+async def await_in(how: str) -> str:
+    waits: dict[str, Callable[[], Any]] = {
+        "sleep": lambda: asyncio.sleep(60),
+        "event": lambda: asyncio.Event().wait(),
+        "timeout": lambda: asyncio.wait_for(asyncio.sleep(60), 60),
+        "gather": lambda: asyncio.gather(asyncio.sleep(60), asyncio.sleep(60)),
+        "thread": lambda: asyncio.to_thread(time.sleep, 1),
+        "shield": lambda: asyncio.shield(asyncio.sleep(1)),
+    }
+    try:
+        await waits[how]()
+    except SoftTimeLimitExceeded:
+        await asyncio.sleep(0.01)  # a clean-up may wait, too
+        return "tidied up"
+    return "not interrupted"
+
+
+def spin_in_bytecode(_seconds: float) -> None:
+    while True:
+        pass
+
+
+def slow_first(seconds: float) -> int:
+    """Take long at the first attempt; return the attempt's number."""
+    number = current_attempt().number
+    if number == 1:
+        time.sleep(seconds)
+    return number
+
+
 def steps(count: int, seconds: float) -> int:
     """Note each of many short steps, and show it as progress."""
     for step in range(count):
@@ -178,7 +267,16 @@ def grow(mib: int) -> int:
 TASKS: tuple[Callable[..., Any], ...] = (
     add, aadd, fail, afail, again, ignore, large, nap, anap, hold_gil, steps, die_by_signal, die_by_exit, leave,
     raise_odd, araise_odd, close_descriptors, exhaust_memory, grow,
+    burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, spin_in_bytecode,
 )  # fmt: skip
+
+
+WITH_OPTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "slow_first": (
+        slow_first,
+        {"time_limit_s": 0.3, "autoretry_for": (TimeLimitExceeded,), "retry_delay_s": 0.05},
+    ),
+}
 
 
 def make(url: str, **settings: Any) -> StreamTasks:
@@ -186,6 +284,8 @@ def make(url: str, **settings: Any) -> StreamTasks:
     made = StreamTasks(url, label="proc", **settings)
     for function in TASKS:
         made.task(name=function.__name__)(recorded(function))
+    for name, (function, options) in WITH_OPTIONS.items():
+        made.task(name=name, **options)(recorded(function))
     return made
 
 

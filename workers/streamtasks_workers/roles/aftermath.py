@@ -12,7 +12,8 @@ from streamtasks.settings import StoreSettings
 from streamtasks.store import SupervisorStore
 from streamtasks.transitions import Charge, Claimed, Outcome, Void
 
-from ..board import Board, Slot
+from ..board import Ask, Board, Slot
+from .verdicts import verdict_on
 
 __all__ = ["Aftermath"]
 
@@ -24,7 +25,8 @@ class Aftermath:
 
     Args:
         how: how it ended, for the report: ``"signal 9"``.
-        charged: whether its running attempts count as crashed; not so if the worker itself ended it.
+        charged: whether its running attempts count as crashed; not so if the worker itself ended it. Those it was
+            ended for have a verdict on the board, which is their outcome.
     """
 
     def __init__(
@@ -45,10 +47,16 @@ class Aftermath:
         for slot, state in enumerate(board.states()):
             held.setdefault(state, []).append(slot)
         finished = [board.outcome(slot) for slot in held.get(Slot.FINISHED, ())]
-        running = [(board.claimed(slot), board.times(slot)[0]) for slot in held.get(Slot.RUNNING, ())]
+        given_up = {slot: Ask(why) for slot in held.get(Slot.RUNNING, ()) if (why := board.given_up(slot))}
+        verdicts = [verdict_on(board, slot, why, self._settings) for slot, why in given_up.items()]
+        running = [
+            (board.claimed(slot), board.times(slot)[0]) for slot in held.get(Slot.RUNNING, ()) if slot not in given_up
+        ]
         back = [board.claimed(slot) for slot in held.get(Slot.CLAIMED, ())]
         if finished:
-            await self._store.settle(self._tag, finished)
+            await self._store.settle(self._tag, finished, callbacks="revoked")
+        if verdicts:
+            await self._store.settle(self._tag, verdicts, callbacks="all")
         if running and self._charged:
             await self._charge(running)
         elif running:
@@ -56,7 +64,7 @@ class Aftermath:
         sent, _, _, _ = board.sequences()
         # Its last claim may have been on its way when it died: the store knows what was in it.
         await self._store.hand_back(self._tag, back, void=Void(board.consumer, sent), gone=True)
-        return len(finished) + len(running) + len(back)
+        return len(finished) + len(verdicts) + len(running) + len(back)
 
     async def _charge(self, running: list[tuple[Claimed, int]]) -> None:
         now_ms, now_ns = time.time_ns() // 1_000_000, time.monotonic_ns()
@@ -96,7 +104,7 @@ class Aftermath:
                     )
                 )
         if dead:
-            await self._store.settle(self._tag, dead)
+            await self._store.settle(self._tag, dead, callbacks="all")
 
 
 _MEANING = {

@@ -60,7 +60,10 @@ class Leases:
         now, ended = time.monotonic_ns(), 0
         for board, _ in list(self._watches()):
             running = (slot for slot, state in enumerate(board.states()) if state == Slot.RUNNING)
-            if any(now - board.held_since(slot) > self._fence_after_s * 1e9 for slot in running):
+            if any(
+                not board.given_up(slot) and now - board.held_since(slot) > self._fence_after_s * 1e9
+                for slot in running
+            ):
                 self._kill(board, f"fenced: no renewal for {self._fence_after_s:g} s")
                 ended += 1
         return ended
@@ -69,4 +72,7 @@ class Leases:
     def _runs_one_of(board: Board, tokens: set[str]) -> bool:
         """Whether one of these still runs; what has been settled since the look is not lost."""
         states = board.states()
-        return any(state == Slot.RUNNING and board.claimed(slot).token in tokens for slot, state in enumerate(states))
+        return any(
+            state == Slot.RUNNING and board.claimed(slot).token in tokens and not board.given_up(slot)
+            for slot, state in enumerate(states)
+        )

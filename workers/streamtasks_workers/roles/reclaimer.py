@@ -49,5 +49,5 @@ class Reclaimer:
                 )
             )
         if dead:
-            await self._store.settle(self._tag, dead)
+            await self._store.settle(self._tag, dead, callbacks="all")
         return reclaim.reclaimed

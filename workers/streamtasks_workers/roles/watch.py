@@ -78,9 +78,10 @@ class Watch:
 
     def in_flight(self) -> list[str]:
         """Return the tokens of the claims whose leases must be renewed."""
-        states = self._board.states()
+        board = self._board
         kinds = (Slot.CLAIMED, Slot.RUNNING, Slot.FINISHED)
-        return list({self._board.claimed(slot).token for slot, state in enumerate(states) if state in kinds})
+        held = (slot for slot, state in enumerate(board.states()) if state in kinds)
+        return list({board.claimed(slot).token for slot in held if not board.given_up(slot)})
 
     def _steady(self, slot: int, state: Slot, read: Callable[[int], T]) -> tuple[tuple[int, int], T] | None:
         """Read a slot that is in this state; None if it is not, or the child reused it while it was read.
@@ -155,7 +156,7 @@ class Watch:
                 keys[slot] = key
                 outcomes.append(outcome)
         if outcomes:
-            await self._store.settle(self._tag, outcomes)
+            await self._store.settle(self._tag, outcomes, callbacks="revoked")
             self._settled |= keys
         return len(outcomes)
 

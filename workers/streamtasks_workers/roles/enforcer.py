@@ -1,0 +1,173 @@
+"""Enforce time limits and revocations on what runs in one child: first ask, then end.
+
+Wishes and verdicts stand on the board, so that the next keeper goes on where this one ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from streamtasks.settings import StoreSettings
+from streamtasks.store import SupervisorStore
+
+from ..board import Ask, Board, Slot
+from .verdicts import verdict_on
+
+__all__ = ["Enforcer"]
+
+ANSWER_NS: Final = 300_000_000
+"""A child that runs many attempts looks at a wish within this time, unless one of them holds the interpreter."""
+
+LIMIT_NS: Final = 400_000_000
+"""An attempt that is over its limit may take this long to end when it is cancelled."""
+
+REVOKED_NS: Final = 1_000_000_000
+"""One that is revoked may clean up for so long."""
+
+AGAIN_NS: Final = 100_000_000
+TIMES: Final = 5
+"""A wish is repeated so often: the first signal may have come before the task's own code began."""
+
+
+@dataclass(slots=True)
+class _Case:
+    """What is wanted of one attempt."""
+
+    started_ns: int
+    kind: Ask
+    since_ns: int
+    asked_ns: int
+    asked: int = 1
+    settled: bool = False
+
+
+class Enforcer:
+    """The limits of one child's attempts.
+
+    Args:
+        single: the child runs one attempt at a time, so that ending one is ending the child.
+        interrupt: sends the child the signal that makes it look at its board.
+        retire: replaces the child, which finishes what else runs in it.
+        kill: ends the child at once.
+    """
+
+    def __init__(
+        self,
+        store: SupervisorStore,
+        settings: StoreSettings,
+        board: Board,
+        *,
+        single: bool,
+        interrupt: Callable[[], None],
+        retire: Callable[[str], None],
+        kill: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._board = board
+        self._tag = board.tag
+        self._single = single
+        self._interrupt = interrupt
+        self._retire = retire
+        self._kill = kill
+        self._cases: dict[int, _Case] = {}
+        self._killed = False
+
+    def look(self) -> list[int]:
+        """Ask for what is wanted now, and end what did not heed it; return the slots that `run_once` must settle."""
+        board = self._board
+        if not board.watched or self._killed:
+            return []
+        states = board.states()
+        now, interrupt = time.monotonic_ns(), False
+        settle: list[int] = []
+        for slot in (slot for slot, state in enumerate(states) if state == Slot.RUNNING):
+            started = board.times(slot)[0]
+            kind = self._wanted(slot, started, now)
+            if not kind:
+                continue
+            case = self._cases.get(slot)
+            if case is None or case.started_ns != started or case.kind < kind:
+                self._cases[slot] = case = _Case(started, kind, now, now)
+                if not (self._single and kind == Ask.HARD_LIMIT):
+                    board.ask(slot, started, kind)
+                    interrupt = True
+            elif case.asked < TIMES and now - case.asked_ns >= AGAIN_NS:
+                case.asked, case.asked_ns = case.asked + 1, now
+                interrupt = True
+            if kind > Ask.SOFT_LIMIT and not case.settled and self._had_its_time(case, now):
+                if self._single or self._board.answered_at() < case.since_ns:
+                    self._board.give_up(slot, started, kind)
+                    self._end(self._why(slot, kind))
+                    return []
+                settle.append(slot)
+        if interrupt:
+            self._interrupt()
+        if any(case.settled for case in self._cases.values()):
+            self._end_abandoned(states)
+        return settle
+
+    def _wanted(self, slot: int, started: int, now: int) -> Ask:
+        soft, hard, _ = self._board.limits(slot)
+        if hard and now >= hard:
+            kind = Ask.HARD_LIMIT
+        elif soft and now >= soft:
+            kind = Ask.SOFT_LIMIT
+        else:
+            kind = Ask.NOTHING
+        return max(kind, Ask(self._board.asked(slot, started)))
+
+    def _had_its_time(self, case: _Case, now: int) -> bool:
+        """Whether an attempt had time enough to end by itself."""
+        if case.kind == Ask.REVOKED:
+            time_ns = REVOKED_NS
+        elif self._single:
+            time_ns = 0
+        else:
+            deaf = self._board.answered_at() < case.since_ns
+            time_ns = ANSWER_NS if deaf else LIMIT_NS
+        return now - case.since_ns >= time_ns
+
+    def _end(self, why: str) -> None:
+        self._killed = True
+        self._kill(why)
+
+    def _why(self, slot: int, kind: Ask) -> str:
+        what = "was revoked" if kind == Ask.REVOKED else "ran for longer than its time limit"
+        return f"task {self._board.claimed(slot).id} {what}"
+
+    async def run_once(self, slots: list[int]) -> int:
+        """Settle attempts that live on although they had to end, and replace their child; return how many.
+
+        Raises:
+            StoreError: the store could not be reached; call again.
+        """
+        settled = 0
+        for slot in slots:
+            case = self._cases.get(slot)
+            if case is None or case.settled or self._board.times(slot)[0] != case.started_ns:
+                continue
+            if self._board.states()[slot] != Slot.RUNNING:
+                continue  # it ended after all
+            self._board.give_up(slot, case.started_ns, case.kind)
+            outcome = verdict_on(self._board, slot, case.kind, self._settings)
+            self._retire(f"{self._why(slot, case.kind)} and does not end")
+            await self._store.settle(self._tag, [outcome], callbacks="all")
+            case.settled = True
+            settled += 1
+        return settled
+
+    def _end_abandoned(self, states: bytes) -> None:
+        """End the child if nothing is left in it but attempts that were given up on."""
+        busy = [slot for slot, state in enumerate(states) if state not in (Slot.FREE, Slot.RETURNED)]
+        if busy and all(
+            states[slot] == Slot.RUNNING
+            and self._board.given_up(slot)
+            and (case := self._cases.get(slot)) is not None
+            and case.settled
+            for slot in busy
+        ):
+            self._end("nothing is left in it but attempts that do not end")
