@@ -74,6 +74,7 @@ class Keys:
         "leases",
         "links",
         "messages",
+        "news",
         "progress",
         "ready",
         "running",
@@ -103,6 +104,7 @@ class Keys:
         self.wake = base + "wake"  # LIST: at most one token; children serving any queue wait on it
         self.control = base + "control"  # CHANNEL: news for supervisors
         self.done = base + "done"  # CHANNEL: prefix of the sixteen that tell finished ids
+        self.news = base + "news"  # CHANNEL: prefix of the sixteen that tell ids of which there is news
         self.workers = base + "workers"  # ZSET: worker -> last beat
         self.worker_info = base + "worker_info"  # HASH: worker -> what it says of itself
         self.beat = base + "beat"  # STRING: last beat of any worker
@@ -136,4 +138,12 @@ class Keys:
 
     def done_channel(self, task_id: str) -> str:
         """CHANNEL: the one that tells when this id is finished."""
-        return f"{self.done}:{ord(task_id[31] if len(task_id) >= 32 else task_id[-1]) % 16:x}"
+        return f"{self.done}:{_bucket(task_id):x}"
+
+    def news_channel(self, task_id: str) -> str:
+        """CHANNEL: the one that tells when this id has started, or said how far it is."""
+        return f"{self.news}:{_bucket(task_id):x}"
+
+
+def _bucket(task_id: str) -> int:
+    return ord(task_id[31] if len(task_id) >= 32 else task_id[-1]) % 16

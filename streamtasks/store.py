@@ -19,6 +19,7 @@ from .transitions import (
     Charge,
     Claimed,
     ClaimRequest,
+    Events,
     Exchange,
     Filter,
     Grant,
@@ -130,6 +131,14 @@ class Store(Protocol):
         """
         ...
 
+    def events(self, after: str = "", limit: int = 100) -> Events:
+        """Return what happened to messages after a cursor (empty: as far back as it is kept), oldest first.
+
+        At most ``limit`` calls of each shard, of which each may have concerned 100 messages. Nothing unless the
+        settings say ``send_events``.
+        """
+        ...
+
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """Return messages that were given up on, newest first; ``before``: the cursor of one, to go on from."""
         ...
@@ -168,7 +177,10 @@ class AsyncStore(Protocol):
         ...
 
     def watch(self, task_id: str) -> AsyncIterator[Snapshot]:
-        """Yield what is known of a task whenever it may have changed, woken by pushes; ends with a final state."""
+        """Yield what is known of a task whenever it may have changed, and at least once a second.
+
+        Woken by pushes. Ends after a final state, or when nothing is known of it.
+        """
         ...
 
 
@@ -232,6 +244,10 @@ class SupervisorStore(Protocol):
 
     async def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
         """Store progress of running attempts."""
+        ...
+
+    async def events(self, after: str = "", limit: int = 100) -> Events:
+        """Return what happened to messages; see `Store.events`."""
         ...
 
     async def admit(self, tag: str, grants: Sequence[Grant]) -> Admission:

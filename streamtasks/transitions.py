@@ -13,6 +13,8 @@ __all__ = [
     "Charge",
     "ClaimRequest",
     "Claimed",
+    "Event",
+    "Events",
     "Exchange",
     "Exhausted",
     "Filter",
@@ -213,6 +215,26 @@ class Active(NamedTuple):
     started_ms: int
     worker: str
     body: bytes
+
+
+class Event(NamedTuple):
+    """Something that happened to a message at ``at_ms``, ms since the epoch.
+
+    ``kind`` and ``detail``: ``accepted`` and the name of its stream, ``started`` and the consumer that runs it,
+    ``settled`` and its outcome (RETRY included), ``revoked`` and ``wait`` or ``terminate`` (while somebody held it).
+    """
+
+    at_ms: int
+    kind: str
+    id: str
+    detail: str
+
+
+class Events(NamedTuple):
+    """Events in the order of their times; ``cursor`` says where to go on."""
+
+    events: list[Event]
+    cursor: str
 
 
 class Statistics(NamedTuple):

@@ -3,16 +3,20 @@
 --
 -- KEYS[1] state        HASH     keys.state
 -- KEYS[2] running      ZSET     keys.running
--- ARGV[1..] per attempt 3 values: id, token, ms since it started
+-- KEYS[3] news         CHANNEL  keys.news; one of sixteen by the id: ":" and a hexadecimal digit follow
+-- KEYS[4] events       STREAM   keys.events
+-- ARGV[1] events kept, 0: none are written
+-- ARGV[2..] per attempt 3 values: id, token, ms since it started
 --
 -- Returns {now ms, code...}: 1 running now, 0 not held by this token.
 -- Moves:  claimed -> running; one that was revoked while held (X) only gets its time
 -- Safe to repeat: yes, by token. Clock: server.
--- include: clock, line
-local state, running = KEYS[1], KEYS[2]
+-- include: clock, line, tell
+local state, running, news, events, events_cap = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
+local told = {}
 local now = now_ms()
 local reply = { now }
-for at = 1, #ARGV, 3 do
+for at = 2, #ARGV, 3 do
   local id, line = ARGV[at], redis.call('HGET', state, ARGV[at])
   if not held(line, ARGV[at + 1]) then
     reply[#reply + 1] = 0
@@ -23,7 +27,15 @@ for at = 1, #ARGV, 3 do
     if s.first == 0 then s.first = s.started end
     redis.call('HSET', state, id, format(s))
     redis.call('ZADD', running, int(s.started), id)
+    tell(news, id)
+    if events_cap ~= '0' then
+      told[#told + 1] = id
+      told[#told + 1] = s.token:gsub('#%d+$', '')
+    end
     reply[#reply + 1] = 1
   end
+end
+if #told > 0 then
+  redis.call('XADD', events, 'MAXLEN', '~', events_cap, '*', 'kind', 'started', unpack(told))
 end
 return reply

@@ -64,6 +64,10 @@ end
 local body = redis.call('HGET', messages, id)
 if not body then
   redis.call('SET', record, '0 ' .. now_text, 'PX', record_ms)
+  if known == '' then
+    redis.call('XADD', finished, '*', id, 'REVOKED -')
+    redis.call('PEXPIREAT', finished, int((this_hour + 1) * 3600000 + keep_ms))
+  end
   return { now, 0, '' }
 end
 local line = redis.call('HGET', state, id)

@@ -12,8 +12,20 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..settings import StoreSettings
 from ..state import Snapshot
-from ..transitions import Alive, Charge, Claimed, NewMessage, Outcome, Promotion, Reclaim, Revocation, Settled, Void
-from . import connections, pools
+from ..transitions import (
+    Alive,
+    Charge,
+    Claimed,
+    Events,
+    NewMessage,
+    Outcome,
+    Promotion,
+    Reclaim,
+    Revocation,
+    Settled,
+    Void,
+)
+from . import connections, looking, pools
 from .calls import Call
 from .operations import Operation, Operations
 
@@ -110,6 +122,34 @@ class AsyncRedisStore:
     async def doomed(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
         """See `SupervisorStore.doomed`."""
         return await self._run(self.operations.doomed(tag, claimed))
+
+    async def watch(self, task_id: str) -> AsyncIterator[Snapshot]:
+        """See `AsyncStore.watch`."""
+        keys = self.operations.shards[self.operations.tag_of(task_id)].keys
+        channels = {keys.done_channel(task_id), keys.news_channel(task_id)}
+        connection = await self._subscribed(channels)
+        try:
+            while True:
+                [snapshot] = await self.read([task_id])
+                if snapshot is None:
+                    return
+                yield snapshot
+                if snapshot.is_finished:
+                    return
+                look_again = time.monotonic() + 1.0
+                if connection is None:
+                    await asyncio.sleep(1.0)
+                    connection = await self._subscribed(channels)
+                elif not await self._pushed(connection, {task_id.encode()}, look_again):
+                    await connection.disconnect(nowait=True)
+                    connection = None
+        finally:
+            if connection is not None:
+                await connection.disconnect(nowait=True)
+
+    async def events(self, after: str = "", limit: int = 100) -> Events:
+        """See `SupervisorStore.events`."""
+        return await self._run(looking.events(self.operations, after, limit))
 
     async def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
         """See `SupervisorStore.settle`."""

@@ -380,12 +380,12 @@ def reclaim(keys: Keys, names: Sequence[str], most: int, lost_limit: int, lease_
     )
 
 
-def mark_running(keys: Keys, attempts: Sequence[tuple[Claimed, int]]) -> Call:
+def mark_running(keys: Keys, attempts: Sequence[tuple[Claimed, int]], settings: StoreSettings) -> Call:
     """Build mark_running: (claimed, ms since it started)."""
     return Call(
         script("mark_running"),
-        [keys.state, keys.running],
-        [word for c, ago_ms in attempts for word in (c.id, c.token, ago_ms)],
+        [keys.state, keys.running, keys.news, keys.events],
+        [settings.events_kept, *(word for c, ago_ms in attempts for word in (c.id, c.token, ago_ms))],
     )
 
 
@@ -407,7 +407,7 @@ def progress(keys: Keys, reports: Sequence[tuple[Claimed, bytes]]) -> Call:
     """Build progress."""
     return Call(
         script("progress"),
-        [keys.state, keys.progress],
+        [keys.state, keys.progress, keys.news],
         [word for c, data in reports for word in (c.id, c.token, data)],
     )
 
@@ -415,11 +415,6 @@ def progress(keys: Keys, reports: Sequence[tuple[Claimed, bytes]]) -> Call:
 def sweep(keys: Keys, names: Sequence[str], idle_ms: int, next_at: int, most: int) -> Call:
     """Build sweep of these streams; it returns the names of the next ``most`` from place ``next_at``."""
     return Call(script("sweep"), [keys.streams, *map(keys.stream, names)], [idle_ms, next_at, most])
-
-
-def dead_letters(keys: Keys, before: str, most: int) -> Call:
-    """Build dead_letters."""
-    return Call(script("dead_letters"), [keys.dead], [before, most])
 
 
 def read(keys: Keys, ids: Sequence[str]) -> Call:

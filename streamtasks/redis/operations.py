@@ -19,7 +19,7 @@ from ..keys import Keys, stream_name
 from ..message import Message, split_body
 from ..settings import StoreSettings
 from ..shards import tag_of
-from ..state import DeadLetter, Snapshot
+from ..state import Snapshot
 from ..transitions import (
     Alive,
     Charge,
@@ -38,7 +38,7 @@ from . import calls
 from .calls import Call
 from .snapshots import from_reply
 
-__all__ = ["Operation", "Operations"]
+__all__ = ["Operation", "Operations", "Shard"]
 
 type Operation[T] = Generator[list[Call], list[Any], T]
 
@@ -49,7 +49,7 @@ MOST_NAMES = 32
 MOST_SWEPT = 16
 
 
-class _Shard:
+class Shard:
     """Keys of one shard and what was learnt of it."""
 
     __slots__ = ("clock_offset_ms", "keys", "names")
@@ -83,7 +83,7 @@ class Operations:
     def __init__(self, settings: StoreSettings) -> None:
         self.settings = settings
         self.tags = settings.tags
-        self.shards = {tag: _Shard(settings.key_prefix, tag) for tag in settings.tags}
+        self.shards = {tag: Shard(settings.key_prefix, tag) for tag in settings.tags}
 
     def tag_of(self, task_id: str) -> str:
         """Return the tag of the shard on which an id lives."""
@@ -125,14 +125,6 @@ class Operations:
             for place, part in zip(some, reply, strict=True):
                 found[place] = from_reply(ids[place], part, self.settings.wire)
         return found
-
-    def dead_letters(self, limit: int, before: str) -> Operation[list[DeadLetter]]:
-        """See `Store.dead_letters`. A cursor is an entry's id: the time it was written, so it orders all shards."""
-        requests = [calls.dead_letters(s.keys, before or "+", min(limit, MOST)) for s in self.shards.values()]
-        found = [
-            _dead_letter(*entry)._replace(wire=self.settings.wire) for reply in (yield requests) for entry in reply
-        ]
-        return sorted(found, key=lambda letter: _entry_key(letter.cursor), reverse=True)[:limit]
 
     def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> Operation[list[Settled]]:
         """See `SupervisorStore.settle`."""
@@ -256,7 +248,7 @@ class Operations:
         """See `SupervisorStore.mark_running`."""
         answers: list[bool] = []
         for some in _chunks(attempts):
-            [reply] = yield [calls.mark_running(self.shards[tag].keys, some)]
+            [reply] = yield [calls.mark_running(self.shards[tag].keys, some, self.settings)]
             answers += (code == 1 for code in reply[1:])
         return answers
 
@@ -305,24 +297,6 @@ def _stream_of(body: bytes, wire: Wire, task_id: str) -> str:
         return stream_name(message.queue, message.priority)
     except DecodeError:
         return stream_name("default", 0)  # what this process cannot read may be revoked like any other
-
-
-def _entry_key(entry: str) -> tuple[int, ...]:
-    return tuple(map(int, entry.split("-")))
-
-
-def _dead_letter(entry: bytes, flat: list[bytes]) -> DeadLetter:
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    cursor = entry.decode()
-    body = fields.get(b"message")
-    return DeadLetter(
-        cursor,
-        fields.get(b"reason", b"").decode(),
-        fields.get(b"id", b"").decode(),
-        fields.get(b"stream", b"").decode(),
-        _entry_key(cursor)[0],
-        body.partition(b" ")[2] if body is not None else fields.get(b"data", b""),
-    )
 
 
 def _by_size(places: Sequence[int], messages: Sequence[NewMessage]) -> Iterable[list[int]]:

@@ -11,8 +11,8 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..settings import StoreSettings
 from ..state import DeadLetter, Snapshot
-from ..transitions import Filter, NewMessage, Revocation
-from . import connections, pools
+from ..transitions import Active, Events, Filter, NewMessage, Revocation, Statistics, WorkerInfo
+from . import connections, looking, pools
 from .calls import Call
 from .checks import check_server
 from .operations import Operation, Operations
@@ -105,9 +105,29 @@ class RedisStore:
         """See `Store.revoke`."""
         return self._run(self.operations.revoke(task_id, terminate))
 
+    def active(self, limit: int = 100) -> list[Active]:
+        """See `Store.active`."""
+        return self._run(looking.active(self.operations, limit))
+
+    def statistics(self) -> Statistics:
+        """See `Store.statistics`."""
+        return self._run(looking.statistics(self.operations))
+
+    def workers(self) -> list[WorkerInfo]:
+        """See `Store.workers`."""
+        return self._run(looking.workers(self.operations))
+
+    def forget(self, before_ms: int) -> int:
+        """See `Store.forget`."""
+        return self._run(looking.forget(self.operations, before_ms))
+
+    def events(self, after: str = "", limit: int = 100) -> Events:
+        """See `Store.events`."""
+        return self._run(looking.events(self.operations, after, limit))
+
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """See `Store.dead_letters`."""
-        return self._run(self.operations.dead_letters(limit, before))
+        return self._run(looking.dead_letters(self.operations, limit, before))
 
     def check(self) -> None:
         """See `Store.check`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from streamtasks import StoreSettings
 from streamtasks.message import Message
 from streamtasks.shards import ALL_TAGS, new_id
 from streamtasks.state import State
-from streamtasks.stores import open_store, open_supervisor_store
+from streamtasks.stores import open_async_store, open_store, open_supervisor_store
 from streamtasks.transitions import NewMessage, Revocation, Settled
 from tests.core.conftest import AnyStore
 from tests.support.hand import Hand, ended
@@ -126,6 +127,130 @@ class TestFollowUps:
         assert sorted(c.id for c in [*hand.claim(), *hand.claim()]) == sorted(
             f"{n}{what}" for n in range(60) for what in "xy"
         )
+
+
+class TestActive:
+    def test_running_ones_of_all_shards_the_longest_first(self, redis_store: AnyStore) -> None:
+        settings = StoreSettings(url=redis_store.settings.url, tags=ALL_TAGS)
+        store = open_store(settings)
+        ids = [new_id((tag,)) for tag in ALL_TAGS[:4]]
+        for task_id, tag in zip(reversed(ids), reversed(ALL_TAGS[:4]), strict=True):
+            store.enqueue([new(task_id)])
+            with Hand(store, tag=tag) as hand:
+                hand.claim(1)
+        found = store.active()
+        assert {one.id for one in found} == set(ids)
+        assert [one.started_ms for one in found] == sorted(one.started_ms for one in found)
+        assert {one.worker for one in found} == {"hand"}
+        assert Message.decode(found[0].body.partition(b" ")[2]).id == found[0].id
+        assert len(store.active(2)) == 2
+
+
+class TestStatistics:
+    def test_counts_of_all_shards(self, redis_store: AnyStore) -> None:
+        store = open_store(StoreSettings(url=redis_store.settings.url, tags=ALL_TAGS))
+        assert store.statistics() == (0, 0, 0, {}, 0)
+        ids = [new_id((tag,)) for tag in ALL_TAGS]
+        store.enqueue([new(task_id) for task_id in ids])
+        store.enqueue([new(new_id((tag,)), delay_ms=60_000) for tag in ALL_TAGS[:3]])
+        for tag in ALL_TAGS[:5]:
+            with Hand(store, tag=tag) as hand:
+                [claimed] = hand.claim(1)
+                started = claimed.first_started_ms - 1_000
+                hand.settle(ended(claimed, "SUCCESS" if tag != "u0" else "FAILURE", b"{}", started_ms=started))
+        with Hand(store, tag=ALL_TAGS[7]) as hand:
+            hand.claim(1)
+        found = store.statistics()
+        assert found[:4] == (14, 1, 3, {"SUCCESS": 4, "FAILURE": 1})
+        assert 5_000 <= found.run_ms < 15_000
+
+
+class TestWorkers:
+    async def test_their_latest_beats(self, server_url: str) -> None:
+        settings = StoreSettings(url=server_url, tags=ALL_TAGS[:2])
+        store, keeper = open_store(settings), open_supervisor_store(settings)
+        assert store.workers() == []
+        await keeper.beat("u0", "one", {"children": 2})
+        await keeper.beat("qp", "two", {})
+        beat = await keeper.beat("qp", "one", {"children": 3})
+        one, two = store.workers()
+        assert (one.name, one.about, one.beat_ms) == ("one", {"children": 3}, beat.now_ms)
+        assert (two.name, two.about) == ("two", {})
+        await keeper.beat("qp", "one", None)
+        await keeper.beat("u0", "one", None)
+        assert [worker.name for worker in store.workers()] == ["two"]
+
+
+class TestForget:
+    def test_everything_finished_goes(self, redis_store: AnyStore) -> None:
+        store = open_store(StoreSettings(url=redis_store.settings.url, tags=ALL_TAGS[:3]))
+        ids = [new_id(ALL_TAGS[:3]) for _ in range(330)]
+        store.enqueue([new(task_id) for task_id in ids])
+        for tag in ALL_TAGS[:3]:
+            with Hand(store, tag=tag) as hand:
+                while hand.succeed(most=7):
+                    pass
+        [unfinished] = [new_id(ALL_TAGS[:1])]
+        store.enqueue([new(unfinished)])
+        now_ms = max(snapshot.finished_ms for snapshot in store.read(ids) if snapshot)
+        assert store.forget(0) == 0
+        assert store.forget(now_ms - 3_600_000) == 0
+        assert store.forget(now_ms + 1) == 330
+        assert set(store.read(ids)) == {None}
+        assert store.read([unfinished]) != [None]
+        assert store.enqueue([new(ids[0])]) == [False], "still known"
+        assert store.forget(now_ms + 1) == 0
+
+
+class TestEvents:
+    def test_they_are_read_from_a_cursor_on(self, redis_store: AnyStore) -> None:
+        store = open_store(StoreSettings(url=redis_store.settings.url, tags=ALL_TAGS[:2], send_events=True))
+        assert store.events() == ([], "")
+        ids = [new_id((tag,)) for tag in ALL_TAGS[:2]]
+        store.enqueue([new(task_id) for task_id in ids])
+        events, cursor = store.events()
+        assert {(event.kind, event.id, event.detail) for event in events} == {
+            ("accepted", task_id, "0:default") for task_id in ids
+        }
+        assert store.events(cursor) == ([], cursor)
+        store.revoke(ids[1])
+        [event], cursor = store.events(cursor)
+        assert (event.kind, event.id, event.detail) == ("settled", ids[1], "REVOKED")
+        assert store.events(cursor) == ([], cursor)
+
+
+class TestWatch:
+    async def test_every_change_is_seen_as_it_is_told(self, server_url: str) -> None:
+        settings = StoreSettings(url=server_url)
+        store, keeper, watcher = open_store(settings), open_supervisor_store(settings), open_async_store(settings)
+        store.enqueue([new("a")])
+        seen = watcher.watch("a")
+        assert (await anext(seen)).state is State.QUEUED
+        with Hand(store) as hand:
+            [claimed, *_] = hand.claim(2)
+            await keeper.mark_running(TAG, [(claimed, 0)])
+            assert (await anext(seen)).state is State.STARTED
+            before = time.monotonic()
+            for number in range(5):
+                await keeper.progress(TAG, [(claimed, b'{"n":%d}' % number)])
+                assert (await anext(seen)).progress == b'{"n":%d}' % number
+            hand.settle(ended(claimed, "SUCCESS", b"{}"))
+            assert (await anext(seen)).state is State.SUCCESS
+            assert time.monotonic() - before < 2.0, "woken by pushes, not by looking once a second"
+        assert [snapshot async for snapshot in seen] == []
+
+    async def test_it_looks_by_itself(self, server_url: str) -> None:
+        settings = StoreSettings(url=server_url)
+        open_store(settings).enqueue([new("a")])
+        seen = open_async_store(settings).watch("a")
+        before = time.monotonic()
+        assert [(await anext(seen)).state for _ in range(2)] == [State.QUEUED] * 2
+        assert 0.5 < time.monotonic() - before < 3.0
+        await seen.aclose()  # type: ignore[attr-defined]
+
+    async def test_nothing_known_is_nothing_to_see(self, server_url: str) -> None:
+        watcher = open_async_store(StoreSettings(url=server_url))
+        assert [snapshot async for snapshot in watcher.watch("a")] == []
 
 
 class TestDoomed:

@@ -15,7 +15,7 @@ from redis.cluster import RedisCluster
 from streamtasks import StoreSettings
 from streamtasks.keys import Keys
 from streamtasks.shards import ALL_TAGS
-from streamtasks.transitions import Void
+from streamtasks.transitions import NewMessage, Void
 from tests.support.lab import Lab, Stream, outcome
 
 pytestmark = pytest.mark.topology
@@ -103,6 +103,31 @@ def test_reclaimed(lab: Lab) -> None:
     assert lab.dump()["q:0:default"] == Stream(["a", "b"], {"a": "suspect", "b": "suspect"})
     assert lab.claim("w", 1).ids == ["a"]
     assert lab.beat("host", "") == 0
+
+
+def test_revoked_forgotten_and_looked_at(lab: Lab) -> None:
+    lab.settings = StoreSettings(send_events=True)
+    lab.enqueue("a", "b")
+    lab.enqueue("c", after="b")
+    a, b = lab.claim("w", 1).claimed
+    lab.mark_running(a)
+    assert lab.revoke("a", terminate=True) == [2, ""]
+    assert lab.doomed(a, b) == ["terminate", ""]
+    assert lab.active()[0] == "a"
+    assert lab.revoke("c", "0:default") == [1, ""]
+    assert lab.revoke("d") == [0, ""]
+    lab.enqueue("d")
+    follow = (NewMessage("e", "mail", 0, b"E"), NewMessage("f", "mail", 0, b"F", after="e"))
+    assert lab.settle(outcome(a, started=5), outcome(b, started=5, follow=follow), callbacks="all") == [1, 1]
+    assert lab.statistics("REVOKED", "SUCCESS")[3] == ["3", "1"]
+    assert lab.revoke("e", "0:mail") == [1, ""]
+    assert lab.line("f") == "- D 0:mail - 0 0 0 0 0 - x=parent:e"
+    lab.beat("host")
+    assert lab.workers()[0] == "host"
+    hour = lab.now // 3_600_000
+    entries = [(entry, flat[::2]) for entry, flat in lab.finished(hour)]
+    assert lab.forget(hour, *entries) == 5
+    assert lab.events()[0][1] == ["kind", "accepted", "a", "0:default", "b", "0:default"]
 
 
 def test_shards_are_spread_over_all_masters(client: RedisCluster) -> None:

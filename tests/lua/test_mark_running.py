@@ -46,3 +46,13 @@ def test_others_tokens_and_finished_messages_are_refused_one_by_one(lab: Lab) ->
     assert lab.dump() == before
     assert lab.mark_running(b, d) == [0, 1]
     assert set(lab.dump()["running"]) == {"d"}
+
+
+def test_it_is_told_to_those_who_watch(lab: Lab) -> None:
+    lab.enqueue("a", "b")
+    a, _ = lab.claim().claimed
+    with lab.listen(lab.keys.news_channel("a")) as listener:
+        lab.mark_running(a._replace(token="w#2"))
+        assert listener.heard() == []
+        lab.mark_running(a)
+        assert listener.heard() == ["a"]

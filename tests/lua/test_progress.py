@@ -23,3 +23,13 @@ def test_others_and_finished_attempts_are_refused_one_by_one(lab: Lab) -> None:
     assert lab.progress(a, b._replace(token="v#1"), c, data=b"x") == [0, 0, 1]
     before["progress"] = {"c": "x"}
     assert lab.dump() == before
+
+
+def test_it_is_told_to_those_who_watch(lab: Lab) -> None:
+    lab.enqueue("a")
+    claimed = lab.claim_one()
+    with lab.listen(lab.keys.news_channel("a")) as listener:
+        lab.progress(claimed._replace(token="w#2"), data=b"1")
+        assert listener.heard() == []
+        lab.progress(claimed, data=b"1")
+        assert listener.heard() == ["a"]

@@ -261,10 +261,16 @@ class TestFinished:
 class TestUnknown:
     def test_it_is_remembered(self, lab: Lab) -> None:
         assert lab.revoke("a") == [UNKNOWN, ""]
-        assert lab.dump() == {"r:a (expires)": f"0 {lab.now}"}
+        tombstone = {
+            "r:a (expires)": f"0 {lab.now}",
+            f"finished:{lab.now // 3_600_000} (expires)": [{"a": "REVOKED -"}],
+        }
+        assert lab.dump() == tombstone
         assert REVOKED_MS - 5_000 < lab.client.pttl(lab.keys.record("a")) <= REVOKED_MS
         assert lab.read("a") == [[]]
         assert lab.revoke("a", terminate=True) == [UNKNOWN, ""]
+        assert lab.dump().keys() == tombstone.keys()
+        assert lab.dump()[f"finished:{lab.now // 3_600_000} (expires)"] == [{"a": "REVOKED -"}]
 
     def test_enqueued_later_it_is_finished_at_once(self, lab: Lab) -> None:
         lab.revoke("a")
@@ -283,6 +289,7 @@ class TestUnknown:
             "q:0:default": Stream([callback], {}),
             "wake": ["1"],
             "wake:default": ["1"],
+            f"finished:{lab.now // 3_600_000} (expires)": [{"a": "REVOKED -"}],
         }
         before = lab.dump()
         assert lab.enqueue("a") == [0]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from streamtasks import StoreSettings
 from streamtasks.keys import GROUP, Keys, stream_name
-from streamtasks.redis import calls
+from streamtasks.redis import calls, queries
 from streamtasks.transitions import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Void
 
 if TYPE_CHECKING:
@@ -353,7 +353,7 @@ class Lab:
         return tuple(self.run(calls.reclaim(self.keys, names, most, lost_limit, LEASE_MS, report))[1:])
 
     def mark_running(self, *claimed: Claimed, ago_ms: int = 0) -> list[int]:
-        codes: list[int] = self.run(calls.mark_running(self.keys, [(c, ago_ms) for c in claimed]))[1:]
+        codes: list[int] = self.run(calls.mark_running(self.keys, [(c, ago_ms) for c in claimed], self.settings))[1:]
         return codes
 
     def renew(self, *tokens: str, lease_ms: int = LEASE_MS) -> list[int]:
@@ -371,6 +371,29 @@ class Lab:
 
     def read(self, *ids: str) -> Any:
         return self.run(calls.read(self.keys, ids))
+
+    def active(self, most: int = 100) -> Any:
+        return self.run(queries.active(self.keys, most))
+
+    def statistics(self, *fields: str) -> Any:
+        return self.run(queries.statistics(self.keys, fields))
+
+    def workers(self, most: int = 1000) -> Any:
+        return self.run(queries.workers(self.keys, most))
+
+    def finished(self, hour: int, after: str = "", most: int = 100) -> Any:
+        return self.run(queries.finished(self.keys, hour, after, most))
+
+    def forget(
+        self, hour: int, *entries: tuple[str, list[str]], before_ms: int | None = None, known_ms: int = 0
+    ) -> int:
+        """Return how many records went; by default whatever finished until now does, and all of it."""
+        before_ms = self.server_ms() + 1 if before_ms is None else before_ms
+        forgotten: int = self.run(queries.forget(self.keys, hour, entries, before_ms, known_ms))[1]
+        return forgotten
+
+    def events(self, after: str = "", most: int = 100) -> Any:
+        return self.run(queries.events(self.keys, after, most))
 
     # -- making situations ---------------------------------------------------------------------------
 

@@ -1,0 +1,40 @@
+#!lua flags=allow-oom
+-- forget: drop the records of what finished before a time.
+--
+-- KEYS[1] finished     STREAM   keys.finished(hour)
+-- KEYS[2..] records    STRING   keys.record(id) of every id of some entries of it, in their order
+-- ARGV[1] time, ms: what finished earlier goes
+-- ARGV[2] for how long after its finish an id stays known, ms
+-- ARGV[3..] per entry 2 values: its id, how many ids it holds; at most 100 ids in all, unless there is one entry
+--
+-- Returns {now ms, forgotten}. An entry all of whose records are gone goes, too. A record younger than ARGV[2] becomes
+--         "2 <finished ms> <outcome> <token>" and expires when it is as old: its id is known, and nothing else of it.
+-- Moves:  finished -> (nothing)
+-- Safe to repeat: yes. Clock: server.
+-- include: clock
+local finished, before, known_ms = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+local now = now_ms()
+local forgotten, place = 0, 2
+for at = 3, #ARGV, 2 do
+  local stays = false
+  for record = place, place + tonumber(ARGV[at + 1]) - 1 do
+    local version, ended, outcome = redis.call('GETRANGE', KEYS[record], 0, 255):match('^(%d+) (%d+) ?(%u* ?%S*)')
+    if version == '0' then
+      stays = true -- revoked before it came, and it may still come
+    elseif version == '1' then
+      local left = tonumber(ended) + known_ms - now
+      if tonumber(ended) >= before then
+        stays = true
+      elseif left <= 0 then
+        redis.call('DEL', KEYS[record])
+        forgotten = forgotten + 1
+      else
+        redis.call('SET', KEYS[record], '2 ' .. ended .. ' ' .. outcome, 'PX', int(left))
+        forgotten = forgotten + 1
+      end
+    end
+  end
+  place = place + tonumber(ARGV[at + 1])
+  if not stays then redis.call('XDEL', finished, ARGV[at]) end
+end
+return { now, forgotten }

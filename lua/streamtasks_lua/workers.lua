@@ -1,0 +1,19 @@
+#!lua flags=no-writes
+-- workers: who has given a sign of life lately, the latest first.
+--
+-- KEYS[1] workers      ZSET     keys.workers
+-- KEYS[2] worker_info  HASH     keys.worker_info
+-- ARGV[1] how many at most, at most 1000
+--
+-- Returns per worker 3 values: its name, its last beat in ms, what it says of itself (JSON).
+-- Moves:  nothing
+-- Safe to repeat: yes. Clock: none.
+local workers, worker_info = KEYS[1], KEYS[2]
+local found = redis.call('ZREVRANGE', workers, 0, tonumber(ARGV[1]) - 1, 'WITHSCORES')
+local reply = {}
+for at = 1, #found, 2 do
+  local n = #reply
+  reply[n + 1], reply[n + 2] = found[at], found[at + 1]
+  reply[n + 3] = redis.call('HGET', worker_info, found[at]) or '{}'
+end
+return reply

@@ -1,0 +1,111 @@
+"""active, statistics, workers, finished, events: what can be seen of a shard as a whole; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from streamtasks import StoreSettings
+from tests.support.lab import Lab, outcome
+
+
+@pytest.fixture(autouse=True)
+def nothing_changes(lab: Lab) -> Iterator[None]:
+    """Each test ends with its looks; what they return is looked at once more."""
+    yield
+    before = lab.dump()
+    lab.active()
+    lab.statistics("SUCCESS")
+    lab.workers()
+    lab.finished(lab.hour())
+    lab.events()
+    assert lab.dump() == before
+
+
+class TestActive:
+    def test_running_ones_are_shown_the_longest_first(self, lab: Lab) -> None:
+        accepted = lab.enqueue_one_by_one("a", "b", "c", body=b"body")
+        claimed = lab.claim("w", 1, count=3).claimed
+        lab.mark_running(claimed[1], ago_ms=5)
+        lab.mark_running(claimed[0], ago_ms=50)
+        started = lab.dump()["running"]
+        assert lab.active() == [
+            *("a", str(started["a"]), "w", f"{accepted[0]} body"),
+            *("b", str(started["b"]), "w", f"{accepted[1]} body"),
+        ]
+        assert lab.active(1)[0] == "a"
+        assert len(lab.active(1)) == 4
+
+    def test_none(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.settle(outcome(lab.claim_one()))
+        assert lab.active() == []
+
+
+class TestStatistics:
+    def test_everything_is_counted(self, lab: Lab) -> None:
+        lab.enqueue("a", "b", "c", "d")
+        lab.enqueue("e", "f", delay_ms=60_000)
+        first = lab.claim_one("w", 1)
+        lab.settle(outcome(first, started=lab.now - 5_000))
+        lab.claim_one("w", 2)
+        unfinished, running, delayed, counts = lab.statistics("SUCCESS", "DEAD", "ms")
+        assert (unfinished, running, delayed) == (5, 1, 2)
+        assert counts[:2] == ["1", None]
+        assert 5_000 <= int(counts[2]) < 10_000
+
+    def test_nothing(self, lab: Lab) -> None:
+        assert lab.statistics("SUCCESS") == [0, 0, 0, [None]]
+
+
+class TestWorkers:
+    def test_the_latest_first(self, lab: Lab) -> None:
+        lab.beat("one", '{"n":1}')
+        lab.beat("two", '{"n":2}')
+        lab.client.zadd(lab.keys.workers, {"one": 5})
+        beats = lab.dump()["workers"]
+        assert lab.workers() == ["two", str(beats["two"]), '{"n":2}', "one", "5", '{"n":1}']
+        assert lab.workers(1) == ["two", str(beats["two"]), '{"n":2}']
+
+
+class TestFinished:
+    def test_pages_of_an_hour(self, lab: Lab) -> None:
+        for number, task_id in enumerate("abc"):
+            lab.enqueue(task_id)
+            lab.settle(outcome(lab.claim_one("w", number + 1)))
+        hour = lab.now // 3_600_000
+        rows = lab.finished(hour)
+        assert [flat for _, flat in rows] == [[task_id, "SUCCESS 0:default"] for task_id in "abc"]
+        assert lab.finished(hour, rows[0][0], 1) == [rows[1]]
+        assert lab.finished(hour, rows[2][0]) == lab.finished(hour - 1) == []
+
+
+class TestEvents:
+    def test_pages(self, lab: Lab) -> None:
+        lab.settings = StoreSettings(send_events=True)
+        lab.enqueue("a")
+        [claimed] = lab.claim().claimed
+        lab.mark_running(claimed)
+        lab.settle(outcome(claimed))
+        rows = lab.events()
+        assert [flat for _, flat in rows] == [
+            ["kind", "accepted", "a", "0:default"],
+            ["kind", "started", "a", "w"],
+            ["kind", "settled", "a", "SUCCESS"],
+        ]
+        assert lab.events(rows[0][0], 1) == [rows[1]]
+        assert lab.events(rows[2][0]) == []
+
+    def test_they_are_capped(self, lab: Lab) -> None:
+        lab.settings = StoreSettings(send_events=True, max_events=10)
+        for number in range(300):
+            lab.enqueue(f"{number}")
+        assert lab.client.xlen(lab.keys.events) < 250
+
+    def test_none_unless_they_are_wanted(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        [claimed] = lab.claim().claimed
+        lab.mark_running(claimed)
+        lab.settle(outcome(claimed))
+        assert lab.events() == []
