@@ -63,6 +63,7 @@ class Keys:
 
     __slots__ = (
         "_base",
+        "asking",
         "batches",
         "beat",
         "control",
@@ -72,6 +73,7 @@ class Keys:
         "events",
         "history",
         "leases",
+        "limits",
         "links",
         "messages",
         "news",
@@ -82,6 +84,7 @@ class Keys:
         "streams",
         "tag",
         "totals",
+        "waiting",
         "wake",
         "worker_info",
         "workers",
@@ -98,6 +101,9 @@ class Keys:
         self.batches = base + "batches"  # HASH: token of a claim -> how many messages it took, and their ids
         self.running = base + "running"  # ZSET: id -> when its attempt started
         self.links = base + "links"  # HASH: id -> ids of those that wait until it has succeeded
+        self.waiting = base + "waiting"  # ZSET: who waits for a rate limit, in the order of starts, all with score 0
+        self.limits = base + "limits"  # HASH: rate limit -> its numbers, and who was admitted and not claimed
+        self.asking = base + "asking"  # ZSET: rate limit -> when to look at it next
         self.delayed = base + "delayed"  # ZSET: id -> when it is due
         self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
         self.streams = base + "streams"  # ZSET: names of all streams ever used, all with score 0
@@ -127,6 +133,10 @@ class Keys:
     def queue_wake(self, queue: str) -> str:
         """LIST: at most one token; children serving only named queues wait on theirs."""
         return f"{self._base}wake:{queue}"
+
+    def limiter(self, limit: str) -> str:
+        """STRING: when the next start that counts against a rate limit is on time, with its expiry."""
+        return f"{self._base}limiter:{limit}"
 
     def finished(self, hour: int) -> str:
         """STREAM: ids finished in one hour since the epoch, with outcome and stream name."""

@@ -8,7 +8,7 @@ from binascii import crc_hqx
 from itertools import count
 from typing import Final
 
-__all__ = ["ALL_TAGS", "id_beside", "new_id", "tag_of"]
+__all__ = ["ALL_TAGS", "id_beside", "limiter_tag", "new_id", "tag_of"]
 
 ALL_TAGS: Final = (
     "u0", "qp", "dj", "wz", "d2", "pv", "uh", "iy", "ly", "h9", "uv", "q6", "rz", "qn", "dt", "ha",
@@ -43,6 +43,11 @@ def tag_of(task_id: str, tags: tuple[str, ...], first_tags: tuple[str, ...] | No
         return task_id[33:]
     over = first_tags or tags
     return over[crc_hqx(task_id.encode(), 0) % len(over)]
+
+
+def limiter_tag(limit: str, tags: tuple[str, ...]) -> str:
+    """Return the tag of the shard on which the starts of all shards are counted against a rate limit."""
+    return tags[0] if len(tags) == 1 else tags[crc_hqx(limit.encode(), 0) % len(tags)]
 
 
 def id_beside(task_id: str, tags: tuple[str, ...]) -> str:

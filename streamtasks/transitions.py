@@ -248,7 +248,7 @@ class Statistics(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A limit whose waiting messages want up to ``tokens`` now. ``number`` rises with each ask of a shard for a limit."""
+    """A limit whose waiting messages want up to ``tokens`` now; ``number`` rises with each ask of a shard for it."""
 
     limit: Limit
     tokens: int

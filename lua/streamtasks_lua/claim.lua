@@ -9,7 +9,10 @@
 -- KEYS[6] claim        STRING   keys.claim(consumer): its last sequence, and what became of it
 -- KEYS[7] dead         STREAM   keys.dead
 -- KEYS[8] batches      HASH     keys.batches
--- KEYS[9..] W lists    LIST     the wake lists this child waits on; then
+-- KEYS[9] limits       HASH     keys.limits
+-- KEYS[10] asking      ZSET     keys.asking
+-- KEYS[11] control     CHANNEL  keys.control
+-- KEYS[12..] W lists    LIST     the wake lists this child waits on; then
 --          streams     STREAM   keys.stream(name): the caller's candidates
 -- ARGV[1] consumer
 -- ARGV[2] claim sequence: rises with each claim of this consumer; the same one gets the same messages
@@ -31,7 +34,7 @@
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
 -- Moves:  ready -> claimed | ready -> running (count 1, or a suspect) | garbage entry -> dead letter
 -- Safe to repeat: yes, by sequence. Clock: server.
--- include: clock, line, streams
+-- include: clock, line, streams, rate, limit
 local ready, messages, state, leases, running, claim, dead =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local batches = KEYS[8]
@@ -106,7 +109,7 @@ repeat
 until #page < 64 or full
 if #best == 0 then
   -- Whoever excludes queues waits on the list of those who serve them: pass the ring on.
-  if any_ready and filter_mode == 'except' then ring(KEYS[9]) end
+  if any_ready and filter_mode == 'except' then ring(KEYS[12]) end
   return { 'ok', now, any_ready and 2 or 0 }
 end
 local order = {}
@@ -114,10 +117,11 @@ for i = 0, math.min(tier, MOST_CANDIDATES) - 1 do order[#order + 1] = best[1 + (
 for i = tier + 1, math.min(#best, MOST_CANDIDATES) do order[#order + 1] = best[i] end
 
 local keys = {}
-for i = 9 + wake_count, #KEYS do keys[ARGV[first_name + i - 9 - wake_count]] = KEYS[i] end
+for i = 12 + wake_count, #KEYS do keys[ARGV[first_name + i - 12 - wake_count]] = KEYS[i] end
 if not keys[order[1]] then return { 'streams', now, unpack(order) } end
 
 local reply, ids, flags, taken_bytes = { 'ok', now, 0 }, {}, 0, 0
+local limited = {} -- limit and id of each claimed message that has one
 local lines, phase = {}, (count == 1 and 'R' or 'C')
 local now_text = int(now)
 local fresh_first = phase == 'R' and now_text or '0'
@@ -174,6 +178,11 @@ local function take(name, key, entries, suspect)
           if s.first == 0 then s.first = now end
         end
         counts, line = counts_of(s), format(s)
+        local limit = limit_of(s)
+        if limit then
+          limited[#limited + 1] = limit
+          limited[#limited + 1] = id
+        end
       else
         line = before .. entry .. after
       end
@@ -254,13 +263,14 @@ if #ids > 0 then
   redis.call('ZADD', leases, int(now + lease_ms), token)
   redis.call('HSET', batches, token, #ids .. ' ' .. table.concat(ids, ' '))
   redis.call('SET', claim, ARGV[2] .. ' ids', 'PX', 86400000)
+  if #limited > 0 then count_starts({ limits = KEYS[9], asking = KEYS[10], control = KEYS[11] }, limited) end
 end
 -- What is left, here or in streams that only others serve, is another child's: ring for the next one. A child
 -- that got nothing does not ring for itself: it claims again, or what is left is a suspect or not for it.
 if work_left and #ids > 0 then
-  for i = 1, wake_count do ring(KEYS[8 + i]) end
+  for i = 1, wake_count do ring(KEYS[11 + i]) end
 elseif #ids > 0 and filter_mode == 'except' and redis.call('ZCARD', ready) > 0 then
-  ring(KEYS[9])
+  ring(KEYS[12])
 elseif #ids == 0 and work_left and flags == 0 then
   flags = 4
 end

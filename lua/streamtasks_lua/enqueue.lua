@@ -12,7 +12,10 @@
 -- KEYS[9] totals       HASH     keys.totals
 -- KEYS[10] done        CHANNEL  keys.done; one of sixteen by the id: ":" and a hexadecimal digit follow
 -- KEYS[11] events      STREAM   keys.events
--- KEYS[12..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[12] waiting     ZSET     keys.waiting
+-- KEYS[13] limits      HASH     keys.limits
+-- KEYS[14] asking      ZSET     keys.asking
+-- KEYS[15..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per message; then keys.record(parent) of each after= in order
 -- ARGV[1] number of messages
 -- ARGV[2] events kept, 0: none are written
@@ -20,16 +23,17 @@
 --         id, number of its stream from 1, terms (see include/accept.lua; "": none, start now), envelope
 --
 -- Returns {now ms, code...}: per message 1 accepted, 0 already known (queued, running or finished).
--- Moves:  (nothing) -> ready | delayed | blocked | finished (REVOKED, if it was revoked before it came)
+-- Moves:  (nothing) -> ready | delayed | blocked | waiting for its limit | finished (REVOKED, if it was revoked before it came)
 -- Safe to repeat: yes, by id. Clock: server.
--- include: clock, line, streams, delay, tell, callback, accept
+-- include: clock, line, streams, delay, tell, callback, rate, limit, accept
 local keys = {
   messages = KEYS[1], state = KEYS[2], delayed = KEYS[3], ready = KEYS[4], streams = KEYS[5], wake = KEYS[6],
-  control = KEYS[7], links = KEYS[8], totals = KEYS[9], done = KEYS[10],
+  control = KEYS[7], links = KEYS[8], totals = KEYS[9], done = KEYS[10], waiting = KEYS[12],
+  limits = KEYS[13], asking = KEYS[14],
 }
 local events, count, events_cap, stream_count = KEYS[11], tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local by_name = given_streams(12, stream_count, 4)
-local first_record, first_member = 12 + 2 * stream_count, 4 + stream_count
+local by_name = given_streams(15, stream_count, 4)
+local first_record, first_member = 15 + 2 * stream_count, 4 + stream_count
 local next_parent = first_record + count
 local now = now_ms()
 local stamp = int(now) .. ' '

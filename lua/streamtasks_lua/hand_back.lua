@@ -11,7 +11,11 @@
 -- KEYS[8] streams      ZSET     keys.streams
 -- KEYS[9] progress     HASH     keys.progress
 -- KEYS[10] batches     HASH     keys.batches
--- KEYS[11..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
+-- KEYS[11] waiting     ZSET     keys.waiting
+-- KEYS[12] limits      HASH     keys.limits
+-- KEYS[13] asking      ZSET     keys.asking
+-- KEYS[14] control     CHANNEL  keys.control
+-- KEYS[15..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
 -- ARGV[1] consumer whose last claim is void, or ""
 -- ARGV[2] a claim sequence, the last that was sent: what it took is handed back, and it returns nothing from now on
 -- ARGV[3] 1: the consumer is gone, its sequence is soon forgotten
@@ -19,16 +23,19 @@
 --
 -- Returns {now ms, missing names, code...}: 1 handed back, 0 not held by this token;
 --         missing: an array of stream names that the call must bring as well (nothing of those was touched).
--- Moves:  claimed | running -> ready, at the old place; one that was revoked while held keeps that as mark x
+-- Moves:  claimed | running -> ready, at the old place; running, with a rate limit -> waiting for it, before the others
+--         One that was revoked while held goes back to its place with mark x.
 -- Safe to repeat: yes, by token. Clock: server.
--- include: clock, line, streams, batch
+-- include: clock, line, streams, batch, rate, limit
 local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local claim, messages, streams, progress, batches = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local consumer, seq, stream_count = ARGV[1], ARGV[2], tonumber(ARGV[4])
-local by_name = given_streams(11, stream_count, 5)
+local by_name = given_streams(15, stream_count, 5)
 local now, missing, reply = now_ms(), {}, {}
 
-local function give_back(id, token)
+local limiting = { state = state, waiting = KEYS[11], limits = KEYS[12], asking = KEYS[13], control = KEYS[14] }
+
+local function give_back(id, token, unstarted)
   local line = redis.call('HGET', state, id)
   if not held(line, token) then return 0 end
   local s = parse(line)
@@ -39,11 +46,19 @@ local function give_back(id, token)
   end
   s.attempts = s.attempts - 1
   keep_doom(s)
+  redis.call('ZREM', running, id)
+  redis.call('HDEL', progress, id)
+  if s.marks ~= '' and limit_of(s) then
+    if s.phase == 'R' and not unstarted then -- its next start is another one
+      drop_entry(stream, s)
+      wait_for_limit(limiting, s, id, true)
+      return 1
+    end
+    keep_token(limiting.limits, s, id)
+  end
   put_back(messages, streams, stream, s, id, 'returned')
   local rest = idle_line(s, 'Q')
   if rest then redis.call('HSET', state, id, rest) else redis.call('HDEL', state, id) end
-  redis.call('ZREM', running, id)
-  redis.call('HDEL', progress, id)
   make_ready(ready, wake, stream, s.name)
   return 1
 end
@@ -56,7 +71,7 @@ end
 if consumer ~= '' then
   local token = consumer .. '#' .. seq
   tokens[token] = true
-  for id in (redis.call('HGET', batches, token) or ''):gmatch(' (%S+)') do give_back(id, token) end
+  for id in (redis.call('HGET', batches, token) or ''):gmatch(' (%S+)') do give_back(id, token, true) end
   if #missing == 0 then
     local last = (redis.call('GET', claim) or '0'):match('^%d+')
     -- A later claim means that the child knows already: it has read its board and gone on.

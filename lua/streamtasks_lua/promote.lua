@@ -7,17 +7,22 @@
 -- KEYS[4] ready        ZSET     keys.ready
 -- KEYS[5] streams      ZSET     keys.streams
 -- KEYS[6] wake         LIST     keys.wake
--- KEYS[7..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- KEYS[7] waiting      ZSET     keys.waiting
+-- KEYS[8] limits       HASH     keys.limits
+-- KEYS[9] asking       ZSET     keys.asking
+-- KEYS[10] control     CHANNEL  keys.control
+-- KEYS[11..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] most messages, at most 100
 -- ARGV[2] number of streams; then their names
 --
 -- Returns {now ms, promoted, next due in ms (-1: none, 0: more are due), missing names}:
 --         missing: stream names that due messages need and the call did not bring.
--- Moves:  delayed -> ready | suspect, after two crashes
+-- Moves:  delayed -> ready | suspect, after two crashes | waiting for its limit
 -- Safe to repeat: yes. Clock: server; nothing is promoted early.
--- include: clock, line, streams
+-- include: clock, line, streams, rate, limit
 local delayed, messages, state, ready, streams, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local by_name = given_streams(7, tonumber(ARGV[2]), 3)
+local by_name = given_streams(11, tonumber(ARGV[2]), 3)
+local limiting = { state = state, waiting = KEYS[7], limits = KEYS[8], asking = KEYS[9], control = KEYS[10] }
 local now = now_ms()
 local promoted, missing, asked = 0, {}, {}
 local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))
@@ -26,6 +31,11 @@ for _, id in ipairs(due) do
   local s = line and parse(line)
   if not s or s.phase ~= 'D' or redis.call('HEXISTS', messages, id) == 0 then
     redis.call('ZREM', delayed, id)
+  elseif limit_of(s) then
+    redis.call('ZREM', delayed, id)
+    if s.crashes >= 2 then mark(s, 's', '1') end
+    wait_for_limit(limiting, s, id)
+    promoted = promoted + 1
   elseif by_name[s.name] then
     redis.call('ZREM', delayed, id)
     append(streams, by_name[s.name], s.name, id)

@@ -13,7 +13,11 @@
 -- KEYS[10] history     HASH     keys.history
 -- KEYS[11] progress    HASH     keys.progress
 -- KEYS[12] batches     HASH     keys.batches
--- KEYS[13..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- KEYS[13] waiting     ZSET     keys.waiting
+-- KEYS[14] limits      HASH     keys.limits
+-- KEYS[15] asking      ZSET     keys.asking
+-- KEYS[16] control     CHANNEL  keys.control
+-- KEYS[17..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] most claims to look at (each holds at most 100 messages); it stops after 100 messages
 -- ARGV[2] starts that may end with their worker before a message is given up
 -- ARGV[3] lease, ms: how long a message that is to be given up stays with the caller
@@ -22,15 +26,16 @@
 --
 -- Returns {now ms, reclaimed, missing names, exhausted, more}: more: 1 if it stopped early; exhausted: per message id, token, name, entry,
 --         attempt, started ms, first started ms; settle them as DEAD with that token.
--- Moves:  claimed | running -> suspect (ready, but only for a child with empty hands)
+-- Moves:  claimed | running -> suspect (ready, but only for a child with empty hands) | waiting for its limit first
 --         One that was revoked while held goes back to its place as any other, with mark x: it will not run again.
 -- Safe to repeat: yes. Clock: server. After a silence of all workers (see beat) it waits one more lease.
--- include: clock, line, streams
+-- include: clock, line, streams, rate, limit
 local leases, state, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local beat, messages, streams, totals, history = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local progress, batches = KEYS[11], KEYS[12]
 local lost_limit, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local by_name = given_streams(13, tonumber(ARGV[5]), 6)
+local by_name = given_streams(17, tonumber(ARGV[5]), 6)
+local limiting = { state = state, waiting = KEYS[13], limits = KEYS[14], asking = KEYS[15], control = KEYS[16] }
 local now = now_ms()
 local last_beat, hold_until = (redis.call('GET', beat) or '0 0'):match('^(%d+) (%d+)$')
 -- A silence that no beat has noticed yet counts as well: this call may have waited in a socket meanwhile.
@@ -65,11 +70,17 @@ local function take_over(id, token, consumer)
   else
     s.attempts = s.attempts - 1
   end
-  put_back(messages, streams, stream, s, id, revoked and 'returned' or 'suspect')
-  redis.call('HSET', state, id, idle_line(s, revoked and 'Q' or 'S'))
   redis.call('ZREM', running, id)
   redis.call('HDEL', progress, id)
-  make_ready(ready, wake, stream, s.name)
+  if limit_of(s) then
+    drop_entry(stream, s)
+    mark(s, 's', '1')
+    wait_for_limit(limiting, s, id, true)
+  else
+    put_back(messages, streams, stream, s, id, revoked and 'returned' or 'suspect')
+    redis.call('HSET', state, id, idle_line(s, revoked and 'Q' or 'S'))
+    make_ready(ready, wake, stream, s.name)
+  end
   reclaimed = reclaimed + 1
   return false
 end

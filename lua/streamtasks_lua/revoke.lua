@@ -15,8 +15,11 @@
 -- KEYS[13,14] counts   HASH     keys.counts(hour), likewise
 -- KEYS[15] links       HASH     keys.links
 -- KEYS[16] events      STREAM   keys.events
--- KEYS[17] record      STRING   keys.record(id)
--- KEYS[18..] pair      STREAM, LIST   keys.stream(name), keys.queue_wake(queue) of ARGV[7], if it is given
+-- KEYS[17] waiting     ZSET     keys.waiting
+-- KEYS[18] limits      HASH     keys.limits
+-- KEYS[19] asking      ZSET     keys.asking
+-- KEYS[20] record      STRING   keys.record(id)
+-- KEYS[21..] pair      STREAM, LIST   keys.stream(name), keys.queue_wake(queue) of ARGV[7], if it is given
 -- ARGV[1] id
 -- ARGV[2] 1: end it also while it runs
 -- ARGV[3] hour of KEYS[11]: hours since the epoch as the caller thinks
@@ -35,13 +38,14 @@
 --         Its entry stays in its stream, and whoever claims it drops it. Who waits for it (`links`) goes on, to fail. A
 --         callback message has a child do what belongs to the outcome. Workers are told "revoke <id> <1: end it>".
 -- Safe to repeat: yes. Clock: server.
--- include: clock, line, streams, delay, tell, callback, links
+-- include: clock, line, streams, delay, tell, callback, links, rate, limit
 local keys = {
   messages = KEYS[1], state = KEYS[2], delayed = KEYS[4], ready = KEYS[5], streams = KEYS[6], wake = KEYS[7],
   control = KEYS[8], done = KEYS[9], totals = KEYS[10], links = KEYS[15],
+  limits = KEYS[18], asking = KEYS[19],
 }
 local messages, state, history, delayed, control, totals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[8], KEYS[10]
-local links, events, record = KEYS[15], KEYS[16], KEYS[17]
+local links, events, waiting, record = KEYS[15], KEYS[16], KEYS[17], KEYS[20]
 local id, terminate, hour, keep_ms, record_ms = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local events_cap, given = ARGV[6], ARGV[7]
 local now = now_ms()
@@ -91,6 +95,7 @@ if s then
   redis.call('HDEL', history, id)
   redis.call('ZREM', delayed, id)
   redis.call('HDEL', state, id)
+  if s.phase == 'W' then stop_waiting(waiting, s, id) elseif mark_of(s, 'l') then not_admitted(keys, s, id) end
 end
 redis.call('HDEL', messages, id)
 redis.call('SET', record, revoked_record(now_text, '-', first, '0', attempts, body, reports), 'PX', record_ms)
@@ -101,7 +106,7 @@ redis.call('PEXPIREAT', finished, expire_at)
 redis.call('PEXPIREAT', counts, expire_at)
 redis.call('HINCRBY', totals, 'REVOKED', 1)
 tell(keys.done, id)
-call_back(keys, { key = KEYS[18], wake = KEYS[19] }, name, id, now_text .. ' ')
+call_back(keys, { key = KEYS[21], wake = KEYS[22] }, name, id, now_text .. ' ')
 local children = redis.call('HGET', links, id)
 if children then free_children(keys, id, children, false, now) end
 tell_event('settled', 'REVOKED')

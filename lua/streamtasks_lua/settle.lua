@@ -20,7 +20,10 @@
 -- KEYS[19] batches     HASH     keys.batches
 -- KEYS[20] links       HASH     keys.links
 -- KEYS[21] events      STREAM   keys.events
--- KEYS[22..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[22] waiting     ZSET     keys.waiting
+-- KEYS[23] limits      HASH     keys.limits
+-- KEYS[24] asking      ZSET     keys.asking
+-- KEYS[25..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per member, then one per follow-up; then keys.record(parent) of
 --                               each after= of the follow-ups in order
 -- ARGV[1] hour of KEYS[15]: hours since the epoch as the caller thinks
@@ -53,25 +56,26 @@
 --      or {"hour", now ms}: ARGV[1] is neither this hour nor the one before; nothing was written.
 -- Moves:  claimed | running -> finished | delayed | ready; blocked -> delayed
 -- Safe to repeat: yes, by token. Clock: server.
--- include: clock, line, streams, delay, batch, tell, callback, accept, links
+-- include: clock, line, streams, delay, batch, tell, callback, rate, limit, accept, links
 local messages, state, history, progress, leases, running = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local delayed, ready, streams, wake, control = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local done, dead, totals, batches, links, events = KEYS[12], KEYS[13], KEYS[14], KEYS[19], KEYS[20], KEYS[21]
 local keys = {
   messages = messages, state = state, delayed = delayed, ready = ready, streams = streams, wake = wake,
-  control = control, links = links, totals = totals, done = done,
+  control = control, links = links, totals = totals, done = done, waiting = KEYS[22], limits = KEYS[23],
+  asking = KEYS[24],
 }
 local hour, keep_ms, dead_cap, revoked_ms, callbacks = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local events_cap, member_count, follow_count = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 local stream_count = tonumber(ARGV[9])
 local release_count = tonumber(ARGV[10 + stream_count])
-local first_record, first_follow = 22 + 2 * stream_count, 11 + stream_count + release_count
+local first_record, first_follow = 25 + 2 * stream_count, 11 + stream_count + release_count
 local first_group = first_follow + 5 * follow_count
 local now = now_ms()
 local this_hour = math.floor(now / 3600000)
 if this_hour ~= hour and this_hour ~= hour + 1 then return { 'hour', now } end
 local finished, counts = KEYS[15 + this_hour - hour], KEYS[17 + this_hour - hour]
-local by_name = given_streams(22, stream_count, 10)
+local by_name = given_streams(25, stream_count, 10)
 local now_text = int(now)
 
 -- Check all members before the first write.
@@ -175,7 +179,7 @@ local function retry(group, id, line, started, report)
   s.settled, s.token, s.entry, s.started = s.token, '-', '-', 0
   if s.first == 0 then s.first = tonumber(started) end
   redis.call('HSET', history, id, (redis.call('HGET', history, id) or '') .. report .. '\n')
-  if delay_ms > 0 then
+  if delay_ms > 0 or mark_of(s, 'l') then -- promote sends it to its limit
     s.phase = 'D'
     park(delayed, control, id, now + delay_ms)
   else

@@ -13,10 +13,13 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from ..settings import StoreSettings
 from ..state import Snapshot
 from ..transitions import (
+    Admission,
     Alive,
+    Ask,
     Charge,
     Claimed,
     Events,
+    Grant,
     NewMessage,
     Outcome,
     Promotion,
@@ -173,6 +176,14 @@ class AsyncRedisStore:
     async def promote(self, tag: str) -> Promotion:
         """See `SupervisorStore.promote`."""
         return await self._run(self.operations.promote(tag))
+
+    async def admit(self, tag: str, grants: Sequence[Grant]) -> Admission:
+        """See `SupervisorStore.admit`."""
+        return await self._run(self.operations.admit(tag, grants))
+
+    async def take(self, asks: Sequence[Ask]) -> list[Grant]:
+        """See `SupervisorStore.take`."""
+        return await self._run(self.operations.take(asks))
 
     async def reclaim(self, tag: str) -> Reclaim:
         """See `SupervisorStore.reclaim`."""

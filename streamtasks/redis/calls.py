@@ -11,7 +11,7 @@ import streamtasks_lua
 
 from ..keys import Keys, stream_name
 from ..settings import StoreSettings
-from ..transitions import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Settled, Void
+from ..transitions import Ask, Claimed, ClaimRequest, Filter, Grant, NewMessage, Outcome, Settled, Void
 
 __all__ = ["Call", "Script", "script"]
 
@@ -79,6 +79,9 @@ def enqueue(keys: Keys, messages: Sequence[NewMessage], settings: StoreSettings)
             keys.totals,
             keys.done,
             keys.events,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
             *_pairs(keys, numbers),
             *(keys.record(message.id) for message in messages),
             *(keys.record(message.after) for message in messages if message.after),
@@ -132,6 +135,9 @@ def claim(
             keys.claim(consumer),
             keys.dead,
             keys.batches,
+            keys.limits,
+            keys.asking,
+            keys.control,
             *wakes,
             *map(keys.stream, candidates),
         ],
@@ -210,6 +216,9 @@ def settle(
             keys.batches,
             keys.links,
             keys.events,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
             *_pairs(keys, numbers),
             *records,
             *(keys.record(message.id) for _, message in follows),
@@ -304,6 +313,10 @@ def hand_back(
             keys.streams,
             keys.progress,
             keys.batches,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
+            keys.control,
             *_pairs(keys, all_names),
         ],
         [
@@ -336,6 +349,9 @@ def charge(keys: Keys, attempts: Sequence[tuple[Claimed, int, str]], limit: int,
             keys.messages,
             keys.streams,
             keys.batches,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
             *_pairs(keys, names),
         ],
         [
@@ -352,8 +368,53 @@ def promote(keys: Keys, names: Sequence[str], most: int) -> Call:
     """Build promote with the stream names the caller knows of."""
     return Call(
         script("promote"),
-        [keys.delayed, keys.messages, keys.state, keys.ready, keys.streams, keys.wake, *_pairs(keys, names)],
+        [
+            keys.delayed,
+            keys.messages,
+            keys.state,
+            keys.ready,
+            keys.streams,
+            keys.wake,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
+            keys.control,
+            *_pairs(keys, names),
+        ],
         [most, len(names), *names],
+    )
+
+
+def take(limiters: Sequence[str], asks: Sequence[Ask]) -> Call:
+    """Build take: up to 100 asks, with the keys of their limiters."""
+    return Call(
+        script("take"),
+        list(limiters),
+        [word for ask in asks for word in (ask.limit.interval_us, ask.limit.burst, ask.tokens)],
+    )
+
+
+def admit(keys: Keys, names: Sequence[str], grants: Sequence[Grant], most: int) -> Call:
+    """Build admit with the stream names the caller knows of."""
+    return Call(
+        script("admit"),
+        [
+            keys.waiting,
+            keys.limits,
+            keys.asking,
+            keys.messages,
+            keys.state,
+            keys.ready,
+            keys.streams,
+            keys.wake,
+            *_pairs(keys, names),
+        ],
+        [
+            most,
+            len(names),
+            *names,
+            *(word for grant in grants for word in grant),
+        ],
     )
 
 
@@ -374,6 +435,10 @@ def reclaim(keys: Keys, names: Sequence[str], most: int, lost_limit: int, lease_
             keys.history,
             keys.progress,
             keys.batches,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
+            keys.control,
             *_pairs(keys, names),
         ],
         [most, lost_limit, lease_ms, report, len(names), *names],
@@ -449,6 +514,9 @@ def revoke(
             keys.counts(hour + 1),
             keys.links,
             keys.events,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
             keys.record(task_id),
             *(_pairs(keys, [name]) if name else ()),
         ],

@@ -18,13 +18,17 @@ from ..exceptions import DecodeError
 from ..keys import Keys, stream_name
 from ..message import Message, split_body
 from ..settings import StoreSettings
-from ..shards import tag_of
+from ..shards import limiter_tag, tag_of
 from ..state import Snapshot
 from ..transitions import (
+    Admission,
     Alive,
+    Ask,
     Charge,
     Claimed,
     Exhausted,
+    Grant,
+    Limit,
     NewMessage,
     Outcome,
     Promotion,
@@ -215,6 +219,39 @@ class Operations:
             shard.learn(reply[3])
             if reply[2] > 0 or reply[2] == -1:
                 return Promotion(promoted, reply[2] if reply[2] > 0 else None)
+
+    def admit(self, tag: str, grants: Sequence[Grant]) -> Operation[Admission]:
+        """See `SupervisorStore.admit`."""
+        shard = self.shards[tag]
+        admitted = 0
+        while True:
+            [reply] = yield [calls.admit(shard.keys, list(shard.names), grants, MOST)]
+            admitted += reply[1]
+            if not reply[3]:
+                break
+            shard.learn(reply[3])  # a grant counts once: those that were taken are passed over
+        flat = reply[4]
+        asks = [
+            Ask(Limit(name.decode(), int(interval), int(burst)), tokens, number)
+            for name, interval, burst, tokens, number in (flat[at : at + 5] for at in range(0, len(flat), 5))
+        ]
+        return Admission(admitted, asks, reply[2] if reply[2] >= 0 else None)
+
+    def take(self, asks: Sequence[Ask]) -> Operation[list[Grant]]:
+        """See `SupervisorStore.take`. A limiter lives on a shard that its name tells."""
+        grants: list[Grant] = []
+        by_tag: dict[str, list[Ask]] = {}
+        for ask in asks:
+            by_tag.setdefault(limiter_tag(ask.limit.name, self.tags), []).append(ask)
+        for tag, of_tag in by_tag.items():
+            keys = self.shards[tag].keys
+            for some in _chunks(of_tag):
+                [reply] = yield [calls.take([keys.limiter(ask.limit.name) for ask in some], some)]
+                grants += (
+                    Grant(ask.limit.name, ask.number, reply[1 + 2 * place], reply[2 + 2 * place])
+                    for place, ask in enumerate(some)
+                )
+        return grants
 
     def reclaim(self, tag: str) -> Operation[Reclaim]:
         """See `SupervisorStore.reclaim`."""

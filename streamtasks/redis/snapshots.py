@@ -87,7 +87,7 @@ def _live(task_id: str, reply: list[Any]) -> Snapshot:
         snapshot.due_ms = int(mark.get("d", 0))
     elif phase == "W":
         snapshot.state = State.LIMITED
-        snapshot.waits_for = mark.get("l", "")
+        snapshot.waits_for = mark.get("l", "").rpartition(",")[2]
     elif settled != "-":
         snapshot.state = State.RETRY
     elif phase == "D":

@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from streamtasks import StoreSettings
 from streamtasks.keys import GROUP, Keys, stream_name
 from streamtasks.redis import calls, queries
-from streamtasks.transitions import Claimed, ClaimRequest, Filter, NewMessage, Outcome, Void
+from streamtasks.transitions import (
+    Admission,
+    Ask,
+    Claimed,
+    ClaimRequest,
+    Filter,
+    Grant,
+    Limit,
+    NewMessage,
+    Outcome,
+    Void,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -240,8 +251,9 @@ class Lab:
         due_ms: int | None = None,
         delay_ms: int | None = None,
         after: str = "",
+        limit: Limit | None = None,
     ) -> list[int]:
-        messages = [NewMessage(task_id, queue, priority, body, due_ms, delay_ms, after=after) for task_id in ids]
+        messages = [NewMessage(task_id, queue, priority, body, due_ms, delay_ms, limit, after) for task_id in ids]
         codes: list[int] = self.run(calls.enqueue(self.keys, messages, self.settings))[1:]
         return codes
 
@@ -346,6 +358,31 @@ class Lab:
     def promote(self, *names: str, most: int = 100) -> Any:
         """Return (promoted, next due in ms, missing names)."""
         return tuple(self.run(calls.promote(self.keys, names, most))[1:])
+
+    def take(self, *asks: Ask) -> list[Grant]:
+        """Ask the limiters of this shard."""
+        reply = self.run(calls.take([self.keys.limiter(ask.limit.name) for ask in asks], asks))
+        return [Grant(ask.limit.name, ask.number, reply[1 + 2 * n], reply[2 + 2 * n]) for n, ask in enumerate(asks)]
+
+    def admit(self, *grants: Grant, names: Sequence[str] = (), most: int = 100) -> tuple[Admission, list[str]]:
+        """Return what came of it, and the names of missing streams."""
+        reply = self.run(calls.admit(self.keys, names, grants, most))[1:]
+        flat = reply[3]
+        asks = [
+            Ask(Limit(*flat[at : at + 1], *map(int, flat[at + 1 : at + 3])), *flat[at + 3 : at + 5])
+            for at in range(0, len(flat), 5)
+        ]
+        return Admission(reply[0], asks, reply[1] if reply[1] >= 0 else None), reply[2]
+
+    def admit_now(self, *names: str) -> int:
+        """Ask for what is due and admit what is granted, as a keeper does; return how many were admitted."""
+        admission, _ = self.admit(names=names)
+        admitted = 0
+        while admission.asks:
+            admission, missing = self.admit(*self.take(*admission.asks), names=names)
+            assert missing == []
+            admitted += admission.admitted
+        return admitted
 
     def reclaim(self, *names: str, most: int = 100, lost_limit: int = 10) -> Any:
         """Return (reclaimed, missing names, exhausted, stopped early)."""

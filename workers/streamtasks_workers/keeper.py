@@ -30,6 +30,7 @@ from .roles.aftermath import Aftermath
 from .roles.enforcer import Enforcer
 from .roles.janitor import Janitor
 from .roles.leases import Leases
+from .roles.limiter import Limiter
 from .roles.promoter import Promoter
 from .roles.reclaimer import Reclaimer
 from .roles.registry import Registry
@@ -77,6 +78,7 @@ class _Ward:
             options.fence_after_s or lease_s,
         )
         self.promoters = {tag: Promoter(self.store, tag) for tag in app.settings.tags}
+        self.limiters = {tag: Limiter(self.store, tag) for tag in app.settings.tags}
         self.janitors = [Janitor(self.store, tag) for tag in app.settings.tags]
         self.reclaimers = [Reclaimer(self.store, self.settings, tag) for tag in app.settings.tags]
         started = time.time()
@@ -154,7 +156,9 @@ class Keeper:
             for janitor in ward.janitors:
                 self._spawn(self._every(janitor.run_once, JANITOR_S))
             for promoter in ward.promoters.values():
-                self._spawn(self._promote(promoter))
+                self._spawn(self._on_time(promoter))
+            for limiter in ward.limiters.values():
+                self._spawn(self._on_time(limiter))
             self._spawn(self._listen(ward))
         self._spawn(self._look())
         async for line in reader:
@@ -237,19 +241,21 @@ class Keeper:
         busy.add(number)
         self._spawn(do())
 
-    async def _promote(self, promoter: Promoter) -> None:
+    async def _on_time(self, role: Promoter | Limiter) -> None:
         while True:
-            if not await self._tried(promoter.run_once()):
-                promoter.next_s = 0.5
-            await promoter.sleep()
+            if not await self._tried(role.run_once()):
+                role.next_s = 0.5
+            await role.sleep()
 
     async def _listen(self, ward: _Ward) -> None:
         while True:
             try:
-                async for tag, _text in ward.store.listen():
-                    for some_tag, promoter in ward.promoters.items():
-                        if tag in ("", some_tag):
-                            promoter.wake()
+                async for tag, text in ward.store.listen():
+                    for some_tag in (tag,) if tag else tuple(ward.promoters):
+                        if not tag or text.startswith("due"):
+                            ward.promoters[some_tag].wake()
+                        if not tag or text == "limit":
+                            ward.limiters[some_tag].wake()
             except (StoreError, OSError) as error:
                 self._away(error)
             await asyncio.sleep(0.2 + random.random())  # noqa: S311 - jitter

@@ -20,7 +20,7 @@ end
 local function place(keys, stream, name, id, of, now, parent)
   local s = {
     token = '-', phase = 'Q', name = name, entry = '-', attempts = 0, crashes = 0, lost = 0, first = 0, started = 0,
-    settled = '-', marks = '',
+    settled = '-', marks = of.limit and ' l=' .. of.limit or '',
   }
   if of.after then
     local outcome = redis.call('GETRANGE', parent, 0, 63):match('^[12] %d+ (%u+)')
@@ -38,9 +38,14 @@ local function place(keys, stream, name, id, of, now, parent)
     end
   end
   if of.due > now then
+    if of.limit then renew_limit(keys.limits, s) end
     s.phase = 'D'
     redis.call('HSET', keys.state, id, format(s))
     park(keys.delayed, keys.control, id, of.due)
+    return
+  end
+  if limit_of(s) then
+    wait_for_limit(keys, s, id, false, true)
     return
   end
   local line = idle_line(s, 'Q')

@@ -27,6 +27,12 @@ local function append(streams, stream, name, id)
   redis.call('ZADD', streams, 0, name)
   return redis.call('XADD', stream.key, '*', 'id', id)
 end
+-- A claimed message leaves its stream.
+local function drop_entry(stream, s)
+  redis.call('XACK', stream.key, GROUP, s.entry)
+  redis.call('XDEL', stream.key, s.entry)
+  s.entry = '-'
+end
 -- Give a claimed entry to a pseudo-consumer, from which the next claim takes it at its old place. If the entry
 -- has vanished (a stream trimmed by hand), the message gets a new one: it is the message that counts.
 local function put_back(messages, streams, stream, s, id, who)

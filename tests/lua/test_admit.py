@@ -1,0 +1,218 @@
+"""admit.lua: messages that wait for a rate limit go on in their order, one token each."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamtasks.transitions import Admission, Ask, Grant, Limit
+from tests.support.lab import Stream
+
+if TYPE_CHECKING:
+    from tests.support.lab import Lab
+
+HOURLY = Limit("mail", 3_600_000_000)
+QUICK = Limit("mail", 50_000)
+MARK = "l=3600000000,1,mail"
+NAME = "0:default"
+
+
+def seconds(us: float | None) -> float:
+    assert us is not None
+    return us / 1_000_000
+
+
+def member(task_id: str, sequence: int, priority: int = 0, limit: str = "mail") -> str:
+    return f"{limit}\0{100 - priority:03}\0{sequence:016}\0{task_id}"
+
+
+def test_who_waits_is_asked_for_and_admitted(lab: Lab) -> None:
+    [accepted] = lab.enqueue_one_by_one("a", body=b"body", limit=HOURLY)
+    assert lab.dump() == {
+        "messages": {"a": f"{accepted} body"},
+        "state": {"a": f"- W {NAME} 0000000000000001 0 0 0 0 0 - {MARK}"},
+        "waiting": {member("a", 1): 0},
+        "limits": {"mail": "3600000000 1 1 0 0 0"},
+        "asking": {"mail": pytest.approx(accepted, abs=1)},
+    }
+    admission, missing = lab.admit()
+    assert admission._replace(next_us=None) == Admission(0, [Ask(HOURLY, 1, 1)], None)
+    assert seconds(admission.next_us) == pytest.approx(1.0, abs=0.002)
+    assert missing == []
+    assert lab.dump()["limits"] == {"mail": "3600000000 1 1 1 0 0"}
+    again, _ = lab.admit()
+    assert again.asks == [], "each ask is handed out once"
+    admission, missing = lab.admit(Grant("mail", 1, 1, 0), names=[NAME])
+    assert admission.admitted == 1
+    assert admission.asks == []
+    assert missing == []
+    asked_again = lab.now + 2000
+    assert lab.dump() == {
+        "messages": {"a": f"{accepted} body"},
+        "state": {"a": f"- Q {NAME} - 0 0 0 0 0 - {MARK}"},
+        "limits": {"mail": "3600000000 1 1 1 1 0 a"},
+        "asking": {"mail": pytest.approx(asked_again, abs=1)},
+        "q:0:default": Stream(["a"], {}),
+        "ready": {NAME: 0},
+        "streams": {NAME: 0},
+        "wake": ["1"],
+        "wake:default": ["1"],
+    }
+    assert lab.claim_one().id == "a"
+
+
+def test_the_same_grant_again_admits_nobody(lab: Lab) -> None:
+    lab.enqueue("a", "b", limit=HOURLY._replace(burst=4))
+    lab.admit()
+    assert lab.admit(Grant("mail", 1, 1, 0), names=[NAME])[0].admitted == 1
+    before = lab.dump()
+    assert lab.admit(Grant("mail", 1, 1, 0), names=[NAME])[0].admitted == 0
+    after = lab.dump()
+    assert after["waiting"] == before["waiting"] == {member("b", 2): 0}
+    assert after["q:0:default"] == Stream(["a"], {})
+
+
+def test_streams_that_a_grant_needs_are_named_and_nothing_is_lost(lab: Lab) -> None:
+    lab.enqueue("a", queue="post", limit=HOURLY)
+    lab.admit()
+    before = lab.dump()
+    admission, missing = lab.admit(Grant("mail", 1, 1, 0), names=[NAME])
+    assert (admission.admitted, missing) == (0, ["0:post"])
+    assert lab.dump() == before
+    assert lab.admit(Grant("mail", 1, 1, 0), names=["0:post"])[0].admitted == 1
+
+
+def test_a_denied_one_asks_again_when_told(lab: Lab) -> None:
+    lab.enqueue("a", limit=HOURLY)
+    lab.admit()
+    admission, _ = lab.admit(Grant("mail", 1, 0, 500_000))
+    assert admission.asks == []
+    assert seconds(admission.next_us) == pytest.approx(0.5, abs=0.005)
+    lab.enqueue("b", limit=HOURLY)
+    assert seconds(lab.admit()[0].next_us) == pytest.approx(0.5, abs=0.2), "a new one changes nothing"
+
+
+def test_priority_comes_first_then_the_sequence(lab: Lab) -> None:
+    lab.enqueue("a", "b", limit=QUICK)
+    lab.enqueue("low", priority=-100, limit=QUICK)
+    lab.enqueue("high", priority=100, limit=QUICK)
+    lab.enqueue("c", limit=QUICK)
+    names = [NAME, "-100:default", "100:default"]
+    order: list[str] = []
+    deadline = time.monotonic() + 10
+    while len(order) < 5:
+        assert time.monotonic() < deadline
+        if lab.admit_now(*names):
+            order += lab.claim(seq=len(order) + 1).ids
+    assert order == ["high", "a", "b", "c", "low"]
+
+
+def test_a_second_one_is_not_admitted_before_the_first_is_claimed(lab: Lab) -> None:
+    quick = Limit("mail", 20_000)
+    lab.enqueue("a", "b", limit=quick)
+    assert lab.admit_now(NAME) == 1
+    time.sleep(0.05)  # its next token is there by now
+    assert lab.admit_now(NAME) == 0
+    with lab.listen(lab.keys.control) as listener:
+        assert lab.claim_one().id == "a"
+        assert listener.heard() == ["limit"]
+    claimed = lab.now
+    while lab.admit_now(NAME) == 0:
+        assert lab.now <= claimed + 5000
+    assert lab.now >= claimed + 16 - 1, "its start counts from the claim, not from the grant"
+
+
+def test_starts_count_from_their_claims(lab: Lab) -> None:
+    lab.enqueue("a", "b", limit=HOURLY)
+    lab.admit_now(NAME)
+    claimed = lab.claim_one()
+    lab.client.delete(lab.keys.limiter("mail"))  # it alone would grant one now
+    assert lab.admit_now(NAME) == 0
+    interval, _, _, asked, answered, full_at = map(int, lab.dump()["limits"]["mail"].split())
+    assert (interval, asked, answered) == (3_600_000_000, 1, 1)
+    assert full_at // 1000 == pytest.approx(claimed.first_started_ms + 3_600_000 - 20, abs=3)
+
+
+def test_limits_do_not_wait_for_each_other(lab: Lab) -> None:
+    other = HOURLY._replace(name="mail:7")
+    lab.enqueue("a", "b", limit=HOURLY)
+    lab.enqueue("c", limit=other)
+    assert lab.admit_now(NAME) == 2
+    assert lab.claim().ids == ["a", "c"]
+    assert lab.dump()["waiting"] == {member("b", 2): 0}
+
+
+def test_many_limits_in_bounded_steps(lab: Lab) -> None:
+    for number in range(25):
+        lab.enqueue(f"m{number}", limit=HOURLY._replace(name=f"mail:{number}"))
+    admission, _ = lab.admit(most=10)
+    assert len(admission.asks) == 10
+    assert admission.next_us == 0
+    assert lab.admit_now(NAME) == 15
+    lab.admit(*lab.take(*admission.asks), names=[NAME])
+    assert len(lab.claim(count=100).ids) == 25
+
+
+def test_an_ask_without_an_answer_is_asked_again_and_late_answers_count_once(lab: Lab) -> None:
+    lab.enqueue("a", "b", limit=Limit("mail", 50_000, 6))
+    [first] = lab.admit()[0].asks
+    deadline = time.monotonic() + 5
+    while not (asks := lab.admit()[0].asks):
+        assert time.monotonic() < deadline
+    assert asks == [first._replace(number=2)]
+    assert lab.admit(Grant("mail", 1, 1, 0), names=[NAME])[0].admitted == 1, "a token is a token"
+    assert lab.admit(Grant("mail", 2, 1, 0), names=[NAME])[0].admitted == 1
+    assert lab.admit(Grant("mail", 1, 1, 0), names=[NAME])[0].admitted == 0
+
+
+def test_when_all_is_done_nothing_is_left(lab: Lab) -> None:
+    lab.enqueue("a", limit=QUICK)
+    lab.admit_now(NAME)
+    lab.claim_one()
+    deadline = time.monotonic() + 5
+    while {"limits", "asking", "waiting", "limiter:mail (expires)"} & set(lab.dump()):
+        assert time.monotonic() < deadline
+        lab.admit()
+
+
+def test_those_removed_by_hand_are_passed_over(lab: Lab) -> None:
+    lab.enqueue("a", "b", limit=HOURLY)
+    lab.client.hdel(lab.keys.messages, "a")
+    lab.client.hdel(lab.keys.state, "a")
+    assert lab.admit_now(NAME) == 1
+    assert lab.claim().ids == ["b"]
+    assert "waiting" not in lab.dump()
+
+
+def test_an_admitted_one_that_vanished_does_not_block_the_others(lab: Lab) -> None:
+    lab.enqueue("a", "b", limit=QUICK)
+    lab.admit_now(NAME)
+    lab.client.hdel(lab.keys.messages, "a")
+    lab.client.hdel(lab.keys.state, "a")
+    deadline = time.monotonic() + 10
+    while lab.admit_now(NAME) == 0:
+        assert time.monotonic() < deadline
+        lab.client.zadd(lab.keys.asking, {"mail": 1}, xx=True)  # its next look
+    assert lab.claim().ids == ["b"]
+
+
+def test_lost_numbers_come_back_from_those_who_wait(lab: Lab) -> None:
+    lab.enqueue("a", limit=HOURLY)
+    lab.client.delete(lab.keys.limits)
+    assert lab.admit_now(NAME) == 1
+
+
+def test_a_new_rate_counts_for_those_who_wait_already(lab: Lab) -> None:
+    lab.enqueue("a", "b", limit=HOURLY)
+    lab.admit_now(NAME)
+    lab.claim_one()
+    assert lab.admit_now(NAME) == 0
+    with lab.listen(lab.keys.control) as listener:
+        lab.enqueue("c", limit=QUICK)
+        assert listener.heard() == ["limit"]
+    deadline = time.monotonic() + 5
+    while lab.admit_now(NAME) == 0:
+        assert time.monotonic() < deadline
+    assert lab.claim(seq=2).ids == ["b"]
