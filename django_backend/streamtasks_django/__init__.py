@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from django.tasks import default_task_backend, task_backends
 
     from .access import get_task_backend, task
+    from .class_task import Task
     from .manager import TaskResultManager
     from .monitor import TaskMonitor
     from .stream_task import StreamTask
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "StreamTask",
     "StreamTaskResult",
+    "Task",
     "TaskMonitor",
     "TaskResultManager",
     "default_task_backend",
@@ -41,6 +43,7 @@ __all__ = [
 _HOME = {
     "StreamTask": "streamtasks_django.stream_task",
     "StreamTaskResult": "streamtasks_django.stream_task_result",
+    "Task": "streamtasks_django.class_task",
     "TaskMonitor": "streamtasks_django.monitor",
     "TaskResultManager": "streamtasks_django.manager",
     "default_task_backend": "django.tasks",

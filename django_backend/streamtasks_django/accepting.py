@@ -173,7 +173,7 @@ def _without_options(task: Task[..., Any]) -> Task[..., Any]:
     """Return the task as a reader of its result gets it: what was said of one call is the message's."""
     if not isinstance(task, StreamTask) or task.options is NO_OPTIONS:
         return task
-    return replace(task, options=NO_OPTIONS)
+    return task.changed(options=NO_OPTIONS)
 
 
 def _check_links(backend: StoreBackend, call: CallOptions) -> None:

@@ -14,6 +14,8 @@ from streamtasks import Attempt, AttemptOutcome, Middleware, StoreSettings
 from streamtasks.run_options import RunOptions
 
 from . import conf
+from .class_hooks import tell
+from .class_task import Task as ClassTask
 from .databases import Databases
 from .registry import find_task
 from .signals import Signals
@@ -55,9 +57,14 @@ class DjangoRunnable:
 
     def before_start(self, attempt: Attempt) -> None:
         """See `Runnable.before_start`."""
+        if isinstance(self.task, ClassTask):
+            message = attempt.message
+            self.task.for_attempt(attempt).before_start(message.id, message.args, message.kwargs)
 
     def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """See `Runnable.after`."""
+        if isinstance(self.task, ClassTask):
+            tell(self.task, attempt, outcome)
 
     async def _run_async(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         pending: Coroutine[Any, Any, Any] = self.task.acall(*args, **kwargs)

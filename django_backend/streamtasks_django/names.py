@@ -21,7 +21,7 @@ def register(name: str, task: Task[..., Any]) -> None:
         InvalidTask: another task has that name.
     """
     known = _named.get(name)
-    if known is not None and known.func is not task.func and _place(known) != _place(task):
+    if known is not None and known.func is not task.func and not _again(known, task):
         raise InvalidTask(
             f"Two tasks are named {name!r}: {_place(known)} and {_place(task)}. Give one of them another name."
         )
@@ -32,6 +32,12 @@ def register(name: str, task: Task[..., Any]) -> None:
 def named(name: str) -> Task[..., Any] | None:
     """Return the task of that name, None if there is none."""
     return _named.get(name)
+
+
+def _again(known: Task[..., Any], task: Task[..., Any]) -> bool:
+    """Whether it is the same definition, whose module was loaded anew; a class makes only one task of a name."""
+    owner = getattr(task.func, "owner", None)
+    return _place(known) == _place(task) and (owner is None or owner is not getattr(known.func, "owner", None))
 
 
 def _place(task: Task[..., Any]) -> str:

@@ -246,7 +246,7 @@ class StreamTask(_Base):
         for name in ("priority", "queue_name", "run_after", "backend"):
             if changes.get(name, NOT_SAID) is None:
                 del changes[name]
-        new = replace(self, **changes)
+        new = self.changed(**changes)
         said = {
             option: getattr(new, name)
             for name, option in (("priority", "priority"), ("queue_name", "queue"), ("backend", "backend"))
@@ -257,6 +257,10 @@ class StreamTask(_Base):
         if said:
             object.__setattr__(new, "options", CallOptions.of(said, self.options))
         return new
+
+    def changed(self, **changes: Any) -> Self:
+        """Return the same task with other values of these fields, checked."""
+        return replace(self, **changes)
 
     def enqueue(self, /, *args: Any, **kwargs: Any) -> TaskResult[..., Any]:
         """Enqueue one call, where TASK_ROUTES sends it."""
@@ -321,7 +325,7 @@ class StreamTask(_Base):
             call = call_options(options, self.options)
         except EngineInvalidTask as error:
             raise InvalidTask(str(error)) from error
-        new = replace(self, **visible(call, options))
+        new = self.changed(**visible(call, options))
         object.__setattr__(new, "options", call)
         return new
 
@@ -341,7 +345,7 @@ class StreamTask(_Base):
             wanted = getattr(route, option)
             if wanted is not None and getattr(said, option) is None and wanted != getattr(self, name):
                 changes[name] = wanted
-        return replace(self, **changes) if changes else self
+        return self.changed(**changes) if changes else self
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """Return a call that is not enqueued yet. What it follows puts its result before these arguments."""

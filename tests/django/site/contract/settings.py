@@ -11,5 +11,5 @@ INSTALLED_APPS = ["streamtasks_django", "contract.app"]
 ROOT_URLCONF = "contract.urls"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get(DATABASE, ":memory:")}}
 TASKS = tasks_setting()
-TASK_IMPORTS = ["contract.elsewhere"]
+TASK_IMPORTS = ["contract.elsewhere", "contract.app.documented", "contract.app.classes"]
 STREAMTASKS = {"MIDDLEWARE": ["contract.notes.NoteMiddleware"]}
