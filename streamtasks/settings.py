@@ -80,6 +80,8 @@ class StoreSettings:
             check_seconds(name, getattr(self, name), ConfigurationError)
         for name in ("crash_delay_s", "unknown_task_delay_s"):
             check_seconds(name, getattr(self, name), ConfigurationError, above_zero=False)
+        if not isinstance(self.send_events, bool):
+            raise ConfigurationError(f"send_events is {self.send_events!r}; it must be True or False.")
         if self.lease_s < 1:
             raise ConfigurationError(f"lease_s is {self.lease_s!r}; a lease under 1 second cannot be renewed in time.")
         for name in (

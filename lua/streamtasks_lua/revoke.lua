@@ -38,7 +38,7 @@
 --         Its entry stays in its stream, and whoever claims it drops it. Who waits for it (`links`) goes on, to fail. A
 --         callback message has a child do what belongs to the outcome. Workers are told "revoke <id> <1: end it>".
 -- Safe to repeat: yes. Clock: server.
--- include: clock, line, streams, delay, tell, callback, links, rate, limit
+-- include: clock, line, streams, delay, tell, callback, links, rate, limit, index
 local keys = {
   messages = KEYS[1], state = KEYS[2], delayed = KEYS[4], ready = KEYS[5], streams = KEYS[6], wake = KEYS[7],
   control = KEYS[8], done = KEYS[9], totals = KEYS[10], links = KEYS[15],
@@ -70,7 +70,7 @@ if not body then
   redis.call('SET', record, '0 ' .. now_text, 'PX', record_ms)
   if known == '' then
     redis.call('XADD', finished, '*', id, 'REVOKED -')
-    redis.call('PEXPIREAT', finished, int((this_hour + 1) * 3600000 + keep_ms))
+    keep_until(finished, (this_hour + 1) * 3600000 + keep_ms)
   end
   return { now, 0, '' }
 end
@@ -101,9 +101,8 @@ redis.call('HDEL', messages, id)
 redis.call('SET', record, revoked_record(now_text, '-', first, '0', attempts, body, reports), 'PX', record_ms)
 redis.call('XADD', finished, '*', id, 'REVOKED ' .. name)
 redis.call('HINCRBY', counts, math.floor(now / 60000) % 60 .. ' ' .. name:match(':(.*)$') .. ' REVOKED', 1)
-local expire_at = int((this_hour + 1) * 3600000 + keep_ms)
-redis.call('PEXPIREAT', finished, expire_at)
-redis.call('PEXPIREAT', counts, expire_at)
+keep_until(finished, (this_hour + 1) * 3600000 + keep_ms)
+keep_until(counts, (this_hour + 1) * 3600000 + keep_ms)
 redis.call('HINCRBY', totals, 'REVOKED', 1)
 tell(keys.done, id)
 call_back(keys, { key = KEYS[21], wake = KEYS[22] }, name, id, now_text .. ' ')

@@ -56,7 +56,7 @@
 --      or {"hour", now ms}: ARGV[1] is neither this hour nor the one before; nothing was written.
 -- Moves:  claimed | running -> finished | delayed | ready; blocked -> delayed
 -- Safe to repeat: yes, by token. Clock: server.
--- include: clock, line, streams, delay, batch, tell, callback, rate, limit, accept, links
+-- include: clock, line, streams, delay, batch, tell, callback, rate, limit, accept, links, index
 local messages, state, history, progress, leases, running = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local delayed, ready, streams, wake, control = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local done, dead, totals, batches, links, events = KEYS[12], KEYS[13], KEYS[14], KEYS[19], KEYS[20], KEYS[21]
@@ -239,9 +239,8 @@ if #index > 0 then
       if n > 0 then redis.call('HINCRBY', counts, queue .. what, int(n)) end
     end
   end
-  local expire_at = int((this_hour + 1) * 3600000 + keep_ms)
-  redis.call('PEXPIREAT', finished, expire_at)
-  redis.call('PEXPIREAT', counts, expire_at)
+  keep_until(finished, (this_hour + 1) * 3600000 + keep_ms)
+  keep_until(counts, (this_hour + 1) * 3600000 + keep_ms)
 end
 if #forget_history > 0 then redis.call('HDEL', history, unpack(forget_history)) end
 for outcome, n in pairs(outcomes) do

@@ -30,6 +30,7 @@ NAN, INF = float("nan"), float("inf")
             for name in (
                 "max_payload_bytes",
                 "max_dead_letters",
+                "max_events",
                 "max_connections",
                 "crash_limit",
                 "lost_limit",
@@ -37,6 +38,7 @@ NAN, INF = float("nan"), float("inf")
             )
             for value in (0, -5, 1.5, "7", None, True)
         ),
+        *(("send_events", value) for value in (None, 1, "yes")),
         *(("key_prefix", value) for value in ("a{b", "a b", 5)),
     ],
 )
@@ -56,6 +58,13 @@ def test_results_are_kept_long_enough_to_recognise_a_repeated_enqueue() -> None:
     settings = StoreSettings(result_expires_s=1, failure_expires_s=100_000)
     assert settings.keep_ms(success=True) == MIN_DEDUP_S * 1000
     assert settings.keep_ms(success=False) == 100_000_000
+    assert settings.index_keep_ms == 100_000_000 + 86_400_000
+
+
+def test_events_are_kept_only_if_they_are_wanted() -> None:
+    assert StoreSettings().events_kept == 0
+    assert StoreSettings(send_events=True).events_kept == 10_000
+    assert StoreSettings(send_events=True, max_events=5).events_kept == 5
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,23 @@ class TestAway:
         assert address in str(caught.value)
         assert isinstance(caught.value, (ConnectionError, StreamTasksError))
 
+    @pytest.mark.parametrize(("patience_s", "said"), [(0, "at the first try"), (0.3, "in 0.3 s")])
+    def test_a_caller_may_have_less_patience(
+        self, any_store: Callable[..., AnyStore], patience_s: float, said: str
+    ) -> None:
+        with closed_port() as url:
+            store = any_store(url, timeout_s=30.0)
+            with at_most(2.0), pytest.raises(StoreUnavailable, match=said):
+                store.enqueue([MESSAGE], patience_s)
+
+    def test_a_caller_may_have_more_patience(self, any_store: Callable[..., AnyStore]) -> None:
+        with closed_port() as url:
+            store = any_store(url, timeout_s=0.1)
+            before = time.monotonic()
+            with pytest.raises(StoreUnavailable, match=r"in 0\.8 s"):
+                store.enqueue([MESSAGE], 0.8)
+            assert time.monotonic() - before > 0.2
+
     def test_a_password_is_never_in_the_message(self, any_store: Callable[..., AnyStore]) -> None:
         with closed_port() as url:
             store = any_store(url.replace("redis://", "redis://me:secret@"), timeout_s=0.1)

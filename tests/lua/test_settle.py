@@ -73,6 +73,16 @@ class TestSuccess:
         for key in (lab.keys.finished(hour), lab.keys.counts(hour)):
             assert lab.client.pexpiretime(key) == (hour + 1) * 3_600_000 + lab.settings.index_keep_ms
 
+    def test_the_index_is_kept_as_long_as_any_writer_says(self, lab: Lab) -> None:
+        for days in (30, 3):
+            lab.enqueue(f"{days}")
+            lab.settings = StoreSettings(failure_expires_s=days * 86_400.0)
+            lab.settle(outcome(lab.claim_one(f"w{days}")))
+            assert lab.settings.index_keep_ms == (days + 1) * 86_400_000
+        hour = lab.now // 3_600_000
+        for key in (lab.keys.finished(hour), lab.keys.counts(hour)):
+            assert lab.client.pexpiretime(key) == (hour + 1) * 3_600_000 + 31 * 86_400_000
+
     def test_result_bytes_are_kept_as_they_are(self, lab: Lab) -> None:
         lab.enqueue("a", body=b"\x00\n\xff" * 5)
         body = lab.client.hget(lab.keys.messages, "a")
