@@ -12,7 +12,9 @@
 -- KEYS[9] limits       HASH     keys.limits
 -- KEYS[10] asking      ZSET     keys.asking
 -- KEYS[11] control     CHANNEL  keys.control
--- KEYS[12..] W lists    LIST     the wake lists this child waits on; then
+-- KEYS[12] news        CHANNEL  keys.news; one of sixteen by the id: ":" and a hexadecimal digit follow
+-- KEYS[13] events      STREAM   keys.events
+-- KEYS[14..] W lists   LIST     the wake lists this child waits on; then
 --          streams     STREAM   keys.stream(name): the caller's candidates
 -- ARGV[1] consumer
 -- ARGV[2] claim sequence: rises with each claim of this consumer; the same one gets the same messages
@@ -21,9 +23,10 @@
 -- ARGV[5] alone: 1 if the child has nothing else in hand (only then it gets a suspect)
 -- ARGV[6] most bytes of envelopes
 -- ARGV[7] most dead letters kept
--- ARGV[8] W, number of wake lists
--- ARGV[9] F, number of queue names that follow, and ARGV[10] how they count: "all", "only" or "except"
--- ARGV[11..] F queue names, then the names of the candidate streams
+-- ARGV[8] events kept, 0: none are written
+-- ARGV[9] W, number of wake lists
+-- ARGV[10] F, number of queue names that follow, and ARGV[11] how they count: "all", "only" or "except"
+-- ARGV[12..] F queue names, then the names of the candidate streams
 --
 -- Returns {"ok", now ms, flags, then per stream: name, {entry, id, "<enqueued ms> <envelope>", counts, ...}}
 --           counts: "<attempt> <retries before it> <first started ms, 0 if none>", and, if it must not run but only
@@ -34,14 +37,15 @@
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
 -- Moves:  ready -> claimed | ready -> running (count 1, or a suspect) | garbage entry -> dead letter
 -- Safe to repeat: yes, by sequence. Clock: server.
--- include: clock, line, streams, rate, limit
+-- include: clock, line, streams, tell, rate, limit
 local ready, messages, state, leases, running, claim, dead =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local batches = KEYS[8]
 local consumer, seq, count, lease_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local alone, max_bytes, dead_cap = ARGV[5] == '1', tonumber(ARGV[6]), ARGV[7]
-local wake_count, filter_count, filter_mode = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
-local first_name = 11 + filter_count
+local events_cap = ARGV[8]
+local wake_count, filter_count, filter_mode = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
+local first_name = 12 + filter_count
 local MOST_CANDIDATES, MOST_TURNS = 16, 4
 local now = now_ms()
 local token = consumer .. '#' .. ARGV[2]
@@ -79,7 +83,7 @@ if last then
 end
 
 local served = {}
-for i = 1, filter_count do served[ARGV[10 + i]] = true end
+for i = 1, filter_count do served[ARGV[11 + i]] = true end
 local function serves(name)
   if filter_mode == 'all' then return true end
   return (served[name:match('^%-?%d+:(.*)$')] == true) == (filter_mode == 'only')
@@ -109,7 +113,7 @@ repeat
 until #page < 64 or full
 if #best == 0 then
   -- Whoever excludes queues waits on the list of those who serve them: pass the ring on.
-  if any_ready and filter_mode == 'except' then ring(KEYS[12]) end
+  if any_ready and filter_mode == 'except' then ring(KEYS[14]) end
   return { 'ok', now, any_ready and 2 or 0 }
 end
 local order = {}
@@ -117,10 +121,11 @@ for i = 0, math.min(tier, MOST_CANDIDATES) - 1 do order[#order + 1] = best[1 + (
 for i = tier + 1, math.min(#best, MOST_CANDIDATES) do order[#order + 1] = best[i] end
 
 local keys = {}
-for i = 12 + wake_count, #KEYS do keys[ARGV[first_name + i - 12 - wake_count]] = KEYS[i] end
+for i = 14 + wake_count, #KEYS do keys[ARGV[first_name + i - 14 - wake_count]] = KEYS[i] end
 if not keys[order[1]] then return { 'streams', now, unpack(order) } end
 
 local reply, ids, flags, taken_bytes = { 'ok', now, 0 }, {}, 0, 0
+local started = {} -- id and consumer of each that runs from now on
 local limited = {} -- limit and id of each claimed message that has one
 local lines, phase = {}, (count == 1 and 'R' or 'C')
 local now_text = int(now)
@@ -186,7 +191,11 @@ local function take(name, key, entries, suspect)
       else
         line = before .. entry .. after
       end
-      if starts then redis.call('ZADD', running, now_text, id) end
+      if starts then
+        redis.call('ZADD', running, now_text, id)
+        started[#started + 1] = id
+        started[#started + 1] = consumer
+      end
       if not list then
         list = {}
         reply_of[name] = list
@@ -263,14 +272,18 @@ if #ids > 0 then
   redis.call('ZADD', leases, int(now + lease_ms), token)
   redis.call('HSET', batches, token, #ids .. ' ' .. table.concat(ids, ' '))
   redis.call('SET', claim, ARGV[2] .. ' ids', 'PX', 86400000)
+  for i = 1, #started, 2 do tell(KEYS[12], started[i]) end
+  if #started > 0 and events_cap ~= '0' then
+    redis.call('XADD', KEYS[13], 'MAXLEN', '~', events_cap, '*', 'kind', 'started', unpack(started))
+  end
   if #limited > 0 then count_starts({ limits = KEYS[9], asking = KEYS[10], control = KEYS[11] }, limited) end
 end
 -- What is left, here or in streams that only others serve, is another child's: ring for the next one. A child
 -- that got nothing does not ring for itself: it claims again, or what is left is a suspect or not for it.
 if work_left and #ids > 0 then
-  for i = 1, wake_count do ring(KEYS[11 + i]) end
+  for i = 1, wake_count do ring(KEYS[13 + i]) end
 elseif #ids > 0 and filter_mode == 'except' and redis.call('ZCARD', ready) > 0 then
-  ring(KEYS[12])
+  ring(KEYS[14])
 elseif #ids == 0 and work_left and flags == 0 then
   flags = 4
 end

@@ -119,8 +119,7 @@ def claim(
     request: ClaimRequest,
     queues: Filter,
     candidates: Sequence[str],
-    lease_ms: int,
-    max_dead: int,
+    settings: StoreSettings,
 ) -> Call:
     """Build claim with the caller's candidate streams."""
     wakes = wake_lists(keys, queues)
@@ -138,6 +137,8 @@ def claim(
             keys.limits,
             keys.asking,
             keys.control,
+            keys.news,
+            keys.events,
             *wakes,
             *map(keys.stream, candidates),
         ],
@@ -145,10 +146,11 @@ def claim(
             consumer,
             request.sequence,
             request.most,
-            lease_ms,
+            settings.lease_ms,
             int(request.alone),
             REPLY_BYTES,
-            max_dead,
+            settings.max_dead_letters,
+            settings.events_kept,
             len(wakes),
             len(queues.queues),
             queues.mode,

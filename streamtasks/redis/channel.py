@@ -139,15 +139,13 @@ class RedisChannel:
         )
 
     def _claim_call(self, claim: ClaimRequest) -> Call:
-        settings = self._settings
         return calls.claim(
             self._shard.keys,
             self._consumer,
             claim,
             self._queues,
             self._candidates,
-            settings.lease_ms,
-            settings.max_dead_letters,
+            self._settings,
         )
 
     def _read(self) -> tuple[list[Any], list[Any] | None]:

@@ -538,3 +538,14 @@ class TestWaking:
         lab.take_tokens()
         assert lab.claim("w", 2, count=1).ids == ["a"]
         assert lab.token_in(lab.keys.wake)
+
+
+class TestTelling:
+    def test_what_starts_with_its_claim_is_told_to_those_who_watch(self, lab: Lab) -> None:
+        lab.enqueue("a", "b", "c")
+        with lab.listen(lab.keys.news_channel("a")) as listener:
+            lab.claim("w", 1, count=1)
+            assert listener.heard() == ["a"]
+        with lab.listen(lab.keys.news_channel("b")) as listener:
+            lab.claim("w", 2, count=2)
+            assert listener.heard() == [], "claimed with others it has not started"

@@ -94,8 +94,11 @@ class TestEvents:
             ["kind", "started", "a", "w"],
             ["kind", "settled", "a", "SUCCESS"],
         ]
+        lab.enqueue("b")
+        lab.claim_one("v", 1)
+        assert lab.events()[-1][1] == ["kind", "started", "b", "v"], "claimed alone it starts at once"
         assert lab.events(rows[0][0], 1) == [rows[1]]
-        assert lab.events(rows[2][0]) == []
+        assert len(lab.events(rows[2][0])) == 2
 
     def test_they_are_capped(self, lab: Lab) -> None:
         lab.settings = StoreSettings(send_events=True, max_events=10)

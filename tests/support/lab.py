@@ -277,7 +277,7 @@ class Lab:
         max_bytes: int | None = None,
     ) -> Call:
         request = ClaimRequest(seq, count, alone)
-        call = calls.claim(self.keys, consumer, request, queues or Filter(), candidates, LEASE_MS, MANY_DEAD)
+        call = calls.claim(self.keys, consumer, request, queues or Filter(), candidates, self.settings)
         if max_bytes is not None:
             call.args[5] = max_bytes
         return call
