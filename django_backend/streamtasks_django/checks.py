@@ -8,6 +8,7 @@ streamtasks.E004  an option of the worker (``worker``, ``STREAMTASKS["WORKER"]``
 streamtasks.E005  ``STREAMTASKS["MIDDLEWARE"]`` names something that is no middleware
 streamtasks.E006  ``STREAMTASKS`` or ``TASK_IMPORTS`` has a wrong type
 streamtasks.E007  (``--deploy``) the server is too old, may evict tasks, or refuses the password; or there is none
+streamtasks.E008  ``STREAMTASKS["MAY_VIEW_TASK"]`` names something that is no function
 streamtasks.W001  OPTIONS has an unknown key
 streamtasks.W002  ``STREAMTASKS`` has an unknown key
 streamtasks.W003  (``--deploy``) the server cannot be reached from here
@@ -118,6 +119,10 @@ def _process_wide() -> Iterator[CheckMessage]:
             conf.middleware()
         except ConfigurationError as error:
             yield Error(str(error), id="streamtasks.E005")
+        try:
+            conf.may_view_task()
+        except ConfigurationError as error:
+            yield Error(str(error), id="streamtasks.E008")
     else:
         yield Error(f"The setting STREAMTASKS is {given!r}; it must be a dict.", id="streamtasks.E006")
     try:

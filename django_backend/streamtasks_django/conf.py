@@ -31,6 +31,8 @@ OPTIONS of a backend, all optional:
 ==================  ==============================================================================
 ``WORKER``          options of workers: ``{"concurrency": 4, "threads": 8, "queues": [...], ...}``
 ``MIDDLEWARE``      dotted paths of `streamtasks.Middleware` classes; the first is outermost
+``MAY_VIEW_TASK``   dotted path of ``may_view(user, task_id) -> bool``, which says who may see a task
+                    over a WebSocket (every user who is logged in)
 ``IMPORT_URLCONF``  False: workers do not import ROOT_URLCONF to find tasks defined beside views
 ==================  ==============================================================================
 
@@ -40,7 +42,7 @@ OPTIONS of a backend, all optional:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -59,6 +61,7 @@ __all__ = [
     "OPTIONS",
     "STREAMTASKS",
     "import_urlconf",
+    "may_view_task",
     "middleware",
     "settings_of",
     "store_settings",
@@ -91,7 +94,7 @@ _WAYS: Final = ("url", "connection", "connection_pool")
 OPTIONS: Final = frozenset({*_SECONDS, *_PLAIN, *_WAYS, "serializer", "signing_keys", "worker"})
 """Every key that OPTIONS may have."""
 
-STREAMTASKS: Final = frozenset({"IMPORT_URLCONF", "MIDDLEWARE", "WORKER"})
+STREAMTASKS: Final = frozenset({"IMPORT_URLCONF", "MAY_VIEW_TASK", "MIDDLEWARE", "WORKER"})
 """Every key that the setting STREAMTASKS may have."""
 
 _OF_A_POOL: Final = (
@@ -287,9 +290,32 @@ def _one_middleware(path: str) -> Middleware:
     return cls()
 
 
+@cache
+def may_view_task() -> Callable[[Any, str], Any] | None:
+    """Return the function that ``STREAMTASKS["MAY_VIEW_TASK"]`` names, None if it names none.
+
+    Raises:
+        ConfigurationError: it cannot be imported, or called.
+    """
+    path = _streamtasks().get("MAY_VIEW_TASK")
+    if path is None:
+        return None
+    try:
+        function = import_string(path)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ConfigurationError(f"STREAMTASKS['MAY_VIEW_TASK'] is {path!r}: {error}") from error
+    if not callable(function):
+        raise ConfigurationError(
+            f"STREAMTASKS['MAY_VIEW_TASK'] is {path!r}, which is no function; "
+            "name one that takes a user and a task's id."
+        )
+    return function  # type: ignore[no-any-return]
+
+
 def _forget(*, setting: str, **_: Any) -> None:
     if setting == "STREAMTASKS":
         middleware.cache_clear()
+        may_view_task.cache_clear()
     elif setting in ("TASKS", "TASK_SERIALIZER", "SECRET_KEY", "SECRET_KEY_FALLBACKS"):
         _settings_of.clear()
 

@@ -93,6 +93,18 @@ class StreamTaskResult(_Base):
         for name in _IN_ORDER:
             object.__setattr__(self, name, getattr(fresh, name))
 
+    @property
+    def known_state(self) -> str:
+        """`state` as it was at the last look."""
+        if self.decided is None and self.known is not None:
+            return shown_state(self.known)
+        return self._final_state().value
+
+    @property
+    def known_info(self) -> Any:
+        """`info` as it was at the last look."""
+        return None if self.known is None or self.status in _FINAL else info_of(self.known)
+
     def _look(self) -> Self:
         """Renew the snapshot if it can still change."""
         if self.status not in _FINAL and self._backend().keeps_results:
@@ -119,16 +131,12 @@ class StreamTaskResult(_Base):
     @property
     def state(self) -> str:
         """The detailed state: a word of `streamtasks.State`, or the one that a running task shows itself."""
-        self._look()
-        if self.decided is None and self.known is not None:
-            return shown_state(self.known)
-        return self._final_state().value
+        return self._look().known_state
 
     @property
     def info(self) -> Any:
         """What the running task said last of its progress, a JSON value; None if nothing, or not any more."""
-        known = self._look().known
-        return None if known is None or self.status in _FINAL else info_of(known)
+        return self._look().known_info
 
     @property
     def progress(self) -> Any:

@@ -119,7 +119,7 @@ def test_results_of_the_dummy_backend_are_of_the_same_class() -> None:
             result.get()  # nothing will ever run it
         assert backend.get_statistics()["pending_tasks"] == 2
         assert backend.revoke(result.id, terminate=True)
-        assert not backend.revoke(result.id)
+        assert backend.revoke(result.id)  # again does no harm
         assert not backend.revoke("unknown")
         assert (result.ready(), result.state, result.status) == (True, "REVOKED", TaskResultStatus.FAILED)
         with pytest.raises(TaskRevoked):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -62,8 +62,8 @@ class TaskControl:
         it goes on; without, it runs to its end. Its outcome is REVOKED either way: FAILED with ``TaskRevoked``.
 
         Returns:
-            False: it is finished already, and nothing is changed, or nothing is known of it; should it be enqueued
-            later, it is revoked then.
+            True also if it was revoked before. False: it is finished otherwise, and nothing is changed, or nothing is
+            known of it; should it be enqueued later, it is revoked then.
         """
         return False
 
@@ -126,6 +126,12 @@ class TaskControl:
     ) -> set[str]:
         """Wait without blocking the event loop; see `wait_for_results`."""
         return self.wait_for_results(ids, timeout)
+
+    async def awatch(self, task_id: str) -> AsyncGenerator[StreamTaskResult]:
+        """Yield a task's result whenever it may have changed; end with a final one, or when nothing is known of it."""
+        for result in self.get_results([task_id]):
+            if result is not None:
+                yield result
 
 
 class StoreControl(TaskControl):
@@ -198,6 +204,16 @@ class StoreControl(TaskControl):
         """See `TaskControl.wait_for_results`."""
         found: set[str] = await self.stores.asynchronous.wait_finished(ids, timeout)
         return found
+
+    async def awatch(self, task_id: str) -> AsyncGenerator[StreamTaskResult]:
+        """See `TaskControl.awatch`; pushes from the server tell of changes.
+
+        Raises:
+            StoreUnavailable: no answer from the server.
+        """
+        if _is_id(task_id):
+            async for snapshot in self.stores.asynchronous.watch(task_id):
+                yield from_snapshot(snapshot, self.alias)
 
 
 def _statistics(found: Statistics) -> dict[str, Any]:

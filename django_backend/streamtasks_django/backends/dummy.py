@@ -54,7 +54,7 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
         """See `TaskControl.revoke`."""
         result = next((result for result in self._known() if result.id == task_id), None)
         if result is None or result.is_finished:
-            return False
+            return result is not None and result.decided == State.REVOKED
         error = TaskRevoked(f"Task {task_id} was revoked before it finished.")
         result.errors.append(task_error(describe(error)))
         result.set(decided=State.REVOKED, raised=error, finished_at=timezone.now(), status=TaskResultStatus.FAILED)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["progress_of", "rows"]
 
 _WORDS = {
+    State.BLOCKED: "waiting",
     State.DELAYED: "delayed",
+    State.LIMITED: "waiting",
     State.QUEUED: "waiting",
     State.RETRY: "delayed",
     State.STARTED: "running",

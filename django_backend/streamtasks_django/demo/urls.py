@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import views
+from . import api, views
 
 __all__ = ["urlpatterns"]
 
@@ -12,4 +12,9 @@ urlpatterns = [
     path("", views.page, name="page"),
     path("enqueue/", views.enqueue, name="enqueue"),
     path("tasks/", views.states, name="states"),
+    path("tasks/start/", api.start, name="start"),
+    path("tasks/active/", api.active, name="active"),
+    path("tasks/<str:task_id>/status/", api.status, name="status"),
+    path("tasks/<str:task_id>/wait/", api.wait, name="wait"),
+    path("tasks/<str:task_id>/revoke/", api.revoke, name="revoke"),
 ]

@@ -1,0 +1,170 @@
+"""What a backend answers beyond Django's own: revoke, what runs, counts, clean-up on a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any, cast
+
+import pytest
+from django.core.management import call_command
+from django.tasks import task_backends
+from django.test import override_settings
+from django.utils import timezone
+
+from contract.app import tasks
+from contract.options import tasks_setting
+from streamtasks import TaskRevoked
+from streamtasks_django import TaskMonitor, TaskResultManager
+from streamtasks_django.backends.base import StoreBackend
+from tests.support.hand import Hand, ended
+from tests.support.servers import flush
+
+
+@pytest.fixture(autouse=True)
+def _store(site_url: str) -> Iterator[None]:
+    with override_settings(TASKS=tasks_setting(site_url, "control:")):
+        flush(site_url)
+        yield
+
+
+@pytest.fixture
+def hand() -> Iterator[Hand]:
+    with Hand(backend().stores.plain) as opened:
+        yield opened
+
+
+def backend() -> StoreBackend:
+    found = task_backends["default"]
+    assert isinstance(found, StoreBackend)
+    return found
+
+
+def enqueue(*args: Any) -> Any:
+    return tasks.echo.enqueue(*args)
+
+
+class TestRevoke:
+    def test_what_waits_is_gone_at_once(self, hand: Hand) -> None:
+        result = enqueue()
+        later: Any = tasks.echo.using(run_after=timezone.now() + timedelta(hours=1)).enqueue()
+        assert backend().revoke(result.id, terminate=True)
+        assert later.revoke()
+        for one in (result, later):
+            assert (one.ready(), one.state, one.failed()) == (True, "REVOKED", True)
+            with pytest.raises(TaskRevoked):
+                one.get()
+        assert not {result.id, later.id} & {claimed.id for claimed in hand.claim()}
+
+    @pytest.mark.parametrize("terminate", [True, False])
+    def test_what_runs_is_revoked_whatever_it_does(self, hand: Hand, terminate: bool) -> None:
+        result = enqueue()
+        [claimed] = hand.claim(1)
+        assert backend().revoke(result.id, terminate)
+        assert not result.ready()
+        hand.settle(ended(claimed, "SUCCESS", b'{"r":1}'))
+        assert (result.ready(), result.state, result.result is None) == (True, "REVOKED", False)
+
+    async def test_from_an_event_loop(self) -> None:
+        result: Any = await tasks.echo.aenqueue()
+        assert await backend().arevoke(result.id)
+        assert not await backend().arevoke("nobody")
+        with pytest.raises(TaskRevoked):
+            await result.aget(timeout=5)
+
+    def test_a_finished_one_is_not_changed(self, hand: Hand) -> None:
+        result = enqueue()
+        hand.succeed(1)
+        assert not backend().revoke(result.id)
+        assert (result.state, result.result) == ("SUCCESS", 1)
+
+    def test_an_unknown_one_is_remembered(self) -> None:
+        assert not backend().revoke("nobody")
+        assert not backend().revoke("no id at all")
+        late: Any = cast("Any", tasks.echo).apply_async(task_id="nobody")
+        assert late.state == "REVOKED"
+
+
+class TestActive:
+    def test_running_ones_are_listed(self, hand: Hand) -> None:
+        assert backend().get_active_tasks() == []
+        result, _ = enqueue(), enqueue()
+        hand.claim(1)
+        [listed] = backend().get_active_tasks()
+        started_at = datetime.fromisoformat(listed.pop("started_at"))
+        assert abs(started_at - timezone.now()) < timedelta(seconds=10)
+        assert listed == {
+            "id": result.id, "name": "contract.app.tasks.echo", "status": "RUNNING", "worker": "hand",
+        }  # fmt: skip
+        json.dumps(listed)
+
+
+class TestCleanup:
+    @pytest.mark.parametrize("cutoff", [datetime.now, timezone.now])
+    def test_finished_ones_before_the_cutoff_are_forgotten(self, hand: Hand, cutoff: Any) -> None:
+        finished, waiting = enqueue(), enqueue()
+        hand.succeed(1, most=1)
+        assert backend().cleanup_results(cutoff() - timedelta(minutes=1)) == 0
+        assert backend().get_results([finished.id])[0] is not None
+        assert backend().cleanup_results(cutoff() + timedelta(seconds=5)) == 1
+        assert backend().get_results([finished.id, waiting.id])[0] is None
+        assert (finished.status, waiting.ready()) == ("READY", False)
+        assert backend().cleanup_results(cutoff() + timedelta(seconds=5)) == 0
+
+    def test_a_naive_cutoff_is_local_time(self, hand: Hand) -> None:
+        """The project's zone is hours away from UTC."""
+        enqueue()
+        hand.succeed(1)
+        utc = datetime.now(UTC).replace(tzinfo=None)
+        assert backend().cleanup_results(utc + timedelta(seconds=5)) == 0
+
+    @pytest.mark.parametrize("cutoff", [3, "2020-01-01", None])
+    def test_no_datetime(self, cutoff: Any) -> None:
+        with pytest.raises(TypeError, match="cutoff is"):
+            backend().cleanup_results(cutoff)
+
+    def test_the_command(self, hand: Hand) -> None:
+        enqueue()
+        hand.succeed(1)
+        out = StringIO()
+        call_command("streamtasks_cleanup", stdout=out)
+        call_command("streamtasks_cleanup", "--days", "-1", "--backend", "default", stdout=out)
+        assert out.getvalue().splitlines() == [
+            "Successfully cleaned up 0 old task results",
+            "Successfully cleaned up 1 old task results",
+        ]
+        assert TaskResultManager().cleanup_old_results(0) == 0
+
+
+class TestStatistics:
+    def test_counts(self, hand: Hand) -> None:
+        empty = {
+            "total_tasks": 0, "completed_tasks": 0, "failed_tasks": 0, "pending_tasks": 0, "average_execution_time": 0,
+        }  # fmt: skip
+        assert TaskResultManager().get_task_statistics() == empty
+        for _ in range(6):
+            enqueue()
+        revoked = enqueue()
+        for claimed in hand.claim(2):
+            hand.settle(ended(claimed, "SUCCESS", b"{}", started_ms=claimed.first_started_ms))
+        hand.settle(ended(hand.claim(1)[0], "IGNORED"))
+        hand.fail(ValueError())
+        hand.claim(1)
+        revoked.revoke()
+        found = TaskResultManager().get_task_statistics()
+        average = found.pop("average_execution_time")
+        assert 0 <= average < 5
+        # A revoked task leaves a message behind that tells of it.
+        pending = found.pop("pending_tasks")
+        assert pending in (2, 3)
+        assert found == {"total_tasks": 5 + pending, "completed_tasks": 3, "failed_tasks": 2}
+
+    def test_workers(self, hand: Hand) -> None:
+        enqueue()
+        hand.claim(1)
+        found = TaskMonitor().get_worker_statistics()
+        assert found == {
+            "active_workers": 0, "total_tasks_processed": 0, "average_task_duration": 0, "worker_load": {},
+        }  # fmt: skip
