@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .access import get_task_backend, task
     from .class_task import Task
+    from .install import install_as_django_tasks
     from .manager import TaskResultManager
     from .monitor import TaskMonitor
     from .stream_task import StreamTask
@@ -36,6 +37,7 @@ __all__ = [
     "TaskResultManager",
     "default_task_backend",
     "get_task_backend",
+    "install_as_django_tasks",
     "task",
     "task_backends",
 ]
@@ -48,6 +50,7 @@ _HOME = {
     "TaskResultManager": "streamtasks_django.manager",
     "default_task_backend": "django.tasks",
     "get_task_backend": "streamtasks_django.access",
+    "install_as_django_tasks": "streamtasks_django.install",
     "task": "streamtasks_django.access",
     "task_backends": "django.tasks",
 }

@@ -18,3 +18,9 @@ class StreamTasksConfig(AppConfig):
     label = "streamtasks"
     verbose_name = gettext_lazy("Background tasks")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Say once more, now that logs are set up, what ``install_as_django_tasks()`` has done."""
+        from .install import say
+
+        say()
