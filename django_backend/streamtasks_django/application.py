@@ -85,7 +85,7 @@ class DjangoApplication:
     def __init__(self, backend: StoreBackend, *, own_connections: bool = True) -> None:
         self.backend = backend
         self.label = backend.alias
-        self.worker_defaults = conf.worker_defaults(backend.params.get("OPTIONS") or {})
+        self.worker_defaults = conf.worker_defaults(backend.params.get("OPTIONS") or {}, backend.alias)
         self._signals = Signals(self)
         # The first is outermost and hears of outcomes last: databases are let go of when nobody needs them any more,
         # and receivers of signals run inside what the project's own middleware sets up.

@@ -4,14 +4,20 @@
 streamtasks.E001  an option in OPTIONS has a wrong value, or two contradict each other
 streamtasks.E002  QUEUES holds a name that cannot be a queue's
 streamtasks.E003  two aliases keep their tasks under the same keys of the same server
-streamtasks.E004  an option of the worker (``worker``, ``STREAMTASKS["WORKER"]``) is unknown or has a wrong value
+streamtasks.E004  an option of the worker (``worker``, ``TASK_WORKERS``, ``STREAMTASKS["WORKER"]``) is wrong
 streamtasks.E005  ``STREAMTASKS["MIDDLEWARE"]`` names something that is no middleware
 streamtasks.E006  ``STREAMTASKS`` or ``TASK_IMPORTS`` has a wrong type
 streamtasks.E007  (``--deploy``) the server is too old, may evict tasks, or refuses the password; or there is none
 streamtasks.E008  ``STREAMTASKS["MAY_VIEW_TASK"]`` names something that is no function
+streamtasks.E009  a setting ``TASK_...`` has a wrong value
+streamtasks.E010  ``TASK_ROUTES`` is wrong, or sends to a queue that its backend does not have
 streamtasks.W001  OPTIONS has an unknown key
 streamtasks.W002  ``STREAMTASKS`` has an unknown key
 streamtasks.W003  (``--deploy``) the server cannot be reached from here
+streamtasks.W004  there is a setting ``TASK_...`` that is not known
+streamtasks.W005  ``TASK_WORKERS`` names an alias that TASKS does not have
+streamtasks.W006  ``TASK_TRACK_STARTED`` is False, which has no effect
+streamtasks.W007  ``TASK_WORKERS`` and ``worker`` in OPTIONS say different things
 ================  ==================================================================================
 """
 
@@ -32,7 +38,8 @@ from streamtasks.keys import check_queue
 from streamtasks.redis import connections
 from streamtasks.stores import open_store
 
-from . import conf
+from . import conf, task_settings
+from .task_checks import check_task_settings
 
 if TYPE_CHECKING:
     from .backends.base import StoreBackend
@@ -45,7 +52,7 @@ def check_backend(backend: StoreBackend) -> list[CheckMessage]:
     messages = [*_options(backend), *_queues(backend), *_worker(backend)]
     ours = _ours()
     if not ours or ours[0].alias == backend.alias:
-        messages += [*_process_wide(), *_same_keys(ours)]
+        messages += [*_process_wide(), *check_task_settings(ours), *_same_keys(ours)]
     return messages
 
 
@@ -78,6 +85,7 @@ def _options(backend: StoreBackend) -> Iterator[CheckMessage]:
                 id="streamtasks.W001",
             )
     try:
+        task_settings.check_retry_options(options)
         settings = backend.read_settings()
         if not settings.is_memory:
             connections.connection_options(settings)
@@ -97,11 +105,11 @@ def _worker(backend: StoreBackend) -> Iterator[CheckMessage]:
     from streamtasks_workers.options import WorkerOptions
 
     try:
-        WorkerOptions.merged(conf.worker_defaults(backend.params.get("OPTIONS") or {}))
+        WorkerOptions.merged(conf.worker_defaults(backend.params.get("OPTIONS") or {}, backend.alias))
     except (ConfigurationError, UnknownQueue, TypeError, AttributeError) as error:
         yield Error(
             f"The options of a worker for TASKS[{backend.alias!r}] are wrong: {error}",
-            hint="They come from STREAMTASKS['WORKER'] and from 'worker' in OPTIONS.",
+            hint="They come from STREAMTASKS['WORKER'], from TASK_WORKERS and from 'worker' in OPTIONS.",
             id="streamtasks.E004",
         )
 

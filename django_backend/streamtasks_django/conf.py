@@ -12,6 +12,8 @@ OPTIONS of a backend, all optional:
                     ``"streamtasks:<alias>:"``: two aliases on one server never meet
 ``result_expires``  how long a success is kept: seconds or a timedelta (1 day; at least 15 minutes)
 ``failure_expires`` the same for other outcomes (7 days)
+``max_retries``     how often a task may be retried that does not say; else ``TASK_MAX_RETRIES``
+``default_retry_delay`` seconds before such a retry; else ``TASK_DEFAULT_RETRY_DELAY``
 ``lease``           seconds or a timedelta a worker's claim lives without renewal (30)
 ``timeout``         for how long a call is repeated before ``StoreUnavailable`` (10)
 ``max_payload_bytes``, ``max_dead_letters``, ``max_connections``, ``crash_limit``, ``crash_delay``,
@@ -36,7 +38,8 @@ OPTIONS of a backend, all optional:
 ``IMPORT_URLCONF``  False: workers do not import ROOT_URLCONF to find tasks defined beside views
 ==================  ==============================================================================
 
-``TASK_IMPORTS`` is a list of modules that define tasks and are no app's ``tasks.py``.
+``TASK_IMPORTS`` is a list of modules that define tasks and are no app's ``tasks.py``. The documented settings
+``TASK_...`` stand in `streamtasks_django.task_settings`; OPTIONS win over them.
 """
 
 from __future__ import annotations
@@ -54,8 +57,12 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from streamtasks import ConfigurationError, Middleware, StoreSettings
+from streamtasks.call import seconds
 from streamtasks.redis import connections
 from streamtasks.wire import SERIALIZERS
+
+from . import task_settings
+from .task_settings import RETRY_OPTIONS
 
 __all__ = [
     "OPTIONS",
@@ -91,7 +98,7 @@ _PLAIN: Final = (
 )
 _WAYS: Final = ("url", "connection", "connection_pool")
 
-OPTIONS: Final = frozenset({*_SECONDS, *_PLAIN, *_WAYS, "serializer", "signing_keys", "worker"})
+OPTIONS: Final = frozenset({*_SECONDS, *_PLAIN, *_WAYS, "serializer", "signing_keys", "worker", *RETRY_OPTIONS})
 """Every key that OPTIONS may have."""
 
 STREAMTASKS: Final = frozenset({"IMPORT_URLCONF", "MAY_VIEW_TASK", "MIDDLEWARE", "WORKER"})
@@ -124,6 +131,9 @@ def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
     values: dict[str, Any] = {"key_prefix": "streamtasks:" if alias == "default" else f"streamtasks:{alias}:"}
     values.update((name, options[name]) for name in _PLAIN if name in options)
     values.update(_serialization(options))
+    expires = task_settings.result_expires()
+    if expires is not None:
+        values["result_expires_s"] = seconds(expires)
     for name, target in _SECONDS.items():
         if name in options:
             value = options[name]
@@ -249,14 +259,20 @@ def task_imports() -> Sequence[str]:
     return tuple(value)
 
 
-def worker_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+def worker_defaults(options: Mapping[str, Any], alias: str = "") -> dict[str, Any]:
     """Return what the settings say of a worker that serves an alias with these OPTIONS.
 
+    ``worker`` in OPTIONS wins over ``TASK_WORKERS``, and that over ``STREAMTASKS["WORKER"]``.
+
     Raises:
-        ConfigurationError: one of the two is no dict.
+        ConfigurationError: one of them is no dict, or TASK_WORKERS has an unknown key.
     """
     found: dict[str, Any] = {}
-    for name, value in (("STREAMTASKS['WORKER']", _streamtasks().get("WORKER")), ("worker", options.get("worker"))):
+    for name, value in (
+        ("STREAMTASKS['WORKER']", _streamtasks().get("WORKER")),
+        ("TASK_WORKERS", task_settings.worker_options(alias)),
+        ("worker", options.get("worker")),
+    ):
         if value is None:
             continue
         if not isinstance(value, Mapping):
@@ -316,7 +332,7 @@ def _forget(*, setting: str, **_: Any) -> None:
     if setting == "STREAMTASKS":
         middleware.cache_clear()
         may_view_task.cache_clear()
-    elif setting in ("TASKS", "TASK_SERIALIZER", "SECRET_KEY", "SECRET_KEY_FALLBACKS"):
+    elif setting in ("TASKS", "TASK_RESULT_EXPIRES", "TASK_SERIALIZER", "SECRET_KEY", "SECRET_KEY_FALLBACKS"):
         _settings_of.clear()
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from streamtasks.attempt import running_attempt
-from streamtasks.call import NO_OPTIONS, CallOptions, given_options, seconds
+from streamtasks.call import NO_OPTIONS, CallOptions, given_options
 from streamtasks.documented import engine_options
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.rate_limit import check_rate_limit, limit_of
@@ -367,10 +367,9 @@ def _run_options(task: StreamTask) -> RunOptions:
     options = task.get_backend().options
     values: dict[str, Any] = {name: getattr(task, name) for name in _RUN}
     if task.max_retries is NOT_SAID:
-        values["max_retries"] = options.get("max_retries", task_settings.max_retries())
+        values["max_retries"] = task_settings.max_retries(options)
     if task.default_retry_delay is NOT_SAID:
-        delay = options.get("default_retry_delay", task_settings.default_retry_delay_s())
-        values["default_retry_delay"] = seconds(delay)
+        values["default_retry_delay"] = task_settings.default_retry_delay_s(options)
     return RunOptions(**engine_options(values), has_hooks=task.has_hooks())
 
 

@@ -37,9 +37,11 @@ from streamtasks.numbers import check_count, check_seconds
 
 __all__ = [
     "KNOWN",
+    "RETRY_OPTIONS",
     "ROUTE",
     "WORKERS",
     "Route",
+    "check_retry_options",
     "default_retry_delay_s",
     "max_retries",
     "result_expires",
@@ -76,6 +78,10 @@ WORKERS: Final = {
 """Every key of an entry of TASK_WORKERS, and what the worker calls it."""
 
 
+RETRY_OPTIONS: Final = frozenset({"default_retry_delay", "max_retries"})
+"""Keys of OPTIONS that say for one alias what TASK_DEFAULT_RETRY_DELAY and TASK_MAX_RETRIES say for all."""
+
+
 class Route(NamedTuple):
     """Where calls of a task go; None: as the task says."""
 
@@ -87,31 +93,52 @@ class Route(NamedTuple):
 NOWHERE: Final = Route()
 
 
+_NOTHING: Final[dict[str, Any]] = {}
+
+
 def _given(name: str, default: Any = None) -> Any:
     return getattr(django_settings, name, default)
 
 
-def max_retries() -> int | None:
-    """Return TASK_MAX_RETRIES.
+def max_retries(options: Mapping[str, Any] = _NOTHING) -> int | None:
+    """Return how often tasks of an alias with these OPTIONS may be retried that do not say.
 
     Raises:
         ConfigurationError: it is neither a whole number from 0 nor None.
     """
-    value = _given("TASK_MAX_RETRIES", 3)
+    name, value = _either("max_retries", options, "TASK_MAX_RETRIES", 3)
     if value is not None:
-        check_count("TASK_MAX_RETRIES", value, ConfigurationError, least=0)
+        check_count(name, value, ConfigurationError, least=0)
     return value  # type: ignore[no-any-return]
 
 
-def default_retry_delay_s() -> float:
-    """Return TASK_DEFAULT_RETRY_DELAY, seconds.
+def default_retry_delay_s(options: Mapping[str, Any] = _NOTHING) -> float:
+    """Return the delay before such a retry, seconds.
 
     Raises:
         ConfigurationError: it is no number of seconds.
     """
-    value = seconds(_given("TASK_DEFAULT_RETRY_DELAY", 60.0))
-    check_seconds("TASK_DEFAULT_RETRY_DELAY", value, ConfigurationError, above_zero=False)
+    name, value = _either("default_retry_delay", options, "TASK_DEFAULT_RETRY_DELAY", 60.0)
+    value = seconds(value)
+    check_seconds(name, value, ConfigurationError, above_zero=False)
     return value  # type: ignore[no-any-return]
+
+
+def check_retry_options(options: Any) -> None:
+    """Check what OPTIONS say of retries.
+
+    Raises:
+        ConfigurationError: a value is wrong.
+    """
+    given = {name: options[name] for name in RETRY_OPTIONS if isinstance(options, Mapping) and name in options}
+    if "max_retries" in given:
+        max_retries(given)
+    if "default_retry_delay" in given:
+        default_retry_delay_s(given)
+
+
+def _either(name: str, options: Mapping[str, Any], setting: str, default: Any) -> tuple[str, Any]:
+    return (name, options[name]) if name in options else (setting, _given(setting, default))
 
 
 def result_expires() -> float | timedelta | None:

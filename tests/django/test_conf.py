@@ -109,6 +109,8 @@ def test_good_settings_pass() -> None:
         "failure_expires": 7200,
         "lease": 30,
         "timeout": 5,
+        "max_retries": 5,
+        "default_retry_delay": 60,
         "serializer": "msgpack",
         "signing_keys": ["secret"],
         "compression": "gzip",

@@ -7,6 +7,7 @@ URL = "CONTRACT_URL"
 PREFIX = "CONTRACT_PREFIX"
 DATABASE = "CONTRACT_DATABASE"
 NOTES = "CONTRACT_NOTES"
+WORKERS = "CONTRACT_WORKERS"
 
 
 def tasks_setting(url: str | None = None, prefix: str | None = None) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Settings of the project that the contract tests run; the environment says where its server is."""
 
+import json
 import os
 
-from .options import DATABASE, tasks_setting
+from .options import DATABASE, WORKERS, tasks_setting
 
 SECRET_KEY = "not a secret"
 USE_TZ = True
@@ -11,5 +12,6 @@ INSTALLED_APPS = ["streamtasks_django", "contract.app"]
 ROOT_URLCONF = "contract.urls"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get(DATABASE, ":memory:")}}
 TASKS = tasks_setting()
+TASK_WORKERS = json.loads(os.environ.get(WORKERS, "{}"))
 TASK_IMPORTS = ["contract.elsewhere", "contract.app.documented", "contract.app.classes"]
 STREAMTASKS = {"MIDDLEWARE": ["contract.notes.NoteMiddleware"]}
