@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 import pytest
@@ -17,11 +18,11 @@ from tests.support.workers import Field, percentile, wait_for_value
 LIMIT_S = 0.4
 
 
-def limited(field: Field, name: str, *args: object, **options: object) -> Result[object]:
+def limited(field: Field, name: str, *args: Any, **options: Any) -> Result[Any]:
     return field.app.tasks[name].apply_async(args, **options)
 
 
-def late_s(field: Field, result: Result[object], limit_s: float = LIMIT_S) -> float:
+def late_s(field: Field, result: Result[Any], limit_s: float = LIMIT_S) -> float:
     """How long after its limit the outcome of a task was recorded."""
     assert result.finished_at is not None
     return result.finished_at.timestamp() - field.record.of(result)[0].started_wall - limit_s

@@ -34,6 +34,7 @@ from .roles.limiter import Limiter
 from .roles.promoter import Promoter
 from .roles.reclaimer import Reclaimer
 from .roles.registry import Registry
+from .roles.revocations import Revocations
 from .roles.watch import Watch
 
 __all__ = ["run_keeper"]
@@ -79,6 +80,7 @@ class _Ward:
         )
         self.promoters = {tag: Promoter(self.store, tag) for tag in app.settings.tags}
         self.limiters = {tag: Limiter(self.store, tag) for tag in app.settings.tags}
+        self.revocations = Revocations(self.store, lambda: [child.board for child in self.children.values()])
         self.janitors = [Janitor(self.store, tag) for tag in app.settings.tags]
         self.reclaimers = [Reclaimer(self.store, self.settings, tag) for tag in app.settings.tags]
         started = time.time()
@@ -159,6 +161,8 @@ class Keeper:
                 self._spawn(self._on_time(promoter))
             for limiter in ward.limiters.values():
                 self._spawn(self._on_time(limiter))
+            self._spawn(self._revoke(ward.revocations))
+            self._spawn(self._every(ward.revocations.look, lease_s / 3))
             self._spawn(self._listen(ward))
         self._spawn(self._look())
         async for line in reader:
@@ -247,10 +251,20 @@ class Keeper:
                 role.next_s = 0.5
             await role.sleep()
 
+    async def _revoke(self, revocations: Revocations) -> None:
+        while True:
+            await self._tried(revocations.run_once())
+            await revocations.sleep()
+
     async def _listen(self, ward: _Ward) -> None:
         while True:
             try:
                 async for tag, text in ward.store.listen():
+                    if text.startswith("revoke "):
+                        ward.revocations.heard(tag, text)
+                        continue
+                    if not tag:
+                        self._spawn(self._tried(ward.revocations.look()))  # news may have been missed
                     for some_tag in (tag,) if tag else tuple(ward.promoters):
                         if not tag or text.startswith("due"):
                             ward.promoters[some_tag].wake()

@@ -1,0 +1,106 @@
+"""What a keeper does with messages that were revoked while a child holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from streamtasks.transitions import Claimed
+from streamtasks_workers.board import Ask, Board, Slot
+from streamtasks_workers.roles.revocations import Revocations
+from tests.workers.test_board import LEASE_NS, message, place
+
+
+class Store:
+    """Notes what is handed back; tells what it is told to tell."""
+
+    def __init__(self) -> None:
+        self.returned: list[str] = []
+        self.doom: dict[str, str] = {}
+
+    async def hand_back(self, tag: str, claimed: Sequence[Claimed], **_: Any) -> list[bool]:
+        assert tag == "u0"
+        self.returned += [c.id for c in claimed]
+        return [True] * len(claimed)
+
+    async def doomed(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
+        assert tag == "u0"
+        return [self.doom.get(c.id, "") for c in claimed]
+
+
+@pytest.fixture
+def board() -> Board:
+    made = Board(0, 4)
+    made.reset("w", "u0", LEASE_NS)
+    return made
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def revocations(board: Board, store: Store) -> Revocations:
+    return Revocations(store, lambda: [board])  # type: ignore[arg-type]
+
+
+async def test_what_has_not_started_is_handed_back(board: Board, store: Store, revocations: Revocations) -> None:
+    one, other = place(board, message(1), message(2))
+    revocations.heard("u0", "revoke id-1 0")
+    assert await revocations.run_once() == 1
+    assert store.returned == ["id-1"]
+    assert board.states()[one] == Slot.RETURNED
+    assert board.start(one) == 0, "the child cannot start it any more"
+    assert board.start(other)
+
+
+@pytest.mark.parametrize("terminate", [True, False])
+async def test_what_runs_is_asked_to_end_if_that_is_wanted(
+    board: Board, store: Store, revocations: Revocations, terminate: bool
+) -> None:
+    [slot] = place(board, message())
+    started = board.start(slot)
+    revocations.heard("u0", f"revoke id-1 {terminate:d}")
+    await revocations.run_once()
+    assert board.asked(slot, started) == (Ask.REVOKED if terminate else Ask.NOTHING)
+    assert board.asked(slot, started - 1) == Ask.NOTHING, "it is asked of this attempt only"
+    assert store.returned == []
+
+
+async def test_a_message_that_arrives_after_the_news_is_found(
+    board: Board, store: Store, revocations: Revocations
+) -> None:
+    revocations.heard("u0", "revoke id-1 1")
+    assert await revocations.run_once() == 0
+    place(board, message())
+    assert await revocations.run_once() == 1
+    assert store.returned == ["id-1"]
+    assert await revocations.run_once() == 0
+
+
+async def test_of_another_shard_nothing_is_touched(board: Board, store: Store, revocations: Revocations) -> None:
+    place(board, message())
+    revocations.heard("u1", "revoke id-1 1")
+    assert await revocations.run_once() == 0
+
+
+async def test_a_child_that_stands_still_loses_nothing(board: Board, store: Store, revocations: Revocations) -> None:
+    [slot] = place(board, message())
+    with board.locked(timeout_s=1):
+        revocations.heard("u0", "revoke id-1 1")
+        assert await revocations.run_once() == 0
+    assert board.states()[slot] == Slot.CLAIMED
+    assert await revocations.run_once() == 1, "it is tried again"
+
+
+async def test_what_the_store_knows_is_found_without_news(board: Board, store: Store, revocations: Revocations) -> None:
+    running, waiting, other = place(board, message(1), message(2), message(3))
+    started = board.start(running)
+    store.doom = {"id-1": "terminate", "id-2": "revoked"}
+    assert await revocations.look() == 2
+    assert board.asked(running, started) == Ask.REVOKED
+    assert store.returned == ["id-2"]
+    assert (board.states()[waiting], board.states()[other]) == (Slot.RETURNED, Slot.CLAIMED)
