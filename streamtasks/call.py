@@ -118,10 +118,10 @@ class CallOptions:
         """
         values: dict[str, Any] = {}
         for name, value in given.items():
-            if name not in _NAMES:
-                close = difflib.get_close_matches(str(name), _NAMES, n=1)
+            if name not in OPTION_NAMES:
+                close = difflib.get_close_matches(str(name), OPTION_NAMES, n=1)
                 meant = f" Did you mean {close[0]!r}?" if close else ""
-                raise InvalidTask(f"{name!r} is no option of a call.{meant} Known: {', '.join(sorted(_NAMES))}.")
+                raise InvalidTask(f"{name!r} is no option of a call.{meant} Known: {', '.join(sorted(OPTION_NAMES))}.")
             values[name] = value
         if "max_retries" in values:
             if values["max_retries"] is None:
@@ -162,7 +162,8 @@ class CallOptions:
         return max(1, round((now_s + later_s) * 1000))
 
 
-_NAMES: Final = frozenset(option.name for option in fields(CallOptions)) - {"after"}
+OPTION_NAMES: Final = frozenset(option.name for option in fields(CallOptions)) - {"after"}
+"""What ``apply_async()`` takes."""
 
 NO_OPTIONS: Final = CallOptions()
 """Nothing is said: everything is as the task says."""

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.tasks import task_backends
 from django.utils import timezone
 
-from streamtasks.call import CallOptions, seconds
+from streamtasks.call import OPTION_NAMES, CallOptions, seconds
 from streamtasks.exceptions import InvalidTask
 
-__all__ = ["call_options", "visible"]
+if TYPE_CHECKING:
+    from .stream_task import StreamTask
+
+__all__ = ["COLUMNS", "call_options", "visible", "with_columns"]
+
+COLUMNS: Final = "django.extra"
+"""The header with what was given to ``apply_async()`` and is no option: columns of the project's own."""
+
+_DJANGOS: Final = frozenset({"queue_name", "run_after"})
 
 
 def call_options(given: Mapping[str, Any], base: CallOptions) -> CallOptions:
@@ -40,6 +48,22 @@ def call_options(given: Mapping[str, Any], base: CallOptions) -> CallOptions:
         known = ", ".join(sorted(task_backends.settings))
         raise InvalidTask(f"backend is {backend!r}; it must be an alias of the setting TASKS ({known}).")
     return CallOptions.of(options, base)
+
+
+def with_columns(task: StreamTask, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options of a call; what else was given travels in a header for a ``store_result()`` of the backend's.
+
+    Without such a method, names that are no options stay as they are, to be refused.
+    """
+    more = {name: value for name, value in given.items() if name not in OPTION_NAMES and name not in _DJANGOS}
+    if not more:
+        return given
+    alias = given.get("backend") or task.routed().backend
+    if alias not in task_backends.settings or not getattr(task_backends[alias], "wants_outcomes", False):
+        return given
+    options = {name: value for name, value in given.items() if name not in more}
+    headers = options.get("headers") or task.options.headers
+    return {**options, "headers": {**headers, COLUMNS: more}}
 
 
 def _another_word(options: dict[str, Any], word: str, name: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, override
+from typing import TYPE_CHECKING, Any, override
 
 from asgiref.sync import sync_to_async
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, State
 
-from .backends.control import TaskControl
+from .calling import COLUMNS
 from .results import STATUS
 
 if TYPE_CHECKING:
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
     from .backends.base import StoreBackend
 
-__all__ = ["EXTRA", "storing"]
-
-EXTRA: Final = "django.extra"
-"""The header with what was given to ``apply_async()`` and is no option: columns of the project's own."""
+__all__ = ["storing"]
 
 
 class _StoreResult(Middleware):
@@ -34,7 +31,7 @@ class _StoreResult(Middleware):
         if outcome.state == State.RETRY:
             return
         message = attempt.message
-        extra: dict[str, Any] = {"priority": message.priority, **(message.headers.get(EXTRA) or {})}
+        extra: dict[str, Any] = {"priority": message.priority, **(message.headers.get(COLUMNS) or {})}
         result = outcome.value if outcome.state == State.SUCCESS else outcome.error
         if outcome.state == State.IGNORED:
             result = None
@@ -48,4 +45,4 @@ class _StoreResult(Middleware):
 
 def storing(backend: StoreBackend) -> Sequence[Middleware]:
     """Return what calls the hook of this backend: nothing, unless its class overrides it."""
-    return () if type(backend).store_result is TaskControl.store_result else (_StoreResult(backend),)
+    return (_StoreResult(backend),) if backend.wants_outcomes else ()

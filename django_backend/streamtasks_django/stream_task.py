@@ -25,7 +25,7 @@ from streamtasks.signature import Signature
 from streamtasks.task import check_arguments
 
 from . import names, task_settings
-from .calling import call_options, visible
+from .calling import call_options, visible, with_columns
 from .exceptions import InvalidTask
 
 if TYPE_CHECKING:
@@ -322,6 +322,7 @@ class StreamTask(_Base):
         if not options:
             return self
         try:
+            options = with_columns(self, options)
             call = call_options(options, self.options)
         except EngineInvalidTask as error:
             raise InvalidTask(str(error)) from error

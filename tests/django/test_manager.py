@@ -14,10 +14,11 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.tasks import task_backends
-from django.tasks.exceptions import InvalidTaskBackend, TaskResultDoesNotExist
+from django.tasks.exceptions import InvalidTask, InvalidTaskBackend, TaskResultDoesNotExist
 from django.test import override_settings
 
 from contract.app import tasks
+from contract.options import tasks_setting
 from streamtasks import State
 from streamtasks.attempt import Attempt, AttemptOutcome
 from streamtasks.codec import dumps
@@ -25,7 +26,7 @@ from streamtasks.message import Message
 from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.application import DjangoApplication
 from streamtasks_django.backends.redis import RedisBackend
-from streamtasks_django.storing import EXTRA
+from streamtasks_django.calling import COLUMNS
 from tests.support.django_site import manage
 from tests.support.hand import Hand, ended, report
 from tests.support.servers import flush
@@ -192,16 +193,27 @@ class TestStoreResult:
         backend = Storing(params=dict(task_backends["default"].params))  # type: ignore[attr-defined]
         backend.stored = []
         error = ValueError("bad")
-        extra = {EXTRA: {"category": "mail", "user_id": 3}}
+        extra = {COLUMNS: {"category": "mail", "user_id": 3}}
         self.outcome(backend, AttemptOutcome(State.SUCCESS, value=3), extra)
         self.outcome(backend, AttemptOutcome(State.RETRY, error=error, delay_s=1), extra)
-        self.outcome(backend, AttemptOutcome(State.FAILURE, error=error), {EXTRA: {"priority": 9}})
+        self.outcome(backend, AttemptOutcome(State.FAILURE, error=error), {COLUMNS: {"priority": 9}})
         self.outcome(backend, AttemptOutcome(State.IGNORED, error=error), {})
         assert backend.stored == [
             ("one", 3, "SUCCESSFUL", {"priority": 5, "category": "mail", "user_id": 3}),
             ("one", error, "FAILED", {"priority": 9}),
             ("one", None, "SUCCESSFUL", {"priority": 5}),
         ]
+
+    def test_what_is_no_option_of_a_call_travels_to_it(self, site: str) -> None:
+        setting = {"default": {**tasks_setting(site, "idle:")["default"], "BACKEND": f"{__name__}.Storing"}}
+        call: Any = cast("Any", tasks.add).apply_async
+        with override_settings(TASKS=setting):
+            result = call((1, 2), priority=5, category="mail", user_id=3, headers={"own": 1})
+            [snapshot] = cast("RedisBackend", task_backends["default"]).stores.plain.read([result.id])
+        assert snapshot is not None
+        assert Message.decode(snapshot.envelope).headers == {"own": 1, COLUMNS: {"category": "mail", "user_id": 3}}
+        with pytest.raises(InvalidTask, match="'category' is no option"):
+            call((1, 2), category="mail")
 
     def test_nothing_is_called_for_a_class_that_does_not_override_it(self) -> None:
         backend = cast("RedisBackend", task_backends["default"])

@@ -98,6 +98,11 @@ class TaskControl:
         """
         return _worker_statistics(self.get_statistics(), {})
 
+    @property
+    def wants_outcomes(self) -> bool:
+        """Whether this backend has a ``store_result()`` of its own."""
+        return type(self).store_result is not TaskControl.store_result
+
     def store_result(self, task_id: str, result: Any, status: str, **kwargs: Any) -> None:
         """Override it to keep outcomes in a place of your own as well; the backend has its own already.
 
