@@ -10,6 +10,7 @@ from typing import Final
 from ..codec import dumps
 from ..keys import stream_name
 from ..transitions import NewMessage, Promotion
+from .limits import limit_of, renew, wait
 from .shard import Live, Record, Shard
 
 __all__ = ["KNOWN_MS", "accept", "call_back", "enqueue", "free_children", "is_callback", "promote"]
@@ -22,7 +23,11 @@ _CALLBACK: Final = re.compile(r"cb\.[0-9a-f]{40}")
 
 def enqueue(shard: Shard, messages: Sequence[NewMessage]) -> list[bool]:
     """Accept messages, each once by its id."""
-    return [accept(shard, message) for message in messages]
+    answers = [accept(shard, message) for message in messages]
+    for message, is_new in zip(messages, answers, strict=True):
+        if is_new:
+            shard.note("accepted", message.id, stream_name(message.queue, message.priority))
+    return answers
 
 
 def accept(shard: Shard, new: NewMessage) -> bool:
@@ -31,7 +36,7 @@ def accept(shard: Shard, new: NewMessage) -> bool:
     record = shard.record(new.id)
     if new.id in shard.live or (record is not None and record.state):
         return False
-    message = Live(new.id, b"%d %b" % (now_ms, new.envelope), stream_name(new.queue, new.priority))
+    message = Live(new.id, b"%d %b" % (now_ms, new.envelope), stream_name(new.queue, new.priority), limit=new.limit)
     shard.accepted(new)
     if record is not None:
         keep_ms = max(record.expires_ms - now_ms, KNOWN_MS)
@@ -57,9 +62,14 @@ def _place(shard: Shard, message: Live, new: NewMessage, due_ms: int) -> None:
             return
         if parent is None or parent.state not in ("SUCCESS", "IGNORED"):
             message.doom, due_ms = f"parent:{new.after}", 0  # whoever claims it lets it fail
+    limit = limit_of(message)
     if due_ms > shard.now_ms():
         message.phase = "D"
         shard.park(message, due_ms)
+        if limit is not None:
+            renew(shard, limit)
+    elif limit is not None:
+        wait(shard, message, limit, new=True)
     else:
         shard.append(message)
 
@@ -107,9 +117,14 @@ def promote(shard: Shard) -> Promotion:
         message = shard.live.get(task_id)
         if message is None or message.phase != "D":
             continue
-        # Who crashed twice may have been beside the culprit, or be it: it runs alone from now on.
-        message.set_down("S" if message.crashes >= 2 else "Q")
-        shard.append(message)
         promoted += 1
+        # Who crashed twice may have been beside the culprit, or be it: it runs alone from now on.
+        suspect, limit = message.crashes >= 2, limit_of(message)
+        if limit is None:
+            message.set_down("S" if suspect else "Q")
+            shard.append(message)
+        else:
+            message.suspect = message.suspect or suspect
+            wait(shard, message, limit)
     next_ms = min(shard.delayed.values(), default=None)
     return Promotion(promoted, None if next_ms is None else max(1, next_ms - now_ms))

@@ -9,13 +9,32 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..settings import StoreSettings
+from ..shards import limiter_tag
 from ..state import Snapshot
-from ..transitions import Alive, Charge, Claimed, NewMessage, Outcome, Promotion, Reclaim, Settled, Void
-from . import accepting, returning, settling, upkeep
+from ..transitions import (
+    Admission,
+    Alive,
+    Ask,
+    Charge,
+    Claimed,
+    Events,
+    Grant,
+    NewMessage,
+    Outcome,
+    Promotion,
+    Reclaim,
+    Revocation,
+    Settled,
+    Void,
+)
+from . import accepting, limits, returning, revoking, settling, upkeep
 from .server import MemoryServer
 from .store import MemoryStore
 
 __all__ = ["AsyncMemoryStore"]
+
+LOOK_S = 1.0
+"""Who watches a task is told of it this often, seconds, also without news."""
 
 
 class AsyncMemoryStore:
@@ -55,6 +74,43 @@ class AsyncMemoryStore:
                     continue
             return found
 
+    async def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
+        """See `Store.revoke`."""
+        return self.plain.revoke(task_id, terminate=terminate)
+
+    async def watch(self, task_id: str) -> AsyncIterator[Snapshot]:
+        """See `AsyncStore.watch`."""
+        with self._heard() as heard:
+            while True:
+                [snapshot] = self.plain.read([task_id])
+                if snapshot is None:
+                    return
+                yield snapshot
+                if snapshot.is_finished:
+                    return
+                await self._news_of(heard, task_id)
+
+    @staticmethod
+    async def _news_of(heard: asyncio.Queue[tuple[str, str, str]], task_id: str) -> None:
+        """Return when there is news of a task, or after a second."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                while True:
+                    channel, _, text = await heard.get()
+                    if channel in ("done", "news") and text == task_id:
+                        return
+        except TimeoutError:
+            return
+
+    async def events(self, after: str = "", limit: int = 100) -> Events:
+        """See `AsyncStore.events`."""
+        return self.plain.events(after, limit)
+
+    async def doomed(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
+        """See `SupervisorStore.doomed`."""
+        with self.server.lock:
+            return revoking.doomed(self.plain.shard(tag), claimed)
+
     async def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
         """See `SupervisorStore.settle`."""
         with self.server.step():
@@ -81,6 +137,16 @@ class AsyncMemoryStore:
         """See `SupervisorStore.reclaim`."""
         with self.server.step():
             return returning.reclaim(self.plain.shard(tag), self.settings)
+
+    async def admit(self, tag: str, grants: Sequence[Grant]) -> Admission:
+        """See `SupervisorStore.admit`."""
+        with self.server.step():
+            return limits.admit(self.plain.shard(tag), grants)
+
+    async def take(self, asks: Sequence[Ask]) -> list[Grant]:
+        """See `SupervisorStore.take`."""
+        with self.server.step():
+            return [limits.take(self.plain.shard(limiter_tag(ask.limit.name, self.tags)), ask) for ask in asks]
 
     async def mark_running(self, tag: str, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
         """See `SupervisorStore.mark_running`."""

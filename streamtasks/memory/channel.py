@@ -52,7 +52,7 @@ class MemoryChannel:
         if self._wait_pipe is None:
             self._wait_pipe = os.pipe()
         if self._waiter is None:
-            self._waiter = Waiter(self._settings.key_prefix, self._tag, ring_lists(self._queues), self._woken)
+            self._waiter = Waiter(self._settings, self._tag, ring_lists(self._queues), self._woken)
             self._server.wait(self._waiter)
         return self._wait_pipe[0]
 
@@ -80,11 +80,11 @@ class MemoryChannel:
     def _exchange(self, outcomes: Sequence[Outcome], request: ClaimRequest | None, released: Sequence[str]) -> Exchange:
         server, settings = self._server, self._settings
         with server.step():
-            shard = server.shard(settings.key_prefix, self._tag)
+            shard = server.shard(settings, self._tag)
             settled = settle(shard, outcomes, settings, released, "revoked")
         if request is None:
             return Exchange(settled, [], server.clock.now_ms() if outcomes else 0, False, False, False, False)
         with server.step():
-            shard = server.shard(settings.key_prefix, self._tag)
+            shard = server.shard(settings, self._tag)
             answer = claim(shard, self._consumer, request, self._queues, settings)
         return answer._replace(settled=settled)

@@ -8,7 +8,9 @@ from typing import Final
 
 from ..settings import StoreSettings
 from ..transitions import Claimed, ClaimRequest, Exchange, Filter
+from .limits import count_starts
 from .shard import RETURNED, SUSPECT, Live, Shard, Stream
+from .upkeep import note_start
 
 __all__ = ["claim", "ring_lists"]
 
@@ -48,6 +50,7 @@ def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter, se
         else:
             work_left = True
     claimed = taking.claimed
+    count_starts(shard, taking.messages)
     if claimed:
         shard.leases[token] = shard.now_ms() + settings.lease_ms
         shard.batches[token] = tuple(c.id for c in claimed)
@@ -98,7 +101,7 @@ def _claimed(message: Live) -> Claimed:
         message.retries,
         message.first_ms,
         message.body,
-        "parent " + message.doom[7:] if message.doom.startswith("parent:") else message.doom,
+        "revoked" if message.doom == "terminate" else message.doom.replace(":", " ", 1),
     )
 
 
@@ -110,6 +113,7 @@ class _Taking:
         self.token = token
         self.request = request
         self.claimed: list[Claimed] = []
+        self.messages: list[Live] = []
         self.bytes = 0
         self.suspect_waits = False
         self.took_suspect = False
@@ -169,10 +173,13 @@ class _Taking:
 
     def _hold(self, message: Live, entry: str, *, starts: bool) -> None:
         message.token, message.entry = self.token, entry
-        message.phase = "R" if starts else "C"
+        starts = starts and not message.doom  # a doomed one is never started
+        message.phase = "R" if starts else "X" if message.doom == "revoked" else "C"
         message.attempts += 1
         if starts:
             message.started_ms = self.shard.now_ms()
             message.first_ms = message.first_ms or message.started_ms
+            note_start(self.shard, message)
         self.bytes += len(message.body)
         self.claimed.append(_claimed(message))
+        self.messages.append(message)

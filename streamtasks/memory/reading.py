@@ -7,9 +7,10 @@ from typing import Any
 from ..codec import loads
 from ..message import split_body
 from ..state import Snapshot, State
+from ..transitions import Active, Statistics
 from .shard import Live, Record, Shard
 
-__all__ = ["is_running", "read"]
+__all__ = ["active", "is_running", "read", "statistics"]
 
 
 def read(shard: Shard, task_id: str) -> Snapshot | None:
@@ -75,3 +76,17 @@ def _state(message: Live) -> State:
     if message.settled:
         return State.RETRY
     return State.DELAYED if message.phase == "D" else State.QUEUED
+
+
+def active(shard: Shard) -> list[Active]:
+    """Return running attempts, the longest first."""
+    running = [message for message in shard.live.values() if is_running(message)]
+    running.sort(key=lambda message: (message.started_ms, message.id))
+    return [Active(m.id, m.started_ms, m.token.rpartition("#")[0], m.body) for m in running]
+
+
+def statistics(shard: Shard) -> Statistics:
+    """Return counts since the store was first used."""
+    outcomes = {word: count for word, count in shard.totals.items() if word != "ms"}
+    running = sum(map(is_running, shard.live.values()))
+    return Statistics(len(shard.live), running, len(shard.delayed), outcomes, shard.totals["ms"])

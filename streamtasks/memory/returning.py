@@ -9,6 +9,8 @@ from ..codec import dumps
 from ..settings import StoreSettings
 from ..transitions import Charge, Claimed, Exhausted, Reclaim, Void
 from .claiming import REMEMBERED_MS
+from .limits import keep_token, limit_of, wait
+from .reading import is_running
 from .shard import RETURNED, SUSPECT, Live, Shard
 
 __all__ = ["charge", "hand_back", "reclaim"]
@@ -24,7 +26,7 @@ def hand_back(shard: Shard, claimed: Sequence[Claimed], void: Void | None, *, go
         token = f"{void.consumer}#{void.sequence}"
         tokens.add(token)
         for task_id in shard.batches.get(token, ()):
-            _give_back(shard, task_id, token)
+            _give_back(shard, task_id, token, unstarted=True)
         sequence, _, expires_ms = shard.claims.get(void.consumer, (0, "", 0))
         # A later claim means that the child knows already: it has read its board and gone on.
         if expires_ms <= shard.now_ms() or sequence <= void.sequence:
@@ -36,11 +38,18 @@ def hand_back(shard: Shard, claimed: Sequence[Claimed], void: Void | None, *, go
     return answers
 
 
-def _give_back(shard: Shard, task_id: str, token: str) -> bool:
+def _give_back(shard: Shard, task_id: str, token: str, *, unstarted: bool = False) -> bool:
     message = shard.held(task_id, token)
     if message is None:
         return False
     message.attempts -= 1
+    limit = None if message.phase == "X" else limit_of(message)
+    if limit is not None and message.phase == "R" and not unstarted:
+        shard.stream(message.name).drop(message.entry)
+        wait(shard, message, limit, first=True)  # its next start is another one
+        return True
+    if limit is not None:
+        keep_token(shard, message, limit)
     message.set_down("Q")
     shard.put_back(message, RETURNED)
     return True
@@ -54,7 +63,7 @@ def charge(shard: Shard, attempts: Sequence[tuple[Claimed, int, str]], settings:
         message = shard.held(claimed.id, claimed.token)
         if message is None:
             answers.append(Charge.STALE)
-        elif message.crashes + 1 >= settings.crash_limit:
+        elif message.phase != "X" and message.crashes + 1 >= settings.crash_limit:
             answers.append(Charge.LIMIT)
         else:
             tokens.add(claimed.token)
@@ -69,7 +78,12 @@ def _charge_one(shard: Shard, message: Live, started_ms: int, report: str, setti
     message.first_ms = message.first_ms or started_ms
     message.history += report.encode() + b"\n"
     shard.totals["CRASH"] += 1
-    if message.crashes == 1:
+    limit = None if message.phase == "X" else limit_of(message)
+    if message.crashes == 1 and limit is not None:
+        shard.stream(message.name).drop(message.entry)
+        wait(shard, message, limit, first=True)
+        return Charge.AT_ONCE
+    if message.crashes == 1 or message.phase == "X":
         message.set_down("Q")
         shard.put_back(message, RETURNED)
         return Charge.AT_ONCE
@@ -95,7 +109,7 @@ def reclaim(shard: Shard, settings: StoreSettings) -> Reclaim:
             message = shard.held(task_id, token)
             if message is None:
                 continue
-            if message.phase == "R" and message.lost + 1 >= settings.lost_limit:
+            if message.phase == "R" and message.lost + 1 >= settings.lost_limit:  # X: it will not run again anyway
                 exhausted.append(_exhausted(message))
                 stays = True
             else:
@@ -124,12 +138,19 @@ def _exhausted(message: Live) -> Exhausted:
 
 
 def _take_over(shard: Shard, message: Live) -> None:
-    if message.phase == "R":
+    if is_running(message):
         message.lost += 1
         worker = message.token.rpartition("#")[0]
         report = {"kind": "LOST", "attempt": message.attempts, "worker": worker, "started": message.started_ms}
         message.history += dumps(report) + b"\n"
     else:
         message.attempts -= 1
-    message.set_down("S")
-    shard.put_back(message, SUSPECT)
+    revoked = message.phase == "X"
+    limit = None if revoked else limit_of(message)
+    if limit is not None:
+        shard.stream(message.name).drop(message.entry)
+        message.suspect = True
+        wait(shard, message, limit, first=True)
+        return
+    message.set_down("Q" if revoked else "S")
+    shard.put_back(message, RETURNED if revoked else SUSPECT)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ..exceptions import ConfigurationError, StoreFull
 from ..numbers import check_count
+from ..settings import StoreSettings
 from ..transitions import NewMessage
 from .clock import Clock
 from .shard import Shard
@@ -81,11 +82,12 @@ class MemoryServer:
         with cls._named_lock:
             cls._named.pop(f"{parts.netloc}{parts.path}".rstrip("/"), None)
 
-    def shard(self, prefix: str, tag: str) -> Shard:
-        """Return one shard; only inside a `step`."""
-        found = self._shards.get((prefix, tag))
+    def shard(self, settings: StoreSettings, tag: str) -> Shard:
+        """Return one shard of a store with these settings; only inside a `step`."""
+        found = self._shards.get((settings.key_prefix, tag))
         if found is None:
-            found = self._shards[prefix, tag] = Shard(tag, self.clock, self._accepted)
+            found = self._shards[settings.key_prefix, tag] = Shard(tag, self.clock, self._accepted)
+        found.events_kept = settings.events_kept
         return found
 
     @contextmanager
@@ -157,7 +159,7 @@ class MemoryServer:
 
     def _wake(self) -> None:
         for waiter in list(self._waiting):
-            shard = self.shard(waiter.prefix, waiter.tag)
+            shard = self.shard(waiter.settings, waiter.tag)
             rung = next((queue for queue in waiter.queues if queue in shard.rings), None)
             if rung is not None:
                 shard.rings.discard(rung)
@@ -178,8 +180,8 @@ class MemoryServer:
 class Waiter:
     """A child that waits for a ring of one of these queues; ``woken`` is called once."""
 
-    def __init__(self, prefix: str, tag: str, queues: tuple[str, ...], woken: Callable[[], None]) -> None:
-        self.prefix = prefix
+    def __init__(self, settings: StoreSettings, tag: str, queues: tuple[str, ...], woken: Callable[[], None]) -> None:
+        self.settings = settings
         self.tag = tag
         self.queues = queues
         self.woken = woken

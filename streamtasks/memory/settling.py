@@ -61,7 +61,7 @@ def settle(
 
 def _settled_before(shard: Shard, outcome: Outcome) -> Settled:
     record, message = shard.record(outcome.id), shard.live.get(outcome.id)
-    if outcome.state == "CALLED" and message is None:
+    if outcome.state == "CALLED" and (message is None or message.is_blank):
         return Settled.ALREADY  # it leaves nothing that could tell
     by = record.token if record is not None else message.settled if message is not None else ""
     return Settled.ALREADY if by == outcome.token else Settled.STALE
@@ -69,11 +69,12 @@ def _settled_before(shard: Shard, outcome: Outcome) -> Settled:
 
 def _retry(shard: Shard, message: Live, outcome: Outcome) -> None:
     shard.totals["RETRY"] += 1
+    shard.note("settled", message.id, "RETRY")
     message.settled = message.token
     message.first_ms = message.first_ms or outcome.started_ms
     message.history += outcome.note.encode() + b"\n"
     message.token, message.entry, message.started_ms, message.progress = "", "", 0, b""
-    if outcome.delay_ms > 0:
+    if outcome.delay_ms > 0 or message.limit is not None:  # promote sends it to its limit
         message.phase = "D"
         shard.park(message, shard.now_ms() + outcome.delay_ms)
     else:
@@ -112,4 +113,5 @@ def finish(shard: Shard, message: Live, record: Record) -> None:
     shard.totals[record.state] += 1
     if record.started_ms:
         shard.totals["ms"] += max(0, record.finished_ms - record.started_ms)
+    shard.note("settled", message.id, record.state)
     shard.tell("done", message.id)

@@ -8,11 +8,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..state import DeadLetter
-from ..transitions import Limit, NewMessage
+from ..transitions import Event, Limit, NewMessage
 from .clock import Clock
+
+if TYPE_CHECKING:
+    from .limits import LimitState
 
 __all__ = ["HELD", "RETURNED", "SUSPECT", "Live", "Record", "Shard", "Stream"]
 
@@ -29,7 +32,7 @@ class Live:
 
     ``token`` holds the claim, ``settled`` ended an attempt last; both empty: nobody. ``doom`` is why it must not
     run any more: ``"revoked"``, ``"terminate"`` or ``"parent:<id>"``. ``after`` is the task it waits for,
-    ``after_due_ms`` when it is due once that has succeeded.
+    ``after_due_ms`` when it is due once that has succeeded. ``suspect``: a suspect that waits for its limit.
     """
 
     id: str
@@ -45,6 +48,7 @@ class Live:
     started_ms: int = 0
     settled: str = ""
     limit: Limit | None = None
+    suspect: bool = False
     doom: str = ""
     after: str = ""
     after_due_ms: int = 0
@@ -56,16 +60,21 @@ class Live:
         """Attempts before the current one that asked to be run again."""
         return self.attempts - 1 - self.crashes - self.lost
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether it is queued without a past: nothing but the message itself is worth keeping then."""
+        return self.phase == "Q" and not (self.attempts or self.crashes or self.lost or self.doom or self.limit)
+
     def held_by(self, token: str) -> bool:
         """Whether this token holds the claim."""
         return self.token == token and self.phase in HELD
 
     def set_down(self, phase: str) -> None:
-        """Leave the hands that held it. A queued message without a past has nothing worth keeping."""
+        """Leave the hands that held it."""
         if self.phase == "X":
             self.doom = "revoked"
         self.token, self.phase, self.started_ms, self.progress = "", phase, 0, b""
-        if phase == "Q" and not (self.attempts or self.crashes or self.lost or self.doom or self.limit):
+        if self.is_blank:
             self.first_ms, self.settled = 0, ""
 
 
@@ -137,11 +146,18 @@ class Shard:
         self.claims: dict[str, tuple[int, str, int]] = {}
         self.delayed: dict[str, int] = {}
         self.children_of: dict[str, list[str]] = {}
+        # Rate limits: who waits, and its place (the smallest goes first); what is known of each; when to look, ms.
+        self.waiting: dict[str, dict[str, tuple[int, int, str]]] = {}
+        self.limits: dict[str, LimitState] = {}
+        self.asking: dict[str, int] = {}
+        self.limiters: dict[str, int] = {}
         self.dead: deque[DeadLetter] = deque()
         self.totals: Counter[str] = Counter()
         self.workers: dict[str, tuple[int, dict[str, Any]]] = {}
         self.last_beat_ms = 0
         self.hold_until_ms = 0
+        self.events: deque[Event] = deque()
+        self.events_kept = self.events_gone = 0
         self.rings: set[str] = set()
         self.told: list[tuple[str, str]] = []
         self._entries = count(1)
@@ -154,6 +170,14 @@ class Shard:
     def tell(self, channel: str, text: str) -> None:
         """Say something to whoever listens: ``control``, ``done`` or ``news``."""
         self.told.append((channel, text))
+
+    def note(self, kind: str, task_id: str, detail: str) -> None:
+        """Note an event, if events are wanted; the oldest go first."""
+        if self.events_kept:
+            self.events.append(Event(self.now_ms(), kind, task_id, detail))
+            while len(self.events) > self.events_kept:
+                self.events.popleft()
+                self.events_gone += 1
 
     # -- streams -------------------------------------------------------------------------------------
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from ..exceptions import ServerNotSupported
 from ..settings import StoreSettings
 from ..shards import tag_of
 from ..state import DeadLetter, Snapshot
-from ..transitions import Filter, NewMessage, WorkerInfo
-from . import accepting, reading, upkeep
+from ..transitions import Active, Event, Events, Filter, NewMessage, Revocation, Statistics, WorkerInfo
+from . import accepting, reading, revoking, upkeep
 from .channel import MemoryChannel
 from .server import MemoryServer
 from .shard import Shard
@@ -39,7 +40,7 @@ class MemoryStore:
 
     def shard(self, tag: str) -> Shard:
         """Return one shard; only inside a step of the server."""
-        return self.server.shard(self.settings.key_prefix, tag)
+        return self.server.shard(self.settings, tag)
 
     def shard_of(self, task_id: str) -> Shard:
         """Return the shard on which an id lives; only inside a step of the server."""
@@ -54,7 +55,7 @@ class MemoryStore:
         with self.server.step():
             shards = [self.shard_of(message.id) for message in messages]
             self.server.make_room(shards, messages)
-            return [accepting.accept(shard, message) for shard, message in zip(shards, messages, strict=True)]
+            return [accepting.enqueue(shard, [message])[0] for shard, message in zip(shards, messages, strict=True)]
 
     def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
         """See `Store.read`."""
@@ -80,10 +81,56 @@ class MemoryStore:
                 self.server.changed.wait(left_s)
             return found
 
+    def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
+        """See `Store.revoke`."""
+        with self.server.step():
+            return revoking.revoke(self.shard_of(task_id), task_id, self.settings, terminate=terminate)
+
+    def active(self, limit: int = 100) -> list[Active]:
+        """See `Store.active`."""
+        with self.server.lock:
+            found = [one for tag in self.tags for one in reading.active(self.shard(tag))]
+        return sorted(found, key=lambda one: one.started_ms)[:limit]
+
+    def statistics(self) -> Statistics:
+        """See `Store.statistics`."""
+        with self.server.lock:
+            parts = [reading.statistics(self.shard(tag)) for tag in self.tags]
+        outcomes: Counter[str] = Counter()
+        for part in parts:
+            outcomes.update(part.outcomes)
+        return Statistics(
+            sum(part.unfinished for part in parts),
+            sum(part.running for part in parts),
+            sum(part.delayed for part in parts),
+            dict(outcomes),
+            sum(part.run_ms for part in parts),
+        )
+
+    def events(self, after: str = "", limit: int = 100) -> Events:
+        """See `Store.events`. A cursor holds per shard how many were seen of it."""
+        seen = {tag: int(number) for tag, number in (part.split("=") for part in after.split(",") if part)}
+        found: list[Event] = []
+        with self.server.lock:
+            for tag in self.tags:
+                shard = self.shard(tag)
+                skipped = max(0, seen.get(tag, 0) - shard.events_gone)
+                some = list(shard.events)[skipped : skipped + limit]
+                seen[tag] = shard.events_gone + skipped + len(some)
+                found += some
+        found.sort(key=lambda event: event.at_ms)
+        return Events(found, ",".join(f"{tag}={number}" for tag, number in seen.items()))
+
+    def forget(self, before_ms: int) -> int:
+        """See `Store.forget`."""
+        with self.server.step():
+            return sum(revoking.forget(self.shard(tag), before_ms) for tag in self.tags)
+
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """See `Store.dead_letters`."""
         with self.server.lock:
             found = [letter._replace(wire=self.settings.wire) for tag in self.tags for letter in self.shard(tag).dead]
+        found = [letter._replace(wire=self.settings.wire) for letter in found]
         found.sort(key=lambda letter: _age(letter.cursor), reverse=True)
         if before:
             found = [letter for letter in found if _age(letter.cursor) < _age(before)]

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..settings import StoreSettings
 from ..transitions import Alive, Claimed, WorkerInfo
-from .shard import Shard
+from .shard import Live, Shard
 
-__all__ = ["beat", "mark_running", "progress", "renew", "workers"]
+__all__ = ["beat", "mark_running", "note_start", "progress", "renew", "workers"]
 
 
 def mark_running(shard: Shard, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
@@ -19,10 +19,18 @@ def mark_running(shard: Shard, attempts: Sequence[tuple[Claimed, int]]) -> list[
         message = shard.held(claimed.id, claimed.token)
         answers.append(message is not None)
         if message is not None:
-            message.phase = "R"
+            if message.phase == "C":  # one that was revoked meanwhile only gets its time
+                message.phase = "R"
             message.started_ms = shard.now_ms() - ago_ms
             message.first_ms = message.first_ms or message.started_ms
+            note_start(shard, message)
     return answers
+
+
+def note_start(shard: Shard, message: Live) -> None:
+    """Tell those who watch that an attempt runs."""
+    shard.note("started", message.id, message.token.rpartition("#")[0])
+    shard.tell("news", message.id)
 
 
 def progress(shard: Shard, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
@@ -33,6 +41,7 @@ def progress(shard: Shard, reports: Sequence[tuple[Claimed, bytes]]) -> list[boo
         answers.append(message is not None)
         if message is not None:
             message.progress = data
+            shard.tell("news", message.id)
     return answers
 
 

@@ -80,7 +80,7 @@ def end_leases() -> Callable[[StoreSettings, set[str]], None]:
     def end(settings: StoreSettings, tokens: set[str]) -> None:
         [tag] = settings.tags
         if settings.is_memory:
-            leases = MemoryServer.at(settings.url).shard(settings.key_prefix, tag).leases
+            leases = MemoryServer.at(settings.url).shard(settings, tag).leases
             leases.update((token, 1) for token in tokens if token in leases)
             return
         with redis.Redis.from_url(settings.url) as client:

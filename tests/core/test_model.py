@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import itertools
 from typing import Any
 
@@ -16,11 +18,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from streamtasks.transitions import Charge, ClaimRequest, Filter, NewMessage, Void
+from streamtasks import Message
+from streamtasks.transitions import Charge, ClaimRequest, Filter, Grant, Limit, NewMessage, Void
 from tests.support.pair import TAG, Both, Pair, outcomes_of
 
 IDS = [f"m{n}" for n in range(8)]
+KNOWN = [*IDS, *("cb." + hashlib.sha1(i.encode(), usedforsecurity=False).hexdigest() for i in IDS)]
 FILTERS = [Filter(), Filter("only", ("mail",)), Filter("except", ("mail",))]
+HOUR_US = 3_600_000_000
+LIMITS = [Limit("slow", HOUR_US), Limit("bursts", HOUR_US, 5), Limit("bursts", HOUR_US, 3), Limit("fast", 1000)]
 NEVER_MS = 4_000_000_000_000
 
 some_ids = st.lists(st.sampled_from(IDS), min_size=1, max_size=4)
@@ -36,14 +42,17 @@ class Lives(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.pair = Pair(self.url, key_prefix=f"model{next(number)}:", lost_limit=2, crash_limit=3)
+        self.pair = Pair(self.url, key_prefix=f"model{next(number)}:", lost_limit=2, crash_limit=3, send_events=True)
         self.claimed: list[Both] = []
         self.sequence = {"one": 0, "two": 0}
         self.filter = {"one": FILTERS[0], "two": FILTERS[0]}
 
     def teardown(self) -> None:
         if hasattr(self, "pair"):
-            self.pair.__exit__()
+            try:
+                self.pair.compare_whole()
+            finally:
+                self.pair.__exit__()
 
     def pick(self, places: list[int]) -> list[Both]:
         """Some of what was ever claimed, mostly of late; its claim may be over by now."""
@@ -54,11 +63,24 @@ class Lives(RuleBasedStateMachine):
     # -- the producer --------------------------------------------------------------------------------
 
     @rule(
-        ids=some_ids, queue=st.sampled_from(["default", "mail"]), priority=st.sampled_from([0, 5]), later=st.booleans()
+        ids=some_ids,
+        queue=st.sampled_from(["default", "mail"]),
+        priority=st.sampled_from([0, 5]),
+        later=st.booleans(),
+        after=st.sampled_from(["", "", "unknown", *IDS]),
+        limit=st.sampled_from([None, *LIMITS]),
     )
-    def enqueue(self, ids: list[str], queue: str, priority: int, later: bool) -> None:
-        due_ms = NEVER_MS if later else None
-        self.pair.enqueue([NewMessage(i, queue, priority, b'{"id":"%b"}' % i.encode(), due_ms) for i in ids])
+    def enqueue(self, ids: list[str], queue: str, priority: int, later: bool, after: str, limit: Limit | None) -> None:
+        self.pair.enqueue([new(i, queue, priority, NEVER_MS if later else None, after, limit) for i in ids])
+
+    @rule(task_id=st.sampled_from([*IDS, "unknown"]), terminate=st.booleans())
+    def revoke(self, task_id: str, terminate: bool) -> None:
+        self.pair.revoke(task_id, terminate)
+
+    @rule()
+    def forget(self) -> None:
+        """A clean-up: what has finished cannot be read any more, but its id stays known."""
+        self.pair.forget()
 
     # -- children ------------------------------------------------------------------------------------
 
@@ -80,12 +102,15 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule(
         places=st.lists(which, min_size=1, max_size=3),
-        state=st.sampled_from(["SUCCESS", "SUCCESS", "FAILURE", "IGNORED", "DEAD", "RETRY"]),
+        state=st.sampled_from(["SUCCESS", "SUCCESS", "FAILURE", "IGNORED", "REVOKED", "DEAD", "RETRY", "CALLED"]),
         delay_ms=st.sampled_from([0, 3_600_000]),
+        follow=st.lists(st.sampled_from(IDS), max_size=2),
+        after=st.sampled_from(["", *IDS]),
     )
-    def settle(self, places: list[int], state: str, delay_ms: int) -> None:
+    def settle(self, places: list[int], state: str, delay_ms: int, follow: list[str], after: str) -> None:
         some = self.pick(places)[: 1 if state == "RETRY" else 3]
-        changes = {"delay_ms": delay_ms} if state == "RETRY" else {}
+        changes: dict[str, Any] = {"delay_ms": delay_ms} if state == "RETRY" else {}
+        changes["follow"] = tuple(new(task_id, "mail", 0, None, after) for task_id in follow)
         self.pair.exchange("one", Filter(), [outcomes_of(both, state, **changes) for both in some], None)
 
     # -- the keeper ----------------------------------------------------------------------------------
@@ -115,6 +140,7 @@ class Lives(RuleBasedStateMachine):
     @rule(place=which, ago_ms=st.sampled_from([0, 30]))
     def mark_running(self, place: int, ago_ms: int) -> None:
         [both] = self.pick([place])
+        self.pair.keeper(lambda store, at: store.doomed(TAG, [both[at]]))
         self.pair.keeper(lambda store, at: store.mark_running(TAG, [(both[at], ago_ms)]))
         self.pair.keeper(lambda store, at: store.progress(TAG, [(both[at], b'{"s":"PROGRESS","m":1}')]))
 
@@ -141,14 +167,40 @@ class Lives(RuleBasedStateMachine):
         self.pair.make_due(ids)
         self.pair.keeper(lambda store, _: store.promote(TAG))
 
+    @rule()
+    def admit(self) -> None:
+        """Limiters are asked, and what they grant is admitted, until there is nothing more to ask for."""
+        self.pair.keeper(lambda store, _: admit(store))
+
     def settle_for(self, dead: list[Both]) -> None:
         outcomes = [outcomes_of(both, "DEAD", body=b"") for both in dead]
-        self.pair.keeper(lambda store, at: store.settle(TAG, [outcome[at] for outcome in outcomes]))
+        self.pair.keeper(lambda store, at: store.settle(TAG, [outcome[at] for outcome in outcomes], "all"))
 
     @invariant()
     def agree(self) -> None:
         if hasattr(self, "pair"):
-            self.pair.compare(IDS)
+            self.pair.compare(KNOWN)
+
+
+def new(
+    task_id: str, queue: str, priority: int, due_ms: int | None, after: str = "", limit: Limit | None = None
+) -> NewMessage:
+    message = Message(id=task_id, task="t", queue=queue, priority=priority)
+    return NewMessage(task_id, queue, priority, message.encode(1000), due_ms, after=after, limit=limit)
+
+
+async def admit(store: Any) -> int:
+    """Do what a keeper's limiter does, until the next token is far away; return how many messages were admitted."""
+    grants: list[Grant] = []
+    admitted = 0
+    while True:
+        admission = await store.admit(TAG, grants)
+        admitted += admission.admitted
+        grants = await store.take(admission.asks)
+        if not grants:
+            if admission.next_us is None or admission.next_us > 10_000:
+                return admitted
+            await asyncio.sleep(admission.next_us / 1_000_000)
 
 
 async def beat(store: Any) -> None:
@@ -160,7 +212,7 @@ def test_the_model_and_a_server_agree(embedded_url: str) -> None:
         url = embedded_url
 
     bounded = settings(
-        max_examples=100,
+        max_examples=80,
         stateful_step_count=40,
         deadline=None,
         derandomize=False,

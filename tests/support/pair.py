@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import redis
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streamtasks.state import Snapshot
-    from streamtasks.transitions import Exchange, NewMessage, Outcome
+    from streamtasks.transitions import Exchange, NewMessage, Outcome, Revocation
 
 TAG = "u0"
 
@@ -62,6 +63,13 @@ class Pair:
     def enqueue(self, messages: Sequence[NewMessage]) -> list[bool]:
         return same(self.real.enqueue(messages), self.model.enqueue(messages))
 
+    def revoke(self, task_id: str, terminate: bool) -> Revocation:
+        return same(self.real.revoke(task_id, terminate=terminate), self.model.revoke(task_id, terminate=terminate))
+
+    def forget(self) -> int:
+        before_ms = time.time_ns() // 1_000_000 + 60_000
+        return same(self.real.forget(before_ms), self.model.forget(before_ms))
+
     def exchange(
         self, consumer: str, queues: Filter, outcomes: Sequence[tuple[Outcome, Outcome]], request: ClaimRequest | None
     ) -> tuple[Exchange, list[Both]]:
@@ -103,13 +111,29 @@ class Pair:
 
     @property
     def model_shard(self) -> Any:
-        return self.server.shard(self.settings.key_prefix, TAG)
+        return self.server.shard(self.settings, TAG)
 
     def compare(self, ids: Sequence[str]) -> None:
         """Both must know the same of these ids."""
         real, model = self.real.read(ids), self.model.read(ids)
         for task_id, one, other in zip(ids, real, model, strict=True):
             assert shown(one) == shown(other), f"{task_id}: the server has {one}\nthe model has {other}"
+
+    def compare_whole(self) -> None:
+        """Both must have counted the same, and noted the same events."""
+        same(self.real.statistics()._replace(run_ms=0), self.model.statistics()._replace(run_ms=0))
+        same({a.id for a in self.real.active()}, {a.id for a in self.model.active()})
+        same(happened(self.real), happened(self.model))
+
+
+def happened(store: Any) -> list[tuple[str, ...]]:
+    """All events of a store; those of one call have no order."""
+    found: list[tuple[str, ...]] = []
+    cursor = ""
+    while (page := store.events(cursor)).events:
+        found += (event[1:] for event in page.events)
+        cursor = page.cursor
+    return sorted(found)
 
 
 async def awaited(call: Any) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from streamtasks import ConfigurationError, Ignore, Retry, State, StreamTasks, current_attempt
-from streamtasks.exceptions import NeverIdle
+from streamtasks.exceptions import NeverIdle, SoftTimeLimitExceeded, TimeLimitExceeded
 from streamtasks.memory import MemoryServer
 from streamtasks_workers.in_process import InProcessWorker
 
@@ -202,3 +203,134 @@ def test_many_shards(app: StreamTasks, words: list[Any]) -> None:
 def test_only_tasks_in_memory() -> None:
     with pytest.raises(ConfigurationError, match="memory://"):
         InProcessWorker(StreamTasks("redis://127.0.0.1:1/0"))
+
+
+class TestRateLimits:
+    def test_the_clock_goes_as_fast_as_the_limit_lets_it(
+        self, app: StreamTasks, worker: InProcessWorker, words: list[Any]
+    ) -> None:
+        @app.task(name="slow", rate_limit="10/m")
+        def slow(word: int) -> None:
+            words.append((word, worker.clock.now_ms()))
+
+        @app.task(name="free")
+        def free() -> None:
+            words.append(("free", 0))
+
+        for word in range(5):
+            slow.enqueue(word)
+        free.enqueue()
+        began_ms = worker.clock.now_ms()
+        assert len(worker.run_until_idle()) == 6
+        assert [word for word, _ in words if word != "free"] == [0, 1, 2, 3, 4]
+        assert words.index(("free", 0)) < 2, "others do not wait"
+        seconds = [round((ms - began_ms) / 1000) for word, ms in words if word != "free"]
+        assert seconds == [0, 6, 12, 18, 24]
+
+    def test_what_is_idle_has_no_limit_to_wait_for(self, app: StreamTasks, worker: InProcessWorker) -> None:
+        @app.task(name="hourly", rate_limit="1/h")
+        def hourly() -> None:
+            pass
+
+        hourly.enqueue()
+        before_ms = worker.clock.now_ms()
+        assert len(worker.run_until_idle()) == 1
+        assert worker.clock.now_ms() - before_ms < 60_000
+
+
+def test_revoked_ones_are_told_of_and_do_not_run(app: StreamTasks, worker: InProcessWorker, words: list[Any]) -> None:
+    @app.task(name="note")
+    def note(word: str) -> None:
+        words.append(word)
+
+    result, later = note.enqueue("a"), note.using(run_after=timedelta(hours=1)).enqueue("b")
+    assert result.revoke()
+    assert later.revoke()
+    assert worker.run_until_idle() == []
+    assert (words, result.state, later.state) == ([], State.REVOKED, State.REVOKED)
+
+
+def test_links_follow(app: StreamTasks, worker: InProcessWorker, words: list[Any]) -> None:
+    @app.task(name="add")
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    @app.task(name="fail")
+    def fail() -> None:
+        raise ValueError("no")
+
+    @app.task(name="note")
+    def note(*args: Any) -> None:
+        words.append(args)
+
+    add.apply_async((1, 2), link=add.s(10))
+    fail.apply_async(link_error=note.s("own"))
+    worker.run_until_idle()
+    assert [args[-1] for args in words] == ["own"]
+    assert app.store.statistics().outcomes == {"SUCCESS": 3, "FAILURE": 1}
+
+
+class TestInterrupts:
+    def test_limits_of_plain_tasks(self, app: StreamTasks, worker: InProcessWorker) -> None:
+        @app.task(name="soft", soft_time_limit_s=0.05)
+        def soft() -> str:
+            try:
+                spin(10)
+            except SoftTimeLimitExceeded:
+                return "cleaned up"
+            return "not interrupted"
+
+        @app.task(name="hard", time_limit_s=0.05)
+        def hard() -> None:
+            spin(10)
+
+        first, second = soft.enqueue(), hard.enqueue()
+        worker.run_until_idle()
+        assert first.get(0) == "cleaned up"
+        with pytest.raises(TimeLimitExceeded, match=r"0\.05"):
+            second.get(0)
+
+    async def test_limits_of_coroutine_tasks(self, app: StreamTasks, worker: InProcessWorker) -> None:
+        @app.task(name="soft", soft_time_limit_s=0.05)
+        async def soft() -> None:
+            await asyncio.sleep(10)
+
+        result = await soft.aenqueue()
+        await worker.arun_until_idle()
+        with pytest.raises(SoftTimeLimitExceeded):
+            await result.aget(0)
+
+    def test_a_running_task_is_revoked_from_another_thread(
+        self, app: StreamTasks, worker: InProcessWorker, words: list[Any]
+    ) -> None:
+        @app.task(name="long")
+        def long() -> None:
+            words.append("begun")
+            thread = threading.Thread(target=lambda: app.get_result(current_attempt_id).revoke(terminate=True))
+            thread.start()
+            spin(10)
+            words.append("not interrupted")
+
+        result = long.enqueue()
+        current_attempt_id = result.id
+        worker.run_until_idle()
+        assert (words, result.state) == (["begun"], State.REVOKED)
+
+    def test_without_terminate_it_runs_to_its_end(
+        self, app: StreamTasks, worker: InProcessWorker, words: list[Any]
+    ) -> None:
+        @app.task(name="long")
+        def long() -> None:
+            app.get_result(current_attempt().id).revoke()
+            words.append("ended")
+
+        result = long.enqueue()
+        worker.run_until_idle()
+        assert (words, result.state) == (["ended"], State.REVOKED)
+
+
+def spin(seconds: float) -> None:
+    """Work for so long, in bytecode."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        pass

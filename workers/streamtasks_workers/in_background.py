@@ -65,5 +65,5 @@ class BackgroundWorker:
             except Exception:
                 logger.exception("the thread that runs tasks in memory met an error and goes on")
                 ran, wait_s = [], 1.0
-            if not self._stopping and len(ran) < MOST_ATTEMPTS:
+            if not self._stopping and len(ran) < MOST_ATTEMPTS // 2:  # else there may be more
                 self._news.wait(wait_s)

@@ -4,7 +4,8 @@ Messages are claimed, run and settled as in a worker, by the same code, one at a
 different from a worker:
 
 * There is no other process: a task that kills its process kills the caller's, and no crash is counted.
-* Time limits end nothing. `revoke` with ``terminate`` marks a running task, but does not interrupt it.
+* Time limits and `revoke` with ``terminate`` are raised in the task, as far as that can be done; see
+  `in_process_limits`. Limits count real time, not that of the store's clock.
 * Coroutine tasks run one after the other.
 """
 
@@ -24,8 +25,10 @@ from streamtasks.exceptions import ConfigurationError, DecodeError, NeverIdle
 from streamtasks.memory import AsyncMemoryStore, MemoryStore
 from streamtasks.message import Message, split_body
 from streamtasks.stores import open_store
-from streamtasks.transitions import Claimed, ClaimRequest, Exchange, Filter, Outcome
+from streamtasks.transitions import Claimed, ClaimRequest, Exchange, Filter, Grant, Outcome
 
+from .callbacks import CALLBACK
+from .in_process_limits import arun_limited, run_limited
 from .running import Prepared, Runner
 
 __all__ = ["MOST_ATTEMPTS", "InProcessWorker", "Ran"]
@@ -75,7 +78,8 @@ class InProcessWorker:
         servers = {id(lane.store.server): lane.store.server for lane in self._lanes}
         if len(servers) != 1:
             raise ConfigurationError("Give at least one app, and only such whose url names the same memory:// store.")
-        self.clock = self._lanes[0].store.server.clock
+        self._server = self._lanes[0].store.server
+        self.clock = self._server.clock
         self._run_plain = run_plain
         self._run_coroutine = run_coroutine
 
@@ -135,25 +139,29 @@ class InProcessWorker:
             runner, prepared = next(steps)
             while True:
                 if prepared.runnable.is_async:
-                    outcome = self._run_coroutine(runner.arun(prepared))
+                    outcome = self._run_coroutine(arun_limited(self._server, runner, prepared))
                 else:
-                    outcome = runner.run(prepared)
+                    outcome = run_limited(self._server, runner, prepared)
                 runner, prepared = steps.send(outcome)
         except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+            return _shown(stop.value)
 
     async def _adriven(self, steps: _Steps) -> list[Ran]:
         try:
             runner, prepared = next(steps)
             while True:
                 if prepared.runnable.is_async:
-                    # A task of its own, as in a worker: it has its own context.
-                    outcome = await asyncio.create_task(runner.arun(prepared))
+                    outcome = await arun_limited(self._server, runner, prepared)
                 else:
-                    outcome = await self._run_plain(partial(runner.run, prepared))
+                    outcome = await self._run_plain(partial(run_limited, self._server, runner, prepared))
                 runner, prepared = steps.send(outcome)
         except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+            return _shown(stop.value)
+
+
+def _shown(ran: list[Ran]) -> list[Ran]:
+    """Leave out messages of our own."""
+    return [one for one in ran if one.task != CALLBACK]
 
 
 class _Lane:
@@ -190,8 +198,29 @@ class _Lane:
 
     def move_on(self) -> float | None:
         """Do what a worker's keeper does: move what is due to its stream. Return when there is more, seconds."""
-        waits = [_at_once(self._keeper.promote(tag)).next_due_ms for tag in self.store.tags]
-        return min((wait_ms / 1000 for wait_ms in waits if wait_ms is not None), default=None)
+        waits_s: list[float] = []
+        for tag in self.store.tags:
+            next_ms = _at_once(self._keeper.promote(tag)).next_due_ms
+            if next_ms is not None:
+                waits_s.append(next_ms / 1000)
+            next_us = self._admit(tag)
+            if next_us is not None and self._limited(tag):
+                waits_s.append(next_us / 1_000_000)
+        return min(waits_s, default=None)
+
+    def _admit(self, tag: str) -> int | None:
+        """Let those go on whose rate limit lets them; return when to ask again, microseconds."""
+        grants: list[Grant] = []
+        while True:
+            admission = _at_once(self._keeper.admit(tag, grants))
+            if not admission.asks:
+                return admission.next_us
+            grants = _at_once(self._keeper.take(admission.asks))
+
+    def _limited(self, tag: str) -> bool:
+        """Whether messages wait for a rate limit; else there is only a limit to be forgotten."""
+        with self.store.server.lock:
+            return any(self.store.shard(tag).waiting.values())
 
     def has_ready(self) -> bool:
         """Whether there is something to claim, in whatever queue."""

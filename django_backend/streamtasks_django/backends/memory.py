@@ -23,7 +23,8 @@ What is different from a worker process:
 
 * Tasks end with the process. A management command that only enqueues is over before its tasks are run.
 * Each process has its own tasks: with several web processes, a result can only be read in the one that enqueued it.
-* Time limits end nothing, and ``revoke(terminate=True)`` does not interrupt: both need a process that can be killed.
+* Time limits and ``revoke(terminate=True)`` are raised in the task at its next bytecode, or where a coroutine awaits.
+  A call that blocks is not broken off: that takes a process to kill.
 * The thread has database connections of its own. In a ``TestCase`` it would not see the test's transaction: set
   ``autostart`` to False there. ``run_until_idle()`` uses the connections of the thread that calls it, as they are.
 """
