@@ -71,6 +71,7 @@ local stream_count = tonumber(ARGV[9])
 local release_count = tonumber(ARGV[10 + stream_count])
 local first_record, first_follow = 25 + 2 * stream_count, 11 + stream_count + release_count
 local first_group = first_follow + 5 * follow_count
+local byte = string.byte
 local now = now_ms()
 local this_hour = math.floor(now / 3600000)
 if this_hour ~= hour and this_hour ~= hour + 1 then return { 'hour', now } end
@@ -126,7 +127,7 @@ local record_head = '1 ' .. now_text .. ' '
 local function tell_final(id, told)
   local n = #index
   index[n + 1], index[n + 2] = id, told
-  local bucket = bucket_of(id)
+  local bucket = (byte(id, 32) or byte(id, -1)) % 16
   local list = buckets[bucket]
   if list then list[#list + 1] = id else buckets[bucket] = { id } end
 end
@@ -149,10 +150,9 @@ local function finish(group, i, id, started, rest)
     redis.call('XADD', dead, 'MAXLEN', '~', dead_cap, '*', 'reason', group.reason, 'id', id, 'stream', group.name,
       'message', redis.call('HGET', messages, id) or '')
   end
-  if group.outcome == 'CALLED' or (string.byte(id, 1) == 99 and is_callback(id)) then return end -- c
+  if group.outcome == 'CALLED' or (byte(id, 1) == 99 and is_callback(id)) then return end -- c
   redis.call('SET', KEYS[first_record + i - 1], record_head .. rest .. report, 'PX', group.ms)
   tell_final(id, group.told)
-  group.final = group.final + 1
   if started ~= '0' then group.spent = group.spent + math.max(0, now - started) end
   if callbacks == 'all' then to_call[#to_call + 1] = i end
 end
@@ -197,15 +197,17 @@ end
 
 for _, group in ipairs(groups) do
   local outcome, name, phase_at = group.outcome, group.name, group.phase_at
-  group.told, group.final, group.spent = outcome .. ' ' .. name, 0, 0
+  group.told, group.spent = outcome .. ' ' .. name, 0
   local entries = entries_of[name] or {}
+  local told_before, revoked_here = #index, 0
   for i = group.first, group.first + group.size - 1 do
     if reply[i + 1] == 1 then
       local at = group.at + (i - group.first) * 4
-      local id, phase = ids[i], string.byte(lines[i], phase_at)
+      local id, phase = ids[i], byte(lines[i], phase_at)
       if phase ~= 67 then were_running[#were_running + 1] = id end -- C
       if phase == 88 and outcome ~= 'REVOKED' and outcome ~= 'CALLED' then -- X
         finish_revoked(group, i, id, lines[i], ARGV[at + 2], ARGV[at + 3])
+        revoked_here = revoked_here + 1
       elseif outcome == 'RETRY' then
         retry(group, id, lines[i], ARGV[at + 2], ARGV[at + 3])
       else
@@ -215,7 +217,8 @@ for _, group in ipairs(groups) do
     end
   end
   if #entries > 0 then entries_of[name] = entries end
-  if group.final > 0 then count_final(name, outcome, group.final, group.spent) end
+  local n = (#index - told_before) / 2 - revoked_here
+  if n > 0 then count_final(name, outcome, n, group.spent) end
 end
 
 for name, entries in pairs(entries_of) do

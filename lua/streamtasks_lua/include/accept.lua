@@ -56,8 +56,8 @@ end
 -- Accept a message once by its id; return 1, or 0 if it is known. One that was revoked before it came (its record is
 -- a tombstone, "0 ...") is finished as REVOKED at once.
 local function accept(keys, record, stream, name, id, of, parent, stamp, envelope, now)
-  local known = redis.call('GETRANGE', record, 0, 1)
-  if known == '0 ' then
+  if redis.call('EXISTS', record) == 1 then
+    if redis.call('GETRANGE', record, 0, 1) ~= '0 ' then return 0 end
     if redis.call('HEXISTS', keys.messages, id) == 1 then return 0 end
     local keep_ms = math.max(redis.call('PTTL', record), 900000)
     redis.call('SET', record, revoked_record(int(now), '-', 0, 0, 0, stamp .. envelope, ''), 'PX', int(keep_ms))
@@ -66,7 +66,7 @@ local function accept(keys, record, stream, name, id, of, parent, stamp, envelop
     call_back(keys, stream, name, id, stamp)
     return 1
   end
-  if known ~= '' or redis.call('HSETNX', keys.messages, id, stamp .. envelope) == 0 then return 0 end
+  if redis.call('HSETNX', keys.messages, id, stamp .. envelope) == 0 then return 0 end
   if of then
     place(keys, stream, name, id, of, now, parent)
   else
