@@ -11,7 +11,7 @@ import pytest
 from streamtasks import StoreSettings
 from streamtasks.message import Message
 from streamtasks.shards import ALL_TAGS, new_id
-from streamtasks.state import State
+from streamtasks.state import Snapshot, State
 from streamtasks.stores import open_async_store, open_store, open_supervisor_store
 from streamtasks.transitions import NewMessage, Revocation, Settled
 from tests.core.conftest import AnyStore
@@ -38,8 +38,8 @@ def hand(store: AnyStore) -> Iterator[Hand]:
 
 
 def state_of(store: AnyStore, task_id: str) -> State | None:
-    [snapshot] = store.read([task_id])
-    return snapshot and snapshot.state
+    snapshot: Snapshot | None = store.read([task_id])[0]
+    return snapshot.state if snapshot else None
 
 
 class TestRevoke:
@@ -242,11 +242,11 @@ class TestWatch:
     async def test_it_looks_by_itself(self, server_url: str) -> None:
         settings = StoreSettings(url=server_url)
         open_store(settings).enqueue([new("a")])
-        seen = open_async_store(settings).watch("a")
+        seen: Any = open_async_store(settings).watch("a")
         before = time.monotonic()
         assert [(await anext(seen)).state for _ in range(2)] == [State.QUEUED] * 2
         assert 0.5 < time.monotonic() - before < 3.0
-        await seen.aclose()  # type: ignore[attr-defined]
+        await seen.aclose()
 
     async def test_nothing_known_is_nothing_to_see(self, server_url: str) -> None:
         watcher = open_async_store(StoreSettings(url=server_url))
@@ -260,7 +260,7 @@ class TestDoomed:
         store.enqueue([new("a"), new("b"), new("c")])
         with Hand(store) as hand:
             claimed = hand.claim()
-            told = keeper.listen()
+            told: Any = keeper.listen()
             assert await anext(told) == ("", "subscribed")
             store.revoke("a")
             store.revoke("b", terminate=True)
