@@ -24,7 +24,7 @@ def claimed(data: bytes, **changes: Any) -> Claimed:
 
 def start(what: Claimed, **settings: Any) -> tuple[Runner, Prepared | Outcome]:
     app = StreamTasks(**settings)
-    app.task(lambda value: [value] * 3, name="task")
+    app.task(name="task")(lambda value: [value] * 3)
     runner = Runner(app, "w")
     return runner, runner.prepare(what, time.monotonic_ns(), lambda data: None)
 
