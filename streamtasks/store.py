@@ -8,7 +8,7 @@ id, claiming by the claim's sequence number, and all else by the claim's token.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .state import DeadLetter, Snapshot
 from .transitions import (
@@ -35,11 +35,15 @@ from .transitions import (
 )
 
 __all__ = [
+    "SETTLES_S",
     "AsyncStore",
     "Channel",
     "Store",
     "SupervisorStore",
 ]
+
+SETTLES_S: Final = 6.0
+"""How long a claim that waits may take effect after its connection has broken, seconds."""
 
 
 class Channel(Protocol):
@@ -68,12 +72,19 @@ class Channel(Protocol):
         """Return a file descriptor that becomes readable when `receive` has something to read."""
         ...
 
-    def start_wait(self) -> int:
-        """Start to wait for work; return a file descriptor that becomes readable when there may be some."""
+    def start_wait(self, claim: ClaimRequest | None = None) -> int:
+        """Start to wait for work; return a file descriptor that becomes readable when there may be some.
+
+        With ``claim``, it is claimed at that moment, or when the wait ends by itself. It is for empty hands only, and
+        what it takes counts as claimed from now on: a wait lasts no longer than a quarter of the lease.
+        """
         ...
 
-    def finish_wait(self) -> None:
-        """Take what woke the wait, so that `start_wait` can be called again."""
+    def finish_wait(self) -> Exchange | None:
+        """Take what woke the wait, so that `start_wait` can be called again; return what was claimed, if asked to.
+
+        If it fails, the claim may yet take effect within `SETTLES_S`: until then its sequence must be asked again.
+        """
         ...
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ class MemoryChannel:
         self._queues = queues
         self._answer: Exchange | None = None
         self._waiter: Waiter | None = None
+        self._waits_to_claim: ClaimRequest | None = None
         self._reply_pipe: tuple[int, int] | None = None
         self._wait_pipe: tuple[int, int] | None = None
 
@@ -47,8 +48,9 @@ class MemoryChannel:
             os.write(self._reply_pipe[1], b".")
         return self._reply_pipe[0]
 
-    def start_wait(self) -> int:
+    def start_wait(self, claim: ClaimRequest | None = None) -> int:
         """See `Channel.start_wait`."""
+        self._waits_to_claim = self._waits_to_claim or claim
         if self._wait_pipe is None:
             self._wait_pipe = os.pipe()
         if self._waiter is None:
@@ -56,11 +58,13 @@ class MemoryChannel:
             self._server.wait(self._waiter)
         return self._wait_pipe[0]
 
-    def finish_wait(self) -> None:
+    def finish_wait(self) -> Exchange | None:
         """See `Channel.finish_wait`; blocks until the ring."""
         if self._waiter is not None and self._wait_pipe is not None:
             os.read(self._wait_pipe[0], 1)
             self._waiter = None
+        request, self._waits_to_claim = self._waits_to_claim, None
+        return None if request is None else self._exchange((), request, ())
 
     def close(self) -> None:
         """See `Channel.close`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,7 +14,7 @@ import redis
 from streamtasks import StoreSettings, StoreUnavailable
 from streamtasks.keys import Keys
 from streamtasks.redis import RedisStore
-from streamtasks.transitions import ClaimRequest, Exchange, NewMessage, Outcome, Settled
+from streamtasks.transitions import ClaimRequest, Exchange, Filter, NewMessage, Outcome, Settled
 from tests.support.hand import Hand, ended
 from tests.support.lab import dump
 from tests.support.proxy import LossyProxy
@@ -20,6 +22,7 @@ from tests.support.proxy import LossyProxy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streamtasks.store import Channel
     from tests.core.conftest import AnyStore
 
 
@@ -142,3 +145,66 @@ class TestChannel:
             left = dump(client, "streamtasks:{u0}:")
         assert left["totals"]["SUCCESS"] == str(count)
         assert not {"messages", "state", "leases", "batches", "running", "ready", "dead"} & set(left)
+
+
+class TestClaimBehindAWait:
+    """The server runs the claim at the moment the list rings; its reply may be lost as any other."""
+
+    @pytest.fixture
+    def channel(self, proxy: LossyProxy) -> Iterator[Channel]:
+        channel = RedisStore(StoreSettings(url=proxy.url)).channel("u0", "hand", Filter())
+        yield channel
+        channel.close()
+
+    @staticmethod
+    def woken(channel: Channel, claim: ClaimRequest | None = None) -> Exchange | None:
+        assert select.select([channel.start_wait(claim)], [], [], 5)[0]
+        return channel.finish_wait()
+
+    def test_what_comes_is_claimed_with_the_ring(self, server_url: str, channel: Channel) -> None:
+        store = RedisStore(StoreSettings(url=server_url))
+        for sequence in range(1, 4):
+            fd = channel.start_wait(ClaimRequest(sequence, 100, True))
+            assert not select.select([fd], [], [], 0.02)[0]
+            store.enqueue([message(sequence)])
+            exchange = self.woken(channel)
+            assert exchange is not None
+            assert [(c.id, c.token) for c in exchange.claimed] == [(f"{sequence:04}", f"hand#{sequence}")]
+
+    def test_a_wait_may_get_its_claim_later(self, server_url: str, channel: Channel) -> None:
+        fd = channel.start_wait()
+        assert channel.start_wait(ClaimRequest(1, 1, True)) == fd
+        assert channel.start_wait() == channel.start_wait(ClaimRequest(1, 1, True)) == fd
+        RedisStore(StoreSettings(url=server_url)).enqueue([message(1)])
+        exchange = self.woken(channel)
+        assert exchange is not None
+        assert [c.id for c in exchange.claimed] == ["0001"]
+        assert channel.finish_wait() is None
+
+    def test_a_lost_reply_is_asked_for_by_its_sequence(
+        self, server_url: str, proxy: LossyProxy, channel: Channel
+    ) -> None:
+        store = RedisStore(StoreSettings(url=server_url))
+        store.enqueue([message(0)])
+        assert self.woken(channel, ClaimRequest(1, 100, True))  # so that the child knows the streams
+        proxy.lose(1)
+        fd = channel.start_wait(ClaimRequest(2, 100, True))
+        store.enqueue([message(n) for n in range(1, 4)])
+        assert select.select([fd], [], [], 5)[0]
+        with pytest.raises(StoreUnavailable):
+            channel.finish_wait()
+        channel.send((), ClaimRequest(2, 100, True))
+        assert [c.id for c in channel.receive().claimed] == ["0001", "0002", "0003"]
+
+    def test_a_wait_ends_in_time_for_its_lease_and_looks(self, server_url: str) -> None:
+        store = RedisStore(StoreSettings(url=server_url, lease_s=1.0))
+        channel = store.channel("u0", "hand", Filter())
+        store.enqueue([message(1)])
+        with redis.Redis.from_url(server_url) as client:
+            client.delete(Keys("streamtasks:", "u0").wake)  # the ring is lost
+        began = time.monotonic()
+        exchange = self.woken(channel, ClaimRequest(1, 1, True))
+        assert exchange is not None
+        assert [c.id for c in exchange.claimed] == ["0001"]
+        assert 0.2 < time.monotonic() - began < 1.0
+        channel.close()

@@ -13,7 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from streamtasks.exceptions import StoreUnavailable
+from streamtasks.exceptions import StoreError, StoreUnavailable
 from streamtasks.transitions import Claimed, Exchange, Outcome
 
 from .board import Board
@@ -80,15 +80,11 @@ class ConcurrentExecutor:
                         break  # only a claim: what it took, the keeper hands back
                 if exchange is None:
                     continue
-                claimed, places = link.taken(exchange)
-                empty = count > 0 and not claimed and not link.again
-                self._alone = exchange.run_alone and bool(claimed)
-                for message, slot in zip(claimed, places, strict=True):
-                    self._begin(message, slot)
+                empty = not self._take(exchange) and count > 0 and not link.again
                 if link.suspects:
                     empty = bool(self._running or self._waiting)
             elif count:
-                empty = await self._idle()
+                empty = await self._idle(0 if self._running or self._waiting else count)
             else:
                 await self._changed.wait()
 
@@ -114,14 +110,18 @@ class ConcurrentExecutor:
             await _readable(self._link.channel.reply_fd())
         return self._link.try_receive()
 
-    async def _idle(self) -> bool:
-        """Wait for work, or for something of our own; return whether the store is still thought empty."""
+    async def _idle(self, count: int) -> bool:
+        """Wait for work, or for something of our own; return whether the store is still thought empty.
+
+        ``count``: what may be claimed the moment there is some; 0 unless nothing is in hand. Whose thread holds the
+        GIL cannot take what was claimed for it.
+        """
         link = self._link
         if link.others_only:
             await asyncio.sleep(OTHERS_PAUSE_S)
         try:
-            fd = link.channel.start_wait()
-        except ConnectionError as error:
+            fd = link.start_wait(count)
+        except StoreError as error:
             link.away(error)
             await asyncio.sleep(link.pause_s)
             return False
@@ -134,11 +134,20 @@ class ConcurrentExecutor:
             changed.cancel()
         if woken.done() and not woken.cancelled():
             try:
-                link.channel.finish_wait()
-            except ConnectionError as error:
+                exchange = link.finish_wait()
+            except StoreError as error:
                 link.away(error)
-            return False
+                return False
+            return exchange is not None and not self._take(exchange) and not link.again
         return True
+
+    def _take(self, exchange: Exchange) -> bool:
+        """Begin what was claimed; return whether there was any."""
+        claimed, places = self._link.taken(exchange)
+        self._alone = exchange.run_alone and bool(claimed)
+        for message, slot in zip(claimed, places, strict=True):
+            self._begin(message, slot)
+        return bool(claimed)
 
     # -- attempts ------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from streamtasks.exceptions import StoreError
 from streamtasks.transitions import Claimed, Outcome
 
 from .board import Board
@@ -57,8 +58,8 @@ class InlineExecutor:
             if self._in_flight:
                 self._receive()
             (claimed, slots), self._next = self._next, ([], [])
-            if not (claimed or self._outcomes or link.suspects or link.again or lifeline.stopping):
-                self._wait()
+            while not (claimed or self._outcomes or link.suspects or link.again or lifeline.stopping):
+                claimed, slots = self._wait()
         if self._loop is not None:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
@@ -81,18 +82,22 @@ class InlineExecutor:
         if claimed:
             self._next = (claimed, slots)
 
-    def _wait(self) -> None:
-        """Sleep until there may be work."""
+    def _wait(self) -> tuple[list[Claimed], list[int]]:
+        """Sleep until there is work; return what was claimed of it, and its slots."""
         link, lifeline = self._link, self._lifeline
         if link.others_only:
             lifeline.wait(None, OTHERS_PAUSE_S)
         try:
-            fd = link.channel.start_wait()
-            if lifeline.wait(fd, None):
-                link.channel.finish_wait()
-        except ConnectionError as error:
+            fd = link.start_wait(min(self._pace.count, lifeline.attempts_left))
+            while not lifeline.wait(fd, None):
+                if lifeline.stopping:
+                    return [], []  # what is claimed from now on, the keeper hands back
+            exchange = link.finish_wait()
+        except StoreError as error:
             link.away(error)
             lifeline.wait(None, link.pause_s)
+            return [], []
+        return ([], []) if exchange is None else link.taken(exchange)
 
     def _work(self, claimed: list[Claimed], slots: list[int]) -> None:
         """Run messages one after the other; their outcomes wait on the board for the next exchange."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from streamtasks.exceptions import StoreError, StoreUnavailable
-from streamtasks.store import Channel
+from streamtasks.store import SETTLES_S, Channel
 from streamtasks.transitions import Claimed, ClaimRequest, Exchange, Outcome, Settled
 
 from .board import Board
@@ -62,6 +62,8 @@ class Link:
         self._delay_s = 0.05
         self._slots_out: Sequence[int] = ()
         self._claiming = self._one = False
+        self._waiting = False  # a claim waits with us for work
+        self._repeat_until = 0.0  # the last claim may yet take effect: until then (monotonic seconds) it is asked again
         self._held: dict[str, int] = {}  # token -> messages of that claim still in our hands
         self.suspects = False
         self.others_only = False
@@ -76,11 +78,55 @@ class Link:
         if outcomes:
             self.board.settling()
         if count:
-            self._sequence += 1
-            self.board.sent(self._sequence)
-            claim = ClaimRequest(self._sequence, count, alone)
+            claim = self._next_claim(count, alone=alone)
         self._sent_ns = time.monotonic_ns()
         self.channel.send(outcomes, claim, released)
+
+    def start_wait(self, count: int = 0) -> int:
+        """Wait for work, and claim up to ``count`` of it the moment it is there, with nothing else in hand.
+
+        Return a file descriptor that becomes readable. 0: only wait; `send` a claim afterwards.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        if not count or self._waiting:
+            return self.channel.start_wait()
+        self._slots_out, self._claiming, self._one = (), True, count == 1
+        claim = self._next_claim(count, alone=True)
+        self._sent_ns = time.monotonic_ns()
+        self._waiting = True
+        try:
+            return self.channel.start_wait(claim)
+        except StoreError:
+            self._wait_broke()
+            raise
+
+    def finish_wait(self) -> Exchange | None:
+        """Take what woke the wait; return what was claimed, if that was asked for.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        try:
+            exchange = self.channel.finish_wait()
+        except StoreError:
+            self._wait_broke()
+            raise
+        self._waiting = False
+        self.back()
+        return exchange
+
+    def _wait_broke(self) -> None:
+        if self._waiting:
+            self._repeat_until = time.monotonic() + SETTLES_S
+        self._waiting = False
+
+    def _next_claim(self, count: int, *, alone: bool) -> ClaimRequest:
+        if time.monotonic() >= self._repeat_until:
+            self._sequence += 1
+        self.board.sent(self._sequence)
+        return ClaimRequest(self._sequence, count, alone)
 
     @property
     def settling(self) -> bool:
@@ -120,6 +166,8 @@ class Link:
         if not self._claiming:
             return [], []
         slots = self.board.place(self._sequence, exchange.claimed, recorded=self._one)
+        if slots is None or exchange.claimed:
+            self._repeat_until = 0.0
         if slots is None:
             return [], []  # the keeper gave this claim up and handed its messages back
         if exchange.claimed:
