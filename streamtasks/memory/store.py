@@ -137,9 +137,11 @@ class MemoryStore:
         return found[: min(limit, MOST_LETTERS)]
 
     def workers(self) -> list[WorkerInfo]:
-        """See `Store.workers`."""
+        """See `Store.workers`: a worker serves every shard, so its latest beat counts."""
         with self.server.lock:
-            return [worker for tag in self.tags for worker in upkeep.workers(self.shard(tag))]
+            beats = [worker for tag in self.tags for worker in upkeep.workers(self.shard(tag))]
+        latest = {worker.name: worker for worker in sorted(beats, key=lambda worker: worker.beat_ms)}
+        return sorted(latest.values(), key=lambda worker: worker.name)
 
     def check(self) -> None:
         """See `Store.check`.
