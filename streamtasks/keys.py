@@ -17,6 +17,7 @@ GROUP = "workers"
 """The consumer group of every stream."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
+_CALLBACK = re.compile(r"cb\.[0-9a-f]{40}")
 _ID = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")
 
 
@@ -32,13 +33,15 @@ def check_queue(queue: str) -> str:
 
 
 def check_id(task_id: str) -> str:
-    """Return a task's id if it can be one (1 to 64 letters, digits and ``_ . : -``).
+    """Return a task's id if it can be one: 1 to 64 letters, digits and ``_ . : -``, and none of our own messages'.
 
     Raises:
         InvalidTask: it cannot.
     """
     if not isinstance(task_id, str) or not _ID.fullmatch(task_id):
         raise InvalidTask(f"{task_id!r} cannot be a task's id: use 1 to 64 letters, digits, '_', '.', ':' or '-'.")
+    if task_id.startswith("cb.") and _CALLBACK.fullmatch(task_id):
+        raise InvalidTask(f"{task_id!r} cannot be a task's id: 'cb.' and 40 hexadecimal digits name callback messages.")
     return task_id
 
 

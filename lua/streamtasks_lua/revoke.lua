@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- revoke: end a message before it finishes; if somebody holds it, its outcome will be REVOKED whatever it does.
 --
 -- KEYS[1] messages     HASH     keys.messages

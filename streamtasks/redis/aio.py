@@ -100,6 +100,7 @@ class AsyncRedisStore:
                 if connection is None:
                     await asyncio.sleep(left)
                 elif not await self._pushed(connection, wanted, time.monotonic() + left):
+                    await connection.disconnect(nowait=True)
                     connection = None
         finally:
             if connection is not None:

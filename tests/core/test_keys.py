@@ -69,7 +69,7 @@ def test_queues_that_may_not_be(queue: Any) -> None:
         check_queue(queue)
 
 
-@pytest.mark.parametrize("task_id", ["", "a b", "x" * 65, "a\n", "é", None, 7])
+@pytest.mark.parametrize("task_id", ["", "a b", "x" * 65, "a\n", "é", None, 7, "cb." + "0" * 40])
 def test_ids_that_may_not_be(task_id: Any) -> None:
     with pytest.raises(InvalidTask, match="cannot be a task's id"):
         check_id(task_id)

@@ -21,7 +21,7 @@ from streamtasks import (
 from streamtasks.codec import dumps
 from streamtasks.redis import RedisStore, connections, pools
 from streamtasks.state import State
-from streamtasks.transitions import ClaimRequest, Filter, NewMessage, Settled
+from streamtasks.transitions import ClaimRequest, Filter, NewMessage, Revocation, Settled
 from streamtasks_workers.embedded import EmbeddedServer
 from tests.support.hand import Hand, ended
 from tests.support.lab import dump
@@ -171,6 +171,13 @@ class TestFull:
             assert len(hand.claim()) == 2
         assert results[0].get(timeout=1) == 5
         assert results[1].state == State.RETRY
+
+    def test_what_waits_can_be_revoked(self, any_store: Callable[..., AnyStore], small_url: str) -> None:
+        store = any_store(small_url)
+        store.enqueue([MESSAGE])
+        with redis.Redis.from_url(small_url) as client:
+            client.config_set("maxmemory", 1)
+            assert store.revoke(MESSAGE.id) is Revocation.GONE
 
 
 class TestTooLarge:
