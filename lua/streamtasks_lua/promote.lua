@@ -11,25 +11,32 @@
 -- KEYS[8] limits       HASH     keys.limits
 -- KEYS[9] asking       ZSET     keys.asking
 -- KEYS[10] control     CHANNEL  keys.control
--- KEYS[11..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- KEYS[11] links       HASH     keys.links
+-- KEYS[12..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] most messages, at most 100
 -- ARGV[2] number of streams; then their names
 --
 -- Returns {now ms, promoted, next due in ms (-1: none, 0: more are due), missing names}:
 --         missing: stream names that due messages need and the call did not bring.
--- Moves:  delayed -> ready | suspect, after two crashes | waiting for its limit
+-- Moves:  delayed -> ready | suspect, after two crashes | waiting for its limit; blocked -> delayed: those who waited
+--         for a task that is finished, if they are too many for the script that finished it ("free <id> ..." is due)
 -- Safe to repeat: yes. Clock: server; nothing is promoted early.
--- include: clock, line, streams, rate, limit
+-- include: clock, line, streams, delay, links, rate, limit
 local delayed, messages, state, ready, streams, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local by_name = given_streams(11, tonumber(ARGV[2]), 3)
+local by_name = given_streams(12, tonumber(ARGV[2]), 3)
 local limiting = { state = state, waiting = KEYS[7], limits = KEYS[8], asking = KEYS[9], control = KEYS[10] }
+local linking = { state = state, delayed = delayed, control = KEYS[10], links = KEYS[11] }
 local now = now_ms()
 local promoted, missing, asked = 0, {}, {}
 local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))
 for _, id in ipairs(due) do
   local line = redis.call('HGET', state, id)
   local s = line and parse(line)
-  if not s or s.phase ~= 'D' or redis.call('HEXISTS', messages, id) == 0 then
+  local finished, succeeded = id:match('^free (%S+) ([01])$')
+  if finished then
+    local children = redis.call('HGET', linking.links, finished) or ''
+    free_children(linking, finished, children, succeeded == '1', now, 100)
+  elseif not s or s.phase ~= 'D' or redis.call('HEXISTS', messages, id) == 0 then
     redis.call('ZREM', delayed, id)
   elseif limit_of(s) then
     redis.call('ZREM', delayed, id)

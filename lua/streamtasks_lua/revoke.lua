@@ -107,6 +107,6 @@ redis.call('HINCRBY', totals, 'REVOKED', 1)
 tell(keys.done, id)
 call_back(keys, { key = KEYS[21], wake = KEYS[22] }, name, id, now_text .. ' ')
 local children = redis.call('HGET', links, id)
-if children then free_children(keys, id, children, false, now) end
+if children then free_children(keys, id, children, false, now, MOST_FREED_AT_ONCE) end
 tell_event('settled', 'REVOKED')
 return { now, 1, '' }

@@ -285,7 +285,8 @@ if #index > 0 then
       local children = redis.call('HGET', links, index[n])
       if children then
         local told = index[n + 1]
-        free_children(keys, index[n], children, told:find('^SUCCESS ') or told:find('^IGNORED '), now)
+        local succeeded = told:find('^SUCCESS ') or told:find('^IGNORED ')
+        free_children(keys, index[n], children, succeeded, now, MOST_FREED_AT_ONCE)
       end
     end
   end

@@ -381,6 +381,7 @@ def promote(keys: Keys, names: Sequence[str], most: int) -> Call:
             keys.limits,
             keys.asking,
             keys.control,
+            keys.links,
             *_pairs(keys, names),
         ],
         [most, len(names), *names],

@@ -619,6 +619,32 @@ class TestBlocked:
         lab.settle(outcome(claimed, started=5))
         assert lab.dump()["delayed"] == {"c": self.later}
 
+    @pytest.mark.parametrize(("state", "mark"), [("SUCCESS", ""), ("FAILURE", " x=parent:a")])
+    def test_many_go_on_in_steps(self, lab: Lab, state: str, mark: str) -> None:
+        lab.enqueue("a")
+        claimed = lab.claim_one()
+        ids = [f"c{n:03}" for n in range(250)]
+        for start in range(0, 250, 50):
+            lab.enqueue(*ids[start : start + 50], after="a")
+        lab.settle(outcome(claimed, state))
+        left = lab.dump()
+        sign = f"free a {int(state == 'SUCCESS')}"
+        assert left["delayed"] == dict.fromkeys([*ids[:20], sign], lab.now)
+        assert left["links"] == {"a": " ".join(ids[20:])}
+        seen = 0
+        for _ in range(10):
+            promoted, due, missing = lab.promote("0:default")
+            seen += promoted
+            assert missing == []
+            assert promoted <= 100
+            if due:
+                break
+        assert (seen, due) == (250, -1)
+        left = lab.dump()
+        assert left["q:0:default"].entries == ids
+        assert not {"links", "delayed"} & set(left)
+        assert left.get("state", {}) == (dict.fromkeys(ids, f"- Q 0:default - 0 0 0 0 0 -{mark}") if mark else {})
+
 
 class TestEvents:
     def test_one_entry_a_call_tells_every_outcome(self, lab: Lab) -> None:
