@@ -27,7 +27,8 @@
 --         3 the limit is reached (settle it as DEAD with the same token), 0 not held by this token.
 -- Moves:  running | claimed -> ready, at the old place | waiting for its limit, before the others |
 --         delayed (from where it comes back as a suspect)
---         One that was revoked while held always goes back at once, with mark x: it will not run again.
+--         One that was revoked while held goes back at once, with mark x: it will not run again. The limit holds for it
+--         as well, because its holder may have died of what belongs to its outcome.
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, line, streams, delay, batch, rate, limit
 local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -45,7 +46,7 @@ for at = 4 + stream_count, #ARGV, 4 do
   local stream = s and by_name[s.name]
   if not stream then
     reply[#reply + 1] = 0
-  elseif s.phase ~= 'X' and s.crashes + 1 >= limit then
+  elseif s.crashes + 1 >= limit then
     reply[#reply + 1] = 3
   else
     s.crashes, s.settled = s.crashes + 1, s.token

@@ -170,13 +170,14 @@ local function take(name, key, entries, suspect)
       gave_back = true
     else
       taken_bytes = taken_bytes + #blob
-      local counts, starts = fresh_counts, phase == 'R' -- a doomed one is never started
+      local counts, starts = fresh_counts, phase == 'R'
       if s then
         local doom = mark_of(s, 'x')
-        starts = not doom and (starts or suspect or lone)
+        -- A doomed one is not started; but what ends a suspect's holder may be what belongs to its outcome.
+        starts = suspect or lone or (starts and not doom)
         if lone then gave_back, flags = true, 8 end
         s.token, s.name, s.entry = token, name, entry
-        s.phase = starts and 'R' or doom == 'revoked' and 'X' or 'C'
+        s.phase = doom == 'revoked' and 'X' or starts and 'R' or 'C'
         s.attempts = s.attempts + 1
         if starts then
           s.started = now

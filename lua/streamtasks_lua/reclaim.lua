@@ -27,7 +27,7 @@
 -- Returns {now ms, reclaimed, missing names, exhausted, more}: more: 1 if it stopped early; exhausted: per message id, token, name, entry,
 --         attempt, started ms, first started ms; settle them as DEAD with that token.
 -- Moves:  claimed | running -> suspect (ready, but only for a child with empty hands) | waiting for its limit first
---         One that was revoked while held goes back to its place as any other, with mark x: it will not run again.
+--         One that was revoked while held becomes suspect as any other, with mark x: it will not run again.
 -- Safe to repeat: yes. Clock: server. After a silence of all workers (see beat) it waits one more lease.
 -- include: clock, line, streams, rate, limit
 local leases, state, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -56,13 +56,13 @@ local function take_over(id, token, consumer)
     return true
   end
   local started = s.phase == 'R' or (s.phase == 'X' and s.started > 0)
-  local revoked = keep_doom(s)
-  if started and not revoked and s.lost + 1 >= lost_limit then
+  if started and s.lost + 1 >= lost_limit then
     for _, value in ipairs({ id, token, s.name, s.entry, s.attempts, int(s.started), int(s.first) }) do
       exhausted[#exhausted + 1] = value
     end
     return true
   end
+  keep_doom(s)
   if started then
     s.lost = s.lost + 1
     redis.call('HSET', history, id, (redis.call('HGET', history, id) or '') .. ARGV[4]
@@ -77,8 +77,8 @@ local function take_over(id, token, consumer)
     mark(s, 's', '1')
     wait_for_limit(limiting, s, id, true)
   else
-    put_back(messages, streams, stream, s, id, revoked and 'returned' or 'suspect')
-    redis.call('HSET', state, id, idle_line(s, revoked and 'Q' or 'S'))
+    put_back(messages, streams, stream, s, id, 'suspect')
+    redis.call('HSET', state, id, idle_line(s, 'S'))
     make_ready(ready, wake, stream, s.name)
   end
   reclaimed = reclaimed + 1

@@ -169,12 +169,13 @@ class _Taking:
                     self.closed = self.took_suspect = True
                     self.suspect_waits = False
                 stream.owners[entry] = self.token
-                self._hold(message, entry, starts=self.request.most == 1 or suspect or delayed_suspect)
+                # A doomed one is not started; but what ends a suspect's holder may be what belongs to its outcome.
+                alone_now = self.request.most == 1 and not message.doom
+                self._hold(message, entry, starts=alone_now or suspect or delayed_suspect)
 
     def _hold(self, message: Live, entry: str, *, starts: bool) -> None:
         message.token, message.entry = self.token, entry
-        starts = starts and not message.doom  # a doomed one is never started
-        message.phase = "R" if starts else "X" if message.doom == "revoked" else "C"
+        message.phase = "X" if message.doom == "revoked" else "R" if starts else "C"
         message.attempts += 1
         if starts:
             message.started_ms = self.shard.now_ms()

@@ -63,7 +63,7 @@ def charge(shard: Shard, attempts: Sequence[tuple[Claimed, int, str]], settings:
         message = shard.held(claimed.id, claimed.token)
         if message is None:
             answers.append(Charge.STALE)
-        elif message.phase != "X" and message.crashes + 1 >= settings.crash_limit:
+        elif message.crashes + 1 >= settings.crash_limit:
             answers.append(Charge.LIMIT)
         else:
             tokens.add(claimed.token)
@@ -109,7 +109,7 @@ def reclaim(shard: Shard, settings: StoreSettings) -> Reclaim:
             message = shard.held(task_id, token)
             if message is None:
                 continue
-            if message.phase == "R" and message.lost + 1 >= settings.lost_limit:  # X: it will not run again anyway
+            if is_running(message) and message.lost + 1 >= settings.lost_limit:
                 exhausted.append(_exhausted(message))
                 stays = True
             else:
@@ -145,12 +145,11 @@ def _take_over(shard: Shard, message: Live) -> None:
         message.history += dumps(report) + b"\n"
     else:
         message.attempts -= 1
-    revoked = message.phase == "X"
-    limit = None if revoked else limit_of(message)
+    limit = None if message.phase == "X" else limit_of(message)
     if limit is not None:
         shard.stream(message.name).drop(message.entry)
         message.suspect = True
         wait(shard, message, limit, first=True)
         return
-    message.set_down("Q" if revoked else "S")
-    shard.put_back(message, RETURNED if revoked else SUSPECT)
+    message.set_down("S")
+    shard.put_back(message, SUSPECT)

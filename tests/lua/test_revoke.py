@@ -206,7 +206,7 @@ class TestHeld:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.revoke("a")
-        assert lab.charge(claimed, limit=1) == [1]
+        assert lab.charge(claimed) == [1]
         line = lab.line("a")
         assert line is not None
         assert line.startswith(f"- Q {NAME} {claimed.entry} 1 1 0 ")
@@ -222,6 +222,32 @@ class TestHeld:
         assert "delayed" not in lab.dump()
         assert lab.claim_one("w", 3).doom == "revoked"
 
+    def test_crashes_end_it_as_any_other(self, lab: Lab) -> None:
+        """Its holder may die of what belongs to its outcome."""
+        lab.enqueue("a")
+        claimed = lab.claim_one("w", 1)
+        lab.revoke("a")
+        assert lab.charge(claimed) == [1]
+        assert lab.charge(lab.claim_one("w", 2)) == [1]
+        third = lab.claim_one("w", 3)
+        assert lab.charge(third) == [3]
+        assert lab.settle(outcome(third, "DEAD"), callbacks="all") == [1]
+        assert lab.record("a").state == "REVOKED"
+        assert set(lab.dump()["messages"]) == {callback_of("a")}
+
+    def test_lost_workers_end_it_as_any_other(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.claim("w", 1, count=1)
+        lab.revoke("a")
+        lab.beat()
+        lab.expire_leases("w#1")
+        assert lab.reclaim(NAME, lost_limit=2)[0] == 1
+        lab.claim("w", 2)
+        assert set(lab.dump()["running"]) == {"a"}, "a suspect's start is recorded, though it does not run"
+        lab.expire_leases("w#2")
+        reclaimed, _, exhausted, _ = lab.reclaim(NAME, lost_limit=2)
+        assert (reclaimed, exhausted[0]) == (0, "a")
+
     @pytest.mark.parametrize(("count", "lost"), [(1, 1), (10, 0)])
     def test_a_lost_worker_gives_it_out_to_be_settled(self, lab: Lab, count: int, lost: int) -> None:
         lab.enqueue("a")
@@ -229,10 +255,10 @@ class TestHeld:
         lab.revoke("a")
         lab.beat()
         lab.expire_leases("gone#1")
-        assert lab.reclaim(NAME, lost_limit=1) == (1, [], [], 0)
+        assert lab.reclaim(NAME) == (1, [], [], 0)
         assert len(lab.history("a")) == lost
-        assert lab.dump()["q:0:default"] == Stream(["a"], {"a": "returned"})
-        [claimed] = lab.claim("v", 1, alone=False).claimed
+        assert lab.dump()["q:0:default"] == Stream(["a"], {"a": "suspect"})
+        [claimed] = lab.claim("v", 1).claimed
         assert (claimed.doom, claimed.attempt) == ("revoked", 1 + lost)
 
     def test_a_claim_whose_reply_was_lost_says_so_when_repeated(self, lab: Lab) -> None:
