@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from streamtasks.transitions import Admission, Ask, Grant, Limit
 from tests.support.lab import Stream
@@ -216,3 +218,40 @@ def test_a_new_rate_counts_for_those_who_wait_already(lab: Lab) -> None:
     while lab.admit_now(NAME) == 0:
         assert time.monotonic() < deadline
     assert lab.claim(seq=2).ids == ["b"]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    burst=st.integers(1, 3),
+    steps=st.lists(st.tuples(st.sampled_from(["admit", "admit", "claim", "back"]), st.integers(0, 8)), min_size=20),
+)
+def test_claims_keep_the_rate_however_late_they_come(lab: Lab, burst: int, steps: list[tuple[str, int]]) -> None:
+    """Starts count from their claims: admitted messages that lie in their stream do not pile up to a burst."""
+    lab.client.flushall()
+    interval_us, slack_us = 12_000, 2400
+    lab.enqueue(*(f"m{number}" for number in range(60)), limit=Limit("mail", interval_us, burst))
+    claims: list[tuple[int, int, int]] = []  # not before, not after, how many
+    handed_back: list[int] = []
+
+    def us() -> int:
+        seconds, micros = lab.client.time()
+        return int(seconds) * 1_000_000 + int(micros)
+
+    for number, (what, pause_ms) in enumerate(steps):
+        time.sleep(pause_ms / 1000)
+        if what == "admit":
+            lab.admit_now(NAME)
+            continue
+        before = us()
+        claimed = lab.claim(seq=number + 1, count=100).claimed
+        if what == "back":
+            lab.hand_back(*claimed)
+            handed_back.append(len(claimed))
+        elif claimed:
+            claims.append((before, us(), len(claimed)))
+    most = max(burst, 20_000 // interval_us) + bool(handed_back)
+    for first in range(len(claims)):
+        started = 0
+        for _, after, count in claims[first:]:
+            started += count
+            assert started <= most + (after - claims[first][0] + slack_us) / interval_us

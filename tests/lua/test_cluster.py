@@ -14,8 +14,8 @@ from redis.cluster import RedisCluster
 
 from streamtasks import StoreSettings
 from streamtasks.keys import Keys
-from streamtasks.shards import ALL_TAGS
-from streamtasks.transitions import NewMessage, Void
+from streamtasks.shards import ALL_TAGS, limiter_tag
+from streamtasks.transitions import Limit, NewMessage, Void
 from tests.support.lab import Lab, Stream, outcome
 
 pytestmark = pytest.mark.topology
@@ -128,6 +128,26 @@ def test_revoked_forgotten_and_looked_at(lab: Lab) -> None:
     entries = [(entry, flat[::2]) for entry, flat in lab.finished(hour)]
     assert lab.forget(hour, *entries) == 5
     assert lab.events()[0][1] == ["kind", "accepted", "a", "0:default", "b", "0:default"]
+
+
+def test_rate_limits_are_counted_in_another_slot_than_the_shards(client: RedisCluster) -> None:
+    def lab_of(tag: str) -> Lab:
+        node = client.get_node_from_key(Keys("t:", tag).ready)
+        assert node is not None
+        return Lab(client.get_redis_connection(node), tag=tag)
+
+    limit = Limit("mail", 3_600_000_000)
+    here = lab_of(limiter_tag(limit.name, ALL_TAGS))
+    granted = []
+    for tag in [tag for tag in SOME_TAGS if tag != here.tag]:
+        lab = lab_of(tag)
+        lab.enqueue(f"a-{tag}", limit=limit)
+        asks = lab.admit()[0].asks
+        [grant] = here.take(*asks)
+        granted.append(grant.tokens)
+        assert lab.admit(grant, names=["0:default"])[0].admitted == grant.tokens
+        assert [c.id for c in lab.claim().claimed] == [f"a-{tag}"] * grant.tokens
+    assert granted[:2] == [1, 0], "one for all shards"
 
 
 def test_shards_are_spread_over_all_masters(client: RedisCluster) -> None:
