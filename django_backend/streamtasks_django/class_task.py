@@ -28,6 +28,7 @@ from functools import cache
 from typing import Any, ClassVar, Final, Self
 
 from asgiref.sync import async_to_sync, sync_to_async
+from django.tasks.base import DEFAULT_TASK_BACKEND_ALIAS, DEFAULT_TASK_PRIORITY, DEFAULT_TASK_QUEUE_NAME
 from django.utils.module_loading import import_string
 
 from streamtasks import Attempt, Retry, State
@@ -38,6 +39,14 @@ from .exceptions import InvalidTask
 from .stream_task import StreamTask
 
 __all__ = ["ErrorInfo", "Task"]
+
+_DEFAULTS: Final = {
+    "priority": DEFAULT_TASK_PRIORITY,
+    "queue_name": DEFAULT_TASK_QUEUE_NAME,
+    "backend": DEFAULT_TASK_BACKEND_ALIAS,
+    "run_after": None,
+}
+"""What Django's own task has no defaults for in 6.0."""
 
 HOOKS: Final = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
 
@@ -86,7 +95,7 @@ class Task(StreamTask):
     def __init__(self, **given: Any) -> None:
         cls = type(self)
         _check_class(cls)
-        options = {**_class_options(cls), **given}
+        options = {**_DEFAULTS, **_class_options(cls), **given}
         options.pop("bind", None)  # `self` is the task anyway
         if options.pop("takes_context", False):
             raise InvalidTask(f"{cls.__qualname__}: takes_context is for functions; self.request tells the same.")
