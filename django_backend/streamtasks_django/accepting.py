@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .backends.base import StoreBackend
 
-__all__ = ["Accepted", "accept", "resolve"]
+__all__ = ["Accepted", "accept", "registered_name", "resolve", "without_options"]
 
 
 class Accepted(NamedTuple):
@@ -58,7 +58,7 @@ def accept(backend: StoreBackend, task: Task[..., Any], args: Sequence[Any], kwa
         _check_links(backend, call)
         task_id = choose_id(call, settings.tags)
         result = StreamTaskResult(
-            task=_without_options(task),
+            task=without_options(task),
             id=task_id,
             status=TaskResultStatus.READY,
             # Cut to ms as the server will say it, so that a result read later never starts before this.
@@ -114,13 +114,17 @@ def _message(
     tags: tuple[str, ...],
     task_id: Any,
 ) -> Message:
-    name = task.registered_name if isinstance(task, StreamTask) else task.module_path
-    message = build(name, args, kwargs, call, tags, task_id)
+    message = build(registered_name(task), args, kwargs, call, tags, task_id)
     if task.run_after is not None:
         message.headers[RUN_AFTER] = task.run_after.isoformat()
     for middleware in conf.middleware():
         message = middleware.before_enqueue(message)
     return message
+
+
+def registered_name(task: Task[..., Any]) -> str:
+    """Return what messages call a task."""
+    return task.registered_name if isinstance(task, StreamTask) else task.module_path
 
 
 def _limit(task: Task[..., Any], args: Any, kwargs: Any) -> Limit | None:
@@ -169,7 +173,7 @@ def _differing(task: StreamTask) -> dict[str, Any]:
     return found
 
 
-def _without_options(task: Task[..., Any]) -> Task[..., Any]:
+def without_options(task: Task[..., Any]) -> Task[..., Any]:
     """Return the task as a reader of its result gets it: what was said of one call is the message's."""
     if not isinstance(task, StreamTask) or task.options is NO_OPTIONS:
         return task

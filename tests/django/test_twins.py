@@ -12,7 +12,7 @@ from django.tasks.exceptions import InvalidTask
 from django.test import override_settings
 from django.utils import timezone
 
-from contract.app import tasks
+from contract.app import classes, documented, tasks
 from contract.backends import OddBackend
 from streamtasks import TaskFailed, TaskRevoked
 from streamtasks_django import StreamTask
@@ -142,3 +142,57 @@ def test_a_subclass_may_take_its_parameters_as_options() -> None:
         assert tasks.add.enqueue(1, 2).status == TaskResultStatus.READY
     by_hand = OddBackend(b=2)
     assert (by_hand.alias, by_hand.options) == ("default", {"b": 2})
+
+
+class TestDocumented:
+    """The documented options and ways to call mean the same on the twins, as far as they run anything."""
+
+    def test_calls_are_understood(self, twin: str) -> None:
+        result: Any = documented.follower.apply_async(
+            ["x"], {"queue": 1}, countdown=60, queue="mail", priority=5, task_id="mine", headers={"a": 1}
+        )
+        assert (result.id, result.task.queue_name, result.task.priority) == ("mine", "mail", 5)
+        assert (result.args, result.kwargs) == (["x"], {"queue": 1})
+        assert documented.follower.delay("x", countdown=1).kwargs == {"countdown": 1}
+        with pytest.raises(InvalidTask, match="countdown is -1"):
+            documented.follower.apply_async(countdown=-1)
+
+    def test_routes_count(self, twin: str) -> None:
+        with override_settings(TASK_ROUTES={"*.follower": {"queue": "bulk"}}):
+            assert documented.follower.delay().task.queue_name == "bulk"
+
+    @pytest.mark.usefixtures("immediate")
+    def test_bound_tasks_retry_at_once(self) -> None:
+        result: Any = documented.robust.apply_async([2], {"word": "x"}, headers={"user": 7})
+        value = result.return_value
+        assert (value["retries"], value["headers"], value["id"]) == (2, {"user": 7}, result.id)
+        assert (result.attempts, len(result.errors), result.state) == (3, 2, "SUCCESS")
+        failed: Any = documented.robust.delay(5)
+        assert (failed.attempts, failed.state, str(failed.result)) == (3, "FAILURE", "failure 2")
+        again: Any = documented.automatic.delay("k")
+        assert (again.attempts, again.state) == (2, "FAILURE")
+        native: Any = documented.urgent.delay("w")
+        assert native.return_value == ["w", "high_priority", 0]
+
+    @pytest.mark.usefixtures("immediate")
+    def test_hooks_and_links_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        left: list[Any] = []
+        monkeypatch.setattr("contract.notes.leave", left.append)
+        result: Any = classes.data_migration_task.apply_async(["retry"], link_error=documented.told.s("own"))
+        assert result.state == "FAILURE"
+        assert [note[2] for note in left if note[0] == "class"] == [
+            "before_start",
+            "on_retry",
+            "after_return",
+            "before_start",
+            "on_failure",
+            "after_return",
+        ]
+        [told] = [note for note in left if note[0] == "told"]
+        assert told == ["told", result.id, "not yet", ["ValueError: not yet"], ["own"]]
+        left.clear()
+        any_tasks: Any = tasks
+        first = any_tasks.add.apply_async([1, 2], link=documented.follower.s("own"))
+        assert left == [["followed", [3, "own"], {}, first.id, first.id]]
+        ignored: Any = documented.ignored.apply_async(link=documented.follower.s())
+        assert (ignored.state, len(left)) == ("IGNORED", 1)

@@ -4,11 +4,14 @@ Django's own immediate backend with our task class. What is different from a wor
 
 * The task runs inside ``enqueue()``, also inside a transaction of the caller.
 * ``run_after`` is accepted and ignored; Django's own refuses it.
+* Retries happen at once, whatever delay they ask for; rate limits, time limits and expiry are not looked at.
+* What is linked is enqueued when the task has ended; ``link=<id>`` is not waited for.
 * Results cannot be fetched later.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,11 +20,19 @@ from django.tasks.base import TaskContext, TaskResultStatus
 from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.utils import timezone
 
-from streamtasks import Ignore, State
+from streamtasks import Attempt, AttemptOutcome, Message, State
+from streamtasks.attempt import entered, running_attempt
+from streamtasks.call import NO_OPTIONS, CallOptions
 from streamtasks.errors import describe
+from streamtasks.run_options import RunOptions
+from streamtasks_workers.judging import judge
 
+from ..accepting import registered_name
+from ..class_hooks import tell
+from ..class_task import Task as ClassTask
 from ..results import STATUS, task_error
 from ..sending import send
+from ..stream_task import StreamTask
 from .base import StreamTaskMixin, json_round_trip
 from .local import new_result
 
@@ -49,28 +60,95 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
         result = new_result(task, json_round_trip(args), json_round_trip(kwargs), self.alias)
         result.set(enqueued_at=timezone.now())
         send(task_enqueued, type(self), result)
-        self._run(result)
+        self._run_to_the_end(result, task.options if isinstance(task, StreamTask) else NO_OPTIONS)
         return cast("TaskResult[P, R]", result)
 
-    def _run(self, result: StreamTaskResult) -> None:
+    def _run_to_the_end(self, result: StreamTaskResult, call: CallOptions) -> None:
+        message = _message_of(result, call)
+        options = result.task.run_options() if isinstance(result.task, StreamTask) else RunOptions()
+        retries = 0
+        while True:
+            now_ms = time.time_ns() // 1_000_000
+            attempt = Attempt(message, retries + 1, self.worker_id, now_ms, now_ms, now_ms, retries=retries)
+            with entered(attempt):
+                outcome = self._run(result, attempt, options)
+                if outcome.state != State.RETRY:
+                    _follow(result, outcome, call)
+                    return
+            retries += 1
+
+    def _run(self, result: StreamTaskResult, attempt: Attempt, options: RunOptions) -> AttemptOutcome:
         started = timezone.now()
         result.worker_ids.append(self.worker_id)
-        result.set(started_at=started, last_attempted_at=started, status=TaskResultStatus.RUNNING)
+        result.set(last_attempted_at=started, status=TaskResultStatus.RUNNING)
+        if result.started_at is None:
+            result.set(started_at=started)
         send(task_started, type(self), result)
-        context = (TaskContext(task_result=result),) if result.task.takes_context else ()
+        task: Any = result.task
+        context = (TaskContext(task_result=result),) if task.takes_context else ()
         try:
-            value = json_round_trip(result.task.call(*context, *result.args, **result.kwargs))
+            if isinstance(task, ClassTask):
+                task.for_attempt(attempt).before_start(result.id, result.args, result.kwargs)
+            value = json_round_trip(task.call(*context, *result.args, **result.kwargs))
         except KeyboardInterrupt:
             raise
-        except Ignore as ignored:
-            self._finish(result, State.IGNORED, raised=ignored)
         except BaseException as error:  # noqa: BLE001 - the outcome of a task, as SystemExit is in a worker
-            result.errors.append(task_error(describe(error)))
-            self._finish(result, State.FAILURE, raised=error)
+            outcome = judge(attempt.message, options, attempt.retries, error)
+            self._unsuccessful(result, attempt, outcome)
         else:
+            outcome = AttemptOutcome(State.SUCCESS, value)
+            _tell(task, attempt, outcome)
             self._finish(result, State.SUCCESS, _return_value=value)
+        return outcome
+
+    def _unsuccessful(self, result: StreamTaskResult, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Called inside the ``except`` block, as in a worker: Django's log receiver shows the error."""
+        assert outcome.error is not None
+        if outcome.state == State.IGNORED:
+            self._finish(result, State.IGNORED, raised=outcome.error)
+            return
+        error = describe(outcome.error)
+        outcome.traceback = error["traceback"]
+        result.errors.append(task_error(error))
+        _tell(result.task, attempt, outcome)
+        if outcome.state != State.RETRY:
+            self._finish(result, outcome.state, raised=outcome.error)
 
     def _finish(self, result: StreamTaskResult, state: State, **more: Any) -> None:
-        """Called inside the ``except`` block of a failure: Django's log receiver shows the error."""
         result.set(decided=state, finished_at=timezone.now(), **more, status=STATUS[state])
         send(task_finished, type(self), result)
+
+
+def _message_of(result: StreamTaskResult, call: CallOptions) -> Message:
+    task, parent = result.task, running_attempt()
+    return Message(
+        id=result.id,
+        task=registered_name(task),
+        args=result.args,
+        kwargs=result.kwargs,
+        queue=task.queue_name,
+        priority=int(task.priority),
+        headers=dict(call.headers),
+        max_retries=call.max_retries,
+        parent_id=parent.id if parent is not None else "",
+        root_id=(parent.message.root_id or parent.id) if parent is not None else "",
+    )
+
+
+def _tell(task: Any, attempt: Attempt, outcome: AttemptOutcome) -> None:
+    if isinstance(task, ClassTask):
+        tell(task, attempt, outcome)
+
+
+def _follow(result: StreamTaskResult, outcome: AttemptOutcome, call: CallOptions) -> None:
+    """Enqueue what is linked, wherever that goes."""
+    if outcome.state == State.SUCCESS:
+        before: tuple[Any, ...] = (outcome.value,)
+        links = call.link
+    elif outcome.state == State.FAILURE:
+        before = (result.id, str(outcome.error), outcome.traceback)
+        links = call.link_error
+    else:
+        return
+    for link in links:
+        link.apply_async(() if link.immutable else before)

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 from django.tasks.base import TaskResultStatus
 from django.utils.crypto import get_random_string
 
+from streamtasks.call import NO_OPTIONS
+
+from ..accepting import without_options
+from ..stream_task import StreamTask
 from ..stream_task_result import StreamTaskResult
 
 if TYPE_CHECKING:
@@ -17,9 +21,10 @@ __all__ = ["new_result"]
 
 def new_result(task: Task[..., Any], args: Any, kwargs: Any, alias: str) -> StreamTaskResult:
     """Return the result of a call that has not been enqueued yet."""
+    call = task.options if isinstance(task, StreamTask) else NO_OPTIONS
     return StreamTaskResult(
-        task=task,
-        id=get_random_string(32),
+        task=without_options(task),
+        id=call.task_id or get_random_string(32),
         status=TaskResultStatus.READY,
         enqueued_at=None,
         started_at=None,
