@@ -1,0 +1,137 @@
+# The documented snippet uses these names without importing them.
+import logging
+
+from django.contrib.auth.models import User
+from django.core.mail import send_mail
+from django.tasks import task
+
+from .tasks import send_welcome_email
+
+logger = logging.getLogger(__name__)
+
+from datetime import datetime, timedelta
+from .tasks import send_email_django_task, process_user_data, generate_report
+
+def enqueue_with_scheduling():
+    """Enqueue tasks with scheduling."""
+    
+    # Immediate execution
+    task_result = send_welcome_email.delay(user_id=1)
+    
+    # Delayed execution (countdown in seconds)
+    task_result = send_welcome_email.apply_async(
+        args=[1],
+        countdown=300  # Execute in 5 minutes
+    )
+    
+    # Scheduled execution (specific datetime)
+    eta = datetime.now() + timedelta(hours=1)
+    task_result = send_welcome_email.apply_async(
+        args=[1],
+        eta=eta
+    )
+
+def enqueue_with_routing():
+    """Enqueue tasks with specific routing."""
+    
+    # Route to specific backend
+    task_result = send_welcome_email.apply_async(
+        args=[1],
+        backend='redis'
+    )
+    
+    # Route to specific queue
+    task_result = send_welcome_email.apply_async(
+        args=[1],
+        queue='high_priority'
+    )
+    
+    # Set task priority
+    task_result = send_welcome_email.apply_async(
+        args=[1],
+        priority=9  # Higher number = higher priority
+    )
+
+def enqueue_with_error_handling():
+    """Enqueue tasks with error handling options."""
+    
+    # Task with retry configuration
+    task_result = send_welcome_email.apply_async(
+        args=[1],
+        retry=True,
+        retry_policy={
+            'max_retries': 3,
+            'interval_start': 0,
+            'interval_step': 0.2,
+            'interval_max': 0.2,
+        }
+    )
+    
+    # Task with custom error handling
+    task_result = process_user_data.apply_async(
+        args=[1, {'email': 'new@example.com'}],
+        link_error=handle_user_update_error.s()
+    )
+    
+    return task_result
+
+@task
+def handle_user_update_error(task_id, error, traceback):
+    """Handle user update errors."""
+    # Log error
+    logger.error(f"User update task {task_id} failed: {error}")
+    
+    # Send notification to admin
+    send_mail(
+        subject='Task Failure Notification',
+        message=f'Task {task_id} failed with error: {error}',
+        from_email='admin@example.com',
+        recipient_list=['admin@example.com']
+    )
+
+def enqueue_conditional_tasks():
+    """Enqueue tasks based on conditions."""
+    
+    # Conditional task execution
+    user_id = 1
+    user = User.objects.get(id=user_id)
+    
+    if user.is_active and user.email:
+        # Send welcome email
+        welcome_task = send_welcome_email.delay(user_id)
+        
+        # Chain additional tasks based on user type
+        if user.is_staff:
+            # Staff users get additional setup
+            setup_task = process_user_data.apply_async(
+                args=[user_id, {'role': 'staff'}],
+                link=welcome_task.id
+            )
+        
+        return welcome_task.id
+    
+    return None
+
+def bulk_enqueue_tasks():
+    """Efficiently enqueue multiple tasks."""
+    
+    # Bulk task creation
+    user_ids = range(1, 1001)  # 1000 users
+    
+    # Method 1: Individual task enqueueing
+    task_ids = []
+    for user_id in user_ids:
+        task_result = send_welcome_email.delay(user_id)
+        task_ids.append(task_result.id)
+    
+    # Method 2: Batch enqueueing (more efficient)
+    tasks = [
+        send_welcome_email.s(user_id) 
+        for user_id in user_ids
+    ]
+    
+    return {
+        'total_tasks': len(user_ids),
+        'task_ids': task_ids,
+        'signatures': len(tasks),
+    }

@@ -1,0 +1,3 @@
+from myapp.result_management import Command
+
+__all__ = ["Command"]
