@@ -15,7 +15,7 @@ import redis
 from streamtasks import State, wait_for
 from streamtasks.exceptions import InvalidTask
 from streamtasks_workers.embedded import EmbeddedServer
-from tests.process.test_executors import EXECUTORS
+from tests.process.test_executors import EXECUTORS, each_executor
 from tests.support.workers import Field, wait_for_value
 
 OwnServer = Callable[..., EmbeddedServer]
@@ -220,14 +220,40 @@ def test_an_envelope_of_garbage_becomes_a_dead_letter(field: Field, kind: str) -
 # -- tasks -------------------------------------------------------------------------------------------
 
 
-def test_a_task_that_closes_every_descriptor_is_recorded_once(field: Field) -> None:
-    worker = field.start("--concurrency", "1")
+@pytest.mark.parametrize("name", ["close_descriptors", "aclose_descriptors"])
+@each_executor
+def test_a_task_that_closes_every_descriptor_is_recorded_once(field: Field, executor: str, name: str) -> None:
+    worker = field.start("--concurrency", "1", *EXECUTORS[executor])
     field.wait_idle(1)
-    result = field.enqueue("close_descriptors")
+    result = field.enqueue(name)
     after = field.many("add", [(n, 1) for n in range(20)])
     assert wait_for([result, *after], timeout=15), worker.log
     assert (result.get(0), len(field.record.of(result))) == ("closed", 1)
     assert [r.get(0) for r in after] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("executor", ["threads", "mixed"])
+def test_a_task_that_closes_every_descriptor_costs_none_that_runs_beside_it_its_outcome(
+    field: Field, executor: str
+) -> None:
+    field.configure(crash_delay_s=0.1)
+    worker = field.start("--concurrency", "1", *EXECUTORS[executor])
+    field.wait_idle(1)
+    beside = field.many("nap", [(0.8,), (0.8,)])
+    for one in beside:
+        field.record.wait_started(one)
+    results = [field.enqueue("close_descriptors") for _ in range(5)]
+    assert wait_for([*beside, *results], timeout=20), worker.log
+    assert {one.state for one in (*beside, *results)} == {State.SUCCESS}
+
+
+def test_a_large_result_of_a_task_that_closed_every_descriptor_ends_as_a_crash(field: Field) -> None:
+    field.configure(crash_delay_s=0.1)
+    worker = field.start("--concurrency", "1", "--threads", "2")
+    result = field.enqueue("close_descriptors", 100_000)
+    assert wait_for([result], timeout=20), worker.log
+    assert result.state == State.DEAD
+    assert field.enqueue("add", 1, 2).get(timeout=5) == 3
 
 
 def test_a_task_that_exhausts_its_memory_fails_alone(field: Field) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +26,13 @@ from .link import MOST, Link
 from .running import Prepared, Runner
 
 __all__ = ["ConcurrentExecutor"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+NOT_WHOLE = 71
+"""Exit status of a child that a task has robbed of its descriptors."""
+
+LAST_S = 0.5
 
 
 class ConcurrentExecutor:
@@ -57,7 +66,14 @@ class ConcurrentExecutor:
     def run(self) -> None:
         """Work until the lifeline says stop, then settle and return."""
         signal.signal(INTERRUPT, lambda _number, _frame: None)  # it reaches the loop by the wake-up descriptor
-        asyncio.run(self._main())
+        try:
+            asyncio.run(self._main())
+        except Exception:
+            if self._lifeline.is_whole():
+                raise
+            time.sleep(LAST_S)  # a thread whose task ends now saves its outcome and leaves
+            logger.exception("a task has closed descriptors of this process, which ends")
+            os._exit(NOT_WHOLE)
         self._pool.shutdown()
 
     async def _main(self) -> None:
@@ -201,7 +217,19 @@ class ConcurrentExecutor:
     def _run_sync(self, prepared: Prepared, slot: int) -> tuple[int, Outcome | None]:
         """Run a sync task; called on a thread of the pool."""
         started = self._start(prepared, slot, ThreadGuard)
-        return started, self._runner.run(prepared) if started else None
+        if not started:
+            return 0, None
+        outcome = self._runner.run(prepared)
+        if not self._lifeline.is_whole():
+            self._leave(slot, outcome, started)  # in here: the loop will never hear of it
+        return started, outcome
+
+    def _leave(self, slot: int, outcome: Outcome, started: int) -> None:
+        """End this child, whose descriptors a task has closed. This outcome is safe; what else runs has crashed."""
+        logger.error("descriptors of this process were closed while task %s ran in it; it ends", outcome.id)
+        if not self._board.given_up(slot):
+            self._board.finish(slot, outcome, started)
+        os._exit(NOT_WHOLE)
 
     def _start(self, prepared: Prepared, slot: int, guard: type[Guard]) -> int:
         """Note the start and the limits of an attempt; return the start, 0 if it must not start."""
@@ -223,6 +251,8 @@ class ConcurrentExecutor:
         if self._board.given_up(slot):
             self._gave_up(slot, outcome.token)  # its outcome was written while it lived on
             return
+        if not self._lifeline.is_whole():
+            self._leave(slot, outcome, started)
         self._outcomes.append(outcome)
         self._slots.append(slot)
         self._board.finish(slot, outcome, started)  # a large one is settled at once, this loop being free

@@ -150,8 +150,19 @@ class InlineExecutor:
         def interrupt(kind: int) -> None:
             loop.call_soon_threadsafe(guard.interrupt, kind)
 
+        outcomes: list[Outcome] = []
+
+        async def run() -> None:
+            outcomes.append(await self._runner.arun(prepared))
+
         self._guard.begin(slot, started, interrupt)
-        return loop.run_until_complete(self._runner.arun(prepared))
+        try:
+            loop.run_until_complete(run())
+        except OSError:
+            if not outcomes:
+                raise
+            self._loop = None  # the task has closed the loop's descriptors; its outcome counts all the same
+        return outcomes[0]
 
 
 def _reporter(board: Board, slot: int) -> Callable[[bytes], None]:

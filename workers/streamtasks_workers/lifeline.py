@@ -44,6 +44,7 @@ class Lifeline:
         self.stopping = False
         self._next_look = 0.0
         self._wake_r, wake_w = os.pipe()
+        self._wake_pipe = os.fstat(self._wake_r).st_ino
         os.set_blocking(wake_w, False)
         os.set_blocking(self._wake_r, False)
         signal.signal(signal.SIGTERM, self._stop)
@@ -61,6 +62,13 @@ class Lifeline:
     def life_fd(self) -> int:
         """Readable when the parent is dead."""
         return self._life_fd
+
+    def is_whole(self) -> bool:
+        """Whether our descriptors are still ours: a task may have closed all that it found."""
+        try:
+            return os.fstat(self._wake_r).st_ino == self._wake_pipe
+        except OSError:
+            return False
 
     def attempted(self, attempts: int) -> None:
         """Count finished attempts; a child past its age or size stops before the next."""

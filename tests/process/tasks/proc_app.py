@@ -237,10 +237,14 @@ async def araise_odd() -> None:
     raise Odd("an odd one")
 
 
-def close_descriptors() -> str:
+def close_descriptors(result_bytes: int = 0) -> str:
     """Close everything that the child has open but stdin, stdout and stderr."""
     os.closerange(3, 4096)
-    return "closed"
+    return "x" * result_bytes or "closed"
+
+
+async def aclose_descriptors() -> str:
+    return close_descriptors()
 
 
 def exhaust_memory() -> None:
@@ -266,7 +270,8 @@ def grow(mib: int) -> int:
 
 TASKS: tuple[Callable[..., Any], ...] = (
     add, aadd, fail, afail, again, ignore, large, nap, anap, hold_gil, steps, die_by_signal, die_by_exit, leave,
-    raise_odd, araise_odd, close_descriptors, exhaust_memory, grow,
+    raise_odd, araise_odd, close_descriptors, aclose_descriptors, exhaust_memory,
+    grow,
     burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, spin_in_bytecode,
 )  # fmt: skip
 
