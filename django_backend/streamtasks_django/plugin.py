@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import django
 from django.apps import apps
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .application import DjangoApplication
 
-__all__ = ["commands", "load"]
+__all__ = ["commands", "load", "move"]
 
 
 def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplication]:
@@ -56,6 +56,15 @@ def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplicatio
     found = _applications(backends)
     close_all()  # the modules may have opened some; children are forked from this process
     return found
+
+
+def move(handed_over: Mapping[str, Any]) -> None:
+    """Let a worker of a test use the server and the databases of that test; see `testing.served_tasks`."""
+    from .testing import on_server
+
+    django_settings.TASKS = on_server(django_settings.TASKS, handed_over["url"])
+    for alias, name in handed_over["databases"].items():
+        django_settings.DATABASES[alias]["NAME"] = name
 
 
 def commands() -> list[click.Command]:

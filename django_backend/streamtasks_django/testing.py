@@ -22,15 +22,17 @@ Tasks run on the test's own thread and database connection, inside its transacti
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from django.conf import settings
+from django.db import connections
 from django.tasks import task_backends
 from django.tasks.exceptions import InvalidTaskBackend
 from django.test import override_settings
 from django.test.utils import TestContextDecorator
+from django.utils.module_loading import import_string
 
 from streamtasks.exceptions import StreamTasksError
 from streamtasks.memory import MemoryServer
@@ -49,9 +51,12 @@ __all__ = [
     "assert_enqueued",
     "assert_nothing_enqueued",
     "memory_tasks",
+    "on_server",
     "run_until_idle",
+    "served_tasks",
 ]
 
+_WHERE: Final = frozenset({"connection", "connection_pool", "url"})
 _PATH: Final = f"{MemoryBackend.__module__}.{MemoryBackend.__qualname__}"
 _number = itertools.count(1)
 _active: list[MemoryTasks] = []
@@ -145,9 +150,38 @@ class memory_tasks(TestContextDecorator):  # noqa: N801 - used like override_set
             self._stacks.append(stack.pop_all())
         return tasks
 
+    def __enter__(self) -> MemoryTasks:  # type: ignore[override]  # the stubs know one decorator of Django's only
+        return self.enable()
+
     def disable(self) -> None:
         """End."""
         self._stacks.pop().close()
+
+
+@contextmanager
+def served_tasks(url: str) -> Generator[dict[str, Any]]:
+    """Keep the tasks of all our backends on a server for a while; gives what its worker has to be told.
+
+    The worker uses the test's databases, so the test must commit what a task shall see (``TransactionTestCase``), and
+    a database in this process's memory cannot be shared.
+    """
+    with override_settings(TASKS=on_server(settings.TASKS, url)):
+        backends = [task_backends[alias] for alias in settings.TASKS]
+        prefixes = [backend.store_settings.key_prefix for backend in backends if isinstance(backend, StoreBackend)]
+        names = {alias: str(connections[alias].settings_dict["NAME"]) for alias in connections}
+        yield {"url": url, "key_prefix": prefixes[0], "databases": names}
+
+
+def on_server(tasks: Mapping[str, Any] | None, url: str) -> dict[str, Any]:
+    """Return a TASKS setting with our backends on another server."""
+    found = {}
+    for alias, params in (tasks or {}).items():
+        backend = import_string(params["BACKEND"])
+        if issubclass(backend, StoreBackend) and backend.needs_worker:
+            options = {name: value for name, value in (params.get("OPTIONS") or {}).items() if name not in _WHERE}
+            params = {**params, "OPTIONS": {**options, "url": url}}  # noqa: PLW2901
+        found[alias] = params
+    return found
 
 
 class MemoryTasksMixin:

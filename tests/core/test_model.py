@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 )
 
 from streamtasks import Message
+from streamtasks.store import SupervisorStore
 from streamtasks.transitions import Charge, ClaimRequest, Filter, Grant, Limit, NewMessage, Void
 from tests.support.pair import TAG, Both, Pair, outcomes_of
 
@@ -189,7 +190,7 @@ def new(
     return NewMessage(task_id, queue, priority, message.encode(1000), due_ms, after=after, limit=limit)
 
 
-async def admit(store: Any) -> int:
+async def admit(store: SupervisorStore) -> int:
     """Do what a keeper's limiter does, until the next token is far away; return how many messages were admitted."""
     grants: list[Grant] = []
     admitted = 0

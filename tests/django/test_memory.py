@@ -80,16 +80,16 @@ class TestByHand:
         assert len(result.errors) == 2
 
     def test_coroutine_tasks_and_contexts(self) -> None:
-        results = [tasks.aadd.enqueue(1, 2), tasks.acontext_of.enqueue(), tasks.context_of.enqueue("x")]
+        results: list[Any] = [tasks.aadd.enqueue(1, 2), tasks.acontext_of.enqueue(), tasks.context_of.enqueue("x")]
         backend().run_until_idle()
         for result in results:
             result.refresh()
-        values: list[Any] = [result.return_value for result in results]
+        values = [result.return_value for result in results]
         assert values[:2] == [3, 1]
         assert values[2]["id"] == results[2].id
 
     def test_failures_have_their_errors(self) -> None:
-        results = [tasks.fail.enqueue("project"), tasks.leave.enqueue("sys.exit"), tasks.give.enqueue("set")]
+        results: list[Any] = [tasks.fail.enqueue("project"), tasks.leave.enqueue("sys.exit"), tasks.give.enqueue("set")]
         backend().run_until_idle()
         for result in results:
             result.refresh()
@@ -128,7 +128,7 @@ class TestByHand:
             backend().run_until_idle(most=3)
 
     async def test_from_an_event_loop(self) -> None:
-        results = [await tasks.add.aenqueue(1, 2), await tasks.aadd.aenqueue(3, 4)]
+        results: list[Any] = [await tasks.add.aenqueue(1, 2), await tasks.aadd.aenqueue(3, 4)]
         assert len(await backend().arun_until_idle()) == 2
         assert [(await default_task_backend.aget_result(r.id)).return_value for r in results] == [3, 7]
 

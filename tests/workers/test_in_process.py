@@ -295,7 +295,7 @@ class TestInterrupts:
         async def soft() -> None:
             await asyncio.sleep(10)
 
-        result = await soft.aenqueue()
+        result: Any = await soft.aenqueue()
         await worker.arun_until_idle()
         with pytest.raises(SoftTimeLimitExceeded):
             await result.aget(0)
@@ -306,13 +306,12 @@ class TestInterrupts:
         @app.task(name="long")
         def long() -> None:
             words.append("begun")
-            thread = threading.Thread(target=lambda: app.get_result(current_attempt_id).revoke(terminate=True))
+            thread = threading.Thread(target=lambda: app.get_result(result.id).revoke(terminate=True))
             thread.start()
             spin(10)
             words.append("not interrupted")
 
         result = long.enqueue()
-        current_attempt_id = result.id
         worker.run_until_idle()
         assert (words, result.state) == (["begun"], State.REVOKED)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 
@@ -26,6 +26,10 @@ class Plugin(Protocol):
         Raises:
             ConfigurationError: a backend is not known, or not ours.
         """
+        ...
+
+    def move(self, handed_over: Mapping[str, Any]) -> None:
+        """Before `load`, in the worker process of a test: use the server and the databases of that test."""
         ...
 
     def commands(self) -> list[click.Command]:

@@ -28,11 +28,11 @@ from streamtasks.wire import Wire
 
 from .in_process import MOST_ATTEMPTS, InProcessWorker, Ran
 
-__all__ = ["Enqueued", "MemoryTasks", "TaskOutbox", "memory_tasks"]
+__all__ = ["Enqueued", "MemoryTasks", "TaskOutbox", "at_url", "memory_tasks"]
 
 _number = itertools.count(1)
 _LISTED: Final = 50
-_STORED_ELSEWHERE: Final = ("store", "async_store")
+_STORES: Final[tuple[str, ...]] = ("store", "async_store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,26 +212,28 @@ def memory_tasks(app: StreamTasks, *, max_tasks: int | None = None) -> Generator
     url = f"memory://test-{next(_number)}{bound}"
     with ExitStack() as stack:
         stack.callback(MemoryServer.forget, url)
-        stack.enter_context(_settings(app, url))
+        stack.enter_context(at_url(app, url))
         yield MemoryTasks(app)
 
 
 @contextmanager
-def _settings(app: StreamTasks, url: str) -> Generator[None]:
+def at_url(app: StreamTasks, url: str) -> Generator[None]:
+    """Let an app use another store for a while.
+
+    Raises:
+        ConfigurationError: it is no `StreamTasks`.
+    """
     if not isinstance(app, StreamTasks):
-        raise ConfigurationError(
-            f"app is {app!r}; it must be a StreamTasks. For Django use streamtasks_django.testing."
-        )
-    before = app.settings
-    stores = {name: vars(app).pop(name) for name in _STORED_ELSEWHERE if name in vars(app)}
+        raise ConfigurationError(f"app is {app!r}; it must be a StreamTasks. For Django: streamtasks_django.testing.")
+    before, opened = app.settings, {name: vars(app).pop(name) for name in _STORES if name in vars(app)}
     app.settings = replace(before, url=url, connection={})
     try:
         yield
     finally:
         app.settings = before
-        for name in _STORED_ELSEWHERE:
+        for name in _STORES:
             vars(app).pop(name, None)
-        vars(app).update(stores)
+        vars(app).update(opened)
 
 
 def _decoded(new: NewMessage, wires: Sequence[Wire]) -> Message:
