@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,11 +22,19 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from streamtasks import State, wait_for
+from streamtasks import wait_for
 from streamtasks_workers.embedded import EmbeddedServer
+from tests.process.test_executors import EXECUTORS
+from tests.support.measures import (
+    MS,
+    idle_commands,
+    lateness,
+    new_stream_delays,
+    start_delays,
+    use_many_streams,
+    visibility,
+)
 from tests.support.workers import Field, kill, percentile, wait_for_value
-
-MS = 1000.0
 
 
 class Row(NamedTuple):
@@ -58,41 +65,27 @@ def start_latency(server: EmbeddedServer) -> list[Row]:
     """Enqueue to start on an idle worker."""
     with field_on(server) as field:
         field.start("--concurrency", "2")
-        delays = []
-        for number in range(300):
-            field.wait_idle(2)
-            enqueued = time.monotonic()
-            result = field.enqueue("add", number, 1)
-            delays.append(MS * (field.record.wait_started(result).started - enqueued))
+        delays = start_delays(field, 300)
     return [
         Row("enqueue to start, idle worker, p50", percentile(delays, 0.5), 2, "ms"),
         Row("enqueue to start, idle worker, p99", percentile(delays, 0.99), 0, "ms"),
     ]
 
 
-def visibility(server: EmbeddedServer) -> list[Row]:
-    """RUNNING visible, and batch neighbours of a long task run elsewhere."""
+def visible(server: EmbeddedServer) -> list[Row]:
+    """RUNNING visible, and batch neighbours of a long task run elsewhere, for each executor."""
     rows = []
-    for name, words in (("nap", ""), ("hold_gil", " (GIL held)")):
-        visible, waited = [], []
-        with field_on(server) as field:
-            field.start("--concurrency", "2")
-            for _ in range(10):
-                wait_for(field.many("add", [(n, 1) for n in range(300)]), timeout=10)  # batches grow
-                quick = [field.app.tasks["add"].message((n, 1), {}) for n in range(60)]
-                results = field.app.enqueue([*quick[:20], field.app.tasks[name].message((0.4,), {}), *quick[20:]])
-                long = results.pop(20)
-                wait_for_value(lambda: long.state != State.QUEUED, 5, "it is shown")  # noqa: B023
-                seen = time.monotonic()
-                wait_for(results, timeout=5)
-                started = field.record.of(long)[0].started
-                visible.append(MS * (seen - started))
-                ids = {result.id for result in results}
-                last = max(e.started for e in field.record.executions() if e.id in ids)
-                waited.append(MS * max(0.0, last - started))
-                long.get(timeout=5)
-        for what, values in (("RUNNING visible", visible), ("batch neighbours run elsewhere", waited)):
-            rows.append(Row(f"{what}{words}, p50", percentile(values, 0.5), 50, "ms", f"max {max(values):.0f}"))
+    for executor, options in EXECUTORS.items():
+        for name, words in (("nap", executor), ("hold_gil", f"{executor}, GIL held")):
+            with field_on(server) as field:
+                field.start("--concurrency", "2", *options)
+                field.wait_idle(2)
+                measured = [visibility(field, name, 0.4) for _ in range(10)]
+            for what, values in (
+                ("RUNNING visible", [one.shown for one in measured]),
+                ("neighbours elsewhere", [one.others for one in measured]),
+            ):
+                rows.append(Row(f"{what}, {words}, p50", percentile(values, 0.5), 50, "ms", f"max {max(values):.0f}"))
     return rows
 
 
@@ -143,45 +136,23 @@ def delayed(server: EmbeddedServer) -> list[Row]:
     with field_on(server) as field:
         field.start("--concurrency", "2")
         field.wait_idle(2)
-        began = datetime.now(UTC)
-        due = {}
-        for number in range(100):
-            at = began + timedelta(seconds=1 + number / 4, microseconds=1370 * number)
-            due[field.enqueue("add", number, 1, run_after=at)] = round(at.timestamp() * 1000)
-        wait_for(due, timeout=40)
-        late = [field.record.of(result)[0].started_wall * MS - due_ms for result, due_ms in due.items()]
+        late = lateness(field, 100)
+    about = f"earliest {min(late):+.1f}, latest {max(late):+.1f}"
     return [
         Row("delayed task late, p50 of 100", percentile(late, 0.5), 0, "ms"),
-        Row("delayed task late, p99 of 100", percentile(late, 0.99), 10, "ms", f"earliest {min(late):+.1f}"),
+        Row("delayed task late, p99 of 100", percentile(late, 0.99), 10, "ms", about),
     ]
 
 
 def idle(server: EmbeddedServer) -> list[Row]:
     """Commands of idle children, and the start of a brand-new queue."""
-    from tests.process.test_idle import _calls
-
     children = 8
     with field_on(server) as field:
         field.start("--concurrency", str(children))
-        add = field.app.tasks["add"]
-        calls = [
-            field.app.message("add", (queue, 1), {}, add.using(queue=f"q{queue}", priority=priority).options)
-            for queue in range(200)
-            for priority in (-5, 0, 5)
-        ]
-        wait_for(field.app.enqueue(calls), timeout=30)
+        use_many_streams(field)
         field.wait_idle(children)
-        began, before = time.monotonic(), _calls(field.client)
-        time.sleep(10)
-        after, spent = _calls(field.client), time.monotonic() - began
-        delays = []
-        for number in range(50):
-            field.wait_idle(children)
-            where: dict[str, Any] = {"queue": f"new{number}"} if number % 2 else {"queue": "q7", "priority": number}
-            enqueued = time.monotonic()
-            result = field.enqueue("add", number, 1, **where)
-            delays.append(MS * (field.record.wait_started(result).started - enqueued))
-    sent, inside = ((after[i] - before[i]) / spent for i in (0, 1))
+        sent, inside = idle_commands(field)
+        delays = new_stream_delays(field, 50, children)
     return [
         Row("commands/s per idle child (600 streams)", sent / children, 2, "/s", f"{inside:.1f}/s more inside scripts"),
         Row("brand-new queue or priority starts, p50", percentile(delays, 0.5), 5, "ms", f"max {max(delays):.1f}"),
@@ -214,7 +185,7 @@ def stopping(server: EmbeddedServer) -> list[Row]:
 
 PARTS: dict[str, Callable[[EmbeddedServer], list[Row]]] = {
     "latency": start_latency,
-    "visibility": visibility,
+    "visibility": visible,
     "recovery": recovery,
     "delayed": delayed,
     "idle": idle,

@@ -10,7 +10,8 @@ import pytest
 
 from streamtasks import State, wait_for
 from streamtasks.exceptions import TaskFailed
-from tests.support.workers import Field, percentile, wait_for_value
+from tests.support.measures import visibility
+from tests.support.workers import Field, percentile
 
 EXECUTORS = {
     "inline": (),
@@ -18,8 +19,8 @@ EXECUTORS = {
     "async": ("--async-concurrency", "8"),
     "mixed": ("--threads", "3", "--async-concurrency", "8"),
 }
-LAX_S = 0.2
-"""The promise is 50 ms, which a busy machine does not keep for the tests; the task itself lasts 500 ms."""
+LAX_MS = 100
+"""The promise is 50 ms, which a busy machine does not always keep for the tests; the task itself lasts 500 ms."""
 
 each_executor = pytest.mark.parametrize("executor", EXECUTORS)
 
@@ -108,32 +109,16 @@ def test_a_long_task_is_visible_and_nothing_waits_behind_it(
 ) -> None:
     field.start("--concurrency", "2", *EXECUTORS[executor])
     field.wait_idle(2)
-    visible, waited = [], []
-    for _ in range(5):
-        assert wait_for(field.many("add", [(n, 1) for n in range(300)]), timeout=10)  # batches grow
-        quick = [field.app.tasks["add"].message((n, 1), {}) for n in range(60)]
-        long = field.app.tasks[name].message((0.5,), {})
-        results = field.app.enqueue([*quick[:20], long, *quick[20:]])
-        result = results.pop(20)
-        wait_for_value(lambda: result.state != State.QUEUED, 5, "the long task is shown as running")  # noqa: B023
-        seen = time.monotonic()
-        assert result.state == State.STARTED
-        assert wait_for(results, timeout=5)
-        started = field.record.of(result)[0].started
-        visible.append(seen - started)
-        ids = {r.id for r in results}
-        last = max(e.started for e in field.record.executions() if e.id in ids)
-        waited.append(last - started)
-        result.get(timeout=5)
-        assert len(field.record.of(result)) == 1
+    measured = [visibility(field, name, 0.5) for _ in range(5)]
+    shown, others = [one.shown for one in measured], [one.others for one in measured]
     figure(
-        f"RUNNING after p50 {percentile(visible, 0.5) * 1e3:.1f} ms, max {max(visible) * 1e3:.1f} ms; "
-        f"last neighbour started p50 {percentile(waited, 0.5) * 1e3:.1f} ms, max {max(waited) * 1e3:.1f} ms after it"
+        f"RUNNING after p50 {percentile(shown, 0.5):.1f} ms, max {max(shown):.1f} ms; "
+        f"last neighbour started p50 {percentile(others, 0.5):.1f} ms, max {max(others):.1f} ms after it"
     )
-    assert percentile(visible, 0.5) <= LAX_S
-    assert percentile(waited, 0.5) <= LAX_S
-    assert max(visible) < 0.4
-    assert max(waited) < 0.4
+    assert percentile(shown, 0.5) <= LAX_MS
+    assert percentile(others, 0.5) <= LAX_MS
+    assert max(shown) < 400
+    assert max(others) < 400
 
 
 @pytest.mark.parametrize("executor", ["threads", "async"])

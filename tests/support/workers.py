@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -39,7 +40,7 @@ def wait_for_value[T](get: Callable[[], T], timeout_s: float, what: str | Callab
 def percentile(values: Iterable[float], share: float) -> float:
     """Return a percentile by the nearest rank."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
 class Pids(NamedTuple):

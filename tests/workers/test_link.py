@@ -108,7 +108,7 @@ def test_a_claim_whose_wait_broke_is_repeated_until_it_is_settled(
     exchange(link)
     monkeypatch.setattr(links, "SETTLES_S", 0.0)
     later = time.monotonic() + 60
-    monkeypatch.setattr(links.time, "monotonic", lambda: later)
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     exchange(link)
     assert channel.asked[4:] == [3, 3, 4]
 
