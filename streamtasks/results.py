@@ -170,6 +170,10 @@ class Result[R]:
         """End it before it finishes, from an event loop; see `revoke`."""
         return await self.app.async_store.revoke(self.id, terminate=terminate) in _REVOKED
 
+    def forget(self) -> bool:
+        """Have the store forget it; False if it is not finished, or not known. This object keeps what it knows."""
+        return self.app.store.forget_result(self.id)
+
     def get(self, timeout: float | None = None) -> R:
         """Wait for the result and return it. A push wakes the wait; nothing is polled meanwhile.
 

@@ -150,6 +150,10 @@ class Store(Protocol):
         """
         ...
 
+    def forget_result(self, task_id: str) -> bool:
+        """Forget the record of one finished task; False: it is not finished, or not known. See `forget`."""
+        ...
+
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """Return messages that were given up on, newest first; ``before``: the cursor of one, to go on from."""
         ...

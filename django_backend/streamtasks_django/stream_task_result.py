@@ -211,6 +211,10 @@ class StreamTaskResult(_Base):
         """End it before it finishes, from an event loop; see `revoke`."""
         return await self._backend().arevoke(self.id, terminate=terminate)
 
+    def forget(self) -> bool:
+        """Have the store forget it; False if it is not finished, or not known. This object keeps what it knows."""
+        return self._backend().forget_result(self.id)
+
     # -- inside --------------------------------------------------------------------------------------
 
     def _final_state(self) -> State:

@@ -11,7 +11,7 @@ from .limits import stop_waiting
 from .settling import finish
 from .shard import HELD, Record, Shard
 
-__all__ = ["doomed", "forget", "revoke"]
+__all__ = ["doomed", "forget", "forget_result", "revoke"]
 
 
 def revoke(shard: Shard, task_id: str, settings: StoreSettings, *, terminate: bool) -> Revocation:
@@ -55,21 +55,34 @@ def doomed(shard: Shard, claimed: Sequence[Claimed]) -> list[str]:
 
 def forget(shard: Shard, before_ms: int) -> int:
     """Forget records of what finished before a time; the ids of the youngest stay known."""
-    now_ms = shard.now_ms()
     old = [
         task_id
         for task_id in list(shard.records)
-        if (record := shard.record(task_id)) is not None
-        and record.state
-        and not record.forgotten
-        and record.finished_ms < before_ms
+        if (record := _whole(shard, task_id)) is not None and record.finished_ms < before_ms
     ]
     for task_id in old:
-        record = shard.records[task_id]
-        known_until_ms = record.finished_ms + KNOWN_MS
-        if known_until_ms > now_ms:
-            record.forgotten, record.expires_ms = True, known_until_ms
-            record.body = record.result = record.history = b""
-        else:
-            del shard.records[task_id]
+        _forget(shard, task_id)
     return len(old)
+
+
+def forget_result(shard: Shard, task_id: str) -> bool:
+    """Forget one record."""
+    if _whole(shard, task_id) is None:
+        return False
+    _forget(shard, task_id)
+    return True
+
+
+def _whole(shard: Shard, task_id: str) -> Record | None:
+    record = shard.record(task_id)
+    return record if record is not None and record.state and not record.forgotten else None
+
+
+def _forget(shard: Shard, task_id: str) -> None:
+    record = shard.records[task_id]
+    known_until_ms = record.finished_ms + KNOWN_MS
+    if known_until_ms > shard.now_ms():
+        record.forgotten, record.expires_ms = True, known_until_ms
+        record.body = record.result = record.history = b""
+    else:
+        del shard.records[task_id]

@@ -126,6 +126,11 @@ class MemoryStore:
         with self.server.step():
             return sum(revoking.forget(self.shard(tag), before_ms) for tag in self.tags)
 
+    def forget_result(self, task_id: str) -> bool:
+        """See `Store.forget_result`."""
+        with self.server.step():
+            return revoking.forget_result(self.shard_of(task_id), task_id)
+
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """See `Store.dead_letters`."""
         with self.server.lock:

@@ -19,6 +19,7 @@ __all__ = ["active", "dead_letters", "events", "forget", "statistics", "workers"
 MOST_WORKERS = 1000
 HOURS_AT_ONCE = 24
 _HOUR_MS = 3_600_000
+_EVER_MS = 1 << 52  # later than any finish
 _COUNTS = (*sorted(state.value for state in FINAL_STATES), "RETRY", "CRASH", "RECLAIMED")
 _TIME = "ms"
 
@@ -87,6 +88,13 @@ def forget(operations: Operations, before_ms: int) -> Operation[int]:
             for hour, page in zip(hours, pages, strict=True):
                 forgotten += yield from _forget_hour(shard, hour, page, before_ms)
     return forgotten
+
+
+def forget_result(operations: Operations, task_id: str) -> Operation[bool]:
+    """See `Store.forget_result`. Its place in the index stays, until a clean-up finds that nothing is behind it."""
+    shard = operations.shards[operations.tag_of(task_id)]
+    [reply] = yield [_forget_call(shard, shard.hour(), [("0-1", [task_id])], _EVER_MS)]
+    return bool(reply[1])
 
 
 def _forget_hour(shard: Shard, hour: int, page: list[Any], before_ms: int) -> Operation[int]:

@@ -121,6 +121,10 @@ class RedisStore:
         """See `Store.forget`."""
         return self._run(looking.forget(self.operations, before_ms))
 
+    def forget_result(self, task_id: str) -> bool:
+        """See `Store.forget_result`."""
+        return self._run(looking.forget_result(self.operations, task_id))
+
     def events(self, after: str = "", limit: int = 100) -> Events:
         """See `Store.events`."""
         return self._run(looking.events(self.operations, after, limit))

@@ -19,15 +19,26 @@ from contract.options import tasks_setting
 from streamtasks import TaskRevoked
 from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.backends.base import StoreBackend
+from streamtasks_django.backends.memory import forget
 from tests.support.hand import Hand, ended
 from tests.support.servers import flush
 
+MEMORY_URL = "memory://control"
+MEMORY = {"BACKEND": "streamtasks_django.backends.memory.MemoryBackend"}
 
-@pytest.fixture(autouse=True)
-def _store(site_url: str) -> Iterator[None]:
-    with override_settings(TASKS=tasks_setting(site_url, "control:")):
-        flush(site_url)
-        yield
+
+@pytest.fixture(params=["server", "memory"], autouse=True)
+def _store(request: pytest.FixtureRequest, site_url: str) -> Iterator[None]:
+    if request.param == "memory":
+        options = {"autostart": False, "url": MEMORY_URL}
+        setting = {"default": {**MEMORY, "OPTIONS": options}, "strict": {**MEMORY, "QUEUES": ["default", "mail"]}}
+        with override_settings(TASKS=setting):
+            yield
+            forget(MEMORY_URL)
+    else:
+        with override_settings(TASKS=tasks_setting(site_url, "control:")):
+            flush(site_url)
+            yield
 
 
 @pytest.fixture
@@ -136,6 +147,29 @@ class TestCleanup:
             "Successfully cleaned up 1 old task results",
         ]
         assert TaskResultManager().cleanup_old_results(0) == 0
+
+
+class TestForget:
+    def test_one_that_is_finished(self, hand: Hand) -> None:
+        result, other = enqueue(), enqueue()
+        assert not result.forget()
+        hand.succeed(1)
+        assert result.ready()
+        assert result.forget()
+        assert not result.forget()
+        assert result.result == 1  # the object keeps what it knows
+        assert [found is not None for found in backend().get_results([result.id, other.id])] == [False, True]
+        assert not backend().forget_result("nobody")
+        assert not backend().forget_result("no id at all")
+
+    def test_its_id_stays_known_for_a_while(self, hand: Hand) -> None:
+        call: Any = cast("Any", tasks.echo).apply_async
+        call(task_id="mine")
+        hand.succeed(1)
+        assert backend().forget_result("mine")
+        call(task_id="mine")
+        assert hand.claim() == []
+        assert backend().cleanup_results(timezone.now() + timedelta(seconds=5)) == 0
 
 
 class TestStatistics:

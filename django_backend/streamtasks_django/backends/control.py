@@ -82,6 +82,10 @@ class TaskControl:
         """Forget what finished before ``cutoff`` (naive: local time); return how many. Never what is unfinished."""
         return 0
 
+    def forget_result(self, task_id: str) -> bool:  # noqa: ARG002
+        """Forget one result; False: it is not finished, or not known."""
+        return False
+
     def get_statistics(self) -> dict[str, Any]:
         """Return counts since the backend was first used, at a cost that does not grow with them.
 
@@ -176,6 +180,10 @@ class StoreControl(TaskControl):
         if not isinstance(cutoff, datetime):
             raise TypeError(f"cutoff is {cutoff!r}; it must be a datetime, naive (local time) or aware.")
         return self.stores.plain.forget(due_ms(cutoff))
+
+    def forget_result(self, task_id: str) -> bool:
+        """See `TaskControl.forget_result`."""
+        return _is_id(task_id) and self.stores.plain.forget_result(task_id)
 
     def get_statistics(self) -> dict[str, Any]:
         """See `TaskControl.get_statistics`."""

@@ -71,6 +71,13 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
         self.results[:] = kept
         return forgotten
 
+    def forget_result(self, task_id: str) -> bool:
+        """See `TaskControl.forget_result`."""
+        found = [result for result in self._known() if result.id == task_id and result.is_finished]
+        for result in found:
+            self.results.remove(result)
+        return bool(found)
+
     def get_statistics(self) -> dict[str, Any]:
         """See `TaskControl.get_statistics`."""
         revoked = sum(result.is_finished for result in self.results)
