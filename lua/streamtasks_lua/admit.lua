@@ -25,6 +25,12 @@ local state, ready, streams, wake = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local most, stream_count = tonumber(ARGV[1]), tonumber(ARGV[2])
 local by_name = given_streams(9, stream_count, 3)
 local now, at_ms = now_us(), now_ms()
+local of_limits = limiting()
+local fresh_limit, read_limit, write_limit = of_limits.fresh_limit, of_limits.read_limit, of_limits.write_limit
+local count_out, most_out, take_out = of_limits.count_out, of_limits.most_out, of_limits.take_out
+local bring_near, ask_at = of_limits.bring_near, of_limits.ask_at
+local id_of_member, heads = of_limits.id_of_member, of_limits.heads
+local LOOK_US = 2000000
 local admitted, missing, named = 0, {}, {}
 
 local function look_at(limit, us)

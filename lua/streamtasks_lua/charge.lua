@@ -36,7 +36,7 @@ local delayed, control, history, totals = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local progress, messages, streams, batches = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
 local limit, delay_ms, stream_count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local by_name = given_streams(17, stream_count, 4)
-local limiting = { state = state, waiting = KEYS[14], limits = KEYS[15], asking = KEYS[16], control = control }
+local limit_keys = { state = state, waiting = KEYS[14], limits = KEYS[15], asking = KEYS[16], control = control }
 local now = now_ms()
 local reply, tokens = { now }, {}
 for at = 4 + stream_count, #ARGV, 4 do
@@ -55,7 +55,7 @@ for at = 4 + stream_count, #ARGV, 4 do
     local revoked = keep_doom(s)
     if s.crashes == 1 and limit_of(s) then
       drop_entry(stream, s)
-      wait_for_limit(limiting, s, id, true)
+      limiting().wait_for_limit(limit_keys, s, id, true)
       reply[#reply + 1] = 1
     elseif s.crashes == 1 or revoked then
       put_back(messages, streams, stream, s, id, 'returned')

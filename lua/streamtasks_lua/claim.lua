@@ -277,7 +277,9 @@ if #ids > 0 then
   if #started > 0 and events_cap ~= '0' then
     redis.call('XADD', KEYS[13], 'MAXLEN', '~', events_cap, '*', 'kind', 'started', unpack(started))
   end
-  if #limited > 0 then count_starts({ limits = KEYS[9], asking = KEYS[10], control = KEYS[11] }, limited) end
+  if #limited > 0 then
+    limiting().count_starts({ limits = KEYS[9], asking = KEYS[10], control = KEYS[11] }, limited)
+  end
 end
 -- What is left, here or in streams that only others serve, is another child's: ring for the next one. A child
 -- that got nothing does not ring for itself: it claims again, or what is left is a suspect or not for it.

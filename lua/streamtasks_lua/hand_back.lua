@@ -33,7 +33,7 @@ local consumer, seq, stream_count = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local by_name = given_streams(15, stream_count, 5)
 local now, missing, reply = now_ms(), {}, {}
 
-local limiting = { state = state, waiting = KEYS[11], limits = KEYS[12], asking = KEYS[13], control = KEYS[14] }
+local limit_keys = { state = state, waiting = KEYS[11], limits = KEYS[12], asking = KEYS[13], control = KEYS[14] }
 
 local function give_back(id, token, unstarted)
   local line = redis.call('HGET', state, id)
@@ -51,10 +51,10 @@ local function give_back(id, token, unstarted)
   if s.marks ~= '' and limit_of(s) then
     if s.phase == 'R' and not unstarted then -- its next start is another one
       drop_entry(stream, s)
-      wait_for_limit(limiting, s, id, true)
+      limiting().wait_for_limit(limit_keys, s, id, true)
       return 1
     end
-    keep_token(limiting.limits, s, id)
+    limiting().keep_token(limit_keys.limits, s, id)
   end
   put_back(messages, streams, stream, s, id, 'returned')
   local rest = idle_line(s, 'Q')

@@ -24,7 +24,7 @@
 -- include: clock, line, streams, delay, links, rate, limit
 local delayed, messages, state, ready, streams, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local by_name = given_streams(12, tonumber(ARGV[2]), 3)
-local limiting = { state = state, waiting = KEYS[7], limits = KEYS[8], asking = KEYS[9], control = KEYS[10] }
+local limit_keys = { state = state, waiting = KEYS[7], limits = KEYS[8], asking = KEYS[9], control = KEYS[10] }
 local linking = { state = state, delayed = delayed, control = KEYS[10], links = KEYS[11] }
 local now = now_ms()
 local promoted, missing, asked = 0, {}, {}
@@ -41,7 +41,7 @@ for _, id in ipairs(due) do
   elseif limit_of(s) then
     redis.call('ZREM', delayed, id)
     if s.crashes >= 2 then mark(s, 's', '1') end
-    wait_for_limit(limiting, s, id)
+    limiting().wait_for_limit(limit_keys, s, id)
     promoted = promoted + 1
   elseif by_name[s.name] then
     redis.call('ZREM', delayed, id)

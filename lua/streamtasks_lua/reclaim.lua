@@ -35,7 +35,7 @@ local beat, messages, streams, totals, history = KEYS[6], KEYS[7], KEYS[8], KEYS
 local progress, batches = KEYS[11], KEYS[12]
 local lost_limit, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local by_name = given_streams(17, tonumber(ARGV[5]), 6)
-local limiting = { state = state, waiting = KEYS[13], limits = KEYS[14], asking = KEYS[15], control = KEYS[16] }
+local limit_keys = { state = state, waiting = KEYS[13], limits = KEYS[14], asking = KEYS[15], control = KEYS[16] }
 local now = now_ms()
 local last_beat, hold_until = (redis.call('GET', beat) or '0 0'):match('^(%d+) (%d+)$')
 -- A silence that no beat has noticed yet counts as well: this call may have waited in a socket meanwhile.
@@ -75,7 +75,7 @@ local function take_over(id, token, consumer)
   if limit_of(s) then
     drop_entry(stream, s)
     mark(s, 's', '1')
-    wait_for_limit(limiting, s, id, true)
+    limiting().wait_for_limit(limit_keys, s, id, true)
   else
     put_back(messages, streams, stream, s, id, 'suspect')
     redis.call('HSET', state, id, idle_line(s, 'S'))

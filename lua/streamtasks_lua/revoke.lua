@@ -95,7 +95,11 @@ if s then
   redis.call('HDEL', history, id)
   redis.call('ZREM', delayed, id)
   redis.call('HDEL', state, id)
-  if s.phase == 'W' then stop_waiting(waiting, s, id) elseif mark_of(s, 'l') then not_admitted(keys, s, id) end
+  if s.phase == 'W' then
+    limiting().stop_waiting(waiting, s, id)
+  elseif mark_of(s, 'l') then
+    limiting().not_admitted(keys, s, id)
+  end
 end
 redis.call('HDEL', messages, id)
 redis.call('SET', record, revoked_record(now_text, '-', first, '0', attempts, body, reports), 'PX', record_ms)

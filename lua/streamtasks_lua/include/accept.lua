@@ -38,14 +38,14 @@ local function place(keys, stream, name, id, of, now, parent)
     end
   end
   if of.due > now then
-    if of.limit then renew_limit(keys.limits, s) end
+    if of.limit then limiting().renew_limit(keys.limits, s) end
     s.phase = 'D'
     redis.call('HSET', keys.state, id, format(s))
     park(keys.delayed, keys.control, id, of.due)
     return
   end
   if limit_of(s) then
-    wait_for_limit(keys, s, id, false, true)
+    limiting().wait_for_limit(keys, s, id, false, true)
     return
   end
   local line = idle_line(s, 'Q')
