@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cached_property
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from streamtasks import Attempt, AttemptOutcome, Middleware, StoreSettings
 from streamtasks.run_options import RunOptions
 
 from . import conf
-from .class_hooks import tell
+from .class_hooks import beside_the_loop, tell
 from .class_task import Task as ClassTask
 from .databases import Databases
 from .registry import find_task
@@ -58,13 +58,21 @@ class DjangoRunnable:
     def before_start(self, attempt: Attempt) -> None:
         """See `Runnable.before_start`."""
         if isinstance(self.task, ClassTask):
-            message = attempt.message
-            self.task.for_attempt(attempt).before_start(message.id, message.args, message.kwargs)
+            one, message = self.task.for_attempt(attempt), attempt.message
+            self._hook(lambda: one.before_start(message.id, message.args, message.kwargs))
 
     def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """See `Runnable.after`."""
-        if isinstance(self.task, ClassTask):
-            tell(self.task, attempt, outcome)
+        task = self.task
+        if isinstance(task, ClassTask):
+            task.for_attempt(attempt)  # so that the hooks' thread finds the one that ran
+            self._hook(lambda: tell(task, attempt, outcome))
+
+    def _hook(self, call: Callable[[], None]) -> None:
+        if self.is_async:
+            beside_the_loop(call)
+        else:
+            call()
 
     async def _run_async(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         pending: Coroutine[Any, Any, Any] = self.task.acall(*args, **kwargs)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
+
+from django.db import connections
 
 from streamtasks import Attempt, AttemptOutcome, State
 
 from .class_task import ErrorInfo, Task
 
-__all__ = ["tell"]
+__all__ = ["beside_the_loop", "tell"]
 
 logger = logging.getLogger("streamtasks.django")
 
@@ -36,3 +40,25 @@ def _run(hook: Callable[..., Any], attempt: Attempt, *args: Any) -> None:
         hook(*args)
     except BaseException:
         logger.exception("%s of task %s (%s) failed", hook.__name__, attempt.id, attempt.message.task)
+
+
+def beside_the_loop(call: Callable[[], None]) -> None:
+    """Run plain hooks of a coroutine task on a thread of their own: on the loop's, Django allows no database.
+
+    The loop waits for them, as for any plain code in a coroutine.
+    """
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            raised.append(error)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=copy_context().run, args=(run,), name="streamtasks-hooks")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]

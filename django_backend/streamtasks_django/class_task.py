@@ -40,7 +40,7 @@ from .stream_task import StreamTask
 
 __all__ = ["ErrorInfo", "Task"]
 
-_DEFAULTS: Final = {
+_DEFAULTS: Final[dict[str, Any]] = {
     "priority": DEFAULT_TASK_PRIORITY,
     "queue_name": DEFAULT_TASK_QUEUE_NAME,
     "backend": DEFAULT_TASK_BACKEND_ALIAS,
@@ -95,7 +95,7 @@ class Task(StreamTask):
     def __init__(self, **given: Any) -> None:
         cls = type(self)
         _check_class(cls)
-        options = {**_DEFAULTS, **_class_options(cls), **given}
+        options: dict[str, Any] = {**_DEFAULTS, **_class_options(cls), **given}
         options.pop("bind", None)  # `self` is the task anyway
         if options.pop("takes_context", False):
             raise InvalidTask(f"{cls.__qualname__}: takes_context is for functions; self.request tells the same.")

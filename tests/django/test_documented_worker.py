@@ -200,6 +200,11 @@ class TestHooks:
         assert [note[:2] for note in heard] == [["on_failure", "unset"], ["after_return", "unset"]]
         assert (heard[0][2], heard[1][2]) == ("TaskRevoked", "REVOKED")
 
+    def test_plain_hooks_of_a_coroutine_may_use_the_database(self, worker: Worker) -> None:
+        result = classes.native.delay("w")
+        assert worker.finish(result).return_value == "w"
+        assert self.heard(worker, result.id) == [[1, 2, "w"]]
+
 
 def test_classes_without_hooks_and_of_coroutines(worker: Worker) -> None:
     file = classes.file_processing_task.delay("p", width=1)

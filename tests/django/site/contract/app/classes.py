@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import connection
+
 from contract import notes
 from streamtasks import Ignore
 from streamtasks_django import Task
@@ -90,3 +92,28 @@ class Unnamed(Task):
 
 
 unnamed = Unnamed()
+
+
+class Native(Task):
+    """A coroutine with plain hooks, which use the database."""
+
+    name = "native"
+
+    async def run(self, word: str) -> str:
+        self.word = word
+        return word
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        self.row = _select(1)
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        notes.leave(["class", task_id, self.row, _select(2), self.word])
+
+
+native = Native()
+
+
+def _select(number: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s", [number])
+        return int(cursor.fetchone()[0])
