@@ -12,7 +12,9 @@ from tests.support.django_site import SETTINGS, SITE, Worker
 from tests.support.servers import server_kinds, start_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from streamtasks_workers.embedded import EmbeddedServer
 
 sys.path.insert(0, str(SITE))
 os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
@@ -26,19 +28,32 @@ from django.test import override_settings  # noqa: E402
 from contract.options import tasks_setting  # noqa: E402
 
 
+@pytest.fixture(scope="session")
+def _site_server() -> Iterator[Callable[[str], str]]:
+    started: dict[str, EmbeddedServer] = {}
+
+    def get(kind: str) -> str:
+        if kind not in started:
+            started[kind] = start_server(kind)
+        return started[kind].url
+
+    yield get
+    for server in started.values():
+        server.stop()
+
+
 @pytest.fixture(scope="session", params=server_kinds())
-def site_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def site_url(request: pytest.FixtureRequest, _site_server: Callable[[str], str]) -> str:
     """A server that nobody empties while a worker serves it."""
-    server = start_server(request.param)
-    yield server.url
-    server.stop()
+    return _site_server(request.param)
 
 
-@pytest.fixture
-def site(site_url: str) -> Iterator[str]:
-    """The project on the server; no worker serves these keys."""
-    with override_settings(TASKS=tasks_setting(site_url, "idle:")):
-        yield site_url
+@pytest.fixture(params=[*server_kinds(), "memory"])
+def site(request: pytest.FixtureRequest, _site_server: Callable[[str], str]) -> Iterator[str]:
+    """The project on a server, or in memory; no worker serves these keys."""
+    url = "memory://django-site" if request.param == "memory" else _site_server(request.param)
+    with override_settings(TASKS=tasks_setting(url, "idle:")):
+        yield url
 
 
 @pytest.fixture(scope="session")

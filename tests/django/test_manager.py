@@ -25,6 +25,7 @@ from streamtasks.codec import dumps
 from streamtasks.message import Message
 from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.application import DjangoApplication
+from streamtasks_django.backends.memory import MemoryBackend
 from streamtasks_django.backends.redis import RedisBackend
 from streamtasks_django.calling import COLUMNS
 from tests.support.django_site import manage
@@ -181,6 +182,11 @@ class Storing(RedisBackend):
         self.stored.append((task_id, result, status, kwargs))
 
 
+class StoringInMemory(MemoryBackend):
+    def store_result(self, task_id: str, result: Any, status: str, **kwargs: Any) -> None:
+        """It is there: that is enough."""
+
+
 class TestStoreResult:
     def outcome(self, backend: RedisBackend, outcome: AttemptOutcome, headers: dict[str, Any]) -> None:
         message = Message(id="one", task=tasks.add.module_path, priority=5, headers=headers)
@@ -205,7 +211,8 @@ class TestStoreResult:
         ]
 
     def test_what_is_no_option_of_a_call_travels_to_it(self, site: str) -> None:
-        setting = {"default": {**tasks_setting(site, "idle:")["default"], "BACKEND": f"{__name__}.Storing"}}
+        storing = StoringInMemory if site.startswith("memory:") else Storing
+        setting = {"default": {**tasks_setting(site, "idle:")["default"], "BACKEND": f"{__name__}.{storing.__name__}"}}
         call: Any = cast("Any", tasks.add).apply_async
         with override_settings(TASKS=setting):
             result = call((1, 2), priority=5, category="mail", user_id=3, headers={"own": 1})

@@ -22,7 +22,7 @@ from streamtasks.codec import dumps
 from streamtasks.errors import describe
 from streamtasks.message import Message
 from streamtasks.transitions import Claimed
-from streamtasks_django.backends.redis import RedisBackend
+from streamtasks_django.backends.base import StoreBackend
 from streamtasks_django.stream_task_result import StreamTaskResult
 from tests.support.hand import Hand, ended, report
 from tests.support.servers import flush
@@ -41,9 +41,9 @@ def hand() -> Iterator[Hand]:
         yield opened
 
 
-def backend() -> RedisBackend:
+def backend() -> StoreBackend:
     found = task_backends["default"]
-    assert isinstance(found, RedisBackend)
+    assert isinstance(found, StoreBackend)
     return found
 
 

@@ -140,13 +140,13 @@ class MemoryBackend(StoreBackend):
 
     @override
     def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
-        """Wait until at least one of these is finished. Without ``autostart`` nobody would finish one meanwhile."""
-        return super().wait_for_results(ids, timeout if self.autostart else 0)
+        """Wait until at least one of these is finished. Without ``autostart``, nobody waits without a timeout."""
+        return super().wait_for_results(ids, timeout if self.autostart or timeout is not None else 0)
 
     @override
     async def await_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
         """Wait without blocking the event loop; see `wait_for_results`."""
-        return await super().await_for_results(ids, timeout if self.autostart else 0)
+        return await super().await_for_results(ids, timeout if self.autostart or timeout is not None else 0)
 
     def _worker(self, *, own_connections: bool = True) -> InProcessWorker:
         return worker_of([self], own_connections=own_connections)
@@ -160,8 +160,9 @@ def worker_of(backends: Sequence[MemoryBackend], *, own_connections: bool) -> In
     """
     from ..application import DjangoApplication
 
+    applications: list[Any] = [DjangoApplication(one, own_connections=own_connections) for one in backends]
     return InProcessWorker(
-        *(DjangoApplication(backend, own_connections=own_connections) for backend in backends),
+        *applications,
         # As Django runs asynchronous views: what a coroutine hands to `sync_to_async` runs on the caller's thread, with
         # its database connection.
         run_coroutine=async_to_sync(_awaited),

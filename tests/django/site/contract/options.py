@@ -12,13 +12,16 @@ WORKERS = "CONTRACT_WORKERS"
 
 def tasks_setting(url: str | None = None, prefix: str | None = None) -> dict[str, Any]:
     """Return ``settings.TASKS`` for a server; by default the one that the environment names."""
-    options = {
+    options: dict[str, Any] = {
         "url": url or os.environ.get(URL, "redis://127.0.0.1:1/0"),
         "key_prefix": prefix or os.environ.get(PREFIX, "contract:"),
         "lease": 5,
         "timeout": 5,
     }
     backend = "streamtasks_django.backends.redis.RedisBackend"
+    if options["url"].startswith("memory:"):
+        backend = "streamtasks_django.backends.memory.MemoryBackend"
+        options = {"url": options["url"], "key_prefix": options["key_prefix"], "autostart": False}
     return {
         "default": {"BACKEND": backend, "OPTIONS": options},
         "strict": {
