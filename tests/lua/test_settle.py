@@ -631,7 +631,7 @@ class TestBlocked:
         sign = f"free a {int(state == 'SUCCESS')}"
         assert left["delayed"] == dict.fromkeys([*ids[:20], sign], lab.now)
         assert left["links"] == {"a": " ".join(ids[20:])}
-        seen = 0
+        seen, due = 0, 0
         for _ in range(10):
             promoted, due, missing = lab.promote("0:default")
             seen += promoted
