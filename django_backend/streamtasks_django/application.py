@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from functools import cached_property
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
@@ -118,4 +120,6 @@ class DjangoApplication:
             task = find_task(name)
             if task is not None:
                 runnable = self._runnables[name] = DjangoRunnable(name, task, self._signals)
+                if self.backend.wants_outcomes:  # a hook, too
+                    runnable.run_options = replace(runnable.run_options, has_hooks=True)
         return runnable

@@ -164,6 +164,29 @@ class TestErrors:
     ) -> None:
         assert isinstance(self.outcome_of(enqueue, hand, error), TaskFailed)
 
+    def test_revoking(self, enqueue: Callable[[], Result[int]], hand: Hand) -> None:
+        waiting, running = enqueue(), enqueue()
+        assert waiting.revoke()
+        assert (waiting.state, waiting.status, waiting.failed()) == ("REVOKED", "FAILED", True)
+        assert isinstance(waiting.result, TaskRevoked)
+        [claimed] = [one for one in hand.claim() if one.id == running.id]
+        assert running.revoke(terminate=True)
+        assert not running.ready()
+        hand.settle(ended(claimed, "SUCCESS", b'{"r":3}'))
+        with pytest.raises(TaskRevoked):
+            running.get(timeout=1)
+        finished = enqueue()
+        hand.succeed(3)
+        assert not finished.revoke()
+        assert finished.get() == 3
+        assert finished.forget()
+
+    async def test_revoking_on_an_event_loop(self, app: StreamTasks) -> None:
+        result = await app.task(add).aenqueue(1, 2)
+        assert await result.arevoke()
+        with pytest.raises(TaskRevoked):
+            await result.aget(timeout=1)
+
     @pytest.mark.parametrize("state", ["REVOKED", "EXPIRED"])
     def test_a_revoked_or_expired_one(self, enqueue: Callable[[], Result[int]], hand: Hand, state: str) -> None:
         result = enqueue()

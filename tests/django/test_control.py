@@ -111,6 +111,11 @@ class TestActive:
         }  # fmt: skip
         json.dumps(listed)
 
+    def test_messages_of_the_engine_are_none_of_a_projects_business(self, hand: Hand) -> None:
+        enqueue().revoke()
+        assert [claimed.id[:3] for claimed in hand.claim(1)] == ["cb."]
+        assert backend().get_active_tasks() == []
+
 
 class TestCleanup:
     @pytest.mark.parametrize("cutoff", [datetime.now, timezone.now])

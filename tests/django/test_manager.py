@@ -222,6 +222,13 @@ class TestStoreResult:
         with pytest.raises(InvalidTask, match="'category' is no option"):
             call((1, 2), category="mail")
 
+    def test_it_is_a_hook_so_outcomes_are_settled_one_by_one(self) -> None:
+        for made, wanted in ((Storing, True), (RedisBackend, False)):
+            backend = made(params=dict(task_backends["default"].params))  # type: ignore[attr-defined]
+            runnable = DjangoApplication(backend).find(tasks.add.module_path)
+            assert runnable is not None
+            assert runnable.run_options.has_hooks is wanted
+
     def test_nothing_is_called_for_a_class_that_does_not_override_it(self) -> None:
         backend = cast("RedisBackend", task_backends["default"])
         names = [type(middleware).__module__ for middleware in DjangoApplication(backend).middleware]

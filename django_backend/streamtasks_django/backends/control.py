@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StoreControl", "Stores", "TaskControl", "statistics_of"]
 
+_CALLBACK = "streamtasks.callback"
+"""Messages of the engine's own, which tell of outcomes that no task's process saw, have this for a task."""
 _RAN = (State.SUCCESS, State.FAILURE, State.IGNORED)
 _REVOKED = (Revocation.GONE, Revocation.MARKED)
 
@@ -169,7 +171,8 @@ class StoreControl(TaskControl):
 
     def get_active_tasks(self) -> list[dict[str, Any]]:
         """See `TaskControl.get_active_tasks`."""
-        return [_active(one, self.store_settings.wire) for one in self.stores.plain.active()]
+        found = [_active(one, self.store_settings.wire) for one in self.stores.plain.active()]
+        return [one for one in found if one["name"] != _CALLBACK]
 
     def cleanup_results(self, cutoff: datetime) -> int:
         """See `TaskControl.cleanup_results`.
