@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from functools import cached_property
 from inspect import iscoroutinefunction
