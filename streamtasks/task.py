@@ -95,6 +95,19 @@ class TaskOptions(RunOptions):
         return CallOptions.of(given)
 
 
+_DEFINITION: Final = frozenset(
+    {
+        "autoretry_for",
+        "bind",
+        "dont_autoretry_for",
+        "has_hooks",
+        "retry_backoff_max_s",
+        "retry_backoff_s",
+        "retry_jitter",
+    }
+)
+"""Options that do not travel with a call."""
+
 _TRAVELLING: Final = {
     "max_retries": "max_retries",
     "default_retry_delay": "retry_delay_s",
@@ -168,10 +181,14 @@ class Task[**P, R]:
         """Return the same task with other options (see `TaskOptions`).
 
         Raises:
-            InvalidTask: an option is wrong.
+            InvalidTask: an option is wrong, or belongs to the definition of the task: workers know only that one.
         """
+        given = engine_options(options)
+        for name in given:
+            if name in _DEFINITION:
+                raise InvalidTask(f"{name} belongs to the definition of a task; using() cannot change it.")
         try:
-            changed = replace(self.options, **engine_options(options))
+            changed = replace(self.options, **given)
         except TypeError as error:
             raise InvalidTask(f"using(): {error}") from error
         return Task(self.app, self.function, self.name, changed, self._registered)

@@ -68,6 +68,7 @@ PER_CALL: Final = ("max_retries", "default_retry_delay", "soft_time_limit", "tim
 """Those of them that travel with a call."""
 
 _LIMIT: Final = ("rate_limit", "rate_limit_burst", "rate_limit_key")
+_CHECKED: Final = (*_RUN, *_LIMIT, "expires", "bind")
 _USING: Final = frozenset({"priority", "queue_name", "run_after", "backend", "expires", *PER_CALL, *_LIMIT})
 
 
@@ -141,16 +142,16 @@ class StreamTask(_Base):
             names.register(self.name, self)
 
     def _check(self) -> None:
-        put = object.__setattr__
-        if not isinstance(self.bind, bool):
-            raise InvalidTask(f"bind is {self.bind!r}; it must be True or False.")
         try:
             for name in ("autoretry_for", "dont_autoretry_for"):
-                put(self, name, engine_options({name: getattr(self, name)})[name])
-            said = {name: value for name in _RUN if (value := getattr(self, name)) is not NOT_SAID}
-            RunOptions(**engine_options(said))
-            engine_options({"expires": self.expires})
-            check_rate_limit(self.rate_limit, self.rate_limit_burst, self.rate_limit_key)
+                given = getattr(self, name)
+                if type(given) is not tuple:
+                    object.__setattr__(self, name, engine_options({name: given})[name])
+            values = [getattr(self, name) for name in _CHECKED]
+            try:
+                _check_options(*values)
+            except TypeError:  # one cannot be hashed: it is wrong, and shall be named
+                _check_options.__wrapped__(*values)
         except EngineInvalidTask as error:
             raise InvalidTask(str(error)) from error
 
@@ -361,6 +362,18 @@ class StreamTask(_Base):
         from .accepting import resolve
 
         return resolve(self.called(given_options(signature.options)).routed(), signature, tag)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _check_options(*values: Any) -> None:
+    """Check the options of a task, in the order of `_CHECKED`; once, however many copies ``using()`` makes."""
+    given = dict(zip(_CHECKED, values, strict=True))
+    if not isinstance(given["bind"], bool):
+        raise EngineInvalidTask(f"bind is {given['bind']!r}; it must be True or False.")
+    said = {name: value for name, value in given.items() if name in _RUN and value is not NOT_SAID}
+    RunOptions(**engine_options(said))
+    engine_options({"expires": given["expires"]})
+    check_rate_limit(given["rate_limit"], given["rate_limit_burst"], given["rate_limit_key"])
 
 
 @lru_cache(maxsize=4096)

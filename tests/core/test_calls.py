@@ -173,8 +173,13 @@ def test_a_wrong_option_of_a_task_is_named(app: StreamTasks, options: dict[str, 
     with pytest.raises(InvalidTask, match=named):
         make(**options)(print)
     task = make(name="good")(print)
-    with pytest.raises(InvalidTask, match=named):
+    with pytest.raises(InvalidTask, match=rf"{named}|belongs to the definition"):
         task.using(**options)
+
+
+def test_what_belongs_to_the_definition_cannot_be_changed_later(add: Task[..., Any]) -> None:
+    with pytest.raises(InvalidTask, match="autoretry_for belongs to the definition"):
+        add.using(autoretry_for=(KeyError,))
 
 
 def test_documented_options_are_understood(app: StreamTasks) -> None:
