@@ -99,7 +99,7 @@ class Record:
         """All of them, in the order of their starts."""
         started: dict[tuple[str, str, str], list[list[float]]] = {}
         order: list[tuple[tuple[str, str, str], list[float]]] = []
-        for kind, task_id, attempt, pid, at, wall in self._lines("SE"):
+        for kind, task_id, attempt, pid, at, wall in (words[:6] for words in self._lines("SE")):
             key = (task_id, attempt, pid)
             if kind == "S":
                 times = [int(at) / 1e9, 0.0, int(wall) / 1e9]
@@ -121,6 +121,10 @@ class Record:
     def steps_by_pid(self, result: Result[Any]) -> list[tuple[int, float]]:
         """The same with the process that made each."""
         return [(int(words[3]), int(words[4]) / 1e9) for words in self._lines("P") if words[1] == result.id]
+
+    def told(self, kind: str) -> list[tuple[str, str]]:
+        """Of which outcomes middleware (``M``) or hooks (``H``) were told: id and state."""
+        return [(words[1], words[6]) for words in self._lines(kind)]
 
     def wait_started(self, result: Result[Any] | str, timeout_s: float = 10.0, times: int = 1) -> Execution:
         """Return an execution (the ``times``-th) of a task as soon as it has started."""

@@ -107,7 +107,7 @@ class ConcurrentExecutor:
     def _signalled(self) -> None:
         self._lifeline.drain()
         self._board.answer()
-        for slot, (started, guard) in self._guards.items():
+        for slot, (started, guard) in list(self._guards.items()):  # threads add theirs meanwhile
             if kind := self._board.asked(slot, started):
                 guard.interrupt(kind)
         self._changed.set()

@@ -148,7 +148,8 @@ class InlineExecutor:
         prepared.guard = guard
 
         def interrupt(kind: int) -> None:
-            loop.call_soon_threadsafe(guard.interrupt, kind)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(guard.interrupt, kind)
 
         outcomes: list[Outcome] = []
 

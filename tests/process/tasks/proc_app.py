@@ -26,8 +26,9 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
-from streamtasks import Ignore, Retry, StreamTasks, current_attempt
+from streamtasks import Attempt, AttemptOutcome, Ignore, Middleware, Retry, StreamTasks, current_attempt
 from streamtasks.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+from streamtasks.task import Task
 
 URL_VARIABLE = "PROC_APP_URL"
 SETTINGS_VARIABLE = "PROC_APP_SETTINGS"
@@ -36,10 +37,10 @@ RECORD_VARIABLE = "PROC_APP_RECORD"
 _grown: list[bytearray] = []
 
 
-def note(kind: str) -> None:
-    """Append one line to the record: kind, id, attempt, pid, monotonic ns, wall clock ns."""
+def note(kind: str, more: str = "") -> None:
+    """Append one line to the record: kind, id, attempt, pid, monotonic ns, wall clock ns, and what else there is."""
     attempt = current_attempt()
-    line = f"{kind} {attempt.id} {attempt.number} {os.getpid()} {time.monotonic_ns()} {time.time_ns()}\n"
+    line = f"{kind} {attempt.id} {attempt.number} {os.getpid()} {time.monotonic_ns()} {time.time_ns()} {more}\n"
     # Opened each time: a task may close every descriptor, and an append is atomic and outlives kill -9.
     fd = os.open(os.environ[RECORD_VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
@@ -212,6 +213,19 @@ def steps(count: int, seconds: float) -> int:
     return count
 
 
+def report(count: int, seconds: float, rest_s: float) -> float:
+    """Report so often within so many seconds, then rest; return which share of that time the reports took."""
+    attempt, spent, began = current_attempt(), 0, time.monotonic()
+    for step in range(count):
+        before = time.thread_time_ns()  # not the time that other processes take
+        attempt.update_state("COUNTING", {"step": step, "at": time.monotonic()})
+        spent += time.thread_time_ns() - before
+        while time.monotonic() < began + seconds * step / count:
+            pass
+    time.sleep(rest_s)
+    return spent / 1e9 / seconds
+
+
 def die_by_signal() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -272,7 +286,7 @@ TASKS: tuple[Callable[..., Any], ...] = (
     add, aadd, fail, afail, again, ignore, large, nap, anap, hold_gil, steps, die_by_signal, die_by_exit, leave,
     raise_odd, araise_odd, close_descriptors, aclose_descriptors, exhaust_memory,
     grow,
-    burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, spin_in_bytecode,
+    burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, spin_in_bytecode, report,
 )  # fmt: skip
 
 
@@ -290,9 +304,49 @@ def make(url: str, **settings: Any) -> StreamTasks:
     for function in TASKS:
         made.task(name=function.__name__)(recorded(function))
     for name, (function, options) in WITH_OPTIONS.items():
-        made.task(name=name, **options)(recorded(function))
+        register: Any = made.task(name=name, **options)
+        register(recorded(function))
+    return made
+
+
+class Notes(Middleware):
+    """Notes of which outcomes it is told."""
+
+    def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        note("M", outcome.state)
+
+
+class Hooked(Task[Any, Any]):
+    """A task whose hooks note that they were called."""
+
+    def before_start(self, attempt: Attempt) -> None:
+        note("B")
+
+    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        note("H", outcome.state)
+
+
+HOOKED: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "nap": (nap, {}),
+    "anap": (anap, {}),
+    "fail": (fail, {}),
+    "retried": (fail, {"autoretry_for": (ValueError,), "max_retries": 2, "retry_delay_s": 0.02}),
+    "limited": (nap, {"time_limit_s": 0.1}),
+    "die_by_signal": (die_by_signal, {}),
+}
+
+
+def make_hooked(url: str, **settings: Any) -> StreamTasks:
+    """Return an app whose outcomes are told to middleware and hooks."""
+    made = StreamTasks(url, label="hooked", middleware=[Notes()], **settings)
+    for name, (function, options) in HOOKED.items():
+        register: Any = made.task(name=name, has_hooks=True, **options)
+        plain = register(recorded(function))
+        made.tasks[name] = Hooked(made, plain.function, name, plain.options)
     return made
 
 
 if URL_VARIABLE in os.environ:
-    app = make(os.environ[URL_VARIABLE], **json.loads(os.environ.get(SETTINGS_VARIABLE, "{}")))
+    _settings: dict[str, Any] = json.loads(os.environ.get(SETTINGS_VARIABLE, "{}"))
+    app = make(os.environ[URL_VARIABLE], **_settings)
+    hooked = make_hooked(os.environ[URL_VARIABLE], **_settings)

@@ -1,0 +1,92 @@
+"""Whatever ends a task, its hooks and the middleware hear of it, also while children are killed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from streamtasks import State
+from tests.process.tasks import proc_app
+from tests.process.test_executors import EXECUTORS, each_executor
+from tests.support.workers import Field, kill
+
+SHORT = {"crash_delay_s": 0.1}
+
+
+def hooked(field: Field, executor: str) -> None:
+    """Use the app with hooks, here and in a worker."""
+    field.configure(**SHORT)
+    field.app = proc_app.make_hooked(field.url, **SHORT)
+    field.start("--concurrency", "2", "--grace", "2", *EXECUTORS[executor], app="proc_app:hooked")
+
+
+def one_of_each(field: Field) -> dict[str, str]:
+    """Enqueue a call for every way to end; return what is expected, by id."""
+    tasks = field.app.tasks
+    return {
+        tasks["nap"].enqueue(0.001).id: State.SUCCESS,
+        tasks["anap"].enqueue(0.001).id: State.SUCCESS,
+        tasks["fail"].enqueue("no").id: State.FAILURE,
+        tasks["retried"].enqueue("no").id: State.FAILURE,
+        tasks["limited"].enqueue(30).id: State.FAILURE,
+        tasks["nap"].apply_async((1,), countdown=0.05, expires=0.01).id: State.EXPIRED,
+    }
+
+
+@each_executor
+def test_every_end_is_told_once(field: Field, executor: str) -> None:
+    hooked(field, executor)
+    expected: dict[str, str] = {field.enqueue("die_by_signal").id: State.DEAD}
+    field.wait_drained(10)  # what runs beside it might be told twice
+    expected |= one_of_each(field)
+    waiting = field.app.tasks["nap"].apply_async((1,), countdown=600)
+    running = field.enqueue("anap" if executor == "async" else "nap", 30)
+    field.record.wait_started(running)
+    for revoked in (waiting, running):
+        field.app.store.revoke(revoked.id, terminate=True)
+        expected[revoked.id] = State.REVOKED
+    field.wait_drained(20)
+    snapshots = field.app.store.read(list(expected))
+    assert {s.id: s.state for s in snapshots if s is not None} == expected
+    for kind in "MH":
+        final = [(task_id, state) for task_id, state in field.record.told(kind) if state != State.RETRY]
+        assert Counter(final) == dict.fromkeys(expected.items(), 1), kind
+
+
+def test_every_end_is_told_while_children_are_killed(field: Field, figure: Callable[[str], None]) -> None:
+    hooked(field, "inline")
+    [worker] = field.workers
+    expected: dict[str, str] = {}
+    dice, kills, end = random.Random(7), 0, time.monotonic() + 6
+    while time.monotonic() < end:
+        if field.unfinished() < 30:
+            expected |= one_of_each(field)
+            victim = field.enqueue("nap", 0.05)
+            expected[victim.id] = State.REVOKED
+            if dice.random() < 0.5:
+                field.record.wait_started(victim)
+            field.app.store.revoke(victim.id, terminate=True)
+        children = worker.pids().children
+        if children:
+            kill(dice.choice(children))
+            kills += 1
+        time.sleep(dice.random() * 0.3)
+    field.wait_drained(30)
+    ids = list(expected)
+    states = {
+        s.id: s.state
+        for at in range(0, len(ids), 100)
+        for s in field.app.store.read(ids[at : at + 100])
+        if s is not None
+    }
+    assert states.keys() == expected.keys()
+    for kind in "MH":
+        told = Counter(one for one in field.record.told(kind) if one[1] != State.RETRY)
+        missing = [(task_id, state) for task_id, state in states.items() if not told[task_id, state]]
+        assert not missing, f"{kind}: {missing[:3]} of {len(states)} were not told"
+        twice = sum(times - 1 for times in told.values())
+        figure(f"{kind}: {len(states)} ends with {kills} kills; {twice} told twice")
+        assert twice <= kills
+    assert set(states.values()) >= {State.SUCCESS, State.FAILURE, State.EXPIRED, State.REVOKED}
