@@ -125,8 +125,8 @@ class Stream:
 
     def drop(self, entry: str) -> None:
         """Acknowledge and delete an entry."""
-        self.owners.pop(entry, None)
-        if self.entries.pop(entry, None) is not None and entry in self.unread:
+        owned = self.owners.pop(entry, None) is not None
+        if self.entries.pop(entry, None) is not None and not owned and entry in self.unread:
             self.unread.remove(entry)
 
 

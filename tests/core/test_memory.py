@@ -142,6 +142,45 @@ class TestNames:
             open_store(SETTINGS).check()
 
 
+class TestThreads:
+    def test_many_children_at_once_get_each_message_once(self, store: MemoryStore) -> None:
+        ids = [f"{n:03}" for n in range(600)]
+        got: list[str] = []
+
+        def work(name: str) -> None:
+            with Hand(store, name) as hand:
+                while len(got) < len(ids):
+                    got.extend(hand.succeed(most=3))
+
+        threads = [threading.Thread(target=work, args=[f"child{n}"]) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for at in range(0, len(ids), 10):
+            store.enqueue([new(task_id) for task_id in ids[at : at + 10]])
+        for thread in threads:
+            thread.join(20)
+        assert sorted(got) == ids
+        assert store.statistics().outcomes == {"SUCCESS": len(ids)}
+
+    def test_the_bound_holds_when_many_enqueue(self) -> None:
+        store = MemoryStore(SETTINGS, MemoryServer(max_tasks=50))
+        refused: list[str] = []
+
+        def enqueue(name: str) -> None:
+            for n in range(50):
+                try:
+                    store.enqueue([new(f"{name}-{n}")])
+                except StoreFull:
+                    refused.append(name)
+
+        threads = [threading.Thread(target=enqueue, args=[f"{n}"]) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert (store.statistics().unfinished, len(refused)) == (50, 150)
+
+
 class TestWaiting:
     def test_a_waiting_child_is_woken_by_its_queue(self, store: MemoryStore) -> None:
         channel = store.channel("u0", "child", Filter("only", ("mail",)))

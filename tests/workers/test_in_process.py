@@ -290,6 +290,17 @@ class TestInterrupts:
         with pytest.raises(TimeLimitExceeded, match=r"0\.05"):
             second.get(0)
 
+    def test_the_limit_of_workers_holds_where_a_task_has_none(self, app: StreamTasks) -> None:
+        @app.task(name="long")
+        def long() -> None:
+            spin(10)
+
+        app.worker_defaults["time_limit_s"] = 0.05
+        result = long.enqueue()
+        InProcessWorker(app).run_until_idle()
+        with pytest.raises(TimeLimitExceeded):
+            result.get(0)
+
     async def test_limits_of_coroutine_tasks(self, app: StreamTasks, worker: InProcessWorker) -> None:
         @app.task(name="soft", soft_time_limit_s=0.05)
         async def soft() -> None:

@@ -29,6 +29,8 @@ from streamtasks.transitions import Claimed, ClaimRequest, Exchange, Filter, Gra
 
 from .callbacks import CALLBACK
 from .in_process_limits import arun_limited, run_limited
+from .limits import Limits
+from .options import WorkerOptions
 from .running import Prepared, Runner
 
 __all__ = ["MOST_ATTEMPTS", "InProcessWorker", "Ran"]
@@ -180,6 +182,8 @@ class _Lane:
         self._keeper = AsyncMemoryStore(app.settings, store.server)
         self._consumer = f"in-process-{os.getpid()}-{next(_number)}"
         self._sequence = 0
+        options = WorkerOptions.merged(app.worker_defaults)
+        self._limits = Limits(options.soft_time_limit_s, options.time_limit_s)
 
     def run_one(self) -> _Steps:
         """Run the next message that can run now; an empty list: there is none."""
@@ -188,7 +192,7 @@ class _Lane:
         if claimed_of is None:
             return []
         tag, claimed = claimed_of
-        runner = Runner(self._app, self._consumer, self.store.read)  # in the context of who calls
+        runner = Runner(self._app, self._consumer, self.store.read, self._limits)  # in the context of who calls
         started_ns = time.monotonic_ns()
         runner.clock_offset_ns = self.store.server.clock.now_us() * 1000 - started_ns
         prepared = runner.prepare(claimed, started_ns, self._reporter(tag, claimed))
