@@ -24,6 +24,8 @@ OPTIONS of a backend, all optional:
 ``signing_keys``    secrets for pickle: the first signs, all are accepted (SECRET_KEY and
                     SECRET_KEY_FALLBACKS)
 ``compression``     ``"gzip"``, ``"lz4"``, ``"zstd"`` or None, for what takes 1 KiB or more
+``send_events``     True: what happens to tasks is written into a capped stream (``TASK_SEND_EVENTS``)
+``max_events``      about so many of its entries are kept (10,000)
 ``max_decompressed_bytes``  what would become larger is refused (16 MiB, or ``max_payload_bytes``)
 ``worker``          options of the worker for this alias; they win over ``STREAMTASKS["WORKER"]``
 ==================  ==============================================================================
@@ -91,6 +93,8 @@ _PLAIN: Final = (
     "max_decompressed_bytes",
     "max_payload_bytes",
     "max_dead_letters",
+    "max_events",
+    "send_events",
     "max_connections",
     "crash_limit",
     "lost_limit",
@@ -129,6 +133,7 @@ def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
     if len(given) > 1:
         raise ConfigurationError(f"{' and '.join(given)} are given; say only once where the server is.")
     values: dict[str, Any] = {"key_prefix": "streamtasks:" if alias == "default" else f"streamtasks:{alias}:"}
+    values["send_events"] = getattr(django_settings, "TASK_SEND_EVENTS", False) is True  # what it is else, a check says
     values.update((name, options[name]) for name in _PLAIN if name in options)
     values.update(_serialization(options))
     expires = task_settings.result_expires()

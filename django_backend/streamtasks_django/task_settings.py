@@ -9,7 +9,7 @@
 ``TASK_RESULT_EXPIRES``       how long a success is kept, seconds or a timedelta
 ``TASK_MAX_RETRIES``          how often a task may be retried that does not say (3); None: for ever
 ``TASK_DEFAULT_RETRY_DELAY``  seconds or a timedelta before such a retry (60)
-``TASK_SEND_EVENTS``          whether events are sent, for those who watch
+``TASK_SEND_EVENTS``          True: what happens to tasks is written into a capped stream (False)
 ``TASK_TRACK_STARTED``        whether starts are recorded: always, for it costs nothing; False only
                               brings a warning
 ============================  ==================================================================
@@ -153,8 +153,8 @@ def result_expires() -> float | timedelta | None:
     return value  # type: ignore[no-any-return]
 
 
-def _switch(name: str) -> bool:
-    value = _given(name, True)
+def _switch(name: str, default: bool) -> bool:
+    value = _given(name, default)
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name} is {value!r}; it must be True or False.")
     return value
@@ -166,7 +166,7 @@ def send_events() -> bool:
     Raises:
         ConfigurationError: it is neither True nor False.
     """
-    return _switch("TASK_SEND_EVENTS")
+    return _switch("TASK_SEND_EVENTS", False)
 
 
 def track_started() -> bool:
@@ -175,7 +175,7 @@ def track_started() -> bool:
     Raises:
         ConfigurationError: it is neither True nor False.
     """
-    return _switch("TASK_TRACK_STARTED")
+    return _switch("TASK_TRACK_STARTED", True)
 
 
 def worker_options(alias: str) -> dict[str, Any]:

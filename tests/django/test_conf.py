@@ -199,3 +199,11 @@ def test_the_server_is_asked_by_deployment_checks_only(site_url: str) -> None:
         finally:
             client.config_set("maxmemory-policy", "noeviction")
     assert messages_of({"url": site_url.replace("://", "://me:wrong@")}, deploy=True) == ["streamtasks.E007"]
+
+
+def test_events_are_written_where_they_are_wanted() -> None:
+    assert conf.store_settings("default", {}).events_kept == 0
+    with override_settings(TASK_SEND_EVENTS=True):
+        assert conf.store_settings("default", {"max_events": 50}).events_kept == 50
+        assert conf.store_settings("default", {"send_events": False}).events_kept == 0
+    assert conf.store_settings("default", {"send_events": True}).events_kept == 10_000
