@@ -26,6 +26,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from inspect import iscoroutinefunction
 from typing import Any, override
 
@@ -110,22 +112,28 @@ class TaskProgressConsumer(AsyncWebsocketConsumer):
         await self.send(text_data=json.dumps({"type": "progress_update", "data": event["data"]}))
 
     async def _watch(self) -> None:
-        told: Any = None
+        backend = TaskResultManager(self.backend_name).backend
         while True:
             try:
-                async for result in TaskResultManager(self.backend_name).backend.awatch(self.task_id):
-                    if result.is_finished:
-                        await self.send_task_status()
-                        return
-                    now = _progress(result)
-                    if now != told:
-                        told = now
-                        await self.task_progress_update({"data": {**now, "timestamp": timezone.now().isoformat()}})
+                async with aclosing(backend.awatch(self.task_id)) as results:
+                    await self._tell(results)
             except StoreError as error:
                 logger.warning("Task %s cannot be watched; trying again: %s", self.task_id, error)
                 await asyncio.sleep(_RETRY_S)
             else:
-                return  # nothing is known of this task, or not any more
+                return
+
+    async def _tell(self, results: AsyncGenerator[StreamTaskResult]) -> None:
+        """Tell of every change until the task is finished, or nothing is known of it any more."""
+        told: Any = None
+        async for result in results:
+            if result.is_finished:
+                await self.send_task_status()
+                return
+            now = _progress(result)
+            if now != told:
+                told = now
+                await self.task_progress_update({"data": {**now, "timestamp": timezone.now().isoformat()}})
 
 
 def _progress(result: StreamTaskResult) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import redis
 from channels.layers import get_channel_layer
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
@@ -20,11 +21,12 @@ from django.test import override_settings
 from django.urls import path
 
 from contract.app import tasks
+from contract.options import tasks_setting
 from streamtasks.codec import dumps
 from streamtasks_django.backends.redis import RedisBackend
 from streamtasks_django.channels import TaskProgressConsumer
 from tests.support.hand import Hand, ended, report
-from tests.support.servers import flush
+from tests.support.servers import flush, wait_until
 
 pytestmark = pytest.mark.usefixtures("site")
 
@@ -94,6 +96,17 @@ async def test_from_the_start_to_the_end(hand: Hand) -> None:
         assert last["type"] == "task_status"
         assert (last["data"]["status"], last["data"]["result"]) == ("SUCCESSFUL", [1])
         assert await communicator.receive_nothing(0.1)
+
+
+async def test_who_has_left_is_not_watched_for_any_more(embedded_url: str) -> None:
+    client = redis.Redis.from_url(embedded_url)
+    with override_settings(TASKS=tasks_setting(embedded_url, "idle:")):
+        task_id = (await tasks.echo.aenqueue()).id
+        async with connected(task_id) as communicator:
+            await told(communicator)
+            await asyncio.to_thread(wait_until, client.pubsub_shardchannels, 5, "it listens for pushes")
+        await asyncio.to_thread(wait_until, lambda: not client.pubsub_shardchannels(), 5, "it listens no more")
+    client.close()
 
 
 async def test_one_that_has_failed_already(hand: Hand) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -228,8 +229,9 @@ class StoreControl(TaskControl):
             StoreUnavailable: no answer from the server.
         """
         if _is_id(task_id):
-            async for snapshot in self.stores.asynchronous.watch(task_id):
-                yield from_snapshot(snapshot, self.alias)
+            async with aclosing(self.stores.asynchronous.watch(task_id)) as snapshots:
+                async for snapshot in snapshots:
+                    yield from_snapshot(snapshot, self.alias)
 
 
 def _statistics(found: Statistics) -> dict[str, Any]:
