@@ -69,7 +69,8 @@ def test_documented_settings_bring_no_message() -> None:
     ],
 )
 def test_a_wrong_setting_is_named(site: str, settings: Any, expected: str, named: str) -> None:
-    [(identity, message)] = messages(**settings)
+    # The project in memory gives its backend a url, which that needs nowhere else.
+    [(identity, message)] = [found for found in messages(**settings) if found[0] != "W001"]
     assert (identity, named in message) == (expected, True), message
 
 
