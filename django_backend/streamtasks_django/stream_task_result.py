@@ -32,6 +32,8 @@ else:
 
 __all__ = ["StreamTaskResult", "as_text"]
 
+_put = object.__setattr__
+
 # Whoever looks from another thread shall not see a final status before what belongs to it.
 _IN_ORDER = (*sorted(TASK_REFRESH_ATTRS - {"status"}), "status")
 _FINAL = frozenset({TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILED})
@@ -64,8 +66,10 @@ class StreamTaskResult(_Base):
     raised: BaseException | None
 
     def __post_init__(self) -> None:
-        self.set(known=None, decided=None, raised=None)
-        super().__post_init__()
+        _put(self, "known", None)
+        _put(self, "decided", None)
+        _put(self, "raised", None)
+        TaskResult.__post_init__(self)
 
     def set(self, **values: Any) -> Self:
         """Set attributes of this frozen object; for those who make it."""
