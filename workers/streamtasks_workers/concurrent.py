@@ -32,6 +32,9 @@ logger = logging.getLogger("streamtasks.worker")
 NOT_WHOLE = 71
 """Exit status of a child that a task has robbed of its descriptors."""
 
+OTHERS_END_S = 0.1
+"""Whoever notices that first waits so long, seconds, for others that end and save their outcomes as well."""
+
 LAST_S = 0.5
 
 
@@ -229,6 +232,7 @@ class ConcurrentExecutor:
         logger.error("descriptors of this process were closed while task %s ran in it; it ends", outcome.id)
         if not self._board.given_up(slot):
             self._board.finish(slot, outcome, started)
+        time.sleep(OTHERS_END_S)  # the task that did it may be about to end
         os._exit(NOT_WHOLE)
 
     def _start(self, prepared: Prepared, slot: int, guard: type[Guard]) -> int:
