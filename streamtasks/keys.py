@@ -87,6 +87,7 @@ class Keys:
         "streams",
         "tag",
         "totals",
+        "unfolding",
         "waiting",
         "wake",
         "worker_info",
@@ -107,6 +108,7 @@ class Keys:
         self.waiting = base + "waiting"  # ZSET: who waits for a rate limit, in the order of starts, all with score 0
         self.limits = base + "limits"  # HASH: rate limit -> its numbers, and who was admitted and not claimed
         self.asking = base + "asking"  # ZSET: rate limit -> when to look at it next
+        self.unfolding = base + "unfolding"  # ZSET: workflow with something left to do -> when to look at it
         self.delayed = base + "delayed"  # ZSET: id -> when it is due
         self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
         self.streams = base + "streams"  # ZSET: names of all streams ever used, all with score 0
@@ -124,6 +126,10 @@ class Keys:
     def record(self, task_id: str) -> str:
         """STRING: a finished message, with its expiry."""
         return f"{self._base}r:{task_id}"
+
+    def workflow(self, workflow_id: str) -> str:
+        """HASH: a workflow: its shape, how far it is, results of its nodes; expires once all have finished."""
+        return f"{self._base}w:{workflow_id}"
 
     def claim(self, consumer: str) -> str:
         """STRING: the sequence of a consumer's last claim, with its expiry."""

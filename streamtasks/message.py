@@ -4,7 +4,8 @@ The bytes are one JSON object with short names, version 1::
 
     {"v": 1, "id": ..., "t": task, "a": args, "k": kwargs, "q": queue, "p": priority,
      "h": headers, "r": {"max": retries, "delay": s}, "x": expires ms, "d": due ms,
-     "l": {"soft": s, "hard": s}, "ok": [signature], "er": [signature], "pa": parent id, "ro": root id}
+     "l": {"soft": s, "hard": s}, "ok": [signature], "er": [signature], "pa": parent id, "ro": root id,
+     "f": what it follows, "in": true if it takes the result of that}
 
 Empty parts are left out. The first byte tells the encoding: `wire` has others than JSON, and compresses.
 """
@@ -51,6 +52,8 @@ class Message:
         error_links: signatures of what runs after it finally failed.
         parent_id: the task that enqueued it, or that it follows; empty: none.
         root_id: the first of that line; empty: itself.
+        follows: what it comes after in its workflow: "4", the node of that number; "g0", that fan-in; empty: nothing.
+        takes: whether the result of that goes before its arguments.
     """
 
     id: str
@@ -70,6 +73,8 @@ class Message:
     error_links: list[dict[str, Any]] = field(default_factory=list)
     parent_id: str = ""
     root_id: str = ""
+    follows: str = ""
+    takes: bool = False
 
     def encode(self, max_bytes: int, wire: Wire = JSON) -> bytes:
         """Return the bytes of the envelope; ``wire``: how (`StoreSettings.wire`).
@@ -102,6 +107,8 @@ class Message:
             "er": self.error_links,
             "pa": self.parent_id,
             "ro": self.root_id,
+            "f": self.follows,
+            "in": self.takes,
         }
         body |= {name: value for name, value in more.items() if value}
         data = wire.dumps(body, MESSAGE, self.id)
@@ -146,6 +153,8 @@ class Message:
                 error_links=body.get("er") or [],
                 parent_id=body.get("pa", ""),
                 root_id=body.get("ro", ""),
+                follows=body.get("f", ""),
+                takes=body.get("in", False),
             )
         except (KeyError, AttributeError) as error:
             raise DecodeError(f"the envelope lacks {error}: {data[:80]!r}") from error
@@ -165,6 +174,8 @@ class Message:
             or not are_resolved(message.error_links)
             or type(message.parent_id) is not str
             or type(message.root_id) is not str
+            or type(message.follows) is not str
+            or type(message.takes) is not bool
         ):
             raise DecodeError(f"the envelope holds values of wrong types: {data[:80]!r}")
         return message

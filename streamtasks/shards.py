@@ -8,7 +8,7 @@ from binascii import crc_hqx
 from itertools import count
 from typing import Final
 
-__all__ = ["ALL_TAGS", "id_beside", "limiter_tag", "new_id", "tag_of"]
+__all__ = ["ALL_TAGS", "id_beside", "limiter_tag", "new_id", "node_id", "node_of", "tag_of"]
 
 ALL_TAGS: Final = (
     "u0", "qp", "dj", "wz", "d2", "pv", "uh", "iy", "ly", "h9", "uv", "q6", "rz", "qn", "dt", "ha",
@@ -34,11 +34,13 @@ def new_id(tags: tuple[str, ...]) -> str:
 def tag_of(task_id: str, tags: tuple[str, ...], first_tags: tuple[str, ...] | None = None) -> str:
     """Return the tag of the shard on which an id lives.
 
-    An id of ours names its tag. Any other id is hashed over the list of tags that was recorded first
-    (``first_tags``), which never changes, so that it is found there for ever.
+    An id of ours names its tag, and a workflow's nodes live where it does. Any other id is hashed over the list of tags
+    that was recorded first (``first_tags``), which never changes, so that it is found there for ever.
     """
     if len(tags) == 1:
         return tags[0]
+    if ".w" in task_id and (node := node_of(task_id)) is not None:
+        task_id = node[0]
     if len(task_id) > 33 and task_id[32] == "-" and task_id[33:] in tags and _HEX.issuperset(task_id[:32]):
         return task_id[33:]
     over = first_tags or tags
@@ -53,3 +55,14 @@ def limiter_tag(limit: str, tags: tuple[str, ...]) -> str:
 def id_beside(task_id: str, tags: tuple[str, ...]) -> str:
     """Make an id on the shard on which another one lives."""
     return new_id((tag_of(task_id, tags),))
+
+
+def node_id(workflow_id: str, number: int) -> str:
+    """Return the id of a workflow's node."""
+    return f"{workflow_id}.w{number}"
+
+
+def node_of(task_id: str) -> tuple[str, int] | None:
+    """Return (workflow's id, number) of an id that is a node's; None if it cannot be one."""
+    workflow_id, _, number = task_id.rpartition(".w")
+    return (workflow_id, int(number)) if workflow_id and number.isascii() and number.isdigit() else None

@@ -24,6 +24,7 @@ from .transitions import (
     Filter,
     Grant,
     NewMessage,
+    NewWorkflow,
     Outcome,
     Promotion,
     Reclaim,
@@ -32,6 +33,7 @@ from .transitions import (
     Statistics,
     Void,
     WorkerInfo,
+    WorkflowCounts,
 )
 
 __all__ = [
@@ -123,6 +125,38 @@ class Store(Protocol):
         """End a task before it finishes; with ``terminate`` also while it runs. See `Revocation`."""
         ...
 
+    def start_workflow(self, new: NewWorkflow) -> bool:
+        """Accept a workflow, all of it or nothing; False if it was known already.
+
+        Raises:
+            StoreUnavailable: no answer until the deadline; the same call may be repeated.
+            StoreFull: the server is out of memory.
+        """
+        ...
+
+    def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
+        """Return how far a workflow is, and these fan-ins of it; None if nothing is known of it."""
+        ...
+
+    def wait_workflow(self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
+        """Wait until all members of a fan-in are finished, None: all of the workflow; return whether they are.
+
+        With ``failure`` one member that has failed is enough. What is not known any more counts as finished.
+        """
+        ...
+
+    def gather(self, workflow_id: str, field: str) -> list[bytes]:
+        """Return what a workflow keeps of results: ``"v3"``, that of node 3, or ``"r0"``, those of fan-in 0 in order.
+
+        Of a member it is its outcome, its id, a line's end and its result, with ``-`` before it if it came too late to
+        count; empty if it is not finished. `members` reads it.
+        """
+        ...
+
+    def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
+        """Revoke all that is not finished of a workflow, or what ends with a fan-in; False if it is not known."""
+        ...
+
     def active(self, limit: int = 100) -> list[Active]:
         """Return running attempts, the longest first."""
         ...
@@ -189,6 +223,28 @@ class AsyncStore(Protocol):
 
     async def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
         """End a task before it finishes."""
+        ...
+
+    async def start_workflow(self, new: NewWorkflow) -> bool:
+        """Accept a workflow, all of it or nothing."""
+        ...
+
+    async def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
+        """Return how far a workflow is."""
+        ...
+
+    async def wait_workflow(
+        self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool
+    ) -> bool:
+        """Wait until all members of a fan-in are finished."""
+        ...
+
+    async def gather(self, workflow_id: str, field: str) -> list[bytes]:
+        """Return what a workflow keeps of results."""
+        ...
+
+    async def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
+        """Revoke all that is not finished of a workflow."""
         ...
 
     def watch(self, task_id: str) -> AsyncIterator[Snapshot]:
@@ -267,6 +323,10 @@ class SupervisorStore(Protocol):
 
     async def admit(self, tag: str, grants: Sequence[Grant]) -> Admission:
         """Let messages that wait for a rate limit go on, as far as these tokens go; tell what to ask for next."""
+        ...
+
+    async def unfold(self, tag: str) -> int | None:
+        """Do what workflows have left to do; return ms until there is more, None if nothing is known to come."""
         ...
 
     async def take(self, asks: Sequence[Ask]) -> list[Grant]:

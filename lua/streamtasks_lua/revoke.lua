@@ -19,7 +19,9 @@
 -- KEYS[18] limits      HASH     keys.limits
 -- KEYS[19] asking      ZSET     keys.asking
 -- KEYS[20] record      STRING   keys.record(id)
--- KEYS[21..] pair      STREAM, LIST   keys.stream(name), keys.queue_wake(queue) of ARGV[7], if it is given
+-- KEYS[21] unfolding   ZSET     keys.unfolding
+-- KEYS[22] workflow    HASH     keys.workflow(ARGV[8])
+-- KEYS[23..] pair      STREAM, LIST   keys.stream(name), keys.queue_wake(queue) of ARGV[7], if it is given
 -- ARGV[1] id
 -- ARGV[2] 1: end it also while it runs
 -- ARGV[3] hour of KEYS[11]: hours since the epoch as the caller thinks
@@ -27,6 +29,8 @@
 -- ARGV[5] how long the record is kept, or that this unknown id is revoked, ms
 -- ARGV[6] events kept, 0: none are written
 -- ARGV[7] name of the message's stream, "" if the caller does not know it
+-- ARGV[8] the workflow of which it may be a node, by its id; "": none
+-- ARGV[9] how long a finished workflow without a failure is kept, ms
 --
 -- Returns {now ms, code, name}: 0 unknown: remembered (a record "0 <now ms>", a tombstone), so that it is REVOKED at once
 --         should it be enqueued; 1 gone: it was waiting, and is finished as REVOKED (also if an earlier call did that);
@@ -38,11 +42,11 @@
 --         Its entry stays in its stream, and whoever claims it drops it. Who waits for it (`links`) goes on, to fail. A
 --         callback message has a child do what belongs to the outcome. Workers are told "revoke <id> <1: end it>".
 -- Safe to repeat: yes. Clock: server.
--- include: clock, line, streams, delay, tell, callback, links, rate, limit, index
+-- include: clock, line, streams, delay, tell, callback, links, rate, limit, index, workflow
 local keys = {
   messages = KEYS[1], state = KEYS[2], delayed = KEYS[4], ready = KEYS[5], streams = KEYS[6], wake = KEYS[7],
   control = KEYS[8], done = KEYS[9], totals = KEYS[10], links = KEYS[15],
-  limits = KEYS[18], asking = KEYS[19],
+  waiting = KEYS[17], limits = KEYS[18], asking = KEYS[19],
 }
 local messages, state, history, delayed, control, totals = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[8], KEYS[10]
 local links, events, waiting, record = KEYS[15], KEYS[16], KEYS[17], KEYS[20]
@@ -109,8 +113,15 @@ keep_until(finished, (this_hour + 1) * 3600000 + keep_ms)
 keep_until(counts, (this_hour + 1) * 3600000 + keep_ms)
 redis.call('HINCRBY', totals, 'REVOKED', 1)
 tell(keys.done, id)
-call_back(keys, { key = KEYS[21], wake = KEYS[22] }, name, id, now_text .. ' ')
+local stream = { key = KEYS[23], wake = KEYS[24] }
+call_back(keys, stream, name, id, now_text .. ' ')
 local children = redis.call('HGET', links, id)
 if children then free_children(keys, id, children, false, now, MOST_FREED_AT_ONCE) end
+if s and ARGV[8] ~= '' then
+  keys.unfolding, keys.budget = KEYS[21], MOST_RELEASED
+  local flow = open_workflow(ARGV[8], KEYS[22])
+  node_ended(keys, { [name] = stream }, flow, id, id:match('%d+$'), s, 'REVOKED', '', now)
+  close_workflow(keys, flow, tonumber(ARGV[9]), tonumber(record_ms))
+end
 tell_event('settled', 'REVOKED')
 return { now, 1, '' }

@@ -25,7 +25,9 @@
 -- KEYS[24] asking      ZSET     keys.asking
 -- KEYS[25..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per member, then one per follow-up; then keys.record(parent) of
---                               each after= of the follow-ups in order
+--                               each after= of the follow-ups in order; then, if there are workflows,
+--          unfolding   ZSET     keys.unfolding, and
+--          workflows   HASH     keys.workflow(id), one per workflow of a member
 -- ARGV[1] hour of KEYS[15]: hours since the epoch as the caller thinks
 -- ARGV[2] how long the finished and counts keys of an hour are kept after it, ms
 -- ARGV[3] most dead letters kept
@@ -35,8 +37,8 @@
 -- ARGV[6] events kept, 0: none are written
 -- ARGV[7] number of members
 -- ARGV[8] number of follow-ups
--- ARGV[9] number of streams; then their names
--- ARGV[10 + streams] number of tokens that hold nothing any more after this call; then those; then per follow-up
+-- ARGV[9] number of streams, ARGV[10] number of workflows; then the names of the streams, then the ids of the workflows
+-- ARGV[11 + both] number of tokens that hold nothing any more after this call; then those; then per follow-up
 --         5 values: number of its member from 1, id, number of its stream, terms (include/accept.lua), envelope; then
 --         groups of members that end alike, each with a head of 7 values: how many, token, number of their stream,
 --         outcome, attempt, record kept for ms (final) or delay ms (RETRY), reason (DEAD, else "");
@@ -47,7 +49,7 @@
 --
 -- A member in phase X has been revoked: whatever its outcome is, RETRY included, it is finished as REVOKED. A
 -- follow-up is accepted if its member's answer is 1 and its outcome the one that counts. Whoever waits for a
--- finished member (`links`) goes on.
+-- finished member (`links`) goes on, and so does its workflow: what the member was the last to be waited for.
 --
 -- A record is "1 <finished ms> <outcome> <token> <first started ms> <started ms> <attempt> <body bytes>
 -- <result bytes>\n<body><result><reports of earlier attempts>"; the first two words and the reports come from here.
@@ -56,7 +58,7 @@
 --      or {"hour", now ms}: ARGV[1] is neither this hour nor the one before; nothing was written.
 -- Moves:  claimed | running -> finished | delayed | ready; blocked -> delayed
 -- Safe to repeat: yes, by token. Clock: server.
--- include: clock, line, streams, delay, batch, tell, callback, rate, limit, accept, links, index
+-- include: clock, line, streams, delay, batch, tell, callback, rate, limit, accept, links, index, workflow
 local messages, state, history, progress, leases, running = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local delayed, ready, streams, wake, control = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local done, dead, totals, batches, links, events = KEYS[12], KEYS[13], KEYS[14], KEYS[19], KEYS[20], KEYS[21]
@@ -67,16 +69,17 @@ local keys = {
 }
 local hour, keep_ms, dead_cap, revoked_ms, callbacks = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local events_cap, member_count, follow_count = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
-local stream_count = tonumber(ARGV[9])
-local release_count = tonumber(ARGV[10 + stream_count])
-local first_record, first_follow = 25 + 2 * stream_count, 11 + stream_count + release_count
+local stream_count, workflow_count = tonumber(ARGV[9]), tonumber(ARGV[10])
+local first_release = 12 + stream_count + workflow_count
+local release_count = tonumber(ARGV[first_release - 1])
+local first_record, first_follow = 25 + 2 * stream_count, first_release + release_count
 local first_group = first_follow + 5 * follow_count
 local byte = string.byte
 local now = now_ms()
 local this_hour = math.floor(now / 3600000)
 if this_hour ~= hour and this_hour ~= hour + 1 then return { 'hour', now } end
 local finished, counts = KEYS[15 + this_hour - hour], KEYS[17 + this_hour - hour]
-local by_name = given_streams(25, stream_count, 10)
+local by_name = given_streams(25, stream_count, 11)
 local now_text = int(now)
 
 -- Check all members before the first write.
@@ -86,7 +89,7 @@ do
   while at <= #ARGV do
     local size = tonumber(ARGV[at])
     groups[#groups + 1] = {
-      first = #ids + 1, size = size, at = at + 7, token = ARGV[at + 1], name = ARGV[9 + ARGV[at + 2]] or '',
+      first = #ids + 1, size = size, at = at + 7, token = ARGV[at + 1], name = ARGV[10 + ARGV[at + 2]] or '',
       outcome = ARGV[at + 3], attempt = ARGV[at + 4], ms = ARGV[at + 5], reason = ARGV[at + 6],
     }
     for i = 0, size - 1 do ids[#ids + 1] = ARGV[at + 7 + i * 4] end
@@ -121,8 +124,13 @@ end
 local entries_of, left, were_running, forget_history = {}, {}, {}, {}
 local index, tally, outcomes, buckets = {}, {}, {}, {}
 local overridden, to_call, news = {}, {}, events_cap ~= '0' and {} or nil
+local nodes = workflow_count > 0 and {} or nil -- of members that are finished: place, id, outcome, result, kept for ms
 local record_head = '1 ' .. now_text .. ' '
 
+local function result_of(rest)
+  local size = tonumber(rest:match(' (%d+)\n'))
+  return size > 0 and rest:sub(-size) or ''
+end
 -- What every outcome that counts leaves behind, but for the record itself.
 local function tell_final(id, told)
   local n = #index
@@ -155,6 +163,7 @@ local function finish(group, i, id, started, rest)
   tell_final(id, group.told)
   if started ~= '0' then group.spent = group.spent + math.max(0, now - started) end
   if callbacks == 'all' then to_call[#to_call + 1] = i end
+  if nodes then nodes[#nodes + 1] = { i, id, group.outcome, result_of(rest), group.ms } end
 end
 
 -- The holder was too late: this one has been revoked. Its holder's word only counts as a report, if it is one.
@@ -170,6 +179,7 @@ local function finish_revoked(group, i, id, line, started, report)
   forget_history[#forget_history + 1] = id
   tell_final(id, 'REVOKED ' .. group.name)
   count_final(group.name, 'REVOKED', 1, started ~= '0' and math.max(0, now - started) or 0)
+  if nodes then nodes[#nodes + 1] = { i, id, 'REVOKED', '', revoked_ms } end
   if callbacks ~= '' then to_call[#to_call + 1] = i end
 end
 
@@ -250,7 +260,7 @@ for outcome, n in pairs(outcomes) do
   if n > 0 then redis.call('HINCRBY', totals, outcome, int(n)) end
 end
 for i = 1, release_count do
-  local token = ARGV[10 + stream_count + i]
+  local token = ARGV[first_release + i - 1]
   release(batches, leases, state, token, settled_by[token] or 0)
 end
 for bucket, list in pairs(buckets) do
@@ -261,7 +271,7 @@ local stamp = now_text .. ' '
 local next_parent = first_record + member_count + follow_count
 for f = 1, follow_count do
   local at = first_follow + (f - 1) * 5
-  local member, id, name, terms = tonumber(ARGV[at]), ARGV[at + 1], ARGV[9 + ARGV[at + 2]] or '', ARGV[at + 3]
+  local member, id, name, terms = tonumber(ARGV[at]), ARGV[at + 1], ARGV[10 + ARGV[at + 2]] or '', ARGV[at + 3]
   local of = terms ~= '' and read_terms(terms, now)
   local parent
   if of and of.after then
@@ -278,6 +288,22 @@ for _, i in ipairs(to_call) do
     if i >= group.first and i < group.first + group.size then name = group.name end
   end
   call_back(keys, by_name[name], name, ids[i], stamp)
+end
+if nodes then
+  keys.unfolding, keys.budget = KEYS[#KEYS - workflow_count], MOST_RELEASED
+  local flows, longest = {}, {}
+  for w = 1, workflow_count do
+    local id = ARGV[10 + stream_count + w]
+    flows[id] = open_workflow(id, KEYS[#KEYS - workflow_count + w])
+  end
+  for _, node in ipairs(nodes) do
+    local id, number = node[2]:match(NODE)
+    if flows[id] then
+      node_ended(keys, by_name, flows[id], node[2], number, parse(lines[node[1]]), node[3], node[4], now)
+      longest[id] = math.max(longest[id] or 0, tonumber(node[5]))
+    end
+  end
+  for id, flow in pairs(flows) do close_workflow(keys, flow, longest[id], tonumber(revoked_ms)) end
 end
 if #index > 0 then
   if redis.call('HLEN', links) > 0 then

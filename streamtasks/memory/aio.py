@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,14 +20,16 @@ from ..transitions import (
     Events,
     Grant,
     NewMessage,
+    NewWorkflow,
     Outcome,
     Promotion,
     Reclaim,
     Revocation,
     Settled,
     Void,
+    WorkflowCounts,
 )
-from . import accepting, limits, returning, revoking, settling, upkeep
+from . import accepting, limits, returning, revoking, settling, upkeep, workflows
 from .server import MemoryServer
 from .store import MemoryStore
 
@@ -60,9 +62,13 @@ class AsyncMemoryStore:
 
     async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
         """See `Store.wait_finished`."""
+        return await self._until(timeout_s, lambda: self.plain.finished(ids))
+
+    async def _until[T](self, timeout_s: float | None, look: Callable[[], T]) -> T:
+        """Look whenever something is finished, until there is something or the time is up."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._heard() as heard:
-            while not (found := self.plain.finished(ids)):
+            while not (found := look()):
                 left_s = None if deadline is None else deadline - time.monotonic()
                 if left_s is not None and left_s <= 0:
                     break
@@ -77,6 +83,38 @@ class AsyncMemoryStore:
     async def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
         """See `Store.revoke`."""
         return self.plain.revoke(task_id, terminate=terminate)
+
+    async def start_workflow(self, new: NewWorkflow) -> bool:
+        """See `Store.start_workflow`."""
+        return self.plain.start_workflow(new)
+
+    async def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
+        """See `Store.workflow`."""
+        return self.plain.workflow(workflow_id, fan_ins)
+
+    async def wait_workflow(
+        self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool
+    ) -> bool:
+        """See `Store.wait_workflow`."""
+        found = await self._until(timeout_s, lambda: self.plain.is_over(workflow_id, fan_in, failure=failure))
+        return bool(found)
+
+    async def gather(self, workflow_id: str, field: str) -> list[bytes]:
+        """See `Store.gather`."""
+        return self.plain.gather(workflow_id, field)
+
+    async def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
+        """See `Store.revoke_workflow`."""
+        return self.plain.revoke_workflow(workflow_id, fan_in, terminate=terminate)
+
+    async def unfold(self, tag: str) -> int | None:
+        """See `SupervisorStore.unfold`."""
+        with self.server.step():
+            shard = self.plain.shard(tag)
+            for workflow_id in list(shard.unfolding):
+                self.plain.unfold(shard, workflow_id)
+            at_ms = workflows.next_look_ms(shard)
+            return None if at_ms is None else max(0, at_ms - shard.now_ms())
 
     async def watch(self, task_id: str) -> AsyncIterator[Snapshot]:
         """See `AsyncStore.watch`."""

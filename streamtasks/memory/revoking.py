@@ -10,6 +10,7 @@ from .accepting import KNOWN_MS, call_back, free_children, is_callback
 from .limits import stop_waiting
 from .settling import finish
 from .shard import HELD, Record, Shard
+from .workflows import node_ended
 
 __all__ = ["doomed", "forget", "forget_result", "revoke"]
 
@@ -41,6 +42,8 @@ def revoke(shard: Shard, task_id: str, settings: StoreSettings, *, terminate: bo
     finish(shard, message, record)
     call_back(shard, message)
     free_children(shard, task_id, succeeded=False)
+    if message.then:
+        node_ended(shard, message, "REVOKED", b"", settings.keep_ms(success=True), settings)
     return Revocation.GONE
 
 

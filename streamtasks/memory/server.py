@@ -143,6 +143,10 @@ class MemoryServer:
         for shard in self._shards.values():
             while len(shard.records) > self.max_tasks:
                 del shard.records[next(iter(shard.records))]
+            if len(shard.workflows) > self.max_tasks:
+                for workflow_id, workflow in list(shard.workflows.items())[: len(shard.workflows) - self.max_tasks]:
+                    if workflow.expires_ms:
+                        del shard.workflows[workflow_id]
 
     # -- children that wait --------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from ..settings import StoreSettings
 from ..transitions import NewMessage, Outcome, Settled
 from .accepting import accept, call_back, free_children, is_callback
 from .shard import Live, Record, Shard
+from .workflows import node_ended
 
 __all__ = ["finish", "settle"]
 
@@ -55,6 +56,10 @@ def settle(
     for message in to_call:
         call_back(shard, message)
     for message, state in ended:
+        if message.then:
+            record = shard.records[message.id]
+            keep_ms = record.expires_ms - record.finished_ms
+            node_ended(shard, message, state, record.result, keep_ms, settings)
         free_children(shard, message.id, succeeded=state in ("SUCCESS", "IGNORED"))
     return [answers[outcome.id, outcome.token] for outcome in outcomes]
 

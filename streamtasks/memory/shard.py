@@ -16,8 +16,9 @@ from .clock import Clock
 
 if TYPE_CHECKING:
     from .limits import LimitState
+    from .workflows import WorkflowState
 
-__all__ = ["HELD", "RETURNED", "SUSPECT", "Live", "Record", "Shard", "Stream"]
+__all__ = ["HELD", "MANY", "RETURNED", "SUSPECT", "Live", "Record", "Shard", "Stream"]
 
 MANY = 1000
 RETURNED = "returned"
@@ -32,7 +33,8 @@ class Live:
 
     ``token`` holds the claim, ``settled`` ended an attempt last; both empty: nobody. ``doom`` is why it must not
     run any more: ``"revoked"``, ``"terminate"`` or ``"parent:<id>"``. ``after`` is the task it waits for,
-    ``after_due_ms`` when it is due once that has succeeded. ``suspect``: a suspect that waits for its limit.
+    ``after_due_ms`` when it is due once that has succeeded, and ``after_delay_ms`` how long after it. ``suspect``: a
+    suspect that waits for its limit. ``then``: what follows a workflow's node, as in `transitions.Node`.
     """
 
     id: str
@@ -52,6 +54,8 @@ class Live:
     doom: str = ""
     after: str = ""
     after_due_ms: int = 0
+    after_delay_ms: int = 0
+    then: str = ""
     history: bytes = b""
     progress: bytes = b""
 
@@ -63,7 +67,9 @@ class Live:
     @property
     def is_blank(self) -> bool:
         """Whether it is queued without a past: nothing but the message itself is worth keeping then."""
-        return self.phase == "Q" and not (self.attempts or self.crashes or self.lost or self.doom or self.limit)
+        return self.phase == "Q" and not (
+            self.attempts or self.crashes or self.lost or self.doom or self.limit or self.then
+        )
 
     def held_by(self, token: str) -> bool:
         """Whether this token holds the claim."""
@@ -146,6 +152,9 @@ class Shard:
         self.claims: dict[str, tuple[int, str, int]] = {}
         self.delayed: dict[str, int] = {}
         self.children_of: dict[str, list[str]] = {}
+        self.workflows: dict[str, WorkflowState] = {}
+        self.unfolding: set[str] = set()
+        self.many_workflows = MANY
         # Rate limits: who waits, and its place (the smallest goes first); what is known of each; when to look, ms.
         self.waiting: dict[str, dict[str, tuple[int, int, str]]] = {}
         self.limits: dict[str, LimitState] = {}

@@ -8,10 +8,21 @@ from collections.abc import Sequence
 
 from ..exceptions import ServerNotSupported
 from ..settings import StoreSettings
-from ..shards import tag_of
+from ..shards import node_id, tag_of
 from ..state import DeadLetter, Snapshot
-from ..transitions import Active, Event, Events, Filter, NewMessage, Revocation, Statistics, WorkerInfo
-from . import accepting, reading, revoking, upkeep
+from ..transitions import (
+    Active,
+    Event,
+    Events,
+    Filter,
+    NewMessage,
+    NewWorkflow,
+    Revocation,
+    Statistics,
+    WorkerInfo,
+    WorkflowCounts,
+)
+from . import accepting, reading, revoking, upkeep, workflows
 from .channel import MemoryChannel
 from .server import MemoryServer
 from .shard import Shard
@@ -85,6 +96,66 @@ class MemoryStore:
         """See `Store.revoke`."""
         with self.server.step():
             return revoking.revoke(self.shard_of(task_id), task_id, self.settings, terminate=terminate)
+
+    def start_workflow(self, new: NewWorkflow) -> bool:
+        """See `Store.start_workflow`.
+
+        Raises:
+            StoreFull: there would be more than ``max_tasks`` unfinished tasks; nothing was stored.
+        """
+        with self.server.step():
+            shard = self.shard_of(new.id)
+            self.server.make_room([shard] * len(new.nodes), [node.message for node in new.nodes])
+            return workflows.start(shard, new, self.settings)
+
+    def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
+        """See `Store.workflow`."""
+        with self.server.lock:
+            return workflows.counts(self.shard_of(workflow_id), workflow_id, list(fan_ins))
+
+    def wait_workflow(self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
+        """See `Store.wait_workflow`. The time is real, whatever the store's clock says."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        with self.server.lock:
+            while not self.is_over(workflow_id, fan_in, failure=failure):
+                left_s = None if deadline is None else deadline - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    return False
+                self.server.changed.wait(left_s)
+            return True
+
+    def is_over(self, workflow_id: str, fan_in: int | None, *, failure: bool) -> bool:
+        """Return what `Store.wait_workflow` waits for."""
+        found = self.workflow(workflow_id, () if fan_in is None else (fan_in,))
+        if found is None:
+            return True
+        if fan_in is None:
+            return found.finished >= found.nodes
+        join = found.fan_ins[0]
+        return join.succeeded + join.failed >= join.members or (failure and join.failed > 0)
+
+    def gather(self, workflow_id: str, field: str) -> list[bytes]:
+        """See `Store.gather`."""
+        with self.server.lock:
+            return workflows.gather(self.shard_of(workflow_id), workflow_id, field)
+
+    def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
+        """See `Store.revoke_workflow`."""
+        whom = "all" if fan_in is None else str(fan_in)
+        with self.server.step():
+            shard = self.shard_of(workflow_id)
+            if workflows.known(shard, workflow_id) is None:
+                return False
+            self.unfold(shard, workflow_id, f"{whom}!" if terminate else whom)
+            return True
+
+    def unfold(self, shard: Shard, workflow_id: str, cancel: str = "") -> None:
+        """Do what a workflow has left to do; only inside a step of the server."""
+        for whom in workflows.unfold(shard, workflow_id, cancel):
+            state = workflows.known(shard, workflow_id)
+            if state is not None:
+                for number in workflows.numbers_of(state, workflow_id, whom):
+                    revoking.revoke(shard, node_id(workflow_id, number), self.settings, terminate=whom.endswith("!"))
 
     def active(self, limit: int = 100) -> list[Active]:
         """See `Store.active`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 from weakref import ref
 
@@ -21,14 +21,16 @@ from ..transitions import (
     Events,
     Grant,
     NewMessage,
+    NewWorkflow,
     Outcome,
     Promotion,
     Reclaim,
     Revocation,
     Settled,
     Void,
+    WorkflowCounts,
 )
-from . import connections, looking, pools
+from . import connections, looking, pools, workflows
 from .calls import Call
 from .operations import Operation, Operations
 
@@ -85,18 +87,22 @@ class AsyncRedisStore:
 
     async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
         """See `Store.wait_finished`."""
+        return await self._wait(ids, timeout_s, lambda: self._finished(ids))
+
+    async def _wait[T](self, ids: Sequence[str], timeout_s: float | None, look: Callable[[], Awaitable[T]]) -> T:
+        """Look whenever one of these ids is told to be finished, until there is something or the time is up."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         if timeout_s is not None and timeout_s <= 0:
-            return await self._finished(ids)
+            return await look()
         channels = {self.operations.shards[self.operations.tag_of(i)].keys.done_channel(i) for i in ids}
         wanted = {task_id.encode() for task_id in ids}
         connection = await self._subscribed(channels)
         try:
             while True:
-                finished = await self._finished(ids)
+                found = await look()
                 left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
-                if finished or left <= 0:
-                    return finished
+                if found or left <= 0:
+                    return found
                 if connection is None:
                     await asyncio.sleep(left)
                 elif not await self._pushed(connection, wanted, time.monotonic() + left):
@@ -122,6 +128,36 @@ class AsyncRedisStore:
     async def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
         """See `Store.revoke`."""
         return await self._run(self.operations.revoke(task_id, terminate))
+
+    async def start_workflow(self, new: NewWorkflow) -> bool:
+        """See `Store.start_workflow`."""
+        return await self._run(workflows.start(self.operations, new))
+
+    async def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
+        """See `Store.workflow`."""
+        return await self._run(workflows.counts(self.operations, workflow_id, fan_ins))
+
+    async def wait_workflow(
+        self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool
+    ) -> bool:
+        """See `Store.wait_workflow`."""
+
+        async def look() -> bool:
+            return await self._run(workflows.is_over(self.operations, workflow_id, fan_in, failure=failure))
+
+        return await look() or await self._wait([workflow_id], timeout_s, look)
+
+    async def gather(self, workflow_id: str, field: str) -> list[bytes]:
+        """See `Store.gather`."""
+        return await self._run(workflows.gather(self.operations, workflow_id, field))
+
+    async def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
+        """See `Store.revoke_workflow`."""
+        return await self._run(workflows.cancel(self.operations, workflow_id, fan_in, terminate=terminate))
+
+    async def unfold(self, tag: str) -> int | None:
+        """See `SupervisorStore.unfold`."""
+        return await self._run(workflows.unfold_due(self.operations, tag))
 
     async def doomed(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
         """See `SupervisorStore.doomed`."""

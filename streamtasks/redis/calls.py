@@ -11,9 +11,10 @@ import streamtasks_lua
 
 from ..keys import Keys, stream_name
 from ..settings import StoreSettings
+from ..shards import node_of
 from ..transitions import Ask, Claimed, ClaimRequest, Filter, Grant, NewMessage, Outcome, Settled, Void
 
-__all__ = ["Call", "Script", "script"]
+__all__ = ["Call", "Script", "pairs", "script"]
 
 REPLY_BYTES = 1024 * 1024
 """A claim returns no more envelopes than this, plus one."""
@@ -49,7 +50,7 @@ def script(name: str) -> Script:
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-def _pairs(keys: Keys, names: Iterable[str]) -> list[str]:
+def pairs(keys: Keys, names: Iterable[str]) -> list[str]:
     """Return stream and wake list of each named stream, as include/streams.lua wants them."""
     found = []
     for name in names:
@@ -82,7 +83,7 @@ def enqueue(keys: Keys, messages: Sequence[NewMessage], settings: StoreSettings)
             keys.waiting,
             keys.limits,
             keys.asking,
-            *_pairs(keys, numbers),
+            *pairs(keys, numbers),
             *(keys.record(message.id) for message in messages),
             *(keys.record(message.after) for message in messages if message.after),
         ],
@@ -181,6 +182,7 @@ def settle(
     numbers: dict[str, int] = {}
     words: list[Any] = []
     records: list[str] = []
+    workflows: dict[str, None] = {}
     follows: list[tuple[int, NewMessage]] = []
     for head, members in _grouped(outcomes).items():
         token, name, state, attempt, ms, reason = head
@@ -188,6 +190,8 @@ def settle(
         for o in members:
             words += (o.id, o.entry, o.started_ms, o.note if state == "RETRY" else _record(o))
             records.append(keys.record(o.id))
+            if ".w" in o.id and (node := node_of(o.id)) is not None:
+                workflows[node[0]] = None
             if o.follow:
                 follows += ((len(records), message) for message in o.follow)
     follow_words: list[Any] = []
@@ -221,10 +225,11 @@ def settle(
             keys.waiting,
             keys.limits,
             keys.asking,
-            *_pairs(keys, numbers),
+            *pairs(keys, numbers),
             *records,
             *(keys.record(message.id) for _, message in follows),
             *(keys.record(message.after) for _, message in follows if message.after),
+            *((keys.unfolding, *map(keys.workflow, workflows)) if workflows else ()),
         ],
         [
             hour,
@@ -236,7 +241,9 @@ def settle(
             len(records),
             len(follows),
             len(numbers),
+            len(workflows),
             *numbers,
+            *workflows,
             len(released),
             *released,
             *follow_words,
@@ -319,7 +326,7 @@ def hand_back(
             keys.limits,
             keys.asking,
             keys.control,
-            *_pairs(keys, all_names),
+            *pairs(keys, all_names),
         ],
         [
             consumer,
@@ -354,7 +361,7 @@ def charge(keys: Keys, attempts: Sequence[tuple[Claimed, int, str]], limit: int,
             keys.waiting,
             keys.limits,
             keys.asking,
-            *_pairs(keys, names),
+            *pairs(keys, names),
         ],
         [
             limit,
@@ -382,7 +389,7 @@ def promote(keys: Keys, names: Sequence[str], most: int) -> Call:
             keys.asking,
             keys.control,
             keys.links,
-            *_pairs(keys, names),
+            *pairs(keys, names),
         ],
         [most, len(names), *names],
     )
@@ -410,7 +417,7 @@ def admit(keys: Keys, names: Sequence[str], grants: Sequence[Grant], most: int) 
             keys.ready,
             keys.streams,
             keys.wake,
-            *_pairs(keys, names),
+            *pairs(keys, names),
         ],
         [
             most,
@@ -442,7 +449,7 @@ def reclaim(keys: Keys, names: Sequence[str], most: int, lost_limit: int, lease_
             keys.limits,
             keys.asking,
             keys.control,
-            *_pairs(keys, names),
+            *pairs(keys, names),
         ],
         [most, lost_limit, lease_ms, report, len(names), *names],
     )
@@ -498,6 +505,8 @@ def revoke(
     keys: Keys, task_id: str, hour: int, settings: StoreSettings, name: str = "", *, terminate: bool = False
 ) -> Call:
     """Build revoke; ``name``: of the stream, as far as known."""
+    node = node_of(task_id) if ".w" in task_id else None
+    workflow = "" if node is None else node[0]
     return Call(
         script("revoke"),
         [
@@ -521,7 +530,9 @@ def revoke(
             keys.limits,
             keys.asking,
             keys.record(task_id),
-            *(_pairs(keys, [name]) if name else ()),
+            keys.unfolding,
+            keys.workflow(workflow),
+            *(pairs(keys, [name]) if name else ()),
         ],
         [
             task_id,
@@ -531,6 +542,8 @@ def revoke(
             settings.keep_ms(success=False),
             settings.events_kept,
             name,
+            workflow,
+            settings.keep_ms(success=True),
         ],
     )
 

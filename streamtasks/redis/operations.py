@@ -71,6 +71,9 @@ class Shard:
         while len(self.names) > MOST_NAMES:
             self.names.popitem(last=False)
 
+    def learn_clock(self, now_ms: int) -> None:
+        self.clock_offset_ms = now_ms - time.time_ns() // 1_000_000
+
     def hour(self) -> int:
         return (time.time_ns() // 1_000_000 + self.clock_offset_ms) // 3_600_000
 
@@ -147,7 +150,7 @@ class Operations:
                 [reply] = yield [call]
                 if reply[0] != b"hour":
                     break
-                shard.clock_offset_ms = reply[1] - time.time_ns() // 1_000_000
+                shard.learn_clock(reply[1])
             answers += calls.settle_order(some, reply[1:])
         return answers
 
@@ -159,7 +162,7 @@ class Operations:
             call = calls.revoke(shard.keys, task_id, shard.hour(), self.settings, name, terminate=terminate)
             [reply] = yield [call]
             if reply[0] == b"hour":
-                shard.clock_offset_ms = reply[1] - time.time_ns() // 1_000_000
+                shard.learn_clock(reply[1])
             elif reply[1] != _STREAM_WANTED:
                 return Revocation(reply[1])
             elif not (name := reply[2].decode()):

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..settings import StoreSettings
 from ..state import DeadLetter, Snapshot
-from ..transitions import Active, Events, Filter, NewMessage, Revocation, Statistics, WorkerInfo
-from . import connections, looking, pools
+from ..transitions import (
+    Active,
+    Events,
+    Filter,
+    NewMessage,
+    NewWorkflow,
+    Revocation,
+    Statistics,
+    WorkerInfo,
+    WorkflowCounts,
+)
+from . import connections, looking, pools, workflows
 from .calls import Call
 from .checks import check_server
 from .operations import Operation, Operations
@@ -84,19 +94,23 @@ class RedisStore:
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
         """See `Store.wait_finished`: woken by a push, and looks once a second in case one was lost."""
+        return self._wait(ids, timeout_s, lambda: self._finished(ids))
+
+    def _wait[T](self, ids: Sequence[str], timeout_s: float | None, look: Callable[[], T]) -> T:
+        """Look whenever one of these ids is told to be finished, until there is something or the time is up."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         if timeout_s is not None and timeout_s <= 0:
-            return self._finished(ids)
+            return look()
         channels = {self.operations.shards[self.operations.tag_of(i)].keys.done_channel(i) for i in ids}
         wanted = {task_id.encode() for task_id in ids}
         connection: Any = self._pool().borrow()
         try:
             self._subscribe(connection, channels)
             while True:
-                finished = self._finished(ids)
+                found = look()
                 left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
-                if finished or left <= 0:
-                    return finished
+                if found or left <= 0:
+                    return found
                 self._pushed(connection, wanted, time.monotonic() + left)
         finally:
             self._give_back(connection, len(channels))
@@ -104,6 +118,30 @@ class RedisStore:
     def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
         """See `Store.revoke`."""
         return self._run(self.operations.revoke(task_id, terminate))
+
+    def start_workflow(self, new: NewWorkflow) -> bool:
+        """See `Store.start_workflow`."""
+        return self._run(workflows.start(self.operations, new))
+
+    def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
+        """See `Store.workflow`."""
+        return self._run(workflows.counts(self.operations, workflow_id, fan_ins))
+
+    def wait_workflow(self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
+        """See `Store.wait_workflow`."""
+
+        def look() -> bool:
+            return self._run(workflows.is_over(self.operations, workflow_id, fan_in, failure=failure))
+
+        return look() or self._wait([workflow_id], timeout_s, look)
+
+    def gather(self, workflow_id: str, field: str) -> list[bytes]:
+        """See `Store.gather`."""
+        return self._run(workflows.gather(self.operations, workflow_id, field))
+
+    def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
+        """See `Store.revoke_workflow`."""
+        return self._run(workflows.cancel(self.operations, workflow_id, fan_in, terminate=terminate))
 
     def active(self, limit: int = 100) -> list[Active]:
         """See `Store.active`."""

@@ -14,7 +14,17 @@ import redis
 from streamtasks import StoreSettings, StoreUnavailable
 from streamtasks.keys import Keys
 from streamtasks.redis import RedisStore
-from streamtasks.transitions import ClaimRequest, Exchange, Filter, NewMessage, Outcome, Settled
+from streamtasks.transitions import (
+    ClaimRequest,
+    Exchange,
+    FanIn,
+    Filter,
+    NewMessage,
+    NewWorkflow,
+    Node,
+    Outcome,
+    Settled,
+)
 from tests.support.hand import Hand, ended
 from tests.support.lab import dump
 from tests.support.proxy import LossyProxy
@@ -60,6 +70,24 @@ def test_several_lost_in_a_row(server_url: str, proxy: LossyProxy, any_store: Ca
     assert store.enqueue(messages) == [False] * 250
     with redis.Redis.from_url(server_url) as client:
         assert client.xlen(Keys("streamtasks:", "u0").stream("0:default")) == 251
+
+
+def test_a_workflow_whose_replies_are_lost_starts_once(
+    server_url: str, proxy: LossyProxy, any_store: Callable[..., AnyStore]
+) -> None:
+    store = any_store(proxy.url, timeout_s=10.0)
+    store.start_workflow(NewWorkflow("first", [Node(message(0)._replace(id="first.w0"))], 1, (), b"{}"))
+    nodes = [Node(message(0)._replace(id=f"wf.w{n}"), "", f"g0.{n}") for n in range(250)]
+    nodes.append(Node(message(0)._replace(id="wf.w250"), "wf", "-"))
+    new = NewWorkflow("wf", nodes, 250, [FanIn(250, 250, first=250, last=250)], b"{}")
+    for _ in range(3):
+        proxy.lose(3)
+        store.start_workflow(new)
+    assert store.workflow("wf").nodes == 251
+    with redis.Redis.from_url(server_url) as client:
+        keys = Keys("streamtasks:", "u0")
+        assert client.xlen(keys.stream("0:default")) == 251
+        assert client.hlen(keys.messages) == 252
 
 
 def test_a_lost_reply_to_a_read_is_read_again(proxy: LossyProxy, any_store: Callable[..., AnyStore]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from redis.crc import key_slot
 
 from streamtasks.keys import check_id
-from streamtasks.shards import ALL_TAGS, new_id, tag_of
+from streamtasks.shards import ALL_TAGS, new_id, node_id, node_of, tag_of
 
 
 def test_ids_are_valid_and_differ() -> None:
@@ -68,3 +68,19 @@ def test_tags_are_spread_over_the_masters_of_a_cluster(masters: int) -> None:
 def test_tags_lie_evenly() -> None:
     slots = [key_slot(tag.encode()) for tag in ALL_TAGS]
     assert all(abs(slot - (place * 1024 + 512)) < 200 for place, slot in enumerate(slots))
+
+
+class TestNodes:
+    def test_a_workflows_nodes_live_where_it_does(self) -> None:
+        for _ in range(50):
+            workflow = new_id(ALL_TAGS)
+            nodes = {tag_of(node_id(workflow, number), ALL_TAGS) for number in (0, 7, 12_345)}
+            assert nodes == {tag_of(workflow, ALL_TAGS)} == {workflow[33:]}
+
+    def test_an_id_tells_its_workflow_and_number(self) -> None:
+        assert node_of("wf.w12") == ("wf", 12)
+        assert node_of(node_id("a.w1", 2)) == ("a.w1", 2)
+
+    def test_other_ids_are_no_nodes(self) -> None:
+        for other in ("wf", ".w1", "wf.w", "wf.wx", "wf.w1x", "wf.w-1", "wf.w\u0661"):
+            assert node_of(other) is None

@@ -14,8 +14,9 @@ from redis.cluster import RedisCluster
 
 from streamtasks import StoreSettings
 from streamtasks.keys import Keys
+from streamtasks.redis import workflow_calls
 from streamtasks.shards import ALL_TAGS, limiter_tag
-from streamtasks.transitions import Limit, NewMessage, Void
+from streamtasks.transitions import FanIn, Limit, NewMessage, NewWorkflow, Node, Void
 from tests.support.lab import Lab, Stream, outcome
 
 pytestmark = pytest.mark.topology
@@ -128,6 +129,22 @@ def test_revoked_forgotten_and_looked_at(lab: Lab) -> None:
     entries = [(entry, flat[::2]) for entry, flat in lab.finished(hour)]
     assert lab.forget(hour, *entries) == 5
     assert lab.events()[0][1] == ["kind", "accepted", "a", "0:default", "b", "0:default"]
+
+
+def test_a_workflow(lab: Lab) -> None:
+    nodes = [
+        Node(NewMessage(f"wf.w{number}", "default", 0, b"{}"), waits_for, then)
+        for number, waits_for, then in ((0, "", "g0.0"), (1, "", "g0.1"), (2, "wf", "-"))
+    ]
+    new = NewWorkflow("wf", nodes, 2, [FanIn(2, 2, first=2, last=2)], b"{}")
+    lab.run(workflow_calls.stage(lab.keys, new, nodes, [(0, new.fan_ins[0])], (), first=True))
+    assert lab.run(workflow_calls.unfold(lab.keys, "wf", ["0:default"], lab.settings, "live"))[1:] == [2, 0, ""]
+    a, b = lab.claim("w", 1).claimed
+    assert lab.settle(outcome(a, started=5), outcome(b, started=5)) == [1, 1]
+    assert lab.run(workflow_calls.gather(lab.keys, "wf", "r0", 0))[0] == 2
+    assert lab.revoke("wf.w2", "0:default") == [1, ""]
+    assert lab.run(workflow_calls.workflow(lab.keys, "wf", [0]))[:3] == ["3", "3", "1"]
+    assert lab.run(workflow_calls.unfolding(lab.keys, 10))[1:] == [-1]
 
 
 def test_rate_limits_are_counted_in_another_slot_than_the_shards(client: RedisCluster) -> None:
