@@ -8,6 +8,9 @@ This package is what a process needs to define, enqueue and read tasks. Workers 
 from .app import StreamTasks
 from .attempt import Attempt, AttemptOutcome, current_attempt
 
+# Workflows
+from .canvas import chain, chord, group
+
 # Errors users meet; the whole tree stands in streamtasks.exceptions
 from .exceptions import (
     AccessDenied,
@@ -33,6 +36,7 @@ from .settings import StoreSettings
 from .signature import Signature
 from .state import State
 from .task import Task, TaskOptions
+from .workflow_results import GroupResult, Workflow
 
 __version__ = "0.1.0"
 
@@ -42,6 +46,7 @@ __all__ = [
     "AttemptOutcome",
     "BoundTask",
     "ConfigurationError",
+    "GroupResult",
     "Ignore",
     "InvalidTask",
     "Message",
@@ -64,7 +69,11 @@ __all__ = [
     "TaskOptions",
     "TaskRevoked",
     "UnknownQueue",
+    "Workflow",
     "__version__",
+    "chain",
+    "chord",
     "current_attempt",
+    "group",
     "wait_for",
 ]

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Concatenate, Literal, overload
 
+from .app_home import AppHome
 from .building import build, pack
 from .call import CallOptions
 from .documented import engine_options
@@ -21,6 +22,7 @@ from .store import AsyncStore, Store
 from .stores import open_async_store, open_store
 from .task import Task, TaskOptions, name_of
 from .transitions import NewMessage
+from .workflow_results import GroupResult, group_result
 
 __all__ = ["StreamTasks"]
 
@@ -64,6 +66,11 @@ class StreamTasks:
     def async_store(self) -> AsyncStore:
         """The same store for event loops."""
         return open_async_store(self.settings)
+
+    @cached_property
+    def home(self) -> AppHome:
+        """Where its workflows live."""
+        return AppHome(self)
 
     @overload
     def task[**P, R](self, function: Callable[P, R], /) -> Task[P, R]: ...
@@ -157,6 +164,14 @@ class StreamTasks:
     def get_result(self, task_id: str) -> Result[Any]:
         """Return a handle on an enqueued task; nothing is read yet."""
         return Result(self, task_id)
+
+    def get_group(self, group_id: str) -> GroupResult:
+        """Return a handle on an enqueued group, by the id of its result.
+
+        Raises:
+            TaskNotFound: nothing is known of it, or it is no group.
+        """
+        return group_result(self.home, group_id)
 
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """Return messages that were given up on, newest first, at most 100; ``before``: a cursor to go on from."""

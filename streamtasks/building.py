@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from .attempt import running_attempt
-from .call import CallOptions, given_options
+from .call import NO_OPTIONS, CallOptions, given_options
 from .exceptions import InvalidTask
 from .message import Message
 from .settings import StoreSettings
@@ -16,7 +16,7 @@ from .shards import id_beside, new_id, tag_of
 from .signature import Signature
 from .transitions import Limit, NewMessage
 
-__all__ = ["build", "check_limits", "choose_id", "merged", "pack", "place", "resolved"]
+__all__ = ["build", "check_limits", "choose_id", "merged", "merged_options", "pack", "place", "resolved"]
 
 
 def build(
@@ -160,3 +160,11 @@ def _link(signature: Signature, tag: str) -> dict[str, Any]:
 def merged(signature: Signature, defaults: CallOptions) -> CallOptions:
     """Return what a signature says on top of what its task says."""
     return CallOptions.of(given_options(signature.options), defaults)
+
+
+def merged_options(signature: Signature, defaults: CallOptions, task_id: str) -> CallOptions:
+    """Return what a signature says on top of what its task says, for a node of a workflow, which has that id."""
+    options = signature.options
+    if options is NO_OPTIONS:
+        return replace(defaults, task_id=task_id)
+    return replace(merged(signature, defaults), task_id=task_id)

@@ -12,6 +12,7 @@ from .message import Message
 from .reading import children_of, error_of, failure_of, info_of, outcome_of, shown_state, value_of
 from .state import STATUS, Snapshot, State
 from .transitions import Revocation
+from .workflow_results import Workflow, parent_of, workflow_of
 
 if TYPE_CHECKING:
     from .app import StreamTasks
@@ -121,6 +122,16 @@ class Result[R]:
     def parent_id(self) -> str | None:
         """The task that enqueued it, or that it follows; None if there is none."""
         return self.message.parent_id or None
+
+    @property
+    def parent(self) -> Any:
+        """A handle on what it came after in its workflow (a `GroupResult` for a group), or on what enqueued it."""
+        return parent_of(self.app.home, self.message)
+
+    @property
+    def workflow(self) -> Workflow | None:
+        """The workflow of which it is a part; None if it is of none."""
+        return workflow_of(self.app.home, self.id)
 
     @property
     def children(self) -> list[str]:

@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import NoneType
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .call import NO_OPTIONS, CallOptions, given_options, seconds
 from .exceptions import DecodeError, InvalidTask
 from .keys import check_id, check_queue
 from .numbers import is_number
 from .transitions import Limit
+
+if TYPE_CHECKING:
+    from .canvas import Chain, Step
+    from .starting import Home
 
 __all__ = ["Signable", "Signature", "are_resolved"]
 
@@ -29,6 +33,10 @@ class Signable(Protocol):
 
     def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Enqueue one call."""
+        ...
+
+    def home(self, signature: Signature) -> Home:
+        """Return where workflows with this call are enqueued."""
         ...
 
 
@@ -57,6 +65,12 @@ class Signature:
     def __repr__(self) -> str:
         given = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
         return f"{self.task}.{'si' if self.immutable else 's'}({', '.join(given)})"
+
+    def __or__(self, other: Step) -> Chain:
+        """Return a chain: this, then the other one with this one's result."""
+        from .canvas import chain
+
+        return chain(self, other)
 
     def set(self, *, immutable: bool | None = None, **options: Any) -> Signature:
         """Return the same call with other options, as ``apply_async()`` has them.

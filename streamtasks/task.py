@@ -27,6 +27,7 @@ from .transitions import Limit, NewMessage
 
 if TYPE_CHECKING:
     from .app import StreamTasks
+    from .app_home import AppHome
     from .results import Result
 
 __all__ = ["Task", "TaskOptions", "check_arguments", "name_of"]
@@ -259,6 +260,20 @@ class Task[**P, R]:
         message.encode(self.app.settings.max_payload_bytes)  # what is wrong with it shows now
         return resolved(signature, message, call, self.limit_of(signature.args, signature.kwargs))
 
+    @property
+    def defaults(self) -> CallOptions:
+        """What every call says by itself."""
+        return self._defaults
+
+    def home(self, signature: Signature) -> AppHome:  # noqa: ARG002
+        """See `Signable.home`."""
+        return self.app.home
+
+    def message_with(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> Message:
+        """Return one call as a message; ``call`` holds all that is said of it."""
+        check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
+        return self.app.message_of(self.name, args, kwargs, call)
+
     def limit_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limit | None:
         """Return the rate limit that the start of a call counts against; None: none."""
         own = self.options
@@ -267,8 +282,7 @@ class Task[**P, R]:
         return limit_of(self.name, own.rate_limit, own.rate_limit_burst, own.rate_limit_key, args, kwargs)
 
     def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> NewMessage:
-        check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
-        message = self.app.message_of(self.name, args, kwargs, call)
+        message = self.message_with(args, kwargs, call)
         return pack(message, call, self.limit_of(args, kwargs), self.app.settings)
 
     def _bound(self, request: Request) -> BoundTask:

@@ -30,7 +30,8 @@ def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: i
     gc.enable()
     lifeline = Lifeline(life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb)
     store = open_store(app.settings)
-    runner = Runner(app, board.consumer, store.read, Limits(options.soft_time_limit_s, options.time_limit_s))
+    limits = Limits(options.soft_time_limit_s, options.time_limit_s)
+    runner = Runner(app, board.consumer, store.read, limits, store.gather)
     channel = store.channel(board.tag, board.consumer, options.filter)
     link = Link(channel, board, runner)
     with ExitStack() as stack:

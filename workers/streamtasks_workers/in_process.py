@@ -192,7 +192,10 @@ class _Lane:
         if claimed_of is None:
             return []
         tag, claimed = claimed_of
-        runner = Runner(self._app, self._consumer, self.store.read, self._limits)  # in the context of who calls
+        store = self.store
+        runner = Runner(
+            self._app, self._consumer, store.read, self._limits, store.gather
+        )  # in the context of who calls
         started_ns = time.monotonic_ns()
         runner.clock_offset_ns = self.store.server.clock.now_us() * 1000 - started_ns
         prepared = runner.prepare(claimed, started_ns, self._reporter(tag, claimed))
@@ -207,6 +210,9 @@ class _Lane:
             next_ms = _at_once(self._keeper.promote(tag)).next_due_ms
             if next_ms is not None:
                 waits_s.append(next_ms / 1000)
+            unfold_ms = _at_once(self._keeper.unfold(tag))
+            if unfold_ms is not None:
+                waits_s.append(unfold_ms / 1000)
             next_us = self._admit(tag)
             if next_us is not None and self._limited(tag):
                 waits_s.append(next_us / 1_000_000)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from streamtasks.attempt import AttemptOutcome
-from streamtasks.exceptions import Ignore, InvalidTask, ParentFailed, Retry, TaskRevoked
+from streamtasks.exceptions import Ignore, InvalidTask, ParentFailed, Retry, StoreError, TaskRevoked
 from streamtasks.message import Message
 from streamtasks.numbers import is_number
+from streamtasks.reading import error_of
 from streamtasks.run_options import RunOptions
-from streamtasks.state import State
+from streamtasks.state import Snapshot, State
 
-__all__ = ["fate_of", "judge", "may_retry"]
+__all__ = ["cause_of", "fate_of", "judge", "may_retry"]
 
 
 def judge(message: Message, options: RunOptions, retries: int, error: BaseException) -> AttemptOutcome:
@@ -60,10 +63,36 @@ def _automatic_delay_s(message: Message, options: RunOptions, retries: int) -> f
     return options.automatic_delay_s(retries)
 
 
-def fate_of(message: Message, doom: str) -> AttemptOutcome:
-    """Return how a message ends that must not run any more; ``doom`` as in `Claimed`."""
-    why, _, parent = doom.partition(" ")
+def fate_of(message: Message, doom: str, cause: str = "") -> AttemptOutcome:
+    """Return how a message ends that must not run; ``doom`` as in `Claimed`, ``cause``: why its parent failed."""
+    why, _, whom = doom.partition(" ")
     if why == "parent":
-        error = ParentFailed(f"Task {message.id} was not run: task {parent}, which it follows, did not succeed.")
+        because = f": {cause}" if cause else ""
+        error = ParentFailed(
+            f"Task {message.id} was not run: task {whom}, which it follows, did not succeed{because or '.'}"
+        )
+        return AttemptOutcome(State.FAILURE, error=error)
+    if why == "late":
+        error = ParentFailed(f"Task {message.id} was not run: the group that it follows was not finished in time.")
         return AttemptOutcome(State.FAILURE, error=error)
     return AttemptOutcome(State.REVOKED, error=TaskRevoked(f"Task {message.id} was revoked before it started."))
+
+
+def cause_of(doom: str, read: Callable[[Sequence[str]], list[Snapshot | None]]) -> str:
+    """Return why the parent of a doomed message failed; empty if that is not known, or cannot be read now."""
+    why, _, parent = doom.partition(" ")
+    if why != "parent":
+        return ""
+    try:
+        [snapshot] = read([parent])
+    except StoreError:
+        return ""
+    if snapshot is None or not snapshot.is_finished:
+        return ""
+    error = error_of(snapshot)
+    if error is None:
+        return ""
+    name, text = str(error.get("type") or "").rpartition(".")[2], str(error.get("message") or "")
+    if name == ParentFailed.__name__:
+        return text.partition("did not succeed: ")[2] or text
+    return f"{name}: {text}"

@@ -35,6 +35,7 @@ from .roles.promoter import Promoter
 from .roles.reclaimer import Reclaimer
 from .roles.registry import Registry
 from .roles.revocations import Revocations
+from .roles.unfolder import Unfolder
 from .roles.watch import Watch
 
 __all__ = ["run_keeper"]
@@ -80,6 +81,7 @@ class _Ward:
         )
         self.promoters = {tag: Promoter(self.store, tag) for tag in app.settings.tags}
         self.limiters = {tag: Limiter(self.store, tag) for tag in app.settings.tags}
+        self.unfolders = {tag: Unfolder(self.store, tag) for tag in app.settings.tags}
         self.revocations = Revocations(self.store, lambda: [child.board for child in self.children.values()])
         self.janitors = [Janitor(self.store, tag) for tag in app.settings.tags]
         self.reclaimers = [Reclaimer(self.store, self.settings, tag) for tag in app.settings.tags]
@@ -161,6 +163,8 @@ class Keeper:
                 self._spawn(self._on_time(promoter))
             for limiter in ward.limiters.values():
                 self._spawn(self._on_time(limiter))
+            for unfolder in ward.unfolders.values():
+                self._spawn(self._on_time(unfolder))
             self._spawn(self._revoke(ward.revocations))
             self._spawn(self._every(ward.revocations.look, lease_s / 3))
             self._spawn(self._listen(ward))
@@ -245,7 +249,7 @@ class Keeper:
         busy.add(number)
         self._spawn(do())
 
-    async def _on_time(self, role: Promoter | Limiter) -> None:
+    async def _on_time(self, role: Promoter | Limiter | Unfolder) -> None:
         while True:
             if not await self._tried(role.run_once()):
                 role.next_s = 0.5
@@ -270,6 +274,8 @@ class Keeper:
                             ward.promoters[some_tag].wake()
                         if not tag or text == "limit":
                             ward.limiters[some_tag].wake()
+                        if not tag or text == "unfold":
+                            ward.unfolders[some_tag].wake()
             except (StoreError, OSError) as error:
                 self._away(error)
             await asyncio.sleep(0.2 + random.random())  # noqa: S311 - jitter

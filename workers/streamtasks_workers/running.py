@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import logging
 import time
@@ -15,6 +16,7 @@ from streamtasks.errors import describe
 from streamtasks.exceptions import DecodeError, EncodingRefused, EncodingUnavailable, PayloadTooLarge, StoreError
 from streamtasks.links import follow_ups
 from streamtasks.message import Message, split_body
+from streamtasks.starting import GATHER
 from streamtasks.state import State
 from streamtasks.transitions import Claimed, NewMessage, Outcome
 from streamtasks.wire import RESULT
@@ -24,7 +26,8 @@ from .callbacks import CALLBACK, Callbacks, Read, UnknownTask
 from .following import followers
 from .guards import OPEN, Guard
 from .hooks import Hooks, overrides
-from .judging import fate_of, judge
+from .inputs import Gather, HandOn, Inputs, nothing_kept
+from .judging import cause_of, fate_of, judge
 from .limits import NO_LIMITS, Limits, explained, limits_of
 from .outcomes import Outcomes
 
@@ -67,6 +70,7 @@ class Runner:
     Args:
         read: reads records, for callback messages.
         limits: time limits where neither a call nor its task says anything.
+        gather: reads results in workflows; see `Store.gather`.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Runner:
         consumer: str,
         read: Read = lambda ids: [None] * len(ids),
         limits: Limits = NO_LIMITS,
+        gather: Gather = nothing_kept,
     ) -> None:
         self._app = app
         self._consumer = consumer
@@ -84,6 +89,9 @@ class Runner:
         self._around = [m for m in app.middleware if overrides(m, "around_run", "around_run_async")]
         self._hooks = Hooks(app.middleware)
         self._callbacks = Callbacks(app, self._hooks, read)
+        self._read = read
+        self._inputs = Inputs(gather, app.settings.wire)
+        self._own: dict[str, Runnable] = {CALLBACK: self._callbacks, GATHER: HandOn()}
         self._base_context = contextvars.copy_context()
         self.clock_offset_ns = time.time_ns() - time.monotonic_ns()
 
@@ -108,11 +116,11 @@ class Runner:
             logger.error("message %s cannot be read and becomes a dead letter: %s", claimed.id, error)  # noqa: TRY400
             return self._outcomes.dead(claimed, error, "undecodable")
         runnable: Runnable | None = self._app.find(message.task)
-        if runnable is None and message.task == CALLBACK:
-            runnable = self._callbacks
+        if runnable is None:
+            runnable = self._own.get(message.task)
         fate = None
         if claimed.doom:
-            fate = fate_of(message, claimed.doom)
+            fate = fate_of(message, claimed.doom, cause_of(claimed.doom, self._read))
         elif message.expires_ms and started_ms > message.expires_ms:
             logger.info("task %s (%s) expired before it started", message.id, message.task)
             fate = AttemptOutcome(State.EXPIRED)
@@ -141,12 +149,16 @@ class Runner:
         attempt, runnable = prepared.attempt, prepared.runnable
         if runnable is self._callbacks:
             return self._run_callback(prepared)
+        if runnable.name == GATHER:
+            return self._hand_on(prepared)
         enter_attempt(attempt)
         if prepared.fate is not None:
             self._hooks.tell(runnable, attempt, prepared.fate)
             return self._fated(prepared.claimed, attempt.message, prepared.fate)
         heard = self._hooks.heard(runnable)
         try:
+            if attempt.message.takes:
+                self._inputs.take(attempt.message)
             if self._around:
                 with ExitStack() as stack:
                     for middleware in self._around:
@@ -179,6 +191,8 @@ class Runner:
             return self._fated(prepared.claimed, attempt.message, prepared.fate)
         heard = self._hooks.heard(runnable)
         try:
+            if attempt.message.takes:
+                await asyncio.to_thread(self._inputs.take, attempt.message)
             async with AsyncExitStack() as stack:
                 for middleware in self._around:
                     await stack.enter_async_context(middleware.around_run_async(attempt))
@@ -212,6 +226,18 @@ class Runner:
         except BaseException:
             logger.exception("callback message %s failed", claimed.id)
         return self._outcomes.called(claimed, started_ms, follow)
+
+    def _hand_on(self, prepared: Prepared) -> Outcome:
+        """Run a task of our own, of which nobody hears."""
+        claimed, attempt = prepared.claimed, prepared.attempt
+        if prepared.fate is not None:
+            return self._fated(claimed, attempt.message, prepared.fate)
+        try:
+            self._inputs.take(attempt.message)
+            result = self._encode(prepared, prepared.runnable.run(attempt))
+        except Exception as error:  # noqa: BLE001 - recorded as its failure
+            return self._outcomes.end(claimed, State.FAILURE, attempt.started_ms, describe(error))
+        return self._outcomes.success(claimed, attempt.started_ms, result, ())
 
     # -- outcomes ------------------------------------------------------------------------------------
 

@@ -282,11 +282,24 @@ def grow(mib: int) -> int:
     return len(_grown)
 
 
+def give_back(value: Any = None) -> Any:
+    """Return what it gets."""
+    return value
+
+
+def give_back_later(value: Any = None) -> Any:
+    """Return what it gets, in the second attempt."""
+    if current_attempt().retries < 1:
+        raise Retry("later", delay_s=0.01)
+    return value
+
+
 TASKS: tuple[Callable[..., Any], ...] = (
     add, aadd, fail, afail, again, ignore, large, nap, anap, hold_gil, steps, die_by_signal, die_by_exit, leave,
     raise_odd, araise_odd, close_descriptors, aclose_descriptors, exhaust_memory,
     grow,
     burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, spin_in_bytecode, report,
+    give_back, give_back_later,
 )  # fmt: skip
 
 

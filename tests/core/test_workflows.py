@@ -1,0 +1,451 @@
+"""Workflows on every store: run by hand, step by step, so that each order of events can be had."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from streamtasks import (
+    Ignore,
+    InvalidTask,
+    Retry,
+    StreamTasks,
+    TaskNotFound,
+    TaskRevoked,
+    chain,
+    chord,
+    group,
+)
+from streamtasks.exceptions import ParentFailed
+from streamtasks.starting import prepare
+from streamtasks.transitions import Settled
+from tests.support.by_hand import HandWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streamtasks.canvas import Canvas, Step
+
+told: list[tuple[str, str, str]] = []
+
+
+def tasks_of(app: StreamTasks) -> None:
+    @app.task(name="add")
+    def add(*numbers: int) -> int:
+        return sum(numbers)
+
+    @app.task(name="same")
+    def same(value: Any = None, *_: Any) -> Any:
+        return value
+
+    @app.task(name="boom")
+    def boom(*_: Any) -> None:
+        raise ValueError("boom")
+
+    @app.task(name="flaky", max_retries=2, default_retry_delay=0)
+    def flaky(value: Any = None) -> Any:
+        from streamtasks import current_attempt
+
+        if current_attempt().retries < 2:
+            raise Retry("again", delay_s=0)
+        return value
+
+    @app.task(name="ignored")
+    def ignored(*_: Any) -> None:
+        raise Ignore
+
+    @app.task(name="handler")
+    def handler(task_id: str, error: str, traceback: str) -> None:
+        told.append((task_id, error, traceback))
+
+
+class Site:
+    """An app, its tasks by name, and a worker by hand."""
+
+    def __init__(self, url: str) -> None:
+        self.app = StreamTasks(url, timeout_s=5.0)
+        tasks_of(self.app)
+        self.worker = HandWorker(self.app)
+
+    def __getattr__(self, name: str) -> Any:
+        return self.app.tasks[name]
+
+    def run(self) -> None:
+        self.worker.until_idle()
+
+    def get(self, canvas: Canvas) -> Any:
+        """Start, run, return the result."""
+        result = canvas.apply_async()
+        self.run()
+        return result.get(timeout=0)
+
+
+@pytest.fixture
+def site(store_url: str) -> Iterator[Site]:
+    told.clear()
+    made = Site(store_url)
+    with made.worker:
+        yield made
+
+
+class TestResults:
+    def test_a_chain_hands_each_result_on_before_the_arguments(self, site: Site) -> None:
+        assert site.get(chain(site.add.s(1, 2), site.add.s(10), site.add.s(100))) == 113
+
+    def test_an_immutable_one_gets_nothing(self, site: Site) -> None:
+        assert site.get(chain(site.add.s(1, 2), site.add.si(5))) == 5
+
+    def test_a_group_keeps_the_order_of_its_members(self, site: Site) -> None:
+        assert site.get(group(site.same.s(value) for value in "dcba")) == list("dcba")
+
+    def test_a_body_gets_the_list_before_its_arguments(self, site: Site) -> None:
+        result = chord([site.add.s(n) for n in range(3)])(site.same.s("more"))
+        site.run()
+        assert result.get() == [0, 1, 2]
+        assert result.parent.get() == [0, 1, 2]
+
+    def test_freely_nested(self, site: Site) -> None:
+        canvas = chain(
+            site.add.s(1),
+            group(site.add.s(1), chain(site.add.s(2), site.add.s(3)), group(site.add.s(10), site.add.s(20))),
+            site.same.s(),
+        )
+        assert site.get(canvas) == [2, 6, [11, 21]]
+
+    def test_a_chord_of_chords(self, site: Site) -> None:
+        inner = chord([site.same.s(1), site.same.s(2)], site.same.s())
+        assert site.get(chord([inner, inner], site.same.s())) == [[1, 2], [1, 2]]
+
+    def test_a_group_after_a_group(self, site: Site) -> None:
+        assert site.get(group(site.same.s(1), site.same.s(2)) | group(site.same.s(), site.same.si(3))) == [[1, 2], 3]
+
+    def test_empty_ones(self, site: Site) -> None:
+        assert site.get(chord([], site.same.s())) == []
+        assert site.get(chain(site.add.s(1), group(), site.same.s())) == []
+        assert site.get(chain(site.add.s(1), group())) == []
+        assert site.get(group(group(), site.add.s(1))) == [[], 1]
+
+    def test_an_ignored_member_counts_as_none(self, site: Site) -> None:
+        assert site.get(chord([site.ignored.s(), site.add.s(1)], site.same.s())) == [None, 1]
+        assert site.get(site.ignored.s() | site.same.s()) is None
+
+    def test_a_member_that_retries_is_waited_for(self, site: Site) -> None:
+        assert site.get(chord([site.flaky.s(1), site.add.s(2)], site.same.s())) == [1, 2]
+
+    def test_more_members_than_one_call_takes(self, site: Site) -> None:
+        assert site.get(chord([site.same.s(n) for n in range(350)], site.same.s())) == list(range(350))
+        assert site.get(chain(site.add.s(1), group(site.add.s(n) for n in range(250)))) == list(range(1, 251))
+
+    def test_args_of_apply_async_go_to_what_starts(self, site: Site) -> None:
+        result = chain(site.add.s(1), site.add.s(10)).apply_async((100,))
+        several = group(site.add.s(1), site.add.s(2)).apply_async((100,))
+        site.run()
+        assert (result.get(), several.get()) == (111, [101, 102])
+
+    def test_delays_count_for_the_start_or_from_what_is_followed(self, site: Site) -> None:
+        begun = time.monotonic()
+        assert site.get(chain(site.add.s(1).set(countdown=0.2), site.add.s(2).set(countdown=0.2))) == 3
+        assert time.monotonic() - begun >= 0.4
+
+    def test_a_link_follows_the_end(self, site: Site) -> None:
+        result = chain(site.add.s(1), site.add.s(2)).apply_async(link=site.add.s(40))
+        site.run()
+        [child] = result.children
+        assert site.app.get_result(child).get() == 43
+
+
+class TestFailures:
+    def test_what_follows_a_failure_fails_with_the_cause(self, site: Site) -> None:
+        result = chain(site.add.s(1), site.boom.s(), site.same.s(), site.same.s()).apply_async()
+        site.run()
+        with pytest.raises(ParentFailed, match="ValueError: boom"):
+            result.get()
+        assert result.parent.failed()
+
+    def test_the_body_fails_and_its_handler_is_called_once(self, site: Site) -> None:
+        result = chord([site.add.s(1), site.boom.s(), site.boom.s()])(site.same.s().set(link_error=site.handler.s()))
+        site.run()
+        with pytest.raises(ParentFailed, match="ValueError: boom"):
+            result.get()
+        [(task_id, error, traceback)] = told
+        assert (task_id, type(traceback)) == (result.id, str)
+        assert "ValueError: boom" in error
+        assert result.parent.results[0].get() == 1
+
+    def test_a_group_raises_the_error_of_its_member(self, site: Site) -> None:
+        result = group(site.add.s(1), site.boom.s()).apply_async()
+        site.run()
+        with pytest.raises(ValueError, match="boom"):
+            result.get()
+        values = result.get(propagate=False)
+        assert values[0] == 1
+        assert isinstance(values[1], ValueError)
+        assert (result.ready(), result.successful(), result.failed()) == (True, False, True)
+        assert (result.completed_count(), result.failed_count()) == (1, 1)
+
+    def test_collected_errors_are_values(self, site: Site) -> None:
+        first, second = site.get(chord([site.add.s(1), site.boom.s()], site.same.s(), on_error="collect"))
+        assert first == 1
+        assert (second["state"], second["error"], second["message"]) == ("FAILURE", "builtins.ValueError", "boom")
+        assert "Traceback" in second["traceback"]
+        assert second["task_id"].endswith(".w1")
+
+    def test_a_quorum_lets_the_body_go(self, site: Site) -> None:
+        result = chord([site.boom.s(), site.add.s(1), site.add.s(2)], site.same.s(), quorum=2).apply_async()
+        site.run()
+        assert result.get() == [{**result.get()[0]}, 1, 2]
+
+    def test_a_quorum_does_not_wait(self, site: Site) -> None:
+        late = site.add.s(9).set(countdown=0.3)
+        result = chord([site.add.s(1), late], site.same.s(), quorum=1).apply_async()
+        site.worker.move_on()
+        while site.worker.run_one():
+            site.worker.move_on()
+        assert result.get(timeout=0) == [1, None]
+        site.run()
+        assert result.parent.get() == [1, 9]
+
+    def test_a_quorum_out_of_reach_fails_the_body(self, site: Site) -> None:
+        result = chord([site.boom.s(), site.boom.s(), site.add.s(2)], site.same.s(), quorum=2).apply_async()
+        site.run()
+        with pytest.raises(ParentFailed):
+            result.get()
+
+    def test_fail_fast_revokes_the_others(self, site: Site) -> None:
+        later = chain(site.add.s(1).set(countdown=60), site.add.s(2))
+        result = chord([site.boom.s(), later], site.same.s(), fail_fast=True).apply_async()
+        site.run()
+        assert result.failed()
+        states = [node.state for node in result.workflow.graph()]
+        assert sorted(states) == ["FAILURE", "FAILURE", "REVOKED", "REVOKED"]
+        assert result.workflow.ready()
+
+    def test_a_deadline_fails_the_body_or_lets_it_go_with_what_is_known(self, site: Site) -> None:
+        def late(on_error: str) -> Any:
+            members = [site.add.s(1), site.add.s(2).set(countdown=60)]
+            return chord(members, site.same.s(), deadline=0.2, on_error=on_error, fail_fast=True).apply_async()
+
+        failing, collecting = late("fail"), late("collect")
+        site.run()
+        with pytest.raises(ParentFailed, match="in time"):
+            failing.get()
+        assert collecting.get() == [1, None]
+        assert failing.workflow.ready()
+        assert collecting.workflow.ready()
+
+
+class TestHowMembersEnd:
+    """However a member ends, its chord does."""
+
+    def started(self, site: Site) -> Any:
+        return chord([site.add.s(1), site.add.s(2)], site.same.s()).apply_async()
+
+    def test_revoked_while_it_waits(self, site: Site) -> None:
+        result = self.started(site)
+        assert result.parent.results[0].revoke()
+        site.run()
+        with pytest.raises(ParentFailed, match="TaskRevoked"):
+            result.get(timeout=0)
+
+    def test_revoked_while_it_runs(self, site: Site) -> None:
+        result = self.started(site)
+        [claimed] = site.worker.claim()
+        outcome = site.worker.run(claimed)
+        assert site.app.get_result(claimed.id).revoke()
+        site.worker.settle(outcome)
+        site.run()
+        with pytest.raises(ParentFailed):
+            result.get(timeout=0)
+        assert site.app.get_result(claimed.id).state == "REVOKED"
+
+    def test_expired(self, site: Site) -> None:
+        result = chord([site.add.s(1).set(expires=0.001), site.add.s(2)], site.same.s()).apply_async()
+        time.sleep(0.01)
+        site.run()
+        with pytest.raises(ParentFailed):
+            result.get(timeout=0)
+
+    def test_a_dead_letter(self, site: Site) -> None:
+        result = self.started(site)
+        [claimed] = site.worker.claim()
+        outcome = site.worker.run(claimed)._replace(state="DEAD", note="crashed", result=b'{"e":{"message":"died"}}')
+        assert site.worker.settle(outcome) == [Settled.DONE]
+        site.run()
+        with pytest.raises(ParentFailed, match="died"):
+            result.get(timeout=0)
+
+    def test_the_body_itself_is_revoked_before_its_header_has_finished(self, site: Site) -> None:
+        result = self.started(site)
+        assert result.revoke()
+        site.run()
+        with pytest.raises(TaskRevoked):
+            result.get(timeout=0)
+        assert result.workflow.ready()
+
+    def test_settled_twice_it_counts_once(self, site: Site) -> None:
+        result = chord([site.add.s(1), site.add.s(2), site.add.s(3)], site.same.s()).apply_async()
+        [claimed] = site.worker.claim()
+        outcome = site.worker.run(claimed)
+        assert site.worker.settle(outcome) == [Settled.DONE]
+        assert site.worker.settle(outcome) == [Settled.ALREADY]
+        assert result.parent.completed_count() == 1
+        site.run()
+        assert result.get() == [1, 2, 3]
+
+
+class TestAsAWhole:
+    def test_starting_it_again_does_nothing(self, site: Site) -> None:
+        prepared = prepare(chord([site.add.s(1), site.add.s(2)], site.same.s()))
+        assert prepared is not None
+        assert site.app.store.start_workflow(prepared.new)
+        assert not site.app.store.start_workflow(prepared.new)
+        site.run()
+        assert not site.app.store.start_workflow(prepared.new)
+        site.run()
+        assert len(site.worker.ran) == 3
+
+    def test_it_is_found_again_by_its_id(self, site: Site) -> None:
+        result = group(site.add.s(1), site.add.s(2)).apply_async()
+        site.run()
+        again = StreamTasks(site.app.settings.url).get_group(result.id)
+        assert (again.get(), again.ids) == ([1, 2], result.ids)
+        parent = chord([site.add.s(1)])(site.same.s()).parent
+        assert site.app.get_group(parent.id).ids == parent.ids
+
+    def test_a_chain_that_ends_with_a_group(self, site: Site) -> None:
+        result = chain(site.add.s(1), group(site.add.s(1), site.add.s(2))).apply_async()
+        site.run()
+        assert result.get() == [2, 3]
+        assert result.parent.get() == 1
+        assert site.app.get_group(result.id).get() == [2, 3]
+
+    def test_what_is_no_group_is_not_found(self, site: Site) -> None:
+        result = chain(site.add.s(1), site.add.s(2)).apply_async()
+        for unknown in ("nope", result.workflow.id, f"{result.workflow.id}.g7"):
+            with pytest.raises(TaskNotFound):
+                site.app.get_group(unknown)
+
+    def test_what_waits_is_shown_as_blocked(self, site: Site) -> None:
+        result = chain(site.add.s(1), site.add.s(2)).apply_async()
+        assert (result.state, result.status) == ("BLOCKED", "READY")
+        first, second = result.workflow.graph()
+        assert (first.state, first.follows, second.state, second.follows) == ("QUEUED", (), "BLOCKED", (first.id,))
+        assert second.task == "add"
+
+    def test_revoking_all_of_it(self, site: Site) -> None:
+        result = chain(site.add.s(1), group(site.add.s(n) for n in range(120)), site.same.s()).apply_async()
+        assert result.workflow.revoke()
+        site.run()
+        assert {node.state for node in result.workflow.graph()} == {"REVOKED"}
+        assert result.workflow.ready()
+        assert [name for name, _ in site.worker.ran if not name.startswith("cb.")] == []
+
+    def test_a_group_is_revoked_without_what_led_to_it(self, site: Site) -> None:
+        result = chain(site.add.s(1), group(site.add.s(1), site.add.s(2)), site.same.s()).apply_async()
+        assert result.parent.revoke()
+        site.run()
+        assert [node.state for node in result.workflow.graph()] == ["SUCCESS", "REVOKED", "REVOKED", "FAILURE"]
+
+    def test_progress_and_waiting(self, site: Site) -> None:
+        result = group(site.add.s(1), site.add.s(2)).apply_async()
+        assert result.progress == {"total": 2, "completed": 0, "failed": 0, "pending": 2}
+        assert result.waiting()
+        with pytest.raises(TimeoutError, match="'pending': 2"):
+            result.get(timeout=0.01)
+        site.worker.run_one()
+        assert result.completed_count() == 1
+        assert len(result) == 2
+        assert [member.id for member in result] == result.ids
+
+    def test_only_what_failed_is_run_again(self, site: Site) -> None:
+        fails = [True]
+
+        @site.app.task(name="sometimes")
+        def sometimes(value: int) -> int:
+            if fails[0]:
+                raise ValueError("not yet")
+            return value
+
+        header = [site.add.s(1), chain(site.add.s(1), sometimes.s()), sometimes.s(3)]
+        result = chain(chord(header, site.same.s()), site.same.s()).apply_async()
+        with pytest.raises(InvalidTask, match="not finished"):
+            result.workflow.retry_failed()
+        site.run()
+        assert result.failed()
+        before = len(site.worker.ran)
+        again = result.workflow.retry_failed()
+        site.run()
+        assert again.failed()
+        assert len(site.worker.ran) - before == 4
+        fails[0] = False
+        third = again.workflow.retry_failed()
+        site.run()
+        assert third.get(timeout=0) == [1, 1, 3]
+        with pytest.raises(InvalidTask, match=r"[Nn]othing"):
+            third.workflow.retry_failed()
+
+    def test_a_group_is_run_again_with_the_results_it_has(self, site: Site) -> None:
+        fails = [True]
+
+        @site.app.task(name="sometimes")
+        def sometimes() -> int:
+            if fails[0]:
+                raise ValueError("not yet")
+            return 5
+
+        result = group(site.add.s(1), sometimes.s()).apply_async()
+        site.run()
+        fails[0] = False
+        again = result.retry_failed()
+        assert again.completed_count() == 1
+        site.run()
+        assert again.get(timeout=0) == [1, 5]
+        assert again.ids[0] == result.ids[0]
+
+
+def random_step(site: Site, rng: random.Random, depth: int) -> tuple[Step, Any]:
+    """A step, and what it returns; `Failed` if it fails."""
+    kind = rng.random()
+    if depth == 0 or kind < 0.3:
+        return random_leaf(site, rng)
+    if kind < 0.6:
+        parts = [random_step(site, rng, depth - 1) for _ in range(rng.choice((1, 1, 2, 3)))]
+        value = [part[1] for part in parts]
+        return group(part[0] for part in parts), Failed if Failed in value else value
+    header = [random_step(site, rng, depth - 1) for _ in range(rng.choice((0, 1, 2, 3)))]
+    values = [part[1] for part in header]
+    body = rng.choice((site.same.s(), site.flaky.s()))
+    return chord([part[0] for part in header], body), Failed if Failed in values else values
+
+
+class Failed:
+    """Stands for what fails."""
+
+
+def random_leaf(site: Site, rng: random.Random) -> tuple[Step, Any]:
+    value = rng.randrange(100)
+    kind = rng.random()
+    if kind < 0.06:
+        return site.boom.s(), Failed
+    if kind < 0.2:
+        return site.flaky.s(value), value
+    return rng.choice((site.same.s(value), chain(site.same.s(value), site.same.s()))), value
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_ones_end_as_they_must(site: Site, seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(4):
+        step, expected = random_step(site, rng, 3)
+        canvas = chain(step, site.same.s())
+        result = canvas.apply_async()
+        site.run()
+        assert result.workflow.ready()
+        if expected is Failed:
+            with pytest.raises(ParentFailed):
+                result.get(timeout=0)
+        else:
+            assert result.get(timeout=0) == expected, canvas

@@ -1,0 +1,163 @@
+"""Workflows while workers are killed: every body has one outcome, none hangs, results stand in order."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from streamtasks import chain, chord, group
+from streamtasks.exceptions import ParentFailed
+from tests.support.workers import Field, kill, wait_for_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamtasks import Result
+    from streamtasks.canvas import Step
+
+SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
+
+
+class Failed:
+    """Stands for the result of what fails."""
+
+
+class Writer:
+    """Writes random workflows, and knows what they return."""
+
+    def __init__(self, field: Field, seed: int) -> None:
+        self._tasks: Any = field.app.tasks
+        self._random = random.Random(seed)
+
+    def workflow(self) -> tuple[Any, Any]:
+        """A workflow whose last task returns what the part before it does."""
+        step, value = self._step(4)
+        return chain(step, self._tasks["give_back"].s()), value
+
+    def _step(self, depth: int) -> tuple[Step, Any]:
+        kind = self._random.random()
+        if depth == 0 or kind < 0.35:
+            return self._leaf()
+        parts = [self._step(depth - 1) for _ in range(self._random.choice((0, 1, 1, 2, 3)))]
+        values = [value for _, value in parts]
+        whole = Failed if Failed in values else values
+        if kind < 0.65:
+            return group(step for step, _ in parts), whole
+        return chord([step for step, _ in parts], self._tasks["give_back"].s()), whole
+
+    def _leaf(self) -> tuple[Step, Any]:
+        value, kind = self._random.randrange(1000), self._random.random()
+        give_back = self._tasks["give_back"]
+        if kind < 0.04:
+            return self._tasks["fail"].si("boom"), Failed
+        if kind < 0.2:
+            return self._tasks["give_back_later"].s(value), value
+        return (give_back.s(value) if kind < 0.6 else chain(give_back.s(value), give_back.s())), value
+
+
+def _workflows_under_kills(field: Field, seed: int, count: int, pause_s: float) -> str:
+    field.configure(lease_s=2.0, crash_limit=50, lost_limit=50, crash_delay_s=0.1)
+    chooser = random.Random(seed)
+
+    def start() -> Any:
+        return field.start("--concurrency", "2")
+
+    workers = [start(), start()]
+    writer = Writer(field, seed)
+    started: list[tuple[Result[Any], Any]] = []
+    kills = 0
+    began = time.monotonic()
+    due = began + pause_s
+    while len(started) < count or field.unfinished():
+        if len(started) < count:
+            canvas, value = writer.workflow()
+            started.append((canvas.apply_async(), value))
+            time.sleep(0.1)
+        else:
+            time.sleep(0.05)
+        if time.monotonic() >= due:
+            place = chooser.randrange(len(workers))
+            pids = workers[place].pids()
+            whole = chooser.random() < 0.4 or not pids.children
+            kill(workers[place].process.pid if whole else chooser.choice(pids.children))
+            kills += 1
+            if whole:
+                workers[place].process.wait(10)
+                workers[place] = start()
+            due = time.monotonic() + pause_s
+        assert time.monotonic() - began < 60 + count, f"seed {seed}: {field.unfinished()} messages hang"
+    for result, expected in started:
+        if expected is Failed:
+            with pytest.raises(ParentFailed):
+                result.get(timeout=10)
+        else:
+            assert result.get(timeout=10) == expected, f"seed {seed}: {result.workflow}"
+        assert result.workflow is not None
+        assert result.workflow.ready()
+    expiring: Any = [field.client.pttl(field.keys.workflow(r.workflow.id)) > 0 for r, _ in started if r.workflow]
+    assert all(expiring)
+    assert field.client.zcard(field.keys.unfolding) == 0
+    assert field.client.hlen(field.keys.state) == 0
+    return f"seed {seed}: {count} workflows, {kills} kills, {time.monotonic() - began:.1f} s"
+
+
+def _seed() -> int:
+    return int(os.environ.get(SEED_VARIABLE, "0")) or random.randrange(1, 1_000_000)
+
+
+def test_random_workflows_while_workers_are_killed(field: Field, figure: Callable[[str], None]) -> None:
+    figure(_workflows_under_kills(field, _seed(), count=40, pause_s=0.4))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(400)
+def test_many_random_workflows_while_workers_are_killed(field: Field, figure: Callable[[str], None]) -> None:
+    figure(_workflows_under_kills(field, _seed(), count=300, pause_s=1.0))
+
+
+def test_a_large_chord_on_a_real_worker(field: Field, figure: Callable[[str], None]) -> None:
+    field.start("--concurrency", "2")
+    give_back: Any = field.app.tasks["give_back"]
+    chord([give_back.s(0)])(give_back.s()).get(timeout=20)
+    begun = time.monotonic()
+    result = chord([give_back.s(n) for n in range(1000)])(give_back.s())
+    assert result.get(timeout=20) == list(range(1000))
+    figure(f"1,000 members that note each start and end: {time.monotonic() - begun:.2f} s")
+
+
+@pytest.mark.parametrize("options", [("--threads", "4"), ("--async-concurrency", "8")])
+def test_every_executor_gets_its_input(field: Field, options: tuple[str, ...]) -> None:
+    field.start("--concurrency", "1", *options)
+    tasks: Any = field.app.tasks
+    add = tasks["aadd" if "--async-concurrency" in options else "add"]
+    result = chain(add.s(1, 2), group(add.s(10), add.s(20)), tasks["give_back"].s()).apply_async()
+    assert result.get(timeout=20) == [13, 23]
+
+
+def test_a_producer_that_was_killed_leaves_nothing_running(field: Field) -> None:
+    """What was staged and never made live is thrown away by a keeper; what is live goes on without its producer."""
+    from streamtasks.redis import workflow_calls, workflows
+    from streamtasks.redis.operations import Operations
+    from streamtasks.starting import prepare
+
+    give_back: Any = field.app.tasks["give_back"]
+    store: Any = field.app.store
+    halves = [prepare(group(give_back.s(n) for n in range(250))) for _ in range(2)]
+    staged, live = (half.new for half in halves if half is not None)
+    operations = Operations(field.app.settings)
+    for new, calls in ((staged, 2), (live, 3)):
+        requests = next(workflows.start(operations, new))
+        store._exchange(requests[:calls], None)
+    first = workflow_calls.unfold(field.keys, live.id, ["0:default"], field.app.settings, "live")
+    store._exchange([first], None)
+    for one in (staged, live):
+        field.client.zadd(field.keys.unfolding, {one.id: 1})
+    field.start("--concurrency", "2")
+    wait_for_value(lambda: field.unfinished() == 0, 20, "all is gone or done")
+    assert field.totals()["SUCCESS"] == 250
+    assert field.client.exists(field.keys.workflow(staged.id)) == 0
+    assert field.client.hlen(field.keys.state) == 0

@@ -1,0 +1,87 @@
+"""A worker without processes, on any store: what a keeper and a child do, one step after the other, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from streamtasks.stores import open_store, open_supervisor_store
+from streamtasks.transitions import ClaimRequest, Filter, Outcome
+from streamtasks_workers.running import Runner
+
+if TYPE_CHECKING:
+    from streamtasks import StreamTasks
+    from streamtasks.transitions import Claimed
+
+_numbers = itertools.count(1)
+
+
+class HandWorker:
+    """Runs the tasks of an app until there is nothing to run; what is delayed is waited for. A context manager."""
+
+    def __init__(self, app: StreamTasks) -> None:
+        self.app = app
+        self.store: Any = open_store(app.settings)
+        self.keeper: Any = open_supervisor_store(app.settings)
+        self.consumer = f"hand-{next(_numbers)}"
+        self.ran: list[tuple[str, str]] = []
+        self._loop = asyncio.Runner()
+        self._sequence = 0
+        [self.tag] = app.settings.tags
+        self._channel = self.store.channel(self.tag, self.consumer, Filter())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+        self._loop.close()
+
+    def move_on(self) -> float | None:
+        """Do what a keeper does; return when something is due, seconds."""
+        due_ms = self._loop.run(self.keeper.promote(self.tag)).next_due_ms
+        unfold_ms = self._loop.run(self.keeper.unfold(self.tag))
+        return min((ms / 1000 for ms in (due_ms, unfold_ms) if ms is not None), default=None)
+
+    def claim(self, most: int = 1) -> list[Claimed]:
+        """Claim what is ready."""
+        self._sequence += 1
+        self._channel.send((), ClaimRequest(self._sequence, most, alone=True))
+        claimed: list[Claimed] = self._channel.receive().claimed
+        return claimed
+
+    def settle(self, *outcomes: Outcome) -> list[Any]:
+        """Write outcomes."""
+        self._channel.send(outcomes, None, sorted({outcome.token for outcome in outcomes}))
+        settled: list[Any] = self._channel.receive().settled
+        return settled
+
+    def run(self, claimed: Claimed) -> Outcome:
+        """Run one message; its outcome is not written yet."""
+        runner = Runner(self.app, self.consumer, self.store.read, gather=self.store.gather)
+        prepared = runner.prepare(claimed, time.monotonic_ns(), lambda _: None)
+        return prepared if isinstance(prepared, Outcome) else runner.run(prepared)
+
+    def run_one(self) -> bool:
+        """Run the next message that is ready; False: there is none."""
+        claimed = self.claim()
+        if not claimed:
+            return False
+        outcome = self.run(claimed[0])
+        self.settle(outcome)
+        self.ran.append((outcome.id, outcome.state))
+        return True
+
+    def until_idle(self, most_s: float = 20.0) -> None:
+        """Run everything."""
+        deadline = time.monotonic() + most_s
+        while time.monotonic() < deadline:
+            wait_s = self.move_on()
+            if self.run_one():
+                continue
+            if wait_s is None:
+                return
+            time.sleep(min(wait_s, 0.5))
+        raise AssertionError(f"not idle after {most_s} s; the last that ran: {self.ran[-5:]}")
