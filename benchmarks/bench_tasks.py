@@ -10,3 +10,14 @@ app = StreamTasks(os.environ.get("STREAMTASKS_BENCHMARK_URL", "redis://127.0.0.1
 @app.task
 def noop() -> None:
     """Do nothing."""
+
+
+@app.task
+def count(results: list[None]) -> int:
+    """Count what a chord's header returned."""
+    return len(results)
+
+
+@app.task
+def after(_: object = None) -> None:
+    """Do nothing, after another one."""

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from django.tasks import default_task_backend, task_backends
 
+    from streamtasks.canvas import chain, chord, group
+
     from .access import get_task_backend, task
     from .class_task import Task
     from .install import install_as_django_tasks
@@ -35,8 +37,11 @@ __all__ = [
     "Task",
     "TaskMonitor",
     "TaskResultManager",
+    "chain",
+    "chord",
     "default_task_backend",
     "get_task_backend",
+    "group",
     "install_as_django_tasks",
     "task",
     "task_backends",
@@ -48,8 +53,11 @@ _HOME = {
     "Task": "streamtasks_django.class_task",
     "TaskMonitor": "streamtasks_django.monitor",
     "TaskResultManager": "streamtasks_django.manager",
+    "chain": "streamtasks.canvas",
+    "chord": "streamtasks.canvas",
     "default_task_backend": "django.tasks",
     "get_task_backend": "streamtasks_django.access",
+    "group": "streamtasks.canvas",
     "install_as_django_tasks": "streamtasks_django.install",
     "task": "streamtasks_django.access",
     "task_backends": "django.tasks",

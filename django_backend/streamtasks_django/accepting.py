@@ -12,8 +12,9 @@ from django.tasks.base import TaskResultStatus
 from django.utils.json import normalize_json
 
 from streamtasks import Message
+from streamtasks.app_home import in_workflow
 from streamtasks.building import build, check_limits, choose_id, pack, place, resolved
-from streamtasks.call import NO_OPTIONS, CallOptions, patience_of
+from streamtasks.call import NO_OPTIONS, CallOptions, given_options, patience_of
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge
 from streamtasks.transitions import Limit, NewMessage
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from django.tasks.base import Task, TaskResult
 
     from streamtasks.signature import Signature
+    from streamtasks.starting import Part
 
     from .backends.base import StoreBackend
 
@@ -99,6 +101,30 @@ def resolve(task: StreamTask, signature: Signature, tag: str) -> Signature:
     message = _message(task, args, kwargs, call, settings.tags, call.task_id)
     message.encode(settings.max_payload_bytes, settings.wire)  # what is wrong with it shows now
     return resolved(signature, message, call, _limit(task, args, kwargs))
+
+
+def node_message(backend: StoreBackend, signature: Signature, part: Part) -> NewMessage:
+    """Return a signature as a message of a workflow.
+
+    Raises:
+        InvalidTask: an option of the task or of the call is wrong.
+        TypeError, ValueError: JSON cannot carry an argument.
+        PayloadTooLarge: the call takes more than ``max_payload_bytes``.
+    """
+    task = signature.origin
+    assert isinstance(task, StreamTask)
+    task = task.called(given_options(signature.options)).routed()
+    backend.validate_task(task)
+    settings = backend.store_settings
+    try:
+        call = replace(_complete(task), task_id=part.id)
+        _check_links(backend, call)
+        args: Any = normalize_json((*part.before, *signature.args))
+        kwargs: Any = normalize_json(dict(signature.kwargs))
+        message = in_workflow(_message(task, args, kwargs, call, settings.tags, part.id), part)
+        return pack(message, call, _limit(task, args, kwargs), settings)
+    except EngineInvalidTask as error:
+        raise _as_django(error) from error
 
 
 def _as_django(error: EngineInvalidTask) -> Exception:

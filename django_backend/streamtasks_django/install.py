@@ -21,7 +21,7 @@ _MODULES: Final = {
 """Modules that Django lacks, and ours that stand in for them."""
 
 _NAMES: Final = {
-    "django.tasks": ("streamtasks_django", ("Task", "get_task_backend")),
+    "django.tasks": ("streamtasks_django", ("Task", "chain", "chord", "get_task_backend", "group")),
     "django.tasks.exceptions": ("streamtasks_django.exceptions", None),
 }
 """Modules of Django that lack names, ours that have them, and which; None: all in ``__all__``."""

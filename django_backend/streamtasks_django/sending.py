@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from django.dispatch import Signal
     from django.tasks.base import TaskResult
 
-__all__ = ["asend", "send"]
+__all__ = ["asend", "only_logs", "send"]
 
 _LOGS = frozenset(
     id(receiver)
@@ -29,13 +29,18 @@ def send(signal: Signal, sender: type, result: TaskResult[..., Any]) -> None:
     signal.send_robust(sender, task_result=result)
 
 
+def only_logs(signal: Signal) -> bool:
+    """Whether nobody listens but Django, to write its log."""
+    return all(lookup_key[0] in _LOGS for lookup_key, *_ in signal.receivers)
+
+
 async def asend(signal: Signal, sender: type, result: TaskResult[..., Any]) -> None:
     """Send a signal from an event loop.
 
     Plain receivers run on another thread, which takes ten times as long as all else here. Django's own receiver
     only writes a log line, so while nobody else listens it is called in place.
     """
-    if all(lookup_key[0] in _LOGS for lookup_key, *_ in signal.receivers):
+    if only_logs(signal):
         signal.send_robust(sender, task_result=result)
     elif django.VERSION < (6, 1):
         # There asend_robust() calls plain receivers in another asyncio task, in which sys.exc_info() is empty.

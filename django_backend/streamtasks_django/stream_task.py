@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from streamtasks.transitions import Limit
 
+    from .workflows import BackendHome
+
     _Base = DjangoTask[..., Any]
 else:
     _Base = DjangoTask
@@ -356,6 +358,13 @@ class StreamTask(_Base):
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """Return a call that gets no result of what it follows."""
         return Signature(self.registered_name, args, kwargs, immutable=True, origin=self)
+
+    def home(self, signature: Signature) -> BackendHome:
+        """See `streamtasks.signature.Signable`."""
+        from .workflows import home_of
+
+        backend = signature.options.backend
+        return home_of((self.called({"backend": backend}) if backend else self).routed().get_backend())
 
     def resolve(self, signature: Signature, tag: str) -> Signature:
         """See `streamtasks.signature.Signable`."""

@@ -20,11 +20,13 @@ from streamtasks.errors import describe, rebuild
 from streamtasks.exceptions import DecodeError
 from streamtasks.reading import children_of, failure_of, info_of, shown_state, value_of
 from streamtasks.state import Snapshot, State
+from streamtasks.workflow_results import Workflow, parent_of, workflow_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from .backends.control import TaskControl
+    from .workflows import BackendHome
 
     _Base = TaskResult[..., Any]
 else:
@@ -174,6 +176,22 @@ class StreamTaskResult(_Base):
         """The task that enqueued it, or that it follows; None if there is none."""
         message = self._message()
         return message.parent_id or None if message is not None else None
+
+    @property
+    def parent(self) -> Any:
+        """A handle on what it came after in its workflow (a `GroupResult` for a group), or on what enqueued it."""
+        message = self._message()
+        return None if message is None else parent_of(self._home(), message)
+
+    @property
+    def workflow(self) -> Workflow | None:
+        """The workflow of which it is a part; None if it is of none."""
+        return workflow_of(self._home(), self.id) if self._backend().keeps_results else None
+
+    def _home(self) -> BackendHome:
+        from .workflows import home_of
+
+        return home_of(self.task.get_backend())
 
     @property
     def children(self) -> list[str]:

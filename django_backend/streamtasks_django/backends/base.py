@@ -26,11 +26,14 @@ from ..results import from_snapshot
 from ..sending import asend, send
 from ..stream_task import StreamTask
 from ..stream_task_result import StreamTaskResult
+from ..workflows import group_of
 from .control import StoreControl, Stores, TaskControl
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
     from django.tasks.base import Task, TaskResult
+
+    from streamtasks.workflow_results import GroupResult
 
     from ..application import DjangoApplication
 
@@ -186,6 +189,14 @@ class StoreBackend(StoreControl, StreamTaskMixin):
     async def aget_result(self, result_id: str) -> StreamTaskResult:
         """Return the present state without blocking the event loop; see `get_result`."""
         return self._result(result_id, (await self.stores.asynchronous.read((_possible(result_id),)))[0])
+
+    def get_group(self, group_id: str) -> GroupResult:
+        """Return a handle on an enqueued group, by the id of its result.
+
+        Raises:
+            TaskResultDoesNotExist: nothing is known of it, or it is no group.
+        """
+        return group_of(self, _possible(group_id))
 
     @override
     def check(self, **kwargs: Any) -> list[CheckMessage]:

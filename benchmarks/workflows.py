@@ -1,0 +1,98 @@
+"""Workflows of no-op tasks: from the call that enqueues them until the result is there.
+
+    uv run python benchmarks/workflows.py [--rounds 3] [--children 2] [--server redis-server]
+
+Also measured: the longest that any one script held the server up (its slow log), and what a finished chord leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import redis
+
+sys.path.insert(0, str(Path(__file__).parent))
+URL_VARIABLE = "STREAMTASKS_BENCHMARK_URL"
+SLOW_US = 2_000
+
+
+def cases() -> dict[str, Callable[[], Any]]:
+    """Return what is measured, by name: each starts a workflow and returns its result."""
+    from bench_tasks import after, count, noop
+
+    from streamtasks import chain, chord, group
+
+    return {
+        "chord of 1,000": partial(chord(group(noop.s() for _ in range(1_000))), count.s()),
+        "chord of 10,000": partial(chord(group(noop.s() for _ in range(10_000))), count.s()),
+        "chain of 100": chain([after.s() for _ in range(100)]).apply_async,
+        "group of 100 after 100": (
+            group(after.s() for _ in range(100)) | group(after.s() for _ in range(100)) | count.s()
+        ).apply_async,
+        "chord of 3": partial(chord([noop.s() for _ in range(3)]), count.s()),
+    }
+
+
+def main() -> None:
+    """Run all and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--children", type=int, default=2)
+    parser.add_argument("--server", help="a redis-server or valkey-server binary; default: the embedded one")
+    given = parser.parse_args()
+    import streamtasks_lua
+    from streamtasks.redis.calls import script
+    from streamtasks_workers.embedded import EmbeddedServer
+
+    with EmbeddedServer(binary=given.server) as server:
+        os.environ[URL_VARIABLE] = server.url
+        client = redis.Redis.from_url(server.url, protocol=2, decode_responses=True)
+        client.config_set("slowlog-log-slower-than", SLOW_US)
+        client.config_set("slowlog-max-len", 1000)
+        command = [sys.executable, "-m", "streamtasks_workers", "--app", "bench_tasks:app"]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+        worker = subprocess.Popen(
+            [*command, "--concurrency", str(given.children), "--log-level", "WARNING"], env=environment
+        )
+        try:
+            measured = cases()
+            measured["chord of 3"]().get(timeout=30)
+            client.slowlog_reset()
+            for name, start in measured.items():
+                times, enqueued = [], []
+                for _ in range(given.rounds):
+                    begun = time.perf_counter()
+                    result = start()
+                    enqueued.append(time.perf_counter() - begun)
+                    result.get(timeout=60)
+                    times.append(time.perf_counter() - begun)
+                print(
+                    f"{name:24} median {statistics.median(times):7.3f} s, of it enqueueing "
+                    f"{statistics.median(enqueued):7.3f} s   of {', '.join(f'{t:.3f}' for t in times)}"
+                )
+            names = {script(name).sha: name for name in streamtasks_lua.names()}
+            slow = sorted(
+                (
+                    (entry["duration"], names.get(entry["command"].split(b" ")[1].decode(), "?"))
+                    for entry in client.slowlog_get(1000)
+                ),
+                reverse=True,
+            )
+            print(f"calls of more than {SLOW_US} us: {len(slow)}; the longest, us: {slow[:12]}")
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            worker.wait()
+
+
+if __name__ == "__main__":
+    main()
