@@ -1,0 +1,82 @@
+"""The pages in docs/, done: their code is taken from them as it is, in one project."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.test_readme import README, block, environment, run
+
+PAGES = README.parent / "docs"
+
+MEMORY = "mysite/settings.py: development"
+USE = """
+from shop import calls, flows, imports
+
+for result in (calls.soon, calls.later, calls.after):
+    assert result.state in ("DELAYED", "BLOCKED"), result.state
+assert imports.import_task.delay("abc").get(timeout=10) == 3
+assert flows.one_by_one.delay().get(timeout=10) == 113
+assert flows.gathered.delay().get(timeout=10) == 15
+assert flows.together.apply_async().get(timeout=10) == [1, 2, 3, 4, 5]
+print("done")
+"""
+
+
+def page_block(page: str, first_line: str) -> str:
+    """Return the Python block of a page that begins with this comment."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (PAGES / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    [found] = [text for text in blocks if text.startswith(f"# {first_line}\n")]
+    return str(found)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with the pages' modules, its tasks in memory."""
+    run(tmp_path, "django-admin", "startproject", "mysite", ".")
+    run(tmp_path, sys.executable, "manage.py", "startapp", "shop")
+    settings = tmp_path / "mysite" / "settings.py"
+    ours = 'INSTALLED_APPS += ["shop", "streamtasks_django"]\n' + page_block("testing.md", MEMORY)
+    settings.write_text(settings.read_text() + "\n" + ours)
+    shop = tmp_path / "shop"
+    total = "\n\n@task\ndef total(numbers: list[int]) -> int:\n    return sum(numbers)\n"
+    (shop / "tasks.py").write_text(block("shop/tasks.py", "") + total)
+    for page, name in (
+        ("tasks.md", "mails"),
+        ("tasks.md", "calls"),
+        ("tasks.md", "imports"),
+        ("workflows.md", "flows"),
+        ("testing.md", "tests"),
+        ("testing.md", "test_sums"),
+    ):
+        (shop / f"{name}.py").write_text(page_block(page, f"shop/{name}.py"))
+    return tmp_path
+
+
+def test_tasks_and_workflows(project: Path) -> None:
+    run(project, sys.executable, "manage.py", "check")
+    assert run(project, sys.executable, "manage.py", "shell", "-c", USE).splitlines()[-1] == "done"
+
+
+def test_tests(project: Path) -> None:
+    run(project, sys.executable, "manage.py", "test", "shop")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "shop/test_sums.py"],
+        cwd=project,
+        env=environment() | {"DJANGO_SETTINGS_MODULE": "mysite.settings"},
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in PAGES.glob("*.md")))
+def test_links_lead_somewhere(page: str) -> None:
+    links = re.findall(r"\]\((?!https:)([^)#]+)\)", (PAGES / page).read_text("utf-8"))
+    assert [link for link in links if not (PAGES / link).exists()] == []
