@@ -80,7 +80,9 @@ def pack(message: Message, call: CallOptions, limit: Limit | None, settings: Sto
     """
     due_ms, delay_ms = call.due()
     envelope = message.encode(settings.max_payload_bytes, settings.wire)
-    return NewMessage(message.id, message.queue, message.priority, envelope, due_ms, delay_ms, limit, call.after)
+    return NewMessage(
+        message.id, message.queue, message.priority, envelope, due_ms, delay_ms, limit, call.after, message.expires_ms
+    )
 
 
 def place(call: CallOptions, tag: str, tags: tuple[str, ...]) -> CallOptions:

@@ -70,4 +70,13 @@ def _follow(parent: Message, link: dict[str, Any], before: tuple[Any, ...], wire
         root_id=parent.root_id or parent.id,
     )
     envelope = message.encode(_NO_LIMIT, wire)
-    return NewMessage(message.id, message.queue, message.priority, envelope, due_ms, delay_ms, signature.limit)
+    return NewMessage(
+        message.id,
+        message.queue,
+        message.priority,
+        envelope,
+        due_ms,
+        delay_ms,
+        signature.limit,
+        expires_ms=message.expires_ms,
+    )

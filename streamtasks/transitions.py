@@ -54,7 +54,8 @@ class NewMessage(NamedTuple):
 
     ``due_ms``: ms since the epoch (UTC), or ``None`` for now. ``delay_ms``: from now by the store's clock.
     ``limit``: the rate limit its starts count against. ``after``: the id of a task on the same shard that must
-    succeed first; if that fails, or is not known, this one fails with it.
+    succeed first; if that fails, or is not known, this one fails with it. ``expires_ms``: the message's own, ms since
+    the epoch, 0: never; one that expires while it waits for its limit needs no start.
     """
 
     id: str
@@ -65,6 +66,7 @@ class NewMessage(NamedTuple):
     delay_ms: int | None = None
     limit: Limit | None = None
     after: str = ""
+    expires_ms: int = 0
 
 
 class Node(NamedTuple):

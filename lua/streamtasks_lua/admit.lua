@@ -31,15 +31,30 @@ local count_out, most_out, take_out = of_limits.count_out, of_limits.most_out, o
 local bring_near, ask_at = of_limits.bring_near, of_limits.ask_at
 local id_of_member, heads = of_limits.id_of_member, of_limits.heads
 local LOOK_US = 2000000
+local LATE_MS = 1000 -- by then whoever claims it agrees, whatever its clock
 local admitted, missing, named = 0, {}, {}
 
 local function look_at(limit, us)
   redis.call('ZADD', asking, int(math.ceil(us / 1000)), limit)
 end
 
+-- One that has expired will not run: whoever claims it only says so. Nothing counts its start.
+local function send_off(stream, s, id, member)
+  mark(s, 'l', nil)
+  mark(s, 'e', nil)
+  mark(s, 's', nil)
+  s.entry = '-'
+  redis.call('ZREM', waiting, member)
+  local line = idle_line(s, 'Q')
+  if line then redis.call('HSET', state, id, line) else redis.call('HDEL', state, id) end
+  append(streams, stream, s.name, id)
+  make_ready(ready, wake, stream, s.name)
+end
+
 -- The best messages of a limit that can go, at most so many; false if the stream of one is missing.
 local function next_of(limit, room)
   local found, whole
+  local expired = 0
   repeat
     found, whole = {}, true
     for _, member in ipairs(heads(waiting, limit, room)) do
@@ -50,7 +65,14 @@ local function next_of(limit, room)
         redis.call('ZREM', waiting, member)
         whole = false
       else
-        found[#found + 1] = { id = id, s = s, member = member }
+        local expires = tonumber(mark_of(s, 'e'))
+        if by_name[s.name] and expires and expires + LATE_MS < at_ms and expired < 100 then
+          expired = expired + 1
+          send_off(by_name[s.name], s, id, member)
+          whole = false
+        else
+          found[#found + 1] = { id = id, s = s, member = member }
+        end
         if not by_name[s.name] and not named[s.name] then
           named[s.name] = true
           missing[#missing + 1] = s.name

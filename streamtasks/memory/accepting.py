@@ -36,7 +36,13 @@ def accept(shard: Shard, new: NewMessage) -> bool:
     record = shard.record(new.id)
     if new.id in shard.live or (record is not None and record.state):
         return False
-    message = Live(new.id, b"%d %b" % (now_ms, new.envelope), stream_name(new.queue, new.priority), limit=new.limit)
+    message = Live(
+        new.id,
+        b"%d %b" % (now_ms, new.envelope),
+        stream_name(new.queue, new.priority),
+        limit=new.limit,
+        expires_ms=new.expires_ms,
+    )
     shard.accepted(new)
     if record is not None:
         keep_ms = max(record.expires_ms - now_ms, KNOWN_MS)

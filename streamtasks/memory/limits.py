@@ -13,6 +13,9 @@ from .shard import Live, Shard
 __all__ = ["LimitState", "admit", "count_starts", "keep_token", "limit_of", "renew", "stop_waiting", "take", "wait"]
 
 LOOK_US: Final = 2_000_000
+LATE_MS: Final = 1000
+"""So long after a message has expired, ms, whoever claims it agrees, whatever its clock."""
+
 MOST_ASKS: Final = 100
 
 
@@ -181,6 +184,22 @@ def _heads(shard: Shard, name: str, most: int) -> list[Live]:
     return [shard.live[task_id] for task_id in sorted(waiting, key=waiting.__getitem__)[:most]]
 
 
+def _living_heads(shard: Shard, name: str, most: int) -> list[Live]:
+    """Return those who may go next; who expired before them goes without a token, only to say so."""
+    sent_off = 0
+    while True:
+        heads = _heads(shard, name, most)
+        expired = [m for m in heads if m.expires_ms and m.expires_ms + LATE_MS < shard.now_ms()]
+        if not expired or sent_off >= 100:
+            return heads
+        for message in expired:
+            del shard.waiting[name][message.id]
+            message.limit, message.suspect = None, False
+            message.set_down("Q")
+            shard.append(message)
+        sent_off += len(expired)
+
+
 def _take_grant(shard: Shard, grant: Grant, now_us: int) -> int:
     """Use one grant; return how many messages were admitted. A grant counts once, by its number."""
     state = shard.limits.get(grant.name)
@@ -191,7 +210,7 @@ def _take_grant(shard: Shard, grant: Grant, now_us: int) -> int:
         ahead = max(state.limit.burst, state.grain) - 1 - len(state.out)
         state.full_at_us = max(state.full_at_us, now_us + grant.wait_us + ahead * state.limit.interval_us)
     else:
-        heads = _heads(shard, grant.name, max(0, min(grant.tokens, state.most_out - len(state.out))))
+        heads = _living_heads(shard, grant.name, max(0, min(grant.tokens, state.most_out - len(state.out))))
     for message in heads:
         del shard.waiting[grant.name][message.id]
         message.set_down("S" if message.suspect else "Q")

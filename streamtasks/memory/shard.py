@@ -35,6 +35,7 @@ class Live:
     run any more: ``"revoked"``, ``"terminate"`` or ``"parent:<id>"``. ``after`` is the task it waits for,
     ``after_due_ms`` when it is due once that has succeeded, and ``after_delay_ms`` how long after it. ``suspect``: a
     suspect that waits for its limit. ``then``: what follows a workflow's node, as in `transitions.Node`.
+    ``expires_ms``: from a second later it needs no token of its limit.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Live:
     settled: str = ""
     limit: Limit | None = None
     suspect: bool = False
+    expires_ms: int = 0
     doom: str = ""
     after: str = ""
     after_due_ms: int = 0

@@ -20,7 +20,7 @@ REPLY_BYTES = 1024 * 1024
 """A claim returns no more envelopes than this, plus one."""
 
 
-_NO_TERMS = tuple(NewMessage._field_defaults.values())
+_NO_TERMS = tuple(NewMessage._field_defaults.values())[:4]
 
 
 class Script(NamedTuple):
@@ -93,7 +93,7 @@ def enqueue(keys: Keys, messages: Sequence[NewMessage], settings: StoreSettings)
 
 def _terms(message: NewMessage) -> str:
     """Return what a message waits for, as include/accept.lua reads it; empty: nothing."""
-    if message[4:] == _NO_TERMS:
+    if message[4:8] == _NO_TERMS:
         return ""
     words = []
     if message.due_ms is not None:
@@ -102,6 +102,8 @@ def _terms(message: NewMessage) -> str:
         words.append(f"in={message.delay_ms}")
     if message.limit is not None:
         words.append(f"limit={message.limit.interval_us},{message.limit.burst},{message.limit.name}")
+        if message.expires_ms:
+            words.append(f"until={message.expires_ms}")
     if message.after:
         words.append(f"after={message.after}")
     return " ".join(words)

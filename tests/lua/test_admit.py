@@ -200,6 +200,19 @@ def test_an_admitted_one_that_vanished_does_not_block_the_others(lab: Lab) -> No
     assert lab.claim().ids == ["b"]
 
 
+def test_those_that_expired_need_no_token(lab: Lab) -> None:
+    long_ago = lab.server_ms() - 2000
+    lab.enqueue("a", "b", limit=HOURLY, expires_ms=long_ago)
+    lab.enqueue("c", limit=HOURLY, expires_ms=long_ago + 3_600_000)
+    lab.enqueue("d", limit=HOURLY)
+    assert lab.admit_now(NAME) == 1
+    assert lab.claim().ids == ["a", "b", "c"]
+    found = lab.dump()
+    assert found["waiting"] == {member("d", 4): 0}
+    assert [word for word in found["state"]["a"].split() if "=" in word] == []
+    assert found["limits"]["mail"].split()[6:] == []
+
+
 def test_lost_numbers_come_back_from_those_who_wait(lab: Lab) -> None:
     lab.enqueue("a", limit=HOURLY)
     lab.client.delete(lab.keys.limits)

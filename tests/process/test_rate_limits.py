@@ -193,6 +193,17 @@ def test_thousands_of_limits_leave_nothing_behind(field: Field, figure: Callable
     wait_forgotten(field)
 
 
+def test_those_that_expire_while_they_wait_hold_nobody_up(field: Field) -> None:
+    field.start("--concurrency", "1")
+    field.wait_idle(1)
+    results = field.many("add", [(n, 1) for n in range(50)], rate_limit="1/s", expires_s=0.5)
+    last = field.enqueue("add", 1, 2, rate_limit="1/s")
+    assert last.get(timeout=8) == 3
+    assert {result.state for result in results[2:]} == {State.EXPIRED}
+    assert len(starts(field, results)) <= 2
+    wait_forgotten(field)
+
+
 def test_limits_outlive_the_workers(field: Field) -> None:
     worker = field.start("--concurrency", "1")
     field.wait_idle(1)

@@ -252,8 +252,11 @@ class Lab:
         delay_ms: int | None = None,
         after: str = "",
         limit: Limit | None = None,
+        expires_ms: int = 0,
     ) -> list[int]:
-        messages = [NewMessage(task_id, queue, priority, body, due_ms, delay_ms, limit, after) for task_id in ids]
+        messages = [
+            NewMessage(task_id, queue, priority, body, due_ms, delay_ms, limit, after, expires_ms) for task_id in ids
+        ]
         codes: list[int] = self.run(calls.enqueue(self.keys, messages, self.settings))[1:]
         return codes
 

@@ -1,5 +1,6 @@
 -- Terms of a message: what it waits for before it may start. "" or words, separated by spaces: "at=<ms>" or
--- "in=<ms>" (from now), "limit=<interval us>,<burst>,<name>", "after=<id>".
+-- "in=<ms>" (from now), "limit=<interval us>,<burst>,<name>", "after=<id>"; and, with a limit, "until=<ms>": if
+-- it waits for longer it needs no token, because it will not run.
 local function read_terms(terms, now)
   local of = { due = 0 }
   for word, value in terms:gmatch('(%l+)=(%S+)') do
@@ -22,6 +23,7 @@ local function place(keys, stream, name, id, of, now, parent)
     token = '-', phase = 'Q', name = name, entry = '-', attempts = 0, crashes = 0, lost = 0, first = 0, started = 0,
     settled = '-', marks = of.limit and ' l=' .. of.limit or '',
   }
+  if of.limit and of['until'] then mark(s, 'e', of['until']) end
   if of.after then
     local outcome = redis.call('GETRANGE', parent, 0, 63):match('^[12] %d+ (%u+)')
     if not outcome and of.after ~= id and redis.call('HEXISTS', keys.messages, of.after) == 1 then
