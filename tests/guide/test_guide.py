@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.support.guide import Project
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 UNKNOWN = "01900000000070008000000000000000-u0"
 

@@ -7,10 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
+
 from streamtasks import State
 from tests.process.tasks import proc_app
 from tests.process.test_executors import EXECUTORS, each_executor
 from tests.support.workers import Field, kill
+
+pytestmark = pytest.mark.slow
 
 SHORT = {"crash_delay_s": 0.1}
 

@@ -15,6 +15,8 @@ from streamtasks.results import Result
 from tests.process.test_executors import EXECUTORS, each_executor
 from tests.support.workers import Field, percentile, wait_for_value
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 0.4
 
 

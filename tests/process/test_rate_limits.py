@@ -14,6 +14,8 @@ from streamtasks import State
 from streamtasks.results import Result
 from tests.support.workers import Field, kill, percentile, wait_for_value
 
+pytestmark = pytest.mark.slow
+
 LATE_S = 0.06
 """From a claim to the first line of the task, on a machine that does other things, too."""
 
