@@ -229,9 +229,14 @@ class Worker:
         """End everything of it at once."""
         if self._process is None:
             return
-        for pid in self.all_pids():
+        pids = self.all_pids()
+        for pid in pids:
             kill(pid, signal.SIGKILL)
         self._process.wait(10)
+        # A process gives its memory back before it closes its sockets: for so long a child still waits for work, and
+        # could take the next test's.
+        for pid in pids:
+            wait_for_value(lambda pid=pid: not is_alive(pid), 10, f"process {pid} is gone")  # type: ignore[misc]
 
     def terminate(self) -> None:
         """Ask for a graceful stop."""
