@@ -116,6 +116,11 @@ def wake_lists(keys: Keys, queues: Filter) -> list[str]:
     return [keys.wake]
 
 
+def pass_on(keys: Keys, queues: Filter) -> Call:
+    """Build pass_on for a child with this filter."""
+    return Call(script("pass_on"), [keys.ready, *wake_lists(keys, queues)], [queues.mode, *queues.queues])
+
+
 def claim(
     keys: Keys,
     consumer: str,

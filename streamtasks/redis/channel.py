@@ -2,7 +2,8 @@
 
 Two connections: one for exchanges, one that waits (BLPOP on the wake list), so that a child that waits
 for work can still settle what its threads finish. A child with empty hands sends its claim behind the BLPOP: the
-server runs it the moment the list rings, which saves a round trip.
+server runs it the moment the list rings, which saves a round trip. One with work in hand sends behind it that others
+be rung as well: a task that holds the interpreter may keep it from coming.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class RedisChannel:
         self._wait_s = min(WAIT_S, self._settings.lease_s / 4)
         self._waiting = False
         self._waits_to_claim: ClaimRequest | None = None
+        self._behind: list[Call] = []  # what goes out behind the BLPOP
 
     def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None, released: Sequence[str] = ()) -> None:
         """See `Channel.send`. A connection that breaks here is mended by `receive`."""
@@ -88,14 +90,18 @@ class RedisChannel:
             StoreUnavailable: the server cannot be reached.
         """
         try:
-            commands: list[tuple[Any, ...]] = []
-            if not self._waiting:
-                commands.append(("BLPOP", *calls.wake_lists(self._shard.keys, self._queues), self._wait_s))
+            keys, new = self._shard.keys, []
             if claim is not None and self._waits_to_claim is None:
-                commands.append(self._claim_call(claim).command())
-            if commands:
+                new = [self._claim_call(claim)]
+            elif not self._waiting:
+                new = [calls.pass_on(keys, self._queues)]
+            if new:
+                commands = [call.command() for call in new]
+                if not self._waiting:
+                    commands.insert(0, ("BLPOP", *calls.wake_lists(keys, self._queues), self._wait_s))
                 self._waiter.send_packed_command(self._waiter.pack_commands(commands), check_health=False)
                 self._waiting, self._waits_to_claim = True, claim
+                self._behind += new
             return int(self._waiter._sock.fileno())
         except (RedisError, OSError) as error:
             raise self._wait_broke(error) from error
@@ -111,12 +117,12 @@ class RedisChannel:
         claim, reply = self._waits_to_claim, None
         try:
             self._waiter.read_response()
+            replies = read_replies(self._waiter, self._behind)
             if claim is not None:
-                [reply] = read_replies(self._waiter, [self._claim_call(claim)])
-                reply = self._with_candidates(self._waiter, claim, reply)
+                reply = self._with_candidates(self._waiter, claim, replies[-1])
         except (RedisError, OSError) as error:
             raise self._wait_broke(error) from error
-        self._waiting, self._waits_to_claim = False, None
+        self._waiting, self._waits_to_claim, self._behind = False, None, []
         return None if claim is None else self._exchange((), [], claim, reply)
 
     def close(self) -> None:
@@ -125,7 +131,7 @@ class RedisChannel:
         self._waiter.disconnect()
 
     def _wait_broke(self, error: Exception) -> Exception:
-        self._waiting, self._waits_to_claim = False, None
+        self._waiting, self._waits_to_claim, self._behind = False, None, []
         self._waiter.disconnect()
         lasting = connections.lasting_error(error, self._settings)
         return lasting or StoreUnavailable(f"{connections.address(self._settings)}: {error}")

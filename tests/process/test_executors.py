@@ -130,3 +130,22 @@ def test_a_single_arrival_holds_nobody_up(field: Field, executor: str) -> None:
     short = field.enqueue(name, 0.01)
     assert wait_for([short], timeout=2)
     assert not long.ready()
+
+
+def test_a_held_interpreter_takes_no_ring_from_others(field: Field, figure: Callable[[str], None]) -> None:
+    field.start("--concurrency", "2", "--threads", "4")
+    field.wait_idle(2)
+    long = field.enqueue("hold_gil", 3.0, 0.2)
+    held = field.record.wait_started(long).pid
+    field.wait_idle(2)  # its child listens for more, beside the task
+    time.sleep(0.4)  # until it has the lock, which nobody can tell
+    waited = []
+    for _ in range(4):
+        called = time.monotonic()
+        execution = field.record.wait_started(field.enqueue("add", 1, 1), timeout_s=10)
+        waited.append(execution.started - called)
+        assert execution.pid != held
+        time.sleep(0.05)  # until the other child waits again, behind the one that cannot come
+    assert not long.ready()
+    figure(f"beside it tasks start after at most {max(waited) * 1e3:.1f} ms")
+    assert max(waited) < 1.0

@@ -115,8 +115,9 @@ async def anap(seconds: float) -> float:
     return seconds
 
 
-def hold_gil(seconds: float) -> float:
-    """Keep the interpreter's lock for so long: no other thread of this process runs."""
+def hold_gil(seconds: float, first: float = 0.0) -> float:
+    """Keep the interpreter's lock for so long: no other thread of this process runs. ``first``: nap so long before."""
+    time.sleep(first)
     ctypes.PyDLL(None).usleep(int(seconds * 1e6))
     return seconds
 

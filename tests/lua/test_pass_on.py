@@ -1,0 +1,49 @@
+"""pass_on: a ring that a busy child took reaches another one, and only if there is work for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamtasks.redis import calls
+from streamtasks.transitions import Filter
+from tests.support.lab import Lab
+
+
+def passed_on(lab: Lab, queues: Filter) -> list[int]:
+    answer: list[int] = lab.run(calls.pass_on(lab.keys, queues))
+    return answer
+
+
+def test_with_nothing_ready_nobody_is_rung(lab: Lab) -> None:
+    before = lab.dump()
+    assert passed_on(lab, Filter()) == [0]
+    assert lab.dump() == before
+
+
+def test_a_ring_comes_back_once(lab: Lab) -> None:
+    lab.enqueue("a")
+    before = lab.dump()
+    assert lab.client.lpop(lab.keys.wake)
+    assert passed_on(lab, Filter()) == [1]
+    assert lab.dump() == before
+    assert passed_on(lab, Filter()) == [1]
+    assert lab.dump() == before
+
+
+@pytest.mark.parametrize(
+    ("queues", "rings"),
+    [
+        (Filter("only", ("default",)), 1),
+        (Filter("only", ("other", "default")), 1),
+        (Filter("only", ("other",)), 0),
+        (Filter("except", ("other",)), 1),
+        (Filter("except", ("default",)), 0),
+    ],
+    ids=str,
+)
+def test_only_work_that_the_child_serves_counts(lab: Lab, queues: Filter, rings: int) -> None:
+    lab.enqueue("a")
+    lists = calls.wake_lists(lab.keys, queues)
+    lab.client.delete(*lists)
+    assert passed_on(lab, queues) == [rings]
+    assert [lab.client.llen(name) for name in lists] == [rings] * len(lists)
