@@ -5,10 +5,21 @@ from __future__ import annotations
 import os
 import time
 from binascii import crc_hqx
+from hashlib import sha256
 from itertools import count
 from typing import Final
 
-__all__ = ["ALL_TAGS", "id_beside", "limiter_tag", "new_id", "node_id", "node_of", "tag_of"]
+__all__ = [
+    "ALL_TAGS",
+    "id_beside",
+    "limiter_tag",
+    "new_id",
+    "node_id",
+    "node_of",
+    "occurrence_id",
+    "schedule_tag",
+    "tag_of",
+]
 
 ALL_TAGS: Final = (
     "u0", "qp", "dj", "wz", "d2", "pv", "uh", "iy", "ly", "h9", "uv", "q6", "rz", "qn", "dt", "ha",
@@ -24,10 +35,12 @@ def new_id(tags: tuple[str, ...]) -> str:
 
     Ids sort by the time they were made; shards take turns.
     """
-    random = int.from_bytes(os.urandom(10), "big")
-    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64
-    value |= 0b10 << 62 | (random & (1 << 62) - 1)
     tag = tags[0] if len(tags) == 1 else tags[next(_turn) % len(tags)]
+    return _uuid7(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big"), tag)
+
+
+def _uuid7(at_ms: int, random: int, tag: str) -> str:
+    value = at_ms << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | (random & (1 << 62) - 1)
     return f"{value:032x}-{tag}"
 
 
@@ -50,6 +63,21 @@ def tag_of(task_id: str, tags: tuple[str, ...], first_tags: tuple[str, ...] | No
 def limiter_tag(limit: str, tags: tuple[str, ...]) -> str:
     """Return the tag of the shard on which the starts of all shards are counted against a rate limit."""
     return tags[0] if len(tags) == 1 else tags[crc_hqx(limit.encode(), 0) % len(tags)]
+
+
+def schedule_tag(name: str, tags: tuple[str, ...], first_tags: tuple[str, ...] | None = None) -> str:
+    """Return the tag of the shard on which a schedule lives; see `tag_of` for ``first_tags``."""
+    over = first_tags or tags
+    return over[0] if len(over) == 1 else over[crc_hqx(name.encode(), 0) % len(over)]
+
+
+def occurrence_id(name: str, at_ms: int, tag: str) -> str:
+    """Return the id of a schedule's occurrence at a time, ms since the epoch: one occurrence, one id.
+
+    It is like those of `new_id`, of the time of the occurrence; a hash of both stands for the random bits.
+    """
+    digest = int.from_bytes(sha256(f"{name}\0{at_ms}".encode()).digest()[:10], "big")
+    return _uuid7(at_ms, digest, tag)
 
 
 def id_beside(task_id: str, tags: tuple[str, ...]) -> str:
