@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from .attempt import running_attempt
 from .call import NO_OPTIONS, CallOptions, given_options
@@ -15,8 +15,23 @@ from .settings import StoreSettings
 from .shards import id_beside, new_id, tag_of
 from .signature import Signature
 from .transitions import Limit, NewMessage
+from .wire import Wire
 
-__all__ = ["build", "check_limits", "choose_id", "merged", "merged_options", "pack", "place", "resolved"]
+__all__ = [
+    "NO_LIMIT",
+    "build",
+    "check_limits",
+    "choose_id",
+    "merged",
+    "merged_options",
+    "pack",
+    "place",
+    "realized",
+    "resolved",
+]
+
+NO_LIMIT: Final = 1 << 40
+"""Bytes of a message whose parts were checked by themselves."""
 
 
 def build(
@@ -112,6 +127,42 @@ def resolved(signature: Signature, message: Message, call: CallOptions, limit: L
         link_error=tuple(map(Signature.from_dict, message.error_links)),
     )
     return replace(signature, args=tuple(message.args), kwargs=message.kwargs, options=call, limit=limit, origin=None)
+
+
+def realized(signature: Signature, message: Message, at_s: float, wire: Wire) -> NewMessage:
+    """Return what a resolved signature becomes when its time has come.
+
+    Args:
+        signature: what `resolved` made.
+        message: what it does not say itself: id, arguments, lineage, and the queue and priority where it has none.
+        at_s: from when its ``expires`` counts, s since the epoch.
+        wire: how the message is encoded.
+    """
+    options = signature.options
+    due_ms, delay_ms = options.due()
+    message = replace(
+        message,
+        queue=options.queue or message.queue,
+        priority=message.priority if options.priority is None else options.priority,
+        max_retries=options.max_retries,
+        retry_delay_s=options.default_retry_delay,
+        expires_ms=options.expires_ms(at_s),
+        due_ms=due_ms or message.due_ms,
+        soft_limit_s=options.soft_time_limit,
+        hard_limit_s=options.time_limit,
+        links=[one.as_dict() for one in options.link],
+        error_links=[one.as_dict() for one in options.link_error],
+    )
+    return NewMessage(
+        message.id,
+        message.queue,
+        message.priority,
+        message.encode(NO_LIMIT, wire),
+        due_ms,
+        delay_ms,
+        signature.limit,
+        expires_ms=message.expires_ms,
+    )
 
 
 def check_limits(call: CallOptions, soft_s: float | None, hard_s: float | None) -> None:

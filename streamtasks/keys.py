@@ -11,7 +11,7 @@ import re
 
 from .exceptions import ConfigurationError, InvalidTask, UnknownQueue
 
-__all__ = ["GROUP", "Keys", "check_id", "check_prefix", "check_queue", "stream_name"]
+__all__ = ["GROUP", "Keys", "check_id", "check_prefix", "check_queue", "check_schedule_name", "stream_name"]
 
 GROUP = "workers"
 """The consumer group of every stream."""
@@ -43,6 +43,17 @@ def check_id(task_id: str) -> str:
     if task_id.startswith("cb.") and _CALLBACK.fullmatch(task_id):
         raise InvalidTask(f"{task_id!r} cannot be a task's id: 'cb.' and 40 hexadecimal digits name callback messages.")
     return task_id
+
+
+def check_schedule_name(name: str) -> str:
+    """Return the name of a schedule if it can be one.
+
+    Raises:
+        InvalidTask: it is not 1 to 128 printable characters, or begins or ends with a space.
+    """
+    if not isinstance(name, str) or not name.isprintable() or name != name.strip() or not 1 <= len(name) <= 128:
+        raise InvalidTask(f"{name!r} cannot be a schedule's name: use 1 to 128 printable characters, no space around.")
+    return name
 
 
 def check_prefix(prefix: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from .building import realized
 from .message import Message
 from .signature import Signature
 from .state import State
@@ -14,9 +15,6 @@ from .wire import JSON, Wire
 __all__ = ["follow_ups"]
 
 _FAILED: Final = frozenset({State.FAILURE, State.DEAD, State.REVOKED, State.EXPIRED})
-
-_NO_LIMIT: Final = 1 << 40
-"""Bytes of a follow-up: the signature and the result it gets were both checked by themselves."""
 
 
 def follow_ups(
@@ -47,36 +45,16 @@ def follow_ups(
 
 def _follow(parent: Message, link: dict[str, Any], before: tuple[Any, ...], wire: Wire) -> NewMessage:
     signature = Signature.from_dict(link)
-    options = signature.options
-    due_ms, delay_ms = options.due()
     message = Message(
         # The producer chose the id, so that a task that is run twice is followed once.
-        id=options.task_id or "",  # never empty: `Message.decode` saw to it
+        id=signature.options.task_id or "",  # never empty: `Message.decode` saw to it
         task=signature.task,
         args=[*(() if signature.immutable else before), *signature.args],
         kwargs=dict(signature.kwargs),
-        queue=options.queue or parent.queue,
-        priority=parent.priority if options.priority is None else options.priority,
-        headers=dict(options.headers),
-        max_retries=options.max_retries,
-        retry_delay_s=options.default_retry_delay,
-        expires_ms=options.expires_ms(time.time()),
-        due_ms=due_ms or 0,
-        soft_limit_s=options.soft_time_limit,
-        hard_limit_s=options.time_limit,
-        links=[one.as_dict() for one in options.link],
-        error_links=[one.as_dict() for one in options.link_error],
+        queue=parent.queue,
+        priority=parent.priority,
+        headers=dict(signature.options.headers),
         parent_id=parent.id,
         root_id=parent.root_id or parent.id,
     )
-    envelope = message.encode(_NO_LIMIT, wire)
-    return NewMessage(
-        message.id,
-        message.queue,
-        message.priority,
-        envelope,
-        due_ms,
-        delay_ms,
-        signature.limit,
-        expires_ms=message.expires_ms,
-    )
+    return realized(signature, message, time.time(), wire)

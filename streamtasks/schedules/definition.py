@@ -1,0 +1,228 @@
+"""What is stored of a schedule, and the messages of its occurrences.
+
+The bytes are one JSON object, version 1::
+
+    {"v": 1, "name": ..., "rule": {"crontab": {field: text}, "tz": zone} or {"every_ms": ms},
+     "call": signature (see `Signature.as_dict`), "misfire": policy, "bound_ms": ms}
+
+The call is resolved when the schedule is made: whoever fires it needs to know neither the task nor the app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from ..building import realized
+from ..call import seconds
+from ..codec import dumps, loads
+from ..exceptions import DecodeError, InvalidTask
+from ..keys import check_schedule_name
+from ..message import Message
+from ..numbers import check_seconds
+from ..scheduling import DueSchedule, Firing, NewSchedule
+from ..settings import StoreSettings
+from ..shards import occurrence_id
+from ..signature import Signature, check_wire
+from ..transitions import NewMessage
+from .occurrences import MISFIRES, check_misfire, plan
+from .rules import Rule, rule_from_dict
+
+__all__ = ["DEFAULT_BOUND_S", "VERSION", "Definition"]
+
+VERSION: Final = 1
+DEFAULT_BOUND_S: Final = 86_400.0
+"""An occurrence that is older than this, seconds, is not fired any more."""
+
+_MOST_BYTES: Final = 1024 * 1024
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A schedule: what it calls, and when.
+
+    Attributes:
+        name: of the schedule; it is unique.
+        rule: when; it names its zone.
+        call: the resolved signature, as `Signature.as_dict` makes it.
+        misfire: what happens to occurrences that nobody fired in time, see `occurrences.plan`.
+        bound_s: an occurrence that is older than this, seconds, is not fired any more.
+    """
+
+    name: str
+    rule: Rule
+    call: Mapping[str, Any] = field(hash=False)
+    misfire: str = "one"
+    bound_s: float = DEFAULT_BOUND_S
+
+    def __post_init__(self) -> None:
+        check_schedule_name(self.name)
+        check_misfire(self.misfire)
+        check_seconds("misfire_bound", self.bound_s, InvalidTask)
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        rule: Rule,
+        call: Signature,
+        misfire: str = "one",
+        misfire_bound: float | timedelta = DEFAULT_BOUND_S,
+    ) -> Definition:
+        """Return the schedule of a call that is resolved already.
+
+        Raises:
+            InvalidTask: an option is wrong, or makes no sense for what happens again and again.
+        """
+        check_schedule_name(name)
+        check_call(call)
+        wire = call.as_dict()
+        wire.pop("id", None)
+        # The ids of links are made for each occurrence; these stand for them, so that the same is stored the same.
+        return cls(
+            name=name,
+            rule=rule,
+            call=_with_link_ids(wire, name, 0, ""),
+            misfire=misfire,
+            bound_s=seconds(misfire_bound),
+        )
+
+    @property
+    def signature(self) -> Signature:
+        """What it calls."""
+        return Signature.from_dict(dict(self.call))
+
+    # -- what is stored ---------------------------------------------------------------------------------
+
+    def encode(self) -> bytes:
+        """Return the bytes that are stored.
+
+        Raises:
+            InvalidTask: JSON cannot carry an argument or a header.
+        """
+        return dumps(
+            {
+                "v": VERSION,
+                "name": self.name,
+                "rule": self.rule.as_dict(),
+                "call": dict(self.call),
+                "misfire": self.misfire,
+                "bound_ms": self._bound_ms,
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Definition:
+        """Read what `encode` made.
+
+        Raises:
+            DecodeError: it is something else, or of a version that this release does not know.
+        """
+        body = loads(data)
+        if not isinstance(body, dict) or body.get("v") != VERSION:
+            raise DecodeError(f"not a schedule of version {VERSION}: {data[:80]!r}")
+        try:
+            call, misfire, bound_ms = body["call"], body["misfire"], body["bound_ms"]
+            check_wire(call)
+            if misfire not in MISFIRES or type(bound_ms) is not int:
+                raise DecodeError(f"a schedule holds wrong values: {data[:80]!r}")
+            rule = rule_from_dict(body["rule"])
+            return cls(name=body["name"], rule=rule, call=call, misfire=misfire, bound_s=bound_ms / 1000)
+        except (KeyError, InvalidTask) as error:
+            raise DecodeError(f"a schedule lacks a value, or has a wrong one: {error}: {data[:80]!r}") from error
+
+    def new_schedule(self, now_ms: int, declared: str = "", since_ms: int = 0) -> NewSchedule:
+        """Return what a store keeps; see `NewSchedule`. ``now_ms``: the first occurrence is later than this."""
+        rule = dumps(self.rule.as_dict()).decode()
+        return NewSchedule(self.name, self.encode(), rule, self.rule.next_ms(now_ms), declared, since_ms)
+
+    # -- what comes of it -------------------------------------------------------------------------------
+
+    def message(self, at_ms: int, tag: str, settings: StoreSettings, task_id: str = "") -> NewMessage:
+        """Return the message of an occurrence: always the same one, whoever asks.
+
+        Its ``expires`` and its ``countdown`` count from the occurrence; of its headers, ``schedule`` is the name and
+        ``scheduled_for`` the time (ISO 8601, UTC).
+
+        Args:
+            at_ms: the occurrence, ms since the epoch.
+            tag: the shard of the schedule.
+            settings: how messages are encoded.
+            task_id: another id than that of the occurrence.
+        """
+        task_id = task_id or occurrence_id(self.name, at_ms, tag)
+        signature = Signature.from_dict(_with_link_ids(dict(self.call), task_id, at_ms, tag))
+        options = signature.options
+        at = _EPOCH + timedelta(milliseconds=at_ms)
+        if options.countdown is not None:
+            later = timedelta(seconds=seconds(options.countdown))
+            signature = replace(signature, options=replace(options, countdown=None, eta=at + later))
+        message = Message(
+            id=task_id,
+            task=signature.task,
+            args=list(signature.args),
+            kwargs=dict(signature.kwargs),
+            headers={**options.headers, "schedule": self.name, "scheduled_for": at.isoformat(timespec="milliseconds")},
+        )
+        return realized(signature, message, at_ms / 1000, settings.wire)
+
+    def firing(self, due: DueSchedule, now_ms: int, settings: StoreSettings, tag: str) -> Firing:
+        """Return what is to be done with it now: at most 100 messages and 1 MiB, and one more.
+
+        Args:
+            due: what the store said of it.
+            now_ms: the store's clock, ms since the epoch.
+            settings: how messages are encoded.
+            tag: the shard of the schedule.
+        """
+        fires, missed, next_ms = plan(self.rule, due.next_ms, now_ms, self.misfire, self._bound_ms)
+        messages: list[NewMessage] = []
+        size = last_ms = 0
+        for at_ms in fires:
+            if size > _MOST_BYTES:
+                next_ms = at_ms  # and the rest next time
+                break
+            messages.append(self.message(at_ms, tag, settings))
+            size += len(messages[-1].envelope)
+            last_ms = at_ms
+        return Firing(due.name, due.revision, due.next_ms, next_ms, messages, missed, last_ms)
+
+    @property
+    def _bound_ms(self) -> int:
+        return round(self.bound_s * 1000)
+
+
+def check_call(call: Signature) -> None:
+    """Check that a call can happen again and again.
+
+    Raises:
+        InvalidTask: an option stands in the way; the message names it.
+    """
+    options = call.options
+    if options.after:
+        raise InvalidTask(f"link is {options.after!r}, the id of a task; a schedule cannot wait for one.")
+    if options.eta is not None:
+        raise InvalidTask(f"eta is {options.eta!r}; the schedule says when. Leave it out, or give a countdown.")
+    if isinstance(options.expires, datetime):
+        raise InvalidTask(f"expires is {options.expires!r}; of a schedule it must be seconds from each occurrence.")
+
+
+def _with_link_ids(call: dict[str, Any], seed: str, at_ms: int, tag: str, path: str = "") -> dict[str, Any]:
+    """Return a signature whose links have ids that follow from where they stand, and from a seed and a time."""
+    found = dict(call)
+    for kind in ("ok", "er"):
+        if kind in call:
+            found[kind] = [
+                _with_link_ids(
+                    {**one, "id": occurrence_id(f"{seed}\0{path}{kind}{place}", at_ms, tag)},
+                    seed,
+                    at_ms,
+                    tag,
+                    f"{path}{kind}{place}.",
+                )
+                for place, one in enumerate(call[kind])
+            ]
+    return found
