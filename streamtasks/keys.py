@@ -82,6 +82,7 @@ class Keys:
         "beat",
         "control",
         "dead",
+        "declarations",
         "delayed",
         "done",
         "events",
@@ -94,6 +95,11 @@ class Keys:
         "progress",
         "ready",
         "running",
+        "schedule_names",
+        "schedule_revision",
+        "schedule_states",
+        "scheduled",
+        "schedules",
         "state",
         "streams",
         "tag",
@@ -120,6 +126,12 @@ class Keys:
         self.limits = base + "limits"  # HASH: rate limit -> its numbers, and who was admitted and not claimed
         self.asking = base + "asking"  # ZSET: rate limit -> when to look at it next
         self.unfolding = base + "unfolding"  # ZSET: workflow with something left to do -> when to look at it
+        self.schedules = base + "schedules"  # HASH: schedule -> what it is
+        self.schedule_states = base + "schedule_states"  # HASH: schedule -> how far it is
+        self.schedule_names = base + "schedule_names"  # ZSET: names of all schedules, all with score 0
+        self.schedule_revision = base + "schedule_revision"  # STRING: the last revision that a schedule was given
+        self.scheduled = base + "scheduled"  # ZSET: schedule that is not paused -> its next occurrence
+        self.declarations = base + "declarations"  # HASH: app -> when the code was loaded that declared last
         self.delayed = base + "delayed"  # ZSET: id -> when it is due
         self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
         self.streams = base + "streams"  # ZSET: names of all streams ever used, all with score 0
@@ -157,6 +169,10 @@ class Keys:
     def limiter(self, limit: str) -> str:
         """STRING: when the next start that counts against a rate limit is on time, with its expiry."""
         return f"{self._base}limiter:{limit}"
+
+    def declared(self, label: str) -> str:
+        """ZSET: schedules that an app's code declares -> when that code was loaded."""
+        return f"{self._base}declared:{label}"
 
     def finished(self, hour: int) -> str:
         """STREAM: ids finished in one hour since the epoch, with outcome and stream name."""

@@ -6,7 +6,7 @@ one accepts its message and moves the schedule on in the same step, if nobody el
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
@@ -100,8 +100,9 @@ class DueSchedules(NamedTuple):
 class Firing(NamedTuple):
     """What a due schedule brings: ``messages`` of its occurrences, oldest first, and its next occurrence.
 
-    It happens only if the schedule's revision and next occurrence (``expected_ms``) are still these. ``next_ms``: None
-    if there is no other; ``missed``: occurrences before it that bring nothing; ``last_ms``: that of the last message.
+    It happens only if the schedule's revision and next occurrence (``expected_ms``) are still these, that one has come
+    by the store's clock, and it is not paused. ``next_ms``: None if there is no other;
+    ``missed``: occurrences before it that bring nothing; ``last_ms``: that of the last message.
     """
 
     name: str
@@ -175,13 +176,19 @@ class SupervisorScheduleStore(Protocol):
         ...
 
     async def undeclare_schedules(self, tag: str, label: str, since_ms: int) -> int:
-        """Forget what code of that label has declared, and not since then; return how many, 100: there may be more."""
+        """Forget what code of that label has declared, and not since then; return how many.
+
+        From now on, what code declares that was loaded earlier is a CONFLICT.
+        """
         ...
 
-    async def due_schedules(self, tag: str) -> DueSchedules:
-        """Return what is to be fired."""
+    async def due_schedules(self, tag: str, passed: Mapping[str, int] = ...) -> DueSchedules:
+        """Return what is to be fired, but for what is of these revisions."""
         ...
 
     async def fire(self, tag: str, firings: Sequence[Firing]) -> list[bool]:
-        """Accept the messages of due schedules and move these on; False: somebody else has done it."""
+        """Accept the messages of due schedules and move these on; False: nothing was done, see `Firing`.
+
+        A firing has at most 100 messages. None of them waits for another task.
+        """
         ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Protocol
 
+from .scheduling import AsyncScheduleStore, ScheduleStore, SupervisorScheduleStore
 from .state import DeadLetter, Snapshot
 from .transitions import (
     Active,
@@ -94,7 +95,7 @@ class Channel(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(ScheduleStore, Protocol):
     """What a producer needs: accept, read, wait."""
 
     @property
@@ -206,7 +207,7 @@ class Store(Protocol):
         ...
 
 
-class AsyncStore(Protocol):
+class AsyncStore(AsyncScheduleStore, Protocol):
     """What a producer needs, natively asynchronous; see `Store`."""
 
     async def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
@@ -255,7 +256,7 @@ class AsyncStore(Protocol):
         ...
 
 
-class SupervisorStore(Protocol):
+class SupervisorStore(SupervisorScheduleStore, Protocol):
     """What a supervisor needs, natively asynchronous. All calls concern one shard."""
 
     async def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:

@@ -30,6 +30,7 @@ from ..transitions import (
     WorkflowCounts,
 )
 from . import accepting, limits, returning, revoking, settling, upkeep, workflows
+from .schedule_store import AsyncMemorySchedules
 from .server import MemoryServer
 from .store import MemoryStore
 
@@ -39,7 +40,7 @@ LOOK_S = 1.0
 """Who watches a task is told of it this often, seconds, also without news."""
 
 
-class AsyncMemoryStore:
+class AsyncMemoryStore(AsyncMemorySchedules):
     """What `MemoryStore` does, on an event loop, and all that a supervisor needs; arguments as there."""
 
     def __init__(self, settings: StoreSettings, server: MemoryServer | None = None) -> None:

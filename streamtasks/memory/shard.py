@@ -16,6 +16,7 @@ from .clock import Clock
 
 if TYPE_CHECKING:
     from .limits import LimitState
+    from .schedules import Scheduled
     from .workflows import WorkflowState
 
 __all__ = ["HELD", "MANY", "RETURNED", "SUSPECT", "Live", "Record", "Shard", "Stream"]
@@ -157,6 +158,9 @@ class Shard:
         self.workflows: dict[str, WorkflowState] = {}
         self.unfolding: set[str] = set()
         self.many_workflows = MANY
+        self.schedules: dict[str, Scheduled] = {}
+        self.declarations: dict[str, int] = {}  # app -> when the code was loaded that declared last
+        self.schedule_revision = 0
         # Rate limits: who waits, and its place (the smallest goes first); what is known of each; when to look, ms.
         self.waiting: dict[str, dict[str, tuple[int, int, str]]] = {}
         self.limits: dict[str, LimitState] = {}

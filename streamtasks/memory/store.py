@@ -24,6 +24,7 @@ from ..transitions import (
 )
 from . import accepting, reading, revoking, upkeep, workflows
 from .channel import MemoryChannel
+from .schedule_store import MemorySchedules
 from .server import MemoryServer
 from .shard import Shard
 
@@ -32,7 +33,7 @@ __all__ = ["MOST_LETTERS", "MemoryStore"]
 MOST_LETTERS = 100
 
 
-class MemoryStore:
+class MemoryStore(MemorySchedules):
     """`Store` without a server: for development, for tests, and to compare others with. Safe between threads.
 
     Args:

@@ -33,6 +33,7 @@ from ..transitions import (
 from . import connections, looking, pools, workflows
 from .calls import Call
 from .operations import Operation, Operations
+from .schedule_store import AsyncRedisSchedules
 
 __all__ = ["AsyncRedisStore"]
 
@@ -64,7 +65,7 @@ async def _exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
     return replies
 
 
-class AsyncRedisStore:
+class AsyncRedisStore(AsyncRedisSchedules):
     """What `RedisStore` does, natively asynchronous, and all that a supervisor needs."""
 
     def __init__(self, settings: StoreSettings, operations: Operations | None = None) -> None:

@@ -14,7 +14,7 @@ from ..settings import StoreSettings
 from ..shards import node_of
 from ..transitions import Ask, Claimed, ClaimRequest, Filter, Grant, NewMessage, Outcome, Settled, Void
 
-__all__ = ["Call", "Script", "pairs", "script"]
+__all__ = ["Call", "Script", "pairs", "script", "terms"]
 
 REPLY_BYTES = 1024 * 1024
 """A claim returns no more envelopes than this, plus one."""
@@ -65,7 +65,7 @@ def enqueue(keys: Keys, messages: Sequence[NewMessage], settings: StoreSettings)
     members: list[Any] = []
     for message in messages:
         number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
-        members += (message.id, number, _terms(message), message.envelope)
+        members += (message.id, number, terms(message), message.envelope)
     return Call(
         script("enqueue"),
         [
@@ -91,7 +91,7 @@ def enqueue(keys: Keys, messages: Sequence[NewMessage], settings: StoreSettings)
     )
 
 
-def _terms(message: NewMessage) -> str:
+def terms(message: NewMessage) -> str:
     """Return what a message waits for, as include/accept.lua reads it; empty: nothing."""
     if message[4:8] == _NO_TERMS:
         return ""
@@ -204,7 +204,7 @@ def settle(
     follow_words: list[Any] = []
     for member, message in follows:
         number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
-        follow_words += (member, message.id, number, _terms(message), message.envelope)
+        follow_words += (member, message.id, number, terms(message), message.envelope)
     return Call(
         script("settle"),
         [

@@ -26,6 +26,7 @@ from . import connections, looking, pools, workflows
 from .calls import Call
 from .checks import check_server
 from .operations import Operation, Operations
+from .schedule_store import RedisSchedules
 
 if TYPE_CHECKING:
     from .channel import RedisChannel
@@ -68,7 +69,7 @@ def read_replies(connection: Any, requests: Sequence[Call]) -> list[Any]:
     return replies
 
 
-class RedisStore:
+class RedisStore(RedisSchedules):
     """`Store` on one Redis server; safe to share between threads and cheap to make.
 
     Connections come from the process's pool for these settings, so a store survives a fork.

@@ -14,10 +14,12 @@ from redis.cluster import RedisCluster
 
 from streamtasks import StoreSettings
 from streamtasks.keys import Keys
-from streamtasks.redis import workflow_calls
+from streamtasks.redis import schedule_calls, workflow_calls
+from streamtasks.scheduling import DueSchedule
 from streamtasks.shards import ALL_TAGS, limiter_tag
 from streamtasks.transitions import FanIn, Limit, NewMessage, NewWorkflow, Node, Void
 from tests.support.lab import Lab, Stream, outcome
+from tests.support.planned import FAR_MS, PAST_MS, declared, firing, schedule
 
 pytestmark = pytest.mark.topology
 
@@ -145,6 +147,19 @@ def test_a_workflow(lab: Lab) -> None:
     assert lab.revoke("wf.w2", "0:default") == [1, ""]
     assert lab.run(workflow_calls.workflow(lab.keys, "wf", [0]))[:3] == ["3", "3", "1"]
     assert lab.run(workflow_calls.unfolding(lab.keys, 10))[1:] == [-1]
+
+
+def test_schedules(lab: Lab) -> None:
+    assert lab.run(schedule_calls.put(lab.keys, [schedule("a")], 0))[1:] == [1]
+    assert lab.run(schedule_calls.put(lab.keys, [declared("b", 5), declared("c", 5)], 0))[1:] == [1, 1]
+    assert lab.run(schedule_calls.pause(lab.keys, "b", None))[1:] == [1]
+    assert lab.run(schedule_calls.due(lab.keys, 10, {}))[2::3] == ["a", "c"]
+    brought = firing(DueSchedule("a", 1, b"{}", PAST_MS), tag=lab.tag)
+    assert lab.run(schedule_calls.fire(lab.keys, [brought], lab.settings))[1:] == [1]
+    assert lab.run(schedule_calls.schedules(lab.keys, ["a"]))[3].startswith(f"0 {FAR_MS} 1 0 {PAST_MS} ")
+    assert lab.claim().ids == [brought.messages[0].id]
+    assert lab.run(schedule_calls.undeclare(lab.keys, "shop", 6))[1:] == [2, 0]
+    assert lab.run(schedule_calls.drop(lab.keys, "a"))[1:] == [1]
 
 
 def test_rate_limits_are_counted_in_another_slot_than_the_shards(client: RedisCluster) -> None:

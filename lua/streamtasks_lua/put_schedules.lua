@@ -1,0 +1,57 @@
+#!lua
+-- put_schedules: store up to 100 schedules: one that is made or changed at run time, or those that an app's code declares.
+--
+-- KEYS[1] schedules    HASH     keys.schedules
+-- KEYS[2] states       HASH     keys.schedule_states
+-- KEYS[3] names        ZSET     keys.schedule_names
+-- KEYS[4] scheduled    ZSET     keys.scheduled
+-- KEYS[5] revision     STRING   keys.schedule_revision
+-- KEYS[6] control      CHANNEL  keys.control
+-- KEYS[7] declarations HASH     keys.declarations
+-- KEYS[8] declared     ZSET     keys.declared(label)
+-- ARGV[1] label of the app whose code declares them; "": they are made at run time
+-- ARGV[2] when that code was loaded, ms
+-- ARGV[3..] per schedule 5 values: name, revision that it replaces (0: none; of a declared one: any), next occurrence in
+--         ms or "-", rule, definition
+--
+-- Returns {now ms, code...}: per schedule 0 conflict (it exists, or is not of that revision; or its app has declared
+--         something later), 1 stored, 2 it is there already, to the byte, 3 the name is taken (by one that was made
+--         otherwise, or by another app).
+-- Moves:  nothing
+-- Safe to repeat: yes, by content. Clock: server. A schedule whose rule stays keeps its next occurrence, and being
+--         paused. Revisions rise over all schedules, so none comes again after a schedule was dropped.
+-- include: clock, schedule
+local schedules, states, names, scheduled, revision, control = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local declarations, declared = KEYS[7], KEYS[8]
+local label, since = ARGV[1], ARGV[2]
+local reply = { now_ms() }
+local outdated = false
+if label ~= '' then
+  local known = redis.call('HGET', declarations, label)
+  outdated = known and tonumber(known) > tonumber(since)
+  if not outdated then redis.call('HSET', declarations, label, since) end
+end
+local function put(name, replaces, next_ms, rule, definition)
+  if outdated then return 0 end
+  local known = read_schedule(schedules, name)
+  if known and known.label ~= label then return 3 end
+  if label ~= '' then
+    redis.call('ZADD', declared, since, name)
+  elseif not known and replaces > 0 then
+    return 0
+  end
+  if known and known.definition == definition and known.rule == rule then return 2 end
+  if label == '' and known and known.revision ~= replaces then return 0 end
+  local number = redis.call('INCR', revision)
+  redis.call('HSET', schedules, name, schedule_text(number, label, rule, definition))
+  redis.call('ZADD', names, 0, name)
+  local st = read_schedule_state(states, name)
+  if not known or known.rule ~= rule then st.next_ms = next_ms end
+  write_schedule_state(states, scheduled, name, st)
+  tell_schedule(scheduled, control, name)
+  return 1
+end
+for at = 3, #ARGV, 5 do
+  reply[#reply + 1] = put(ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4])
+end
+return reply

@@ -1,0 +1,167 @@
+"""Operations on schedules: keep, read, declare and fire them; see `operations`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import batched
+from typing import Any, Final
+
+from ..scheduling import DueSchedule, DueSchedules, Firing, NewSchedule, Put, StoredSchedule
+from ..shards import schedule_tag
+from . import schedule_calls
+from .operations import MOST, MOST_BYTES, Operation, Operations, Shard
+
+__all__ = ["declare", "drop", "due", "fire", "listed", "pause", "put", "read", "undeclare"]
+
+MOST_LISTED: Final = 1000
+
+
+def _shard_of(operations: Operations, name: str) -> Shard:
+    return operations.shards[schedule_tag(name, operations.tags)]
+
+
+def put(operations: Operations, schedule: NewSchedule, revision: int) -> Operation[Put]:
+    """See `ScheduleStore.put_schedule`."""
+    [reply] = yield [schedule_calls.put(_shard_of(operations, schedule.name).keys, [schedule], revision)]
+    return Put(reply[1])
+
+
+def drop(operations: Operations, name: str) -> Operation[bool]:
+    """See `ScheduleStore.drop_schedule`."""
+    [reply] = yield [schedule_calls.drop(_shard_of(operations, name).keys, name)]
+    return bool(reply[1])
+
+
+def pause(operations: Operations, name: str, next_ms: int | None) -> Operation[bool]:
+    """See `ScheduleStore.pause_schedule`."""
+    [reply] = yield [schedule_calls.pause(_shard_of(operations, name).keys, name, next_ms)]
+    return bool(reply[1])
+
+
+def read(operations: Operations, names: Sequence[str]) -> Operation[list[StoredSchedule | None]]:
+    """See `ScheduleStore.schedules`."""
+    found: dict[str, StoredSchedule | None] = {}
+    by_tag: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        by_tag.setdefault(schedule_tag(name, operations.tags), []).append(name)
+    for tag, wanted in by_tag.items():
+        left = wanted
+        while left:
+            some = left[:MOST]
+            [reply] = yield [schedule_calls.schedules(operations.shards[tag].keys, some)]
+            stored = [_stored(*parts) for parts in batched(reply[1:], 3)]
+            found |= zip(some, stored, strict=False)
+            left = left[len(stored) :]
+    return [found[name] for name in names]
+
+
+def listed(operations: Operations, limit: int, after: str) -> Operation[list[StoredSchedule]]:
+    """See `ScheduleStore.list_schedules`: each shard's next ones, in the order of all names."""
+    limit = min(limit, MOST_LISTED)
+    found: list[StoredSchedule] = []
+    for shard in operations.shards.values():
+        last, left, more = after, limit, True
+        while left > 0 and more:
+            most = min(left, MOST)
+            [reply] = yield [schedule_calls.schedules(shard.keys, (), most, last)]
+            some = [stored for parts in batched(reply[1:], 3) if (stored := _stored(*parts)) is not None]
+            found += some
+            left -= len(some)
+            more = bool(some) and (reply[0] or len(some) == most)
+            last = some[-1].name if some else last
+    return sorted(found, key=lambda stored: stored.name)[:limit]
+
+
+def declare(operations: Operations, tag: str, schedules: Sequence[NewSchedule]) -> Operation[list[Put]]:
+    """See `SupervisorScheduleStore.declare_schedules`."""
+    answers: list[Put] = []
+    for some in _by_size(schedules):
+        [reply] = yield [schedule_calls.put(operations.shards[tag].keys, some, 0)]
+        answers += map(Put, reply[1:])
+    return answers
+
+
+def undeclare(operations: Operations, tag: str, label: str, since_ms: int) -> Operation[int]:
+    """See `SupervisorScheduleStore.undeclare_schedules`."""
+    forgotten: int = 0
+    while True:
+        [reply] = yield [schedule_calls.undeclare(operations.shards[tag].keys, label, since_ms)]
+        forgotten += reply[1]
+        if not reply[2]:
+            return forgotten
+
+
+def due(operations: Operations, tag: str, passed: Mapping[str, int]) -> Operation[DueSchedules]:
+    """See `SupervisorScheduleStore.due_schedules`."""
+    [reply] = yield [schedule_calls.due(operations.shards[tag].keys, MOST, passed)]
+    found: list[DueSchedule] = []
+    for name, what, due_ms in batched(reply[2:], 3):
+        revision, _, definition = _parted(what)
+        found.append(DueSchedule(name.decode(), revision, definition, due_ms))
+    return DueSchedules(reply[0], found, reply[1] if reply[1] >= 0 else None)
+
+
+def fire(operations: Operations, tag: str, firings: Sequence[Firing]) -> Operation[list[bool]]:
+    """See `SupervisorScheduleStore.fire`."""
+    answers: list[bool] = []
+    for some in _by_messages(firings):
+        [reply] = yield [schedule_calls.fire(operations.shards[tag].keys, some, operations.settings)]
+        answers += (code == 1 for code in reply[1:])
+    return answers
+
+
+def _by_size(schedules: Sequence[NewSchedule]) -> Iterable[list[NewSchedule]]:
+    """Cut into calls of at most 100 schedules and 1 MiB plus one, of one declaration each."""
+    some: list[NewSchedule] = []
+    size = 0
+    for one in schedules:
+        full = len(some) == MOST or size > MOST_BYTES
+        if some and (full or (one.declared, one.since_ms) != (some[0].declared, some[0].since_ms)):
+            yield some
+            some, size = [], 0
+        some.append(one)
+        size += len(one.definition)
+    if some:
+        yield some
+
+
+def _by_messages(firings: Sequence[Firing]) -> Iterable[list[Firing]]:
+    """Cut into calls of at most 100 firings, 100 messages and 1 MiB plus one firing; a firing stays whole."""
+    some: list[Firing] = []
+    count = size = 0
+    for firing in firings:
+        if some and (len(some) == MOST or count + len(firing.messages) > MOST or size > MOST_BYTES):
+            yield some
+            some, count, size = [], 0, 0
+        some.append(firing)
+        count += len(firing.messages)
+        size += sum(len(message.envelope) for message in firing.messages)
+    if some:
+        yield some
+
+
+def _parted(what: bytes) -> tuple[int, str, bytes]:
+    """Return revision, label and definition; see include/schedule.lua."""
+    head, _, rest = what.partition(b"\n")
+    revision, label, rule = map(int, head.split(b" "))
+    return revision, rest[:label].decode(), rest[label + rule :]
+
+
+def _stored(name: bytes, what: bytes, state: bytes) -> StoredSchedule | None:
+    if not what:
+        return None
+    revision, label, definition = _parted(what)
+    words: list[Any] = state.decode().split(" ") if state else ["0", "-", "0", "0", "0", "-"]
+    paused, next_ms, fired, missed, last_ms, last_id = words
+    return StoredSchedule(
+        name.decode(),
+        revision,
+        definition,
+        label,
+        paused == "1",
+        None if next_ms == "-" else int(next_ms),
+        int(fired),
+        int(missed),
+        int(last_ms),
+        "" if last_id == "-" else last_id,
+    )
