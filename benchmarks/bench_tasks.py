@@ -21,3 +21,15 @@ def count(results: list[None]) -> int:
 @app.task
 def after(_: object = None) -> None:
     """Do nothing, after another one."""
+
+
+@app.task
+def kilobyte() -> str:
+    """Return a result as large as many real ones."""
+    return "x" * 1024
+
+
+@app.task
+def fail() -> None:
+    """Fail."""
+    raise ValueError("it does")

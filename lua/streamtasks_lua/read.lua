@@ -6,22 +6,38 @@
 -- KEYS[3] history      HASH     keys.history
 -- KEYS[4] progress     HASH     keys.progress
 -- KEYS[5] delayed      ZSET     keys.delayed
--- KEYS[6..] records    STRING   keys.record(id), one per message
--- ARGV[1..] ids, in the order of the records
+-- KEYS[6..] records    STRING   keys.record(id), one per message; then
+--          workflows   HASH     keys.workflow(id), one per workflow of which a message may be a node
+-- ARGV[1] number of messages
+-- ARGV[2..] their ids, in the order of the records; then the ids of the workflows
 --
--- Returns per message: {record} if finished, {} if unknown (or a tombstone), else
+-- Returns per message: {record} if finished, {record, result} if its workflow keeps the result (the record names the field
+--         in place of the result's size), {} if unknown (or a tombstone), else
 --         {"<enqueued ms> <envelope>", state line or "", history, progress, due ms or ""}.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
 local messages, state, history, progress, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local count = tonumber(ARGV[1])
+local workflows = {}
+for w = count + 2, #ARGV do workflows[ARGV[w]] = KEYS[4 + w] end
+local function kept_result(id, record)
+  local field = record:match('^[^\n]* ([rv][%d.]+)\n')
+  if not field then return nil end
+  local workflow = workflows[id:match('^(.+)%.w%d+$') or '']
+  local content = workflow and redis.call('HGET', workflow, field) or false
+  if content and field:sub(1, 1) == 'r' then return content:sub(content:find('\n', 1, true) + 1) end
+  return content
+end
 local reply = {}
-for i, id in ipairs(ARGV) do
+for i = 1, count do
+  local id = ARGV[1 + i]
   local record = redis.call('GET', KEYS[5 + i])
   local version = record and string.sub(record, 1, 2)
   if version == '0 ' or version == '2 ' then
     reply[i] = {} -- revoked before it came, or forgotten by a clean-up
   elseif record then
-    reply[i] = { record }
+    local result = kept_result(id, record)
+    reply[i] = result == nil and { record } or result and { record, result } or {} -- deleted by hand
   else
     local message = redis.call('HGET', messages, id)
     if not message then

@@ -30,7 +30,6 @@
 -- ARGV[6] events kept, 0: none are written
 -- ARGV[7] name of the message's stream, "" if the caller does not know it
 -- ARGV[8] the workflow of which it may be a node, by its id; "": none
--- ARGV[9] how long a finished workflow without a failure is kept, ms
 --
 -- Returns {now ms, code, name}: 0 unknown: remembered (a record "0 <now ms>", a tombstone), so that it is REVOKED at once
 --         should it be enqueued; 1 gone: it was waiting, and is finished as REVOKED (also if an earlier call did that);
@@ -117,11 +116,12 @@ local stream = { key = KEYS[23], wake = KEYS[24] }
 call_back(keys, stream, name, id, now_text .. ' ')
 local children = redis.call('HGET', links, id)
 if children then free_children(keys, id, children, false, now, MOST_FREED_AT_ONCE) end
-if s and ARGV[8] ~= '' then
+local after = s and ARGV[8] ~= '' and mark_of(s, 'w')
+if after then
   keys.unfolding, keys.budget = KEYS[21], MOST_RELEASED
   local flow = open_workflow(ARGV[8], KEYS[22])
-  node_ended(keys, { [name] = stream }, flow, id, id:match('%d+$'), s, 'REVOKED', '', now)
-  close_workflow(keys, flow, tonumber(ARGV[9]), tonumber(record_ms))
+  node_ended(keys, { [name] = stream }, now, flow, id, id:match('%d+$'), after, 'REVOKED', '', tonumber(record_ms))
+  close_workflow(keys, flow)
 end
 tell_event('settled', 'REVOKED')
 return { now, 1, '' }

@@ -52,7 +52,8 @@
 -- finished member (`links`) goes on, and so does its workflow: what the member was the last to be waited for.
 --
 -- A record is "1 <finished ms> <outcome> <token> <first started ms> <started ms> <attempt> <body bytes>
--- <result bytes>\n<body><result><reports of earlier attempts>"; the first two words and the reports come from here.
+-- <result bytes>\n<body><result><reports of earlier attempts>"; the first two words and the reports come from here. A
+-- result of 64 bytes or more that a workflow keeps is not kept again: its field stands in place of its size.
 --
 -- Returns {now ms, code...}: 1 done, 2 already done by this token, 0 stale (another holder, or finished);
 --      or {"hour", now ms}: ARGV[1] is neither this hour nor the one before; nothing was written.
@@ -124,12 +125,27 @@ end
 local entries_of, left, were_running, forget_history = {}, {}, {}, {}
 local index, tally, outcomes, buckets = {}, {}, {}, {}
 local overridden, to_call, news = {}, {}, events_cap ~= '0' and {} or nil
-local nodes = workflow_count > 0 and {} or nil -- of members that are finished: place, id, outcome, result, kept for ms
+local nodes = workflow_count > 0 and {} or nil -- that are finished, see note_node
+local flows = {}
+for w = 1, workflow_count do
+  local id = ARGV[10 + stream_count + w]
+  flows[id] = open_workflow(id, KEYS[#KEYS - workflow_count + w])
+end
 local record_head = '1 ' .. now_text .. ' '
 
-local function result_of(rest)
-  local size = tonumber(rest:match(' (%d+)\n'))
-  return size > 0 and rest:sub(-size) or ''
+-- Note that a node is finished; return its record, which names the field of the workflow that keeps the result, if one does.
+local function note_node(i, id, outcome, rest, keep_ms)
+  local after = lines[i]:match(' w=(%S+)')
+  local of, number = id:match(NODE)
+  local flow = after and flows[of]
+  if not flow then return rest end
+  local head, size, body_at = rest:match('^([^\n]* )(%d+)\n()')
+  size = tonumber(size)
+  local result = size > 0 and rest:sub(-size) or ''
+  nodes[#nodes + 1] = { flow, id, number, after, outcome, result, tonumber(keep_ms) }
+  local field = size >= KEPT_ONCE and nodes_of(flow) and
+    field_of(after, number, outcome == 'SUCCESS' or outcome == 'IGNORED')
+  return field and head .. field .. '\n' .. rest:sub(body_at, -1 - size) or rest
 end
 -- What every outcome that counts leaves behind, but for the record itself.
 local function tell_final(id, told)
@@ -159,11 +175,11 @@ local function finish(group, i, id, started, rest)
       'message', redis.call('HGET', messages, id) or '')
   end
   if group.outcome == 'CALLED' or (byte(id, 1) == 99 and is_callback(id)) then return end -- c
+  if nodes then rest = note_node(i, id, group.outcome, rest, group.ms) end
   redis.call('SET', KEYS[first_record + i - 1], record_head .. rest .. report, 'PX', group.ms)
   tell_final(id, group.told)
   if started ~= '0' then group.spent = group.spent + math.max(0, now - started) end
   if callbacks == 'all' then to_call[#to_call + 1] = i end
-  if nodes then nodes[#nodes + 1] = { i, id, group.outcome, result_of(rest), group.ms } end
 end
 
 -- The holder was too late: this one has been revoked. Its holder's word only counts as a report, if it is one.
@@ -179,7 +195,7 @@ local function finish_revoked(group, i, id, line, started, report)
   forget_history[#forget_history + 1] = id
   tell_final(id, 'REVOKED ' .. group.name)
   count_final(group.name, 'REVOKED', 1, started ~= '0' and math.max(0, now - started) or 0)
-  if nodes then nodes[#nodes + 1] = { i, id, 'REVOKED', '', revoked_ms } end
+  if nodes then note_node(i, id, 'REVOKED', ' 0\n', revoked_ms) end
   if callbacks ~= '' then to_call[#to_call + 1] = i end
 end
 
@@ -291,19 +307,8 @@ for _, i in ipairs(to_call) do
 end
 if nodes then
   keys.unfolding, keys.budget = KEYS[#KEYS - workflow_count], MOST_RELEASED
-  local flows, longest = {}, {}
-  for w = 1, workflow_count do
-    local id = ARGV[10 + stream_count + w]
-    flows[id] = open_workflow(id, KEYS[#KEYS - workflow_count + w])
-  end
-  for _, node in ipairs(nodes) do
-    local id, number = node[2]:match(NODE)
-    if flows[id] then
-      node_ended(keys, by_name, flows[id], node[2], number, parse(lines[node[1]]), node[3], node[4], now)
-      longest[id] = math.max(longest[id] or 0, tonumber(node[5]))
-    end
-  end
-  for id, flow in pairs(flows) do close_workflow(keys, flow, longest[id], tonumber(revoked_ms)) end
+  for _, node in ipairs(nodes) do node_ended(keys, by_name, now, unpack(node)) end
+  for _, flow in pairs(flows) do close_workflow(keys, flow) end
 end
 if #index > 0 then
   if redis.call('HLEN', links) > 0 then

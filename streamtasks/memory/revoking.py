@@ -43,7 +43,7 @@ def revoke(shard: Shard, task_id: str, settings: StoreSettings, *, terminate: bo
     call_back(shard, message)
     free_children(shard, task_id, succeeded=False)
     if message.then:
-        node_ended(shard, message, "REVOKED", b"", settings.keep_ms(success=True), settings)
+        node_ended(shard, message, "REVOKED", b"", until_ms - now_ms)
     return Revocation.GONE
 
 

@@ -59,7 +59,7 @@ def settle(
         if message.then:
             record = shard.records[message.id]
             keep_ms = record.expires_ms - record.finished_ms
-            node_ended(shard, message, state, record.result, keep_ms, settings)
+            node_ended(shard, message, state, record.result, keep_ms)
         free_children(shard, message.id, succeeded=state in ("SUCCESS", "IGNORED"))
     return [answers[outcome.id, outcome.token] for outcome in outcomes]
 

@@ -31,7 +31,11 @@ class Join:
 
 @dataclass(slots=True)
 class WorkflowState:
-    """What is kept of a workflow. ``expires_ms``: 0 while it is not finished. ``fields``: results, as in `gather`."""
+    """What is kept of a workflow.
+
+    ``expires_ms``: 0 while it is not finished; ``keep_ms``: the longest that the record of a node is kept. ``fields``:
+    results, as in `gather`, each in two parts, of which the second is the record's own.
+    """
 
     nodes: int
     plan: bytes
@@ -39,9 +43,10 @@ class WorkflowState:
     joins: list[Join]
     then: dict[str, str]
     late: dict[int, int] = field(default_factory=dict)
-    fields: dict[str, bytes] = field(default_factory=dict)
+    fields: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     finished: int = 0
     failed: int = 0
+    keep_ms: int = 0
     expires_ms: int = 0
     cancel: list[str] = field(default_factory=list)
 
@@ -57,7 +62,7 @@ def start(shard: Shard, new: NewWorkflow, settings: StoreSettings) -> bool:
     now_ms = shard.now_ms()
     joins = [Join(one, one.cancels, one.succeeded) for one in new.fan_ins]
     state = WorkflowState(len(new.nodes), new.plan, now_ms, joins, {})
-    state.fields.update(new.given)
+    state.fields.update((name, (b"", content)) for name, content in new.given)
     state.late = {place: now_ms + one.deadline_ms for place, one in enumerate(new.fan_ins) if one.deadline_ms}
     shard.workflows[new.id] = state
     for node in new.nodes:
@@ -112,8 +117,11 @@ def _release(shard: Shard, workflow_id: str, number: int, doom: str) -> None:
         shard.append(message)
 
 
-def node_ended(shard: Shard, message: Live, outcome: str, result: bytes, keep_ms: int, settings: StoreSettings) -> None:
-    """Keep the result of a finished node, and let go what it was the last to be waited for."""
+def node_ended(shard: Shard, message: Live, outcome: str, result: bytes, keep_ms: int) -> None:
+    """Keep the result of a finished node, and let go what it was the last to be waited for.
+
+    ``keep_ms``: for how long its record is kept.
+    """
     node = node_of(message.id) if message.then else None
     state = None if node is None else known(shard, node[0])
     if node is None or state is None:
@@ -126,15 +134,14 @@ def node_ended(shard: Shard, message: Live, outcome: str, result: bytes, keep_ms
     elif message.then != "-":
         first, _, last = message.then.partition("-")
         if succeeded:
-            state.fields[f"v{number}"] = result
+            state.fields[f"v{number}"] = (b"", result)
         for follower in range(int(first), int(last) + 1):
             _release(shard, workflow_id, follower, "" if succeeded else f"parent:{message.id}")
     state.failed += not succeeded
     state.finished += 1
+    state.keep_ms = max(state.keep_ms, keep_ms)
     if state.finished == state.nodes:
-        if state.failed:
-            keep_ms = max(keep_ms, settings.keep_ms(success=False))
-        state.expires_ms = shard.now_ms() + keep_ms
+        state.expires_ms = shard.now_ms() + state.keep_ms
         shard.tell("done", workflow_id)
 
 
@@ -151,7 +158,7 @@ def _member_ended(
     join, name = state.joins[fan_in], f"r{fan_in}.{place}"
     if name in state.fields:
         return
-    state.fields[name] = encode_member(task_id, outcome, result, late=join.phase != "o")
+    state.fields[name] = (encode_member(task_id, outcome, b"", late=join.phase != "o"), result)
     succeeded = outcome in _SUCCEEDED
     join.succeeded += succeeded
     join.failed += not succeeded
@@ -225,11 +232,11 @@ def gather(shard: Shard, workflow_id: str, name: str) -> list[bytes]:
     """See `Store.gather`."""
     state = known(shard, workflow_id)
     if name.startswith("v"):
-        return [b"" if state is None else state.fields.get(name, b"")]
+        return [b"" if state is None else b"".join(state.fields.get(name, ()))]
     if state is None or int(name[1:]) >= len(state.joins):
         return []
     members = state.joins[int(name[1:])].of.members
-    return [state.fields.get(f"{name}.{place}", b"") for place in range(members)]
+    return [b"".join(state.fields.get(f"{name}.{place}", ())) for place in range(members)]
 
 
 def counts(shard: Shard, workflow_id: str, fan_ins: list[int]) -> WorkflowCounts | None:

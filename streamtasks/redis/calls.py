@@ -501,10 +501,19 @@ def sweep(keys: Keys, names: Sequence[str], idle_ms: int, next_at: int, most: in
 
 def read(keys: Keys, ids: Sequence[str]) -> Call:
     """Build read: up to 100 ids of one shard."""
+    workflows = dict.fromkeys(node[0] for one in ids if ".w" in one and (node := node_of(one)) is not None)
     return Call(
         script("read"),
-        [keys.messages, keys.state, keys.history, keys.progress, keys.delayed, *map(keys.record, ids)],
-        list(ids),
+        [
+            keys.messages,
+            keys.state,
+            keys.history,
+            keys.progress,
+            keys.delayed,
+            *map(keys.record, ids),
+            *map(keys.workflow, workflows),
+        ],
+        [len(ids), *ids, *workflows],
     )
 
 
@@ -550,7 +559,6 @@ def revoke(
             settings.events_kept,
             name,
             workflow,
-            settings.keep_ms(success=True),
         ],
     )
 

@@ -22,7 +22,7 @@ def from_reply(task_id: str, reply: list[Any], wire: Wire = JSON) -> Snapshot | 
     if not reply:
         return None
     try:
-        snapshot = _finished(task_id, reply[0]) if len(reply) == 1 else _live(task_id, reply)
+        snapshot = _finished(task_id, *reply) if len(reply) <= 2 else _live(task_id, reply)
     except (ValueError, IndexError) as error:
         raise DecodeError(f"what is stored of task {task_id} cannot be read: {error}") from error
     snapshot.wire = wire
@@ -33,13 +33,14 @@ def _reports(lines: bytes) -> list[dict[str, Any]]:
     return [loads(line) for line in lines.splitlines()]
 
 
-def _finished(task_id: str, record: bytes) -> Snapshot:
+def _finished(task_id: str, record: bytes, result: bytes | None = None) -> Snapshot:
+    """Read a record; ``result``: what its workflow keeps for it."""
     head, _, rest = record.partition(b"\n")
     version, finished, state, token, first, started, attempt, body_size, result_size = head.split(b" ")
     if version != b"1":
         raise DecodeError(f"the record of task {task_id} has version {version!r}; this release knows 1")
     body_end = int(body_size)
-    result_end = body_end + int(result_size)
+    result_end = body_end + (int(result_size) if result is None else 0)
     enqueued_ms, envelope = split_body(rest[:body_end])
     return Snapshot(
         id=task_id,
@@ -52,7 +53,7 @@ def _finished(task_id: str, record: bytes) -> Snapshot:
         finished_ms=int(finished),
         worker=token.decode().rpartition("#")[0],
         reports=_reports(rest[result_end:]),
-        result=rest[body_end:result_end],
+        result=rest[body_end:result_end] if result is None else result,
     )
 
 

@@ -139,6 +139,14 @@ class TestResults:
         assert site.get(chord([site.same.s(n) for n in range(350)], site.same.s())) == list(range(350))
         assert site.get(chain(site.add.s(1), group(site.add.s(n) for n in range(250)))) == list(range(1, 251))
 
+    def test_large_results_are_read_of_each_task_and_by_what_follows(self, site: Site) -> None:
+        big = "x" * 5000
+        result = chain(site.same.s(big), group(site.same.s(), site.same.s()), site.same.s()).apply_async()
+        site.run()
+        assert result.get(timeout=0) == [big, big]
+        assert [member.get(timeout=0) for member in result.parent] == [big, big]
+        assert result.parent.parent.get(timeout=0) == big
+
     def test_args_of_apply_async_go_to_what_starts(self, site: Site) -> None:
         result = chain(site.add.s(1), site.add.s(10)).apply_async((100,))
         several = group(site.add.s(1), site.add.s(2)).apply_async((100,))

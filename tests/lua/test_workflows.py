@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamtasks.redis import calls, workflow_calls
+from streamtasks.redis import calls, queries, workflow_calls
+from streamtasks.redis.snapshots import from_reply
 from streamtasks.redis.workflow_calls import STAGING_MS
 from streamtasks.transitions import FanIn, Given, Limit, NewMessage, NewWorkflow, Node
 from tests.support.lab import KEEP_MS, REVOKED_MS, Lab, Stream, outcome, text
@@ -265,7 +266,8 @@ class TestSettle:
 
     def test_a_workflow_with_a_failure_is_kept_as_long_as_failures_are(self, lab: Lab) -> None:
         start(lab, pair())
-        lab.settle(outcome(lab.claim_one(), "FAILURE"))
+        lab.settle(outcome(lab.claim_one(), "FAILURE", keep_ms=REVOKED_MS))
+        assert fields(lab)["keep"] == str(REVOKED_MS)
         lab.settle(outcome(lab.claim("w", 2).claimed[0], "FAILURE", started=0))
         assert KEEP_MS < lab.client.pttl(lab.keys.workflow(ID)) <= REVOKED_MS
 
@@ -320,6 +322,103 @@ class TestSettle:
         lab.enqueue("mine.w3")
         assert lab.settle(outcome(lab.claim_one())) == [1]
         assert f"w:{'mine'}" not in lab.dump()
+
+
+class TestKeptOnce:
+    """A result that a workflow keeps does not stand in the record of its node a second time."""
+
+    LONG = "x" * 64
+
+    def raw_record(self, lab: Lab, number: int) -> bytes:
+        found: bytes = lab.client.get(lab.keys.record(f"{ID}.w{number}"))
+        return found
+
+    def result(self, lab: Lab, number: int) -> bytes | None:
+        """As a reader of the record gets it."""
+        task_id = f"{ID}.w{number}"
+        [reply] = lab.raw(calls.read(lab.keys, [task_id]))
+        found = from_reply(task_id, reply)
+        return None if found is None else found.result
+
+    def test_of_a_member(self, lab: Lab) -> None:
+        start(lab, chord())
+        first, second = lab.claim().claimed
+        lab.settle(outcome(first, started=5, result=self.LONG.encode()))
+        lab.settle(outcome(second, "FAILURE", started=5, result=b"e" * 70))
+        assert b"x" not in self.raw_record(lab, 0)
+        assert self.raw_record(lab, 0).endswith(b" r0.0\n" + first.body)
+        assert self.result(lab, 0) == self.LONG.encode()
+        assert self.result(lab, 1) == b"e" * 70
+        members = [f"SUCCESS {ID}.w0\n{self.LONG}", f"FAILURE {ID}.w1\n{'e' * 70}"]
+        assert lab.run(workflow_calls.gather(lab.keys, ID, "r0", 0)) == [2, *members]
+
+    def test_of_what_one_other_follows(self, lab: Lab) -> None:
+        start(lab, pair())
+        lab.settle(outcome(lab.claim_one(), result=self.LONG.encode()))
+        assert b"x" not in self.raw_record(lab, 0)
+        assert self.result(lab, 0) == self.LONG.encode()
+        last = lab.claim_one("w", 2)
+        lab.settle(outcome(last, result=self.LONG.encode()))
+        assert self.raw_record(lab, 1).endswith(self.LONG.encode())
+        assert self.result(lab, 1) == self.LONG.encode()
+
+    def test_a_failure_that_nobody_reads_stays_in_its_record(self, lab: Lab) -> None:
+        start(lab, pair())
+        lab.settle(outcome(lab.claim_one(), "FAILURE", result=self.LONG.encode()))
+        assert self.raw_record(lab, 0).endswith(self.LONG.encode())
+        assert self.result(lab, 0) == self.LONG.encode()
+
+    def test_a_short_one_stays_in_its_record(self, lab: Lab) -> None:
+        start(lab, chord())
+        lab.settle(outcome(lab.claim().claimed[0], started=5, result=b"x" * 63))
+        assert self.raw_record(lab, 0).endswith(b"x" * 63)
+
+    def test_reports_of_earlier_attempts_are_read_all_the_same(self, lab: Lab) -> None:
+        start(lab, chord())
+        first = lab.claim_one()
+        lab.settle(outcome(first, "RETRY", note='{"kind":"RETRY","n":7}'))
+        second = next(one for one in lab.claim("w", 2).claimed if one.id == first.id)
+        lab.settle(outcome(second, started=5, result=self.LONG.encode()))
+        [reply] = lab.raw(calls.read(lab.keys, [first.id]))
+        found = from_reply(first.id, reply)
+        assert found is not None
+        assert (found.result, [report["n"] for report in found.reports]) == (self.LONG.encode(), [7])
+
+    def test_the_workflow_outlives_every_record_that_points_into_it(self, lab: Lab) -> None:
+        start(lab, chord())
+        first, second = lab.claim().claimed
+        lab.settle(outcome(first, started=5, result=self.LONG.encode(), keep_ms=KEEP_MS * 5))
+        lab.settle(outcome(second, started=5, keep_ms=KEEP_MS // 2))
+        lab.settle(outcome(lab.claim_one("w", 2)))
+        assert lab.client.pttl(lab.keys.workflow(ID)) >= lab.client.pttl(lab.keys.record(first.id)) > KEEP_MS
+
+    def test_a_record_may_expire_before_the_body_reads_the_result(self, lab: Lab) -> None:
+        start(lab, chord())
+        first, second = lab.claim().claimed
+        lab.settle(outcome(first, started=5, result=self.LONG.encode()))
+        lab.client.delete(lab.keys.record(first.id))
+        lab.settle(outcome(second, started=5))
+        assert self.result(lab, 0) is None
+        assert lab.run(workflow_calls.gather(lab.keys, ID, "r0", 0))[1] == f"SUCCESS {ID}.w0\n{self.LONG}"
+
+    def test_a_clean_up_takes_nothing_from_a_live_workflow(self, lab: Lab) -> None:
+        start(lab, chord())
+        first, _ = lab.claim().claimed
+        lab.settle(outcome(first, started=5, result=self.LONG.encode()))
+        hour = lab.hour()
+        [(entry, _)] = lab.client.xrange(lab.keys.finished(hour))
+        lab.run(queries.forget(lab.keys, hour, [(entry.decode(), [first.id])], lab.now + 1, 900_000))
+        assert self.result(lab, 0) is None
+        assert lab.run(workflow_calls.gather(lab.keys, ID, "r0", 0))[1] == f"SUCCESS {ID}.w0\n{self.LONG}"
+
+    def test_of_a_workflow_deleted_by_hand_nothing_is_made_up(self, lab: Lab) -> None:
+        start(lab, chord())
+        first, second = lab.claim().claimed
+        lab.settle(outcome(first, started=5, result=self.LONG.encode()))
+        lab.client.delete(lab.keys.workflow(ID))
+        assert self.result(lab, 0) is None
+        lab.settle(outcome(second, started=5, result=self.LONG.encode()))
+        assert self.result(lab, 1) == self.LONG.encode()
 
 
 class TestRevoke:

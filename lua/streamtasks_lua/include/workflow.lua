@@ -5,6 +5,8 @@ local NODE = '^(.+)%.w(%d+)$'
 local FAN_IN = '^(%d+) (%d+) (%u) (%l) (%-?%d+) (%-?%d+) (%d+) (%d+) (%l)$'
 -- How many nodes one call lets go; what is more stands in the field todo, and goes on with unfold.
 local MOST_RELEASED = 100
+-- Results from this size on, bytes, are kept in the workflow only; a shorter one is no longer than what says where it is.
+local KEPT_ONCE = 64
 local function read_fan_in(workflow, number)
   local text = redis.call('HGET', workflow, 'g' .. number) or ''
   local members, need, collects, cancels, from, to, succeeded, failed, phase = text:match(FAN_IN)
@@ -69,24 +71,38 @@ local function decided(of, member)
 end
 -- A workflow of which nodes are finished in this call: what is read of it is read once, and written once at the end.
 local function open_workflow(id, key)
-  return { id = id, key = key, joins = {}, done = 0, failed = 0, full = false }
+  return { id = id, key = key, joins = {}, done = 0, failed = 0, keep = 0, full = false }
 end
--- A node is finished: keep its result, and let go what it was the last to be waited for.
-local function node_ended(keys, by_name, of, id, number, s, outcome, result, now)
-  local after = mark_of(s, 'w')
-  if not after then return end
-  if of.nodes == nil then of.nodes = tonumber(redis.call('HGET', of.key, 'nodes') or '') or false end
-  if not of.nodes then return end -- deleted by hand
+-- How many nodes a workflow has; false if it was deleted by hand.
+local function nodes_of(of)
+  if of.nodes == nil then
+    local known = redis.call('HMGET', of.key, 'nodes', 'keep')
+    of.nodes, of.known_keep = tonumber(known[1] or '') or false, tonumber(known[2] or 0)
+  end
+  return of.nodes
+end
+-- The field in which a workflow keeps what a node left, for those that follow; nil: nobody will read it.
+local function field_of(after, number, succeeded)
+  local place = after:match('^g(.+)$')
+  if place then return 'r' .. place end
+  return succeeded and after ~= '-' and 'v' .. number or nil
+end
+-- A node is finished, and its record kept for so long: keep its result, and let go what it was the last to be waited for.
+-- `after`: its mark w.
+local function node_ended(keys, by_name, now, of, id, number, after, outcome, result, keep_ms)
+  if not nodes_of(of) then return end
+  of.keep = math.max(of.keep, keep_ms)
   local succeeded = outcome == 'SUCCESS' or outcome == 'IGNORED'
+  local field = field_of(after, number, succeeded)
   of.done = of.done + 1
   if not succeeded then of.failed = of.failed + 1 end
-  local fan_in, place = after:match('^g(%d+)%.(%d+)$')
+  local fan_in = after:match('^g(%d+)%.')
   if fan_in then
     local join = of.joins[fan_in] or read_fan_in(of.key, fan_in)
     of.joins[fan_in] = join
     -- A member that comes after the decision does not count for those that follow, who may have read the others by now.
     local known = join and (join.phase == 'o' and '' or '-') .. outcome .. ' ' .. id .. '\n' .. result
-    if not join or redis.call('HSETNX', of.key, 'r' .. fan_in .. '.' .. place, known) == 0 then return end
+    if not join or redis.call('HSETNX', of.key, field, known) == 0 then return end
     if succeeded then join.succeeded = join.succeeded + 1 else join.failed = join.failed + 1 end
     local doom = join.phase == 'o' and join.to >= join.from and decided(join, id)
     if doom then
@@ -103,12 +119,12 @@ local function node_ended(keys, by_name, of, id, number, s, outcome, result, now
   end
   local from, to = after:match('^(%d+)%-(%d+)$')
   if from then
-    if succeeded then redis.call('HSET', of.key, 'v' .. number, result) end
+    if field then redis.call('HSET', of.key, field, result) end
     release_nodes(keys, by_name, of, tonumber(from), tonumber(to), succeeded and '-' or 'parent:' .. id, now)
   end
 end
--- Write how far a workflow is. One that is finished expires: after `keep_ms`, after a failure later, if that is longer.
-local function close_workflow(keys, of, keep_ms, keep_failed_ms)
+-- Write how far a workflow is. One that is finished expires, after all records of its nodes, which may point into it.
+local function close_workflow(keys, of)
   if of.done == 0 then return end
   for number, join in pairs(of.joins) do write_fan_in(of.key, number, join) end
   if of.failed > 0 then
@@ -117,10 +133,11 @@ local function close_workflow(keys, of, keep_ms, keep_failed_ms)
   end
   local done = redis.call('HINCRBY', of.key, 'done', of.done)
   if done == of.nodes then
-    local bad = redis.call('HEXISTS', of.key, 'failed') == 1
-    redis.call('PEXPIRE', of.key, int(bad and math.max(keep_ms, keep_failed_ms) or keep_ms))
+    redis.call('PEXPIRE', of.key, int(math.max(of.keep, of.known_keep)))
     redis.call('ZREM', keys.unfolding, of.id)
     of.full = true
+  elseif of.keep > of.known_keep then
+    redis.call('HSET', of.key, 'keep', int(of.keep))
   end
   if of.full then tell(keys.done, of.id) end
 end
