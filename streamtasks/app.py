@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
-from typing import Any, Concatenate, Literal, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
 from .app_home import AppHome
 from .building import build, pack
 from .call import CallOptions
 from .documented import engine_options
-from .exceptions import InvalidTask, UnknownQueue
+from .exceptions import ConfigurationError, InvalidTask, UnknownQueue
 from .message import Message
 from .middleware import Middleware
 from .request import BoundTask
@@ -24,6 +24,10 @@ from .task import Task, TaskOptions, name_of
 from .transitions import NewMessage
 from .workflow_results import GroupResult, group_result
 
+if TYPE_CHECKING:
+    from .schedules.book import Schedules
+    from .schedules.definition import Definition
+
 __all__ = ["StreamTasks"]
 
 
@@ -35,6 +39,9 @@ class StreamTasks:
         queues: the queues that may be used; None: any.
         middleware: see `Middleware`; the first is outermost.
         label: how logs name this app.
+        schedule: schedules by name: ``{"task": ..., "schedule": crontab(hour=9, minute=0), "args": [...]}`` and more,
+            see `streamtasks.schedules.declared.definition_of_entry`.
+        timezone: of rules that name no zone.
         **settings: the rest of `StoreSettings`.
 
     Raises:
@@ -48,6 +55,8 @@ class StreamTasks:
         queues: Iterable[str] | None = None,
         middleware: Sequence[Middleware] = (),
         label: str = "app",
+        schedule: Mapping[str, Any] | None = None,
+        timezone: str | tzinfo = "UTC",
         **settings: Any,
     ) -> None:
         self.label = label
@@ -56,6 +65,8 @@ class StreamTasks:
         self.middleware = list(middleware)
         self.worker_defaults: dict[str, Any] = {}
         self.tasks: dict[str, Task[Any, Any]] = {}
+        self.timezone = _checked_zone(timezone)
+        self._schedule = _checked_schedule(schedule)
 
     @cached_property
     def store(self) -> Store:
@@ -72,18 +83,53 @@ class StreamTasks:
         """Where its workflows live."""
         return AppHome(self)
 
+    @cached_property
+    def schedules(self) -> Schedules:
+        """Its schedules: make, change, pause, run and delete them."""
+        from .schedules.app_place import AppPlace
+        from .schedules.book import Schedules
+
+        return Schedules(AppPlace(self))
+
+    def declared_schedules(self) -> Sequence[Definition]:
+        """See `Application.declared_schedules`."""
+        if not self._schedule:
+            return ()
+        from .schedules.app_place import AppPlace
+        from .schedules.declared import declared
+
+        return declared(AppPlace(self), self._schedule.items())
+
     @overload
     def task[**P, R](self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
     def task[**P, R](  # pyright: ignore[reportOverlappingOverload]  # callers give no `self`
-        self, function: None = None, /, *, bind: Literal[True], name: str | None = None, **options: Any
+        self,
+        function: None = None,
+        /,
+        *,
+        bind: Literal[True],
+        name: str | None = None,
+        schedule: Any = None,
+        **options: Any,
     ) -> Callable[[Callable[Concatenate[BoundTask, P], R]], Task[P, R]]: ...
     @overload
     def task[**P, R](
-        self, function: None = None, /, *, name: str | None = None, **options: Any
+        self, function: None = None, /, *, name: str | None = None, schedule: Any = None, **options: Any
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-    def task(self, function: Callable[..., Any] | None = None, /, *, name: str | None = None, **options: Any) -> Any:
+    def task(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        schedule: Any = None,
+        **options: Any,
+    ) -> Any:
         """Register a function as a task; options as in `TaskOptions`, also by their documented names.
+
+        ``schedule``: a rule by which it is enqueued again and again (`streamtasks.schedules`), or an entry as the app
+        takes them, without a task. The schedule has the name of the task.
 
         Raises:
             InvalidTask: an option is wrong, or the name is taken.
@@ -99,10 +145,22 @@ class StreamTasks:
             self._check_queue(task.options.queue)
             if task.name in self.tasks:
                 raise InvalidTask(f"A task named {task.name} is registered already; give one of them another name=.")
+            if schedule is not None:
+                self._declare(task, schedule)
             self.tasks[task.name] = task
             return task
 
         return register if function is None else register(function)
+
+    def _declare(self, task: Task[..., Any], schedule: Any) -> None:
+        from .schedules.app_place import AppPlace
+        from .schedules.declared import check_entry, entry_of
+
+        if task.name in self._schedule:
+            raise InvalidTask(f"schedule: the app has a schedule named {task.name!r} already; declare it once.")
+        entry = entry_of(task, schedule)
+        check_entry(AppPlace(self), entry)
+        self._schedule[task.name] = entry
 
     def find(self, name: str) -> Task[Any, Any] | None:
         """See `Application.find`."""
@@ -180,3 +238,20 @@ class StreamTasks:
     def _check_queue(self, queue: str) -> None:
         if self.queues is not None and queue not in self.queues:
             raise UnknownQueue(f"Queue {queue!r} is not one of the configured ones: {', '.join(sorted(self.queues))}.")
+
+
+def _checked_schedule(schedule: Mapping[str, Any] | None) -> dict[str, Any]:
+    if schedule is not None and not isinstance(schedule, Mapping):
+        raise ConfigurationError(f"schedule is {schedule!r}; it must be a dict of entries by the schedules' names.")
+    return dict(schedule or {})
+
+
+def _checked_zone(timezone: str | tzinfo) -> str:
+    if timezone == "UTC":
+        return "UTC"
+    from .schedules.rules import zone_name
+
+    try:
+        return zone_name(timezone)
+    except InvalidTask as error:
+        raise ConfigurationError(f"timezone: {error}") from error

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .attempt import Attempt, AttemptOutcome
 from .middleware import Middleware
 from .run_options import RunOptions
 from .settings import StoreSettings
+
+if TYPE_CHECKING:
+    from .schedules.definition import Definition
 
 __all__ = ["Application", "Runnable"]
 
@@ -60,6 +63,13 @@ class Application(Protocol):
 
     @property
     def middleware(self) -> Sequence[Middleware]: ...
+
+    def declared_schedules(self) -> Sequence[Definition]:
+        """Return the schedules that its code and settings declare. Asked for once, where the code is loaded.
+
+        Those that are wrong are logged and left out.
+        """
+        ...
 
     def find(self, name: str) -> Runnable | None:
         """Return the registered task of that name. Never imports anything."""

@@ -16,6 +16,10 @@
     │   ├── EncodingRefused           a pickle or compressed data that this process may not read
     │   └── EncodingUnavailable       the library that reads them is not installed here
     ├── TaskNotFound                  no task of that id
+    ├── ScheduleError                 a schedule cannot be what was asked
+    │   ├── ScheduleExists            there is one of that name
+    │   ├── ScheduleNotFound          there is none of that name
+    │   └── ScheduleDeclared          it is declared in code, and changed there
     ├── ParentFailed                  recorded for a task that was to follow one that failed
     ├── RetriesExhausted              a task asked to be run again more often than it may be
     ├── TaskLimitExceeded             an attempt ran for too long
@@ -43,6 +47,10 @@ __all__ = [
     "PayloadTooLarge",
     "RetriesExhausted",
     "Retry",
+    "ScheduleDeclared",
+    "ScheduleError",
+    "ScheduleExists",
+    "ScheduleNotFound",
     "ServerNotSupported",
     "SoftTimeLimitExceeded",
     "StoreError",
@@ -122,6 +130,25 @@ class TaskNotFound(StreamTasksError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+class ScheduleError(StreamTasksError):
+    """Base of what is wrong with a schedule; one that is defined in a wrong way is an `InvalidTask`."""
+
+
+class ScheduleExists(ScheduleError):
+    """Raised when a schedule is to be made and there is another one of that name."""
+
+
+class ScheduleNotFound(ScheduleError, KeyError):
+    """Raised when there is no schedule of that name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class ScheduleDeclared(ScheduleError):
+    """Raised when a schedule is to be changed or deleted that code or settings declare: it is changed there."""
 
 
 class TaskFailed(StreamTasksError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from .memory import AsyncMemoryStore, MemoryStore
 from .redis import AsyncRedisStore, RedisStore
 from .settings import StoreSettings
 from .store import AsyncStore, Store, SupervisorStore
 
-__all__ = ["open_async_store", "open_store", "open_supervisor_store"]
+__all__ = ["clock_ms", "open_async_store", "open_store", "open_supervisor_store"]
 
 
 def open_store(settings: StoreSettings) -> Store:
@@ -23,3 +25,8 @@ def open_async_store(settings: StoreSettings) -> AsyncStore:
 def open_supervisor_store(settings: StoreSettings) -> SupervisorStore:
     """Return the store of a supervisor, for the running event loop."""
     return AsyncMemoryStore(settings) if settings.is_memory else AsyncRedisStore(settings)
+
+
+def clock_ms(store: Store) -> int:
+    """Return what this process takes for the time of a store, ms since the epoch: in memory, its clock may be moved."""
+    return store.server.clock.now_ms() if isinstance(store, MemoryStore) else time.time_ns() // 1_000_000

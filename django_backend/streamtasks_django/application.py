@@ -26,6 +26,8 @@ from .stream_task import StreamTask
 if TYPE_CHECKING:
     from django.tasks.base import Task
 
+    from streamtasks.schedules.definition import Definition
+
     from .backends.base import StoreBackend
 
 __all__ = ["DjangoApplication", "DjangoRunnable"]
@@ -111,6 +113,10 @@ class DjangoApplication:
     def middleware(self) -> Sequence[Middleware]:
         """Databases, the project's own, signals."""
         return self._middleware
+
+    def declared_schedules(self) -> Sequence[Definition]:
+        """See `streamtasks.application.Application.declared_schedules`."""
+        return ()
 
     def find(self, name: str) -> DjangoRunnable | None:
         """Return the task of that name. Never imports anything."""

@@ -78,7 +78,7 @@ class Definition:
             InvalidTask: an option is wrong, or makes no sense for what happens again and again.
         """
         check_schedule_name(name)
-        check_call(call)
+        _check_times(call)
         wire = call.as_dict()
         wire.pop("id", None)
         # The ids of links are made for each occurrence; these stand for them, so that the same is stored the same.
@@ -195,7 +195,7 @@ class Definition:
         return round(self.bound_s * 1000)
 
 
-def check_call(call: Signature) -> None:
+def _check_times(call: Signature) -> None:
     """Check that a call can happen again and again.
 
     Raises:

@@ -1,0 +1,94 @@
+"""Where the schedules of a plain Python app are; see `book.Place`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import InvalidTask
+from ..settings import StoreSettings
+from ..signature import Signature
+from ..store import AsyncStore, Store
+from ..task import Task, check_arguments
+from ..transitions import NewMessage
+
+if TYPE_CHECKING:
+    from ..app import StreamTasks
+
+__all__ = ["AppPlace", "call_of"]
+
+
+class AppPlace:
+    """An app, as its schedules see it."""
+
+    def __init__(self, app: StreamTasks) -> None:
+        self._app = app
+
+    @property
+    def label(self) -> str:
+        """See `Place.label`."""
+        return self._app.home.label
+
+    @property
+    def settings(self) -> StoreSettings:
+        """See `Place.settings`."""
+        return self._app.settings
+
+    @property
+    def store(self) -> Store:
+        """See `Place.store`."""
+        return self._app.store
+
+    @property
+    def async_store(self) -> AsyncStore:
+        """See `Place.async_store`."""
+        return self._app.async_store
+
+    @property
+    def zone(self) -> str:
+        """See `Place.zone`."""
+        return self._app.timezone
+
+    def call(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Signature:
+        """See `Place.call`."""
+        if isinstance(task, str):
+            found = self._app.find(task)
+            if found is None:
+                known = ", ".join(sorted(self._app.tasks)) or "none"
+                raise InvalidTask(f"task is {task!r}, which {self.label} does not know; it knows: {known}.")
+            task = found
+        signature = call_of(task, args, kwargs)
+        origin = signature.origin
+        if not isinstance(origin, Task) or origin.app is not self._app:
+            raise InvalidTask(f"task is {task!r}, which is none of {self.label}.")
+        return signature.set(**options)
+
+    def resolve(self, signature: Signature) -> Signature:
+        """See `Place.resolve`."""
+        assert signature.origin is not None
+        return signature.origin.resolve(signature, self._app.settings.tags[0])
+
+    def enqueue(self, message: NewMessage) -> Any:
+        """See `Place.enqueue`."""
+        return self._app.send([message])[0]
+
+    async def aenqueue(self, message: NewMessage) -> Any:
+        """See `Place.aenqueue`."""
+        return (await self._app.asend([message]))[0]
+
+
+def call_of(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Signature:
+    """Return the call that a task, or a signature of one, means.
+
+    Raises:
+        InvalidTask: it is neither, or a signature with arguments beside it.
+    """
+    args, kwargs = check_arguments(args, kwargs)
+    if isinstance(task, Signature):
+        if args or kwargs:
+            raise InvalidTask(f"task is {task!r}, a signature; it has the arguments already.")
+        return task
+    if not hasattr(task, "si"):
+        raise InvalidTask(f"task is {task!r}; it must be a task, its name, or a signature (task.s(...)).")
+    made: Signature = task.si(*args, **kwargs)
+    return made

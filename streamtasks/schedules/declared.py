@@ -1,0 +1,104 @@
+"""Schedules that code and settings declare: entries, dicts by name, become what a store keeps."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from ..exceptions import InvalidTask, StreamTasksError
+from ..signature import Signature
+from .book import Place, check_repeatable, definition_of
+from .definition import DEFAULT_BOUND_S, Definition
+from .occurrences import check_misfire
+from .rules import rule_of
+
+__all__ = ["ENTRY", "check_entry", "declared", "definition_of_entry", "entry_of"]
+
+ENTRY: Final = ("task", "schedule", "args", "kwargs", "options", "misfire", "misfire_bound")
+"""Every key of an entry; the first two are needed."""
+
+logger = logging.getLogger("streamtasks.schedules")
+
+
+def entry_of(task: Any, schedule: Any) -> dict[str, Any]:
+    """Return the entry that ``@task(schedule=...)`` means: a rule, or an entry that leaves out the task.
+
+    Raises:
+        InvalidTask: the entry names a task.
+    """
+    if not isinstance(schedule, Mapping):
+        return {"task": task, "schedule": schedule}
+    if "task" in schedule:
+        raise InvalidTask(f"schedule is {dict(schedule)!r}; of a task it is for this task, leave out 'task'.")
+    return {"task": task, **schedule}
+
+
+def definition_of_entry(place: Place, name: str, entry: Any) -> Definition:
+    """Return the schedule that an entry means.
+
+    Args:
+        place: whose schedule it is.
+        name: of the schedule.
+        entry: ``{"task": task or name, "schedule": rule, "args": list, "kwargs": dict, "options": dict, "misfire":
+            policy, "misfire_bound": seconds or timedelta}``; see `Schedules.create` for each.
+
+    Raises:
+        InvalidTask: it is wrong; the message says what, but not in which entry.
+    """
+    call, bound = _call(place, entry), entry.get("misfire_bound")
+    return definition_of(
+        place,
+        name,
+        call,
+        entry["schedule"],
+        entry.get("misfire") or "one",
+        DEFAULT_BOUND_S if bound is None else bound,
+    )
+
+
+def check_entry(place: Place, entry: Any) -> None:
+    """Check what can be known of an entry while code is loaded.
+
+    Raises:
+        InvalidTask: it is wrong.
+    """
+    check_repeatable(_call(place, entry))
+    rule_of(entry["schedule"])
+    check_misfire(entry.get("misfire") or "one")
+
+
+def _call(place: Place, entry: Any) -> Signature:
+    if not isinstance(entry, Mapping):
+        raise InvalidTask(f"it is {entry!r}; it must be a dict such as {{'task': ..., 'schedule': crontab(...)}}.")
+    for key in entry:
+        if key not in ENTRY:
+            close = difflib.get_close_matches(str(key), ENTRY, n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise InvalidTask(f"it has the unknown key {key!r}.{meant} Known: {', '.join(ENTRY)}.")
+    for key in ("task", "schedule"):
+        if entry.get(key) is None:
+            raise InvalidTask(f"it has no {key!r}.")
+    options = entry.get("options") or {}
+    if not isinstance(options, Mapping):
+        raise InvalidTask(f"options is {options!r}; it must be a dict.")
+    return place.call(entry["task"], entry.get("args") or (), entry.get("kwargs") or {}, options)
+
+
+def declared(place: Place, entries: Iterable[tuple[str, Any]]) -> list[Definition]:
+    """Return the schedules of these entries; of one that is wrong, only its error is logged.
+
+    Args:
+        place: whose schedules they are.
+        entries: (name, entry); see `definition_of_entry`. Of two with one name, the second is wrong.
+    """
+    found: dict[str, Definition] = {}
+    for name, entry in entries:
+        try:
+            if name in found:
+                raise InvalidTask("there is another one of that name.")
+            found[name] = definition_of_entry(place, name, entry)
+        except (StreamTasksError, TypeError, ValueError) as error:
+            logger.error("The schedule %r of %s is left out: %s", name, place.label, error)  # noqa: TRY400 - it says it all
+    return list(found.values())
