@@ -27,13 +27,16 @@ __all__ = ["MAX_HEADER_BYTES", "VERSION", "Message", "split_body"]
 VERSION: Final = 1
 MAX_HEADER_BYTES: Final = 16 * 1024
 
-_TYPES: Final = (str, str, list, dict, str)
+_ALWAYS: Final = 7
+"""How many parts every envelope has; the others are left out where they are empty."""
 _NONE_GIVEN: Final[dict[str, Any]] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Message:
-    """One enqueued call of a task.
+    """One enqueued call of a task. Make a changed one by `dataclasses.replace`, as if it were frozen.
+
+    (To fill a frozen dataclass takes three times as long, and a worker makes one for every message it runs.)
 
     Attributes:
         id: made by the client, at most 64 characters.
@@ -133,7 +136,6 @@ class Message:
             raise DecodeError(f"not an envelope: {data[:80]!r}")
         if body.get("v") != VERSION:
             raise DecodeError(f"envelope version {body.get('v')!r} is not known to this release (it knows {VERSION})")
-        retry, limits = body.get("r") or _NONE_GIVEN, body.get("l") or _NONE_GIVEN
         try:
             message = cls(
                 id=body["id"],
@@ -142,43 +144,58 @@ class Message:
                 kwargs=body["k"],
                 queue=body["q"],
                 priority=body["p"],
-                headers=body.get("h") or {},
-                max_retries=retry.get("max"),
-                retry_delay_s=retry.get("delay"),
-                expires_ms=body.get("x", 0),
-                due_ms=body.get("d", 0),
-                soft_limit_s=limits.get("soft"),
-                hard_limit_s=limits.get("hard"),
-                links=body.get("ok") or [],
-                error_links=body.get("er") or [],
-                parent_id=body.get("pa", ""),
-                root_id=body.get("ro", ""),
-                follows=body.get("f", ""),
-                takes=body.get("in", False),
             )
+            if len(body) > _ALWAYS:
+                message._read_rest(body)
         except (KeyError, AttributeError) as error:
             raise DecodeError(f"the envelope lacks {error}: {data[:80]!r}") from error
-        types = (type(message.id), type(message.task), type(message.args), type(message.kwargs), type(message.queue))
         if (
-            types != _TYPES
+            type(message.id) is not str
+            or type(message.task) is not str
+            or type(message.args) is not list
+            or type(message.kwargs) is not dict
+            or type(message.queue) is not str
             or type(message.priority) is not int
-            or type(message.headers) is not dict
-            or type(message.expires_ms) is not int
-            or type(message.max_retries) not in (NoneType, int)
-            or not all(
-                value is None or is_number(value)
-                for value in (message.retry_delay_s, message.soft_limit_s, message.hard_limit_s)
-            )
-            or type(message.due_ms) is not int
-            or not are_resolved(message.links)
-            or not are_resolved(message.error_links)
-            or type(message.parent_id) is not str
-            or type(message.root_id) is not str
-            or type(message.follows) is not str
-            or type(message.takes) is not bool
+            or (len(body) > _ALWAYS and not message._rest_is_right())
         ):
             raise DecodeError(f"the envelope holds values of wrong types: {data[:80]!r}")
         return message
+
+    def _read_rest(self, body: dict[str, Any]) -> None:
+        """Take over what only some envelopes have."""
+        retry, limits = body.get("r") or _NONE_GIVEN, body.get("l") or _NONE_GIVEN
+        self.headers = body.get("h") or {}
+        self.max_retries = retry.get("max")
+        self.retry_delay_s = retry.get("delay")
+        self.expires_ms = body.get("x", 0)
+        self.due_ms = body.get("d", 0)
+        self.soft_limit_s = limits.get("soft")
+        self.hard_limit_s = limits.get("hard")
+        self.links = body.get("ok") or []
+        self.error_links = body.get("er") or []
+        self.parent_id = body.get("pa", "")
+        self.root_id = body.get("ro", "")
+        self.follows = body.get("f", "")
+        self.takes = body.get("in", False)
+
+    def _rest_is_right(self) -> bool:
+        """Whether all of that is of the right types."""
+        return (
+            type(self.headers) is dict
+            and type(self.expires_ms) is int
+            and type(self.max_retries) in (NoneType, int)
+            and all(
+                value is None or is_number(value)
+                for value in (self.retry_delay_s, self.soft_limit_s, self.hard_limit_s)
+            )
+            and type(self.due_ms) is int
+            and are_resolved(self.links)
+            and are_resolved(self.error_links)
+            and type(self.parent_id) is str
+            and type(self.root_id) is str
+            and type(self.follows) is str
+            and type(self.takes) is bool
+        )
 
 
 def split_body(body: bytes) -> tuple[int, bytes]:

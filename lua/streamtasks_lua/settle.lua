@@ -75,7 +75,7 @@ local first_release = 12 + stream_count + workflow_count
 local release_count = tonumber(ARGV[first_release - 1])
 local first_record, first_follow = 25 + 2 * stream_count, first_release + release_count
 local first_group = first_follow + 5 * follow_count
-local byte = string.byte
+local redis, ARGV, KEYS, byte = redis, ARGV, KEYS, string.byte
 local now = now_ms()
 local this_hour = math.floor(now / 3600000)
 if this_hour ~= hour and this_hour ~= hour + 1 then return { 'hour', now } end
@@ -86,15 +86,15 @@ local now_text = int(now)
 -- Check all members before the first write.
 local ids, groups = {}, {}
 do
-  local at = first_group
-  while at <= #ARGV do
+  local at, first, last = first_group, 1, #ARGV
+  while at <= last do
     local size = tonumber(ARGV[at])
     groups[#groups + 1] = {
-      first = #ids + 1, size = size, at = at + 7, token = ARGV[at + 1], name = ARGV[10 + ARGV[at + 2]] or '',
+      first = first, last = first + size - 1, at = at + 7, token = ARGV[at + 1], name = ARGV[10 + ARGV[at + 2]] or '',
       outcome = ARGV[at + 3], attempt = ARGV[at + 4], ms = ARGV[at + 5], reason = ARGV[at + 6],
     }
-    for i = 0, size - 1 do ids[#ids + 1] = ARGV[at + 7 + i * 4] end
-    at = at + 7 + size * 4
+    for i = 0, size - 1 do ids[first + i] = ARGV[at + 7 + i * 4] end
+    first, at = first + size, at + 7 + size * 4
   end
 end
 local lines = #ids > 0 and redis.call('HMGET', state, unpack(ids)) or {}
@@ -103,7 +103,7 @@ for _, group in ipairs(groups) do
   local token, prefix = group.token, group.token .. ' '
   group.phase_at = #prefix + 1
   local known, done_here = by_name[group.name], 0
-  for i = group.first, group.first + group.size - 1 do
+  for i = group.first, group.last do
     local id, line = ids[i], lines[i]
     if known and held_by(line, prefix) and not seen[id] then
       seen[id] = true
@@ -123,7 +123,7 @@ for _, group in ipairs(groups) do
 end
 
 local entries_of, left, were_running, forget_history = {}, {}, {}, {}
-local index, tally, outcomes, buckets = {}, {}, {}, {}
+local index, told_count, tally, outcomes, buckets = {}, 0, {}, {}, {}
 local overridden, to_call, news = {}, {}, events_cap ~= '0' and {} or nil
 local nodes = workflow_count > 0 and {} or nil -- that are finished, see note_node
 local flows = {}
@@ -149,8 +149,8 @@ local function note_node(i, id, outcome, rest, keep_ms)
 end
 -- What every outcome that counts leaves behind, but for the record itself.
 local function tell_final(id, told)
-  local n = #index
-  index[n + 1], index[n + 2] = id, told
+  index[told_count + 1], index[told_count + 2] = id, told
+  told_count = told_count + 2
   local bucket = (byte(id, 32) or byte(id, -1)) % 16
   local list = buckets[bucket]
   if list then list[#list + 1] = id else buckets[bucket] = { id } end
@@ -176,7 +176,8 @@ local function finish(group, i, id, started, rest)
   end
   if group.outcome == 'CALLED' or (byte(id, 1) == 99 and is_callback(id)) then return end -- c
   if nodes then rest = note_node(i, id, group.outcome, rest, group.ms) end
-  redis.call('SET', KEYS[first_record + i - 1], record_head .. rest .. report, 'PX', group.ms)
+  -- PXAT: with PX the server writes the command anew for its replicas.
+  redis.call('SET', KEYS[first_record + i - 1], record_head .. rest .. report, 'PXAT', group.keep_until)
   tell_final(id, group.told)
   if started ~= '0' then group.spent = group.spent + math.max(0, now - started) end
   if callbacks == 'all' then to_call[#to_call + 1] = i end
@@ -223,12 +224,12 @@ end
 
 for _, group in ipairs(groups) do
   local outcome, name, phase_at = group.outcome, group.name, group.phase_at
-  group.told, group.spent = outcome .. ' ' .. name, 0
+  group.told, group.spent, group.keep_until = outcome .. ' ' .. name, 0, int(now + group.ms)
   local entries = entries_of[name] or {}
-  local told_before, revoked_here = #index, 0
-  for i = group.first, group.first + group.size - 1 do
+  local told_before, revoked_here, at = told_count, 0, group.at - 4
+  for i = group.first, group.last do
+    at = at + 4
     if reply[i + 1] == 1 then
-      local at = group.at + (i - group.first) * 4
       local id, phase = ids[i], byte(lines[i], phase_at)
       if phase ~= 67 then were_running[#were_running + 1] = id end -- C
       if phase == 88 and outcome ~= 'REVOKED' and outcome ~= 'CALLED' then -- X
@@ -243,7 +244,7 @@ for _, group in ipairs(groups) do
     end
   end
   if #entries > 0 then entries_of[name] = entries end
-  local n = (#index - told_before) / 2 - revoked_here
+  local n = (told_count - told_before) / 2 - revoked_here
   if n > 0 then count_final(name, outcome, n, group.spent) end
 end
 
@@ -259,7 +260,7 @@ if #left > 0 then
   redis.call('HDEL', state, unpack(left))
   redis.call('HDEL', messages, unpack(left))
 end
-if #index > 0 then
+if told_count > 0 then
   redis.call('XADD', finished, '*', unpack(index))
   local minute = math.floor(now / 60000) % 60 .. ' '
   for name, of in pairs(tally) do
@@ -301,7 +302,7 @@ end
 for _, i in ipairs(to_call) do
   local name
   for _, group in ipairs(groups) do
-    if i >= group.first and i < group.first + group.size then name = group.name end
+    if i >= group.first and i <= group.last then name = group.name end
   end
   call_back(keys, by_name[name], name, ids[i], stamp)
 end
@@ -310,9 +311,9 @@ if nodes then
   for _, node in ipairs(nodes) do node_ended(keys, by_name, now, unpack(node)) end
   for _, flow in pairs(flows) do close_workflow(keys, flow) end
 end
-if #index > 0 then
+if told_count > 0 then
   if redis.call('HLEN', links) > 0 then
-    for n = 1, #index, 2 do
+    for n = 1, told_count, 2 do
       local children = redis.call('HGET', links, index[n])
       if children then
         local told = index[n + 1]
@@ -322,7 +323,7 @@ if #index > 0 then
     end
   end
   if news then
-    for n = 1, #index, 2 do
+    for n = 1, told_count, 2 do
       news[#news + 1] = index[n]
       news[#news + 1] = index[n + 1]:match('^%u+')
     end

@@ -191,16 +191,22 @@ def settle(
     records: list[str] = []
     workflows: dict[str, None] = {}
     follows: list[tuple[int, NewMessage]] = []
+    record = keys.record
     for head, members in _grouped(outcomes).items():
         token, name, state, attempt, ms, reason = head
         words += (len(members), token, numbers.setdefault(name, len(numbers) + 1), state, attempt, ms, reason)
-        for o in members:
-            words += (o.id, o.entry, o.started_ms, o.note if state == "RETRY" else _record(o))
-            records.append(keys.record(o.id))
-            if ".w" in o.id and (node := node_of(o.id)) is not None:
+        retry, head_words = state == "RETRY", f"{state} {token} "
+        for task_id, _, _, entry, _, first_ms, started_ms, _, result, note, _, _, body, follow in members:
+            if retry:
+                words += (task_id, entry, started_ms, note)
+            else:  # a final record without the words that only the server knows
+                tail = f"{first_ms or started_ms} {started_ms} {attempt} {len(body)} {len(result)}\n"
+                words += (task_id, entry, started_ms, b"%b%b%b" % ((head_words + tail).encode(), body, result))
+            records.append(record(task_id))
+            if ".w" in task_id and (node := node_of(task_id)) is not None:
                 workflows[node[0]] = None
-            if o.follow:
-                follows += ((len(records), message) for message in o.follow)
+            if follow:
+                follows += ((len(records), message) for message in follow)
     follow_words: list[Any] = []
     for member, message in follows:
         number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
@@ -289,21 +295,15 @@ def settle_order(outcomes: Sequence[Outcome], codes: Sequence[int]) -> list[Sett
 def _grouped(outcomes: Sequence[Outcome]) -> dict[tuple[Any, ...], list[Outcome]]:
     groups: dict[tuple[Any, ...], list[Outcome]] = {}
     for o in outcomes:
-        retry = o.state == "RETRY"
-        head = (o.token, o.stream, o.state, o.attempt, o.delay_ms if retry else o.keep_ms, "" if retry else o.note)
+        _, token, stream, _, attempt, _, _, state, _, note, keep_ms, delay_ms, _, _ = o
+        retry = state == "RETRY"
+        head = (token, stream, state, attempt, delay_ms if retry else keep_ms, "" if retry else note)
         members = groups.get(head)
         if members is None:
             groups[head] = [o]
         else:
             members.append(o)
     return groups
-
-
-def _record(o: Outcome) -> bytes:
-    """Return a final record without the words that only the server knows."""
-    first = o.first_started_ms or o.started_ms
-    head = f"{o.state} {o.token} {first} {o.started_ms} {o.attempt} {len(o.body)} {len(o.result)}\n"
-    return head.encode() + o.body + o.result
 
 
 def hand_back(

@@ -13,10 +13,10 @@ from __future__ import annotations
 import mmap
 import multiprocessing
 import struct
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
+from time import monotonic_ns
 from typing import Final
 
 from streamtasks.state import State
@@ -74,6 +74,7 @@ class Board:
         self._memory = mmap.mmap(-1, HEADER_BYTES + slots * SLOT_BYTES)
         self._words = memoryview(self._memory).cast("Q")
         self._lock = multiprocessing.get_context("fork").Lock()
+        self._acquire, self._release = self._lock.acquire, self._lock.release
         self._free = list(range(slots))
 
     # -- both sides ----------------------------------------------------------------------------------
@@ -111,12 +112,12 @@ class Board:
 
     def sent(self, sequence: int) -> None:
         """Note that a claim goes out."""
-        self._words[_SENT_AT] = time.monotonic_ns()
+        self._words[_SENT_AT] = monotonic_ns()
         self._words[_SENT] = sequence
 
     def settling(self) -> None:
         """Note that all outcomes on the board go out to the store now."""
-        self._words[_SETTLING_AT] = time.monotonic_ns()
+        self._words[_SETTLING_AT] = monotonic_ns()
 
     def place(self, sequence: int, claimed: list[Claimed], *, recorded: bool) -> list[int] | None:
         """Take over a claim's messages; None if the keeper gave the claim up meanwhile.
@@ -129,23 +130,24 @@ class Board:
                 words[_RECEIVED] = sequence
                 return None
             taken = []
-            free, pack = self._free, _HEAD.pack_into
-            for c in claimed:
+            free, pack, sent_at, claimed_now = self._free, _HEAD.pack_into, words[_SENT_AT], int(Slot.CLAIMED)
+            for task_id, _, stream, entry, attempt, retries, first_started_ms, _, _ in claimed:
                 slot = free.pop()
+                at = HEADER_BYTES + slot * SLOT_BYTES
                 pack(
                     memory,
-                    HEADER_BYTES + slot * SLOT_BYTES,
+                    at,
                     sequence,
-                    int(recorded),
-                    c.attempt,
-                    c.retries,
-                    c.first_started_ms,
-                    c.id.encode(),
-                    c.entry.encode(),
-                    c.stream.encode(),
+                    recorded,
+                    attempt,
+                    retries,
+                    first_started_ms,
+                    task_id.encode(),
+                    entry.encode(),
+                    stream.encode(),
                 )
-                words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _CLAIMED_AT] = words[_SENT_AT]
-                memory[_STATES_AT + slot] = Slot.CLAIMED
+                words[at // 8 + _CLAIMED_AT] = sent_at
+                memory[_STATES_AT + slot] = claimed_now
                 taken.append(slot)
             words[_RECEIVED] = sequence
         return taken
@@ -156,17 +158,19 @@ class Board:
         It was handed back meanwhile, or its lease may have ended: the process stood still, and somebody else may
         have the message by now.
         """
-        memory = self._memory
-        with self._lock:
+        memory, words, at = self._memory, self._words, (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        self._acquire()  # not "with": that is two calls more, for every message
+        try:
             if memory[_STATES_AT + slot] != 1:
                 return 0
-            now = time.monotonic_ns()
-            words, at = self._words, (HEADER_BYTES + slot * SLOT_BYTES) // 8
-            if now - max(words[at + _CLAIMED_AT], words[_RENEWED_AT]) > words[_LEASE_NS]:
+            now, lease_ns = monotonic_ns(), words[_LEASE_NS]
+            if now - words[at + _CLAIMED_AT] > lease_ns and now - words[_RENEWED_AT] > lease_ns:
                 return 0
-            words[at + _STARTED], words[at + _FINISHED] = now, 0
-            words[at + _VERSION] = words[at + _SOFT] = words[at + _HARD] = 0
+            words[at + _STARTED] = now
+            words[at + _FINISHED] = words[at + _VERSION] = words[at + _SOFT] = words[at + _HARD] = 0
             memory[_STATES_AT + slot] = 2
+        finally:
+            self._release()
         return now
 
     def report(self, slot: int, data: bytes) -> bool:
@@ -203,35 +207,27 @@ class Board:
 
     def answer(self) -> None:
         """Tell that what the keeper wants has been looked at."""
-        self._words[_ANSWERED] = time.monotonic_ns()
+        self._words[_ANSWERED] = monotonic_ns()
 
     def finish(self, slot: int, outcome: Outcome, started_ns: int) -> bool:
         """Put a finished attempt's outcome on the board; False if it is not safe there: too large, or followed."""
-        memory, at = self._memory, HEADER_BYTES + slot * SLOT_BYTES
-        note = outcome.note.encode()
-        size = _OUTCOME.size + len(outcome.result) + len(note)
-        now = time.monotonic_ns()
-        words = self._words
+        memory, words, at = self._memory, self._words, HEADER_BYTES + slot * SLOT_BYTES
+        word = at // 8
+        _, _, _, _, _, _, started_ms, state, result, text, keep_ms, delay_ms, _, follow = outcome
+        note = text.encode()
+        size = len(result) + len(note)
+        now = monotonic_ns()
         words[_ATTEMPTS] += 1
         words[_SPENT_NS] += now - started_ns
-        words[at // 8 + _HARD] = 0  # what has ended can run no longer
-        if size > PAYLOAD_BYTES or outcome.follow:
+        words[word + _HARD] = 0  # what has ended can run no longer
+        if size > PAYLOAD_BYTES - _OUTCOME.size or follow:
             return False
+        words[word + _VERSION] = 0  # what lies there from now on is no progress
         start = at + HEAD_BYTES
-        words[at // 8 + _VERSION] = 0  # what lies there from now on is no progress
-        _OUTCOME.pack_into(
-            memory,
-            start,
-            _STATE_CODES[outcome.state],
-            outcome.started_ms,
-            outcome.keep_ms,
-            outcome.delay_ms,
-            len(outcome.result),
-            len(note),
-        )
+        _OUTCOME.pack_into(memory, start, _STATE_CODES[state], started_ms, keep_ms, delay_ms, len(result), len(note))
         start += _OUTCOME.size
-        memory[start : start + len(outcome.result) + len(note)] = outcome.result + note
-        words[at // 8 + _FINISHED] = now
+        memory[start : start + size] = result + note
+        words[word + _FINISHED] = now
         memory[_STATES_AT + slot] = 3
         return True
 

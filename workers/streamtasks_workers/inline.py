@@ -40,6 +40,7 @@ class InlineExecutor:
         self._slots: list[int] = []
         self._next: tuple[list[Claimed], list[int]] = ([], [])
         self._in_flight = False
+        self._reporters = [_reporter(board, slot) for slot in range(board.slots)]
 
     def run(self) -> None:
         """Work until the lifeline says stop, then settle and return."""
@@ -101,7 +102,7 @@ class InlineExecutor:
 
     def _work(self, claimed: list[Claimed], slots: list[int]) -> None:
         """Run messages one after the other; their outcomes wait on the board for the next exchange."""
-        board, runner = self._board, self._runner
+        board, runner, reporters = self._board, self._runner, self._reporters
         begun = attempts = 0
         for message, slot in zip(claimed, slots, strict=True):
             started = board.start(slot)
@@ -111,7 +112,7 @@ class InlineExecutor:
                 continue
             begun = begun or started
             attempts += 1
-            prepared = runner.prepare(message, started, _reporter(board, slot))
+            prepared = runner.prepare(message, started, reporters[slot])
             alone = False
             if isinstance(prepared, Outcome):
                 outcome = prepared
