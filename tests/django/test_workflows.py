@@ -119,7 +119,7 @@ class TestInMemory:
 
     def test_linked_to_a_task_of_another_alias_it_is_refused(self, memory: Any) -> None:
         steps = [tasks.add.s(1).set(backend="other"), tasks.add.s(2).set(backend="other")]
-        with pytest.raises(InvalidTask, match="'other'.*'default'"):
+        with pytest.raises(InvalidTask, match=r"'other'.*'default'"):
             tasks.add.apply_async((1, 1), link=chain(steps))
 
     def test_routes_count(self, memory: Any) -> None:
