@@ -24,8 +24,9 @@
 -- ARGV[4] attempt report without its closing brace (JSON): the start of a line for the history
 -- ARGV[5] number of streams; then their names
 --
--- Returns {now ms, reclaimed, missing names, exhausted, more}: more: 1 if it stopped early; exhausted: per message id, token, name, entry,
---         attempt, started ms, first started ms; settle them as DEAD with that token.
+-- Returns {now ms, reclaimed, missing names, exhausted, more}: more: 1 if there may be more, call again at once;
+--         exhausted: per message id, token, name, entry, attempt, started ms, first started ms; settle them as DEAD with
+--         that token.
 -- Moves:  claimed | running -> suspect (ready, but only for a child with empty hands) | waiting for its limit first
 --         One that was revoked while held becomes suspect as any other, with mark x: it will not run again.
 -- Safe to repeat: yes. Clock: server. After a silence of all workers (see beat) it waits one more lease.
@@ -85,19 +86,22 @@ local function take_over(id, token, consumer)
   return false
 end
 
-for _, token in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))) do
+local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))
+if #expired == tonumber(ARGV[1]) then more = 1 end
+for _, token in ipairs(expired) do
   if reclaimed >= 100 then
     more = 1
     break
   end
   local consumer = token:gsub('#%d+$', '')
-  local stays = false
+  local stays, given_up = false, #exhausted
   for id in (redis.call('HGET', batches, token) or ''):gmatch(' (%S+)') do
     if take_over(id, token, consumer) then stays = true end
   end
   if stays then
-    -- Until the caller has settled or asked again; not for ever, should it die meanwhile.
-    if #exhausted > 0 then redis.call('ZADD', leases, int(now + lease_ms), token) end
+    -- Until the caller has settled or asked again; not for ever, should it die meanwhile. One that only stays for a
+    -- stream whose name is missing is asked for at once.
+    if #exhausted > given_up then redis.call('ZADD', leases, int(now + lease_ms), token) end
   else
     redis.call('ZREM', leases, token)
     redis.call('HDEL', batches, token)

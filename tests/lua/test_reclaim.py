@@ -131,6 +131,14 @@ class TestExpired:
         assert lab.reclaim("0:default", most=1)[0] == 1
         assert set(lab.dump()["leases"]) == {"v#1"}
 
+    def test_a_full_look_says_that_there_may_be_more(self, lab: Lab) -> None:
+        for who in ("u", "v", "w"):
+            lab.enqueue(who)
+            lab.claim_one(who, 1)
+        lab.expire_leases("u#1", "v#1", "w#1")
+        assert lab.reclaim("0:default", most=2) == (2, [], [], 1)
+        assert lab.reclaim("0:default", most=2) == (1, [], [], 0)
+
 
 class TestLimit:
     def lose(self, lab: Lab, seq: int, **options: int) -> object:
@@ -182,6 +190,16 @@ class TestLimit:
         assert lab.claim("w", 1).ids == ["b"]
         assert lab.settle(outcome(a, "DEAD", started=5)) == [1]
         assert set(lab.dump()["leases"]) == {"w#1"}
+
+    def test_a_claim_that_only_lacks_a_stream_is_not_put_off_with_one_that_is_given_up(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.claim_one("gone", 1)
+        lab.enqueue("b", queue="mail")
+        lab.claim_one("lost", 1)
+        lab.expire_leases("gone#1", "lost#1")
+        _, missing, exhausted, _ = lab.reclaim("0:default", lost_limit=1)
+        assert (missing, exhausted[0]) == (["0:mail"], "a")
+        assert lab.dump()["leases"] == {"gone#1": lab.now + LEASE_MS, "lost#1": 2}
 
 
 class TestSilence:
