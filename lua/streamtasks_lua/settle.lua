@@ -4,31 +4,31 @@
 -- KEYS[1] messages     HASH     keys.messages
 -- KEYS[2] state        HASH     keys.state
 -- KEYS[3] history      HASH     keys.history
--- KEYS[4] progress     HASH     keys.progress
--- KEYS[5] leases       ZSET     keys.leases
--- KEYS[6] running      ZSET     keys.running
--- KEYS[7] delayed      ZSET     keys.delayed
--- KEYS[8] ready        ZSET     keys.ready
--- KEYS[9] streams      ZSET     keys.streams
--- KEYS[10] wake        LIST     keys.wake
--- KEYS[11] control     CHANNEL  keys.control
--- KEYS[12] done        CHANNEL  keys.done; one of sixteen by the id: ":" and a hexadecimal digit follow
--- KEYS[13] dead        STREAM   keys.dead
--- KEYS[14] totals      HASH     keys.totals
--- KEYS[15,16] finished STREAM   keys.finished(hour) of the hour in ARGV[1] and of the next one
--- KEYS[17,18] counts   HASH     keys.counts(hour), likewise
--- KEYS[19] batches     HASH     keys.batches
--- KEYS[20] links       HASH     keys.links
--- KEYS[21] events      STREAM   keys.events
--- KEYS[22] waiting     ZSET     keys.waiting
--- KEYS[23] limits      HASH     keys.limits
--- KEYS[24] asking      ZSET     keys.asking
+-- KEYS[4] delayed      ZSET     keys.delayed
+-- KEYS[5] ready        ZSET     keys.ready
+-- KEYS[6] streams      ZSET     keys.streams
+-- KEYS[7] wake         LIST     keys.wake
+-- KEYS[8] control      CHANNEL  keys.control
+-- KEYS[9] done         CHANNEL  keys.done; one of sixteen by the id: ":" and a hexadecimal digit follow
+-- KEYS[10] totals      HASH     keys.totals
+-- KEYS[11,12] finished STREAM   keys.finished(hour) of the hour in ARGV[1] and of the next one
+-- KEYS[13,14] counts   HASH     keys.counts(hour), likewise
+-- KEYS[15] links       HASH     keys.links
+-- KEYS[16] events      STREAM   keys.events
+-- KEYS[17] waiting     ZSET     keys.waiting
+-- KEYS[18] limits      HASH     keys.limits
+-- KEYS[19] asking      ZSET     keys.asking
+-- KEYS[20] progress    HASH     keys.progress
+-- KEYS[21] leases      ZSET     keys.leases
+-- KEYS[22] running     ZSET     keys.running
+-- KEYS[23] dead        STREAM   keys.dead
+-- KEYS[24] batches     HASH     keys.batches
 -- KEYS[25..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per member, then one per follow-up; then keys.record(parent) of
 --                               each after= of the follow-ups in order; then, if there are workflows,
 --          unfolding   ZSET     keys.unfolding, and
 --          workflows   HASH     keys.workflow(id), one per workflow of a member
--- ARGV[1] hour of KEYS[15]: hours since the epoch as the caller thinks
+-- ARGV[1] hour of KEYS[11]: hours since the epoch as the caller thinks
 -- ARGV[2] how long the finished and counts keys of an hour are kept after it, ms
 -- ARGV[3] most dead letters kept
 -- ARGV[4] how long the record of a member is kept that is REVOKED whatever its holder says, ms
@@ -60,13 +60,13 @@
 -- Moves:  claimed | running -> finished | delayed | ready; blocked -> delayed
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, line, streams, delay, batch, tell, callback, rate, limit, accept, links, index, workflow
-local messages, state, history, progress, leases, running = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local delayed, ready, streams, wake, control = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
-local done, dead, totals, batches, links, events = KEYS[12], KEYS[13], KEYS[14], KEYS[19], KEYS[20], KEYS[21]
+local messages, state, history, delayed, ready, streams = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local wake, control, done, totals, links, events = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[15], KEYS[16]
+local progress, leases, running, dead, batches = KEYS[20], KEYS[21], KEYS[22], KEYS[23], KEYS[24]
 local keys = {
   messages = messages, state = state, delayed = delayed, ready = ready, streams = streams, wake = wake,
-  control = control, links = links, totals = totals, done = done, waiting = KEYS[22], limits = KEYS[23],
-  asking = KEYS[24],
+  control = control, links = links, totals = totals, done = done, waiting = KEYS[17], limits = KEYS[18],
+  asking = KEYS[19],
 }
 local hour, keep_ms, dead_cap, revoked_ms, callbacks = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local events_cap, member_count, follow_count = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -79,7 +79,7 @@ local redis, ARGV, KEYS, byte = redis, ARGV, KEYS, string.byte
 local now = now_ms()
 local this_hour = math.floor(now / 3600000)
 if this_hour ~= hour and this_hour ~= hour + 1 then return { 'hour', now } end
-local finished, counts = KEYS[15 + this_hour - hour], KEYS[17 + this_hour - hour]
+local finished, counts = KEYS[11 + this_hour - hour], KEYS[13 + this_hour - hour]
 local by_name = given_streams(25, stream_count, 11)
 local now_text = int(now)
 

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ..exceptions import StoreError, StoreUnavailable
 from ..transitions import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
-from . import calls, connections
+from . import child_calls, connections
 from .calls import Call
 from .operations import Operations
 from .store import read_replies
@@ -94,11 +94,11 @@ class RedisChannel:
             if claim is not None and self._waits_to_claim is None:
                 new = [self._claim_call(claim)]
             elif not self._waiting:
-                new = [calls.pass_on(keys, self._queues)]
+                new = [child_calls.pass_on(keys, self._queues)]
             if new:
                 commands = [call.command() for call in new]
                 if not self._waiting:
-                    commands.insert(0, ("BLPOP", *calls.wake_lists(keys, self._queues), self._wait_s))
+                    commands.insert(0, ("BLPOP", *child_calls.wake_lists(keys, self._queues), self._wait_s))
                 self._waiter.send_packed_command(self._waiter.pack_commands(commands), check_health=False)
                 self._waiting, self._waits_to_claim = True, claim
                 self._behind += new
@@ -137,7 +137,7 @@ class RedisChannel:
         return lasting or StoreUnavailable(f"{connections.address(self._settings)}: {error}")
 
     def _transmit(self) -> None:
-        self._chunks = calls.settle_chunks(self._outcomes)
+        self._chunks = child_calls.settle_chunks(self._outcomes)
         requests = [self._settle_call(place) for place in range(len(self._chunks))]
         if self._claim is not None:
             requests.append(self._claim_call(self._claim))
@@ -152,12 +152,12 @@ class RedisChannel:
     def _settle_call(self, place: int) -> Call:
         released = self._released if place == len(self._chunks) - 1 else ()
         # What becomes of a task that was revoked while it ran, no child has seen: another one does what belongs to it.
-        return calls.settle(
+        return child_calls.settle(
             self._shard.keys, self._chunks[place], self._shard.hour(), self._settings, released, "revoked"
         )
 
     def _claim_call(self, claim: ClaimRequest) -> Call:
-        return calls.claim(
+        return child_calls.claim(
             self._shard.keys,
             self._consumer,
             claim,
@@ -199,7 +199,7 @@ class RedisChannel:
     ) -> Exchange:
         settled: list[Settled] = []
         for place, reply in enumerate(settle_replies):
-            settled += calls.settle_order(chunks[place], reply[1:])
+            settled += child_calls.settle_order(chunks[place], reply[1:])
         if claim is None or claim_reply is None:
             return Exchange(settled, [], settle_replies[-1][0] if settle_replies else 0, False, False, False, False)
         if claim_reply[0] == b"void":
@@ -216,7 +216,7 @@ class RedisChannel:
             flat = claim_reply[part + 1]
             for at in range(0, len(flat), 4):
                 entry, task_id, body, counts = flat[at : at + 4]
-                attempt, retries, first, doom = (1, 0, 0, "") if counts == _FRESH else calls.claim_counts(counts)
+                attempt, retries, first, doom = (1, 0, 0, "") if counts == _FRESH else child_calls.claim_counts(counts)
                 claimed.append(
                     Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, first, body, doom)
                 )

@@ -38,8 +38,8 @@ from ..transitions import (
     Void,
 )
 from ..wire import Wire
-from . import calls
-from .calls import Call
+from . import calls, child_calls, supervisor_calls
+from .calls import MOST_BYTES, Call
 from .snapshots import from_reply
 
 __all__ = ["Operation", "Operations", "Shard"]
@@ -48,7 +48,6 @@ type Operation[T] = Generator[list[Call], list[Any], T]
 
 MOST = 100
 _STREAM_WANTED = 4
-MOST_BYTES = 1024 * 1024
 MOST_NAMES = 32
 MOST_SWEPT = 16
 
@@ -137,7 +136,7 @@ class Operations:
         """See `SupervisorStore.settle`."""
         shard = self.shards[tag]
         answers: list[Settled] = []
-        for chunk in calls.settle_chunks(outcomes):
+        for chunk in child_calls.settle_chunks(outcomes):
             some = chunk
             bare = [o.id for o in some if not o.body and o.state not in ("RETRY", "CALLED")]
             if bare:
@@ -146,12 +145,12 @@ class Operations:
                 bodies = {i: parts[0] for i, parts in zip(bare, found, strict=True) if len(parts) > 1}
                 some = [o._replace(body=bodies.get(o.id, b"0 ")) if not o.body else o for o in some]
             while True:
-                call = calls.settle(shard.keys, some, shard.hour(), self.settings, callbacks=callbacks)
+                call = child_calls.settle(shard.keys, some, shard.hour(), self.settings, callbacks=callbacks)
                 [reply] = yield [call]
                 if reply[0] != b"hour":
                     break
                 shard.learn_clock(reply[1])
-            answers += calls.settle_order(some, reply[1:])
+            answers += child_calls.settle_order(some, reply[1:])
         return answers
 
     def revoke(self, task_id: str, terminate: bool) -> Operation[Revocation]:
@@ -174,7 +173,7 @@ class Operations:
         """See `SupervisorStore.doomed`."""
         answers: list[str] = []
         for some in _chunks(claimed):
-            [reply] = yield [calls.doomed(self.shards[tag].keys, some)]
+            [reply] = yield [supervisor_calls.doomed(self.shards[tag].keys, some)]
             answers += (word.decode() for word in reply)
         return answers
 
@@ -193,7 +192,7 @@ class Operations:
             names: list[str] = list(shard.names) if void and last else []
             done = [False] * len(some)
             while True:
-                [reply] = yield [calls.hand_back(shard.keys, some, names, void if last else None, gone)]
+                [reply] = yield [supervisor_calls.hand_back(shard.keys, some, names, void if last else None, gone)]
                 done = [before or code == 1 for before, code in zip(done, reply[2:], strict=True)]
                 if not reply[1]:
                     break
@@ -208,7 +207,7 @@ class Operations:
         answers: list[Charge] = []
         for some in _chunks(attempts):
             delay_ms = round(settings.crash_delay_s * 1000)
-            [reply] = yield [calls.charge(self.shards[tag].keys, some, settings.crash_limit, delay_ms)]
+            [reply] = yield [supervisor_calls.charge(self.shards[tag].keys, some, settings.crash_limit, delay_ms)]
             answers += map(Charge, reply[1:])
         return answers
 
@@ -217,7 +216,7 @@ class Operations:
         shard = self.shards[tag]
         promoted = 0
         while True:
-            [reply] = yield [calls.promote(shard.keys, list(shard.names), MOST)]
+            [reply] = yield [supervisor_calls.promote(shard.keys, list(shard.names), MOST)]
             promoted += reply[1]
             shard.learn(reply[3])
             if reply[2] > 0 or reply[2] == -1:
@@ -228,7 +227,7 @@ class Operations:
         shard = self.shards[tag]
         admitted = 0
         while True:
-            [reply] = yield [calls.admit(shard.keys, list(shard.names), grants, MOST)]
+            [reply] = yield [supervisor_calls.admit(shard.keys, list(shard.names), grants, MOST)]
             admitted += reply[1]
             if not reply[3]:
                 break
@@ -249,7 +248,7 @@ class Operations:
         for tag, of_tag in by_tag.items():
             keys = self.shards[tag].keys
             for some in _chunks(of_tag):
-                [reply] = yield [calls.take([keys.limiter(ask.limit.name) for ask in some], some)]
+                [reply] = yield [supervisor_calls.take([keys.limiter(ask.limit.name) for ask in some], some)]
                 grants += (
                     Grant(ask.limit.name, ask.number, reply[1 + 2 * place], reply[2 + 2 * place])
                     for place, ask in enumerate(some)
@@ -263,7 +262,9 @@ class Operations:
         total = 0
         exhausted: list[Exhausted] = []
         while True:
-            call = calls.reclaim(shard.keys, list(shard.names), MOST, settings.lost_limit, settings.lease_ms, report)
+            call = supervisor_calls.reclaim(
+                shard.keys, list(shard.names), MOST, settings.lost_limit, settings.lease_ms, report
+            )
             [reply] = yield [call]
             total += reply[1]
             flat = reply[3]
@@ -288,7 +289,7 @@ class Operations:
         """See `SupervisorStore.mark_running`."""
         answers: list[bool] = []
         for some in _chunks(attempts):
-            [reply] = yield [calls.mark_running(self.shards[tag].keys, some, self.settings)]
+            [reply] = yield [supervisor_calls.mark_running(self.shards[tag].keys, some, self.settings)]
             answers += (code == 1 for code in reply[1:])
         return answers
 
@@ -296,7 +297,7 @@ class Operations:
         """See `SupervisorStore.renew`."""
         answers: list[bool] = []
         for some in _chunks(tokens):
-            [reply] = yield [calls.renew(self.shards[tag].keys, some, self.settings.lease_ms)]
+            [reply] = yield [supervisor_calls.renew(self.shards[tag].keys, some, self.settings.lease_ms)]
             answers += (code == 1 for code in reply[1:])
         return answers
 
@@ -304,7 +305,9 @@ class Operations:
         """See `SupervisorStore.beat`."""
         lease_ms = self.settings.lease_ms
         text = "" if info is None else orjson.dumps(info).decode()
-        [reply] = yield [calls.beat(self.shards[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000))]
+        [reply] = yield [
+            supervisor_calls.beat(self.shards[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000))
+        ]
         return Alive(reply[0], reply[1])
 
     def sweep(self, tag: str, idle_ms: int) -> Operation[int]:
@@ -314,7 +317,7 @@ class Operations:
         place = 0
         names: list[str] = []
         while True:
-            [reply] = yield [calls.sweep(keys, names, idle_ms, place, MOST_SWEPT)]
+            [reply] = yield [supervisor_calls.sweep(keys, names, idle_ms, place, MOST_SWEPT)]
             removed += reply[0]
             names = [raw.decode() for raw in reply[1]]
             place += len(names)
@@ -325,7 +328,7 @@ class Operations:
         """See `SupervisorStore.progress`."""
         answers: list[bool] = []
         for some in _chunks(reports):
-            [reply] = yield [calls.progress(self.shards[tag].keys, some)]
+            [reply] = yield [supervisor_calls.progress(self.shards[tag].keys, some)]
             answers += (code == 1 for code in reply)
         return answers
 

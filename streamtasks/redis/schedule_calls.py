@@ -8,7 +8,7 @@ from typing import Any
 from ..keys import Keys, stream_name
 from ..scheduling import Firing, NewSchedule
 from ..settings import StoreSettings
-from .calls import REPLY_BYTES, Call, pairs, script, terms
+from .calls import MOST_BYTES, Call, pairs, script, terms
 
 __all__ = ["drop", "due", "fire", "pause", "put", "schedules", "undeclare"]
 
@@ -72,7 +72,7 @@ def schedules(keys: Keys, names: Sequence[str] = (), most: int = 0, after: str =
     return Call(
         script("schedules"),
         [keys.schedules, keys.schedule_states, keys.schedule_names],
-        [most, after, REPLY_BYTES, *names],
+        [most, after, MOST_BYTES, *names],
     )
 
 
@@ -81,7 +81,7 @@ def due(keys: Keys, most: int, passed: Mapping[str, int]) -> Call:
     return Call(
         script("due_schedules"),
         [keys.schedules, keys.scheduled],
-        [most, REPLY_BYTES, *(word for pair in passed.items() for word in pair)],
+        [most, MOST_BYTES, *(word for pair in passed.items() for word in pair)],
     )
 
 

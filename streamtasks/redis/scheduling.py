@@ -9,7 +9,8 @@ from typing import Any, Final
 from ..scheduling import DueSchedule, DueSchedules, Firing, NewSchedule, Put, StoredSchedule
 from ..shards import schedule_tag
 from . import schedule_calls
-from .operations import MOST, MOST_BYTES, Operation, Operations, Shard
+from .calls import MOST_BYTES
+from .operations import MOST, Operation, Operations, Shard
 
 __all__ = ["declare", "drop", "due", "fire", "listed", "pause", "put", "read", "undeclare"]
 

@@ -9,7 +9,7 @@ from ..keys import Keys, stream_name
 from ..settings import StoreSettings
 from ..shards import node_of
 from ..transitions import FanIn, Given, NewWorkflow, Node
-from .calls import REPLY_BYTES, Call, pairs, script
+from .calls import MOST_BYTES, Call, pairs, script
 
 __all__ = ["STAGING_MS", "gather", "stage", "unfold", "workflow"]
 
@@ -87,7 +87,7 @@ def unfold(
 
 def gather(keys: Keys, workflow_id: str, field: str, place: int) -> Call:
     """Build gather: a part of what a field holds, from a place on."""
-    return Call(script("gather"), [keys.workflow(workflow_id)], [field, place, REPLY_BYTES])
+    return Call(script("gather"), [keys.workflow(workflow_id)], [field, place, MOST_BYTES])
 
 
 def workflow(keys: Keys, workflow_id: str, fan_ins: Sequence[int]) -> Call:

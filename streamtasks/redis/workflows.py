@@ -11,8 +11,8 @@ from ..keys import stream_name
 from ..shape import Shape
 from ..transitions import FanInCounts, Given, NewWorkflow, Node, WorkflowCounts
 from . import calls, workflow_calls
-from .calls import Call
-from .operations import MOST, MOST_BYTES, Operation, Operations, Shard
+from .calls import MOST_BYTES, Call
+from .operations import MOST, Operation, Operations, Shard
 
 __all__ = ["cancel", "counts", "gather", "is_over", "start", "unfold", "unfold_due"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from streamtasks import StoreSettings
 from streamtasks.message import Message, split_body
-from streamtasks.redis import calls
+from streamtasks.redis import child_calls
 from streamtasks.transitions import Claimed, NewMessage, Outcome
 from tests.support.lab import KEEP_MS, LEASE_MS, RESULT, REVOKED_MS, Lab, Record, Stream, outcome, text
 
@@ -129,7 +129,7 @@ class TestFinalStates:
             lab.enqueue(*(f"{batch}-{n}" for n in range(100)))
             claimed = lab.claim("w", batch + 1, count=100).claimed
             outcomes = [outcome(c, "DEAD", started=5) for c in claimed]
-            lab.run(calls.settle(lab.keys, outcomes, lab.hour(), StoreSettings(max_dead_letters=10)))
+            lab.run(child_calls.settle(lab.keys, outcomes, lab.hour(), StoreSettings(max_dead_letters=10)))
         assert lab.client.xlen(lab.keys.dead) < 300
         assert lab.dump()["dead"][-1]["id"] == "3-99"
 
@@ -307,7 +307,7 @@ class TestBatches:
     def test_a_member_that_names_no_stream_of_the_call_is_stale(self, lab: Lab) -> None:
         a, b = claimed_batch(lab, "a", "b")
         outcomes = [outcome(a, "FAILURE", started=5), outcome(b, started=5)]
-        call = calls.settle(lab.keys, outcomes, lab.hour(), lab.settings)
+        call = child_calls.settle(lab.keys, outcomes, lab.hour(), lab.settings)
         call.args[call.args.index("w#1") + 1] = 9
         assert lab.run(call)[1:] == [0, 1]
         assert lab.line("a") is not None
@@ -315,7 +315,7 @@ class TestBatches:
     def test_a_member_given_twice_counts_once(self, lab: Lab) -> None:
         lab.enqueue("a")
         done = outcome(lab.claim_one())
-        first, second = lab.run(calls.settle(lab.keys, [done, done], lab.hour(), lab.settings))[1:]
+        first, second = lab.run(child_calls.settle(lab.keys, [done, done], lab.hour(), lab.settings))[1:]
         assert first == 1
         assert second != 1
         left = lab.dump()
@@ -410,7 +410,7 @@ class TestHours:
         claimed = lab.claim_one()
         before = lab.dump()
         hour = lab.hour()
-        reply = text(lab.raw(calls.settle(lab.keys, [outcome(claimed)], hour + wrong, lab.settings)))
+        reply = text(lab.raw(child_calls.settle(lab.keys, [outcome(claimed)], hour + wrong, lab.settings)))
         assert reply[0] == "hour"
         assert reply[1] // 3_600_000 == hour
         assert lab.dump() == before
@@ -470,9 +470,9 @@ class TestFollowUps:
     def test_calls_are_cut_with_their_follow_ups(self) -> None:
         claimed = Claimed("a", "w#1", "0:default", "1-1", 1, 0, 5, b"")
         plain, many = outcome(claimed), outcome(claimed, follow=(NewMessage("b", "default", 0, b""),) * 60)
-        assert calls.settle_chunks([]) == []
-        assert [len(chunk) for chunk in calls.settle_chunks([plain] * 250)] == [100, 100, 50]
-        assert [len(chunk) for chunk in calls.settle_chunks([many, plain, many, many])] == [2, 1, 1]
+        assert child_calls.settle_chunks([]) == []
+        assert [len(chunk) for chunk in child_calls.settle_chunks([plain] * 250)] == [100, 100, 50]
+        assert [len(chunk) for chunk in child_calls.settle_chunks([many, plain, many, many])] == [2, 1, 1]
 
 
 class TestRevokedWhileHeld:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from streamtasks.keys import GROUP
-from streamtasks.redis import calls
+from streamtasks.redis import supervisor_calls
 from tests.support.lab import Lab, outcome, text
 
 
 def sweep(lab: Lab, *names: str, idle_ms: int = -1, next_at: int = 0, most: int = 16) -> Any:
     """Return (removed, names to sweep next). By default every consumer counts as long silent."""
-    return tuple(text(lab.raw(calls.sweep(lab.keys, names, idle_ms, next_at, most))))
+    return tuple(text(lab.raw(supervisor_calls.sweep(lab.keys, names, idle_ms, next_at, most))))
 
 
 def consumers(lab: Lab) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamtasks.redis import calls, queries, workflow_calls
+from streamtasks.redis import calls, child_calls, queries, workflow_calls
 from streamtasks.redis.snapshots import from_reply
 from streamtasks.redis.workflow_calls import STAGING_MS
 from streamtasks.transitions import FanIn, Given, Limit, NewMessage, NewWorkflow, Node
@@ -467,5 +467,5 @@ class TestGather:
 
 def test_settle_without_workflows_brings_no_key_of_one(lab: Lab) -> None:
     lab.enqueue("a")
-    call = calls.settle(lab.keys, [outcome(lab.claim_one())], lab.hour(), lab.settings)
+    call = child_calls.settle(lab.keys, [outcome(lab.claim_one())], lab.hour(), lab.settings)
     assert not [key for key in call.keys if "unfolding" in key or "}:w:" in key]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from streamtasks import StoreSettings
 from streamtasks.keys import GROUP, Keys, stream_name
-from streamtasks.redis import calls, queries
+from streamtasks.redis import calls, child_calls, queries, supervisor_calls
 from streamtasks.transitions import (
     Admission,
     Ask,
@@ -280,7 +280,7 @@ class Lab:
         max_bytes: int | None = None,
     ) -> Call:
         request = ClaimRequest(seq, count, alone)
-        call = calls.claim(self.keys, consumer, request, queues or Filter(), candidates, self.settings)
+        call = child_calls.claim(self.keys, consumer, request, queues or Filter(), candidates, self.settings)
         if max_bytes is not None:
             call.args[5] = max_bytes
         return call
@@ -297,7 +297,7 @@ class Lab:
             name, flat = reply[part], reply[part + 1]
             for at in range(0, len(flat), 4):
                 entry, task_id, body, counts = flat[at : at + 4]
-                attempt, retries, first, doom = calls.claim_counts(counts.encode())
+                attempt, retries, first, doom = child_calls.claim_counts(counts.encode())
                 claimed.append(Claimed(task_id, token, name, entry, attempt, retries, first, body.encode(), doom))
         return Claim("ok", reply[1], reply[2], claimed, [])
 
@@ -325,8 +325,8 @@ class Lab:
         if released is None:
             released = sorted({o.token for o in outcomes})
         hour = self.hour() if hour is None else hour
-        call = calls.settle(self.keys, outcomes, hour, self.settings, released, callbacks)
-        return [int(code) for code in calls.settle_order(outcomes, self.run(call)[1:])]
+        call = child_calls.settle(self.keys, outcomes, hour, self.settings, released, callbacks)
+        return [int(code) for code in child_calls.settle_order(outcomes, self.run(call)[1:])]
 
     def revoke(self, task_id: str, name: str = "", *, terminate: bool = False, hour: int | None = None) -> list[Any]:
         """Return (code, name of the stream that is wanted)."""
@@ -335,14 +335,14 @@ class Lab:
         return reply[1:]
 
     def doomed(self, *claimed: Claimed) -> list[str]:
-        words: list[str] = self.run(calls.doomed(self.keys, claimed))
+        words: list[str] = self.run(supervisor_calls.doomed(self.keys, claimed))
         return words
 
     def hand_back(
         self, *claimed: Claimed, names: Sequence[str] = (), void: Void | None = None, gone: bool = False
     ) -> Any:
         """Return (names missing, codes)."""
-        reply = self.run(calls.hand_back(self.keys, claimed, names, void, gone))
+        reply = self.run(supervisor_calls.hand_back(self.keys, claimed, names, void, gone))
         return reply[1], reply[2:]
 
     def charge(
@@ -353,23 +353,23 @@ class Lab:
         report: str = '{"kind":"CRASH"}',
         started: int = 5,
     ) -> list[int]:
-        codes: list[int] = self.run(calls.charge(self.keys, [(c, started, report) for c in claimed], limit, delay_ms))[
-            1:
-        ]
+        codes: list[int] = self.run(
+            supervisor_calls.charge(self.keys, [(c, started, report) for c in claimed], limit, delay_ms)
+        )[1:]
         return codes
 
     def promote(self, *names: str, most: int = 100) -> Any:
         """Return (promoted, next due in ms, missing names)."""
-        return tuple(self.run(calls.promote(self.keys, names, most))[1:])
+        return tuple(self.run(supervisor_calls.promote(self.keys, names, most))[1:])
 
     def take(self, *asks: Ask) -> list[Grant]:
         """Ask the limiters of this shard."""
-        reply = self.run(calls.take([self.keys.limiter(ask.limit.name) for ask in asks], asks))
+        reply = self.run(supervisor_calls.take([self.keys.limiter(ask.limit.name) for ask in asks], asks))
         return [Grant(ask.limit.name, ask.number, reply[1 + 2 * n], reply[2 + 2 * n]) for n, ask in enumerate(asks)]
 
     def admit(self, *grants: Grant, names: Sequence[str] = (), most: int = 100) -> tuple[Admission, list[str]]:
         """Return what came of it, and the names of missing streams."""
-        reply = self.run(calls.admit(self.keys, names, grants, most))[1:]
+        reply = self.run(supervisor_calls.admit(self.keys, names, grants, most))[1:]
         flat = reply[3]
         asks = [
             Ask(Limit(*flat[at : at + 1], *map(int, flat[at + 1 : at + 3])), *flat[at + 3 : at + 5])
@@ -390,23 +390,25 @@ class Lab:
     def reclaim(self, *names: str, most: int = 100, lost_limit: int = 10) -> Any:
         """Return (reclaimed, missing names, exhausted, stopped early)."""
         report = '{"kind":"LOST"'
-        return tuple(self.run(calls.reclaim(self.keys, names, most, lost_limit, LEASE_MS, report))[1:])
+        return tuple(self.run(supervisor_calls.reclaim(self.keys, names, most, lost_limit, LEASE_MS, report))[1:])
 
     def mark_running(self, *claimed: Claimed, ago_ms: int = 0) -> list[int]:
-        codes: list[int] = self.run(calls.mark_running(self.keys, [(c, ago_ms) for c in claimed], self.settings))[1:]
+        codes: list[int] = self.run(
+            supervisor_calls.mark_running(self.keys, [(c, ago_ms) for c in claimed], self.settings)
+        )[1:]
         return codes
 
     def renew(self, *tokens: str, lease_ms: int = LEASE_MS) -> list[int]:
-        codes: list[int] = self.run(calls.renew(self.keys, tokens, lease_ms))[1:]
+        codes: list[int] = self.run(supervisor_calls.renew(self.keys, tokens, lease_ms))[1:]
         return codes
 
     def beat(self, worker: str = "host", info: str = "{}", lease_ms: int = LEASE_MS, prune_ms: int = 600_000) -> int:
         """Return how long reclaim is held back."""
-        hold: int = self.run(calls.beat(self.keys, worker, info, lease_ms, prune_ms))[1]
+        hold: int = self.run(supervisor_calls.beat(self.keys, worker, info, lease_ms, prune_ms))[1]
         return hold
 
     def progress(self, *claimed: Claimed, data: bytes = b"{}") -> list[int]:
-        codes: list[int] = self.run(calls.progress(self.keys, [(c, data) for c in claimed]))
+        codes: list[int] = self.run(supervisor_calls.progress(self.keys, [(c, data) for c in claimed]))
         return codes
 
     def read(self, *ids: str) -> Any:
