@@ -277,13 +277,7 @@ class Lives(RuleBasedStateMachine):
     @rule(passed=st.lists(names, max_size=1))
     def look(self, passed: list[str]) -> None:
         revisions = {name: found.revision for name in passed if (found := self.pair.model.schedules([name])[0])}
-        answers = []
-        for which in range(2):
-            store = self.pair._keepers[which]
-            found = self.pair._loop.run(store.due_schedules(TAG, revisions))
-            answers.append((found.due, None if found.next_ms is None else found.next_ms > 0))
-        due, _ = same(*answers)
-        self.seen += due
+        self.seen += self.pair.due_schedules(revisions)
 
     @rule(places=st.lists(st.integers(0, 5), max_size=3), next_ms=times, count=st.integers(0, 2))
     def fire(self, places: list[int], next_ms: int | None, count: int) -> None:

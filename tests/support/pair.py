@@ -17,8 +17,9 @@ from streamtasks.transitions import Claimed, ClaimRequest, Filter, Promotion, Re
 from tests.support.hand import ended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from streamtasks.scheduling import DueSchedule
     from streamtasks.state import Snapshot
     from streamtasks.transitions import Exchange, NewMessage, Outcome, Revocation
 
@@ -95,6 +96,13 @@ class Pair:
         """Call both supervisors' stores; ``call`` gets the store and which of a `Both` is its own."""
         real, model = (self._loop.run(awaited(call(keeper, which))) for which, keeper in enumerate(self._keepers))
         return same(plain(real), plain(model))
+
+    def due_schedules(self, passed: Mapping[str, int]) -> list[DueSchedule]:
+        """Ask both what is to be fired, and whether there is more at once; return what is."""
+        found = [self._loop.run(keeper.due_schedules(TAG, passed)) for keeper in self._keepers]
+        real, model = ((looked.due, looked.next_ms and looked.next_ms > 0) for looked in found)
+        due: list[DueSchedule] = same(real, model)[0]
+        return due
 
     # -- time ----------------------------------------------------------------------------------------
 

@@ -19,8 +19,8 @@ logger = logging.getLogger("streamtasks.worker")
 class BackgroundWorker:
     """Runs the tasks of an app on a daemon thread, which starts with the first task that is enqueued.
 
-    The thread sleeps until it is told of a task, or until the next one is due. It ends with its process: tasks that are
-    unfinished then are lost. A forked process gets a thread of its own.
+    The thread sleeps until it is told of a task or a schedule, or until the next one is due. It ends with its process:
+    tasks that are unfinished then are lost. A forked process gets a thread of its own.
 
     Args:
         server: where the tasks are.
@@ -61,7 +61,7 @@ class BackgroundWorker:
             self._news.clear()
             try:
                 ran = worker.run_ready(stop=lambda: self._stopping)
-                wait_s = worker.next_due_s()
+                wait_s = worker.next_wake_s()
             except Exception:
                 logger.exception("the thread that runs tasks in memory met an error and goes on")
                 ran, wait_s = [], 1.0

@@ -7,17 +7,20 @@ different from a worker:
 * Time limits and `revoke` with ``terminate`` are raised in the task, as far as that can be done; see
   `in_process_limits`. Limits count real time, not that of the store's clock.
 * Coroutine tasks run one after the other.
+* Schedules that are due by the store's clock are fired; the clock is never moved to the next occurrence of one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import os
 import time
+from array import array
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final, NamedTuple
 
 from streamtasks.application import Application
@@ -31,6 +34,7 @@ from .callbacks import CALLBACK
 from .in_process_limits import arun_limited, run_limited
 from .limits import Limits
 from .options import WorkerOptions
+from .roles.scheduler import Declared, Scheduler
 from .running import Prepared, Runner
 
 __all__ = ["MOST_ATTEMPTS", "InProcessWorker", "Ran"]
@@ -108,9 +112,19 @@ class InProcessWorker:
         return await self._adriven(self._until_idle(most))
 
     def next_due_s(self) -> float | None:
-        """Return for how long nothing becomes due, seconds by the store's clock; None: nothing will."""
+        """Return for how long nothing becomes due, seconds by the store's clock; None: nothing will.
+
+        The next occurrence of a schedule does not count: there is always another one.
+        """
         waits = [lane.move_on() for lane in self._lanes]
         return min((wait_s for wait_s in waits if wait_s is not None), default=None)
+
+    def next_wake_s(self) -> float | None:
+        """Return for how long there is nothing to do at all, schedules included; see `next_due_s`."""
+        wait_s = self.next_due_s()
+        waits = [scheduler.next_s for lane in self._lanes for scheduler in lane.schedulers]
+        next_s = min(waits if wait_s is None else [*waits, wait_s])
+        return None if math.isinf(next_s) else next_s
 
     def _until_idle(self, most: int) -> _Steps:
         ran: list[Ran] = []
@@ -184,6 +198,24 @@ class _Lane:
         self._sequence = 0
         options = WorkerOptions.merged(app.worker_defaults)
         self._limits = Limits(options.soft_time_limit_s, options.time_limit_s)
+        self._loaded_ms = store.server.clock.now_ms()
+
+    @cached_property
+    def schedulers(self) -> list[Scheduler]:
+        """Those who fire schedules, made when the app has all of its tasks: at first use."""
+        app, tags = self._app, self.store.tags
+        loaded_ms = memoryview(array("Q", [self._loaded_ms] * len(tags)))
+        schedules = app.declared_schedules()
+        return [
+            Scheduler(
+                self._keeper,
+                tag,
+                app.settings,
+                Declared.on_shard(tag, tags, app.label, schedules, loaded_ms),
+                look_s=math.inf,
+            )
+            for tag in tags
+        ]
 
     def run_one(self) -> _Steps:
         """Run the next message that can run now; an empty list: there is none."""
@@ -194,7 +226,7 @@ class _Lane:
         tag, claimed = claimed_of
         store = self.store
         runner = Runner(
-            self._app, self._consumer, store.read, self._limits, store.gather, store.start_workflow
+            self._app, self._consumer, store.read, self._limits, store.gather
         )  # in the context of who calls
         started_ns = time.monotonic_ns()
         runner.clock_offset_ns = self.store.server.clock.now_us() * 1000 - started_ns
@@ -206,6 +238,8 @@ class _Lane:
     def move_on(self) -> float | None:
         """Do what a worker's keeper does: move what is due to its stream. Return when there is more, seconds."""
         waits_s: list[float] = []
+        for scheduler in self.schedulers:
+            _at_once(scheduler.run_once())
         for tag in self.store.tags:
             next_ms = _at_once(self._keeper.promote(tag)).next_due_ms
             if next_ms is not None:
@@ -269,12 +303,12 @@ class _Lane:
 
 
 def _at_once[T](call: Coroutine[Any, Any, T]) -> T:
-    """Return what a call of the asynchronous store in memory returns: it never waits."""
+    """Return what a call of the asynchronous store in memory returns: it waits for nothing, though it may give way."""
     try:
-        call.send(None)
+        while True:
+            call.send(None)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
-    raise AssertionError("a store in memory waits for nothing")
 
 
 def _never_idle(ran: Sequence[Ran], most: int) -> str:

@@ -14,12 +14,13 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from streamtasks.application import Application
 from streamtasks.exceptions import StoreError
+from streamtasks.schedules.definition import Definition
 from streamtasks.store import SupervisorStore
 from streamtasks.stores import open_supervisor_store
 
@@ -31,10 +32,12 @@ from .roles.enforcer import Enforcer
 from .roles.janitor import Janitor
 from .roles.leases import Leases
 from .roles.limiter import Limiter
+from .roles.on_time import RoleOnTime
 from .roles.promoter import Promoter
 from .roles.reclaimer import Reclaimer
 from .roles.registry import Registry
 from .roles.revocations import Revocations
+from .roles.scheduler import Declared, Scheduler
 from .roles.unfolder import Unfolder
 from .roles.watch import Watch
 
@@ -60,11 +63,18 @@ class _Charge(NamedTuple):
 class _Ward:
     """One app's part of the keeper: its store, its children, its roles.
 
-    ``ask`` sends the root a request about a process: what, its pid, and why.
+    ``ask`` sends the root a request about a process: what, its pid, and why. ``schedules``: what its code declares;
+    ``loaded``: memory that outlives the keeper, for when that code was loaded by the clock of each shard, ms.
     """
 
     def __init__(
-        self, app: Application, options: WorkerOptions, worker: str, ask: Callable[[str, int, str], None]
+        self,
+        app: Application,
+        options: WorkerOptions,
+        worker: str,
+        ask: Callable[[str, int, str], None],
+        schedules: Sequence[Definition],
+        loaded: memoryview,
     ) -> None:
         lease_s = app.settings.lease_s
         # A role may not be stuck on one call for long: leases must be looked after meanwhile.
@@ -79,9 +89,15 @@ class _Ward:
             self._end,
             options.fence_after_s or lease_s,
         )
-        self.promoters = {tag: Promoter(self.store, tag) for tag in app.settings.tags}
-        self.limiters = {tag: Limiter(self.store, tag) for tag in app.settings.tags}
-        self.unfolders = {tag: Unfolder(self.store, tag) for tag in app.settings.tags}
+        self.on_time: dict[str, dict[str, RoleOnTime]] = {}  # by shard, and by what is said when there is work
+        for tag in app.settings.tags:
+            declared = Declared.on_shard(tag, app.settings.tags, app.label, schedules, loaded)
+            self.on_time[tag] = {
+                "due": Promoter(self.store, tag),
+                "limit": Limiter(self.store, tag),
+                "unfold": Unfolder(self.store, tag),
+                "schedule": Scheduler(self.store, tag, self.settings, declared),
+            }
         self.revocations = Revocations(self.store, lambda: [child.board for child in self.children.values()])
         self.janitors = [Janitor(self.store, tag) for tag in app.settings.tags]
         self.reclaimers = [Reclaimer(self.store, self.settings, tag) for tag in app.settings.tags]
@@ -131,12 +147,16 @@ class Keeper:
         boards: list[Board],
         worker: str,
         control: socket.socket,
-        alive: memoryview,
+        shared: memoryview,
+        schedules: list[Sequence[Definition]],
     ) -> None:
         self._boards = boards
         self._control = control
-        self._alive = alive
-        self._wards = [_Ward(app, options, worker, self._ask) for app, options in apps]
+        self._alive, loaded = shared[:1], shared[1:]
+        self._wards = []
+        for (app, options), declared in zip(apps, schedules, strict=True):
+            self._wards.append(_Ward(app, options, worker, self._ask, declared, loaded))
+            loaded = loaded[len(app.settings.tags) :]
         self._stopping = False
         self._ended = asyncio.Event()
         self._away_since = 0.0
@@ -159,12 +179,8 @@ class Keeper:
                 self._spawn(self._every(reclaimer.run_once, min(2.0, lease_s / 4)))
             for janitor in ward.janitors:
                 self._spawn(self._every(janitor.run_once, JANITOR_S))
-            for promoter in ward.promoters.values():
-                self._spawn(self._on_time(promoter))
-            for limiter in ward.limiters.values():
-                self._spawn(self._on_time(limiter))
-            for unfolder in ward.unfolders.values():
-                self._spawn(self._on_time(unfolder))
+            for role in (role for roles in ward.on_time.values() for role in roles.values()):
+                self._spawn(self._on_time(role))
             self._spawn(self._revoke(ward.revocations))
             self._spawn(self._every(ward.revocations.look, lease_s / 3))
             self._spawn(self._listen(ward))
@@ -249,7 +265,7 @@ class Keeper:
         busy.add(number)
         self._spawn(do())
 
-    async def _on_time(self, role: Promoter | Limiter | Unfolder) -> None:
+    async def _on_time(self, role: RoleOnTime) -> None:
         while True:
             if not await self._tried(role.run_once()):
                 role.next_s = 0.5
@@ -269,13 +285,11 @@ class Keeper:
                         continue
                     if not tag:
                         self._spawn(self._tried(ward.revocations.look()))  # news may have been missed
-                    for some_tag in (tag,) if tag else tuple(ward.promoters):
-                        if not tag or text.startswith("due"):
-                            ward.promoters[some_tag].wake()
-                        if not tag or text == "limit":
-                            ward.limiters[some_tag].wake()
-                        if not tag or text == "unfold":
-                            ward.unfolders[some_tag].wake()
+                        for roles in ward.on_time.values():
+                            for role in roles.values():
+                                role.wake()
+                    elif (role_told := ward.on_time[tag].get(text.partition(" ")[0])) is not None:
+                        role_told.wake()
             except (StoreError, OSError) as error:
                 self._away(error)
             await asyncio.sleep(0.2 + random.random())  # noqa: S311 - jitter
@@ -324,14 +338,19 @@ def run_keeper(
     boards: list[Board],
     worker: str,
     control: socket.socket,
-    alive: memoryview,
+    shared: memoryview,
+    schedules: list[Sequence[Definition]],
     parent_pid: int,
 ) -> int:
-    """Live as the keeper; return the exit status. Called right after the fork."""
+    """Live as the keeper; return the exit status. Called right after the fork.
+
+    ``shared`` is memory of the root and all its keepers: where to give signs of life, then a place for each shard of
+    each app, see `Declared`. ``schedules``: what each app's code declares.
+    """
     die_with_parent(parent_pid)
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the root says when to end
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     signal.set_wakeup_fd(-1)
-    asyncio.run(Keeper(apps, boards, worker, control, alive).main())
+    asyncio.run(Keeper(apps, boards, worker, control, shared, schedules).main())
     return 0

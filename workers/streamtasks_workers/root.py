@@ -77,7 +77,9 @@ class Root:
         self._keeper_born = 0.0
         self._control: socket.socket | None = None
         self._heard = b""
-        self._alive = memoryview(mmap.mmap(-1, 4096)).cast("Q")  # the keeper's last sign of life, monotonic ns
+        self._schedules = [app.declared_schedules() for app, _ in apps]
+        # Shared with the keepers: the last sign of life of the present one, monotonic ns; then see `run_keeper`.
+        self._alive = memoryview(mmap.mmap(-1, 8 + 8 * sum(len(app.settings.tags) for app, _ in apps))).cast("Q")
         self._life_r, self._life_w = os.pipe()
         self._signals: list[int] = []
         self._stopping_since = 0.0
@@ -297,7 +299,7 @@ class Root:
 
         def live() -> int:
             ours.close()
-            return run_keeper(self._apps, self._boards, self.worker, theirs, self._alive, root)
+            return run_keeper(self._apps, self._boards, self.worker, theirs, self._alive, self._schedules, root)
 
         self._keeper_pid = self._fork(live)
         self._keeper_born = time.monotonic()

@@ -1,0 +1,198 @@
+"""Schedules on real workers: one task per occurrence, on time, whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from streamtasks.codec import dumps
+from streamtasks.schedules import every
+from streamtasks.schedules.definition import Definition
+from streamtasks.scheduling import NewSchedule, Put, StoredSchedule
+from streamtasks.shards import occurrence_id
+from streamtasks.state import State
+from tests.support.workers import Field, Worker, kill, percentile, wait_for_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamtasks_workers.embedded import EmbeddedServer
+
+SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
+
+
+def definition(field: Field, name: str, seconds: float, misfire: str = "one", *args: Any) -> Definition:
+    call = field.app.tasks["give_back"].s(*args)
+    return Definition.of(name, every(seconds), field.app.tasks["give_back"].resolve(call, "u0"), misfire)
+
+
+def put(field: Field, what: Definition, revision: int = 0) -> NewSchedule:
+    new = what.new_schedule(server_ms(field))
+    assert field.app.store.put_schedule(new, revision) is Put.STORED
+    return new
+
+
+def server_ms(field: Field) -> int:
+    seconds, micros = field.client.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def known(field: Field, name: str) -> StoredSchedule:
+    [found] = field.app.store.schedules([name])
+    assert found is not None
+    return found
+
+
+def wait_fired(field: Field, name: str, count: int, timeout_s: float = 10.0) -> StoredSchedule:
+    wait_for_value(lambda: known(field, name).fired >= count, timeout_s, f"{name} has fired {count} times")
+    return known(field, name)
+
+
+def check_ticks(field: Field, name: str, first_ms: int, period_ms: int) -> list[float]:
+    """Check that each occurrence since ``first_ms`` brought one task, and nothing else; return how late they began."""
+    end = known(field, name)
+    ticks = range(first_ms, end.last_ms + 1, period_ms)
+    assert (end.fired, end.missed) == (len(ticks), 0)
+    assert end.last_id == occurrence_id(name, end.last_ms, "u0")
+    by_id = {occurrence_id(name, at_ms, "u0"): at_ms for at_ms in ticks}
+    field.wait_drained(20)
+    snapshots = field.app.store.read(list(by_id))
+    assert [s and s.state for s in snapshots] == [State.SUCCESS] * len(ticks)
+    starts: dict[str, float] = {}
+    for execution in field.record.executions():
+        starts.setdefault(execution.id, execution.started_wall)
+    assert set(starts) == set(by_id), "what was executed are the occurrences"
+    assert field.totals()["SUCCESS"] == len(ticks)
+    return [starts[task_id] * 1000 - at_ms for task_id, at_ms in by_id.items()]
+
+
+def test_on_time(field: Field, figure: Callable[[str], None]) -> None:
+    """Three workers, of which each would fire: one does."""
+    for _ in range(3):
+        field.start("--concurrency", "1")
+    field.wait_idle(3)
+    new = put(field, definition(field, "tick", 0.25))
+    assert new.next_ms is not None
+    wait_fired(field, "tick", 20)
+    field.app.store.pause_schedule("tick", None)
+    late = check_ticks(field, "tick", new.next_ms, 250)
+    figure(
+        f"{len(late)} occurrences, 4 a second, 3 workers: late by p50 {percentile(late, 0.5):.1f} ms, "
+        f"p99 {percentile(late, 0.99):.1f} ms, max {max(late):.1f} ms"
+    )
+    assert min(late) >= 0, "an occurrence was early"
+    assert percentile(late, 0.5) <= 20
+    assert max(late) <= 250
+
+
+def under_kills(field: Field, seed: int, period_s: float, ticks: int, pause_s: float) -> str:
+    """Kill roots and keepers at random times; each root that was killed is started anew."""
+    chooser = random.Random(seed)
+    field.configure(lease_s=1.0, crash_limit=50, lost_limit=50, crash_delay_s=0.1)
+
+    def start() -> Worker:
+        return field.start("--concurrency", "1")
+
+    workers = [start() for _ in range(3)]
+    new = put(field, definition(field, "tick", period_s, "all"))
+    assert new.next_ms is not None
+    kills = {"keeper": 0, "root": 0}
+    end_ms = new.next_ms + round(ticks * period_s * 1000)
+    while server_ms(field) < end_ms:
+        time.sleep(pause_s * chooser.uniform(0.5, 1.5))  # when it is killed is the point of it
+        place = chooser.randrange(3)
+        keeper = workers[place].pids().keeper
+        if keeper is not None and chooser.random() < 0.6:
+            kill(keeper)
+            kills["keeper"] += 1
+        else:
+            kill(workers[place].process.pid)
+            kills["root"] += 1
+            workers[place].process.wait(10)
+            workers[place] = start()
+    wait_for_value(lambda: known(field, "tick").last_ms >= end_ms, 10, f"seed {seed}: all ticks have fired")
+    field.app.store.pause_schedule("tick", None)
+    late = check_ticks(field, "tick", new.next_ms, round(period_s * 1000))
+    return (
+        f"seed {seed}: {len(late)} occurrences, each one task, kills {kills}: late by "
+        f"p50 {percentile(late, 0.5):.1f} ms, p99 {percentile(late, 0.99):.1f} ms"
+    )
+
+
+def seed() -> int:
+    return int(os.environ.get(SEED_VARIABLE, "0")) or random.randrange(1, 1_000_000)
+
+
+def test_exactly_one_task_per_tick_under_kills(field: Field, figure: Callable[[str], None]) -> None:
+    figure(under_kills(field, seed(), period_s=0.2, ticks=20, pause_s=0.3))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_exactly_one_task_each_second_for_a_minute(field: Field, figure: Callable[[str], None]) -> None:
+    figure(under_kills(field, seed(), period_s=1.0, ticks=60, pause_s=1.0))
+
+
+def test_paused_changed_and_deleted_while_it_runs(field: Field) -> None:
+    field.start("--concurrency", "1")
+    put(field, definition(field, "tick", 0.1))
+    wait_fired(field, "tick", 3)
+    store = field.app.store
+    assert store.pause_schedule("tick", None)
+    paused = known(field, "tick")
+    put(field, definition(field, "other", 0.1))
+    wait_fired(field, "other", 3)
+    assert known(field, "tick") == paused, "a paused one does nothing"
+    assert store.drop_schedule("other")
+    assert store.pause_schedule("tick", (server_ms(field) // 100 + 1) * 100)
+    running = wait_fired(field, "tick", paused.fired + 2)
+    put(field, definition(field, "tick", 0.1, "one", "changed"), running.revision)
+    wait_fired(field, "tick", running.fired + 4)
+    result = field.app.get_result(known(field, "tick").last_id)
+    assert result.get(timeout=5) == "changed"
+    assert result.snapshot().message().headers["schedule"] == "tick"
+    assert store.drop_schedule("tick")
+    field.wait_drained(5)
+    assert field.totals()["SUCCESS"] == len(field.record.executions())
+    last = server_ms(field)
+    wait_for_value(lambda: server_ms(field) > last + 300, 5, "three more would have been due")
+    assert len(field.record.executions()) == field.totals()["SUCCESS"]
+
+
+def test_one_that_cannot_be_read_is_left_to_others(field: Field) -> None:
+    """As when a newer release has written it; it is named once in the log, and holds nobody up."""
+    worker = field.start("--concurrency", "1")
+    store = field.app.store
+    for number in range(3):
+        odd = NewSchedule(f"newer{number}", dumps({"v": 99, "number": number}), "new", 1)
+        assert store.put_schedule(odd, 0) is Put.STORED
+    put(field, definition(field, "tick", 0.1))
+    wait_fired(field, "tick", 5)
+    assert known(field, "newer1") == known(field, "newer1")._replace(fired=0, paused=False, next_ms=1)
+    assert worker.log.count("'newer1' cannot be fired") == 1
+    put(field, definition(field, "newer1", 0.1), known(field, "newer1").revision)
+    store.pause_schedule("newer1", None)
+    store.pause_schedule("newer1", server_ms(field))
+    wait_fired(field, "newer1", 1)
+
+
+def test_the_server_is_restarted(
+    own_server: Callable[..., EmbeddedServer], open_field: Callable[[str], Field], figure: Callable[[str], None]
+) -> None:
+    server = own_server(append_only=True)
+    field = open_field(server.url)
+    for _ in range(2):
+        field.start("--concurrency", "1")
+    new = put(field, definition(field, "tick", 0.2, "all"))
+    assert new.next_ms is not None
+    before = wait_fired(field, "tick", 4)
+    server.kill()
+    server.start()
+    wait_fired(field, "tick", before.fired + 10, 20)
+    field.app.store.pause_schedule("tick", None)
+    late = check_ticks(field, "tick", new.next_ms, 200)
+    figure(f"{len(late)} occurrences around a restart of the server: late by at most {max(late):.0f} ms")

@@ -1,0 +1,177 @@
+"""The role that fires schedules and declares those of the code, on a store in memory whose clock stands still."""
+
+from __future__ import annotations
+
+import logging
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from streamtasks import StoreSettings, StreamTasks
+from streamtasks.memory import AsyncMemoryStore, Clock, MemoryServer
+from streamtasks.schedules import every
+from streamtasks.schedules.definition import Definition
+from streamtasks.shards import ALL_TAGS, schedule_tag
+from streamtasks_workers.roles.scheduler import Declared, Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NOW_MS = 1_800_000_000_000
+SETTINGS = StoreSettings(url="memory://scheduler")
+
+
+def definition(name: str, seconds: float = 60, misfire: str = "one", *args: Any) -> Definition:
+    app = StreamTasks("memory://scheduler")
+    task = app.task(name="report")(lambda *_: None)
+    return Definition.of(name, every(seconds), task.resolve(task.s(*args), "u0"), misfire)
+
+
+@pytest.fixture
+def store() -> AsyncMemoryStore:
+    return AsyncMemoryStore(SETTINGS, MemoryServer(Clock(NOW_MS)))
+
+
+def scheduler(store: Any, *schedules: Definition, loaded_ms: int = 0, label: str = "shop") -> Scheduler:
+    loaded = memoryview(array("Q", [loaded_ms]))
+    return Scheduler(store, "u0", SETTINGS, Declared(label, schedules, loaded))
+
+
+async def names(store: AsyncMemoryStore) -> list[str]:
+    return [found.name for found in await store.list_schedules()]
+
+
+class TestFiring:
+    async def test_what_is_due_is_fired_and_the_next_time_is_known(self, store: AsyncMemoryStore) -> None:
+        role = scheduler(store, definition("tick"))
+        await role.run_once()
+        assert role.next_s == 2.0, "at least this often"
+        store.server.clock.advance(59)
+        await role.run_once()
+        assert role.next_s == 1.0
+        assert (await store.schedules(["tick"]))[0].fired == 0  # type: ignore[union-attr]
+        store.server.clock.advance(1)
+        await role.run_once()
+        [found] = await store.schedules(["tick"])
+        assert found is not None
+        assert (found.fired, found.last_ms, found.next_ms) == (1, NOW_MS + 60_000, NOW_MS + 120_000)
+        [snapshot] = await store.read([found.last_id])
+        assert snapshot is not None
+        assert snapshot.message().task == "report"
+
+    async def test_more_than_one_call_can_carry(self, store: AsyncMemoryStore) -> None:
+        role = scheduler(store, definition("tick", 1, "all"), *(definition(f"t{n:03}") for n in range(250)))
+        await role.run_once()
+        store.server.clock.advance(350)
+        await role.run_once()
+        [tick] = await store.schedules(["tick"])
+        assert tick is not None
+        assert (tick.fired, tick.missed, tick.next_ms) == (350, 0, NOW_MS + 351_000)
+        others = [found for found in await store.list_schedules(1000) if found.name != "tick"]
+        assert {(found.fired, found.missed) for found in others} == {(1, 4)}
+
+    async def test_what_cannot_be_read_is_passed_over_until_it_changes(
+        self, store: AsyncMemoryStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        new = definition("a").new_schedule(NOW_MS)
+        for number in range(120):
+            await store.put_schedule(new._replace(name=f"odd{number}", definition=b"{}", next_ms=1), 0)
+        await store.put_schedule(new, 0)
+        store.server.clock.advance(60)
+        role = scheduler(store)
+        for _ in range(3):
+            await role.run_once()
+        [a] = await store.schedules(["a"])
+        assert a is not None
+        assert a.fired == 1
+        assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 120
+        [odd] = await store.schedules(["odd7"])
+        assert odd is not None
+        await store.put_schedule(definition("odd7").new_schedule(NOW_MS), odd.revision)
+        await role.run_once()
+        [mended] = await store.schedules(["odd7"])
+        assert mended is not None
+        assert mended.fired == 1
+
+
+class Away:
+    """A store that cannot be reached at first."""
+
+    def __init__(self, store: AsyncMemoryStore, fails: str) -> None:
+        self._store = store
+        self.fails = fails
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.fails:
+            raise ConnectionError(name)
+        return getattr(self._store, name)
+
+
+class TestDeclaring:
+    async def test_once_and_what_is_declared_no_more_goes(self, store: AsyncMemoryStore) -> None:
+        await scheduler(store, definition("a"), definition("b")).run_once()
+        store.server.clock.advance(60)
+        role = scheduler(store, definition("b"), definition("c"))
+        await role.run_once()
+        assert await names(store) == ["b", "c"]
+        await store.drop_schedule("b")
+        await role.run_once()
+        assert await names(store) == ["c"], "a role declares once"
+
+    async def test_code_without_any_forgets_those_of_before(self, store: AsyncMemoryStore) -> None:
+        await scheduler(store, definition("a")).run_once()
+        await scheduler(store, definition("theirs"), label="other").run_once()
+        store.server.clock.advance(1)
+        await scheduler(store).run_once()
+        assert await names(store) == ["theirs"]
+
+    @pytest.mark.parametrize("fails", ["due_schedules", "declare_schedules", "undeclare_schedules"])
+    async def test_again_until_it_has_succeeded(self, store: AsyncMemoryStore, fails: str) -> None:
+        await scheduler(store, definition("old"), loaded_ms=1).run_once()
+        away = Away(store, fails)
+        role = scheduler(away, definition("a"))
+        for _ in range(2):
+            with pytest.raises(ConnectionError):
+                await role.run_once()
+        away.fails = ""
+        await role.run_once()
+        assert await names(store) == ["a"]
+
+    async def test_a_keeper_that_is_restarted_brings_nothing_old_back(
+        self, store: AsyncMemoryStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        old, new = definition("a"), definition("a", 120)
+        loaded = memoryview(array("Q", [0]))
+        await Scheduler(store, "u0", SETTINGS, Declared("shop", [old, definition("gone")], loaded)).run_once()
+        assert loaded[0] == NOW_MS, "the root keeps it for the next keeper"
+        store.server.clock.advance(1)
+        await scheduler(store, new).run_once()
+        store.server.clock.advance(1)
+        await Scheduler(store, "u0", SETTINGS, Declared("shop", [old, definition("gone")], loaded)).run_once()
+        [found] = await store.list_schedules()
+        assert found.definition == new.encode()
+        assert "loaded later" in caplog.text
+
+    async def test_a_taken_name_is_asked_for_until_it_is_free(
+        self, store: AsyncMemoryStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put_schedule(definition("a").new_schedule(NOW_MS), 0)
+        role = scheduler(store, definition("a"), definition("b"))
+        await role.run_once()
+        await role.run_once()
+        assert caplog.text.count("'a' of shop is not declared") == 1
+        assert [found.declared for found in await store.list_schedules()] == ["", "shop"]
+        await store.drop_schedule("a")
+        monkeypatch.setattr(role, "_declare_at", 0.0)
+        await role.run_once()
+        assert [found.declared for found in await store.list_schedules()] == ["shop", "shop"]
+
+    def test_each_shard_declares_its_own(self) -> None:
+        schedules: Sequence[Definition] = [definition(f"t{number}") for number in range(40)]
+        loaded = memoryview(array("Q", range(len(ALL_TAGS))))
+        parts = [Declared.on_shard(tag, ALL_TAGS, "shop", schedules, loaded) for tag in ALL_TAGS]
+        assert sorted(one.name for part in parts for one in part.schedules) == sorted(one.name for one in schedules)
+        for place, (tag, part) in enumerate(zip(ALL_TAGS, parts, strict=True)):
+            assert {schedule_tag(one.name, ALL_TAGS) for one in part.schedules} <= {tag}
+            assert part.loaded_ms.tolist() == [place]
