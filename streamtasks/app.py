@@ -183,7 +183,7 @@ class StreamTasks:
         if call.backend is not None:
             raise InvalidTask(f"backend is {call.backend!r}; only tasks of Django have backends to choose from.")
         for link in (*call.link, *call.link_error):
-            if link.origin is not None and getattr(link.origin, "app", self) is not self:
+            if link.origin is not None and link.origin.home(link) is not self.home:
                 raise InvalidTask(f"link: {link!r} belongs to another app; what is linked stays in one.")
         message = build(name, args, kwargs, call, self.settings.tags)
         for middleware in self.middleware:

@@ -43,8 +43,8 @@ class CallOptions:
         max_retries: how often it may be run again; `WITHOUT_END` for ever.
         default_retry_delay: seconds before a retry that names no delay.
         headers: what travels along: JSON, by name.
-        link: signatures of what runs after it succeeded.
-        link_error: signatures of what runs after it finally failed.
+        link: signatures of what runs after it succeeded; of a chain, group or chord, the call that starts it.
+        link_error: likewise of what runs after it finally failed.
         after: the id of an enqueued task that must succeed before this one is run (``link="<id>"``).
         retry: False: enqueueing is tried once, and not repeated while the store cannot be reached.
         retry_policy: how long it is repeated: ``max_retries``, ``interval_start``, ``interval_step``, ``interval_max``.
@@ -128,8 +128,8 @@ class CallOptions:
                 values["max_retries"] = WITHOUT_END
             else:
                 check_count("max_retries", values["max_retries"], InvalidTask, least=0)
-        if "link" in values and isinstance(values["link"], str):
-            values["after"] = _parent_id(values.pop("link"))
+        if "link" in values:
+            _part_parent(values)
         for name in ("link", "link_error"):
             if name in values:
                 values[name] = _signatures(name, values[name])
@@ -177,7 +177,7 @@ def given_options(options: CallOptions) -> dict[str, Any]:
         if (value := getattr(options, name)) != getattr(NO_OPTIONS, name)
     }
     if "after" in found:
-        found["link"] = found.pop("after")
+        found["link"] = [found.pop("after"), *options.link]
     if found.get("max_retries") == WITHOUT_END:
         found["max_retries"] = None
     return found
@@ -222,6 +222,20 @@ def _check_policy(policy: Any) -> None:
             raise InvalidTask(f"retry_policy[{name!r}] is {value!r}; it must be a number of seconds from 0.")
 
 
+def _part_parent(values: dict[str, Any]) -> None:
+    """Take the id of the task to run after out of ``link``, alone or in a list with signatures."""
+    link = values["link"]
+    if isinstance(link, str):
+        values["after"] = _parent_id(values.pop("link"))
+    elif isinstance(link, Sequence) and not isinstance(link, bytes):
+        ids = [one for one in link if isinstance(one, str)]
+        if len(ids) > 1:
+            raise InvalidTask(f"link is {link!r}; it holds {len(ids)} ids, but a task can run after one only.")
+        if ids:
+            values["after"] = _parent_id(ids[0])
+            values["link"] = [one for one in link if not isinstance(one, str)]
+
+
 def _parent_id(task_id: str) -> str:
     try:
         return check_id(task_id)
@@ -230,17 +244,23 @@ def _parent_id(task_id: str) -> str:
 
 
 def _signatures(name: str, value: Any) -> tuple[Signature, ...]:
+    from .canvas import Canvas
+    from .linked import linked
     from .signature import Signature
 
     if value is None:
         return ()
-    found = (value,) if isinstance(value, Signature) else value
-    if not isinstance(found, Sequence) or isinstance(found, (str, bytes)):
-        found = (found,)
-    for one in found:
+    found = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else (value,)
+    signatures: list[Signature] = []
+    for given in found:
+        one = linked(given) if isinstance(given, Canvas) else given
         if not isinstance(one, Signature):
             or_id = ", or the id of a task to run after" if name == "link" else ""
-            raise InvalidTask(f"{name} is {value!r}; it must be a signature (task.s(...)), a list of them{or_id}.")
+            raise InvalidTask(
+                f"{name} is {value!r}; it must be a signature (task.s(...)), a chain, group or chord, a list of "
+                f"these{or_id}."
+            )
         if one.options.after:
             raise InvalidTask(f"{name}: {one!r} is linked to task {one.options.after} already; it can follow only one.")
-    return tuple(found)
+        signatures.append(one)
+    return tuple(signatures)

@@ -26,6 +26,12 @@ __all__ = ["Canvas", "Chain", "Chord", "Group", "Policy", "Step", "chain", "chor
 
 FAIL: Final = "fail"
 COLLECT: Final = "collect"
+_INSTEAD: Final = {
+    "task_id": "a workflow makes the ids of its tasks. Keep the id of its result, or use headers=.",
+    "retry": "it is an option of single tasks: a workflow is repeated as a whole for the store's timeout_s.",
+    "retry_policy": "it is an option of single tasks: a workflow is repeated as a whole for the store's timeout_s.",
+}
+"""Options that a workflow has not, and what to do."""
 
 
 class Canvas:
@@ -49,11 +55,14 @@ class Canvas:
             InvalidTask: an option has an unknown name or a wrong value.
         """
         CallOptions.of(options)
-        for name in ("task_id", "retry", "retry_policy"):
+        for name in _INSTEAD:
             if name in options:
-                raise InvalidTask(f"{name} is {options[name]!r}; it is an option of single tasks, not of a workflow.")
+                raise InvalidTask(f"{name} is {options[name]!r}; {_INSTEAD[name]}")
         if isinstance(options.get("link"), str):
-            raise InvalidTask(f"link is {options['link']!r}; a workflow cannot be linked to an enqueued task.")
+            raise InvalidTask(
+                f"link is {options['link']!r}; a workflow cannot wait for an enqueued task. Enqueue its first "
+                f"task by itself, with the rest as a link: first.apply_async(link=[{options['link']!r}, chain(...)])."
+            )
         return replace(self, options={**self.options, **options})  # type: ignore[type-var]
 
     def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
@@ -283,10 +292,17 @@ def _step(what: str, one: Any) -> Step:
     if not isinstance(one, (Signature, Canvas)):
         raise InvalidTask(f"{what}: {one!r} is no signature; write task.s(...), or a chain, group or chord of them.")
     if isinstance(one, Signature):
-        if one.options.task_id is not None or one.options.after:
+        if one.options.task_id is not None:
             raise InvalidTask(
-                f"{what}: {one!r} has a task_id or is linked to an enqueued task; a workflow makes its tasks' ids and "
-                "order. Leave that out."
+                f"{what}: {one!r} has task_id={one.options.task_id!r}, but a workflow makes the ids of its tasks. "
+                "Leave it out; they are known afterwards (result.id, result.parent, group_result.ids). What must be "
+                "known before goes into headers=."
+            )
+        if one.options.after:
+            raise InvalidTask(
+                f"{what}: {one!r} is linked to task {one.options.after}, but in a workflow they follow each other "
+                "only. Enqueue its first task by itself, with the rest as a link: "
+                f"first.apply_async(link=[{one.options.after!r}, chain(...)])."
             )
     elif isinstance(one, Chord) and one.body is None:
         raise InvalidTask(f"{what}: a chord without a body can only be called; write chord(header, body).")

@@ -8,6 +8,7 @@ from typing import Any
 from .attempt import read_progress
 from .errors import describe, rebuild
 from .exceptions import DecodeError, TaskRevoked, WorkerCrashed
+from .linked import result_id
 from .message import Message
 from .state import Snapshot, State
 
@@ -83,14 +84,14 @@ def value_of(snapshot: Snapshot) -> Any:
 
 
 def children_of(message: Message, state: State | None) -> Sequence[str]:
-    """Return the ids of the tasks that follow a message with this outcome, as far as it names them."""
+    """Return the ids of what follows a message with this outcome: of tasks; of a workflow, that of its result."""
     if state == State.SUCCESS:
         links = message.links
     elif state in (State.FAILURE, State.DEAD, State.REVOKED, State.EXPIRED):
         links = message.error_links
     else:
         return []
-    return [link["id"] for link in links if link.get("id")]
+    return [found for link in links if (found := result_id(link))]
 
 
 def _revoked(snapshot: Snapshot) -> TaskRevoked:

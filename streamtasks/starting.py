@@ -84,11 +84,12 @@ class Home(Protocol):
 
 
 class Prepared(NamedTuple):
-    """A workflow that can be sent."""
+    """A workflow that can be sent. ``takes``: which of the first nodes would get the result of what they followed."""
 
     home: Home
     new: NewWorkflow
     shape: Shape
+    takes: Sequence[bool]
 
 
 def start(canvas: Canvas) -> Any:
@@ -137,7 +138,8 @@ def prepare(canvas: Canvas, workflow_id: str = "") -> Prepared | None:
         for planned, message in zip(expanded.nodes, messages, strict=True)
     ]
     fan_ins = [_fan_in(fan) for fan in expanded.fans]
-    return Prepared(home, NewWorkflow(workflow_id, nodes, shape.heads, fan_ins, shape.plan()), shape)
+    takes = [_takes(planned) and planned.after.gives != "empty" for planned in expanded.nodes[: shape.heads]]
+    return Prepared(home, NewWorkflow(workflow_id, nodes, shape.heads, fan_ins, shape.plan()), shape, takes)
 
 
 def _home(expanded: Expanded) -> Home | None:
@@ -182,7 +184,7 @@ def _messages(home: Home, workflow_id: str, expanded: Expanded) -> Sequence[NewM
 def _part(workflow_id: str, planned: Planned) -> Part:
     task_id = node_id(workflow_id, planned.number)
     cause, gives = planned.after
-    takes = planned.signature is None or not planned.signature.immutable
+    takes = _takes(planned)
     before: tuple[Any, ...] = ([],) if gives == "empty" and takes else ()
     if cause is None:
         return Part(task_id, before=before)
@@ -195,6 +197,10 @@ def _part(workflow_id: str, planned: Planned) -> Part:
         node_id(workflow_id, 0),
         before,
     )
+
+
+def _takes(planned: Planned) -> bool:
+    return planned.signature is None or not planned.signature.immutable
 
 
 def _waits_for(workflow_id: str, after: Following) -> str:

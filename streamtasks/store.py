@@ -155,7 +155,7 @@ class Store(ScheduleStore, Protocol):
         ...
 
     def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
-        """Revoke all that is not finished of a workflow, or what ends with a fan-in; False if it is not known."""
+        """Revoke all that is not finished of a workflow, or what ends with a fan-in; False: there is nothing."""
         ...
 
     def active(self, limit: int = 100) -> list[Active]:

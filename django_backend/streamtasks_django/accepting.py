@@ -17,6 +17,7 @@ from streamtasks.building import build, check_limits, choose_id, pack, place, re
 from streamtasks.call import NO_OPTIONS, CallOptions, given_options, patience_of
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge
+from streamtasks.linked import Linked
 from streamtasks.transitions import Limit, NewMessage
 
 from . import conf
@@ -207,8 +208,18 @@ def without_options(task: Task[..., Any]) -> Task[..., Any]:
 
 
 def _check_links(backend: StoreBackend, call: CallOptions) -> None:
+    from .workflows import home_of
+
     for link in (*call.link, *call.link_error):
         origin = link.origin
+        if isinstance(origin, Linked):
+            home: Any = origin.home(link)
+            if home != home_of(backend):
+                raise EngineInvalidTask(
+                    f"link: a workflow of {home.label} cannot follow a task of the backend {backend.alias!r}; what is "
+                    "linked stays in one."
+                )
+            continue
         if not isinstance(origin, StreamTask):
             if origin is not None:
                 raise EngineInvalidTask(f"link: {link!r} is no task of this project's backends.")

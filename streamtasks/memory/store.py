@@ -144,11 +144,9 @@ class MemoryStore(MemorySchedules):
         """See `Store.revoke_workflow`."""
         whom = "all" if fan_in is None else str(fan_in)
         with self.server.step():
-            shard = self.shard_of(workflow_id)
-            if workflows.known(shard, workflow_id) is None:
-                return False
-            self.unfold(shard, workflow_id, f"{whom}!" if terminate else whom)
-            return True
+            over = self.is_over(workflow_id, fan_in, failure=False)
+            self.unfold(self.shard_of(workflow_id), workflow_id, f"{whom}!" if terminate else whom)
+            return not over
 
     def unfold(self, shard: Shard, workflow_id: str, cancel: str = "") -> None:
         """Do what a workflow has left to do; only inside a step of the server."""

@@ -115,8 +115,10 @@ def unfold_due(operations: Operations, tag: str) -> Operation[int | None]:
 def cancel(operations: Operations, workflow_id: str, fan_in: int | None, *, terminate: bool) -> Operation[bool]:
     """See `Store.revoke_workflow`."""
     whom = "all" if fan_in is None else str(fan_in)
+    over = yield from is_over(operations, workflow_id, fan_in, failure=False)
+    # Also if it is: what leads to a nested group that went on with a quorum may still run.
     code = yield from unfold(operations, workflow_id, (), "cancel", f"{whom}!" if terminate else whom)
-    return code == _LIVE
+    return code == _LIVE and not over
 
 
 def is_over(operations: Operations, workflow_id: str, fan_in: int | None, *, failure: bool) -> Operation[bool]:

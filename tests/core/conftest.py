@@ -14,6 +14,7 @@ from streamtasks import StoreSettings, StreamTasks
 from streamtasks.keys import Keys
 from streamtasks.memory import MemoryServer
 from streamtasks.stores import open_async_store, open_store
+from tests.support.flows import Site, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,3 +88,12 @@ def end_leases() -> Callable[[StoreSettings, set[str]], None]:
             client.zadd(Keys(settings.key_prefix, tag).leases, dict.fromkeys(tokens, 1), xx=True)
 
     return end
+
+
+@pytest.fixture
+def site(store_url: str) -> Iterator[Site]:
+    """Tasks for workflows on an empty store, and who runs them by hand."""
+    told.clear()
+    made = Site(store_url)
+    with made.worker:
+        yield made

@@ -63,7 +63,7 @@ def test_the_wire_form_comes_back_equal() -> None:
         ({"retry_policy": {"interval": 1}}, "retry_policy has the unknown key 'interval'"),
         ({"retry_policy": {"interval_max": -1}}, r"retry_policy\['interval_max'\] is -1"),
         ({"link": 5}, "link is 5; it must be a signature"),
-        ({"link": ["an-id"]}, "link is"),
+        ({"link": ["an-id", "another"]}, "link is"),
         ({"link": "no spaces"}, "link: "),
         ({"link_error": "an-id"}, "link_error is 'an-id'"),
         ({"link": Signature("t.x").set(link="an-id")}, "link: .* it can follow only one"),

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamtasks import (
-    Ignore,
     InvalidTask,
-    Retry,
     StreamTasks,
     TaskNotFound,
     TaskRevoked,
@@ -22,73 +20,10 @@ from streamtasks import (
 from streamtasks.exceptions import ParentFailed
 from streamtasks.starting import prepare
 from streamtasks.transitions import Settled
-from tests.support.by_hand import HandWorker
+from tests.support.flows import Site, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from streamtasks.canvas import Canvas, Step
-
-told: list[tuple[str, str, str]] = []
-
-
-def tasks_of(app: StreamTasks) -> None:
-    @app.task(name="add")
-    def add(*numbers: int) -> int:
-        return sum(numbers)
-
-    @app.task(name="same")
-    def same(value: Any = None, *_: Any) -> Any:
-        return value
-
-    @app.task(name="boom")
-    def boom(*_: Any) -> None:
-        raise ValueError("boom")
-
-    @app.task(name="flaky", max_retries=2, default_retry_delay=0)
-    def flaky(value: Any = None) -> Any:
-        from streamtasks import current_attempt
-
-        if current_attempt().retries < 2:
-            raise Retry("again", delay_s=0)
-        return value
-
-    @app.task(name="ignored")
-    def ignored(*_: Any) -> None:
-        raise Ignore
-
-    @app.task(name="handler")
-    def handler(task_id: str, error: str, traceback: str) -> None:
-        told.append((task_id, error, traceback))
-
-
-class Site:
-    """An app, its tasks by name, and a worker by hand."""
-
-    def __init__(self, url: str) -> None:
-        self.app = StreamTasks(url, timeout_s=5.0)
-        tasks_of(self.app)
-        self.worker = HandWorker(self.app)
-
-    def __getattr__(self, name: str) -> Any:
-        return self.app.tasks[name]
-
-    def run(self) -> None:
-        self.worker.until_idle()
-
-    def get(self, canvas: Canvas) -> Any:
-        """Start, run, return the result."""
-        result = canvas.apply_async()
-        self.run()
-        return result.get(timeout=0)
-
-
-@pytest.fixture
-def site(store_url: str) -> Iterator[Site]:
-    told.clear()
-    made = Site(store_url)
-    with made.worker:
-        yield made
+    from streamtasks.canvas import Step
 
 
 class TestResults:
@@ -355,6 +290,8 @@ class TestAsAWhole:
         result = chain(site.add.s(1), group(site.add.s(1), site.add.s(2)), site.same.s()).apply_async()
         assert result.parent.revoke()
         site.run()
+        assert not result.parent.revoke()
+        assert not result.workflow.revoke()
         assert [node.state for node in result.workflow.graph()] == ["SUCCESS", "REVOKED", "REVOKED", "FAILURE"]
 
     def test_progress_and_waiting(self, site: Site) -> None:

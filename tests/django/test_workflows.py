@@ -73,6 +73,14 @@ class TestWithAWorker:
         with pytest.raises(TypeError, match="positional argument"):
             result.get(timeout=20)
 
+    def test_as_a_link(self, worker: Worker) -> None:
+        result = tasks.add.apply_async((1, 2), link=chain(tasks.add.s(10), tasks.add.s(100)))
+        assert result.get(timeout=20) == 3
+        [child] = result.children
+        backend: Any = get_task_backend()
+        assert backend.wait_for_results([child], timeout=20)
+        assert backend.get_result(child).result == 113
+
     def test_from_an_event_loop(self, worker: Worker) -> None:
         async def both() -> tuple[Any, Any]:
             one = await chain(tasks.add.s(1, 2), tasks.add.s(3)).aapply_async()
@@ -100,6 +108,19 @@ class TestInMemory:
         with pytest.raises(InvalidTask, match="'other'") as caught:
             group(tasks.add.s(1, 1), tasks.add.s(1, 2).set(backend="other")).apply_async()
         assert "'default'" in str(caught.value)
+
+    def test_linked_to_a_task(self, memory: Any) -> None:
+        links = [chain(tasks.add.s(1), tasks.add.s(2)), group(tasks.add.s(5), tasks.add.s(6))]
+        result = tasks.add.apply_async((1, 1), link=links, link_error=chain(tasks.echo.s(), tasks.echo.s()))
+        memory.run_until_idle()
+        first, second = result.children
+        assert memory.get_result(first).result == 5
+        assert memory.get_group(second).get() == [7, 8]
+
+    def test_linked_to_a_task_of_another_alias_it_is_refused(self, memory: Any) -> None:
+        steps = [tasks.add.s(1).set(backend="other"), tasks.add.s(2).set(backend="other")]
+        with pytest.raises(InvalidTask, match=r"'other'.*'default'"):
+            tasks.add.apply_async((1, 1), link=chain(steps))
 
     def test_routes_count(self, memory: Any) -> None:
         with (

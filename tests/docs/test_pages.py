@@ -23,6 +23,13 @@ assert imports.import_task.delay("abc").get(timeout=10) == 3
 assert flows.one_by_one.delay().get(timeout=10) == 113
 assert flows.gathered.delay().get(timeout=10) == 15
 assert flows.together.apply_async().get(timeout=10) == [1, 2, 3, 4, 5]
+from shop import linked
+from streamtasks_django import get_task_backend
+
+backend = get_task_backend()
+assert linked.checked.get(timeout=10) == 3
+[child] = backend.wait_for_results(linked.checked.children, timeout=10)
+assert backend.get_result(child).result == 36
 print("done")
 """
 
@@ -50,6 +57,7 @@ def project(tmp_path: Path) -> Path:
         ("tasks.md", "calls"),
         ("tasks.md", "imports"),
         ("workflows.md", "flows"),
+        ("workflows.md", "linked"),
         ("testing.md", "tests"),
         ("testing.md", "test_sums"),
     ):

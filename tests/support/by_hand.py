@@ -60,7 +60,8 @@ class HandWorker:
 
     def run(self, claimed: Claimed) -> Outcome:
         """Run one message; its outcome is not written yet."""
-        runner = Runner(self.app, self.consumer, self.store.read, gather=self.store.gather)
+        gather, begin = self.store.gather, self.store.start_workflow
+        runner = Runner(self.app, self.consumer, self.store.read, gather=gather, begin=begin)
         prepared = runner.prepare(claimed, time.monotonic_ns(), lambda _: None)
         return prepared if isinstance(prepared, Outcome) else runner.run(prepared)
 

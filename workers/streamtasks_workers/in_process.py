@@ -226,7 +226,7 @@ class _Lane:
         tag, claimed = claimed_of
         store = self.store
         runner = Runner(
-            self._app, self._consumer, store.read, self._limits, store.gather
+            self._app, self._consumer, store.read, self._limits, store.gather, store.start_workflow
         )  # in the context of who calls
         started_ns = time.monotonic_ns()
         runner.clock_offset_ns = self.store.server.clock.now_us() * 1000 - started_ns

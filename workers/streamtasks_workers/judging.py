@@ -87,7 +87,9 @@ def cause_of(doom: str, read: Callable[[Sequence[str]], list[Snapshot | None]]) 
         [snapshot] = read([parent])
     except StoreError:
         return ""
-    if snapshot is None or not snapshot.is_finished:
+    if snapshot is None:
+        return "nothing is known of it (it was never enqueued here, or its result has expired)"
+    if not snapshot.is_finished:
         return ""
     error = error_of(snapshot)
     if error is None:

@@ -13,7 +13,15 @@ from typing import Any
 from streamtasks.application import Application, Runnable
 from streamtasks.attempt import Attempt, AttemptOutcome, enter_attempt
 from streamtasks.errors import describe
-from streamtasks.exceptions import DecodeError, EncodingRefused, EncodingUnavailable, PayloadTooLarge, StoreError
+from streamtasks.exceptions import (
+    DecodeError,
+    EncodingRefused,
+    EncodingUnavailable,
+    PayloadTooLarge,
+    StoreError,
+    StoreUnavailable,
+)
+from streamtasks.linked import START
 from streamtasks.links import follow_ups
 from streamtasks.message import Message, split_body
 from streamtasks.starting import GATHER
@@ -30,6 +38,7 @@ from .inputs import Gather, HandOn, Inputs, nothing_kept
 from .judging import cause_of, fate_of, judge
 from .limits import NO_LIMITS, Limits, explained, limits_of
 from .outcomes import Outcomes
+from .starter import Begin, Starter, nothing_begun
 
 __all__ = ["Prepared", "Runner"]
 
@@ -71,6 +80,7 @@ class Runner:
         read: reads records, for callback messages.
         limits: time limits where neither a call nor its task says anything.
         gather: reads results in workflows; see `Store.gather`.
+        begin: starts workflows; see `Store.start_workflow`.
     """
 
     def __init__(
@@ -80,6 +90,7 @@ class Runner:
         read: Read = lambda ids: [None] * len(ids),
         limits: Limits = NO_LIMITS,
         gather: Gather = nothing_kept,
+        begin: Begin = nothing_begun,
     ) -> None:
         self._app = app
         self._consumer = consumer
@@ -91,7 +102,11 @@ class Runner:
         self._callbacks = Callbacks(app, self._hooks, read)
         self._read = read
         self._inputs = Inputs(gather, app.settings.wire)
-        self._own: dict[str, Runnable] = {CALLBACK: self._callbacks, GATHER: HandOn()}
+        self._own: dict[str, Runnable] = {
+            CALLBACK: self._callbacks,
+            GATHER: HandOn(),
+            START: Starter(begin, app.settings.wire),
+        }
         self._base_context = contextvars.copy_context()
         self.clock_offset_ns = time.time_ns() - time.monotonic_ns()
 
@@ -149,8 +164,8 @@ class Runner:
         attempt, runnable = prepared.attempt, prepared.runnable
         if runnable is self._callbacks:
             return self._run_callback(prepared)
-        if runnable.name == GATHER:
-            return self._hand_on(prepared)
+        if runnable.name in (GATHER, START):
+            return self._run_own(prepared)
         enter_attempt(attempt)
         if prepared.fate is not None:
             self._hooks.tell(runnable, attempt, prepared.fate)
@@ -227,7 +242,7 @@ class Runner:
             logger.exception("callback message %s failed", claimed.id)
         return self._outcomes.called(claimed, started_ms, follow)
 
-    def _hand_on(self, prepared: Prepared) -> Outcome:
+    def _run_own(self, prepared: Prepared) -> Outcome:
         """Run a task of our own, of which nobody hears."""
         claimed, attempt = prepared.claimed, prepared.attempt
         if prepared.fate is not None:
@@ -235,6 +250,8 @@ class Runner:
         try:
             self._inputs.take(attempt.message)
             result = self._encode(prepared, prepared.runnable.run(attempt))
+        except StoreUnavailable as error:
+            return self._outcomes.retry(claimed, attempt.started_ms, describe(error), delay_s=1.0)
         except Exception as error:  # noqa: BLE001 - recorded as its failure
             return self._outcomes.end(claimed, State.FAILURE, attempt.started_ms, describe(error))
         return self._outcomes.success(claimed, attempt.started_ms, result, ())

@@ -1,0 +1,66 @@
+"""An app with small tasks for workflows, on any store, and a worker by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from streamtasks import Ignore, Retry, StreamTasks
+from tests.support.by_hand import HandWorker
+
+if TYPE_CHECKING:
+    from streamtasks.canvas import Canvas
+
+__all__ = ["Site", "told"]
+
+told: list[tuple[str, str, str]] = []
+
+
+def tasks_of(app: StreamTasks) -> None:
+    @app.task(name="add")
+    def add(*numbers: int) -> int:
+        return sum(numbers)
+
+    @app.task(name="same")
+    def same(value: Any = None, *_: Any) -> Any:
+        return value
+
+    @app.task(name="boom")
+    def boom(*_: Any) -> None:
+        raise ValueError("boom")
+
+    @app.task(name="flaky", max_retries=2, default_retry_delay=0)
+    def flaky(value: Any = None) -> Any:
+        from streamtasks import current_attempt
+
+        if current_attempt().retries < 2:
+            raise Retry("again", delay_s=0)
+        return value
+
+    @app.task(name="ignored")
+    def ignored(*_: Any) -> None:
+        raise Ignore
+
+    @app.task(name="handler")
+    def handler(task_id: str, error: str, traceback: str) -> None:
+        told.append((task_id, error, traceback))
+
+
+class Site:
+    """An app, its tasks by name, and a worker by hand."""
+
+    def __init__(self, url: str, **settings: Any) -> None:
+        self.app = StreamTasks(url, timeout_s=5.0, **settings)
+        tasks_of(self.app)
+        self.worker = HandWorker(self.app)
+
+    def __getattr__(self, name: str) -> Any:
+        return self.app.tasks[name]
+
+    def run(self) -> None:
+        self.worker.until_idle()
+
+    def get(self, canvas: Canvas) -> Any:
+        """Start, run, return the result."""
+        result = canvas.apply_async()
+        self.run()
+        return result.get(timeout=0)
