@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 from weakref import ref
 
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from ..settings import StoreSettings
 from ..state import Snapshot
@@ -31,38 +31,11 @@ from ..transitions import (
     WorkflowCounts,
 )
 from . import connections, looking, pools, workflows
-from .calls import Call
+from .conversation import aexchange
 from .operations import Operation, Operations
 from .schedule_store import AsyncRedisSchedules
 
 __all__ = ["AsyncRedisStore"]
-
-
-async def _exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
-    await connection.send_packed_command(
-        connection.pack_commands([call.command() for call in requests]), check_health=False
-    )
-    replies: list[Any] = []
-    for _ in requests:
-        try:
-            replies.append(await connection.read_response())
-        except ResponseError as error:
-            replies.append(error)
-    loaded: set[str] = set()
-    for place, reply in enumerate(replies):
-        if isinstance(reply, NoScriptError):
-            # The other calls of the packet took effect: only these are sent again, in their order.
-            script = requests[place].script
-            if script.name not in loaded:
-                await connection.send_command("SCRIPT LOAD", script.source, check_health=False)
-                await connection.read_response()
-                loaded.add(script.name)
-            await connection.send_command(*requests[place].command(), check_health=False)
-            replies[place] = await connection.read_response()
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
-    return replies
 
 
 class AsyncRedisStore(AsyncRedisSchedules):
@@ -301,7 +274,7 @@ class AsyncRedisStore(AsyncRedisSchedules):
             while True:
                 some = requests
                 replies = (
-                    await self._patiently(lambda connection, some=some: _exchange(connection, some), patience_s)
+                    await self._patiently(lambda connection, some=some: aexchange(connection, some), patience_s)
                     if some
                     else []
                 )
@@ -312,21 +285,12 @@ class AsyncRedisStore(AsyncRedisSchedules):
     async def _patiently(self, send: Any, patience_s: float | None = None) -> Any:
         """Do one exchange, again and again until the deadline."""
         patience = connections.Patience(self.settings, patience_s)
-        pool = await self._pool()
         while True:
-            connection: Any = None
             try:
-                connection = await pool.get()
-                return await send(connection)
-            except BaseException as error:
-                if connection is not None and connections.spoils(error):
-                    await connection.disconnect(nowait=True)
-                if not isinstance(error, (RedisError, OSError)):
-                    raise
+                async with (await self._pool()).lend() as connection:
+                    return await send(connection)
+            except (RedisError, OSError) as error:
                 delay = patience.delay_s(error)
-            finally:
-                if connection is not None:
-                    await pool.put(connection)
             await asyncio.sleep(delay)
 
     async def _pool(self) -> pools.AsyncPool:

@@ -18,8 +18,8 @@ from ..exceptions import StoreError, StoreUnavailable
 from ..transitions import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
 from . import child_calls, connections
 from .calls import Call
+from .conversation import exchange, finish
 from .operations import Operations
-from .store import read_replies
 
 __all__ = ["RedisChannel"]
 
@@ -117,7 +117,7 @@ class RedisChannel:
         claim, reply = self._waits_to_claim, None
         try:
             self._waiter.read_response()
-            replies = read_replies(self._waiter, self._behind)
+            replies = finish(self._waiter, self._behind)
             if claim is not None:
                 reply = self._with_candidates(self._waiter, claim, replies[-1])
         except (RedisError, OSError) as error:
@@ -168,7 +168,7 @@ class RedisChannel:
 
     def _read(self) -> tuple[list[Any], list[Any] | None]:
         """Return the settle replies and the claim's; calls that must be put otherwise are sent again."""
-        replies = read_replies(self._connection, self._requests)
+        replies = finish(self._connection, self._requests)
         claimed = replies.pop() if self._claim is not None else None
         for place, reply in enumerate(replies):
             if reply[0] == b"hour":
@@ -187,8 +187,7 @@ class RedisChannel:
 
     @staticmethod
     def _again(connection: Any, call: Call) -> Any:
-        connection.send_command(*call.command(), check_health=False)
-        return read_replies(connection, [call])[0]
+        return exchange(connection, [call])[0]
 
     def _exchange(
         self,

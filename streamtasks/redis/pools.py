@@ -10,7 +10,8 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,7 @@ import redis.asyncio
 from redis.exceptions import MaxConnectionsError
 
 from ..settings import StoreSettings
-from .connections import new_async_connection, new_connection
+from .connections import new_async_connection, new_connection, spoils
 
 __all__ = ["AsyncPool", "Pool", "async_pool", "sync_pool"]
 
@@ -53,6 +54,23 @@ class Pool:
         """Take a connection back."""
         self.give_back(connection)
         self._places.release()
+
+    @contextmanager
+    def lend(self) -> Generator[redis.Connection]:
+        """Get a connection for one exchange. One on which it breaks may owe a reply, and is closed.
+
+        Raises:
+            MaxConnectionsError: as `get`.
+        """
+        connection = self.get()
+        try:
+            yield connection
+        except BaseException as error:
+            if spoils(error):
+                connection.disconnect()
+            raise
+        finally:
+            self.put(connection)
 
     def borrow(self) -> redis.Connection:
         """Return a connection to wait on: it counts against nobody. Give it back with `give_back`."""
@@ -118,6 +136,23 @@ class AsyncPool:
             self._idle.append(connection)
         else:
             await connection.disconnect(nowait=True)
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncGenerator[redis.asyncio.Connection]:
+        """See `Pool.lend`.
+
+        Raises:
+            MaxConnectionsError: as `get`.
+        """
+        connection = await self.get()
+        try:
+            yield connection
+        except BaseException as error:
+            if spoils(error):
+                await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await self.put(connection)
 
     async def close(self) -> None:
         """Close what is idle, and from now on each connection when it comes back."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from ..settings import StoreSettings
 from ..state import DeadLetter, Snapshot
@@ -25,48 +25,14 @@ from ..transitions import (
 from . import connections, looking, pools, workflows
 from .calls import Call
 from .checks import check_server
+from .conversation import exchange
 from .operations import Operation, Operations
 from .schedule_store import RedisSchedules
 
 if TYPE_CHECKING:
     from .channel import RedisChannel
 
-__all__ = ["RedisStore", "exchange"]
-
-
-def exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
-    """Send calls in one packet and read their replies; scripts the server does not know are loaded.
-
-    Raises:
-        RedisError: the connection broke, or a call was answered with an error.
-    """
-    connection.send_packed_command(connection.pack_commands([call.command() for call in requests]), check_health=False)
-    return read_replies(connection, requests)
-
-
-def read_replies(connection: Any, requests: Sequence[Call]) -> list[Any]:
-    """Read the replies to calls that were sent. All are read before an error is raised."""
-    replies: list[Any] = []
-    for _ in requests:
-        try:
-            replies.append(connection.read_response())
-        except ResponseError as error:
-            replies.append(error)
-    loaded: set[str] = set()
-    for place, reply in enumerate(replies):
-        if isinstance(reply, NoScriptError):
-            # The other calls of the packet took effect: only these are sent again, in their order.
-            script = requests[place].script
-            if script.name not in loaded:
-                connection.send_command("SCRIPT LOAD", script.source, check_health=False)
-                connection.read_response()
-                loaded.add(script.name)
-            connection.send_command(*requests[place].command(), check_health=False)
-            replies[place] = connection.read_response()
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
-    return replies
+__all__ = ["RedisStore"]
 
 
 class RedisStore(RedisSchedules):
@@ -235,21 +201,12 @@ class RedisStore(RedisSchedules):
         if not requests:
             return []
         patience = connections.Patience(self.settings, patience_s)
-        pool = self._pool()
         while True:
-            connection: Any = None
             try:
-                connection = pool.get()
-                return exchange(connection, requests)
-            except BaseException as error:
-                if connection is not None and connections.spoils(error):
-                    connection.disconnect()
-                if not isinstance(error, (RedisError, OSError)):
-                    raise
+                with self._pool().lend() as connection:
+                    return exchange(connection, requests)
+            except (RedisError, OSError) as error:
                 delay = patience.delay_s(error)
-            finally:
-                if connection is not None:
-                    pool.put(connection)
             time.sleep(delay)
 
     def _pool(self) -> pools.Pool:

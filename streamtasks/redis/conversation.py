@@ -1,0 +1,108 @@
+"""One exchange with a server, whatever carries it: what is sent, what is made of the replies, what is sent again.
+
+A conversation is a generator. It yields commands, which a driver sends in one packet, and is sent the list of their
+replies, errors of the server among them as values; what it returns are the replies to the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from .calls import Call
+
+__all__ = ["Conversation", "aexchange", "conversation", "exchange", "finish"]
+
+type Conversation = Generator[list[tuple[Any, ...]], list[Any], list[Any]]
+
+
+def conversation(requests: Sequence[Call]) -> Conversation:
+    """Send calls, and again with their scripts those whose script the server does not know.
+
+    Raises:
+        ResponseError: a call was answered with an error; all replies have been read by then.
+    """
+    replies = yield [call.command() for call in requests]
+    unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if unknown:
+        # The other calls of the packet took effect: only these are sent again, in their order.
+        sources = {requests[place].script.source: None for place in unknown}
+        commands: list[tuple[Any, ...]] = [("SCRIPT LOAD", source) for source in sources]
+        again = yield commands + [requests[place].command() for place in unknown]
+        _raise_errors(again)
+        for place, reply in zip(unknown, again[len(sources) :], strict=True):
+            replies[place] = reply
+    _raise_errors(replies)
+    return replies
+
+
+def exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
+    """Have a conversation about these calls; return their replies.
+
+    Raises:
+        RedisError: the connection broke, or a call was answered with an error.
+    """
+    talk = conversation(requests)
+    _send(connection, next(talk))
+    return _go_on(connection, talk, len(requests))
+
+
+def finish(connection: Any, requests: Sequence[Call]) -> list[Any]:
+    """Do the same with calls that are sent already.
+
+    Raises:
+        RedisError: as `exchange`.
+    """
+    talk = conversation(requests)
+    next(talk)
+    return _go_on(connection, talk, len(requests))
+
+
+def _go_on(connection: Any, talk: Conversation, expected: int) -> list[Any]:
+    try:
+        while True:
+            replies: list[Any] = []
+            for _ in range(expected):
+                try:
+                    replies.append(connection.read_response())
+                except ResponseError as error:
+                    replies.append(error)
+            commands = talk.send(replies)
+            _send(connection, commands)
+            expected = len(commands)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+def _send(connection: Any, commands: list[tuple[Any, ...]]) -> None:
+    connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+
+
+async def aexchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
+    """Do what `exchange` does, on an event loop.
+
+    Raises:
+        RedisError: as `exchange`.
+    """
+    talk = conversation(requests)
+    commands = next(talk)
+    try:
+        while True:
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            replies: list[Any] = []
+            for _ in commands:
+                try:
+                    replies.append(await connection.read_response())
+                except ResponseError as error:
+                    replies.append(error)
+            commands = talk.send(replies)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+def _raise_errors(replies: list[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
