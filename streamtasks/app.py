@@ -159,7 +159,7 @@ class StreamTasks:
         if task.name in self._schedule:
             raise InvalidTask(f"schedule: the app has a schedule named {task.name!r} already; declare it once.")
         entry = entry_of(task, schedule)
-        check_entry(AppPlace(self), entry)
+        check_entry(AppPlace(self).call, entry)
         self._schedule[task.name] = entry
 
     def find(self, name: str) -> Task[Any, Any] | None:

@@ -14,7 +14,7 @@ from django.utils.json import normalize_json
 from streamtasks import Attempt, AttemptOutcome, Middleware, StoreSettings
 from streamtasks.run_options import RunOptions
 
-from . import conf
+from . import conf, declaring
 from .class_hooks import beside_the_loop, tell
 from .class_task import Task as ClassTask
 from .databases import Databases
@@ -115,8 +115,23 @@ class DjangoApplication:
         return self._middleware
 
     def declared_schedules(self) -> Sequence[Definition]:
-        """See `streamtasks.application.Application.declared_schedules`."""
-        return ()
+        """See `streamtasks.application.Application.declared_schedules`.
+
+        Raises:
+            ConfigurationError: TASK_SCHEDULE is no dict.
+        """
+        mine = [
+            (name, entry)
+            for name, entry in declaring.entries()
+            if (declaring.alias_of(entry) or declaring.first_alias()) == self.label
+        ]
+        if not mine:
+            return ()
+        from streamtasks.schedules.declared import declared
+
+        from .schedule_place import BackendPlace
+
+        return declared(BackendPlace(self.backend), mine)
 
     def find(self, name: str) -> DjangoRunnable | None:
         """Return the task of that name. Never imports anything."""

@@ -11,6 +11,8 @@ streamtasks.E007  (``--deploy``) the server is too old, may evict tasks, or refu
 streamtasks.E008  ``STREAMTASKS["MAY_VIEW_TASK"]`` names something that is no function
 streamtasks.E009  a setting ``TASK_...`` has a wrong value
 streamtasks.E010  ``TASK_ROUTES`` is wrong, or sends to a queue that its backend does not have
+streamtasks.E011  ``TASK_SCHEDULE``, one of its entries, or ``schedule`` of a task is wrong
+streamtasks.E012  two schedules of one backend have the same name
 streamtasks.W001  OPTIONS has an unknown key
 streamtasks.W002  ``STREAMTASKS`` has an unknown key
 streamtasks.W003  (``--deploy``) the server cannot be reached from here

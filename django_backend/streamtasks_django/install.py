@@ -17,6 +17,7 @@ logger = logging.getLogger("streamtasks.django")
 _MODULES: Final = {
     "django.tasks.backends.memory": "streamtasks_django.backends.memory",
     "django.tasks.backends.redis": "streamtasks_django.backends.redis",
+    "django.tasks.schedules": "streamtasks_django.schedules",
 }
 """Modules that Django lacks, and ours that stand in for them."""
 

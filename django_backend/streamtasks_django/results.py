@@ -96,13 +96,16 @@ def restored(
 
 
 def _of_message(message: Message, task: Task[..., Any] | None, alias: str) -> Task[..., Any]:
-    run_after = message.headers.get(RUN_AFTER) if message.headers else None
+    text = message.headers.get(RUN_AFTER) if message.headers else None
+    run_after = datetime.fromisoformat(text) if text else None
+    if run_after is None and message.due_ms:  # of a schedule, whose calls are made without Django
+        run_after = moment(message.due_ms)
     return restored(
         task,
         message.task,
         priority=message.priority,
         queue_name=message.queue,
-        run_after=datetime.fromisoformat(run_after) if run_after else None,
+        run_after=run_after,
         backend=alias,
     )
 

@@ -24,7 +24,7 @@ from streamtasks.run_options import RunOptions
 from streamtasks.signature import Signature
 from streamtasks.task import check_arguments
 
-from . import names, task_settings
+from . import declaring, names, task_settings
 from .calling import call_options, visible, with_columns
 from .exceptions import InvalidTask
 
@@ -104,6 +104,7 @@ class StreamTask(_Base):
         rate_limit: starts over all workers: ``"10/m"``, ``"5/s"``, ``"100/h"``, ``"7/d"``, or a number a second.
         rate_limit_burst: how many of them may follow each other at once.
         rate_limit_key: limits by key: a text, or a function of the call's arguments that returns one.
+        schedule: a rule by which it is enqueued again and again, or an entry of TASK_SCHEDULE without its task.
         options: what is said of one call; ``apply_async()`` and ``using()`` fill it.
         queue: another word for ``queue_name``.
     """
@@ -123,6 +124,7 @@ class StreamTask(_Base):
     rate_limit: Any = None
     rate_limit_burst: int = 1
     rate_limit_key: str | Callable[..., Any] | None = None
+    schedule: Any = field(default=None, compare=False, hash=False, repr=False)
     options: CallOptions = field(default=NO_OPTIONS, compare=False, hash=False, repr=False)
     queue: InitVar[str | None] = None
 
@@ -142,6 +144,19 @@ class StreamTask(_Base):
             put(self, "priority", int(self.priority))
         if self.name != self.func.__name__:
             names.register(self.name, self)
+        if self.schedule is not None and declaring.register(self):
+            self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        from streamtasks.schedules.declared import check_entry, entry_of
+
+        from .schedule_place import call_of_task
+
+        try:
+            check_entry(call_of_task, entry_of(self, self.schedule))
+        except EngineInvalidTask as error:
+            declaring.forget(self)
+            raise InvalidTask(str(error)) from error
 
     def _check(self) -> None:
         try:

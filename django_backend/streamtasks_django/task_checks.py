@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error
 from streamtasks import ConfigurationError
 
 from . import conf, task_settings
+from .schedule_checks import check_schedules
 
 if TYPE_CHECKING:
     from .backends.base import StoreBackend
@@ -29,7 +30,7 @@ _READ: Final[tuple[Callable[[], Any], ...]] = (
 
 def check_task_settings(backends: Sequence[StoreBackend]) -> list[CheckMessage]:
     """Check what the settings say by themselves and of the aliases of TASKS that are ours."""
-    return [*_values(), *_names(), *_routes(backends), *_workers(backends)]
+    return [*_values(), *_names(), *_routes(backends), *_workers(backends), *check_schedules(backends)]
 
 
 def _values() -> Iterator[CheckMessage]:

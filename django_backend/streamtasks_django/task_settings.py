@@ -9,6 +9,8 @@
 ``TASK_RESULT_EXPIRES``       how long a success is kept, seconds or a timedelta
 ``TASK_MAX_RETRIES``          how often a task may be retried that does not say (3); None: for ever
 ``TASK_DEFAULT_RETRY_DELAY``  seconds or a timedelta before such a retry (60)
+``TASK_SCHEDULE``             name of a schedule -> ``{"task", "schedule", "args", "kwargs", "options", "misfire",
+                              "misfire_bound"}``: what is enqueued again and again; see docs/schedules.md
 ``TASK_SEND_EVENTS``          True: what happens to tasks is written into a capped stream (False)
 ``TASK_TRACK_STARTED``        whether starts are recorded: always, for it costs nothing; False only
                               brings a warning
@@ -47,6 +49,7 @@ __all__ = [
     "result_expires",
     "route_of",
     "routes",
+    "schedule",
     "send_events",
     "track_started",
     "worker_options",
@@ -59,6 +62,7 @@ KNOWN: Final = frozenset(
         "TASK_MAX_RETRIES",
         "TASK_RESULT_EXPIRES",
         "TASK_ROUTES",
+        "TASK_SCHEDULE",
         "TASK_SEND_EVENTS",
         "TASK_SERIALIZER",
         "TASK_TRACK_STARTED",
@@ -176,6 +180,18 @@ def track_started() -> bool:
         ConfigurationError: it is neither True nor False.
     """
     return _switch("TASK_TRACK_STARTED", True)
+
+
+def schedule() -> Mapping[str, Any]:
+    """Return TASK_SCHEDULE; its entries are not looked at.
+
+    Raises:
+        ConfigurationError: it is no dict, or a key is no text.
+    """
+    value = _given("TASK_SCHEDULE") or {}
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise ConfigurationError(f"TASK_SCHEDULE is {value!r}; it must be a dict of entries by the schedules' names.")
+    return value
 
 
 def worker_options(alias: str) -> dict[str, Any]:

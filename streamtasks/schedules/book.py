@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from ..call import given_options
 from ..exceptions import DecodeError, InvalidTask, ScheduleDeclared, ScheduleExists, ScheduleNotFound
+from ..linked import START
 from ..scheduling import NewSchedule, Put, StoredSchedule
 from ..settings import StoreSettings
 from ..shards import new_id, schedule_tag
@@ -399,6 +400,11 @@ def check_repeatable(call: Signature) -> None:
         one = pending.pop()
         if one.options.task_id is not None and one.origin is not None:
             raise InvalidTask(f"task_id is {one.options.task_id!r}; each call of a schedule gets an id of its own.")
+        if one.task == START:
+            raise InvalidTask(
+                "link: a workflow cannot follow what a schedule enqueues, its ids are made only once; link a task that "
+                "starts it."
+            )
         pending += [*one.options.link, *one.options.link_error]
 
 

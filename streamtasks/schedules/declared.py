@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from ..exceptions import InvalidTask, StreamTasksError
 from ..signature import Signature
@@ -47,7 +47,7 @@ def definition_of_entry(place: Place, name: str, entry: Any) -> Definition:
     Raises:
         InvalidTask: it is wrong; the message says what, but not in which entry.
     """
-    call, bound = _call(place, entry), entry.get("misfire_bound")
+    call, bound = _call(place.call, entry), entry.get("misfire_bound")
     return definition_of(
         place,
         name,
@@ -58,18 +58,26 @@ def definition_of_entry(place: Place, name: str, entry: Any) -> Definition:
     )
 
 
-def check_entry(place: Place, entry: Any) -> None:
-    """Check what can be known of an entry while code is loaded.
+class _Call(Protocol):
+    def __call__(
+        self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any], /
+    ) -> Signature:
+        """See `Place.call`."""
+        ...
+
+
+def check_entry(call: _Call, entry: Any) -> None:
+    """Check what can be known of an entry while code is loaded. ``call``: see `Place.call`.
 
     Raises:
         InvalidTask: it is wrong.
     """
-    check_repeatable(_call(place, entry))
+    check_repeatable(_call(call, entry))
     rule_of(entry["schedule"])
     check_misfire(entry.get("misfire") or "one")
 
 
-def _call(place: Place, entry: Any) -> Signature:
+def _call(call: _Call, entry: Any) -> Signature:
     if not isinstance(entry, Mapping):
         raise InvalidTask(f"it is {entry!r}; it must be a dict such as {{'task': ..., 'schedule': crontab(...)}}.")
     for key in entry:
@@ -83,7 +91,7 @@ def _call(place: Place, entry: Any) -> Signature:
     options = entry.get("options") or {}
     if not isinstance(options, Mapping):
         raise InvalidTask(f"options is {options!r}; it must be a dict.")
-    return place.call(entry["task"], entry.get("args") or (), entry.get("kwargs") or {}, options)
+    return call(entry["task"], entry.get("args") or (), entry.get("kwargs") or {}, options)
 
 
 def declared(place: Place, entries: Iterable[tuple[str, Any]]) -> list[Definition]:

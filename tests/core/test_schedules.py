@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streamtasks import Message, StreamTasks
+from streamtasks import Message, StreamTasks, chain
 from streamtasks.exceptions import (
     ConfigurationError,
     InvalidTask,
@@ -195,6 +195,10 @@ def test_what_is_wrong_is_said_and_nothing_stored(more: dict[str, Any], text: st
 def test_a_link_with_an_id_of_its_own_is_refused(report: Any, app: StreamTasks) -> None:
     with pytest.raises(InvalidTask, match="task_id is 'mine'"):
         app.schedules.create("tick", report, 60, link=report.s().set(task_id="mine"))
+    with pytest.raises(InvalidTask, match="a workflow cannot follow what a schedule enqueues"):
+        app.schedules.create("tick", report, 60, link_error=report.s().set(link=chain(report.s(), report.s())))
+    with pytest.raises(InvalidTask, match="it must be a task, its name, or a signature"):
+        app.schedules.create("tick", chain(report.s(), report.s()), 60)
     with pytest.raises(InvalidTask, match="has the arguments already"):
         app.schedules.create("tick", report.s(1), 60, [2])
     other = StreamTasks("memory://elsewhere")

@@ -247,6 +247,33 @@ class TestEnqueueViews:
         assert failed["result"] == "File not found: /no/file"
 
 
+class TestSchedules:
+    def test_the_documented_entry(self, project: Project) -> None:
+        """In the settings, and made at run time."""
+        backend = "from streamtasks_django import get_task_backend\nschedules = get_task_backend().schedules\n"
+        shown = "answer = [one.declared, one.args, one.rule.hour, one.next_run.isoformat()]"
+
+        def declared() -> Any:
+            return project.run(f"{backend}answer = [one.name for one in schedules.list()]")
+
+        assert project.wait_for(declared) == ["welcome"]
+        label, args, hour, next_run = project.run(f"{backend}one = schedules.get('welcome')\n{shown}")
+        assert (label, args, hour) == ("default", [1], "9")
+        assert next_run.endswith("T03:15:00+00:00")  # 9 o'clock in Kathmandu
+        task_id = project.run(f"{backend}answer = schedules.run_now('welcome').id")
+        assert project.finish(task_id)["result"] == "Welcome email sent to anna@example.com"
+        made = (
+            "from myapp.tasks import send_welcome_email\n"
+            "from streamtasks_django.schedules import every\n"
+            "entry = {'task': 'myapp.tasks.send_welcome_email', 'schedule': every(0.5), 'args': [2]}\n"
+            "schedules.create('often', **entry)\nanswer = None"
+        )
+        project.run(backend + made)
+        last = project.wait_for(lambda: project.run(f"{backend}answer = schedules.get('often').last_task_id"))
+        project.run(f"{backend}schedules.delete('often')\nanswer = None")
+        assert project.finish(last)["result"] == "Welcome email sent to bert@example.com"
+
+
 class TestEnqueueFunctions:
     def test_scheduling(self, project: Project) -> None:
         project.run("import myapp.enqueueing\nanswer = myapp.enqueueing.enqueue_with_scheduling()")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from django.core.checks import CheckMessage
     from django.tasks.base import Task, TaskResult
 
+    from streamtasks.schedules.book import Schedules
     from streamtasks.workflow_results import GroupResult
 
     from ..application import DjangoApplication
@@ -69,6 +70,18 @@ class StreamTaskMixin(TaskControl, BaseTaskBackend):
         self.params = params
         if "QUEUES" not in params:
             self.queues = set()
+
+    @property
+    def schedules(self) -> Schedules:
+        """Schedules, on a backend that keeps them.
+
+        Raises:
+            InvalidTask: it does not.
+        """
+        raise InvalidTask(
+            f"The backend {self.alias!r} ({type(self).__name__}) has no schedules. Use RedisBackend, or MemoryBackend "
+            "for development and tests."
+        )
 
     def validate_task(self, task: Task[..., Any]) -> None:
         """Check a task's options.
@@ -114,6 +127,14 @@ class StoreBackend(StoreControl, StreamTaskMixin):
     def read_settings(self) -> StoreSettings:
         """Read `store_settings` anew, for the system checks; errors as there."""
         return conf.store_settings(self.alias, self.params.get("OPTIONS") or {})
+
+    @property
+    @override
+    def schedules(self) -> Schedules:
+        """The schedules of this alias: make, change, pause, run and delete them."""
+        from ..schedule_place import BackendPlace, BackendSchedules
+
+        return BackendSchedules(BackendPlace(self))
 
     def application(self) -> DjangoApplication:
         """Return what a worker needs to serve this alias."""

@@ -30,6 +30,16 @@ def enqueue_with_scheduling():
         args=[1],
         eta=eta
     )
+    
+    # Periodic execution (requires scheduler)
+    from django.tasks.schedules import crontab
+    
+    # This would typically be in settings or task configuration
+    periodic_task = {
+        'task': 'myapp.tasks.send_welcome_email',
+        'schedule': crontab(hour=9, minute=0),  # Daily at 9 AM
+        'args': [1]
+    }
 
 def enqueue_with_routing():
     """Enqueue tasks with specific routing."""

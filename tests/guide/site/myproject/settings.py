@@ -10,6 +10,8 @@ import streamtasks_django
 if os.environ["GUIDE_INSTALL"]:
     streamtasks_django.install_as_django_tasks()
 
+from django.tasks.schedules import crontab
+
 _folder = Path(os.environ["GUIDE_FOLDER"])
 _server = urlsplit(os.environ["GUIDE_URL"])
 
@@ -55,6 +57,13 @@ TASKS = {
     },
 }
 TASK_ROUTES = {"myapp.tasks.send_email_django_task": {"backend": "redis"}}
+TASK_SCHEDULE = {
+    "welcome": {
+        "task": "myapp.tasks.send_welcome_email",
+        "schedule": crontab(hour=9, minute=0),  # Daily at 9 AM
+        "args": [1],
+    }
+}
 TASK_WORKERS = {
     "default": {"concurrency": 3, "max_tasks_per_worker": 1000, "timeout": 300},
     "redis": {"concurrency": 1, "max_tasks_per_worker": 50, "timeout": 600},
