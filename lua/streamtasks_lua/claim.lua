@@ -46,7 +46,7 @@ local alone, max_bytes, dead_cap = ARGV[5] == '1', tonumber(ARGV[6]), ARGV[7]
 local events_cap = ARGV[8]
 local wake_count, filter_count, filter_mode = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
 local first_name = 12 + filter_count
-local MOST_CANDIDATES, MOST_TURNS = 16, 4
+local MOST_CANDIDATES, MOST_TURNS, MOST_READ = 16, 4, 64
 local now = now_ms()
 local token = consumer .. '#' .. ARGV[2]
 
@@ -149,16 +149,27 @@ local function take(name, key, entries, suspect)
     end
   end
   if #entry_ids == 0 then return end
-  local blobs = redis.call('HMGET', messages, unpack(entry_ids))
   local old = redis.call('HMGET', state, unpack(entry_ids))
+  local blobs, known, step, largest, back = {}, 0, 2, 1, {}
   local list = reply_of[name]
   local before = token .. ' ' .. phase .. ' ' .. name .. ' '
   local after = ' 1 0 0 ' .. fresh_first .. ' ' .. fresh_first .. ' -'
   for i, id in ipairs(entry_ids) do
+    if i > known and not gave_back then
+      -- Bodies are read in steps, because large ones do not all fit, and to read them would take long.
+      local n = math.min(step, #entry_ids - known, math.max(1, math.floor((max_bytes - taken_bytes) / largest)))
+      for place, blob in ipairs(redis.call('HMGET', messages, unpack(entry_ids, i, known + n))) do
+        blobs[known + place] = blob
+        if blob and #blob > largest then largest = #blob end
+      end
+      known, step = known + n, math.min(step * 8, MOST_READ)
+    end
     local entry, blob, line = entry_of[i], blobs[i], old[i]
     local s = line and parse(line)
     local lone = s and s.phase == 'S' and not suspect -- a suspect with an entry of its own: it was delayed
-    if not blob or chosen[id] or (s and s.phase ~= 'Q' and s.phase ~= 'S') then
+    if i > known then
+      back[#back + 1] = entry
+    elseif not blob or chosen[id] or (s and s.phase ~= 'Q' and s.phase ~= 'S') then
       -- Finished, revoked, or living under another entry: this one has nothing to say any more.
       redis.call('XACK', key, GROUP, entry)
       redis.call('XDEL', key, entry)
@@ -166,7 +177,7 @@ local function take(name, key, entries, suspect)
       redis.call('XCLAIM', key, GROUP, 'suspect', 0, entry, 'JUSTID')
       if flags ~= 8 then flags = 1 end
     elseif gave_back or (#ids > 0 and taken_bytes + #blob > max_bytes) then
-      redis.call('XCLAIM', key, GROUP, 'returned', 0, entry, 'JUSTID')
+      back[#back + 1] = entry
       gave_back = true
     else
       taken_bytes = taken_bytes + #blob
@@ -209,6 +220,11 @@ local function take(name, key, entries, suspect)
       local m = #list
       list[m + 1], list[m + 2], list[m + 3], list[m + 4] = entry, id, blob, counts
     end
+  end
+  if #back > 0 then
+    local words = { key, GROUP, 'returned', 0, unpack(back) }
+    words[#words + 1] = 'JUSTID'
+    redis.call('XCLAIM', unpack(words))
   end
 end
 

@@ -16,7 +16,7 @@ __all__ = ["claim", "ring_lists"]
 
 MOST_STREAMS: Final = 16
 MOST_TURNS: Final = 4
-MOST_BYTES: Final = 1024 * 1024
+MOST_BYTES: Final = 512 * 1024
 REMEMBERED_MS: Final = 86_400_000
 
 

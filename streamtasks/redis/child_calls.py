@@ -153,18 +153,23 @@ def settle(
 
 
 def settle_chunks(outcomes: Sequence[Outcome], most: int = 100) -> list[Sequence[Outcome]]:
-    """Cut outcomes into calls of at most 100 messages, follow-ups included (those of one outcome stay with it)."""
-    if len(outcomes) <= most and not any(o.follow for o in outcomes):
-        return [outcomes] if outcomes else []
+    """Cut outcomes into calls of at most 100 messages, follow-ups included, and `MOST_BYTES` plus one outcome.
+
+    The follow-ups of an outcome stay with it.
+    """
     chunks: list[Sequence[Outcome]] = []
-    start = size = 0
-    for place, o in enumerate(outcomes):
-        weight = 1 + len(o.follow)
-        if place > start and size + weight > most:
+    start = size = weight = 0
+    for place, (_, _, _, _, _, _, _, _, result, _, _, _, body, follow) in enumerate(outcomes):
+        added = 1 + len(follow)
+        if place > start and (size + added > most or weight > MOST_BYTES):
             chunks.append(outcomes[start:place])
-            start, size = place, 0
-        size += weight
-    chunks.append(outcomes[start:])
+            start, size, weight = place, 0, 0
+        size += added
+        weight += len(body) + len(result)
+        if follow:
+            weight += sum(len(message.envelope) for message in follow)
+    if size:
+        chunks.append(outcomes[start:])
     return chunks
 
 

@@ -136,21 +136,24 @@ class Operations:
         """See `SupervisorStore.settle`."""
         shard = self.shards[tag]
         answers: list[Settled] = []
-        for chunk in child_calls.settle_chunks(outcomes):
-            some = chunk
+        whole: list[Outcome] = []
+        for some in _chunks(outcomes):
             bare = [o.id for o in some if not o.body and o.state not in ("RETRY", "CALLED")]
-            if bare:
-                # The board holds no bodies: an outcome taken from there gets its message from the store.
-                [found] = yield [calls.read(shard.keys, bare)]
-                bodies = {i: parts[0] for i, parts in zip(bare, found, strict=True) if len(parts) > 1}
-                some = [o._replace(body=bodies.get(o.id, b"0 ")) if not o.body else o for o in some]
+            if not bare:
+                whole += some
+                continue
+            # The board holds no bodies: an outcome taken from there gets its message from the store.
+            [found] = yield [calls.read(shard.keys, bare)]
+            bodies = {i: parts[0] for i, parts in zip(bare, found, strict=True) if len(parts) > 1}
+            whole += (o if o.body else o._replace(body=bodies.get(o.id, b"0 ")) for o in some)
+        for chunk in child_calls.settle_chunks(whole):
             while True:
-                call = child_calls.settle(shard.keys, some, shard.hour(), self.settings, callbacks=callbacks)
+                call = child_calls.settle(shard.keys, chunk, shard.hour(), self.settings, callbacks=callbacks)
                 [reply] = yield [call]
                 if reply[0] != b"hour":
                     break
                 shard.learn_clock(reply[1])
-            answers += child_calls.settle_order(some, reply[1:])
+            answers += child_calls.settle_order(chunk, reply[1:])
         return answers
 
     def revoke(self, task_id: str, terminate: bool) -> Operation[Revocation]:
@@ -343,7 +346,7 @@ def _stream_of(body: bytes, wire: Wire, task_id: str) -> str:
 
 
 def _by_size(places: Sequence[int], messages: Sequence[NewMessage]) -> Iterable[list[int]]:
-    """Cut into calls of at most 100 messages and 1 MiB plus one message."""
+    """Cut into calls of at most 100 messages and `MOST_BYTES` plus one message."""
     some: list[int] = []
     size = 0
     for place in places:

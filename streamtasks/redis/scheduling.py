@@ -112,7 +112,7 @@ def fire(operations: Operations, tag: str, firings: Sequence[Firing]) -> Operati
 
 
 def _by_size(schedules: Sequence[NewSchedule]) -> Iterable[list[NewSchedule]]:
-    """Cut into calls of at most 100 schedules and 1 MiB plus one, of one declaration each."""
+    """Cut into calls of at most 100 schedules and `MOST_BYTES` plus one, of one declaration each."""
     some: list[NewSchedule] = []
     size = 0
     for one in schedules:
@@ -127,7 +127,7 @@ def _by_size(schedules: Sequence[NewSchedule]) -> Iterable[list[NewSchedule]]:
 
 
 def _by_messages(firings: Sequence[Firing]) -> Iterable[list[Firing]]:
-    """Cut into calls of at most 100 firings, 100 messages and 1 MiB plus one firing; a firing stays whole."""
+    """Cut into calls of at most 100 firings, 100 messages and `MOST_BYTES` plus one firing, which stays whole."""
     some: list[Firing] = []
     count = size = 0
     for firing in firings:

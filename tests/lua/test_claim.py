@@ -267,6 +267,20 @@ class TestBytes:
         assert lab.claim("v", 1, max_bytes=250).ids == ["c", "d"]
         assert lab.claim("v", 2, max_bytes=250).ids == ["e"]
 
+    def test_what_does_not_fit_is_not_read(self, lab: Lab) -> None:
+        lab.enqueue("a", "b", "c", "d", body=b"x" * 100)
+        lab.client.hdel(lab.keys.messages, "d")
+        assert lab.claim("w", 1, count=10, max_bytes=250).ids == ["a", "b"]
+        assert len(lab.dump()["q:0:default"].entries) == 4  # d would have been dropped
+        assert lab.claim("w", 2, count=10, max_bytes=1000).ids == ["c"]
+        assert len(lab.dump()["q:0:default"].entries) == 3
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 18, 19, 82, 83, 100])
+    def test_all_that_fit_come_in_their_order(self, lab: Lab, count: int) -> None:
+        ids = [f"m{place:03}" for place in range(100)]
+        lab.enqueue(*ids)
+        assert lab.claim("w", 1, count=count).ids == ids[:count]
+
     def test_a_message_larger_than_the_limit_comes_alone(self, lab: Lab) -> None:
         lab.enqueue("big", body=b"x" * 1000)
         lab.enqueue("small")

@@ -9,6 +9,7 @@ import pytest
 from streamtasks import StoreSettings
 from streamtasks.message import Message, split_body
 from streamtasks.redis import child_calls
+from streamtasks.redis.calls import MOST_BYTES
 from streamtasks.transitions import Claimed, NewMessage, Outcome
 from tests.support.lab import KEEP_MS, LEASE_MS, RESULT, REVOKED_MS, Lab, Record, Stream, outcome, text
 
@@ -473,6 +474,14 @@ class TestFollowUps:
         assert child_calls.settle_chunks([]) == []
         assert [len(chunk) for chunk in child_calls.settle_chunks([plain] * 250)] == [100, 100, 50]
         assert [len(chunk) for chunk in child_calls.settle_chunks([many, plain, many, many])] == [2, 1, 1]
+
+    def test_calls_are_cut_by_bytes(self) -> None:
+        claimed = Claimed("a", "w#1", "0:default", "1-1", 1, 0, 5, b"")
+        body, result = outcome(claimed), outcome(claimed)
+        body, result = body._replace(body=b"x" * 200_000), result._replace(result=b"x" * 200_000)
+        heavy = outcome(claimed, follow=(NewMessage("b", "default", 0, b"x" * MOST_BYTES),))
+        assert [len(chunk) for chunk in child_calls.settle_chunks([body, result] * 3)] == [3, 3]
+        assert [len(chunk) for chunk in child_calls.settle_chunks([body, heavy, result])] == [2, 1]
 
 
 class TestRevokedWhileHeld:
