@@ -30,6 +30,7 @@ from tests.support.measures import (
     idle_commands,
     lateness,
     new_stream_delays,
+    occurrence_lateness,
     start_delays,
     use_many_streams,
     visibility,
@@ -144,6 +145,19 @@ def delayed(server: EmbeddedServer) -> list[Row]:
     ]
 
 
+def scheduled(server: EmbeddedServer) -> list[Row]:
+    """Lateness of a schedule's occurrences, four a second."""
+    with field_on(server) as field:
+        field.start("--concurrency", "2")
+        field.wait_idle(2)
+        late = occurrence_lateness(field, 100)
+    about = f"earliest {min(late):+.1f}, latest {max(late):+.1f}"
+    return [
+        Row("occurrence of a schedule late, p50 of 100", percentile(late, 0.5), 0, "ms"),
+        Row("occurrence of a schedule late, p99 of 100", percentile(late, 0.99), 10, "ms", about),
+    ]
+
+
 def idle(server: EmbeddedServer) -> list[Row]:
     """Commands of idle children, and the start of a brand-new queue."""
     children = 8
@@ -188,6 +202,7 @@ PARTS: dict[str, Callable[[EmbeddedServer], list[Row]]] = {
     "visibility": visible,
     "recovery": recovery,
     "delayed": delayed,
+    "scheduled": scheduled,
     "idle": idle,
     "stopping": stopping,
 }

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streamtasks import State, wait_for
+from streamtasks.schedules import every
+from streamtasks.shards import occurrence_id
 from tests.support.workers import Field, wait_for_value
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ __all__ = [
     "idle_commands",
     "lateness",
     "new_stream_delays",
+    "occurrence_lateness",
     "start_delays",
     "use_many_streams",
     "visibility",
@@ -69,6 +72,20 @@ def lateness(field: Field, count: int, gap_s: float = 0.25) -> list[float]:
     assert wait_for(due, timeout=10)
     started = {execution.id: execution.started_wall for execution in field.record.executions()}
     return [MS * started[result.id] - due_ms for result, due_ms in due.items()]
+
+
+def occurrence_lateness(field: Field, count: int, period_s: float = 0.25) -> list[float]:
+    """How late occurrences of a schedule start."""
+    create, name = field.app.schedules.create, "measured"
+    shown = create(name, "add", every(period_s), (1, 1))
+    time.sleep((count + 1) * period_s)  # as above
+    field.app.schedules.pause(name)
+    field.wait_drained(10)
+    started = {execution.id: execution.started_wall for execution in field.record.executions()}
+    assert shown.next_run is not None
+    first_ms = round(shown.next_run.timestamp() * 1000)
+    times = (first_ms + place * round(period_s * 1000) for place in range(count))
+    return [MS * started[occurrence_id(name, at_ms, field.keys.tag)] - at_ms for at_ms in times]
 
 
 class Visibility(NamedTuple):
