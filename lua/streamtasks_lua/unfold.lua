@@ -99,7 +99,7 @@ if late then
         release_nodes(keys, by_name, of, join.from, join.to, doom, now)
         if join.cancels == 'y' then
           join.cancels = 'd'
-          cancel = cancel .. number .. '\n'
+          cancel = with_canceled(cancel, number)
           redis.call('HSET', workflow, 'cancel', cancel)
         end
         write_fan_in(workflow, number, join)

@@ -106,8 +106,12 @@ class MemoryStore(MemorySchedules):
         """
         with self.server.step():
             shard = self.shard_of(new.id)
+            if workflows.known(shard, new.id) is not None:
+                self.unfold(shard, new.id)  # as whoever starts it again does
+                return False
             self.server.make_room([shard] * len(new.nodes), [node.message for node in new.nodes])
-            return workflows.start(shard, new, self.settings)
+            workflows.start(shard, new, self.settings)
+            return True
 
     def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
         """See `Store.workflow`."""
@@ -150,11 +154,15 @@ class MemoryStore(MemorySchedules):
 
     def unfold(self, shard: Shard, workflow_id: str, cancel: str = "") -> None:
         """Do what a workflow has left to do; only inside a step of the server."""
-        for whom in workflows.unfold(shard, workflow_id, cancel):
-            state = workflows.known(shard, workflow_id)
-            if state is not None:
-                for number in workflows.numbers_of(state, workflow_id, whom):
-                    revoking.revoke(shard, node_id(workflow_id, number), self.settings, terminate=whom.endswith("!"))
+        state = workflows.unfold(shard, workflow_id, cancel)
+        while state is not None and state.cancel:
+            whom = state.cancel[0]
+            for number in workflows.numbers_of(state, workflow_id, whom):
+                revoking.revoke(shard, node_id(workflow_id, number), self.settings, terminate=whom.endswith("!"))
+            if whom in state.cancel:  # not if all of it is finished now
+                state.cancel.remove(whom)
+        if state is None or not state.late:
+            shard.unfolding.discard(workflow_id)
 
     def active(self, limit: int = 100) -> list[Active]:
         """See `Store.active`."""

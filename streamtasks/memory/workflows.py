@@ -51,10 +51,8 @@ class WorkflowState:
     cancel: list[str] = field(default_factory=list)
 
 
-def start(shard: Shard, new: NewWorkflow, settings: StoreSettings) -> bool:
-    """Accept a workflow; False if it is known."""
-    if known(shard, new.id) is not None:
-        return False
+def start(shard: Shard, new: NewWorkflow, settings: StoreSettings) -> None:
+    """Accept a workflow that is not known."""
     if len(shard.workflows) >= shard.many_workflows:
         for workflow_id in list(shard.workflows):
             known(shard, workflow_id)
@@ -88,7 +86,6 @@ def start(shard: Shard, new: NewWorkflow, settings: StoreSettings) -> bool:
     if state.late:
         shard.unfolding.add(new.id)
         shard.tell("control", "unfold")
-    return True
 
 
 def known(shard: Shard, workflow_id: str) -> WorkflowState | None:
@@ -142,6 +139,9 @@ def node_ended(shard: Shard, message: Live, outcome: str, result: bytes, keep_ms
     state.keep_ms = max(state.keep_ms, keep_ms)
     if state.finished == state.nodes:
         state.expires_ms = shard.now_ms() + state.keep_ms
+        state.late.clear()
+        state.cancel.clear()
+        shard.unfolding.discard(workflow_id)
         shard.tell("done", workflow_id)
 
 
@@ -167,8 +167,7 @@ def _member_ended(
         if doom is not None:
             _decide(shard, workflow_id, join, doom)
     if not succeeded and join.cancels:
-        join.cancels = False
-        state.cancel.append(str(fan_in))
+        _cancel(state, join, fan_in)
         shard.unfolding.add(workflow_id)
         shard.tell("control", "unfold")
     if join.succeeded + join.failed == join.of.members:
@@ -190,12 +189,20 @@ def _decide(shard: Shard, workflow_id: str, join: Join, doom: str) -> None:
         _release(shard, workflow_id, follower, doom)
 
 
-def unfold(shard: Shard, workflow_id: str, cancel: str = "") -> list[str]:
-    """Do what is due of a workflow; return whom to revoke (see `numbers_of`), each once."""
+def _cancel(state: WorkflowState, join: Join, fan_in: int) -> None:
+    """Note that a fan-in is to be revoked, if it is not being revoked already."""
+    join.cancels = False
+    if not {str(fan_in), f"{fan_in}!", "all", "all!"}.intersection(state.cancel):
+        state.cancel.append(str(fan_in))
+
+
+def unfold(shard: Shard, workflow_id: str, cancel: str = "") -> WorkflowState | None:
+    """Do what is due of a workflow, and return it; whoever stands in its ``cancel`` is to be revoked: `numbers_of`."""
     state = known(shard, workflow_id)
     if state is None:
-        shard.unfolding.discard(workflow_id)
-        return []
+        return None
+    if cancel and cancel not in state.cancel and state.finished < state.nodes:
+        state.cancel.append(cancel)
     now_ms = shard.now_ms()
     for fan_in, at_ms in list(state.late.items()):
         if at_ms <= now_ms:
@@ -204,14 +211,8 @@ def unfold(shard: Shard, workflow_id: str, cancel: str = "") -> list[str]:
             if join.phase == "o" and join.succeeded + join.failed < join.of.members:
                 _decide(shard, workflow_id, join, "" if join.of.collects else f"late:{workflow_id}")
                 if join.cancels:
-                    join.cancels = False
-                    state.cancel.append(str(fan_in))
-    whom, state.cancel = state.cancel, []
-    if not state.late:
-        shard.unfolding.discard(workflow_id)
-    if cancel and state.finished < state.nodes:
-        whom.append(cancel)
-    return whom
+                    _cancel(state, join, fan_in)
+    return state
 
 
 def next_look_ms(shard: Shard) -> int | None:

@@ -23,8 +23,13 @@ from streamtasks.store import SupervisorStore
 from streamtasks.transitions import Charge, ClaimRequest, Filter, Grant, Limit, NewMessage, Void
 from tests.support.pair import TAG, Both, Pair, outcomes_of
 
+
+def callback_id(task_id: str) -> str:
+    return "cb." + hashlib.sha1(task_id.encode(), usedforsecurity=False).hexdigest()
+
+
 IDS = [f"m{n}" for n in range(8)]
-KNOWN = [*IDS, *("cb." + hashlib.sha1(i.encode(), usedforsecurity=False).hexdigest() for i in IDS)]
+KNOWN = [*IDS, *map(callback_id, IDS)]
 FILTERS = [Filter(), Filter("only", ("mail",)), Filter("except", ("mail",))]
 HOUR_US = 3_600_000_000
 LIMITS = [Limit("slow", HOUR_US), Limit("bursts", HOUR_US, 5), Limit("bursts", HOUR_US, 3), Limit("fast", 1000)]

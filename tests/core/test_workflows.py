@@ -93,6 +93,11 @@ class TestResults:
         assert site.get(chain(site.add.s(1).set(countdown=0.2), site.add.s(2).set(countdown=0.2))) == 3
         assert time.monotonic() - begun >= 0.4
 
+    def test_rate_limits_count_for_each_part(self, site: Site) -> None:
+        begun = time.monotonic()
+        assert site.get(site.limited.s(1) | group(site.limited.s() for _ in range(4)) | site.limited.s()) == [1] * 4
+        assert time.monotonic() - begun >= 0.07
+
     def test_a_link_follows_the_end(self, site: Site) -> None:
         result = chain(site.add.s(1), site.add.s(2)).apply_async(link=site.add.s(40))
         site.run()

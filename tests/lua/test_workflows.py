@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from streamtasks.redis import calls, child_calls, queries, workflow_calls
 from streamtasks.redis.snapshots import from_reply
 from streamtasks.redis.workflow_calls import STAGING_MS
 from streamtasks.transitions import FanIn, Given, Limit, NewMessage, NewWorkflow, Node
 from tests.support.lab import KEEP_MS, REVOKED_MS, Lab, Stream, outcome, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ID = "wf"
 STAGED, LIVE, GONE = 1, 2, 0
@@ -208,6 +214,30 @@ class TestUnfold:
         assert lab.line(f"{ID}.w2") == idle("-", f" x=late:{ID}")
         assert fields(lab)["g0"] == "2 2 F d 2 2 0 0 f"
         assert "late" not in fields(lab)
+
+
+@pytest.mark.parametrize("calls_made", range(7))
+def test_a_producer_that_dies_after_any_call_leaves_all_of_it_or_nothing(lab: Lab, calls_made: int) -> None:
+    """Three calls of stage, one that makes it live, two that let the rest go; then a keeper goes on."""
+    nodes = [node(number) for number in range(250)]
+    new = NewWorkflow(ID, nodes, 250, (), b"{}")
+    steps: list[Callable[[], Any]] = [
+        *(partial(stage, lab, new, nodes[at : at + 100], first=at == 0) for at in (0, 100, 200)),
+        partial(unfold, lab, "live"),
+        partial(unfold, lab),
+        partial(unfold, lab),
+    ]
+    for step in steps[:calls_made]:
+        step()
+    lab.client.zadd(lab.keys.unfolding, {ID: 1}, xx=True)
+    while unfold(lab)[1]:
+        pass
+    left = lab.dump()
+    if calls_made <= 3:
+        assert not left
+    else:
+        assert left["q:0:default"].entries == [f"{ID}.w{number}" for number in range(250)]
+        assert "unfolding" not in left
 
 
 class TestSettle:

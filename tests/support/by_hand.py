@@ -43,7 +43,19 @@ class HandWorker:
         """Do what a keeper does; return when something is due, seconds."""
         due_ms = self._loop.run(self.keeper.promote(self.tag)).next_due_ms
         unfold_ms = self._loop.run(self.keeper.unfold(self.tag))
-        return min((ms / 1000 for ms in (due_ms, unfold_ms) if ms is not None), default=None)
+        limit_us = self._loop.run(self._admit())
+        limit_ms = None if limit_us is None else limit_us / 1000
+        return min((ms / 1000 for ms in (due_ms, unfold_ms, limit_ms) if ms is not None), default=None)
+
+    async def _admit(self) -> int | None:
+        """Let those go whose rate limit allows it; return when the next may, microseconds."""
+        grants: list[Any] = []
+        while True:
+            admission = await self.keeper.admit(self.tag, grants)
+            grants = await self.keeper.take(admission.asks)
+            if not grants:
+                next_us: int | None = admission.next_us
+                return next_us
 
     def claim(self, most: int = 1) -> list[Claimed]:
         """Claim what is ready."""

@@ -36,6 +36,10 @@ def tasks_of(app: StreamTasks) -> None:
             raise Retry("again", delay_s=0)
         return value
 
+    @app.task(name="limited", rate_limit="50/s")
+    def limited(value: Any = None, *_: Any) -> Any:
+        return value
+
     @app.task(name="ignored")
     def ignored(*_: Any) -> None:
         raise Ignore

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -118,6 +119,22 @@ class Pair:
         delayed = self.model_shard.delayed
         delayed.update((task_id, 1) for task_id in ids if task_id in delayed)
 
+    def end_deadlines(self, workflow_id: str) -> None:
+        """Let the deadlines of a workflow be over."""
+        key = self._keys.workflow(workflow_id)
+        late: Any = self._client.hget(key, "late")
+        if late:
+            self._client.hset(key, "late", re.sub(rb" \d+", b" 1", late))
+            self._client.zadd(self._keys.unfolding, {workflow_id: 1}, xx=True)
+        state = self.model_shard.workflows.get(workflow_id)
+        if state is not None:
+            state.late.update(dict.fromkeys(state.late, 1))
+
+    def knows_streams(self, names: Sequence[str]) -> None:
+        """Let the server's keeper know these streams, so that it sends there at once what else promote would send."""
+        for store in (self.real, self._keepers[0]):
+            store.operations.shards[TAG].names.update(dict.fromkeys(names))
+
     @property
     def model_shard(self) -> Any:
         return self.server.shard(self.settings, TAG)
@@ -191,7 +208,14 @@ def shown(snapshot: Snapshot | None) -> Any:
 
 def outcomes_of(both: Both, state: str, **changes: Any) -> tuple[Outcome, Outcome]:
     """One outcome for each store."""
-    result = dumps({"r": 1}) if state == "SUCCESS" else b"" if state == "RETRY" else dumps({"e": {}})
+    # Long enough that a workflow keeps it once.
+    result = (
+        dumps({"r": "x" * 70 if ".w" in both.model.id else 1})
+        if state == "SUCCESS"
+        else b""
+        if state == "RETRY"
+        else dumps({"e": {}})
+    )
     note = "given up" if state == "DEAD" else '{"kind":"RETRY"}' if state == "RETRY" else ""
     return (
         ended(both.real, state, result, **{"note": note, **changes}),

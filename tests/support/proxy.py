@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 import socket
 import threading
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Self
+
+import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -39,6 +43,13 @@ class LossyProxy:
         """Lose the replies to the next requests that hold ``marker``."""
         with self._lock:
             self._marker, self._to_lose = marker, times
+
+    def refuses(self, request: bytes, client: socket.socket) -> bool:
+        """Whether a request shall not even reach the server."""
+        return False
+
+    def has_lost(self, client: socket.socket) -> None:
+        """Hear of a client whose request was executed, and whose reply is lost."""
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -87,11 +98,50 @@ class LossyProxy:
                     request += data
                     if not _is_whole(request):
                         continue
+                    if self.refuses(request, client):
+                        return
                     server.sendall(request)
                     if self._is_to_be_lost(request):
                         _drain(server)
+                        self.has_lost(client)
                         return
                     request = b""
+
+
+class StrikingProxy(LossyProxy):
+    """Kills the process that sends a certain request: right before the server gets it, or right after."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self._kills_before = False
+        self._turns = 0
+        self.struck = 0
+
+    def strike(self, marker: bytes, turn: int, *, before: bool) -> None:
+        """Strike at the ``turn``-th request from now on that holds ``marker``."""
+        with self._lock:
+            self._marker, self._turns, self._kills_before, self.struck = marker, turn, before, 0
+
+    def refuses(self, request: bytes, client: socket.socket) -> bool:
+        """See `LossyProxy.refuses`."""
+        with self._lock:
+            if not self._turns or self._marker not in request:
+                return False
+            self._turns -= 1
+            if self._turns:
+                return False
+            if not self._kills_before:
+                self._to_lose = 1
+                return False
+        self.has_lost(client)
+        return True
+
+    def has_lost(self, client: socket.socket) -> None:
+        """Kill who is at the other end."""
+        port = client.getpeername()[1]
+        [pid] = {one.pid for one in psutil.net_connections("tcp4") if one.laddr and one.laddr.port == port and one.pid}
+        os.kill(pid, signal.SIGKILL)
+        self.struck += 1
 
 
 def _is_whole(request: bytes) -> bool:

@@ -40,7 +40,7 @@ local function release_node(keys, by_name, id, doom, now)
     redis.call('HSET', keys.state, id, format(s))
     park(keys.delayed, keys.control, id, due)
   elseif limit_of(s) then
-    wait_for_limit(keys, s, id, false, true)
+    limiting().wait_for_limit(keys, s, id, false, true)
   else
     redis.call('HSET', keys.state, id, idle_line(s, 'Q'))
     append(keys.streams, stream, s.name, id)
@@ -68,6 +68,14 @@ local function decided(of, member)
   if of.succeeded >= of.need then return '-' end
   if of.collects == 'F' and of.failed > of.members - of.need then return 'parent:' .. member end
   return of.collects == 'C' and of.succeeded + of.failed == of.members and '-' or nil
+end
+-- Whom to revoke in a workflow, with one more: a fan-in's number, if that is not being revoked already.
+local function with_canceled(cancel, fan_in)
+  local said = '\n' .. cancel
+  for _, whom in ipairs({ fan_in, fan_in .. '!', 'all', 'all!' }) do
+    if said:find('\n' .. whom .. '\n', 1, true) then return cancel end
+  end
+  return cancel .. fan_in .. '\n'
 end
 -- A workflow of which nodes are finished in this call: what is read of it is read once, and written once at the end.
 local function open_workflow(id, key)
@@ -111,7 +119,7 @@ local function node_ended(keys, by_name, now, of, id, number, after, outcome, re
     end
     if not succeeded and join.cancels == 'y' then
       join.cancels = 'd'
-      redis.call('HSET', of.key, 'cancel', (redis.call('HGET', of.key, 'cancel') or '') .. fan_in .. '\n')
+      redis.call('HSET', of.key, 'cancel', with_canceled(redis.call('HGET', of.key, 'cancel') or '', fan_in))
       look_again(keys, of, now)
     end
     if join.succeeded + join.failed == join.members then of.full = true end
@@ -134,6 +142,7 @@ local function close_workflow(keys, of)
   local done = redis.call('HINCRBY', of.key, 'done', of.done)
   if done == of.nodes then
     redis.call('PEXPIRE', of.key, int(math.max(of.keep, of.known_keep)))
+    redis.call('HDEL', of.key, 'late', 'cancel')
     redis.call('ZREM', keys.unfolding, of.id)
     of.full = true
   elseif of.keep > of.known_keep then
