@@ -42,34 +42,37 @@ def pause(operations: Operations, name: str, next_ms: int | None) -> Operation[b
 def read(operations: Operations, names: Sequence[str]) -> Operation[list[StoredSchedule | None]]:
     """See `ScheduleStore.schedules`."""
     found: dict[str, StoredSchedule | None] = {}
-    by_tag: dict[str, list[str]] = {}
+    left: dict[str, list[str]] = {}  # by tag
     for name in dict.fromkeys(names):
-        by_tag.setdefault(schedule_tag(name, operations.tags), []).append(name)
-    for tag, wanted in by_tag.items():
-        left = wanted
-        while left:
-            some = left[:MOST]
-            [reply] = yield [schedule_calls.schedules(operations.shards[tag].keys, some)]
+        left.setdefault(schedule_tag(name, operations.tags), []).append(name)
+    while left:
+        replies = yield [
+            schedule_calls.schedules(operations.shards[tag].keys, wanted[:MOST]) for tag, wanted in left.items()
+        ]
+        for (tag, wanted), reply in zip(list(left.items()), replies, strict=True):
             stored = [_stored(*parts) for parts in batched(reply[1:], 3)]
-            found |= zip(some, stored, strict=False)
-            left = left[len(stored) :]
+            found |= zip(wanted, stored, strict=False)
+            left[tag] = wanted[len(stored) :]
+        left = {tag: wanted for tag, wanted in left.items() if wanted}
     return [found[name] for name in names]
 
 
 def listed(operations: Operations, limit: int, after: str) -> Operation[list[StoredSchedule]]:
-    """See `ScheduleStore.list_schedules`: each shard's next ones, in the order of all names."""
+    """See `ScheduleStore.list_schedules`: the next ones of each shard, in the order of all names."""
     limit = min(limit, MOST_LISTED)
     found: list[StoredSchedule] = []
-    for shard in operations.shards.values():
-        last, left, more = after, limit, True
-        while left > 0 and more:
-            most = min(left, MOST)
-            [reply] = yield [schedule_calls.schedules(shard.keys, (), most, last)]
+    left = {tag: (after, limit) for tag in operations.tags if limit > 0}  # after which name to go on, and how many
+    while left:
+        replies = yield [
+            schedule_calls.schedules(operations.shards[tag].keys, (), min(most, MOST), last)
+            for tag, (last, most) in left.items()
+        ]
+        for (tag, (_, most)), reply in zip(list(left.items()), replies, strict=True):
             some = [stored for parts in batched(reply[1:], 3) if (stored := _stored(*parts)) is not None]
             found += some
-            left -= len(some)
-            more = bool(some) and (reply[0] or len(some) == most)
-            last = some[-1].name if some else last
+            is_full = bool(reply[0]) or len(some) == MOST
+            left[tag] = (some[-1].name, most - len(some)) if some and is_full else ("", 0)
+        left = {tag: (last, most) for tag, (last, most) in left.items() if most > 0}
     return sorted(found, key=lambda stored: stored.name)[:limit]
 
 

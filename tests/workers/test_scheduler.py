@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from array import array
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -137,6 +138,15 @@ class TestDeclaring:
         away.fails = ""
         await role.run_once()
         assert await names(store) == ["a"]
+
+    async def test_one_that_cannot_be_stored_holds_nobody_up(
+        self, store: AsyncMemoryStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        role = scheduler(store, replace(definition("set"), call={"args": {1, 2}}), definition("a"))
+        await role.run_once()
+        await role.run_once()
+        assert await names(store) == ["a"]
+        assert caplog.text.count("'set' of shop is left out") == 1
 
     async def test_a_keeper_that_is_restarted_brings_nothing_old_back(
         self, store: AsyncMemoryStore, caplog: pytest.LogCaptureFixture

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Self
 
 from streamtasks.schedules.definition import Definition
-from streamtasks.scheduling import DueSchedule, Firing, Put
+from streamtasks.scheduling import DueSchedule, Firing, NewSchedule, Put
 from streamtasks.settings import StoreSettings
 from streamtasks.shards import schedule_tag
 from streamtasks.store import SupervisorStore
@@ -102,24 +102,29 @@ class Scheduler(RoleOnTime):
         now_ms = (await self._store.due_schedules(self._tag)).now_ms
         loaded_ms = self._declared.loaded_ms
         loaded_ms[0] = since_ms = loaded_ms[0] or now_ms - round((time.monotonic() - self._born) * 1000)
-        new = [schedule.new_schedule(now_ms, label, since_ms) for schedule in self._to_declare]
-        answers = await self._store.declare_schedules(self._tag, new)
+        new: dict[str, NewSchedule] = {}
+        for schedule in self._to_declare:
+            try:
+                new[schedule.name] = schedule.new_schedule(now_ms, label, since_ms)
+            except Exception:
+                logger.exception("the schedule %r of %s is left out", schedule.name, label)
+        answers = await self._store.declare_schedules(self._tag, list(new.values()))
+        taken = [name for name, put in zip(new, answers, strict=True) if put is Put.TAKEN]
         if not self._has_declared:
             await self._store.undeclare_schedules(self._tag, label, since_ms)
-            self._tell(answers)
-        taken = [schedule for schedule, put in zip(self._to_declare, answers, strict=True) if put is Put.TAKEN]
-        self._to_declare, self._has_declared, self._declare_at = taken, True, time.monotonic() + AGAIN_S
+            self._tell(taken, outdated=Put.CONFLICT in answers)
+        self._to_declare = [schedule for schedule in self._to_declare if schedule.name in taken]
+        self._has_declared, self._declare_at = True, time.monotonic() + AGAIN_S
 
-    def _tell(self, answers: Sequence[Put]) -> None:
-        for schedule, put in zip(self._to_declare, answers, strict=True):
-            if put is Put.TAKEN:
-                logger.error(
-                    "the schedule %r of %s is not declared: another app declares that name, or it was created at run "
-                    "time; give one of them another name, or delete the other one",
-                    schedule.name,
-                    self._declared.label,
-                )
-        if Put.CONFLICT in answers:
+    def _tell(self, taken: Sequence[str], *, outdated: bool) -> None:
+        for name in taken:
+            logger.error(
+                "the schedule %r of %s is not declared: another app declares that name, or it was created at run time; "
+                "give one of them another name, or delete the other one",
+                name,
+                self._declared.label,
+            )
+        if outdated:
             logger.warning(
                 "schedules of %s were declared by a release that was loaded later; those of this one are left out",
                 self._declared.label,
