@@ -9,6 +9,7 @@ from .tasks import send_welcome_email
 
 logger = logging.getLogger(__name__)
 
+from django.tasks import group, chain, chord
 from datetime import datetime, timedelta
 from .tasks import send_email_django_task, process_user_data, generate_report
 
@@ -61,6 +62,65 @@ def enqueue_with_routing():
         args=[1],
         priority=9  # Higher number = higher priority
     )
+
+def enqueue_task_groups():
+    """Enqueue groups of related tasks."""
+    
+    # Group - execute tasks in parallel
+    user_ids = [1, 2, 3, 4, 5]
+    
+    job = group(
+        send_welcome_email.s(user_id) for user_id in user_ids
+    )
+    
+    result = job.apply_async()
+    
+    return {
+        'group_id': result.id,
+        'task_count': len(user_ids),
+        'status': 'queued'
+    }
+
+def enqueue_task_chain():
+    """Enqueue chained tasks (sequential execution)."""
+    
+    # Chain - execute tasks sequentially
+    workflow = chain(
+        process_user_data.s(1, {'first_name': 'John'}),
+        send_welcome_email.s(),  # Will receive result from previous task
+        generate_report.s('user_activity', '2024-01-01:2024-12-31')
+    )
+    
+    result = workflow.apply_async()
+    
+    return {
+        'chain_id': result.id,
+        'status': 'started'
+    }
+
+def enqueue_task_chord():
+    """Enqueue chord (group + callback)."""
+    
+    # Chord - execute group in parallel, then callback with results
+    user_ids = [1, 2, 3, 4, 5]
+    
+    # Header - tasks to execute in parallel
+    header = group(
+        process_user_data.s(user_id, {'status': 'processed'}) 
+        for user_id in user_ids
+    )
+    
+    # Body - callback task that receives all results
+    callback = generate_report.s('batch_processing_summary')
+    
+    # Create chord
+    chord_task = chord(header)(callback)
+    
+    return {
+        'chord_id': chord_task.id,
+        'header_tasks': len(user_ids),
+        'status': 'started'
+    }
 
 def enqueue_with_error_handling():
     """Enqueue tasks with error handling options."""
@@ -140,8 +200,18 @@ def bulk_enqueue_tasks():
         for user_id in user_ids
     ]
     
+    # Enqueue in batches
+    batch_size = 100
+    batch_results = []
+    
+    for i in range(0, len(tasks), batch_size):
+        batch = tasks[i:i + batch_size]
+        batch_group = group(batch)
+        batch_result = batch_group.apply_async()
+        batch_results.append(batch_result.id)
+    
     return {
         'total_tasks': len(user_ids),
-        'task_ids': task_ids,
-        'signatures': len(tasks),
+        'batch_count': len(batch_results),
+        'batch_ids': batch_results
     }
