@@ -235,6 +235,10 @@ class StreamTasks:
         """Return messages that were given up on, newest first, at most 100; ``before``: a cursor to go on from."""
         return self.store.dead_letters(limit, before)
 
+    async def adead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
+        """Return messages that were given up on, from an event loop; see `dead_letters`."""
+        return await self.async_store.dead_letters(limit, before)
+
     def _check_queue(self, queue: str) -> None:
         if self.queues is not None and queue not in self.queues:
             raise UnknownQueue(f"Queue {queue!r} is not one of the configured ones: {', '.join(sorted(self.queues))}.")

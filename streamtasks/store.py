@@ -248,6 +248,34 @@ class AsyncStore(AsyncScheduleStore, Protocol):
         """Revoke all that is not finished of a workflow."""
         ...
 
+    async def active(self, limit: int = 100) -> list[Active]:
+        """Return running attempts, the longest first."""
+        ...
+
+    async def statistics(self) -> Statistics:
+        """Return counts, in constant time."""
+        ...
+
+    async def workers(self) -> list[WorkerInfo]:
+        """Return the workers that have given a sign of life lately."""
+        ...
+
+    async def forget(self, before_ms: int) -> int:
+        """Forget records of what finished before a time (ms since the epoch)."""
+        ...
+
+    async def forget_result(self, task_id: str) -> bool:
+        """Forget the record of one finished task."""
+        ...
+
+    async def events(self, after: str = "", limit: int = 100) -> Events:
+        """Return what happened to messages after a cursor, oldest first."""
+        ...
+
+    async def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
+        """Return messages that were given up on, newest first."""
+        ...
+
     def watch(self, task_id: str) -> AsyncIterator[Snapshot]:
         """Yield what is known of a task whenever it may have changed, and at least once a second.
 

@@ -19,7 +19,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from django.tasks import default_task_backend, task_backends
+    from django.tasks import (
+        DEFAULT_TASK_BACKEND_ALIAS,
+        DEFAULT_TASK_QUEUE_NAME,
+        TaskContext,
+        TaskResult,
+        TaskResultStatus,
+        default_task_backend,
+        task_backends,
+    )
 
     from streamtasks.canvas import chain, chord, group
 
@@ -32,11 +40,16 @@ if TYPE_CHECKING:
     from .stream_task_result import StreamTaskResult
 
 __all__ = [
+    "DEFAULT_TASK_BACKEND_ALIAS",
+    "DEFAULT_TASK_QUEUE_NAME",
     "StreamTask",
     "StreamTaskResult",
     "Task",
+    "TaskContext",
     "TaskMonitor",
+    "TaskResult",
     "TaskResultManager",
+    "TaskResultStatus",
     "chain",
     "chord",
     "default_task_backend",
@@ -48,11 +61,16 @@ __all__ = [
 ]
 
 _HOME = {
+    "DEFAULT_TASK_BACKEND_ALIAS": "django.tasks",
+    "DEFAULT_TASK_QUEUE_NAME": "django.tasks",
     "StreamTask": "streamtasks_django.stream_task",
     "StreamTaskResult": "streamtasks_django.stream_task_result",
     "Task": "streamtasks_django.class_task",
+    "TaskContext": "django.tasks",
     "TaskMonitor": "streamtasks_django.monitor",
+    "TaskResult": "django.tasks",
     "TaskResultManager": "streamtasks_django.manager",
+    "TaskResultStatus": "django.tasks",
     "chain": "streamtasks.canvas",
     "chord": "streamtasks.canvas",
     "default_task_backend": "django.tasks",

@@ -18,7 +18,6 @@ streamtasks.W002  ``STREAMTASKS`` has an unknown key
 streamtasks.W003  (``--deploy``) the server cannot be reached from here
 streamtasks.W004  there is a setting ``TASK_...`` that is not known
 streamtasks.W005  ``TASK_WORKERS`` names an alias that TASKS does not have
-streamtasks.W006  ``TASK_TRACK_STARTED`` is False, which has no effect
 streamtasks.W007  ``TASK_WORKERS`` and ``worker`` in OPTIONS say different things
 ================  ==================================================================================
 """

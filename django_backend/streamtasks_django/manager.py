@@ -112,12 +112,20 @@ class TaskResultManager:
         """Forget results of tasks that finished longer ago; return how many. What is unfinished is never touched."""
         return self.backend.cleanup_results(timezone.now() - timedelta(days=days_old))
 
+    async def acleanup_old_results(self, days_old: float = 7) -> int:
+        """Forget old results from an event loop; see `cleanup_old_results`."""
+        return await self.backend.acleanup_results(timezone.now() - timedelta(days=days_old))
+
     def get_task_statistics(self) -> dict[str, Any]:
         """Return ``total_tasks``, ``completed_tasks``, ``failed_tasks``, ``pending_tasks``, ``average_execution_time``.
 
         Counts since the backend was first used, and seconds; see the backend's ``get_statistics()``.
         """
         return self.backend.get_statistics()
+
+    async def aget_task_statistics(self) -> dict[str, Any]:
+        """Return counts from an event loop; see `get_task_statistics`."""
+        return await self.backend.aget_statistics()
 
     def _ends(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return how those of these tasks ended that have, or are not known."""

@@ -75,6 +75,10 @@ class TaskMonitor:
         """
         return self.backend.get_worker_statistics()
 
+    async def aget_worker_statistics(self) -> dict[str, Any]:
+        """Return what workers do, from an event loop; see `get_worker_statistics`."""
+        return await self.backend.aget_worker_statistics()
+
 
 def _now() -> str:
     return timezone.now().isoformat()

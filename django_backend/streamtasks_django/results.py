@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from streamtasks.reading import error_of, outcome_of
 from streamtasks.state import STATUS as WORDS
 from streamtasks.state import Snapshot
 
+from . import task_settings
 from .registry import known_task, stand_in
 from .stream_task import StreamTask
 from .stream_task_result import StreamTaskResult
@@ -142,8 +143,26 @@ def errors_of(reports: Iterable[dict[str, Any]]) -> list[TaskError]:
     return found
 
 
+def _not_started(snapshot: Snapshot) -> Snapshot:
+    """Return a running message as one that waits for its turn.
+
+    The store has recorded the start all the same: leases, ``get_active_tasks()`` and ``revoke()`` live on it.
+    """
+    last = snapshot.reports[-1] if snapshot.reports else {}
+    return replace(
+        snapshot,
+        state=State.RETRY if last else State.QUEUED,
+        attempts=max(0, snapshot.attempts - 1),
+        first_started_ms=snapshot.first_started_ms if last else 0,
+        started_ms=last.get("started") or 0,
+        worker=str(last.get("worker") or ""),
+    )
+
+
 def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult:
     """Return what is known of a message. Its task may be unknown here, and its bytes may be broken."""
+    if snapshot.state == State.STARTED and task_settings.hides_started():
+        snapshot = _not_started(snapshot)
     try:
         message = snapshot.message()
     except DecodeError:

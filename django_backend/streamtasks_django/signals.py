@@ -1,4 +1,4 @@
-"""Django's task signals, sent around the attempts that a worker runs."""
+"""Django's task signals, sent around the attempts that a worker runs; they can be imported from here as well."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, override
 
 from django.tasks.base import TaskResultStatus
-from django.tasks.signals import task_finished, task_started
+from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.utils import timezone
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, State, StoreError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .application import DjangoApplication
 
-__all__ = ["Signals"]
+__all__ = ["Signals", "task_enqueued", "task_finished", "task_started"]
 
 logger = logging.getLogger("streamtasks.django")
 

@@ -39,12 +39,6 @@ def _values() -> Iterator[CheckMessage]:
             read()
         except ConfigurationError as error:
             yield Error(f"The setting {error}", id="streamtasks.E009")
-    if getattr(django_settings, "TASK_TRACK_STARTED", True) is False:
-        yield checks.Warning(
-            "TASK_TRACK_STARTED = False has no effect: starts are always recorded.",
-            hint="It costs nothing here. Leave the setting out.",
-            id="streamtasks.W006",
-        )
 
 
 def _names() -> Iterator[CheckMessage]:

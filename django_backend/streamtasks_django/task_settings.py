@@ -12,8 +12,8 @@
 ``TASK_SCHEDULE``             name of a schedule -> ``{"task", "schedule", "args", "kwargs", "options", "misfire",
                               "misfire_bound"}``: what is enqueued again and again; see docs/schedules.md
 ``TASK_SEND_EVENTS``          True: what happens to tasks is written into a capped stream (False)
-``TASK_TRACK_STARTED``        whether starts are recorded: always, for it costs nothing; False only
-                              brings a warning
+``TASK_TRACK_STARTED``        False: a task that runs is shown as one that waits, until it is finished or
+                              says something of its progress (True)
 ============================  ==================================================================
 
 What is said closer to the call wins: the call, then ``TASK_ROUTES``, the decorator, OPTIONS of the alias, and
@@ -45,6 +45,7 @@ __all__ = [
     "Route",
     "check_retry_options",
     "default_retry_delay_s",
+    "hides_started",
     "max_retries",
     "result_expires",
     "route_of",
@@ -180,6 +181,11 @@ def track_started() -> bool:
         ConfigurationError: it is neither True nor False.
     """
     return _switch("TASK_TRACK_STARTED", True)
+
+
+def hides_started() -> bool:
+    """Whether TASK_TRACK_STARTED is False, for readers of results; that it is no switch at all, a check says."""
+    return _given("TASK_TRACK_STARTED", True) is False
 
 
 def schedule() -> Mapping[str, Any]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from ..settings import StoreSettings
 from ..shards import limiter_tag
-from ..state import Snapshot
+from ..state import DeadLetter, Snapshot
 from ..transitions import (
+    Active,
     Admission,
     Alive,
     Ask,
@@ -26,7 +27,9 @@ from ..transitions import (
     Reclaim,
     Revocation,
     Settled,
+    Statistics,
     Void,
+    WorkerInfo,
     WorkflowCounts,
 )
 from . import accepting, limits, returning, revoking, settling, upkeep, workflows
@@ -142,8 +145,32 @@ class AsyncMemoryStore(AsyncMemorySchedules):
             return
 
     async def events(self, after: str = "", limit: int = 100) -> Events:
-        """See `AsyncStore.events`."""
+        """See `Store.events`."""
         return self.plain.events(after, limit)
+
+    async def active(self, limit: int = 100) -> list[Active]:
+        """See `Store.active`."""
+        return self.plain.active(limit)
+
+    async def statistics(self) -> Statistics:
+        """See `Store.statistics`."""
+        return self.plain.statistics()
+
+    async def workers(self) -> list[WorkerInfo]:
+        """See `Store.workers`."""
+        return self.plain.workers()
+
+    async def forget(self, before_ms: int) -> int:
+        """See `Store.forget`."""
+        return self.plain.forget(before_ms)
+
+    async def forget_result(self, task_id: str) -> bool:
+        """See `Store.forget_result`."""
+        return self.plain.forget_result(task_id)
+
+    async def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
+        """See `Store.dead_letters`."""
+        return self.plain.dead_letters(limit, before)
 
     async def doomed(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
         """See `SupervisorStore.doomed`."""

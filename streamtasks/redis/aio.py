@@ -11,8 +11,9 @@ from weakref import ref
 from redis.exceptions import RedisError
 
 from ..settings import StoreSettings
-from ..state import Snapshot
+from ..state import DeadLetter, Snapshot
 from ..transitions import (
+    Active,
     Admission,
     Alive,
     Ask,
@@ -27,7 +28,9 @@ from ..transitions import (
     Reclaim,
     Revocation,
     Settled,
+    Statistics,
     Void,
+    WorkerInfo,
     WorkflowCounts,
 )
 from . import connections, looking, pools, workflows
@@ -162,8 +165,32 @@ class AsyncRedisStore(AsyncRedisSchedules):
                 await connection.disconnect(nowait=True)
 
     async def events(self, after: str = "", limit: int = 100) -> Events:
-        """See `SupervisorStore.events`."""
+        """See `Store.events`."""
         return await self._run(looking.events(self.operations, after, limit))
+
+    async def active(self, limit: int = 100) -> list[Active]:
+        """See `Store.active`."""
+        return await self._run(looking.active(self.operations, limit))
+
+    async def statistics(self) -> Statistics:
+        """See `Store.statistics`."""
+        return await self._run(looking.statistics(self.operations))
+
+    async def workers(self) -> list[WorkerInfo]:
+        """See `Store.workers`."""
+        return await self._run(looking.workers(self.operations))
+
+    async def forget(self, before_ms: int) -> int:
+        """See `Store.forget`."""
+        return await self._run(looking.forget(self.operations, before_ms))
+
+    async def forget_result(self, task_id: str) -> bool:
+        """See `Store.forget_result`."""
+        return await self._run(looking.forget_result(self.operations, task_id))
+
+    async def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
+        """See `Store.dead_letters`."""
+        return await self._run(looking.dead_letters(self.operations, limit, before))
 
     async def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
         """See `SupervisorStore.settle`."""

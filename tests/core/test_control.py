@@ -125,13 +125,12 @@ class TestFollowUps:
 
 
 class TestActive:
-    def test_running_ones_of_all_shards_the_longest_first(self, store_url: str) -> None:
-        settings = StoreSettings(url=store_url, tags=ALL_TAGS)
-        store = open_store(settings)
+    def test_running_ones_of_all_shards_the_longest_first(self, store_url: str, any_store: Any) -> None:
+        store = any_store(store_url, tags=ALL_TAGS)
         ids = [new_id((tag,)) for tag in ALL_TAGS[:4]]
         for task_id, tag in zip(reversed(ids), reversed(ALL_TAGS[:4]), strict=True):
             store.enqueue([new(task_id)])
-            with Hand(store, tag=tag) as hand:
+            with Hand(open_store(store.settings), tag=tag) as hand:
                 hand.claim(1)
         found = store.active()
         assert {one.id for one in found} == set(ids)
@@ -142,18 +141,18 @@ class TestActive:
 
 
 class TestStatistics:
-    def test_counts_of_all_shards(self, store_url: str) -> None:
-        store = open_store(StoreSettings(url=store_url, tags=ALL_TAGS))
+    def test_counts_of_all_shards(self, store_url: str, any_store: Any) -> None:
+        store = any_store(store_url, tags=ALL_TAGS)
         assert store.statistics() == (0, 0, 0, {}, 0)
         ids = [new_id((tag,)) for tag in ALL_TAGS]
         store.enqueue([new(task_id) for task_id in ids])
         store.enqueue([new(new_id((tag,)), delay_ms=60_000) for tag in ALL_TAGS[:3]])
         for tag in ALL_TAGS[:5]:
-            with Hand(store, tag=tag) as hand:
+            with Hand(open_store(store.settings), tag=tag) as hand:
                 [claimed] = hand.claim(1)
                 started = claimed.first_started_ms - 1_000
                 hand.settle(ended(claimed, "SUCCESS" if tag != "u0" else "FAILURE", b"{}", started_ms=started))
-        with Hand(store, tag=ALL_TAGS[7]) as hand:
+        with Hand(open_store(store.settings), tag=ALL_TAGS[7]) as hand:
             hand.claim(1)
         found = store.statistics()
         assert found[:4] == (14, 1, 3, {"SUCCESS": 4, "FAILURE": 1})
@@ -169,6 +168,7 @@ class TestWorkers:
         await keeper.beat("qp", "two", {})
         beat = await keeper.beat("qp", "one", {"children": 3})
         one, two = store.workers()
+        assert await open_async_store(settings).workers() == [one, two]
         assert (one.name, one.about, one.beat_ms) == ("one", {"children": 3}, beat.now_ms)
         assert (two.name, two.about) == ("two", {})
         await keeper.beat("qp", "one", None)
@@ -177,12 +177,12 @@ class TestWorkers:
 
 
 class TestForget:
-    def test_everything_finished_goes(self, store_url: str) -> None:
-        store = open_store(StoreSettings(url=store_url, tags=ALL_TAGS[:3]))
+    def test_everything_finished_goes(self, store_url: str, any_store: Any) -> None:
+        store = any_store(store_url, tags=ALL_TAGS[:3])
         ids = [new_id(ALL_TAGS[:3]) for _ in range(330)]
         store.enqueue([new(task_id) for task_id in ids])
         for tag in ALL_TAGS[:3]:
-            with Hand(store, tag=tag) as hand:
+            with Hand(open_store(store.settings), tag=tag) as hand:
                 while hand.succeed(most=7):
                     pass
         [unfinished] = [new_id(ALL_TAGS[:1])]
@@ -196,10 +196,17 @@ class TestForget:
         assert store.enqueue([new(ids[0])]) == [False], "still known"
         assert store.forget(now_ms + 1) == 0
 
+    def test_one_that_is_finished(self, store: AnyStore, hand: Hand) -> None:
+        store.enqueue([new("a"), new("b")])
+        assert not store.forget_result("a")
+        hand.succeed(most=1)
+        assert store.forget_result("a")
+        assert [snapshot is None for snapshot in store.read(["a", "b"])] == [True, False]
+
 
 class TestEvents:
-    def test_they_are_read_from_a_cursor_on(self, store_url: str) -> None:
-        store = open_store(StoreSettings(url=store_url, tags=ALL_TAGS[:2], send_events=True))
+    def test_they_are_read_from_a_cursor_on(self, store_url: str, any_store: Any) -> None:
+        store = any_store(store_url, tags=ALL_TAGS[:2], send_events=True)
         assert store.events().events == []
         ids = [new_id((tag,)) for tag in ALL_TAGS[:2]]
         store.enqueue([new(task_id) for task_id in ids])

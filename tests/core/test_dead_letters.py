@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from streamtasks import Message, StoreSettings
+from streamtasks import Message, StoreSettings, StreamTasks
 from streamtasks.redis import RedisStore
 from streamtasks.transitions import NewMessage
 from tests.support.hand import Hand, ended
@@ -12,6 +12,17 @@ from tests.support.hand import Hand, ended
 
 def new(task_id: str) -> NewMessage:
     return NewMessage(task_id, "default", 0, Message(id=task_id, task="t").encode(10_000))
+
+
+async def test_an_app_lists_them_from_an_event_loop(store_url: str) -> None:
+    app = StreamTasks(store_url)
+    app.store.enqueue([new("m0")])
+    with Hand(app.store) as child:
+        child.settle(*(ended(c, "DEAD", b"{}")._replace(note="crashed") for c in child.claim()))
+    [letter] = await app.adead_letters()
+    assert letter == app.dead_letters()[0]
+    assert (letter.id, letter.reason) == ("m0", "crashed")
+    assert await app.adead_letters(before=letter.cursor) == []
 
 
 def test_given_up_messages_and_garbage_are_listed_in_pages(server_url: str) -> None:

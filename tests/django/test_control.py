@@ -17,10 +17,11 @@ from django.utils import timezone
 from contract.app import tasks
 from contract.options import tasks_setting
 from streamtasks import TaskRevoked
+from streamtasks.stores import open_supervisor_store
 from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.backends.base import StoreBackend
 from streamtasks_django.backends.memory import forget
-from tests.support.hand import Hand, ended
+from tests.support.hand import Hand, ended, report
 from tests.support.servers import flush
 
 MEMORY_URL = "memory://control"
@@ -207,3 +208,79 @@ class TestStatistics:
         assert found == {
             "active_workers": 0, "total_tasks_processed": 0, "average_task_duration": 0, "worker_load": {},
         }  # fmt: skip
+
+
+class TestUntrackedStarts:
+    """TASK_TRACK_STARTED = False."""
+
+    @pytest.fixture(autouse=True)
+    def _untracked(self) -> Iterator[None]:
+        with override_settings(TASK_TRACK_STARTED=False):
+            yield
+
+    def test_a_running_task_is_shown_as_waiting(self, hand: Hand) -> None:
+        result = enqueue()
+        [claimed] = hand.claim(1)
+        assert not result.ready()
+        assert (result.state, result.status, result.started_at, result.attempts) == ("QUEUED", "READY", None, 0)
+        [listed] = backend().get_active_tasks()
+        assert (listed["id"], listed["status"], listed["worker"]) == (result.id, "RUNNING", "hand")
+        hand.settle(ended(claimed, "SUCCESS", b'{"r":1}'))
+        assert (result.state, result.status, result.worker_ids) == ("SUCCESS", "SUCCESSFUL", ["hand"])
+        assert result.started_at is not None
+
+    def test_until_it_says_something_of_its_progress(self, hand: Hand) -> None:
+        result = enqueue()
+        [claimed] = hand.claim(1)
+        report(open_supervisor_store(backend().store_settings), claimed, b'{"s":"SORTING","m":{"n":1}}')
+        assert (result.state, result.info, result.worker_ids) == ("SORTING", {"n": 1}, ["hand"])
+        assert result.status == "RUNNING"
+
+    def test_a_second_attempt_is_shown_as_the_retry_that_it_waits_for(self, hand: Hand) -> None:
+        result = enqueue()
+        [claimed] = hand.claim(1)
+        hand.settle(ended(claimed, "RETRY"))
+        hand.claim(1)
+        assert (result.state, result.attempts, len(result.errors)) == ("RETRY", 1, 1)
+        assert result.started_at is not None
+
+    def test_it_can_be_revoked(self, hand: Hand) -> None:
+        result = enqueue()
+        [claimed] = hand.claim(1)
+        assert result.revoke()
+        assert (result.state, result.status) == ("QUEUED", "READY")
+        hand.settle(ended(claimed, "SUCCESS", b'{"r":1}'))
+        assert result.state == "REVOKED"
+
+
+class TestFromAnEventLoop:
+    async def test_looking_and_cleaning_up(self, hand: Hand) -> None:
+        finished, running = [await tasks.echo.aenqueue() for _ in range(2)]
+        hand.succeed(1, most=1)
+        hand.claim(1)
+        [listed] = await backend().aget_active_tasks()
+        assert (listed["id"], listed["name"]) == (running.id, "contract.app.tasks.echo")
+        counted = await TaskResultManager().aget_task_statistics()
+        assert (counted["completed_tasks"], counted["pending_tasks"]) == (1, 1)
+        assert (await TaskMonitor().aget_worker_statistics())["total_tasks_processed"] == 1
+        assert await TaskResultManager().acleanup_old_results(1) == 0
+        with pytest.raises(TypeError, match="cutoff is 3"):
+            await backend().acleanup_results(cast("Any", 3))
+        assert await backend().acleanup_results(timezone.now() + timedelta(seconds=5)) == 1
+        assert not await backend().aforget_result(running.id)
+        assert not await backend().aforget_result("no id at all")
+        other = await tasks.echo.aenqueue()
+        hand.succeed(1)
+        assert await backend().aforget_result(other.id)
+        found = await backend().aget_results([finished.id, "no id at all", running.id])
+        assert [one and one.id for one in found] == [None, None, running.id]
+
+    async def test_a_backend_without_a_store(self) -> None:
+        with override_settings(TASKS={"default": {"BACKEND": "streamtasks_django.backends.dummy.DummyBackend"}}):
+            twin: Any = task_backends["default"]
+            result = tasks.echo.enqueue()
+            assert await twin.aget_active_tasks() == []
+            assert (await twin.aget_statistics())["pending_tasks"] == 1
+            assert (await twin.aget_worker_statistics())["active_workers"] == 0
+            assert await twin.acleanup_results(timezone.now()) == 0
+            assert not await twin.aforget_result(result.id)

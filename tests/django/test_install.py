@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -119,3 +120,14 @@ def test_nothing_is_installed_without_asking() -> None:
     code = "import streamtasks_django, django.tasks, sys; print(hasattr(django.tasks, 'get_task_backend'))"
     found = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", ["", ".exceptions", ".signals"])
+def test_replacing_the_package_breaks_no_import(name: str) -> None:
+    """What a project imports from Django's own modules is found in ours too."""
+    theirs, ours = importlib.import_module(f"django.tasks{name}"), importlib.import_module(f"streamtasks_django{name}")
+    wanted = getattr(theirs, "__all__", None) or [
+        name for name in vars(theirs) if name.startswith(("task_", "Task", "Invalid"))
+    ]
+    assert len(wanted) >= 3
+    assert [one for one in wanted if not hasattr(ours, one)] == []

@@ -314,6 +314,26 @@ class TestSettings:
         with route, pytest.raises(InvalidTask, match="not valid for backend"):
             mail.delay("x")
 
+    @pytest.mark.parametrize(
+        ("route", "alias", "expected"),
+        [
+            ({"queue": "bulk", "priority": 2}, "default", ("bulk", 2)),
+            ({"queue": "bulk", "backend": "default"}, "default", ("bulk", 7)),
+            ({"queue": "mail", "priority": 3, "backend": "strict"}, "strict", ("mail", 3)),
+            ({"queue": "default", "priority": 3, "backend": "strict"}, "default", ("mail", 7)),
+        ],
+    )
+    async def test_enqueueing_by_hand_on_a_backend_is_where_it_says(
+        self, sent: list[NewMessage], route: dict[str, Any], alias: str, expected: tuple[str, int]
+    ) -> None:
+        backend = task_backends[alias]
+        with override_settings(TASK_ROUTES={"*.mail": route}):
+            results: list[Any] = [backend.enqueue(tasks.mail, ["x"], {}), await backend.aenqueue(tasks.mail, ["x"], {})]
+        assert [(result.backend, result.task.queue_name, result.task.priority) for result in results] == [
+            (alias, *expected)
+        ] * 2
+        assert {(new.queue, new.priority) for new in sent} == {expected}
+
     def test_bulk_enqueueing_is_routed_too(self, sent: list[NewMessage]) -> None:
         backend: Any = task_backends["default"]
         with override_settings(TASK_ROUTES={"*.mail": {"queue": "bulk"}}):

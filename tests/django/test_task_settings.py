@@ -45,7 +45,7 @@ def test_documented_settings_bring_no_message() -> None:
             TASK_DEFAULT_RETRY_DELAY=60,
             TASK_MAX_RETRIES=3,
             TASK_SEND_EVENTS=True,
-            TASK_TRACK_STARTED=True,
+            TASK_TRACK_STARTED=False,
         )
         == []
     )
@@ -63,7 +63,6 @@ def test_documented_settings_bring_no_message() -> None:
         ({"TASK_ROUTES": {"x": {"backend": "strict", "queue": "q"}}}, "E010", "which QUEUES of TASKS['strict']"),
         ({"TASK_ROUTE": {}}, "W004", "The setting TASK_ROUTE is not known. Did you mean 'TASK_ROUTES'?"),
         ({"TASK_WORKERS": {"defualt": {}}}, "W005", "TASK_WORKERS has 'defualt', which is no alias of TASKS. Did you"),
-        ({"TASK_TRACK_STARTED": False}, "W006", "has no effect"),
         ({"TASK_WORKERS": {"strict": {"concurency": 4}}}, "E004", "unknown key 'concurency'"),
         ({"TASK_WORKERS": {"strict": {"timeout": -4}}}, "E004", "time_limit_s is -4"),
     ],

@@ -145,6 +145,9 @@ class StoreBackend(StoreControl, StreamTaskMixin):
     def enqueue[**P, R](self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult[P, R]:
         """Enqueue one call. Returns once the server has it.
 
+        Called by hand, it says which backend: TASK_ROUTES then gives queue and priority only, unless it sends the task
+        to another one.
+
         Raises:
             InvalidTask: an option of the task is wrong.
             TypeError, ValueError: JSON cannot carry an argument.
@@ -152,7 +155,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             StoreUnavailable: no answer from the server in ``timeout`` seconds.
             StoreFull: the server is out of memory.
         """
-        result, message, patience_s = accept(self, task, args, kwargs)
+        result, message, patience_s = accept(self, self._kept(task), args, kwargs)
         self.stores.plain.enqueue((message,), patience_s)
         send(task_enqueued, type(self), result)
         return cast("TaskResult[P, R]", result)
@@ -161,7 +164,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> TaskResult[P, R]:
         """Enqueue one call without blocking the event loop; errors as of `enqueue`."""
-        result, message, patience_s = accept(self, task, args, kwargs)
+        result, message, patience_s = accept(self, self._kept(task), args, kwargs)
         await self.stores.asynchronous.enqueue((message,), patience_s)
         await asend(task_enqueued, type(self), result)
         return cast("TaskResult[P, R]", result)
@@ -188,6 +191,11 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         for one in accepted:
             await asend(task_enqueued, type(self), one.result)
         return [one.result for one in accepted]
+
+    def _kept(self, task: Task[..., Any]) -> Task[..., Any]:
+        """Return a task as TASK_ROUTES has it; one whose route leads to another backend stays as it is."""
+        routed = task.routed() if isinstance(task, StreamTask) else task
+        return routed if routed.backend in {self.alias, task.backend} else task
 
     def _here(self, task: Task[..., Any]) -> Task[..., Any]:
         """Return a task as TASK_ROUTES has it, if that is not another backend's business."""

@@ -12,8 +12,8 @@ from streamtasks.exceptions import DecodeError, InvalidTask
 from streamtasks.keys import check_id
 from streamtasks.message import Message, split_body
 from streamtasks.settings import StoreSettings
-from streamtasks.state import STATUS, State
-from streamtasks.transitions import Active, Revocation, Statistics
+from streamtasks.state import STATUS, Snapshot, State
+from streamtasks.transitions import Active, Revocation, Statistics, WorkerInfo
 from streamtasks.wire import Wire
 
 from ..results import due_ms, from_snapshot, moment
@@ -81,13 +81,25 @@ class TaskControl:
         """
         return []
 
+    async def aget_active_tasks(self) -> list[dict[str, Any]]:
+        """Return running tasks, from an event loop; see `get_active_tasks`."""
+        return self.get_active_tasks()
+
     def cleanup_results(self, cutoff: datetime) -> int:  # noqa: ARG002
         """Forget what finished before ``cutoff`` (naive: local time); return how many. Never what is unfinished."""
         return 0
 
+    async def acleanup_results(self, cutoff: datetime) -> int:
+        """Forget what finished before ``cutoff``, from an event loop; see `cleanup_results`."""
+        return self.cleanup_results(cutoff)
+
     def forget_result(self, task_id: str) -> bool:  # noqa: ARG002
         """Forget one result; False: it is not finished, or not known."""
         return False
+
+    async def aforget_result(self, task_id: str) -> bool:
+        """Forget one result, from an event loop; see `forget_result`."""
+        return self.forget_result(task_id)
 
     def get_statistics(self) -> dict[str, Any]:
         """Return counts since the backend was first used, at a cost that does not grow with them.
@@ -97,6 +109,10 @@ class TaskControl:
         """
         return statistics_of({}, 0, 0)
 
+    async def aget_statistics(self) -> dict[str, Any]:
+        """Return counts, from an event loop; see `get_statistics`."""
+        return self.get_statistics()
+
     def get_worker_statistics(self) -> dict[str, Any]:
         """Return what workers do.
 
@@ -104,6 +120,10 @@ class TaskControl:
         many tasks each of them is known to run now.
         """
         return _worker_statistics(self.get_statistics(), {})
+
+    async def aget_worker_statistics(self) -> dict[str, Any]:
+        """Return what workers do, from an event loop; see `get_worker_statistics`."""
+        return self.get_worker_statistics()
 
     @property
     def wants_outcomes(self) -> bool:
@@ -126,6 +146,10 @@ class TaskControl:
     def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
         """Return many results, in order; None for one of which nothing is known, or that is not kept."""
         return [None for _ in ids]
+
+    async def aget_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
+        """Return many results, from an event loop; see `get_results`."""
+        return self.get_results(ids)
 
     def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:  # noqa: ARG002
         """Wait until at least one of these is finished or the time is up, seconds; return those that are finished."""
@@ -172,7 +196,14 @@ class StoreControl(TaskControl):
 
     def get_active_tasks(self) -> list[dict[str, Any]]:
         """See `TaskControl.get_active_tasks`."""
-        found = [_active(one, self.store_settings.wire) for one in self.stores.plain.active()]
+        return self._listed(self.stores.plain.active())
+
+    async def aget_active_tasks(self) -> list[dict[str, Any]]:
+        """See `TaskControl.get_active_tasks`."""
+        return self._listed(await self.stores.asynchronous.active())
+
+    def _listed(self, running: Sequence[Active]) -> list[dict[str, Any]]:
+        found = [_active(one, self.store_settings.wire) for one in running]
         return [one for one in found if one["name"] != _CALLBACK]
 
     def cleanup_results(self, cutoff: datetime) -> int:
@@ -181,32 +212,51 @@ class StoreControl(TaskControl):
         Raises:
             TypeError: ``cutoff`` is no datetime.
         """
-        if not isinstance(cutoff, datetime):
-            raise TypeError(f"cutoff is {cutoff!r}; it must be a datetime, naive (local time) or aware.")
-        return self.stores.plain.forget(due_ms(cutoff))
+        return self.stores.plain.forget(_before_ms(cutoff))
+
+    async def acleanup_results(self, cutoff: datetime) -> int:
+        """See `cleanup_results`."""
+        forgotten: int = await self.stores.asynchronous.forget(_before_ms(cutoff))
+        return forgotten
 
     def forget_result(self, task_id: str) -> bool:
         """See `TaskControl.forget_result`."""
         return _is_id(task_id) and self.stores.plain.forget_result(task_id)
 
+    async def aforget_result(self, task_id: str) -> bool:
+        """See `TaskControl.forget_result`."""
+        return _is_id(task_id) and bool(await self.stores.asynchronous.forget_result(task_id))
+
     def get_statistics(self) -> dict[str, Any]:
         """See `TaskControl.get_statistics`."""
         return _statistics(self.stores.plain.statistics())
 
+    async def aget_statistics(self) -> dict[str, Any]:
+        """See `TaskControl.get_statistics`."""
+        return _statistics(await self.stores.asynchronous.statistics())
+
     def get_worker_statistics(self) -> dict[str, Any]:
         """See `TaskControl.get_worker_statistics`."""
         store = self.stores.plain
-        load = {worker.name: 0 for worker in store.workers()}
-        for one in store.active():
-            name = one.worker.rpartition("-")[0]  # a child's name is its worker's and a number
-            if name in load:
-                load[name] += 1
-        return _worker_statistics(_statistics(store.statistics()), load)
+        return _worker_statistics(self.get_statistics(), _load(store.workers(), store.active()))
+
+    async def aget_worker_statistics(self) -> dict[str, Any]:
+        """See `TaskControl.get_worker_statistics`."""
+        store = self.stores.asynchronous
+        return _worker_statistics(await self.aget_statistics(), _load(await store.workers(), await store.active()))
 
     def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
         """Return many results in one round trip; see `TaskControl.get_results`."""
         possible = [task_id for task_id in ids if _is_id(task_id)]
-        known = {s.id: s for s in self.stores.plain.read(possible) if s is not None} if possible else {}
+        return self._results(ids, self.stores.plain.read(possible) if possible else ())
+
+    async def aget_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
+        """Return many results in one round trip; see `TaskControl.get_results`."""
+        possible = [task_id for task_id in ids if _is_id(task_id)]
+        return self._results(ids, await self.stores.asynchronous.read(possible) if possible else ())
+
+    def _results(self, ids: Sequence[str], snapshots: Sequence[Snapshot | None]) -> list[StreamTaskResult | None]:
+        known = {snapshot.id: snapshot for snapshot in snapshots if snapshot is not None}
         return [from_snapshot(known[task_id], self.alias) if task_id in known else None for task_id in ids]
 
     def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
@@ -232,6 +282,22 @@ class StoreControl(TaskControl):
             async with aclosing(self.stores.asynchronous.watch(task_id)) as snapshots:
                 async for snapshot in snapshots:
                     yield from_snapshot(snapshot, self.alias)
+
+
+def _before_ms(cutoff: datetime) -> int:
+    if not isinstance(cutoff, datetime):
+        raise TypeError(f"cutoff is {cutoff!r}; it must be a datetime, naive (local time) or aware.")
+    return due_ms(cutoff)
+
+
+def _load(workers: Sequence[WorkerInfo], running: Sequence[Active]) -> dict[str, int]:
+    """Return how many tasks each worker is known to run."""
+    load = {worker.name: 0 for worker in workers}
+    for one in running:
+        name = one.worker.rpartition("-")[0]  # a child's name is its worker's and a number
+        if name in load:
+            load[name] += 1
+    return load
 
 
 def _statistics(found: Statistics) -> dict[str, Any]:
