@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from array import array
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from streamtasks import StoreSettings, StreamTasks
 from streamtasks.memory import AsyncMemoryStore, Clock, MemoryServer
-from streamtasks.schedules import every
+from streamtasks.message import Message
+from streamtasks.schedules import crontab, every
 from streamtasks.schedules.definition import Definition
 from streamtasks.shards import ALL_TAGS, schedule_tag
 from streamtasks_workers.roles.scheduler import Declared, Scheduler
@@ -94,6 +96,47 @@ class TestFiring:
         [mended] = await store.schedules(["odd7"])
         assert mended is not None
         assert mended.fired == 1
+
+
+MARCH, OCTOBER = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)
+BERLIN = [
+    # 29 March 2026: 02:00 is followed by 03:00, at 01:00 UTC.
+    (MARCH, crontab(hour=2, minute=30), "29T01:00 30T00:30"),
+    (MARCH, crontab(hour=3, minute=0), "29T01:00 30T01:00"),
+    (
+        MARCH,
+        crontab(hour="1-3", minute="*/30"),
+        "29T00:00 29T00:30 29T01:00 29T01:30 29T23:00 29T23:30 30T00:00 30T00:30 30T01:00 30T01:30",
+    ),
+    # 25 October 2026: 03:00 is followed by 02:00, at 01:00 UTC.
+    (OCTOBER, crontab(hour=2, minute=30), "25T00:30 26T01:30"),
+    (OCTOBER, crontab(hour=3, minute=0), "25T02:00 26T02:00"),
+    (
+        OCTOBER,
+        crontab(hour="1-3", minute="*/30"),
+        (
+            "24T23:00 24T23:30 25T00:00 25T00:30 25T01:00 25T01:30 25T02:00 25T02:30 "
+            "26T00:00 26T00:30 26T01:00 26T01:30 26T02:00"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("start", "rule", "expected"), BERLIN)
+@pytest.mark.parametrize("step_min", [10, 570])
+async def test_the_clock_moves_over_a_change_of_the_clocks(
+    start: datetime, rule: crontab, expected: str, step_min: int
+) -> None:
+    """Exactly the documented occurrences (UTC), whether somebody looks often or was away for nine hours."""
+    store = AsyncMemoryStore(SETTINGS, MemoryServer(Clock(round(start.timestamp() * 1000))))
+    brought: list[str] = []
+    store.server.captures.append(lambda new: brought.append(str(Message.decode(new.envelope).headers["scheduled_for"])))
+    role = scheduler(store, replace(definition("clock"), rule=rule.in_zone("Europe/Berlin"), misfire="all"))
+    await role.run_once()
+    for _ in range(38 * 60 // step_min):
+        store.server.clock.advance(60 * step_min)
+        await role.run_once()
+    assert " ".join(text[8:16] for text in brought) == expected
 
 
 class Away:
