@@ -13,7 +13,7 @@ import redis
 
 from streamtasks import StoreSettings, StoreUnavailable
 from streamtasks.keys import Keys
-from streamtasks.redis import RedisStore
+from streamtasks.redis import AsyncRedisStore, RedisStore
 from streamtasks.transitions import (
     ClaimRequest,
     Exchange,
@@ -27,6 +27,7 @@ from streamtasks.transitions import (
 )
 from tests.support.hand import Hand, ended
 from tests.support.lab import dump
+from tests.support.planned import FAR_MS, firing, schedule
 from tests.support.proxy import LossyProxy
 
 if TYPE_CHECKING:
@@ -88,6 +89,21 @@ def test_a_workflow_whose_replies_are_lost_starts_once(
         keys = Keys("streamtasks:", "u0")
         assert client.xlen(keys.stream("0:default")) == 251
         assert client.hlen(keys.messages) == 252
+
+
+async def test_an_occurrence_whose_replies_are_lost_is_fired_once(proxy: LossyProxy) -> None:
+    store = AsyncRedisStore(StoreSettings(url=proxy.url, timeout_s=10.0))
+    for turn in range(3):
+        proxy.lose(2 * turn)  # at first none, so that the server knows the scripts
+        name = f"tick{turn}"
+        await store.put_schedule(schedule(name), 0)
+        [due] = (await store.due_schedules("u0")).due
+        proxy.lose(2 * turn)
+        await store.fire("u0", [firing(due, times=(1, 2, 3))])
+        [found] = await store.schedules([name])
+        assert found is not None
+        assert (found.fired, found.next_ms) == (3, FAR_MS)
+    assert proxy.lost >= 6
 
 
 def test_a_lost_reply_to_a_read_is_read_again(proxy: LossyProxy, any_store: Callable[..., AnyStore]) -> None:
