@@ -16,7 +16,7 @@ from streamtasks import State, wait_for
 from streamtasks.exceptions import InvalidTask
 from streamtasks_workers.embedded import EmbeddedServer
 from tests.process.test_executors import EXECUTORS, each_executor
-from tests.support.workers import Field, wait_for_value
+from tests.support.workers import Field, Worker, wait_for_value
 
 OwnServer = Callable[..., EmbeddedServer]
 OpenField = Callable[[str], Field]
@@ -26,6 +26,10 @@ def _refused(field: Field, *options: str, **more: Any) -> str:
     """Start a worker that must refuse to run; return what it said."""
     worker = field.worker(*options, **more)
     worker.spawn()
+    return _end_of_a_refused(worker)
+
+
+def _end_of_a_refused(worker: Worker) -> str:
     assert worker.wait(20) == 2, worker.log
     assert "Traceback" not in worker.log
     return worker.log
@@ -86,25 +90,29 @@ def test_a_server_that_is_too_old_is_refused(open_field: OpenField) -> None:
 # -- options -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("options", "app", "said"),
-    [
-        ((), "no_such_module:app", "no_such_module"),
-        ((), "proc_app:nothing", "no StreamTasks app named 'nothing'"),
-        ((), "proc_app:add", "no StreamTasks app named 'add'"),
-        ((), None, "Nothing to serve"),
-        (("--queues", "a", "--exclude-queues", "b"), "proc_app:app", "not both"),
-        (("--queues", "a b"), "proc_app:app", "cannot be a queue's name"),
-        (("--lease", "0.2"), "proc_app:app", "lease_s"),
-        (("--grace", "-1"), "proc_app:app", "grace"),
-        (("--concurrency", "-2"), "proc_app:app", "concurrency"),
-        (("--threads", "5000"), "proc_app:app", "threads"),
-        (("--concurrency", "many"), "proc_app:app", "many"),
-        (("--no-such-option",), "proc_app:app", "no-such-option"),
-    ],
-)
-def test_wrong_options_are_refused(field: Field, options: tuple[str, ...], app: str | None, said: str) -> None:
-    assert said in _refused(field, *options, app=app)
+_WRONG: list[tuple[tuple[str, ...], str | None, str]] = [
+    ((), "no_such_module:app", "no_such_module"),
+    ((), "proc_app:nothing", "no StreamTasks app named 'nothing'"),
+    ((), "proc_app:add", "no StreamTasks app named 'add'"),
+    ((), None, "Nothing to serve"),
+    (("--queues", "a", "--exclude-queues", "b"), "proc_app:app", "not both"),
+    (("--queues", "a b"), "proc_app:app", "cannot be a queue's name"),
+    (("--lease", "0.2"), "proc_app:app", "lease_s"),
+    (("--grace", "-1"), "proc_app:app", "grace"),
+    (("--concurrency", "-2"), "proc_app:app", "concurrency"),
+    (("--threads", "5000"), "proc_app:app", "threads"),
+    (("--concurrency", "many"), "proc_app:app", "many"),
+    (("--no-such-option",), "proc_app:app", "no-such-option"),
+]
+
+
+@pytest.mark.parametrize("some", [_WRONG[at : at + 3] for at in range(0, len(_WRONG), 3)])
+def test_wrong_options_are_refused(field: Field, some: list[tuple[tuple[str, ...], str | None, str]]) -> None:
+    workers = [field.worker(*options, app=app) for options, app, _ in some]
+    for worker in workers:  # beside each other: most of their time they import
+        worker.spawn()
+    for worker, (_, _, said) in zip(workers, some, strict=True):
+        assert said in _end_of_a_refused(worker)
 
 
 def test_queues_are_served_as_asked(field: Field) -> None:
@@ -197,22 +205,21 @@ ENVELOPES: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ENVELOPES)
-def test_an_envelope_of_garbage_becomes_a_dead_letter(field: Field, kind: str) -> None:
+def test_envelopes_of_garbage_become_dead_letters(field: Field) -> None:
     worker = field.worker("--concurrency", "1")
-    results = field.many("add", [(n, 1) for n in range(20)])
-    bad = results[7]
-    field.client.hset(field.keys.messages, bad.id, ENVELOPES[kind]())
+    results = field.many("add", [(n, 1) for n in range(40)])
+    bad = {results[place].id: ENVELOPES[kind]() for place, kind in enumerate(ENVELOPES, 7)}
+    for task_id, body in bad.items():
+        field.client.hset(field.keys.messages, task_id, body)
     worker.start()
     children = worker.pids().children
-    good = [result for result in results if result is not bad]
-    assert wait_for(good, timeout=10), worker.log
+    assert wait_for([result for result in results if result.id not in bad], timeout=10), worker.log
     field.wait_drained(10)
-    with redis.Redis.from_url(field.url) as raw:  # the letter holds the bytes as they were
+    with redis.Redis.from_url(field.url) as raw:  # the letters hold the bytes as they were
         letters: Any = raw.xrange(field.keys.dead)
-    [(_, letter)] = letters
-    assert letter[b"reason"] == b"undecodable"
-    assert field.totals() == {"SUCCESS": 19, "DEAD": 1}
+    assert {letter[b"id"].decode(): letter[b"message"] for _, letter in letters} == bad
+    assert {letter[b"reason"] for _, letter in letters} == {b"undecodable"}
+    assert field.totals() == {"SUCCESS": 33, "DEAD": 7}
     assert field.enqueue("add", 1, 2).get(timeout=5) == 3
     assert worker.pids().children == children
 

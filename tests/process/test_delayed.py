@@ -13,7 +13,7 @@ from tests.support.workers import Field, percentile, wait_for_value
 def test_delayed_tasks_start_on_time(field: Field, figure: Callable[[str], None]) -> None:
     field.start("--concurrency", "2")
     field.wait_idle(2)
-    late = lateness(field, 28)
+    late = lateness(field, 16)
     figure(f"{len(late)} tasks, 4 a second: late by p50 {percentile(late, 0.5):.1f} ms, max {max(late):.1f} ms")
     assert min(late) >= 0, "a task started early"
     assert percentile(late, 0.5) <= 10

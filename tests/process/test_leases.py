@@ -45,7 +45,7 @@ def test_the_lease_option_wins_over_the_app(field: Field) -> None:
 def test_a_stalled_worker_is_fenced_and_its_late_outcomes_refused(field: Field, figure: Callable[[str], None]) -> None:
     field.configure(lease_s=STALL_LEASE_S)
     stalled = field.start("--concurrency", "2")
-    results = [field.enqueue("steps", 800, 0.01) for _ in range(2)]
+    results = [field.enqueue("steps", 300, 0.01) for _ in range(2)]
     before = [field.record.wait_started(result) for result in results]
     children = stalled.pids().children
     other = field.start("--concurrency", "2")

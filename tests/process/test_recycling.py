@@ -29,8 +29,8 @@ def test_a_child_runs_exactly_so_many_tasks(field: Field, executor: str) -> None
 def test_a_child_that_has_grown_is_replaced(field: Field) -> None:
     field.start("--concurrency", "1", "--max-memory-per-child", "150")
     results = []
-    for _ in range(12):
-        results.append(field.enqueue("grow", 40))
+    for _ in range(6):
+        results.append(field.enqueue("grow", 70))
         assert wait_for(results, timeout=10)
         quick = field.many("nap", [(0.03,)] * 10)  # memory is looked at a few times a second
         assert wait_for(quick, timeout=10)

@@ -58,6 +58,7 @@ def _drained(field: Field) -> bool:
 def test_a_server_restarted_empty(own_server: OwnServer, open_field: OpenField, figure: Callable[[str], None]) -> None:
     server = own_server()
     field = open_field(server.url)
+    field.configure(lease_s=6.0)  # a worker enters itself in the registry six times a lease
     worker = field.start("--concurrency", "2")
     running = field.enqueue("nap", 1.5)
     field.record.wait_started(running)
@@ -107,6 +108,7 @@ def test_a_worker_waits_for_a_server_that_is_not_there_yet(own_server: OwnServer
     assert field.enqueue("add", 1, 2).get(timeout=10) == 3
 
 
+@pytest.mark.slow  # it tries for 7 s to give back what its children hold and to leave the registry
 def test_a_worker_stops_although_the_server_is_away(own_server: OwnServer, open_field: OpenField) -> None:
     server = own_server()
     field = open_field(server.url)

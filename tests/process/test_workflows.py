@@ -110,7 +110,7 @@ def _seed() -> int:
 
 
 def test_random_workflows_while_workers_are_killed(field: Field, figure: Callable[[str], None]) -> None:
-    figure(_workflows_under_kills(field, _seed(), count=40, pause_s=0.4))
+    figure(_workflows_under_kills(field, _seed(), count=30, pause_s=0.4))
 
 
 @pytest.mark.chaos

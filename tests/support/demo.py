@@ -79,7 +79,8 @@ class Demo:
 
     def end(self, timeout_s: float = 40.0) -> int:
         """Wait for its end; return the exit status."""
-        wait_until(lambda: not self._alive(), timeout_s, f"the demo ends; it said:\n{self.text}")
+        # Each look reads about every process of the machine, beside the demo, which wants the processors too.
+        wait_until(lambda: not self._alive(), timeout_s, f"the demo ends; it said:\n{self.text}", look_every_s=0.1)
         status = self.process.wait()
         self._reader.join(10)
         return status

@@ -46,13 +46,13 @@ def start_server(kind: str, *, append_only: bool = False) -> EmbeddedServer:
     return server
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float, what: str, look_every_s: float = 0.01) -> None:
     """Return as soon as the condition holds; fail with ``what`` if it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s} s: {what}")
-        time.sleep(0.01)
+        time.sleep(look_every_s)
 
 
 class Cluster:
