@@ -500,3 +500,12 @@ class Listener:
                 return told
             assert reply[0] == b"smessage"
             told.append(reply[2].decode())
+
+
+def claimed_batch(lab: Lab, *ids: str) -> list[Claimed]:
+    """Claim these together; each will have started at 5."""
+    lab.enqueue(*ids)
+    claimed = lab.claim("w", 1, count=100).claimed
+    assert [c.id for c in claimed] == list(ids)
+    lab.take_tokens()
+    return claimed

@@ -1,0 +1,200 @@
+"""claim: what is no message, what somebody has damaged, and suspects."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from streamtasks.keys import GROUP
+from tests.support.lab import LEASE_MS, Lab, Stream, outcome
+
+SUSPECT, AGAIN = 1, 4
+
+
+class TestGarbage:
+    def test_an_entry_that_is_no_message_becomes_a_dead_letter(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        garbage = lab.client.xadd(lab.stream(), {"what": b"\xff\x00 is this"}).decode()
+        lab.enqueue("b")
+        lab.take_tokens()
+        assert lab.claim().ids == ["a", "b"]
+        left = lab.dump()
+        assert left["dead"] == [
+            {"reason": "undecodable", "stream": "0:default", "entry": garbage, "data": "what \\xff\x00 is this"}
+        ]
+        assert left["q:0:default"] == Stream(["a", "b"], {"a": "w", "b": "w"})
+        assert set(left) == {
+            "batches",
+            "claim:w (expires)",
+            "dead",
+            "leases",
+            "messages",
+            "q:0:default",
+            "state",
+            "streams",
+        }
+
+    def test_a_stream_of_nothing_but_garbage_is_drained(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.settle(outcome(lab.claim_one("w", 1)))
+        for place in range(30):
+            lab.client.xadd(lab.stream(), {"n": place})
+        lab.client.zadd(lab.keys.ready, {"0:default": 0})
+        seq, flags = 2, AGAIN
+        while flags == AGAIN:
+            answer = lab.claim("w", seq, count=3)
+            assert answer.ids == []
+            seq, flags = seq + 1, answer.flags
+        left = lab.dump()
+        assert len(left["dead"]) == 30
+        assert left["q:0:default"] == Stream([], {})
+        assert "ready" not in left
+
+    def test_a_message_behind_much_garbage_is_found_by_claiming_again(self, lab: Lab) -> None:
+        lab.enqueue("first")
+        lab.settle(outcome(lab.claim_one("w", 1)))
+        for place in range(9):
+            lab.client.xadd(lab.stream(), {"n": place})
+        lab.enqueue("a")
+        answer = lab.claim("w", 2, count=1)
+        assert (answer.ids, answer.flags) == ([], AGAIN)
+        found = [i for seq in (3, 4) for i in lab.claim("w", seq, count=1).ids]
+        assert found == ["a"]
+
+    def test_dead_letters_are_capped(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        for place in range(400):
+            lab.client.xadd(lab.stream(), {"n": place})
+        for seq in range(1, 6):
+            call = lab.claim_call(["0:default"], "w", seq, 100)
+            call.args[6] = 10
+            lab.raw(call)
+        assert lab.client.xlen(lab.keys.dead) < 300
+
+    def test_an_entry_whose_body_is_gone_leaves_its_stream(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.client.hdel(lab.keys.messages, "a")
+        assert lab.claim().ids == ["b"]
+        left = lab.dump()
+        assert left["q:0:default"] == Stream(["b"], {"b": "w"})
+        assert "dead" not in left
+
+    def test_a_second_entry_of_a_claimed_message_gives_no_second_execution(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        held = lab.claim_one("w", 1)
+        lab.client.xadd(lab.stream(), {"id": "a"})
+        lab.client.zadd(lab.keys.ready, {"0:default": 0})
+        line = lab.line("a")
+        assert lab.claim("v", 1).ids == []
+        assert lab.line("a") == line
+        assert lab.client.xrange(lab.stream())[0][0].decode() == held.entry
+        assert lab.settle(outcome(held)) == [1]
+
+    def test_two_entries_of_one_queued_message_are_claimed_once(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.client.xadd(lab.stream(), {"id": "a"})
+        assert sorted(i for seq in (1, 2) for i in lab.claim("w", seq).ids) == ["a", "b"]
+
+    def test_a_body_that_is_no_body_reaches_the_child_which_can_bury_it(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.client.hset(lab.keys.messages, "a", b"\xfe\xed no number")
+        answer = lab.claim()
+        assert answer.ids == ["a", "b"]
+        codes = lab.settle(
+            outcome(answer.claimed[0], "DEAD", started=5, note="undecodable"), outcome(answer.claimed[1], started=5)
+        )
+        assert codes == [1, 1]
+        left = lab.dump()
+        assert [letter["reason"] for letter in left["dead"]] == ["undecodable"]
+        assert left["q:0:default"] == Stream([], {})
+        assert "messages" not in left
+
+
+class TestGroupOrStreamGone:
+    def test_without_its_group_a_stream_is_served_from_its_beginning(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        lab.client.xgroup_destroy(lab.stream(), GROUP)
+        assert lab.claim().ids == ["a", "b"]
+
+    def test_what_others_hold_is_not_run_twice_when_the_group_was_lost(self, lab: Lab) -> None:
+        lab.enqueue("a", "b")
+        held = lab.claim_one("w", 1)
+        lab.client.xgroup_destroy(lab.stream(), GROUP)
+        assert lab.claim("v", 1).ids == ["b"]
+        assert lab.settle(outcome(held)) == [1]
+
+    def test_a_ready_stream_that_is_gone_is_struck_off(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        lab.client.delete(lab.stream())
+        assert lab.claim("w", 1).ids == []
+        assert "ready" not in lab.dump()
+        lab.enqueue("b")
+        assert lab.claim("w", 2).ids == ["b"]
+
+    def test_a_script_error_is_not_swallowed(self, lab: Lab) -> None:
+        lab.client.set(lab.keys.ready, "not a sorted set")
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            lab.claim()
+
+
+class TestSuspects:
+    @pytest.fixture(autouse=True)
+    def _suspect(self, lab: Lab) -> None:
+        """`s` was claimed by a worker that vanished; `t` came after it."""
+        lab.enqueue("s", "t")
+        lab.claim_one("gone", 1)
+        lab.expire_leases("gone#1")
+        assert lab.reclaim("0:default")[0] == 1
+        lab.take_tokens()
+
+    def test_empty_hands_get_it_alone_and_its_start_is_recorded(self, lab: Lab) -> None:
+        answer = lab.claim("w", 1, count=10)
+        assert answer.ids == ["s"]
+        [claimed] = answer.claimed
+        assert (claimed.attempt, claimed.retries) == (2, 0)
+        left = lab.dump()
+        assert left["state"]["s"].startswith("w#1 R 0:default ")
+        assert left["running"] == {"s": lab.now}
+        assert left["leases"] == {"w#1": lab.now + LEASE_MS}
+        assert left["ready"] == {"0:default": 0}
+        assert lab.token_in(lab.keys.wake), "t waits for another child"
+
+    def test_full_hands_get_others_and_are_told_to_come_back_empty(self, lab: Lab) -> None:
+        answer = lab.claim("w", 1, alone=False)
+        assert (answer.ids, answer.flags) == (["t"], SUSPECT)
+        left = lab.dump()
+        assert left["q:0:default"] == Stream(["s", "t"], {"s": "suspect", "t": "w"})
+        assert left["ready"] == {"0:default": 0}
+        assert lab.token_in(lab.keys.wake), "an idle child may take it meanwhile"
+
+    def test_full_hands_and_nothing_else_ready(self, lab: Lab) -> None:
+        lab.claim("w", 1, alone=False)
+        before = lab.dump()
+        answer = lab.claim("w", 2, alone=False)
+        assert (answer.ids, answer.flags) == ([], SUSPECT)
+        assert lab.dump() == before
+        assert lab.claim("w", 3, alone=True).ids == ["s"]
+
+    def test_it_is_not_added_to_what_a_claim_took_from_a_better_stream(self, lab: Lab) -> None:
+        lab.enqueue("better", priority=1)
+        answer = lab.claim("w", 1)
+        assert (answer.ids, answer.flags) == (["better", "t"], SUSPECT)
+
+    def test_nothing_of_another_stream_is_added_to_it(self, lab: Lab) -> None:
+        lab.enqueue("low", priority=-1)
+        assert lab.claim("w", 1).ids == ["s"]
+        assert lab.claim("v", 1).ids == ["t", "low"]
+
+    def test_two_suspects_come_one_by_one(self, lab: Lab) -> None:
+        lab.claim("also-gone", 1, alone=False)
+        lab.expire_leases("also-gone#1")
+        lab.reclaim("0:default")
+        assert lab.claim("w", 1).ids == ["s"]
+        assert lab.claim("w", 2).ids == ["t"]
+        assert lab.claim("w", 3).ids == []
+        assert "ready" not in lab.dump()
+
+    def test_a_suspect_that_finished_meanwhile_only_leaves_the_stream(self, lab: Lab) -> None:
+        lab.client.hdel(lab.keys.messages, "s")
+        assert lab.claim("w", 1).ids == ["t"]
+        assert lab.client.xlen(lab.stream()) == 1
