@@ -337,7 +337,9 @@ def _forget(*, setting: str, **_: Any) -> None:
     if setting == "STREAMTASKS":
         middleware.cache_clear()
         may_view_task.cache_clear()
-    elif setting in ("TASKS", "TASK_RESULT_EXPIRES", "TASK_SERIALIZER", "SECRET_KEY", "SECRET_KEY_FALLBACKS"):
+    elif setting in (
+        "TASKS", "TASK_RESULT_EXPIRES", "TASK_SEND_EVENTS", "TASK_SERIALIZER", "SECRET_KEY", "SECRET_KEY_FALLBACKS",
+    ):  # fmt: skip
         _settings_of.clear()
 
 

@@ -68,6 +68,17 @@ class TaskMonitor:
             callback(final)
         return final
 
+    def get_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
+        """Return what happened to tasks after a ``cursor``: ``events`` and the next ``cursor``.
+
+        Nothing unless TASK_SEND_EVENTS is True; see the backend's ``get_events()``.
+        """
+        return self.backend.get_events(after, limit)
+
+    async def aget_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
+        """Return what happened to tasks, from an event loop; see `get_events`."""
+        return await self.backend.aget_events(after, limit)
+
     def get_worker_statistics(self) -> dict[str, Any]:
         """Return ``active_workers``, ``total_tasks_processed``, ``average_task_duration`` and ``worker_load``.
 

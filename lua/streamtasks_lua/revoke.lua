@@ -118,10 +118,13 @@ local children = redis.call('HGET', links, id)
 if children then free_children(keys, id, children, false, now, MOST_FREED_AT_ONCE) end
 local after = s and ARGV[8] ~= '' and mark_of(s, 'w')
 if after then
-  keys.unfolding, keys.budget = KEYS[21], MOST_RELEASED
+  keys.unfolding, keys.budget, keys.accepted = KEYS[21], MOST_RELEASED, events_cap ~= '0' and {}
   local flow = open_workflow(ARGV[8], KEYS[22])
   node_ended(keys, { [name] = stream }, now, flow, id, id:match('%d+$'), after, 'REVOKED', '', tonumber(record_ms))
   close_workflow(keys, flow)
 end
 tell_event('settled', 'REVOKED')
+if keys.accepted and #keys.accepted > 0 then
+  redis.call('XADD', events, 'MAXLEN', '~', events_cap, '*', 'kind', 'accepted', unpack(keys.accepted))
+end
 return { now, 1, '' }

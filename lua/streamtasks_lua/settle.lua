@@ -23,7 +23,8 @@
 -- KEYS[22] running     ZSET     keys.running
 -- KEYS[23] dead        STREAM   keys.dead
 -- KEYS[24] batches     HASH     keys.batches
--- KEYS[25..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[25] news        CHANNEL  keys.news; one of sixteen, as keys.done
+-- KEYS[26..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per member, then one per follow-up; then keys.record(parent) of
 --                               each after= of the follow-ups in order; then, if there are workflows,
 --          unfolding   ZSET     keys.unfolding, and
@@ -73,14 +74,14 @@ local events_cap, member_count, follow_count = ARGV[6], tonumber(ARGV[7]), tonum
 local stream_count, workflow_count = tonumber(ARGV[9]), tonumber(ARGV[10])
 local first_release = 12 + stream_count + workflow_count
 local release_count = tonumber(ARGV[first_release - 1])
-local first_record, first_follow = 25 + 2 * stream_count, first_release + release_count
+local first_record, first_follow = 26 + 2 * stream_count, first_release + release_count
 local first_group = first_follow + 5 * follow_count
 local redis, ARGV, KEYS, byte = redis, ARGV, KEYS, string.byte
 local now = now_ms()
 local this_hour = math.floor(now / 3600000)
 if this_hour ~= hour and this_hour ~= hour + 1 then return { 'hour', now } end
 local finished, counts = KEYS[11 + this_hour - hour], KEYS[13 + this_hour - hour]
-local by_name = given_streams(25, stream_count, 11)
+local by_name = given_streams(26, stream_count, 11)
 local now_text = int(now)
 
 -- Check all members before the first write.
@@ -125,6 +126,7 @@ end
 local entries_of, left, were_running, forget_history = {}, {}, {}, {}
 local index, told_count, tally, outcomes, buckets = {}, 0, {}, {}, {}
 local overridden, to_call, news = {}, {}, events_cap ~= '0' and {} or nil
+keys.accepted = news and {}
 local nodes = workflow_count > 0 and {} or nil -- that are finished, see note_node
 local flows = {}
 for w = 1, workflow_count do
@@ -216,6 +218,7 @@ local function retry(group, id, line, started, report)
   end
   redis.call('HSET', state, id, format(s))
   outcomes.RETRY = (outcomes.RETRY or 0) + 1
+  tell(KEYS[25], id) -- who watches it sees it wait
   if news then
     news[#news + 1] = id
     news[#news + 1] = 'RETRY'
@@ -296,7 +299,12 @@ for f = 1, follow_count do
     next_parent = next_parent + 1
   end
   if reply[member + 1] == 1 and not overridden[member] and by_name[name] then
-    accept(keys, KEYS[first_record + member_count + f - 1], by_name[name], name, id, of, parent, stamp, ARGV[at + 4], now)
+    local record = KEYS[first_record + member_count + f - 1]
+    local code = accept(keys, record, by_name[name], name, id, of, parent, stamp, ARGV[at + 4], now)
+    if code == 1 and news then
+      keys.accepted[#keys.accepted + 1] = id
+      keys.accepted[#keys.accepted + 1] = name
+    end
   end
 end
 for _, i in ipairs(to_call) do
@@ -331,5 +339,8 @@ if told_count > 0 then
 end
 if news and #news > 0 then
   redis.call('XADD', events, 'MAXLEN', '~', events_cap, '*', 'kind', 'settled', unpack(news))
+end
+if news and #keys.accepted > 0 then
+  redis.call('XADD', events, 'MAXLEN', '~', events_cap, '*', 'kind', 'accepted', unpack(keys.accepted))
 end
 return reply

@@ -14,14 +14,16 @@
 -- KEYS[11] asking      ZSET     keys.asking
 -- KEYS[12] unfolding   ZSET     keys.unfolding
 -- KEYS[13] done        CHANNEL  keys.done; one of sixteen by the id: ":" and a hexadecimal digit follow
--- KEYS[14..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- KEYS[14] events      STREAM   keys.events
+-- KEYS[15..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] id of the workflow
 -- ARGV[2] what to do: "go" on; "live": let it begin, if all of its nodes are there; "cancel": note that ARGV[3] is to
 --         be revoked; "canceled": note that it has been
 -- ARGV[3] whom: the number of a fan-in (all that ends with it) or "all", and "!" behind it: also what runs
 -- ARGV[4] for how long the caller looks after what is left, ms: until then no keeper does
 -- ARGV[5] how long a finished workflow is kept, ms
--- ARGV[6] number of streams; then their names
+-- ARGV[6] events kept, 0: none are written
+-- ARGV[7] number of streams; then their names
 --
 -- Returns {now ms, code, more, whom}: code 0 nothing is known of it; 1 it is not live; 2 live. more: 1 there is more to
 --         do at once. whom: who must be revoked, as in ARGV[3], one a line.
@@ -35,7 +37,8 @@ local keys = {
 }
 local of = { id = ARGV[1], key = workflow }
 local verb, whom, mine_ms, keep_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local by_name = given_streams(14, tonumber(ARGV[6]), 7)
+local by_name = given_streams(15, tonumber(ARGV[7]), 8)
+keys.accepted = ARGV[6] ~= '0' and {}
 local now = now_ms()
 local known = redis.call('HMGET', workflow, 'nodes', 'live', 'staged', 'heads', 'done')
 local nodes, heads = tonumber(known[1] or 0), tonumber(known[4] or 0)
@@ -126,5 +129,8 @@ elseif next_look then
   redis.call('SPUBLISH', keys.control, 'unfold')
 else
   redis.call('ZREM', unfolding, of.id)
+end
+if keys.accepted and #keys.accepted > 0 then
+  redis.call('XADD', KEYS[14], 'MAXLEN', '~', ARGV[6], '*', 'kind', 'accepted', unpack(keys.accepted))
 end
 return { now, 2, todo and 1 or 0, cancel }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..keys import stream_name
 from ..settings import StoreSettings
 from ..transitions import NewMessage, Outcome, Settled
 from .accepting import accept, call_back, free_children, is_callback
@@ -52,7 +53,8 @@ def settle(
             follow += outcome.follow
     shard.release(released)
     for new in follow:
-        accept(shard, new)
+        if accept(shard, new):
+            shard.note("accepted", new.id, stream_name(new.queue, new.priority))
     for message in to_call:
         call_back(shard, message)
     for message, state in ended:
@@ -75,6 +77,7 @@ def _settled_before(shard: Shard, outcome: Outcome) -> Settled:
 def _retry(shard: Shard, message: Live, outcome: Outcome) -> None:
     shard.totals["RETRY"] += 1
     shard.note("settled", message.id, "RETRY")
+    shard.tell("news", message.id)
     message.settled = message.token
     message.first_ms = message.first_ms or outcome.started_ms
     message.history += outcome.note.encode() + b"\n"

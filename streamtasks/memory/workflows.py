@@ -101,6 +101,7 @@ def _release(shard: Shard, workflow_id: str, number: int, doom: str) -> None:
     message = shard.live.get(node_id(workflow_id, number))
     if message is None or message.phase != "B":
         return
+    shard.note("accepted", message.id, message.name)
     now_ms = shard.now_ms()
     due_ms = now_ms if doom else max(now_ms, message.after_due_ms, now_ms + message.after_delay_ms)
     message.after, message.after_due_ms, message.after_delay_ms, message.doom = "", 0, 0, doom

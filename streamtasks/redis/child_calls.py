@@ -125,6 +125,7 @@ def settle(
             keys.running,
             keys.dead,
             keys.batches,
+            keys.news,
             *pairs(keys, numbers),
             *records,
             *(keys.record(message.id) for _, message in follows),

@@ -79,9 +79,10 @@ def unfold(
             keys.asking,
             keys.unfolding,
             keys.done,
+            keys.events,
             *pairs(keys, names),
         ],
-        [workflow_id, verb, whom, MINE_MS, settings.keep_ms(success=True), len(names), *names],
+        [workflow_id, verb, whom, MINE_MS, settings.keep_ms(success=True), settings.events_kept, len(names), *names],
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from streamtasks import StoreSettings
+from streamtasks import StoreSettings, StreamTasks, chain
 from streamtasks.message import Message
 from streamtasks.shards import ALL_TAGS, new_id
 from streamtasks.state import Snapshot, State
@@ -220,6 +220,42 @@ class TestEvents:
         assert (event.kind, event.id, event.detail) == ("settled", ids[1], "REVOKED")
         assert store.events(cursor) == ([], cursor)
 
+    def test_what_follows_a_task_is_accepted_with_its_outcome(self, store_url: str, any_store: Any) -> None:
+        store = any_store(store_url, send_events=True)
+        store.enqueue([new("a")])
+        _, cursor = store.events()
+        with Hand(open_store(store.settings)) as hand:
+            [claimed] = hand.claim()
+            follow = (new("b", priority=3), new("c"), new("a"))  # the last is known
+            hand.settle(ended(claimed, "SUCCESS", b"{}")._replace(follow=follow))
+        assert [event[1:] for event in store.events(cursor).events if event.kind != "started"] == [
+            ("settled", "a", "SUCCESS"),
+            ("accepted", "b", "3:default"),
+            ("accepted", "c", "0:default"),
+        ]
+
+    def test_tasks_of_a_workflow_are_accepted_when_they_may_run(self, store_url: str) -> None:
+        app = StreamTasks(store_url, send_events=True)
+
+        @app.task
+        def step(*_: Any) -> None:
+            """Do nothing."""
+
+        last = chain(step.s(), step.s().set(priority=2), step.s()).delay()
+        first, second, third = (node.id for node in last.workflow.graph())
+        found, cursor = app.store.events()
+        assert [event[1:] for event in found] == [("accepted", first, "0:default")]
+        with Hand(app.store) as hand:
+            hand.succeed()
+        found, cursor = app.store.events(cursor)
+        assert [event[1:] for event in found if event.kind != "started"] == [
+            ("settled", first, "SUCCESS"),
+            ("accepted", second, "2:default"),
+        ]
+        app.store.revoke(second)
+        found, cursor = app.store.events(cursor)
+        assert [event[1:] for event in found] == [("settled", second, "REVOKED"), ("accepted", third, "0:default")]
+
 
 class TestWatch:
     async def test_every_change_is_seen_as_it_is_told(self, store_url: str) -> None:
@@ -240,6 +276,20 @@ class TestWatch:
             assert (await anext(seen)).state is State.SUCCESS
             assert time.monotonic() - before < 2.0, "woken by pushes, not by looking once a second"
         assert [snapshot async for snapshot in seen] == []
+
+    async def test_a_retry_is_told(self, store_url: str) -> None:
+        settings = StoreSettings(url=store_url)
+        store, watcher = open_store(settings), open_async_store(settings)
+        store.enqueue([new("a")])
+        with Hand(store) as hand:
+            [claimed] = hand.claim(1)
+            seen = watcher.watch("a")
+            assert (await anext(seen)).state is State.STARTED
+            before = time.monotonic()
+            hand.settle(ended(claimed, "RETRY", delay_ms=60_000))
+            assert (await anext(seen)).state is State.RETRY
+            assert time.monotonic() - before < 0.5, "it looks by itself only after a second"
+            await cast("Any", seen).aclose()
 
     async def test_it_looks_by_itself(self, store_url: str) -> None:
         settings = StoreSettings(url=store_url)

@@ -9,6 +9,7 @@ from io import StringIO
 from typing import Any, cast
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.tasks import task_backends
 from django.test import override_settings
@@ -208,6 +209,41 @@ class TestStatistics:
         assert found == {
             "active_workers": 0, "total_tasks_processed": 0, "average_task_duration": 0, "worker_load": {},
         }  # fmt: skip
+
+
+class TestEvents:
+    @pytest.fixture(autouse=True)
+    def _wanted(self, _store: None) -> Iterator[None]:
+        default = settings.TASKS["default"]
+        options = {**default["OPTIONS"], "send_events": True}
+        with override_settings(TASKS={**settings.TASKS, "default": {**default, "OPTIONS": options}}):
+            yield
+
+    async def test_the_monitor_tells_what_happened(self, hand: Hand) -> None:
+        monitor = TaskMonitor()
+        assert monitor.get_events() == {"events": [], "cursor": monitor.get_events()["cursor"]}
+        result, revoked = [await tasks.echo.aenqueue() for _ in range(2)]
+        found = monitor.get_events()
+        assert [(one["task_id"], one["event"], one["detail"]) for one in found["events"]] == [
+            (result.id, "accepted", "0:default"),
+            (revoked.id, "accepted", "0:default"),
+        ]
+        for one in found["events"]:
+            assert abs(datetime.fromisoformat(one["timestamp"]) - timezone.now()) < timedelta(seconds=10)
+        json.dumps(found)
+        backend().revoke(revoked.id)
+        hand.succeed(1)  # and the message that tells of the other one
+        rest = await monitor.aget_events(found["cursor"])
+        assert {
+            (one["task_id"], one["event"], one["detail"]) for one in rest["events"] if one["event"] != "started"
+        } == {
+            (revoked.id, "settled", "REVOKED"),
+            (result.id, "settled", "SUCCESS"),
+        }
+
+    def test_a_backend_without_a_store_tells_nothing(self) -> None:
+        with override_settings(TASKS={"default": {"BACKEND": "streamtasks_django.backends.dummy.DummyBackend"}}):
+            assert TaskMonitor().get_events("x") == {"events": [], "cursor": "x"}
 
 
 class TestUntrackedStarts:

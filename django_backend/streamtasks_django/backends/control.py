@@ -13,7 +13,7 @@ from streamtasks.keys import check_id
 from streamtasks.message import Message, split_body
 from streamtasks.settings import StoreSettings
 from streamtasks.state import STATUS, Snapshot, State
-from streamtasks.transitions import Active, Revocation, Statistics, WorkerInfo
+from streamtasks.transitions import Active, Events, Revocation, Statistics, WorkerInfo
 from streamtasks.wire import Wire
 
 from ..results import due_ms, from_snapshot, moment
@@ -124,6 +124,23 @@ class TaskControl:
     async def aget_worker_statistics(self) -> dict[str, Any]:
         """Return what workers do, from an event loop; see `get_worker_statistics`."""
         return self.get_worker_statistics()
+
+    def get_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:  # noqa: ARG002
+        """Return what happened to tasks, oldest first, if TASK_SEND_EVENTS has it written down.
+
+        Args:
+            after: the ``cursor`` of an earlier call, to go on from there; empty: as far back as events are kept.
+            limit: most entries, each of which may concern 100 tasks that one call was about.
+
+        Returns:
+            ``cursor`` and ``events``: dicts of ``task_id``, ``event``, ``detail`` (see `streamtasks.transitions.Event`)
+            and ``timestamp`` (ISO 8601 text).
+        """
+        return {"events": [], "cursor": after}
+
+    async def aget_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
+        """Return what happened to tasks, from an event loop; see `get_events`."""
+        return self.get_events(after, limit)
 
     @property
     def wants_outcomes(self) -> bool:
@@ -245,6 +262,14 @@ class StoreControl(TaskControl):
         store = self.stores.asynchronous
         return _worker_statistics(await self.aget_statistics(), _load(await store.workers(), await store.active()))
 
+    def get_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
+        """See `TaskControl.get_events`."""
+        return _told(self.stores.plain.events(after, limit))
+
+    async def aget_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
+        """See `TaskControl.get_events`."""
+        return _told(await self.stores.asynchronous.events(after, limit))
+
     def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
         """Return many results in one round trip; see `TaskControl.get_results`."""
         possible = [task_id for task_id in ids if _is_id(task_id)]
@@ -302,6 +327,15 @@ def _load(workers: Sequence[WorkerInfo], running: Sequence[Active]) -> dict[str,
 
 def _statistics(found: Statistics) -> dict[str, Any]:
     return statistics_of(found.outcomes, found.unfinished, found.run_ms)
+
+
+def _told(found: Events) -> dict[str, Any]:
+    events = [
+        {"task_id": one.id, "event": one.kind, "detail": one.detail, "timestamp": as_text(moment(one.at_ms))}
+        for one in found.events
+        if _is_id(one.id)  # the engine's own messages have ids that no task can have
+    ]
+    return {"events": events, "cursor": found.cursor}
 
 
 def _worker_statistics(statistics: Mapping[str, Any], load: dict[str, int]) -> dict[str, Any]:

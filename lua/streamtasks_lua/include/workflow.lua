@@ -21,7 +21,7 @@ local function write_fan_in(workflow, number, of)
     of.collects, of.cancels, of.from, of.to, of.succeeded, of.failed, of.phase))
 end
 -- Let one node go: to its stream, if the call knows that, else through `delayed`, so that promote finds it. `doom`: the
--- reason why it must not run, "-" if it may.
+-- reason why it must not run, "-" if it may. `keys.accepted`: who wants events collects id and stream name there.
 local function release_node(keys, by_name, id, doom, now)
   local line = redis.call('HGET', keys.state, id)
   local s = line and parse(line)
@@ -34,7 +34,11 @@ local function release_node(keys, by_name, id, doom, now)
     mark(s, 'x', doom)
     due = now
   end
-  local stream = by_name[s.name]
+  local stream, accepted = by_name[s.name], keys.accepted
+  if accepted then
+    accepted[#accepted + 1] = id
+    accepted[#accepted + 1] = s.name
+  end
   if due > now or not stream then
     s.phase = 'D'
     redis.call('HSET', keys.state, id, format(s))
