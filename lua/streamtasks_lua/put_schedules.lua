@@ -32,16 +32,13 @@ if label ~= '' then
   if not outdated then redis.call('HSET', declarations, label, since) end
 end
 local function put(name, replaces, next_ms, rule, definition)
-  if outdated then return 0 end
   local known = read_schedule(schedules, name)
   if known and known.label ~= label then return 3 end
-  if label ~= '' then
-    redis.call('ZADD', declared, since, name)
-  elseif not known and replaces > 0 then
-    return 0
-  end
-  if known and known.definition == definition and known.rule == rule then return 2 end
-  if label == '' and known and known.revision ~= replaces then return 0 end
+  local same = known and known.definition == definition and known.rule == rule
+  if outdated then return same and 2 or 0 end
+  if label ~= '' then redis.call('ZADD', declared, since, name) end
+  if same then return 2 end
+  if label == '' and replaces ~= (known and known.revision or 0) then return 0 end
   local number = redis.call('INCR', revision)
   redis.call('HSET', schedules, name, schedule_text(number, label, rule, definition))
   redis.call('ZADD', names, 0, name)

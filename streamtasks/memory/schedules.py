@@ -40,21 +40,22 @@ class Scheduled:
 def put(shard: Shard, new: NewSchedule, revision: int) -> Put:
     """Store a schedule that is made at run time, in the place of a revision (0: none), or one that code declares."""
     known = shard.schedules.get(new.name)
-    if new.declared:
-        if shard.declarations.get(new.declared, new.since_ms) > new.since_ms:
-            return Put.CONFLICT
+    outdated = bool(new.declared) and shard.declarations.get(new.declared, new.since_ms) > new.since_ms
+    if new.declared and not outdated:
         shard.declarations[new.declared] = new.since_ms
-    if known is None:
-        if revision and not new.declared:
-            return Put.CONFLICT
-        known = shard.schedules[new.name] = Scheduled(0, b"", new.rule, new.declared, 0, new.next_ms)
-    elif known.declared != new.declared:
+    if known is not None and known.declared != new.declared:
         return Put.TAKEN
-    known.since_ms = new.since_ms
-    if known.revision and known.definition == new.definition and known.rule == new.rule:
+    same = known is not None and (known.definition, known.rule) == (new.definition, new.rule)
+    if outdated:
+        return Put.UNCHANGED if same else Put.CONFLICT
+    if known is not None:
+        known.since_ms = new.since_ms
+    if same:
         return Put.UNCHANGED
-    if known.revision != revision and not new.declared:
+    if not new.declared and revision != (0 if known is None else known.revision):
         return Put.CONFLICT
+    if known is None:
+        known = shard.schedules[new.name] = Scheduled(0, b"", new.rule, new.declared, new.since_ms, new.next_ms)
     if known.rule != new.rule:
         known.next_ms = new.next_ms
     shard.schedule_revision += 1

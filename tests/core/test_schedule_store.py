@@ -105,6 +105,9 @@ class TestDeclared:
             ("c", "shop"),
         ]
         assert await keeper.declare_schedules(TAG, [declared("b", 5)]) == [Put.CONFLICT], "older code comes too late"
+        assert await keeper.declare_schedules(TAG, [declared("a", 5)]) == [Put.UNCHANGED], (
+            "older code that says the same"
+        )
         assert await keeper.put_schedule(schedule("a"), 0) is Put.TAKEN
         assert await keeper.declare_schedules(TAG, [declared("a", 6, label="other")]) == [Put.TAKEN]
 

@@ -158,6 +158,7 @@ class TestDeclared:
         put(lab, declared("a", 5))
         before = lab.dump()
         assert put(lab, declared("a", 4, definition=b"old"), declared("b", 4)) == [CONFLICT, CONFLICT]
+        assert put(lab, declared("a", 4)) == [UNCHANGED], "another worker of the same release"
         assert lab.dump() == before
 
     def test_what_was_undeclared_does_not_come_back_with_older_code(self, lab: Lab) -> None:
