@@ -149,6 +149,27 @@ def outlives(field: Field, proxy: StrikingProxy, kind: str, name: str, turn: int
     field.wait_drained(20)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize(("name", "turn"), [("stage", 1), ("stage", 3), ("unfold", 1), ("unfold", 2)])
+def test_who_starts_a_linked_workflow_dies_at_any_step(
+    struck: tuple[Field, StrikingProxy], name: str, turn: int, before: bool
+) -> None:
+    """It is started all the same, and once."""
+    field, proxy = struck
+    give_back = tasks_of(field)["give_back"]
+    field.wait_idle(2)
+    proxy.strike(script(name).sha.encode(), turn, before=before)
+    first = give_back.apply_async((1,), link=chord([give_back.s() for _ in range(2500)], give_back.s()))
+    assert first.get(timeout=20) == 1
+    [child] = first.children
+    last = field.app.get_result(child)
+    wait_for_value(lambda: field.app.store.wait_finished([child], 1), 30, "the linked workflow is finished")
+    assert last.get(timeout=0) == [1] * 2500
+    assert proxy.struck == 1
+    assert field.totals()["SUCCESS"] == 2503
+
+
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_a_child_dies_at_a_step(struck: tuple[Field, StrikingProxy], before: bool) -> None:
     for name, turn in (("settle", 1), ("settle", 3), ("gather", 1)):
