@@ -24,7 +24,7 @@ def after(_: object = None) -> None:
 
 
 @app.task
-def kilobyte() -> str:
+def kilobyte(_: object = None) -> str:
     """Return a result as large as many real ones."""
     return "x" * 1024
 

@@ -1,6 +1,6 @@
 """Workflows of no-op tasks: from the call that enqueues them until the result is there.
 
-    uv run python benchmarks/workflows.py [--rounds 3] [--children 2] [--server redis-server]
+    uv run python benchmarks/workflows.py [--rounds 3] [--children 2] [--server redis-server] [--undisturbed]
 
 Also measured: the longest that each script held the server up (its slow log), and what a finished chord leaves.
 """
@@ -52,6 +52,9 @@ def cases() -> dict[str, Callable[[], Any]]:
         ).apply_async,
         "chord of 3": partial(chord([noop.s() for _ in range(3)]), count.s()),
         "10,000 of 1 KB": partial(chord(group(kilobyte.s() for _ in range(LARGE))), count.s()),
+        "5,000 chains of 2, 1 KB": partial(
+            chord(group(chain(kilobyte.s(), kilobyte.s()) for _ in range(LARGE // 2))), count.s()
+        ),
         "10,000, one fails fast": failing,
         "10,000, revoked": revoked,
     }
@@ -84,12 +87,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--children", type=int, default=2)
     parser.add_argument("--server", help="a redis-server or valkey-server binary; default: the embedded one")
+    parser.add_argument(
+        "--undisturbed",
+        action="store_true",
+        help="give the server a real-time priority (as root, on Linux): others' work is not taken for a script's",
+    )
     given = parser.parse_args()
     from streamtasks_workers.embedded import EmbeddedServer
 
     with EmbeddedServer(binary=given.server) as server:
         os.environ[URL_VARIABLE] = server.url
         client = redis.Redis.from_url(server.url, protocol=2, decode_responses=True)
+        if given.undisturbed:
+            server_pid = int(client.info("server")["process_id"])
+            os.sched_setscheduler(server_pid, os.SCHED_FIFO, os.sched_param(1))
         client.config_set("slowlog-log-slower-than", SLOW_US)
         client.config_set("slowlog-max-len", 1000)
         command = [sys.executable, "-m", "streamtasks_workers", "--app", "bench_tasks:app"]

@@ -115,7 +115,7 @@ class AsyncMemoryStore(AsyncMemorySchedules):
         """See `SupervisorStore.unfold`."""
         with self.server.step():
             shard = self.plain.shard(tag)
-            for workflow_id in list(shard.unfolding):
+            for workflow_id in sorted(shard.unfolding):
                 self.plain.unfold(shard, workflow_id)
             at_ms = workflows.next_look_ms(shard)
             return None if at_ms is None else max(0, at_ms - shard.now_ms())

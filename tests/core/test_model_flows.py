@@ -117,6 +117,7 @@ class Flows(Lives):
     @rule()
     def unfold(self) -> None:
         """What a keeper does: cancellations and deadlines."""
+        self.pair.look_at_workflows()
         self.pair.keeper(lambda store, _: unfold(store))
 
     @precondition(lambda self: self.flows)

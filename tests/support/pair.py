@@ -130,6 +130,12 @@ class Pair:
         if state is not None:
             state.late.update(dict.fromkeys(state.late, 1))
 
+    def look_at_workflows(self) -> None:
+        """Let the server's keeper look at all of them now, in the order of their ids, as the one in memory does."""
+        waiting: Any = self._client.zrange(self._keys.unfolding, 0, -1)
+        if waiting:
+            self._client.zadd(self._keys.unfolding, dict.fromkeys(waiting, 1), xx=True)
+
     def knows_streams(self, names: Sequence[str]) -> None:
         """Let the server's keeper know these streams, so that it sends there at once what else promote would send."""
         for store in (self.real, self._keepers[0]):
