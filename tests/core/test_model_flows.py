@@ -147,8 +147,8 @@ def test_workflows_of_the_model_and_of_a_server_agree(embedded_url: str) -> None
         url = embedded_url
 
     bounded = settings(
-        max_examples=60,
-        stateful_step_count=50,
+        max_examples=40,
+        stateful_step_count=40,
         deadline=None,
         derandomize=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.tasks import task_backends
 from django.tasks.exceptions import TaskResultDoesNotExist
-from django.tasks.signals import task_enqueued
+from django.tasks.signals import task_enqueued, task_started
 from django.test import override_settings
 
 from contract.app import tasks as contract_tasks
@@ -34,6 +34,7 @@ def memory() -> Iterator[Any]:
         "default": {"BACKEND": MEMORY, "OPTIONS": {"autostart": False, "url": url}},
         "other": {"BACKEND": MEMORY, "OPTIONS": {"autostart": False, "url": other}},
         "at_once": {"BACKEND": "django.tasks.backends.immediate.ImmediateBackend"},
+        "twin": {"BACKEND": "streamtasks_django.backends.immediate.ImmediateBackend"},
     }
     with override_settings(TASKS=setting):
         yield task_backends["default"]
@@ -132,6 +133,20 @@ class TestInMemory:
     def test_a_backend_without_a_store_is_refused(self, memory: Any) -> None:
         with pytest.raises(InvalidTask, match="runs no workflows"):
             group(tasks.add.s(1, 1).set(backend="at_once")).apply_async()
+
+    def test_such_a_backend_refuses_them_as_links_before_it_runs_the_task(self, memory: Any) -> None:
+        ran: list[str] = []
+        task_started.connect(lambda **_: ran.append("it"), weak=False, dispatch_uid="ran")
+        try:
+            step = tasks.add.s(1).set(backend="twin")
+            with pytest.raises(InvalidTask, match="runs no workflows"):
+                tasks.add.apply_async((1, 1), backend="twin", link=chain(step, step))
+            assert not ran
+            result = tasks.add.apply_async((1, 1), backend="twin", link=chain(tasks.add.s(1), tasks.add.s(2)))
+        finally:
+            task_started.disconnect(dispatch_uid="ran")
+        assert result.result == 2
+        assert memory.run_until_idle()
 
     def test_arguments_are_checked_as_everywhere(self, memory: Any) -> None:
         with pytest.raises(TypeError):

@@ -68,6 +68,7 @@ class TestHowAMemberEnds:
         member = tasks_of(field)["stubborn"].s(60).set(time_limit=0.1)
         self.ends(field, member, "TimeLimitExceeded")
 
+    @pytest.mark.slow
     def test_its_whole_worker_dies(self, field: Field) -> None:
         """Nothing fails: another worker takes it over when its lease is over."""
         field.configure(lease_s=1.0)

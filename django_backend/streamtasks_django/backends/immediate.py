@@ -24,6 +24,7 @@ from streamtasks import Attempt, AttemptOutcome, Message, State
 from streamtasks.attempt import entered, running_attempt
 from streamtasks.call import NO_OPTIONS, CallOptions
 from streamtasks.errors import describe
+from streamtasks.linked import Linked
 from streamtasks.run_options import RunOptions
 from streamtasks_workers.judging import judge
 
@@ -53,14 +54,18 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
         """Run one call; arguments and return value go through JSON as with a worker.
 
         Raises:
-            InvalidTask: an option of the task is wrong.
+            InvalidTask: an option of the task is wrong, or a link is a workflow that would run here.
             TypeError, ValueError: JSON cannot carry an argument.
         """
         self.validate_task(task)
+        call = task.options if isinstance(task, StreamTask) else NO_OPTIONS
+        for link in (*call.link, *call.link_error):
+            if isinstance(link.origin, Linked):
+                link.origin.home(link)  # refused now, not after the task, where no workflows run
         result = new_result(task, json_round_trip(args), json_round_trip(kwargs), self.alias)
         result.set(enqueued_at=timezone.now())
         send(task_enqueued, type(self), result)
-        self._run_to_the_end(result, task.options if isinstance(task, StreamTask) else NO_OPTIONS)
+        self._run_to_the_end(result, call)
         return cast("TaskResult[P, R]", result)
 
     def _run_to_the_end(self, result: StreamTaskResult, call: CallOptions) -> None:

@@ -288,6 +288,10 @@ def give_back(value: Any = None) -> Any:
     return value
 
 
+def give_back_in_turn(value: Any = None) -> Any:
+    return value
+
+
 def give_back_later(value: Any = None) -> Any:
     """Return what it gets, in the second attempt."""
     if current_attempt().retries < 1:
@@ -305,6 +309,7 @@ TASKS: tuple[Callable[..., Any], ...] = (
 
 
 WITH_OPTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "give_back_in_turn": (give_back_in_turn, {"rate_limit": "500/s"}),
     "slow_first": (
         slow_first,
         {"time_limit_s": 0.3, "autoretry_for": (TimeLimitExceeded,), "retry_delay_s": 0.05},
