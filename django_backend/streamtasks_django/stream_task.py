@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self, dataclass_transform
 
 from django.core.signals import setting_changed
+from django.tasks import DEFAULT_TASK_QUEUE_NAME
 from django.tasks.base import Task as DjangoTask
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -131,6 +132,7 @@ class StreamTask(_Base):
     def __post_init__(self, queue: str | None) -> None:
         put = object.__setattr__
         if queue is not None:
+            _check_one_queue(queue, self.queue_name, DEFAULT_TASK_QUEUE_NAME)
             put(self, "queue_name", queue)
         if isinstance(self.run_after, timedelta):
             put(self, "run_after", timezone.now() + self.run_after)
@@ -255,6 +257,7 @@ class StreamTask(_Base):
             TypeError: an option is not known.
         """
         if queue is not None:
+            _check_one_queue(queue, changes.get("queue_name"), None)
             changes["queue_name"] = queue
         for name in changes:
             if name not in _USING:
@@ -386,6 +389,11 @@ class StreamTask(_Base):
         from .accepting import resolve
 
         return resolve(self.called(given_options(signature.options)).routed(), signature, tag)
+
+
+def _check_one_queue(queue: str, queue_name: str | None, unsaid: str | None) -> None:
+    if queue_name not in (unsaid, queue):
+        raise InvalidTask(f"queue is {queue!r} and queue_name is {queue_name!r}; they mean the same, so say it once.")
 
 
 @lru_cache(maxsize=4096, typed=True)

@@ -105,6 +105,17 @@ def test_a_wrong_option_is_named_at_decoration(options: dict[str, Any], named: s
         make(**options)(tasks.context_of.func)
 
 
+def test_queue_is_said_once() -> None:
+    mail: Any = tasks.mail
+    named = "queue is 'a' and queue_name is 'b'; they mean the same"
+    with pytest.raises(InvalidTask, match=named):
+        task(queue="a", queue_name="b")(mail.func)
+    with pytest.raises(InvalidTask, match=named):
+        mail.using(queue="a", queue_name="b")
+    twice: Any = task(queue="a", queue_name="a")(mail.func)
+    assert (twice.queue_name, mail.using(queue="a", queue_name="a").queue_name) == ("a", "a")
+
+
 def test_what_belongs_to_the_definition_cannot_be_changed_later() -> None:
     robust: Any = documented.robust
     with pytest.raises(InvalidTask, match="autoretry_for belongs to the definition"):

@@ -165,6 +165,14 @@ class TestInMemory:
             task_enqueued.disconnect(receive)
         assert heard == [result.parent_id, result.id]
 
+    async def test_a_group_is_no_task(self, memory: Any) -> None:
+        """Whoever asks for it as for one is told how to."""
+        found = await group([tasks.add.s(1, 1)]).aapply_async()
+        with pytest.raises(TaskResultDoesNotExist, match=r"use get_group\(\)"):
+            memory.get_result(found.id)
+        with pytest.raises(TaskResultDoesNotExist, match=r"use get_group\(\)"):
+            await memory.aget_result(found.id)
+
     def test_unknown_groups(self, memory: Any) -> None:
         result = tasks.add.enqueue(1, 1)
         for unknown in ("nope", result.id, "no id at all"):

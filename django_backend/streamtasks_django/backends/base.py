@@ -17,7 +17,6 @@ from streamtasks import StoreSettings, UnknownQueue
 from streamtasks.codec import dumps, loads
 from streamtasks.exceptions import InvalidTask as InvalidId
 from streamtasks.keys import check_id, check_queue
-from streamtasks.state import Snapshot
 
 from .. import checks, conf
 from ..accepting import accept
@@ -208,16 +207,23 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         return routed
 
     def get_result(self, result_id: str) -> StreamTaskResult:
-        """Return the present state of an enqueued call, in one round trip.
+        """Return the present state of an enqueued call, in one round trip (two if there is none).
 
         Raises:
             TaskResultDoesNotExist: nothing is known of this id, or not any more.
         """
-        return self._result(result_id, self.stores.plain.read((_possible(result_id),))[0])
+        snapshot = self.stores.plain.read((_possible(result_id),))[0]
+        if snapshot is None:
+            raise _unknown(result_id, self.stores.plain.workflow(result_id) is not None)
+        return from_snapshot(snapshot, self.alias)
 
     async def aget_result(self, result_id: str) -> StreamTaskResult:
         """Return the present state without blocking the event loop; see `get_result`."""
-        return self._result(result_id, (await self.stores.asynchronous.read((_possible(result_id),)))[0])
+        store = self.stores.asynchronous
+        snapshot = (await store.read((_possible(result_id),)))[0]
+        if snapshot is None:
+            raise _unknown(result_id, await store.workflow(result_id) is not None)
+        return from_snapshot(snapshot, self.alias)
 
     def get_group(self, group_id: str) -> GroupResult:
         """Return a handle on an enqueued group, by the id of its result.
@@ -232,10 +238,12 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         """Return messages of the system checks; see `streamtasks_django.checks`."""
         return checks.check_backend(self)
 
-    def _result(self, result_id: str, snapshot: Snapshot | None) -> StreamTaskResult:
-        if snapshot is None:
-            raise TaskResultDoesNotExist(result_id)
-        return from_snapshot(snapshot, self.alias)
+
+def _unknown(result_id: str, is_workflow: bool) -> TaskResultDoesNotExist:
+    """Return what is raised for an id behind which there is no task."""
+    if is_workflow:
+        return TaskResultDoesNotExist(f"{result_id} is the id of a group, not of a task: use get_group().")
+    return TaskResultDoesNotExist(result_id)
 
 
 def _possible(result_id: Any) -> str:
