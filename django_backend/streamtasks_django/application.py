@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from functools import cached_property
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
@@ -96,23 +95,14 @@ class DjangoApplication:
     def __init__(self, backend: StoreBackend, *, own_connections: bool = True) -> None:
         self.backend = backend
         self.label = backend.alias
+        self.settings: StoreSettings = backend.store_settings
         self.worker_defaults = conf.worker_defaults(backend.params.get("OPTIONS") or {}, backend.alias)
         self._signals = Signals(self)
         # The first is outermost and hears of outcomes last: databases are let go of when nobody needs them any more,
         # and receivers of signals run inside what the project's own middleware sets up.
         databases = (Databases(),) if own_connections else ()
-        self._middleware = (*databases, *conf.middleware(), *storing(backend), self._signals)
+        self.middleware: Sequence[Middleware] = (*databases, *conf.middleware(), *storing(backend), self._signals)
         self._runnables: dict[str, DjangoRunnable] = {}
-
-    @cached_property
-    def settings(self) -> StoreSettings:
-        """The engine's settings."""
-        return self.backend.store_settings
-
-    @property
-    def middleware(self) -> Sequence[Middleware]:
-        """Databases, the project's own, signals."""
-        return self._middleware
 
     def declared_schedules(self) -> Sequence[Definition]:
         """See `streamtasks.application.Application.declared_schedules`.
