@@ -48,6 +48,12 @@ def site_url(request: pytest.FixtureRequest, _site_server: Callable[[str], str])
     return _site_server(request.param)
 
 
+@pytest.fixture(scope="session")
+def embedded_site_url(_site_server: Callable[[str], str]) -> str:
+    """The same, on the embedded Valkey only: for what happens in the worker, whatever server it works on."""
+    return _site_server("valkey")
+
+
 @pytest.fixture(params=[*server_kinds(), "memory"])
 def site(request: pytest.FixtureRequest, _site_server: Callable[[str], str]) -> Iterator[str]:
     """The project on a server, or in memory; no worker serves these keys."""

@@ -116,10 +116,10 @@ async def test_coroutines_give_up_their_connection_but_never_another_ones() -> N
     assert await sync_to_async(lambda: connection.connection)() is None
 
 
-def test_children_and_attempts_share_no_connection(site_url: str, tmp_path: Path) -> None:
+def test_children_and_attempts_share_no_connection(embedded_site_url: str, tmp_path: Path) -> None:
     with (
-        override_settings(TASKS=tasks_setting(site_url, "database:")),
-        Worker(tmp_path, site_url, "database:", "--concurrency", "2", "--backend", "default") as worker,
+        override_settings(TASKS=tasks_setting(embedded_site_url, "database:")),
+        Worker(tmp_path, embedded_site_url, "database:", "--concurrency", "2", "--backend", "default") as worker,
     ):
         results = [tasks.select.enqueue(number) for number in range(20)]
         for number, result in enumerate(results):

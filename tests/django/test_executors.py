@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("executor", ["--threads", "--async-concurrency"])
 def test_tasks_run_side_by_side_with_their_own_results_and_connections(
-    site_url: str, tmp_path: Path, executor: str
+    embedded_site_url: str, tmp_path: Path, executor: str
 ) -> None:
     prefix = f"executors{executor}:"
     options = ("--concurrency", "1", "--backend", "default", executor, "8")
     with (
-        override_settings(TASKS=tasks_setting(site_url, prefix)),
-        Worker(tmp_path, site_url, prefix, *options) as worker,
+        override_settings(TASKS=tasks_setting(embedded_site_url, prefix)),
+        Worker(tmp_path, embedded_site_url, prefix, *options) as worker,
     ):
         worker.finish(tasks.add.enqueue(0, 0))
         started = time.monotonic()

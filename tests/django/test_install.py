@@ -78,7 +78,7 @@ def run(project: Path, code: str, backend: str, options: str = "{}") -> Any:
     return json.loads(found.stdout.splitlines()[-1])
 
 
-def test_the_documented_imports_work_with_redis(project: Path, server_url: str) -> None:
+def test_the_documented_imports_work_with_redis(project: Path, embedded_url: str) -> None:
     code = """
 from django.tasks import get_task_backend, Task
 from django.tasks.backends.redis import RedisBackend
@@ -102,7 +102,7 @@ print(json.dumps([
     "django.tasks.exceptions.InvalidTask" not in documented_settings.added,
 ]))
 """
-    found = run(project, code, "django.tasks.backends.redis.RedisBackend", f'{{"url": "{server_url}"}}')
+    found = run(project, code, "django.tasks.backends.redis.RedisBackend", f'{{"url": "{embedded_url}"}}')
     assert found == [True, [1, 2], 8, {"number": 4}, *([True] * 7)]
 
 

@@ -34,14 +34,14 @@ def test_priorities_run_exactly_in_order_and_each_first_in_first_out(site_url: s
         assert notes_in_order(worker) == [f"{p}/{number}" for p, number in calls]
 
 
-def test_delayed_tasks_run_in_the_order_of_their_times(site_url: str, tmp_path: Path) -> None:
-    with override_settings(TASKS=tasks_setting(site_url, "delayed:")):
+def test_delayed_tasks_run_in_the_order_of_their_times(embedded_site_url: str, tmp_path: Path) -> None:
+    with override_settings(TASKS=tasks_setting(embedded_site_url, "delayed:")):
         now = timezone.now()
         results = [
             tasks.note.using(run_after=now + timedelta(seconds=seconds)).enqueue(str(seconds))
             for seconds in (1.4, 0.8, 1.1, 1.7)
         ]
-        with Worker(tmp_path, site_url, "delayed:", "--concurrency", "1", "--backend", "default") as worker:
+        with Worker(tmp_path, embedded_site_url, "delayed:", "--concurrency", "1", "--backend", "default") as worker:
             for result in results:
                 worker.finish(result)
         assert notes_in_order(worker) == ["0.8", "1.1", "1.4", "1.7"]

@@ -69,6 +69,11 @@ def test_a_wrong_option_is_found_before_the_worker_starts() -> None:
         plugin.load(None, [])
 
 
+def test_a_failed_clean_up_is_told_by_its_exit_status() -> None:
+    done = manage("streamtasks_cleanup", "--backend", "missing")
+    assert (done.returncode, "Failed to clean up task results" in done.stdout) == (1, True)
+
+
 def test_modules_that_cannot_be_imported_are_named() -> None:
     with override_settings(TASK_IMPORTS=["no.such.module"]), pytest.raises(ConfigurationError, match=r"no\.such"):
         plugin.load(None, [])

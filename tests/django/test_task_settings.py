@@ -121,15 +121,15 @@ def test_an_exact_name_wins_over_globs_and_an_earlier_glob_over_a_later() -> Non
         assert task_settings.route_of("named", "x.a.b").queue == "3"
 
 
-def test_the_timeout_of_a_worker_ends_tasks_without_a_limit(site_url: str, tmp_path: Path) -> None:
+def test_the_timeout_of_a_worker_ends_tasks_without_a_limit(embedded_site_url: str, tmp_path: Path) -> None:
     from contract.options import tasks_setting
     from tests.support.django_site import Worker
 
     served: WorkerProcess
     more = {"CONTRACT_WORKERS": '{"default": {"concurrency": 1, "timeout": 0.3}}'}
     with (
-        override_settings(TASKS=tasks_setting(site_url, "limited:")),
-        Worker(tmp_path, site_url, "limited:", **more) as served,
+        override_settings(TASKS=tasks_setting(embedded_site_url, "limited:")),
+        Worker(tmp_path, embedded_site_url, "limited:", **more) as served,
     ):
         result: Any = tasks.sleep.delay(20)
         served.finish(result)
