@@ -211,6 +211,22 @@ class TestStatistics:
         }  # fmt: skip
 
 
+class TestDeadLetters:
+    async def test_they_are_listed_newest_first(self, hand: Hand) -> None:
+        first, second = [await tasks.echo.aenqueue() for _ in range(2)]
+        assert backend().get_dead_letters() == []
+        for claimed in hand.claim(2):
+            hand.settle(ended(claimed, "DEAD", b"{}")._replace(note="crashed"))
+        found = backend().get_dead_letters()
+        json.dumps(found)
+        assert [one["id"] for one in found] == [second.id, first.id]
+        newest = found[0]
+        assert (newest["name"], newest["reason"], newest["queue"]) == ("contract.app.tasks.echo", "crashed", "default")
+        assert abs(datetime.fromisoformat(newest["died_at"]) - timezone.now()) < timedelta(seconds=10)
+        assert await backend().aget_dead_letters(1) == found[:1]
+        assert await backend().aget_dead_letters(before=newest["cursor"]) == found[1:]
+
+
 class TestEvents:
     @pytest.fixture(autouse=True)
     def _wanted(self, _store: None) -> Iterator[None]:

@@ -26,7 +26,8 @@ from ..sending import asend, send
 from ..stream_task import StreamTask
 from ..stream_task_result import StreamTaskResult
 from ..workflows import group_of
-from .control import StoreControl, Stores, TaskControl
+from .control import TaskControl
+from .store_control import StoreControl, Stores
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
 from datetime import datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from streamtasks.exceptions import DecodeError, InvalidTask
-from streamtasks.keys import check_id
-from streamtasks.message import Message, split_body
-from streamtasks.settings import StoreSettings
-from streamtasks.state import STATUS, Snapshot, State
-from streamtasks.transitions import Active, Events, Revocation, Statistics, WorkerInfo
-from streamtasks.wire import Wire
-
-from ..results import due_ms, from_snapshot, moment
-from ..stream_task_result import StreamTaskResult, as_text
+from streamtasks.state import STATUS, State
 
 if TYPE_CHECKING:
-    from streamtasks.store import Store
+    from ..stream_task_result import StreamTaskResult
 
-__all__ = ["StoreControl", "Stores", "TaskControl", "statistics_of"]
+__all__ = ["TaskControl", "statistics_of", "worker_statistics"]
 
-_CALLBACK = "streamtasks.callback"
-"""Messages of the engine's own, which tell of outcomes that no task's process saw, have this for a task."""
 _RAN = (State.SUCCESS, State.FAILURE, State.IGNORED)
-_REVOKED = (Revocation.GONE, Revocation.MARKED)
 
 
 def statistics_of(outcomes: Mapping[str, int], unfinished: int, run_ms: int) -> dict[str, Any]:
@@ -45,11 +31,14 @@ def statistics_of(outcomes: Mapping[str, int], unfinished: int, run_ms: int) -> 
     }
 
 
-class Stores(NamedTuple):
-    """One store, for plain code and for event loops."""
-
-    plain: Store
-    asynchronous: Any
+def worker_statistics(statistics: Mapping[str, Any], load: dict[str, int]) -> dict[str, Any]:
+    """Return what `TaskControl.get_worker_statistics` does; ``load``: how many tasks each worker runs."""
+    return {
+        "active_workers": len(load),
+        "total_tasks_processed": statistics["completed_tasks"] + statistics["failed_tasks"],
+        "average_task_duration": statistics["average_execution_time"],
+        "worker_load": load,
+    }
 
 
 class TaskControl:
@@ -119,7 +108,7 @@ class TaskControl:
         ``active_workers``, ``total_tasks_processed``, ``average_task_duration`` in seconds, and ``worker_load``: how
         many tasks each of them is known to run now.
         """
-        return _worker_statistics(self.get_statistics(), {})
+        return worker_statistics(self.get_statistics(), {})
 
     async def aget_worker_statistics(self) -> dict[str, Any]:
         """Return what workers do, from an event loop; see `get_worker_statistics`."""
@@ -141,6 +130,18 @@ class TaskControl:
     async def aget_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
         """Return what happened to tasks, from an event loop; see `get_events`."""
         return self.get_events(after, limit)
+
+    def get_dead_letters(self, limit: int = 100, before: str = "") -> list[dict[str, Any]]:  # noqa: ARG002
+        """Return tasks that were given up on, the newest first, at most 100.
+
+        Each has ``id``, ``name`` (empty: its bytes cannot be read), ``reason``, ``queue``, ``died_at`` (ISO 8601 text)
+        and ``cursor``, to be given as ``before`` to go on from there.
+        """
+        return []
+
+    async def aget_dead_letters(self, limit: int = 100, before: str = "") -> list[dict[str, Any]]:
+        """Return tasks that were given up on, from an event loop; see `get_dead_letters`."""
+        return self.get_dead_letters(limit, before)
 
     @property
     def wants_outcomes(self) -> bool:
@@ -185,185 +186,3 @@ class TaskControl:
         for result in self.get_results([task_id]):
             if result is not None:
                 yield result
-
-
-class StoreControl(TaskControl):
-    """What a backend on a `Store` answers."""
-
-    keeps_results = True
-    alias: str
-
-    @cached_property
-    def store_settings(self) -> StoreSettings:
-        """The engine's settings."""
-        raise NotImplementedError
-
-    @cached_property
-    def stores(self) -> Stores:
-        """The store, the same one in the whole process."""
-        raise NotImplementedError
-
-    def revoke(self, task_id: str, terminate: bool = False) -> bool:
-        """See `TaskControl.revoke`."""
-        return _is_id(task_id) and self.stores.plain.revoke(task_id, terminate=terminate) in _REVOKED
-
-    async def arevoke(self, task_id: str, terminate: bool = False) -> bool:
-        """See `TaskControl.revoke`."""
-        return _is_id(task_id) and await self.stores.asynchronous.revoke(task_id, terminate=terminate) in _REVOKED
-
-    def get_active_tasks(self) -> list[dict[str, Any]]:
-        """See `TaskControl.get_active_tasks`."""
-        return self._listed(self.stores.plain.active())
-
-    async def aget_active_tasks(self) -> list[dict[str, Any]]:
-        """See `TaskControl.get_active_tasks`."""
-        return self._listed(await self.stores.asynchronous.active())
-
-    def _listed(self, running: Sequence[Active]) -> list[dict[str, Any]]:
-        found = [_active(one, self.store_settings.wire) for one in running]
-        return [one for one in found if one["name"] != _CALLBACK]
-
-    def cleanup_results(self, cutoff: datetime) -> int:
-        """See `TaskControl.cleanup_results`.
-
-        Raises:
-            TypeError: ``cutoff`` is no datetime.
-        """
-        return self.stores.plain.forget(_before_ms(cutoff))
-
-    async def acleanup_results(self, cutoff: datetime) -> int:
-        """See `cleanup_results`."""
-        forgotten: int = await self.stores.asynchronous.forget(_before_ms(cutoff))
-        return forgotten
-
-    def forget_result(self, task_id: str) -> bool:
-        """See `TaskControl.forget_result`."""
-        return _is_id(task_id) and self.stores.plain.forget_result(task_id)
-
-    async def aforget_result(self, task_id: str) -> bool:
-        """See `TaskControl.forget_result`."""
-        return _is_id(task_id) and bool(await self.stores.asynchronous.forget_result(task_id))
-
-    def get_statistics(self) -> dict[str, Any]:
-        """See `TaskControl.get_statistics`."""
-        return _statistics(self.stores.plain.statistics())
-
-    async def aget_statistics(self) -> dict[str, Any]:
-        """See `TaskControl.get_statistics`."""
-        return _statistics(await self.stores.asynchronous.statistics())
-
-    def get_worker_statistics(self) -> dict[str, Any]:
-        """See `TaskControl.get_worker_statistics`."""
-        store = self.stores.plain
-        return _worker_statistics(self.get_statistics(), _load(store.workers(), store.active()))
-
-    async def aget_worker_statistics(self) -> dict[str, Any]:
-        """See `TaskControl.get_worker_statistics`."""
-        store = self.stores.asynchronous
-        return _worker_statistics(await self.aget_statistics(), _load(await store.workers(), await store.active()))
-
-    def get_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
-        """See `TaskControl.get_events`."""
-        return _told(self.stores.plain.events(after, limit))
-
-    async def aget_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
-        """See `TaskControl.get_events`."""
-        return _told(await self.stores.asynchronous.events(after, limit))
-
-    def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
-        """Return many results in one round trip; see `TaskControl.get_results`."""
-        possible = [task_id for task_id in ids if _is_id(task_id)]
-        return self._results(ids, self.stores.plain.read(possible) if possible else ())
-
-    async def aget_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
-        """Return many results in one round trip; see `TaskControl.get_results`."""
-        possible = [task_id for task_id in ids if _is_id(task_id)]
-        return self._results(ids, await self.stores.asynchronous.read(possible) if possible else ())
-
-    def _results(self, ids: Sequence[str], snapshots: Sequence[Snapshot | None]) -> list[StreamTaskResult | None]:
-        known = {snapshot.id: snapshot for snapshot in snapshots if snapshot is not None}
-        return [from_snapshot(known[task_id], self.alias) if task_id in known else None for task_id in ids]
-
-    def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
-        """See `TaskControl.wait_for_results`."""
-        return self.stores.plain.wait_finished(ids, timeout)
-
-    async def await_for_results(
-        self,
-        ids: Sequence[str],
-        timeout: float | None,  # noqa: ASYNC109
-    ) -> set[str]:
-        """See `TaskControl.wait_for_results`."""
-        found: set[str] = await self.stores.asynchronous.wait_finished(ids, timeout)
-        return found
-
-    async def awatch(self, task_id: str) -> AsyncGenerator[StreamTaskResult]:
-        """See `TaskControl.awatch`; pushes from the server tell of changes.
-
-        Raises:
-            StoreUnavailable: no answer from the server.
-        """
-        if _is_id(task_id):
-            async with aclosing(self.stores.asynchronous.watch(task_id)) as snapshots:
-                async for snapshot in snapshots:
-                    yield from_snapshot(snapshot, self.alias)
-
-
-def _before_ms(cutoff: datetime) -> int:
-    if not isinstance(cutoff, datetime):
-        raise TypeError(f"cutoff is {cutoff!r}; it must be a datetime, naive (local time) or aware.")
-    return due_ms(cutoff)
-
-
-def _load(workers: Sequence[WorkerInfo], running: Sequence[Active]) -> dict[str, int]:
-    """Return how many tasks each worker is known to run."""
-    load = {worker.name: 0 for worker in workers}
-    for one in running:
-        name = one.worker.rpartition("-")[0]  # a child's name is its worker's and a number
-        if name in load:
-            load[name] += 1
-    return load
-
-
-def _statistics(found: Statistics) -> dict[str, Any]:
-    return statistics_of(found.outcomes, found.unfinished, found.run_ms)
-
-
-def _told(found: Events) -> dict[str, Any]:
-    events = [
-        {"task_id": one.id, "event": one.kind, "detail": one.detail, "timestamp": as_text(moment(one.at_ms))}
-        for one in found.events
-        if _is_id(one.id)  # the engine's own messages have ids that no task can have
-    ]
-    return {"events": events, "cursor": found.cursor}
-
-
-def _worker_statistics(statistics: Mapping[str, Any], load: dict[str, int]) -> dict[str, Any]:
-    return {
-        "active_workers": len(load),
-        "total_tasks_processed": statistics["completed_tasks"] + statistics["failed_tasks"],
-        "average_task_duration": statistics["average_execution_time"],
-        "worker_load": load,
-    }
-
-
-def _active(one: Active, wire: Wire) -> dict[str, Any]:
-    try:
-        name = Message.decode(split_body(one.body)[1], wire, one.id).task
-    except (DecodeError, ValueError):
-        name = ""
-    return {
-        "id": one.id,
-        "name": name,
-        "status": STATUS[State.STARTED],
-        "started_at": as_text(moment(one.started_ms)),
-        "worker": one.worker,
-    }
-
-
-def _is_id(task_id: Any) -> bool:
-    try:
-        check_id(task_id)
-    except InvalidTask:
-        return False
-    return True
