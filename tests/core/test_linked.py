@@ -8,13 +8,14 @@ import pytest
 
 from streamtasks import InvalidTask, Message, StreamTasks, chain, chord, group
 from streamtasks.call import CallOptions, given_options
-from streamtasks.exceptions import DecodeError, ParentFailed
+from streamtasks.exceptions import DecodeError, ParentFailed, StoreFull, StoreUnavailable
 from streamtasks.linked import START, workflow_of_call
 from streamtasks.wire import JSON
 from tests.support.flows import told
 
 if TYPE_CHECKING:
     from streamtasks import Result
+    from streamtasks.transitions import NewWorkflow
     from tests.support.flows import Site
 
 
@@ -75,6 +76,20 @@ class TestALinkedWorkflow:
         site.worker.settle(outcome)
         site.run()
         assert len(site.worker.ran) == 3
+
+    def test_is_started_when_the_store_has_room_again(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        begin, refusals = site.worker.store.start_workflow, [StoreFull("no room"), StoreUnavailable("no answer")]
+
+        def refuse(new: NewWorkflow) -> bool:
+            if refusals:
+                raise refusals.pop()
+            return bool(begin(new))
+
+        monkeypatch.setattr(site.worker.store, "start_workflow", refuse)
+        result = site.add.apply_async((1,), link=chain(site.add.s(1), site.add.s(2)))
+        site.run()
+        assert not refusals
+        assert child_of(site, result).get(timeout=0) == 4
 
     def test_may_be_revoked_before_it_starts(self, site: Site) -> None:
         site.add.apply_async((1,), link=chain(site.add.s(1), site.add.s(2)))

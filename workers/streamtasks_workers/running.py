@@ -19,7 +19,6 @@ from streamtasks.exceptions import (
     EncodingUnavailable,
     PayloadTooLarge,
     StoreError,
-    StoreUnavailable,
 )
 from streamtasks.linked import START
 from streamtasks.links import follow_ups
@@ -38,7 +37,7 @@ from .inputs import Gather, HandOn, Inputs, nothing_kept
 from .judging import cause_of, fate_of, judge
 from .limits import NO_LIMITS, Limits, explained, limits_of
 from .outcomes import Outcomes
-from .starter import Begin, Starter, nothing_begun
+from .starter import KEPT_MS, Begin, Starter, nothing_begun
 
 __all__ = ["Prepared", "Runner"]
 
@@ -250,11 +249,12 @@ class Runner:
         try:
             self._inputs.take(attempt.message)
             result = self._encode(prepared, prepared.runnable.run(attempt))
-        except StoreUnavailable as error:
+        except StoreError as error:
             return self._outcomes.retry(claimed, attempt.started_ms, describe(error), delay_s=1.0)
         except Exception as error:  # noqa: BLE001 - recorded as its failure
             return self._outcomes.end(claimed, State.FAILURE, attempt.started_ms, describe(error))
-        return self._outcomes.success(claimed, attempt.started_ms, result, ())
+        outcome = self._outcomes.success(claimed, attempt.started_ms, result, ())
+        return outcome._replace(keep_ms=KEPT_MS) if prepared.runnable.name == START else outcome
 
     # -- outcomes ------------------------------------------------------------------------------------
 

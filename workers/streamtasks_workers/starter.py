@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from streamtasks.attempt import Attempt, AttemptOutcome
 from streamtasks.linked import START, workflow_of_call
@@ -11,7 +11,10 @@ from streamtasks.run_options import RunOptions
 from streamtasks.transitions import NewWorkflow
 from streamtasks.wire import Wire
 
-__all__ = ["Begin", "Starter", "nothing_begun"]
+__all__ = ["KEPT_MS", "Begin", "Starter", "nothing_begun"]
+
+KEPT_MS: Final = 900_000
+"""For how long the record of a start is kept, which holds the whole workflow: as long as any id must be known."""
 
 type Begin = Callable[[NewWorkflow], bool]
 """`Store.start_workflow`."""
