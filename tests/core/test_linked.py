@@ -125,8 +125,12 @@ class TestALinkedWorkflow:
 
     @pytest.mark.parametrize(
         "settings",
-        [{"serializer": "msgpack"}, {"compression": "gzip"}],
-        ids=["msgpack", "gzip"],
+        [
+            {"serializer": "msgpack"},
+            {"compression": "gzip"},
+            {"serializer": "pickle", "signing_keys": ["secret"]},
+        ],
+        ids=["msgpack", "gzip", "pickle"],
     )
     def test_in_other_encodings(self, store_url: str, settings: dict[str, Any]) -> None:
         from tests.support.flows import Site as Made
