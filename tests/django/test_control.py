@@ -202,13 +202,18 @@ class TestStatistics:
         assert pending in (2, 3)
         assert found == {"total_tasks": 5 + pending, "completed_tasks": 3, "failed_tasks": 2}
 
-    def test_workers(self, hand: Hand) -> None:
-        enqueue()
-        hand.claim(1)
-        found = TaskMonitor().get_worker_statistics()
-        assert found == {
-            "active_workers": 0, "total_tasks_processed": 0, "average_task_duration": 0, "worker_load": {},
-        }  # fmt: skip
+    async def test_workers(self, hand: Hand) -> None:
+        idle = {"active_workers": 0, "total_tasks_processed": 0, "average_task_duration": 0, "worker_load": {}}
+        assert TaskMonitor().get_worker_statistics() == idle
+        keeper = open_supervisor_store(backend().store_settings)
+        for name in ("box", "rack"):
+            await keeper.beat("u0", name, {})
+        await tasks.echo.aenqueue()
+        with Hand(backend().stores.plain, "box-2") as child:
+            child.claim(1)
+            found = TaskMonitor().get_worker_statistics()
+            assert found == {**idle, "active_workers": 2, "worker_load": {"box": 1, "rack": 0}}
+            assert await TaskMonitor().aget_worker_statistics() == found
 
 
 class TestDeadLetters:

@@ -102,12 +102,12 @@ class StoreControl(TaskControl):
         """See `TaskControl.get_statistics`."""
         return _statistics(await self.stores.asynchronous.statistics())
 
-    def getworker_statistics(self) -> dict[str, Any]:
+    def get_worker_statistics(self) -> dict[str, Any]:
         """See `TaskControl.get_worker_statistics`."""
         store = self.stores.plain
         return worker_statistics(self.get_statistics(), _load(store.workers(), store.active()))
 
-    async def agetworker_statistics(self) -> dict[str, Any]:
+    async def aget_worker_statistics(self) -> dict[str, Any]:
         """See `TaskControl.get_worker_statistics`."""
         store = self.stores.asynchronous
         return worker_statistics(await self.aget_statistics(), _load(await store.workers(), await store.active()))
