@@ -41,9 +41,10 @@ def page_block(page: str, first_line: str) -> str:
     return str(found)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with the pages' modules, its tasks in memory."""
+    tmp_path = tmp_path_factory.mktemp("pages")
     run(tmp_path, "django-admin", "startproject", "mysite", ".")
     run(tmp_path, sys.executable, "manage.py", "startapp", "shop")
     settings = tmp_path / "mysite" / "settings.py"
@@ -73,7 +74,7 @@ def test_tasks_and_workflows(project: Path) -> None:
 def test_tests(project: Path) -> None:
     run(project, sys.executable, "manage.py", "test", "shop")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "shop/test_sums.py"],
+        [sys.executable, "-m", "pytest", "-q", "-pno:cacheprovider", "-pno:hypothesispytest", "shop/test_sums.py"],
         cwd=project,
         env=environment() | {"DJANGO_SETTINGS_MODULE": "mysite.settings"},
         capture_output=True,
