@@ -34,19 +34,18 @@ def demo(*, once: bool, port: int) -> None:
 
 
 def _site(interrupts: Interrupts, port: int) -> int:
+    from .site import check_port, served
     from .stage import CHILDREN, staged
 
+    check_port(port)
     try:
-        with staged(interrupts) as stage:
-            from .site import served
-
-            with served(port) as address:
-                click.echo(f"Serving {address}", nl=False)
-                click.echo(f"  (an embedded server on port {stage.server.port}, a worker with {CHILDREN} children)")
-                click.echo("Ctrl-C stops everything.")
-                while not interrupts.wait(0.5):
-                    stage.check()
-                click.echo("\nStopping ...")
+        with staged(interrupts) as stage, served(port) as address:
+            click.echo(f"Serving {address}", nl=False)
+            click.echo(f"  (an embedded server on port {stage.server.port}, a worker with {CHILDREN} children)")
+            click.echo("Ctrl-C stops everything.")
+            while not interrupts.wait(0.5):
+                stage.check()
+            click.echo("\nStopping ...")
     except Interrupted:
         click.echo("\nStopped.")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,9 +13,25 @@ from django.core.wsgi import get_wsgi_application
 
 from streamtasks import ConfigurationError
 
-__all__ = ["HOST", "served"]
+__all__ = ["HOST", "check_port", "served"]
 
 HOST = "127.0.0.1"
+
+
+def check_port(port: int) -> None:
+    """Look whether the site can be served there, before all else is started.
+
+    Raises:
+        ConfigurationError: the port cannot be had.
+    """
+    try:
+        socket.create_server((HOST, port)).close()
+    except (OSError, OverflowError) as error:
+        raise _taken(port, error) from error
+
+
+def _taken(port: int, error: Exception) -> ConfigurationError:
+    return ConfigurationError(f"Port {port} of {HOST} cannot be had ({error}); give another --port.")
 
 
 @contextmanager
@@ -32,7 +49,7 @@ def served(port: int) -> Generator[str]:
     try:
         server = ThreadedWSGIServer((HOST, port), WSGIRequestHandler)
     except (OSError, OverflowError) as error:
-        raise ConfigurationError(f"Port {port} of {HOST} cannot be had ({error}); give another --port.") from error
+        raise _taken(port, error) from error
     server.set_app(application)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
