@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from .exceptions import InvalidTask
 from .numbers import check_count, check_seconds
 
-__all__ = ["RunOptions"]
+__all__ = ["INLINE", "RunOptions", "check_exceptions", "check_executor"]
+
+INLINE: Final = "inline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,8 @@ class RunOptions:
         retry_jitter: whether each of them is a random part of itself.
         soft_time_limit_s: `SoftTimeLimitExceeded` is raised in an attempt after so long, seconds; None: never.
         time_limit_s: an attempt is ended for certain after so long, seconds; None: never.
+        executor: ``"inline"``: it runs alone in its child, on the main thread, whatever executor that child has; None:
+            as the worker runs all.
         has_hooks: it has hooks, so that its outcomes are settled one by one.
     """
 
@@ -38,6 +44,7 @@ class RunOptions:
     retry_jitter: bool = True
     soft_time_limit_s: float | None = None
     time_limit_s: float | None = None
+    executor: str | None = None
     has_hooks: bool = False
 
     def __post_init__(self) -> None:
@@ -55,6 +62,11 @@ class RunOptions:
             )
         for name in ("autoretry_for", "dont_autoretry_for"):
             check_exceptions(name, getattr(self, name))
+        if self.executor not in (None, INLINE):
+            raise InvalidTask(
+                f"executor is {self.executor!r}; it must be {INLINE!r} (alone in its child, so that a time limit ends "
+                "it for certain), or None (as the worker runs all)."
+            )
 
     def retries_by_itself(self, error: BaseException) -> bool:
         """Whether this error asks for a retry by itself."""
@@ -66,6 +78,15 @@ class RunOptions:
             return self.retry_delay_s
         delay_s = min(self.retry_backoff_s * 2 ** min(retries, 60), self.retry_backoff_max_s)
         return random.uniform(0, delay_s) if self.retry_jitter else delay_s  # noqa: S311 - jitter
+
+
+def check_executor(executor: Any, function: Callable[..., Any]) -> None:
+    """Raise `InvalidTask` if a function cannot run as its task's ``executor`` says."""
+    if executor == INLINE and inspect.iscoroutinefunction(function):
+        raise InvalidTask(
+            f"executor is {INLINE!r}, but {function.__qualname__} is a coroutine function, which runs on an event loop "
+            "beside others; make it a plain function (asyncio.run() works in it), or leave executor out."
+        )
 
 
 def check_exceptions(name: str, value: Any) -> None:

@@ -7,7 +7,7 @@ id, claiming by the claim's sequence number, and all else by the claim's token.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from typing import Any, Final, Protocol
 
 from .scheduling import AsyncScheduleStore, ScheduleStore, SupervisorScheduleStore
@@ -303,10 +303,12 @@ class SupervisorStore(SupervisorScheduleStore, Protocol):
         *,
         void: Void | None = None,
         gone: bool = False,
+        alone: Container[str] = (),
     ) -> list[bool]:
         """Return messages to their places, uncharged: the attempt does not count.
 
-        ``void`` also returns what that claim took; with ``gone`` its consumer is forgotten.
+        ``void`` also returns what that claim took; with ``gone`` its consumer is forgotten. ``alone``: ids of those
+        that only a child with nothing else in hand may get.
         """
         ...
 

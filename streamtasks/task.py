@@ -21,7 +21,7 @@ from .message import Message
 from .numbers import check_count, check_seconds
 from .rate_limit import check_rate_limit, limit_of
 from .request import BoundTask, Request
-from .run_options import RunOptions
+from .run_options import RunOptions, check_executor
 from .signature import Signature
 from .transitions import Limit, NewMessage
 
@@ -101,6 +101,7 @@ _DEFINITION: Final = frozenset(
         "autoretry_for",
         "bind",
         "dont_autoretry_for",
+        "executor",
         "has_hooks",
         "retry_backoff_max_s",
         "retry_backoff_s",
@@ -146,6 +147,7 @@ class Task[**P, R]:
         self.name = name
         self.options = options
         self.is_async = inspect.iscoroutinefunction(function)
+        check_executor(options.executor, function)
         self._registered = registered or options
         self._defaults = options.defaults(self._registered)
         update_wrapper(self, function)

@@ -255,7 +255,10 @@ class Alive(NamedTuple):
 
 
 class ClaimRequest(NamedTuple):
-    """``sequence`` must rise; ``alone``: the child has nothing else in hand and may get a suspect."""
+    """``sequence`` must rise; ``alone``: the child has nothing else in hand and may get a suspect.
+
+    ``most`` 0: nothing is claimed, and `Exchange.suspects` tells whether one waits.
+    """
 
     sequence: int
     most: int

@@ -21,7 +21,7 @@ from streamtasks.documented import engine_options
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.rate_limit import check_rate_limit, limit_of
 from streamtasks.request import BoundTask, Request
-from streamtasks.run_options import RunOptions
+from streamtasks.run_options import RunOptions, check_executor
 from streamtasks.signature import Signature
 from streamtasks.task import check_arguments
 
@@ -64,6 +64,7 @@ _RUN: Final = (
     "retry_jitter",
     "soft_time_limit",
     "time_limit",
+    "executor",
 )
 """Options of how a task is run, by their documented names."""
 
@@ -101,6 +102,7 @@ class StreamTask(_Base):
         retry_jitter: whether each of them is a random part of itself.
         soft_time_limit: `SoftTimeLimitExceeded` is raised in the task after so long, seconds.
         time_limit: the task is ended for certain after so long, seconds.
+        executor: ``"inline"``: it runs alone in its child, on the main thread; see `streamtasks.TaskOptions`.
         expires: not to be started later than this after it was enqueued, seconds.
         rate_limit: starts over all workers: ``"10/m"``, ``"5/s"``, ``"100/h"``, ``"7/d"``, or a number a second.
         rate_limit_burst: how many of them may follow each other at once.
@@ -121,6 +123,7 @@ class StreamTask(_Base):
     retry_jitter: bool = True
     soft_time_limit: Any = None
     time_limit: Any = None
+    executor: Any = None
     expires: Any = None
     rate_limit: Any = None
     rate_limit_burst: int = 1
@@ -171,6 +174,7 @@ class StreamTask(_Base):
                 _check_options(*values)
             except TypeError:  # one cannot be hashed: it is wrong, and shall be named
                 _check_options.__wrapped__(*values)
+            check_executor(self.executor, self.func)
         except EngineInvalidTask as error:
             raise InvalidTask(str(error)) from error
 

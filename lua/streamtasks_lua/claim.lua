@@ -18,7 +18,7 @@
 --          streams     STREAM   keys.stream(name): the caller's candidates
 -- ARGV[1] consumer
 -- ARGV[2] claim sequence: rises with each claim of this consumer; the same one gets the same messages
--- ARGV[3] count, at most 100
+-- ARGV[3] count, at most 100; 0: only look whether a suspect waits
 -- ARGV[4] lease, ms
 -- ARGV[5] alone: 1 if the child has nothing else in hand (only then it gets a suspect)
 -- ARGV[6] most bytes of envelopes
@@ -277,7 +277,7 @@ end
 local work_left = false
 for _, name in ipairs(order) do
   local key = keys[name]
-  if not key or #ids >= count or gave_back then
+  if not key or (count > 0 and #ids >= count) or gave_back then
     work_left = true
     break
   end
@@ -303,7 +303,7 @@ if work_left and #ids > 0 then
   for i = 1, wake_count do ring(KEYS[13 + i]) end
 elseif #ids > 0 and filter_mode == 'except' and redis.call('ZCARD', ready) > 0 then
   ring(KEYS[14])
-elseif #ids == 0 and work_left and flags == 0 then
+elseif #ids == 0 and work_left and flags == 0 and count > 0 then
   flags = 4
 end
 reply[3] = flags

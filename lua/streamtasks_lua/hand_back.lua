@@ -19,11 +19,13 @@
 -- ARGV[1] consumer whose last claim is void, or ""
 -- ARGV[2] a claim sequence, the last that was sent: what it took is handed back, and it returns nothing from now on
 -- ARGV[3] 1: the consumer is gone, its sequence is soon forgotten
--- ARGV[4] number of streams; then their names; then per message 2 values: id, token
+-- ARGV[4] number of streams; then their names; then per message 3 values: id, token, and 1 if only a child with nothing
+--         else in hand may get it
 --
 -- Returns {now ms, missing names, code...}: 1 handed back, 0 not held by this token;
 --         missing: an array of stream names that the call must bring as well (nothing of those was touched).
--- Moves:  claimed | running -> ready, at the old place; running, with a rate limit -> waiting for it, before the others
+-- Moves:  claimed | running -> ready | suspect, at the old place; running, with a rate limit -> waiting for it, before the
+--         others
 --         One that was revoked while held goes back to its place with mark x.
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, line, streams, batch, rate, limit
@@ -35,7 +37,7 @@ local now, missing, reply = now_ms(), {}, {}
 
 local limit_keys = { state = state, waiting = KEYS[11], limits = KEYS[12], asking = KEYS[13], control = KEYS[14] }
 
-local function give_back(id, token, unstarted)
+local function give_back(id, token, unstarted, alone)
   local line = redis.call('HGET', state, id)
   if not held(line, token) then return 0 end
   local s = parse(line)
@@ -51,22 +53,23 @@ local function give_back(id, token, unstarted)
   if s.marks ~= '' and limit_of(s) then
     if s.phase == 'R' and not unstarted then -- its next start is another one
       drop_entry(stream, s)
+      if alone then mark(s, 's', '1') end
       limiting().wait_for_limit(limit_keys, s, id, true)
       return 1
     end
     limiting().keep_token(limit_keys.limits, s, id)
   end
-  put_back(messages, streams, stream, s, id, 'returned')
-  local rest = idle_line(s, 'Q')
+  put_back(messages, streams, stream, s, id, alone and 'suspect' or 'returned')
+  local rest = idle_line(s, alone and 'S' or 'Q')
   if rest then redis.call('HSET', state, id, rest) else redis.call('HDEL', state, id) end
   make_ready(ready, wake, stream, s.name)
   return 1
 end
 
 local tokens = {}
-for at = 5 + stream_count, #ARGV, 2 do
+for at = 5 + stream_count, #ARGV, 3 do
   tokens[ARGV[at + 1]] = true
-  reply[#reply + 1] = give_back(ARGV[at], ARGV[at + 1])
+  reply[#reply + 1] = give_back(ARGV[at], ARGV[at + 1], false, ARGV[at + 2] == '1')
 end
 if consumer ~= '' then
   local token = consumer .. '#' .. seq

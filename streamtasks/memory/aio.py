@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -183,11 +183,17 @@ class AsyncMemoryStore(AsyncMemorySchedules):
             return settling.settle(self.plain.shard(tag), outcomes, self.settings, callbacks=callbacks)
 
     async def hand_back(
-        self, tag: str, claimed: Sequence[Claimed], *, void: Void | None = None, gone: bool = False
+        self,
+        tag: str,
+        claimed: Sequence[Claimed],
+        *,
+        void: Void | None = None,
+        gone: bool = False,
+        alone: Container[str] = (),
     ) -> list[bool]:
         """See `SupervisorStore.hand_back`."""
         with self.server.step():
-            return returning.hand_back(self.plain.shard(tag), claimed, void, gone=gone)
+            return returning.hand_back(self.plain.shard(tag), claimed, void, gone=gone, alone=alone)
 
     async def charge(self, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:
         """See `SupervisorStore.charge`."""

@@ -58,7 +58,7 @@ def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter, se
         if work_left or (queues.mode == "except" and shard.ready):
             for queue in ring_lists(queues):
                 shard.ring(queue)
-    again = not claimed and work_left and not taking.suspect_waits
+    again = not claimed and work_left and not taking.suspect_waits and request.most > 0
     return _answer(shard, claimed, suspects=taking.suspect_waits, again=again, run_alone=taking.took_suspect)
 
 
@@ -122,7 +122,7 @@ class _Taking:
     @property
     def is_full(self) -> bool:
         """Whether nothing more may be added."""
-        return self.closed or len(self.claimed) >= self.request.most
+        return self.closed or 0 < self.request.most <= len(self.claimed)
 
     def drains(self, stream: Stream) -> bool:
         """Take from a stream until it is drained or the hands are full; return whether nothing is left in it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
 from ..codec import dumps
@@ -18,9 +18,11 @@ __all__ = ["charge", "hand_back", "reclaim"]
 GONE_REMEMBERED_MS: Final = 600_000
 
 
-def hand_back(shard: Shard, claimed: Sequence[Claimed], void: Void | None, *, gone: bool) -> list[bool]:
+def hand_back(
+    shard: Shard, claimed: Sequence[Claimed], void: Void | None, *, gone: bool, alone: Container[str] = ()
+) -> list[bool]:
     """Return messages to their places, uncharged; ``void``: a claim that shall return nothing from now on."""
-    answers = [_give_back(shard, c.id, c.token) for c in claimed]
+    answers = [_give_back(shard, c.id, c.token, alone=c.id in alone) for c in claimed]
     tokens = {c.token for c in claimed}
     if void is not None:
         token = f"{void.consumer}#{void.sequence}"
@@ -38,7 +40,7 @@ def hand_back(shard: Shard, claimed: Sequence[Claimed], void: Void | None, *, go
     return answers
 
 
-def _give_back(shard: Shard, task_id: str, token: str, *, unstarted: bool = False) -> bool:
+def _give_back(shard: Shard, task_id: str, token: str, *, unstarted: bool = False, alone: bool = False) -> bool:
     message = shard.held(task_id, token)
     if message is None:
         return False
@@ -46,12 +48,13 @@ def _give_back(shard: Shard, task_id: str, token: str, *, unstarted: bool = Fals
     limit = None if message.phase == "X" else limit_of(message)
     if limit is not None and message.phase == "R" and not unstarted:
         shard.stream(message.name).drop(message.entry)
+        message.suspect = message.suspect or alone
         wait(shard, message, limit, first=True)  # its next start is another one
         return True
     if limit is not None:
         keep_token(shard, message, limit)
-    message.set_down("Q")
-    shard.put_back(message, RETURNED)
+    message.set_down("S" if alone else "Q")
+    shard.put_back(message, SUSPECT if alone else RETURNED)
     return True
 
 

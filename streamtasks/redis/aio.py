@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from typing import Any
 from weakref import ref
 
@@ -203,9 +203,10 @@ class AsyncRedisStore(AsyncRedisSchedules):
         *,
         void: Void | None = None,
         gone: bool = False,
+        alone: Container[str] = (),
     ) -> list[bool]:
         """See `SupervisorStore.hand_back`."""
-        return await self._run(self.operations.hand_back(tag, claimed, void, gone))
+        return await self._run(self.operations.hand_back(tag, claimed, void, gone, alone))
 
     async def charge(self, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:
         """See `SupervisorStore.charge`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Container, Generator, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -186,6 +186,7 @@ class Operations:
         claimed: Sequence[Claimed],
         void: Void | None = None,
         gone: bool = False,
+        alone: Container[str] = (),
     ) -> Operation[list[bool]]:
         """See `SupervisorStore.hand_back`."""
         shard = self.shards[tag]
@@ -195,7 +196,8 @@ class Operations:
             names: list[str] = list(shard.names) if void and last else []
             done = [False] * len(some)
             while True:
-                [reply] = yield [supervisor_calls.hand_back(shard.keys, some, names, void if last else None, gone)]
+                what = void if last else None
+                [reply] = yield [supervisor_calls.hand_back(shard.keys, some, names, what, gone, alone)]
                 done = [before or code == 1 for before, code in zip(done, reply[2:], strict=True)]
                 if not reply[1]:
                     break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from ..keys import Keys
 from ..settings import StoreSettings
@@ -31,8 +31,9 @@ def hand_back(
     names: Iterable[str],
     void: Void | None,
     gone: bool,
+    alone: Container[str] = (),
 ) -> Call:
-    """Build hand_back; ``names`` are streams known besides those of the messages."""
+    """Build hand_back; ``names`` are streams known besides those of the messages, ``alone``: ids."""
     all_names = list(dict.fromkeys([*(c.stream for c in claimed), *names]))
     consumer, sequence = void or ("", 0)
     return Call(
@@ -60,7 +61,7 @@ def hand_back(
             int(gone),
             len(all_names),
             *all_names,
-            *(word for c in claimed for word in (c.id, c.token)),
+            *(word for c in claimed for word in (c.id, c.token, int(c.id in alone))),
         ],
     )
 

@@ -163,6 +163,7 @@ def test_a_wrong_option_is_named(app: StreamTasks, sent: Sent, options: dict[str
         ({"retry_backoff": -1}, "retry_backoff is -1"),
         ({"autoretry_for": "ValueError"}, "autoretry_for is 'ValueError'"),
         ({"retry_jitter": 1}, "retry_jitter is 1"),
+        ({"executor": "threads"}, "executor is 'threads'; it must be 'inline'"),
         ({"bind": "yes"}, "bind is 'yes'"),
         ({"time_limit": 5, "time_limit_s": 5}, "are the same option"),
         ({"max_retry": 5}, "max_retry"),
@@ -175,6 +176,15 @@ def test_a_wrong_option_of_a_task_is_named(app: StreamTasks, options: dict[str, 
     task = make(name="good")(print)
     with pytest.raises(InvalidTask, match=rf"{named}|belongs to the definition"):
         task.using(**options)
+
+
+def test_executor_inline_is_for_plain_functions(app: StreamTasks) -> None:
+    async def later() -> None:
+        pass
+
+    assert app.task(name="plain", executor="inline")(lambda: None).options.executor == "inline"
+    with pytest.raises(InvalidTask, match=r"executor is 'inline', but .*later is a coroutine function"):
+        app.task(executor="inline")(later)
 
 
 def test_what_belongs_to_the_definition_cannot_be_changed_later(add: Task[..., Any]) -> None:

@@ -90,7 +90,7 @@ class Lives(RuleBasedStateMachine):
 
     # -- children ------------------------------------------------------------------------------------
 
-    @rule(consumer=consumers, most=st.integers(1, 4), alone=st.booleans(), queues=st.sampled_from(FILTERS))
+    @rule(consumer=consumers, most=st.integers(0, 4), alone=st.booleans(), queues=st.sampled_from(FILTERS))
     def claim(self, consumer: str, most: int, alone: bool, queues: Filter) -> None:
         self.sequence[consumer] += 1
         self.filter[consumer] = queues
@@ -122,10 +122,11 @@ class Lives(RuleBasedStateMachine):
     # -- the keeper ----------------------------------------------------------------------------------
 
     @precondition(lambda self: self.claimed)
-    @rule(places=st.lists(which, min_size=1, max_size=3))
-    def hand_back(self, places: list[int]) -> None:
+    @rule(places=st.lists(which, min_size=1, max_size=3), alone=st.booleans())
+    def hand_back(self, places: list[int], alone: bool) -> None:
         some = self.pick(places)
-        self.pair.keeper(lambda store, at: store.hand_back(TAG, [both[at] for both in some]))
+        ids = {some[0].model.id} if alone else set[str]()
+        self.pair.keeper(lambda store, at: store.hand_back(TAG, [both[at] for both in some], alone=ids))
 
     @rule(consumer=consumers, gone=st.booleans(), ahead=st.integers(0, 1))
     def void(self, consumer: str, gone: bool, ahead: int) -> None:

@@ -93,6 +93,7 @@ def test_tasks_can_be_copied_pickled_and_hashed(name: str) -> None:
         ({"rate_limit_burst": 0, "rate_limit": 1}, "rate_limit_burst is 0"),
         ({"autoretry_for": [5]}, "autoretry_for is"),
         ({"bind": 1}, "bind is 1"),
+        ({"executor": "process"}, "executor is 'process'; it must be 'inline'"),
         ({"expires": -1}, "expires is -1"),
         ({"queue": "no spaces"}, "no spaces"),
         ({"name": 5}, "name is 5"),
@@ -114,6 +115,14 @@ def test_queue_is_said_once() -> None:
         mail.using(queue="a", queue_name="b")
     twice: Any = task(queue="a", queue_name="a")(mail.func)
     assert (twice.queue_name, mail.using(queue="a", queue_name="a").queue_name) == ("a", "a")
+
+
+def test_executor_inline_is_for_plain_functions() -> None:
+    make: Any = task
+    plain = make(executor="inline")(tasks.context_of.func)
+    assert (plain.executor, plain.run_options().executor) == ("inline", "inline")
+    with pytest.raises(InvalidTask, match="executor is 'inline', but aadd is a coroutine function"):
+        make(executor="inline")(tasks.aadd.func)
 
 
 def test_what_belongs_to_the_definition_cannot_be_changed_later() -> None:

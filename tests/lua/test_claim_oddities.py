@@ -167,6 +167,15 @@ class TestSuspects:
         assert left["ready"] == {"0:default": 0}
         assert lab.token_in(lab.keys.wake), "an idle child may take it meanwhile"
 
+    def test_a_look_takes_nothing_and_tells_whether_one_waits(self, lab: Lab) -> None:
+        before = lab.dump()
+        answer = lab.claim("w", 1, count=0, alone=False)
+        assert (answer.ids, answer.flags) == ([], SUSPECT)
+        assert lab.dump() == before
+        assert lab.claim("v", 1).ids == ["s"]
+        answer = lab.claim("w", 2, count=0, alone=False)
+        assert (answer.ids, answer.flags) == ([], 0)
+
     def test_full_hands_and_nothing_else_ready(self, lab: Lab) -> None:
         lab.claim("w", 1, alone=False)
         before = lab.dump()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamtasks.keys import GROUP
-from streamtasks.transitions import Claimed, Void
+from streamtasks.transitions import Claimed, Limit, Void
 from tests.support.lab import Lab, Stream, outcome
 
 
@@ -105,6 +105,26 @@ class TestMembers:
         lab.take_tokens()
         lab.hand_back(*held)
         assert not lab.token_in(lab.keys.wake)
+
+
+class TestAlone:
+    def test_only_empty_hands_get_it_and_it_keeps_its_place(self, lab: Lab, held: list[Claimed]) -> None:
+        assert lab.hand_back(*held, alone={"b"}) == ([], [1, 1, 1])
+        left = lab.dump()
+        assert left["q:0:default"] == Stream(["a", "b", "c"], {"a": "returned", "b": "suspect", "c": "returned"})
+        assert left["state"] == {"b": "- S 0:default " + held[1].entry + " 0 0 0 0 0 -"}
+        assert lab.token_in(lab.keys.wake)
+        assert lab.claim("v", 1, alone=False).ids == ["a", "c"]
+        answer = lab.claim("v", 2, alone=True)
+        assert answer.ids == ["b"]
+        assert (answer.claimed[0].attempt, answer.claimed[0].retries) == (1, 0)
+
+    def test_one_with_a_rate_limit_waits_for_its_turn_and_is_alone_then(self, lab: Lab) -> None:
+        lab.enqueue("a", limit=Limit("mail", 3_600_000_000))
+        assert lab.admit_now("0:default") == 1
+        claimed = lab.claim_one()
+        assert lab.hand_back(claimed, alone={"a"}) == ([], [1])
+        assert " s=1" in (lab.line("a") or "")
 
 
 class TestVoid:

@@ -29,7 +29,7 @@ from streamtasks.transitions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from streamtasks.redis.calls import Call
 
@@ -339,10 +339,15 @@ class Lab:
         return words
 
     def hand_back(
-        self, *claimed: Claimed, names: Sequence[str] = (), void: Void | None = None, gone: bool = False
+        self,
+        *claimed: Claimed,
+        names: Sequence[str] = (),
+        void: Void | None = None,
+        gone: bool = False,
+        alone: Container[str] = (),
     ) -> Any:
         """Return (names missing, codes)."""
-        reply = self.run(supervisor_calls.hand_back(self.keys, claimed, names, void, gone))
+        reply = self.run(supervisor_calls.hand_back(self.keys, claimed, names, void, gone, alone))
         return reply[1], reply[2:]
 
     def charge(

@@ -124,3 +124,17 @@ def test_a_repeated_claim_that_the_keeper_gave_up_is_not_repeated_again(link: Li
     exchange(link)
     exchange(link)
     assert channel.asked == [1, 1, 2]
+
+
+def test_that_a_suspect_waits_is_remembered_until_the_next_claim(link: Link, channel: FakeChannel) -> None:
+    """Or a child with work in hand would never empty its hands: each outcome would have it claim again."""
+    channel.answers = [EMPTY._replace(suspects=True), EMPTY, EMPTY]
+    exchange(link)
+    assert link.suspects
+    link.send((), (), 0, alone=False)
+    link.taken(link.try_receive() or EMPTY)
+    assert link.suspects
+    link.send((), (), 0, alone=False, look=True)
+    link.taken(link.try_receive() or EMPTY)
+    assert not link.suspects
+    assert channel.asked == [1, 2]

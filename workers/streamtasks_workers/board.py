@@ -34,7 +34,7 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
 _SENT, _RECEIVED, _VOID, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
 _WATCHED, _ANSWERED = 9, 10
-_STARTED, _FINISHED, _CLAIMED_AT, _SOFT, _HARD, _VERSION, _SIZE, _ON_LIMIT, _ASKED, _VERDICT = range(50, 60)
+_STARTED, _FINISHED, _CLAIMED_AT, _SOFT, _HARD, _VERSION, _SIZE, _ON_LIMIT, _ASKED, _VERDICT, _APART = range(50, 61)
 # sequence, start recorded, attempt, retries, first started ms, id, entry, stream
 _HEAD = struct.Struct("<QQIIQ65p33p140p")
 _OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
@@ -173,6 +173,11 @@ class Board:
             self._release()
         return now
 
+    def set_apart(self, slot: int) -> None:
+        """Note that the claimed message in a slot must run alone, on the child's main thread."""
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        self._words[at + _APART] = self._words[at + _CLAIMED_AT]
+
     def report(self, slot: int, data: bytes) -> bool:
         """Show progress of a running attempt; False if there is too much of it."""
         size = len(data)
@@ -235,6 +240,17 @@ class Board:
         """Give a slot back to the child's free list."""
         self._memory[_STATES_AT + slot] = 0
         self._free.append(slot)
+
+    # -- the keeper, and the child -------------------------------------------------------------------
+
+    def is_returned(self, slot: int) -> bool:
+        """Whether the keeper has taken the message in a slot away."""
+        return self._memory[_STATES_AT + slot] == Slot.RETURNED
+
+    def is_apart(self, slot: int) -> bool:
+        """Whether the message in a slot must run alone, on the child's main thread."""
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        return self._words[at + _APART] != 0 and self._words[at + _APART] == self._words[at + _CLAIMED_AT]
 
     # -- the keeper ----------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """The threads and async executors: many attempts at once in one child, on one event loop.
 
 Coroutine tasks run on the loop, sync tasks on threads. Claims, outcomes and the board are those of the
-inline executor; only here they never block the loop.
+inline executor; only here they never block the loop. A task with ``executor="inline"`` is held until nothing else is in
+hand; then the loop is left, it runs on this thread, and the loop goes on.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ import asyncio
 import contextvars
 import logging
 import os
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from streamtasks.exceptions import StoreError, StoreUnavailable
+from streamtasks.run_options import INLINE
 from streamtasks.transitions import Claimed, Exchange, Outcome
 
 from .board import Board
-from .guards import INTERRUPT, CoroutineGuard, Guard, ThreadGuard
+from .guards import CoroutineGuard, Guard, MainGuard, ThreadGuard
 from .inline import OTHERS_PAUSE_S
 from .lifeline import Lifeline
 from .link import MOST, Link
@@ -36,6 +37,9 @@ OTHERS_END_S = 0.1
 """Whoever notices that first waits so long, seconds, for others that end and save their outcomes as well."""
 
 LAST_S = 0.5
+
+LOOK_S = 0.1
+"""A child that empties its hands for what must run alone looks so often, seconds, whether another one has taken it."""
 
 
 class ConcurrentExecutor:
@@ -65,12 +69,16 @@ class ConcurrentExecutor:
         self._changed = asyncio.Event()
         self._guards: dict[int, tuple[int, Guard]] = {}  # slot -> start and guard of the attempt that runs there
         self._alone = False  # a suspect runs, and nothing beside it
+        self._held: list[tuple[int, Claimed]] = []  # what must run alone, and what was claimed behind it
+        self._main_guard = MainGuard(board)
+        self._look_at = 0.0
 
     def run(self) -> None:
         """Work until the lifeline says stop, then settle and return."""
-        signal.signal(INTERRUPT, lambda _number, _frame: None)  # it reaches the loop by the wake-up descriptor
         try:
-            asyncio.run(self._main())
+            with asyncio.Runner() as loop:
+                while loop.run(self._main()):
+                    self._run_alone(*self._held.pop(0))
         except Exception:
             if self._lifeline.is_whole():
                 raise
@@ -79,19 +87,27 @@ class ConcurrentExecutor:
             os._exit(NOT_WHOLE)
         self._pool.shutdown()
 
-    async def _main(self) -> None:
+    async def _main(self) -> bool:
+        """Work until there is something to run outside the loop (True), or the child shall stop (False)."""
         loop = asyncio.get_running_loop()
         link, lifeline = self._link, self._lifeline
         loop.add_reader(lifeline.wake_fd, self._signalled)
         loop.add_reader(lifeline.life_fd, lifeline.check_parent)
         empty = False
-        while self._running or self._waiting or self._outcomes or not lifeline.stopping:
+        held, self._held = self._held, []
+        self._begin_all(held)
+        while self._is_busy() or self._outcomes or not lifeline.stopping:
             self._changed.clear()
+            self._let_go_of_returned()
+            if self._held and not (self._running or self._waiting or self._outcomes):
+                return True
             count = self._places()
-            if self._outcomes or (count and not empty):
+            look = self._makes_room() and time.monotonic() >= self._look_at
+            if self._outcomes or look or (count and not empty):
                 outcomes, slots, self._outcomes, self._slots = self._outcomes, self._slots, [], []
-                alone = not self._running and not self._waiting
-                link.send(outcomes, slots, count, alone=alone)
+                if look or count:
+                    self._look_at = time.monotonic() + LOOK_S
+                link.send(outcomes, slots, count, alone=not self._is_busy(), look=look)
                 while (exchange := await self._received()) is None:
                     await asyncio.sleep(link.pause_s)
                     lifeline.check_parent()
@@ -101,11 +117,14 @@ class ConcurrentExecutor:
                     continue
                 empty = not self._take(exchange) and count > 0 and not link.again
                 if link.suspects:
-                    empty = bool(self._running or self._waiting)
+                    empty = self._is_busy()
             elif count:
-                empty = await self._idle(0 if self._running or self._waiting else count)
+                empty = await self._idle(0 if self._is_busy() else count)
             else:
-                await self._changed.wait()
+                empty = False
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), LOOK_S if self._held or self._makes_room() else None)
+        return False
 
     def _signalled(self) -> None:
         self._lifeline.drain()
@@ -117,11 +136,18 @@ class ConcurrentExecutor:
 
     def _places(self) -> int:
         """How many messages may be claimed now."""
-        if self._lifeline.stopping or self._waiting or (self._alone and self._running):
+        if self._lifeline.stopping or self._waiting or self._held or (self._alone and self._running):
             return 0
-        if self._link.suspects and self._running:
+        if self._makes_room():
             return 0
         return max(0, min(MOST, self._most - len(self._running), self._lifeline.attempts_left - len(self._running)))
+
+    def _is_busy(self) -> bool:
+        return bool(self._running or self._waiting or self._held)
+
+    def _makes_room(self) -> bool:
+        """Whether nothing is claimed because something waits for a child with empty hands, which this one has not."""
+        return self._link.suspects and bool(self._running) and not (self._held or self._lifeline.stopping)
 
     async def _received(self) -> Exchange | None:
         """Wait for the reply without blocking the loop, then read it."""
@@ -164,20 +190,54 @@ class ConcurrentExecutor:
         """Begin what was claimed; return whether there was any."""
         claimed, places = self._link.taken(exchange)
         self._alone = exchange.run_alone and bool(claimed)
-        for message, slot in zip(claimed, places, strict=True):
-            self._begin(message, slot)
+        self._begin_all(list(zip(places, claimed, strict=True)))
         return bool(claimed)
+
+    # -- what runs alone -----------------------------------------------------------------------------
+
+    def _begin_all(self, claimed: list[tuple[int, Claimed]]) -> None:
+        """Begin messages in their order, up to one that must run alone."""
+        for at, (slot, message) in enumerate(claimed):
+            if not self._begin(message, slot):
+                self._held += claimed[at:]
+                self._board.set_apart(slot)
+                return
+
+    def _let_go_of_returned(self) -> None:
+        """Forget what was held here and is offered to other children now. This one still empties its hands for it."""
+        for slot, message in [one for one in self._held if self._board.is_returned(one[0])]:
+            self._held.remove((slot, message))
+            self._gave_up(slot, message.token)
+            self._link.suspects = True
+
+    def _run_alone(self, slot: int, message: Claimed) -> None:
+        """Run a message on this thread, outside the loop and with nothing beside it."""
+        started = self._board.start(slot)
+        prepared = self._runner.prepare(message, started, lambda data: self._report(slot, data))
+        if not started:
+            self._gave_up(slot, message.token)
+        elif isinstance(prepared, Outcome):
+            self._finished(slot, prepared, started)
+        else:
+            if prepared.limits is not None:
+                self._board.limit(slot, started, *prepared.limits)
+            self._main_guard.begin(slot, started)
+            prepared.guard = self._main_guard
+            self._finished(slot, self._runner.run(prepared), started)
 
     # -- attempts ------------------------------------------------------------------------------------
 
-    def _begin(self, message: Claimed, slot: int) -> None:
+    def _begin(self, message: Claimed, slot: int) -> bool:
+        """Begin a message; return False, and do nothing, if it must run alone."""
         prepared = self._runner.prepare(message, time.monotonic_ns(), lambda data: self._report(slot, data))
+        if isinstance(prepared, Prepared) and prepared.runnable.run_options.executor == INLINE:
+            return False
         if isinstance(prepared, Outcome):
             if started := self._board.start(slot):
                 self._finished(slot, prepared, started)
             else:
                 self._gave_up(slot, message.token)
-            return
+            return True
         if prepared.runnable.is_async:
             work = self._run_async(prepared, slot)
         elif self._free_threads:
@@ -185,10 +245,11 @@ class ConcurrentExecutor:
             work = self._run_in_thread(prepared, slot)
         else:
             self._waiting.append((slot, message))  # the keeper hands it back if no thread is free soon
-            return
+            return True
         task = asyncio.create_task(work, context=contextvars.copy_context())
         self._running.add(task)
         task.add_done_callback(self._done)
+        return True
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

@@ -69,15 +69,20 @@ class Link:
         self.others_only = False
         self.again = False
 
-    def send(self, outcomes: Sequence[Outcome], slots: Sequence[int], count: int, *, alone: bool) -> None:
-        """Start an exchange: settle ``outcomes`` (which lie in ``slots``), claim up to ``count`` messages."""
+    def send(
+        self, outcomes: Sequence[Outcome], slots: Sequence[int], count: int, *, alone: bool, look: bool = False
+    ) -> None:
+        """Start an exchange: settle ``outcomes`` (which lie in ``slots``), claim up to ``count`` messages.
+
+        ``look``: claim nothing, but learn whether a suspect still waits.
+        """
         self._slots_out = slots
         released = [token for outcome in outcomes if (token := self.let_go(outcome.token))]
-        self._claiming, self._one = count > 0, count == 1
+        self._claiming, self._one = count > 0 or look, count == 1
         claim = None
         if outcomes:
             self.board.settling()
-        if count:
+        if self._claiming:
             claim = self._next_claim(count, alone=alone)
         self._sent_ns = time.monotonic_ns()
         self.channel.send(outcomes, claim, released)
@@ -162,9 +167,9 @@ class Link:
             stale = exchange.settled.count(Settled.STALE)
             logger.warning("%d outcomes came too late: their messages belong to another worker by now", stale)
         self._slots_out = ()
-        self.suspects, self.others_only, self.again = exchange.suspects, exchange.others_only, exchange.again
         if not self._claiming:
-            return [], []
+            return [], []  # what waits, only a claim tells
+        self.suspects, self.others_only, self.again = exchange.suspects, exchange.others_only, exchange.again
         slots = self.board.place(self._sequence, exchange.claimed, recorded=self._one)
         if slots is None or exchange.claimed:
             self._repeat_until = 0.0

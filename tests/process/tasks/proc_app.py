@@ -227,6 +227,15 @@ def report(count: int, seconds: float, rest_s: float) -> float:
     return spent / 1e9 / seconds
 
 
+def run_a_loop() -> list[bool]:
+    """Return whether this is the main thread, and whether an event loop of its own runs."""
+
+    async def running() -> bool:
+        return asyncio.get_running_loop().is_running()
+
+    return [threading.current_thread() is threading.main_thread(), asyncio.run(running())]
+
+
 def die_by_signal() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -314,6 +323,12 @@ WITH_OPTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         slow_first,
         {"time_limit_s": 0.3, "autoretry_for": (TimeLimitExceeded,), "retry_delay_s": 0.05},
     ),
+    "nap_alone": (nap, {"executor": "inline"}),
+    "burn_alone": (burn, {"executor": "inline"}),
+    "stubborn_alone": (stubborn, {"executor": "inline"}),
+    "wait_in_alone": (wait_in, {"executor": "inline"}),
+    "die_alone": (die_by_signal, {"executor": "inline"}),
+    "loop_alone": (run_a_loop, {"executor": "inline"}),
 }
 
 

@@ -48,7 +48,8 @@ class Enforcer:
     """The limits of one child's attempts.
 
     Args:
-        single: the child runs one attempt at a time, so that ending one is ending the child.
+        single: the child runs one attempt at a time, so that ending one is ending the child. In others that is so of
+            those that run alone, see `Board.is_apart`.
         interrupt: sends the child the signal that makes it look at its board.
         retire: replaces the child, which finishes what else runs in it.
         kill: ends the child at once.
@@ -92,14 +93,14 @@ class Enforcer:
             case = self._cases.get(slot)
             if case is None or case.started_ns != started or case.kind < kind:
                 self._cases[slot] = case = _Case(started, kind, now, now)
-                if not (self._single and kind == Ask.HARD_LIMIT):
+                if not (kind == Ask.HARD_LIMIT and self._is_single(slot)):
                     board.ask(slot, started, kind)
                     interrupt = True
             elif case.asked < TIMES and now - case.asked_ns >= AGAIN_NS:
                 case.asked, case.asked_ns = case.asked + 1, now
                 interrupt = True
-            if kind > Ask.SOFT_LIMIT and not case.settled and self._had_its_time(case, now):
-                if self._single or self._board.answered_at() < case.since_ns:
+            if kind > Ask.SOFT_LIMIT and not case.settled and self._had_its_time(slot, case, now):
+                if self._is_single(slot) or self._board.answered_at() < case.since_ns:
                     self._board.give_up(slot, started, kind)
                     self._end(self._why(slot, kind))
                     return []
@@ -120,11 +121,14 @@ class Enforcer:
             kind = Ask.NOTHING
         return max(kind, Ask(self._board.asked(slot, started)))
 
-    def _had_its_time(self, case: _Case, now: int) -> bool:
+    def _is_single(self, slot: int) -> bool:
+        return self._single or self._board.is_apart(slot)
+
+    def _had_its_time(self, slot: int, case: _Case, now: int) -> bool:
         """Whether an attempt had time enough to end by itself."""
         if case.kind == Ask.REVOKED:
             time_ns = REVOKED_NS
-        elif self._single:
+        elif self._is_single(slot):
             time_ns = 0
         else:
             deaf = self._board.answered_at() < case.since_ns

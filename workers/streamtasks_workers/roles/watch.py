@@ -126,19 +126,22 @@ class Watch:
         if not on_its_way and Slot.CLAIMED not in board.states():
             return 0
         back: list[Claimed] = []
+        alone: set[str] = set()
         consumer_void = None
         with board.locked(timeout_s=0.05) as got:
             if not got:
                 return 0  # the child is starting something at this very moment, or is stopped
             for slot in _slots(board.states(), Slot.CLAIMED):
                 back.append(board.claimed(slot))
+                if board.is_apart(slot):
+                    alone.add(back[-1].id)
                 board.set_returned(slot)
             sent, received, void, _ = board.sequences()
             if on_its_way and sent > max(received, void):
                 board.void(sent)
                 consumer_void = Void(board.consumer, sent)
         if back or consumer_void:
-            await self._store.hand_back(self._tag, back, void=consumer_void)
+            await self._store.hand_back(self._tag, back, void=consumer_void, alone=alone)
         return len(back)
 
     async def _settle_finished(self) -> int:
