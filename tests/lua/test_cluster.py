@@ -14,7 +14,7 @@ from redis.cluster import RedisCluster
 
 from streamtasks import StoreSettings
 from streamtasks.keys import Keys
-from streamtasks.redis import schedule_calls, workflow_calls
+from streamtasks.redis import calls, schedule_calls, workflow_calls
 from streamtasks.scheduling import DueSchedule
 from streamtasks.shards import ALL_TAGS, limiter_tag
 from streamtasks.transitions import FanIn, Limit, NewMessage, NewWorkflow, Node, Void
@@ -134,16 +134,19 @@ def test_revoked_forgotten_and_looked_at(lab: Lab) -> None:
 
 
 def test_a_workflow(lab: Lab) -> None:
+    slow = Limit("mail", 3_600_000_000)
     nodes = [
-        Node(NewMessage(f"wf.w{number}", "default", 0, b"{}"), waits_for, then)
-        for number, waits_for, then in ((0, "", "g0.0"), (1, "", "g0.1"), (2, "wf", "-"))
+        Node(NewMessage(f"wf.w{number}", "default", 0, b"{}", limit=limit), waits_for, then)
+        for number, waits_for, then, limit in ((0, "", "g0.0", None), (1, "", "g0.1", None), (2, "wf", "-", slow))
     ]
     new = NewWorkflow("wf", nodes, 2, [FanIn(2, 2, first=2, last=2)], b"{}")
     lab.run(workflow_calls.stage(lab.keys, new, nodes, [(0, new.fan_ins[0])], (), first=True))
     assert lab.run(workflow_calls.unfold(lab.keys, "wf", ["0:default"], lab.settings, "live"))[1:] == [2, 0, ""]
     a, b = lab.claim("w", 1).claimed
-    assert lab.settle(outcome(a, started=5), outcome(b, started=5)) == [1, 1]
+    kept = b"x" * 100
+    assert lab.settle(outcome(a, started=5, result=kept), outcome(b, started=5)) == [1, 1]
     assert lab.run(workflow_calls.gather(lab.keys, "wf", "r0", 0))[0] == 2
+    assert [len(part) for part in lab.raw(calls.read(lab.keys, ["wf.w0", "wf.w1"]))] == [2, 1]
     assert lab.revoke("wf.w2", "0:default") == [1, ""]
     assert lab.run(workflow_calls.workflow(lab.keys, "wf", [0]))[:3] == ["3", "3", "1"]
     assert lab.run(workflow_calls.unfolding(lab.keys, 10))[1:] == [-1]
