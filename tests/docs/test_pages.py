@@ -14,7 +14,9 @@ from tests.docs.test_readme import README, block, environment, run
 PAGES = README.parent / "docs"
 
 MEMORY = "mysite/settings.py: development"
+SCHEDULE = "mysite/settings.py: schedules"
 USE = """
+from shop import reports  # before the first task: then the thread of the memory backend declares what it knows
 from shop import calls, flows, imports
 
 for result in (calls.soon, calls.later, calls.after):
@@ -30,6 +32,14 @@ backend = get_task_backend()
 assert linked.checked.get(timeout=10) == 3
 [child] = backend.wait_for_results(linked.checked.children, timeout=10)
 assert backend.get_result(child).result == 36
+from shop import at_run_time
+
+assert at_run_time.result.get(timeout=10) == 4
+assert at_run_time.reminder.rule.minute == "*/10"
+[night] = [one for one in at_run_time.schedules.list() if one.name == "sums-at-night"]
+assert (night.rule.tz, night.next_run.minute, night.declared) == ("Europe/Berlin", 30, "default"), night
+assert backend.schedules.get("shop.reports.morning_report").next_run.minute == 30
+assert backend.schedules.run_now("shop.reports.look").get(timeout=10) == "looked at eu"
 print("done")
 """
 
@@ -49,6 +59,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(tmp_path, sys.executable, "manage.py", "startapp", "shop")
     settings = tmp_path / "mysite" / "settings.py"
     ours = 'INSTALLED_APPS += ["shop", "streamtasks_django"]\n' + page_block("testing.md", MEMORY)
+    ours += page_block("schedules.md", SCHEDULE) + 'TASK_IMPORTS = ["shop.reports"]\n'
     settings.write_text(settings.read_text() + "\n" + ours)
     shop = tmp_path / "shop"
     total = "\n\n@task\ndef total(numbers: list[int]) -> int:\n    return sum(numbers)\n"
@@ -59,6 +70,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("tasks.md", "imports"),
         ("workflows.md", "flows"),
         ("workflows.md", "linked"),
+        ("schedules.md", "reports"),
+        ("schedules.md", "at_run_time"),
         ("testing.md", "tests"),
         ("testing.md", "test_sums"),
     ):
