@@ -10,6 +10,7 @@ from .attempt import Attempt, AttemptOutcome, current_attempt
 
 # Workflows
 from .canvas import chain, chord, group
+from .class_task import ClassTask
 
 # Errors users meet; the whole tree stands in streamtasks.exceptions
 from .exceptions import (
@@ -45,6 +46,7 @@ __all__ = [
     "Attempt",
     "AttemptOutcome",
     "BoundTask",
+    "ClassTask",
     "ConfigurationError",
     "GroupResult",
     "Ignore",

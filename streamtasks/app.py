@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 from .app_home import AppHome
 from .building import build, pack
 from .call import CallOptions
-from .documented import engine_options
 from .exceptions import ConfigurationError, InvalidTask, UnknownQueue
 from .message import Message
 from .middleware import Middleware
@@ -25,6 +24,7 @@ from .transitions import NewMessage
 from .workflow_results import GroupResult, group_result
 
 if TYPE_CHECKING:
+    from .class_task import ClassTask
     from .schedules.book import Schedules
     from .schedules.definition import Definition
 
@@ -136,21 +136,34 @@ class StreamTasks:
         """
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
-            try:
-                task: Task[..., Any] = Task(
-                    self, function, name or name_of(function), TaskOptions(**engine_options(options))
-                )
-            except TypeError as error:
-                raise InvalidTask(f"task(): {error}") from error
-            self._check_queue(task.options.queue)
-            if task.name in self.tasks:
-                raise InvalidTask(f"A task named {task.name} is registered already; give one of them another name=.")
-            if schedule is not None:
-                self._declare(task, schedule)
-            self.tasks[task.name] = task
+            task: Task[..., Any] = Task(self, function, name or name_of(function), TaskOptions.documented(options))
+            self._add(task, schedule)
             return task
 
         return register if function is None else register(function)
+
+    def register(self, body: ClassTask, *, schedule: Any = None) -> Task[..., Any]:
+        """Register an instance of a class-based task; what is returned is enqueued like any task.
+
+        ``schedule``: as in `task`.
+
+        Raises:
+            InvalidTask: its class has no ``run()``, an option is wrong, or the name is taken.
+        """
+        from .class_task import InstanceTask
+
+        task = InstanceTask.of(self, body)
+        self._add(task, schedule)
+        body.task = task
+        return task
+
+    def _add(self, task: Task[..., Any], schedule: Any) -> None:
+        self._check_queue(task.options.queue)
+        if task.name in self.tasks:
+            raise InvalidTask(f"A task named {task.name} is registered already; give one of them another name=.")
+        if schedule is not None:
+            self._declare(task, schedule)
+        self.tasks[task.name] = task
 
     def _declare(self, task: Task[..., Any], schedule: Any) -> None:
         from .schedules.app_place import AppPlace

@@ -76,6 +76,18 @@ class TaskOptions(RunOptions):
             raise InvalidTask(f"bind is {self.bind!r}; it must be True or False.")
         check_rate_limit(self.rate_limit, self.rate_limit_burst, self.rate_limit_key)
 
+    @classmethod
+    def documented(cls, given: Mapping[str, Any]) -> TaskOptions:
+        """Return options of which some may have their documented names.
+
+        Raises:
+            InvalidTask: one is wrong.
+        """
+        try:
+            return cls(**engine_options(given))
+        except TypeError as error:
+            raise InvalidTask(f"task(): {error}") from error
+
     def defaults(self, registered: RunOptions) -> CallOptions:
         """Return what every call says by itself.
 
@@ -194,7 +206,11 @@ class Task[**P, R]:
             changed = replace(self.options, **given)
         except TypeError as error:
             raise InvalidTask(f"using(): {error}") from error
-        return Task(self.app, self.function, self.name, changed, self._registered)
+        return self.changed(changed)
+
+    def changed(self, options: TaskOptions) -> Task[P, R]:
+        """Return the same task with other options, which are right."""
+        return Task(self.app, self.function, self.name, options, self._registered)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """Enqueue one call; return a handle on its result.

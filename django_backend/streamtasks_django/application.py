@@ -11,10 +11,11 @@ from django.tasks.base import TaskContext
 from django.utils.json import normalize_json
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, StoreSettings
+from streamtasks.class_task import tell
 from streamtasks.run_options import RunOptions
 
 from . import conf, declaring
-from .class_hooks import beside_the_loop, tell
+from .class_hooks import beside_the_loop
 from .class_task import Task as ClassTask
 from .databases import Databases
 from .registry import find_task

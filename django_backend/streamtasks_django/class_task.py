@@ -21,19 +21,17 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import fields
-from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.tasks.base import DEFAULT_TASK_BACKEND_ALIAS, DEFAULT_TASK_PRIORITY, DEFAULT_TASK_QUEUE_NAME
 from django.utils.module_loading import import_string
 
-from streamtasks import Attempt, Retry, State
-from streamtasks.attempt import running_attempt
-from streamtasks.request import NOT_GIVEN, Request, ask_again, update_state
+from streamtasks.class_task import ErrorInfo, TaskBody, attributes_of
+from streamtasks.exceptions import InvalidTask as EngineInvalidTask
+from streamtasks.run_options import RunOptions
 
 from .exceptions import InvalidTask
 from .stream_task import StreamTask
@@ -48,35 +46,8 @@ _DEFAULTS: Final[dict[str, Any]] = {
 }
 """What Django's own task has no defaults for in 6.0."""
 
-HOOKS: Final = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
 
-_here: ContextVar[tuple[Attempt, Task] | None] = ContextVar("streamtasks_django_class_task", default=None)
-
-
-class ErrorInfo:
-    """What hooks get of an error, besides the exception.
-
-    Attributes:
-        exception: the exception, None for an outcome without one.
-        type: its class, likewise.
-        traceback: the traceback as text; also what ``str()`` gives.
-    """
-
-    __slots__ = ("exception", "traceback", "type")
-
-    def __init__(self, exception: BaseException | None, traceback: str) -> None:
-        self.exception = exception
-        self.type = None if exception is None else type(exception)
-        self.traceback = traceback
-
-    def __str__(self) -> str:
-        return self.traceback
-
-    def __repr__(self) -> str:
-        return f"<ErrorInfo {self.exception!r}>"
-
-
-class Task(StreamTask):
+class Task(TaskBody, StreamTask):
     """Base of class-based tasks: define ``run()``, and make one instance in the module.
 
     Class attributes with the names of `StreamTask`'s options are its options. Every run, with its hooks, has a copy
@@ -86,15 +57,15 @@ class Task(StreamTask):
     if the process is killed between a hook's start and the commit. What they raise is logged and changes nothing; only
     an error of ``before_start`` fails the attempt as one of ``run()`` would.
 
-    Attributes:
-        request: the call that runs; see `streamtasks.Request`.
+    What it is besides, `streamtasks.class_task.TaskBody` says.
     """
-
-    request: ClassVar[Request] = Request()
 
     def __init__(self, **given: Any) -> None:
         cls = type(self)
-        _check_class(cls)
+        try:
+            cls.check_body()
+        except EngineInvalidTask as error:
+            raise InvalidTask(str(error)) from error
         options: dict[str, Any] = {**_DEFAULTS, **_class_options(cls), **given}
         options.pop("bind", None)  # `self` is the task anyway
         if options.pop("takes_context", False):
@@ -144,7 +115,7 @@ class Task(StreamTask):
 
     def has_hooks(self) -> bool:
         """Whether the class has any hook of its own."""
-        return any(getattr(type(self), name) is not getattr(Task, name) for name in HOOKS)
+        return self.overrides_hooks()
 
     # -- running it ----------------------------------------------------------------------------------
 
@@ -160,30 +131,10 @@ class Task(StreamTask):
 
     def for_run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Self:
         """Return the copy for the attempt that runs here, or a new one for a direct call."""
-        attempt = running_attempt()
-        if attempt is not None and attempt.message.task in (self.registered_name, self.module_path):
-            return self.for_attempt(attempt)
-        return self._for(Request(task=self.registered_name, args=list(args), kwargs=kwargs))
+        return self.for_call((self.registered_name, self.module_path), args, kwargs)
 
-    def for_attempt(self, attempt: Attempt) -> Self:
-        """Return the copy for an attempt: the same one for its run and for its hooks."""
-        here = _here.get()
-        if here is not None and here[0] is attempt and type(here[1]) is type(self):
-            return here[1]
-        one = self._for(Request.of(attempt))
-        _here.set((attempt, one))
-        return one
-
-    def _for(self, request: Request) -> Self:
-        one = self._copy()
-        own = self.run_options()
-        for name, value in (
-            ("request", request),
-            ("max_retries", own.max_retries),
-            ("default_retry_delay", own.retry_delay_s),
-        ):
-            object.__setattr__(one, name, value)
-        return one
+    def _own_options(self) -> RunOptions:
+        return self.run_options()
 
     def _copy(self) -> Self:
         one = object.__new__(type(self))
@@ -192,86 +143,15 @@ class Task(StreamTask):
         one.__dict__.update(self.__dict__)
         return one
 
-    def retry(
-        self,
-        exc: BaseException | None = None,
-        *,
-        countdown: float | timedelta | None = None,
-        eta: datetime | None = None,
-        max_retries: int | None = NOT_GIVEN,
-        throw: bool = True,
-    ) -> Retry:
-        """Ask for another run; see `streamtasks.BoundTask.retry`."""
-        return ask_again(
-            self.request,
-            self.run_options(),
-            exc=exc,
-            countdown=countdown,
-            eta=eta,
-            max_retries=max_retries,
-            throw=throw,
-        )
-
-    def update_state(self, state: str = State.PROGRESS, meta: Any = None) -> None:
-        """Show a state of the task's own making, and how far it is; see `streamtasks.Attempt.update_state`."""
-        update_state(self.request, state, meta)
-
-    # -- to be overridden ----------------------------------------------------------------------------
-
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        """Do the work; may be a coroutine function."""
-        raise NotImplementedError
-
-    def before_start(self, task_id: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Hear that an attempt is about to run."""
-
-    def on_success(self, retval: Any, task_id: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Hear of a success."""
-
-    def on_failure(
-        self, exc: BaseException | None, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: ErrorInfo
-    ) -> None:
-        """Hear of a final failure: an error, a time limit, a revocation, an expiry, a dead letter."""
-
-    def on_retry(
-        self, exc: BaseException | None, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: ErrorInfo
-    ) -> None:
-        """Hear that it will be run again."""
-
-    def after_return(
-        self,
-        status: str,
-        retval: Any,
-        task_id: str,
-        args: list[Any],
-        kwargs: dict[str, Any],
-        einfo: ErrorInfo | None,
-    ) -> None:
-        """Hear of any outcome but an ignored one, last; ``retval`` is the result or the exception."""
-
 
 @cache
 def _fields() -> frozenset[str]:
     return frozenset(one.name for one in fields(StreamTask))
 
 
-def _check_class(cls: type[Task]) -> None:
-    if cls.run is Task.run:
-        raise InvalidTask(f"{cls.__module__}.{cls.__qualname__} has no run() method.")
-    for name in HOOKS:
-        if inspect.iscoroutinefunction(getattr(cls, name)):
-            raise InvalidTask(f"{cls.__qualname__}.{name} is a coroutine function; hooks are plain methods.")
-
-
 def _class_options(cls: type[Task]) -> dict[str, Any]:
     """Return what the classes between this one and `Task` say as attributes, the nearest first."""
-    found: dict[str, Any] = {}
-    wanted = {*_fields(), "queue"} - {"func", "options"}
-    for one in cls.__mro__[: cls.__mro__.index(Task)]:
-        for name, value in vars(one).items():
-            if name in wanted:
-                found.setdefault(name, value.__func__ if isinstance(value, staticmethod) else value)
-    return found
+    return attributes_of(cls, Task, {*_fields(), "queue"} - {"func", "options"})
 
 
 def _function_of(task: Task) -> Callable[..., Any]:

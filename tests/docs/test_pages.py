@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from streamtasks_workers.testing import memory_tasks
 from tests.docs.test_readme import README, block, environment, run
 
 PAGES = README.parent / "docs"
@@ -96,6 +98,16 @@ def test_tests(project: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_class_in_plain_python(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {"__name__": "reports"}
+    exec(page_block("tasks.md", "reports.py"), names)
+    with memory_tasks(names["app"]) as tasks:
+        result = names["report"].delay(2026)
+        tasks.run_until_idle()
+        assert result.get(0) == "Report of 2026"
+    assert capsys.readouterr().out == "Report of 2026 is done\n"
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in PAGES.glob("*.md")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -118,7 +119,12 @@ def test_a_busy_child_offers_it_to_others_and_goes_on_when_it_is_gone(field: Fie
     long = field.enqueue("anap", 4)
     field.record.wait_started(long)
     alone = field.enqueue("nap_alone", 0.01)
-    wait_for_value(lambda: " S " in (field.client.hget(field.keys.state, alone.id) or ""), 1, "it is offered")
+
+    def line() -> str:
+        found: Any = field.client.hget(field.keys.state, alone.id)
+        return str(found)
+
+    wait_for_value(lambda: " S " in line(), 1, "it is offered")
     held_up = field.enqueue("anap", 0.01)
     time.sleep(0.3)
     assert not field.record.of(held_up), "the child makes room"

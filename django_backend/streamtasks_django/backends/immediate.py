@@ -23,13 +23,13 @@ from django.utils import timezone
 from streamtasks import Attempt, AttemptOutcome, Message, State
 from streamtasks.attempt import entered, running_attempt
 from streamtasks.call import NO_OPTIONS, CallOptions
+from streamtasks.class_task import tell
 from streamtasks.errors import describe
 from streamtasks.linked import Linked
 from streamtasks.run_options import RunOptions
 from streamtasks_workers.judging import judge
 
 from ..accepting import registered_name
-from ..class_hooks import tell
 from ..class_task import Task as ClassTask
 from ..results import STATUS, task_error
 from ..sending import send

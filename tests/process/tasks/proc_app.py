@@ -26,7 +26,18 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
-from streamtasks import Attempt, AttemptOutcome, Ignore, Middleware, Retry, StreamTasks, current_attempt
+from streamtasks import (
+    Attempt,
+    AttemptOutcome,
+    ClassTask,
+    Ignore,
+    Middleware,
+    Retry,
+    State,
+    StreamTasks,
+    current_attempt,
+)
+from streamtasks.class_task import ErrorInfo
 from streamtasks.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from streamtasks.task import Task
 
@@ -360,6 +371,49 @@ class Hooked(Task[Any, Any]):
         note("H", outcome.state)
 
 
+class Told(ClassTask):
+    """A class-based task whose hooks note that they were called, with what its run has left on it."""
+
+    name = "told"
+
+    def run(self, seconds: float, fails: bool = False) -> float:
+        note("S")
+        self.slept = seconds
+        time.sleep(seconds)
+        note("E")
+        if fails:
+            raise ValueError("no")
+        return seconds
+
+    def on_success(self, retval: Any, task_id: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+        assert self.slept == retval
+        self.told = True
+
+    def on_retry(
+        self, exc: BaseException | None, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: ErrorInfo
+    ) -> None:
+        note("H", f"on_retry {type(exc).__name__}")
+
+    def after_return(
+        self,
+        status: str,
+        retval: Any,
+        task_id: str,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        einfo: ErrorInfo | None,
+    ) -> None:
+        if status != State.SUCCESS or self.told:
+            note("H", status)
+
+
+class ToldLimited(Told):
+    """One that is ended by its limit."""
+
+    name = "told_limited"
+    time_limit = 0.1
+
+
 HOOKED: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "nap": (nap, {}),
     "anap": (anap, {}),
@@ -377,6 +431,8 @@ def make_hooked(url: str, **settings: Any) -> StreamTasks:
         register: Any = made.task(name=name, has_hooks=True, **options)
         plain = register(recorded(function))
         made.tasks[name] = Hooked(made, plain.function, name, plain.options)
+    made.register(Told())
+    made.register(ToldLimited())
     return made
 
 
