@@ -292,7 +292,8 @@ class SupervisorStore(SupervisorScheduleStore, Protocol):
 
         ``callbacks``: for which of them a message to `streamtasks.callback` is sent, so that a child does what belongs
         to an outcome that none has seen: ``""`` none, ``"revoked"`` those that were revoked while they were held and
-        end otherwise for their holder (a child's own channel does so), ``"all"`` those and every final one.
+        end otherwise for their holder (a child's own channel does so), ``"all"`` those, every final one and every
+        retry.
         """
         ...
 

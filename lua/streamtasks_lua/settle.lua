@@ -34,7 +34,7 @@
 -- ARGV[3] most dead letters kept
 -- ARGV[4] how long the record of a member is kept that is REVOKED whatever its holder says, ms
 -- ARGV[5] for which outcomes a callback message is sent: "" none, "revoked" members that were revoked while they were
---         held and end otherwise for their holder, "all" those and every final one
+--         held and end otherwise for their holder, "all" those, every final one and every RETRY
 -- ARGV[6] events kept, 0: none are written
 -- ARGV[7] number of members
 -- ARGV[8] number of follow-ups
@@ -240,6 +240,7 @@ for _, group in ipairs(groups) do
         revoked_here = revoked_here + 1
       elseif outcome == 'RETRY' then
         retry(group, id, lines[i], ARGV[at + 2], ARGV[at + 3])
+        if callbacks == 'all' then to_call[#to_call + 1] = i end
       else
         finish(group, i, id, ARGV[at + 2], ARGV[at + 3])
       end
@@ -308,11 +309,12 @@ for f = 1, follow_count do
   end
 end
 for _, i in ipairs(to_call) do
-  local name
   for _, group in ipairs(groups) do
-    if i >= group.first and i <= group.last then name = group.name end
+    if i >= group.first and i <= group.last then
+      local again = group.outcome == 'RETRY' and not overridden[i] and group.attempt or nil
+      call_back(keys, by_name[group.name], group.name, ids[i], stamp, again)
+    end
   end
-  call_back(keys, by_name[name], name, ids[i], stamp)
 end
 if nodes then
   keys.unfolding, keys.budget = KEYS[#KEYS - workflow_count], MOST_RELEASED

@@ -94,15 +94,20 @@ def free_children(shard: Shard, task_id: str, *, succeeded: bool) -> None:
         shard.park(child, due_ms)
 
 
-def call_back(shard: Shard, message: Live) -> None:
-    """Have some child do what belongs to an outcome that none has seen; no such message for such a message."""
+def call_back(shard: Shard, message: Live, attempt: int = 0) -> None:
+    """Have some child do what belongs to an outcome that none has seen; no such message for such a message.
+
+    ``attempt``: of that one, after which the message runs again; 0: of the message's end.
+    """
     if is_callback(message.id):
         return
-    callback_id = "cb." + hashlib.sha1(message.id.encode(), usedforsecurity=False).hexdigest()
+    what = f"{message.id} {attempt}" if attempt else message.id
+    callback_id = "cb." + hashlib.sha1(what.encode(), usedforsecurity=False).hexdigest()
     if callback_id in shard.live:
         return
     priority, _, queue = message.name.partition(":")
-    envelope = {"v": 1, "id": callback_id, "t": "streamtasks.callback", "a": [message.id], "k": {}, "q": queue}
+    args = [message.id, attempt] if attempt else [message.id]
+    envelope = {"v": 1, "id": callback_id, "t": "streamtasks.callback", "a": args, "k": {}, "q": queue}
     body = b"%d %b" % (shard.now_ms(), dumps({**envelope, "p": int(priority)}))
     shard.live[callback_id] = Live(callback_id, body, message.name)
     shard.append(shard.live[callback_id])

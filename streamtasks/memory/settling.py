@@ -28,7 +28,7 @@ def settle(
     answers: dict[tuple[str, str], Settled] = {}
     ended: list[tuple[Live, str]] = []
     follow: list[NewMessage] = []
-    to_call: list[Live] = []
+    to_call: list[tuple[Live, int]] = []
     for outcome in outcomes:
         member = (outcome.id, outcome.token)
         if member in answers:
@@ -43,20 +43,22 @@ def settle(
         shard.stream(outcome.stream).drop(outcome.entry)
         if state == "RETRY":
             _retry(shard, message, outcome)
+            if callbacks == "all":
+                to_call.append((message, outcome.attempt))
         else:
             _end(shard, message, outcome, settings, overridden=overridden)
             if state != "CALLED" and not is_callback(message.id):
                 ended.append((message, state))
                 if callbacks == "all" or (callbacks and overridden):
-                    to_call.append(message)
+                    to_call.append((message, 0))
         if not overridden:
             follow += outcome.follow
     shard.release(released)
     for new in follow:
         if accept(shard, new):
             shard.note("accepted", new.id, stream_name(new.queue, new.priority))
-    for message in to_call:
-        call_back(shard, message)
+    for message, attempt in to_call:
+        call_back(shard, message, attempt)
     for message, state in ended:
         if message.then:
             record = shard.records[message.id]

@@ -332,3 +332,13 @@ class TestDoomed:
             assert await keeper.settle(TAG, [ended(b, "DEAD")], "all") == [Settled.DONE]
             [callback] = hand.claim()
             assert Message.decode(callback.body.partition(b" ")[2]).args == ["b"]
+
+    async def test_also_of_an_attempt_that_is_run_again(self, store_url: str) -> None:
+        settings = StoreSettings(url=store_url)
+        store, keeper = open_store(settings), open_supervisor_store(settings)
+        store.enqueue([new("a")])
+        with Hand(store) as hand:
+            [a] = hand.claim()
+            assert await keeper.settle(TAG, [ended(a, "RETRY", delay_ms=60_000)], "all") == [Settled.DONE]
+            [callback] = hand.claim()
+            assert Message.decode(callback.body.partition(b" ")[2]).args == ["a", 1]

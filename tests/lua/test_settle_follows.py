@@ -216,9 +216,22 @@ class TestCallbacks:
         assert lab.settle(done, callbacks="all") == [2]
         assert lab.dump() == before
 
-    def test_none_for_a_retry_and_none_unasked(self, lab: Lab) -> None:
+    def test_one_for_each_retry_if_asked(self, lab: Lab) -> None:
+        lab.enqueue("a")
+        for number in (1, 2):
+            [claimed] = [one for one in lab.claim("w", number).claimed if one.id == "a"]
+            assert lab.settle(outcome(claimed, "RETRY", started=5), callbacks="all") == [1]
+            before = lab.dump()
+            assert lab.settle(outcome(claimed, "RETRY", started=5), callbacks="all") == [2]
+            assert lab.dump() == before
+        bodies = {id_: body for id_, body in lab.client.hgetall(lab.keys.messages).items() if id_ != b"a"}
+        found = [Message.decode(split_body(body)[1]) for body in bodies.values()]
+        assert sorted(message.args for message in found) == [["a", 1], ["a", 2]]
+        assert {message.id.encode() for message in found} == set(bodies)
+
+    def test_none_unasked(self, lab: Lab) -> None:
         a, b = claimed_batch(lab, "a", "b")
-        lab.settle(outcome(a, "RETRY", started=5, delay_ms=60_000), callbacks="all")
+        lab.settle(outcome(a, "RETRY", started=5, delay_ms=60_000), callbacks="revoked")
         lab.settle(outcome(b, "DEAD", started=5), callbacks="revoked")
         assert set(lab.dump()["messages"]) == {"a"}
 

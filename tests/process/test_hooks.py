@@ -102,3 +102,14 @@ def test_every_end_is_told_while_children_are_killed(
         figure(f"{kind}: {len(states)} ends with {kills} kills; {twice} told twice")
         assert twice <= kills * AT_ONCE[executor]
     assert set(states.values()) >= {State.SUCCESS, State.FAILURE, State.EXPIRED, State.REVOKED}
+
+
+@each_executor
+def test_a_hard_limit_that_is_retried_is_told_to_on_retry(field: Field, executor: str) -> None:
+    hooked(field, executor)
+    result = field.app.tasks["told_again"].enqueue(30)
+    field.wait_drained(10)
+    assert (result.state, result.attempts) == (State.FAILURE, 2)
+    heard = sorted(state for task_id, state in field.record.told("H") if task_id == result.id)
+    assert heard == [State.FAILURE, State.RETRY, "on_retry"]
+    assert sorted(state for _, state in field.record.told("M")) == [State.FAILURE, State.RETRY]

@@ -292,6 +292,23 @@ class TestCallbackMessages:
         assert case.told.outcomes == [("id-1", heard)]
         assert [following.id for following in outcome.follow] == ["id-2"]
 
+    def test_hooks_hear_of_an_attempt_that_was_run_again(self, kind: str) -> None:
+        case = Case(kind, never, has_hooks=True)
+        error = describe(TimeLimitExceeded("too long"))
+        reports = [
+            {"kind": "RETRY", "attempt": 1},
+            {"kind": "CRASH", "attempt": 2},
+            {"kind": "RETRY", "attempt": 3, "worker": "other", "started": 50, "finished": 55, "error": error},
+        ]
+        case.records["id-1"] = finished(State.FAILURE, ValueError("later"), reports=reports)
+        outcome = case.run({**CALL, "args": ["id-1", 3]})
+        assert (outcome.state, outcome.follow) == ("CALLED", ())
+        assert case.hooked is not None
+        [heard] = case.hooked.log
+        assert (heard.state, type(heard.error), str(heard.error)) == (State.RETRY, TimeLimitExceeded, "too long")
+        assert case.run({**CALL, "args": ["id-1", 2]}).state == "CALLED"
+        assert len(case.hooked.log) == 1, "that one was not run again by an outcome"
+
     def test_of_a_record_that_is_gone_nothing_is_told(self, kind: str) -> None:
         case = Case(kind, never)
         outcome = case.run(CALL)

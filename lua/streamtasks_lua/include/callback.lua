@@ -1,14 +1,15 @@
 -- An outcome that no child has seen: a message of our own has some child do what belongs to it (hooks, handlers).
 -- Its id is made of the other's, so it is sent once; settled as CALLED it leaves no trace. None for such a message.
+-- `attempt`: of that one, after which the message runs again; nil: of the message's end.
 local function is_callback(id)
   return string.byte(id, 1) == 99 and string.find(id, '^cb%.%x+$') ~= nil and #id == 43
 end
-local function call_back(keys, stream, name, id, stamp)
+local function call_back(keys, stream, name, id, stamp, attempt)
   if is_callback(id) then return end
-  local callback = 'cb.' .. redis.sha1hex(id)
+  local callback = 'cb.' .. redis.sha1hex(attempt and id .. ' ' .. attempt or id)
   local priority, queue = name:match('^(-?%d+):(.*)$')
-  local body = string.format('%s{"v":1,"id":"%s","t":"streamtasks.callback","a":["%s"],"k":{},"q":"%s","p":%s}',
-    stamp, callback, id, queue, priority)
+  local body = string.format('%s{"v":1,"id":"%s","t":"streamtasks.callback","a":["%s"%s],"k":{},"q":"%s","p":%s}',
+    stamp, callback, id, attempt and ',' .. attempt or '', queue, priority)
   if redis.call('HSETNX', keys.messages, callback, body) == 1 then
     append(keys.streams, stream, name, callback)
     make_ready(keys.ready, keys.wake, stream, name)

@@ -407,6 +407,16 @@ class Told(ClassTask):
             note("H", status)
 
 
+class ToldAgain(Told):
+    """One that is ended by its limit and run again."""
+
+    name = "told_again"
+    time_limit = 0.1
+    autoretry_for = (TimeLimitExceeded,)
+    max_retries = 1
+    default_retry_delay = 0.02
+
+
 class ToldLimited(Told):
     """One that is ended by its limit."""
 
@@ -433,6 +443,7 @@ def make_hooked(url: str, **settings: Any) -> StreamTasks:
         made.tasks[name] = Hooked(made, plain.function, name, plain.options)
     made.register(Told())
     made.register(ToldLimited())
+    made.register(ToldAgain())
     return made
 
 
