@@ -37,7 +37,7 @@ from django.utils.module_loading import import_string
 from streamtasks.exceptions import StreamTasksError
 from streamtasks.memory import MemoryServer
 from streamtasks_workers.in_process import MOST_ATTEMPTS, InProcessWorker, Ran
-from streamtasks_workers.testing import Enqueued, TaskOutbox
+from streamtasks_workers.testing import Enqueued, KeptTasks, TaskOutbox
 
 from .backends.base import StoreBackend
 from .backends.memory import MemoryBackend, forget, worker_of
@@ -62,59 +62,14 @@ _number = itertools.count(1)
 _active: list[MemoryTasks] = []
 
 
-class MemoryTasks:
-    """The tasks of a project while they are kept in memory; all aliases share a clock.
-
-    Attributes:
-        outbox: what was enqueued; see `TaskOutbox`.
-        server: what holds it all.
-    """
+class MemoryTasks(KeptTasks):
+    """The tasks of a project while they are kept in memory; all aliases share a clock."""
 
     def __init__(self, url: str) -> None:
-        self.server = MemoryServer.at(url)
-        self.outbox = TaskOutbox()
-        self.outbox.capture(self.server, [backend.store_settings.wire for backend in _memory_backends()])
+        super().__init__(MemoryServer.at(url), [backend.store_settings.wire for backend in _memory_backends()])
 
-    def run_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
-        """Run all tasks here and now, and what they bring; the clock jumps to what is due later.
-
-        Args:
-            most: attempts that may be run, all tasks together.
-
-        Returns:
-            Each attempt that was run, in order: ``(id, task, attempt, state)``.
-
-        Raises:
-            NeverIdle: there is more to run after ``most`` attempts.
-        """
-        return self._worker().run_until_idle(most=most)
-
-    async def arun_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
-        """Run all tasks from an asynchronous test; see `run_until_idle`."""
-        return await self._worker().arun_until_idle(most=most)
-
-    def run_ready(self) -> list[Ran]:
-        """Run what can be run now, and what that brings, and leave what is due later."""
-        return self._worker().run_ready()
-
-    def advance(self, seconds: float) -> None:
-        """Move the clock by which tasks are due."""
-        self.server.clock.advance(seconds)
-
-    def assert_enqueued(self, task: Any, **expected: Any) -> list[Enqueued]:
-        """Check that a task was enqueued; see `TaskOutbox.assert_enqueued`."""
-        return self.outbox.assert_enqueued(task, **expected)
-
-    def assert_nothing_enqueued(self) -> None:
-        """Check that nothing was enqueued."""
-        self.outbox.assert_nothing_enqueued()
-
-    def clear(self) -> None:
-        """Forget all tasks and results, and what was enqueued."""
-        self.server.flush()
-        self.outbox.clear()
-
-    def _worker(self) -> InProcessWorker:
+    def worker(self) -> InProcessWorker:
+        """See `KeptTasks.worker`."""
         backends = [backend for backend in _memory_backends() if backend.server is self.server]
         return worker_of(backends, own_connections=False)
 

@@ -106,6 +106,14 @@ def test_a_soft_limit_interrupts_what_waits(field: Field, figure: Callable[[str]
     assert worker.pids().children == before
 
 
+def test_a_soft_limit_that_falls_into_a_finaliser_strikes_behind_it(field: Field) -> None:
+    worker = field.start("--concurrency", "1")
+    result = limited(field, "finalise", LIMIT_S + 0.15, soft_time_limit=LIMIT_S)
+    assert result.get(timeout=5) == "tidied up"
+    assert 0.15 <= late_s(field, result) < 0.5
+    assert "Exception ignored" not in worker.log
+
+
 @pytest.mark.parametrize("executor", ["inline", "async"])
 def test_a_soft_limit_strikes_a_coroutine_at_its_await(field: Field, executor: str) -> None:
     field.start("--concurrency", "1", *EXECUTORS[executor])

@@ -92,14 +92,25 @@ class MainGuard(Guard):
         finally:
             self._open = False
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, frame: FrameType | None) -> None:
         kind = self._board.asked(self._slot, self._started)
         if kind > self.kind:
             if self._open:
+                if _is_finaliser(frame):
+                    return  # what is raised there is lost; the keeper asks again, see `Enforcer`
                 self.kind = kind
                 raise _RAISED[kind]
             if self._within is not None:
                 self._within(kind)
+
+
+def _is_finaliser(frame: FrameType | None) -> bool:
+    """Whether code runs in an object's ``__del__``, or below it."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 class ThreadGuard(Guard):

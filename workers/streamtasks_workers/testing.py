@@ -13,6 +13,7 @@ With pytest, the fixture ``streamtasks_memory`` does the same. For Django: `stre
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from streamtasks.wire import Wire
 
 from .in_process import MOST_ATTEMPTS, InProcessWorker, Ran
 
-__all__ = ["Enqueued", "MemoryTasks", "TaskOutbox", "at_url", "memory_tasks"]
+__all__ = ["Enqueued", "KeptTasks", "MemoryTasks", "TaskOutbox", "at_url", "memory_tasks"]
 
 _number = itertools.count(1)
 _LISTED: Final = 50
@@ -155,32 +156,44 @@ class TaskOutbox(list[Enqueued]):
         server.captures.append(keep)
 
 
-class MemoryTasks:
-    """The tasks of one app while they are kept in memory.
+class KeptTasks(ABC):
+    """Tasks while they are kept in memory.
 
     Attributes:
         outbox: what was enqueued; see `TaskOutbox`.
         server: what holds it all.
     """
 
-    def __init__(self, app: StreamTasks) -> None:
-        self.app = app
-        self.server = MemoryServer.at(app.settings.url)
+    def __init__(self, server: MemoryServer, wires: Iterable[Wire]) -> None:
+        self.server = server
         self.outbox = TaskOutbox()
-        self.outbox.capture(self.server, [app.settings.wire])
-        self._worker = InProcessWorker(app)
+        self.outbox.capture(server, wires)
+
+    @abstractmethod
+    def worker(self) -> InProcessWorker:
+        """Return who runs them."""
 
     def run_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
-        """Run everything there is; the clock jumps. See `InProcessWorker.run_until_idle`."""
-        return self._worker.run_until_idle(most=most)
+        """Run all tasks here and now, and what they bring; the clock jumps to what is due later.
+
+        Args:
+            most: attempts that may be run, all tasks together.
+
+        Returns:
+            Each attempt that was run, in order: ``(id, task, attempt, state)``.
+
+        Raises:
+            NeverIdle: there is more to run after ``most`` attempts.
+        """
+        return self.worker().run_until_idle(most=most)
 
     async def arun_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
-        """Run everything there is, from an event loop."""
-        return await self._worker.arun_until_idle(most=most)
+        """Run all tasks from an asynchronous test; see `run_until_idle`."""
+        return await self.worker().arun_until_idle(most=most)
 
     def run_ready(self) -> list[Ran]:
         """Run what can be run now, and what that brings, and leave what is due later."""
-        return self._worker.run_ready()
+        return self.worker().run_ready()
 
     def advance(self, seconds: float) -> None:
         """Move the clock by which tasks are due."""
@@ -198,6 +211,19 @@ class MemoryTasks:
         """Forget all tasks and results, and what was enqueued."""
         self.server.flush()
         self.outbox.clear()
+
+
+class MemoryTasks(KeptTasks):
+    """The tasks of one app while they are kept in memory."""
+
+    def __init__(self, app: StreamTasks) -> None:
+        super().__init__(MemoryServer.at(app.settings.url), [app.settings.wire])
+        self.app = app
+        self._worker = InProcessWorker(app)
+
+    def worker(self) -> InProcessWorker:
+        """See `KeptTasks.worker`."""
+        return self._worker
 
 
 @contextmanager

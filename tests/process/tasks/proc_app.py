@@ -186,6 +186,26 @@ def wait_in(how: str) -> str:
     return "not interrupted"
 
 
+class Slow:
+    """An object that takes its time to go."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __del__(self) -> None:
+        time.sleep(self.seconds)
+
+
+def finalise(seconds: float) -> str:
+    """Spend the first seconds in a finaliser; tell how the wait after it ended."""
+    try:
+        Slow(seconds)
+        time.sleep(60)
+    except SoftTimeLimitExceeded:
+        return "tidied up"
+    return "not interrupted"
+
+
 async def await_in(how: str) -> str:
     waits: dict[str, Callable[[], Any]] = {
         "sleep": lambda: asyncio.sleep(60),
@@ -323,7 +343,7 @@ TASKS: tuple[Callable[..., Any], ...] = (
     add, aadd, fail, afail, again, ignore, large, nap, anap, hold_gil, steps, die_by_signal, die_by_exit, leave,
     raise_odd, araise_odd, close_descriptors, aclose_descriptors, exhaust_memory,
     grow,
-    burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, spin_in_bytecode, report,
+    burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, finalise, spin_in_bytecode, report,
     give_back, give_back_later,
 )  # fmt: skip
 
