@@ -4,48 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .building import merged_options, pack
 from .exceptions import InvalidTask
 from .message import Message
+from .owner import AppOwner
 from .settings import StoreSettings
 from .signature import Signature
 from .starting import GATHER, Part
-from .store import AsyncStore, Store
 from .transitions import Limit, NewMessage, NewWorkflow
-
-if TYPE_CHECKING:
-    from .app import StreamTasks
 
 __all__ = ["AppHome", "gathering", "in_workflow"]
 
 
-class AppHome:
+class AppHome(AppOwner):
     """An app, as its workflows see it."""
-
-    def __init__(self, app: StreamTasks) -> None:
-        self._app = app
-
-    @property
-    def label(self) -> str:
-        """See `Home.label`."""
-        return f"the app {self._app.label!r} ({self._app.settings.url})"
-
-    @property
-    def settings(self) -> StoreSettings:
-        """See `Home.settings`."""
-        return self._app.settings
-
-    @property
-    def store(self) -> Store:
-        """See `Home.store`."""
-        return self._app.store
-
-    @property
-    def async_store(self) -> AsyncStore:
-        """See `Home.async_store`."""
-        return self._app.async_store
 
     def message_of(self, signature: Signature, part: Part) -> NewMessage:
         """See `Home.message_of`."""

@@ -9,11 +9,10 @@ from .canvas import Canvas, Chord
 from .exceptions import InvalidTask
 from .expanding import Expanded, Fan, Following, Planned, expand
 from .message import Message
-from .settings import StoreSettings
+from .owner import Owner
 from .shape import Join, Shape
 from .shards import new_id, node_id
 from .signature import Signature
-from .store import AsyncStore, Store
 from .transitions import FanIn, Limit, NewMessage, NewWorkflow, Node
 
 __all__ = ["GATHER", "Home", "Part", "Prepared", "astart", "prepare", "start"]
@@ -33,22 +32,8 @@ class Part(NamedTuple):
     before: tuple[Any, ...] = ()
 
 
-class Home(Protocol):
+class Home(Owner, Protocol):
     """Where a workflow lives: an app, or one alias of a Django project. Two of the same place are equal."""
-
-    @property
-    def label(self) -> str:
-        """How errors name it."""
-        ...
-
-    @property
-    def settings(self) -> StoreSettings: ...
-
-    @property
-    def store(self) -> Store: ...
-
-    @property
-    def async_store(self) -> AsyncStore: ...
 
     def message_of(self, signature: Signature, part: Part) -> NewMessage:
         """Return a call as a message."""

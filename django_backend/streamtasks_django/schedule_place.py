@@ -22,6 +22,7 @@ from streamtasks.state import Snapshot, State
 
 from .accepting import resolve
 from .exceptions import InvalidTask
+from .owner import BackendOwner
 from .registry import known_task
 from .results import RUN_AFTER, from_snapshot
 from .sending import asend, send
@@ -29,11 +30,8 @@ from .stream_task import StreamTask
 
 if TYPE_CHECKING:
     from streamtasks.scheduling import NewSchedule, StoredSchedule
-    from streamtasks.settings import StoreSettings
-    from streamtasks.store import AsyncStore, Store
     from streamtasks.transitions import NewMessage
 
-    from .backends.base import StoreBackend
     from .stream_task_result import StreamTaskResult
 
 __all__ = ["BackendPlace", "BackendSchedules", "call_of_task"]
@@ -51,32 +49,8 @@ class BackendSchedules(Schedules):
             return super()._changed(stored, changes)
 
 
-class BackendPlace:
+class BackendPlace(BackendOwner):
     """One alias, as its schedules see it."""
-
-    def __init__(self, backend: StoreBackend) -> None:
-        self._backend = backend
-
-    @property
-    def label(self) -> str:
-        """See `Place.label`."""
-        return f"the backend {self._backend.alias!r}"
-
-    @property
-    def settings(self) -> StoreSettings:
-        """See `Place.settings`."""
-        return self._backend.store_settings
-
-    @property
-    def store(self) -> Store:
-        """See `Place.store`."""
-        return self._backend.stores.plain
-
-    @property
-    def async_store(self) -> AsyncStore:
-        """See `Place.async_store`."""
-        found: AsyncStore = self._backend.stores.asynchronous
-        return found
 
     @property
     def zone(self) -> str:

@@ -18,6 +18,7 @@ from streamtasks.workflow_results import GroupResult, group_result
 
 from .accepting import node_message
 from .exceptions import InvalidTask
+from .owner import BackendOwner
 from .registry import known_task
 from .results import from_snapshot
 from .sending import asend, only_logs, send
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
     from django.tasks.base import TaskResult
 
     from streamtasks.message import Message
-    from streamtasks.settings import StoreSettings
     from streamtasks.signature import Signature
-    from streamtasks.store import AsyncStore, Store
     from streamtasks.transitions import Limit, NewMessage, NewWorkflow
 
     from .backends.base import StoreBackend
@@ -39,38 +38,14 @@ __all__ = ["BackendHome", "group_of", "home_of"]
 _log = logging.getLogger("django.tasks")
 
 
-class BackendHome:
+class BackendHome(BackendOwner):
     """One alias, as its workflows see it. Two of the same alias are equal."""
-
-    def __init__(self, backend: StoreBackend) -> None:
-        self._backend = backend
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BackendHome) and other._backend.alias == self._backend.alias
 
     def __hash__(self) -> int:
         return hash(self._backend.alias)
-
-    @property
-    def label(self) -> str:
-        """See `Home.label`."""
-        return f"the backend {self._backend.alias!r}"
-
-    @property
-    def settings(self) -> StoreSettings:
-        """See `Home.settings`."""
-        return self._backend.store_settings
-
-    @property
-    def store(self) -> Store:
-        """See `Home.store`."""
-        return self._backend.stores.plain
-
-    @property
-    def async_store(self) -> AsyncStore:
-        """See `Home.async_store`."""
-        found: AsyncStore = self._backend.stores.asynchronous
-        return found
 
     def message_of(self, signature: Signature, part: Part) -> NewMessage:
         """See `Home.message_of`."""

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..exceptions import InvalidTask
-from ..settings import StoreSettings
+from ..owner import AppOwner
 from ..signature import Signature
-from ..store import AsyncStore, Store
 from ..task import Task, check_arguments
 from ..transitions import NewMessage
-
-if TYPE_CHECKING:
-    from ..app import StreamTasks
 
 __all__ = ["AppPlace", "call_of"]
 
 
-class AppPlace:
+class AppPlace(AppOwner):
     """An app, as its schedules see it."""
-
-    def __init__(self, app: StreamTasks) -> None:
-        self._app = app
-
-    @property
-    def label(self) -> str:
-        """See `Place.label`."""
-        return self._app.home.label
-
-    @property
-    def settings(self) -> StoreSettings:
-        """See `Place.settings`."""
-        return self._app.settings
-
-    @property
-    def store(self) -> Store:
-        """See `Place.store`."""
-        return self._app.store
-
-    @property
-    def async_store(self) -> AsyncStore:
-        """See `Place.async_store`."""
-        return self._app.async_store
 
     @property
     def zone(self) -> str:

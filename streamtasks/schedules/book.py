@@ -11,11 +11,10 @@ from typing import Any, Final, Protocol
 from ..call import given_options
 from ..exceptions import DecodeError, InvalidTask, ScheduleDeclared, ScheduleExists, ScheduleNotFound
 from ..linked import START
+from ..owner import Owner
 from ..scheduling import NewSchedule, Put, StoredSchedule
-from ..settings import StoreSettings
 from ..shards import new_id, schedule_tag
 from ..signature import Signature
-from ..store import AsyncStore, Store
 from ..stores import clock_ms
 from ..transitions import NewMessage
 from .definition import DEFAULT_BOUND_S, Definition
@@ -29,22 +28,8 @@ _TRIES: Final = 20
 _CHANGES: Final = frozenset({"args", "kwargs", "misfire", "misfire_bound", "schedule", "task"})
 
 
-class Place(Protocol):
+class Place(Owner, Protocol):
     """Where schedules are kept: an app, or a backend alias of Django."""
-
-    @property
-    def label(self) -> str:
-        """How messages for people name it."""
-        ...
-
-    @property
-    def settings(self) -> StoreSettings: ...
-
-    @property
-    def store(self) -> Store: ...
-
-    @property
-    def async_store(self) -> AsyncStore: ...
 
     @property
     def zone(self) -> str:
