@@ -26,6 +26,7 @@ from .stream_task import StreamTask
 if TYPE_CHECKING:
     from django.tasks.base import Task
 
+    from streamtasks.schedules.book import Schedules
     from streamtasks.schedules.definition import Definition
 
     from .backends.base import StoreBackend
@@ -104,6 +105,11 @@ class DjangoApplication:
         databases = (Databases(),) if own_connections else ()
         self.middleware: Sequence[Middleware] = (*databases, *conf.middleware(), *storing(backend), self._signals)
         self._runnables: dict[str, DjangoRunnable] = {}
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules of this alias."""
+        return self.backend.schedules
 
     def declared_schedules(self) -> Sequence[Definition]:
         """See `streamtasks.application.Application.declared_schedules`.

@@ -200,19 +200,26 @@ class Schedules:
                 return await self.aget(name)
         raise self._contended(name)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, force: bool = False) -> None:
         """Forget a schedule. What it has enqueued already is run.
+
+        ``force``: also one that code declares. It comes back with the next worker that starts, if that still declares
+        it; not if the app has another label now, or is gone.
 
         Raises:
             ScheduleNotFound: there is none of that name.
-            ScheduleDeclared: code declares it.
+            ScheduleDeclared: code declares it, and ``force`` was not said.
         """
-        self._undeclared(self._stored(name, self._place.store.schedules([name])[0]), "Delete")
+        stored = self._stored(name, self._place.store.schedules([name])[0])
+        if not force:
+            self._undeclared(stored, "Delete")
         self._place.store.drop_schedule(name)
 
-    async def adelete(self, name: str) -> None:
+    async def adelete(self, name: str, *, force: bool = False) -> None:
         """Forget a schedule from an event loop; see `delete`."""
-        self._undeclared(self._stored(name, (await self._place.async_store.schedules([name]))[0]), "Delete")
+        stored = self._stored(name, (await self._place.async_store.schedules([name]))[0])
+        if not force:
+            self._undeclared(stored, "Delete")
         await self._place.async_store.drop_schedule(name)
 
     # -- let it wait, go on, run ------------------------------------------------------------------------

@@ -317,6 +317,8 @@ async def test_declared_ones_are_changed_in_code(app: StreamTasks) -> None:
     assert schedules.get("shop.tick").paused
     schedules.resume("shop.tick")
     assert schedules.run_now("shop.tick").state == "QUEUED"
+    schedules.delete("shop.tick", force=True)
+    assert schedules.list() == []
 
 
 def print_task(app: StreamTasks) -> Any:

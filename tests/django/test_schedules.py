@@ -17,6 +17,7 @@ from django.tasks.signals import task_enqueued
 from django.test import override_settings
 
 from contract.app import tasks as contract_tasks
+from contract.options import tasks_setting
 from streamtasks import ConfigurationError
 from streamtasks_django import declaring, get_task_backend, names
 from streamtasks_django.application import DjangoApplication
@@ -237,6 +238,29 @@ def test_it_belongs_to_the_definition(site: str) -> None:
 def test_a_setting_that_is_no_dict_stops_a_worker(site: str) -> None:
     with override_settings(TASK_SCHEDULE=[1]), pytest.raises(ConfigurationError, match=r"TASK_SCHEDULE is \[1\]"):
         declared()
+
+
+def test_the_command_line_finds_the_project(site_url: str) -> None:
+    from click.testing import CliRunner
+
+    from streamtasks_workers.schedules_cli import schedules_command
+
+    with override_settings(TASKS=tasks_setting(site_url, "line:")):
+
+        def run(*words: str) -> tuple[int, str]:
+            found = CliRunner().invoke(schedules_command, words)
+            return found.exit_code, found.output
+
+        assert run("create", "tick", ECHO, "--every", "60")[0] == 0
+        assert (
+            run("--backend", "strict", "create", "tock", ECHO, "--every", "5", "--options", '{"backend": "strict"}')[0]
+            == 0
+        )
+        listed = run("list")[1]
+        assert "default: tick" in listed
+        assert "strict: tock" in listed
+        assert run("delete", "tick") == (0, "tick: deleted\n")
+        assert run("--backend", "strict", "delete", "tock", "--force") == (0, "tock: deleted\n")
 
 
 # -- system checks ---------------------------------------------------------------------------------------

@@ -89,7 +89,10 @@ def main_command() -> None:
 
 def main() -> None:
     """Entry point of ``streamtasks``."""
+    from .schedules_cli import schedules_command
+
     main_command.add_command(worker_command)
+    main_command.add_command(schedules_command)
     for plugin in plugins():
         for command in plugin.commands():
             main_command.add_command(command)

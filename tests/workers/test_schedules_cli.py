@@ -1,0 +1,73 @@
+"""``streamtasks schedules`` on a plain Python app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streamtasks_workers.schedules_cli import schedules_command
+
+APP = """
+from streamtasks import StreamTasks
+
+app = StreamTasks({url!r})
+
+@app.task(name="shop.report")
+def report(*args, **kwargs): ...
+"""
+
+
+@pytest.fixture
+def run(embedded_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "cli_shop.py").write_text(APP.format(url=embedded_url))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "cli_shop", raising=False)
+
+    def call(*words: str) -> Result:
+        return CliRunner().invoke(schedules_command, ["--app", "cli_shop:app", *words])
+
+    return call
+
+
+def test_a_life(run: Any) -> None:
+    made = run(
+        "create", "nightly", "shop.report", "--cron", "0 3 * * *", "--args", "[1]", "--options", '{"priority": 5}'
+    )
+    assert (made.exit_code, made.output[:47]) == (0, "nightly: crontab(minute=0, hour=3, tz='UTC'), n"), made.output
+    assert run("pause", "nightly").output == "nightly: pause\n"
+    header, row = run("list").output.splitlines()
+    assert header.split()[:3] == ["name", "task", "rule"]
+    assert (row.split()[:2], "paused" in row) == (["nightly", "shop.report"], True)
+    assert run("resume", "nightly").exit_code == 0
+    assert run("run", "nightly").output.startswith("nightly: task ")
+    shown = run("show", "nightly").output
+    assert "args           [1]" in shown
+    assert "state          active" in shown
+    assert run("delete", "nightly").output == "nightly: deleted\n"
+    assert len(run("list").output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "text"),
+    [
+        (("show", "x"), 1, "There is no schedule 'x'"),
+        (("create", "x", "shop.report"), 2, "Give --cron or --every."),
+        (("create", "x", "shop.nothing", "--every", "5"), 1, "task is 'shop.nothing'"),
+        (("create", "x", "shop.report", "--cron", "0 25 * * *"), 1, "hour is '25'"),
+        (("create", "x", "shop.report", "--every", "5", "--args", "{}"), 2, "is no JSON list"),
+        (("create", "x", "shop.report", "--every", "5", "--options", '{"queu": 1}'), 1, "'queu' is no option"),
+    ],
+)
+def test_what_is_wrong_is_said(run: Any, words: tuple[str, ...], status: int, text: str) -> None:
+    found = run(*words)
+    assert (found.exit_code, text in found.output) == (status, True), found.output
+
+
+def test_nothing_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
+    found = CliRunner().invoke(schedules_command, ["list"])
+    assert (found.exit_code, "Nothing to serve" in found.output) == (2, True)

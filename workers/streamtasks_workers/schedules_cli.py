@@ -1,0 +1,183 @@
+"""The command ``streamtasks schedules``: look at schedules and change them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import wraps
+from typing import Any, Final
+
+import click
+
+from streamtasks.application import Application
+from streamtasks.exceptions import ConfigurationError, StreamTasksError
+
+from .loading import load
+
+__all__ = ["schedules_command"]
+
+_PAGE: Final = 1000
+
+
+class _WrongSetup(click.ClickException):
+    exit_code = 2
+
+
+def _failing[**P](command: Callable[P, None]) -> Callable[P, None]:
+    """Say what went wrong: exit status 2 for the configuration, else 1."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except (StreamTasksError, TypeError) as error:
+            kind = _WrongSetup if isinstance(error, ConfigurationError) else click.ClickException
+            raise kind(str(error)) from error
+
+    return run
+
+
+class _Where:
+    """The apps that the options name; loaded when a command needs them."""
+
+    def __init__(self, app: str | None, settings: str | None, backend: str | None) -> None:
+        self._given = (app, settings, (backend,) if backend else ())
+
+    def all(self) -> list[Application]:
+        return load(*self._given)
+
+    def one(self) -> Any:
+        apps = self.all()
+        named = [app for app in apps if app.label == "default"] if len(apps) > 1 else apps
+        if not named:
+            raise ConfigurationError(f"Say which backend with --backend: {', '.join(app.label for app in apps)}.")
+        return _schedules_of(named[0])
+
+
+def _schedules_of(app: Any) -> Any:
+    return app.schedules
+
+
+@click.group("schedules")
+@click.option("--app", help="Of a plain Python app: module:attribute.")
+@click.option("--settings", help="Of a Django project: its settings module (else DJANGO_SETTINGS_MODULE).")
+@click.option("--backend", help="An alias of TASKS; needed if there are several and none is named default.")
+@click.pass_context
+def schedules_command(context: click.Context, app: str | None, settings: str | None, backend: str | None) -> None:
+    """Look at schedules and change them."""
+    context.obj = _Where(app, settings, backend)
+
+
+@schedules_command.command("list")
+@click.pass_obj
+@_failing
+def list_(where: _Where) -> None:
+    """Show all schedules: what they call, when, and how far they are."""
+    apps = where.all()
+    rows = [["name", "task", "rule", "next run", "state", "fired", "missed"]]
+    for app in apps:
+        after = ""
+        while some := _schedules_of(app).list(_PAGE, after):
+            label = f"{app.label}: " if len(apps) > 1 else ""
+            rows += [
+                [
+                    label + one.name,
+                    one.task,
+                    repr(one.rule),
+                    _time(one.next_run),
+                    _state(one),
+                    str(one.fired),
+                    str(one.missed),
+                ]
+                for one in some
+            ]
+            after = some[-1].name
+    _table(rows)
+
+
+@schedules_command.command()
+@click.argument("name")
+@click.pass_obj
+@_failing
+def show(where: _Where, name: str) -> None:
+    """Show all that is known of one schedule."""
+    one = where.one().get(name)
+    shown = {
+        "name": one.name, "state": _state(one), "task": one.task, "args": list(one.args), "kwargs": dict(one.kwargs),
+        "options": dict(one.options), "rule": one.rule, "next run": _time(one.next_run), "misfire": one.misfire,
+        "misfire bound": one.misfire_bound, "fired": one.fired, "missed": one.missed, "last run": _time(one.last_run),
+        "last task": one.last_task_id or "-", "error": one.error or "-",
+    }  # fmt: skip
+    _table([[key, str(value)] for key, value in shown.items()])
+
+
+def _json(_context: click.Context, parameter: click.Parameter, value: str) -> Any:
+    with suppress(ValueError):
+        found = json.loads(value)
+        if isinstance(found, list if parameter.name == "args" else dict):
+            return found
+    raise click.BadParameter(f"{value!r} is no JSON {'list' if parameter.name == 'args' else 'object'}.")
+
+
+@schedules_command.command()
+@click.argument("name")
+@click.argument("task")
+@click.option("--cron", help="Five fields: minute, hour, day of month, month, day of week.")
+@click.option("--every", type=float, help="Instead: seconds.")
+@click.option("--args", default="[]", callback=_json, help="A JSON list.")
+@click.option("--kwargs", default="{}", callback=_json, help="A JSON object.")
+@click.option("--options", default="{}", callback=_json, help="Of each call, a JSON object.")
+@click.option("--misfire", default="one", type=click.Choice(["one", "skip", "all"]), help="What becomes of late ones.")
+@click.option("--paused", is_flag=True, help="It waits for 'resume'.")
+@click.pass_obj
+@_failing
+def create(where: _Where, /, name: str, task: str, cron: str | None, every: float | None, **more: Any) -> None:
+    """Make a schedule NAME that calls TASK."""
+    if (cron is None) == (every is None):
+        raise click.UsageError("Give --cron or --every.")
+    options: dict[str, Any] = more.pop("options")
+    one = where.one().create(name, task, every if cron is None else cron, **more, **options)
+    click.echo(f"{name}: {one.rule!r}, next run {_time(one.next_run)}")
+
+
+def _simple(word: str, about: str, act: Callable[[Any, str], Any]) -> None:
+    @schedules_command.command(word, help=about)
+    @click.argument("name")
+    @click.pass_obj
+    @_failing
+    def command(where: _Where, name: str) -> None:
+        said = act(where.one(), name)
+        click.echo(f"{name}: {word}" if said is None else f"{name}: task {said.id}")
+
+
+_simple("pause", "Let a schedule enqueue nothing until it is resumed.", lambda schedules, name: schedules.pause(name))
+_simple("resume", "Let a paused schedule go on from now.", lambda schedules, name: schedules.resume(name))
+_simple("run", "Enqueue one call now; the schedule stays as it is.", lambda schedules, name: schedules.run_now(name))
+
+
+@schedules_command.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also one that code declares, or did: it comes back if it still does.")
+@click.pass_obj
+@_failing
+def delete(where: _Where, name: str, force: bool) -> None:
+    """Forget a schedule."""
+    where.one().delete(name, force=force)
+    click.echo(f"{name}: deleted")
+
+
+def _time(moment: datetime | None) -> str:
+    return "-" if moment is None else moment.isoformat(sep=" ", timespec="seconds")
+
+
+def _state(one: Any) -> str:
+    words = ["unreadable" if one.error else "paused" if one.paused else "active"]
+    return ", ".join([*words, f"declared by {one.declared}"] if one.declared else words)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
