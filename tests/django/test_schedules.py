@@ -23,6 +23,7 @@ from streamtasks_django import declaring, get_task_backend, names
 from streamtasks_django.application import DjangoApplication
 from streamtasks_django.exceptions import InvalidTask, ScheduleExists, ScheduleNotFound
 from streamtasks_django.schedules import crontab, every
+from tests.support.django_site import manage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -261,6 +262,14 @@ def test_the_command_line_finds_the_project(site_url: str) -> None:
         assert "strict: tock" in listed
         assert run("delete", "tick") == (0, "tick: deleted\n")
         assert run("--backend", "strict", "delete", "tock", "--force") == (0, "tock: deleted\n")
+
+
+def test_manage_py_has_the_same_words(site_url: str) -> None:
+    there = {"CONTRACT_URL": site_url, "CONTRACT_PREFIX": "manage:"}
+    shown = manage("streamtasks_schedules", "--backend", "default", "list", **there)
+    assert (shown.returncode, shown.stdout.split()[:3]) == (0, ["name", "task", "rule"]), shown.stderr
+    missing = manage("streamtasks_schedules", "show", "x", **there)
+    assert (missing.returncode, "There is no schedule 'x'" in missing.stderr) == (1, True), missing.stderr
 
 
 # -- system checks ---------------------------------------------------------------------------------------
