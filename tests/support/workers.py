@@ -250,22 +250,11 @@ class Worker:
 
     def pids(self) -> Pids:
         """Tell the processes apart: all but the root ignore SIGINT, and the keeper ignores SIGTERM too."""
-        keeper, children = None, []
-        for pid in self.all_pids()[1:]:
-            mask = _ignored_signals(pid)
-            if _ignores(mask, signal.SIGINT) and _ignores(mask, signal.SIGTERM):
-                keeper = pid
-            elif _ignores(mask, signal.SIGINT):
-                children.append(pid)
-        return Pids(self.process.pid, keeper, children)
+        return pids_of(self.process.pid)
 
     def all_pids(self) -> list[int]:
         """The root's and those of all its living descendants."""
-        try:
-            below = psutil.Process(self.process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return [self.process.pid]
-        return [self.process.pid, *(p.pid for p in below)]
+        return all_pids_of(self.process.pid)
 
     def stall(self) -> None:
         """Stop every process where it is."""
@@ -287,6 +276,26 @@ class Worker:
     def wait_log(self, text: str, timeout_s: float = 10.0) -> None:
         """Return when this has been logged."""
         wait_for_value(lambda: text in self.log, timeout_s, f"{text!r} in the worker's log")
+
+
+def pids_of(root: int) -> Pids:
+    """Tell the processes of a worker apart: all but the root ignore SIGINT, and the keeper ignores SIGTERM too."""
+    keeper, children = None, []
+    for pid in all_pids_of(root)[1:]:
+        mask = _ignored_signals(pid)
+        if _ignores(mask, signal.SIGINT) and _ignores(mask, signal.SIGTERM):
+            keeper = pid
+        elif _ignores(mask, signal.SIGINT):
+            children.append(pid)
+    return Pids(root, keeper, children)
+
+
+def all_pids_of(root: int) -> list[int]:
+    """A worker's root, and all its living descendants."""
+    try:
+        return [root, *(process.pid for process in psutil.Process(root).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return [root]
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:

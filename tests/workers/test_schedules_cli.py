@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from streamtasks import StreamTasks
+from streamtasks.schedules import every
+from streamtasks.schedules.app_place import AppPlace
+from streamtasks.schedules.book import definition_of
 from streamtasks_workers.schedules_cli import schedules_command
 
 APP = """
@@ -51,6 +55,23 @@ def test_a_life(run: Any) -> None:
     assert len(run("list").output.splitlines()) == 1
 
 
+def test_a_declared_one_is_deleted_by_force_only(run: Any, embedded_url: str) -> None:
+    app = StreamTasks(embedded_url)
+    report = app.task(name="shop.report")(print)
+    place = AppPlace(app)
+    app.store.put_schedule(definition_of(place, "kept", report.si(), every(60)).new_schedule(0, "shop"), 0)
+    refused = run("delete", "kept")
+    assert (refused.exit_code, "declared by shop" in refused.output) == (1, True), refused.output
+    assert run("delete", "kept", "--force").output == "kept: deleted\n"
+
+
+def test_the_app_may_be_named_by_the_environment(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("create", "hourly", "shop.report", "--every", "3600")
+    monkeypatch.setenv("STREAMTASKS_WORKER_APP", "cli_shop:app")
+    found = CliRunner().invoke(schedules_command, ["list"])
+    assert (found.exit_code, "hourly" in found.output) == (0, True), found.output
+
+
 @pytest.mark.parametrize(
     ("words", "status", "text"),
     [
@@ -68,6 +89,7 @@ def test_what_is_wrong_is_said(run: Any, words: tuple[str, ...], status: int, te
 
 
 def test_nothing_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
+    for name in ("DJANGO_SETTINGS_MODULE", "STREAMTASKS_WORKER_APP", "STREAMTASKS_WORKER_SETTINGS"):
+        monkeypatch.delenv(name, raising=False)
     found = CliRunner().invoke(schedules_command, ["list"])
     assert (found.exit_code, "Nothing to serve" in found.output) == (2, True)

@@ -61,8 +61,12 @@ def _schedules_of(app: Any) -> Any:
 
 
 @click.group("schedules")
-@click.option("--app", help="Of a plain Python app: module:attribute.")
-@click.option("--settings", help="Of a Django project: its settings module (else DJANGO_SETTINGS_MODULE).")
+@click.option("--app", envvar="STREAMTASKS_WORKER_APP", help="Of a plain Python app: module:attribute.")
+@click.option(
+    "--settings",
+    envvar="STREAMTASKS_WORKER_SETTINGS",
+    help="Of a Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
+)
 @click.option("--backend", help="An alias of TASKS; needed if there are several and none is named default.")
 @click.pass_context
 def schedules_command(context: click.Context, app: str | None, settings: str | None, backend: str | None) -> None:
