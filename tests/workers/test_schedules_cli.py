@@ -55,6 +55,16 @@ def test_a_life(run: Any) -> None:
     assert len(run("list").output.splitlines()) == 1
 
 
+def test_changes(run: Any) -> None:
+    run("create", "weekly", "shop.report", "--every", "60", "--args", "[1]", "--options", '{"queue": "low"}')
+    changed = run("update", "weekly", "--cron", "0 9 * * mon", "--tz", "Europe/Berlin", "--kwargs", '{"deep": true}')
+    assert changed.output.startswith("weekly: crontab(minute=0, hour=9, day_of_week=1, tz='Europe/Berlin'), next run ")
+    assert run("update", "weekly", "--misfire", "all", "--misfire-bound", "90").exit_code == 0
+    shown = run("show", "weekly").output
+    for text in ("[1]", "{'deep': True}", "'queue': 'low'", "all", "0:01:30"):
+        assert text in shown, shown
+
+
 def test_a_declared_one_is_deleted_by_force_only(run: Any, embedded_url: str) -> None:
     app = StreamTasks(embedded_url)
     report = app.task(name="shop.report")(print)
@@ -77,6 +87,10 @@ def test_the_app_may_be_named_by_the_environment(run: Any, monkeypatch: pytest.M
     [
         (("show", "x"), 1, "There is no schedule 'x'"),
         (("create", "x", "shop.report"), 2, "Give --cron or --every."),
+        (("create", "x", "shop.report", "--every", "5", "--tz", "UTC"), 2, "--tz is for --cron."),
+        (("create", "x", "shop.report", "--cron", "0 2 * * *", "--tz", "Berlin"), 1, "tz is 'Berlin'"),
+        (("update", "x"), 2, "Say what to change"),
+        (("update", "x", "--every", "5"), 1, "There is no schedule 'x'"),
         (("create", "x", "shop.nothing", "--every", "5"), 1, "task is 'shop.nothing'"),
         (("create", "x", "shop.report", "--cron", "0 25 * * *"), 1, "hour is '25'"),
         (("create", "x", "shop.report", "--every", "5", "--args", "{}"), 2, "is no JSON list"),

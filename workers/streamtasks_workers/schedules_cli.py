@@ -13,6 +13,8 @@ import click
 
 from streamtasks.application import Application
 from streamtasks.exceptions import ConfigurationError, StreamTasksError
+from streamtasks.schedules.occurrences import MISFIRES
+from streamtasks.schedules.rules import rule_of, zone_name
 
 from .loading import load
 
@@ -117,7 +119,9 @@ def show(where: _Where, name: str) -> None:
     _table([[key, str(value)] for key, value in shown.items()])
 
 
-def _json(_context: click.Context, parameter: click.Parameter, value: str) -> Any:
+def _json(_context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
     with suppress(ValueError):
         found = json.loads(value)
         if isinstance(found, list if parameter.name == "args" else dict):
@@ -125,25 +129,72 @@ def _json(_context: click.Context, parameter: click.Parameter, value: str) -> An
     raise click.BadParameter(f"{value!r} is no JSON {'list' if parameter.name == 'args' else 'object'}.")
 
 
+def _rule(cron: str | None, every: float | None, tz: str | None) -> Any:
+    """Return the rule that the options mean; None: they say nothing."""
+    if cron is not None and every is not None:
+        raise click.UsageError("Give --cron or --every, not both.")
+    if tz is not None and cron is None:
+        raise click.UsageError("--tz is for --cron.")
+    if cron is None:
+        return every
+    return rule_of(cron).in_zone(zone_name(tz)) if tz is not None else cron
+
+
+def _saying[**P](command: Callable[P, None]) -> Callable[P, None]:
+    """Give a command the options that say what a schedule does."""
+    for option in (
+        click.option("--cron", help="Five fields: minute, hour, day of month, month, day of week."),
+        click.option("--tz", help="The time zone of --cron, such as Europe/Berlin; else the app's."),
+        click.option("--every", type=float, help="Instead: seconds."),
+        click.option("--args", callback=_json, help="A JSON list."),
+        click.option("--kwargs", callback=_json, help="A JSON object."),
+        click.option("--options", callback=_json, help="Of each call (queue, priority, ...), a JSON object."),
+        click.option("--misfire", type=click.Choice(MISFIRES), help="What becomes of late ones; one, if never said."),
+        click.option("--misfire-bound", type=float, help="Seconds after which an occurrence is not fired any more."),
+    ):
+        command = option(command)
+    return command
+
+
+def _said(cron: str | None, tz: str | None, every: float | None, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what the options say, by the names of `Schedules.create`."""
+    options: dict[str, Any] = given.pop("options") or {}
+    said = {"schedule": _rule(cron, every, tz), **given}
+    return {name: value for name, value in said.items() if value is not None} | options
+
+
 @schedules_command.command()
 @click.argument("name")
 @click.argument("task")
-@click.option("--cron", help="Five fields: minute, hour, day of month, month, day of week.")
-@click.option("--every", type=float, help="Instead: seconds.")
-@click.option("--args", default="[]", callback=_json, help="A JSON list.")
-@click.option("--kwargs", default="{}", callback=_json, help="A JSON object.")
-@click.option("--options", default="{}", callback=_json, help="Of each call, a JSON object.")
-@click.option("--misfire", default="one", type=click.Choice(["one", "skip", "all"]), help="What becomes of late ones.")
+@_saying
 @click.option("--paused", is_flag=True, help="It waits for 'resume'.")
 @click.pass_obj
 @_failing
-def create(where: _Where, /, name: str, task: str, cron: str | None, every: float | None, **more: Any) -> None:
+def create(
+    where: _Where, /, name: str, task: str, cron: str | None, tz: str | None, every: float | None, **given: Any
+) -> None:
     """Make a schedule NAME that calls TASK."""
-    if (cron is None) == (every is None):
+    if cron is None and every is None:
         raise click.UsageError("Give --cron or --every.")
-    options: dict[str, Any] = more.pop("options")
-    one = where.one().create(name, task, every if cron is None else cron, **more, **options)
-    click.echo(f"{name}: {one.rule!r}, next run {_time(one.next_run)}")
+    _tell(where.one().create(name, task, **_said(cron, tz, every, given)))
+
+
+@schedules_command.command()
+@click.argument("name")
+@click.option("--task", help="Another task; nothing of the old call stays.")
+@_saying
+@click.pass_obj
+@_failing
+def update(where: _Where, /, name: str, cron: str | None, tz: str | None, every: float | None, **given: Any) -> None:
+    """Change a schedule: what is not said stays."""
+    changes = _said(cron, tz, every, given)
+    if not changes:
+        raise click.UsageError("Say what to change: --cron, --every, --task, --args, --kwargs, --options, --misfire.")
+    _tell(where.one().update(name, **changes))
+
+
+def _tell(one: Any) -> None:
+    click.echo(f"{one.name}: {one.rule!r}, next run {_time(one.next_run)}")
 
 
 def _simple(word: str, about: str, act: Callable[[Any, str], Any]) -> None:
