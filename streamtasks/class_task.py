@@ -29,20 +29,18 @@ import logging
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from dataclasses import fields
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from .attempt import Attempt, AttemptOutcome, running_attempt
 from .documented import DOCUMENTED
 from .exceptions import InvalidTask
-from .request import NOT_GIVEN, Request, ask_again, update_state
+from .request import Asking, Request
 from .run_options import RunOptions
 from .state import State
 from .task import Task, TaskOptions, name_of
 
 if TYPE_CHECKING:
     from .app import StreamTasks
-    from .exceptions import Retry
 
 __all__ = ["ClassTask", "ErrorInfo", "InstanceTask", "TaskBody", "attributes_of", "tell"]
 
@@ -76,7 +74,7 @@ class ErrorInfo:
         return f"<ErrorInfo {self.exception!r}>"
 
 
-class TaskBody:
+class TaskBody(Asking):
     """What class-based tasks are, in plain Python and in Django: ``run()``, hooks, and a copy of itself for each run.
 
     Attributes:
@@ -85,7 +83,7 @@ class TaskBody:
 
     __slots__ = ()
 
-    request: ClassVar[Request] = Request()
+    request = Request()
 
     # -- one run -------------------------------------------------------------------------------------
 
@@ -121,9 +119,6 @@ class TaskBody:
     def _copy(self) -> Self:
         return copy.copy(self)
 
-    def _own_options(self) -> RunOptions:
-        raise NotImplementedError
-
     # -- the class -----------------------------------------------------------------------------------
 
     @classmethod
@@ -139,32 +134,6 @@ class TaskBody:
         for name in HOOKS:
             if inspect.iscoroutinefunction(getattr(cls, name)):
                 raise InvalidTask(f"{cls.__qualname__}.{name} is a coroutine function; hooks are plain methods.")
-
-    # -- for run() -----------------------------------------------------------------------------------
-
-    def retry(
-        self,
-        exc: BaseException | None = None,
-        *,
-        countdown: float | timedelta | None = None,
-        eta: datetime | None = None,
-        max_retries: int | None = NOT_GIVEN,
-        throw: bool = True,
-    ) -> Retry:
-        """Ask for another run; see `streamtasks.BoundTask.retry`."""
-        return ask_again(
-            self.request,
-            self._own_options(),
-            exc=exc,
-            countdown=countdown,
-            eta=eta,
-            max_retries=max_retries,
-            throw=throw,
-        )
-
-    def update_state(self, state: str = State.PROGRESS, meta: Any = None) -> None:
-        """Show a state of the task's own making, and how far it is; see `streamtasks.Attempt.update_state`."""
-        update_state(self.request, state, meta)
 
     # -- to be overridden ----------------------------------------------------------------------------
 

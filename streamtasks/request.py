@@ -16,7 +16,7 @@ from .numbers import check_count, check_seconds
 from .run_options import RunOptions
 from .state import State
 
-__all__ = ["NOT_GIVEN", "BoundTask", "Request", "ask_again", "update_state"]
+__all__ = ["Asking", "BoundTask", "Request"]
 
 NOT_GIVEN: Final[Any] = object()
 """The default of arguments for which None says something."""
@@ -102,7 +102,7 @@ def _moment(ms: int) -> datetime | None:
     return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
 
 
-def ask_again(
+def _ask_again(
     request: Request,
     own: RunOptions,
     *,
@@ -112,7 +112,7 @@ def ask_again(
     max_retries: int | None = NOT_GIVEN,
     throw: bool = True,
 ) -> Retry:
-    """Ask for another run of what ``request`` says runs, by the task's ``own`` options; see `BoundTask.retry`."""
+    """Ask for another run of what ``request`` says runs, by the task's ``own`` options; see `Asking.retry`."""
     if countdown is not None and eta is not None:
         raise InvalidTask(f"countdown is {countdown!r} and eta is {eta!r}; give one of them.")
     delay_s: float | None = None
@@ -149,7 +149,55 @@ def _give_up(request: Request, reason: BaseException | None, most: int | None) -
     raise RetriesExhausted(f"Task {request.id} ({request.task}) has been retried {most} times, which is all it may be.")
 
 
-class BoundTask:
+class Asking:
+    """What a task that runs may ask for; its own, whether it is a function or a class."""
+
+    __slots__ = ()
+
+    request: Request
+
+    def _own_options(self) -> RunOptions:
+        raise NotImplementedError
+
+    def retry(
+        self,
+        exc: BaseException | None = None,
+        *,
+        countdown: float | timedelta | None = None,
+        eta: datetime | None = None,
+        max_retries: int | None = NOT_GIVEN,
+        throw: bool = True,
+    ) -> Retry:
+        """Ask for another run. It raises by itself; ``raise self.retry(...)`` says so to the reader.
+
+        Args:
+            exc: the reason; by default the exception that is being handled.
+            countdown: not before so many seconds from now; by default the task's own delay.
+            eta: not before this time; a naive one is local time.
+            max_retries: how often it may be run again, instead of what the task or the call says; None: without end.
+            throw: False: the `Retry` is returned and not raised.
+
+        Raises:
+            Retry: it shall be run again.
+            Exception: ``exc``, if there are no more retries or no worker runs this; `RetriesExhausted` without one.
+            InvalidTask: an argument is wrong.
+        """
+        return _ask_again(
+            self.request,
+            self._own_options(),
+            exc=exc,
+            countdown=countdown,
+            eta=eta,
+            max_retries=max_retries,
+            throw=throw,
+        )
+
+    def update_state(self, state: str = State.PROGRESS, meta: Any = None) -> None:
+        """Show a state of the task's own making, and how far it is; see `Attempt.update_state`."""
+        _update_state(self.request, state, meta)
+
+
+class BoundTask(Asking):
     """What a function with ``bind=True`` gets as its first argument: one for each run.
 
     Everything that the task itself has (``name``, ``delay()``, ``s()``, options) can be had from it as well.
@@ -181,45 +229,11 @@ class BoundTask:
         """Seconds before a retry that names no delay, as the task says itself."""
         return self._own.retry_delay_s
 
-    def retry(
-        self,
-        exc: BaseException | None = None,
-        *,
-        countdown: float | timedelta | None = None,
-        eta: datetime | None = None,
-        max_retries: int | None = NOT_GIVEN,
-        throw: bool = True,
-    ) -> Retry:
-        """Ask for another run. It raises by itself; ``raise self.retry(...)`` says so to the reader.
-
-        Args:
-            exc: the reason; by default the exception that is being handled.
-            countdown: not before so many seconds from now; by default the task's own delay.
-            eta: not before this time; a naive one is local time.
-            max_retries: how often it may be run again, instead of what the task or the call says; None: without end.
-            throw: False: the `Retry` is returned and not raised.
-
-        Raises:
-            Retry: it shall be run again.
-            Exception: ``exc``, if there are no more retries or no worker runs this; `RetriesExhausted` without one.
-            InvalidTask: an argument is wrong.
-        """
-        return ask_again(
-            self.request,
-            self._own,
-            exc=exc,
-            countdown=countdown,
-            eta=eta,
-            max_retries=max_retries,
-            throw=throw,
-        )
-
-    def update_state(self, state: str = State.PROGRESS, meta: Any = None) -> None:
-        """Show a state of the task's own making, and how far it is; see `Attempt.update_state`."""
-        update_state(self.request, state, meta)
+    def _own_options(self) -> RunOptions:
+        return self._own
 
 
-def update_state(request: Request, state: str, meta: Any) -> None:
+def _update_state(request: Request, state: str, meta: Any) -> None:
     """Show progress of what runs; of a direct call it is only checked, for nobody could see it."""
     attempt = None if request.called_directly else running_attempt()
     (attempt or _NOBODY).update_state(state, meta)

@@ -1,4 +1,4 @@
-"""Where the schedules of one backend alias are; see `streamtasks.schedules.book.Place`."""
+"""Where the schedules of one backend alias are; see `streamtasks.schedules.place.Place`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the schedules of a plain Python app are; see `book.Place`."""
+"""Where the schedules of a plain Python app are; see `place.Place`."""
 
 from __future__ import annotations
 

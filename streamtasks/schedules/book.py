@@ -6,59 +6,25 @@ import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ..call import given_options
-from ..exceptions import DecodeError, InvalidTask, ScheduleDeclared, ScheduleExists, ScheduleNotFound
-from ..linked import START
-from ..owner import Owner
+from ..exceptions import DecodeError, ScheduleDeclared, ScheduleExists, ScheduleNotFound
 from ..scheduling import NewSchedule, Put, StoredSchedule
 from ..shards import new_id, schedule_tag
 from ..signature import Signature
 from ..stores import clock_ms
 from ..transitions import NewMessage
 from .definition import DEFAULT_BOUND_S, Definition
+from .place import Place, definition_of
 from .rules import Rule, rule_of
 
-__all__ = ["Place", "Schedule", "Schedules"]
+__all__ = ["Schedule", "Schedules"]
 
 _TRIES: Final = 20
 """How often a change is tried while others change the same schedule."""
 
 _CHANGES: Final = frozenset({"args", "kwargs", "misfire", "misfire_bound", "schedule", "task"})
-
-
-class Place(Owner, Protocol):
-    """Where schedules are kept: an app, or a backend alias of Django."""
-
-    @property
-    def zone(self) -> str:
-        """The zone of rules that name none."""
-        ...
-
-    def call(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Signature:
-        """Return a call of a task, which is one or the name of one.
-
-        Raises:
-            InvalidTask: there is no such task, or an option is wrong.
-        """
-        ...
-
-    def resolve(self, signature: Signature) -> Signature:
-        """Return the call as it is stored, see `Task.resolve`.
-
-        Raises:
-            InvalidTask: an option or an argument is wrong, or the task's calls go elsewhere.
-        """
-        ...
-
-    def enqueue(self, message: NewMessage) -> Any:
-        """Enqueue a call; return a handle on its result."""
-        ...
-
-    async def aenqueue(self, message: NewMessage) -> Any:
-        """Enqueue a call from an event loop."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,48 +322,6 @@ class Schedules:
 
     def _contended(self, name: str) -> ScheduleExists:
         return ScheduleExists(f"The schedule {name!r} was changed by others {_TRIES} times meanwhile; try again.")
-
-
-def definition_of(
-    place: Place,
-    name: str,
-    call: Signature,
-    schedule: Any,
-    misfire: str = "one",
-    misfire_bound: float | timedelta = DEFAULT_BOUND_S,
-) -> Definition:
-    """Return the definition of a schedule that calls a task of that place.
-
-    Raises:
-        InvalidTask: something is wrong.
-    """
-    check_repeatable(call)
-    rule = rule_of(schedule).in_zone(place.zone)
-    return Definition.of(name, rule, place.resolve(call), misfire, misfire_bound)
-
-
-def check_repeatable(call: Signature) -> None:
-    """Check what is said of a call that shall happen again and again.
-
-    Raises:
-        InvalidTask: an option is for one call only.
-    """
-    options = call.options
-    if not options.retry or options.retry_policy is not None:
-        raise InvalidTask(
-            "retry and retry_policy say how enqueueing is repeated; a schedule's calls are enqueued by workers."
-        )
-    pending = [call]
-    while pending:
-        one = pending.pop()
-        if one.options.task_id is not None and one.origin is not None:
-            raise InvalidTask(f"task_id is {one.options.task_id!r}; each call of a schedule gets an id of its own.")
-        if one.task == START:
-            raise InvalidTask(
-                "link: a workflow cannot follow what a schedule enqueues, its ids are made only once; link a task that "
-                "starts it."
-            )
-        pending += [*one.options.link, *one.options.link_error]
 
 
 def _waiting(new: NewSchedule) -> NewSchedule:

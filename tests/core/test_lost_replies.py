@@ -25,8 +25,8 @@ from streamtasks.transitions import (
     Outcome,
     Settled,
 )
+from tests.support.dump import dump
 from tests.support.hand import Hand, ended
-from tests.support.lab import dump
 from tests.support.planned import FAR_MS, firing, schedule
 from tests.support.proxy import LossyProxy
 

@@ -18,8 +18,8 @@ from streamtasks.state import State
 from streamtasks.stores import open_store, open_supervisor_store
 from streamtasks.transitions import Charge, Claimed, NewMessage, Settled, Void
 from tests.core.conftest import AnyStore
+from tests.support.dump import dump
 from tests.support.hand import Hand, ended
-from tests.support.lab import dump
 
 TAG = "u0"
 

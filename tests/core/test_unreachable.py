@@ -23,8 +23,8 @@ from streamtasks.redis import RedisStore, connections, pools
 from streamtasks.state import State
 from streamtasks.transitions import ClaimRequest, Filter, NewMessage, Revocation, Settled
 from streamtasks_workers.embedded import EmbeddedServer
+from tests.support.dump import dump
 from tests.support.hand import Hand, ended
-from tests.support.lab import dump
 from tests.support.proxy import black_hole, closed_port
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamtasks.transitions import Admission, Ask, Grant, Limit
-from tests.support.lab import Stream
+from tests.support.dump import Stream
 
 if TYPE_CHECKING:
     from tests.support.lab import Lab

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streamtasks.keys import GROUP
-from tests.support.lab import Lab, Stream, outcome
+from tests.support.dump import Stream
+from tests.support.lab import Lab, outcome
 
 
 class TestAccounting:

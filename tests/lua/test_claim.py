@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from streamtasks.transitions import Claimed, Filter, Void
-from tests.support.lab import LEASE_MS, Lab, Stream, outcome
+from tests.support.dump import Stream
+from tests.support.lab import LEASE_MS, Lab, outcome
 
 OTHERS_ONLY = 2
 ONLY_MAIL = Filter("only", ("mail",))

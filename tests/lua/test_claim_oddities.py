@@ -6,7 +6,8 @@ import pytest
 import redis
 
 from streamtasks.keys import GROUP
-from tests.support.lab import LEASE_MS, Lab, Stream, outcome
+from tests.support.dump import Stream
+from tests.support.lab import LEASE_MS, Lab, outcome
 
 SUSPECT, AGAIN = 1, 4
 

@@ -18,7 +18,8 @@ from streamtasks.redis import calls, schedule_calls, workflow_calls
 from streamtasks.scheduling import DueSchedule
 from streamtasks.shards import ALL_TAGS, limiter_tag
 from streamtasks.transitions import FanIn, Limit, NewMessage, NewWorkflow, Node, Void
-from tests.support.lab import Lab, Stream, outcome
+from tests.support.dump import Stream
+from tests.support.lab import Lab, outcome
 from tests.support.planned import FAR_MS, PAST_MS, declared, firing, schedule
 
 pytestmark = pytest.mark.topology

@@ -8,7 +8,8 @@ import pytest
 
 from streamtasks.redis import calls
 from streamtasks.transitions import NewMessage
-from tests.support.lab import Lab, Stream, outcome
+from tests.support.dump import Stream
+from tests.support.lab import Lab, outcome
 
 
 def one_queued(body: str) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import pytest
 
 from streamtasks.keys import GROUP
 from streamtasks.transitions import Claimed, Limit, Void
-from tests.support.lab import Lab, Stream, outcome
+from tests.support.dump import Stream
+from tests.support.lab import Lab, outcome
 
 
 @pytest.fixture

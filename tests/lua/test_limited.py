@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamtasks.transitions import Limit, NewMessage, Void
-from tests.support.lab import Stream, outcome
+from tests.support.dump import Stream
+from tests.support.lab import outcome
 
 if TYPE_CHECKING:
     from streamtasks.transitions import Claimed

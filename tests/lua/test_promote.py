@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.lab import Lab, Stream, outcome
+from tests.support.dump import Stream
+from tests.support.lab import Lab, outcome
 
 
 def test_a_due_message_becomes_as_if_just_enqueued(lab: Lab) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streamtasks.keys import GROUP
-from tests.support.lab import LEASE_MS, Lab, Stream, outcome
+from tests.support.dump import Stream
+from tests.support.lab import LEASE_MS, Lab, outcome
 
 
 def line_of(entry: str, *, attempts: int, lost: int, first: int) -> str:

@@ -9,7 +9,8 @@ import pytest
 
 from streamtasks import StoreSettings
 from streamtasks.transitions import NewMessage, Void
-from tests.support.lab import REVOKED_MS, Lab, Record, Stream, outcome
+from tests.support.dump import Stream
+from tests.support.lab import REVOKED_MS, Lab, Record, outcome
 
 UNKNOWN, GONE, MARKED, FINISHED, STREAM_WANTED = range(5)
 NAME = "0:default"

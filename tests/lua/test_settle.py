@@ -7,7 +7,8 @@ import pytest
 from streamtasks import StoreSettings
 from streamtasks.redis import child_calls
 from streamtasks.transitions import Outcome
-from tests.support.lab import KEEP_MS, LEASE_MS, RESULT, Lab, Record, Stream, claimed_batch, outcome, text
+from tests.support.dump import Stream, text
+from tests.support.lab import KEEP_MS, LEASE_MS, RESULT, Lab, Record, claimed_batch, outcome
 
 
 def counted(now: int, **counts: int) -> dict[str, str]:

@@ -11,7 +11,8 @@ from streamtasks.message import Message, split_body
 from streamtasks.redis import child_calls
 from streamtasks.redis.calls import MOST_BYTES
 from streamtasks.transitions import Claimed, NewMessage
-from tests.support.lab import RESULT, REVOKED_MS, Lab, Record, Stream, claimed_batch, outcome
+from tests.support.dump import Stream
+from tests.support.lab import RESULT, REVOKED_MS, Lab, Record, claimed_batch, outcome
 
 
 class TestRetry:

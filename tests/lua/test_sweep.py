@@ -6,7 +6,8 @@ from typing import Any
 
 from streamtasks.keys import GROUP
 from streamtasks.redis import supervisor_calls
-from tests.support.lab import Lab, outcome, text
+from tests.support.dump import text
+from tests.support.lab import Lab, outcome
 
 
 def sweep(lab: Lab, *names: str, idle_ms: int = -1, next_at: int = 0, most: int = 16) -> Any:

@@ -1,8 +1,8 @@
 """Run scripts on one shard of a real server, by hand, and see every key they leave behind.
 
 A `Lab` sends the scripts as the store does, but calls them one by one and watches them: a script that touches
-a key it did not declare fails, on every path that a test takes. `dump` reads the whole server, so a key
-that leaks makes the comparison fail by itself.
+a key it did not declare fails, on every path that a test takes. `tests.support.dump` reads the whole server, so a
+key that leaks makes the comparison fail by itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from streamtasks import StoreSettings
-from streamtasks.keys import GROUP, Keys, stream_name
+from streamtasks.keys import Keys, stream_name
 from streamtasks.redis import calls, child_calls, queries, supervisor_calls
 from streamtasks.transitions import (
     Admission,
@@ -27,6 +27,8 @@ from streamtasks.transitions import (
     Outcome,
     Void,
 )
+from tests.support.dump import dump, entries_of, text
+from tests.support.watch import watched_source
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -39,39 +41,6 @@ MANY_DEAD = 1000
 REVOKED_MS = 950_000
 SETTINGS = StoreSettings(failure_expires_s=REVOKED_MS / 1000, max_dead_letters=MANY_DEAD)
 RESULT = b'{"r":1}'
-
-# Stands in front of a script: every command's key must be one of KEYS. Only the channels of finished ids are made
-# up inside, sixteen to one declared name.
-_WATCH = """
-local redis_itself = redis
-local declared = {}
-for _, key in ipairs(KEYS) do declared[key] = true end
-local function watched(name, arguments)
-  local key = arguments[1]
-  if name == 'XREADGROUP' then
-    for i, word in ipairs(arguments) do if word == 'STREAMS' then key = arguments[i + 1] end end
-  elseif name == 'XGROUP' or name == 'XINFO' then
-    key = arguments[2]
-  elseif name == 'SPUBLISH' then
-    key = key:gsub(':%x$', '')
-    if not declared[key] then key = arguments[1] end
-  end
-  if name ~= 'TIME' and not declared[key] then error(name .. ' of a key that is not declared: ' .. tostring(key)) end
-end
-local redis = {
-  call = function(name, ...) watched(name, { ... }) return redis_itself.call(name, ...) end,
-  pcall = function(name, ...) watched(name, { ... }) return redis_itself.pcall(name, ...) end,
-  sha1hex = redis_itself.sha1hex,
-  error_reply = redis_itself.error_reply,
-}
-"""
-
-
-class Stream(NamedTuple):
-    """A stream with a group: ids of its entries in order, and who holds which (an entry's id if it is no more)."""
-
-    entries: list[str]
-    pending: dict[str, str]
 
 
 class Claim(NamedTuple):
@@ -100,58 +69,6 @@ class Record(NamedTuple):
     reports: list[dict[str, Any]]
 
 
-def text(value: Any) -> Any:
-    """Turn bytes into text, at any depth; what is not UTF-8 becomes visible."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    if isinstance(value, (list, tuple)):
-        return [text(one) for one in value]
-    return value
-
-
-def watched_source(source: str) -> str:
-    """Return a script's text, with the check that it touches only declared keys."""
-    first, _, rest = source.partition("\n")
-    return f"{first}\n{_WATCH}{rest}"
-
-
-def _entries(client: Any, key: str) -> list[tuple[str, dict[str, str]]]:
-    return [(text(entry), {text(k): text(v) for k, v in fields.items()}) for entry, fields in client.xrange(key)]
-
-
-def _stream(client: Any, key: str) -> Stream | list[dict[str, str]]:
-    entries = _entries(client, key)
-    if not client.xinfo_groups(key):
-        return [fields for _, fields in entries]
-    names = {entry: fields.get("id") or " ".join(sum(fields.items(), ())) for entry, fields in entries}
-    pending = client.xpending_range(key, GROUP, "-", "+", 10_000)
-    held: dict[str, str] = {text(row["message_id"]): text(row["consumer"]) for row in pending}
-    return Stream(list(names.values()), {names.get(entry, entry): who for entry, who in held.items()})
-
-
-def dump(client: Any, prefix: str = "") -> dict[str, Any]:
-    """Read every key of the server. Names come without ``prefix``; a key that expires says so in its name."""
-    found: dict[str, Any] = {}
-    for name in sorted(text(client.keys("*"))):
-        kind = text(client.type(name))
-        content: Any
-        if kind == "hash":
-            content = {text(k): text(v) for k, v in client.hgetall(name).items()}
-        elif kind == "zset":
-            content = {text(m): int(score) for m, score in client.zrange(name, 0, -1, withscores=True)}
-        elif kind == "set":
-            content = {text(member) for member in client.smembers(name)}
-        elif kind == "list":
-            content = text(client.lrange(name, 0, -1))
-        elif kind == "stream":
-            content = _stream(client, name)
-        else:
-            content = text(client.get(name))
-        expires = "" if client.pttl(name) == -1 else " (expires)"
-        found[name.removeprefix(prefix) + expires] = content
-    return found
-
-
 @dataclass
 class Lab:
     """One shard, and scripts run on it. ``client`` does not decode replies."""
@@ -172,7 +89,7 @@ class Lab:
 
     def entry(self, task_id: str, queue: str = "default", priority: int = 0) -> str:
         """The id of the entry of a message in its stream."""
-        rows = _entries(self.client, self.stream(queue, priority))
+        rows = entries_of(self.client, self.stream(queue, priority))
         found = [entry for entry, fields in rows if fields == {"id": task_id}]
         assert len(found) == 1, f"{task_id} has {len(found)} entries"
         return found[0]

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from streamtasks import StreamTasks
 from streamtasks.schedules import every
 from streamtasks.schedules.app_place import AppPlace
-from streamtasks.schedules.book import definition_of
+from streamtasks.schedules.place import definition_of
 from streamtasks_workers.schedules_cli import schedules_command
 
 APP = """

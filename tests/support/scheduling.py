@@ -1,0 +1,52 @@
+"""Scripts of schedules, called by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from streamtasks.redis import schedule_calls
+from streamtasks.scheduling import DueSchedule, Firing, NewSchedule
+from streamtasks.shards import occurrence_id
+from tests.support.lab import Lab
+from tests.support.planned import PAST_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFLICT, STORED, UNCHANGED, TAKEN = range(4)
+TICK = DueSchedule("tick", 1, b"{}", PAST_MS)
+ID = occurrence_id("tick", PAST_MS, "u0")
+
+
+def put(lab: Lab, *schedules: NewSchedule, revision: int = 0) -> list[int]:
+    codes: list[int] = lab.run(schedule_calls.put(lab.keys, schedules, revision))[1:]
+    return codes
+
+
+def pause(lab: Lab, name: str, next_ms: int | None = None) -> int:
+    code: int = lab.run(schedule_calls.pause(lab.keys, name, next_ms))[1]
+    return code
+
+
+def drop(lab: Lab, name: str) -> int:
+    code: int = lab.run(schedule_calls.drop(lab.keys, name))[1]
+    return code
+
+
+def undeclare(lab: Lab, label: str, since_ms: int) -> list[int]:
+    answer: list[int] = lab.run(schedule_calls.undeclare(lab.keys, label, since_ms))[1:]
+    return answer
+
+
+def due(lab: Lab, most: int = 100, passed: Mapping[str, int] | None = None, room: int | None = None) -> Any:
+    """Return (wait in ms, names)."""
+    call = schedule_calls.due(lab.keys, most, passed or {})
+    if room is not None:
+        call.args[1] = room
+    reply = lab.run(call)
+    return reply[1], reply[2::3]
+
+
+def fire(lab: Lab, *firings: Firing) -> list[int]:
+    codes: list[int] = lab.run(schedule_calls.fire(lab.keys, firings, lab.settings))[1:]
+    return codes
