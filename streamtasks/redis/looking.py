@@ -11,8 +11,9 @@ from ..settings import MIN_DEDUP_S
 from ..state import FINAL_STATES, DeadLetter
 from ..transitions import Active, Event, Events, Statistics, WorkerInfo
 from . import queries
+from .batches import MOST
 from .calls import Call
-from .operations import MOST, Operation, Operations, Shard
+from .operations import Operation, Operations, Shard
 
 __all__ = ["active", "dead_letters", "events", "forget", "statistics", "workers"]
 

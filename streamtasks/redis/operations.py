@@ -39,14 +39,14 @@ from ..transitions import (
 )
 from ..wire import Wire
 from . import calls, child_calls, supervisor_calls
-from .calls import MOST_BYTES, Call
+from .batches import MOST, batches
+from .calls import Call
 from .snapshots import from_reply
 
 __all__ = ["Operation", "Operations", "Shard"]
 
 type Operation[T] = Generator[list[Call], list[Any], T]
 
-MOST = 100
 _STREAM_WANTED = 4
 MOST_NAMES = 32
 MOST_SWEPT = 16
@@ -108,7 +108,7 @@ class Operations:
         places_of: list[list[int]] = []
         for tag, places in self._by_tag(m.id for m in messages).items():
             keys = self.shards[tag].keys
-            for some in _by_size(places, messages):
+            for some in batches(places, lambda place: len(messages[place].envelope)):
                 requests.append(calls.enqueue(keys, [messages[place] for place in some], self.settings))
                 places_of.append(some)
         replies = yield requests
@@ -345,17 +345,3 @@ def _stream_of(body: bytes, wire: Wire, task_id: str) -> str:
         return stream_name(message.queue, message.priority)
     except DecodeError:
         return stream_name("default", 0)  # what this process cannot read may be revoked like any other
-
-
-def _by_size(places: Sequence[int], messages: Sequence[NewMessage]) -> Iterable[list[int]]:
-    """Cut into calls of at most 100 messages and `MOST_BYTES` plus one message."""
-    some: list[int] = []
-    size = 0
-    for place in places:
-        if some and (len(some) == MOST or size > MOST_BYTES):
-            yield some
-            some, size = [], 0
-        some.append(place)
-        size += len(messages[place].envelope)
-    if some:
-        yield some

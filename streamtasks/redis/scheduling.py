@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import batched
 from typing import Any, Final
 
 from ..scheduling import DueSchedule, DueSchedules, Firing, NewSchedule, Put, StoredSchedule
 from ..shards import schedule_tag
 from . import schedule_calls
-from .calls import MOST_BYTES
-from .operations import MOST, Operation, Operations, Shard
+from .batches import MOST, batches
+from .operations import Operation, Operations, Shard
 
 __all__ = ["declare", "drop", "due", "fire", "listed", "pause", "put", "read", "undeclare"]
 
@@ -79,7 +79,7 @@ def listed(operations: Operations, limit: int, after: str) -> Operation[list[Sto
 def declare(operations: Operations, tag: str, schedules: Sequence[NewSchedule]) -> Operation[list[Put]]:
     """See `SupervisorScheduleStore.declare_schedules`."""
     answers: list[Put] = []
-    for some in _by_size(schedules):
+    for some in batches(schedules, lambda one: len(one.definition), together=_declared_together):
         [reply] = yield [schedule_calls.put(operations.shards[tag].keys, some, 0)]
         answers += map(Put, reply[1:])
     return answers
@@ -108,40 +108,18 @@ def due(operations: Operations, tag: str, passed: Mapping[str, int]) -> Operatio
 def fire(operations: Operations, tag: str, firings: Sequence[Firing]) -> Operation[list[bool]]:
     """See `SupervisorScheduleStore.fire`."""
     answers: list[bool] = []
-    for some in _by_messages(firings):
+    for some in batches(firings, _size, messages=lambda firing: max(1, len(firing.messages))):
         [reply] = yield [schedule_calls.fire(operations.shards[tag].keys, some, operations.settings)]
         answers += (code == 1 for code in reply[1:])
     return answers
 
 
-def _by_size(schedules: Sequence[NewSchedule]) -> Iterable[list[NewSchedule]]:
-    """Cut into calls of at most 100 schedules and `MOST_BYTES` plus one, of one declaration each."""
-    some: list[NewSchedule] = []
-    size = 0
-    for one in schedules:
-        full = len(some) == MOST or size > MOST_BYTES
-        if some and (full or (one.declared, one.since_ms) != (some[0].declared, some[0].since_ms)):
-            yield some
-            some, size = [], 0
-        some.append(one)
-        size += len(one.definition)
-    if some:
-        yield some
+def _declared_together(one: NewSchedule, other: NewSchedule) -> bool:
+    return (one.declared, one.since_ms) == (other.declared, other.since_ms)
 
 
-def _by_messages(firings: Sequence[Firing]) -> Iterable[list[Firing]]:
-    """Cut into calls of at most 100 firings, 100 messages and `MOST_BYTES` plus one firing, which stays whole."""
-    some: list[Firing] = []
-    count = size = 0
-    for firing in firings:
-        if some and (len(some) == MOST or count + len(firing.messages) > MOST or size > MOST_BYTES):
-            yield some
-            some, count, size = [], 0, 0
-        some.append(firing)
-        count += len(firing.messages)
-        size += sum(len(message.envelope) for message in firing.messages)
-    if some:
-        yield some
+def _size(firing: Firing) -> int:
+    return sum(len(message.envelope) for message in firing.messages)
 
 
 def _parted(what: bytes) -> tuple[int, str, bytes]:

@@ -9,10 +9,11 @@ from typing import Final
 from ..exceptions import StoreError
 from ..keys import stream_name
 from ..shape import Shape
-from ..transitions import FanInCounts, Given, NewWorkflow, Node, WorkflowCounts
+from ..transitions import FanInCounts, NewWorkflow, WorkflowCounts
 from . import calls, workflow_calls
-from .calls import MOST_BYTES, Call
-from .operations import MOST, Operation, Operations, Shard
+from .batches import MOST, batches
+from .calls import Call
+from .operations import Operation, Operations, Shard
 
 __all__ = ["cancel", "counts", "gather", "is_over", "start", "unfold", "unfold_due"]
 
@@ -43,8 +44,8 @@ def start(operations: Operations, new: NewWorkflow) -> Operation[bool]:
 def _staging(shard: Shard, new: NewWorkflow) -> Iterable[Call]:
     keys = shard.keys
     joins = list(batched(enumerate(new.fan_ins), MOST))
-    given = list(_given_by_size(new.given))
-    nodes = list(_by_size(new.nodes))
+    given = list(batches(new.given, lambda one: len(one.content)))
+    nodes = list(batches(new.nodes, lambda node: len(node.message.envelope)))
     for turn in range(max(1, len(joins), len(given), len(nodes))):
         yield workflow_calls.stage(
             keys,
@@ -54,32 +55,6 @@ def _staging(shard: Shard, new: NewWorkflow) -> Iterable[Call]:
             given[turn] if turn < len(given) else (),
             first=turn == 0,
         )
-
-
-def _by_size(nodes: Sequence[Node]) -> Iterable[list[Node]]:
-    some: list[Node] = []
-    size = 0
-    for node in nodes:
-        if some and (len(some) == MOST or size > MOST_BYTES):
-            yield some
-            some, size = [], 0
-        some.append(node)
-        size += len(node.message.envelope)
-    if some:
-        yield some
-
-
-def _given_by_size(given: Sequence[Given]) -> Iterable[list[Given]]:
-    some: list[Given] = []
-    size = 0
-    for one in given:
-        if some and (len(some) == MOST or size > MOST_BYTES):
-            yield some
-            some, size = [], 0
-        some.append(one)
-        size += len(one.content)
-    if some:
-        yield some
 
 
 def unfold(

@@ -10,16 +10,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.support.servers import wait_until
 
 README = Path(__file__).parent.parent.parent / "README.md"
 SETTINGS = README.parent / "docs" / "settings.md"
 URL = "redis://127.0.0.1:6379/0"
-
-if not README.exists():  # only the tests were copied, to be run against an installed package
-    pytest.skip("there is no README beside these tests", allow_module_level=True)
 
 
 def blocks(language: str) -> list[str]:
