@@ -44,7 +44,11 @@ def known(field: Field, name: str) -> StoredSchedule:
 
 
 def wait_fired(field: Field, name: str, count: int, timeout_s: float = 10.0) -> StoredSchedule:
-    wait_for_value(lambda: known(field, name).fired >= count, timeout_s, f"{name} has fired {count} times")
+    def has_fired() -> bool:
+        [found] = field.app.store.schedules([name])
+        return found is not None and found.fired >= count  # a worker is ready before it has declared anything
+
+    wait_for_value(has_fired, timeout_s, f"{name} has fired {count} times")
     return known(field, name)
 
 
