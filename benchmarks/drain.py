@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--server", help="a redis-server or valkey-server binary; default: the embedded one")
     given = parser.parse_args()
-    from streamtasks_workers.embedded import EmbeddedServer
+    from streamtasks_workers.testing.embedded import EmbeddedServer
 
     with EmbeddedServer(binary=given.server) as server:
         os.environ[URL_VARIABLE] = server.url

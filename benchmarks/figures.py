@@ -23,7 +23,7 @@ import redis
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from streamtasks import wait_for
-from streamtasks_workers.embedded import EmbeddedServer
+from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.process.test_executors import EXECUTORS
 from tests.support.measures import (
     MS,

@@ -20,8 +20,8 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from streamtasks.rate_limit import interval_us
-from streamtasks_workers.embedded import EmbeddedServer
+from streamtasks.tasks.rate_limit import interval_us
+from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.workers import Field, kill, percentile
 
 MS = 1000.0

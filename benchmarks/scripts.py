@@ -14,9 +14,9 @@ from typing import Any
 import redis
 
 from streamtasks import StreamTasks
-from streamtasks.redis.calls import script
-from streamtasks.redis.store import RedisStore
-from streamtasks.transitions import Claimed, ClaimRequest, Filter, Outcome
+from streamtasks.stores.redis.calls import script
+from streamtasks.stores.redis.store import RedisStore
+from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Outcome
 
 SCRIPTS = ("enqueue", "claim", "settle")
 ENVELOPE_BYTES = 110
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="200,1000,10000,100000")
     parser.add_argument("--server", help="a redis-server or valkey-server binary; default: the embedded one")
     given = parser.parse_args()
-    from streamtasks_workers.embedded import EmbeddedServer
+    from streamtasks_workers.testing.embedded import EmbeddedServer
 
     with EmbeddedServer(binary=given.server) as server:
         for size in map(int, given.sizes.split(",")):

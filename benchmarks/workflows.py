@@ -69,7 +69,7 @@ def finish(result: Any) -> None:
 def slow_calls(client: Any) -> str:
     """Say which scripts held the server up for longer than `SLOW_US`: the longest, ms, and how often; forget them."""
     import streamtasks_lua
-    from streamtasks.redis.calls import script
+    from streamtasks.stores.redis.calls import script
 
     names = {script(name).sha: name for name in streamtasks_lua.names()}
     found: dict[str, list[float]] = {}
@@ -93,7 +93,7 @@ def main() -> None:
         help="give the server a real-time priority (as root, on Linux): others' work is not taken for a script's",
     )
     given = parser.parse_args()
-    from streamtasks_workers.embedded import EmbeddedServer
+    from streamtasks_workers.testing.embedded import EmbeddedServer
 
     with EmbeddedServer(binary=given.server) as server:
         os.environ[URL_VARIABLE] = server.url

@@ -6,11 +6,6 @@ This package is what a process needs to define, enqueue and read tasks. Workers 
 
 # The app, tasks and their results
 from .app import StreamTasks
-from .attempt import Attempt, AttemptOutcome, current_attempt
-
-# Workflows
-from .canvas import chain, chord, group
-from .class_task import ClassTask
 
 # Errors users meet; the whole tree stands in streamtasks.exceptions
 from .exceptions import (
@@ -29,15 +24,20 @@ from .exceptions import (
     TaskRevoked,
     UnknownQueue,
 )
-from .message import Message
 from .middleware import Middleware
-from .request import BoundTask, Request
+from .protocol.message import Message
+from .protocol.state import State
 from .results import Result, wait_for
 from .settings import StoreSettings
-from .signature import Signature
-from .state import State
-from .task import Task, TaskOptions
-from .workflow_results import GroupResult, Workflow
+from .tasks.attempt import Attempt, AttemptOutcome, current_attempt
+from .tasks.class_task import ClassTask
+from .tasks.request import BoundTask, Request
+from .tasks.signature import Signature
+from .tasks.task import Task, TaskOptions
+
+# Workflows
+from .workflows.canvas import chain, chord, group
+from .workflows.results import GroupResult, Workflow
 
 __version__ = "0.1.0"
 

@@ -7,26 +7,26 @@ from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
-from .app_home import AppHome
-from .building import build, pack
-from .call import CallOptions
 from .exceptions import ConfigurationError, InvalidTask, UnknownQueue
-from .message import Message
 from .middleware import Middleware
-from .request import BoundTask
+from .protocol.message import Message
+from .protocol.state import DeadLetter
 from .results import Result
 from .settings import DEFAULT_URL, StoreSettings
-from .state import DeadLetter
-from .store import AsyncStore, Store
-from .stores import open_async_store, open_store
-from .task import Task, TaskOptions, name_of
-from .transitions import NewMessage
-from .workflow_results import GroupResult, group_result
+from .stores.base import AsyncStore, Store
+from .stores.factory import open_async_store, open_store
+from .stores.types import NewMessage
+from .tasks.call_options import CallOptions
+from .tasks.enqueue import build, pack
+from .tasks.request import BoundTask
+from .tasks.task import Task, TaskOptions, name_of
+from .workflows.app_home import AppHome
+from .workflows.results import GroupResult, group_result
 
 if TYPE_CHECKING:
-    from .class_task import ClassTask
-    from .schedules.book import Schedules
     from .schedules.definition import Definition
+    from .schedules.schedules import Schedules
+    from .tasks.class_task import ClassTask
 
 __all__ = ["StreamTasks"]
 
@@ -86,8 +86,8 @@ class StreamTasks:
     @cached_property
     def schedules(self) -> Schedules:
         """Its schedules: make, change, pause, run and delete them."""
-        from .schedules.app_place import AppPlace
-        from .schedules.book import Schedules
+        from .schedules.app_target import AppPlace
+        from .schedules.schedules import Schedules
 
         return Schedules(AppPlace(self))
 
@@ -95,7 +95,7 @@ class StreamTasks:
         """See `Application.declared_schedules`."""
         if not self._schedule:
             return ()
-        from .schedules.app_place import AppPlace
+        from .schedules.app_target import AppPlace
         from .schedules.declared import declared
 
         return declared(AppPlace(self), self._schedule.items())
@@ -150,7 +150,7 @@ class StreamTasks:
         Raises:
             InvalidTask: its class has no ``run()``, an option is wrong, or the name is taken.
         """
-        from .class_task import InstanceTask
+        from .tasks.class_task import InstanceTask
 
         task = InstanceTask.of(self, body)
         self._add(task, schedule)
@@ -166,7 +166,7 @@ class StreamTasks:
         self.tasks[task.name] = task
 
     def _declare(self, task: Task[..., Any], schedule: Any) -> None:
-        from .schedules.app_place import AppPlace
+        from .schedules.app_target import AppPlace
         from .schedules.declared import check_entry, entry_of
 
         if task.name in self._schedule:

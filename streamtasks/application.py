@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .attempt import Attempt, AttemptOutcome
 from .middleware import Middleware
-from .run_options import RunOptions
 from .settings import StoreSettings
+from .tasks.attempt import Attempt, AttemptOutcome
+from .tasks.run_options import RunOptions
 
 if TYPE_CHECKING:
     from .schedules.definition import Definition

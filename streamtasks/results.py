@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .exceptions import TaskNotFound
-from .message import Message
-from .reading import children_of, error_of, failure_of, info_of, outcome_of, shown_state, value_of
-from .state import STATUS, Snapshot, State
-from .transitions import Revocation
-from .workflow_results import Workflow, parent_of, workflow_of
+from .protocol.message import Message
+from .protocol.state import STATUS, Snapshot, State
+from .stores.types import Revocation
+from .tasks.snapshot_view import children_of, error_of, failure_of, info_of, outcome_of, shown_state, value_of
+from .workflows.results import Workflow, parent_of, workflow_of
 
 if TYPE_CHECKING:
     from .app import StreamTasks

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .exceptions import ConfigurationError
-from .keys import check_prefix
-from .numbers import check_count, check_seconds
-from .wire import DEFAULT_MOST, JSON, Wire
+from .protocol.keys import check_prefix
+from .protocol.validation import check_count, check_seconds
+from .protocol.wire import DEFAULT_MOST, JSON, Wire
 
 __all__ = ["DEFAULT_URL", "MIN_DEDUP_S", "StoreSettings"]
 

@@ -13,7 +13,7 @@ from tests.support.servers import Cluster, flush, server_kinds, start_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from streamtasks_workers.embedded import EmbeddedServer
+    from streamtasks_workers.testing.embedded import EmbeddedServer
 
 TIERS = ("topology", "browser", "chaos", "slow")
 

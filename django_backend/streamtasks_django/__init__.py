@@ -29,15 +29,15 @@ if TYPE_CHECKING:
         task_backends,
     )
 
-    from streamtasks.canvas import chain, chord, group
+    from streamtasks.workflows.canvas import chain, chord, group
 
-    from .access import get_task_backend, task
-    from .class_task import Task
     from .install import install_as_django_tasks
     from .manager import TaskResultManager
     from .monitor import TaskMonitor
-    from .stream_task import StreamTask
-    from .stream_task_result import StreamTaskResult
+    from .results.task_result import StreamTaskResult
+    from .tasks.access import get_task_backend, task
+    from .tasks.class_task import Task
+    from .tasks.stream_task import StreamTask
 
 __all__ = [
     "DEFAULT_TASK_BACKEND_ALIAS",
@@ -63,21 +63,21 @@ __all__ = [
 _HOME = {
     "DEFAULT_TASK_BACKEND_ALIAS": "django.tasks",
     "DEFAULT_TASK_QUEUE_NAME": "django.tasks",
-    "StreamTask": "streamtasks_django.stream_task",
-    "StreamTaskResult": "streamtasks_django.stream_task_result",
-    "Task": "streamtasks_django.class_task",
+    "StreamTask": "streamtasks_django.tasks.stream_task",
+    "StreamTaskResult": "streamtasks_django.results.task_result",
+    "Task": "streamtasks_django.tasks.class_task",
     "TaskContext": "django.tasks",
     "TaskMonitor": "streamtasks_django.monitor",
     "TaskResult": "django.tasks",
     "TaskResultManager": "streamtasks_django.manager",
     "TaskResultStatus": "django.tasks",
-    "chain": "streamtasks.canvas",
-    "chord": "streamtasks.canvas",
+    "chain": "streamtasks.workflows.canvas",
+    "chord": "streamtasks.workflows.canvas",
     "default_task_backend": "django.tasks",
-    "get_task_backend": "streamtasks_django.access",
-    "group": "streamtasks.canvas",
+    "get_task_backend": "streamtasks_django.tasks.access",
+    "group": "streamtasks.workflows.canvas",
     "install_as_django_tasks": "streamtasks_django.install",
-    "task": "streamtasks_django.access",
+    "task": "streamtasks_django.tasks.access",
     "task_backends": "django.tasks",
 }
 

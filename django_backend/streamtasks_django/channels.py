@@ -40,7 +40,7 @@ from streamtasks import StoreError
 
 from . import conf
 from .manager import TaskResultManager
-from .stream_task_result import StreamTaskResult
+from .results.task_result import StreamTaskResult
 
 __all__ = ["FORBIDDEN", "TaskProgressConsumer", "may_view_task"]
 

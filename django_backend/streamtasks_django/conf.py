@@ -41,7 +41,7 @@ OPTIONS of a backend, all optional:
 ==================  ==============================================================================
 
 ``TASK_IMPORTS`` is a list of modules that define tasks and are no app's ``tasks.py``. The documented settings
-``TASK_...`` stand in `streamtasks_django.task_settings`; OPTIONS win over them.
+``TASK_...`` stand in `streamtasks_django.tasks.task_settings`; OPTIONS win over them.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from streamtasks import ConfigurationError, Middleware, StoreSettings
-from streamtasks.call import seconds
-from streamtasks.redis import connections
-from streamtasks.wire import SERIALIZERS
+from streamtasks.protocol.wire import SERIALIZERS
+from streamtasks.stores.redis import connections
+from streamtasks.tasks.call_options import seconds
 
-from . import task_settings
-from .task_settings import RETRY_OPTIONS
+from .tasks import task_settings
+from .tasks.task_settings import RETRY_OPTIONS
 
 __all__ = [
     "OPTIONS",

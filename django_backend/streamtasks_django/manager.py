@@ -11,11 +11,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.utils import timezone
 
-from .access import get_task_backend
 from .backends.base import StreamTaskMixin
+from .tasks.access import get_task_backend
 
 if TYPE_CHECKING:
-    from .stream_task_result import StreamTaskResult
+    from .results.task_result import StreamTaskResult
 
 __all__ = ["TaskResultManager", "backend_of", "describe_result"]
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from .manager import backend_of
 
 if TYPE_CHECKING:
-    from .stream_task_result import StreamTaskResult
+    from .results.task_result import StreamTaskResult
 
 __all__ = ["TaskMonitor"]
 

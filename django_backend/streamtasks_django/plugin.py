@@ -17,7 +17,7 @@ from streamtasks import ConfigurationError
 if TYPE_CHECKING:
     import click
 
-    from .application import DjangoApplication
+    from .worker.application import DjangoApplication
 
 __all__ = ["commands", "load", "move"]
 
@@ -49,8 +49,8 @@ def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplicatio
             raise
         raise ConfigurationError(f"The settings module {module!r} cannot be imported: {error}") from error
 
-    from .databases import close_all
-    from .registry import discover
+    from .tasks.registry import discover
+    from .worker.databases import close_all
 
     discover()
     found = _applications(backends)

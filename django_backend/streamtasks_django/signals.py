@@ -13,17 +13,17 @@ from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.utils import timezone
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, State, StoreError
-from streamtasks.errors import describe
-from streamtasks.state import Snapshot
+from streamtasks.protocol.errors import describe
+from streamtasks.protocol.state import Snapshot
 
-from .registry import find_task
-from .results import STATUS, from_attempt, task_error
-from .sending import asend, send
+from .enqueue.signal_dispatch import asend, send
+from .results.snapshot_results import STATUS, from_attempt, task_error
+from .tasks.registry import find_task
 
 if TYPE_CHECKING:
     from django.tasks.base import TaskResult
 
-    from .application import DjangoApplication
+    from .worker.application import DjangoApplication
 
 __all__ = ["Signals", "task_enqueued", "task_finished", "task_started"]
 

@@ -35,9 +35,9 @@ from django.test.utils import TestContextDecorator
 from django.utils.module_loading import import_string
 
 from streamtasks.exceptions import StreamTasksError
-from streamtasks.memory import MemoryServer
-from streamtasks_workers.in_process import MOST_ATTEMPTS, InProcessWorker, Ran
-from streamtasks_workers.testing import Enqueued, KeptTasks, TaskOutbox
+from streamtasks.stores.memory import MemoryServer
+from streamtasks_workers.testing.in_process import MOST_ATTEMPTS, InProcessWorker, Ran
+from streamtasks_workers.testing.memory_tasks import Enqueued, KeptTasks, TaskOutbox
 
 from .backends.base import StoreBackend
 from .backends.memory import MemoryBackend, forget, worker_of

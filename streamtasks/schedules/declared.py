@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ..exceptions import InvalidTask, StreamTasksError
-from ..signature import Signature
+from ..tasks.signature import Signature
 from .definition import DEFAULT_BOUND_S, Definition
 from .occurrences import check_misfire
-from .place import Place, check_repeatable, definition_of
 from .rules import rule_of
+from .target import Place, check_repeatable, definition_of
 
 __all__ = ["ENTRY", "check_entry", "declared", "definition_of_entry", "entry_of"]
 

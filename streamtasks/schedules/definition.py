@@ -15,18 +15,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from ..building import realized
-from ..call import seconds
-from ..codec import dumps, loads
 from ..exceptions import DecodeError, InvalidTask
-from ..keys import check_schedule_name
-from ..message import Message
-from ..numbers import check_seconds
-from ..scheduling import DueSchedule, Firing, NewSchedule
+from ..protocol.json import dumps, loads
+from ..protocol.keys import check_schedule_name
+from ..protocol.message import Message
+from ..protocol.shards import occurrence_id
+from ..protocol.validation import check_seconds
 from ..settings import StoreSettings
-from ..shards import occurrence_id
-from ..signature import Signature, check_wire
-from ..transitions import NewMessage
+from ..stores.schedule_store import DueSchedule, Firing, NewSchedule
+from ..stores.types import NewMessage
+from ..tasks.call_options import seconds
+from ..tasks.enqueue import realized
+from ..tasks.signature import Signature, check_wire
 from .occurrences import MISFIRES, check_misfire, plan
 from .rules import Rule, rule_from_dict
 

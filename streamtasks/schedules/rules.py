@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from ..exceptions import DecodeError, InvalidTask
-from ..numbers import is_number
+from ..protocol.validation import is_number
 from .cron_times import DAY_S, CronTimes
 
 __all__ = ["Rule", "crontab", "every", "rule_from_dict", "rule_of", "zone_name"]

@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from streamtasks import StoreSettings, StreamTasks
-from streamtasks.keys import Keys
-from streamtasks.memory import MemoryServer
-from streamtasks.stores import open_async_store, open_store
+from streamtasks.protocol.keys import Keys
+from streamtasks.stores.factory import open_async_store, open_store
+from streamtasks.stores.memory import MemoryServer
 from tests.support.flows import Site, told
 
 if TYPE_CHECKING:

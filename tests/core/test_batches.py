@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamtasks.redis.batches import MOST, batches
-from streamtasks.redis.calls import MOST_BYTES
+from streamtasks.stores.redis.batches import MOST, batches
+from streamtasks.stores.redis.calls import MOST_BYTES
 
 
 @pytest.mark.parametrize(

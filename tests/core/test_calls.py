@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamtasks import InvalidTask, Message, StreamTasks, Task
-from streamtasks.attempt import Attempt, entered
-from streamtasks.shards import tag_of
+from streamtasks.protocol.shards import tag_of
+from streamtasks.tasks.attempt import Attempt, entered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamtasks.transitions import NewMessage
+    from streamtasks.stores.types import NewMessage
 
 
 class Sent:

@@ -10,11 +10,11 @@ import pytest
 from streamtasks import InvalidTask, StreamTasks, chord
 from streamtasks import chain as typed_chain
 from streamtasks import group as typed_group
-from streamtasks.canvas import Chain, Group
-from streamtasks.expanding import expand
-from streamtasks.message import Message
-from streamtasks.shape import Join, Shape
-from streamtasks.starting import prepare
+from streamtasks.protocol.message import Message
+from streamtasks.workflows.canvas import Chain, Group
+from streamtasks.workflows.graph import Join, Shape
+from streamtasks.workflows.plan import expand
+from streamtasks.workflows.start import prepare
 
 chain: Any = typed_chain
 group: Any = typed_group

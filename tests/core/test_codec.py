@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamtasks.codec import dumps, loads
 from streamtasks.exceptions import DecodeError, InvalidTask
+from streamtasks.protocol.json import dumps, loads
 
 Pair = namedtuple("Pair", "left right")  # pyright: ignore[reportUntypedNamedTuple]
 

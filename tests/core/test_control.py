@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 
 from streamtasks import StoreSettings, StreamTasks, chain
-from streamtasks.message import Message
-from streamtasks.shards import ALL_TAGS, new_id
-from streamtasks.state import Snapshot, State
-from streamtasks.stores import open_async_store, open_store, open_supervisor_store
-from streamtasks.transitions import NewMessage, Revocation, Settled
+from streamtasks.protocol.message import Message
+from streamtasks.protocol.shards import ALL_TAGS, new_id
+from streamtasks.protocol.state import Snapshot, State
+from streamtasks.stores.factory import open_async_store, open_store, open_supervisor_store
+from streamtasks.stores.types import NewMessage, Revocation, Settled
 from tests.core.conftest import AnyStore
 from tests.support.hand import Hand, ended
 

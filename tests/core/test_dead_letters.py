@@ -5,8 +5,8 @@ from __future__ import annotations
 import redis
 
 from streamtasks import Message, StoreSettings, StreamTasks
-from streamtasks.redis import RedisStore
-from streamtasks.transitions import NewMessage
+from streamtasks.stores.redis import RedisStore
+from streamtasks.stores.types import NewMessage
 from tests.support.hand import Hand, ended
 
 

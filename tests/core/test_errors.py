@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamtasks.errors import MAX_TEXT, describe, rebuild
 from streamtasks.exceptions import TaskFailed
+from streamtasks.protocol.errors import MAX_TEXT, describe, rebuild
 
 
 class Unprintable(Exception):

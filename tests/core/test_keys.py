@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from streamtasks.exceptions import ConfigurationError, InvalidTask, UnknownQueue
-from streamtasks.keys import Keys, check_id, check_prefix, check_queue, stream_name
-from streamtasks.shards import ALL_TAGS
+from streamtasks.protocol.keys import Keys, check_id, check_prefix, check_queue, stream_name
+from streamtasks.protocol.shards import ALL_TAGS
 
 PREFIXES = st.text(st.characters(exclude_characters="{}", codec="utf-8"), max_size=20).filter(
     lambda prefix: not any(c.isspace() for c in prefix)

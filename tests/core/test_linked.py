@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamtasks import InvalidTask, Message, StreamTasks, chain, chord, group
-from streamtasks.call import CallOptions, given_options
 from streamtasks.exceptions import DecodeError, ParentFailed, StoreFull, StoreUnavailable
-from streamtasks.linked import START, workflow_of_call
-from streamtasks.wire import JSON
+from streamtasks.protocol.wire import JSON
+from streamtasks.tasks.call_options import CallOptions, given_options
+from streamtasks.workflows.linked import START, workflow_of_call
 from tests.support.flows import told
 
 if TYPE_CHECKING:
     from streamtasks import Result
-    from streamtasks.transitions import NewWorkflow
+    from streamtasks.stores.types import NewWorkflow
     from tests.support.flows import Site
 
 

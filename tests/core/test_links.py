@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from streamtasks import Message, State
-from streamtasks.errors import describe
 from streamtasks.exceptions import DecodeError
-from streamtasks.links import follow_ups
-from streamtasks.signature import Signature
-from streamtasks.transitions import Limit
+from streamtasks.protocol.errors import describe
+from streamtasks.stores.types import Limit
+from streamtasks.tasks.signature import Signature
+from streamtasks.workflows.follow_ups import follow_ups
 
 
 def wire(task: str, *args: Any, **more: Any) -> dict[str, Any]:

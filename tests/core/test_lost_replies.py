@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from streamtasks import StoreSettings, StoreUnavailable
-from streamtasks.keys import Keys
-from streamtasks.redis import AsyncRedisStore, RedisStore
-from streamtasks.transitions import (
+from streamtasks.protocol.keys import Keys
+from streamtasks.stores.redis import AsyncRedisStore, RedisStore
+from streamtasks.stores.types import (
     ClaimRequest,
     Exchange,
     FanIn,
@@ -33,7 +33,7 @@ from tests.support.proxy import LossyProxy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamtasks.store import Channel
+    from streamtasks.stores.base import Channel
     from tests.core.conftest import AnyStore
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from streamtasks import ConfigurationError, Message, StoreFull, StoreSettings, StreamTasks
 from streamtasks.exceptions import ServerNotSupported
-from streamtasks.memory import AsyncMemoryStore, Clock, MemoryServer, MemoryStore
-from streamtasks.state import State
-from streamtasks.stores import open_async_store, open_store, open_supervisor_store
-from streamtasks.transitions import ClaimRequest, Filter, NewMessage
+from streamtasks.protocol.state import State
+from streamtasks.stores.factory import open_async_store, open_store, open_supervisor_store
+from streamtasks.stores.memory import AsyncMemoryStore, Clock, MemoryServer, MemoryStore
+from streamtasks.stores.types import ClaimRequest, Filter, NewMessage
 from tests.support.hand import Hand, ended
 
 SETTINGS = StoreSettings(url="memory://own", failure_expires_s=7 * 86_400)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamtasks.exceptions import DecodeError, InvalidTask, PayloadTooLarge, StreamTasksError
-from streamtasks.message import MAX_HEADER_BYTES, VERSION, Message
+from streamtasks.protocol.message import MAX_HEADER_BYTES, VERSION, Message
 
 LIMIT = 1024 * 1024
 FULL = Message(

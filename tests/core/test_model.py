@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 )
 
 from streamtasks import Message
-from streamtasks.store import SupervisorStore
-from streamtasks.transitions import Charge, ClaimRequest, Filter, Grant, Limit, NewMessage, Void
+from streamtasks.stores.base import SupervisorStore
+from streamtasks.stores.types import Charge, ClaimRequest, Filter, Grant, Limit, NewMessage, Void
 from tests.support.pair import TAG, Both, Pair, outcomes_of
 
 

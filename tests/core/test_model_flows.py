@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from streamtasks import StreamTasks, chain, chord, group
-from streamtasks.shape import Shape
-from streamtasks.shards import node_id
-from streamtasks.starting import prepare
-from streamtasks.transitions import ClaimRequest, Filter
+from streamtasks.protocol.shards import node_id
+from streamtasks.stores.types import ClaimRequest, Filter
+from streamtasks.workflows.graph import Shape
+from streamtasks.workflows.start import prepare
 from tests.core.test_model import KNOWN, Lives, callback_id, consumers
 from tests.support.pair import TAG, outcomes_of, same
 
 if TYPE_CHECKING:
-    from streamtasks.canvas import Canvas
-    from streamtasks.store import SupervisorStore
-    from streamtasks.transitions import NewWorkflow
+    from streamtasks.stores.base import SupervisorStore
+    from streamtasks.stores.types import NewWorkflow
+    from streamtasks.workflows.canvas import Canvas
 
 WORKFLOWS = ["f0", "f1"]
 MOST_NODES = 9

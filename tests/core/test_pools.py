@@ -13,9 +13,9 @@ import redis
 from redis.exceptions import MaxConnectionsError
 
 from streamtasks import StoreSettings, StoreUnavailable
-from streamtasks.redis import AsyncRedisStore
-from streamtasks.redis.pools import AsyncPool, async_pool
-from streamtasks.transitions import NewMessage
+from streamtasks.stores.redis import AsyncRedisStore
+from streamtasks.stores.redis.pools import AsyncPool, async_pool
+from streamtasks.stores.types import NewMessage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from streamtasks import InvalidTask, StreamTasks, TaskOptions
-from streamtasks.rate_limit import check_rate_limit, interval_us, key_of, limit_name, limit_of
-from streamtasks.transitions import Limit
+from streamtasks.stores.types import Limit
+from streamtasks.tasks.rate_limit import check_rate_limit, interval_us, key_of, limit_name, limit_of
 
 
 @pytest.mark.parametrize(

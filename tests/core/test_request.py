@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from streamtasks import InvalidTask, Message, Retry, StreamTasks
-from streamtasks.attempt import Attempt, entered, read_progress
 from streamtasks.exceptions import RetriesExhausted
-from streamtasks.request import BoundTask
+from streamtasks.tasks.attempt import Attempt, entered, read_progress
+from streamtasks.tasks.request import BoundTask
 
 
 @pytest.fixture

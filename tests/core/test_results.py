@@ -13,11 +13,11 @@ from datetime import datetime
 import pytest
 
 from streamtasks import Result, State, StreamTasks, TaskFailed, TaskNotFound, TaskRevoked, wait_for
-from streamtasks.codec import dumps
 from streamtasks.exceptions import WorkerCrashed
-from streamtasks.shards import new_id
-from streamtasks.stores import open_supervisor_store
-from streamtasks.transitions import Settled
+from streamtasks.protocol.json import dumps
+from streamtasks.protocol.shards import new_id
+from streamtasks.stores.factory import open_supervisor_store
+from streamtasks.stores.types import Settled
 from tests.support.hand import Hand, ended, report
 from tests.support.servers import flush
 

@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from streamtasks import StoreSettings
 from streamtasks.exceptions import StoreFull
-from streamtasks.scheduling import Put, StoredSchedule
-from streamtasks.shards import ALL_TAGS, schedule_tag
-from streamtasks.state import State
-from streamtasks.stores import open_supervisor_store
+from streamtasks.protocol.shards import ALL_TAGS, schedule_tag
+from streamtasks.protocol.state import State
+from streamtasks.stores.factory import open_supervisor_store
+from streamtasks.stores.schedule_store import Put, StoredSchedule
 from tests.support.pair import Pair, same
 from tests.support.planned import FAR_MS, PAST_MS, declared, firing, occurrence, schedule
 

@@ -19,10 +19,10 @@ from streamtasks.exceptions import (
     ScheduleNotFound,
 )
 from streamtasks.schedules import crontab, every
-from streamtasks.schedules.book import Schedule, Schedules
 from streamtasks.schedules.definition import Definition
-from streamtasks.scheduling import NewSchedule, Put
-from streamtasks.stores import clock_ms, open_supervisor_store
+from streamtasks.schedules.schedules import Schedule, Schedules
+from streamtasks.stores.factory import clock_ms, open_supervisor_store
+from streamtasks.stores.schedule_store import NewSchedule, Put
 
 NIGHTLY = crontab(hour=3, minute=0)
 

@@ -9,7 +9,7 @@ import pytest
 
 from streamtasks import ConfigurationError, InvalidTask, StoreSettings, StreamTasks, TaskOptions, UnknownQueue
 from streamtasks.settings import MIN_DEDUP_S
-from streamtasks_workers.options import WorkerOptions
+from streamtasks_workers.process.options import WorkerOptions
 
 NAN, INF = float("nan"), float("inf")
 

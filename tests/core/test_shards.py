@@ -9,8 +9,8 @@ from uuid import RFC_4122, UUID
 import pytest
 from redis.crc import key_slot
 
-from streamtasks.keys import check_id
-from streamtasks.shards import ALL_TAGS, new_id, node_id, node_of, tag_of
+from streamtasks.protocol.keys import check_id
+from streamtasks.protocol.shards import ALL_TAGS, new_id, node_id, node_of, tag_of
 
 
 def test_ids_are_valid_and_differ() -> None:

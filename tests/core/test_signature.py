@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from streamtasks.call import CallOptions, patience_of
 from streamtasks.exceptions import DecodeError, InvalidTask
-from streamtasks.signature import Signature
-from streamtasks.transitions import Limit
+from streamtasks.stores.types import Limit
+from streamtasks.tasks.call_options import CallOptions, patience_of
+from streamtasks.tasks.signature import Signature
 
 
 def test_set_and_clone_return_another_signature() -> None:

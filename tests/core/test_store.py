@@ -11,12 +11,12 @@ import pytest
 import redis
 
 from streamtasks import StoreSettings
-from streamtasks.codec import dumps
-from streamtasks.message import Message
-from streamtasks.shards import ALL_TAGS, new_id
-from streamtasks.state import State
-from streamtasks.stores import open_store, open_supervisor_store
-from streamtasks.transitions import Charge, Claimed, NewMessage, Settled, Void
+from streamtasks.protocol.json import dumps
+from streamtasks.protocol.message import Message
+from streamtasks.protocol.shards import ALL_TAGS, new_id
+from streamtasks.protocol.state import State
+from streamtasks.stores.factory import open_store, open_supervisor_store
+from streamtasks.stores.types import Charge, Claimed, NewMessage, Settled, Void
 from tests.core.conftest import AnyStore
 from tests.support.dump import dump
 from tests.support.hand import Hand, ended

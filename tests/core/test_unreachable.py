@@ -18,11 +18,11 @@ from streamtasks import (
     StreamTasks,
     StreamTasksError,
 )
-from streamtasks.codec import dumps
-from streamtasks.redis import RedisStore, connections, pools
-from streamtasks.state import State
-from streamtasks.transitions import ClaimRequest, Filter, NewMessage, Revocation, Settled
-from streamtasks_workers.embedded import EmbeddedServer
+from streamtasks.protocol.json import dumps
+from streamtasks.protocol.state import State
+from streamtasks.stores.redis import RedisStore, connections, pools
+from streamtasks.stores.types import ClaimRequest, Filter, NewMessage, Revocation, Settled
+from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.dump import dump
 from tests.support.hand import Hand, ended
 from tests.support.proxy import black_hole, closed_port

@@ -19,7 +19,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamtasks import Message, StoreSettings
-from streamtasks.compression import COMPRESSIONS, THRESHOLD
 from streamtasks.exceptions import (
     ConfigurationError,
     DecodeError,
@@ -28,9 +27,10 @@ from streamtasks.exceptions import (
     InvalidTask,
     PayloadTooLarge,
 )
-from streamtasks.signing import Signer
-from streamtasks.state import Snapshot, State
-from streamtasks.wire import JSON, MESSAGE, RESULT, SERIALIZERS, Wire
+from streamtasks.protocol.compression import COMPRESSIONS, THRESHOLD
+from streamtasks.protocol.signing import Signer
+from streamtasks.protocol.state import Snapshot, State
+from streamtasks.protocol.wire import JSON, MESSAGE, RESULT, SERIALIZERS, Wire
 from tests.core.test_codec import VALUES, json_meaning, same
 
 KEY = "a secret of all processes"
@@ -225,8 +225,8 @@ def test_any_bytes_are_read_or_refused(data: bytes, first: bytes) -> None:
 
 @pytest.mark.parametrize(("first", "module", "extra"), [(b"M", "ormsgpack", "msgpack"), (b"L", "lz4.frame", "lz4")])
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, first: bytes, module: str, extra: str) -> None:
-    from streamtasks import compression
-    from streamtasks import wire as wires
+    from streamtasks.protocol import compression
+    from streamtasks.protocol import wire as wires
 
     data = wire("msgpack" if first == b"M" else "json", None if first == b"M" else "lz4").dumps(LONG, RESULT, ID)
     compression._method.cache_clear()  # pyright: ignore[reportPrivateUsage]

@@ -18,12 +18,12 @@ from streamtasks import (
     group,
 )
 from streamtasks.exceptions import ParentFailed
-from streamtasks.starting import prepare
-from streamtasks.transitions import Settled
+from streamtasks.stores.types import Settled
+from streamtasks.workflows.start import prepare
 from tests.support.flows import Site, told
 
 if TYPE_CHECKING:
-    from streamtasks.canvas import Step
+    from streamtasks.workflows.canvas import Step
 
 
 class TestResults:

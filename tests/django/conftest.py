@@ -14,7 +14,7 @@ from tests.support.servers import server_kinds, start_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from streamtasks_workers.embedded import EmbeddedServer
+    from streamtasks_workers.testing.embedded import EmbeddedServer
 
 sys.path.insert(0, str(SITE))
 os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS

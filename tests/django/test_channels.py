@@ -22,7 +22,7 @@ from django.urls import path
 
 from contract.app import tasks
 from contract.options import tasks_setting
-from streamtasks.codec import dumps
+from streamtasks.protocol.json import dumps
 from streamtasks_django.backends.redis import RedisBackend
 from streamtasks_django.channels import TaskProgressConsumer
 from tests.support.hand import Hand, ended, report

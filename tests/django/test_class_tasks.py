@@ -13,7 +13,7 @@ from django.tasks.exceptions import InvalidTask
 
 from contract.app import classes, documented
 from streamtasks_django import Task
-from streamtasks_django.registry import find_task
+from streamtasks_django.tasks.registry import find_task
 
 pytestmark = pytest.mark.usefixtures("site")
 

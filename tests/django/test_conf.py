@@ -13,7 +13,7 @@ from django.core.checks import run_checks
 from django.test import override_settings
 
 from contract.notes import NoteMiddleware
-from streamtasks.redis import connections
+from streamtasks.stores.redis import connections
 from streamtasks_django import conf
 
 BACKEND = "streamtasks_django.backends.redis.RedisBackend"

@@ -18,7 +18,7 @@ from django.utils import timezone
 from contract.app import tasks
 from contract.options import tasks_setting
 from streamtasks import TaskRevoked
-from streamtasks.stores import open_supervisor_store
+from streamtasks.stores.factory import open_supervisor_store
 from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.backends.base import StoreBackend
 from streamtasks_django.backends.memory import forget

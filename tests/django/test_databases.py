@@ -13,8 +13,8 @@ from django.test import override_settings
 from contract.app import tasks
 from contract.options import tasks_setting
 from streamtasks import Attempt, AttemptOutcome, Message, State
-from streamtasks_django import databases
-from streamtasks_django.databases import Databases
+from streamtasks_django.worker import databases
+from streamtasks_django.worker.databases import Databases
 from tests.support.django_site import Worker
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from django.utils import timezone
 from contract.app import tasks
 from contract.options import tasks_setting
 from streamtasks import ConfigurationError, Message, PayloadTooLarge, StoreUnavailable
-from streamtasks.shards import new_id
-from streamtasks.transitions import NewMessage
+from streamtasks.protocol.shards import new_id
+from streamtasks.stores.types import NewMessage
 from streamtasks_django import get_task_backend
 from streamtasks_django import task as our_task
 from streamtasks_django.backends.base import StoreBackend

@@ -20,14 +20,14 @@ from django.test import override_settings
 from contract.app import tasks
 from contract.options import tasks_setting
 from streamtasks import State
-from streamtasks.attempt import Attempt, AttemptOutcome
-from streamtasks.codec import dumps
-from streamtasks.message import Message
+from streamtasks.protocol.json import dumps
+from streamtasks.protocol.message import Message
+from streamtasks.tasks.attempt import Attempt, AttemptOutcome
 from streamtasks_django import TaskMonitor, TaskResultManager
-from streamtasks_django.application import DjangoApplication
 from streamtasks_django.backends.memory import MemoryBackend
 from streamtasks_django.backends.redis import RedisBackend
-from streamtasks_django.calling import COLUMNS
+from streamtasks_django.enqueue.call_options import COLUMNS
+from streamtasks_django.worker.application import DjangoApplication
 from tests.support.hand import Hand, ended, report
 from tests.support.servers import flush
 

@@ -16,9 +16,9 @@ from contract.notes import NoteMiddleware
 from contract.options import tasks_setting
 from streamtasks import Attempt, ConfigurationError, Message
 from streamtasks_django import plugin
-from streamtasks_django.databases import Databases
-from streamtasks_django.registry import find_task, known_task
 from streamtasks_django.signals import Signals
+from streamtasks_django.tasks.registry import find_task, known_task
+from streamtasks_django.worker.databases import Databases
 from tests.support.django_site import environment, manage
 
 if TYPE_CHECKING:
@@ -164,11 +164,11 @@ def test_a_producer_opens_no_connection_and_starts_no_thread_by_being_set_up(tmp
         "from contract.app import tasks\n"
         "from django.tasks import task_backends\n"
         "tasks.add.using(priority=3)\n"
-        "from streamtasks.redis import pools\n"
+        "from streamtasks.stores.redis import pools\n"
         "assert not pools._pools\n"
         "assert threading.active_count() == 1\n"
         "assert 'streamtasks_workers' not in sys.modules\n"
-        "assert 'streamtasks_django.databases' not in sys.modules\n"
+        "assert 'streamtasks_django.worker.databases' not in sys.modules\n"
     )
     command = [sys.executable, str(program)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30, check=False)

@@ -18,12 +18,12 @@ from django.test import override_settings
 
 from contract.app import tasks
 from streamtasks import State, TaskFailed, TaskRevoked
-from streamtasks.codec import dumps
-from streamtasks.errors import describe
-from streamtasks.message import Message
-from streamtasks.transitions import Claimed
+from streamtasks.protocol.errors import describe
+from streamtasks.protocol.json import dumps
+from streamtasks.protocol.message import Message
+from streamtasks.stores.types import Claimed
 from streamtasks_django.backends.base import StoreBackend
-from streamtasks_django.stream_task_result import StreamTaskResult
+from streamtasks_django.results.task_result import StreamTaskResult
 from tests.support.hand import Hand, ended, report
 from tests.support.servers import flush
 
@@ -212,7 +212,7 @@ def test_what_it_follows_and_what_follows_it(hand: Hand) -> None:
         links=[{"task": "a", "args": [], "kwargs": {}, "immutable": False, "id": "next"}],
         error_links=[{"task": "b", "args": [], "kwargs": {}, "immutable": False, "id": "sorry"}],
     )
-    from streamtasks.transitions import NewMessage
+    from streamtasks.stores.types import NewMessage
 
     store.enqueue([NewMessage("child", "default", 0, message.encode(10_000))])
     result = backend().get_result("child")

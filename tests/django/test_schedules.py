@@ -19,10 +19,11 @@ from django.test import override_settings
 from contract.app import tasks as contract_tasks
 from contract.options import tasks_setting
 from streamtasks import ConfigurationError
-from streamtasks_django import declaring, get_task_backend, names
-from streamtasks_django.application import DjangoApplication
+from streamtasks_django import get_task_backend
 from streamtasks_django.exceptions import InvalidTask, ScheduleExists, ScheduleNotFound
 from streamtasks_django.schedules import crontab, every
+from streamtasks_django.tasks import declared_schedules, names
+from streamtasks_django.worker.application import DjangoApplication
 from tests.support.django_site import manage
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ ECHO = "contract.app.tasks.echo"
 @pytest.fixture(autouse=True)
 def _no_other_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the tests of this file define with a schedule is forgotten."""
-    monkeypatch.setattr(declaring, "_scheduled", {})
+    monkeypatch.setattr(declared_schedules, "_scheduled", {})
 
 
 @pytest.fixture
@@ -211,7 +212,7 @@ def test_what_a_project_declares(shop: Callable[[str], Any], caplog: pytest.LogC
 def test_a_module_that_is_loaded_anew_declares_once(shop: Callable[[str], Any]) -> None:
     module = shop(SHOP)
     importlib.reload(module)
-    assert [name for name, _ in declaring.entries()] == ["some_shop.hourly", "shop.strictly", "some_shop.tidy"]
+    assert [name for name, _ in declared_schedules.entries()] == ["some_shop.hourly", "shop.strictly", "some_shop.tidy"]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ def test_a_wrong_schedule_of_a_task_is_an_error_where_it_stands(
 ) -> None:
     with pytest.raises(InvalidTask, match=text):
         shop(f"from streamtasks_django import task\n@task(schedule={schedule})\ndef tick(): ...")
-    assert list(declaring.entries()) == []
+    assert list(declared_schedules.entries()) == []
 
 
 def test_it_belongs_to_the_definition(site: str) -> None:
@@ -244,7 +245,7 @@ def test_a_setting_that_is_no_dict_stops_a_worker(site: str) -> None:
 def test_the_command_line_finds_the_project(site_url: str) -> None:
     from click.testing import CliRunner
 
-    from streamtasks_workers.schedules_cli import schedules_command
+    from streamtasks_workers.cli.schedules import schedules_command
 
     with override_settings(TASKS=tasks_setting(site_url, "line:")):
 

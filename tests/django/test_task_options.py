@@ -18,9 +18,9 @@ from django.utils import timezone
 from contract.app import documented
 from contract.app import tasks as contract_tasks
 from streamtasks import ConfigurationError, Message
-from streamtasks.transitions import NewMessage
+from streamtasks.stores.types import NewMessage
 from streamtasks_django import task
-from streamtasks_django.stream_task import StreamTask
+from streamtasks_django.tasks.stream_task import StreamTask
 
 tasks: Any = contract_tasks  # Django's stubs do not know what our task class adds
 

@@ -11,7 +11,8 @@ from django.test import override_settings
 
 from contract.app import tasks as contract_tasks
 from streamtasks import ConfigurationError
-from streamtasks_django import conf, plugin, task_settings
+from streamtasks_django import conf, plugin
+from streamtasks_django.tasks import task_settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from contract.app import classes, documented, tasks
 from contract.backends import OddBackend
 from streamtasks import TaskFailed, TaskRevoked
 from streamtasks_django import StreamTask
-from streamtasks_django.stream_task_result import StreamTaskResult
+from streamtasks_django.results.task_result import StreamTaskResult
 
 TWINS = ["immediate.ImmediateBackend", "dummy.DummyBackend"]
 

@@ -13,7 +13,7 @@ from contract.app import tasks
 from contract.options import tasks_setting
 from streamtasks import ConfigurationError
 from streamtasks.exceptions import EncodingRefused
-from streamtasks.wire import RESULT
+from streamtasks.protocol.wire import RESULT
 from streamtasks_django import conf
 from tests.support.hand import Hand, ended
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streamtasks_workers.testing import memory_tasks
+from streamtasks_workers.testing.memory_tasks import memory_tasks
 from tests.docs.test_readme import README, block, environment, run
 
 PAGES = README.parent / "docs"

@@ -110,8 +110,8 @@ def section(title: str, page: Path = README) -> str:
 def test_table_of_worker_options_is_complete() -> None:
     from dataclasses import fields
 
-    from streamtasks_workers.cli import worker_command
-    from streamtasks_workers.options import WorkerOptions
+    from streamtasks_workers.cli.main import worker_command
+    from streamtasks_workers.process.options import WorkerOptions
 
     rows = re.findall(
         r"^\| `(--[a-z-]+)` \| `([A-Z_]+)` \| (?:`(\w+)`)? ?\|", section("Options of a worker", SETTINGS), re.MULTILINE

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamtasks.transitions import Admission, Ask, Grant, Limit
+from streamtasks.stores.types import Admission, Ask, Grant, Limit
 from tests.support.dump import Stream
 
 if TYPE_CHECKING:

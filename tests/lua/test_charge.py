@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamtasks.keys import GROUP
+from streamtasks.protocol.keys import GROUP
 from tests.support.dump import Stream
 from tests.support.lab import Lab, outcome
 

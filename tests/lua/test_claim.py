@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from streamtasks.transitions import Claimed, Filter, Void
+from streamtasks.stores.types import Claimed, Filter, Void
 from tests.support.dump import Stream
 from tests.support.lab import LEASE_MS, Lab, outcome
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from streamtasks.keys import GROUP
+from streamtasks.protocol.keys import GROUP
 from tests.support.dump import Stream
 from tests.support.lab import LEASE_MS, Lab, outcome
 

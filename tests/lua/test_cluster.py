@@ -13,11 +13,11 @@ import pytest
 from redis.cluster import RedisCluster
 
 from streamtasks import StoreSettings
-from streamtasks.keys import Keys
-from streamtasks.redis import calls, schedule_calls, workflow_calls
-from streamtasks.scheduling import DueSchedule
-from streamtasks.shards import ALL_TAGS, limiter_tag
-from streamtasks.transitions import FanIn, Limit, NewMessage, NewWorkflow, Node, Void
+from streamtasks.protocol.keys import Keys
+from streamtasks.protocol.shards import ALL_TAGS, limiter_tag
+from streamtasks.stores.redis import calls, schedule_calls, workflow_calls
+from streamtasks.stores.schedule_store import DueSchedule
+from streamtasks.stores.types import FanIn, Limit, NewMessage, NewWorkflow, Node, Void
 from tests.support.dump import Stream
 from tests.support.lab import Lab, outcome
 from tests.support.planned import FAR_MS, PAST_MS, declared, firing, schedule

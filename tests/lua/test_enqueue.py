@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from streamtasks.redis import calls
-from streamtasks.transitions import NewMessage
+from streamtasks.stores.redis import calls
+from streamtasks.stores.types import NewMessage
 from tests.support.dump import Stream
 from tests.support.lab import Lab, outcome
 

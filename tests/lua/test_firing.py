@@ -8,10 +8,10 @@ import pytest
 import redis
 
 from streamtasks import StoreSettings
-from streamtasks.redis import schedule_calls
-from streamtasks.scheduling import DueSchedule
-from streamtasks.shards import occurrence_id
-from streamtasks.transitions import Limit
+from streamtasks.protocol.shards import occurrence_id
+from streamtasks.stores.redis import schedule_calls
+from streamtasks.stores.schedule_store import DueSchedule
+from streamtasks.stores.types import Limit
 from tests.support.dump import Stream
 from tests.support.lab import Lab, outcome
 from tests.support.planned import FAR_MS, PAST_MS, firing, occurrence, schedule

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamtasks.keys import GROUP
-from streamtasks.transitions import Claimed, Limit, Void
+from streamtasks.protocol.keys import GROUP
+from streamtasks.stores.types import Claimed, Limit, Void
 from tests.support.dump import Stream
 from tests.support.lab import Lab, outcome
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamtasks.transitions import Limit, NewMessage, Void
+from streamtasks.stores.types import Limit, NewMessage, Void
 from tests.support.dump import Stream
 from tests.support.lab import outcome
 
 if TYPE_CHECKING:
-    from streamtasks.transitions import Claimed
+    from streamtasks.stores.types import Claimed
     from tests.support.lab import Lab
 
 HOURLY = Limit("mail", 3_600_000_000)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamtasks.transitions import Claimed, NewMessage, Void
+from streamtasks.stores.types import Claimed, NewMessage, Void
 from tests.support.lab import Lab, outcome
 
 NAMES = ("0:default", "5:mail")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamtasks.redis import child_calls
-from streamtasks.transitions import Filter
+from streamtasks.stores.redis import child_calls
+from streamtasks.stores.types import Filter
 from tests.support.lab import Lab
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamtasks import StoreSettings
-from streamtasks.transitions import NewMessage, Void
+from streamtasks.stores.types import NewMessage, Void
 from tests.support.dump import Stream
 from tests.support.lab import REVOKED_MS, Lab, Record, outcome
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamtasks.redis import schedule_calls
+from streamtasks.stores.redis import schedule_calls
 from tests.support.lab import Lab
 from tests.support.planned import FAR_MS, PAST_MS, declared, firing, schedule
 from tests.support.scheduling import (

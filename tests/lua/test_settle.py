@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streamtasks import StoreSettings
-from streamtasks.redis import child_calls
-from streamtasks.transitions import Outcome
+from streamtasks.stores.redis import child_calls
+from streamtasks.stores.types import Outcome
 from tests.support.dump import Stream, text
 from tests.support.lab import KEEP_MS, LEASE_MS, RESULT, Lab, Record, claimed_batch, outcome
 

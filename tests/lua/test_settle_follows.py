@@ -7,10 +7,10 @@ import hashlib
 import pytest
 
 from streamtasks import StoreSettings
-from streamtasks.message import Message, split_body
-from streamtasks.redis import child_calls
-from streamtasks.redis.calls import MOST_BYTES
-from streamtasks.transitions import Claimed, NewMessage
+from streamtasks.protocol.message import Message, split_body
+from streamtasks.stores.redis import child_calls
+from streamtasks.stores.redis.calls import MOST_BYTES
+from streamtasks.stores.types import Claimed, NewMessage
 from tests.support.dump import Stream
 from tests.support.lab import RESULT, REVOKED_MS, Lab, Record, claimed_batch, outcome
 

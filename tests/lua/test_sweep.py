@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamtasks.keys import GROUP
-from streamtasks.redis import supervisor_calls
+from streamtasks.protocol.keys import GROUP
+from streamtasks.stores.redis import supervisor_calls
 from tests.support.dump import text
 from tests.support.lab import Lab, outcome
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamtasks.transitions import Ask, Grant, Limit
+from streamtasks.stores.types import Ask, Grant, Limit
 
 if TYPE_CHECKING:
     from tests.support.lab import Lab

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streamtasks.redis import calls, child_calls, queries, workflow_calls
-from streamtasks.redis.snapshots import from_reply
-from streamtasks.transitions import NewWorkflow
+from streamtasks.stores.redis import calls, child_calls, queries, workflow_calls
+from streamtasks.stores.redis.snapshots import from_reply
+from streamtasks.stores.types import NewWorkflow
 from tests.support.lab import KEEP_MS, REVOKED_MS, Lab, outcome
 from tests.support.nodes import ID, LIVE, blocked, chord, fields, idle, node, pair, stage, start, unfold
 

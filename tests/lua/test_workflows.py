@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamtasks.redis import workflow_calls
-from streamtasks.redis.workflow_calls import STAGING_MS
-from streamtasks.transitions import FanIn, Given, Limit, NewWorkflow
+from streamtasks.stores.redis import workflow_calls
+from streamtasks.stores.redis.workflow_calls import STAGING_MS
+from streamtasks.stores.types import FanIn, Given, Limit, NewWorkflow
 from tests.support.dump import Stream
 from tests.support.lab import Lab, outcome
 from tests.support.nodes import GONE, ID, LIVE, STAGED, blocked, chord, fields, idle, node, pair, stage, start, unfold

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamtasks_workers.embedded import EmbeddedServer
+from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.workers import Field
 
 _FIELDS = pytest.StashKey[list[Field]]()

@@ -14,7 +14,7 @@ import redis
 
 from streamtasks import State, wait_for
 from streamtasks.exceptions import InvalidTask
-from streamtasks_workers.embedded import EmbeddedServer
+from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.process.test_executors import EXECUTORS, each_executor
 from tests.support.workers import Field, Worker, wait_for_value
 

@@ -9,7 +9,7 @@ import pytest
 
 from streamtasks import State, wait_for
 from streamtasks.exceptions import TaskRevoked
-from streamtasks.transitions import Revocation
+from streamtasks.stores.types import Revocation
 from tests.process.test_executors import EXECUTORS, each_executor
 from tests.support.workers import Field, wait_for_value
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamtasks.codec import dumps
+from streamtasks.protocol.json import dumps
+from streamtasks.protocol.shards import occurrence_id
+from streamtasks.protocol.state import State
 from streamtasks.schedules import every
-from streamtasks.scheduling import NewSchedule, Put, StoredSchedule
-from streamtasks.shards import occurrence_id
-from streamtasks.state import State
+from streamtasks.stores.schedule_store import NewSchedule, Put, StoredSchedule
 from tests.support.workers import Field, Worker, kill, percentile, wait_for_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamtasks_workers.embedded import EmbeddedServer
+    from streamtasks_workers.testing.embedded import EmbeddedServer
 
 SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
 

@@ -11,7 +11,7 @@ import redis
 
 from streamtasks import wait_for
 from streamtasks.exceptions import StoreUnavailable
-from streamtasks_workers.embedded import EmbeddedServer
+from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.process.test_executors import EXECUTORS
 from tests.support.workers import Field, is_alive, wait_for_value
 

@@ -10,14 +10,14 @@ import pytest
 
 from streamtasks import chain, chord
 from streamtasks.exceptions import ParentFailed
-from streamtasks.redis.calls import script
+from streamtasks.stores.redis.calls import script
 from tests.support.proxy import StrikingProxy
 from tests.support.workers import Field, Worker, wait_for_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from streamtasks.canvas import Canvas
+    from streamtasks.workflows.canvas import Canvas
 
 
 def tasks_of(field: Field) -> Any:

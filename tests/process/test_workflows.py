@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamtasks import Result
-    from streamtasks.canvas import Step
+    from streamtasks.workflows.canvas import Step
 
 SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
 
@@ -146,9 +146,9 @@ def test_every_executor_gets_its_input(field: Field, options: tuple[str, ...]) -
 
 def test_a_producer_that_was_killed_leaves_nothing_running(field: Field) -> None:
     """What was staged and never made live is thrown away by a keeper; what is live goes on without its producer."""
-    from streamtasks.redis import workflow_calls, workflows
-    from streamtasks.redis.operations import Operations
-    from streamtasks.starting import prepare
+    from streamtasks.stores.redis import workflow_calls, workflows
+    from streamtasks.stores.redis.operations import Operations
+    from streamtasks.workflows.start import prepare
 
     give_back: Any = field.app.tasks["give_back"]
     store: Any = field.app.store

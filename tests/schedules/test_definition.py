@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from streamtasks import Message, StreamTasks
-from streamtasks.codec import dumps
 from streamtasks.exceptions import DecodeError, InvalidTask
+from streamtasks.protocol.json import dumps
+from streamtasks.protocol.shards import occurrence_id, tag_of
 from streamtasks.schedules.definition import Definition
 from streamtasks.schedules.rules import Rule, crontab, every
-from streamtasks.scheduling import DueSchedule
 from streamtasks.settings import StoreSettings
-from streamtasks.shards import occurrence_id, tag_of
-from streamtasks.signature import Signature
-from streamtasks.transitions import Limit
+from streamtasks.stores.schedule_store import DueSchedule
+from streamtasks.stores.types import Limit
+from streamtasks.tasks.signature import Signature
 
 SETTINGS = StoreSettings(tags=("u0", "qp"))
 AT_MS = round(datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp() * 1000)

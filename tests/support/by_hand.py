@@ -7,13 +7,13 @@ import itertools
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from streamtasks.stores import open_store, open_supervisor_store
-from streamtasks.transitions import ClaimRequest, Filter, Outcome
-from streamtasks_workers.running import Runner
+from streamtasks.stores.factory import open_store, open_supervisor_store
+from streamtasks.stores.types import ClaimRequest, Filter, Outcome
+from streamtasks_workers.executor.runner import Runner
 
 if TYPE_CHECKING:
     from streamtasks import StreamTasks
-    from streamtasks.transitions import Claimed
+    from streamtasks.stores.types import Claimed
 
 _numbers = itertools.count(1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from streamtasks.keys import GROUP
+from streamtasks.protocol.keys import GROUP
 
 
 class Stream(NamedTuple):

@@ -8,7 +8,7 @@ from streamtasks import Ignore, Retry, StreamTasks
 from tests.support.by_hand import HandWorker
 
 if TYPE_CHECKING:
-    from streamtasks.canvas import Canvas
+    from streamtasks.workflows.canvas import Canvas
 
 __all__ = ["Site", "told"]
 

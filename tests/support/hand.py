@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from streamtasks.codec import dumps
-from streamtasks.errors import describe
-from streamtasks.transitions import Claimed, ClaimRequest, Filter, Outcome, Settled
+from streamtasks.protocol.errors import describe
+from streamtasks.protocol.json import dumps
+from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Outcome, Settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamtasks.store import Channel, Store, SupervisorStore
-    from streamtasks.transitions import Exchange
+    from streamtasks.stores.base import Channel, Store, SupervisorStore
+    from streamtasks.stores.types import Exchange
 
 KEEP_MS = 900_000
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from streamtasks import StoreSettings
-from streamtasks.keys import Keys, stream_name
-from streamtasks.redis import calls, child_calls, queries, supervisor_calls
-from streamtasks.transitions import (
+from streamtasks.protocol.keys import Keys, stream_name
+from streamtasks.stores.redis import calls, child_calls, queries, supervisor_calls
+from streamtasks.stores.types import (
     Admission,
     Ask,
     Claimed,
@@ -33,7 +33,7 @@ from tests.support.watch import watched_source
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-    from streamtasks.redis.calls import Call
+    from streamtasks.stores.redis.calls import Call
 
 LEASE_MS = 30_000
 KEEP_MS = 900_000

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streamtasks import State, wait_for
+from streamtasks.protocol.shards import occurrence_id
 from streamtasks.schedules import every
-from streamtasks.shards import occurrence_id
 from tests.support.workers import Field, wait_for_value
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamtasks.redis import workflow_calls
-from streamtasks.transitions import FanIn, NewMessage, NewWorkflow, Node
+from streamtasks.stores.redis import workflow_calls
+from streamtasks.stores.types import FanIn, NewMessage, NewWorkflow, Node
 from tests.support.dump import text
 from tests.support.lab import Lab
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import redis
 
 from streamtasks import StoreSettings
-from streamtasks.codec import dumps
-from streamtasks.keys import Keys
-from streamtasks.memory import AsyncMemoryStore, MemoryServer, MemoryStore
-from streamtasks.redis import AsyncRedisStore, RedisStore
-from streamtasks.transitions import Claimed, ClaimRequest, Filter, Promotion, Reclaim
+from streamtasks.protocol.json import dumps
+from streamtasks.protocol.keys import Keys
+from streamtasks.stores.memory import AsyncMemoryStore, MemoryServer, MemoryStore
+from streamtasks.stores.redis import AsyncRedisStore, RedisStore
+from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Promotion, Reclaim
 from tests.support.hand import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from streamtasks.scheduling import DueSchedule
-    from streamtasks.state import Snapshot
-    from streamtasks.transitions import Exchange, NewMessage, Outcome, Revocation
+    from streamtasks.protocol.state import Snapshot
+    from streamtasks.stores.schedule_store import DueSchedule
+    from streamtasks.stores.types import Exchange, NewMessage, Outcome, Revocation
 
 TAG = "u0"
 

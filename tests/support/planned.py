@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from streamtasks.message import Message
-from streamtasks.scheduling import DueSchedule, Firing, NewSchedule
-from streamtasks.shards import occurrence_id
-from streamtasks.transitions import NewMessage
+from streamtasks.protocol.message import Message
+from streamtasks.protocol.shards import occurrence_id
+from streamtasks.stores.schedule_store import DueSchedule, Firing, NewSchedule
+from streamtasks.stores.types import NewMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ from streamtasks import (
     Message,
     StreamTasks,
 )
-from streamtasks.codec import loads
-from streamtasks.transitions import Claimed, Outcome
-from streamtasks_workers.running import Prepared, Runner
+from streamtasks.protocol.json import loads
+from streamtasks.stores.types import Claimed, Outcome
+from streamtasks_workers.executor.runner import Prepared, Runner
 
 Run = Callable[..., Outcome]
 SUCCESS_MS, FAILURE_MS = 86_400_000, 7 * 86_400_000

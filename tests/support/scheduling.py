@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from streamtasks.redis import schedule_calls
-from streamtasks.scheduling import DueSchedule, Firing, NewSchedule
-from streamtasks.shards import occurrence_id
+from streamtasks.protocol.shards import occurrence_id
+from streamtasks.stores.redis import schedule_calls
+from streamtasks.stores.schedule_store import DueSchedule, Firing, NewSchedule
 from tests.support.lab import Lab
 from tests.support.planned import PAST_MS
 

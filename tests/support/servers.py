@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import redis
 
-from streamtasks.memory import MemoryServer
-from streamtasks_workers.embedded import EmbeddedServer
+from streamtasks.stores.memory import MemoryServer
+from streamtasks_workers.testing.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

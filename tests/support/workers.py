@@ -19,7 +19,7 @@ import psutil
 import redis
 
 from streamtasks import StreamTasks
-from streamtasks.keys import Keys
+from streamtasks.protocol.keys import Keys
 from streamtasks.results import Result
 from tests.process.tasks import proc_app
 

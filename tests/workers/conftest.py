@@ -12,8 +12,8 @@ from streamtasks import (
     Middleware,
     StreamTasks,
 )
-from streamtasks.transitions import Outcome
-from streamtasks_workers.running import Prepared, Runner
+from streamtasks.stores.types import Outcome
+from streamtasks_workers.executor.runner import Prepared, Runner
 from tests.support.running import Run, claimed, message
 
 

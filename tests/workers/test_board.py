@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from streamtasks.state import State
-from streamtasks.transitions import Claimed, Outcome
-from streamtasks_workers import board as board_module
-from streamtasks_workers.board import PAYLOAD_BYTES, Board, Slot
+from streamtasks.protocol.state import State
+from streamtasks.stores.types import Claimed, Outcome
+from streamtasks_workers.process import board as board_module
+from streamtasks_workers.process.board import PAYLOAD_BYTES, Board, Slot
 
 LEASE_NS = 30 * 10**9
 

@@ -9,7 +9,7 @@ import pytest
 
 from streamtasks import ClassTask, InvalidTask, State, StreamTasks
 from streamtasks.exceptions import TimeLimitExceeded
-from streamtasks_workers.testing import MemoryTasks, memory_tasks
+from streamtasks_workers.testing.memory_tasks import MemoryTasks, memory_tasks
 
 
 class Import(ClassTask):

@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from streamtasks.exceptions import ConfigurationError, StreamTasksError
-from streamtasks_workers import embedded
-from streamtasks_workers.embedded import BINARY_VARIABLE, EmbeddedServer, find_binary
+from streamtasks_workers.testing import embedded
+from streamtasks_workers.testing.embedded import BINARY_VARIABLE, EmbeddedServer, find_binary
 from tests.support.servers import Cluster, wait_until
 
 
@@ -92,7 +92,7 @@ def test_ends_with_its_parent() -> None:
     if sys.platform != "linux":
         pytest.skip("the kernel's help exists on Linux only")
     code = (
-        "import sys, time; from streamtasks_workers.embedded import EmbeddedServer\n"
+        "import sys, time; from streamtasks_workers.testing.embedded import EmbeddedServer\n"
         "with EmbeddedServer() as server:\n    print(server.pid, server.directory, flush=True)\n    time.sleep(60)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from streamtasks import State, StreamTasks
-from streamtasks.memory import MemoryServer
-from streamtasks_workers.in_background import BackgroundWorker
-from streamtasks_workers.in_process import InProcessWorker
+from streamtasks.stores.memory import MemoryServer
+from streamtasks_workers.testing.background import BackgroundWorker
+from streamtasks_workers.testing.in_process import InProcessWorker
 from tests.support.servers import wait_until
 
 URL = "memory://in-background"

@@ -12,8 +12,8 @@ import pytest
 
 from streamtasks import ConfigurationError, Ignore, Retry, State, StreamTasks, current_attempt
 from streamtasks.exceptions import NeverIdle, SoftTimeLimitExceeded, TimeLimitExceeded
-from streamtasks.memory import MemoryServer
-from streamtasks_workers.in_process import InProcessWorker
+from streamtasks.stores.memory import MemoryServer
+from streamtasks_workers.testing.in_process import InProcessWorker
 
 URL = "memory://in-process"
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from streamtasks import Retry, StreamTasks
-from streamtasks.memory import MemoryServer
 from streamtasks.schedules import every
-from streamtasks_workers.in_background import BackgroundWorker
-from streamtasks_workers.in_process import InProcessWorker
+from streamtasks.stores.memory import MemoryServer
+from streamtasks_workers.testing.background import BackgroundWorker
+from streamtasks_workers.testing.in_process import InProcessWorker
 
 numbers = itertools.count()
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamtasks import StoreUnavailable, StreamTasks
-from streamtasks.transitions import Claimed, ClaimRequest, Exchange
-from streamtasks_workers import link as links
-from streamtasks_workers.board import Board
-from streamtasks_workers.link import Link
-from streamtasks_workers.running import Runner
+from streamtasks.stores.types import Claimed, ClaimRequest, Exchange
+from streamtasks_workers.executor import link as links
+from streamtasks_workers.executor.link import Link
+from streamtasks_workers.executor.runner import Runner
+from streamtasks_workers.process.board import Board
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from streamtasks import Attempt, AttemptOutcome, Message, Middleware, Retry, StreamTasks, current_attempt
-from streamtasks.codec import dumps, loads
-from streamtasks.errors import describe
 from streamtasks.exceptions import ParentFailed, StoreUnavailable, TaskRevoked, TimeLimitExceeded
-from streamtasks.message import Message as Envelope
-from streamtasks.state import Snapshot, State
-from streamtasks.task import Task
-from streamtasks.transitions import Claimed, Outcome
-from streamtasks_workers.callbacks import CALLBACK
-from streamtasks_workers.running import Prepared, Runner
+from streamtasks.protocol.errors import describe
+from streamtasks.protocol.json import dumps, loads
+from streamtasks.protocol.message import Message as Envelope
+from streamtasks.protocol.state import Snapshot, State
+from streamtasks.stores.types import Claimed, Outcome
+from streamtasks.tasks.task import Task
+from streamtasks_workers.executor.callbacks import CALLBACK
+from streamtasks_workers.executor.runner import Prepared, Runner
 
 NEXT = {"task": "next", "args": [7], "kwargs": {}, "immutable": False, "id": "id-2"}
 

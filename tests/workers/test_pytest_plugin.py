@@ -106,7 +106,8 @@ import sys
 
 
 def test_light():
-    heavy = {"django", "redis", "streamtasks", "streamtasks_django", "streamtasks_workers.worker"} & set(sys.modules)
+    heavy = {"django", "redis", "streamtasks", "streamtasks_django", "streamtasks_workers.supervisor.worker"}
+    heavy &= set(sys.modules)
     assert heavy <= {"streamtasks"}, heavy
     assert "streamtasks_workers.pytest_plugin" in sys.modules
 """

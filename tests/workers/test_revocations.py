@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from streamtasks.transitions import Claimed
-from streamtasks_workers.board import Ask, Board, Slot
+from streamtasks.stores.types import Claimed
+from streamtasks_workers.process.board import Ask, Board, Slot
 from streamtasks_workers.roles.revocations import Revocations
 from tests.workers.test_board import LEASE_NS, message, place
 

@@ -16,12 +16,12 @@ from streamtasks import (
     StreamTasksError,
     current_attempt,
 )
-from streamtasks.attempt import read_progress
-from streamtasks.codec import loads
+from streamtasks.protocol.json import loads
+from streamtasks.protocol.state import State
 from streamtasks.settings import MIN_DEDUP_S
-from streamtasks.state import State
-from streamtasks.transitions import Outcome
-from streamtasks_workers.running import Prepared, Runner
+from streamtasks.stores.types import Outcome
+from streamtasks.tasks.attempt import read_progress
+from streamtasks_workers.executor.runner import Prepared, Runner
 from tests.support.running import FAILURE_MS, SUCCESS_MS, Run, claimed, error_of, message, prepare, raising, started
 
 

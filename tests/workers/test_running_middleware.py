@@ -18,8 +18,8 @@ from streamtasks import (
     Retry,
     StreamTasks,
 )
-from streamtasks.state import State
-from streamtasks_workers.running import Prepared, Runner
+from streamtasks.protocol.state import State
+from streamtasks_workers.executor.runner import Prepared, Runner
 from tests.support.running import Run, claimed, error_of, message, raising
 
 

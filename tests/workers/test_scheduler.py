@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamtasks import StoreSettings, StreamTasks
-from streamtasks.memory import AsyncMemoryStore, Clock, MemoryServer
-from streamtasks.message import Message
+from streamtasks.protocol.message import Message
+from streamtasks.protocol.shards import ALL_TAGS, schedule_tag
 from streamtasks.schedules import crontab, every
 from streamtasks.schedules.definition import Definition
-from streamtasks.shards import ALL_TAGS, schedule_tag
+from streamtasks.stores.memory import AsyncMemoryStore, Clock, MemoryServer
 from streamtasks_workers.roles.scheduler import Declared, Scheduler
 
 if TYPE_CHECKING:

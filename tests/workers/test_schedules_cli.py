@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 
 from streamtasks import StreamTasks
 from streamtasks.schedules import every
-from streamtasks.schedules.app_place import AppPlace
-from streamtasks.schedules.place import definition_of
-from streamtasks_workers.schedules_cli import schedules_command
+from streamtasks.schedules.app_target import AppPlace
+from streamtasks.schedules.target import definition_of
+from streamtasks_workers.cli.schedules import schedules_command
 
 APP = """
 from streamtasks import StreamTasks

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from streamtasks import Message, StoreSettings, StreamTasks
-from streamtasks import compression as packing
-from streamtasks.codec import dumps, loads
-from streamtasks.transitions import Claimed, Outcome
-from streamtasks.wire import RESULT
-from streamtasks_workers.running import Prepared, Runner
+from streamtasks.protocol import compression as packing
+from streamtasks.protocol.json import dumps, loads
+from streamtasks.protocol.wire import RESULT
+from streamtasks.stores.types import Claimed, Outcome
+from streamtasks_workers.executor.runner import Prepared, Runner
 
 CALL = Message(id="id-1", task="task", args=["x" * 3000])
 

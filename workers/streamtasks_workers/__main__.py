@@ -1,5 +1,5 @@
 """``python -m streamtasks_workers`` is ``streamtasks-worker``."""
 
-from .cli import worker_main
+from .cli.main import worker_main
 
 worker_main()

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from streamtasks import StreamTasks
 
-    from .embedded import EmbeddedServer
-    from .testing import MemoryTasks
-    from .testing_worker import WorkerProcess
+    from .testing.embedded import EmbeddedServer
+    from .testing.memory_tasks import MemoryTasks
+    from .testing.worker_process import WorkerProcess
 
 __all__ = ["pytest_addoption", "streamtasks_app", "streamtasks_memory", "streamtasks_server", "streamtasks_worker"]
 
@@ -45,7 +45,7 @@ def streamtasks_app(request: pytest.FixtureRequest) -> StreamTasks | None:
     """The app that the other fixtures concern; None in a Django project."""
     path = request.config.getini("streamtasks_app")
     if path:
-        from .loading import load
+        from .supervisor.app_loader import load
 
         return load(path, None, ())[0]  # type: ignore[return-value]  # named, it is a StreamTasks
     if "DJANGO_SETTINGS_MODULE" in os.environ or _django_is_configured():
@@ -67,7 +67,7 @@ def streamtasks_memory(streamtasks_app: StreamTasks | None) -> Iterator[MemoryTa
     if streamtasks_app is None:
         opened = importlib.import_module(_DJANGO).memory_tasks()
     else:
-        from .testing import memory_tasks
+        from .testing.memory_tasks import memory_tasks
 
         opened = memory_tasks(streamtasks_app)
     with opened as tasks:
@@ -76,7 +76,7 @@ def streamtasks_memory(streamtasks_app: StreamTasks | None) -> Iterator[MemoryTa
 
 @pytest.fixture(scope="session")
 def _streamtasks_server() -> Iterator[EmbeddedServer]:
-    from .embedded import EmbeddedServer
+    from .testing.embedded import EmbeddedServer
 
     with EmbeddedServer() as server:
         yield server
@@ -97,8 +97,8 @@ def streamtasks_worker(
     streamtasks_app: StreamTasks | None, streamtasks_server: str, tmp_path: Path
 ) -> Iterator[WorkerProcess]:
     """A worker process with one child, on an empty server. The app, here and there, uses that server meanwhile."""
-    from .testing import at_url
-    from .testing_worker import WorkerProcess, path_of
+    from .testing.memory_tasks import at_url
+    from .testing.worker_process import WorkerProcess, path_of
 
     log = tmp_path / "streamtasks-worker.log"
     if streamtasks_app is None:

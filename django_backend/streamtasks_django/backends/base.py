@@ -14,18 +14,19 @@ from django.utils.inspect import get_func_args
 from django.utils.json import normalize_json
 
 from streamtasks import StoreSettings, UnknownQueue
-from streamtasks.codec import dumps, loads
 from streamtasks.exceptions import InvalidTask as InvalidId
-from streamtasks.keys import check_id, check_queue
+from streamtasks.protocol.json import dumps, loads
+from streamtasks.protocol.keys import check_id, check_queue
 
-from .. import checks, conf
-from ..accepting import accept
+from .. import conf
+from ..checks.backend import check_backend
+from ..enqueue.pipeline import accept
+from ..enqueue.signal_dispatch import asend, send
+from ..enqueue.workflows import group_of
 from ..exceptions import InvalidTask
-from ..results import from_snapshot
-from ..sending import asend, send
-from ..stream_task import StreamTask
-from ..stream_task_result import StreamTaskResult
-from ..workflows import group_of
+from ..results.snapshot_results import from_snapshot
+from ..results.task_result import StreamTaskResult
+from ..tasks.stream_task import StreamTask
 from .control import TaskControl
 from .store_control import StoreControl, Stores
 
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
     from django.core.checks import CheckMessage
     from django.tasks.base import Task, TaskResult
 
-    from streamtasks.schedules.book import Schedules
-    from streamtasks.workflow_results import GroupResult
+    from streamtasks.schedules.schedules import Schedules
+    from streamtasks.workflows.results import GroupResult
 
-    from ..application import DjangoApplication
+    from ..worker.application import DjangoApplication
 
 __all__ = ["StoreBackend", "Stores", "StreamTaskMixin", "json_round_trip"]
 
@@ -132,13 +133,13 @@ class StoreBackend(StoreControl, StreamTaskMixin):
     @override
     def schedules(self) -> Schedules:
         """The schedules of this alias: make, change, pause, run and delete them."""
-        from ..schedule_place import BackendPlace, BackendSchedules
+        from ..enqueue.schedule_target import BackendPlace, BackendSchedules
 
         return BackendSchedules(BackendPlace(self))
 
     def application(self) -> DjangoApplication:
         """Return what a worker needs to serve this alias."""
-        from ..application import DjangoApplication  # a producer never needs it
+        from ..worker.application import DjangoApplication  # a producer never needs it
 
         return DjangoApplication(self)
 
@@ -236,8 +237,8 @@ class StoreBackend(StoreControl, StreamTaskMixin):
 
     @override
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """Return messages of the system checks; see `streamtasks_django.checks`."""
-        return checks.check_backend(self)
+        """Return messages of the system checks; see `streamtasks_django.checks.backend`."""
+        return check_backend(self)
 
 
 def _unknown(result_id: str, is_workflow: bool) -> TaskResultDoesNotExist:

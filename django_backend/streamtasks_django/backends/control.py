@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from streamtasks.state import STATUS, State
+from streamtasks.protocol.state import STATUS, State
 
 if TYPE_CHECKING:
-    from ..stream_task_result import StreamTaskResult
+    from ..results.task_result import StreamTaskResult
 
 __all__ = ["TaskControl", "statistics_of", "worker_statistics"]
 
@@ -122,7 +122,7 @@ class TaskControl:
             limit: most entries, each of which may concern 100 tasks that one call was about.
 
         Returns:
-            ``cursor`` and ``events``: dicts of ``task_id``, ``event``, ``detail`` (see `streamtasks.transitions.Event`)
+            ``cursor`` and ``events``: dicts of ``task_id``, ``event``, ``detail`` (see `stores.types.Event`)
             and ``timestamp`` (ISO 8601 text).
         """
         return {"events": [], "cursor": after}

@@ -16,9 +16,9 @@ from django.tasks.base import TaskResultStatus
 from django.utils import timezone
 
 from streamtasks import State, TaskRevoked
-from streamtasks.errors import describe
+from streamtasks.protocol.errors import describe
 
-from ..results import task_error
+from ..results.snapshot_results import task_error
 from .base import StreamTaskMixin, json_round_trip
 from .control import statistics_of
 from .local import new_result
@@ -26,7 +26,7 @@ from .local import new_result
 if TYPE_CHECKING:
     from django.tasks.base import Task, TaskResult
 
-    from ..stream_task_result import StreamTaskResult
+    from ..results.task_result import StreamTaskResult
 
 __all__ = ["DummyBackend"]
 

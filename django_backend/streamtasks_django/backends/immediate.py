@@ -21,26 +21,26 @@ from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.utils import timezone
 
 from streamtasks import Attempt, AttemptOutcome, Message, State
-from streamtasks.attempt import entered, running_attempt
-from streamtasks.call import NO_OPTIONS, CallOptions
-from streamtasks.class_task import tell
-from streamtasks.errors import describe
-from streamtasks.linked import Linked
-from streamtasks.run_options import RunOptions
-from streamtasks_workers.judging import judge
+from streamtasks.protocol.errors import describe
+from streamtasks.tasks.attempt import entered, running_attempt
+from streamtasks.tasks.call_options import NO_OPTIONS, CallOptions
+from streamtasks.tasks.class_task import tell
+from streamtasks.tasks.run_options import RunOptions
+from streamtasks.workflows.linked import Linked
+from streamtasks_workers.executor.verdicts import judge
 
-from ..accepting import registered_name
-from ..class_task import Task as ClassTask
-from ..results import STATUS, task_error
-from ..sending import send
-from ..stream_task import StreamTask
+from ..enqueue.pipeline import registered_name
+from ..enqueue.signal_dispatch import send
+from ..results.snapshot_results import STATUS, task_error
+from ..tasks.class_task import Task as ClassTask
+from ..tasks.stream_task import StreamTask
 from .base import StreamTaskMixin, json_round_trip
 from .local import new_result
 
 if TYPE_CHECKING:
     from django.tasks.base import Task, TaskResult
 
-    from ..stream_task_result import StreamTaskResult
+    from ..results.task_result import StreamTaskResult
 
 __all__ = ["ImmediateBackend"]
 

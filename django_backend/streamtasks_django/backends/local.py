@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from django.tasks.base import TaskResultStatus
 from django.utils.crypto import get_random_string
 
-from streamtasks.call import NO_OPTIONS
+from streamtasks.tasks.call_options import NO_OPTIONS
 
-from ..accepting import without_options
-from ..stream_task import StreamTask
-from ..stream_task_result import StreamTaskResult
+from ..enqueue.pipeline import without_options
+from ..results.task_result import StreamTaskResult
+from ..tasks.stream_task import StreamTask
 
 if TYPE_CHECKING:
     from django.tasks.base import Task

@@ -39,10 +39,10 @@ from typing import Any, Final, override
 from asgiref.sync import async_to_sync, sync_to_async
 
 from streamtasks import ConfigurationError, StoreSettings
-from streamtasks.memory import AsyncMemoryStore, MemoryServer, MemoryStore
-from streamtasks.numbers import check_count
-from streamtasks_workers.in_background import BackgroundWorker
-from streamtasks_workers.in_process import MOST_ATTEMPTS, InProcessWorker, Ran
+from streamtasks.protocol.validation import check_count
+from streamtasks.stores.memory import AsyncMemoryStore, MemoryServer, MemoryStore
+from streamtasks_workers.testing.background import BackgroundWorker
+from streamtasks_workers.testing.in_process import MOST_ATTEMPTS, InProcessWorker, Ran
 
 from .. import conf
 from .base import StoreBackend, Stores
@@ -158,7 +158,7 @@ def worker_of(backends: Sequence[MemoryBackend], *, own_connections: bool) -> In
     ``own_connections``: it has a thread of its own, and so database connections; else those of its callers stay as
     they are.
     """
-    from ..application import DjangoApplication
+    from ..worker.application import DjangoApplication
 
     applications: list[Any] = [DjangoApplication(one, own_connections=own_connections) for one in backends]
     return InProcessWorker(

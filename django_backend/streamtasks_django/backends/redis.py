@@ -38,7 +38,7 @@ import threading
 from functools import cached_property
 
 from streamtasks import StoreSettings
-from streamtasks.redis import AsyncRedisStore, RedisStore
+from streamtasks.stores.redis import AsyncRedisStore, RedisStore
 
 from .base import StoreBackend, Stores
 

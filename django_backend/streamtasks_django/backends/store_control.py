@@ -9,19 +9,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streamtasks.exceptions import DecodeError, InvalidTask
-from streamtasks.keys import check_id
-from streamtasks.message import Message, split_body
+from streamtasks.protocol.keys import check_id
+from streamtasks.protocol.message import Message, split_body
+from streamtasks.protocol.state import STATUS, DeadLetter, Snapshot, State
+from streamtasks.protocol.wire import Wire
 from streamtasks.settings import StoreSettings
-from streamtasks.state import STATUS, DeadLetter, Snapshot, State
-from streamtasks.transitions import Active, Events, Revocation, Statistics, WorkerInfo
-from streamtasks.wire import Wire
+from streamtasks.stores.types import Active, Events, Revocation, Statistics, WorkerInfo
 
-from ..results import due_ms, from_snapshot, moment
-from ..stream_task_result import StreamTaskResult, as_text
+from ..results.snapshot_results import due_ms, from_snapshot, moment
+from ..results.task_result import StreamTaskResult, as_text
 from .control import TaskControl, statistics_of, worker_statistics
 
 if TYPE_CHECKING:
-    from streamtasks.store import Store
+    from streamtasks.stores.base import Store
 
 __all__ = ["StoreControl", "Stores"]
 

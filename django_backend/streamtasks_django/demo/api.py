@@ -21,7 +21,7 @@ from .views import latest
 
 if TYPE_CHECKING:
     from ..backends.base import StoreBackend
-    from ..stream_task_result import StreamTaskResult
+    from ..results.task_result import StreamTaskResult
 
 __all__ = ["active", "revoke", "start", "status", "wait"]
 

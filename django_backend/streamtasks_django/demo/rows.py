@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from streamtasks.attempt import read_progress
-from streamtasks.state import Snapshot, State
+from streamtasks.protocol.state import Snapshot, State
+from streamtasks.tasks.attempt import read_progress
 
 from .. import get_task_backend
-from ..results import from_snapshot
+from ..results.snapshot_results import from_snapshot
 
 if TYPE_CHECKING:
     from datetime import datetime

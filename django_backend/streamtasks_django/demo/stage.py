@@ -15,7 +15,7 @@ from typing import Final
 import django
 
 from streamtasks import StreamTasksError
-from streamtasks_workers.embedded import EmbeddedServer
+from streamtasks_workers.testing.embedded import EmbeddedServer
 
 from .interrupts import Interrupts
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from streamtasks_workers.cli import worker_main
-from streamtasks_workers.lifeline import die_with_parent
+from streamtasks_workers.cli.main import worker_main
+from streamtasks_workers.process.lifeline import die_with_parent
 
 if __name__ == "__main__":
     die_with_parent(int(sys.argv.pop(1)))

@@ -37,9 +37,9 @@ from streamtasks import (
     StreamTasks,
     current_attempt,
 )
-from streamtasks.class_task import ErrorInfo
 from streamtasks.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
-from streamtasks.task import Task
+from streamtasks.tasks.class_task import ErrorInfo
+from streamtasks.tasks.task import Task
 
 URL_VARIABLE = "PROC_APP_URL"
 SETTINGS_VARIABLE = "PROC_APP_SETTINGS"

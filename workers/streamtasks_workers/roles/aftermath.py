@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import time
 
-from streamtasks.codec import dumps
-from streamtasks.errors import describe
 from streamtasks.exceptions import WorkerCrashed
+from streamtasks.protocol.errors import describe
+from streamtasks.protocol.json import dumps
 from streamtasks.settings import StoreSettings
-from streamtasks.store import SupervisorStore
-from streamtasks.transitions import Charge, Claimed, Outcome, Void
+from streamtasks.stores.base import SupervisorStore
+from streamtasks.stores.types import Charge, Claimed, Outcome, Void
 
-from ..board import Ask, Board, Slot
-from .verdicts import verdict_on
+from ..process.board import Ask, Board, Slot
+from .keeper_outcomes import verdict_on
 
 __all__ = ["Aftermath"]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamtasks.settings import StoreSettings
-from streamtasks.store import SupervisorStore
+from streamtasks.stores.base import SupervisorStore
 
-from ..board import Ask, Board, Slot
-from .verdicts import verdict_on
+from ..process.board import Ask, Board, Slot
+from .keeper_outcomes import verdict_on
 
 __all__ = ["Enforcer"]
 

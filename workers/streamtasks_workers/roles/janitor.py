@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamtasks.store import SupervisorStore
+from streamtasks.stores.base import SupervisorStore
 
 __all__ = ["Janitor"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from streamtasks.store import SupervisorStore
+from streamtasks.stores.base import SupervisorStore
 
-from ..board import Board, Slot
+from ..process.board import Board, Slot
 from .watch import Watch
 
 __all__ = ["Leases"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streamtasks.transitions import Grant
+from streamtasks.stores.types import Grant
 
-from .on_time import RoleOnTime
+from .base import RoleOnTime
 
 __all__ = ["Limiter"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .on_time import RoleOnTime
+from .base import RoleOnTime
 
 __all__ = ["Promoter"]
 

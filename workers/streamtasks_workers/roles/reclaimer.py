@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from streamtasks.codec import dumps
-from streamtasks.errors import describe
 from streamtasks.exceptions import WorkerLost
+from streamtasks.protocol.errors import describe
+from streamtasks.protocol.json import dumps
 from streamtasks.settings import StoreSettings
-from streamtasks.store import SupervisorStore
-from streamtasks.transitions import Outcome
+from streamtasks.stores.base import SupervisorStore
+from streamtasks.stores.types import Outcome
 
 __all__ = ["Reclaimer"]
 

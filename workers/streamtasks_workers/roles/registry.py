@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from streamtasks.store import SupervisorStore
+from streamtasks.stores.base import SupervisorStore
 
 __all__ = ["Registry"]
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from streamtasks.store import SupervisorStore
-from streamtasks.transitions import Claimed
+from streamtasks.stores.base import SupervisorStore
+from streamtasks.stores.types import Claimed
 
-from ..board import Ask, Board, Slot
+from ..process.board import Ask, Board, Slot
 
 __all__ = ["Revocations"]
 

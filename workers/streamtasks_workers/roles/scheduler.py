@@ -8,13 +8,13 @@ import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Self
 
+from streamtasks.protocol.shards import schedule_tag
 from streamtasks.schedules.definition import Definition
-from streamtasks.scheduling import DueSchedule, Firing, NewSchedule, Put
 from streamtasks.settings import StoreSettings
-from streamtasks.shards import schedule_tag
-from streamtasks.store import SupervisorStore
+from streamtasks.stores.base import SupervisorStore
+from streamtasks.stores.schedule_store import DueSchedule, Firing, NewSchedule, Put
 
-from .on_time import LOOK_S, RoleOnTime
+from .base import LOOK_S, RoleOnTime
 
 __all__ = ["Declared", "Scheduler"]
 

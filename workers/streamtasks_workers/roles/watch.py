@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from streamtasks.store import SupervisorStore
-from streamtasks.transitions import Claimed, Outcome, Void
+from streamtasks.stores.base import SupervisorStore
+from streamtasks.stores.types import Claimed, Outcome, Void
 
-from ..board import Board, Slot
+from ..process.board import Board, Slot
 
 __all__ = ["SHARE_NS", "Watch"]
 

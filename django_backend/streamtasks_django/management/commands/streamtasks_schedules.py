@@ -20,6 +20,6 @@ class Command(PassingCommand):
     @override
     def command(self) -> click.Command:
         """See `PassingCommand.command`."""
-        from streamtasks_workers.schedules_cli import schedules_command
+        from streamtasks_workers.cli.schedules import schedules_command
 
         return schedules_command

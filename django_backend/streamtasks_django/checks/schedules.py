@@ -1,0 +1,74 @@
+"""System checks of schedules that a project declares; `streamtasks_django.checks.backend` lists their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.core.checks import CheckMessage, Error
+from django.tasks import task_backends
+
+from streamtasks import ConfigurationError, StreamTasksError
+from streamtasks.schedules.declared import definition_of_entry
+
+from .. import conf
+from ..tasks import declared_schedules, task_settings
+
+if TYPE_CHECKING:
+    from ..backends.base import StoreBackend
+
+__all__ = ["check_schedules"]
+
+
+def check_schedules(backends: Sequence[StoreBackend]) -> Iterator[CheckMessage]:
+    """Check all that is declared, with the tasks that a worker would load."""
+    try:
+        from_settings = task_settings.schedule()
+        entries = list(declared_schedules.entries())
+    except ConfigurationError as error:
+        yield Error(f"The setting {error}", id="streamtasks.E011")
+        return
+    ours = {backend.alias: backend for backend in backends}
+    seen: set[tuple[str | None, str]] = set()
+    for place, (name, entry) in enumerate(entries):
+        where = f"TASK_SCHEDULE[{name!r}]" if place < len(from_settings) else f"schedule of the task {name}"
+        alias = declared_schedules.alias_of(entry)
+        yield from _entry(where, name, entry, alias, ours)
+        if (alias, name) in seen:
+            yield Error(
+                f"{where}: TASK_SCHEDULE has an entry of that name, too.",
+                hint="The schedule of a task has the task's name. Declare it once.",
+                id="streamtasks.E012",
+            )
+        seen.add((alias, name))
+
+
+def _entry(
+    where: str, name: str, entry: Any, alias: str | None, ours: Mapping[str, StoreBackend]
+) -> Iterator[CheckMessage]:
+    said = _backend_of(entry)
+    if said is not None and said not in task_backends.settings:
+        yield Error(
+            f"{where}: backend is {said!r}, which is no alias of TASKS."
+            f"{conf.suggestion(str(said), task_backends.settings)}",
+            id="streamtasks.E011",
+        )
+        return
+    if alias is not None and alias not in ours:
+        return  # its backend runs no schedules: a project that is being tested, say
+    from ..enqueue.schedule_target import BackendPlace
+
+    backend = ours[alias] if alias is not None else next(iter(ours.values()))
+    try:
+        _ = backend.store_settings
+    except ConfigurationError:
+        return  # said already
+    try:
+        definition_of_entry(BackendPlace(backend), name, entry)
+    except (StreamTasksError, TypeError, ValueError) as error:
+        yield Error(f"{where}: {error}", id="streamtasks.E011")
+
+
+def _backend_of(entry: Any) -> Any:
+    options = entry.get("options") if isinstance(entry, Mapping) else None
+    return options.get("backend") if isinstance(options, Mapping) else None

@@ -1,0 +1,100 @@
+"""System checks of the settings ``TASK_...``; their ids stand in the table of `streamtasks_django.checks.backend`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings as django_settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error
+
+from streamtasks import ConfigurationError
+
+from .. import conf
+from ..tasks import task_settings
+from .schedules import check_schedules
+
+if TYPE_CHECKING:
+    from ..backends.base import StoreBackend
+
+__all__ = ["check_task_settings"]
+
+_READ: Final[tuple[Callable[[], Any], ...]] = (
+    task_settings.max_retries,
+    task_settings.default_retry_delay_s,
+    task_settings.result_expires,
+    task_settings.send_events,
+    task_settings.track_started,
+)
+
+
+def check_task_settings(backends: Sequence[StoreBackend]) -> list[CheckMessage]:
+    """Check what the settings say by themselves and of the aliases of TASKS that are ours."""
+    return [*_values(), *_names(), *_routes(backends), *_workers(backends), *check_schedules(backends)]
+
+
+def _values() -> Iterator[CheckMessage]:
+    for read in _READ:
+        try:
+            read()
+        except ConfigurationError as error:
+            yield Error(f"The setting {error}", id="streamtasks.E009")
+
+
+def _names() -> Iterator[CheckMessage]:
+    for name in sorted(dir(django_settings)):
+        if name.startswith("TASK_") and name not in task_settings.KNOWN:
+            yield checks.Warning(
+                f"The setting {name} is not known.{conf.suggestion(name, task_settings.KNOWN)}",
+                hint=f"Known: {', '.join(sorted(task_settings.KNOWN))}. If it is another package's, silence this.",
+                id="streamtasks.W004",
+            )
+
+
+def _routes(backends: Sequence[StoreBackend]) -> Iterator[CheckMessage]:
+    try:
+        exact, globs = task_settings.routes()
+    except ConfigurationError as error:
+        yield Error(f"The setting {error}", id="streamtasks.E010")
+        return
+    queues = {backend.alias: backend.queues for backend in backends}
+    for name, route in (*exact.items(), *globs):
+        allowed = queues.get(route.backend) if route.backend is not None else None
+        if route.queue is not None and allowed and route.queue not in allowed:
+            yield Error(
+                f"TASK_ROUTES[{name!r}] sends to the queue {route.queue!r}, which QUEUES of TASKS[{route.backend!r}] "
+                f"does not have.",
+                hint=f"It has: {', '.join(sorted(allowed))}.",
+                id="streamtasks.E010",
+            )
+
+
+def _workers(backends: Sequence[StoreBackend]) -> Iterator[CheckMessage]:
+    every = getattr(django_settings, "TASK_WORKERS", None) or {}
+    if not isinstance(every, Mapping):
+        return  # the options of every worker say so
+    aliases = getattr(django_settings, "TASKS", {})
+    for alias in sorted(every, key=str):
+        if alias not in aliases:
+            yield checks.Warning(
+                f"TASK_WORKERS has {alias!r}, which is no alias of TASKS.{conf.suggestion(str(alias), aliases)}",
+                id="streamtasks.W005",
+            )
+    for backend in backends:
+        yield from _contradictions(backend, every.get(backend.alias))
+
+
+def _contradictions(backend: StoreBackend, said: Any) -> Iterator[CheckMessage]:
+    options = backend.params.get("OPTIONS") or {}
+    own = options.get("worker") if isinstance(options, Mapping) else None
+    if not isinstance(own, Mapping) or not isinstance(said, Mapping):
+        return
+    for name, target in task_settings.WORKERS.items():
+        if name in said and target in own and said[name] != own[target]:
+            yield checks.Warning(
+                f"TASK_WORKERS[{backend.alias!r}] says {name} = {said[name]!r}, and 'worker' in OPTIONS says "
+                f"{target} = {own[target]!r}, which counts.",
+                hint="Say it once.",
+                id="streamtasks.W007",
+            )

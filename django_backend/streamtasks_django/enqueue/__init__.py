@@ -1,0 +1,1 @@
+"""From a call of a Django task to messages in the store."""

@@ -1,0 +1,1 @@
+"""Results as Django has them, made from what the store knows."""

@@ -1,0 +1,48 @@
+"""Hand outcomes to a backend's own ``store_result()``, if it has one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, override
+
+from asgiref.sync import sync_to_async
+
+from streamtasks import Attempt, AttemptOutcome, Middleware, State
+
+from ..enqueue.call_options import COLUMNS
+from .snapshot_results import STATUS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..backends.base import StoreBackend
+
+__all__ = ["storing"]
+
+
+class _StoreResult(Middleware):
+    """Calls ``store_result()`` for every final outcome, before it is committed."""
+
+    def __init__(self, backend: StoreBackend) -> None:
+        self._backend = backend
+
+    @override
+    def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Store an outcome; what the hook raises is logged by the worker."""
+        if outcome.state == State.RETRY:
+            return
+        message = attempt.message
+        extra: dict[str, Any] = {"priority": message.priority, **(message.headers.get(COLUMNS) or {})}
+        result = outcome.value if outcome.state == State.SUCCESS else outcome.error
+        if outcome.state == State.IGNORED:
+            result = None
+        self._backend.store_result(attempt.id, result, STATUS[outcome.state], **extra)
+
+    @override
+    async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Store the outcome of a coroutine task, on the thread that has the database connections."""
+        await sync_to_async(self.after_outcome)(attempt, outcome)
+
+
+def storing(backend: StoreBackend) -> Sequence[Middleware]:
+    """Return what calls the hook of this backend: nothing, unless its class overrides it."""
+    return (_StoreResult(backend),) if backend.wants_outcomes else ()

@@ -1,0 +1,1 @@
+"""Tasks of a Django project: their classes, their names, their settings."""

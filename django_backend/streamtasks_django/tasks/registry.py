@@ -1,0 +1,126 @@
+"""Which tasks a process knows, and how it gets to know them. Nothing named in a message is ever imported."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.conf import settings
+from django.tasks.base import Task
+from django.utils.module_loading import autodiscover_modules
+
+from streamtasks import ConfigurationError
+
+from .. import conf
+from .names import named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+__all__ = ["discover", "find_task", "known_task", "stand_in"]
+
+logger = logging.getLogger("streamtasks.django")
+
+_found: dict[str, Task[..., Any]] = {}
+_looked_everywhere = False
+
+
+def discover() -> None:
+    """Import the modules that define tasks: every app's ``tasks.py``, ``TASK_IMPORTS`` and the root URLconf.
+
+    Raises:
+        ConfigurationError: one of the named modules cannot be imported.
+        Exception: whatever a ``tasks.py`` raises.
+    """
+    autodiscover_modules("tasks")
+    for name in conf.task_imports():
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise ConfigurationError(f"TASK_IMPORTS names {name!r}, which cannot be imported: {error}") from error
+    urlconf = getattr(settings, "ROOT_URLCONF", None)
+    if isinstance(urlconf, str) and conf.import_urlconf():
+        try:
+            import_module(urlconf)
+        except Exception as error:
+            raise ConfigurationError(
+                f"The root URLconf {urlconf!r} cannot be imported ({type(error).__name__}: {error}). Workers import it "
+                "to know tasks defined beside views; STREAMTASKS = {'IMPORT_URLCONF': False} switches that off."
+            ) from error
+
+
+def find_task(path: str) -> Task[..., Any] | None:
+    """Return the task of this path if its module is loaded, without importing anything."""
+    task = _found.get(path)
+    if task is None:
+        task = _look_up(path)
+        if task is not None:
+            _found[path] = task
+    return task
+
+
+def known_task(path: str) -> Task[..., Any] | None:
+    """Return the task of this path for a reader of results, which may not have loaded its tasks yet.
+
+    On the first miss the process imports what a worker would; a module that cannot be is logged.
+    """
+    global _looked_everywhere
+    task = find_task(path)
+    if task is None and not _looked_everywhere and apps.ready:
+        _looked_everywhere = True
+        try:
+            discover()
+        except Exception:
+            logger.warning("Not all tasks of this project could be imported to read results.", exc_info=True)
+        task = find_task(path)
+    return task
+
+
+def _look_up(path: str) -> Task[..., Any] | None:
+    task = named(path)
+    if task is not None:
+        return task
+    parts = path.split(".")
+    for at in range(len(parts) - 1, 0, -1):
+        module = sys.modules.get(".".join(parts[:at]))
+        if module is not None:
+            task = _walk(module, parts[at:])
+            if isinstance(task, Task) and task.module_path == path:
+                return task
+            return _by_another_name(module, path)
+    return None
+
+
+def _walk(module: ModuleType, names: list[str]) -> Any:
+    # __dict__ and not getattr(): a module's __getattr__ or a property could import or run anything.
+    found: Any = module
+    for name in names:
+        found = getattr(found, "__dict__", {}).get(name)
+        if isinstance(found, staticmethod):
+            found = found.__func__
+    return found
+
+
+def _by_another_name(module: ModuleType, path: str) -> Task[..., Any] | None:
+    """Find ``send_task = task(send)``, where the path names the plain function."""
+    for value in list(vars(module).values()):
+        if isinstance(value, Task) and value.module_path == path:
+            return value
+    return None
+
+
+@lru_cache(maxsize=256)
+def stand_in(path: str) -> Callable[..., Any]:
+    """Return a function that passes for the missing one at this path, so that its results can be shown."""
+
+    def missing(*_args: Any, **_kwargs: Any) -> Any:
+        raise LookupError(f"No task {path} is known in this process.")
+
+    module, _, name = path.rpartition(".")
+    missing.__module__, missing.__name__, missing.__qualname__ = module, name, name
+    return missing

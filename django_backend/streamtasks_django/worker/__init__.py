@@ -1,0 +1,1 @@
+"""What a worker needs of a Django project."""

@@ -1,0 +1,143 @@
+"""One alias of ``settings.TASKS`` as a worker sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any
+
+from django.tasks.base import TaskContext
+from django.utils.json import normalize_json
+
+from streamtasks import Attempt, AttemptOutcome, Middleware, StoreSettings
+from streamtasks.tasks.class_task import tell
+from streamtasks.tasks.run_options import RunOptions
+
+from .. import conf
+from ..results.store_result import storing
+from ..signals import Signals
+from ..tasks import declared_schedules
+from ..tasks.class_hooks import beside_the_loop
+from ..tasks.class_task import Task as ClassTask
+from ..tasks.registry import find_task
+from ..tasks.stream_task import StreamTask
+from .databases import Databases
+
+if TYPE_CHECKING:
+    from django.tasks.base import Task
+
+    from streamtasks.schedules.definition import Definition
+    from streamtasks.schedules.schedules import Schedules
+
+    from ..backends.base import StoreBackend
+
+__all__ = ["DjangoApplication", "DjangoRunnable"]
+
+
+class DjangoRunnable:
+    """A task as a worker runs it; see `streamtasks.application.Runnable`."""
+
+    __slots__ = ("_signals", "is_async", "name", "run_options", "task")
+
+    def __init__(self, name: str, task: Task[..., Any], signals: Signals) -> None:
+        self.name = name
+        self.task = task
+        self.is_async = iscoroutinefunction(task.func)
+        self.run_options = task.run_options() if isinstance(task, StreamTask) else RunOptions()
+        self._signals = signals
+
+    def run(self, attempt: Attempt) -> Any:
+        """Call the task; of a coroutine function, return the coroutine.
+
+        What it returns is normalised here, so that a value JSON cannot carry fails the task with Django's own error.
+        """
+        message = attempt.message
+        args: Sequence[Any] = message.args
+        if self.task.takes_context:
+            args = (TaskContext(task_result=self._signals.result_of(attempt)), *args)
+        if self.is_async:
+            return self._run_async(args, message.kwargs)
+        return normalize_json(self.task.call(*args, **message.kwargs))
+
+    def before_start(self, attempt: Attempt) -> None:
+        """See `Runnable.before_start`."""
+        if isinstance(self.task, ClassTask):
+            one, message = self.task.for_attempt(attempt), attempt.message
+            self._hook(lambda: one.before_start(message.id, message.args, message.kwargs))
+
+    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """See `Runnable.after`."""
+        task = self.task
+        if isinstance(task, ClassTask):
+            task.for_attempt(attempt)  # so that the hooks' thread finds the one that ran
+            self._hook(lambda: tell(task, attempt, outcome))
+
+    def _hook(self, call: Callable[[], None]) -> None:
+        if self.is_async:
+            beside_the_loop(call)
+        else:
+            call()
+
+    async def _run_async(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        pending: Coroutine[Any, Any, Any] = self.task.acall(*args, **kwargs)
+        return normalize_json(await pending)
+
+
+class DjangoApplication:
+    """Messages, tasks and middleware of one alias; see `streamtasks.application.Application`.
+
+    Args:
+        backend: of that alias.
+        own_connections: whether database connections are the worker's own, to be refreshed around each attempt.
+
+    Raises:
+        ConfigurationError: OPTIONS or STREAMTASKS has a wrong value.
+    """
+
+    def __init__(self, backend: StoreBackend, *, own_connections: bool = True) -> None:
+        self.backend = backend
+        self.label = backend.alias
+        self.settings: StoreSettings = backend.store_settings
+        self.worker_defaults = conf.worker_defaults(backend.params.get("OPTIONS") or {}, backend.alias)
+        self._signals = Signals(self)
+        # The first is outermost and hears of outcomes last: databases are let go of when nobody needs them any more,
+        # and receivers of signals run inside what the project's own middleware sets up.
+        databases = (Databases(),) if own_connections else ()
+        self.middleware: Sequence[Middleware] = (*databases, *conf.middleware(), *storing(backend), self._signals)
+        self._runnables: dict[str, DjangoRunnable] = {}
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules of this alias."""
+        return self.backend.schedules
+
+    def declared_schedules(self) -> Sequence[Definition]:
+        """See `streamtasks.application.Application.declared_schedules`.
+
+        Raises:
+            ConfigurationError: TASK_SCHEDULE is no dict.
+        """
+        mine = [
+            (name, entry)
+            for name, entry in declared_schedules.entries()
+            if (declared_schedules.alias_of(entry) or declared_schedules.first_alias()) == self.label
+        ]
+        if not mine:
+            return ()
+        from streamtasks.schedules.declared import declared
+
+        from ..enqueue.schedule_target import BackendPlace
+
+        return declared(BackendPlace(self.backend), mine)
+
+    def find(self, name: str) -> DjangoRunnable | None:
+        """Return the task of that name. Never imports anything."""
+        runnable = self._runnables.get(name)
+        if runnable is None:
+            task = find_task(name)
+            if task is not None:
+                runnable = self._runnables[name] = DjangoRunnable(name, task, self._signals)
+                if self.backend.wants_outcomes:  # a hook, too
+                    runnable.run_options = replace(runnable.run_options, has_hooks=True)
+        return runnable

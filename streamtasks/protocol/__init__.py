@@ -1,0 +1,1 @@
+"""Bytes and names: messages, their encodings, keys and states. No I/O."""

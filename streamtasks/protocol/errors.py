@@ -1,0 +1,84 @@
+"""Errors of tasks as data: how they are recorded, and raised again where somebody waits."""
+
+from __future__ import annotations
+
+import sys
+import traceback as tb
+from ast import literal_eval
+from typing import Any
+
+from ..exceptions import TaskFailed
+
+__all__ = ["describe", "exception_path", "rebuild"]
+
+MAX_TEXT = 8 * 1024
+"""Most characters kept of a message and of a traceback."""
+
+
+def exception_path(error: BaseException) -> str:
+    """Return the dotted name of an exception's class."""
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Return ``{"type", "message", "traceback"}``. Works for exceptions whose own methods raise."""
+    try:
+        message = str(error)
+    except Exception as inner:  # noqa: BLE001 - a broken __str__ must not hide the failure it belongs to
+        message = f"<{type(error).__name__} whose str() raised {type(inner).__name__}>"
+    try:
+        text = "".join(tb.format_exception(error))
+    except Exception as inner:  # noqa: BLE001
+        text = f"<traceback could not be formatted: {type(inner).__name__}>\n"
+    if len(text) > MAX_TEXT:
+        text = text[: MAX_TEXT // 2] + "\n... (cut) ...\n" + text[-MAX_TEXT // 2 :]
+    return {
+        "type": exception_path(error),
+        "message": _carriable(message[:MAX_TEXT]),
+        "traceback": _carriable(text),
+    }
+
+
+def _carriable(text: str) -> str:
+    """Replace lone surrogates, which UTF-8 cannot carry."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def rebuild(error: dict[str, Any]) -> Exception:
+    """Return an exception for a recorded error: of its own class if that is loaded here, else `TaskFailed`.
+
+    Nothing is imported, and only subclasses of `Exception` are made, with the message as their only argument
+    (of a KeyError, the key), so that ``str()`` says what it said in the worker.
+    """
+    path, message, text = error.get("type", ""), error.get("message", ""), error.get("traceback", "")
+    module_name, _, name = path.rpartition(".")
+    cls = getattr(sys.modules.get(module_name), name, None)
+    if isinstance(cls, type) and issubclass(cls, Exception):
+        try:
+            again = cls(_argument(cls, message))
+        except Exception:  # noqa: BLE001 - a class with another signature: the general error says it all
+            again = None
+        if again is not None:
+            again.add_note(f"Traceback in the worker:\n{text}")
+            return again
+    return TaskFailed(f"{path}: {message}" if path else message, path, text)
+
+
+class _Verbatim(str):
+    """A text that shows itself without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _argument(cls: type[Exception], message: str) -> Any:
+    """Return what to make an exception of this class with."""
+    if cls.__str__ is not KeyError.__str__:
+        return message
+    try:  # the message of a KeyError is the repr() of its key
+        key = literal_eval(message)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return _Verbatim(message)
+    return key if repr(key) == message else _Verbatim(message)

@@ -1,0 +1,195 @@
+"""Every Redis key of streamtasks, and nowhere else.
+
+A key is the prefix exactly as given, then ``{tag}:`` and the rest. The braces make all keys of one
+tag (a *shard*) live in one slot of a Cluster, so that one script may touch all of them. A prefix may
+hold no brace, so two prefixes never meet.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..exceptions import ConfigurationError, InvalidTask, UnknownQueue
+
+__all__ = ["GROUP", "Keys", "check_id", "check_prefix", "check_queue", "check_schedule_name", "stream_name"]
+
+GROUP = "workers"
+"""The consumer group of every stream."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
+_CALLBACK = re.compile(r"cb\.[0-9a-f]{40}")
+_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")
+
+
+def check_queue(queue: str) -> str:
+    """Return the name of a queue if it can be one.
+
+    Raises:
+        UnknownQueue: it holds other characters than letters, digits and ``_ . : -``, or is too long.
+    """
+    if not isinstance(queue, str) or not _NAME.fullmatch(queue):
+        raise UnknownQueue(f"{queue!r} cannot be a queue's name: use 1 to 128 letters, digits, '_', '.', ':' or '-'.")
+    return queue
+
+
+def check_id(task_id: str) -> str:
+    """Return a task's id if it can be one: 1 to 64 letters, digits and ``_ . : -``, and none of our own messages'.
+
+    Raises:
+        InvalidTask: it cannot.
+    """
+    if not isinstance(task_id, str) or not _ID.fullmatch(task_id):
+        raise InvalidTask(f"{task_id!r} cannot be a task's id: use 1 to 64 letters, digits, '_', '.', ':' or '-'.")
+    if task_id.startswith("cb.") and _CALLBACK.fullmatch(task_id):
+        raise InvalidTask(f"{task_id!r} cannot be a task's id: 'cb.' and 40 hexadecimal digits name callback messages.")
+    return task_id
+
+
+def check_schedule_name(name: str) -> str:
+    """Return the name of a schedule if it can be one.
+
+    Raises:
+        InvalidTask: it is not 1 to 128 printable characters, or begins or ends with a space.
+    """
+    if not isinstance(name, str) or not name.isprintable() or name != name.strip() or not 1 <= len(name) <= 128:
+        raise InvalidTask(f"{name!r} cannot be a schedule's name: use 1 to 128 printable characters, no space around.")
+    return name
+
+
+def check_prefix(prefix: str) -> str:
+    """Return a key prefix if it can be one.
+
+    Raises:
+        ConfigurationError: it holds a brace or white space, or is longer than 128 characters.
+    """
+    if not isinstance(prefix, str) or len(prefix) > 128 or re.search(r"[{}\s]", prefix):
+        raise ConfigurationError(f"key_prefix {prefix!r} may hold no brace and no space, and at most 128 characters.")
+    return prefix
+
+
+def stream_name(queue: str, priority: int) -> str:
+    """Return the name of the stream for one queue and priority: ``"<priority>:<queue>"``."""
+    return f"{priority}:{queue}"
+
+
+class Keys:
+    """The keys of one shard. The Redis type of each stands beside it; contents: ``lua/README.md``."""
+
+    __slots__ = (
+        "_base",
+        "asking",
+        "batches",
+        "beat",
+        "control",
+        "dead",
+        "declarations",
+        "delayed",
+        "done",
+        "events",
+        "history",
+        "leases",
+        "limits",
+        "links",
+        "messages",
+        "news",
+        "progress",
+        "ready",
+        "running",
+        "schedule_names",
+        "schedule_revision",
+        "schedule_states",
+        "scheduled",
+        "schedules",
+        "state",
+        "streams",
+        "tag",
+        "totals",
+        "unfolding",
+        "waiting",
+        "wake",
+        "worker_info",
+        "workers",
+    )
+
+    def __init__(self, prefix: str, tag: str) -> None:
+        self.tag = tag
+        base = self._base = f"{check_prefix(prefix)}{{{tag}}}:"
+        self.messages = base + "messages"  # HASH: id -> enqueued ms and envelope, until finished
+        self.state = base + "state"  # HASH: id -> state line, where there is more to say than "queued"
+        self.history = base + "history"  # HASH: id -> reports of earlier attempts, a JSON line each
+        self.progress = base + "progress"  # HASH: id -> what a running attempt says of its progress
+        self.leases = base + "leases"  # ZSET: token of a claim -> when it expires
+        self.batches = base + "batches"  # HASH: token of a claim -> how many messages it took, and their ids
+        self.running = base + "running"  # ZSET: id -> when its attempt started
+        self.links = base + "links"  # HASH: id -> ids of those that wait until it has succeeded
+        self.waiting = base + "waiting"  # ZSET: who waits for a rate limit, in the order of starts, all with score 0
+        self.limits = base + "limits"  # HASH: rate limit -> its numbers, and who was admitted and not claimed
+        self.asking = base + "asking"  # ZSET: rate limit -> when to look at it next
+        self.unfolding = base + "unfolding"  # ZSET: workflow with something left to do -> when to look at it
+        self.schedules = base + "schedules"  # HASH: schedule -> what it is
+        self.schedule_states = base + "schedule_states"  # HASH: schedule -> how far it is
+        self.schedule_names = base + "schedule_names"  # ZSET: names of all schedules, all with score 0
+        self.schedule_revision = base + "schedule_revision"  # STRING: the last revision that a schedule was given
+        self.scheduled = base + "scheduled"  # ZSET: schedule that is not paused -> its next occurrence
+        self.declarations = base + "declarations"  # HASH: app -> when the code was loaded that declared last
+        self.delayed = base + "delayed"  # ZSET: id -> when it is due
+        self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
+        self.streams = base + "streams"  # ZSET: names of all streams ever used, all with score 0
+        self.wake = base + "wake"  # LIST: at most one token; children serving any queue wait on it
+        self.control = base + "control"  # CHANNEL: news for supervisors
+        self.done = base + "done"  # CHANNEL: prefix of the sixteen that tell finished ids
+        self.news = base + "news"  # CHANNEL: prefix of the sixteen that tell ids of which there is news
+        self.workers = base + "workers"  # ZSET: worker -> last beat
+        self.worker_info = base + "worker_info"  # HASH: worker -> what it says of itself
+        self.beat = base + "beat"  # STRING: last beat of any worker
+        self.dead = base + "dead"  # STREAM: dead letters, capped
+        self.events = base + "events"  # STREAM: what happened to tasks, capped
+        self.totals = base + "totals"  # HASH: outcome -> count
+
+    def record(self, task_id: str) -> str:
+        """STRING: a finished message, with its expiry."""
+        return f"{self._base}r:{task_id}"
+
+    def workflow(self, workflow_id: str) -> str:
+        """HASH: a workflow: its shape, how far it is, results of its nodes; expires once all have finished."""
+        return f"{self._base}w:{workflow_id}"
+
+    def claim(self, consumer: str) -> str:
+        """STRING: the sequence of a consumer's last claim, with its expiry."""
+        return f"{self._base}claim:{consumer}"
+
+    def stream(self, name: str) -> str:
+        """STREAM: the messages of one queue and priority; ``name`` as `stream_name` makes it."""
+        return f"{self._base}q:{name}"
+
+    def queue_wake(self, queue: str) -> str:
+        """LIST: at most one token; children serving only named queues wait on theirs."""
+        return f"{self._base}wake:{queue}"
+
+    def limiter(self, limit: str) -> str:
+        """STRING: when the next start that counts against a rate limit is on time, with its expiry."""
+        return f"{self._base}limiter:{limit}"
+
+    def declared(self, label: str) -> str:
+        """ZSET: schedules that an app's code declares -> when that code was loaded."""
+        return f"{self._base}declared:{label}"
+
+    def finished(self, hour: int) -> str:
+        """STREAM: ids finished in one hour since the epoch, with outcome and stream name."""
+        return f"{self._base}finished:{hour}"
+
+    def counts(self, hour: int) -> str:
+        """HASH: ``"<minute> <queue> <outcome or ms>"`` -> count, of one hour."""
+        return f"{self._base}counts:{hour}"
+
+    def done_channel(self, task_id: str) -> str:
+        """CHANNEL: the one that tells when this id is finished."""
+        return f"{self.done}:{_bucket(task_id):x}"
+
+    def news_channel(self, task_id: str) -> str:
+        """CHANNEL: the one that tells when this id has started, or said how far it is."""
+        return f"{self.news}:{_bucket(task_id):x}"
+
+
+def _bucket(task_id: str) -> int:
+    return ord(task_id[31] if len(task_id) >= 32 else task_id[-1]) % 16

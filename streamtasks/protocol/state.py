@@ -1,0 +1,146 @@
+"""What can be known of a message: its state, and all that a store tells of it at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from ..exceptions import DecodeError
+from .message import Message
+from .wire import JSON, RESULT, Wire
+
+__all__ = [
+    "FINAL_STATES",
+    "STATUS",
+    "DeadLetter",
+    "Snapshot",
+    "State",
+]
+
+
+class State(StrEnum):
+    """The detailed state of a message.
+
+    BLOCKED waits for another task, LIMITED for its rate limit. PROGRESS is STARTED with something to show. CALLED
+    is how a callback message ends, and only for that: it leaves no trace.
+    """
+
+    BLOCKED = "BLOCKED"
+    DELAYED = "DELAYED"
+    LIMITED = "LIMITED"
+    QUEUED = "QUEUED"
+    RETRY = "RETRY"
+    STARTED = "STARTED"
+    PROGRESS = "PROGRESS"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    IGNORED = "IGNORED"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+    DEAD = "DEAD"
+    CALLED = "CALLED"
+
+
+FINAL_STATES = frozenset(
+    {State.SUCCESS, State.FAILURE, State.IGNORED, State.EXPIRED, State.REVOKED, State.DEAD},
+)
+
+
+STATUS: Final = {
+    State.BLOCKED: "READY",
+    State.DELAYED: "READY",
+    State.LIMITED: "READY",
+    State.QUEUED: "READY",
+    State.RETRY: "READY",
+    State.STARTED: "RUNNING",
+    State.PROGRESS: "RUNNING",
+    State.SUCCESS: "SUCCESSFUL",
+    State.IGNORED: "SUCCESSFUL",
+    State.FAILURE: "FAILED",
+    State.EXPIRED: "FAILED",
+    State.REVOKED: "FAILED",
+    State.DEAD: "FAILED",
+}
+"""The four words that Django has, for each state."""
+
+
+class DeadLetter(NamedTuple):
+    """A message that was given up on.
+
+    ``cursor`` says where it lies; ``id`` is empty for bytes that are no message. ``died_ms``: when, ms since the
+    epoch. ``envelope``: the message's bytes, or whatever was found. ``wire`` reads them.
+    """
+
+    cursor: str
+    reason: str
+    id: str
+    stream: str
+    died_ms: int
+    envelope: bytes
+    wire: Wire = JSON
+
+    def message(self) -> Message:
+        """Return the message.
+
+        Raises:
+            DecodeError: the bytes are none, or this process may not read them.
+        """
+        return Message.decode(self.envelope, self.wire, self.id)
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What the store knows of one message at one moment. Times are ms since the epoch, 0 if unknown.
+
+    Attributes:
+        envelope: the message's bytes; see `message`.
+        reports: one dict per earlier attempt: ``attempt, worker, started, finished, kind, error``.
+        worker: the consumer of the current or last attempt, ``""`` if none.
+        result: the encoded result or error of a finished message; see `outcome`.
+        progress: what a running attempt said last, encoded, ``b""`` if nothing.
+        waits_for: what a BLOCKED or LIMITED one waits for: a task's id, or the name of a rate limit.
+        wire: reads what is encoded.
+    """
+
+    id: str
+    state: State
+    envelope: bytes
+    enqueued_ms: int
+    attempts: int = 0
+    first_started_ms: int = 0
+    started_ms: int = 0
+    finished_ms: int = 0
+    due_ms: int = 0
+    worker: str = ""
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    result: bytes = b""
+    progress: bytes = b""
+    waits_for: str = ""
+    wire: Wire = field(default=JSON, repr=False, compare=False)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the state is final."""
+        return self.state in FINAL_STATES
+
+    def message(self) -> Message:
+        """Return what was enqueued.
+
+        Raises:
+            DecodeError: the bytes are no message, or this process may not read them.
+        """
+        return Message.decode(self.envelope, self.wire, self.id)
+
+    def outcome(self) -> dict[str, Any]:
+        """Return ``{"r": result}`` or ``{"e": error}`` of a finished message (see `errors.describe`); empty: none kept.
+
+        Raises:
+            DecodeError: the bytes are none of ours, or this process may not read them.
+        """
+        if not self.result:
+            return {}
+        found = self.wire.loads(self.result, RESULT, self.id)
+        if not isinstance(found, dict):
+            raise DecodeError(f"not an outcome: {self.result[:80]!r}")
+        return found

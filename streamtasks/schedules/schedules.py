@@ -1,0 +1,361 @@
+"""Schedules at run time: make, change, pause, run and delete them; ``app.schedules`` and ``backend.schedules``."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from ..exceptions import DecodeError, ScheduleDeclared, ScheduleExists, ScheduleNotFound
+from ..protocol.shards import new_id, schedule_tag
+from ..stores.factory import clock_ms
+from ..stores.schedule_store import NewSchedule, Put, StoredSchedule
+from ..stores.types import NewMessage
+from ..tasks.call_options import given_options
+from ..tasks.signature import Signature
+from .definition import DEFAULT_BOUND_S, Definition
+from .rules import Rule, rule_of
+from .target import Place, definition_of
+
+__all__ = ["Schedule", "Schedules"]
+
+_TRIES: Final = 20
+"""How often a change is tried while others change the same schedule."""
+
+_CHANGES: Final = frozenset({"args", "kwargs", "misfire", "misfire_bound", "schedule", "task"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A schedule, as it was when it was read.
+
+    Attributes:
+        name: its name.
+        task: the name of the task that it calls.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        options: what is said of each call, as ``apply_async()`` has it.
+        rule: when; None if ``error`` says why it is not known.
+        misfire: what happens to occurrences that nobody fired in time: ``"one"``, ``"skip"`` or ``"all"``.
+        misfire_bound: an occurrence that is older than this is not fired any more.
+        next_run: the next occurrence, aware; None while it is paused.
+        paused: whether it is.
+        declared: the label of the app whose code declares it; empty: it was made at run time.
+        fired: how many occurrences were fired.
+        missed: how many were not, by its ``misfire``.
+        last_run: the last occurrence that was fired; None: none yet.
+        last_task_id: the id of its task.
+        error: why this release cannot read it; empty: it can.
+    """
+
+    name: str
+    task: str = ""
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    rule: Rule | None = None
+    misfire: str = "one"
+    misfire_bound: timedelta = timedelta(seconds=DEFAULT_BOUND_S)
+    next_run: datetime | None = None
+    paused: bool = False
+    declared: str = ""
+    fired: int = 0
+    missed: int = 0
+    last_run: datetime | None = None
+    last_task_id: str = ""
+    error: str = ""
+
+
+class Schedules:
+    """The schedules of one app or backend. They are fired by its workers; every process may change them.
+
+    Those that code declares can be paused, resumed and run, but are changed where they are declared.
+
+    All methods raise `StoreUnavailable` and `StoreFull`.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    # -- make and change --------------------------------------------------------------------------------
+
+    def create(
+        self,
+        name: str,
+        task: Any,
+        schedule: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        misfire: str = "one",
+        misfire_bound: float | timedelta = DEFAULT_BOUND_S,
+        paused: bool = False,
+        **options: Any,
+    ) -> Schedule:
+        """Make a schedule. Making the same one again changes nothing.
+
+        Args:
+            name: 1 to 128 printable characters.
+            task: a task, its name, or a signature of it.
+            schedule: `crontab`, `every`, a timedelta, seconds, or cron's five fields as a text.
+            args: positional arguments of each call.
+            kwargs: keyword arguments of each call.
+            misfire: what happens to occurrences that nobody fired in time: ``"one"``: the last of them is fired;
+                ``"skip"``: only if it is at most a minute late; ``"all"``: all are, at most the last 1000.
+            misfire_bound: an occurrence that is older than this, seconds or a timedelta, is never fired.
+            paused: it waits for `resume`.
+            **options: of each call, as ``apply_async()`` has them.
+
+        Raises:
+            ScheduleExists: there is another one of that name.
+            InvalidTask: something is wrong with the task, the rule, an argument or an option.
+        """
+        call = self._place.call(task, args, kwargs or {}, options)
+        new = self._new(name, call, schedule, misfire, misfire_bound)
+        self._created(name, self._place.store.put_schedule(_waiting(new) if paused else new, 0))
+        if paused:
+            self._place.store.pause_schedule(name, None)
+        return self.get(name)
+
+    async def acreate(
+        self,
+        name: str,
+        task: Any,
+        schedule: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        misfire: str = "one",
+        misfire_bound: float | timedelta = DEFAULT_BOUND_S,
+        paused: bool = False,
+        **options: Any,
+    ) -> Schedule:
+        """Make a schedule from an event loop; see `create`."""
+        call = self._place.call(task, args, kwargs or {}, options)
+        new = self._new(name, call, schedule, misfire, misfire_bound)
+        self._created(name, await self._place.async_store.put_schedule(_waiting(new) if paused else new, 0))
+        if paused:
+            await self._place.async_store.pause_schedule(name, None)
+        return await self.aget(name)
+
+    def update(self, name: str, **changes: Any) -> Schedule:
+        """Change a schedule: any of what `create` takes; what is not named stays.
+
+        A new ``schedule`` counts from now on; else the next occurrence stays. With a new ``task``, nothing of the old
+        call stays: its arguments and options are those that are given.
+
+        Raises:
+            ScheduleNotFound: there is none of that name.
+            ScheduleDeclared: code declares it.
+            InvalidTask: a change is wrong.
+        """
+        for _ in range(_TRIES):
+            stored = self._stored(name, self._place.store.schedules([name])[0])
+            if self._place.store.put_schedule(self._changed(stored, changes), stored.revision) > Put.CONFLICT:
+                return self.get(name)
+        raise self._contended(name)
+
+    async def aupdate(self, name: str, **changes: Any) -> Schedule:
+        """Change a schedule from an event loop; see `update`."""
+        for _ in range(_TRIES):
+            stored = self._stored(name, (await self._place.async_store.schedules([name]))[0])
+            new = self._changed(stored, changes)
+            if await self._place.async_store.put_schedule(new, stored.revision) > Put.CONFLICT:
+                return await self.aget(name)
+        raise self._contended(name)
+
+    def delete(self, name: str, *, force: bool = False) -> None:
+        """Forget a schedule. What it has enqueued already is run.
+
+        ``force``: also one that code declares. It comes back with the next worker that starts, if that still declares
+        it; not if the app has another label now, or is gone.
+
+        Raises:
+            ScheduleNotFound: there is none of that name.
+            ScheduleDeclared: code declares it, and ``force`` was not said.
+        """
+        stored = self._stored(name, self._place.store.schedules([name])[0])
+        if not force:
+            self._undeclared(stored, "Delete")
+        self._place.store.drop_schedule(name)
+
+    async def adelete(self, name: str, *, force: bool = False) -> None:
+        """Forget a schedule from an event loop; see `delete`."""
+        stored = self._stored(name, (await self._place.async_store.schedules([name]))[0])
+        if not force:
+            self._undeclared(stored, "Delete")
+        await self._place.async_store.drop_schedule(name)
+
+    # -- let it wait, go on, run ------------------------------------------------------------------------
+
+    def pause(self, name: str) -> None:
+        """Let a schedule enqueue nothing until `resume`; also over restarts and deploys.
+
+        Raises:
+            ScheduleNotFound: there is none of that name.
+        """
+        if not self._place.store.pause_schedule(name, None):
+            raise self._missing(name)
+
+    async def apause(self, name: str) -> None:
+        """Let a schedule enqueue nothing; see `pause`."""
+        if not await self._place.async_store.pause_schedule(name, None):
+            raise self._missing(name)
+
+    def resume(self, name: str) -> None:
+        """Let a paused schedule go on with the first occurrence from now on; of one that is not, nothing changes.
+
+        Raises:
+            ScheduleNotFound: there is none of that name.
+            DecodeError: it was made by a later release.
+        """
+        stored = self._stored(name, self._place.store.schedules([name])[0])
+        if not self._place.store.pause_schedule(name, self._next_ms(stored)):
+            raise self._missing(name)
+
+    async def aresume(self, name: str) -> None:
+        """Let a paused schedule go on; see `resume`."""
+        stored = self._stored(name, (await self._place.async_store.schedules([name]))[0])
+        if not await self._place.async_store.pause_schedule(name, self._next_ms(stored)):
+            raise self._missing(name)
+
+    def run_now(self, name: str) -> Any:
+        """Enqueue one call of a schedule now, paused or not; return a handle on its result. Nothing else changes.
+
+        Raises:
+            ScheduleNotFound: there is none of that name.
+            DecodeError: it was made by a later release.
+        """
+        stored = self._stored(name, self._place.store.schedules([name])[0])
+        return self._place.enqueue(self._message(stored, self._place.store.tags))
+
+    async def arun_now(self, name: str) -> Any:
+        """Enqueue one call of a schedule now, from an event loop; see `run_now`."""
+        stored = self._stored(name, (await self._place.async_store.schedules([name]))[0])
+        return await self._place.aenqueue(self._message(stored, self._place.store.tags))
+
+    # -- look at them -----------------------------------------------------------------------------------
+
+    def get(self, name: str) -> Schedule:
+        """Return a schedule.
+
+        Raises:
+            ScheduleNotFound: there is none of that name.
+        """
+        return _shown(self._stored(name, self._place.store.schedules([name])[0]))
+
+    async def aget(self, name: str) -> Schedule:
+        """Return a schedule; see `get`."""
+        return _shown(self._stored(name, (await self._place.async_store.schedules([name]))[0]))
+
+    def list(self, limit: int = 100, after: str = "") -> builtins.list[Schedule]:
+        """Return schedules in the order of their names, at most 1000; ``after``: a name to go on from."""
+        return [_shown(stored) for stored in self._place.store.list_schedules(limit, after)]
+
+    async def alist(self, limit: int = 100, after: str = "") -> builtins.list[Schedule]:
+        """Return schedules; see `list`."""
+        return [_shown(stored) for stored in await self._place.async_store.list_schedules(limit, after)]
+
+    # -- what is the same on both ways --------------------------------------------------------------------
+
+    def _new(
+        self, name: str, call: Signature, schedule: Any, misfire: str, misfire_bound: float | timedelta
+    ) -> NewSchedule:
+        return definition_of(self._place, name, call, schedule, misfire, misfire_bound).new_schedule(
+            clock_ms(self._place.store)
+        )
+
+    def _created(self, name: str, put: Put) -> None:
+        if put not in (Put.STORED, Put.UNCHANGED):
+            raise ScheduleExists(
+                f"There is a schedule {name!r} in {self._place.label}; update it, or choose another name."
+            )
+
+    def _changed(self, stored: StoredSchedule, changes: Mapping[str, Any]) -> NewSchedule:
+        self._undeclared(stored, "Change")
+        known = Definition.decode(stored.definition)
+        given = {name: value for name, value in changes.items() if name in _CHANGES}
+        options = {name: value for name, value in changes.items() if name not in _CHANGES}
+        call = known.signature
+        if "task" in given:
+            call = self._place.call(given["task"], given.get("args") or (), given.get("kwargs") or {}, options)
+        elif options or "args" in given or "kwargs" in given:
+            said = {**given_options(replace(call.options, task_id=None)), **options}
+            args, kwargs = given.get("args", call.args), given.get("kwargs", call.kwargs)
+            call = self._place.call(call.task, args or (), kwargs or {}, said)
+        if call.origin is not None:
+            known = definition_of(self._place, known.name, call, known.rule, known.misfire, known.bound_s)
+        rule = rule_of(given["schedule"]).in_zone(self._place.zone) if "schedule" in given else known.rule
+        bound = given.get("misfire_bound", known.bound_s)
+        changed = replace(
+            known,
+            rule=rule,
+            misfire=given.get("misfire", known.misfire),
+            bound_s=bound.total_seconds() if isinstance(bound, timedelta) else bound,
+        )
+        return changed.new_schedule(clock_ms(self._place.store))
+
+    def _next_ms(self, stored: StoredSchedule) -> int:
+        return Definition.decode(stored.definition).rule.next_ms(clock_ms(self._place.store))
+
+    def _message(self, stored: StoredSchedule, tags: tuple[str, ...]) -> NewMessage:
+        tag = schedule_tag(stored.name, tags)
+        definition = Definition.decode(stored.definition)
+        return definition.message(clock_ms(self._place.store), tag, self._place.settings, new_id((tag,)))
+
+    def _stored(self, name: str, stored: StoredSchedule | None) -> StoredSchedule:
+        if stored is None:
+            raise self._missing(name)
+        return stored
+
+    def _missing(self, name: str) -> ScheduleNotFound:
+        return ScheduleNotFound(f"There is no schedule {name!r} in {self._place.label}.")
+
+    def _undeclared(self, stored: StoredSchedule, what: str) -> None:
+        if stored.declared:
+            raise ScheduleDeclared(
+                f"The schedule {stored.name!r} is declared by {stored.declared}. {what} it there; "
+                "it can be paused and run here."
+            )
+
+    def _contended(self, name: str) -> ScheduleExists:
+        return ScheduleExists(f"The schedule {name!r} was changed by others {_TRIES} times meanwhile; try again.")
+
+
+def _waiting(new: NewSchedule) -> NewSchedule:
+    """Return the same without a next occurrence: it is paused only after it was stored."""
+    return new._replace(next_ms=None)
+
+
+def _moment(ms: int | None) -> datetime | None:
+    return None if not ms else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _shown(stored: StoredSchedule) -> Schedule:
+    shown = Schedule(
+        name=stored.name,
+        next_run=None if stored.paused else _moment(stored.next_ms),
+        paused=stored.paused,
+        declared=stored.declared,
+        fired=stored.fired,
+        missed=stored.missed,
+        last_run=_moment(stored.last_ms),
+        last_task_id=stored.last_id,
+    )
+    try:
+        known = Definition.decode(stored.definition)
+        call = known.signature
+    except DecodeError as error:
+        return replace(shown, error=str(error))
+    return replace(
+        shown,
+        task=call.task,
+        args=call.args,
+        kwargs=call.kwargs,
+        options=given_options(call.options),
+        rule=known.rule,
+        misfire=known.misfire,
+        misfire_bound=timedelta(seconds=known.bound_s),
+    )

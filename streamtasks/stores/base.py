@@ -1,0 +1,374 @@
+"""The one interface above the scripts: every state change of a message is one `Store` call.
+
+Nothing above this module names Redis. Calls take batches and answer per member with values a model
+can predict (`streamtasks.stores.types`). Every call may be repeated as it is: accepting is idempotent by the task's
+id, claiming by the claim's sequence number, and all else by the claim's token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Container, Sequence
+from typing import Any, Final, Protocol
+
+from ..protocol.state import DeadLetter, Snapshot
+from .schedule_store import AsyncScheduleStore, ScheduleStore, SupervisorScheduleStore
+from .types import (
+    Active,
+    Admission,
+    Alive,
+    Ask,
+    Charge,
+    Claimed,
+    ClaimRequest,
+    Events,
+    Exchange,
+    Filter,
+    Grant,
+    NewMessage,
+    NewWorkflow,
+    Outcome,
+    Promotion,
+    Reclaim,
+    Revocation,
+    Settled,
+    Statistics,
+    Void,
+    WorkerInfo,
+    WorkflowCounts,
+)
+
+__all__ = [
+    "SETTLES_S",
+    "AsyncStore",
+    "Channel",
+    "Store",
+    "SupervisorStore",
+]
+
+SETTLES_S: Final = 6.0
+"""How long a claim that waits may take effect after its connection has broken, seconds."""
+
+
+class Channel(Protocol):
+    """A child's own way to the store: settles and claims in one exchange, waits without polling.
+
+    `send` and `receive` come in pairs; work may go on between them. If the reply is lost, `receive` sends
+    the same again by itself: nothing happens twice.
+    """
+
+    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None, released: Sequence[str] = ()) -> None:
+        """Start an exchange: settle these outcomes, then claim.
+
+        ``released`` are the tokens that hold nothing any more once these outcomes are settled.
+        """
+        ...
+
+    def receive(self) -> Exchange:
+        """Finish the exchange that `send` started.
+
+        Raises:
+            StoreUnavailable: no answer yet; call again to go on trying.
+        """
+        ...
+
+    def reply_fd(self) -> int:
+        """Return a file descriptor that becomes readable when `receive` has something to read."""
+        ...
+
+    def start_wait(self, claim: ClaimRequest | None = None) -> int:
+        """Start to wait for work; return a file descriptor that becomes readable when there may be some.
+
+        With ``claim``, it is claimed at that moment, or when the wait ends by itself. It is for empty hands only, and
+        what it takes counts as claimed from now on: a wait lasts no longer than a quarter of the lease.
+        """
+        ...
+
+    def finish_wait(self) -> Exchange | None:
+        """Take what woke the wait, so that `start_wait` can be called again; return what was claimed, if asked to.
+
+        If it fails, the claim may yet take effect within `SETTLES_S`: until then its sequence must be asked again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class Store(ScheduleStore, Protocol):
+    """What a producer needs: accept, read, wait."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The shards."""
+        ...
+
+    def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
+        """Accept messages; per message: True if it is new, False if its id was known already.
+
+        ``patience_s``: for how long the call is repeated, seconds; None: as the settings say; 0: one try.
+
+        Raises:
+            StoreUnavailable: no answer until the deadline; the same call may be repeated.
+            StoreFull: the server is out of memory.
+        """
+        ...
+
+    def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
+        """Return what is known of each id; None if nothing is."""
+        ...
+
+    def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
+        """Wait until at least one of these is finished or the time is up; return those that are finished."""
+        ...
+
+    def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
+        """End a task before it finishes; with ``terminate`` also while it runs. See `Revocation`."""
+        ...
+
+    def start_workflow(self, new: NewWorkflow) -> bool:
+        """Accept a workflow, all of it or nothing; False if it was known already.
+
+        Raises:
+            StoreUnavailable: no answer until the deadline; the same call may be repeated.
+            StoreFull: the server is out of memory.
+        """
+        ...
+
+    def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
+        """Return how far a workflow is, and these fan-ins of it; None if nothing is known of it."""
+        ...
+
+    def wait_workflow(self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
+        """Wait until all members of a fan-in are finished, None: all of the workflow; return whether they are.
+
+        With ``failure`` one member that has failed is enough. What is not known any more counts as finished.
+        """
+        ...
+
+    def gather(self, workflow_id: str, field: str) -> list[bytes]:
+        """Return what a workflow keeps of results: ``"v3"``, that of node 3, or ``"r0"``, those of fan-in 0 in order.
+
+        Of a member it is its outcome, its id, a line's end and its result, with ``-`` before it if it came too late to
+        count; empty if it is not finished. `members` reads it.
+        """
+        ...
+
+    def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
+        """Revoke all that is not finished of a workflow, or what ends with a fan-in; False: there is nothing."""
+        ...
+
+    def active(self, limit: int = 100) -> list[Active]:
+        """Return running attempts, the longest first."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Return counts, in constant time."""
+        ...
+
+    def workers(self) -> list[WorkerInfo]:
+        """Return the workers that have given a sign of life lately."""
+        ...
+
+    def forget(self, before_ms: int) -> int:
+        """Forget records of what finished before a time (ms since the epoch); return how many.
+
+        An id that finished less than 15 minutes ago stays known, so that enqueueing it again does nothing.
+        """
+        ...
+
+    def events(self, after: str = "", limit: int = 100) -> Events:
+        """Return what happened to messages after a cursor (empty: as far back as it is kept), oldest first.
+
+        At most ``limit`` calls of each shard, of which each may have concerned 100 messages. Nothing unless the
+        settings say ``send_events``.
+        """
+        ...
+
+    def forget_result(self, task_id: str) -> bool:
+        """Forget the record of one finished task; False: it is not finished, or not known. See `forget`."""
+        ...
+
+    def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
+        """Return messages that were given up on, newest first; ``before``: the cursor of one, to go on from."""
+        ...
+
+    def check(self) -> None:
+        """Look whether tasks are safe there. One that cannot be reached now is no reason to refuse it.
+
+        Raises:
+            ServerNotSupported: tasks could be lost.
+            AccessDenied: user or password are wrong.
+        """
+        ...
+
+    def channel(self, tag: str, consumer: str, queues: Filter) -> Channel:
+        """Open a child's channel to one shard."""
+        ...
+
+
+class AsyncStore(AsyncScheduleStore, Protocol):
+    """What a producer needs, natively asynchronous; see `Store`."""
+
+    async def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
+        """Accept messages."""
+        ...
+
+    async def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
+        """Return what is known of each id."""
+        ...
+
+    async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
+        """Wait until at least one of these is finished."""
+        ...
+
+    async def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
+        """End a task before it finishes."""
+        ...
+
+    async def start_workflow(self, new: NewWorkflow) -> bool:
+        """Accept a workflow, all of it or nothing."""
+        ...
+
+    async def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
+        """Return how far a workflow is."""
+        ...
+
+    async def wait_workflow(
+        self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool
+    ) -> bool:
+        """Wait until all members of a fan-in are finished."""
+        ...
+
+    async def gather(self, workflow_id: str, field: str) -> list[bytes]:
+        """Return what a workflow keeps of results."""
+        ...
+
+    async def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
+        """Revoke all that is not finished of a workflow."""
+        ...
+
+    async def active(self, limit: int = 100) -> list[Active]:
+        """Return running attempts, the longest first."""
+        ...
+
+    async def statistics(self) -> Statistics:
+        """Return counts, in constant time."""
+        ...
+
+    async def workers(self) -> list[WorkerInfo]:
+        """Return the workers that have given a sign of life lately."""
+        ...
+
+    async def forget(self, before_ms: int) -> int:
+        """Forget records of what finished before a time (ms since the epoch)."""
+        ...
+
+    async def forget_result(self, task_id: str) -> bool:
+        """Forget the record of one finished task."""
+        ...
+
+    async def events(self, after: str = "", limit: int = 100) -> Events:
+        """Return what happened to messages after a cursor, oldest first."""
+        ...
+
+    async def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
+        """Return messages that were given up on, newest first."""
+        ...
+
+    def watch(self, task_id: str) -> AsyncIterator[Snapshot]:
+        """Yield what is known of a task whenever it may have changed, and at least once a second.
+
+        Woken by pushes. Ends after a final state, or when nothing is known of it.
+        """
+        ...
+
+
+class SupervisorStore(SupervisorScheduleStore, Protocol):
+    """What a supervisor needs, natively asynchronous. All calls concern one shard."""
+
+    async def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
+        """Write outcomes in the name of children that cannot.
+
+        ``callbacks``: for which of them a message to `streamtasks.callback` is sent, so that a child does what belongs
+        to an outcome that none has seen: ``""`` none, ``"revoked"`` those that were revoked while they were held and
+        end otherwise for their holder (a child's own channel does so), ``"all"`` those, every final one and every
+        retry.
+        """
+        ...
+
+    async def hand_back(
+        self,
+        tag: str,
+        claimed: Sequence[Claimed],
+        *,
+        void: Void | None = None,
+        gone: bool = False,
+        alone: Container[str] = (),
+    ) -> list[bool]:
+        """Return messages to their places, uncharged: the attempt does not count.
+
+        ``void`` also returns what that claim took; with ``gone`` its consumer is forgotten. ``alone``: ids of those
+        that only a child with nothing else in hand may get.
+        """
+        ...
+
+    async def charge(self, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:
+        """Count a crash against running attempts: (claimed, started ms, report)."""
+        ...
+
+    async def promote(self, tag: str) -> Promotion:
+        """Move due messages to their streams."""
+        ...
+
+    async def reclaim(self, tag: str) -> Reclaim:
+        """Take over expired claims."""
+        ...
+
+    async def mark_running(self, tag: str, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
+        """Make starts visible: (claimed, ms since it started)."""
+        ...
+
+    async def doomed(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
+        """Tell which of these were revoked while they are held: ``"revoked"``, ``"terminate"`` (end it) or ``""``."""
+        ...
+
+    async def renew(self, tag: str, tokens: Sequence[str]) -> list[bool]:
+        """Extend the leases of claims; False: not held any more, its attempts must be stopped."""
+        ...
+
+    async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Alive:
+        """Say that this worker lives; ``None``: that it leaves."""
+        ...
+
+    async def sweep(self, tag: str, idle_ms: int) -> int:
+        """Forget consumers that hold nothing and were idle for longer; return how many."""
+        ...
+
+    async def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
+        """Store progress of running attempts."""
+        ...
+
+    async def events(self, after: str = "", limit: int = 100) -> Events:
+        """Return what happened to messages; see `Store.events`."""
+        ...
+
+    async def admit(self, tag: str, grants: Sequence[Grant]) -> Admission:
+        """Let messages that wait for a rate limit go on, as far as these tokens go; tell what to ask for next."""
+        ...
+
+    async def unfold(self, tag: str) -> int | None:
+        """Do what workflows have left to do; return ms until there is more, None if nothing is known to come."""
+        ...
+
+    async def take(self, asks: Sequence[Ask]) -> list[Grant]:
+        """Ask limiters for tokens; a limiter is one for all shards."""
+        ...
+
+    def listen(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield control messages as (tag, text), first ``("", "subscribed")``.
+
+        Raises:
+            StoreUnavailable: the connection broke.
+        """
+        ...

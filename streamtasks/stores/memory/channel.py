@@ -1,0 +1,94 @@
+"""A child's channel to a memory store. Its file descriptors are pipes: whoever can wait for Redis can wait here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ...exceptions import StoreError
+from ...settings import StoreSettings
+from ..types import ClaimRequest, Exchange, Filter, Outcome
+from .claim import claim, ring_lists
+from .server import MemoryServer, Waiter
+from .settle import settle
+
+__all__ = ["MemoryChannel"]
+
+
+class MemoryChannel:
+    """See `Channel`. Belongs to one thread."""
+
+    def __init__(self, server: MemoryServer, settings: StoreSettings, tag: str, consumer: str, queues: Filter) -> None:
+        self._server = server
+        self._settings = settings
+        self._tag = tag
+        self._consumer = consumer
+        self._queues = queues
+        self._answer: Exchange | None = None
+        self._waiter: Waiter | None = None
+        self._waits_to_claim: ClaimRequest | None = None
+        self._reply_pipe: tuple[int, int] | None = None
+        self._wait_pipe: tuple[int, int] | None = None
+
+    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None, released: Sequence[str] = ()) -> None:
+        """See `Channel.send`: it is done at once."""
+        self._answer = self._exchange(outcomes, claim, released)
+
+    def receive(self) -> Exchange:
+        """See `Channel.receive`."""
+        if self._answer is None:
+            raise StoreError("receive() without send(): they come in pairs.")
+        answer, self._answer = self._answer, None
+        return answer
+
+    def reply_fd(self) -> int:
+        """See `Channel.reply_fd`: there is always something to read."""
+        if self._reply_pipe is None:
+            self._reply_pipe = os.pipe()
+            os.write(self._reply_pipe[1], b".")
+        return self._reply_pipe[0]
+
+    def start_wait(self, claim: ClaimRequest | None = None) -> int:
+        """See `Channel.start_wait`."""
+        self._waits_to_claim = self._waits_to_claim or claim
+        if self._wait_pipe is None:
+            self._wait_pipe = os.pipe()
+        if self._waiter is None:
+            self._waiter = Waiter(self._settings, self._tag, ring_lists(self._queues), self._woken)
+            self._server.wait(self._waiter)
+        return self._wait_pipe[0]
+
+    def finish_wait(self) -> Exchange | None:
+        """See `Channel.finish_wait`; blocks until the ring."""
+        if self._waiter is not None and self._wait_pipe is not None:
+            os.read(self._wait_pipe[0], 1)
+            self._waiter = None
+        request, self._waits_to_claim = self._waits_to_claim, None
+        return None if request is None else self._exchange((), request, ())
+
+    def close(self) -> None:
+        """See `Channel.close`."""
+        if self._waiter is not None:
+            self._server.stop_waiting(self._waiter)
+            self._waiter = None
+        for pipe in (self._reply_pipe, self._wait_pipe):
+            if pipe is not None:
+                os.close(pipe[0])
+                os.close(pipe[1])
+        self._reply_pipe = self._wait_pipe = None
+
+    def _woken(self) -> None:
+        if self._wait_pipe is not None:
+            os.write(self._wait_pipe[1], b".")
+
+    def _exchange(self, outcomes: Sequence[Outcome], request: ClaimRequest | None, released: Sequence[str]) -> Exchange:
+        server, settings = self._server, self._settings
+        with server.step():
+            shard = server.shard(settings, self._tag)
+            settled = settle(shard, outcomes, settings, released, "revoked")
+        if request is None:
+            return Exchange(settled, [], server.clock.now_ms() if outcomes else 0, False, False, False, False)
+        with server.step():
+            shard = server.shard(settings, self._tag)
+            answer = claim(shard, self._consumer, request, self._queues, settings)
+        return answer._replace(settled=settled)

@@ -1,0 +1,150 @@
+"""put_schedules.lua and fire.lua, and what is between them: schedules are kept, paused, found due, fired, forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ..schedule_store import DueSchedule, DueSchedules, Firing, NewSchedule, Put, StoredSchedule
+from . import enqueue
+from .shard import Shard
+
+__all__ = ["Scheduled", "due", "fire", "forget", "pause", "put", "stored", "undeclare"]
+
+MOST: Final = 100
+
+
+@dataclass(slots=True)
+class Scheduled:
+    """A schedule: what it is, and how far it is. ``since_ms``: when the code was loaded that declares it."""
+
+    revision: int
+    definition: bytes
+    rule: str
+    declared: str
+    since_ms: int
+    next_ms: int | None
+    paused: bool = False
+    fired: int = 0
+    missed: int = 0
+    last_ms: int = 0
+    last_id: str = ""
+
+    @property
+    def due_ms(self) -> int | None:
+        """When it is to be fired next; None: not at all."""
+        return None if self.paused else self.next_ms
+
+
+def put(shard: Shard, new: NewSchedule, revision: int) -> Put:
+    """Store a schedule that is made at run time, in the place of a revision (0: none), or one that code declares."""
+    known = shard.schedules.get(new.name)
+    outdated = bool(new.declared) and shard.declarations.get(new.declared, new.since_ms) > new.since_ms
+    if new.declared and not outdated:
+        shard.declarations[new.declared] = new.since_ms
+    if known is not None and known.declared != new.declared:
+        return Put.TAKEN
+    same = known is not None and (known.definition, known.rule) == (new.definition, new.rule)
+    if outdated:
+        return Put.UNCHANGED if same else Put.CONFLICT
+    if known is not None:
+        known.since_ms = new.since_ms
+    if same:
+        return Put.UNCHANGED
+    if not new.declared and revision != (0 if known is None else known.revision):
+        return Put.CONFLICT
+    if known is None:
+        known = shard.schedules[new.name] = Scheduled(0, b"", new.rule, new.declared, new.since_ms, new.next_ms)
+    if known.rule != new.rule:
+        known.next_ms = new.next_ms
+    shard.schedule_revision += 1
+    known.revision, known.definition, known.rule = shard.schedule_revision, new.definition, new.rule
+    _tell(shard, new.name)
+    return Put.STORED
+
+
+def undeclare(shard: Shard, label: str, since_ms: int) -> int:
+    """Forget what code of a label has declared before a time, and not since then."""
+    shard.declarations[label] = max(since_ms, shard.declarations.get(label, since_ms))
+    gone = [name for name, one in shard.schedules.items() if one.declared == label and one.since_ms < since_ms]
+    for name in gone:
+        del shard.schedules[name]
+    return len(gone)
+
+
+def forget(shard: Shard, name: str) -> bool:
+    """Forget a schedule; False: there is none of that name."""
+    return shard.schedules.pop(name, None) is not None
+
+
+def pause(shard: Shard, name: str, next_ms: int | None) -> bool:
+    """Pause a schedule (None), or let it go on with this occurrence; False: there is none of that name."""
+    known = shard.schedules.get(name)
+    if known is None:
+        return False
+    if known.paused == (next_ms is not None):
+        known.paused = next_ms is None
+        known.next_ms = known.next_ms if next_ms is None else next_ms
+        _tell(shard, name)
+    return True
+
+
+def stored(shard: Shard, name: str) -> StoredSchedule | None:
+    """Return what is known of a schedule."""
+    one = shard.schedules.get(name)
+    if one is None:
+        return None
+    return StoredSchedule(
+        name,
+        one.revision,
+        one.definition,
+        one.declared,
+        one.paused,
+        one.next_ms,
+        one.fired,
+        one.missed,
+        one.last_ms,
+        one.last_id,
+    )
+
+
+def due(shard: Shard, passed: Mapping[str, int]) -> DueSchedules:
+    """Return what is to be fired, the longest due first."""
+    now_ms = shard.now_ms()
+    waiting = [
+        (due_ms, name, one)
+        for name, one in shard.schedules.items()
+        if (due_ms := one.due_ms) is not None and passed.get(name) != one.revision
+    ]
+    waiting.sort(key=lambda part: part[:2])
+    found = [
+        DueSchedule(name, one.revision, one.definition, due_ms) for due_ms, name, one in waiting if due_ms <= now_ms
+    ][:MOST]
+    later = waiting[len(found) :]
+    return DueSchedules(now_ms, found, max(0, later[0][0] - now_ms) if later else None)
+
+
+def fire(shard: Shard, firing: Firing) -> bool:
+    """Accept what a schedule brings and move it on; False: it is not what the caller saw, or not due."""
+    known = shard.schedules.get(firing.name)
+    if (
+        known is None
+        or known.revision != firing.revision
+        or known.due_ms != firing.expected_ms
+        or firing.expected_ms > shard.now_ms()
+    ):
+        return False
+    known.fired += sum(enqueue.enqueue(shard, firing.messages))
+    if firing.messages:
+        known.last_ms, known.last_id = firing.last_ms, firing.messages[-1].id
+    known.next_ms = firing.next_ms
+    known.missed += firing.missed
+    return True
+
+
+def _tell(shard: Shard, name: str) -> None:
+    """Tell whoever fires of a schedule that is the next one due."""
+    waiting = [(one.due_ms, other) for other, one in shard.schedules.items() if one.due_ms is not None]
+    if waiting and min(waiting)[1] == name:
+        shard.tell("control", "schedule")

@@ -1,0 +1,268 @@
+"""stage.lua, unfold.lua, gather.lua and include/workflow.lua: workflows begin, go on and end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...protocol.keys import stream_name
+from ...protocol.member_results import encode_member
+from ...protocol.shards import node_id, node_of
+from ...settings import StoreSettings
+from ...workflows.graph import Shape
+from ..types import FanIn, FanInCounts, NewWorkflow, WorkflowCounts
+from .limits import limit_of, wait
+from .shard import MANY, Live, Shard
+
+__all__ = ["WorkflowState", "counts", "gather", "node_ended", "numbers_of", "start", "unfold"]
+
+_SUCCEEDED = ("SUCCESS", "IGNORED")
+
+
+@dataclass(slots=True)
+class Join:
+    """A fan-in. ``phase``: ``o`` open, ``r`` what follows was let go, ``f`` it must fail."""
+
+    of: FanIn
+    cancels: bool
+    succeeded: int
+    failed: int = 0
+    phase: str = "o"
+
+
+@dataclass(slots=True)
+class WorkflowState:
+    """What is kept of a workflow.
+
+    ``expires_ms``: 0 while it is not finished; ``keep_ms``: the longest that the record of a node is kept. ``fields``:
+    results, as in `gather`, each in two parts, of which the second is the record's own.
+    """
+
+    nodes: int
+    plan: bytes
+    started_ms: int
+    joins: list[Join]
+    then: dict[str, str]
+    late: dict[int, int] = field(default_factory=dict)
+    fields: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    finished: int = 0
+    failed: int = 0
+    keep_ms: int = 0
+    expires_ms: int = 0
+    cancel: list[str] = field(default_factory=list)
+
+
+def start(shard: Shard, new: NewWorkflow, settings: StoreSettings) -> None:
+    """Accept a workflow that is not known."""
+    if len(shard.workflows) >= shard.many_workflows:
+        for workflow_id in list(shard.workflows):
+            known(shard, workflow_id)
+        shard.many_workflows = max(MANY, 2 * len(shard.workflows))
+    now_ms = shard.now_ms()
+    joins = [Join(one, one.cancels, one.succeeded) for one in new.fan_ins]
+    state = WorkflowState(len(new.nodes), new.plan, now_ms, joins, {})
+    state.fields.update((name, (b"", content)) for name, content in new.given)
+    state.late = {place: now_ms + one.deadline_ms for place, one in enumerate(new.fan_ins) if one.deadline_ms}
+    shard.workflows[new.id] = state
+    for node in new.nodes:
+        message = node.message
+        live = Live(
+            message.id,
+            b"%d %b" % (now_ms, message.envelope),
+            stream_name(message.queue, message.priority),
+            "B",
+            limit=message.limit,
+            after=node.waits_for,
+            after_due_ms=message.due_ms or 0,
+            after_delay_ms=message.delay_ms or 0,
+            then=node.then,
+        )
+        shard.live[message.id] = live
+        shard.accepted(message)
+    for number in range(new.heads):
+        _release(shard, new.id, number, "")
+    if not new.nodes:
+        state.expires_ms = now_ms + settings.keep_ms(success=True)
+        shard.tell("done", new.id)
+    if state.late:
+        shard.unfolding.add(new.id)
+        shard.tell("control", "unfold")
+
+
+def known(shard: Shard, workflow_id: str) -> WorkflowState | None:
+    """Return a workflow that has not expired."""
+    found = shard.workflows.get(workflow_id)
+    if found is not None and found.expires_ms and found.expires_ms <= shard.now_ms():
+        del shard.workflows[workflow_id]
+        return None
+    return found
+
+
+def _release(shard: Shard, workflow_id: str, number: int, doom: str) -> None:
+    message = shard.live.get(node_id(workflow_id, number))
+    if message is None or message.phase != "B":
+        return
+    shard.note("accepted", message.id, message.name)
+    now_ms = shard.now_ms()
+    due_ms = now_ms if doom else max(now_ms, message.after_due_ms, now_ms + message.after_delay_ms)
+    message.after, message.after_due_ms, message.after_delay_ms, message.doom = "", 0, 0, doom
+    if due_ms > now_ms:
+        message.phase = "D"
+        shard.park(message, due_ms)
+    elif (limit := limit_of(message)) is not None:
+        wait(shard, message, limit, new=True)
+    else:
+        message.phase = "Q"
+        shard.append(message)
+
+
+def node_ended(shard: Shard, message: Live, outcome: str, result: bytes, keep_ms: int) -> None:
+    """Keep the result of a finished node, and let go what it was the last to be waited for.
+
+    ``keep_ms``: for how long its record is kept.
+    """
+    node = node_of(message.id) if message.then else None
+    state = None if node is None else known(shard, node[0])
+    if node is None or state is None:
+        return
+    workflow_id, number = node
+    succeeded = outcome in _SUCCEEDED
+    if message.then.startswith("g"):
+        fan_in, _, place = message.then[1:].partition(".")
+        _member_ended(shard, workflow_id, state, int(fan_in), place, message.id, outcome, result)
+    elif message.then != "-":
+        first, _, last = message.then.partition("-")
+        if succeeded:
+            state.fields[f"v{number}"] = (b"", result)
+        for follower in range(int(first), int(last) + 1):
+            _release(shard, workflow_id, follower, "" if succeeded else f"parent:{message.id}")
+    state.failed += not succeeded
+    state.finished += 1
+    state.keep_ms = max(state.keep_ms, keep_ms)
+    if state.finished == state.nodes:
+        state.expires_ms = shard.now_ms() + state.keep_ms
+        state.late.clear()
+        state.cancel.clear()
+        shard.unfolding.discard(workflow_id)
+        shard.tell("done", workflow_id)
+
+
+def _member_ended(
+    shard: Shard,
+    workflow_id: str,
+    state: WorkflowState,
+    fan_in: int,
+    place: str,
+    task_id: str,
+    outcome: str,
+    result: bytes,
+) -> None:
+    join, name = state.joins[fan_in], f"r{fan_in}.{place}"
+    if name in state.fields:
+        return
+    state.fields[name] = (encode_member(task_id, outcome, b"", late=join.phase != "o"), result)
+    succeeded = outcome in _SUCCEEDED
+    join.succeeded += succeeded
+    join.failed += not succeeded
+    if join.phase == "o" and join.of.last >= join.of.first:
+        doom = _decided(join, task_id)
+        if doom is not None:
+            _decide(shard, workflow_id, join, doom)
+    if not succeeded and join.cancels:
+        _cancel(state, join, fan_in)
+        shard.unfolding.add(workflow_id)
+        shard.tell("control", "unfold")
+    if join.succeeded + join.failed == join.of.members:
+        shard.tell("done", workflow_id)
+
+
+def _decided(join: Join, task_id: str) -> str | None:
+    of = join.of
+    if join.succeeded >= of.need:
+        return ""
+    if not of.collects:
+        return f"parent:{task_id}" if join.failed > of.members - of.need else None
+    return "" if join.succeeded + join.failed == of.members else None
+
+
+def _decide(shard: Shard, workflow_id: str, join: Join, doom: str) -> None:
+    join.phase = "f" if doom else "r"
+    for follower in range(join.of.first, join.of.last + 1):
+        _release(shard, workflow_id, follower, doom)
+
+
+def _cancel(state: WorkflowState, join: Join, fan_in: int) -> None:
+    """Note that a fan-in is to be revoked, if it is not being revoked already."""
+    join.cancels = False
+    if not {str(fan_in), f"{fan_in}!", "all", "all!"}.intersection(state.cancel):
+        state.cancel.append(str(fan_in))
+
+
+def unfold(shard: Shard, workflow_id: str, cancel: str = "") -> WorkflowState | None:
+    """Do what is due of a workflow, and return it; whoever stands in its ``cancel`` is to be revoked: `numbers_of`."""
+    state = known(shard, workflow_id)
+    if state is None:
+        return None
+    if cancel and cancel not in state.cancel and state.finished < state.nodes:
+        state.cancel.append(cancel)
+    now_ms = shard.now_ms()
+    for fan_in, at_ms in list(state.late.items()):
+        if at_ms <= now_ms:
+            del state.late[fan_in]
+            join = state.joins[fan_in]
+            if join.phase == "o" and join.succeeded + join.failed < join.of.members:
+                _decide(shard, workflow_id, join, "" if join.of.collects else f"late:{workflow_id}")
+                if join.cancels:
+                    _cancel(state, join, fan_in)
+    return state
+
+
+def next_look_ms(shard: Shard) -> int | None:
+    """Return when something is due of any workflow, ms since the epoch; None: nothing is known to come."""
+    states = [state for workflow_id in shard.unfolding if (state := shard.workflows.get(workflow_id)) is not None]
+    times = [0 if state.cancel else min(state.late.values(), default=-1) for state in states]
+    return min((at_ms for at_ms in times if at_ms >= 0), default=None)
+
+
+def numbers_of(state: WorkflowState, workflow_id: str, whom: str) -> list[int]:
+    """Return the nodes to be revoked, in the order in which that must be done: the last first."""
+    part = whom.removesuffix("!")
+    numbers = range(state.nodes) if part == "all" else Shape.read(workflow_id, state.plan).joins[int(part)].inside
+    return sorted(numbers, reverse=True)
+
+
+def gather(shard: Shard, workflow_id: str, name: str) -> list[bytes]:
+    """See `Store.gather`."""
+    state = known(shard, workflow_id)
+    if name.startswith("v"):
+        return [b"" if state is None else b"".join(state.fields.get(name, ()))]
+    if state is None or int(name[1:]) >= len(state.joins):
+        return []
+    members = state.joins[int(name[1:])].of.members
+    return [b"".join(state.fields.get(f"{name}.{place}", ())) for place in range(members)]
+
+
+def counts(shard: Shard, workflow_id: str, fan_ins: list[int]) -> WorkflowCounts | None:
+    """See `Store.workflow`."""
+    state = known(shard, workflow_id)
+    if state is None:
+        return None
+    joins = [state.joins[number] for number in fan_ins]
+    return WorkflowCounts(
+        state.nodes,
+        state.finished,
+        state.failed,
+        state.started_ms,
+        state.plan,
+        [
+            FanInCounts(
+                join.of.members,
+                join.succeeded,
+                join.failed,
+                join.phase != "o",
+                join.of.need,
+                join.of.collects,
+                join.of.cancels,
+            )
+            for join in joins
+        ],
+    )

@@ -1,0 +1,225 @@
+"""A child's channel: settle and claim in one round trip, the reply read later, no thread.
+
+Two connections: one for exchanges, one that waits (BLPOP on the wake list), so that a child that waits
+for work can still settle what its threads finish. A child with empty hands sends its claim behind the BLPOP: the
+server runs it the moment the list rings, which saves a round trip. One with work in hand sends behind it that others
+be rung as well: a task that holds the interpreter may keep it from coming.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import RedisError, ResponseError
+
+from ...exceptions import StoreError, StoreUnavailable
+from ..types import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
+from . import child_calls, connections
+from .calls import Call
+from .conversation import exchange, finish
+from .operations import Operations
+
+__all__ = ["RedisChannel"]
+
+WAIT_S = 4.0
+"""A wait ends after this long, so that a lost wake-up delays a claim by no more."""
+
+_FRESH = b"1 0 0"
+
+
+class RedisChannel:
+    """See `Channel`. Belongs to one thread of one child."""
+
+    def __init__(self, operations: Operations, tag: str, consumer: str, queues: Filter) -> None:
+        self._shard = operations.shards[tag]
+        self._settings = operations.settings
+        self._consumer = consumer
+        self._queues = queues
+        self._candidates: list[str] = []
+        self._names: dict[bytes, str] = {}
+        self._outcomes: Sequence[Outcome] = ()
+        self._chunks: list[Sequence[Outcome]] = []
+        self._claim: ClaimRequest | None = None
+        self._released: Sequence[str] = ()
+        self._requests: list[Call] = []
+        self._sent = False
+        self._connection: Any = connections.new_connection(self._settings)
+        self._waiter: Any = connections.new_connection(self._settings, socket_timeout=WAIT_S + 5)
+        self._wait_s = min(WAIT_S, self._settings.lease_s / 4)
+        self._waiting = False
+        self._waits_to_claim: ClaimRequest | None = None
+        self._behind: list[Call] = []  # what goes out behind the BLPOP
+
+    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None, released: Sequence[str] = ()) -> None:
+        """See `Channel.send`. A connection that breaks here is mended by `receive`."""
+        self._outcomes, self._claim, self._released = outcomes, claim, released
+        try:
+            self._transmit()
+        except (RedisError, OSError):
+            self._connection.disconnect()
+
+    def receive(self) -> Exchange:
+        """See `Channel.receive`."""
+        try:
+            if not self._sent:
+                self._transmit()
+            settled, claimed = self._read()
+        except (RedisError, OSError) as error:
+            self._sent = False
+            if not isinstance(error, ResponseError):
+                self._connection.disconnect()
+            lasting = connections.lasting_error(error, self._settings)
+            if lasting is not None:
+                raise lasting from error
+            raise StoreUnavailable(f"{connections.address(self._settings)}: {error}") from error
+        self._sent = False
+        return self._exchange(self._chunks, settled, self._claim, claimed)
+
+    def reply_fd(self) -> int:
+        """See `Channel.reply_fd`."""
+        if self._connection._sock is None:
+            raise StoreUnavailable(f"{connections.address(self._settings)}: not connected")
+        return int(self._connection._sock.fileno())
+
+    def start_wait(self, claim: ClaimRequest | None = None) -> int:
+        """See `Channel.start_wait`.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached.
+        """
+        try:
+            keys, new = self._shard.keys, []
+            if claim is not None and self._waits_to_claim is None:
+                new = [self._claim_call(claim)]
+            elif not self._waiting:
+                new = [child_calls.pass_on(keys, self._queues)]
+            if new:
+                commands = [call.command() for call in new]
+                if not self._waiting:
+                    commands.insert(0, ("BLPOP", *child_calls.wake_lists(keys, self._queues), self._wait_s))
+                self._waiter.send_packed_command(self._waiter.pack_commands(commands), check_health=False)
+                self._waiting, self._waits_to_claim = True, claim
+                self._behind += new
+            return int(self._waiter._sock.fileno())
+        except (RedisError, OSError) as error:
+            raise self._wait_broke(error) from error
+
+    def finish_wait(self) -> Exchange | None:
+        """See `Channel.finish_wait`.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached.
+        """
+        if not self._waiting:
+            return None
+        claim, reply = self._waits_to_claim, None
+        try:
+            self._waiter.read_response()
+            replies = finish(self._waiter, self._behind)
+            if claim is not None:
+                reply = self._with_candidates(self._waiter, claim, replies[-1])
+        except (RedisError, OSError) as error:
+            raise self._wait_broke(error) from error
+        self._waiting, self._waits_to_claim, self._behind = False, None, []
+        return None if claim is None else self._exchange((), [], claim, reply)
+
+    def close(self) -> None:
+        """See `Channel.close`."""
+        self._connection.disconnect()
+        self._waiter.disconnect()
+
+    def _wait_broke(self, error: Exception) -> Exception:
+        self._waiting, self._waits_to_claim, self._behind = False, None, []
+        self._waiter.disconnect()
+        lasting = connections.lasting_error(error, self._settings)
+        return lasting or StoreUnavailable(f"{connections.address(self._settings)}: {error}")
+
+    def _transmit(self) -> None:
+        self._chunks = child_calls.settle_chunks(self._outcomes)
+        requests = [self._settle_call(place) for place in range(len(self._chunks))]
+        if self._claim is not None:
+            requests.append(self._claim_call(self._claim))
+        self._requests = requests
+        if requests:
+            connection = self._connection
+            connection.send_packed_command(
+                connection.pack_commands([call.command() for call in requests]), check_health=False
+            )
+        self._sent = True
+
+    def _settle_call(self, place: int) -> Call:
+        released = self._released if place == len(self._chunks) - 1 else ()
+        # What becomes of a task that was revoked while it ran, no child has seen: another one does what belongs to it.
+        return child_calls.settle(
+            self._shard.keys, self._chunks[place], self._shard.hour(), self._settings, released, "revoked"
+        )
+
+    def _claim_call(self, claim: ClaimRequest) -> Call:
+        return child_calls.claim(
+            self._shard.keys,
+            self._consumer,
+            claim,
+            self._queues,
+            self._candidates,
+            self._settings,
+        )
+
+    def _read(self) -> tuple[list[Any], list[Any] | None]:
+        """Return the settle replies and the claim's; calls that must be put otherwise are sent again."""
+        replies = finish(self._connection, self._requests)
+        claimed = replies.pop() if self._claim is not None else None
+        for place, reply in enumerate(replies):
+            if reply[0] == b"hour":
+                self._shard.clock_offset_ms = reply[1] - time.time_ns() // 1_000_000
+                replies[place] = self._again(self._connection, self._settle_call(place))
+        if self._claim is not None and claimed is not None:
+            claimed = self._with_candidates(self._connection, self._claim, claimed)
+        return replies, claimed
+
+    def _with_candidates(self, connection: Any, claim: ClaimRequest, reply: list[Any]) -> list[Any]:
+        """Claim again for as long as the answer is that there are better streams than those that were named."""
+        while reply[0] == b"streams":
+            self._candidates = [name.decode() for name in reply[2:]]
+            reply = self._again(connection, self._claim_call(claim))
+        return reply
+
+    @staticmethod
+    def _again(connection: Any, call: Call) -> Any:
+        return exchange(connection, [call])[0]
+
+    def _exchange(
+        self,
+        chunks: Sequence[Sequence[Outcome]],
+        settle_replies: list[Any],
+        claim: ClaimRequest | None,
+        claim_reply: list[Any] | None,
+    ) -> Exchange:
+        settled: list[Settled] = []
+        for place, reply in enumerate(settle_replies):
+            settled += child_calls.settle_order(chunks[place], reply[1:])
+        if claim is None or claim_reply is None:
+            return Exchange(settled, [], settle_replies[-1][0] if settle_replies else 0, False, False, False, False)
+        if claim_reply[0] == b"void":
+            return Exchange(settled, [], claim_reply[1], False, False, False, False)
+        if claim_reply[0] != b"ok":
+            raise StoreError(f"claim answered {claim_reply[0]!r}; is another release at work on these keys?")
+        token = f"{self._consumer}#{claim.sequence}"
+        names = self._names
+        claimed = []
+        for part in range(3, len(claim_reply), 2):
+            name = names.get(claim_reply[part])
+            if name is None:
+                name = names[claim_reply[part]] = claim_reply[part].decode()
+            flat = claim_reply[part + 1]
+            for at in range(0, len(flat), 4):
+                entry, task_id, body, counts = flat[at : at + 4]
+                attempt, retries, first, doom = (1, 0, 0, "") if counts == _FRESH else child_calls.claim_counts(counts)
+                claimed.append(
+                    Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, first, body, doom)
+                )
+        flags = claim_reply[2]
+        return Exchange(
+            settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8)
+        )

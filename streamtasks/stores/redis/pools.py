@@ -1,0 +1,193 @@
+"""Connections that are kept for the next call: of one process for threads, of one event loop for coroutines.
+
+redis-py's own pools look whether a connection is alive before each use, which costs a system call or two.
+Here it shows by itself: a call that meets a dead connection is sent again, as every call of ours may be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import redis
+import redis.asyncio
+from redis.exceptions import MaxConnectionsError
+
+from ...settings import StoreSettings
+from .connections import new_async_connection, new_connection, spoils
+
+__all__ = ["AsyncPool", "Pool", "async_pool", "sync_pool"]
+
+MOST_IDLE = 32
+
+
+def _key(settings: StoreSettings) -> tuple[Any, ...]:
+    options = tuple(sorted((name, repr(value)) for name, value in settings.connection.items()))
+    return (os.getpid(), settings.url, options, settings.max_connections)
+
+
+class Pool:
+    """Connections of one process for the same settings; the one used last goes out first."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._idle: deque[redis.Connection] = deque()
+        self._places = threading.BoundedSemaphore(settings.max_connections)
+
+    def get(self) -> redis.Connection:
+        """Return a connection, when fewer than ``max_connections`` are out. Give it back with `put`.
+
+        Raises:
+            MaxConnectionsError: all were out for ``timeout_s``.
+        """
+        if not self._places.acquire(timeout=self._settings.timeout_s):
+            raise MaxConnectionsError(f"all {self._settings.max_connections} connections are in use")
+        return self.borrow()
+
+    def put(self, connection: redis.Connection) -> None:
+        """Take a connection back."""
+        self.give_back(connection)
+        self._places.release()
+
+    @contextmanager
+    def lend(self) -> Generator[redis.Connection]:
+        """Get a connection for one exchange. One on which it breaks may owe a reply, and is closed.
+
+        Raises:
+            MaxConnectionsError: as `get`.
+        """
+        connection = self.get()
+        try:
+            yield connection
+        except BaseException as error:
+            if spoils(error):
+                connection.disconnect()
+            raise
+        finally:
+            self.put(connection)
+
+    def borrow(self) -> redis.Connection:
+        """Return a connection to wait on: it counts against nobody. Give it back with `give_back`."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return new_connection(self._settings)
+
+    def give_back(self, connection: redis.Connection) -> None:
+        """Take a borrowed connection back; it must owe no reply."""
+        if len(self._idle) < MOST_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.disconnect()
+
+
+_pools: dict[tuple[Any, ...], Pool] = {}
+
+
+def sync_pool(settings: StoreSettings) -> Pool:
+    """Return this process's pool for these settings. A forked child gets one of its own."""
+    key = _key(settings)
+    return _pools.get(key) or _pools.setdefault(key, Pool(settings))
+
+
+class AsyncPool:
+    """The same for one event loop. It closes its connections when the loop ends.
+
+    Before a loop is closed, `asyncio.run` and everything like it calls ``loop.shutdown_asyncgens()``, which closes
+    the asynchronous generators that are under way in the loop. The pool keeps one, `_until_the_loop_ends`, for that
+    moment. Who calls only ``loop.close()`` leaves the sockets to the garbage collector, as with any other library.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._idle: deque[redis.asyncio.Connection] = deque()
+        self._places = asyncio.Semaphore(settings.max_connections)
+        self._keeps = True
+        self._guard: AsyncGenerator[None] | None = None
+
+    async def open(self) -> None:
+        """Have the running loop tell when it ends; it calls nothing else."""
+        self._guard = self._until_the_loop_ends()
+        await anext(self._guard)
+
+    async def get(self) -> redis.asyncio.Connection:
+        """Return a connection, when fewer than ``max_connections`` are out. Give it back with `put`.
+
+        Raises:
+            MaxConnectionsError: all were out for ``timeout_s``.
+        """
+        try:
+            async with asyncio.timeout(self._settings.timeout_s if self._places.locked() else None):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise MaxConnectionsError(f"all {self._settings.max_connections} connections are in use") from error
+        return self._idle.pop() if self._idle else new_async_connection(self._settings)
+
+    async def put(self, connection: redis.asyncio.Connection) -> None:
+        """Take a connection back; it must owe no reply."""
+        self._places.release()
+        if self._keeps and len(self._idle) < MOST_IDLE:
+            self._idle.append(connection)
+        else:
+            await connection.disconnect(nowait=True)
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncGenerator[redis.asyncio.Connection]:
+        """See `Pool.lend`.
+
+        Raises:
+            MaxConnectionsError: as `get`.
+        """
+        connection = await self.get()
+        try:
+            yield connection
+        except BaseException as error:
+            if spoils(error):
+                await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await self.put(connection)
+
+    async def close(self) -> None:
+        """Close what is idle, and from now on each connection when it comes back."""
+        self._keeps = False
+        idle = list(self._idle)
+        self._idle.clear()
+        await asyncio.gather(*(connection.disconnect() for connection in idle), return_exceptions=True)
+        # A generator holds the loop that it runs in, and so does a semaphore that was waited on.
+        self._guard = None
+        self._places = asyncio.Semaphore(self._settings.max_connections)
+
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await self.close()
+
+
+_async_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Any, ...], AsyncPool]] = WeakKeyDictionary()
+_async_pools_lock = threading.Lock()
+
+
+async def async_pool(settings: StoreSettings) -> AsyncPool:
+    """Return the running event loop's pool for these settings."""
+    loop = asyncio.get_running_loop()
+    pools = _async_pools.get(loop)
+    if pools is None:
+        with _async_pools_lock:
+            # A loop that was closed without a word is held by the connections it left here.
+            for ended in [other for other in _async_pools if other.is_closed()]:
+                del _async_pools[ended]
+            pools = _async_pools[loop] = {}
+    key = _key(settings)
+    pool = pools.get(key)
+    if pool is None:
+        pool = pools[key] = AsyncPool(settings)
+        await pool.open()
+    return pool

@@ -1,0 +1,1 @@
+"""Tasks: their options, their calls, and one attempt at a call."""

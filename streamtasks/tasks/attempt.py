@@ -1,0 +1,139 @@
+"""One started execution of a message, as the task and middleware see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from ..exceptions import InvalidTask, StreamTasksError
+from ..protocol.json import dumps, loads
+from ..protocol.message import Message
+from ..protocol.state import State
+
+__all__ = [
+    "Attempt",
+    "AttemptOutcome",
+    "current_attempt",
+    "enter_attempt",
+    "entered",
+    "read_progress",
+    "running_attempt",
+]
+
+_current: ContextVar[Attempt | None] = ContextVar("streamtasks_attempt", default=None)
+
+
+def current_attempt() -> Attempt:
+    """Return the attempt that runs here.
+
+    Raises:
+        StreamTasksError: no task is running here.
+    """
+    attempt = _current.get()
+    if attempt is None:
+        raise StreamTasksError("No task is running here: current_attempt() works inside a task that a worker runs.")
+    return attempt
+
+
+def running_attempt() -> Attempt | None:
+    """Return the attempt that runs here, None if there is none."""
+    return _current.get()
+
+
+@contextmanager
+def entered(attempt: Attempt) -> Generator[None]:
+    """Make an attempt the current one for a while; for tasks that are run in the process that enqueues them."""
+    token = _current.set(attempt)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def enter_attempt(attempt: Attempt) -> None:
+    """Make an attempt the current one of this context; for whoever runs it."""
+    _current.set(attempt)
+
+
+def _nowhere(data: bytes) -> None:
+    """Take progress of an attempt that runs without a worker: nobody can see it."""
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One started execution.
+
+    Attributes:
+        message: what was enqueued.
+        number: 1 for the first attempt.
+        worker: the consumer's name, unique to this child for ever.
+        enqueued_ms: when the message was accepted, ms since the epoch by the store's clock.
+        started_ms: when this attempt started, likewise.
+        first_started_ms: when the first attempt started, likewise.
+        report: where progress goes (set by the worker).
+        retries: attempts before this one that asked to be run again.
+    """
+
+    message: Message
+    number: int
+    worker: str
+    enqueued_ms: int
+    started_ms: int
+    first_started_ms: int
+    report: Callable[[bytes], None] = _nowhere
+    retries: int = 0
+
+    @property
+    def id(self) -> str:
+        """The message's id."""
+        return self.message.id
+
+    def set_progress(self, **info: Any) -> None:
+        """Show how far the task is; cheap enough to be called for every item. The last word wins.
+
+        Raises:
+            InvalidTask: JSON cannot carry a value.
+        """
+        self.report(dumps({"s": State.PROGRESS, "m": info}))
+
+    def update_state(self, state: str = State.PROGRESS, meta: Any = None) -> None:
+        """Show a state of the task's own making, and how far it is.
+
+        Args:
+            state: shown as `state` while this attempt runs; it never counts as finished.
+            meta: shown as ``info`` and ``progress``; JSON.
+
+        Raises:
+            InvalidTask: ``state`` is no text, or JSON cannot carry ``meta``.
+        """
+        if not isinstance(state, str) or not state:
+            raise InvalidTask(f"state is {state!r}; it must be a text such as 'PROGRESS'.")
+        self.report(dumps({"s": state, "m": meta}))
+
+
+def read_progress(data: bytes) -> tuple[str, Any]:
+    """Return the (state, meta) of what `Attempt.update_state` reported."""
+    said = loads(data)
+    return said["s"], said["m"]
+
+
+@dataclass(slots=True, eq=False)
+class AttemptOutcome:
+    """How an attempt ended, before it is committed.
+
+    Attributes:
+        state: SUCCESS, FAILURE, IGNORED, EXPIRED, REVOKED, DEAD, or RETRY.
+        value: what the task returned, if SUCCESS.
+        error: what it raised, otherwise (None for an expired one).
+        traceback: the error's traceback as text.
+        delay_s: seconds until the next attempt, if RETRY.
+    """
+
+    state: State
+    value: Any = None
+    error: BaseException | None = None
+    traceback: str = ""
+    delay_s: float = 0.0

@@ -1,0 +1,223 @@
+"""From a call and its options to the message that is accepted: what plain Python and Django have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from ..exceptions import InvalidTask
+from ..protocol.message import Message
+from ..protocol.shards import id_beside, new_id, tag_of
+from ..protocol.wire import Wire
+from ..settings import StoreSettings
+from ..stores.types import Limit, NewMessage
+from .attempt import running_attempt
+from .call_options import NO_OPTIONS, CallOptions, given_options
+from .signature import Signature
+
+__all__ = [
+    "NO_LIMIT",
+    "build",
+    "check_limits",
+    "choose_id",
+    "merged",
+    "merged_options",
+    "pack",
+    "place",
+    "realized",
+    "resolved",
+]
+
+NO_LIMIT: Final = 1 << 40
+"""Bytes of a message whose parts were checked by themselves."""
+
+
+def build(
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    call: CallOptions,
+    tags: tuple[str, ...],
+    task_id: str | None = None,
+) -> Message:
+    """Return one call as a message.
+
+    Args:
+        name: of the task.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+        call: complete: its queue and priority are given.
+        tags: the shards.
+        task_id: what `choose_id` has chosen already.
+
+    Raises:
+        InvalidTask: a link cannot work.
+    """
+    task_id = task_id or choose_id(call, tags)
+    links, error_links = _links(call, tag_of(task_id, tags))
+    now_s = time.time()
+    due_ms, delay_ms = call.due()
+    parent_id, root_id = call.after, call.after
+    attempt = None if parent_id else running_attempt()
+    if attempt is not None:
+        parent_id, root_id = attempt.id, attempt.message.root_id or attempt.id
+    assert call.queue is not None
+    assert call.priority is not None
+    return Message(
+        id=task_id,
+        task=name,
+        args=list(args),
+        kwargs=dict(kwargs),
+        queue=call.queue,
+        priority=call.priority,
+        headers=dict(call.headers),
+        max_retries=call.max_retries,
+        retry_delay_s=call.default_retry_delay,
+        expires_ms=call.expires_ms(now_s),
+        due_ms=due_ms or (round(now_s * 1000) + delay_ms if delay_ms else 0),
+        soft_limit_s=call.soft_time_limit,
+        hard_limit_s=call.time_limit,
+        links=links,
+        error_links=error_links,
+        parent_id=parent_id,
+        root_id=root_id,
+    )
+
+
+def pack(message: Message, call: CallOptions, limit: Limit | None, settings: StoreSettings) -> NewMessage:
+    """Encode a message for the store.
+
+    Raises:
+        InvalidTask: JSON cannot carry an argument or a header.
+        PayloadTooLarge: it takes more than ``max_payload_bytes``.
+    """
+    due_ms, delay_ms = call.due()
+    envelope = message.encode(settings.max_payload_bytes, settings.wire)
+    return NewMessage(
+        message.id, message.queue, message.priority, envelope, due_ms, delay_ms, limit, call.after, message.expires_ms
+    )
+
+
+def place(call: CallOptions, tag: str, tags: tuple[str, ...]) -> CallOptions:
+    """Return the options of a call that shall live on a given shard, with an id that does.
+
+    Raises:
+        InvalidTask: it has an id of its own, which lives elsewhere.
+    """
+    if call.task_id is None:
+        return replace(call, task_id=new_id((tag,)))
+    if tag_of(call.task_id, tags) != tag:
+        raise InvalidTask(
+            f"task_id is {call.task_id!r}, which lives on another shard than the task it is linked to; leave it out."
+        )
+    return call
+
+
+def resolved(signature: Signature, message: Message, call: CallOptions, limit: Limit | None) -> Signature:
+    """Return a signature with all that a worker needs to run it, by the message it would be."""
+    call = replace(
+        call,
+        task_id=message.id,
+        queue=message.queue,
+        priority=message.priority,
+        headers=message.headers,
+        link=tuple(map(Signature.from_dict, message.links)),
+        link_error=tuple(map(Signature.from_dict, message.error_links)),
+    )
+    return replace(signature, args=tuple(message.args), kwargs=message.kwargs, options=call, limit=limit, origin=None)
+
+
+def realized(signature: Signature, message: Message, at_s: float, wire: Wire) -> NewMessage:
+    """Return what a resolved signature becomes when its time has come.
+
+    Args:
+        signature: what `resolved` made.
+        message: what it does not say itself: id, arguments, lineage, and the queue and priority where it has none.
+        at_s: from when its ``expires`` counts, s since the epoch.
+        wire: how the message is encoded.
+    """
+    options = signature.options
+    due_ms, delay_ms = options.due()
+    message = replace(
+        message,
+        queue=options.queue or message.queue,
+        priority=message.priority if options.priority is None else options.priority,
+        max_retries=options.max_retries,
+        retry_delay_s=options.default_retry_delay,
+        expires_ms=options.expires_ms(at_s),
+        due_ms=due_ms or message.due_ms,
+        soft_limit_s=options.soft_time_limit,
+        hard_limit_s=options.time_limit,
+        links=[one.as_dict() for one in options.link],
+        error_links=[one.as_dict() for one in options.link_error],
+    )
+    return NewMessage(
+        message.id,
+        message.queue,
+        message.priority,
+        message.encode(NO_LIMIT, wire),
+        due_ms,
+        delay_ms,
+        signature.limit,
+        expires_ms=message.expires_ms,
+    )
+
+
+def check_limits(call: CallOptions, soft_s: float | None, hard_s: float | None) -> None:
+    """Check the time limits that a call gives against those of its task, seconds.
+
+    Raises:
+        InvalidTask: the soft limit would not come first.
+    """
+    if call.soft_time_limit is None and call.time_limit is None:
+        return
+    soft_s = soft_s if call.soft_time_limit is None else call.soft_time_limit
+    hard_s = hard_s if call.time_limit is None else call.time_limit
+    if soft_s is not None and hard_s is not None and soft_s >= hard_s:
+        raise InvalidTask(
+            f"soft_time_limit would be {soft_s:g} s and time_limit {hard_s:g} s; the soft one must come first."
+        )
+
+
+def choose_id(call: CallOptions, tags: tuple[str, ...]) -> str:
+    """Return the id of a call: its own, or one on the shard of what it follows.
+
+    Raises:
+        InvalidTask: it would live on another shard than what it follows.
+    """
+    if not call.after:
+        return call.task_id or new_id(tags)
+    if call.task_id is None:
+        return id_beside(call.after, tags)
+    if tag_of(call.task_id, tags) != tag_of(call.after, tags):
+        raise InvalidTask(f"task_id {call.task_id!r} lives on another shard than link {call.after!r}; leave it out.")
+    return call.task_id
+
+
+def _links(call: CallOptions, tag: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    if not call.link and not call.link_error:
+        return [], []
+    return [_link(one, tag) for one in call.link], [_link(one, tag) for one in call.link_error]
+
+
+def _link(signature: Signature, tag: str) -> dict[str, Any]:
+    if signature.origin is not None:
+        signature = signature.origin.resolve(signature, tag)
+    elif signature.options.task_id is None or signature.options.queue is None:
+        raise InvalidTask(f"link: {signature!r} came over the wire without an id; make it anew from its task.")
+    return signature.as_dict()
+
+
+def merged(signature: Signature, defaults: CallOptions) -> CallOptions:
+    """Return what a signature says on top of what its task says."""
+    return CallOptions.of(given_options(signature.options), defaults)
+
+
+def merged_options(signature: Signature, defaults: CallOptions, task_id: str) -> CallOptions:
+    """Return what a signature says on top of what its task says, for a node of a workflow, which has that id."""
+    options = signature.options
+    if options is NO_OPTIONS:
+        return replace(defaults, task_id=task_id)
+    return replace(merged(signature, defaults), task_id=task_id)

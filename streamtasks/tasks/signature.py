@@ -1,0 +1,282 @@
+"""Signatures: a call of a task that is not enqueued yet, to be handed around, linked to others, and enqueued later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ..exceptions import DecodeError, InvalidTask
+from ..protocol.keys import check_id, check_queue
+from ..protocol.validation import is_number
+from ..stores.types import Limit
+from .call_options import NO_OPTIONS, CallOptions, given_options, seconds
+
+if TYPE_CHECKING:
+    from ..workflows.canvas import Chain, Step
+    from ..workflows.start import Home
+
+__all__ = ["Signable", "Signature", "are_resolved"]
+
+
+class Signable(Protocol):
+    """A task, as its signatures need it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def resolve(self, signature: Signature, tag: str) -> Signature:
+        """Return the signature with everything said that a worker needs, its id included, to run it on that shard."""
+        ...
+
+    def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """Enqueue one call."""
+        ...
+
+    def home(self, signature: Signature) -> Home:
+        """Return where workflows with this call are enqueued."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A call of a task that can be enqueued later. Immutable: `set` and `clone` return another one.
+
+    Attributes:
+        task: the registered name of the task.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        options: what is said of the call.
+        immutable: what it follows does not put a result before ``args``.
+        limit: the rate limit its start counts against; found out when it is enqueued.
+        origin: the task; None for one that came over the wire.
+    """
+
+    task: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    options: CallOptions = NO_OPTIONS
+    immutable: bool = False
+    limit: Limit | None = None
+    origin: Signable | None = field(default=None, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        given = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
+        return f"{self.task}.{'si' if self.immutable else 's'}({', '.join(given)})"
+
+    def __or__(self, other: Step) -> Chain:
+        """Return a chain: this, then the other one with this one's result."""
+        from ..workflows.canvas import chain
+
+        return chain(self, other)
+
+    def set(self, *, immutable: bool | None = None, **options: Any) -> Signature:
+        """Return the same call with other options, as ``apply_async()`` has them.
+
+        Raises:
+            InvalidTask: an option has an unknown name or a wrong value.
+        """
+        return replace(
+            self,
+            options=CallOptions.of(options, self.options),
+            immutable=self.immutable if immutable is None else immutable,
+        )
+
+    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Signature:
+        """Return the same call with more arguments: ``args`` stand before its own, ``kwargs`` win over its own."""
+        merged = {**self.kwargs, **(kwargs or {})}
+        return replace(self, args=(*args, *self.args), kwargs=merged, options=CallOptions.of(options, self.options))
+
+    def delay(self, *args: Any, **kwargs: Any) -> Any:
+        """Enqueue it; see `clone` for the arguments."""
+        return self._enqueue(self.clone(args, kwargs))
+
+    def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """Enqueue it; see `clone` for the arguments and ``apply_async()`` of the task for the options."""
+        return self._enqueue(self.clone(args, kwargs, **options))
+
+    @staticmethod
+    def _enqueue(signature: Signature) -> Any:
+        if signature.origin is None:
+            raise InvalidTask(f"{signature!r} came over the wire; look its task up to enqueue it.")
+        return signature.origin.apply_async(signature.args, signature.kwargs, **given_options(signature.options))
+
+    # -- on the wire ---------------------------------------------------------------------------------
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON carries it.
+
+        ``task``, ``args``, ``kwargs``, ``immutable``; and where given ``id``, ``queue``, ``priority``, ``limit``
+        (name, interval in us, burst), ``delay_s`` or ``due_ms``, ``expires_s`` or ``expires_ms``, and as in an
+        envelope ``r`` (retries), ``l`` (time limits), ``h`` (headers), ``ok`` and ``er`` (what follows).
+        """
+        options = self.options
+        due_ms, delay_ms = options.due()
+        absolute = isinstance(options.expires, datetime)
+        more: dict[str, Any] = {
+            "id": options.task_id,
+            "queue": options.queue,
+            "priority": options.priority,
+            "limit": list(self.limit) if self.limit is not None else None,
+            "delay_s": delay_ms / 1000 if delay_ms is not None else None,
+            "due_ms": due_ms,
+            "expires_s": None if absolute else seconds(options.expires),
+            "expires_ms": options.expires_ms(0) if absolute else None,
+            "r": _pair("max", options.max_retries, "delay", options.default_retry_delay),
+            "l": _pair("soft", options.soft_time_limit, "hard", options.time_limit),
+            "h": dict(options.headers) or None,
+            "ok": [link.as_dict() for link in options.link] or None,
+            "er": [link.as_dict() for link in options.link_error] or None,
+        }
+        return {
+            "task": self.task,
+            "args": list(self.args),
+            "kwargs": dict(self.kwargs),
+            "immutable": self.immutable,
+            **{name: value for name, value in more.items() if value is not None},
+        }
+
+    @classmethod
+    def from_dict(cls, wire: Any, origin: Signable | None = None) -> Signature:
+        """Read what `as_dict` made.
+
+        Raises:
+            DecodeError: it is something else.
+        """
+        check_wire(wire)
+        retry, limits = wire.get("r") or _NOTHING, wire.get("l") or _NOTHING
+        given: dict[str, Any] = {
+            "task_id": wire.get("id"),
+            "queue": wire.get("queue"),
+            "priority": wire.get("priority"),
+            "countdown": wire.get("delay_s"),
+            "eta": _moment(wire.get("due_ms")),
+            "expires": _moment(wire.get("expires_ms")) or wire.get("expires_s"),
+            "max_retries": retry.get("max"),
+            "default_retry_delay": retry.get("delay"),
+            "soft_time_limit": limits.get("soft"),
+            "time_limit": limits.get("hard"),
+            "headers": wire.get("h") or {},
+            "link": tuple(cls.from_dict(one) for one in wire.get("ok") or ()),
+            "link_error": tuple(cls.from_dict(one) for one in wire.get("er") or ()),
+        }
+        limit = wire.get("limit")
+        try:
+            options = CallOptions(**given)
+        except InvalidTask as error:
+            raise DecodeError(f"a signature holds a wrong value: {error}") from error
+        return cls(
+            wire["task"],
+            tuple(wire["args"]),
+            wire["kwargs"],
+            options,
+            wire["immutable"],
+            Limit(*limit) if limit is not None else None,
+            origin,
+        )
+
+
+_NOTHING: Final[dict[str, Any]] = {}
+
+
+def _pair(first: str, one: Any, second: str, other: Any) -> dict[str, Any] | None:
+    return None if one is None and other is None else {first: one, second: other}
+
+
+def _moment(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_seconds(value: Any) -> bool:
+    return is_number(value) and value >= 0
+
+
+def _is_limit(value: Any) -> bool:
+    return (
+        type(value) is list
+        and len(value) == 3
+        and type(value[0]) is str
+        and all(type(number) is int and number > 0 for number in value[1:])
+    )
+
+
+def _are_signatures(value: Any) -> bool:
+    return type(value) is list and all(_is_wire(one) for one in value)
+
+
+_NEEDED: Final[dict[str, Callable[[Any], bool]]] = {
+    "task": _is_text,
+    "args": lambda value: type(value) is list,
+    "kwargs": lambda value: type(value) is dict,
+    "immutable": lambda value: type(value) is bool,
+}
+_OPTIONAL: Final[dict[str, Callable[[Any], bool]]] = {
+    "id": lambda value: _passes(check_id, value),
+    "queue": lambda value: _passes(check_queue, value),
+    "priority": lambda value: type(value) is int and -100 <= value <= 100,
+    "limit": _is_limit,
+    "delay_s": _is_seconds,
+    "due_ms": _is_whole,
+    "expires_s": _is_seconds,
+    "expires_ms": _is_whole,
+    "r": lambda value: type(value) is dict and _numbers(value) and type(value.get("max")) in (NoneType, int),
+    "l": lambda value: type(value) is dict and _numbers(value),
+    "h": lambda value: type(value) is dict,
+    "ok": _are_signatures,
+    "er": _are_signatures,
+}
+
+
+def check_wire(wire: Any) -> None:
+    """Check what shall be a signature; keys of a later release are let through.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    if type(wire) is not dict:
+        raise DecodeError(f"not a signature: {str(wire)[:80]}")
+    for checks, needed in ((_NEEDED, True), (_OPTIONAL, False)):
+        for name, is_right in checks.items():
+            if name not in wire:
+                if needed:
+                    raise DecodeError(f"a signature lacks {name!r}: {str(wire)[:80]}")
+            elif not is_right(wire[name]):
+                raise DecodeError(f"a signature's {name!r} is {str(wire[name])[:80]}")
+
+
+def are_resolved(value: Any) -> bool:
+    """Whether a value is a list of signatures on the wire, each with its id: what an envelope may link to."""
+    return type(value) is list and all(
+        _is_wire(one) and "id" in one and are_resolved(one.get("ok", [])) and are_resolved(one.get("er", []))
+        for one in value
+    )
+
+
+def _is_wire(wire: Any) -> bool:
+    try:
+        check_wire(wire)
+    except DecodeError:
+        return False
+    return True
+
+
+def _numbers(value: dict[str, Any]) -> bool:
+    return all(one is None or is_number(one) for one in value.values())
+
+
+def _passes(check: Callable[[Any], Any], value: Any) -> bool:
+    try:
+        check(value)
+    except InvalidTask:
+        return False
+    return True

@@ -1,0 +1,324 @@
+"""A task: a function, the name it is registered under, and how its calls are enqueued."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import update_wrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..exceptions import InvalidTask
+from ..protocol.keys import check_queue
+from ..protocol.message import Message
+from ..protocol.validation import check_count, check_seconds
+from ..stores.types import Limit, NewMessage
+from .attempt import Attempt, AttemptOutcome
+from .call_options import CallOptions, patience_of
+from .enqueue import check_limits, merged, pack, place, resolved
+from .option_names import engine_options
+from .rate_limit import check_rate_limit, limit_of
+from .request import BoundTask, Request
+from .run_options import RunOptions, check_executor
+from .signature import Signature
+
+if TYPE_CHECKING:
+    from ..app import StreamTasks
+    from ..results import Result
+    from ..workflows.app_home import AppHome
+
+__all__ = ["Task", "TaskOptions", "check_arguments", "name_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions(RunOptions):
+    """How calls of a task are enqueued and run; the attributes of `RunOptions`, and these.
+
+    Attributes:
+        queue: the queue's name.
+        priority: -100 (last) to 100 (first).
+        run_after: not before this time (an aware datetime), or after this long (a timedelta).
+        expires_s: not to be started later than this after it was enqueued, seconds.
+        bind: the function gets what runs it (`BoundTask`) before its own arguments.
+        rate_limit: most starts, over all workers: per second, or ``"10/m"``, ``"5/s"``, ``"100/h"``, ``"7/d"``; None
+            or 0: no limit.
+        rate_limit_burst: how many starts may follow each other at once after a pause.
+        rate_limit_key: what is limited by itself, each user or tenant: a text, or a function that gets a call's
+            arguments and returns one.
+
+    The documented names (``default_retry_delay``, ``time_limit``, ``retry_backoff``, ...; see
+    `streamtasks.tasks.option_names`) are understood by ``task()`` and ``using()`` as well.
+    """
+
+    queue: str = "default"
+    priority: int = 0
+    run_after: datetime | timedelta | None = None
+    expires_s: float | None = None
+    bind: bool = False
+    rate_limit: str | float | None = None
+    rate_limit_burst: int = 1
+    rate_limit_key: str | Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        RunOptions.__post_init__(self)  # a bare super() fails in a dataclass with slots
+        check_queue(self.queue)
+        check_count("priority", self.priority, InvalidTask, least=-100, most=100)
+        if self.expires_s is not None:
+            check_seconds("expires_s", self.expires_s, InvalidTask)
+        if self.run_after is not None and not isinstance(self.run_after, (datetime, timedelta)):
+            raise InvalidTask(f"run_after is {self.run_after!r}; it must be an aware datetime or a timedelta.")
+        if isinstance(self.run_after, datetime) and self.run_after.tzinfo is None:
+            raise InvalidTask(f"run_after is {self.run_after!r}; give it a time zone.")
+        if not isinstance(self.bind, bool):
+            raise InvalidTask(f"bind is {self.bind!r}; it must be True or False.")
+        check_rate_limit(self.rate_limit, self.rate_limit_burst, self.rate_limit_key)
+
+    @classmethod
+    def documented(cls, given: Mapping[str, Any]) -> TaskOptions:
+        """Return options of which some may have their documented names.
+
+        Raises:
+            InvalidTask: one is wrong.
+        """
+        try:
+            return cls(**engine_options(given))
+        except TypeError as error:
+            raise InvalidTask(f"task(): {error}") from error
+
+    def defaults(self, registered: RunOptions) -> CallOptions:
+        """Return what every call says by itself.
+
+        Of how it is run only what differs from the ``registered`` options travels: those may change with a release
+        while messages wait.
+        """
+        after = self.run_after
+        given: dict[str, Any] = {
+            "queue": self.queue,
+            "priority": self.priority,
+            "countdown": max(timedelta(0), after) if isinstance(after, timedelta) else None,
+            "eta": after if isinstance(after, datetime) else None,
+            "expires": self.expires_s,
+        }
+        for name, own in _TRAVELLING.items():
+            if getattr(self, own) != getattr(registered, own):
+                given[name] = getattr(self, own)
+        return CallOptions.of(given)
+
+
+_DEFINITION: Final = frozenset(
+    {
+        "autoretry_for",
+        "bind",
+        "dont_autoretry_for",
+        "executor",
+        "has_hooks",
+        "retry_backoff_max_s",
+        "retry_backoff_s",
+        "retry_jitter",
+    }
+)
+"""Options that do not travel with a call."""
+
+_TRAVELLING: Final = {
+    "max_retries": "max_retries",
+    "default_retry_delay": "retry_delay_s",
+    "soft_time_limit": "soft_time_limit_s",
+    "time_limit": "time_limit_s",
+}
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name a function is registered under: its module's and its own.
+
+    A function of the script that runs gets the name the script has when it is imported.
+    """
+    module = function.__module__
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec = getattr(main, "__spec__", None)
+        module = spec.name if spec is not None else Path(getattr(main, "__file__", "__main__")).stem
+    return f"{module}.{function.__qualname__}"
+
+
+class Task[**P, R]:
+    """A registered function. Call it to run it here; `enqueue` to run it in a worker."""
+
+    def __init__(
+        self,
+        app: StreamTasks,
+        function: Callable[..., R],
+        name: str,
+        options: TaskOptions,
+        registered: TaskOptions | None = None,
+    ) -> None:
+        self.app = app
+        self.function = function
+        self.name = name
+        self.options = options
+        self.is_async = inspect.iscoroutinefunction(function)
+        check_executor(options.executor, function)
+        self._registered = registered or options
+        self._defaults = options.defaults(self._registered)
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function here and now."""
+        if self.options.bind:
+            return self.function(self._bound(Request.here(self.name, args, kwargs)), *args, **kwargs)
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+    @property
+    def run_options(self) -> RunOptions:
+        """See `Runnable`."""
+        return self.options
+
+    def run(self, attempt: Attempt) -> Any:
+        """See `Runnable.run`."""
+        function: Callable[..., Any] = self.function
+        message = attempt.message
+        if self.options.bind:
+            return function(self._bound(Request.of(attempt)), *message.args, **message.kwargs)
+        return function(*message.args, **message.kwargs)
+
+    def before_start(self, attempt: Attempt) -> None:
+        """See `Runnable.before_start`; a function has no hooks."""
+
+    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """See `Runnable.after`."""
+
+    def using(self, **options: Any) -> Task[P, R]:
+        """Return the same task with other options (see `TaskOptions`).
+
+        Raises:
+            InvalidTask: an option is wrong, or belongs to the definition of the task: workers know only that one.
+        """
+        given = engine_options(options)
+        for name in given:
+            if name in _DEFINITION:
+                raise InvalidTask(f"{name} belongs to the definition of a task; using() cannot change it.")
+        try:
+            changed = replace(self.options, **given)
+        except TypeError as error:
+            raise InvalidTask(f"using(): {error}") from error
+        return self.changed(changed)
+
+    def changed(self, options: TaskOptions) -> Task[P, R]:
+        """Return the same task with other options, which are right."""
+        return Task(self.app, self.function, self.name, options, self._registered)
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+        """Enqueue one call; return a handle on its result.
+
+        Raises:
+            InvalidTask: JSON cannot carry an argument.
+            PayloadTooLarge: the call takes more than ``max_payload_bytes``.
+            StoreUnavailable: no answer from the store in ``timeout_s``.
+            StoreFull: the server is out of memory.
+        """
+        return self.app.send([self._new(args, kwargs, self._defaults)])[0]
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+        """Enqueue one call from an event loop; see `enqueue`."""
+        return (await self.app.asend([self._new(args, kwargs, self._defaults)]))[0]
+
+    delay = enqueue
+    adelay = aenqueue
+
+    def apply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Result[R]:
+        """Enqueue one call with options of its own (see `CallOptions`, and `enqueue` for errors).
+
+        Raises:
+            InvalidTask: an option has an unknown name or a wrong value.
+        """
+        call = CallOptions.of(options, self._defaults)
+        return self.app.send([self._new(*check_arguments(args, kwargs), call)], patience_of(call))[0]
+
+    async def aapply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Result[R]:
+        """Enqueue one call from an event loop; see `apply_async`."""
+        call = CallOptions.of(options, self._defaults)
+        return (await self.app.asend([self._new(*check_arguments(args, kwargs), call)], patience_of(call)))[0]
+
+    def enqueue_many(self, calls: Iterable[tuple[Any, ...] | dict[str, Any]]) -> list[Result[R]]:
+        """Enqueue many calls in one round trip, in order: a tuple of arguments or a dict of keyword arguments each."""
+        return self.app.send(
+            [
+                self._new((), call, self._defaults) if isinstance(call, dict) else self._new(call, {}, self._defaults)
+                for call in calls
+            ]
+        )
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature:
+        """Return a call that is not enqueued yet. What it follows puts its result before these arguments."""
+        return Signature(self.name, args, kwargs, origin=self)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature:
+        """Return a call that gets no result of what it follows."""
+        return Signature(self.name, args, kwargs, immutable=True, origin=self)
+
+    def message(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Message:
+        """Return one call as a message, not yet enqueued."""
+        return self.app.message_of(self.name, args, kwargs, self._defaults)
+
+    def resolve(self, signature: Signature, tag: str) -> Signature:
+        """See `Signable.resolve`."""
+        tags = self.app.settings.tags
+        call = place(merged(signature, self._defaults), tag, tags)
+        check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
+        message = self.app.message_of(self.name, signature.args, signature.kwargs, call)
+        message.encode(self.app.settings.max_payload_bytes)  # what is wrong with it shows now
+        return resolved(signature, message, call, self.limit_of(signature.args, signature.kwargs))
+
+    @property
+    def defaults(self) -> CallOptions:
+        """What every call says by itself."""
+        return self._defaults
+
+    def home(self, signature: Signature) -> AppHome:  # noqa: ARG002
+        """See `Signable.home`."""
+        return self.app.home
+
+    def message_with(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> Message:
+        """Return one call as a message; ``call`` holds all that is said of it."""
+        check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
+        return self.app.message_of(self.name, args, kwargs, call)
+
+    def limit_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limit | None:
+        """Return the rate limit that the start of a call counts against; None: none."""
+        own = self.options
+        if own.rate_limit is None:
+            return None
+        return limit_of(self.name, own.rate_limit, own.rate_limit_burst, own.rate_limit_key, args, kwargs)
+
+    def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> NewMessage:
+        message = self.message_with(args, kwargs, call)
+        return pack(message, call, self.limit_of(args, kwargs), self.app.settings)
+
+    def _bound(self, request: Request) -> BoundTask:
+        return BoundTask(self, request, self.options)
+
+
+def check_arguments(args: Any, kwargs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return ``args`` and ``kwargs`` of ``apply_async()`` if they can be arguments.
+
+    Raises:
+        InvalidTask: ``args`` is no list, or ``kwargs`` no dict with strings as keys.
+    """
+    if not isinstance(args, Sequence) or isinstance(args, (str, bytes)):
+        if args is not None:
+            raise InvalidTask(f"args is {args!r}; it must be a list or a tuple.")
+        args = ()
+    if kwargs is None:
+        return args, {}
+    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
+        raise InvalidTask(f"kwargs is {kwargs!r}; it must be a dict with strings as keys.")
+    return args, kwargs

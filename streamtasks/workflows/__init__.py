@@ -1,0 +1,1 @@
+"""Groups, chains and chords: plan them, start them, read their results."""

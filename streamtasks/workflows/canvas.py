@@ -1,0 +1,319 @@
+"""Workflows as users write them: groups, chains and chords of signatures, freely nested. Immutable.
+
+::
+
+    chain(fetch.s(1), parse.s(), store.s("reports")).apply_async()
+    group(resize.s(image) for image in images).apply_async()
+    chord([count.s(part) for part in parts])(add_up.s())      # enqueues at once
+    (fetch.s(1) | group(parse.s(), archive.s()) | report.s()).apply_async()
+
+A result goes before the arguments of what follows, as one value; that of a group is the list of its members' results,
+in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+from ..exceptions import InvalidTask
+from ..protocol.validation import check_count, check_seconds
+from ..tasks.call_options import CallOptions, given_options, seconds
+from ..tasks.signature import Signature
+
+__all__ = ["Canvas", "Chain", "Chord", "Group", "Policy", "Step", "chain", "chord", "group"]
+
+FAIL: Final = "fail"
+COLLECT: Final = "collect"
+_INSTEAD: Final = {
+    "task_id": "a workflow makes the ids of its tasks. Keep the id of its result, or use headers=.",
+    "retry": "it is an option of single tasks: a workflow is repeated as a whole for the store's timeout_s.",
+    "retry_policy": "it is an option of single tasks: a workflow is repeated as a whole for the store's timeout_s.",
+}
+"""Options that a workflow has not, and what to do."""
+
+
+class Canvas:
+    """What chains, groups and chords have in common."""
+
+    __slots__ = ()
+
+    options: Mapping[str, Any]
+
+    def __or__(self, other: Step) -> Chain:
+        """Return this followed by another one."""
+        return chain(self, other)
+
+    def set(self, **options: Any) -> Self:
+        """Return the same with options for all of its tasks, for which these say nothing themselves.
+
+        As those of ``apply_async()``; ``countdown`` and ``eta`` count for what starts first, ``link`` for the end,
+        ``link_error`` too (of a group: for each member).
+
+        Raises:
+            InvalidTask: an option has an unknown name or a wrong value.
+        """
+        CallOptions.of(options)
+        for name in _INSTEAD:
+            if name in options:
+                raise InvalidTask(f"{name} is {options[name]!r}; {_INSTEAD[name]}")
+        if isinstance(options.get("link"), str):
+            raise InvalidTask(
+                f"link is {options['link']!r}; a workflow cannot wait for an enqueued task. Enqueue its first "
+                f"task by itself, with the rest as a link: first.apply_async(link=[{options['link']!r}, chain(...)])."
+            )
+        return replace(self, options={**self.options, **options})  # type: ignore[type-var]
+
+    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
+        """Return the same with more arguments for what starts first; see `Signature.clone` and `set`."""
+        raise NotImplementedError
+
+    def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """Enqueue it: all of it, or nothing. Return a handle on its result.
+
+        Args:
+            args: go before the arguments of what starts first.
+            kwargs: likewise.
+            **options: see `set`.
+
+        Raises:
+            InvalidTask: it cannot work.
+            StoreUnavailable: no answer from the store in time; nothing of it will be run.
+        """
+        from .start import start
+
+        return start(self.clone(args, kwargs, **options))
+
+    async def aapply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Enqueue it from an event loop; see `apply_async`."""
+        from .start import astart
+
+        return await astart(self.clone(args, kwargs, **options))
+
+    def delay(self, *args: Any, **kwargs: Any) -> Any:
+        """Enqueue it; see `apply_async`."""
+        return self.apply_async(args, kwargs)
+
+
+type Step = Signature | Canvas
+"""A part of a workflow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When what follows a group is run.
+
+    Attributes:
+        on_error: ``"fail"``: it fails as soon as a member has failed. ``"collect"``: it waits for all, and gets errors
+            as values, dicts with ``task_id``, ``state``, ``error`` (the exception's path), ``message``, ``traceback``.
+        quorum: so many successes are enough; it gets None for members that are not known then.
+        deadline_s: it waits no longer than this from the start of the workflow, seconds.
+        fail_fast: the first failure has the other members revoked.
+    """
+
+    on_error: str = FAIL
+    quorum: int | None = None
+    deadline_s: float | None = None
+    fail_fast: bool = False
+
+    @classmethod
+    def of(cls, on_error: Any, quorum: Any, deadline: Any, fail_fast: Any) -> Policy:
+        """Check what a user gave.
+
+        Raises:
+            InvalidTask: a value is wrong; the message names it.
+        """
+        if on_error not in (FAIL, COLLECT):
+            raise InvalidTask(f"on_error is {on_error!r}; it must be 'fail' or 'collect'.")
+        if quorum is not None:
+            check_count("quorum", quorum, InvalidTask, least=1)
+        if deadline is not None:
+            check_seconds("deadline", seconds(deadline), InvalidTask)
+        if not isinstance(fail_fast, bool):
+            raise InvalidTask(f"fail_fast is {fail_fast!r}; it must be True or False.")
+        return cls(on_error, quorum, seconds(deadline), fail_fast)
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Canvas):
+    """Tasks that run side by side. Its result is the list of theirs, in their order."""
+
+    members: tuple[Step, ...]
+    policy: Policy = Policy()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Enqueue it."""
+        return self.apply_async(args, kwargs)
+
+    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Group:
+        """Return the same with more arguments for each member."""
+        changed = self.set(**options) if options else self
+        if not args and not kwargs:
+            return changed
+        return replace(changed, members=tuple(member.clone(args, kwargs) for member in changed.members))
+
+
+@dataclass(frozen=True, slots=True)
+class Chain(Canvas):
+    """Tasks that run one after the other, each with the result of the one before. Its result is that of the last."""
+
+    steps: tuple[Step, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Enqueue it."""
+        return self.apply_async(args, kwargs)
+
+    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Chain:
+        """Return the same with more arguments for its first step."""
+        changed = self.set(**options) if options else self
+        if not args and not kwargs:
+            return changed
+        return replace(changed, steps=(changed.steps[0].clone(args, kwargs), *changed.steps[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Chord(Canvas):
+    """A group and what follows it, its body. Its result is that of the body. Call it with a body to enqueue both."""
+
+    header: Group
+    body: Step | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, body: Step | None = None, **options: Any) -> Any:
+        """Enqueue the header with this body (default: its own)."""
+        whole = self if body is None else replace(self, body=_step("body", body))
+        return whole.apply_async(**options)
+
+    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Chord:
+        """Return the same with more arguments for each member of its header."""
+        changed = self.set(**options) if options else self
+        return replace(changed, header=changed.header.clone(args, kwargs))
+
+
+def group(
+    *members: Step | Iterable[Step],
+    on_error: str = FAIL,
+    quorum: int | None = None,
+    deadline: Any = None,
+    fail_fast: bool = False,
+) -> Group:
+    """Return tasks that run side by side; one iterable of them may be given instead.
+
+    Args:
+        *members: signatures, chains, groups, chords.
+        on_error: ``"fail"`` or ``"collect"``; this and the others: see `Policy`.
+        quorum: so many successes are enough.
+        deadline: what follows waits no longer than this, seconds or a timedelta.
+        fail_fast: the first failure has the other members revoked.
+
+    Raises:
+        InvalidTask: an argument is none of these.
+    """
+    steps = _steps("group", members)
+    if quorum is not None and quorum > len(steps):
+        raise InvalidTask(f"quorum is {quorum!r}, but the group has {len(steps)} members.")
+    return Group(steps, Policy.of(on_error, quorum, deadline, fail_fast))
+
+
+def chain(*steps: Step | Iterable[Step]) -> Chain:
+    """Return tasks that run one after the other; one iterable of them may be given instead.
+
+    Raises:
+        InvalidTask: there is none, or an argument is no signature, chain, group or chord.
+    """
+    flat: list[Step] = []
+    for step in _steps("chain", steps):
+        flat += step.steps if isinstance(step, Chain) and not step.options else (step,)
+    if not flat:
+        raise InvalidTask("chain() has no tasks; it needs at least one.")
+    return Chain(tuple(flat))
+
+
+def chord(
+    header: Step | Iterable[Step],
+    body: Step | None = None,
+    *,
+    on_error: str | None = None,
+    quorum: int | None = None,
+    deadline: Any = None,
+    fail_fast: bool | None = None,
+) -> Chord:
+    """Return a group, the ``header``, and what follows it, the ``body``; ``chord(header)(body)`` enqueues it at once.
+
+    Args:
+        header: a group, or what `group` takes.
+        body: gets the list of the header's results before its own arguments.
+        on_error: this and the others: as of `group`, for this header.
+        quorum: likewise.
+        deadline: likewise.
+        fail_fast: likewise.
+
+    Raises:
+        InvalidTask: an argument is wrong.
+    """
+    members = header if isinstance(header, Group) else group(header)
+    said = (on_error, quorum, deadline, fail_fast)
+    if any(one is not None for one in said):
+        old = members.policy
+        members = replace(
+            group(
+                *members.members,
+                on_error=old.on_error if on_error is None else on_error,
+                quorum=old.quorum if quorum is None else quorum,
+                deadline=old.deadline_s if deadline is None else deadline,
+                fail_fast=old.fail_fast if fail_fast is None else fail_fast,
+            ),
+            options=members.options,
+        )
+    return Chord(members, None if body is None else _step("body", body))
+
+
+def _steps(what: str, given: Sequence[Any]) -> tuple[Step, ...]:
+    if len(given) == 1 and not isinstance(given[0], (Signature, Canvas)):
+        [several] = given
+        if not isinstance(several, Iterable) or isinstance(several, (str, bytes, Mapping)):
+            raise InvalidTask(f"{what}: {several!r} is no signature; write task.s(...), or a list of them.")
+        given = tuple(several)
+    return tuple(_step(what, one) for one in given)
+
+
+def _step(what: str, one: Any) -> Step:
+    if not isinstance(one, (Signature, Canvas)):
+        raise InvalidTask(f"{what}: {one!r} is no signature; write task.s(...), or a chain, group or chord of them.")
+    if isinstance(one, Signature):
+        if one.options.task_id is not None:
+            raise InvalidTask(
+                f"{what}: {one!r} has task_id={one.options.task_id!r}, but a workflow makes the ids of its tasks. "
+                "Leave it out; they are known afterwards (result.id, result.parent, group_result.ids). What must be "
+                "known before goes into headers=."
+            )
+        if one.options.after:
+            raise InvalidTask(
+                f"{what}: {one!r} is linked to task {one.options.after}, but in a workflow they follow each other "
+                "only. Enqueue its first task by itself, with the rest as a link: "
+                f"first.apply_async(link=[{one.options.after!r}, chain(...)])."
+            )
+    elif isinstance(one, Chord) and one.body is None:
+        raise InvalidTask(f"{what}: a chord without a body can only be called; write chord(header, body).")
+    return one
+
+
+def with_options(step: Step, options: Mapping[str, Any]) -> Step:
+    """Return a step with options for all of its tasks, as far as they say nothing themselves."""
+    if not options:
+        return step
+    if isinstance(step, Signature):
+        own = given_options(step.options)
+        return step.set(**{name: value for name, value in options.items() if name not in own})
+    return replace(step, options={**options, **step.options})  # type: ignore[type-var]

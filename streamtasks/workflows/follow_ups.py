@@ -1,0 +1,60 @@
+"""What follows a task: the messages that its ``link`` and ``link_error`` become once its outcome is known."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from ..protocol.message import Message
+from ..protocol.state import State
+from ..protocol.wire import JSON, Wire
+from ..stores.types import NewMessage
+from ..tasks.enqueue import realized
+from ..tasks.signature import Signature
+
+__all__ = ["follow_ups"]
+
+_FAILED: Final = frozenset({State.FAILURE, State.DEAD, State.REVOKED, State.EXPIRED})
+
+
+def follow_ups(
+    message: Message, state: State, value: Any, error: dict[str, Any] | None, wire: Wire = JSON
+) -> tuple[NewMessage, ...]:
+    """Return what is to be accepted together with an outcome: nothing, unless it is final and something is linked.
+
+    After a success each ``link`` gets the value before its own arguments; after a final failure each ``link_error``
+    gets ``(task id, error message, traceback)``, three strings. Immutable ones get only their own arguments. An
+    ignored task is followed by nothing.
+
+    Args:
+        message: what was run.
+        state: its outcome.
+        value: what it returned, as JSON carries it.
+        error: what `errors.describe` made of its error; None if there is none to speak of.
+        wire: how they are encoded.
+    """
+    if state == State.SUCCESS:
+        return tuple(_follow(message, link, (value,), wire) for link in message.links)
+    if state not in _FAILED or not message.error_links:
+        return ()
+    error = error or {}
+    text = error.get("message") or error.get("type") or f"Task {message.id} was {state.value.lower()}."
+    reason = (message.id, str(text), str(error.get("traceback") or ""))
+    return tuple(_follow(message, link, reason, wire) for link in message.error_links)
+
+
+def _follow(parent: Message, link: dict[str, Any], before: tuple[Any, ...], wire: Wire) -> NewMessage:
+    signature = Signature.from_dict(link)
+    message = Message(
+        # The producer chose the id, so that a task that is run twice is followed once.
+        id=signature.options.task_id or "",  # never empty: `Message.decode` saw to it
+        task=signature.task,
+        args=[*(() if signature.immutable else before), *signature.args],
+        kwargs=dict(signature.kwargs),
+        queue=parent.queue,
+        priority=parent.priority,
+        headers=dict(signature.options.headers),
+        parent_id=parent.id,
+        root_id=parent.root_id or parent.id,
+    )
+    return realized(signature, message, time.time(), wire)

@@ -1,0 +1,129 @@
+"""The shape of a workflow: which of its nodes comes after which, as it is kept beside them for readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..exceptions import DecodeError
+from ..protocol.json import dumps, loads
+from ..protocol.shards import node_id, node_of
+
+__all__ = ["Join", "Shape"]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A fan-in: the numbers of its members in order, and of the nodes that follow (``last`` before ``first``: none).
+
+    ``inside``: the members and what leads to them alone, those that end with the group.
+    """
+
+    members: Sequence[int]
+    inside: Sequence[int] = ()
+    first: int = 0
+    last: int = -1
+
+
+@dataclass(slots=True)
+class Shape:
+    """Which node comes after which. Every node has a number, higher than those of all that it follows.
+
+    Attributes:
+        workflow_id: whose shape it is.
+        nodes: how many there are.
+        heads: how many of them, the first ones, follow nothing.
+        after: node -> first and last of those that follow it alone.
+        joins: the fan-ins.
+        result: what it returns as a whole: ``("n", node)``, ``("g", fan-in)``, or an empty list, ``("e", 0)``.
+        known: ids of tasks of an earlier workflow whose results it goes on with, by numbers from ``nodes`` on.
+    """
+
+    workflow_id: str
+    nodes: int = 0
+    heads: int = 0
+    after: dict[int, tuple[int, int]] = field(default_factory=dict)
+    joins: list[Join] = field(default_factory=list)
+    result: tuple[str, int] = ("e", 0)
+    known: dict[int, str] = field(default_factory=dict)
+
+    def id_of(self, number: int) -> str:
+        """Return the id of a node."""
+        return self.known.get(number) or node_id(self.workflow_id, number)
+
+    def plan(self) -> bytes:
+        """Return it as it is stored."""
+        return dumps(
+            {
+                "v": 1,
+                "n": self.nodes,
+                "h": self.heads,
+                "s": [[number, *to] for number, to in self.after.items()],
+                "g": [[_runs(join.members), _runs(join.inside), join.first, join.last] for join in self.joins],
+                "r": self.result,
+                "k": _named_runs(self.known),
+            }
+        )
+
+    @classmethod
+    def read(cls, workflow_id: str, plan: bytes) -> Shape:
+        """Read what `plan` made.
+
+        Raises:
+            DecodeError: it is something else.
+        """
+        found = loads(plan)
+        try:
+            return cls(
+                workflow_id,
+                found["n"],
+                found["h"],
+                {number: (first, last) for number, first, last in found["s"]},
+                [Join(_numbers(members), _numbers(inside), first, last) for members, inside, first, last in found["g"]],
+                (found["r"][0], found["r"][1]),
+                {
+                    number: node_id(workflow_id, first + number - number_from)
+                    for number_from, count, workflow_id, first in found["k"]
+                    for number in range(number_from, number_from + count)
+                },
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise DecodeError(f"not the shape of a workflow: {plan[:80]!r}") from error
+
+    def causes(self) -> dict[int, Sequence[int]]:
+        """Return what each node follows, by their numbers: one, or the members of a fan-in; nodes that do, only."""
+        found: dict[int, Sequence[int]] = {}
+        for number, (first, last) in self.after.items():
+            found.update(dict.fromkeys(range(first, last + 1), (number,)))
+        for join in self.joins:
+            found.update(dict.fromkeys(range(join.first, join.last + 1), join.members))
+        return found
+
+
+def _runs(numbers: Sequence[int]) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return runs
+
+
+def _numbers(runs: Any) -> list[int]:
+    return [number for first, last in runs for number in range(first, last + 1)]
+
+
+def _named_runs(known: dict[int, str]) -> list[list[Any]]:
+    """Shorten ids of nodes with rising numbers: first number here, how many, whose, and first number there."""
+    runs: list[list[Any]] = []
+    for number, task_id in sorted(known.items()):
+        node = node_of(task_id)
+        assert node is not None
+        last = runs[-1] if runs else None
+        if last is not None and number - last[0] == last[1] and node == (last[2], last[3] + last[1]):
+            last[1] += 1
+        else:
+            runs.append([number, 1, *node])
+    return runs

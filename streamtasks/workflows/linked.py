@@ -1,0 +1,135 @@
+"""Workflows as links: a chain, group or chord that runs after a task has succeeded, or finally failed.
+
+The producer prepares all of it, with its ids, and a link carries it in one argument: a call of the task `START`, which
+every worker knows. That is accepted with the outcome, as any link is, and starts the workflow; starting one twice does
+nothing.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from ..exceptions import DecodeError, InvalidTask
+from ..protocol.message import Message
+from ..protocol.shards import new_id, node_id
+from ..protocol.wire import Wire
+from ..stores.types import FanIn, Limit, NewMessage, NewWorkflow, Node
+from ..tasks.call_options import CallOptions
+from ..tasks.signature import Signature
+from .canvas import Canvas
+from .start import Home, Prepared, prepare
+
+__all__ = ["START", "Linked", "linked", "result_id", "workflow_of_call"]
+
+START: Final = "streamtasks.start"
+"""The task that starts a linked workflow."""
+
+_NO_LIMIT: Final = 1 << 40
+"""Bytes of a first node: the node and the result that it gets were both checked by themselves."""
+
+
+class Linked:
+    """A canvas in the place of a task that a link calls; see `Signable`."""
+
+    name = START
+
+    def __init__(self, canvas: Canvas) -> None:
+        self.canvas = canvas
+
+    def resolve(self, signature: Signature, tag: str) -> Signature:
+        """See `Signable.resolve`: the whole workflow becomes its argument."""
+        prepared = self._prepared(new_id((tag,)))
+        first = prepared.new.nodes[0].message
+        call = CallOptions(task_id=new_id((tag,)), queue=first.queue, priority=first.priority)
+        return replace(signature, args=(_packed(prepared),), options=call, origin=None)
+
+    def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """See `Signable.apply_async`."""
+        return self.canvas.apply_async(args, kwargs, **options)
+
+    def home(self, signature: Signature) -> Home:  # noqa: ARG002
+        """See `Signable.home`."""
+        return self._prepared().home
+
+    def _prepared(self, workflow_id: str = "") -> Prepared:
+        prepared = prepare(self.canvas, workflow_id)
+        if prepared is None:
+            raise InvalidTask("link: a workflow without any task; leave it out.")
+        return prepared
+
+
+def linked(canvas: Canvas) -> Signature:
+    """Return the call that starts a workflow."""
+    return Signature(START, origin=Linked(canvas))
+
+
+def result_id(link: Mapping[str, Any]) -> str:
+    """Return the id by which the result of a link on the wire is found; empty if it names none."""
+    if link.get("task") == START:
+        [packed] = link["args"]
+        return str(packed["result"])
+    return str(link.get("id") or "")
+
+
+def _packed(prepared: Prepared) -> dict[str, Any]:
+    """Return a workflow as JSON carries it. ``takes``: which of its first nodes get what is known when it starts."""
+    new, shape = prepared.new, prepared.shape
+    kind, number = shape.result
+    return {
+        "id": new.id,
+        "result": node_id(new.id, number) if kind == "n" else new.id,
+        "heads": new.heads,
+        "takes": [int(takes) for takes in prepared.takes],
+        "plan": new.plan.decode(),
+        "fans": [list(fan) for fan in new.fan_ins],
+        "nodes": [_packed_node(node) for node in new.nodes],
+    }
+
+
+def _packed_node(node: Node) -> list[Any]:
+    of = node.message
+    envelope = of.envelope.decode() if of.envelope[:1] == b"{" else [b64encode(of.envelope).decode()]
+    limit = None if of.limit is None else list(of.limit)
+    return [envelope, of.queue, of.priority, of.due_ms, of.delay_ms, limit, of.expires_ms, node.waits_for, node.then]
+
+
+def workflow_of_call(call: Message, wire: Wire) -> NewWorkflow:
+    """Return the workflow that a call of `START` shall start. Its first nodes get what stands before it in the call.
+
+    Raises:
+        DecodeError: the call is not one of ours.
+    """
+    try:
+        *before, packed = call.args
+        workflow_id = packed["id"]
+        nodes = [_node(node_id(workflow_id, number), node) for number, node in enumerate(packed["nodes"])]
+        for number, takes in enumerate(packed["takes"]):
+            nodes[number] = _started_by(call, nodes[number], before if takes else (), wire)
+        fans = [FanIn(*fan) for fan in packed["fans"]]
+        return NewWorkflow(workflow_id, nodes, packed["heads"], fans, packed["plan"].encode())
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DecodeError(f"not a workflow to start: {error!r}") from error
+
+
+def _node(task_id: str, packed: Sequence[Any]) -> Node:
+    envelope, queue, priority, due_ms, delay_ms, limit, expires_ms, waits_for, then = packed
+    message = NewMessage(
+        task_id,
+        queue,
+        priority,
+        envelope.encode() if isinstance(envelope, str) else b64decode(envelope[0]),
+        due_ms,
+        delay_ms,
+        None if limit is None else Limit(*limit),
+        expires_ms=expires_ms,
+    )
+    return Node(message, waits_for, then)
+
+
+def _started_by(call: Message, node: Node, before: Sequence[Any], wire: Wire) -> Node:
+    message = Message.decode(node.message.envelope, wire, node.message.id)
+    message = replace(message, args=[*before, *message.args], parent_id=call.parent_id, root_id=call.root_id)
+    return node._replace(message=node.message._replace(envelope=message.encode(_NO_LIMIT, wire)))

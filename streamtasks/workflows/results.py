@@ -1,0 +1,388 @@
+"""Handles on workflows: the result of a group, and a workflow as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import batched
+from typing import Any, NamedTuple
+
+from ..exceptions import InvalidTask, TaskNotFound
+from ..protocol.keys import check_id
+from ..protocol.member_results import Member, read_members
+from ..protocol.message import Message
+from ..protocol.shards import ALL_TAGS, new_id, node_of
+from ..stores.types import WorkflowCounts
+from .graph import Shape
+from .start import Home
+
+__all__ = [
+    "GraphNode",
+    "GroupResult",
+    "Workflow",
+    "aresult_of",
+    "group_result",
+    "parent_of",
+    "result_of",
+    "workflow_of",
+]
+
+_MOST_READ = 100
+
+
+class GraphNode(NamedTuple):
+    """One task of a workflow. ``follows``: the ids of the tasks that it comes after; ``state`` as of any task."""
+
+    id: str
+    task: str
+    state: str
+    follows: tuple[str, ...]
+
+
+class Workflow:
+    """A workflow as a whole.
+
+    Attributes:
+        id: its id; those of its tasks begin with it.
+    """
+
+    def __init__(self, home: Home, workflow_id: str, shape: Shape | None = None) -> None:
+        self.home = home
+        self.id = workflow_id
+        self._shape = shape
+
+    def __repr__(self) -> str:
+        return f"<Workflow {self.id}>"
+
+    def counts(self) -> WorkflowCounts:
+        """Return how far it is.
+
+        Raises:
+            TaskNotFound: nothing is known of it, or not any more.
+        """
+        return self.known(self.home.store.workflow(self.id))
+
+    def known(self, counts: WorkflowCounts | None) -> WorkflowCounts:
+        """Return counts that were read.
+
+        Raises:
+            TaskNotFound: there are none.
+        """
+        if counts is None:
+            raise TaskNotFound(f"No workflow {self.id} is known: it was never enqueued here, or has expired.")
+        return counts
+
+    def shape(self) -> Shape:
+        """Return which of its tasks comes after which."""
+        if self._shape is None:
+            self._shape = Shape.read(self.id, self.counts().plan)
+        return self._shape
+
+    async def ashape(self) -> Shape:
+        """Return which of its tasks comes after which, from an event loop."""
+        if self._shape is None:
+            counts = self.known(await self.home.async_store.workflow(self.id))
+            self._shape = Shape.read(self.id, counts.plan)
+        return self._shape
+
+    def ready(self) -> bool:
+        """Whether all of its tasks are finished."""
+        counts = self.counts()
+        return counts.finished >= counts.nodes
+
+    def revoke(self, *, terminate: bool = False) -> bool:
+        """Revoke all tasks that are not finished; False if there are none. See `Result.revoke`."""
+        return self.home.store.revoke_workflow(self.id, terminate=terminate)
+
+    async def arevoke(self, *, terminate: bool = False) -> bool:
+        """Revoke it from an event loop; see `revoke`."""
+        return await self.home.async_store.revoke_workflow(self.id, terminate=terminate)
+
+    def graph(self) -> list[GraphNode]:
+        """Return all of its tasks with their present states, each after those that it follows."""
+        shape = self.shape()
+        causes = shape.causes()
+        named: dict[int, tuple[str, ...]] = {}  # many nodes may follow the same many
+        found: list[GraphNode] = []
+        for numbers in batched(range(shape.nodes), _MOST_READ):
+            snapshots = self.home.store.read([shape.id_of(number) for number in numbers])
+            for number, snapshot in zip(numbers, snapshots, strict=True):
+                task = snapshot.message().task if snapshot is not None else ""
+                state = snapshot.state.value if snapshot is not None else "UNKNOWN"
+                cause = causes.get(number, ())
+                if id(cause) not in named:
+                    named[id(cause)] = tuple(map(shape.id_of, cause))
+                found.append(GraphNode(shape.id_of(number), task, state, named[id(cause)]))
+        return found
+
+    def retry_failed(self) -> Any:
+        """Run again what has not succeeded, as a new workflow in which the results of the others are known already.
+
+        Returns:
+            A handle on the new workflow's result.
+
+        Raises:
+            InvalidTask: it is not finished, or nothing of it has failed.
+        """
+        from .retry_failed import retry_failed
+
+        return result_of(self.home, retry_failed(self))
+
+
+class GroupResult:
+    """The result of a group: handles on its members, and all of their results together. Everything is read live.
+
+    Attributes:
+        id: by it `StreamTasks.get_group` and a backend's ``get_group()`` find it again.
+        workflow: what it belongs to; None of a group without any task.
+    """
+
+    def __init__(self, home: Home | None, workflow: Workflow | None, number: int | None) -> None:
+        self._home = home
+        self.workflow = workflow
+        self._number = number
+        self._count = -1
+        if workflow is None:
+            self.id = new_id(ALL_TAGS)
+        else:
+            self.id = workflow.id if number is None else f"{workflow.id}.g{number}"
+
+    @classmethod
+    def of_nothing(cls) -> GroupResult:
+        """Return the result of a group without any task."""
+        return cls(None, None, None)
+
+    def __repr__(self) -> str:
+        return f"<GroupResult {self.id}>"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.results)
+
+    def __getitem__(self, place: int) -> Any:
+        return self.results[place]
+
+    def _join(self) -> int | None:
+        """Return the number of its fan-in; None if there are no members."""
+        if self.workflow is None:
+            return None
+        if self._number is not None:
+            return self._number
+        kind, number = self.workflow.shape().result
+        return number if kind == "g" else None
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of its members, in their order."""
+        join = self._join()
+        if join is None or self.workflow is None:
+            return []
+        shape = self.workflow.shape()
+        return [shape.id_of(number) for number in shape.joins[join].members]
+
+    @property
+    def results(self) -> list[Any]:
+        """A handle on each member, in their order."""
+        home = self._home
+        return [] if home is None else home.results(self.ids)
+
+    @property
+    def children(self) -> list[Any]:
+        """The same as `results`."""
+        return self.results
+
+    def _counts(self) -> tuple[int, int, int]:
+        """Return (members, succeeded, failed)."""
+        join = self._join()
+        if join is None or self.workflow is None or self._home is None:
+            return 0, 0, 0
+        counts = self.workflow.known(self._home.store.workflow(self.workflow.id, [join]))
+        found = counts.fan_ins[0]
+        return found.members, found.succeeded, found.failed
+
+    def ready(self) -> bool:
+        """Whether all members are finished."""
+        if self._join() is None:
+            return self.workflow is None or self.workflow.ready()
+        members, succeeded, failed = self._counts()
+        return succeeded + failed >= members
+
+    def successful(self) -> bool:
+        """Whether all members have succeeded."""
+        members, succeeded, _ = self._counts()
+        return succeeded >= members and self.ready()
+
+    def failed(self) -> bool:
+        """Whether a member has failed already."""
+        return self._counts()[2] > 0
+
+    def waiting(self) -> bool:
+        """Whether a member is not finished."""
+        return not self.ready()
+
+    def completed_count(self) -> int:
+        """How many members have succeeded."""
+        return self._counts()[1]
+
+    def failed_count(self) -> int:
+        """How many members have failed."""
+        return self._counts()[2]
+
+    @property
+    def progress(self) -> dict[str, int]:
+        """``total``, ``completed``, ``failed`` and ``pending`` members."""
+        members, succeeded, failed = self._counts()
+        return {
+            "total": members,
+            "completed": succeeded,
+            "failed": failed,
+            "pending": members - succeeded - failed,
+        }
+
+    def get(self, timeout: float | None = None, *, propagate: bool = True) -> list[Any]:
+        """Wait for all members; return their results in order.
+
+        Args:
+            timeout: seconds, None for ever.
+            propagate: raise the error of the first member that has failed, as soon as one has; False: errors stand in
+                the list, as exceptions.
+
+        Raises:
+            TimeoutError: not all members are finished yet.
+            TaskNotFound: nothing is known of it any more.
+            Exception: a member's own error.
+        """
+        if self._home is None or self.workflow is None:
+            return []
+        join, store = self._join(), self._home.store
+        done = store.wait_workflow(self.workflow.id, join, timeout, failure=propagate)
+        if not done:
+            raise self._late(timeout)
+        if join is None:
+            return []
+        members = read_members(store.gather(self.workflow.id, f"r{join}"), self._home.settings.wire)
+        return self._values(members, timeout, propagate=propagate)
+
+    async def aget(self, timeout: float | None = None, *, propagate: bool = True) -> list[Any]:  # noqa: ASYNC109
+        """Wait for all members on an event loop; see `get`."""
+        if self._home is None or self.workflow is None:
+            return []
+        store = self._home.async_store
+        await self.workflow.ashape()
+        join = self._join()
+        if not await store.wait_workflow(self.workflow.id, join, timeout, failure=propagate):
+            raise self._late(timeout)
+        if join is None:
+            return []
+        members = read_members(await store.gather(self.workflow.id, f"r{join}"), self._home.settings.wire)
+        return self._values(members, timeout, propagate=propagate)
+
+    def _values(self, members: list[Member | None], timeout: float | None, *, propagate: bool) -> list[Any]:
+        values: list[Any] = []
+        for member in members:
+            if member is not None and (failure := member.failure()) is not None:
+                if propagate:
+                    raise failure
+                values.append(failure)
+            else:
+                values.append(None if member is None else member.value())
+        if None in members:
+            raise self._late(timeout)
+        return values
+
+    def _late(self, timeout: float | None) -> TimeoutError:
+        return TimeoutError(f"Group {self.id} was not finished within {timeout} s; so far: {self.progress}.")
+
+    join = get
+
+    def revoke(self, *, terminate: bool = False) -> bool:
+        """Revoke all members that are not finished, and what leads to them; False if there are none."""
+        if self.workflow is None or self._home is None:
+            return False
+        if self._number is None:
+            return self.workflow.revoke(terminate=terminate)
+        return self._home.store.revoke_workflow(self.workflow.id, self._number, terminate=terminate)
+
+    async def arevoke(self, *, terminate: bool = False) -> bool:
+        """Revoke the members from an event loop; see `revoke`."""
+        if self.workflow is None or self._home is None:
+            return False
+        store = self._home.async_store
+        return await store.revoke_workflow(self.workflow.id, self._number, terminate=terminate)
+
+    @property
+    def parent(self) -> Any:
+        """A handle on what the whole group came after; None if it came after nothing."""
+        join = self._join()
+        if join is None or self.workflow is None or self._home is None:
+            return None
+        shape = self.workflow.shape()
+        first = min(shape.joins[join].inside, default=-1)
+        return _handle_on(self._home, shape, shape.causes().get(first, ()))
+
+    def graph(self) -> list[GraphNode]:
+        """Return the tasks of its workflow with their states; see `Workflow.graph`."""
+        return [] if self.workflow is None else self.workflow.graph()
+
+    def retry_failed(self) -> Any:
+        """Run again what has failed; see `Workflow.retry_failed`."""
+        if self.workflow is None:
+            raise InvalidTask("This group has no tasks; there is nothing to run again.")
+        return self.workflow.retry_failed()
+
+
+def result_of(home: Home, shape: Shape) -> Any:
+    """Return the handle on what a workflow returns."""
+    kind, number = shape.result
+    if kind == "n":
+        return home.result(shape.id_of(number))
+    return GroupResult(home, Workflow(home, shape.workflow_id, shape), None)
+
+
+async def aresult_of(home: Home, shape: Shape) -> Any:
+    """Return the handle on what a workflow returns, from an event loop."""
+    kind, number = shape.result
+    if kind == "n":
+        return await home.aresult(shape.id_of(number))
+    return result_of(home, shape)
+
+
+def group_result(home: Home, group_id: str) -> GroupResult:
+    """Return a handle on a group by its id.
+
+    Raises:
+        InvalidTask: there can be no such id.
+        TaskNotFound: nothing is known of it, or it is no group.
+    """
+    check_id(group_id)
+    workflow_id, _, number = group_id.rpartition(".g")
+    inner = bool(workflow_id) and number.isdigit()
+    workflow = Workflow(home, workflow_id if inner else group_id)
+    shape = workflow.shape()
+    if inner and int(number) >= len(shape.joins):
+        raise TaskNotFound(f"No group {group_id} is known: its workflow has {len(shape.joins)} groups.")
+    if not inner and shape.result[0] == "n":
+        raise TaskNotFound(f"{group_id} is no group: it ends with task {shape.id_of(shape.result[1])}.")
+    return GroupResult(home, workflow, int(number) if inner else None)
+
+
+def workflow_of(home: Home, task_id: str) -> Workflow | None:
+    """Return the workflow of which a task is a part; None if it is of none."""
+    node = node_of(task_id)
+    return None if node is None else Workflow(home, node[0])
+
+
+def parent_of(home: Home, message: Message) -> Any:
+    """Return a handle on what a task came after in its workflow, or on the task that enqueued it; None: on nothing."""
+    node = node_of(message.id)
+    if node is not None and message.follows.startswith("g"):
+        return GroupResult(home, Workflow(home, node[0]), int(message.follows[1:]))
+    return home.result(message.parent_id) if message.parent_id else None
+
+
+def _handle_on(home: Home, shape: Shape, cause: Sequence[int]) -> Any:
+    for number, join in enumerate(shape.joins):
+        if cause is join.members:
+            return GroupResult(home, Workflow(home, shape.workflow_id, shape), number)
+    return home.result(shape.id_of(cause[0])) if cause else None

@@ -1,0 +1,190 @@
+"""Run again what has failed of a workflow: a new one, in which the results of what has succeeded are known already.
+
+A node that has succeeded keeps its old id. In the new workflow's shape its number is at least the number of nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import batched
+from typing import TYPE_CHECKING, Final
+
+from ..exceptions import InvalidTask, TaskNotFound
+from ..protocol.member_results import value_of_node
+from ..protocol.message import Message
+from ..protocol.shards import new_id, node_id
+from ..protocol.state import Snapshot, State
+from ..protocol.wire import RESULT
+from ..stores.types import FanIn, Given, NewMessage, NewWorkflow, Node
+from .graph import Join, Shape
+
+if TYPE_CHECKING:
+    from .results import Workflow
+
+__all__ = ["retry_failed"]
+
+_SUCCEEDED: Final = (State.SUCCESS, State.IGNORED)
+_MOST_READ: Final = 100
+
+
+def retry_failed(workflow: Workflow) -> Shape:
+    """Start a workflow of what has not succeeded in a finished one; return its shape.
+
+    Raises:
+        InvalidTask: it is not finished, or nothing of it has failed.
+        TaskNotFound: one of its tasks has expired.
+    """
+    again = _Again(workflow)
+    workflow.home.store.start_workflow(again.new())
+    return again.shape
+
+
+class _Again:
+    def __init__(self, workflow: Workflow) -> None:
+        self._home = workflow.home
+        self._old = workflow.shape()
+        joins = range(len(self._old.joins))
+        self._counts = workflow.known(self._home.store.workflow(workflow.id, joins))
+        self._snapshots = self._read()
+        self._redo = [number for number, found in self._snapshots.items() if found.state not in _SUCCEEDED]
+        if self._counts.finished < self._counts.nodes:
+            raise InvalidTask(f"Workflow {workflow.id} is not finished; only what has ended can be run again.")
+        if not self._redo:
+            raise InvalidTask(f"Nothing of workflow {workflow.id} has failed; there is nothing to run again.")
+        self._id = new_id((workflow.id[33:],)) if workflow.id[32:33] == "-" else new_id(self._home.settings.tags)
+        self._place_of = {
+            member: f"g{number}.{place}"
+            for number, join in enumerate(self._old.joins)
+            for place, member in enumerate(join.members)
+        }
+        self._number = self._numbered()
+        self.shape = self._shape()
+
+    def _read(self) -> dict[int, Snapshot]:
+        found: dict[int, Snapshot] = {}
+        for numbers in batched(range(self._old.nodes), _MOST_READ):
+            ids = [self._old.id_of(number) for number in numbers]
+            for number, task_id, snapshot in zip(numbers, ids, self._home.store.read(ids), strict=True):
+                if snapshot is None:
+                    raise TaskNotFound(f"Task {task_id} is not known any more; its workflow cannot be run again.")
+                found[number] = snapshot
+        return found
+
+    # -- numbers -------------------------------------------------------------------------------------
+
+    def _numbered(self) -> dict[int, int]:
+        """Return new numbers by old ones: first what need not wait, then the rest in its order, then what is known."""
+        redo = set(self._redo)
+        waits: dict[int, bool] = {}
+        for number, (first, last) in self._old.after.items():
+            waits.update(dict.fromkeys(range(first, last + 1), number in redo))
+        for join in self._old.joins:
+            open_ = any(member in redo for member in join.members)
+            waits.update(dict.fromkeys(range(join.first, join.last + 1), open_))
+        heads = [number for number in self._redo if not waits.get(number)]
+        others = [number for number in self._redo if waits.get(number)]
+        self._heads = len(heads)
+        numbers = {old: new for new, old in enumerate((*heads, *others))}
+        return numbers | {
+            old: len(self._redo) + old for old in [*range(self._old.nodes), *self._old.known] if old not in redo
+        }
+
+    def _range(self, first: int, last: int) -> tuple[int, int]:
+        """Return the new numbers of followers; they keep together, for either all of them run again or none waits."""
+        numbers = [self._number[old] for old in range(first, last + 1) if self._is_waiting(old)]
+        return (numbers[0], numbers[-1]) if numbers else (0, -1)
+
+    def _is_waiting(self, old: int) -> bool:
+        return self._heads <= self._number[old] < len(self._redo)
+
+    def _shape(self) -> Shape:
+        old, most = self._old, len(self._redo)
+        kind, place = old.result
+        return Shape(
+            self._id,
+            most,
+            self._heads,
+            {
+                self._number[number]: found
+                for number, (first, last) in old.after.items()
+                if (found := self._range(first, last))[1] >= found[0]
+            },
+            [
+                Join(
+                    [self._number[member] for member in join.members],
+                    sorted(new for one in join.inside if (new := self._number[one]) < most),
+                    *self._range(join.first, join.last),
+                )
+                for join in old.joins
+            ],
+            (kind, self._number[place] if kind == "n" else place),
+            {new: old.id_of(number) for number, new in self._number.items() if new >= most},
+        )
+
+    # -- parts ---------------------------------------------------------------------------------------
+
+    def new(self) -> NewWorkflow:
+        """Return the workflow to start."""
+        order = sorted(self._redo, key=lambda old: self._number[old])
+        nodes = [self._node(old) for old in order]
+        fan_ins = [self._fan_in(place) for place in range(len(self._old.joins))]
+        return NewWorkflow(self._id, nodes, self._heads, fan_ins, self.shape.plan(), self._given())
+
+    def _node(self, old: int) -> Node:
+        found = self._snapshots[old]
+        number = self._number[old]
+        message = self._renamed(found.message(), node_id(self._id, number))
+        settings = self._home.settings
+        envelope = message.encode(settings.max_payload_bytes, settings.wire)
+        limit = self._home.limit_of(message)
+        waits_for = ""
+        if number >= self._heads:
+            waits_for = self._id if message.follows.startswith("g") else node_id(self._id, int(message.follows))
+        return Node(
+            NewMessage(message.id, message.queue, message.priority, envelope, limit=limit), waits_for, self._then(old)
+        )
+
+    def _renamed(self, message: Message, task_id: str) -> Message:
+        follows, parent_id = message.follows, message.parent_id
+        if follows and not follows.startswith("g"):
+            follows = str(self._number[int(follows)])
+            parent_id = self.shape.id_of(int(follows))
+        return replace(message, id=task_id, follows=follows, parent_id=parent_id, expires_ms=0, due_ms=0)
+
+    def _then(self, old: int) -> str:
+        if old in self._old.after:
+            first, last = self._range(*self._old.after[old])
+            return f"{first}-{last}" if last >= first else "-"
+        return self._place_of.get(old, "-")
+
+    def _fan_in(self, place: int) -> FanIn:
+        join, was = self.shape.joins[place], self._counts.fan_ins[place]
+        known = sum(number >= len(self._redo) for number in join.members)
+        return FanIn(len(join.members), was.need, was.collects, was.cancels, join.first, join.last, succeeded=known)
+
+    def _given(self) -> list[Given]:
+        """Return the results that are known: those of single nodes under their new numbers, and those of members."""
+        store, wire = self._home.store, self._home.settings.wire
+        old = self._old
+        given: list[Given] = []
+        for number in sorted({int(f) for node in self._redo if (f := self._follows(node)) and not f.startswith("g")}):
+            if self._number[number] < len(self._redo):
+                continue
+            # A signed result counts for the id of its task only: here it has another.
+            value = self._value(number)
+            name = self._number[number]
+            given.append(Given(f"v{name}", wire.dumps({"r": value}, RESULT, node_id(self._id, name))))
+        for number, join in enumerate(old.joins):
+            contents = store.gather(old.workflow_id, f"r{number}")
+            for place, member in enumerate(join.members):
+                if self._number[member] >= len(self._redo) and place < len(contents):
+                    given.append(Given(f"r{number}.{place}", contents[place].removeprefix(b"-")))
+        return given
+
+    def _follows(self, number: int) -> str:
+        return self._snapshots[number].message().follows
+
+    def _value(self, number: int) -> object:
+        old = self._old
+        [content] = self._home.store.gather(old.workflow_id, f"v{number}")
+        return value_of_node(content, node_id(old.workflow_id, number), self._home.settings.wire)

@@ -1,0 +1,238 @@
+"""The command ``streamtasks schedules``: look at schedules and change them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import wraps
+from typing import Any, Final
+
+import click
+
+from streamtasks.application import Application
+from streamtasks.exceptions import ConfigurationError, StreamTasksError
+from streamtasks.schedules.occurrences import MISFIRES
+from streamtasks.schedules.rules import rule_of, zone_name
+
+from ..supervisor.app_loader import load
+
+__all__ = ["schedules_command"]
+
+_PAGE: Final = 1000
+
+
+class _WrongSetup(click.ClickException):
+    exit_code = 2
+
+
+def _failing[**P](command: Callable[P, None]) -> Callable[P, None]:
+    """Say what went wrong: exit status 2 for the configuration, else 1."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except (StreamTasksError, TypeError) as error:
+            kind = _WrongSetup if isinstance(error, ConfigurationError) else click.ClickException
+            raise kind(str(error)) from error
+
+    return run
+
+
+class _Where:
+    """The apps that the options name; loaded when a command needs them."""
+
+    def __init__(self, app: str | None, settings: str | None, backend: str | None) -> None:
+        self._given = (app, settings, (backend,) if backend else ())
+
+    def all(self) -> list[Application]:
+        return load(*self._given)
+
+    def one(self) -> Any:
+        apps = self.all()
+        named = [app for app in apps if app.label == "default"] if len(apps) > 1 else apps
+        if not named:
+            raise ConfigurationError(f"Say which backend with --backend: {', '.join(app.label for app in apps)}.")
+        return _schedules_of(named[0])
+
+
+def _schedules_of(app: Any) -> Any:
+    return app.schedules
+
+
+@click.group("schedules")
+@click.option("--app", envvar="STREAMTASKS_WORKER_APP", help="Of a plain Python app: module:attribute.")
+@click.option(
+    "--settings",
+    envvar="STREAMTASKS_WORKER_SETTINGS",
+    help="Of a Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
+)
+@click.option("--backend", help="An alias of TASKS; needed if there are several and none is named default.")
+@click.pass_context
+def schedules_command(context: click.Context, app: str | None, settings: str | None, backend: str | None) -> None:
+    """Look at schedules and change them."""
+    context.obj = _Where(app, settings, backend)
+
+
+@schedules_command.command("list")
+@click.pass_obj
+@_failing
+def list_(where: _Where) -> None:
+    """Show all schedules: what they call, when, and how far they are."""
+    apps = where.all()
+    rows = [["name", "task", "rule", "next run", "state", "fired", "missed"]]
+    for app in apps:
+        after = ""
+        while some := _schedules_of(app).list(_PAGE, after):
+            label = f"{app.label}: " if len(apps) > 1 else ""
+            rows += [
+                [
+                    label + one.name,
+                    one.task,
+                    repr(one.rule),
+                    _time(one.next_run),
+                    _state(one),
+                    str(one.fired),
+                    str(one.missed),
+                ]
+                for one in some
+            ]
+            after = some[-1].name
+    _table(rows)
+
+
+@schedules_command.command()
+@click.argument("name")
+@click.pass_obj
+@_failing
+def show(where: _Where, name: str) -> None:
+    """Show all that is known of one schedule."""
+    one = where.one().get(name)
+    shown = {
+        "name": one.name, "state": _state(one), "task": one.task, "args": list(one.args), "kwargs": dict(one.kwargs),
+        "options": dict(one.options), "rule": one.rule, "next run": _time(one.next_run), "misfire": one.misfire,
+        "misfire bound": one.misfire_bound, "fired": one.fired, "missed": one.missed, "last run": _time(one.last_run),
+        "last task": one.last_task_id or "-", "error": one.error or "-",
+    }  # fmt: skip
+    _table([[key, str(value)] for key, value in shown.items()])
+
+
+def _json(_context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
+    with suppress(ValueError):
+        found = json.loads(value)
+        if isinstance(found, list if parameter.name == "args" else dict):
+            return found
+    raise click.BadParameter(f"{value!r} is no JSON {'list' if parameter.name == 'args' else 'object'}.")
+
+
+def _rule(cron: str | None, every: float | None, tz: str | None) -> Any:
+    """Return the rule that the options mean; None: they say nothing."""
+    if cron is not None and every is not None:
+        raise click.UsageError("Give --cron or --every, not both.")
+    if tz is not None and cron is None:
+        raise click.UsageError("--tz is for --cron.")
+    if cron is None:
+        return every
+    return rule_of(cron).in_zone(zone_name(tz)) if tz is not None else cron
+
+
+def _saying[**P](command: Callable[P, None]) -> Callable[P, None]:
+    """Give a command the options that say what a schedule does."""
+    for option in (
+        click.option("--cron", help="Five fields: minute, hour, day of month, month, day of week."),
+        click.option("--tz", help="The time zone of --cron, such as Europe/Berlin; else the app's."),
+        click.option("--every", type=float, help="Instead: seconds."),
+        click.option("--args", callback=_json, help="A JSON list."),
+        click.option("--kwargs", callback=_json, help="A JSON object."),
+        click.option("--options", callback=_json, help="Of each call (queue, priority, ...), a JSON object."),
+        click.option("--misfire", type=click.Choice(MISFIRES), help="What becomes of late ones; one, if never said."),
+        click.option("--misfire-bound", type=float, help="Seconds after which an occurrence is not fired any more."),
+    ):
+        command = option(command)
+    return command
+
+
+def _said(cron: str | None, tz: str | None, every: float | None, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what the options say, by the names of `Schedules.create`."""
+    options: dict[str, Any] = given.pop("options") or {}
+    said = {"schedule": _rule(cron, every, tz), **given}
+    return {name: value for name, value in said.items() if value is not None} | options
+
+
+@schedules_command.command()
+@click.argument("name")
+@click.argument("task")
+@_saying
+@click.option("--paused", is_flag=True, help="It waits for 'resume'.")
+@click.pass_obj
+@_failing
+def create(
+    where: _Where, /, name: str, task: str, cron: str | None, tz: str | None, every: float | None, **given: Any
+) -> None:
+    """Make a schedule NAME that calls TASK."""
+    if cron is None and every is None:
+        raise click.UsageError("Give --cron or --every.")
+    _tell(where.one().create(name, task, **_said(cron, tz, every, given)))
+
+
+@schedules_command.command()
+@click.argument("name")
+@click.option("--task", help="Another task; nothing of the old call stays.")
+@_saying
+@click.pass_obj
+@_failing
+def update(where: _Where, /, name: str, cron: str | None, tz: str | None, every: float | None, **given: Any) -> None:
+    """Change a schedule: what is not said stays."""
+    changes = _said(cron, tz, every, given)
+    if not changes:
+        raise click.UsageError("Say what to change: --cron, --every, --task, --args, --kwargs, --options, --misfire.")
+    _tell(where.one().update(name, **changes))
+
+
+def _tell(one: Any) -> None:
+    click.echo(f"{one.name}: {one.rule!r}, next run {_time(one.next_run)}")
+
+
+def _simple(word: str, about: str, act: Callable[[Any, str], Any]) -> None:
+    @schedules_command.command(word, help=about)
+    @click.argument("name")
+    @click.pass_obj
+    @_failing
+    def command(where: _Where, name: str) -> None:
+        said = act(where.one(), name)
+        click.echo(f"{name}: {word}" if said is None else f"{name}: task {said.id}")
+
+
+_simple("pause", "Let a schedule enqueue nothing until it is resumed.", lambda schedules, name: schedules.pause(name))
+_simple("resume", "Let a paused schedule go on from now.", lambda schedules, name: schedules.resume(name))
+_simple("run", "Enqueue one call now; the schedule stays as it is.", lambda schedules, name: schedules.run_now(name))
+
+
+@schedules_command.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also one that code declares, or did: it comes back if it still does.")
+@click.pass_obj
+@_failing
+def delete(where: _Where, name: str, force: bool) -> None:
+    """Forget a schedule."""
+    where.one().delete(name, force=force)
+    click.echo(f"{name}: deleted")
+
+
+def _time(moment: datetime | None) -> str:
+    return "-" if moment is None else moment.isoformat(sep=" ", timespec="seconds")
+
+
+def _state(one: Any) -> str:
+    words = ["unreadable" if one.error else "paused" if one.paused else "active"]
+    return ", ".join([*words, f"declared by {one.declared}"] if one.declared else words)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,1 @@
+"""A child process: claim messages, run attempts, settle their outcomes."""

@@ -1,0 +1,146 @@
+"""Callback messages: what the child would have told of an outcome that was decided without it.
+
+A script that ends a task by itself (a revocation, a time limit, a dead letter), or an attempt of one that is run again
+(a time limit), appends a message of the task `CALLBACK` in the same step. Any child runs it: it reads the record, tells
+middleware and hooks, and settles with state ``CALLED``, which leaves no record of the callback itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from streamtasks.application import Application
+from streamtasks.exceptions import DecodeError, TaskRevoked
+from streamtasks.protocol.errors import rebuild
+from streamtasks.protocol.message import Message
+from streamtasks.protocol.state import Snapshot, State
+from streamtasks.stores.types import NewMessage
+from streamtasks.tasks.attempt import Attempt, AttemptOutcome, enter_attempt
+from streamtasks.tasks.run_options import RunOptions
+
+from .error_callbacks import followers
+from .hooks import Hooks
+
+__all__ = ["CALLBACK", "CALLED", "Callbacks", "Read", "UnknownTask", "is_callback"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+CALLBACK: Final = "streamtasks.callback"
+CALLED: Final = "CALLED"
+
+type Read = Callable[[Sequence[str]], list[Snapshot | None]]
+
+
+def is_callback(task_id: str) -> bool:
+    """Whether this is the id of a callback message."""
+    return task_id.startswith("cb.")
+
+
+class UnknownTask(Exception):
+    """Raised for a callback of a task that is not registered in this worker; holds its name."""
+
+
+class Callbacks:
+    """The task behind callback messages; see `Runnable`. It is a plain one: reading a record may take a while."""
+
+    name = CALLBACK
+    is_async = False
+    run_options = RunOptions(has_hooks=True)
+
+    def __init__(self, app: Application, hooks: Hooks, read: Read) -> None:
+        self._app = app
+        self._hooks = hooks
+        self._read = read
+
+    def run(self, attempt: Attempt) -> tuple[NewMessage, ...]:
+        """Tell of the outcome of the task whose id is the first argument; return what follows it.
+
+        A second argument is the number of an attempt: that one, after which the task runs again, is told of.
+
+        Raises:
+            StoreError: the record cannot be read now.
+            UnknownTask: another worker must do it.
+        """
+        task_id, *again = attempt.message.args
+        [snapshot] = self._read([task_id])
+        report = _report_of(snapshot, *again) if snapshot is not None and again else None
+        if snapshot is None or not (report or (snapshot.is_finished and not again)):
+            logger.debug("nothing is known any more of task %s, whose end was to be told", task_id)
+            return ()
+        message = snapshot.message()
+        runnable = self._app.find(message.task)
+        if runnable is None:
+            raise UnknownTask(message.task)
+        if report is not None:
+            ended = _retried(snapshot, message, report)
+            enter_attempt(ended)
+            self._hooks.tell(runnable, ended, _outcome_of_report(report))
+            return ()
+        error = _error_of(snapshot)
+        ended, outcome = _attempt_of(snapshot, message), _outcome_of(snapshot, error)
+        enter_attempt(ended)
+        self._hooks.tell(runnable, ended, outcome)
+        return followers(message, snapshot.state, error, self._app.settings.wire)
+
+    def before_start(self, attempt: Attempt) -> None:
+        """See `Runnable.before_start`."""
+
+    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """See `Runnable.after`."""
+
+
+def _error_of(snapshot: Snapshot) -> dict[str, Any] | None:
+    try:
+        error = snapshot.outcome().get("e")
+    except DecodeError:
+        return None
+    return error if isinstance(error, dict) else None
+
+
+def _report_of(snapshot: Snapshot, number: int) -> dict[str, Any] | None:
+    """Return the report of an attempt after which the task was to run again."""
+    return next((r for r in snapshot.reports if r.get("kind") == "RETRY" and r.get("attempt") == number), None)
+
+
+def _retried(snapshot: Snapshot, message: Message, report: dict[str, Any]) -> Attempt:
+    before = snapshot.reports[: snapshot.reports.index(report)]
+    started_ms = int(report.get("started") or 0)
+    return Attempt(
+        message,
+        report["attempt"],
+        str(report.get("worker") or ""),
+        snapshot.enqueued_ms,
+        started_ms,
+        snapshot.first_started_ms or started_ms,
+        retries=sum(one.get("kind") == "RETRY" for one in before),
+    )
+
+
+def _outcome_of_report(report: dict[str, Any]) -> AttemptOutcome:
+    error = report.get("error")
+    if not isinstance(error, dict):
+        return AttemptOutcome(State.RETRY)
+    return AttemptOutcome(State.RETRY, error=rebuild(error), traceback=error.get("traceback", ""))
+
+
+def _attempt_of(snapshot: Snapshot, message: Message) -> Attempt:
+    started_ms = snapshot.started_ms or snapshot.finished_ms
+    return Attempt(
+        message,
+        snapshot.attempts,
+        snapshot.worker,
+        snapshot.enqueued_ms,
+        started_ms,
+        snapshot.first_started_ms or started_ms,
+        retries=sum(report.get("kind") == "RETRY" for report in snapshot.reports),
+    )
+
+
+def _outcome_of(snapshot: Snapshot, error: dict[str, Any] | None) -> AttemptOutcome:
+    if error is not None:
+        return AttemptOutcome(snapshot.state, error=rebuild(error), traceback=error.get("traceback", ""))
+    if snapshot.state == State.REVOKED:
+        return AttemptOutcome(State.REVOKED, error=TaskRevoked(f"Task {snapshot.id} was revoked."))
+    return AttemptOutcome(snapshot.state)

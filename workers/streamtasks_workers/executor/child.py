@@ -1,0 +1,48 @@
+"""A child process: one consumer, one channel, one executor."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from contextlib import ExitStack
+
+from streamtasks.application import Application
+from streamtasks.stores.factory import open_store
+
+from ..process.board import Board
+from ..process.lifeline import Lifeline, die_with_parent
+from ..process.options import WorkerOptions
+from .concurrent import ConcurrentExecutor
+from .inline import InlineExecutor
+from .limits import Limits
+from .link import Link
+from .runner import Runner
+
+__all__ = ["run_child"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+
+def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: int, parent_pid: int) -> int:
+    """Live as a child; return the exit status. Called right after the fork, never returns to the root's loop."""
+    die_with_parent(parent_pid)
+    gc.enable()
+    lifeline = Lifeline(life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb)
+    store = open_store(app.settings)
+    limits = Limits(options.soft_time_limit_s, options.time_limit_s)
+    runner = Runner(app, board.consumer, store.read, limits, store.gather, store.start_workflow)
+    channel = store.channel(board.tag, board.consumer, options.filter)
+    link = Link(channel, board, runner)
+    with ExitStack() as stack:
+        for middleware in app.middleware:
+            stack.enter_context(middleware.in_child())
+        logger.debug("child %d of %s is ready", os.getpid(), app.label)
+        if options.threads or options.async_concurrency:
+            ConcurrentExecutor(
+                link, board, runner, lifeline, threads=options.threads, coroutines=options.async_concurrency
+            ).run()
+        else:
+            InlineExecutor(link, board, runner, lifeline).run()
+    channel.close()
+    return 0

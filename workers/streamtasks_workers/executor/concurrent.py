@@ -1,0 +1,341 @@
+"""The threads and async executors: many attempts at once in one child, on one event loop.
+
+Coroutine tasks run on the loop, sync tasks on threads. Claims, outcomes and the board are those of the
+inline executor; only here they never block the loop. A task with ``executor="inline"`` is held until nothing else is in
+hand; then the loop is left, it runs on this thread, and the loop goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from streamtasks.exceptions import StoreError, StoreUnavailable
+from streamtasks.stores.types import Claimed, Exchange, Outcome
+from streamtasks.tasks.run_options import INLINE
+
+from ..process.board import Board
+from ..process.lifeline import Lifeline
+from .guards import CoroutineGuard, Guard, MainGuard, ThreadGuard
+from .inline import OTHERS_PAUSE_S
+from .link import MOST, Link
+from .runner import Prepared, Runner
+
+__all__ = ["ConcurrentExecutor"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+NOT_WHOLE = 71
+"""Exit status of a child that a task has robbed of its descriptors."""
+
+OTHERS_END_S = 0.1
+"""Whoever notices that first waits so long, seconds, for others that end and save their outcomes as well."""
+
+LAST_S = 0.5
+
+LOOK_S = 0.1
+"""A child that empties its hands for what must run alone looks so often, seconds, whether another one has taken it."""
+
+
+class ConcurrentExecutor:
+    """Claims up to its free places, starts each message at once, settles what has finished.
+
+    Args:
+        threads: sync tasks at once; 0 if only coroutine tasks run side by side (sync ones then one at a time).
+        coroutines: coroutine tasks at once; 0 likewise.
+    """
+
+    def __init__(
+        self, link: Link, board: Board, runner: Runner, lifeline: Lifeline, *, threads: int, coroutines: int
+    ) -> None:
+        self._link = link
+        self._board = board
+        self._runner = runner
+        self._lifeline = lifeline
+        self._threads = max(1, threads)
+        self._most = max(self._threads, coroutines)
+        self._coroutines = coroutines or self._threads
+        self._pool = ThreadPoolExecutor(self._threads, "streamtasks")
+        self._free_threads = self._threads
+        self._waiting: list[tuple[int, Claimed]] = []  # sync messages without a thread
+        self._running: set[asyncio.Task[None]] = set()
+        self._outcomes: list[Outcome] = []
+        self._slots: list[int] = []
+        self._changed = asyncio.Event()
+        self._guards: dict[int, tuple[int, Guard]] = {}  # slot -> start and guard of the attempt that runs there
+        self._alone = False  # a suspect runs, and nothing beside it
+        self._held: list[tuple[int, Claimed]] = []  # what must run alone, and what was claimed behind it
+        self._main_guard = MainGuard(board)
+        self._look_at = 0.0
+
+    def run(self) -> None:
+        """Work until the lifeline says stop, then settle and return."""
+        try:
+            with asyncio.Runner() as loop:
+                while loop.run(self._main()):
+                    self._run_alone(*self._held.pop(0))
+        except Exception:
+            if self._lifeline.is_whole():
+                raise
+            time.sleep(LAST_S)  # a thread whose task ends now saves its outcome and leaves
+            logger.exception("a task has closed descriptors of this process, which ends")
+            os._exit(NOT_WHOLE)
+        self._pool.shutdown()
+
+    async def _main(self) -> bool:
+        """Work until there is something to run outside the loop (True), or the child shall stop (False)."""
+        loop = asyncio.get_running_loop()
+        link, lifeline = self._link, self._lifeline
+        loop.add_reader(lifeline.wake_fd, self._signalled)
+        loop.add_reader(lifeline.life_fd, lifeline.check_parent)
+        empty = False
+        held, self._held = self._held, []
+        self._begin_all(held)
+        while self._is_busy() or self._outcomes or not lifeline.stopping:
+            self._changed.clear()
+            self._let_go_of_returned()
+            if self._held and not (self._running or self._waiting or self._outcomes):
+                return True
+            count = self._places()
+            look = self._makes_room() and time.monotonic() >= self._look_at
+            if self._outcomes or look or (count and not empty):
+                outcomes, slots, self._outcomes, self._slots = self._outcomes, self._slots, [], []
+                if look or count:
+                    self._look_at = time.monotonic() + LOOK_S
+                link.send(outcomes, slots, count, alone=not self._is_busy(), look=look)
+                while (exchange := await self._received()) is None:
+                    await asyncio.sleep(link.pause_s)
+                    lifeline.check_parent()
+                    if lifeline.stopping and not link.settling:
+                        break  # only a claim: what it took, the keeper hands back
+                if exchange is None:
+                    continue
+                empty = not self._take(exchange) and count > 0 and not link.again
+                if link.suspects:
+                    empty = self._is_busy()
+            elif count:
+                empty = await self._idle(0 if self._is_busy() else count)
+            else:
+                empty = False
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), LOOK_S if self._held or self._makes_room() else None)
+        return False
+
+    def _signalled(self) -> None:
+        self._lifeline.drain()
+        self._board.answer()
+        for slot, (started, guard) in list(self._guards.items()):  # threads add theirs meanwhile
+            if kind := self._board.asked(slot, started):
+                guard.interrupt(kind)
+        self._changed.set()
+
+    def _places(self) -> int:
+        """How many messages may be claimed now."""
+        if self._lifeline.stopping or self._waiting or self._held or (self._alone and self._running):
+            return 0
+        if self._makes_room():
+            return 0
+        return max(0, min(MOST, self._most - len(self._running), self._lifeline.attempts_left - len(self._running)))
+
+    def _is_busy(self) -> bool:
+        return bool(self._running or self._waiting or self._held)
+
+    def _makes_room(self) -> bool:
+        """Whether nothing is claimed because something waits for a child with empty hands, which this one has not."""
+        return self._link.suspects and bool(self._running) and not (self._held or self._lifeline.stopping)
+
+    async def _received(self) -> Exchange | None:
+        """Wait for the reply without blocking the loop, then read it."""
+        with suppress(StoreUnavailable):  # nothing was sent: receive() connects and sends
+            await _readable(self._link.channel.reply_fd())
+        return self._link.try_receive()
+
+    async def _idle(self, count: int) -> bool:
+        """Wait for work, or for something of our own; return whether the store is still thought empty.
+
+        ``count``: what may be claimed the moment there is some; 0 unless nothing is in hand. Whose thread holds the
+        GIL cannot take what was claimed for it.
+        """
+        link = self._link
+        if link.others_only:
+            await asyncio.sleep(OTHERS_PAUSE_S)
+        try:
+            fd = link.start_wait(count)
+        except StoreError as error:
+            link.away(error)
+            await asyncio.sleep(link.pause_s)
+            return False
+        woken = asyncio.ensure_future(_readable(fd))
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait((woken, changed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+            changed.cancel()
+        if woken.done() and not woken.cancelled():
+            try:
+                exchange = link.finish_wait()
+            except StoreError as error:
+                link.away(error)
+                return False
+            return exchange is not None and not self._take(exchange) and not link.again
+        return True
+
+    def _take(self, exchange: Exchange) -> bool:
+        """Begin what was claimed; return whether there was any."""
+        claimed, places = self._link.taken(exchange)
+        self._alone = exchange.run_alone and bool(claimed)
+        self._begin_all(list(zip(places, claimed, strict=True)))
+        return bool(claimed)
+
+    # -- what runs alone -----------------------------------------------------------------------------
+
+    def _begin_all(self, claimed: list[tuple[int, Claimed]]) -> None:
+        """Begin messages in their order, up to one that must run alone."""
+        for at, (slot, message) in enumerate(claimed):
+            if not self._begin(message, slot):
+                self._held += claimed[at:]
+                self._board.set_apart(slot)
+                return
+
+    def _let_go_of_returned(self) -> None:
+        """Forget what was held here and is offered to other children now. This one still empties its hands for it."""
+        for slot, message in [one for one in self._held if self._board.is_returned(one[0])]:
+            self._held.remove((slot, message))
+            self._gave_up(slot, message.token)
+            self._link.suspects = True
+
+    def _run_alone(self, slot: int, message: Claimed) -> None:
+        """Run a message on this thread, outside the loop and with nothing beside it."""
+        started = self._board.start(slot)
+        prepared = self._runner.prepare(message, started, lambda data: self._report(slot, data))
+        if not started:
+            self._gave_up(slot, message.token)
+        elif isinstance(prepared, Outcome):
+            self._finished(slot, prepared, started)
+        else:
+            if prepared.limits is not None:
+                self._board.limit(slot, started, *prepared.limits)
+            self._main_guard.begin(slot, started)
+            prepared.guard = self._main_guard
+            self._finished(slot, self._runner.run(prepared), started)
+
+    # -- attempts ------------------------------------------------------------------------------------
+
+    def _begin(self, message: Claimed, slot: int) -> bool:
+        """Begin a message; return False, and do nothing, if it must run alone."""
+        prepared = self._runner.prepare(message, time.monotonic_ns(), lambda data: self._report(slot, data))
+        if isinstance(prepared, Prepared) and prepared.runnable.run_options.executor == INLINE:
+            return False
+        if isinstance(prepared, Outcome):
+            if started := self._board.start(slot):
+                self._finished(slot, prepared, started)
+            else:
+                self._gave_up(slot, message.token)
+            return True
+        if prepared.runnable.is_async:
+            work = self._run_async(prepared, slot)
+        elif self._free_threads:
+            self._free_threads -= 1
+            work = self._run_in_thread(prepared, slot)
+        else:
+            self._waiting.append((slot, message))  # the keeper hands it back if no thread is free soon
+            return True
+        task = asyncio.create_task(work, context=contextvars.copy_context())
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return True
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._changed.set()
+
+    def _report(self, slot: int, data: bytes) -> None:
+        self._board.report(slot, data)
+
+    # The start is noted where user code begins, not where it is scheduled: what has not begun when another
+    # attempt holds the GIL can still be handed back.
+
+    async def _run_async(self, prepared: Prepared, slot: int) -> None:
+        if started := self._start(prepared, slot, CoroutineGuard):
+            self._finished(slot, await self._runner.arun(prepared), started)
+        else:
+            self._gave_up(slot, prepared.claimed.token)
+
+    async def _run_in_thread(self, prepared: Prepared, slot: int) -> None:
+        started, outcome = await asyncio.get_running_loop().run_in_executor(self._pool, self._run_sync, prepared, slot)
+        self._free_threads += 1
+        if outcome is None:
+            self._gave_up(slot, prepared.claimed.token)
+        else:
+            self._finished(slot, outcome, started)
+        while self._waiting and self._free_threads:
+            next_slot, message = self._waiting.pop(0)
+            self._begin(message, next_slot)
+
+    def _run_sync(self, prepared: Prepared, slot: int) -> tuple[int, Outcome | None]:
+        """Run a sync task; called on a thread of the pool."""
+        started = self._start(prepared, slot, ThreadGuard)
+        if not started:
+            return 0, None
+        outcome = self._runner.run(prepared)
+        if not self._lifeline.is_whole():
+            self._leave(slot, outcome, started)  # in here: the loop will never hear of it
+        return started, outcome
+
+    def _leave(self, slot: int, outcome: Outcome, started: int) -> None:
+        """End this child, whose descriptors a task has closed. This outcome is safe; what else runs has crashed."""
+        logger.error("descriptors of this process were closed while task %s ran in it; it ends", outcome.id)
+        if not self._board.given_up(slot):
+            self._board.finish(slot, outcome, started)
+        time.sleep(OTHERS_END_S)  # the task that did it may be about to end
+        os._exit(NOT_WHOLE)
+
+    def _start(self, prepared: Prepared, slot: int, guard: type[Guard]) -> int:
+        """Note the start and the limits of an attempt; return the start, 0 if it must not start."""
+        started = self._board.start(slot)
+        if started:
+            if prepared.limits is not None:
+                self._board.limit(slot, started, *prepared.limits)
+            prepared.guard = guard()
+            self._guards[slot] = (started, prepared.guard)
+        return started
+
+    def _gave_up(self, slot: int, token: str) -> None:
+        """Forget a message that the keeper handed back before it started, or settled while it ran."""
+        self._board.free(slot)
+        self._link.let_go(token)
+
+    def _finished(self, slot: int, outcome: Outcome, started: int) -> None:
+        self._guards.pop(slot, None)
+        if self._board.given_up(slot):
+            self._gave_up(slot, outcome.token)  # its outcome was written while it lived on
+            return
+        if not self._lifeline.is_whole():
+            self._leave(slot, outcome, started)
+        self._outcomes.append(outcome)
+        self._slots.append(slot)
+        self._board.finish(slot, outcome, started)  # a large one is settled at once, this loop being free
+        self._lifeline.attempted(1)
+        self._changed.set()
+
+
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+async def _readable(fd: int) -> None:
+    """Wait until a file descriptor is readable."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, _set, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(fd)

@@ -1,0 +1,62 @@
+"""Tell middleware and a task's own hooks how an attempt ended. What they raise is logged and changes nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from streamtasks.application import Runnable
+from streamtasks.middleware import Middleware
+from streamtasks.tasks.attempt import Attempt, AttemptOutcome
+
+__all__ = ["Hooks", "overrides"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+
+class Hooks:
+    """All who hear of outcomes: a task's own hooks first, then middleware, the outermost last."""
+
+    def __init__(self, middleware: Sequence[Middleware]) -> None:
+        after = [m for m in middleware if overrides(m, "after_outcome", "after_outcome_async")]
+        self._middleware = after[::-1]
+
+    def heard(self, runnable: Runnable) -> bool:
+        """Whether anybody wants to hear of outcomes of this task."""
+        return bool(self._middleware) or runnable.run_options.has_hooks
+
+    def tell(self, runnable: Runnable, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Tell all of them, on this thread."""
+        self._tell_task(runnable, attempt, outcome)
+        for middleware in self._middleware:
+            try:
+                middleware.after_outcome(attempt, outcome)
+            except BaseException:  # noqa: BLE001 - logged there; a hook may not change an outcome
+                _failed(f"{type(middleware).__name__}.after_outcome", attempt)
+
+    async def atell(self, runnable: Runnable, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Tell all of them, on this event loop."""
+        self._tell_task(runnable, attempt, outcome)
+        for middleware in self._middleware:
+            try:
+                await middleware.after_outcome_async(attempt, outcome)
+            except BaseException:  # noqa: BLE001 - logged there; a hook may not change an outcome
+                _failed(f"{type(middleware).__name__}.after_outcome", attempt)
+
+    @staticmethod
+    def _tell_task(runnable: Runnable, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        if not runnable.run_options.has_hooks:
+            return
+        try:
+            runnable.after(attempt, outcome)
+        except BaseException:  # noqa: BLE001 - logged there; a hook may not change an outcome
+            _failed("a hook", attempt)
+
+
+def overrides(middleware: Middleware, *names: str) -> bool:
+    """Whether a middleware has any of these methods of its own."""
+    return any(getattr(type(middleware), name) is not getattr(Middleware, name) for name in names)
+
+
+def _failed(what: str, attempt: Attempt) -> None:
+    logger.exception("%s failed for task %s (%s)", what, attempt.id, attempt.message.task)  # noqa: LOG004

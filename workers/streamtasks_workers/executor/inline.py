@@ -1,0 +1,174 @@
+"""The inline executor: one attempt at a time, on the child's main thread. The default, and the fastest.
+
+While the replies of one exchange are on their way, the messages of the one before run: no thread, no
+waiting. Tasks of 5 ms or more are claimed one by one, with nothing in hand, so that nothing waits behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from streamtasks.exceptions import StoreError
+from streamtasks.stores.types import Claimed, Outcome
+
+from ..process.board import Board
+from ..process.lifeline import Lifeline
+from .guards import CoroutineGuard, MainGuard
+from .link import Link, Pace
+from .runner import Prepared, Runner
+
+__all__ = ["InlineExecutor"]
+
+OTHERS_PAUSE_S = 0.05
+"""A child that excludes queues is woken for those too; then it pauses this long before it listens again."""
+
+
+class InlineExecutor:
+    """Claims, runs and settles until the child shall stop."""
+
+    def __init__(self, link: Link, board: Board, runner: Runner, lifeline: Lifeline) -> None:
+        self._link = link
+        self._board = board
+        self._runner = runner
+        self._lifeline = lifeline
+        self._pace = Pace()
+        self._guard = MainGuard(board)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._outcomes: list[Outcome] = []
+        self._slots: list[int] = []
+        self._next: tuple[list[Claimed], list[int]] = ([], [])
+        self._in_flight = False
+        self._reporters = [_reporter(board, slot) for slot in range(board.slots)]
+
+    def run(self) -> None:
+        """Work until the lifeline says stop, then settle and return."""
+        link, lifeline = self._link, self._lifeline
+        claimed: list[Claimed] = []
+        slots: list[int] = []
+        while claimed or self._outcomes or not lifeline.stopping:
+            count = min(self._pace.count, lifeline.attempts_left - len(claimed))
+            if claimed and (count <= 1 or link.suspects):
+                # Nothing is claimed ahead of a long task, nor of a suspect: finish what is in hand first.
+                self._work(claimed, slots)
+                claimed, slots = [], []
+                continue
+            self._send(0 if lifeline.stopping else max(0, count), alone=not claimed)
+            self._work(claimed, slots)
+            if self._in_flight:
+                self._receive()
+            (claimed, slots), self._next = self._next, ([], [])
+            while not (claimed or self._outcomes or link.suspects or link.again or lifeline.stopping):
+                claimed, slots = self._wait()
+        if self._loop is not None:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def _send(self, count: int, *, alone: bool) -> None:
+        outcomes, slots, self._outcomes, self._slots = self._outcomes, self._slots, [], []
+        self._link.send(outcomes, slots, count, alone=alone)
+        self._in_flight = True
+
+    def _receive(self) -> None:
+        """Finish the exchange; what it claimed comes next."""
+        while (exchange := self._link.try_receive()) is None:
+            self._lifeline.wait(None, self._link.pause_s)
+            self._lifeline.check_parent()
+            if self._lifeline.stopping and not self._link.settling:
+                self._in_flight = False  # only a claim: what it took, the keeper hands back
+                return
+        self._in_flight = False
+        claimed, slots = self._link.taken(exchange)
+        if claimed:
+            self._next = (claimed, slots)
+
+    def _wait(self) -> tuple[list[Claimed], list[int]]:
+        """Sleep until there is work; return what was claimed of it, and its slots."""
+        link, lifeline = self._link, self._lifeline
+        if link.others_only:
+            lifeline.wait(None, OTHERS_PAUSE_S)
+        try:
+            fd = link.start_wait(min(self._pace.count, lifeline.attempts_left))
+            while not lifeline.wait(fd, None):
+                if lifeline.stopping:
+                    return [], []  # what is claimed from now on, the keeper hands back
+            exchange = link.finish_wait()
+        except StoreError as error:
+            link.away(error)
+            lifeline.wait(None, link.pause_s)
+            return [], []
+        return ([], []) if exchange is None else link.taken(exchange)
+
+    def _work(self, claimed: list[Claimed], slots: list[int]) -> None:
+        """Run messages one after the other; their outcomes wait on the board for the next exchange."""
+        board, runner, reporters = self._board, self._runner, self._reporters
+        begun = attempts = 0
+        for message, slot in zip(claimed, slots, strict=True):
+            started = board.start(slot)
+            if not started:
+                board.free(slot)  # handed back while an earlier one ran long, or its lease has ended
+                self._link.let_go(message.token)
+                continue
+            begun = begun or started
+            attempts += 1
+            prepared = runner.prepare(message, started, reporters[slot])
+            alone = False
+            if isinstance(prepared, Outcome):
+                outcome = prepared
+            else:
+                alone = prepared.alone
+                if prepared.limits is not None:
+                    board.limit(slot, started, *prepared.limits)
+                if prepared.runnable.is_async:
+                    outcome = self._run_async(prepared, slot, started)
+                else:
+                    self._guard.begin(slot, started)
+                    prepared.guard = self._guard
+                    outcome = runner.run(prepared)
+            self._outcomes.append(outcome)
+            self._slots.append(slot)
+            if not board.finish(slot, outcome, started) or alone:
+                self._flush()
+        if attempts:
+            self._lifeline.attempted(attempts)
+            self._pace.measured(attempts, time.monotonic_ns() - begun)
+
+    def _flush(self) -> None:
+        """Settle now: an outcome is too large to be safe on the board, or hooks have been told of it."""
+        if self._in_flight:
+            self._receive()
+        self._send(0, alone=False)
+        self._receive()
+
+    def _run_async(self, prepared: Prepared, slot: int, started: int) -> Outcome:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+        loop, guard = self._loop, CoroutineGuard()
+        prepared.guard = guard
+
+        def interrupt(kind: int) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(guard.interrupt, kind)
+
+        outcomes: list[Outcome] = []
+
+        async def run() -> None:
+            outcomes.append(await self._runner.arun(prepared))
+
+        self._guard.begin(slot, started, interrupt)
+        try:
+            loop.run_until_complete(run())
+        except OSError:
+            if not outcomes:
+                raise
+            self._loop = None  # the task has closed the loop's descriptors; its outcome counts all the same
+        return outcomes[0]
+
+
+def _reporter(board: Board, slot: int) -> Callable[[bytes], None]:
+    def report(data: bytes) -> None:
+        board.report(slot, data)
+
+    return report

@@ -1,0 +1,208 @@
+"""A child's link to the store: exchanges that survive an absent server, and the adaptive batch size."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+
+from streamtasks.exceptions import StoreError, StoreUnavailable
+from streamtasks.stores.base import SETTLES_S, Channel
+from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Outcome, Settled
+
+from ..process.board import Board
+from .runner import Runner
+
+__all__ = ["Link", "Pace"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+BATCH_NS = 10_000_000
+"""A child holds about this much work, what runs and what is prefetched together (design: 10 ms)."""
+
+MOST = 100
+
+QUICK_NS = 20_000_000
+
+
+class Pace:
+    """How many messages to claim: about 5 ms of work, because another 5 ms run while the reply is on its way."""
+
+    def __init__(self) -> None:
+        self._average_ns = 0.0
+
+    def measured(self, attempts: int, spent_ns: int) -> None:
+        """Take in how long some attempts took."""
+        if attempts:
+            mean = spent_ns / attempts
+            self._average_ns = mean if self._average_ns == 0 else 0.7 * self._average_ns + 0.3 * mean
+
+    @property
+    def count(self) -> int:
+        """How many to claim. 1: alone, and nothing is claimed ahead."""
+        if self._average_ns == 0:
+            return 1
+        return max(1, min(MOST, int(BATCH_NS / 2 / self._average_ns)))
+
+
+class Link:
+    """One child's exchanges over its channel, with the board kept in step.
+
+    While the server is away it retries with jittered backoff for ever and logs each change of state once.
+    """
+
+    def __init__(self, channel: Channel, board: Board, runner: Runner) -> None:
+        self.channel = channel
+        self.board = board
+        self.runner = runner
+        self._sequence = 0
+        self._sent_ns = 0
+        self._away_since = 0.0
+        self._delay_s = 0.05
+        self._slots_out: Sequence[int] = ()
+        self._claiming = self._one = False
+        self._waiting = False  # a claim waits with us for work
+        self._repeat_until = 0.0  # the last claim may yet take effect: until then (monotonic seconds) it is asked again
+        self._held: dict[str, int] = {}  # token -> messages of that claim still in our hands
+        self.suspects = False
+        self.others_only = False
+        self.again = False
+
+    def send(
+        self, outcomes: Sequence[Outcome], slots: Sequence[int], count: int, *, alone: bool, look: bool = False
+    ) -> None:
+        """Start an exchange: settle ``outcomes`` (which lie in ``slots``), claim up to ``count`` messages.
+
+        ``look``: claim nothing, but learn whether a suspect still waits.
+        """
+        self._slots_out = slots
+        released = [token for outcome in outcomes if (token := self.let_go(outcome.token))]
+        self._claiming, self._one = count > 0 or look, count == 1
+        claim = None
+        if outcomes:
+            self.board.settling()
+        if self._claiming:
+            claim = self._next_claim(count, alone=alone)
+        self._sent_ns = time.monotonic_ns()
+        self.channel.send(outcomes, claim, released)
+
+    def start_wait(self, count: int = 0) -> int:
+        """Wait for work, and claim up to ``count`` of it the moment it is there, with nothing else in hand.
+
+        Return a file descriptor that becomes readable. 0: only wait; `send` a claim afterwards.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        if not count or self._waiting:
+            return self.channel.start_wait()
+        self._slots_out, self._claiming, self._one = (), True, count == 1
+        claim = self._next_claim(count, alone=True)
+        self._sent_ns = time.monotonic_ns()
+        self._waiting = True
+        try:
+            return self.channel.start_wait(claim)
+        except StoreError:
+            self._wait_broke()
+            raise
+
+    def finish_wait(self) -> Exchange | None:
+        """Take what woke the wait; return what was claimed, if that was asked for.
+
+        Raises:
+            StoreUnavailable: the server is away.
+        """
+        try:
+            exchange = self.channel.finish_wait()
+        except StoreError:
+            self._wait_broke()
+            raise
+        self._waiting = False
+        self.back()
+        return exchange
+
+    def _wait_broke(self) -> None:
+        if self._waiting:
+            self._repeat_until = time.monotonic() + SETTLES_S
+        self._waiting = False
+
+    def _next_claim(self, count: int, *, alone: bool) -> ClaimRequest:
+        if time.monotonic() >= self._repeat_until:
+            self._sequence += 1
+        self.board.sent(self._sequence)
+        return ClaimRequest(self._sequence, count, alone)
+
+    @property
+    def settling(self) -> bool:
+        """Whether the exchange under way carries outcomes: it must be waited for."""
+        return bool(self._slots_out)
+
+    def let_go(self, token: str) -> str | None:
+        """Count one message of a claim as out of our hands; return the token if it was the last one."""
+        left = self._held.get(token, 0) - 1
+        if left > 0:
+            self._held[token] = left
+            return None
+        self._held.pop(token, None)
+        return token
+
+    def try_receive(self) -> Exchange | None:
+        """Finish the exchange; None if the server is away (wait `pause_s`, then call again)."""
+        try:
+            exchange = self.channel.receive()
+        except StoreError as error:
+            self.away(error)
+            return None
+        self.back()
+        return exchange
+
+    def taken(self, exchange: Exchange) -> tuple[list[Claimed], list[int]]:
+        """Take an exchange in: free settled slots, place what was claimed; return messages and their slots."""
+        if exchange.now_ms:
+            self._set_clock(exchange.now_ms)
+        for slot in self._slots_out:
+            self.board.free(slot)
+        if Settled.STALE in exchange.settled:
+            stale = exchange.settled.count(Settled.STALE)
+            logger.warning("%d outcomes came too late: their messages belong to another worker by now", stale)
+        self._slots_out = ()
+        if not self._claiming:
+            return [], []  # what waits, only a claim tells
+        self.suspects, self.others_only, self.again = exchange.suspects, exchange.others_only, exchange.again
+        slots = self.board.place(self._sequence, exchange.claimed, recorded=self._one)
+        if slots is None or exchange.claimed:
+            self._repeat_until = 0.0
+        if slots is None:
+            return [], []  # the keeper gave this claim up and handed its messages back
+        if exchange.claimed:
+            self._held[exchange.claimed[0].token] = len(exchange.claimed)
+        return exchange.claimed, slots
+
+    def _set_clock(self, now_ms: int) -> None:
+        """Learn the store's time. A reply that lay unread while a task ran tells of the past: at least this late."""
+        now_ns = time.monotonic_ns()
+        offset_ns = now_ms * 1_000_000 - now_ns
+        if now_ns - self._sent_ns < QUICK_NS or offset_ns > self.runner.clock_offset_ns:
+            self.runner.clock_offset_ns = offset_ns
+
+    def away(self, error: Exception) -> None:
+        """Note that the server does not answer."""
+        if not self._away_since:
+            self._away_since = time.monotonic()
+            # That the server is away is said once per worker, by its keeper; anything else is said here.
+            level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.ERROR
+            logger.log(level, "the store does not answer as it should (%s); trying again until it does", error)
+        self._delay_s = min(self._delay_s * 2, 2.0)
+
+    def back(self) -> None:
+        """Note that the server answers."""
+        if self._away_since:
+            logger.debug("the store answers again after %.1f s", time.monotonic() - self._away_since)
+            self._away_since = 0.0
+        self._delay_s = 0.05
+
+    @property
+    def pause_s(self) -> float:
+        """How long to wait before the next try, seconds."""
+        return self._delay_s * (0.5 + random.random())  # noqa: S311 - jitter

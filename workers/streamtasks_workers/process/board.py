@@ -1,0 +1,379 @@
+"""The board: a child's page of shared memory, on which its supervisor sees what is in its hands.
+
+A child writes there what it claimed, what it starts and how it ended; that costs about a microsecond and
+no system call. The keeper looks every 10 ms. So a start is visible even while a task holds the GIL, and when
+a child dies nothing has to be guessed.
+
+The child owns every slot; the keeper only ever changes CLAIMED to RETURNED, under the board's lock, which
+the child holds while it starts a message. Fields of a slot are written before its state byte.
+"""
+
+from __future__ import annotations
+
+import mmap
+import multiprocessing
+import struct
+from collections.abc import Generator
+from contextlib import contextmanager
+from enum import IntEnum
+from time import monotonic_ns
+from typing import Final
+
+from streamtasks.protocol.state import State
+from streamtasks.stores.types import Claimed, Outcome
+
+__all__ = ["Ask", "Board", "Slot"]
+
+HEADER_BYTES: Final = 4096
+SLOT_BYTES: Final = 4096
+HEAD_BYTES: Final = 512
+PAYLOAD_BYTES: Final = SLOT_BYTES - HEAD_BYTES
+MOST_SLOTS: Final = HEADER_BYTES - 1024
+
+# Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
+# clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
+_SENT, _RECEIVED, _VOID, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
+_WATCHED, _ANSWERED = 9, 10
+_STARTED, _FINISHED, _CLAIMED_AT, _SOFT, _HARD, _VERSION, _SIZE, _ON_LIMIT, _ASKED, _VERDICT, _APART = range(50, 61)
+# sequence, start recorded, attempt, retries, first started ms, id, entry, stream
+_HEAD = struct.Struct("<QQIIQ65p33p140p")
+_OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
+_STATES_AT: Final = 1024
+_NAMES_AT: Final = 256
+_STATES: Final = (*(state.value for state in State), "CALLED")
+_STATE_CODES: Final = {state: code for code, state in enumerate(_STATES)}
+
+
+class Slot(IntEnum):
+    """What a slot holds."""
+
+    FREE = 0
+    CLAIMED = 1
+    RUNNING = 2
+    FINISHED = 3
+    RETURNED = 4
+
+
+class Ask(IntEnum):
+    """What the keeper wants of a running attempt, the stronger the higher; also why it was given up on."""
+
+    NOTHING = 0
+    SOFT_LIMIT = 1
+    HARD_LIMIT = 2
+    REVOKED = 3
+
+
+class Board:
+    """One child's board. Made before the fork; both sides use the same object."""
+
+    def __init__(self, number: int, slots: int) -> None:
+        if not 0 < slots <= MOST_SLOTS:
+            raise ValueError(f"a board has 1 to {MOST_SLOTS} slots, not {slots}")
+        self.number = number
+        self.slots = slots
+        self._memory = mmap.mmap(-1, HEADER_BYTES + slots * SLOT_BYTES)
+        self._words = memoryview(self._memory).cast("Q")
+        self._lock = multiprocessing.get_context("fork").Lock()
+        self._acquire, self._release = self._lock.acquire, self._lock.release
+        self._free = list(range(slots))
+
+    # -- both sides ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self, timeout_s: float) -> Generator[bool]:
+        """Hold the lock that excludes starting and handing back; yields False if it could not be had."""
+        got = self._lock.acquire(timeout=timeout_s)
+        try:
+            yield got
+        finally:
+            if got:
+                self._lock.release()
+
+    def reset(self, consumer: str, tag: str, lease_ns: int) -> None:
+        """Clear the board for a new child whose claims live for ``lease_ns``. Only while no process uses it."""
+        self._memory[:HEADER_BYTES] = bytes(HEADER_BYTES)
+        self._lock.acquire(block=False)  # a child that was killed may have held it
+        self._lock.release()
+        struct.pack_into("<200p33p", self._memory, _NAMES_AT, consumer.encode(), tag.encode())
+        self._words[_LEASE_NS] = lease_ns
+        self._free = list(range(self.slots))
+
+    @property
+    def consumer(self) -> str:
+        """The child's consumer name."""
+        return struct.unpack_from("<200p33p", self._memory, _NAMES_AT)[0].decode()  # type: ignore[no-any-return]
+
+    @property
+    def tag(self) -> str:
+        """The shard the child serves."""
+        return struct.unpack_from("<200p33p", self._memory, _NAMES_AT)[1].decode()  # type: ignore[no-any-return]
+
+    # -- the child -----------------------------------------------------------------------------------
+
+    def sent(self, sequence: int) -> None:
+        """Note that a claim goes out."""
+        self._words[_SENT_AT] = monotonic_ns()
+        self._words[_SENT] = sequence
+
+    def settling(self) -> None:
+        """Note that all outcomes on the board go out to the store now."""
+        self._words[_SETTLING_AT] = monotonic_ns()
+
+    def place(self, sequence: int, claimed: list[Claimed], *, recorded: bool) -> list[int] | None:
+        """Take over a claim's messages; None if the keeper gave the claim up meanwhile.
+
+        ``recorded``: the claim itself has recorded the start, because it took one message only.
+        """
+        memory, words = self._memory, self._words
+        with self._lock:
+            if words[_VOID] >= sequence:
+                words[_RECEIVED] = sequence
+                return None
+            taken = []
+            free, pack, sent_at, claimed_now = self._free, _HEAD.pack_into, words[_SENT_AT], int(Slot.CLAIMED)
+            for task_id, _, stream, entry, attempt, retries, first_started_ms, _, _ in claimed:
+                slot = free.pop()
+                at = HEADER_BYTES + slot * SLOT_BYTES
+                pack(
+                    memory,
+                    at,
+                    sequence,
+                    recorded,
+                    attempt,
+                    retries,
+                    first_started_ms,
+                    task_id.encode(),
+                    entry.encode(),
+                    stream.encode(),
+                )
+                words[at // 8 + _CLAIMED_AT] = sent_at
+                memory[_STATES_AT + slot] = claimed_now
+                taken.append(slot)
+            words[_RECEIVED] = sequence
+        return taken
+
+    def start(self, slot: int) -> int:
+        """Mark a message as running; return the time (monotonic ns), 0 if it must not start.
+
+        It was handed back meanwhile, or its lease may have ended: the process stood still, and somebody else may
+        have the message by now.
+        """
+        memory, words, at = self._memory, self._words, (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        self._acquire()  # not "with": that is two calls more, for every message
+        try:
+            if memory[_STATES_AT + slot] != 1:
+                return 0
+            now, lease_ns = monotonic_ns(), words[_LEASE_NS]
+            if now - words[at + _CLAIMED_AT] > lease_ns and now - words[_RENEWED_AT] > lease_ns:
+                return 0
+            words[at + _STARTED] = now
+            words[at + _FINISHED] = words[at + _VERSION] = words[at + _SOFT] = words[at + _HARD] = 0
+            memory[_STATES_AT + slot] = 2
+        finally:
+            self._release()
+        return now
+
+    def set_apart(self, slot: int) -> None:
+        """Note that the claimed message in a slot must run alone, on the child's main thread."""
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        self._words[at + _APART] = self._words[at + _CLAIMED_AT]
+
+    def report(self, slot: int, data: bytes) -> bool:
+        """Show progress of a running attempt; False if there is too much of it."""
+        size = len(data)
+        if size > PAYLOAD_BYTES:
+            return False
+        memory, at = self._memory, HEADER_BYTES + slot * SLOT_BYTES
+        words, word = self._words, at // 8
+        # Odd while it is being written, so that the keeper never takes half of it. It is odd already if an interrupt
+        # hit a task that was writing.
+        version = words[word + _VERSION] | 1
+        words[word + _VERSION] = version
+        words[word + _SIZE] = size
+        memory[at + HEAD_BYTES : at + HEAD_BYTES + size] = data
+        words[word + _VERSION] = version + 1
+        return True
+
+    def limit(self, slot: int, started_ns: int, soft_s: float | None, hard_s: float | None, retry_ms: int) -> None:
+        """Note the time limits of the attempt that has just started.
+
+        ``retry_ms``: when it is run again after the hard one; -1: that one is final.
+        """
+        words, at = self._words, (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        words[at + _ON_LIMIT] = retry_ms + 1
+        words[at + _SOFT] = started_ns + round(soft_s * 1e9) if soft_s else 0
+        words[at + _HARD] = started_ns + round(hard_s * 1e9) if hard_s else 0
+        words[_WATCHED] = 1
+
+    def asked(self, slot: int, started_ns: int) -> int:
+        """Return what the keeper wants of the attempt that started then in this slot (see `Ask`)."""
+        asked = self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _ASKED]
+        return asked & 3 if asked >> 2 == started_ns else 0
+
+    def answer(self) -> None:
+        """Tell that what the keeper wants has been looked at."""
+        self._words[_ANSWERED] = monotonic_ns()
+
+    def finish(self, slot: int, outcome: Outcome, started_ns: int) -> bool:
+        """Put a finished attempt's outcome on the board; False if it is not safe there: too large, or followed."""
+        memory, words, at = self._memory, self._words, HEADER_BYTES + slot * SLOT_BYTES
+        word = at // 8
+        _, _, _, _, _, _, started_ms, state, result, text, keep_ms, delay_ms, _, follow = outcome
+        note = text.encode()
+        size = len(result) + len(note)
+        now = monotonic_ns()
+        words[_ATTEMPTS] += 1
+        words[_SPENT_NS] += now - started_ns
+        words[word + _HARD] = 0  # what has ended can run no longer
+        if size > PAYLOAD_BYTES - _OUTCOME.size or follow:
+            return False
+        words[word + _VERSION] = 0  # what lies there from now on is no progress
+        start = at + HEAD_BYTES
+        _OUTCOME.pack_into(memory, start, _STATE_CODES[state], started_ms, keep_ms, delay_ms, len(result), len(note))
+        start += _OUTCOME.size
+        memory[start : start + size] = result + note
+        words[word + _FINISHED] = now
+        memory[_STATES_AT + slot] = 3
+        return True
+
+    def free(self, slot: int) -> None:
+        """Give a slot back to the child's free list."""
+        self._memory[_STATES_AT + slot] = 0
+        self._free.append(slot)
+
+    # -- the keeper, and the child -------------------------------------------------------------------
+
+    def is_returned(self, slot: int) -> bool:
+        """Whether the keeper has taken the message in a slot away."""
+        return self._memory[_STATES_AT + slot] == Slot.RETURNED
+
+    def is_apart(self, slot: int) -> bool:
+        """Whether the message in a slot must run alone, on the child's main thread."""
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        return self._words[at + _APART] != 0 and self._words[at + _APART] == self._words[at + _CLAIMED_AT]
+
+    # -- the keeper ----------------------------------------------------------------------------------
+
+    def states(self) -> bytes:
+        """Return the state byte of every slot."""
+        return self._memory[_STATES_AT : _STATES_AT + self.slots]
+
+    def sequences(self) -> tuple[int, int, int, int]:
+        """Return the claim sequences sent, received and void, and when the last was sent (monotonic ns)."""
+        words = self._words
+        return words[_SENT], words[_RECEIVED], words[_VOID], words[_SENT_AT]
+
+    def settling_at(self) -> int:
+        """Return when outcomes last went out to the store (monotonic ns)."""
+        return self._words[_SETTLING_AT]
+
+    def renewed(self, at_ns: int) -> None:
+        """Tell the child that all its leases were renewed at this time (monotonic ns)."""
+        self._words[_RENEWED_AT] = at_ns
+
+    def held_since(self, slot: int) -> int:
+        """Return from when on the lease of a slot's message counts (monotonic ns): its claim or the last renewal."""
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        return max(self._words[at + _CLAIMED_AT], self._words[_RENEWED_AT])
+
+    def free_lock(self) -> None:
+        """Release the lock if a keeper died with it. Its holders need microseconds; this waits 200 ms."""
+        with self.locked(timeout_s=0.2) as got:
+            if not got:
+                self._lock.release()
+
+    def void(self, sequence: int) -> None:
+        """Give up claims up to this sequence; call with the lock held."""
+        self._words[_VOID] = sequence
+
+    def set_returned(self, slot: int) -> None:
+        """Take an unstarted message away from the child; call with the lock held."""
+        self._memory[_STATES_AT + slot] = Slot.RETURNED
+
+    def claimed(self, slot: int) -> Claimed:
+        """Return the message in a slot (without its body)."""
+        sequence, _, attempt, retries, first, task_id, entry, stream = _HEAD.unpack_from(
+            self._memory, HEADER_BYTES + slot * SLOT_BYTES
+        )
+        token = f"{self.consumer}#{sequence}"
+        return Claimed(task_id.decode(), token, stream.decode(), entry.decode(), attempt, retries, first, b"")
+
+    def start_recorded(self, slot: int) -> bool:
+        """Whether the store knows already that this attempt has started."""
+        at = HEADER_BYTES + slot * SLOT_BYTES
+        return bool(_HEAD.unpack_from(self._memory, at)[1])
+
+    def times(self, slot: int) -> tuple[int, int]:
+        """Return when the attempt in a slot started and finished (monotonic ns)."""
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        return self._words[at + _STARTED], self._words[at + _FINISHED]
+
+    def reported(self, slot: int, known_version: int) -> tuple[int, bytes] | None:
+        """Return (version, progress) of a running attempt if there is news and it is whole."""
+        at = HEADER_BYTES + slot * SLOT_BYTES
+        words, word = self._words, at // 8
+        version, size = words[word + _VERSION], words[word + _SIZE]
+        if version == known_version or version & 1 or version == 0:
+            return None
+        data = self._memory[at + HEAD_BYTES : at + HEAD_BYTES + size]
+        return (
+            (version, data)
+            if words[word + _VERSION] == version and self._memory[_STATES_AT + slot] == Slot.RUNNING
+            else None
+        )
+
+    def outcome(self, slot: int) -> Outcome:
+        """Return the outcome of a FINISHED slot."""
+        start = HEADER_BYTES + slot * SLOT_BYTES + HEAD_BYTES
+        code, started_ms, keep_ms, delay_ms, result_size, note_size = _OUTCOME.unpack_from(self._memory, start)
+        start += _OUTCOME.size
+        data = self._memory[start : start + result_size + note_size]
+        c = self.claimed(slot)
+        return Outcome(
+            c.id,
+            c.token,
+            c.stream,
+            c.entry,
+            c.attempt,
+            c.first_started_ms,
+            started_ms,
+            _STATES[code],
+            data[:result_size],
+            data[result_size:].decode(),
+            keep_ms,
+            delay_ms,
+        )
+
+    @property
+    def watched(self) -> bool:
+        """Whether any attempt of this child ever had a limit, or was asked for something."""
+        return self._words[_WATCHED] != 0
+
+    def limits(self, slot: int) -> tuple[int, int, int]:
+        """Return when an attempt is told to end and when it is ended (monotonic ns; 0: never), and ``retry_ms``."""
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        words = self._words
+        return words[at + _SOFT], words[at + _HARD], words[at + _ON_LIMIT] - 1
+
+    def ask(self, slot: int, started_ns: int, what: Ask) -> None:
+        """Want something of the attempt that started then; the child looks when it gets a signal."""
+        self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _ASKED] = started_ns << 2 | what
+        self._words[_WATCHED] = 1
+
+    def answered_at(self) -> int:
+        """Return when the child last looked at what is wanted of it (monotonic ns)."""
+        return self._words[_ANSWERED]
+
+    def give_up(self, slot: int, started_ns: int, why: Ask) -> None:
+        """Decide that the attempt that started then has ended, whatever it still does, and why."""
+        self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _VERDICT] = started_ns << 2 | why
+
+    def given_up(self, slot: int) -> int:
+        """Return why the attempt in a slot was given up on (see `Ask`); 0: it was not."""
+        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
+        verdict = self._words[at + _VERDICT]
+        return verdict & 3 if verdict >> 2 == self._words[at + _STARTED] else 0
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many attempts this child finished, and the ns it spent in them."""
+        return self._words[_ATTEMPTS], self._words[_SPENT_NS]

@@ -1,0 +1,55 @@
+"""Put a worker together: load apps, settle their options, check their servers, run the root."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from streamtasks.application import Application
+from streamtasks.stores.factory import open_store
+
+from ..cli.logs import set_up_logs
+from ..process.options import WorkerOptions
+from .app_loader import load
+from .supervisor import Root
+
+__all__ = ["run_worker"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+
+class _WithLease:
+    """An app with another lease than its own settings say."""
+
+    def __init__(self, app: Application, lease_s: float) -> None:
+        self._app = app
+        self.settings = replace(app.settings, lease_s=lease_s)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._app, name)
+
+
+def run_worker(
+    app: str | None, settings: str | None, backends: Sequence[str], given: Mapping[str, Any], log_level: str
+) -> int:
+    """Run a worker until it is told to stop; return its exit status.
+
+    ``given``: options by their names in `WorkerOptions`; they win over what an app's settings say.
+
+    Raises:
+        ConfigurationError: an app, an option or a server is not as it must be.
+    """
+    served = []
+    found_apps = load(app, settings, backends)
+    set_up_logs(log_level)
+    for found in found_apps:
+        its = WorkerOptions.merged(found.worker_defaults, given)
+        one: Application = found
+        if its.lease_s is not None:
+            one = _WithLease(found, its.lease_s)  # type: ignore[assignment]
+        open_store(one.settings).check()
+        served.append((one, its))
+    grace_s = max(its.grace_s for _, its in served)
+    return Root(served, grace_s).run()
