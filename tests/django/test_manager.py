@@ -191,7 +191,7 @@ class TestStoreResult:
         message = Message(id="one", task=tasks.add.module_path, priority=5, headers=headers)
         attempt = Attempt(message, 1, "hand", 1, 1, 1)
         for middleware in DjangoApplication(backend).middleware:
-            if type(middleware).__module__.endswith("storing"):
+            if type(middleware).__module__.endswith("store_result"):
                 middleware.after_outcome(attempt, outcome)
 
     def test_an_override_hears_of_every_final_outcome(self) -> None:
@@ -231,7 +231,7 @@ class TestStoreResult:
     def test_nothing_is_called_for_a_class_that_does_not_override_it(self) -> None:
         backend = cast("RedisBackend", task_backends["default"])
         names = [type(middleware).__module__ for middleware in DjangoApplication(backend).middleware]
-        assert not [name for name in names if name.endswith("storing")]
+        assert not [name for name in names if name.endswith("store_result")]
 
 
 class TestCommand:
