@@ -17,8 +17,8 @@ from types import NoneType
 from typing import Any, Final
 
 from ..exceptions import DecodeError, PayloadTooLarge
-from ..tasks.signature import are_resolved
 from .json import dumps
+from .links import are_resolved
 from .validation import is_number
 from .wire import JSON, MESSAGE, Wire
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from ..exceptions import DecodeError
+from .json import dumps, loads
 from .message import Message
 from .wire import JSON, RESULT, Wire
 
@@ -16,6 +17,8 @@ __all__ = [
     "DeadLetter",
     "Snapshot",
     "State",
+    "decode_progress",
+    "encode_progress",
 ]
 
 
@@ -63,6 +66,26 @@ STATUS: Final = {
     State.DEAD: "FAILED",
 }
 """The four words that Django has, for each state."""
+
+
+def encode_progress(state: str, meta: Any) -> bytes:
+    """Encode what a running attempt reports.
+
+    Raises:
+        InvalidTask: JSON cannot carry ``meta``.
+    """
+    return dumps({"s": state, "m": meta})
+
+
+def decode_progress(data: bytes) -> tuple[str, Any]:
+    """Return the (state, meta) that `encode_progress` was given.
+
+    Raises:
+        DecodeError: the bytes are not JSON.
+        KeyError, TypeError: they are not a report of this release.
+    """
+    report = loads(data)
+    return report["s"], report["m"]
 
 
 class DeadLetter(NamedTuple):

@@ -18,6 +18,7 @@ from typing import Any, Final
 from ..exceptions import DecodeError, InvalidTask
 from ..protocol.json import dumps, loads
 from ..protocol.keys import check_schedule_name
+from ..protocol.links import check_signature
 from ..protocol.message import Message
 from ..protocol.shards import occurrence_id
 from ..protocol.validation import check_seconds
@@ -26,7 +27,7 @@ from ..stores.schedule_store import DueSchedule, Firing, NewSchedule
 from ..stores.types import NewMessage
 from ..tasks.call_options import seconds
 from ..tasks.enqueue import realized
-from ..tasks.signature import Signature, check_wire
+from ..tasks.signature import Signature
 from .occurrences import MISFIRES, check_misfire, plan
 from .rules import Rule, rule_from_dict
 
@@ -126,7 +127,7 @@ class Definition:
             raise DecodeError(f"not a schedule of version {VERSION}: {data[:80]!r}")
         try:
             call, misfire, bound_ms = body["call"], body["misfire"], body["bound_ms"]
-            check_wire(call)
+            check_signature(call)
             if misfire not in MISFIRES or type(bound_ms) is not int:
                 raise DecodeError(f"a schedule holds wrong values: {data[:80]!r}")
             rule = rule_from_dict(body["rule"])

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from ..exceptions import InvalidTask
+from ..protocol.links import START
 from ..stores.owner import Owner
 from ..stores.types import NewMessage
 from ..tasks.signature import Signature
-from ..workflows.linked import START
 from .definition import DEFAULT_BOUND_S, Definition
 from .rules import rule_of
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..exceptions import InvalidTask, StreamTasksError
-from ..protocol.json import dumps, loads
 from ..protocol.message import Message
-from ..protocol.state import State
+from ..protocol.state import State, encode_progress
 
 __all__ = [
     "Attempt",
@@ -19,7 +18,6 @@ __all__ = [
     "current_attempt",
     "enter_attempt",
     "entered",
-    "read_progress",
     "running_attempt",
 ]
 
@@ -97,7 +95,7 @@ class Attempt:
         Raises:
             InvalidTask: JSON cannot carry a value.
         """
-        self.report(dumps({"s": State.PROGRESS, "m": info}))
+        self.report(encode_progress(State.PROGRESS, info))
 
     def update_state(self, state: str = State.PROGRESS, meta: Any = None) -> None:
         """Show a state of the task's own making, and how far it is.
@@ -111,13 +109,7 @@ class Attempt:
         """
         if not isinstance(state, str) or not state:
             raise InvalidTask(f"state is {state!r}; it must be a text such as 'PROGRESS'.")
-        self.report(dumps({"s": state, "m": meta}))
-
-
-def read_progress(data: bytes) -> tuple[str, Any]:
-    """Return the (state, meta) of what `Attempt.update_state` reported."""
-    said = loads(data)
-    return said["s"], said["m"]
+        self.report(encode_progress(state, meta))
 
 
 @dataclass(slots=True, eq=False)

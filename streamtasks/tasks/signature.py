@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..exceptions import DecodeError, InvalidTask
-from ..protocol.keys import check_id, check_queue
-from ..protocol.validation import is_number
+from ..protocol.links import check_signature
 from ..stores.types import Limit
 from .call_options import NO_OPTIONS, CallOptions, given_options, seconds
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from ..workflows.canvas import Chain, Step
     from ..workflows.start import Home
 
-__all__ = ["Signable", "Signature", "are_resolved"]
+__all__ = ["Signable", "Signature"]
 
 
 class Signable(Protocol):
@@ -145,7 +143,7 @@ class Signature:
         Raises:
             DecodeError: it is something else.
         """
-        check_wire(wire)
+        check_signature(wire)
         retry, limits = wire.get("r") or _NOTHING, wire.get("l") or _NOTHING
         given: dict[str, Any] = {
             "task_id": wire.get("id"),
@@ -187,96 +185,3 @@ def _pair(first: str, one: Any, second: str, other: Any) -> dict[str, Any] | Non
 
 def _moment(ms: int | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def _is_text(value: Any) -> bool:
-    return type(value) is str
-
-
-def _is_whole(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_seconds(value: Any) -> bool:
-    return is_number(value) and value >= 0
-
-
-def _is_limit(value: Any) -> bool:
-    return (
-        type(value) is list
-        and len(value) == 3
-        and type(value[0]) is str
-        and all(type(number) is int and number > 0 for number in value[1:])
-    )
-
-
-def _are_signatures(value: Any) -> bool:
-    return type(value) is list and all(_is_wire(one) for one in value)
-
-
-_NEEDED: Final[dict[str, Callable[[Any], bool]]] = {
-    "task": _is_text,
-    "args": lambda value: type(value) is list,
-    "kwargs": lambda value: type(value) is dict,
-    "immutable": lambda value: type(value) is bool,
-}
-_OPTIONAL: Final[dict[str, Callable[[Any], bool]]] = {
-    "id": lambda value: _passes(check_id, value),
-    "queue": lambda value: _passes(check_queue, value),
-    "priority": lambda value: type(value) is int and -100 <= value <= 100,
-    "limit": _is_limit,
-    "delay_s": _is_seconds,
-    "due_ms": _is_whole,
-    "expires_s": _is_seconds,
-    "expires_ms": _is_whole,
-    "r": lambda value: type(value) is dict and _numbers(value) and type(value.get("max")) in (NoneType, int),
-    "l": lambda value: type(value) is dict and _numbers(value),
-    "h": lambda value: type(value) is dict,
-    "ok": _are_signatures,
-    "er": _are_signatures,
-}
-
-
-def check_wire(wire: Any) -> None:
-    """Check what shall be a signature; keys of a later release are let through.
-
-    Raises:
-        DecodeError: it is none.
-    """
-    if type(wire) is not dict:
-        raise DecodeError(f"not a signature: {str(wire)[:80]}")
-    for checks, needed in ((_NEEDED, True), (_OPTIONAL, False)):
-        for name, is_right in checks.items():
-            if name not in wire:
-                if needed:
-                    raise DecodeError(f"a signature lacks {name!r}: {str(wire)[:80]}")
-            elif not is_right(wire[name]):
-                raise DecodeError(f"a signature's {name!r} is {str(wire[name])[:80]}")
-
-
-def are_resolved(value: Any) -> bool:
-    """Whether a value is a list of signatures on the wire, each with its id: what an envelope may link to."""
-    return type(value) is list and all(
-        _is_wire(one) and "id" in one and are_resolved(one.get("ok", [])) and are_resolved(one.get("er", []))
-        for one in value
-    )
-
-
-def _is_wire(wire: Any) -> bool:
-    try:
-        check_wire(wire)
-    except DecodeError:
-        return False
-    return True
-
-
-def _numbers(value: dict[str, Any]) -> bool:
-    return all(one is None or is_number(one) for one in value.values())
-
-
-def _passes(check: Callable[[Any], Any], value: Any) -> bool:
-    try:
-        check(value)
-    except InvalidTask:
-        return False
-    return True

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from ..exceptions import InvalidTask
+from ..protocol.links import GATHER
 from ..protocol.message import Message
 from ..settings import StoreSettings
 from ..stores.owner import AppOwner
 from ..stores.types import Limit, NewMessage, NewWorkflow
 from ..tasks.enqueue import merged_options, pack
 from ..tasks.signature import Signature
-from .start import GATHER, Part
+from .start import Part
 
 __all__ = ["AppHome", "gathering", "in_workflow"]
 

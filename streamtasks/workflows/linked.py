@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..exceptions import DecodeError, InvalidTask
+from ..protocol.links import START
 from ..protocol.message import Message
 from ..protocol.shards import new_id, node_id
 from ..protocol.wire import Wire
@@ -22,10 +23,7 @@ from ..tasks.signature import Signature
 from .canvas import Canvas
 from .start import Home, Prepared, prepare
 
-__all__ = ["START", "Linked", "linked", "result_id", "workflow_of_call"]
-
-START: Final = "streamtasks.start"
-"""The task that starts a linked workflow."""
+__all__ = ["Linked", "linked", "workflow_of_call"]
 
 _NO_LIMIT: Final = 1 << 40
 """Bytes of a first node: the node and the result that it gets were both checked by themselves."""
@@ -64,14 +62,6 @@ class Linked:
 def linked(canvas: Canvas) -> Signature:
     """Return the call that starts a workflow."""
     return Signature(START, origin=Linked(canvas))
-
-
-def result_id(link: Mapping[str, Any]) -> str:
-    """Return the id by which the result of a link on the wire is found; empty if it names none."""
-    if link.get("task") == START:
-        [packed] = link["args"]
-        return str(packed["result"])
-    return str(link.get("id") or "")
 
 
 def _packed(prepared: Prepared) -> dict[str, Any]:

@@ -15,10 +15,7 @@ from .canvas import Canvas, Chord
 from .graph import Join, Shape
 from .plan import Expanded, Fan, Following, Planned, expand
 
-__all__ = ["GATHER", "Home", "Part", "Prepared", "astart", "prepare", "start"]
-
-GATHER = "streamtasks.gather"
-"""The task of nodes that only hand on the list which they get; every worker knows it."""
+__all__ = ["Home", "Part", "Prepared", "astart", "prepare", "start"]
 
 
 class Part(NamedTuple):

@@ -8,9 +8,10 @@ import pytest
 
 from streamtasks import InvalidTask, Message, StreamTasks, chain, chord, group
 from streamtasks.exceptions import DecodeError, ParentFailed, StoreFull, StoreUnavailable
+from streamtasks.protocol.links import START
 from streamtasks.protocol.wire import JSON
 from streamtasks.tasks.call_options import CallOptions, given_options
-from streamtasks.workflows.linked import START, workflow_of_call
+from streamtasks.workflows.linked import workflow_of_call
 from tests.support.flows import told
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import pytest
 
 from streamtasks import InvalidTask, Message, Retry, StreamTasks
 from streamtasks.exceptions import RetriesExhausted
-from streamtasks.tasks.attempt import Attempt, entered, read_progress
+from streamtasks.protocol.state import decode_progress
+from streamtasks.tasks.attempt import Attempt, entered
 from streamtasks.tasks.request import BoundTask
 
 
@@ -67,7 +68,7 @@ def test_progress_of_a_bound_task(app: StreamTasks) -> None:
         self.update_state(meta={"current": 2})
 
     said: list[Any] = []
-    run(work, report=lambda data: said.append(read_progress(data)))
+    run(work, report=lambda data: said.append(decode_progress(data)))
     assert said == [("HALF", {"current": 1}), ("PROGRESS", {"current": 2})]
     work()  # nobody sees it, and nothing breaks
 

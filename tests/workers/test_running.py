@@ -17,10 +17,9 @@ from streamtasks import (
     current_attempt,
 )
 from streamtasks.protocol.json import loads
-from streamtasks.protocol.state import State
+from streamtasks.protocol.state import State, decode_progress
 from streamtasks.settings import MIN_DEDUP_S
 from streamtasks.stores.types import Outcome
-from streamtasks.tasks.attempt import read_progress
 from streamtasks_workers.executor.runner import Prepared, Runner
 from tests.support.running import FAILURE_MS, SUCCESS_MS, Run, claimed, error_of, message, prepare, raising, started
 
@@ -218,4 +217,4 @@ class TestPrepare:
         prepared = runner.prepare(claimed(message()), time.monotonic_ns(), told.append)
         assert isinstance(prepared, Prepared)
         assert runner.run(prepared).state == "SUCCESS"
-        assert [read_progress(data) for data in told] == [("PROGRESS", {"done": 3, "of": 5})]
+        assert [decode_progress(data) for data in told] == [("PROGRESS", {"done": 3, "of": 5})]

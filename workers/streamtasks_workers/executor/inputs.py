@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from streamtasks.exceptions import StoreUnavailable
+from streamtasks.protocol.links import GATHER
 from streamtasks.protocol.member_results import Member, read_members, value_of_node
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.shards import node_id, node_of
 from streamtasks.protocol.wire import Wire
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome
 from streamtasks.tasks.run_options import RunOptions
-from streamtasks.workflows.start import GATHER
 
 __all__ = ["Gather", "HandOn", "Inputs", "nothing_kept"]
 

@@ -19,14 +19,13 @@ from streamtasks.exceptions import (
     StoreError,
 )
 from streamtasks.protocol.errors import describe
+from streamtasks.protocol.links import GATHER, START
 from streamtasks.protocol.message import Message, split_body
 from streamtasks.protocol.state import State
 from streamtasks.protocol.wire import RESULT
 from streamtasks.stores.types import Claimed, NewMessage, Outcome
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome, enter_attempt
 from streamtasks.workflows.follow_ups import follow_ups
-from streamtasks.workflows.linked import START
-from streamtasks.workflows.start import GATHER
 
 from ..process.board import Ask
 from .callbacks import CALLBACK, Callbacks, Read, UnknownTask

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from streamtasks.protocol.links import START
 from streamtasks.protocol.wire import Wire
 from streamtasks.stores.types import NewWorkflow
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome
 from streamtasks.tasks.run_options import RunOptions
-from streamtasks.workflows.linked import START, workflow_of_call
+from streamtasks.workflows.linked import workflow_of_call
 
 __all__ = ["KEPT_MS", "Begin", "Starter", "nothing_begun"]
 
