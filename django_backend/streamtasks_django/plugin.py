@@ -15,11 +15,9 @@ from django.core.exceptions import ImproperlyConfigured
 from streamtasks import ConfigurationError
 
 if TYPE_CHECKING:
-    import click
-
     from .worker.application import DjangoApplication
 
-__all__ = ["commands", "load", "move"]
+__all__ = ["load", "move"]
 
 
 def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplication]:
@@ -65,13 +63,6 @@ def move(handed_over: Mapping[str, Any]) -> None:
     django_settings.TASKS = on_server(django_settings.TASKS, handed_over["url"])
     for alias, name in handed_over["databases"].items():
         django_settings.DATABASES[alias]["NAME"] = name
-
-
-def commands() -> list[click.Command]:
-    """Return further commands for the command line."""
-    from .demo.command import demo
-
-    return [demo]
 
 
 def _applications(backends: Sequence[str]) -> list[DjangoApplication]:

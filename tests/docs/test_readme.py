@@ -110,7 +110,7 @@ def section(title: str, page: Path = README) -> str:
 def test_table_of_worker_options_is_complete() -> None:
     from dataclasses import fields
 
-    from streamtasks_workers.cli.main import worker_command
+    from streamtasks_workers.cli.worker import worker_command
     from streamtasks_workers.process.options import WorkerOptions
 
     rows = re.findall(

@@ -1,5 +1,5 @@
 """``python -m streamtasks_workers`` is ``streamtasks-worker``."""
 
-from .cli.main import worker_main
+from .cli.worker import main
 
-worker_main()
+main()

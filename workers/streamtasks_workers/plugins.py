@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
-import click
-
 from streamtasks.application import Application
 from streamtasks.exceptions import ConfigurationError
 
-__all__ = ["GROUP", "Plugin", "plugin", "plugins"]
+__all__ = ["GROUP", "Plugin", "plugin"]
 
 GROUP = "streamtasks.plugins"
 """The entry point group; each entry is a module."""
@@ -32,10 +30,6 @@ class Plugin(Protocol):
         """Before `load`, in the worker process of a test: use the server and the databases of that test."""
         ...
 
-    def commands(self) -> list[click.Command]:
-        """Return further commands of ``streamtasks``."""
-        ...
-
 
 def plugin(name: str) -> Plugin:
     """Return one plugin.
@@ -46,8 +40,3 @@ def plugin(name: str) -> Plugin:
     for entry in entry_points(group=GROUP, name=name):
         return entry.load()  # type: ignore[no-any-return]
     raise ConfigurationError(f"No plugin named {name!r} is installed (entry point group {GROUP}).")
-
-
-def plugins() -> list[Plugin]:
-    """Return all plugins that can be imported here."""
-    return [entry.load() for entry in entry_points(group=GROUP)]

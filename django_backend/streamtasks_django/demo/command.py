@@ -6,8 +6,6 @@ import sys
 
 import click
 
-from streamtasks import StreamTasksError
-
 from .interrupts import Interrupted, Interrupts
 
 __all__ = ["demo"]
@@ -24,6 +22,8 @@ def demo(*, once: bool, port: int) -> None:
 
     Nothing has to be installed or running, nothing is kept.
     """
+    from streamtasks import StreamTasksError
+
     if sys.platform == "win32":
         raise click.ClickException("Workers need Linux or macOS.")
     try:

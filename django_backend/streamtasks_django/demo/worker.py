@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from streamtasks_workers.cli.main import worker_main
+from streamtasks_workers.cli.worker import main
 from streamtasks_workers.process.lifeline import die_with_parent
 
 if __name__ == "__main__":
     die_with_parent(int(sys.argv.pop(1)))
-    worker_main()
+    main()

@@ -1,104 +1,48 @@
-"""The command line: ``streamtasks`` and ``streamtasks-worker``."""
+"""The command line ``streamtasks``."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final, override
 
 import click
-from click.core import ParameterSource
 
-from streamtasks import __version__
-from streamtasks.exceptions import StreamTasksError
+__all__ = ["COMMANDS", "main"]
 
-from ..plugins import plugins
-from .logs import set_up_logs
-
-__all__ = ["main", "worker_command", "worker_main"]
+COMMANDS: Final = "streamtasks.commands"
+"""The entry point group of commands; each entry is a `click.Command`."""
 
 
-def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in (value or "").split(",") if part.strip())
-    return () if names == ("*",) else names
+class _InstalledCommands(click.Group):
+    """A group of the commands that are installed here, each imported when it is named.
 
-
-@click.command("worker", context_settings={"auto_envvar_prefix": "STREAMTASKS_WORKER", "show_default": True})
-@click.option("--app", help="Serve a plain Python app: module:attribute.")
-@click.option("--settings", help="Serve a Django project: its settings module (else DJANGO_SETTINGS_MODULE).")
-@click.option(
-    "--backend",
-    "backends",
-    envvar="STREAMTASKS_WORKER_BACKEND",
-    callback=_names,
-    help="Serve only these aliases of TASKS, comma separated.",
-)
-@click.option("--queues", callback=_names, help="Serve only these queues, comma separated; '*': all.")
-@click.option("--exclude-queues", callback=_names, help="Serve all queues but these, comma separated.")
-@click.option("--concurrency", type=int, default=0, help="Child processes per app; 0: one per core.")
-@click.option("--threads", type=int, default=0, help="Sync tasks at once in each child; 0: one, on its main thread.")
-@click.option("--async-concurrency", type=int, default=0, help="Coroutine tasks at once in each child.")
-@click.option("--max-tasks-per-child", type=int, default=0, help="Replace a child after so many tasks; 0: never.")
-@click.option("--max-memory-per-child", type=int, default=0, help="Replace a child that holds more MiB; 0: never.")
-@click.option("--grace", type=float, default=25.0, help="Seconds that running tasks may take after SIGTERM.")
-@click.option("--lease", type=float, default=None, help="Seconds a claim lives without renewal (else as configured).")
-@click.option("--time-limit", type=float, default=None, help="Seconds after which a task is ended; its own wins.")
-@click.option("--soft-time-limit", type=float, default=None, help="Seconds after which a task is told to end.")
-@click.option("--reload/--no-reload", default=False, help="Start again when a Python file changes (development).")
-@click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", help="Logs.")
-@click.version_option(__version__, prog_name="streamtasks-worker")
-@click.pass_context
-def worker_command(context: click.Context, /, **values: Any) -> None:
-    """Run tasks: claim, run, acknowledge, reclaim. SIGTERM stops gracefully, a second one at once.
-
-    Every option can also be given as an environment variable: STREAMTASKS_WORKER_CONCURRENCY=4.
+    Their modules import the engine and frameworks inside their functions only, so that ``--help`` is quick.
     """
-    given = {
-        _OPTION_NAMES.get(name, name): value
-        for name, value in values.items()
-        if name not in _NOT_OPTIONS and context.get_parameter_source(name) is not ParameterSource.DEFAULT
-    }
-    set_up_logs(values["log_level"])
-    try:
-        if values["reload"]:
-            from .reload import run_reloading
 
-            sys.exit(run_reloading())
-        from ..supervisor.worker import run_worker
+    @cached_property
+    def _entries(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group=COMMANDS)}
 
-        sys.exit(run_worker(values["app"], values["settings"], values["backends"], given, values["log_level"]))
-    except StreamTasksError as error:
-        click.echo(f"streamtasks-worker: {error}", err=True)
-        sys.exit(2)
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(self._entries)
 
-
-_NOT_OPTIONS = {"app", "settings", "backends", "reload", "log_level"}
-_OPTION_NAMES = {
-    "grace": "grace_s",
-    "lease": "lease_s",
-    "max_memory_per_child": "max_memory_per_child_mb",
-    "soft_time_limit": "soft_time_limit_s",
-    "time_limit": "time_limit_s",
-}
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None: there is none of that name."""
+        entry = self._entries.get(cmd_name)
+        command: Any = None if entry is None else entry.load()
+        return command  # type: ignore[no-any-return]
 
 
-@click.group(context_settings={"show_default": True})
-@click.version_option(__version__, prog_name="streamtasks")
-def main_command() -> None:
+@click.group(cls=_InstalledCommands, context_settings={"show_default": True})
+@click.version_option(package_name="streamtasks", prog_name="streamtasks")
+def _streamtasks() -> None:
     """streamtasks: background tasks on Redis Streams."""
 
 
 def main() -> None:
-    """Entry point of ``streamtasks``."""
-    from .schedules import schedules_command
-
-    main_command.add_command(worker_command)
-    main_command.add_command(schedules_command)
-    for plugin in plugins():
-        for command in plugin.commands():
-            main_command.add_command(command)
-    main_command(prog_name="streamtasks")
-
-
-def worker_main() -> None:
-    """Entry point of ``streamtasks-worker``."""
-    worker_command(prog_name="streamtasks-worker")
+    """Run ``streamtasks``."""
+    _streamtasks(prog_name="streamtasks")

@@ -7,18 +7,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import wraps
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from streamtasks.application import Application
-from streamtasks.exceptions import ConfigurationError, StreamTasksError
-from streamtasks.schedules.occurrences import MISFIRES
-from streamtasks.schedules.rules import rule_of, zone_name
+if TYPE_CHECKING:
+    from streamtasks.application import Application
 
-from ..supervisor.app_loader import load
+__all__ = ["MISFIRES", "schedules_command"]
 
-__all__ = ["schedules_command"]
+MISFIRES: Final = ("one", "skip", "all")
+"""`streamtasks.schedules.occurrences.MISFIRES`, here because ``--help`` shall not import the engine."""
 
 _PAGE: Final = 1000
 
@@ -32,6 +31,8 @@ def _failing[**P](command: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from streamtasks.exceptions import ConfigurationError, StreamTasksError
+
         try:
             command(*args, **kwargs)
         except (StreamTasksError, TypeError) as error:
@@ -48,9 +49,13 @@ class _Where:
         self._given = (app, settings, (backend,) if backend else ())
 
     def all(self) -> list[Application]:
+        from ..supervisor.app_loader import load
+
         return load(*self._given)
 
     def one(self) -> Any:
+        from streamtasks.exceptions import ConfigurationError
+
         apps = self.all()
         named = [app for app in apps if app.label == "default"] if len(apps) > 1 else apps
         if not named:
@@ -137,6 +142,8 @@ def _rule(cron: str | None, every: float | None, tz: str | None) -> Any:
         raise click.UsageError("--tz is for --cron.")
     if cron is None:
         return every
+    from streamtasks.schedules.rules import rule_of, zone_name
+
     return rule_of(cron).in_zone(zone_name(tz)) if tz is not None else cron
 
 

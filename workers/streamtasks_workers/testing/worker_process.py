@@ -121,7 +121,7 @@ class WorkerProcess:
 
 def main(arguments: list[str]) -> None:
     """Be a worker of a test."""
-    from ..cli.main import worker_command
+    from ..cli.worker import worker_command
     from ..plugins import plugin
     from ..supervisor.app_loader import load
 

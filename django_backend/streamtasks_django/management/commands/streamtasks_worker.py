@@ -20,6 +20,6 @@ class Command(PassingCommand):
     @override
     def command(self) -> click.Command:
         """See `PassingCommand.command`."""
-        from streamtasks_workers.cli.main import worker_command
+        from streamtasks_workers.cli.worker import worker_command
 
         return worker_command
