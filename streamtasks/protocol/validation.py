@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["check_count", "check_seconds", "is_number"]
+__all__ = ["MAX_SECONDS", "check_count", "check_seconds", "is_number", "is_seconds"]
+
+MAX_SECONDS: Final = 100 * 365.25 * 86_400
+"""The longest duration that is accepted: 100 years, in seconds. It fits wherever ms and ns are kept."""
 
 
 def is_number(value: Any) -> bool:
@@ -13,10 +16,20 @@ def is_number(value: Any) -> bool:
     return not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
 
 
+def is_seconds(value: Any) -> bool:
+    """Whether a value is a number of seconds from 0 to 100 years."""
+    return is_number(value) and 0 <= value <= MAX_SECONDS
+
+
 def check_seconds(name: str, value: Any, error: type[Exception], *, above_zero: bool = True) -> None:
-    """Raise ``error`` unless ``value`` is a finite number of seconds, above 0 or (if not ``above_zero``) from 0."""
-    if not is_number(value) or value < 0 or (above_zero and value == 0):
-        raise error(f"{name} is {value!r}; it must be a number of seconds {'above 0' if above_zero else 'from 0'}.")
+    """Raise ``error`` unless ``value`` is a number of seconds up to 100 years.
+
+    It must be above 0, or from 0 if not ``above_zero``.
+    """
+    if not is_seconds(value) or (above_zero and value == 0):
+        most = " up to 100 years" if is_number(value) and value > MAX_SECONDS else ""
+        lowest = "above 0" if above_zero else "from 0"
+        raise error(f"{name} is {value!r}; it must be a number of seconds {lowest}{most}.")
 
 
 def check_count(name: str, value: Any, error: type[Exception], *, least: int, most: int | None = None) -> None:

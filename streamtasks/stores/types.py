@@ -203,6 +203,36 @@ class Outcome(NamedTuple):
     body: bytes = b""
     follow: tuple[NewMessage, ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        held: Claimed | Exhausted,
+        state: str,
+        started_ms: int = 0,
+        result: bytes = b"",
+        note: str = "",
+        keep_ms: int = 0,
+        delay_ms: int = 0,
+        follow: tuple[NewMessage, ...] = (),
+    ) -> Outcome:
+        """Return the outcome of a held message. The only place that copies what identifies the claim."""
+        return cls(
+            held.id,
+            held.token,
+            held.stream,
+            held.entry,
+            held.attempt,
+            held.first_started_ms,
+            started_ms,
+            state,
+            result,
+            note,
+            keep_ms,
+            delay_ms,
+            held.body,
+            follow,
+        )
+
 
 class Settled(IntEnum):
     """What became of one outcome. Only STALE means that the holder was fenced off."""
@@ -238,6 +268,7 @@ class Exhausted(NamedTuple):
     attempt: int
     started_ms: int
     first_started_ms: int
+    body: bytes = b""
 
 
 class Reclaim(NamedTuple):

@@ -6,7 +6,6 @@ are safe to repeat. So every connection is made with no retries, and the drivers
 
 from __future__ import annotations
 
-import random
 import time
 from typing import Any
 
@@ -36,6 +35,7 @@ from redis.retry import Retry
 
 from ...exceptions import AccessDenied, ConfigurationError, StoreError, StoreFull, StoreUnavailable
 from ...settings import StoreSettings
+from ..backoff import Backoff
 
 __all__ = [
     "TRANSIENT",
@@ -182,8 +182,7 @@ class Patience:
         self._settings = settings
         self._seconds = settings.timeout_s if seconds is None else seconds
         self._deadline = time.monotonic() + self._seconds
-        self._next_s = 0.02
-        self._first = True
+        self._backoff = Backoff(0.02, 1.0, at_once=1)
 
     def delay_s(self, error: Exception) -> float:
         """Return how long to wait before the next try, seconds.
@@ -194,12 +193,9 @@ class Patience:
         lasting = lasting_error(error, self._settings)
         if lasting is not None:
             raise lasting from error
-        delay = 0.0 if self._first else self._next_s * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
-        if not self._first:
-            self._next_s = min(self._next_s * 2, 1.0)
+        delay = self._backoff.next_s()
         if not self._seconds or time.monotonic() + delay > self._deadline:
             raise unavailable(self._settings, error, self._seconds) from error
-        self._first = False
         return delay
 
 

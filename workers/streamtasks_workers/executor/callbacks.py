@@ -2,7 +2,7 @@
 
 A script that ends a task by itself (a revocation, a time limit, a dead letter), or an attempt of one that is run again
 (a time limit), appends a message of the task `CALLBACK` in the same step. Any child runs it: it reads the record, tells
-middleware and hooks, and settles with state ``CALLED``, which leaves no record of the callback itself.
+middleware and hooks, and settles with the state `CALLED`, which leaves no record of the callback itself.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from streamtasks.tasks.run_options import RunOptions
 from .error_callbacks import followers
 from .hooks import Hooks
 
-__all__ = ["CALLBACK", "CALLED", "Callbacks", "Read", "UnknownTask", "is_callback"]
+__all__ = ["CALLBACK", "Callbacks", "Read", "UnknownTask", "is_callback"]
 
 logger = logging.getLogger("streamtasks.worker")
 
 CALLBACK: Final = "streamtasks.callback"
-CALLED: Final = "CALLED"
 
 type Read = Callable[[Sequence[str]], list[Snapshot | None]]
 

@@ -1,31 +1,50 @@
-"""Outcomes as the store takes them: who held the message, what is recorded, and for how long."""
+"""Make outcomes: what is recorded of an attempt, for how long, and the report of one that runs again."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from streamtasks.exceptions import EncodingUnavailable, InvalidTask
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.json import dumps
 from streamtasks.protocol.state import State
+from streamtasks.protocol.validation import MAX_SECONDS
 from streamtasks.settings import StoreSettings
-from streamtasks.stores.types import Claimed, NewMessage, Outcome
+from streamtasks.stores.types import Claimed, Exhausted, NewMessage, Outcome
 
-from .callbacks import CALLED
-
-__all__ = ["Outcomes"]
+__all__ = ["CALLED", "Outcomes", "attempt_report"]
 
 logger = logging.getLogger("streamtasks.worker")
 
+CALLED: Final = "CALLED"
+"""The state in which a callback message ends; nothing is recorded of it."""
+
+
+def attempt_report(
+    kind: str, attempt: int, worker: str, started_ms: int, finished_ms: int, error: dict[str, Any] | None
+) -> str:
+    """Return the report of an attempt that is not the last one, as a JSON line."""
+    return dumps(
+        {
+            "kind": kind,
+            "attempt": attempt,
+            "worker": worker,
+            "started": started_ms,
+            "finished": finished_ms,
+            "error": error,
+        }
+    ).decode()
+
 
 class Outcomes:
-    """Makes the outcomes of one child.
+    """Make the outcomes of one consumer's attempts.
 
     Args:
-        consumer: its name.
-        now_ms: tells the store's time.
+        settings: say for how long records are kept.
+        consumer: the name of the child that holds the messages.
+        now_ms: returns the store's time, ms since the epoch.
     """
 
     def __init__(self, settings: StoreSettings, consumer: str, now_ms: Callable[[], int]) -> None:
@@ -35,117 +54,62 @@ class Outcomes:
         self._keep_success_ms = settings.keep_ms(success=True)
         self._keep_failure_ms = settings.keep_ms(success=False)
 
-    def success(self, c: Claimed, started_ms: int, result: bytes, follow: tuple[NewMessage, ...]) -> Outcome:
-        """Return a SUCCESS."""
-        return Outcome(
-            c.id,
-            c.token,
-            c.stream,
-            c.entry,
-            c.attempt,
-            c.first_started_ms,
-            started_ms,
-            "SUCCESS",
-            result,
-            "",
-            self._keep_success_ms,
-            0,
-            c.body,
-            follow,
-        )
+    def success(self, held: Claimed, started_ms: int, result: bytes, follow: tuple[NewMessage, ...]) -> Outcome:
+        """Return a SUCCESS with an encoded result."""
+        return Outcome.of(held, "SUCCESS", started_ms, result, "", self._keep_success_ms, 0, follow)
 
-    def end(
+    def failure(
+        self, held: Claimed, started_ms: int, error: dict[str, Any] | None, follow: tuple[NewMessage, ...] = ()
+    ) -> Outcome:
+        """Return a FAILURE that records a described error."""
+        return self.final(held, State.FAILURE, started_ms, error, follow)
+
+    def final(
         self,
-        claimed: Claimed,
+        held: Claimed,
         state: State,
-        started_ms: int,
-        error: dict[str, Any] | None,
+        started_ms: int = 0,
+        error: dict[str, Any] | None = None,
         follow: tuple[NewMessage, ...] = (),
     ) -> Outcome:
-        """Return another final outcome; only that of a failure holds its error."""
-        success = state == State.IGNORED
-        return self._outcome(
-            claimed,
-            state.value,
-            started_ms,
-            dumps({"e": error}) if state == State.FAILURE else b"",
-            keep_ms=self._keep_success_ms if success else self._keep_failure_ms,
-            follow=follow,
-        )
+        """Return a final outcome without a result; only a failure records its error."""
+        result = dumps({"e": error}) if state == State.FAILURE else b""
+        keep_ms = self._keep_success_ms if state == State.IGNORED else self._keep_failure_ms
+        return Outcome.of(held, state.value, started_ms, result, keep_ms=keep_ms, follow=follow)
 
-    def retry(self, claimed: Claimed, started_ms: int, error: dict[str, Any] | None, delay_s: float) -> Outcome:
-        """Return one that asks for another attempt."""
-        note = self._report(claimed, started_ms, "RETRY", error)
-        return self._outcome(claimed, "RETRY", started_ms, b"", note=note, delay_ms=round(delay_s * 1000))
+    def retry(
+        self, held: Claimed, started_ms: int, error: dict[str, Any] | None, delay_s: float, kind: str = "RETRY"
+    ) -> Outcome:
+        """Return a RETRY after ``delay_s`` seconds; ``kind`` names its reason in the report."""
+        report = attempt_report(kind, held.attempt, self._consumer, started_ms, self._now_ms(), error)
+        delay_ms = round(min(max(0.0, delay_s), MAX_SECONDS) * 1000)
+        return Outcome.of(held, "RETRY", started_ms, note=report, delay_ms=delay_ms)
 
-    def unknown(self, claimed: Claimed, task: str) -> Outcome:
-        """Return that of a message whose task is not registered here: it waits, and is dead in the end."""
+    def dead(self, held: Claimed | Exhausted, error: BaseException, reason: str, started_ms: int = 0) -> Outcome:
+        """Return a DEAD: the message becomes a dead letter, with the reason for it."""
+        result = dumps({"e": describe(error)})
+        return Outcome.of(held, "DEAD", started_ms, result, reason, self._keep_failure_ms)
+
+    def called(self, held: Claimed, started_ms: int, follow: tuple[NewMessage, ...] = ()) -> Outcome:
+        """Return the outcome of a callback message; nothing is recorded."""
+        return Outcome.of(held, CALLED, started_ms, follow=follow)
+
+    def unknown(self, held: Claimed, task: str) -> Outcome:
+        """Return the outcome of a message whose task is not registered here: a delay, in the end a dead letter."""
         error = InvalidTask(
             f"No task named {task!r} is registered in this worker. Is its module imported, and is this "
             "the right release?"
         )
-        return self._elsewhere(claimed, error, "unknown task")
+        return self._delayed_or_dead(held, error, "unknown task")
 
-    def unreadable(self, claimed: Claimed, error: EncodingUnavailable) -> Outcome:
-        """Return that of a message that another worker can read: it waits as one of an unknown task does."""
-        return self._elsewhere(claimed, error, "undecodable")
+    def unreadable(self, held: Claimed, error: EncodingUnavailable) -> Outcome:
+        """Return the outcome of a message that another worker can read; as for an unknown task."""
+        return self._delayed_or_dead(held, error, "undecodable")
 
-    def _elsewhere(self, claimed: Claimed, error: Exception, reason: str) -> Outcome:
+    def _delayed_or_dead(self, held: Claimed, error: Exception, reason: str) -> Outcome:
         settings = self._settings
-        if claimed.attempt >= settings.unknown_task_limit:
-            logger.error("%s Message %s becomes a dead letter.", error, claimed.id)
-            return self.dead(claimed, error, reason)
-        logger.warning("%s Message %s waits %g s.", error, claimed.id, settings.unknown_task_delay_s)
-        note = self._report(claimed, 0, "UNKNOWN", describe(error))
-        delay_ms = round(settings.unknown_task_delay_s * 1000)
-        return self._outcome(claimed, "RETRY", 0, b"", note=note, delay_ms=delay_ms)
-
-    def dead(self, claimed: Claimed, error: BaseException, reason: str) -> Outcome:
-        """Return that of a message which is given up on before it started."""
-        result = dumps({"e": describe(error)})
-        return self._outcome(claimed, "DEAD", 0, result, note=reason, keep_ms=self._keep_failure_ms)
-
-    def called(self, claimed: Claimed, started_ms: int, follow: tuple[NewMessage, ...]) -> Outcome:
-        """Return that of a callback message, of which nothing is kept."""
-        return self._outcome(claimed, CALLED, started_ms, b"", follow=follow)
-
-    def _report(self, claimed: Claimed, started_ms: int, kind: str, error: dict[str, Any] | None) -> str:
-        return dumps(
-            {
-                "kind": kind,
-                "attempt": claimed.attempt,
-                "worker": self._consumer,
-                "started": started_ms,
-                "finished": self._now_ms(),
-                "error": error,
-            }
-        ).decode()
-
-    @staticmethod
-    def _outcome(
-        claimed: Claimed,
-        state: str,
-        started_ms: int,
-        result: bytes,
-        *,
-        note: str = "",
-        keep_ms: int = 0,
-        delay_ms: int = 0,
-        follow: tuple[NewMessage, ...] = (),
-    ) -> Outcome:
-        return Outcome(
-            claimed.id,
-            claimed.token,
-            claimed.stream,
-            claimed.entry,
-            claimed.attempt,
-            claimed.first_started_ms,
-            started_ms,
-            state,
-            result,
-            note,
-            keep_ms,
-            delay_ms,
-            claimed.body,
-            follow,
-        )
+        if held.attempt >= settings.unknown_task_limit:
+            logger.error("%s Message %s becomes a dead letter.", error, held.id)
+            return self.dead(held, error, reason)
+        logger.warning("%s Message %s waits %g s.", error, held.id, settings.unknown_task_delay_s)
+        return self.retry(held, 0, describe(error), settings.unknown_task_delay_s, "UNKNOWN")

@@ -251,7 +251,7 @@ class Runner:
         except StoreError as error:
             return self._outcomes.retry(claimed, attempt.started_ms, describe(error), delay_s=1.0)
         except Exception as error:  # noqa: BLE001 - recorded as its failure
-            return self._outcomes.end(claimed, State.FAILURE, attempt.started_ms, describe(error))
+            return self._outcomes.failure(claimed, attempt.started_ms, describe(error))
         outcome = self._outcomes.success(claimed, attempt.started_ms, result, ())
         return outcome._replace(keep_ms=KEPT_MS) if prepared.runnable.name == START else outcome
 
@@ -295,13 +295,13 @@ class Runner:
         follow: tuple[NewMessage, ...] = ()
         if outcome.state != State.IGNORED:
             follow = followers(prepared.attempt.message, outcome.state, details, self._settings.wire)
-        return self._outcomes.end(claimed, outcome.state, started_ms, details, follow)
+        return self._outcomes.final(claimed, outcome.state, started_ms, details, follow)
 
     def _fated(self, claimed: Claimed, message: Message, fate: AttemptOutcome) -> Outcome:
         """Return the outcome of a message that was never started."""
         details = None if fate.error is None else describe(fate.error)
         follow = followers(message, fate.state, details, self._settings.wire)
-        return self._outcomes.end(claimed, fate.state, 0, details, follow)
+        return self._outcomes.final(claimed, fate.state, 0, details, follow)
 
 
 class _Overruled(Exception):

@@ -328,21 +328,8 @@ class Board:
         code, started_ms, keep_ms, delay_ms, result_size, note_size = _OUTCOME.unpack_from(self._memory, start)
         start += _OUTCOME.size
         data = self._memory[start : start + result_size + note_size]
-        c = self.claimed(slot)
-        return Outcome(
-            c.id,
-            c.token,
-            c.stream,
-            c.entry,
-            c.attempt,
-            c.first_started_ms,
-            started_ms,
-            _STATES[code],
-            data[:result_size],
-            data[result_size:].decode(),
-            keep_ms,
-            delay_ms,
-        )
+        result, note = data[:result_size], data[result_size:].decode()
+        return Outcome.of(self.claimed(slot), _STATES[code], started_ms, result, note, keep_ms, delay_ms)
 
     @property
     def watched(self) -> bool:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import time
 
 from streamtasks.exceptions import WorkerCrashed
 from streamtasks.protocol.errors import describe
-from streamtasks.protocol.json import dumps
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.base import SupervisorStore
-from streamtasks.stores.types import Charge, Claimed, Outcome, Void
+from streamtasks.stores.types import Charge, Claimed, Void
 
+from ..executor.outcomes import Outcomes, attempt_report
 from ..process.board import Ask, Board, Slot
-from .keeper_outcomes import verdict_on
+from .keeper_outcomes import enforced_outcome, started_ms_of, wall_ms
 
 __all__ = ["Aftermath"]
 
@@ -48,15 +47,17 @@ class Aftermath:
             held.setdefault(state, []).append(slot)
         finished = [board.outcome(slot) for slot in held.get(Slot.FINISHED, ())]
         given_up = {slot: Ask(why) for slot in held.get(Slot.RUNNING, ()) if (why := board.given_up(slot))}
-        verdicts = [verdict_on(board, slot, why, self._settings) for slot, why in given_up.items()]
+        enforced = [enforced_outcome(board, slot, why, self._settings) for slot, why in given_up.items()]
         running = [
-            (board.claimed(slot), board.times(slot)[0]) for slot in held.get(Slot.RUNNING, ()) if slot not in given_up
+            (board.claimed(slot), started_ms_of(board, slot))
+            for slot in held.get(Slot.RUNNING, ())
+            if slot not in given_up
         ]
         back = [board.claimed(slot) for slot in held.get(Slot.CLAIMED, ())]
         if finished:
             await self._store.settle(self._tag, finished, callbacks="revoked")
-        if verdicts:
-            await self._store.settle(self._tag, verdicts, callbacks="all")
+        if enforced:
+            await self._store.settle(self._tag, enforced, callbacks="all")
         if running and self._charged:
             await self._charge(running)
         elif running:
@@ -64,23 +65,16 @@ class Aftermath:
         sent, _, _, _ = board.sequences()
         # Its last claim may have been on its way when it died: the store knows what was in it.
         await self._store.hand_back(self._tag, back, void=Void(board.consumer, sent), gone=True)
-        return len(finished) + len(verdicts) + len(running) + len(back)
+        return len(finished) + len(enforced) + len(running) + len(back)
 
     async def _charge(self, running: list[tuple[Claimed, int]]) -> None:
-        now_ms, now_ns = time.time_ns() // 1_000_000, time.monotonic_ns()
-        error = describe(WorkerCrashed(f"The process that ran this task (pid {self._pid}) ended with {self._how}."))
-        attempts = []
-        for claimed, started_ns in running:
-            started_ms = now_ms - (now_ns - started_ns) // 1_000_000
-            report = {
-                "kind": "CRASH",
-                "attempt": claimed.attempt,
-                "worker": self._board.consumer,
-                "started": started_ms,
-                "finished": now_ms,
-                "error": error,
-            }
-            attempts.append((claimed, started_ms, dumps(report).decode()))
+        crash = WorkerCrashed(f"The process that ran this task (pid {self._pid}) ended with {self._how}.")
+        error, consumer = describe(crash), self._board.consumer
+        outcomes = Outcomes(self._settings, consumer, wall_ms)
+        attempts = [
+            (claimed, started_ms, attempt_report("CRASH", claimed.attempt, consumer, started_ms, wall_ms(), error))
+            for claimed, started_ms in running
+        ]
         answers = await self._store.charge(self._tag, attempts)
         dead = []
         for (claimed, started_ms, _), answer in zip(attempts, answers, strict=True):
@@ -88,21 +82,7 @@ class Aftermath:
                 "child %d ended with %s while it ran task %s: %s", self._pid, self._how, claimed.id, _MEANING[answer]
             )
             if answer is Charge.LIMIT:
-                dead.append(
-                    Outcome(
-                        claimed.id,
-                        claimed.token,
-                        claimed.stream,
-                        claimed.entry,
-                        claimed.attempt,
-                        claimed.first_started_ms,
-                        started_ms,
-                        "DEAD",
-                        dumps({"e": error}),
-                        "crashed",
-                        self._settings.keep_ms(success=False),
-                    )
-                )
+                dead.append(outcomes.dead(claimed, crash, "crashed", started_ms))
         if dead:
             await self._store.settle(self._tag, dead, callbacks="all")
 

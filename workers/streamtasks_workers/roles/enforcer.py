@@ -14,7 +14,7 @@ from streamtasks.settings import StoreSettings
 from streamtasks.stores.base import SupervisorStore
 
 from ..process.board import Ask, Board, Slot
-from .keeper_outcomes import verdict_on
+from .keeper_outcomes import enforced_outcome
 
 __all__ = ["Enforcer"]
 
@@ -157,7 +157,7 @@ class Enforcer:
             if self._board.states()[slot] != Slot.RUNNING:
                 continue  # it ended after all
             self._board.give_up(slot, case.started_ns, case.kind)
-            outcome = verdict_on(self._board, slot, case.kind, self._settings)
+            outcome = enforced_outcome(self._board, slot, case.kind, self._settings)
             self._retire(f"{self._why(slot, case.kind)} and does not end")
             await self._store.settle(self._tag, [outcome], callbacks="all")
             case.settled = True

@@ -1,51 +1,42 @@
-"""Outcomes that a keeper decides: of attempts that ran over their limit, or on after their task was revoked."""
+"""Outcomes that the keeper decides: of attempts that exceeded their limit, or ran on after a revocation."""
 
 from __future__ import annotations
 
 import time
 
 from streamtasks.protocol.errors import describe
-from streamtasks.protocol.json import dumps
+from streamtasks.protocol.state import State
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.types import Outcome
 
-from ..executor.callbacks import CALLED, is_callback
+from ..executor.callbacks import is_callback
 from ..executor.limits import limit_exceeded
+from ..executor.outcomes import Outcomes
 from ..process.board import Ask, Board
 
-__all__ = ["verdict_on"]
+__all__ = ["enforced_outcome", "started_ms_of", "wall_ms"]
 
 
-def verdict_on(board: Board, slot: int, why: Ask, settings: StoreSettings) -> Outcome:
-    """Return the outcome of the attempt in a slot that was given up on."""
-    claimed, (started_ns, _) = board.claimed(slot), board.times(slot)
-    now_ms = time.time_ns() // 1_000_000
-    started_ms = now_ms - (time.monotonic_ns() - started_ns) // 1_000_000
-    outcome = Outcome(
-        claimed.id,
-        claimed.token,
-        claimed.stream,
-        claimed.entry,
-        claimed.attempt,
-        claimed.first_started_ms,
-        started_ms,
-        "REVOKED",
-        keep_ms=settings.keep_ms(success=False),
-    )
+def wall_ms() -> int:
+    """Return the time, ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def started_ms_of(board: Board, slot: int) -> int:
+    """Return when the attempt in a slot started, ms since the epoch."""
+    return wall_ms() - (time.monotonic_ns() - board.times(slot)[0]) // 1_000_000
+
+
+def enforced_outcome(board: Board, slot: int, why: Ask, settings: StoreSettings) -> Outcome:
+    """Return the outcome of the attempt in a slot that was ended, or that lives on although it had to end."""
+    claimed, started_ms = board.claimed(slot), started_ms_of(board, slot)
+    outcomes = Outcomes(settings, board.consumer, wall_ms)
     if is_callback(claimed.id):
-        return outcome._replace(state=CALLED)
+        return outcomes.called(claimed, started_ms)
     if why == Ask.REVOKED:
-        return outcome
+        return outcomes.final(claimed, State.REVOKED, started_ms)
     _, hard_ns, retry_ms = board.limits(slot)
-    error = describe(limit_exceeded((hard_ns - started_ns) / 1e9))
+    error = describe(limit_exceeded((hard_ns - board.times(slot)[0]) / 1e9))
     if retry_ms < 0:
-        return outcome._replace(state="FAILURE", result=dumps({"e": error}))
-    report = {
-        "kind": "RETRY",
-        "attempt": claimed.attempt,
-        "worker": board.consumer,
-        "started": started_ms,
-        "finished": now_ms,
-        "error": error,
-    }
-    return outcome._replace(state="RETRY", note=dumps(report).decode(), keep_ms=0, delay_ms=retry_ms)
+        return outcomes.failure(claimed, started_ms, error)
+    return outcomes.retry(claimed, started_ms, error, retry_ms / 1000)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 from streamtasks.exceptions import WorkerLost
-from streamtasks.protocol.errors import describe
-from streamtasks.protocol.json import dumps
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.base import SupervisorStore
-from streamtasks.stores.types import Outcome
+
+from ..executor.outcomes import Outcomes
+from .keeper_outcomes import wall_ms
 
 __all__ = ["Reclaimer"]
 
@@ -23,6 +23,7 @@ class Reclaimer:
         self._store = store
         self._settings = settings
         self._tag = tag
+        self._outcomes = Outcomes(settings, "", wall_ms)
 
     async def run_once(self) -> int:
         """Reclaim what has expired; return how many messages can be claimed again."""
@@ -33,21 +34,7 @@ class Reclaimer:
         for lost in reclaim.exhausted:
             logger.error("task %s vanished with its worker once too often and becomes a dead letter", lost.id)
             error = WorkerLost(f"The worker of this task vanished {self._settings.lost_limit} times while it ran.")
-            dead.append(
-                Outcome(
-                    lost.id,
-                    lost.token,
-                    lost.stream,
-                    lost.entry,
-                    lost.attempt,
-                    lost.first_started_ms,
-                    lost.started_ms,
-                    "DEAD",
-                    dumps({"e": describe(error)}),
-                    "worker lost",
-                    self._settings.keep_ms(success=False),
-                )
-            )
+            dead.append(self._outcomes.dead(lost, error, "worker lost", lost.started_ms))
         if dead:
             await self._store.settle(self._tag, dead, callbacks="all")
         return reclaim.reclaimed
