@@ -1,8 +1,10 @@
-"""Servers for every test. Each is started once and emptied before each test that uses it."""
+"""Servers for every test. Each is started once per test process and emptied before each test that uses it."""
 
 from __future__ import annotations
 
 import gc
+import os
+import sys
 import warnings
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,34 @@ if TYPE_CHECKING:
     from streamtasks_workers.testing.embedded import EmbeddedServer
 
 TIERS = ("topology", "browser", "chaos", "slow")
+FIGURE = "figure"
+"""The user property in which a test reports what it measured."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Run in more processes than there are processors, for most tests wait; one file or named tests run in this one.
+
+    The plugin itself returns to this process for ``--pdb``.
+    """
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
+    is_small = len(config.args) == 1 and config.args[0].endswith(".py")
+    if is_small or all("::" in argument for argument in config.args):
+        return 0
+    return (os.cpu_count() or 1) + 4
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled modules, also where the environment says not to: in a folder of the tests' own then.
+
+    Tests start hundreds of Python processes; each would compile all that it imports, which takes three times as
+    long as the import itself.
+    """
+    if sys.dont_write_bytecode:
+        folder = str(config.rootpath / ".pytest_cache" / "bytecode")
+        sys.dont_write_bytecode, sys.pycache_prefix = False, folder
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +53,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.fast)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests have measured, in whichever process they ran."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    lines = [
+        f"{report.nodeid.rpartition('::')[2]}: {text}"
+        for report in reports
+        if report.when == "call"
+        for name, text in report.user_properties
+        if name == FIGURE
+    ]
+    if lines:
+        terminalreporter.section("figures")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Keep a line for the table of figures at the end of the run."""
+
+    def keep(text: str) -> None:
+        request.node.user_properties.append((FIGURE, text))
+
+    return keep
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ def test_a_value_means_what_json_makes_of_it(serializer: str, compression: str |
 
 
 @pytest.mark.parametrize("serializer", SERIALIZERS)
-@pytest.mark.parametrize("value", [{1, 2}, b"bytes", object(), {(1, 2): 3}, 1j], ids=repr)
+@pytest.mark.parametrize("value", [{1, 2}, b"bytes", pytest.param(object(), id="object"), {(1, 2): 3}, 1j], ids=repr)
 def test_no_serializer_carries_more_than_json(serializer: str, value: Any) -> None:
     with pytest.raises(InvalidTask, match="JSON cannot carry"):
         wire(serializer).dumps({"r": value}, RESULT, ID)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from django.tasks import default_task_backend
 from django.tasks.signals import task_enqueued
-from django.utils import timezone
 from django.utils.json import normalize_json
 
 from contract.app import tasks
@@ -83,7 +82,17 @@ def test_arguments_are_copied_at_the_time_of_the_call() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{1}, object(), uuid4(), date(2026, 1, 1), Decimal(1), 1j, timezone.now(), {(1, 2): 3}, [{"a": {1}}]],
+    [
+        {1},
+        pytest.param(object(), id="object"),
+        UUID(int=1),
+        date(2026, 1, 1),
+        Decimal(1),
+        1j,
+        datetime(2026, 1, 1, tzinfo=UTC),
+        {(1, 2): 3},
+        [{"a": {1}}],
+    ],
     ids=repr,
 )
 def test_what_json_cannot_carry_is_a_type_error_and_stores_nothing(value: Any) -> None:

@@ -71,13 +71,13 @@ def test_two_aliases_have_prefixes_that_never_meet() -> None:
 
 WRONG: list[Any] = [
     {"url": "redis://a", "connection": {"host": "b"}},
-    {"url": "redis://a", "connection_pool": redis.ConnectionPool()},
+    pytest.param({"url": "redis://a", "connection_pool": redis.ConnectionPool()}, id="url and pool"),
     {"url": "ftp://a"},
     {"url": 7},
     {"connection": "localhost"},
     {"connection": {"host": "a", "port": "many"}},
     {"connection": {"hots": "a"}},
-    {"connection_pool": redis.asyncio.ConnectionPool()},
+    pytest.param({"connection_pool": redis.asyncio.ConnectionPool()}, id="asyncio pool"),
     {"connection_pool": "redis://a"},
     {"key_prefix": "with{brace"},
     {"result_expires": "1 day"},

@@ -199,7 +199,10 @@ def test_a_server_that_is_away_is_one_clear_error_in_time() -> None:
         assert time.monotonic() - started < 3
 
 
-@pytest.mark.parametrize("unknown", [new_id(("u0",)), "x", "", "a b", "}{", "x" * 500, "\ud800", 7, None, b"x"])
+@pytest.mark.parametrize(
+    "unknown",
+    [pytest.param(new_id(("u0",)), id="new"), "x", "", "a b", "}{", "x" * 500, "\ud800", 7, None, b"x"],
+)
 def test_an_unknown_id_does_not_exist(unknown: Any) -> None:
     with pytest.raises(TaskResultDoesNotExist):
         default_task_backend.get_result(unknown)

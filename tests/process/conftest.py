@@ -1,4 +1,4 @@
-"""A field to work in for each test, the logs of its workers when it fails, and a table of what was measured."""
+"""A field to work in for each test, the logs of its workers when it fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.workers import Field
 
 _FIELDS = pytest.StashKey[list[Field]]()
-_figures: list[str] = []
 
 
 @pytest.hookimpl(wrapper=True)
@@ -26,24 +25,6 @@ def pytest_runtest_makereport(
             for number, worker in enumerate(one.workers):
                 report.sections.append((f"log of worker {number}", worker.log[-20_000:]))
     return report
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print what was measured."""
-    if _figures:
-        terminalreporter.section("figures of the process tests")
-        for line in _figures:
-            terminalreporter.write_line(line)
-
-
-@pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Keep a line for the table at the end."""
-
-    def keep(text: str) -> None:
-        _figures.append(f"{request.node.name}: {text}")
-
-    return keep
 
 
 @pytest.fixture

@@ -39,6 +39,9 @@ _POLL_S: Final = 0.005
 # again; also with 10,000 added, which is the port of a Cluster's bus.
 _PORTS: Final = range(15000, 22000)
 
+# Not the module's own generator: tests seed that one, and two processes would try the same ports.
+_RANDOM: Final = random.SystemRandom()
+
 # Linux: the kernel ends the server when the thread that started it ends. The mark outlives exec, so a
 # short Python program sets it and then becomes the server. (preexec_fn would do it as well, but is
 # not safe in a process that has threads.) The parent may be gone already: hence the second look.
@@ -153,7 +156,7 @@ class EmbeddedServer:
             return
         # A port found free may be taken by somebody else before the server has it: then another one.
         for tries_left in (0,) if self.port else (2, 1, 0):
-            port = self.port or next(p for p in random.sample(_PORTS, 1000) if _is_free(p) and _is_free(p + 10000))
+            port = self.port or next(p for p in _RANDOM.sample(_PORTS, 1000) if _is_free(p) and _is_free(p + 10000))
             self._process = self._spawn(port)
             if self._answers(port):
                 self.port = port
