@@ -38,7 +38,7 @@ from django.utils import timezone
 
 from streamtasks import StoreError
 
-from . import conf
+from .conf import project
 from .manager import TaskResultManager
 from .results.task_result import StreamTaskResult
 
@@ -55,7 +55,7 @@ _RETRY_S = 1.0
 
 async def may_view_task(user: Any, task_id: str) -> bool:
     """Whether a user (None: there is no authentication) may see a task; see ``STREAMTASKS["MAY_VIEW_TASK"]``."""
-    decide = conf.may_view_task()
+    decide = project.may_view_task()
     if decide is None:
         return bool(getattr(user, "is_authenticated", False))
     if iscoroutinefunction(decide):

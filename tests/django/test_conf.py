@@ -14,7 +14,8 @@ from django.test import override_settings
 
 from contract.notes import NoteMiddleware
 from streamtasks.stores.redis import connections
-from streamtasks_django import conf
+from streamtasks_django.conf import options as conf_options
+from streamtasks_django.conf import project
 
 BACKEND = "streamtasks_django.backends.redis.RedisBackend"
 
@@ -28,7 +29,7 @@ def messages_of(options: Any = None, *, deploy: bool = False, **params: Any) -> 
 
 
 def where(options: Mapping[str, Any]) -> dict[str, Any]:
-    return connections.connection_options(conf.store_settings("default", options))
+    return connections.connection_options(conf_options.store_settings("default", options))
 
 
 def test_a_server_can_be_named_in_three_ways() -> None:
@@ -59,14 +60,16 @@ def test_tls_and_unix_sockets() -> None:
 
 
 def test_seconds_may_be_timedeltas() -> None:
-    settings = conf.store_settings("default", {"result_expires": timedelta(hours=1), "lease": 7, "timeout": 0.5})
+    settings = conf_options.store_settings(
+        "default", {"result_expires": timedelta(hours=1), "lease": 7, "timeout": 0.5}
+    )
     assert (settings.result_expires_s, settings.lease_s, settings.timeout_s) == (3600, 7, 0.5)
 
 
 def test_two_aliases_have_prefixes_that_never_meet() -> None:
-    assert conf.store_settings("default", {}).key_prefix == "streamtasks:"
-    assert conf.store_settings("other", {}).key_prefix == "streamtasks:other:"
-    assert conf.store_settings("other", {"key_prefix": "django_tasks:"}).key_prefix == "django_tasks:"
+    assert conf_options.store_settings("default", {}).key_prefix == "streamtasks:"
+    assert conf_options.store_settings("other", {}).key_prefix == "streamtasks:other:"
+    assert conf_options.store_settings("other", {"key_prefix": "django_tasks:"}).key_prefix == "django_tasks:"
 
 
 WRONG: list[Any] = [
@@ -127,7 +130,7 @@ def test_good_settings_pass() -> None:
         "unknown_task_delay": 1,
         "worker": {"concurrency": 2, "queues": ["a", "b"], "grace_s": 5},
     }
-    assert set(everything) == conf.OPTIONS - {"url", "connection_pool"}
+    assert set(everything) == conf_options.OPTIONS - {"url", "connection_pool"}
     assert messages_of(everything, QUEUES=["default", "mail"]) == []
 
 
@@ -172,16 +175,16 @@ def test_wrong_types_of_settings_are_checked() -> None:
 
 
 def test_middleware_is_made_once_and_again_for_other_settings() -> None:
-    [first] = conf.middleware()
+    [first] = project.middleware()
     assert isinstance(first, NoteMiddleware)
-    assert conf.middleware() == (first,)
+    assert project.middleware() == (first,)
     with override_settings(STREAMTASKS={}):
-        assert conf.middleware() == ()
+        assert project.middleware() == ()
 
 
 def test_options_of_an_alias_win_over_those_of_the_process() -> None:
     with override_settings(STREAMTASKS={"WORKER": {"concurrency": 2, "threads": 3}}):
-        assert conf.worker_defaults({"worker": {"concurrency": 9}}) == {"concurrency": 9, "threads": 3}
+        assert project.worker_defaults({"worker": {"concurrency": 9}}) == {"concurrency": 9, "threads": 3}
 
 
 def test_a_project_without_our_backends_gets_no_messages() -> None:
@@ -204,8 +207,8 @@ def test_the_server_is_asked_by_deployment_checks_only(site_url: str) -> None:
 
 
 def test_events_are_written_where_they_are_wanted() -> None:
-    assert conf.store_settings("default", {}).events_kept == 0
+    assert conf_options.store_settings("default", {}).events_kept == 0
     with override_settings(TASK_SEND_EVENTS=True):
-        assert conf.store_settings("default", {"max_events": 50}).events_kept == 50
-        assert conf.store_settings("default", {"send_events": False}).events_kept == 0
-    assert conf.store_settings("default", {"send_events": True}).events_kept == 10_000
+        assert conf_options.store_settings("default", {"max_events": 50}).events_kept == 50
+        assert conf_options.store_settings("default", {"send_events": False}).events_kept == 0
+    assert conf_options.store_settings("default", {"send_events": True}).events_kept == 10_000

@@ -26,7 +26,7 @@ from streamtasks.tasks.attempt import Attempt, AttemptOutcome
 from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.backends.memory import MemoryBackend
 from streamtasks_django.backends.redis import RedisBackend
-from streamtasks_django.enqueue.call_options import COLUMNS
+from streamtasks_django.tasks.call_options import COLUMNS
 from streamtasks_django.worker.application import DjangoApplication
 from tests.support.hand import Hand, ended, report
 from tests.support.servers import flush

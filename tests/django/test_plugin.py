@@ -16,9 +16,9 @@ from contract.notes import NoteMiddleware
 from contract.options import tasks_setting
 from streamtasks import Attempt, ConfigurationError, Message
 from streamtasks_django import plugin
-from streamtasks_django.signals import Signals
 from streamtasks_django.tasks.registry import find_task, known_task
 from streamtasks_django.worker.databases import Databases
+from streamtasks_django.worker.signals import Signals
 from tests.support.django_site import environment, manage
 
 if TYPE_CHECKING:

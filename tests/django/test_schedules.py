@@ -128,7 +128,7 @@ def test_what_is_stored_does_not_hold_the_time_it_was_made(backend: Any) -> None
         ({"schedule": "x"}, "schedule is 'x'"),
         ({"queu": "x"}, "'queu' is no option"),
         ({"backend": "nowhere"}, "backend is 'nowhere'"),
-        ({"backend": "strict"}, "goes to the backend 'strict', this schedule belongs to 'default'"),
+        ({"backend": "strict"}, "goes to the backend 'strict', but this schedule belongs to 'default'"),
         ({"task_id": "x"}, "task_id is 'x'"),
         ({"eta": datetime(2026, 1, 1, tzinfo=UTC)}, "eta is "),
         ({"queue": "sp ace"}, "cannot be a queue's name"),

@@ -11,8 +11,8 @@ from django.test import override_settings
 
 from contract.app import tasks as contract_tasks
 from streamtasks import ConfigurationError
-from streamtasks_django import conf, plugin
-from streamtasks_django.tasks import task_settings
+from streamtasks_django import plugin
+from streamtasks_django.conf import options, project, task_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,21 +82,21 @@ def test_contradictions_are_named() -> None:
 
 
 def test_how_long_results_are_kept() -> None:
-    assert conf.store_settings("x", {}).result_expires_s == 86_400
+    assert options.store_settings("x", {}).result_expires_s == 86_400
     with override_settings(TASK_RESULT_EXPIRES=3600):
-        assert conf.store_settings("x", {}).result_expires_s == 3600
-        assert conf.store_settings("x", {"result_expires": 7200}).result_expires_s == 7200
-        assert conf.store_settings("x", {}).failure_expires_s == 7 * 86_400
+        assert options.store_settings("x", {}).result_expires_s == 3600
+        assert options.store_settings("x", {"result_expires": 7200}).result_expires_s == 7200
+        assert options.store_settings("x", {}).failure_expires_s == 7 * 86_400
     with override_settings(TASK_RESULT_EXPIRES=timedelta(hours=2)):
-        assert conf.store_settings("x", {}).result_expires_s == 7200
+        assert options.store_settings("x", {}).result_expires_s == 7200
     with override_settings(TASK_RESULT_EXPIRES=0), pytest.raises(ConfigurationError, match="TASK_RESULT_EXPIRES is 0"):
-        conf.store_settings("x", {})
+        options.store_settings("x", {})
 
 
 def test_options_of_workers_lie_on_top_of_each_other() -> None:
     said = {"default": {"concurrency": 4, "max_tasks_per_worker": 100, "timeout": timedelta(minutes=5)}}
     with override_settings(TASK_WORKERS=said, STREAMTASKS={"WORKER": {"threads": 3, "concurrency": 1}}):
-        assert conf.worker_defaults({"worker": {"concurrency": 9}}, "default") == {
+        assert project.worker_defaults({"worker": {"concurrency": 9}}, "default") == {
             "concurrency": 9,
             "threads": 3,
             "max_tasks_per_child": 100,

@@ -14,7 +14,7 @@ from contract.options import tasks_setting
 from streamtasks import ConfigurationError
 from streamtasks.exceptions import EncodingRefused
 from streamtasks.protocol.wire import RESULT
-from streamtasks_django import conf
+from streamtasks_django.conf import options
 from tests.support.hand import Hand, ended
 
 if TYPE_CHECKING:
@@ -32,20 +32,20 @@ def with_options(url: str, **options: Any) -> AbstractContextManager[Any]:
 
 class TestSettings:
     def test_json_without_compression_is_the_default(self) -> None:
-        settings = conf.store_settings("default", {})
+        settings = options.store_settings("default", {})
         assert (settings.serializer, settings.compression, settings.signing_keys) == ("json", None, ())
 
     @override_settings(TASK_SERIALIZER="msgpack")
     def test_options_win_over_task_serializer(self) -> None:
-        assert conf.store_settings("default", {}).serializer == "msgpack"
-        assert conf.store_settings("default", {"serializer": "json"}).serializer == "json"
+        assert options.store_settings("default", {}).serializer == "msgpack"
+        assert options.store_settings("default", {"serializer": "json"}).serializer == "json"
 
     @override_settings(TASK_SERIALIZER="pickle", SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"])
     def test_secret_keys_sign(self) -> None:
         with override_settings(SECRET_KEY="old", SECRET_KEY_FALLBACKS=[]):
-            before = conf.store_settings("default", {}).wire
-        after = conf.store_settings("default", {}).wire
-        own = conf.store_settings("default", {"signing_keys": ["third"]}).wire
+            before = options.store_settings("default", {}).wire
+        after = options.store_settings("default", {}).wire
+        own = options.store_settings("default", {"signing_keys": ["third"]}).wire
         assert after.loads(before.dumps(1, RESULT, ID), RESULT, ID) == 1
         with pytest.raises(EncodingRefused):
             before.loads(after.dumps(1, RESULT, ID), RESULT, ID)
@@ -55,7 +55,7 @@ class TestSettings:
     @override_settings(TASK_SERIALIZER="pickle", SECRET_KEY="")
     def test_pickle_without_a_secret_is_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="signing_keys"):
-            conf.store_settings("default", {})
+            options.store_settings("default", {})
 
     @pytest.mark.parametrize(
         ("options", "setting", "told"),

@@ -127,7 +127,7 @@ def test_table_of_worker_options_is_complete() -> None:
 
 
 def test_table_of_backend_options_is_complete() -> None:
-    from streamtasks_django.conf import OPTIONS
+    from streamtasks_django.conf.options import OPTIONS
 
     ours = set(re.findall(r"^\| `(\w+)` \|", section("OPTIONS of the backend", SETTINGS), re.MULTILINE))
     assert ours == OPTIONS

@@ -13,22 +13,22 @@ from django.tasks.signals import task_enqueued
 from django.utils.inspect import get_func_args
 from django.utils.json import normalize_json
 
-from streamtasks import StoreSettings, UnknownQueue
+from streamtasks import UnknownQueue
 from streamtasks.exceptions import InvalidTask as InvalidId
 from streamtasks.protocol.json import dumps, loads
 from streamtasks.protocol.keys import check_id, check_queue
 
-from .. import conf
 from ..checks.backend import check_backend
+from ..enqueue.owner import BackendOwner, BackendSchedules, group_of
 from ..enqueue.pipeline import accept
 from ..enqueue.signal_dispatch import asend, send
-from ..enqueue.workflows import group_of
+from ..enqueue.store_alias import Stores
 from ..exceptions import InvalidTask
 from ..results.snapshot_results import from_snapshot
 from ..results.task_result import StreamTaskResult
 from ..tasks.stream_task import StreamTask
 from .control import TaskControl
-from .store_control import StoreControl, Stores
+from .store_control import StoreControl
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -110,32 +110,16 @@ class StoreBackend(StoreControl, StreamTaskMixin):
     supports_get_result = True
     supports_priority = True
 
-    known_options = conf.OPTIONS
-    """Every key that OPTIONS may have."""
-
-    needs_worker = True
-    """Whether a worker process runs its tasks."""
-
     @cached_property
-    def store_settings(self) -> StoreSettings:
-        """The engine's settings.
-
-        Raises:
-            ConfigurationError: OPTIONS has a wrong value.
-        """
-        return conf.settings_of(self.alias, self.params)
-
-    def read_settings(self) -> StoreSettings:
-        """Read `store_settings` anew, for the system checks; errors as there."""
-        return conf.store_settings(self.alias, self.params.get("OPTIONS") or {})
+    def owner(self) -> BackendOwner:
+        """The alias as the owner of its tasks, workflows and schedules."""
+        return BackendOwner(self)
 
     @property
     @override
     def schedules(self) -> Schedules:
         """The schedules of this alias: make, change, pause, run and delete them."""
-        from ..enqueue.schedule_target import BackendPlace, BackendSchedules
-
-        return BackendSchedules(BackendPlace(self))
+        return BackendSchedules(self.owner)
 
     def application(self) -> DjangoApplication:
         """Return what a worker needs to serve this alias."""
@@ -233,7 +217,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         Raises:
             TaskResultDoesNotExist: nothing is known of it, or it is no group.
         """
-        return group_of(self, _possible(group_id))
+        return group_of(self.owner, _possible(group_id))
 
     @override
     def check(self, **kwargs: Any) -> list[CheckMessage]:

@@ -143,24 +143,6 @@ class TaskControl:
         """Return tasks that were given up on, from an event loop; see `get_dead_letters`."""
         return self.get_dead_letters(limit, before)
 
-    @property
-    def wants_outcomes(self) -> bool:
-        """Whether this backend has a ``store_result()`` of its own."""
-        return type(self).store_result is not TaskControl.store_result
-
-    def store_result(self, task_id: str, result: Any, status: str, **kwargs: Any) -> None:
-        """Override it to keep outcomes in a place of your own as well; the backend has its own already.
-
-        Called in the worker for every final outcome, before it is committed: at least once, twice only if the worker is
-        killed in between. What it raises is logged and changes nothing.
-
-        Args:
-            task_id: which task.
-            result: what it returned; the exception if it failed; None if it was ignored.
-            status: as Django has it.
-            **kwargs: ``priority``, and whatever else was given to ``apply_async()`` that is no option.
-        """
-
     def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
         """Return many results, in order; None for one of which nothing is known, or that is not kept."""
         return [None for _ in ids]

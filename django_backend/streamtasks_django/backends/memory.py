@@ -10,7 +10,7 @@
     }
 
 The rules are those of `RedisBackend`: retries, delays, priorities, rate limits, revocation. OPTIONS are those of
-`streamtasks_django.conf` that concern no server, and:
+`streamtasks_django.conf.options` that concern no server, and:
 
 =============  ====================================================================================
 ``max_tasks``  most unfinished tasks (1000); ``enqueue()`` beyond raises ``StoreFull`` and stores nothing. As many
@@ -44,8 +44,9 @@ from streamtasks.stores.memory import AsyncMemoryStore, MemoryServer, MemoryStor
 from streamtasks_workers.testing.background import BackgroundWorker
 from streamtasks_workers.testing.in_process import MOST_ATTEMPTS, InProcessWorker, Ran
 
-from .. import conf
-from .base import StoreBackend, Stores
+from ..conf.options import OPTIONS, store_settings
+from ..enqueue.store_alias import Stores
+from .base import StoreBackend
 
 __all__ = ["MemoryBackend", "forget", "worker_of"]
 
@@ -62,7 +63,7 @@ _lock = threading.Lock()
 class MemoryBackend(StoreBackend):
     """Keeps tasks and results in this process, and runs them in it."""
 
-    known_options = (conf.OPTIONS - _OF_A_SERVER) | {"autostart", "max_tasks"}
+    known_options = (OPTIONS - _OF_A_SERVER) | {"autostart", "max_tasks"}
     needs_worker = False
 
     @property
@@ -95,7 +96,7 @@ class MemoryBackend(StoreBackend):
             if value is not None and not (isinstance(value, str) and value.startswith(_SCHEME)):
                 raise ConfigurationError(f"{name} is given, but MemoryBackend has no server; use RedisBackend for one.")
         options.setdefault("url", f"{_SCHEME}django/{self.alias}/{max_tasks}?max_tasks={max_tasks}")
-        return conf.store_settings(self.alias, options)
+        return store_settings(self.alias, options)
 
     @cached_property
     def stores(self) -> Stores:

@@ -9,7 +9,7 @@
         }
     }
 
-All OPTIONS stand in `streamtasks_django.conf`. Workers: ``python manage.py streamtasks_worker``.
+All OPTIONS stand in `streamtasks_django.conf.options`. Workers: ``python manage.py streamtasks_worker``.
 
 Everything that ``django.tasks`` offers is supported. Where Django leaves room, this is what happens:
 
@@ -40,7 +40,8 @@ from functools import cached_property
 from streamtasks import StoreSettings
 from streamtasks.stores.redis import AsyncRedisStore, RedisStore
 
-from .base import StoreBackend, Stores
+from ..enqueue.store_alias import Stores
+from .base import StoreBackend
 
 __all__ = ["RedisBackend"]
 

@@ -5,53 +5,31 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from streamtasks.exceptions import DecodeError, InvalidTask
 from streamtasks.protocol.keys import check_id
 from streamtasks.protocol.message import Message, split_body
 from streamtasks.protocol.state import STATUS, DeadLetter, Snapshot, State
 from streamtasks.protocol.wire import Wire
-from streamtasks.settings import StoreSettings
 from streamtasks.stores.types import Active, Events, Revocation, Statistics, WorkerInfo
 
+from ..enqueue.store_alias import StoreAlias
 from ..results.snapshot_results import due_ms, from_snapshot, moment
 from ..results.task_result import StreamTaskResult, as_text
 from .control import TaskControl, statistics_of, worker_statistics
 
-if TYPE_CHECKING:
-    from streamtasks.stores.base import Store
-
-__all__ = ["StoreControl", "Stores"]
+__all__ = ["StoreControl"]
 
 _CALLBACK = "streamtasks.callback"
 """Messages of the engine's own, which tell of outcomes that no task's process saw, have this for a task."""
 _REVOKED = (Revocation.GONE, Revocation.MARKED)
 
 
-class Stores(NamedTuple):
-    """One store, for plain code and for event loops."""
-
-    plain: Store
-    asynchronous: Any
-
-
-class StoreControl(TaskControl):
-    """What a backend on a `Store` answers."""
+class StoreControl(TaskControl, StoreAlias):
+    """Answer questions about tasks from a `Store`."""
 
     keeps_results = True
-    alias: str
-
-    @cached_property
-    def store_settings(self) -> StoreSettings:
-        """The engine's settings."""
-        raise NotImplementedError
-
-    @cached_property
-    def stores(self) -> Stores:
-        """The store, the same one in the whole process."""
-        raise NotImplementedError
 
     def revoke(self, task_id: str, terminate: bool = False) -> bool:
         """See `TaskControl.revoke`."""

@@ -25,7 +25,7 @@ streamtasks.W007  ``TASK_WORKERS`` and ``worker`` in OPTIONS say different thing
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings as django_settings
 from django.core import checks
@@ -39,17 +39,15 @@ from streamtasks.protocol.keys import check_queue
 from streamtasks.stores.factory import open_store
 from streamtasks.stores.redis import connections
 
-from .. import conf
-from ..tasks import task_settings
+from ..conf import project, task_settings
+from ..enqueue.store_alias import StoreAlias
+from .suggestions import suggestion
 from .task_settings import check_task_settings
-
-if TYPE_CHECKING:
-    from ..backends.base import StoreBackend
 
 __all__ = ["check_backend", "check_servers"]
 
 
-def check_backend(backend: StoreBackend) -> list[CheckMessage]:
+def check_backend(backend: StoreAlias) -> list[CheckMessage]:
     """Check what one alias of TASKS says and, once in a project, the settings that concern all of them."""
     messages = [*_options(backend), *_queues(backend), *_worker(backend)]
     ours = _ours()
@@ -58,31 +56,29 @@ def check_backend(backend: StoreBackend) -> list[CheckMessage]:
     return messages
 
 
-def _ours() -> list[StoreBackend]:
-    from ..backends.base import StoreBackend
-
+def _ours() -> list[StoreAlias]:
     found = []
     for alias in task_backends.settings:
         try:
             backend = task_backends[alias]
         except InvalidTaskBackend:
             continue  # Django's own check says so
-        if isinstance(backend, StoreBackend):
+        if isinstance(backend, StoreAlias):
             found.append(backend)
     return found
 
 
-def _where(backend: StoreBackend, part: str) -> str:
+def _where(backend: StoreAlias, part: str) -> str:
     return f"TASKS[{backend.alias!r}][{part!r}]"
 
 
-def _options(backend: StoreBackend) -> Iterator[CheckMessage]:
+def _options(backend: StoreAlias) -> Iterator[CheckMessage]:
     options = backend.params.get("OPTIONS") or {}
     where = _where(backend, "OPTIONS")
     if isinstance(options, Mapping):
         for name in sorted(set(options) - backend.known_options, key=str):
             yield checks.Warning(
-                f"{where} has the unknown key {name!r}.{conf.suggestion(str(name), backend.known_options)}",
+                f"{where} has the unknown key {name!r}.{suggestion(str(name), backend.known_options)}",
                 hint=f"Known keys: {', '.join(sorted(backend.known_options))}.",
                 id="streamtasks.W001",
             )
@@ -95,7 +91,7 @@ def _options(backend: StoreBackend) -> Iterator[CheckMessage]:
         yield Error(f"{where}: {error}", id="streamtasks.E001")
 
 
-def _queues(backend: StoreBackend) -> Iterator[CheckMessage]:
+def _queues(backend: StoreAlias) -> Iterator[CheckMessage]:
     for queue in sorted(backend.queues, key=str):
         try:
             check_queue(queue)
@@ -103,11 +99,11 @@ def _queues(backend: StoreBackend) -> Iterator[CheckMessage]:
             yield Error(f"{_where(backend, 'QUEUES')}: {error}", id="streamtasks.E002")
 
 
-def _worker(backend: StoreBackend) -> Iterator[CheckMessage]:
+def _worker(backend: StoreAlias) -> Iterator[CheckMessage]:
     from streamtasks_workers.process.options import WorkerOptions
 
     try:
-        WorkerOptions.merged(conf.worker_defaults(backend.params.get("OPTIONS") or {}, backend.alias))
+        WorkerOptions.merged(project.worker_defaults(backend.params.get("OPTIONS") or {}, backend.alias))
     except (ConfigurationError, UnknownQueue, TypeError, AttributeError) as error:
         yield Error(
             f"The options of a worker for TASKS[{backend.alias!r}] are wrong: {error}",
@@ -119,36 +115,36 @@ def _worker(backend: StoreBackend) -> Iterator[CheckMessage]:
 def _process_wide() -> Iterator[CheckMessage]:
     given: Any = getattr(django_settings, "STREAMTASKS", None) or {}
     if isinstance(given, Mapping):
-        for name in sorted(set(given) - conf.STREAMTASKS, key=str):
+        for name in sorted(set(given) - project.STREAMTASKS, key=str):
             yield checks.Warning(
-                f"STREAMTASKS has the unknown key {name!r}.{conf.suggestion(str(name), conf.STREAMTASKS)}",
-                hint=f"Known keys: {', '.join(sorted(conf.STREAMTASKS))}.",
+                f"STREAMTASKS has the unknown key {name!r}.{suggestion(str(name), project.STREAMTASKS)}",
+                hint=f"Known keys: {', '.join(sorted(project.STREAMTASKS))}.",
                 id="streamtasks.W002",
             )
         try:
-            conf.middleware()
+            project.middleware()
         except ConfigurationError as error:
             yield Error(str(error), id="streamtasks.E005")
         try:
-            conf.may_view_task()
+            project.may_view_task()
         except ConfigurationError as error:
             yield Error(str(error), id="streamtasks.E008")
     else:
         yield Error(f"The setting STREAMTASKS is {given!r}; it must be a dict.", id="streamtasks.E006")
     try:
-        conf.task_imports()
+        project.task_imports()
     except (ConfigurationError, TypeError) as error:
         yield Error(str(error), id="streamtasks.E006")
 
 
-def _readable_settings(backend: StoreBackend) -> StoreSettings | None:
+def _readable_settings(backend: StoreAlias) -> StoreSettings | None:
     try:
         return backend.store_settings
     except ConfigurationError:
         return None  # reported by _options
 
 
-def _same_keys(backends: list[StoreBackend]) -> Iterator[CheckMessage]:
+def _same_keys(backends: list[StoreAlias]) -> Iterator[CheckMessage]:
     seen: dict[tuple[Any, ...], str] = {}
     for backend in backends:
         settings = _readable_settings(backend)

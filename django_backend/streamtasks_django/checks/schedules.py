@@ -11,16 +11,18 @@ from django.tasks import task_backends
 from streamtasks import ConfigurationError, StreamTasksError
 from streamtasks.schedules.declared import definition_of_entry
 
-from .. import conf
-from ..tasks import declared_schedules, task_settings
+from ..conf import task_settings
+from ..enqueue.owner import BackendOwner
+from ..tasks import declared_schedules
+from .suggestions import suggestion
 
 if TYPE_CHECKING:
-    from ..backends.base import StoreBackend
+    from ..enqueue.store_alias import StoreAlias
 
 __all__ = ["check_schedules"]
 
 
-def check_schedules(backends: Sequence[StoreBackend]) -> Iterator[CheckMessage]:
+def check_schedules(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
     """Check all that is declared, with the tasks that a worker would load."""
     try:
         from_settings = task_settings.schedule()
@@ -44,27 +46,24 @@ def check_schedules(backends: Sequence[StoreBackend]) -> Iterator[CheckMessage]:
 
 
 def _entry(
-    where: str, name: str, entry: Any, alias: str | None, ours: Mapping[str, StoreBackend]
+    where: str, name: str, entry: Any, alias: str | None, ours: Mapping[str, StoreAlias]
 ) -> Iterator[CheckMessage]:
     said = _backend_of(entry)
     if said is not None and said not in task_backends.settings:
         yield Error(
-            f"{where}: backend is {said!r}, which is no alias of TASKS."
-            f"{conf.suggestion(str(said), task_backends.settings)}",
+            f"{where}: backend is {said!r}, which is no alias of TASKS.{suggestion(str(said), task_backends.settings)}",
             id="streamtasks.E011",
         )
         return
     if alias is not None and alias not in ours:
         return  # its backend runs no schedules: a project that is being tested, say
-    from ..enqueue.schedule_target import BackendPlace
-
     backend = ours[alias] if alias is not None else next(iter(ours.values()))
     try:
         _ = backend.store_settings
     except ConfigurationError:
         return  # said already
     try:
-        definition_of_entry(BackendPlace(backend), name, entry)
+        definition_of_entry(BackendOwner(backend), name, entry)
     except (StreamTasksError, TypeError, ValueError) as error:
         yield Error(f"{where}: {error}", id="streamtasks.E011")
 

@@ -11,12 +11,12 @@ from django.core.checks import CheckMessage, Error
 
 from streamtasks import ConfigurationError
 
-from .. import conf
-from ..tasks import task_settings
+from ..conf import task_settings
 from .schedules import check_schedules
+from .suggestions import suggestion
 
 if TYPE_CHECKING:
-    from ..backends.base import StoreBackend
+    from ..enqueue.store_alias import StoreAlias
 
 __all__ = ["check_task_settings"]
 
@@ -29,7 +29,7 @@ _READ: Final[tuple[Callable[[], Any], ...]] = (
 )
 
 
-def check_task_settings(backends: Sequence[StoreBackend]) -> list[CheckMessage]:
+def check_task_settings(backends: Sequence[StoreAlias]) -> list[CheckMessage]:
     """Check what the settings say by themselves and of the aliases of TASKS that are ours."""
     return [*_values(), *_names(), *_routes(backends), *_workers(backends), *check_schedules(backends)]
 
@@ -46,13 +46,13 @@ def _names() -> Iterator[CheckMessage]:
     for name in sorted(dir(django_settings)):
         if name.startswith("TASK_") and name not in task_settings.KNOWN:
             yield checks.Warning(
-                f"The setting {name} is not known.{conf.suggestion(name, task_settings.KNOWN)}",
+                f"The setting {name} is not known.{suggestion(name, task_settings.KNOWN)}",
                 hint=f"Known: {', '.join(sorted(task_settings.KNOWN))}. If it is another package's, silence this.",
                 id="streamtasks.W004",
             )
 
 
-def _routes(backends: Sequence[StoreBackend]) -> Iterator[CheckMessage]:
+def _routes(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
     try:
         exact, globs = task_settings.routes()
     except ConfigurationError as error:
@@ -70,7 +70,7 @@ def _routes(backends: Sequence[StoreBackend]) -> Iterator[CheckMessage]:
             )
 
 
-def _workers(backends: Sequence[StoreBackend]) -> Iterator[CheckMessage]:
+def _workers(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
     every = getattr(django_settings, "TASK_WORKERS", None) or {}
     if not isinstance(every, Mapping):
         return  # the options of every worker say so
@@ -78,14 +78,14 @@ def _workers(backends: Sequence[StoreBackend]) -> Iterator[CheckMessage]:
     for alias in sorted(every, key=str):
         if alias not in aliases:
             yield checks.Warning(
-                f"TASK_WORKERS has {alias!r}, which is no alias of TASKS.{conf.suggestion(str(alias), aliases)}",
+                f"TASK_WORKERS has {alias!r}, which is no alias of TASKS.{suggestion(str(alias), aliases)}",
                 id="streamtasks.W005",
             )
     for backend in backends:
         yield from _contradictions(backend, every.get(backend.alias))
 
 
-def _contradictions(backend: StoreBackend, said: Any) -> Iterator[CheckMessage]:
+def _contradictions(backend: StoreAlias, said: Any) -> Iterator[CheckMessage]:
     options = backend.params.get("OPTIONS") or {}
     own = options.get("worker") if isinstance(options, Mapping) else None
     if not isinstance(own, Mapping) or not isinstance(said, Mapping):

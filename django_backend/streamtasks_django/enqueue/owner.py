@@ -1,28 +1,70 @@
-"""One alias of TASKS as the owner of workflows and schedules; see `streamtasks.stores.owner.Owner`."""
+"""A backend alias as the owner of tasks, workflows and schedules, for the engine."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings as django_settings
+from django.tasks.exceptions import InvalidTask as DjangoInvalidTask
+from django.tasks.exceptions import TaskResultDoesNotExist
+from django.tasks.signals import task_enqueued
+
+from streamtasks.exceptions import InvalidTask as EngineInvalidTask
+from streamtasks.exceptions import PayloadTooLarge, TaskNotFound, UnknownQueue
+from streamtasks.protocol.state import Snapshot, State
+from streamtasks.schedules.app_target import call_of
+from streamtasks.schedules.schedules import Schedules
+from streamtasks.tasks.call_options import given_options
+from streamtasks.tasks.signature import Signature
+from streamtasks.workflows.app_home import gathering
+from streamtasks.workflows.results import GroupResult, group_result
+from streamtasks.workflows.start import Part
+
+from ..exceptions import InvalidTask
+from ..results.snapshot_results import RUN_AFTER, from_snapshot
+from ..tasks.registry import known_task
+from ..tasks.stream_task import StreamTask
+from . import pipeline
+from .signal_dispatch import asend, only_logs, send
 
 if TYPE_CHECKING:
+    from django.tasks.base import TaskResult
+
+    from streamtasks.protocol.message import Message
     from streamtasks.settings import StoreSettings
     from streamtasks.stores.base import AsyncStore, Store
+    from streamtasks.stores.schedule_store import NewSchedule, StoredSchedule
+    from streamtasks.stores.types import Limit, NewMessage, NewWorkflow
 
-    from ..backends.base import StoreBackend
+    from ..results.task_result import StreamTaskResult
+    from .store_alias import StoreAlias
 
-__all__ = ["BackendOwner"]
+__all__ = ["BackendOwner", "BackendSchedules", "group_of"]
+
+_log = logging.getLogger("django.tasks")
 
 
 class BackendOwner:
-    """One alias."""
+    """One alias of TASKS, as the engine's workflows and schedules see it. Two of one alias are equal."""
 
-    def __init__(self, backend: StoreBackend) -> None:
+    def __init__(self, backend: StoreAlias) -> None:
         self._backend = backend
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BackendOwner) and other._backend.alias == self._backend.alias
+
+    def __hash__(self) -> int:
+        return hash(self._backend.alias)
 
     @property
     def label(self) -> str:
-        """See `Owner.label`."""
-        return f"the backend {self._backend.alias!r}"
+        """The name of the alias in error messages."""
+        return self._backend.label
 
     @property
     def settings(self) -> StoreSettings:
@@ -31,7 +73,7 @@ class BackendOwner:
 
     @property
     def store(self) -> Store:
-        """The backend's store."""
+        """The store of the alias."""
         return self._backend.stores.plain
 
     @property
@@ -39,3 +81,172 @@ class BackendOwner:
         """The same store for event loops."""
         found: AsyncStore = self._backend.stores.asynchronous
         return found
+
+    # -- links and workflows -------------------------------------------------------------------------
+
+    def resolve_link(self, task: StreamTask, signature: Signature, tag: str) -> Signature:
+        """Return the signature of a routed task with its id and all options; see `Signable.resolve`."""
+        return pipeline.resolve(self._backend, task, signature, tag)
+
+    def message_of(self, signature: Signature, part: Part) -> NewMessage:
+        """Return a signature as a message of a workflow."""
+        return pipeline.node_message(self._backend, signature, part)
+
+    def gathering(self, like: NewMessage, part: Part) -> NewMessage:
+        """Return a message that gathers results of a workflow."""
+        return gathering(like, part, self.settings)
+
+    def limit_of(self, message: Message) -> Limit | None:
+        """Return the rate limit that the start of a message counts against."""
+        task = known_task(message.task)
+        return task.limit_of(message.args, message.kwargs) if isinstance(task, StreamTask) else None
+
+    def started(self, new: NewWorkflow) -> None:
+        """Send ``task_enqueued`` for each task of a workflow."""
+        for result in self._enqueued(new):
+            send(task_enqueued, type(self._backend), result)
+
+    async def astarted(self, new: NewWorkflow) -> None:
+        """Send ``task_enqueued`` for each task of a workflow from an event loop."""
+        for result in self._enqueued(new):
+            await asend(task_enqueued, type(self._backend), result)
+
+    def _enqueued(self, new: NewWorkflow) -> Iterable[TaskResult[..., Any]]:
+        if only_logs(task_enqueued) and not _log.isEnabledFor(logging.DEBUG):
+            return  # no receiver would do anything with them
+        for node in new.nodes:
+            yield self._new_result(node.message, State.BLOCKED if node.waits_for else State.QUEUED)
+
+    def _new_result(self, message: NewMessage, state: State = State.QUEUED) -> StreamTaskResult:
+        now_ms = time.time_ns() // 1_000_000
+        snapshot = Snapshot(message.id, state, message.envelope, now_ms, wire=self.settings.wire)
+        return from_snapshot(snapshot, self._backend.alias)
+
+    # -- results -------------------------------------------------------------------------------------
+
+    def result(self, task_id: str) -> TaskResult[..., Any]:
+        """Return the result of a task."""
+        return self._backend.get_result(task_id)
+
+    async def aresult(self, task_id: str) -> TaskResult[..., Any]:
+        """Return the result of a task from an event loop."""
+        return await self._backend.aget_result(task_id)
+
+    def results(self, ids: Sequence[str]) -> list[TaskResult[..., Any]]:
+        """Return the results of many tasks, in order.
+
+        Raises:
+            TaskResultDoesNotExist: one of them has expired.
+        """
+        return [self._known(task_id, found) for task_id, found in zip(ids, self.store.read(ids), strict=True)]
+
+    def _known(self, task_id: str, snapshot: Snapshot | None) -> TaskResult[..., Any]:
+        if snapshot is None:
+            raise TaskResultDoesNotExist(task_id)
+        return from_snapshot(snapshot, self._backend.alias)
+
+    # -- schedules -----------------------------------------------------------------------------------
+
+    @property
+    def zone(self) -> str:
+        """The time zone of schedules that name none: TIME_ZONE."""
+        return str(django_settings.TIME_ZONE or "UTC")
+
+    def call(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Signature:
+        """Return the call of a schedule.
+
+        Args:
+            task: a task of this project, or its name.
+            args: positional arguments.
+            kwargs: keyword arguments.
+            options: as ``apply_async()`` of a Django task takes them.
+
+        Raises:
+            InvalidTask: there is no such task, or an option is wrong.
+        """
+        with _as_django():
+            if isinstance(task, str):
+                found = known_task(task)
+                if found is None:
+                    raise InvalidTask(
+                        f"task is {task!r}, which no tasks.py, TASK_IMPORTS or URLconf of this project defines."
+                    )
+                task = found
+            signature = call_of(task, args, kwargs)
+            origin = signature.origin
+            if not isinstance(origin, StreamTask):
+                raise InvalidTask(f"task is {task!r}, which is no task of a backend of streamtasks.")
+            return origin.with_options(signature, options)
+
+    def resolve(self, signature: Signature) -> Signature:
+        """Return the call of a schedule as it is stored.
+
+        Raises:
+            InvalidTask: an option or an argument is wrong, or the task's calls go to another backend.
+        """
+        with _as_django():
+            return self._resolved(signature)
+
+    def _resolved(self, signature: Signature) -> Signature:
+        origin = signature.origin
+        assert isinstance(origin, StreamTask)
+        task = origin.called(given_options(signature.options)).routed()
+        alias = self._backend.alias
+        if task.backend != alias:
+            raise InvalidTask(
+                f"{signature!r} goes to the backend {task.backend!r}, but this schedule belongs to {alias!r}. Create "
+                f"it there, or give backend={alias!r}."
+            )
+        self._backend.validate_task(task)
+        found = pipeline.resolve(self._backend, task, signature, self.settings.tags[0])
+        # When each call is due follows from its occurrence.
+        headers = {name: value for name, value in found.options.headers.items() if name != RUN_AFTER}
+        return replace(found, options=replace(found.options, headers=headers))
+
+    def enqueue(self, message: NewMessage) -> StreamTaskResult:
+        """Enqueue one call of a schedule; return its result."""
+        self.store.enqueue([message])
+        result = self._new_result(message)
+        send(task_enqueued, type(self._backend), result)
+        return result
+
+    async def aenqueue(self, message: NewMessage) -> StreamTaskResult:
+        """Enqueue one call of a schedule from an event loop; return its result."""
+        await self.async_store.enqueue([message])
+        result = self._new_result(message)
+        await asend(task_enqueued, type(self._backend), result)
+        return result
+
+
+class BackendSchedules(Schedules):
+    """``backend.schedules``; errors in a schedule are Django's ``InvalidTask`` as well as the engine's."""
+
+    def _new(self, *args: Any, **kwargs: Any) -> NewSchedule:
+        with _as_django():
+            return super()._new(*args, **kwargs)
+
+    def _changed(self, stored: StoredSchedule, changes: Mapping[str, Any]) -> NewSchedule:
+        with _as_django():
+            return super()._changed(stored, changes)
+
+
+def group_of(owner: BackendOwner, group_id: str) -> GroupResult:
+    """Return a handle on an enqueued group.
+
+    Raises:
+        TaskResultDoesNotExist: the id is unknown, or is not the id of a group.
+    """
+    try:
+        return group_result(owner, group_id)
+    except TaskNotFound as error:
+        raise TaskResultDoesNotExist(group_id) from error
+
+
+@contextmanager
+def _as_django() -> Generator[None]:
+    try:
+        yield
+    except (InvalidTask, PayloadTooLarge, UnknownQueue):
+        raise
+    except (EngineInvalidTask, DjangoInvalidTask) as error:
+        raise InvalidTask(str(error)) from error

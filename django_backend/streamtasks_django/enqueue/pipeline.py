@@ -20,7 +20,7 @@ from streamtasks.tasks.enqueue import build, check_limits, choose_id, pack, plac
 from streamtasks.workflows.app_home import in_workflow
 from streamtasks.workflows.linked import Linked
 
-from .. import conf
+from ..conf import project
 from ..exceptions import InvalidTask
 from ..results.snapshot_results import RUN_AFTER, moment
 from ..results.task_result import StreamTaskResult
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from streamtasks.tasks.signature import Signature
     from streamtasks.workflows.start import Part
 
-    from ..backends.base import StoreBackend
+    from .store_alias import StoreAlias
 
 __all__ = ["Accepted", "accept", "registered_name", "resolve", "without_options"]
 
@@ -46,7 +46,7 @@ class Accepted(NamedTuple):
     patience_s: float | None
 
 
-def accept(backend: StoreBackend, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Accepted:
+def accept(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Accepted:
     """Check and encode one call.
 
     Raises:
@@ -87,13 +87,12 @@ def accept(backend: StoreBackend, task: Task[..., Any], args: Sequence[Any], kwa
     return Accepted(result, new, patience_of(call))
 
 
-def resolve(task: StreamTask, signature: Signature, tag: str) -> Signature:
+def resolve(backend: StoreAlias, task: StreamTask, signature: Signature, tag: str) -> Signature:
     """Return a signature of a routed task as whoever runs it needs it; see `streamtasks.tasks.signature.Signable`.
 
     Raises:
         InvalidTask: an option or an argument is wrong.
     """
-    backend: Any = task.get_backend()
     settings = backend.store_settings
     call = place(_complete(task), tag, settings.tags)
     _check_links(backend, call)
@@ -104,7 +103,7 @@ def resolve(task: StreamTask, signature: Signature, tag: str) -> Signature:
     return resolved(signature, message, call, _limit(task, args, kwargs))
 
 
-def node_message(backend: StoreBackend, signature: Signature, part: Part) -> NewMessage:
+def node_message(backend: StoreAlias, signature: Signature, part: Part) -> NewMessage:
     """Return a signature as a message of a workflow.
 
     Raises:
@@ -144,7 +143,7 @@ def _message(
     message = build(registered_name(task), args, kwargs, call, tags, task_id)
     if task.run_after is not None:
         message.headers[RUN_AFTER] = task.run_after.isoformat()
-    for middleware in conf.middleware():
+    for middleware in project.middleware():
         message = middleware.before_enqueue(message)
     return message
 
@@ -207,16 +206,14 @@ def without_options(task: Task[..., Any]) -> Task[..., Any]:
     return task.changed(options=NO_OPTIONS)
 
 
-def _check_links(backend: StoreBackend, call: CallOptions) -> None:
-    from .workflows import home_of
-
+def _check_links(backend: StoreAlias, call: CallOptions) -> None:
     for link in (*call.link, *call.link_error):
         origin = link.origin
         if isinstance(origin, Linked):
             home: Any = origin.home(link)
-            if home != home_of(backend):
+            if home.label != backend.label:
                 raise EngineInvalidTask(
-                    f"link: a workflow of {home.label} cannot follow a task of the backend {backend.alias!r}; what is "
+                    f"link: a workflow of {home.label} cannot follow a task of {backend.label}; what is "
                     "linked stays in one."
                 )
             continue

@@ -18,7 +18,7 @@ from streamtasks.protocol.state import STATUS as WORDS
 from streamtasks.protocol.state import Snapshot
 from streamtasks.tasks.snapshot_view import error_of, outcome_of
 
-from ..tasks import task_settings
+from ..conf import task_settings
 from ..tasks.registry import known_task, stand_in
 from ..tasks.stream_task import StreamTask
 from .task_result import StreamTaskResult

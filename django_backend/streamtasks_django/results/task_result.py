@@ -22,11 +22,12 @@ from streamtasks.protocol.state import Snapshot, State
 from streamtasks.tasks.snapshot_view import children_of, failure_of, info_of, shown_state, value_of
 from streamtasks.workflows.results import Workflow, parent_of, workflow_of
 
+from ..tasks.owners import owner_of
+
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..backends.control import TaskControl
-    from ..enqueue.workflows import BackendHome
+    from .result_backend import ResultBackend
 
     _Base = TaskResult[..., Any]
 else:
@@ -117,8 +118,8 @@ class StreamTaskResult(_Base):
             self.refresh()
         return self
 
-    def _backend(self) -> TaskControl:
-        return cast("TaskControl", self.task.get_backend())
+    def _backend(self) -> ResultBackend:
+        return cast("ResultBackend", self.task.get_backend())
 
     # -- live ----------------------------------------------------------------------------------------
 
@@ -181,17 +182,15 @@ class StreamTaskResult(_Base):
     def parent(self) -> Any:
         """A handle on what it came after in its workflow (a `GroupResult` for a group), or on what enqueued it."""
         message = self._message()
-        return None if message is None else parent_of(self._home(), message)
+        return None if message is None else parent_of(self._owner(), message)
 
     @property
     def workflow(self) -> Workflow | None:
         """The workflow of which it is a part; None if it is of none."""
-        return workflow_of(self._home(), self.id) if self._backend().keeps_results else None
+        return workflow_of(self._owner(), self.id) if self._backend().keeps_results else None
 
-    def _home(self) -> BackendHome:
-        from ..enqueue.workflows import home_of
-
-        return home_of(self.task.get_backend())
+    def _owner(self) -> Any:
+        return owner_of(self.task.get_backend())
 
     @property
     def children(self) -> list[str]:

@@ -1,46 +1,48 @@
-"""Which schedules a project declares: ``TASK_SCHEDULE`` and ``@task(schedule=...)``, and on which backend each is."""
+"""Collect the schedules that a project declares in ``TASK_SCHEDULE`` and with ``@task(schedule=...)``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.tasks import task_backends
-from django.tasks.exceptions import InvalidTaskBackend
+from django.tasks.base import Task
 
 from streamtasks.tasks.signature import Signature
 
-from . import task_settings
+from ..conf import task_settings
 from .registry import known_task
 
-if TYPE_CHECKING:
-    from .stream_task import StreamTask
+__all__ = ["alias_of", "entries", "forget", "register"]
 
-__all__ = ["alias_of", "entries", "first_alias", "forget", "register"]
-
-_scheduled: dict[tuple[str, str, str], StreamTask] = {}
+_scheduled: dict[tuple[str, str, str], Any] = {}
+"""By module, function and name: each `StreamTask` that is defined with a schedule."""
 
 
-def register(task: StreamTask) -> bool:
-    """Remember a task that is defined with a schedule; False: a copy of one that is known."""
-    place = (task.func.__module__, task.func.__qualname__, task.name)
-    known = _scheduled.get(place)
+def register(task: Task[..., Any]) -> bool:
+    """Remember a task that is defined with a schedule; return False for a copy of a known one."""
+    key = _key(task)
+    known = _scheduled.get(key)
     if known is not None and known.func is task.func:
         return False
-    _scheduled[place] = task  # also if its module was loaded anew
+    _scheduled[key] = task  # also after a reload of its module
     return True
 
 
-def forget(task: StreamTask) -> None:
-    """Forget a task whose definition was wrong."""
-    _scheduled.pop((task.func.__module__, task.func.__qualname__, task.name), None)
+def forget(task: Task[..., Any]) -> None:
+    """Forget a task with a wrong definition."""
+    _scheduled.pop(_key(task), None)
+
+
+def _key(task: Task[..., Any]) -> tuple[str, str, str]:
+    return task.func.__module__, task.func.__qualname__, task.name
 
 
 def entries() -> Iterator[tuple[str, Any]]:
-    """Return (name, entry) of what is declared: the settings, then the tasks that are loaded.
+    """Return (name, entry) of each declared schedule: those in the settings, then those of loaded tasks.
 
     Raises:
-        ConfigurationError: TASK_SCHEDULE is no dict.
+        ConfigurationError: TASK_SCHEDULE is not a dict.
     """
     yield from task_settings.schedule().items()
     if not _scheduled:
@@ -48,16 +50,17 @@ def entries() -> Iterator[tuple[str, Any]]:
     from streamtasks.schedules.declared import entry_of
 
     for task in list(_scheduled.values()):
+        # Read now: the path of a class-based task is known only once its module has been executed.
         yield task.registered_name, entry_of(task, task.schedule)
 
 
 def alias_of(entry: Any) -> str | None:
-    """Return the alias whose schedule an entry is; None if it has no task that is known here, or no such backend."""
+    """Return the backend alias of an entry; None if its task or its backend is unknown."""
     task = entry.get("task") if isinstance(entry, Mapping) else None
     if isinstance(task, str):
         task = known_task(task)
-    said: Any = entry.get("options") if isinstance(entry, Mapping) else None
-    alias = said.get("backend") if isinstance(said, Mapping) else None
+    options: Any = entry.get("options") if isinstance(entry, Mapping) else None
+    alias = options.get("backend") if isinstance(options, Mapping) else None
     if isinstance(task, Signature):
         alias = alias or task.options.backend
         task = task.origin
@@ -65,16 +68,3 @@ def alias_of(entry: Any) -> str | None:
     if alias is None:
         alias = getattr(task if routed is None else routed(), "backend", None)
     return alias if alias in task_backends.settings else None
-
-
-def first_alias() -> str | None:
-    """Return the first alias of TASKS that keeps schedules: entries without a task are told of there."""
-    from ..backends.base import StoreBackend
-
-    for alias in task_backends.settings:
-        try:
-            if isinstance(task_backends[alias], StoreBackend):
-                return str(alias)
-        except InvalidTaskBackend:
-            continue
-    return None

@@ -15,7 +15,7 @@ from django.utils.module_loading import autodiscover_modules
 
 from streamtasks import ConfigurationError
 
-from .. import conf
+from ..conf import project
 from .names import named
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ def discover() -> None:
         Exception: whatever a ``tasks.py`` raises.
     """
     autodiscover_modules("tasks")
-    for name in conf.task_imports():
+    for name in project.task_imports():
         try:
             import_module(name)
         except ImportError as error:
             raise ConfigurationError(f"TASK_IMPORTS names {name!r}, which cannot be imported: {error}") from error
     urlconf = getattr(settings, "ROOT_URLCONF", None)
-    if isinstance(urlconf, str) and conf.import_urlconf():
+    if isinstance(urlconf, str) and project.import_urlconf():
         try:
             import_module(urlconf)
         except Exception as error:

@@ -25,16 +25,16 @@ from streamtasks.tasks.run_options import RunOptions, check_executor
 from streamtasks.tasks.signature import Signature
 from streamtasks.tasks.task import check_arguments
 
-from ..enqueue.call_options import call_options, visible, with_columns
+from ..conf import task_settings
 from ..exceptions import InvalidTask
-from . import declared_schedules, names, task_settings
+from . import declared_schedules, names
+from .call_options import call_options, django_fields, extra_names, with_columns
+from .owners import owner_of
 
 if TYPE_CHECKING:
     from django.tasks.base import TaskResult
 
     from streamtasks.stores.types import Limit
-
-    from ..enqueue.workflows import BackendHome
 
     _Base = DjangoTask[..., Any]
 else:
@@ -153,12 +153,14 @@ class StreamTask(_Base):
             self._check_schedule()
 
     def _check_schedule(self) -> None:
+        from streamtasks.schedules.app_target import call_of
         from streamtasks.schedules.declared import check_entry, entry_of
 
-        from ..enqueue.schedule_target import call_of_task
-
         try:
-            check_entry(call_of_task, entry_of(self, self.schedule))
+            check_entry(
+                lambda task, args, kwargs, options: self.with_options(call_of(task, args, kwargs), options),
+                entry_of(self, self.schedule),
+            )
         except EngineInvalidTask as error:
             declared_schedules.forget(self)
             raise InvalidTask(str(error)) from error
@@ -347,11 +349,13 @@ class StreamTask(_Base):
         if not options:
             return self
         try:
-            options = with_columns(self, options)
+            if extra := extra_names(options):
+                alias = options.get("backend") or self.routed().backend
+                options = with_columns(options, extra, alias, self.options.headers)
             call = call_options(options, self.options)
         except EngineInvalidTask as error:
             raise InvalidTask(str(error)) from error
-        new = self.changed(**visible(call, options))
+        new = self.changed(**django_fields(call, options))
         object.__setattr__(new, "options", call)
         return new
 
@@ -381,18 +385,25 @@ class StreamTask(_Base):
         """Return a call that gets no result of what it follows."""
         return Signature(self.registered_name, args, kwargs, immutable=True, origin=self)
 
-    def home(self, signature: Signature) -> BackendHome:
-        """See `streamtasks.tasks.signature.Signable`."""
-        from ..enqueue.workflows import home_of
+    def with_options(self, signature: Signature, options: Mapping[str, Any]) -> Signature:
+        """Return a signature of this task with further options of ``apply_async()``.
 
+        Raises:
+            InvalidTask: an option has an unknown name or a wrong value.
+        """
+        if not options:
+            return signature
+        return replace(signature, options=self.called(given_options(signature.options)).called(options).options)
+
+    def home(self, signature: Signature) -> Any:
+        """Return the owner of the backend that a call goes to; see `streamtasks.tasks.signature.Signable`."""
         backend = signature.options.backend
-        return home_of((self.called({"backend": backend}) if backend else self).routed().get_backend())
+        return owner_of((self.called({"backend": backend}) if backend else self).routed().get_backend())
 
     def resolve(self, signature: Signature, tag: str) -> Signature:
-        """See `streamtasks.tasks.signature.Signable`."""
-        from ..enqueue.pipeline import resolve
-
-        return resolve(self.called(given_options(signature.options)).routed(), signature, tag)
+        """Return a call with its id and all options; see `streamtasks.tasks.signature.Signable`."""
+        task = self.called(given_options(signature.options)).routed()
+        return owner_of(task.get_backend()).resolve_link(task, signature, tag)  # type: ignore[no-any-return]
 
 
 def _check_one_queue(queue: str, queue_name: str | None, unsaid: str | None) -> None:

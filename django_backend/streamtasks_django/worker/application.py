@@ -7,22 +7,26 @@ from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
+from django.tasks import task_backends
 from django.tasks.base import TaskContext
+from django.tasks.exceptions import InvalidTaskBackend
 from django.utils.json import normalize_json
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, StoreSettings
 from streamtasks.tasks.class_task import tell
 from streamtasks.tasks.run_options import RunOptions
 
-from .. import conf
-from ..results.store_result import storing
-from ..signals import Signals
+from ..conf import project
+from ..enqueue.owner import BackendOwner, BackendSchedules
+from ..enqueue.store_alias import StoreAlias
 from ..tasks import declared_schedules
 from ..tasks.class_hooks import beside_the_loop
 from ..tasks.class_task import Task as ClassTask
 from ..tasks.registry import find_task
 from ..tasks.stream_task import StreamTask
 from .databases import Databases
+from .signals import Signals
+from .store_result import store_result_middleware
 
 if TYPE_CHECKING:
     from django.tasks.base import Task
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
     from streamtasks.schedules.definition import Definition
     from streamtasks.schedules.schedules import Schedules
 
-    from ..backends.base import StoreBackend
 
 __all__ = ["DjangoApplication", "DjangoRunnable"]
 
@@ -95,22 +98,27 @@ class DjangoApplication:
         ConfigurationError: OPTIONS or STREAMTASKS has a wrong value.
     """
 
-    def __init__(self, backend: StoreBackend, *, own_connections: bool = True) -> None:
+    def __init__(self, backend: StoreAlias, *, own_connections: bool = True) -> None:
         self.backend = backend
         self.label = backend.alias
         self.settings: StoreSettings = backend.store_settings
-        self.worker_defaults = conf.worker_defaults(backend.params.get("OPTIONS") or {}, backend.alias)
-        self._signals = Signals(self)
+        self.worker_defaults = project.worker_defaults(backend.params.get("OPTIONS") or {}, backend.alias)
+        self._signals = Signals(backend)
         # The first is outermost and hears of outcomes last: databases are let go of when nobody needs them any more,
         # and receivers of signals run inside what the project's own middleware sets up.
         databases = (Databases(),) if own_connections else ()
-        self.middleware: Sequence[Middleware] = (*databases, *conf.middleware(), *storing(backend), self._signals)
+        self.middleware: Sequence[Middleware] = (
+            *databases,
+            *project.middleware(),
+            *store_result_middleware(backend),
+            self._signals,
+        )
         self._runnables: dict[str, DjangoRunnable] = {}
 
     @property
     def schedules(self) -> Schedules:
         """The schedules of this alias."""
-        return self.backend.schedules
+        return BackendSchedules(BackendOwner(self.backend))
 
     def declared_schedules(self) -> Sequence[Definition]:
         """See `streamtasks.application.Application.declared_schedules`.
@@ -121,15 +129,13 @@ class DjangoApplication:
         mine = [
             (name, entry)
             for name, entry in declared_schedules.entries()
-            if (declared_schedules.alias_of(entry) or declared_schedules.first_alias()) == self.label
+            if (declared_schedules.alias_of(entry) or _first_alias()) == self.label
         ]
         if not mine:
             return ()
         from streamtasks.schedules.declared import declared
 
-        from ..enqueue.schedule_target import BackendPlace
-
-        return declared(BackendPlace(self.backend), mine)
+        return declared(BackendOwner(self.backend), mine)
 
     def find(self, name: str) -> DjangoRunnable | None:
         """Return the task of that name. Never imports anything."""
@@ -141,3 +147,14 @@ class DjangoApplication:
                 if self.backend.wants_outcomes:  # a hook, too
                     runnable.run_options = replace(runnable.run_options, has_hooks=True)
         return runnable
+
+
+def _first_alias() -> str | None:
+    """Return the first alias of TASKS with a store: errors of schedules without a known task are reported there."""
+    for alias in task_backends.settings:
+        try:
+            if isinstance(task_backends[alias], StoreAlias):
+                return str(alias)
+        except InvalidTaskBackend:
+            continue
+    return None

@@ -1,10 +1,10 @@
-"""Options of one call as Django projects give them: Django's own words and time zones are understood."""
+"""Parse the options of ``apply_async()``, with Django's own names and time zones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.tasks import task_backends
@@ -13,32 +13,29 @@ from django.utils import timezone
 from streamtasks.exceptions import InvalidTask
 from streamtasks.tasks.call_options import OPTION_NAMES, CallOptions, seconds
 
-if TYPE_CHECKING:
-    from ..tasks.stream_task import StreamTask
-
-__all__ = ["COLUMNS", "call_options", "visible", "with_columns"]
+__all__ = ["COLUMNS", "call_options", "django_fields", "extra_names", "with_columns"]
 
 COLUMNS: Final = "django.extra"
-"""The header with what was given to ``apply_async()`` and is no option: columns of the project's own."""
+"""The header with the arguments of ``apply_async()`` that are not options: columns of the project's own table."""
 
-_DJANGOS: Final = frozenset({"queue_name", "run_after"})
+_DJANGO_NAMES: Final = frozenset({"queue_name", "run_after"})
 
 
 def call_options(given: Mapping[str, Any], base: CallOptions) -> CallOptions:
-    """Return the options that ``apply_async()`` was given.
+    """Parse what ``apply_async()`` was given.
 
-    ``queue_name`` and ``run_after`` are Django's words for ``queue`` and for ``eta`` or ``countdown``.
+    ``queue_name`` and ``run_after`` are Django's names for ``queue`` and for ``eta`` or ``countdown``.
     A naive time is in the current time zone.
 
     Raises:
         InvalidTask: an option has an unknown name or a wrong value.
     """
     options = dict(given)
-    _another_word(options, "queue_name", "queue")
+    _alias(options, "queue_name", "queue")
     if isinstance(options.get("run_after"), timedelta):
-        _another_word(options, "run_after", "countdown")
+        _alias(options, "run_after", "countdown")
     else:
-        _another_word(options, "run_after", "eta")
+        _alias(options, "run_after", "eta")
     for name in ("eta", "expires"):
         value = options.get(name)
         if isinstance(value, datetime) and timezone.is_naive(value):
@@ -50,32 +47,39 @@ def call_options(given: Mapping[str, Any], base: CallOptions) -> CallOptions:
     return CallOptions.of(options, base)
 
 
-def with_columns(task: StreamTask, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the options of a call; what else was given travels in a header for a ``store_result()`` of the backend's.
+def extra_names(given: Mapping[str, Any]) -> list[str]:
+    """Return the given names that are not options."""
+    return [name for name in given if name not in OPTION_NAMES and name not in _DJANGO_NAMES]
 
-    Without such a method, names that are no options stay as they are, to be refused.
+
+def with_columns(
+    given: Mapping[str, Any], extra: list[str], alias: str, headers: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return the options with the extra values in a header, if the backend has a ``store_result()`` that takes them.
+
+    Args:
+        given: what ``apply_async()`` was given.
+        extra: the names in it that are not options.
+        alias: of the backend that gets the call.
+        headers: of the task, if none are given.
     """
-    more = {name: value for name, value in given.items() if name not in OPTION_NAMES and name not in _DJANGOS}
-    if not more:
-        return given
-    alias = given.get("backend") or task.routed().backend
     if alias not in task_backends.settings or not getattr(task_backends[alias], "wants_outcomes", False):
-        return given
-    options = {name: value for name, value in given.items() if name not in more}
-    headers = options.get("headers") or task.options.headers
-    return {**options, "headers": {**headers, COLUMNS: more}}
+        return given  # to be refused
+    options = {name: value for name, value in given.items() if name not in extra}
+    columns = {name: given[name] for name in extra}
+    return {**options, "headers": {**(options.get("headers") or headers), COLUMNS: columns}}
 
 
-def _another_word(options: dict[str, Any], word: str, name: str) -> None:
-    if word in options:
-        value = options.pop(word)
+def _alias(options: dict[str, Any], alias: str, name: str) -> None:
+    if alias in options:
+        value = options.pop(alias)
         if value is not None and options.get(name) is not None:
-            raise InvalidTask(f"{word} is {value!r} and {name} is {options[name]!r}; give one of them.")
+            raise InvalidTask(f"{alias} is {value!r} and {name} is {options[name]!r}; give one of them.")
         options.setdefault(name, value)
 
 
-def visible(call: CallOptions, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what Django's own task shows of these options, by the names of its fields."""
+def django_fields(call: CallOptions, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of Django's own task that these options set."""
     changes: dict[str, Any] = {}
     if call.queue is not None:
         changes["queue_name"] = call.queue

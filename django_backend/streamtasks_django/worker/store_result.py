@@ -1,4 +1,4 @@
-"""Hand outcomes to a backend's own ``store_result()``, if it has one."""
+"""Call a backend's own ``store_result()`` with each final outcome."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from asgiref.sync import sync_to_async
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, State
 
-from ..enqueue.call_options import COLUMNS
-from .snapshot_results import STATUS
+from ..results.snapshot_results import STATUS
+from ..tasks.call_options import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..backends.base import StoreBackend
+    from ..enqueue.store_alias import StoreAlias
 
-__all__ = ["storing"]
+__all__ = ["store_result_middleware"]
 
 
 class _StoreResult(Middleware):
     """Calls ``store_result()`` for every final outcome, before it is committed."""
 
-    def __init__(self, backend: StoreBackend) -> None:
+    def __init__(self, backend: StoreAlias) -> None:
         self._backend = backend
 
     @override
@@ -43,6 +43,6 @@ class _StoreResult(Middleware):
         await sync_to_async(self.after_outcome)(attempt, outcome)
 
 
-def storing(backend: StoreBackend) -> Sequence[Middleware]:
-    """Return what calls the hook of this backend: nothing, unless its class overrides it."""
+def store_result_middleware(backend: StoreAlias) -> Sequence[Middleware]:
+    """Return middleware that calls ``store_result()`` of this backend; none unless its class overrides the method."""
     return (_StoreResult(backend),) if backend.wants_outcomes else ()

@@ -1,0 +1,28 @@
+"""The methods of a backend that its results call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+__all__ = ["ResultBackend"]
+
+
+class ResultBackend(Protocol):
+    """A backend as its results see it; `streamtasks_django.backends.control.TaskControl` describes each method."""
+
+    keeps_results: bool
+
+    def revoke(self, task_id: str, terminate: bool = False) -> bool: ...
+
+    async def arevoke(self, task_id: str, terminate: bool = False) -> bool: ...
+
+    def forget_result(self, task_id: str) -> bool: ...
+
+    def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]: ...
+
+    async def await_for_results(
+        self,
+        ids: Sequence[str],
+        timeout: float | None,  # noqa: ASYNC109 - Django's name for it
+    ) -> set[str]: ...

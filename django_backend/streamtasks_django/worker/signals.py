@@ -1,0 +1,121 @@
+"""Django's task signals, sent around the attempts that a worker runs; they can be imported from here as well."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, override
+
+from django.tasks.base import TaskResultStatus
+from django.tasks.signals import task_enqueued, task_finished, task_started
+from django.utils import timezone
+
+from streamtasks import Attempt, AttemptOutcome, Middleware, State, StoreError
+from streamtasks.protocol.errors import describe
+from streamtasks.protocol.state import Snapshot
+
+from ..enqueue.signal_dispatch import asend, send
+from ..results.snapshot_results import STATUS, from_attempt, task_error
+from ..tasks.registry import find_task
+
+if TYPE_CHECKING:
+    from django.tasks.base import TaskResult
+
+    from ..enqueue.store_alias import StoreAlias
+
+__all__ = ["Signals", "task_enqueued", "task_finished", "task_started"]
+
+logger = logging.getLogger("streamtasks.django")
+
+_running: ContextVar[TaskResult[..., Any] | None] = ContextVar("streamtasks_django_running", default=None)
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
+
+class Signals(Middleware):
+    """Sends ``task_started`` for every attempt and ``task_finished`` for the last, with the backend's class as sender.
+
+    The logger ``django.tasks`` writes through these signals. A receiver that raises is logged by Django and
+    changes nothing. The result of an attempt is one object, made when the attempt starts: the signals show it,
+    and a task with ``takes_context`` gets it.
+    """
+
+    def __init__(self, backend: StoreAlias) -> None:
+        self._backend = backend
+        self._sender = type(backend)
+
+    def result_of(self, attempt: Attempt) -> TaskResult[..., Any]:
+        """Return the result of the attempt that runs here."""
+        result = _running.get()
+        if result is None or result.id != attempt.id:  # run without this middleware
+            result = self._begin(attempt, [])
+        return result
+
+    @override
+    def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
+        """Tell that an attempt starts."""
+        reports: list[dict[str, Any]] = []
+        if attempt.number > 1:
+            try:
+                reports = _reports(self._backend.stores.plain.read((attempt.id,)))
+            except StoreError as error:
+                _no_reports(attempt, error)
+        send(task_started, self._sender, self._begin(attempt, reports))
+        return _NOTHING
+
+    @override
+    def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
+        """Tell that an attempt of a coroutine task starts."""
+        return self._started(attempt)
+
+    @asynccontextmanager
+    async def _started(self, attempt: Attempt) -> AsyncGenerator[None]:
+        reports: list[dict[str, Any]] = []
+        if attempt.number > 1:
+            try:
+                reports = _reports(await self._backend.stores.asynchronous.read((attempt.id,)))
+            except StoreError as error:
+                _no_reports(attempt, error)
+        await asend(task_started, self._sender, self._begin(attempt, reports))
+        yield
+
+    @override
+    def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Tell that a task is finished."""
+        if outcome.state != State.RETRY:
+            send(task_finished, self._sender, self._end(attempt, outcome))
+
+    @override
+    async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Tell that a coroutine task is finished."""
+        if outcome.state != State.RETRY:
+            await asend(task_finished, self._sender, self._end(attempt, outcome))
+
+    def _begin(self, attempt: Attempt, reports: list[dict[str, Any]]) -> TaskResult[..., Any]:
+        task = find_task(attempt.message.task)
+        assert task is not None  # the worker found it to run it
+        result = from_attempt(attempt, task, self._backend.alias, reports)
+        _running.set(result)
+        return result
+
+    def _end(self, attempt: Attempt, outcome: AttemptOutcome) -> TaskResult[..., Any]:
+        put = object.__setattr__
+        result = self.result_of(attempt)
+        put(result, "decided", outcome.state)
+        put(result, "raised", outcome.error)
+        put(result, "status", STATUS[outcome.state])
+        put(result, "finished_at", timezone.now())
+        if outcome.state == State.SUCCESS:
+            put(result, "_return_value", outcome.value)
+        elif result.status == TaskResultStatus.FAILED and outcome.error is not None:
+            result.errors.append(task_error(describe(outcome.error)))
+        return result
+
+
+def _reports(snapshots: list[Snapshot | None]) -> list[dict[str, Any]]:
+    return snapshots[0].reports if snapshots[0] is not None else []
+
+
+def _no_reports(attempt: Attempt, error: StoreError) -> None:
+    logger.warning("The earlier attempts of task %s could not be read; it runs all the same: %s", attempt.id, error)
