@@ -25,7 +25,7 @@ logger = logging.getLogger("streamtasks.worker")
 
 
 def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: int, parent_pid: int) -> int:
-    """Live as a child; return the exit status. Called right after the fork, never returns to the root's loop."""
+    """Live as a child; return the exit status. Called right after the fork, never returns to the supervisor's loop."""
     die_with_parent(parent_pid)
     gc.enable()
     lifeline = Lifeline(life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb)

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from types import FrameType
 
-__all__ = ["STOP_SIGNALS", "Lifeline", "die_with_parent"]
+__all__ = ["STOP_SIGNALS", "Lifeline", "die_with_parent", "drain"]
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-"""What the root is stopped by; blocked in a new process until it has handlers of its own."""
+"""The signals that stop a worker; blocked in a new process until it has handlers of its own."""
 
 _PR_SET_PDEATHSIG = 1
 _NO_LIMIT = 1 << 60
@@ -28,11 +28,20 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(1)
 
 
+def drain(fd: int) -> None:
+    """Empty a pipe whose read end does not block."""
+    try:
+        while os.read(fd, 4096):
+            pass
+    except BlockingIOError:
+        return
+
+
 class Lifeline:
     """Says when a child shall stop, and lets it wait for that and for something else at once.
 
     Args:
-        life_fd: the read end of a pipe whose write end only the root process holds: readable means orphaned.
+        life_fd: the read end of a pipe whose write end only the supervisor holds: readable means orphaned.
         max_attempts: stop after so many; 0: no limit.
         max_memory_mb: stop when the process holds more, MiB; 0: no limit.
     """
@@ -48,7 +57,7 @@ class Lifeline:
         os.set_blocking(wake_w, False)
         os.set_blocking(self._wake_r, False)
         signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the root decides
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
@@ -96,11 +105,7 @@ class Lifeline:
 
     def drain(self) -> None:
         """Empty the wake-up pipe."""
-        try:
-            while os.read(self._wake_r, 4096):
-                pass
-        except BlockingIOError:
-            return
+        drain(self._wake_r)
 
     def check_parent(self) -> None:
         """Leave at once if the parent is dead."""

@@ -1,6 +1,6 @@
 """The keeper: the supervisor's first fork, in which all its roles run on one event loop.
 
-It runs no user code, so it can renew leases and watch boards whatever a task does. If it dies, the root
+It runs no user code, so it can renew leases and watch boards whatever a task does. If it dies, the supervisor
 starts another, which reads everything it needs from the boards.
 """
 
@@ -63,7 +63,8 @@ class _Charge(NamedTuple):
 class _Ward:
     """One app's part of the keeper: its store, its children, its roles.
 
-    ``ask`` sends the root a request about a process: what, its pid, and why. ``schedules``: what its code declares;
+    ``ask`` sends the supervisor a request about a process: what, its pid, and why. ``schedules``: what its code
+    declares;
     ``loaded``: memory that outlives the keeper, for when that code was loaded by the clock of each shard, ms.
     """
 
@@ -167,7 +168,7 @@ class Keeper:
         self._writer: asyncio.StreamWriter | None = None
 
     async def main(self) -> None:
-        """Work until the root says that all children are gone, or closes the line."""
+        """Work until the supervisor says that all children are gone, or closes the line."""
         reader, self._writer = await asyncio.open_connection(sock=self._control)
         for ward in self._wards:
             lease_s = ward.settings.lease_s
@@ -195,7 +196,7 @@ class Keeper:
             for registry in ward.registries:
                 await self._tried(registry.leave())
 
-    # -- the root ------------------------------------------------------------------------------------
+    # -- the supervisor ------------------------------------------------------------------------------------
 
     def _told(self, message: dict[str, Any]) -> None:
         match message["op"]:
@@ -208,7 +209,7 @@ class Keeper:
             case "end":
                 self._ended.set()
             case other:
-                logger.error("the root says something unknown: %r", other)
+                logger.error("the supervisor sent an unknown message: %r", other)
 
     def _say(self, **message: Any) -> None:
         assert self._writer is not None
@@ -318,14 +319,14 @@ class Keeper:
             logger.exception("a background role failed; it is tried again")
             return False
         if self._away_since:
-            logger.info("the supervisor reaches the store again after %.1f s", time.monotonic() - self._away_since)
+            logger.info("the keeper reaches the store again after %.1f s", time.monotonic() - self._away_since)
             self._away_since = 0.0
         return True
 
     def _away(self, error: Exception) -> None:
         if not self._away_since:
             self._away_since = time.monotonic()
-            logger.warning("the supervisor does not reach the store: %s", error)
+            logger.warning("the keeper does not reach the store: %s", error)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -344,12 +345,12 @@ def run_keeper(
 ) -> int:
     """Live as the keeper; return the exit status. Called right after the fork.
 
-    ``shared`` is memory of the root and all its keepers: where to give signs of life, then a place for each shard of
-    each app, see `Declared`. ``schedules``: what each app's code declares.
+    ``shared`` is memory of the supervisor and all its keepers: where to give signs of life, then a place for each shard
+    of each app, see `Declared`. ``schedules``: what each app's code declares.
     """
     die_with_parent(parent_pid)
     for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # the root says when to end
+        signal.signal(number, signal.SIG_IGN)  # the supervisor says when to end
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     signal.set_wakeup_fd(-1)
     asyncio.run(Keeper(apps, boards, worker, control, shared, schedules).main())

@@ -1,4 +1,4 @@
-"""Put a worker together: load apps, settle their options, check their servers, run the root."""
+"""Put a worker together: load apps, settle their options, check their servers, run the supervisor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamtasks.stores.factory import open_store
 from ..cli.logs import set_up_logs
 from ..process.options import WorkerOptions
 from .app_loader import load
-from .supervisor import Root
+from .supervisor import Supervisor
 
 __all__ = ["run_worker"]
 
@@ -52,4 +52,4 @@ def run_worker(
         open_store(one.settings).check()
         served.append((one, its))
     grace_s = max(its.grace_s for _, its in served)
-    return Root(served, grace_s).run()
+    return Supervisor(served, grace_s).run()

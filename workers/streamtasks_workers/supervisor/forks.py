@@ -1,0 +1,72 @@
+"""Fork the supervisor's processes: each does one thing and ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from ..process.lifeline import STOP_SIGNALS
+
+__all__ = ["fork", "send_signal", "status_text"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+
+def fork(live: Callable[[], int], not_inherited: Callable[[], None]) -> int:
+    """Fork a process that does ``live`` and exits with what it returns; return its pid.
+
+    Args:
+        live: the work of the new process.
+        not_inherited: closes there what only the supervisor may hold.
+
+    Raises:
+        OSError: the system has no room for another process.
+    """
+    _flush()
+    # A signal that arrives before the new process has its own handlers waits until it unblocks them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        pid = os.fork()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        raise
+    if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        return pid
+    code = 70
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        not_inherited()
+        code = live()
+    except BaseException:
+        logger.exception("process %d ends by an error of its own", os.getpid())
+    finally:
+        logging.shutdown()
+        _flush()
+        os._exit(code)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            continue  # closed, or nobody reads it: no reason to fork nothing
+
+
+def send_signal(pid: int, number: int) -> None:
+    """Send a signal to a process that may have ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def status_text(status: int) -> str:
+    """Return how a process ended: ``"signal 9"``, ``"exit status 1"``."""
+    return f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit status {os.WEXITSTATUS(status)}"

@@ -1,0 +1,149 @@
+"""The supervisor's link to its keeper: start it, exchange messages, replace it when it dies or is silent."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from streamtasks.stores.backoff import Backoff
+
+from .forks import send_signal, status_text
+
+__all__ = ["KeeperLink"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+SILENCE_S = 5.0
+"""A keeper that gives no sign of life for so long is replaced, seconds."""
+
+QUICK_S = 0.5
+"""A keeper that ends within this time could not start, seconds."""
+
+
+class KeeperLink:
+    """The present keeper.
+
+    Args:
+        start: forks a keeper that uses one end of the line; returns its pid.
+        known: yields all that a new keeper has to know.
+        alive: one word of shared memory: the last sign of life of the keeper, monotonic ns.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[socket.socket], int],
+        known: Callable[[], Iterable[dict[str, Any]]],
+        alive: memoryview,
+    ) -> None:
+        self.pid = 0
+        self._start = start
+        self._known = known
+        self._alive = alive
+        self._line: socket.socket | None = None
+        self._buffer = b""
+        self._born = self._start_at = 0.0
+        self._backoff = Backoff(0.05, 5.0, at_once=1)
+        self._fork_failed = False
+
+    def check(self) -> None:
+        """Start a keeper if there is none and its time has come; kill one that has been silent for too long."""
+        now = time.monotonic()
+        if not self.pid:
+            if now >= self._start_at:
+                self._fork()
+        elif (silent_s := (time.monotonic_ns() - self._alive[0]) / 1e9) > SILENCE_S:
+            logger.error("the keeper has been silent for %.1f s; replacing it", silent_s)
+            self.count_silence_from_now()
+            send_signal(self.pid, signal.SIGKILL)
+
+    def count_silence_from_now(self) -> None:
+        """Give the keeper its full time once more."""
+        self._alive[0] = time.monotonic_ns()
+
+    def _fork(self) -> None:
+        self.close()
+        ours, theirs = socket.socketpair()
+        self._line, self._buffer = ours, b""
+        self.count_silence_from_now()
+        try:
+            self.pid = self._start(theirs)
+        except OSError as error:
+            self.close()
+            self._start_at = time.monotonic() + self._backoff.next_s()
+            if not self._fork_failed:
+                logger.error("cannot fork the keeper: %s; trying again until it works", error)  # noqa: TRY400
+            self._fork_failed = True
+            return
+        finally:
+            theirs.close()
+        self._fork_failed = False
+        self._born = time.monotonic()
+        for message in self._known():
+            self.send(message)
+
+    def ended(self, status: int) -> None:
+        """Note that the keeper has died; `check` starts another."""
+        self.pid = 0
+        now = time.monotonic()
+        if now - self._born > QUICK_S:
+            self._backoff.reset()
+        logger.error("the keeper ended with %s; starting another", status_text(status))
+        self._start_at = now + self._backoff.next_s()
+
+    def next_event_s(self) -> float:
+        """Return when `check` has something to do next, seconds from now."""
+        return SILENCE_S if self.pid else max(0.0, self._start_at - time.monotonic())
+
+    # -- messages ------------------------------------------------------------------------------------
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that becomes readable when a message arrives; None: there is no line."""
+        return None if self._line is None else self._line.fileno()
+
+    def close(self) -> None:
+        """Close our end of the line."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message; a keeper that is gone does not get it, the next one learns all from ``known``."""
+        if self._line is None:
+            return
+        try:
+            self._line.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            logger.debug("the keeper is gone; the next one gets the message")
+
+    def receive(self, timeout_s: float = 0.0) -> list[dict[str, Any]]:
+        """Return the messages that have arrived, or arrive within ``timeout_s`` seconds."""
+        if self._line is None or not select.select([self._line], [], [], timeout_s)[0]:
+            return []
+        try:
+            data = self._line.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return []
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def end(self, within_s: float) -> None:
+        """Let the keeper leave, and kill it if it has not ended in time."""
+        self.send({"op": "end"})
+        deadline = time.monotonic() + within_s
+        while self.pid:
+            if not self.receive(0.05):
+                time.sleep(0.005)
+            if time.monotonic() > deadline:
+                send_signal(self.pid, signal.SIGKILL)
+            if os.waitpid(self.pid, os.WNOHANG)[0]:
+                self.pid = 0

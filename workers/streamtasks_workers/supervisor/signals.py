@@ -1,0 +1,68 @@
+"""Stop signals of the supervisor, and the grace period that the first one starts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from types import FrameType
+
+from ..process.lifeline import STOP_SIGNALS, drain
+
+__all__ = ["StopSignals"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+
+class StopSignals:
+    """What the supervisor was asked by signals.
+
+    Args:
+        grace_s: how long running tasks may take after the first stop signal, seconds.
+
+    Attributes:
+        stopping_since: when the first stop signal was handled, monotonic seconds; 0: not yet.
+        at_once: whether running tasks must not be waited for.
+    """
+
+    def __init__(self, grace_s: float) -> None:
+        self.stopping_since = 0.0
+        self.at_once = False
+        self._grace_s = grace_s
+        self._received: list[int] = []
+
+    def install(self) -> int:
+        """Handle signals from now on; return a descriptor that becomes readable when one arrives."""
+        wake_r, wake_w = os.pipe()
+        os.set_blocking(wake_w, False)
+        os.set_blocking(wake_r, False)
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._receive)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+        self._wake_fd = wake_r
+        return wake_r
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self._received.append(number)
+
+    def changed(self) -> bool:
+        """Handle what has arrived; return whether the worker has to stop now, or to stop sooner."""
+        drain(self._wake_fd)
+        changed = False
+        while self._received:
+            number = self._received.pop(0)
+            changed = True
+            if number == signal.SIGQUIT or self.stopping_since:
+                logger.warning("stopping now; running tasks are handed back")
+                self.at_once = True
+            else:
+                logger.info("stopping: running tasks may take another %g s", self._grace_s)
+            self.stopping_since = self.stopping_since or time.monotonic()
+        return changed
+
+    @property
+    def grace_left_s(self) -> float:
+        """For how long running tasks may still be waited for, seconds; infinite before the first stop signal."""
+        return self.stopping_since + self._grace_s - time.monotonic() if self.stopping_since else float("inf")
