@@ -24,20 +24,20 @@ from .exceptions import (
     TaskRevoked,
     UnknownQueue,
 )
-from .middleware import Middleware
 from .protocol.message import Message
 from .protocol.state import State
 from .results import Result, wait_for
+from .results.workflow_result import GroupResult, Workflow
 from .settings import StoreSettings
 from .tasks.attempt import Attempt, AttemptOutcome, current_attempt
 from .tasks.class_task import ClassTask
+from .tasks.middleware import Middleware
 from .tasks.request import BoundTask, Request
 from .tasks.signature import Signature
 from .tasks.task import Task, TaskOptions
 
 # Workflows
 from .workflows.canvas import chain, chord, group
-from .workflows.results import GroupResult, Workflow
 
 __version__ = "0.1.0"
 

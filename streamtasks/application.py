@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .middleware import Middleware
 from .settings import StoreSettings
 from .tasks.attempt import Attempt, AttemptOutcome
+from .tasks.middleware import Middleware
 from .tasks.run_options import RunOptions
 
 if TYPE_CHECKING:

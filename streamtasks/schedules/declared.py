@@ -11,8 +11,8 @@ from ..exceptions import InvalidTask, StreamTasksError
 from ..tasks.signature import Signature
 from .definition import DEFAULT_BOUND_S, Definition
 from .occurrences import check_misfire
+from .owner import ScheduleOwner, check_repeatable, definition_of
 from .rules import rule_of
-from .target import Place, check_repeatable, definition_of
 
 __all__ = ["ENTRY", "check_entry", "declared", "definition_of_entry", "entry_of"]
 
@@ -35,11 +35,11 @@ def entry_of(task: Any, schedule: Any) -> dict[str, Any]:
     return {"task": task, **schedule}
 
 
-def definition_of_entry(place: Place, name: str, entry: Any) -> Definition:
+def definition_of_entry(owner: ScheduleOwner, name: str, entry: Any) -> Definition:
     """Return the schedule that an entry means.
 
     Args:
-        place: whose schedule it is.
+        owner: of the schedule.
         name: of the schedule.
         entry: ``{"task": task or name, "schedule": rule, "args": list, "kwargs": dict, "options": dict, "misfire":
             policy, "misfire_bound": seconds or timedelta}``; see `Schedules.create` for each.
@@ -47,9 +47,9 @@ def definition_of_entry(place: Place, name: str, entry: Any) -> Definition:
     Raises:
         InvalidTask: it is wrong; the message says what, but not in which entry.
     """
-    call, bound = _call(place.call, entry), entry.get("misfire_bound")
+    call, bound = _call(owner.signature_of, entry), entry.get("misfire_bound")
     return definition_of(
-        place,
+        owner,
         name,
         call,
         entry["schedule"],
@@ -62,12 +62,12 @@ class _Call(Protocol):
     def __call__(
         self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any], /
     ) -> Signature:
-        """See `Place.call`."""
+        """See `ScheduleOwner.signature_of`."""
         ...
 
 
 def check_entry(call: _Call, entry: Any) -> None:
-    """Check what can be known of an entry while code is loaded. ``call``: see `Place.call`.
+    """Check what can be known of an entry while code is loaded. ``call``: see `ScheduleOwner.signature_of`.
 
     Raises:
         InvalidTask: it is wrong.
@@ -94,11 +94,11 @@ def _call(call: _Call, entry: Any) -> Signature:
     return call(entry["task"], entry.get("args") or (), entry.get("kwargs") or {}, options)
 
 
-def declared(place: Place, entries: Iterable[tuple[str, Any]]) -> list[Definition]:
+def declared(owner: ScheduleOwner, entries: Iterable[tuple[str, Any]]) -> list[Definition]:
     """Return the schedules of these entries; of one that is wrong, only its error is logged.
 
     Args:
-        place: whose schedules they are.
+        owner: of the schedules.
         entries: (name, entry); see `definition_of_entry`. Of two with one name, the second is wrong.
     """
     found: dict[str, Definition] = {}
@@ -106,7 +106,7 @@ def declared(place: Place, entries: Iterable[tuple[str, Any]]) -> list[Definitio
         try:
             if name in found:
                 raise InvalidTask("there is another one of that name.")
-            found[name] = definition_of_entry(place, name, entry)
+            found[name] = definition_of_entry(owner, name, entry)
         except (StreamTasksError, TypeError, ValueError) as error:
-            logger.error("The schedule %r of %s is left out: %s", name, place.label, error)  # noqa: TRY400 - it says it all
+            logger.error("The schedule %r of %s is left out: %s", name, owner.description, error)  # noqa: TRY400 - it says it all
     return list(found.values())

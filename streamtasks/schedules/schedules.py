@@ -16,8 +16,8 @@ from ..stores.types import NewMessage
 from ..tasks.call_options import given_options
 from ..tasks.signature import Signature
 from .definition import DEFAULT_BOUND_S, Definition
+from .owner import ScheduleOwner, definition_of
 from .rules import Rule, rule_of
-from .target import Place, definition_of
 
 __all__ = ["Schedule", "Schedules"]
 
@@ -76,8 +76,8 @@ class Schedules:
     All methods raise `StoreUnavailable` and `StoreFull`.
     """
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, owner: ScheduleOwner) -> None:
+        self._owner = owner
 
     # -- make and change --------------------------------------------------------------------------------
 
@@ -112,11 +112,11 @@ class Schedules:
             ScheduleExists: there is another one of that name.
             InvalidTask: something is wrong with the task, the rule, an argument or an option.
         """
-        call = self._place.call(task, args, kwargs or {}, options)
+        call = self._owner.signature_of(task, args, kwargs or {}, options)
         new = self._new(name, call, schedule, misfire, misfire_bound)
-        self._created(name, self._place.store.put_schedule(_waiting(new) if paused else new, 0))
+        self._created(name, self._owner.store.put_schedule(_waiting(new) if paused else new, 0))
         if paused:
-            self._place.store.pause_schedule(name, None)
+            self._owner.store.pause_schedule(name, None)
         return self.get(name)
 
     async def acreate(
@@ -133,11 +133,11 @@ class Schedules:
         **options: Any,
     ) -> Schedule:
         """Make a schedule from an event loop; see `create`."""
-        call = self._place.call(task, args, kwargs or {}, options)
+        call = self._owner.signature_of(task, args, kwargs or {}, options)
         new = self._new(name, call, schedule, misfire, misfire_bound)
-        self._created(name, await self._place.async_store.put_schedule(_waiting(new) if paused else new, 0))
+        self._created(name, await self._owner.async_store.put_schedule(_waiting(new) if paused else new, 0))
         if paused:
-            await self._place.async_store.pause_schedule(name, None)
+            await self._owner.async_store.pause_schedule(name, None)
         return await self.aget(name)
 
     def update(self, name: str, **changes: Any) -> Schedule:
@@ -152,17 +152,17 @@ class Schedules:
             InvalidTask: a change is wrong.
         """
         for _ in range(_TRIES):
-            stored = self._stored(name, self._place.store.schedules([name])[0])
-            if self._place.store.put_schedule(self._changed(stored, changes), stored.revision) > Put.CONFLICT:
+            stored = self._stored(name, self._owner.store.schedules([name])[0])
+            if self._owner.store.put_schedule(self._changed(stored, changes), stored.revision) > Put.CONFLICT:
                 return self.get(name)
         raise self._contended(name)
 
     async def aupdate(self, name: str, **changes: Any) -> Schedule:
         """Change a schedule from an event loop; see `update`."""
         for _ in range(_TRIES):
-            stored = self._stored(name, (await self._place.async_store.schedules([name]))[0])
+            stored = self._stored(name, (await self._owner.async_store.schedules([name]))[0])
             new = self._changed(stored, changes)
-            if await self._place.async_store.put_schedule(new, stored.revision) > Put.CONFLICT:
+            if await self._owner.async_store.put_schedule(new, stored.revision) > Put.CONFLICT:
                 return await self.aget(name)
         raise self._contended(name)
 
@@ -176,17 +176,17 @@ class Schedules:
             ScheduleNotFound: there is none of that name.
             ScheduleDeclared: code declares it, and ``force`` was not said.
         """
-        stored = self._stored(name, self._place.store.schedules([name])[0])
+        stored = self._stored(name, self._owner.store.schedules([name])[0])
         if not force:
             self._undeclared(stored, "Delete")
-        self._place.store.drop_schedule(name)
+        self._owner.store.drop_schedule(name)
 
     async def adelete(self, name: str, *, force: bool = False) -> None:
         """Forget a schedule from an event loop; see `delete`."""
-        stored = self._stored(name, (await self._place.async_store.schedules([name]))[0])
+        stored = self._stored(name, (await self._owner.async_store.schedules([name]))[0])
         if not force:
             self._undeclared(stored, "Delete")
-        await self._place.async_store.drop_schedule(name)
+        await self._owner.async_store.drop_schedule(name)
 
     # -- let it wait, go on, run ------------------------------------------------------------------------
 
@@ -196,12 +196,12 @@ class Schedules:
         Raises:
             ScheduleNotFound: there is none of that name.
         """
-        if not self._place.store.pause_schedule(name, None):
+        if not self._owner.store.pause_schedule(name, None):
             raise self._missing(name)
 
     async def apause(self, name: str) -> None:
         """Let a schedule enqueue nothing; see `pause`."""
-        if not await self._place.async_store.pause_schedule(name, None):
+        if not await self._owner.async_store.pause_schedule(name, None):
             raise self._missing(name)
 
     def resume(self, name: str) -> None:
@@ -211,14 +211,14 @@ class Schedules:
             ScheduleNotFound: there is none of that name.
             DecodeError: it was made by a later release.
         """
-        stored = self._stored(name, self._place.store.schedules([name])[0])
-        if not self._place.store.pause_schedule(name, self._next_ms(stored)):
+        stored = self._stored(name, self._owner.store.schedules([name])[0])
+        if not self._owner.store.pause_schedule(name, self._next_ms(stored)):
             raise self._missing(name)
 
     async def aresume(self, name: str) -> None:
         """Let a paused schedule go on; see `resume`."""
-        stored = self._stored(name, (await self._place.async_store.schedules([name]))[0])
-        if not await self._place.async_store.pause_schedule(name, self._next_ms(stored)):
+        stored = self._stored(name, (await self._owner.async_store.schedules([name]))[0])
+        if not await self._owner.async_store.pause_schedule(name, self._next_ms(stored)):
             raise self._missing(name)
 
     def run_now(self, name: str) -> Any:
@@ -228,13 +228,13 @@ class Schedules:
             ScheduleNotFound: there is none of that name.
             DecodeError: it was made by a later release.
         """
-        stored = self._stored(name, self._place.store.schedules([name])[0])
-        return self._place.enqueue(self._message(stored, self._place.store.tags))
+        stored = self._stored(name, self._owner.store.schedules([name])[0])
+        return self._owner.enqueue(self._message(stored, self._owner.store.tags))
 
     async def arun_now(self, name: str) -> Any:
         """Enqueue one call of a schedule now, from an event loop; see `run_now`."""
-        stored = self._stored(name, (await self._place.async_store.schedules([name]))[0])
-        return await self._place.aenqueue(self._message(stored, self._place.store.tags))
+        stored = self._stored(name, (await self._owner.async_store.schedules([name]))[0])
+        return await self._owner.aenqueue(self._message(stored, self._owner.store.tags))
 
     # -- look at them -----------------------------------------------------------------------------------
 
@@ -244,33 +244,33 @@ class Schedules:
         Raises:
             ScheduleNotFound: there is none of that name.
         """
-        return _shown(self._stored(name, self._place.store.schedules([name])[0]))
+        return _shown(self._stored(name, self._owner.store.schedules([name])[0]))
 
     async def aget(self, name: str) -> Schedule:
         """Return a schedule; see `get`."""
-        return _shown(self._stored(name, (await self._place.async_store.schedules([name]))[0]))
+        return _shown(self._stored(name, (await self._owner.async_store.schedules([name]))[0]))
 
     def list(self, limit: int = 100, after: str = "") -> builtins.list[Schedule]:
         """Return schedules in the order of their names, at most 1000; ``after``: a name to go on from."""
-        return [_shown(stored) for stored in self._place.store.list_schedules(limit, after)]
+        return [_shown(stored) for stored in self._owner.store.list_schedules(limit, after)]
 
     async def alist(self, limit: int = 100, after: str = "") -> builtins.list[Schedule]:
         """Return schedules; see `list`."""
-        return [_shown(stored) for stored in await self._place.async_store.list_schedules(limit, after)]
+        return [_shown(stored) for stored in await self._owner.async_store.list_schedules(limit, after)]
 
     # -- what is the same on both ways --------------------------------------------------------------------
 
     def _new(
         self, name: str, call: Signature, schedule: Any, misfire: str, misfire_bound: float | timedelta
     ) -> NewSchedule:
-        return definition_of(self._place, name, call, schedule, misfire, misfire_bound).new_schedule(
-            clock_ms(self._place.store)
+        return definition_of(self._owner, name, call, schedule, misfire, misfire_bound).new_schedule(
+            clock_ms(self._owner.store)
         )
 
     def _created(self, name: str, put: Put) -> None:
         if put not in (Put.STORED, Put.UNCHANGED):
             raise ScheduleExists(
-                f"There is a schedule {name!r} in {self._place.label}; update it, or choose another name."
+                f"There is a schedule {name!r} in {self._owner.description}; update it, or choose another name."
             )
 
     def _changed(self, stored: StoredSchedule, changes: Mapping[str, Any]) -> NewSchedule:
@@ -280,14 +280,14 @@ class Schedules:
         options = {name: value for name, value in changes.items() if name not in _CHANGES}
         call = known.signature
         if "task" in given:
-            call = self._place.call(given["task"], given.get("args") or (), given.get("kwargs") or {}, options)
+            call = self._owner.signature_of(given["task"], given.get("args") or (), given.get("kwargs") or {}, options)
         elif options or "args" in given or "kwargs" in given:
             said = {**given_options(replace(call.options, task_id=None)), **options}
             args, kwargs = given.get("args", call.args), given.get("kwargs", call.kwargs)
-            call = self._place.call(call.task, args or (), kwargs or {}, said)
+            call = self._owner.signature_of(call.task, args or (), kwargs or {}, said)
         if call.origin is not None:
-            known = definition_of(self._place, known.name, call, known.rule, known.misfire, known.bound_s)
-        rule = rule_of(given["schedule"]).in_zone(self._place.zone) if "schedule" in given else known.rule
+            known = definition_of(self._owner, known.name, call, known.rule, known.misfire, known.bound_s)
+        rule = rule_of(given["schedule"]).in_zone(self._owner.timezone) if "schedule" in given else known.rule
         bound = given.get("misfire_bound", known.bound_s)
         changed = replace(
             known,
@@ -295,15 +295,15 @@ class Schedules:
             misfire=given.get("misfire", known.misfire),
             bound_s=bound.total_seconds() if isinstance(bound, timedelta) else bound,
         )
-        return changed.new_schedule(clock_ms(self._place.store))
+        return changed.new_schedule(clock_ms(self._owner.store))
 
     def _next_ms(self, stored: StoredSchedule) -> int:
-        return Definition.decode(stored.definition).rule.next_ms(clock_ms(self._place.store))
+        return Definition.decode(stored.definition).rule.next_ms(clock_ms(self._owner.store))
 
     def _message(self, stored: StoredSchedule, tags: tuple[str, ...]) -> NewMessage:
         tag = schedule_tag(stored.name, tags)
         definition = Definition.decode(stored.definition)
-        return definition.message(clock_ms(self._place.store), tag, self._place.settings, new_id((tag,)))
+        return definition.message(clock_ms(self._owner.store), tag, self._owner.settings, new_id((tag,)))
 
     def _stored(self, name: str, stored: StoredSchedule | None) -> StoredSchedule:
         if stored is None:
@@ -311,7 +311,7 @@ class Schedules:
         return stored
 
     def _missing(self, name: str) -> ScheduleNotFound:
-        return ScheduleNotFound(f"There is no schedule {name!r} in {self._place.label}.")
+        return ScheduleNotFound(f"There is no schedule {name!r} in {self._owner.description}.")
 
     def _undeclared(self, stored: StoredSchedule, what: str) -> None:
         if stored.declared:

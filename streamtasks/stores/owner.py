@@ -1,58 +1,61 @@
-"""Whose tasks, workflows and schedules something is about: an app, or one alias of a Django project."""
+"""The owner of tasks: a plain Python app, or one backend alias of a Django project."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
+from ..protocol.message import Message
 from ..settings import StoreSettings
 from .base import AsyncStore, Store
+from .types import Limit, NewWorkflow
 
-if TYPE_CHECKING:
-    from ..app import StreamTasks
-
-__all__ = ["AppOwner", "Owner"]
+__all__ = ["Owner"]
 
 
 class Owner(Protocol):
-    """What has a store."""
+    """The app or backend alias that owns a task. Two owners of the same tasks are equal."""
 
     @property
-    def label(self) -> str:
-        """How errors name it."""
+    def description(self) -> str:
+        """The owner's name in error messages."""
         ...
 
     @property
-    def settings(self) -> StoreSettings: ...
-
-    @property
-    def store(self) -> Store: ...
-
-    @property
-    def async_store(self) -> AsyncStore: ...
-
-
-class AppOwner:
-    """A plain Python app; see `Owner`."""
-
-    def __init__(self, app: StreamTasks) -> None:
-        self._app = app
-
-    @property
-    def label(self) -> str:
-        """See `Owner.label`."""
-        return f"the app {self._app.label!r} ({self._app.settings.url})"
-
-    @property
     def settings(self) -> StoreSettings:
-        """The app's settings."""
-        return self._app.settings
+        """The settings of its store."""
+        ...
 
     @property
     def store(self) -> Store:
-        """The app's store."""
-        return self._app.store
+        """Its store."""
+        ...
 
     @property
     def async_store(self) -> AsyncStore:
         """The same store for event loops."""
-        return self._app.async_store
+        ...
+
+    def result(self, task_id: str) -> Any:
+        """Return a handle on a task."""
+        ...
+
+    async def aresult(self, task_id: str) -> Any:
+        """Return a handle on a task, from an event loop."""
+        ...
+
+    def results(self, ids: Sequence[str]) -> list[Any]:
+        """Return handles on tasks."""
+        ...
+
+    def limit_of(self, message: Message) -> Limit | None:
+        """Return the rate limit that counts the starts of a message; None: it has none."""
+        ...
+
+    def workflow_started(self, new: NewWorkflow) -> None:
+        """Announce a workflow that was enqueued."""
+        ...
+
+    async def aworkflow_started(self, new: NewWorkflow) -> None:
+        """Announce a workflow that was enqueued, from an event loop."""
+        ...

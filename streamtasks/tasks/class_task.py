@@ -29,18 +29,16 @@ import logging
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from ..exceptions import InvalidTask
 from ..protocol.state import State
 from .attempt import Attempt, AttemptOutcome, running_attempt
+from .enqueue import Pipeline
 from .option_names import DOCUMENTED
 from .request import Asking, Request
 from .run_options import RunOptions
 from .task import Task, TaskOptions, name_of
-
-if TYPE_CHECKING:
-    from ..app import StreamTasks
 
 __all__ = ["ClassTask", "ErrorInfo", "InstanceTask", "TaskBody", "attributes_of", "tell"]
 
@@ -191,17 +189,17 @@ class InstanceTask(Task[..., Any]):
 
     def __init__(
         self,
-        app: StreamTasks,
+        pipeline: Pipeline,
         body: ClassTask,
         name: str,
         options: TaskOptions,
         registered: TaskOptions | None = None,
     ) -> None:
-        super().__init__(app, body.run, name, options, registered)
+        super().__init__(pipeline, body.run, name, options, registered)
         self.body = body
 
     @classmethod
-    def of(cls, app: StreamTasks, body: ClassTask) -> InstanceTask:
+    def of(cls, pipeline: Pipeline, body: ClassTask) -> InstanceTask:
         """Return the task of an instance.
 
         Raises:
@@ -214,7 +212,7 @@ class InstanceTask(Task[..., Any]):
         body.check_body()
         given = attributes_of(type(body), ClassTask, _OPTIONS)
         options = TaskOptions.documented({**given, "has_hooks": body.overrides_hooks()})
-        return cls(app, body, body.name or name_of(type(body)), options)
+        return cls(pipeline, body, body.name or name_of(type(body)), options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it here, on a copy of its own."""
@@ -236,7 +234,7 @@ class InstanceTask(Task[..., Any]):
 
     def changed(self, options: TaskOptions) -> InstanceTask:
         """Return the same task with other options."""
-        return InstanceTask(self.app, self.body, self.name, options, self._registered)
+        return InstanceTask(self._pipeline, self.body, self.name, options, self._registered)
 
 
 _OPTIONS: Final = frozenset({*(one.name for one in fields(TaskOptions)), *DOCUMENTED} - {"bind", "has_hooks"})

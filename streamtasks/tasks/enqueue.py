@@ -7,19 +7,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ..exceptions import InvalidTask
+from ..exceptions import InvalidTask, UnknownQueue
 from ..protocol.message import Message
 from ..protocol.shards import id_beside, new_id, tag_of
 from ..protocol.wire import Wire
+from ..results import Result
 from ..settings import StoreSettings
+from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import running_attempt
 from .call_options import NO_OPTIONS, CallOptions, given_options
+from .middleware import Middleware
 from .signature import Signature
 
 __all__ = [
     "NO_LIMIT",
+    "Pipeline",
     "build",
+    "check_arguments",
     "check_limits",
     "choose_id",
     "merged",
@@ -32,6 +37,64 @@ __all__ = [
 
 NO_LIMIT: Final = 1 << 40
 """Bytes of a message whose parts were checked by themselves."""
+
+
+class Pipeline:
+    """The way of an app's calls to its store: check, build a message, pass the middleware, encode, send.
+
+    Args:
+        owner: the app.
+        queues: the queues that may be used; None: any.
+        middleware: the first is outermost.
+    """
+
+    def __init__(self, owner: Owner, queues: frozenset[str] | None, middleware: Sequence[Middleware]) -> None:
+        self.owner = owner
+        self.queues = queues
+        self.middleware = middleware
+
+    @property
+    def settings(self) -> StoreSettings:
+        """The settings of the owner's store."""
+        return self.owner.settings
+
+    def check_queue(self, queue: str) -> None:
+        """Check that a queue may be used.
+
+        Raises:
+            UnknownQueue: it is not one of the configured ones.
+        """
+        if self.queues is not None and queue not in self.queues:
+            raise UnknownQueue(f"Queue {queue!r} is not one of the configured ones: {', '.join(sorted(self.queues))}.")
+
+    def message(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> Message:
+        """Return one call as a message, passed through the middleware; ``call`` is complete, see `build`.
+
+        Raises:
+            UnknownQueue: the queue is not one of the configured ones.
+            InvalidTask: a link leads to another app, or a call names a backend.
+        """
+        assert call.queue is not None
+        self.check_queue(call.queue)
+        if call.backend is not None:
+            raise InvalidTask(f"backend is {call.backend!r}; only tasks of Django have backends to choose from.")
+        for link in (*call.link, *call.link_error):
+            if link.origin is not None and link.origin.owner_of(link) is not self.owner:
+                raise InvalidTask(f"link: {link!r} belongs to another app; what is linked stays in one.")
+        message = build(name, args, kwargs, call, self.settings.tags)
+        for middleware in self.middleware:
+            message = middleware.before_enqueue(message)
+        return message
+
+    def send(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[Result[Any]]:
+        """Enqueue encoded messages in one round trip, in order; ``patience_s``: see `Store.enqueue`."""
+        self.owner.store.enqueue(messages, patience_s)
+        return [Result(self.owner, message.id) for message in messages]
+
+    async def asend(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[Result[Any]]:
+        """Enqueue encoded messages from an event loop; see `send`."""
+        await self.owner.async_store.enqueue(messages, patience_s)
+        return [Result(self.owner, message.id) for message in messages]
 
 
 def build(
@@ -221,3 +284,20 @@ def merged_options(signature: Signature, defaults: CallOptions, task_id: str) ->
     if options is NO_OPTIONS:
         return replace(defaults, task_id=task_id)
     return replace(merged(signature, defaults), task_id=task_id)
+
+
+def check_arguments(args: Any, kwargs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return ``args`` and ``kwargs`` of ``apply_async()`` if they can be arguments.
+
+    Raises:
+        InvalidTask: ``args`` is no list, or ``kwargs`` no dict with strings as keys.
+    """
+    if not isinstance(args, Sequence) or isinstance(args, (str, bytes)):
+        if args is not None:
+            raise InvalidTask(f"args is {args!r}; it must be a list or a tuple.")
+        args = ()
+    if kwargs is None:
+        return args, {}
+    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
+        raise InvalidTask(f"kwargs is {kwargs!r}; it must be a dict with strings as keys.")
+    return args, kwargs

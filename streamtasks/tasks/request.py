@@ -15,11 +15,9 @@ from ..protocol.validation import check_count, check_seconds
 from .attempt import Attempt, running_attempt
 from .call_options import seconds
 from .run_options import RunOptions
+from .unset import UNSET
 
 __all__ = ["Asking", "BoundTask", "Request"]
-
-NOT_GIVEN: Final[Any] = object()
-"""The default of arguments for which None says something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +38,7 @@ class Request:
         headers: what travels along.
         hostname: the worker's process that runs it.
         called_directly: no worker runs it; ``update_state()`` shows nothing then, and ``retry()`` raises the error.
-        max_retries: how often it may be run again, as the call says; `NOT_GIVEN` if it says nothing.
+        max_retries: how often it may be run again, as the call says; `UNSET` if it says nothing.
     """
 
     id: str = ""
@@ -58,7 +56,7 @@ class Request:
     headers: dict[str, Any] = field(default_factory=dict)
     hostname: str = ""
     called_directly: bool = True
-    max_retries: Any = NOT_GIVEN
+    max_retries: Any = UNSET
 
     @classmethod
     def of(cls, attempt: Attempt) -> Request:
@@ -81,7 +79,7 @@ class Request:
             headers=message.headers,
             hostname=attempt.worker,
             called_directly=False,
-            max_retries=NOT_GIVEN if most is None else most if most >= 0 else None,
+            max_retries=UNSET if most is None else most if most >= 0 else None,
         )
 
     @classmethod
@@ -109,7 +107,7 @@ def _ask_again(
     exc: BaseException | None = None,
     countdown: float | timedelta | None = None,
     eta: datetime | None = None,
-    max_retries: int | None = NOT_GIVEN,
+    max_retries: int | None = UNSET,
     throw: bool = True,
 ) -> Retry:
     """Ask for another run of what ``request`` says runs, by the task's ``own`` options; see `Asking.retry`."""
@@ -123,17 +121,17 @@ def _ask_again(
         if not isinstance(eta, datetime):
             raise InvalidTask(f"eta is {eta!r}; it must be a datetime.")
         delay_s = max(0.0, eta.timestamp() - time.time())
-    if max_retries is not NOT_GIVEN and max_retries is not None:
+    if max_retries is not UNSET and max_retries is not None:
         check_count("max_retries", max_retries, InvalidTask, least=0)
     reason = exc if exc is not None else sys.exception()
-    most = next((one for one in (max_retries, request.max_retries) if one is not NOT_GIVEN), own.max_retries)
+    most = next((one for one in (max_retries, request.max_retries) if one is not UNSET), own.max_retries)
     if request.called_directly or (most is not None and request.retries >= most):
         _give_up(request, reason, most)
     error = Retry(
         "" if reason is None else f"{type(reason).__name__}: {reason}",
         delay_s=delay_s,
         exc=reason,
-        max_retries=None if max_retries is NOT_GIVEN else -1 if max_retries is None else max_retries,
+        max_retries=None if max_retries is UNSET else -1 if max_retries is None else max_retries,
     )
     if not throw:
         error.__cause__ = reason
@@ -165,7 +163,7 @@ class Asking:
         *,
         countdown: float | timedelta | None = None,
         eta: datetime | None = None,
-        max_retries: int | None = NOT_GIVEN,
+        max_retries: int | None = UNSET,
         throw: bool = True,
     ) -> Retry:
         """Ask for another run. It raises by itself; ``raise self.retry(...)`` says so to the reader.

@@ -9,32 +9,45 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..exceptions import DecodeError, InvalidTask
 from ..protocol.links import check_signature
-from ..stores.types import Limit
+from ..stores.owner import Owner
+from ..stores.types import Limit, NewMessage
 from .call_options import NO_OPTIONS, CallOptions, given_options, seconds
+from .position import Position
 
 if TYPE_CHECKING:
     from ..workflows.canvas import Chain, Step
-    from ..workflows.start import Home
 
-__all__ = ["Signable", "Signature"]
+__all__ = ["Origin", "Signature"]
 
 
-class Signable(Protocol):
-    """A task, as its signatures need it."""
+class Origin(Protocol):
+    """What a signature was made from: a task, or a workflow that a link starts."""
 
     @property
     def name(self) -> str: ...
 
     def resolve(self, signature: Signature, tag: str) -> Signature:
-        """Return the signature with everything said that a worker needs, its id included, to run it on that shard."""
+        """Return the signature with all options set and an id on the shard ``tag``, ready for a worker to run.
+
+        Raises:
+            InvalidTask: an option or an argument is wrong.
+        """
         ...
 
     def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Enqueue one call."""
         ...
 
-    def home(self, signature: Signature) -> Home:
-        """Return where workflows with this call are enqueued."""
+    def node_message(self, signature: Signature, position: Position) -> NewMessage:
+        """Return the signature as a node of a workflow.
+
+        Raises:
+            InvalidTask: an option or an argument is wrong.
+        """
+        ...
+
+    def owner_of(self, signature: Signature) -> Owner:
+        """Return the owner to which this call is enqueued."""
         ...
 
 
@@ -58,7 +71,7 @@ class Signature:
     options: CallOptions = NO_OPTIONS
     immutable: bool = False
     limit: Limit | None = None
-    origin: Signable | None = field(default=None, compare=False, repr=False)
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
         given = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
@@ -137,7 +150,7 @@ class Signature:
         }
 
     @classmethod
-    def from_dict(cls, wire: Any, origin: Signable | None = None) -> Signature:
+    def from_dict(cls, wire: Any, origin: Origin | None = None) -> Signature:
         """Read what `as_dict` made.
 
         Raises:

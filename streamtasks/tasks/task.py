@@ -9,28 +9,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..exceptions import InvalidTask
 from ..protocol.keys import check_queue
 from ..protocol.message import Message
 from ..protocol.validation import check_count, check_seconds
+from ..results import Result
+from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import Attempt, AttemptOutcome
 from .call_options import CallOptions, patience_of
-from .enqueue import check_limits, merged, pack, place, resolved
+from .enqueue import Pipeline, check_arguments, check_limits, merged, merged_options, pack, place, resolved
 from .option_names import engine_options
+from .position import Position
 from .rate_limit import check_rate_limit, limit_of
 from .request import BoundTask, Request
 from .run_options import RunOptions, check_executor
 from .signature import Signature
 
-if TYPE_CHECKING:
-    from ..app import StreamTasks
-    from ..results import Result
-    from ..workflows.app_home import AppHome
-
-__all__ = ["Task", "TaskOptions", "check_arguments", "name_of"]
+__all__ = ["Task", "TaskOptions", "name_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,13 +146,13 @@ class Task[**P, R]:
 
     def __init__(
         self,
-        app: StreamTasks,
+        pipeline: Pipeline,
         function: Callable[..., R],
         name: str,
         options: TaskOptions,
         registered: TaskOptions | None = None,
     ) -> None:
-        self.app = app
+        self._pipeline = pipeline
         self.function = function
         self.name = name
         self.options = options
@@ -210,7 +208,7 @@ class Task[**P, R]:
 
     def changed(self, options: TaskOptions) -> Task[P, R]:
         """Return the same task with other options, which are right."""
-        return Task(self.app, self.function, self.name, options, self._registered)
+        return Task(self._pipeline, self.function, self.name, options, self._registered)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """Enqueue one call; return a handle on its result.
@@ -221,11 +219,11 @@ class Task[**P, R]:
             StoreUnavailable: no answer from the store in ``timeout_s``.
             StoreFull: the server is out of memory.
         """
-        return self.app.send([self._new(args, kwargs, self._defaults)])[0]
+        return self._pipeline.send([self._new(args, kwargs, self._defaults)])[0]
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """Enqueue one call from an event loop; see `enqueue`."""
-        return (await self.app.asend([self._new(args, kwargs, self._defaults)]))[0]
+        return (await self._pipeline.asend([self._new(args, kwargs, self._defaults)]))[0]
 
     delay = enqueue
     adelay = aenqueue
@@ -239,18 +237,18 @@ class Task[**P, R]:
             InvalidTask: an option has an unknown name or a wrong value.
         """
         call = CallOptions.of(options, self._defaults)
-        return self.app.send([self._new(*check_arguments(args, kwargs), call)], patience_of(call))[0]
+        return self._pipeline.send([self._new(*check_arguments(args, kwargs), call)], patience_of(call))[0]
 
     async def aapply_async(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Result[R]:
         """Enqueue one call from an event loop; see `apply_async`."""
         call = CallOptions.of(options, self._defaults)
-        return (await self.app.asend([self._new(*check_arguments(args, kwargs), call)], patience_of(call)))[0]
+        return (await self._pipeline.asend([self._new(*check_arguments(args, kwargs), call)], patience_of(call)))[0]
 
     def enqueue_many(self, calls: Iterable[tuple[Any, ...] | dict[str, Any]]) -> list[Result[R]]:
         """Enqueue many calls in one round trip, in order: a tuple of arguments or a dict of keyword arguments each."""
-        return self.app.send(
+        return self._pipeline.send(
             [
                 self._new((), call, self._defaults) if isinstance(call, dict) else self._new(call, {}, self._defaults)
                 for call in calls
@@ -267,30 +265,26 @@ class Task[**P, R]:
 
     def message(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Message:
         """Return one call as a message, not yet enqueued."""
-        return self.app.message_of(self.name, args, kwargs, self._defaults)
+        return self._pipeline.message(self.name, args, kwargs, self._defaults)
 
     def resolve(self, signature: Signature, tag: str) -> Signature:
-        """See `Signable.resolve`."""
-        tags = self.app.settings.tags
-        call = place(merged(signature, self._defaults), tag, tags)
-        check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
-        message = self.app.message_of(self.name, signature.args, signature.kwargs, call)
-        message.encode(self.app.settings.max_payload_bytes)  # what is wrong with it shows now
+        """See `Origin.resolve`."""
+        settings = self._pipeline.settings
+        call = place(merged(signature, self._defaults), tag, settings.tags)
+        message = self._message(signature.args, signature.kwargs, call)
+        message.encode(settings.max_payload_bytes)  # raises now what would fail in the worker
         return resolved(signature, message, call, self.limit_of(signature.args, signature.kwargs))
 
-    @property
-    def defaults(self) -> CallOptions:
-        """What every call says by itself."""
-        return self._defaults
+    def node_message(self, signature: Signature, position: Position) -> NewMessage:
+        """See `Origin.node_message`."""
+        call = merged_options(signature, self._defaults, position.id)
+        args = (*position.before, *signature.args)
+        message = position.applied_to(self._message(args, signature.kwargs, call))
+        return pack(message, call, self.limit_of(args, signature.kwargs), self._pipeline.settings)
 
-    def home(self, signature: Signature) -> AppHome:  # noqa: ARG002
-        """See `Signable.home`."""
-        return self.app.home
-
-    def message_with(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> Message:
-        """Return one call as a message; ``call`` holds all that is said of it."""
-        check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
-        return self.app.message_of(self.name, args, kwargs, call)
+    def owner_of(self, signature: Signature) -> Owner:  # noqa: ARG002
+        """See `Origin.owner_of`."""
+        return self._pipeline.owner
 
     def limit_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limit | None:
         """Return the rate limit that the start of a call counts against; None: none."""
@@ -300,25 +294,12 @@ class Task[**P, R]:
         return limit_of(self.name, own.rate_limit, own.rate_limit_burst, own.rate_limit_key, args, kwargs)
 
     def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> NewMessage:
-        message = self.message_with(args, kwargs, call)
-        return pack(message, call, self.limit_of(args, kwargs), self.app.settings)
+        message = self._message(args, kwargs, call)
+        return pack(message, call, self.limit_of(args, kwargs), self._pipeline.settings)
+
+    def _message(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> Message:
+        check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
+        return self._pipeline.message(self.name, args, kwargs, call)
 
     def _bound(self, request: Request) -> BoundTask:
         return BoundTask(self, request, self.options)
-
-
-def check_arguments(args: Any, kwargs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """Return ``args`` and ``kwargs`` of ``apply_async()`` if they can be arguments.
-
-    Raises:
-        InvalidTask: ``args`` is no list, or ``kwargs`` no dict with strings as keys.
-    """
-    if not isinstance(args, Sequence) or isinstance(args, (str, bytes)):
-        if args is not None:
-            raise InvalidTask(f"args is {args!r}; it must be a list or a tuple.")
-        args = ()
-    if kwargs is None:
-        return args, {}
-    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
-        raise InvalidTask(f"kwargs is {kwargs!r}; it must be a dict with strings as keys.")
-    return args, kwargs

@@ -17,11 +17,13 @@ from ..protocol.links import START
 from ..protocol.message import Message
 from ..protocol.shards import new_id, node_id
 from ..protocol.wire import Wire
+from ..stores.owner import Owner
 from ..stores.types import FanIn, Limit, NewMessage, NewWorkflow, Node
 from ..tasks.call_options import CallOptions
+from ..tasks.position import Position
 from ..tasks.signature import Signature
 from .canvas import Canvas
-from .start import Home, Prepared, prepare
+from .start import Prepared, prepare
 
 __all__ = ["Linked", "linked", "workflow_of_call"]
 
@@ -30,7 +32,7 @@ _NO_LIMIT: Final = 1 << 40
 
 
 class Linked:
-    """A canvas in the place of a task that a link calls; see `Signable`."""
+    """A canvas in the place of a task that a link calls; see `Origin`."""
 
     name = START
 
@@ -38,19 +40,23 @@ class Linked:
         self.canvas = canvas
 
     def resolve(self, signature: Signature, tag: str) -> Signature:
-        """See `Signable.resolve`: the whole workflow becomes its argument."""
+        """See `Origin.resolve`: the whole workflow becomes its argument."""
         prepared = self._prepared(new_id((tag,)))
         first = prepared.new.nodes[0].message
         call = CallOptions(task_id=new_id((tag,)), queue=first.queue, priority=first.priority)
         return replace(signature, args=(_packed(prepared),), options=call, origin=None)
 
     def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """See `Signable.apply_async`."""
+        """See `Origin.apply_async`."""
         return self.canvas.apply_async(args, kwargs, **options)
 
-    def home(self, signature: Signature) -> Home:  # noqa: ARG002
-        """See `Signable.home`."""
-        return self._prepared().home
+    def node_message(self, signature: Signature, position: Position) -> NewMessage:  # noqa: ARG002
+        """See `Origin.node_message`: only links hold this signature, so it is never a node."""
+        raise InvalidTask(f"{signature!r} starts a workflow; it can only be a link.")
+
+    def owner_of(self, signature: Signature) -> Owner:  # noqa: ARG002
+        """See `Origin.owner_of`."""
+        return self._prepared().owner
 
     def _prepared(self, workflow_id: str = "") -> Prepared:
         prepared = prepare(self.canvas, workflow_id)
@@ -66,8 +72,8 @@ def linked(canvas: Canvas) -> Signature:
 
 def _packed(prepared: Prepared) -> dict[str, Any]:
     """Return a workflow as JSON carries it. ``takes``: which of its first nodes get what is known when it starts."""
-    new, shape = prepared.new, prepared.shape
-    kind, number = shape.result
+    new, graph = prepared.new, prepared.graph
+    kind, number = graph.result
     return {
         "id": new.id,
         "result": node_id(new.id, number) if kind == "n" else new.id,

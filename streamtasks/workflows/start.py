@@ -3,101 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ..exceptions import InvalidTask
+from ..protocol.graph import Graph, GraphFanIn
+from ..protocol.links import GATHER
 from ..protocol.message import Message
 from ..protocol.shards import new_id, node_id
+from ..settings import StoreSettings
 from ..stores.owner import Owner
-from ..stores.types import FanIn, Limit, NewMessage, NewWorkflow, Node
+from ..stores.types import FanIn, NewMessage, NewWorkflow, Node
+from ..tasks.position import Position
 from ..tasks.signature import Signature
 from .canvas import Canvas, Chord
-from .graph import Join, Shape
 from .plan import Expanded, Fan, Following, Planned, expand
 
-__all__ = ["Home", "Part", "Prepared", "astart", "prepare", "start"]
-
-
-class Part(NamedTuple):
-    """What a message must know of its place in a workflow; see `Message`. ``before``: values before its arguments."""
-
-    id: str
-    follows: str = ""
-    takes: bool = False
-    parent_id: str = ""
-    root_id: str = ""
-    before: tuple[Any, ...] = ()
-
-
-class Home(Owner, Protocol):
-    """Where a workflow lives: an app, or one alias of a Django project. Two of the same place are equal."""
-
-    def message_of(self, signature: Signature, part: Part) -> NewMessage:
-        """Return a call as a message."""
-        ...
-
-    def gathering(self, like: NewMessage, part: Part) -> NewMessage:
-        """Return a message of the task `GATHER`, in the queue of another message."""
-        ...
-
-    def result(self, task_id: str) -> Any:
-        """Return a handle on a task."""
-        ...
-
-    async def aresult(self, task_id: str) -> Any:
-        """Return a handle on a task, from an event loop."""
-        ...
-
-    def results(self, ids: Sequence[str]) -> list[Any]:
-        """Return handles on tasks."""
-        ...
-
-    def limit_of(self, message: Message) -> Limit | None:
-        """Return the rate limit that the start of a call counts against."""
-        ...
-
-    def started(self, new: NewWorkflow) -> None:
-        """Tell that a workflow was enqueued."""
-        ...
-
-    async def astarted(self, new: NewWorkflow) -> None:
-        """Tell that a workflow was enqueued, from an event loop."""
-        ...
+__all__ = ["Prepared", "astart", "prepare", "start"]
 
 
 class Prepared(NamedTuple):
     """A workflow that can be sent. ``takes``: which of the first nodes would get the result of what they followed."""
 
-    home: Home
+    owner: Owner
     new: NewWorkflow
-    shape: Shape
+    graph: Graph
     takes: Sequence[bool]
 
 
 def start(canvas: Canvas) -> Any:
     """Enqueue a workflow; see `Canvas.apply_async`."""
-    from .results import GroupResult, result_of
+    from ..results.workflow_result import GroupResult, result_of
 
     prepared = prepare(canvas)
     if prepared is None:
         return GroupResult.of_nothing()
-    home = prepared.home
-    if home.store.start_workflow(prepared.new):
-        home.started(prepared.new)
-    return result_of(home, prepared.shape)
+    owner = prepared.owner
+    if owner.store.start_workflow(prepared.new):
+        owner.workflow_started(prepared.new)
+    return result_of(owner, prepared.graph)
 
 
 async def astart(canvas: Canvas) -> Any:
     """Enqueue a workflow from an event loop."""
-    from .results import GroupResult, aresult_of
+    from ..results.workflow_result import GroupResult, aresult_of
 
     prepared = prepare(canvas)
     if prepared is None:
         return GroupResult.of_nothing()
-    home = prepared.home
-    if await home.async_store.start_workflow(prepared.new):
-        await home.astarted(prepared.new)
-    return await aresult_of(home, prepared.shape)
+    owner = prepared.owner
+    if await owner.async_store.start_workflow(prepared.new):
+        await owner.aworkflow_started(prepared.new)
+    return await aresult_of(owner, prepared.graph)
 
 
 def prepare(canvas: Canvas, workflow_id: str = "") -> Prepared | None:
@@ -109,23 +65,23 @@ def prepare(canvas: Canvas, workflow_id: str = "") -> Prepared | None:
     if isinstance(canvas, Chord) and canvas.body is None:
         raise InvalidTask("A chord without a body can only be called with one: chord(header)(body).")
     expanded = expand(canvas)
-    home = _home(expanded)
-    if home is None:
+    owner = _owner(expanded)
+    if owner is None:
         return None
-    workflow_id = workflow_id or new_id(home.settings.tags)
-    messages = _messages(home, workflow_id, expanded)
-    shape = shape_of(workflow_id, expanded)
+    workflow_id = workflow_id or new_id(owner.settings.tags)
+    messages = _messages(owner, workflow_id, expanded)
+    graph = graph_of(workflow_id, expanded)
     nodes = [
         Node(message, _waits_for(workflow_id, planned.after), _then(planned))
         for planned, message in zip(expanded.nodes, messages, strict=True)
     ]
     fan_ins = [_fan_in(fan) for fan in expanded.fans]
-    takes = [_takes(planned) and planned.after.gives != "empty" for planned in expanded.nodes[: shape.heads]]
-    return Prepared(home, NewWorkflow(workflow_id, nodes, shape.heads, fan_ins, shape.plan()), shape, takes)
+    takes = [_takes(planned) and planned.after.gives != "empty" for planned in expanded.nodes[: graph.heads]]
+    return Prepared(owner, NewWorkflow(workflow_id, nodes, graph.heads, fan_ins, graph.encode()), graph, takes)
 
 
-def _home(expanded: Expanded) -> Home | None:
-    home: Home | None = None
+def _owner(expanded: Expanded) -> Owner | None:
+    owner: Owner | None = None
     first: Signature | None = None
     for planned in expanded.nodes:
         signature = planned.signature
@@ -133,45 +89,60 @@ def _home(expanded: Expanded) -> Home | None:
             continue
         if signature.origin is None:
             raise InvalidTask(f"{signature!r} came over the wire; look its task up to enqueue it.")
-        here = signature.origin.home(signature)
-        if home is None:
-            home, first = here, signature
-        elif here is not home and here != home:
+        here = signature.origin.owner_of(signature)
+        if owner is None:
+            owner, first = here, signature
+        elif here is not owner and here != owner:
             raise InvalidTask(
-                f"{signature!r} goes to {here.label}, but {first!r} of the same workflow to {home.label}; all tasks of "
-                "a workflow must go to one place."
+                f"{signature!r} goes to {here.description}, but {first!r} of the same workflow to "
+                f"{owner.description}; all tasks of a workflow must have the same owner."
             )
-    return home
+    return owner
 
 
-def _messages(home: Home, workflow_id: str, expanded: Expanded) -> Sequence[NewMessage]:
+def _messages(owner: Owner, workflow_id: str, expanded: Expanded) -> Sequence[NewMessage]:
     messages: list[NewMessage] = []
     like: NewMessage | None = None
-    hand_on: list[tuple[int, Part]] = []
+    gathers: list[tuple[int, Position]] = []
     for planned in expanded.nodes:
-        part = _part(workflow_id, planned)
+        position = _position(workflow_id, planned)
         if planned.signature is None:
-            hand_on.append((planned.number, part))
-            messages.append(NewMessage(part.id, "", 0, b""))
+            gathers.append((planned.number, position))
+            messages.append(NewMessage(position.id, "", 0, b""))
             continue
-        message = home.message_of(planned.signature, part)
+        assert planned.signature.origin is not None
+        message = planned.signature.origin.node_message(planned.signature, position)
         like = like or message
         messages.append(message)
-    for number, part in hand_on:
+    for number, position in gathers:
         assert like is not None
-        messages[number] = home.gathering(like, part)
+        messages[number] = _gather_message(like, position, owner.settings)
     return messages
 
 
-def _part(workflow_id: str, planned: Planned) -> Part:
+def _gather_message(like: NewMessage, position: Position, settings: StoreSettings) -> NewMessage:
+    """Return a message of the task `GATHER`, in the queue of another message."""
+    message = Message(
+        id=position.id,
+        task=GATHER,
+        args=list(position.before),
+        queue=like.queue,
+        priority=like.priority,
+        root_id=position.root_id,
+    )
+    message = position.applied_to(message)
+    return NewMessage(position.id, like.queue, like.priority, message.encode(settings.max_payload_bytes, settings.wire))
+
+
+def _position(workflow_id: str, planned: Planned) -> Position:
     task_id = node_id(workflow_id, planned.number)
     cause, gives = planned.after
     takes = _takes(planned)
     before: tuple[Any, ...] = ([],) if gives == "empty" and takes else ()
     if cause is None:
-        return Part(task_id, before=before)
+        return Position(task_id, before=before)
     is_node = isinstance(cause, Planned)
-    return Part(
+    return Position(
         task_id,
         str(cause.number) if is_node else f"g{cause.number}",
         takes and gives != "empty",
@@ -210,15 +181,15 @@ def _fan_in(fan: Fan) -> FanIn:
     )
 
 
-def shape_of(workflow_id: str, expanded: Expanded) -> Shape:
-    """Return the shape of what was expanded."""
+def graph_of(workflow_id: str, expanded: Expanded) -> Graph:
+    """Return the graph of what was expanded."""
     cause, gives = expanded.result
     result = ("e", 0)
     if isinstance(cause, Planned) and gives == "value":
         result = ("n", cause.number)
     elif isinstance(cause, Fan):
         result = ("g", cause.number)
-    return Shape(
+    return Graph(
         workflow_id,
         len(expanded.nodes),
         sum(planned.after.cause is None for planned in expanded.nodes),
@@ -228,7 +199,7 @@ def shape_of(workflow_id: str, expanded: Expanded) -> Shape:
             if planned.followers
         },
         [
-            Join(
+            GraphFanIn(
                 [member.number for member in fan.members],
                 sorted(one.number for one in fan.inside),
                 fan.followers[0].number if fan.followers else 0,

@@ -47,7 +47,7 @@ def sent() -> Sent:
 @pytest.fixture
 def app(sent: Sent) -> StreamTasks:
     app = StreamTasks(tags=("u0", "qp"))
-    app.__dict__["store"] = sent
+    vars(app.owner)["store"] = sent
     return app
 
 
@@ -98,7 +98,7 @@ async def test_the_asynchronous_twin_says_the_same(app: StreamTasks, add: Task[.
         async def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> None:
             found.append((messages[0], patience_s))
 
-    app.__dict__["async_store"] = Asynchronous()
+    vars(app.owner)["async_store"] = Asynchronous()
     await add.aapply_async([1, 2], queue="other", retry=False)
     await add.adelay(3, 4)
     assert [(new.queue, patience) for new, patience in found] == [("other", 0), ("sums", None)]

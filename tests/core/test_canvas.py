@@ -10,9 +10,9 @@ import pytest
 from streamtasks import InvalidTask, StreamTasks, chord
 from streamtasks import chain as typed_chain
 from streamtasks import group as typed_group
+from streamtasks.protocol.graph import Graph, GraphFanIn
 from streamtasks.protocol.message import Message
 from streamtasks.workflows.canvas import Chain, Group
-from streamtasks.workflows.graph import Join, Shape
 from streamtasks.workflows.plan import expand
 from streamtasks.workflows.start import prepare
 
@@ -35,10 +35,10 @@ def handler(task_id: str, error: str, traceback: str) -> None: ...
 def elsewhere() -> None: ...
 
 
-def shape(canvas: Any) -> Shape:
+def graph(canvas: Any) -> Graph:
     prepared = prepare(canvas, "w")
     assert prepared is not None
-    return prepared.shape
+    return prepared.graph
 
 
 def follows(canvas: Any) -> dict[int, str]:
@@ -52,61 +52,61 @@ def follows(canvas: Any) -> dict[int, str]:
     return found
 
 
-class TestShapes:
+class TestGraphs:
     def test_a_chain(self) -> None:
-        found = shape(one.s() | one.s() | one.s())
-        assert (found.nodes, found.heads, found.after, found.joins) == (3, 1, {0: (1, 1), 1: (2, 2)}, [])
+        found = graph(one.s() | one.s() | one.s())
+        assert (found.nodes, found.heads, found.after, found.fan_ins) == (3, 1, {0: (1, 1), 1: (2, 2)}, [])
         assert found.result == ("n", 2)
 
     def test_a_group(self) -> None:
-        found = shape(group(one.s(), one.s()))
+        found = graph(group(one.s(), one.s()))
         assert (found.nodes, found.heads, found.result) == (2, 2, ("g", 0))
-        assert found.joins == [Join([0, 1], [0, 1])]
+        assert found.fan_ins == [GraphFanIn([0, 1], [0, 1])]
 
     def test_a_chord(self) -> None:
-        found = shape(chord([one.s(), one.s()], one.s()))
-        assert found.joins == [Join([0, 1], [0, 1], 2, 2)]
+        found = graph(chord([one.s(), one.s()], one.s()))
+        assert found.fan_ins == [GraphFanIn([0, 1], [0, 1], 2, 2)]
         assert found.result == ("n", 2)
 
     def test_a_group_in_a_chain_is_a_chord(self) -> None:
-        found = shape(chain(one.s(), group(one.s(), one.s()), one.s()))
+        found = graph(chain(one.s(), group(one.s(), one.s()), one.s()))
         assert found.after == {0: (1, 2)}
-        assert found.joins == [Join([1, 2], [1, 2], 3, 3)]
+        assert found.fan_ins == [GraphFanIn([1, 2], [1, 2], 3, 3)]
 
     def test_a_chain_in_a_group_is_a_member_by_its_last(self) -> None:
-        found = shape(group(chain(one.s(), one.s()), one.s()))
+        found = graph(group(chain(one.s(), one.s()), one.s()))
         assert found.heads == 2
         assert found.after == {0: (2, 2)}
-        assert found.joins == [Join([2, 1], [0, 1, 2])]
+        assert found.fan_ins == [GraphFanIn([2, 1], [0, 1, 2])]
 
     def test_a_chord_of_chords(self) -> None:
-        found = shape(chord([chord([one.s()] * 2, one.s()), chord([one.s()] * 2, one.s())], one.s()))
+        found = graph(chord([chord([one.s()] * 2, one.s()), chord([one.s()] * 2, one.s())], one.s()))
         assert found.nodes == 7
         assert found.heads == 4
-        assert [list(join.members) for join in found.joins] == [[0, 1], [2, 3], [4, 5]]
+        assert [list(join.members) for join in found.fan_ins] == [[0, 1], [2, 3], [4, 5]]
 
     def test_a_group_in_a_group_is_one_value(self) -> None:
         prepared = prepare(group(group(one.s(), one.s()), one.s()))
         assert prepared is not None
         assert b"streamtasks.gather" in prepared.new.nodes[3].message.envelope
-        assert [list(join.members) for join in prepared.shape.joins] == [[0, 1], [3, 2]]
+        assert [list(join.members) for join in prepared.graph.fan_ins] == [[0, 1], [3, 2]]
 
     def test_a_group_after_a_group_gets_its_list_in_every_member(self) -> None:
         assert follows(group(one.s(), one.s()) | group(one.s(), one.si())) == {0: "", 1: "", 2: "g0", 3: "g0 (nothing)"}
 
     def test_every_node_comes_after_what_it_follows(self) -> None:
         deep = chain(group(chain(one.s(), group(one.s(), one.s())), one.s()), one.s(), group(one.s(), one.s()), one.s())
-        found = shape(deep)
+        found = graph(deep)
         assert all(before < after for after, cause in found.causes().items() for before in cause)
 
     def test_it_survives_being_stored(self) -> None:
-        found = shape(chain(group(chain(one.s(), one.s()), one.s()), one.s()))
-        again = Shape.read("w", found.plan())
-        assert again.plan() == found.plan()
-        assert again.joins[0].members == found.joins[0].members
+        found = graph(chain(group(chain(one.s(), one.s()), one.s()), one.s()))
+        again = Graph.decode("w", found.encode())
+        assert again.encode() == found.encode()
+        assert again.fan_ins[0].members == found.fan_ins[0].members
 
     def test_ten_thousand_members_have_a_short_plan(self) -> None:
-        assert len(shape(chord([one.s()] * 10_000, one.s())).plan()) < 200
+        assert len(graph(chord([one.s()] * 10_000, one.s())).encode()) < 200
 
 
 class TestEmpty:
@@ -118,7 +118,7 @@ class TestEmpty:
     def test_an_empty_group_in_a_chain_keeps_the_order(self) -> None:
         prepared = prepare(chain(one.s(), group(), one.s()))
         assert prepared is not None
-        assert prepared.shape.after == {0: (1, 1)}
+        assert prepared.graph.after == {0: (1, 1)}
         assert follows(chain(one.s(), group(), one.s()))[1] == "0 (nothing)"
 
     def test_a_group_of_nothing_is_ready(self) -> None:

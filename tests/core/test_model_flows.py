@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from streamtasks import StreamTasks, chain, chord, group
+from streamtasks.protocol.graph import Graph
 from streamtasks.protocol.shards import node_id
 from streamtasks.stores.types import ClaimRequest, Filter
-from streamtasks.workflows.graph import Shape
 from streamtasks.workflows.start import prepare
 from tests.core.test_model import KNOWN, Lives, callback_id, consumers
 from tests.support.pair import TAG, outcomes_of, same
@@ -137,8 +137,8 @@ class Flows(Lives):
             assert real is not None
             assert model is not None
             same(real._replace(started_ms=0), model._replace(started_ms=0))
-            shape = Shape.read(workflow_id, new.plan)
-            for field in (*(f"r{join}" for join in joins), *(f"v{number}" for number in shape.after)):
+            graph = Graph.decode(workflow_id, new.plan)
+            for field in (*(f"r{join}" for join in joins), *(f"v{number}" for number in graph.after)):
                 same(self.pair.real.gather(workflow_id, field), self.pair.model.gather(workflow_id, field))
 
 

@@ -285,7 +285,7 @@ def test_a_wrong_declaration_is_an_error_where_it_stands(schedule: Any, text: st
     with pytest.raises(InvalidTask, match=text):
         app.task(name="shop.tick", schedule=schedule)(print)
     assert app.find("shop.tick") is None
-    assert app.declared_schedules() == ()
+    assert app.declared_schedules() == []
 
 
 def test_two_of_one_name() -> None:

@@ -67,7 +67,7 @@ class Case:
         register: Any = self.app.task(name="task", **options)
         made = register(function if kind == "plain" else coroutine)
         if has_hooks:
-            self.hooked = Hooked(self.app, made.function, "task", made.options)
+            self.hooked = Hooked(self.app.pipeline, made.function, "task", made.options)
             self.hooked.log = []
             self.app.tasks["task"] = self.hooked
         self.records: dict[str, Snapshot] = {}

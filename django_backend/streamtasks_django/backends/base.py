@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from django.core.checks import CheckMessage
     from django.tasks.base import Task, TaskResult
 
+    from streamtasks.results.workflow_result import GroupResult
     from streamtasks.schedules.schedules import Schedules
-    from streamtasks.workflows.results import GroupResult
 
     from ..worker.application import DjangoApplication
 

@@ -61,7 +61,7 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
         call = task.options if isinstance(task, StreamTask) else NO_OPTIONS
         for link in (*call.link, *call.link_error):
             if isinstance(link.origin, Linked):
-                link.origin.home(link)  # refused now, not after the task, where no workflows run
+                link.origin.owner_of(link)  # refused now, not after the task, where no workflows run
         result = new_result(task, json_round_trip(args), json_round_trip(kwargs), self.alias)
         result.set(enqueued_at=timezone.now())
         send(task_enqueued, type(self), result)

@@ -17,13 +17,12 @@ from django.tasks.signals import task_enqueued
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge, TaskNotFound, UnknownQueue
 from streamtasks.protocol.state import Snapshot, State
-from streamtasks.schedules.app_target import call_of
+from streamtasks.results.workflow_result import GroupResult, group_result
+from streamtasks.schedules.owner import make_signature
 from streamtasks.schedules.schedules import Schedules
 from streamtasks.tasks.call_options import given_options
+from streamtasks.tasks.position import Position
 from streamtasks.tasks.signature import Signature
-from streamtasks.workflows.app_home import gathering
-from streamtasks.workflows.results import GroupResult, group_result
-from streamtasks.workflows.start import Part
 
 from ..exceptions import InvalidTask
 from ..results.snapshot_results import RUN_AFTER, from_snapshot
@@ -62,7 +61,7 @@ class BackendOwner:
         return hash(self._backend.alias)
 
     @property
-    def label(self) -> str:
+    def description(self) -> str:
         """The name of the alias in error messages."""
         return self._backend.label
 
@@ -85,28 +84,24 @@ class BackendOwner:
     # -- links and workflows -------------------------------------------------------------------------
 
     def resolve_link(self, task: StreamTask, signature: Signature, tag: str) -> Signature:
-        """Return the signature of a routed task with its id and all options; see `Signable.resolve`."""
+        """Return the signature of a routed task with its id and all options; see `Origin.resolve`."""
         return pipeline.resolve(self._backend, task, signature, tag)
 
-    def message_of(self, signature: Signature, part: Part) -> NewMessage:
-        """Return a signature as a message of a workflow."""
-        return pipeline.node_message(self._backend, signature, part)
-
-    def gathering(self, like: NewMessage, part: Part) -> NewMessage:
-        """Return a message that gathers results of a workflow."""
-        return gathering(like, part, self.settings)
+    def node_message(self, task: StreamTask, signature: Signature, position: Position) -> NewMessage:
+        """Return a signature of a routed task as a node of a workflow; see `Origin.node_message`."""
+        return pipeline.node_message(self._backend, task, signature, position)
 
     def limit_of(self, message: Message) -> Limit | None:
         """Return the rate limit that the start of a message counts against."""
         task = known_task(message.task)
         return task.limit_of(message.args, message.kwargs) if isinstance(task, StreamTask) else None
 
-    def started(self, new: NewWorkflow) -> None:
+    def workflow_started(self, new: NewWorkflow) -> None:
         """Send ``task_enqueued`` for each task of a workflow."""
         for result in self._enqueued(new):
             send(task_enqueued, type(self._backend), result)
 
-    async def astarted(self, new: NewWorkflow) -> None:
+    async def aworkflow_started(self, new: NewWorkflow) -> None:
         """Send ``task_enqueued`` for each task of a workflow from an event loop."""
         for result in self._enqueued(new):
             await asend(task_enqueued, type(self._backend), result)
@@ -148,11 +143,13 @@ class BackendOwner:
     # -- schedules -----------------------------------------------------------------------------------
 
     @property
-    def zone(self) -> str:
+    def timezone(self) -> str:
         """The time zone of schedules that name none: TIME_ZONE."""
         return str(django_settings.TIME_ZONE or "UTC")
 
-    def call(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Signature:
+    def signature_of(
+        self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Signature:
         """Return the call of a schedule.
 
         Args:
@@ -172,7 +169,7 @@ class BackendOwner:
                         f"task is {task!r}, which no tasks.py, TASK_IMPORTS or URLconf of this project defines."
                     )
                 task = found
-            signature = call_of(task, args, kwargs)
+            signature = make_signature(task, args, kwargs)
             origin = signature.origin
             if not isinstance(origin, StreamTask):
                 raise InvalidTask(f"task is {task!r}, which is no task of a backend of streamtasks.")

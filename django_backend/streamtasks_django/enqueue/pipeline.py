@@ -15,9 +15,10 @@ from streamtasks import Message
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge
 from streamtasks.stores.types import Limit, NewMessage
-from streamtasks.tasks.call_options import NO_OPTIONS, CallOptions, given_options, patience_of
+from streamtasks.tasks.call_options import NO_OPTIONS, CallOptions, patience_of
 from streamtasks.tasks.enqueue import build, check_limits, choose_id, pack, place, resolved
-from streamtasks.workflows.app_home import in_workflow
+from streamtasks.tasks.position import Position
+from streamtasks.tasks.unset import UNSET
 from streamtasks.workflows.linked import Linked
 
 from ..conf import project
@@ -25,13 +26,12 @@ from ..exceptions import InvalidTask
 from ..results.snapshot_results import RUN_AFTER, moment
 from ..results.task_result import StreamTaskResult
 from ..tasks.registry import find_task
-from ..tasks.stream_task import NOT_SAID, PER_CALL, StreamTask
+from ..tasks.stream_task import PER_CALL, StreamTask
 
 if TYPE_CHECKING:
     from django.tasks.base import Task, TaskResult
 
     from streamtasks.tasks.signature import Signature
-    from streamtasks.workflows.start import Part
 
     from .store_alias import StoreAlias
 
@@ -88,7 +88,7 @@ def accept(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwarg
 
 
 def resolve(backend: StoreAlias, task: StreamTask, signature: Signature, tag: str) -> Signature:
-    """Return a signature of a routed task as whoever runs it needs it; see `streamtasks.tasks.signature.Signable`.
+    """Return a signature of a routed task as whoever runs it needs it; see `streamtasks.tasks.signature.Origin`.
 
     Raises:
         InvalidTask: an option or an argument is wrong.
@@ -103,25 +103,22 @@ def resolve(backend: StoreAlias, task: StreamTask, signature: Signature, tag: st
     return resolved(signature, message, call, _limit(task, args, kwargs))
 
 
-def node_message(backend: StoreAlias, signature: Signature, part: Part) -> NewMessage:
-    """Return a signature as a message of a workflow.
+def node_message(backend: StoreAlias, task: StreamTask, signature: Signature, position: Position) -> NewMessage:
+    """Return a signature of a routed task as a node of a workflow.
 
     Raises:
         InvalidTask: an option of the task or of the call is wrong.
         TypeError, ValueError: JSON cannot carry an argument.
         PayloadTooLarge: the call takes more than ``max_payload_bytes``.
     """
-    task = signature.origin
-    assert isinstance(task, StreamTask)
-    task = task.called(given_options(signature.options)).routed()
     backend.validate_task(task)
     settings = backend.store_settings
     try:
-        call = replace(_complete(task), task_id=part.id)
+        call = replace(_complete(task), task_id=position.id)
         _check_links(backend, call)
-        args: Any = normalize_json((*part.before, *signature.args))
+        args: Any = normalize_json((*position.before, *signature.args))
         kwargs: Any = normalize_json(dict(signature.kwargs))
-        message = in_workflow(_message(task, args, kwargs, call, settings.tags, part.id), part)
+        message = position.applied_to(_message(task, args, kwargs, call, settings.tags, position.id))
         return pack(message, call, _limit(task, args, kwargs), settings)
     except EngineInvalidTask as error:
         raise _as_django(error) from error
@@ -194,7 +191,7 @@ def _differing(task: StreamTask) -> dict[str, Any]:
     found = {}
     for name in PER_CALL:
         value = getattr(task, name)
-        if value != getattr(defined, name) and value is not NOT_SAID:
+        if value != getattr(defined, name) and value is not UNSET:
             found[name] = -1 if name == "max_retries" and value is None else value
     return found
 
@@ -210,10 +207,10 @@ def _check_links(backend: StoreAlias, call: CallOptions) -> None:
     for link in (*call.link, *call.link_error):
         origin = link.origin
         if isinstance(origin, Linked):
-            home: Any = origin.home(link)
-            if home.label != backend.label:
+            owner = origin.owner_of(link)
+            if owner.description != backend.label:
                 raise EngineInvalidTask(
-                    f"link: a workflow of {home.label} cannot follow a task of {backend.label}; what is "
+                    f"link: a workflow of {owner.description} cannot follow a task of {backend.label}; what is "
                     "linked stays in one."
                 )
             continue

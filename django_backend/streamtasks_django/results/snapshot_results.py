@@ -16,7 +16,7 @@ from streamtasks.exceptions import DecodeError, TaskFailed, WorkerCrashed, Worke
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.state import STATUS as WORDS
 from streamtasks.protocol.state import Snapshot
-from streamtasks.tasks.snapshot_view import error_of, outcome_of
+from streamtasks.results.snapshot_view import error_of, outcome_of
 
 from ..conf import task_settings
 from ..tasks.registry import known_task, stand_in

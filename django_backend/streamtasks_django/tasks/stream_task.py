@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, fields, replace
 from datetime import timedelta
-from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self, dataclass_transform
 
@@ -18,12 +17,13 @@ from django.utils.module_loading import import_string
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.tasks.attempt import running_attempt
 from streamtasks.tasks.call_options import NO_OPTIONS, CallOptions, given_options
+from streamtasks.tasks.enqueue import check_arguments
 from streamtasks.tasks.option_names import engine_options
 from streamtasks.tasks.rate_limit import check_rate_limit, limit_of
 from streamtasks.tasks.request import BoundTask, Request
 from streamtasks.tasks.run_options import RunOptions, check_executor
 from streamtasks.tasks.signature import Signature
-from streamtasks.tasks.task import check_arguments
+from streamtasks.tasks.unset import UNSET
 
 from ..conf import task_settings
 from ..exceptions import InvalidTask
@@ -34,25 +34,16 @@ from .owners import owner_of
 if TYPE_CHECKING:
     from django.tasks.base import TaskResult
 
-    from streamtasks.stores.types import Limit
+    from streamtasks.stores.owner import Owner
+    from streamtasks.stores.types import Limit, NewMessage
+    from streamtasks.tasks.position import Position
 
     _Base = DjangoTask[..., Any]
 else:
     _Base = DjangoTask
 
-__all__ = ["NOT_SAID", "StreamTask"]
+__all__ = ["StreamTask"]
 
-
-class _Said(Enum):
-    """A value for options of which nothing was said, so that the settings count; survives pickling as it is."""
-
-    NOT = "as the settings say"
-
-    def __repr__(self) -> str:
-        return "NOT_SAID"
-
-
-NOT_SAID: Final[Any] = _Said.NOT
 
 _RUN: Final = (
     "max_retries",
@@ -114,8 +105,8 @@ class StreamTask(_Base):
 
     name: str = ""  # pyright: ignore[reportIncompatibleMethodOverride]  # a property of Django's
     bind: bool = False
-    max_retries: Any = NOT_SAID
-    default_retry_delay: Any = NOT_SAID
+    max_retries: Any = UNSET
+    default_retry_delay: Any = UNSET
     autoretry_for: Any = ()
     dont_autoretry_for: Any = ()
     retry_backoff: Any = False
@@ -153,12 +144,12 @@ class StreamTask(_Base):
             self._check_schedule()
 
     def _check_schedule(self) -> None:
-        from streamtasks.schedules.app_target import call_of
         from streamtasks.schedules.declared import check_entry, entry_of
+        from streamtasks.schedules.owner import make_signature
 
         try:
             check_entry(
-                lambda task, args, kwargs, options: self.with_options(call_of(task, args, kwargs), options),
+                lambda task, args, kwargs, options: self.with_options(make_signature(task, args, kwargs), options),
                 entry_of(self, self.schedule),
             )
         except EngineInvalidTask as error:
@@ -271,7 +262,7 @@ class StreamTask(_Base):
                     raise InvalidTask(f"{name} belongs to the definition of a task; using() cannot change it.")
                 raise TypeError(f"{type(self).__name__}.using() got an unexpected keyword argument {name!r}")
         for name in ("priority", "queue_name", "run_after", "backend"):
-            if changes.get(name, NOT_SAID) is None:
+            if changes.get(name, UNSET) is None:
                 del changes[name]
         new = self.changed(**changes)
         said = {
@@ -395,13 +386,19 @@ class StreamTask(_Base):
             return signature
         return replace(signature, options=self.called(given_options(signature.options)).called(options).options)
 
-    def home(self, signature: Signature) -> Any:
-        """Return the owner of the backend that a call goes to; see `streamtasks.tasks.signature.Signable`."""
+    def owner_of(self, signature: Signature) -> Owner:
+        """Return the owner of the backend that a call goes to; see `streamtasks.tasks.signature.Origin`."""
         backend = signature.options.backend
-        return owner_of((self.called({"backend": backend}) if backend else self).routed().get_backend())
+        found: Owner = owner_of((self.called({"backend": backend}) if backend else self).routed().get_backend())
+        return found
+
+    def node_message(self, signature: Signature, position: Position) -> NewMessage:
+        """Return a call as a node of a workflow; see `streamtasks.tasks.signature.Origin`."""
+        task = self.called(given_options(signature.options)).routed()
+        return owner_of(task.get_backend()).node_message(task, signature, position)  # type: ignore[no-any-return]
 
     def resolve(self, signature: Signature, tag: str) -> Signature:
-        """Return a call with its id and all options; see `streamtasks.tasks.signature.Signable`."""
+        """Return a call with its id and all options; see `streamtasks.tasks.signature.Origin`."""
         task = self.called(given_options(signature.options)).routed()
         return owner_of(task.get_backend()).resolve_link(task, signature, tag)  # type: ignore[no-any-return]
 
@@ -417,7 +414,7 @@ def _check_options(*values: Any) -> None:
     given = dict(zip(_CHECKED, values, strict=True))
     if not isinstance(given["bind"], bool):
         raise EngineInvalidTask(f"bind is {given['bind']!r}; it must be True or False.")
-    said = {name: value for name, value in given.items() if name in _RUN and value is not NOT_SAID}
+    said = {name: value for name, value in given.items() if name in _RUN and value is not UNSET}
     RunOptions(**engine_options(said))
     engine_options({"expires": given["expires"]})
     check_rate_limit(given["rate_limit"], given["rate_limit_burst"], given["rate_limit_key"])
@@ -427,9 +424,9 @@ def _check_options(*values: Any) -> None:
 def _run_options(task: StreamTask) -> RunOptions:
     options = task.get_backend().options
     values: dict[str, Any] = {name: getattr(task, name) for name in _RUN}
-    if task.max_retries is NOT_SAID:
+    if task.max_retries is UNSET:
         values["max_retries"] = task_settings.max_retries(options)
-    if task.default_retry_delay is NOT_SAID:
+    if task.default_retry_delay is UNSET:
         values["default_retry_delay"] = task_settings.default_retry_delay_s(options)
     return RunOptions(**engine_options(values), has_hooks=task.has_hooks())
 

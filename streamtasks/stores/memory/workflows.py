@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ...protocol.graph import Graph
 from ...protocol.keys import stream_name
 from ...protocol.member_results import encode_member
 from ...protocol.shards import node_id, node_of
 from ...settings import StoreSettings
-from ...workflows.graph import Shape
 from ..types import FanIn, FanInCounts, NewWorkflow, WorkflowCounts
 from .limits import limit_of, wait
 from .shard import MANY, Live, Shard
@@ -226,7 +226,7 @@ def next_look_ms(shard: Shard) -> int | None:
 def numbers_of(state: WorkflowState, workflow_id: str, whom: str) -> list[int]:
     """Return the nodes to be revoked, in the order in which that must be done: the last first."""
     part = whom.removesuffix("!")
-    numbers = range(state.nodes) if part == "all" else Shape.read(workflow_id, state.plan).joins[int(part)].inside
+    numbers = range(state.nodes) if part == "all" else Graph.decode(workflow_id, state.plan).fan_ins[int(part)].inside
     return sorted(numbers, reverse=True)
 
 

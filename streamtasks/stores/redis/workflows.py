@@ -7,8 +7,8 @@ from itertools import batched
 from typing import Final
 
 from ...exceptions import StoreError
+from ...protocol.graph import Graph
 from ...protocol.keys import stream_name
-from ...workflows.graph import Shape
 from ..types import FanInCounts, NewWorkflow, WorkflowCounts
 from . import calls, workflow_calls
 from .batches import MOST, batches
@@ -112,12 +112,12 @@ def _revoke_nodes(operations: Operations, workflow_id: str, whom: str) -> Operat
     found = yield from counts(operations, workflow_id, ())
     if found is None:
         return
-    shape = Shape.read(workflow_id, found.plan)
+    graph = Graph.decode(workflow_id, found.plan)
     part, terminate = whom.removesuffix("!"), whom.endswith("!")
-    numbers = range(found.nodes) if part == "all" else shape.joins[int(part)].inside
+    numbers = range(found.nodes) if part == "all" else graph.fan_ins[int(part)].inside
     shard, settings = operations.shards[operations.tag_of(workflow_id)], operations.settings
     for some in batched(sorted(numbers, reverse=True), MOST):
-        names = dict.fromkeys((shape.id_of(number) for number in some), "")
+        names = dict.fromkeys((graph.id_of(number) for number in some), "")
         while names:
             replies = yield [
                 calls.revoke(shard.keys, task_id, shard.hour(), settings, name, terminate=terminate)

@@ -460,7 +460,7 @@ def make_hooked(url: str, **settings: Any) -> StreamTasks:
     for name, (function, options) in HOOKED.items():
         register: Any = made.task(name=name, has_hooks=True, **options)
         plain = register(recorded(function))
-        made.tasks[name] = Hooked(made, plain.function, name, plain.options)
+        made.tasks[name] = Hooked(made.pipeline, plain.function, name, plain.options)
     made.register(Told())
     made.register(ToldLimited())
     made.register(ToldAgain())

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 
 from streamtasks.application import Runnable
-from streamtasks.middleware import Middleware
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome
+from streamtasks.tasks.middleware import Middleware
 
 __all__ = ["Hooks", "overrides"]
 

@@ -8,9 +8,9 @@ from streamtasks.exceptions import Ignore, InvalidTask, ParentFailed, Retry, Sto
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.state import Snapshot, State
 from streamtasks.protocol.validation import is_number
+from streamtasks.results.snapshot_view import error_of
 from streamtasks.tasks.attempt import AttemptOutcome
 from streamtasks.tasks.run_options import RunOptions
-from streamtasks.tasks.snapshot_view import error_of
 
 __all__ = ["cause_of", "fate_of", "judge", "may_retry"]
 

@@ -51,5 +51,5 @@ def _from_module(path: str) -> Application:
             raise ConfigurationError(f"--app {path}: {module_name} has {len(apps)} apps; write {module_name}:NAME.")
         found = apps[0]
     if found.label == "app":
-        found.label = path
+        found.owner.label = path
     return found

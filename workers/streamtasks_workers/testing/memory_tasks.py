@@ -251,15 +251,16 @@ def at_url(app: StreamTasks, url: str) -> Generator[None]:
     """
     if not isinstance(app, StreamTasks):
         raise ConfigurationError(f"app is {app!r}; it must be a StreamTasks. For Django: streamtasks_django.testing.")
-    before, opened = app.settings, {name: vars(app).pop(name) for name in _STORES if name in vars(app)}
-    app.settings = replace(before, url=url, connection={})
+    owner = app.owner
+    before, opened = owner.settings, {name: vars(owner).pop(name) for name in _STORES if name in vars(owner)}
+    owner.settings = replace(before, url=url, connection={})
     try:
         yield
     finally:
-        app.settings = before
+        owner.settings = before
         for name in _STORES:
-            vars(app).pop(name, None)
-        vars(app).update(opened)
+            vars(owner).pop(name, None)
+        vars(owner).update(opened)
 
 
 def _decoded(new: NewMessage, wires: Sequence[Wire]) -> Message:

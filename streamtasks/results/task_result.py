@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .exceptions import TaskNotFound
-from .protocol.message import Message
-from .protocol.state import STATUS, Snapshot, State
-from .stores.types import Revocation
-from .tasks.snapshot_view import children_of, error_of, failure_of, info_of, outcome_of, shown_state, value_of
-from .workflows.results import Workflow, parent_of, workflow_of
-
-if TYPE_CHECKING:
-    from .app import StreamTasks
+from ..exceptions import TaskNotFound
+from ..protocol.message import Message
+from ..protocol.state import STATUS, Snapshot, State
+from ..stores.base import Store
+from ..stores.owner import Owner
+from ..stores.types import Revocation
+from .snapshot_view import children_of, error_of, failure_of, info_of, outcome_of, shown_state, value_of
+from .workflow_result import Workflow, parent_of, workflow_of
 
 __all__ = ["Result", "wait_for"]
 
@@ -37,15 +36,20 @@ class Result[R]:
     A finished state never changes, so it is read once.
     """
 
-    __slots__ = ("_final", "app", "id")
+    __slots__ = ("_final", "_owner", "id")
 
-    def __init__(self, app: StreamTasks, task_id: str) -> None:
-        self.app = app
+    def __init__(self, owner: Owner, task_id: str) -> None:
+        self._owner = owner
         self.id = task_id
         self._final: Snapshot | None = None
 
     def __repr__(self) -> str:
         return f"<Result {self.id}>"
+
+    @property
+    def store(self) -> Store:
+        """The store that holds the task."""
+        return self._owner.store
 
     def snapshot(self) -> Snapshot:
         """Return what is known now.
@@ -55,13 +59,13 @@ class Result[R]:
         """
         if self._final is not None:
             return self._final
-        return self._keep(self.app.store.read([self.id])[0])
+        return self._keep(self._owner.store.read([self.id])[0])
 
     async def asnapshot(self) -> Snapshot:
         """Return what is known now, without blocking the event loop."""
         if self._final is not None:
             return self._final
-        return self._keep((await self.app.async_store.read([self.id]))[0])
+        return self._keep((await self._owner.async_store.read([self.id]))[0])
 
     def _keep(self, snapshot: Snapshot | None) -> Snapshot:
         if snapshot is None:
@@ -126,12 +130,12 @@ class Result[R]:
     @property
     def parent(self) -> Any:
         """A handle on what it came after in its workflow (a `GroupResult` for a group), or on what enqueued it."""
-        return parent_of(self.app.home, self.message)
+        return parent_of(self._owner, self.message)
 
     @property
     def workflow(self) -> Workflow | None:
         """The workflow of which it is a part; None if it is of none."""
-        return workflow_of(self.app.home, self.id)
+        return workflow_of(self._owner, self.id)
 
     @property
     def children(self) -> list[str]:
@@ -175,18 +179,18 @@ class Result[R]:
         What has not started never will. What runs is interrupted with ``terminate``, runs to its end without; its
         outcome is REVOKED either way.
         """
-        return self.app.store.revoke(self.id, terminate=terminate) in _REVOKED
+        return self._owner.store.revoke(self.id, terminate=terminate) in _REVOKED
 
     async def arevoke(self, *, terminate: bool = False) -> bool:
         """End it before it finishes, from an event loop; see `revoke`."""
-        return await self.app.async_store.revoke(self.id, terminate=terminate) in _REVOKED
+        return await self._owner.async_store.revoke(self.id, terminate=terminate) in _REVOKED
 
     def forget(self) -> bool:
         """Have the store forget it; False if it is not finished, or not known. This object keeps what it knows."""
-        return self.app.store.forget_result(self.id)
+        return self._owner.store.forget_result(self.id)
 
     def get(self, timeout: float | None = None) -> R:
-        """Wait for the result and return it. A push wakes the wait; nothing is polled meanwhile.
+        """Wait for the result and return it. A push wakes the wait; the store is also read once a second.
 
         Args:
             timeout: seconds, None for ever.
@@ -197,13 +201,13 @@ class Result[R]:
             TaskRevoked: it was revoked or has expired.
             Exception: the task's own error.
         """
-        if not self.snapshot().is_finished and not self.app.store.wait_finished([self.id], timeout):
+        if not self.snapshot().is_finished and not self._owner.store.wait_finished([self.id], timeout):
             raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {self.state}.")
         return value_of(self.snapshot())  # type: ignore[no-any-return]
 
     async def aget(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the name users know from get()
         """Wait for the result on an event loop; see `get`."""
-        if not (await self.asnapshot()).is_finished and not await self.app.async_store.wait_finished(
+        if not (await self.asnapshot()).is_finished and not await self._owner.async_store.wait_finished(
             [self.id], timeout
         ):
             state = shown_state(await self.asnapshot())
@@ -220,9 +224,11 @@ def wait_for(results: Iterable[Result[Any]], timeout: float | None = None) -> bo
     """
     waiting = {result.id: result for result in results}
     deadline = None if timeout is None else time.monotonic() + timeout
+    if not waiting:
+        return True
+    store = next(iter(waiting.values())).store
     while waiting:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        store = next(iter(waiting.values())).app.store
         for task_id in store.wait_finished(list(waiting), left):
             del waiting[task_id]
         if left == 0:

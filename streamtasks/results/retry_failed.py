@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import batched
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..exceptions import InvalidTask, TaskNotFound
+from ..protocol.graph import Graph, GraphFanIn
 from ..protocol.member_results import value_of_node
 from ..protocol.message import Message
-from ..protocol.shards import new_id, node_id
+from ..protocol.shards import id_beside, node_id
 from ..protocol.state import Snapshot, State
 from ..protocol.wire import RESULT
-from ..stores.types import FanIn, Given, NewMessage, NewWorkflow, Node
-from .graph import Join, Shape
-
-if TYPE_CHECKING:
-    from .results import Workflow
+from ..stores.owner import Owner
+from ..stores.types import FanIn, Given, NewMessage, NewWorkflow, Node, WorkflowCounts
 
 __all__ = ["retry_failed"]
 
@@ -27,44 +25,48 @@ _SUCCEEDED: Final = (State.SUCCESS, State.IGNORED)
 _MOST_READ: Final = 100
 
 
-def retry_failed(workflow: Workflow) -> Shape:
-    """Start a workflow of what has not succeeded in a finished one; return its shape.
+def retry_failed(owner: Owner, graph: Graph, counts: WorkflowCounts) -> Graph:
+    """Start a workflow of the nodes of a finished one that have not succeeded; return its graph.
+
+    Args:
+        owner: of both workflows.
+        graph: of the finished one.
+        counts: of the finished one, with all of its fan-ins.
 
     Raises:
         InvalidTask: it is not finished, or nothing of it has failed.
         TaskNotFound: one of its tasks has expired.
     """
-    again = _Again(workflow)
-    workflow.home.store.start_workflow(again.new())
-    return again.shape
+    again = _Again(owner, graph, counts)
+    owner.store.start_workflow(again.new())
+    return again.graph
 
 
 class _Again:
-    def __init__(self, workflow: Workflow) -> None:
-        self._home = workflow.home
-        self._old = workflow.shape()
-        joins = range(len(self._old.joins))
-        self._counts = workflow.known(self._home.store.workflow(workflow.id, joins))
+    def __init__(self, owner: Owner, graph: Graph, counts: WorkflowCounts) -> None:
+        self._owner = owner
+        self._old = graph
+        self._counts = counts
         self._snapshots = self._read()
         self._redo = [number for number, found in self._snapshots.items() if found.state not in _SUCCEEDED]
         if self._counts.finished < self._counts.nodes:
-            raise InvalidTask(f"Workflow {workflow.id} is not finished; only what has ended can be run again.")
+            raise InvalidTask(f"Workflow {graph.workflow_id} is not finished; only what has ended can be run again.")
         if not self._redo:
-            raise InvalidTask(f"Nothing of workflow {workflow.id} has failed; there is nothing to run again.")
-        self._id = new_id((workflow.id[33:],)) if workflow.id[32:33] == "-" else new_id(self._home.settings.tags)
+            raise InvalidTask(f"Nothing of workflow {graph.workflow_id} has failed; there is nothing to run again.")
+        self._id = id_beside(graph.workflow_id, owner.settings.tags)
         self._place_of = {
             member: f"g{number}.{place}"
-            for number, join in enumerate(self._old.joins)
-            for place, member in enumerate(join.members)
+            for number, fan_in in enumerate(self._old.fan_ins)
+            for place, member in enumerate(fan_in.members)
         }
         self._number = self._numbered()
-        self.shape = self._shape()
+        self.graph = self._new_graph()
 
     def _read(self) -> dict[int, Snapshot]:
         found: dict[int, Snapshot] = {}
         for numbers in batched(range(self._old.nodes), _MOST_READ):
             ids = [self._old.id_of(number) for number in numbers]
-            for number, task_id, snapshot in zip(numbers, ids, self._home.store.read(ids), strict=True):
+            for number, task_id, snapshot in zip(numbers, ids, self._owner.store.read(ids), strict=True):
                 if snapshot is None:
                     raise TaskNotFound(f"Task {task_id} is not known any more; its workflow cannot be run again.")
                 found[number] = snapshot
@@ -78,9 +80,9 @@ class _Again:
         waits: dict[int, bool] = {}
         for number, (first, last) in self._old.after.items():
             waits.update(dict.fromkeys(range(first, last + 1), number in redo))
-        for join in self._old.joins:
-            open_ = any(member in redo for member in join.members)
-            waits.update(dict.fromkeys(range(join.first, join.last + 1), open_))
+        for fan_in in self._old.fan_ins:
+            open_ = any(member in redo for member in fan_in.members)
+            waits.update(dict.fromkeys(range(fan_in.first, fan_in.last + 1), open_))
         heads = [number for number in self._redo if not waits.get(number)]
         others = [number for number in self._redo if waits.get(number)]
         self._heads = len(heads)
@@ -97,10 +99,10 @@ class _Again:
     def _is_waiting(self, old: int) -> bool:
         return self._heads <= self._number[old] < len(self._redo)
 
-    def _shape(self) -> Shape:
+    def _new_graph(self) -> Graph:
         old, most = self._old, len(self._redo)
         kind, place = old.result
-        return Shape(
+        return Graph(
             self._id,
             most,
             self._heads,
@@ -110,12 +112,12 @@ class _Again:
                 if (found := self._range(first, last))[1] >= found[0]
             },
             [
-                Join(
-                    [self._number[member] for member in join.members],
-                    sorted(new for one in join.inside if (new := self._number[one]) < most),
-                    *self._range(join.first, join.last),
+                GraphFanIn(
+                    [self._number[member] for member in fan_in.members],
+                    sorted(new for one in fan_in.inside if (new := self._number[one]) < most),
+                    *self._range(fan_in.first, fan_in.last),
                 )
-                for join in old.joins
+                for fan_in in old.fan_ins
             ],
             (kind, self._number[place] if kind == "n" else place),
             {new: old.id_of(number) for number, new in self._number.items() if new >= most},
@@ -127,16 +129,16 @@ class _Again:
         """Return the workflow to start."""
         order = sorted(self._redo, key=lambda old: self._number[old])
         nodes = [self._node(old) for old in order]
-        fan_ins = [self._fan_in(place) for place in range(len(self._old.joins))]
-        return NewWorkflow(self._id, nodes, self._heads, fan_ins, self.shape.plan(), self._given())
+        fan_ins = [self._fan_in(place) for place in range(len(self._old.fan_ins))]
+        return NewWorkflow(self._id, nodes, self._heads, fan_ins, self.graph.encode(), self._given())
 
     def _node(self, old: int) -> Node:
         found = self._snapshots[old]
         number = self._number[old]
         message = self._renamed(found.message(), node_id(self._id, number))
-        settings = self._home.settings
+        settings = self._owner.settings
         envelope = message.encode(settings.max_payload_bytes, settings.wire)
-        limit = self._home.limit_of(message)
+        limit = self._owner.limit_of(message)
         waits_for = ""
         if number >= self._heads:
             waits_for = self._id if message.follows.startswith("g") else node_id(self._id, int(message.follows))
@@ -148,7 +150,7 @@ class _Again:
         follows, parent_id = message.follows, message.parent_id
         if follows and not follows.startswith("g"):
             follows = str(self._number[int(follows)])
-            parent_id = self.shape.id_of(int(follows))
+            parent_id = self.graph.id_of(int(follows))
         return replace(message, id=task_id, follows=follows, parent_id=parent_id, expires_ms=0, due_ms=0)
 
     def _then(self, old: int) -> str:
@@ -158,13 +160,15 @@ class _Again:
         return self._place_of.get(old, "-")
 
     def _fan_in(self, place: int) -> FanIn:
-        join, was = self.shape.joins[place], self._counts.fan_ins[place]
-        known = sum(number >= len(self._redo) for number in join.members)
-        return FanIn(len(join.members), was.need, was.collects, was.cancels, join.first, join.last, succeeded=known)
+        fan_in, was = self.graph.fan_ins[place], self._counts.fan_ins[place]
+        known = sum(number >= len(self._redo) for number in fan_in.members)
+        return FanIn(
+            len(fan_in.members), was.need, was.collects, was.cancels, fan_in.first, fan_in.last, succeeded=known
+        )
 
     def _given(self) -> list[Given]:
         """Return the results that are known: those of single nodes under their new numbers, and those of members."""
-        store, wire = self._home.store, self._home.settings.wire
+        store, wire = self._owner.store, self._owner.settings.wire
         old = self._old
         given: list[Given] = []
         for number in sorted({int(f) for node in self._redo if (f := self._follows(node)) and not f.startswith("g")}):
@@ -174,9 +178,9 @@ class _Again:
             value = self._value(number)
             name = self._number[number]
             given.append(Given(f"v{name}", wire.dumps({"r": value}, RESULT, node_id(self._id, name))))
-        for number, join in enumerate(old.joins):
+        for number, fan_in in enumerate(old.fan_ins):
             contents = store.gather(old.workflow_id, f"r{number}")
-            for place, member in enumerate(join.members):
+            for place, member in enumerate(fan_in.members):
                 if self._number[member] >= len(self._redo) and place < len(contents):
                     given.append(Given(f"r{number}.{place}", contents[place].removeprefix(b"-")))
         return given
@@ -186,5 +190,5 @@ class _Again:
 
     def _value(self, number: int) -> object:
         old = self._old
-        [content] = self._home.store.gather(old.workflow_id, f"v{number}")
-        return value_of_node(content, node_id(old.workflow_id, number), self._home.settings.wire)
+        [content] = self._owner.store.gather(old.workflow_id, f"v{number}")
+        return value_of_node(content, node_id(old.workflow_id, number), self._owner.settings.wire)

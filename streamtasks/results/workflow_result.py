@@ -7,13 +7,14 @@ from itertools import batched
 from typing import Any, NamedTuple
 
 from ..exceptions import InvalidTask, TaskNotFound
+from ..protocol.graph import Graph
 from ..protocol.keys import check_id
 from ..protocol.member_results import Member, read_members
 from ..protocol.message import Message
 from ..protocol.shards import ALL_TAGS, new_id, node_of
+from ..stores.owner import Owner
 from ..stores.types import WorkflowCounts
-from .graph import Shape
-from .start import Home
+from .retry_failed import retry_failed
 
 __all__ = [
     "GraphNode",
@@ -45,10 +46,10 @@ class Workflow:
         id: its id; those of its tasks begin with it.
     """
 
-    def __init__(self, home: Home, workflow_id: str, shape: Shape | None = None) -> None:
-        self.home = home
+    def __init__(self, owner: Owner, workflow_id: str, graph: Graph | None = None) -> None:
+        self.owner = owner
         self.id = workflow_id
-        self._shape = shape
+        self._graph = graph
 
     def __repr__(self) -> str:
         return f"<Workflow {self.id}>"
@@ -59,7 +60,7 @@ class Workflow:
         Raises:
             TaskNotFound: nothing is known of it, or not any more.
         """
-        return self.known(self.home.store.workflow(self.id))
+        return self.known(self.owner.store.workflow(self.id))
 
     def known(self, counts: WorkflowCounts | None) -> WorkflowCounts:
         """Return counts that were read.
@@ -71,18 +72,18 @@ class Workflow:
             raise TaskNotFound(f"No workflow {self.id} is known: it was never enqueued here, or has expired.")
         return counts
 
-    def shape(self) -> Shape:
+    def read_graph(self) -> Graph:
         """Return which of its tasks comes after which."""
-        if self._shape is None:
-            self._shape = Shape.read(self.id, self.counts().plan)
-        return self._shape
+        if self._graph is None:
+            self._graph = Graph.decode(self.id, self.counts().plan)
+        return self._graph
 
-    async def ashape(self) -> Shape:
+    async def aread_graph(self) -> Graph:
         """Return which of its tasks comes after which, from an event loop."""
-        if self._shape is None:
-            counts = self.known(await self.home.async_store.workflow(self.id))
-            self._shape = Shape.read(self.id, counts.plan)
-        return self._shape
+        if self._graph is None:
+            counts = self.known(await self.owner.async_store.workflow(self.id))
+            self._graph = Graph.decode(self.id, counts.plan)
+        return self._graph
 
     def ready(self) -> bool:
         """Whether all of its tasks are finished."""
@@ -91,27 +92,27 @@ class Workflow:
 
     def revoke(self, *, terminate: bool = False) -> bool:
         """Revoke all tasks that are not finished; False if there are none. See `Result.revoke`."""
-        return self.home.store.revoke_workflow(self.id, terminate=terminate)
+        return self.owner.store.revoke_workflow(self.id, terminate=terminate)
 
     async def arevoke(self, *, terminate: bool = False) -> bool:
         """Revoke it from an event loop; see `revoke`."""
-        return await self.home.async_store.revoke_workflow(self.id, terminate=terminate)
+        return await self.owner.async_store.revoke_workflow(self.id, terminate=terminate)
 
     def graph(self) -> list[GraphNode]:
         """Return all of its tasks with their present states, each after those that it follows."""
-        shape = self.shape()
-        causes = shape.causes()
+        graph = self.read_graph()
+        causes = graph.causes()
         named: dict[int, tuple[str, ...]] = {}  # many nodes may follow the same many
         found: list[GraphNode] = []
-        for numbers in batched(range(shape.nodes), _MOST_READ):
-            snapshots = self.home.store.read([shape.id_of(number) for number in numbers])
+        for numbers in batched(range(graph.nodes), _MOST_READ):
+            snapshots = self.owner.store.read([graph.id_of(number) for number in numbers])
             for number, snapshot in zip(numbers, snapshots, strict=True):
                 task = snapshot.message().task if snapshot is not None else ""
                 state = snapshot.state.value if snapshot is not None else "UNKNOWN"
                 cause = causes.get(number, ())
                 if id(cause) not in named:
-                    named[id(cause)] = tuple(map(shape.id_of, cause))
-                found.append(GraphNode(shape.id_of(number), task, state, named[id(cause)]))
+                    named[id(cause)] = tuple(map(graph.id_of, cause))
+                found.append(GraphNode(graph.id_of(number), task, state, named[id(cause)]))
         return found
 
     def retry_failed(self) -> Any:
@@ -123,9 +124,9 @@ class Workflow:
         Raises:
             InvalidTask: it is not finished, or nothing of it has failed.
         """
-        from .retry_failed import retry_failed
-
-        return result_of(self.home, retry_failed(self))
+        graph = self.read_graph()
+        counts = self.known(self.owner.store.workflow(self.id, range(len(graph.fan_ins))))
+        return result_of(self.owner, retry_failed(self.owner, graph, counts))
 
 
 class GroupResult:
@@ -136,8 +137,8 @@ class GroupResult:
         workflow: what it belongs to; None of a group without any task.
     """
 
-    def __init__(self, home: Home | None, workflow: Workflow | None, number: int | None) -> None:
-        self._home = home
+    def __init__(self, owner: Owner | None, workflow: Workflow | None, number: int | None) -> None:
+        self._owner = owner
         self.workflow = workflow
         self._number = number
         self._count = -1
@@ -163,29 +164,29 @@ class GroupResult:
     def __getitem__(self, place: int) -> Any:
         return self.results[place]
 
-    def _join(self) -> int | None:
+    def _fan_in(self) -> int | None:
         """Return the number of its fan-in; None if there are no members."""
         if self.workflow is None:
             return None
         if self._number is not None:
             return self._number
-        kind, number = self.workflow.shape().result
+        kind, number = self.workflow.read_graph().result
         return number if kind == "g" else None
 
     @property
     def ids(self) -> list[str]:
         """The ids of its members, in their order."""
-        join = self._join()
+        join = self._fan_in()
         if join is None or self.workflow is None:
             return []
-        shape = self.workflow.shape()
-        return [shape.id_of(number) for number in shape.joins[join].members]
+        graph = self.workflow.read_graph()
+        return [graph.id_of(number) for number in graph.fan_ins[join].members]
 
     @property
     def results(self) -> list[Any]:
         """A handle on each member, in their order."""
-        home = self._home
-        return [] if home is None else home.results(self.ids)
+        owner = self._owner
+        return [] if owner is None else owner.results(self.ids)
 
     @property
     def children(self) -> list[Any]:
@@ -194,16 +195,16 @@ class GroupResult:
 
     def _counts(self) -> tuple[int, int, int]:
         """Return (members, succeeded, failed)."""
-        join = self._join()
-        if join is None or self.workflow is None or self._home is None:
+        join = self._fan_in()
+        if join is None or self.workflow is None or self._owner is None:
             return 0, 0, 0
-        counts = self.workflow.known(self._home.store.workflow(self.workflow.id, [join]))
+        counts = self.workflow.known(self._owner.store.workflow(self.workflow.id, [join]))
         found = counts.fan_ins[0]
         return found.members, found.succeeded, found.failed
 
     def ready(self) -> bool:
         """Whether all members are finished."""
-        if self._join() is None:
+        if self._fan_in() is None:
             return self.workflow is None or self.workflow.ready()
         members, succeeded, failed = self._counts()
         return succeeded + failed >= members
@@ -253,29 +254,29 @@ class GroupResult:
             TaskNotFound: nothing is known of it any more.
             Exception: a member's own error.
         """
-        if self._home is None or self.workflow is None:
+        if self._owner is None or self.workflow is None:
             return []
-        join, store = self._join(), self._home.store
+        join, store = self._fan_in(), self._owner.store
         done = store.wait_workflow(self.workflow.id, join, timeout, failure=propagate)
         if not done:
             raise self._late(timeout)
         if join is None:
             return []
-        members = read_members(store.gather(self.workflow.id, f"r{join}"), self._home.settings.wire)
+        members = read_members(store.gather(self.workflow.id, f"r{join}"), self._owner.settings.wire)
         return self._values(members, timeout, propagate=propagate)
 
     async def aget(self, timeout: float | None = None, *, propagate: bool = True) -> list[Any]:  # noqa: ASYNC109
         """Wait for all members on an event loop; see `get`."""
-        if self._home is None or self.workflow is None:
+        if self._owner is None or self.workflow is None:
             return []
-        store = self._home.async_store
-        await self.workflow.ashape()
-        join = self._join()
+        store = self._owner.async_store
+        await self.workflow.aread_graph()
+        join = self._fan_in()
         if not await store.wait_workflow(self.workflow.id, join, timeout, failure=propagate):
             raise self._late(timeout)
         if join is None:
             return []
-        members = read_members(await store.gather(self.workflow.id, f"r{join}"), self._home.settings.wire)
+        members = read_members(await store.gather(self.workflow.id, f"r{join}"), self._owner.settings.wire)
         return self._values(members, timeout, propagate=propagate)
 
     def _values(self, members: list[Member | None], timeout: float | None, *, propagate: bool) -> list[Any]:
@@ -298,28 +299,28 @@ class GroupResult:
 
     def revoke(self, *, terminate: bool = False) -> bool:
         """Revoke all members that are not finished, and what leads to them; False if there are none."""
-        if self.workflow is None or self._home is None:
+        if self.workflow is None or self._owner is None:
             return False
         if self._number is None:
             return self.workflow.revoke(terminate=terminate)
-        return self._home.store.revoke_workflow(self.workflow.id, self._number, terminate=terminate)
+        return self._owner.store.revoke_workflow(self.workflow.id, self._number, terminate=terminate)
 
     async def arevoke(self, *, terminate: bool = False) -> bool:
         """Revoke the members from an event loop; see `revoke`."""
-        if self.workflow is None or self._home is None:
+        if self.workflow is None or self._owner is None:
             return False
-        store = self._home.async_store
+        store = self._owner.async_store
         return await store.revoke_workflow(self.workflow.id, self._number, terminate=terminate)
 
     @property
     def parent(self) -> Any:
         """A handle on what the whole group came after; None if it came after nothing."""
-        join = self._join()
-        if join is None or self.workflow is None or self._home is None:
+        join = self._fan_in()
+        if join is None or self.workflow is None or self._owner is None:
             return None
-        shape = self.workflow.shape()
-        first = min(shape.joins[join].inside, default=-1)
-        return _handle_on(self._home, shape, shape.causes().get(first, ()))
+        graph = self.workflow.read_graph()
+        first = min(graph.fan_ins[join].inside, default=-1)
+        return _handle_on(self._owner, graph, graph.causes().get(first, ()))
 
     def graph(self) -> list[GraphNode]:
         """Return the tasks of its workflow with their states; see `Workflow.graph`."""
@@ -332,23 +333,23 @@ class GroupResult:
         return self.workflow.retry_failed()
 
 
-def result_of(home: Home, shape: Shape) -> Any:
+def result_of(owner: Owner, graph: Graph) -> Any:
     """Return the handle on what a workflow returns."""
-    kind, number = shape.result
+    kind, number = graph.result
     if kind == "n":
-        return home.result(shape.id_of(number))
-    return GroupResult(home, Workflow(home, shape.workflow_id, shape), None)
+        return owner.result(graph.id_of(number))
+    return GroupResult(owner, Workflow(owner, graph.workflow_id, graph), None)
 
 
-async def aresult_of(home: Home, shape: Shape) -> Any:
+async def aresult_of(owner: Owner, graph: Graph) -> Any:
     """Return the handle on what a workflow returns, from an event loop."""
-    kind, number = shape.result
+    kind, number = graph.result
     if kind == "n":
-        return await home.aresult(shape.id_of(number))
-    return result_of(home, shape)
+        return await owner.aresult(graph.id_of(number))
+    return result_of(owner, graph)
 
 
-def group_result(home: Home, group_id: str) -> GroupResult:
+def group_result(owner: Owner, group_id: str) -> GroupResult:
     """Return a handle on a group by its id.
 
     Raises:
@@ -358,31 +359,31 @@ def group_result(home: Home, group_id: str) -> GroupResult:
     check_id(group_id)
     workflow_id, _, number = group_id.rpartition(".g")
     inner = bool(workflow_id) and number.isdigit()
-    workflow = Workflow(home, workflow_id if inner else group_id)
-    shape = workflow.shape()
-    if inner and int(number) >= len(shape.joins):
-        raise TaskNotFound(f"No group {group_id} is known: its workflow has {len(shape.joins)} groups.")
-    if not inner and shape.result[0] == "n":
-        raise TaskNotFound(f"{group_id} is no group: it ends with task {shape.id_of(shape.result[1])}.")
-    return GroupResult(home, workflow, int(number) if inner else None)
+    workflow = Workflow(owner, workflow_id if inner else group_id)
+    graph = workflow.read_graph()
+    if inner and int(number) >= len(graph.fan_ins):
+        raise TaskNotFound(f"No group {group_id} is known: its workflow has {len(graph.fan_ins)} groups.")
+    if not inner and graph.result[0] == "n":
+        raise TaskNotFound(f"{group_id} is no group: it ends with task {graph.id_of(graph.result[1])}.")
+    return GroupResult(owner, workflow, int(number) if inner else None)
 
 
-def workflow_of(home: Home, task_id: str) -> Workflow | None:
+def workflow_of(owner: Owner, task_id: str) -> Workflow | None:
     """Return the workflow of which a task is a part; None if it is of none."""
     node = node_of(task_id)
-    return None if node is None else Workflow(home, node[0])
+    return None if node is None else Workflow(owner, node[0])
 
 
-def parent_of(home: Home, message: Message) -> Any:
+def parent_of(owner: Owner, message: Message) -> Any:
     """Return a handle on what a task came after in its workflow, or on the task that enqueued it; None: on nothing."""
     node = node_of(message.id)
     if node is not None and message.follows.startswith("g"):
-        return GroupResult(home, Workflow(home, node[0]), int(message.follows[1:]))
-    return home.result(message.parent_id) if message.parent_id else None
+        return GroupResult(owner, Workflow(owner, node[0]), int(message.follows[1:]))
+    return owner.result(message.parent_id) if message.parent_id else None
 
 
-def _handle_on(home: Home, shape: Shape, cause: Sequence[int]) -> Any:
-    for number, join in enumerate(shape.joins):
+def _handle_on(owner: Owner, graph: Graph, cause: Sequence[int]) -> Any:
+    for number, join in enumerate(graph.fan_ins):
         if cause is join.members:
-            return GroupResult(home, Workflow(home, shape.workflow_id, shape), number)
-    return home.result(shape.id_of(cause[0])) if cause else None
+            return GroupResult(owner, Workflow(owner, graph.workflow_id, graph), number)
+    return owner.result(graph.id_of(cause[0])) if cause else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 
-from .protocol.message import Message
-from .tasks.attempt import Attempt, AttemptOutcome
+from ..protocol.message import Message
+from .attempt import Attempt, AttemptOutcome
 
 __all__ = ["Middleware"]
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..exceptions import DecodeError
-from ..protocol.json import dumps, loads
-from ..protocol.shards import node_id, node_of
+from .json import dumps, loads
+from .shards import node_id, node_of
 
-__all__ = ["Join", "Shape"]
+__all__ = ["Graph", "GraphFanIn"]
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class GraphFanIn:
     """A fan-in: the numbers of its members in order, and of the nodes that follow (``last`` before ``first``: none).
 
     ``inside``: the members and what leads to them alone, those that end with the group.
@@ -27,7 +27,7 @@ class Join:
 
 
 @dataclass(slots=True)
-class Shape:
+class Graph:
     """Which node comes after which. Every node has a number, higher than those of all that it follows.
 
     Attributes:
@@ -35,7 +35,7 @@ class Shape:
         nodes: how many there are.
         heads: how many of them, the first ones, follow nothing.
         after: node -> first and last of those that follow it alone.
-        joins: the fan-ins.
+        fan_ins: the fan-ins.
         result: what it returns as a whole: ``("n", node)``, ``("g", fan-in)``, or an empty list, ``("e", 0)``.
         known: ids of tasks of an earlier workflow whose results it goes on with, by numbers from ``nodes`` on.
     """
@@ -44,7 +44,7 @@ class Shape:
     nodes: int = 0
     heads: int = 0
     after: dict[int, tuple[int, int]] = field(default_factory=dict)
-    joins: list[Join] = field(default_factory=list)
+    fan_ins: list[GraphFanIn] = field(default_factory=list)
     result: tuple[str, int] = ("e", 0)
     known: dict[int, str] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Shape:
         """Return the id of a node."""
         return self.known.get(number) or node_id(self.workflow_id, number)
 
-    def plan(self) -> bytes:
+    def encode(self) -> bytes:
         """Return it as it is stored."""
         return dumps(
             {
@@ -60,15 +60,17 @@ class Shape:
                 "n": self.nodes,
                 "h": self.heads,
                 "s": [[number, *to] for number, to in self.after.items()],
-                "g": [[_runs(join.members), _runs(join.inside), join.first, join.last] for join in self.joins],
+                "g": [
+                    [_runs(fan_in.members), _runs(fan_in.inside), fan_in.first, fan_in.last] for fan_in in self.fan_ins
+                ],
                 "r": self.result,
                 "k": _named_runs(self.known),
             }
         )
 
     @classmethod
-    def read(cls, workflow_id: str, plan: bytes) -> Shape:
-        """Read what `plan` made.
+    def decode(cls, workflow_id: str, plan: bytes) -> Graph:
+        """Read what `encode` made.
 
         Raises:
             DecodeError: it is something else.
@@ -80,7 +82,10 @@ class Shape:
                 found["n"],
                 found["h"],
                 {number: (first, last) for number, first, last in found["s"]},
-                [Join(_numbers(members), _numbers(inside), first, last) for members, inside, first, last in found["g"]],
+                [
+                    GraphFanIn(_numbers(members), _numbers(inside), first, last)
+                    for members, inside, first, last in found["g"]
+                ],
                 (found["r"][0], found["r"][1]),
                 {
                     number: node_id(workflow_id, first + number - number_from)
@@ -96,8 +101,8 @@ class Shape:
         found: dict[int, Sequence[int]] = {}
         for number, (first, last) in self.after.items():
             found.update(dict.fromkeys(range(first, last + 1), (number,)))
-        for join in self.joins:
-            found.update(dict.fromkeys(range(join.first, join.last + 1), join.members))
+        for fan_in in self.fan_ins:
+            found.update(dict.fromkeys(range(fan_in.first, fan_in.last + 1), fan_in.members))
         return found
 
 
