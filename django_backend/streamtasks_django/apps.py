@@ -1,15 +1,19 @@
-"""The app; only needed for the management command."""
+"""The Django app: management commands and system checks."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy
+
+from .install import say
 
 __all__ = ["StreamTasksConfig"]
 
 
 class StreamTasksConfig(AppConfig):
-    """Put ``"streamtasks_django"`` into INSTALLED_APPS to get ``manage.py streamtasks_worker``.
+    """Put ``"streamtasks_django"`` into INSTALLED_APPS to get ``manage.py streamtasks_worker`` and the system checks.
 
     The backends work without it.
     """
@@ -20,7 +24,11 @@ class StreamTasksConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Say once more, now that logs are set up, what ``install_as_django_tasks()`` has done."""
-        from .install import say
+        """Register the system checks, and log again what ``install_as_django_tasks()`` did, now that logging is set up.
 
+        Nothing else may import ``django.tasks`` in a web process, and its import is what registers Django's check of
+        TASKS, through which the checks of each backend run.
+        """
+        import_module("django.tasks")
+        import_module("streamtasks_django.checks")
         say()

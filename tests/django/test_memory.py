@@ -20,7 +20,7 @@ from streamtasks import ConfigurationError, StoreFull
 from streamtasks.exceptions import NeverIdle
 from streamtasks_django import StreamTask
 from streamtasks_django.backends.memory import MemoryBackend, forget
-from streamtasks_django.checks.backend import check_backend, check_servers
+from streamtasks_django.checks import check_backend, check_servers
 
 PATH = "streamtasks_django.backends.memory.MemoryBackend"
 

@@ -294,7 +294,7 @@ def test_manage_py_has_the_same_words(site_url: str) -> None:
         ({"a": {"task": ECHO, "schedule": 5, "misfire_bound": 0}}, "TASK_SCHEDULE['a']: misfire_bound is 0"),
         (
             {"a": {"task": ECHO, "schedule": 5, "options": {"backend": "defualt"}}},
-            "TASK_SCHEDULE['a']: backend is 'defualt', which is no alias of TASKS. Did you mean 'default'?",
+            "TASK_SCHEDULE['a']: backend is 'defualt', which is not an alias of TASKS. Did you mean 'default'?",
         ),
         (
             {"a": {"task": ECHO, "schedule": 5, "options": {"backend": "strict", "queue": "other"}}},

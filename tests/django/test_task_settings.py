@@ -61,9 +61,17 @@ def test_documented_settings_bring_no_message() -> None:
         ({"TASK_TRACK_STARTED": "yes"}, "E009", "The setting TASK_TRACK_STARTED is 'yes'"),
         ({"TASK_ROUTES": {"x": {"que": "mail"}}}, "E010", "unknown key 'que'"),
         ({"TASK_ROUTES": {"x": {"backend": "nowhere"}}}, "E010", "'nowhere', which is no alias of TASKS"),
-        ({"TASK_ROUTES": {"x": {"backend": "strict", "queue": "q"}}}, "E010", "which QUEUES of TASKS['strict']"),
-        ({"TASK_ROUTE": {}}, "W004", "The setting TASK_ROUTE is not known. Did you mean 'TASK_ROUTES'?"),
-        ({"TASK_WORKERS": {"defualt": {}}}, "W005", "TASK_WORKERS has 'defualt', which is no alias of TASKS. Did you"),
+        (
+            {"TASK_ROUTES": {"x": {"backend": "strict", "queue": "q"}}},
+            "E010",
+            "which is not in QUEUES of TASKS['strict']",
+        ),
+        ({"TASK_ROUTE": {}}, "W004", "The setting TASK_ROUTE is unknown. Did you mean 'TASK_ROUTES'?"),
+        (
+            {"TASK_WORKERS": {"defualt": {}}},
+            "W005",
+            "TASK_WORKERS has 'defualt', which is not an alias of TASKS. Did you",
+        ),
         ({"TASK_WORKERS": {"strict": {"concurency": 4}}}, "E004", "unknown key 'concurency'"),
         ({"TASK_WORKERS": {"strict": {"timeout": -4}}}, "E004", "time_limit_s is -4"),
     ],
@@ -78,7 +86,7 @@ def test_contradictions_are_named() -> None:
     backend = {"BACKEND": BACKEND, "OPTIONS": {"worker": {"concurrency": 2}, "max_retries": -1}}
     found = messages(TASKS={"default": backend}, TASK_WORKERS={"default": {"concurrency": 4}})
     assert [identity for identity, _ in found] == ["E001", "W007"]
-    assert "which counts" in found[1][1]
+    assert "which takes effect" in found[1][1]
 
 
 def test_how_long_results_are_kept() -> None:

@@ -18,7 +18,7 @@ from streamtasks.exceptions import InvalidTask as InvalidId
 from streamtasks.protocol.json import dumps, loads
 from streamtasks.protocol.keys import check_id, check_queue
 
-from ..checks.backend import check_backend
+from ..checks import check_backend
 from ..enqueue.owner import BackendOwner, BackendSchedules, group_of
 from ..enqueue.pipeline import accept
 from ..enqueue.signal_dispatch import asend, send
@@ -221,7 +221,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
 
     @override
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """Return messages of the system checks; see `streamtasks_django.checks.backend`."""
+        """Run the system checks of this alias; see `streamtasks_django.checks`."""
         return check_backend(self)
 
 

@@ -1,1 +1,57 @@
-"""System checks: of a backend and its options, of the settings ``TASK_...``, of declared schedules."""
+"""System checks. Only those with ``--deploy`` use the network; the others run with every management command.
+
+================  ==================================================================================
+streamtasks.E001  an option in OPTIONS has a wrong value, or two options contradict each other
+streamtasks.E002  QUEUES contains an invalid queue name
+streamtasks.E003  two aliases use the same keys of the same server
+streamtasks.E004  a worker option (``worker``, ``TASK_WORKERS``, ``STREAMTASKS["WORKER"]``) is wrong
+streamtasks.E005  ``STREAMTASKS["MIDDLEWARE"]`` names something that is not middleware
+streamtasks.E006  ``STREAMTASKS`` or ``TASK_IMPORTS`` has a wrong type
+streamtasks.E007  (``--deploy``) the server is missing or too old, may evict tasks, or refuses the password
+streamtasks.E008  ``STREAMTASKS["MAY_VIEW_TASK"]`` names something that is not a function
+streamtasks.E009  a setting ``TASK_...`` has a wrong value
+streamtasks.E010  ``TASK_ROUTES`` is wrong, or routes to a queue that its backend does not have
+streamtasks.E011  ``TASK_SCHEDULE``, one of its entries, or the ``schedule`` of a task is wrong
+streamtasks.E012  two schedules of one backend have the same name
+streamtasks.E013  an option stands beside OPTIONS instead of in it
+streamtasks.W001  OPTIONS has an unknown key
+streamtasks.W002  ``STREAMTASKS`` has an unknown key
+streamtasks.W003  (``--deploy``) the server cannot be reached from here
+streamtasks.W004  a setting ``TASK_...`` is unknown
+streamtasks.W005  ``TASK_WORKERS`` names an alias that TASKS does not have
+streamtasks.W007  ``TASK_WORKERS`` and ``worker`` in OPTIONS contradict each other
+streamtasks.W008  an alias of TASKS has an unknown key
+================  ==================================================================================
+"""
+
+from __future__ import annotations
+
+from django.core.checks import CheckMessage, register
+
+from ..enqueue.store_alias import StoreAlias
+from .aliases import check_alias, check_same_keys, store_aliases
+from .project import check_project
+from .schedules import check_schedules
+from .servers import check_servers
+from .task_settings import check_task_settings
+
+__all__ = ["check_backend", "check_servers"]
+
+register("streamtasks", deploy=True)(check_servers)
+
+
+def check_backend(backend: StoreAlias) -> list[CheckMessage]:
+    """Check one alias of TASKS and, with the first alias, everything that concerns the whole project.
+
+    Django calls this for each backend.
+    """
+    messages = check_alias(backend)
+    aliases = store_aliases()
+    if not aliases or aliases[0].alias == backend.alias:
+        messages += [
+            *check_project(),
+            *check_task_settings(aliases),
+            *check_schedules(aliases),
+            *check_same_keys(aliases),
+        ]
+    return messages

@@ -1,4 +1,4 @@
-"""System checks of schedules that a project declares; `streamtasks_django.checks.backend` lists their ids."""
+"""Check the schedules that a project declares."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["check_schedules"]
 
 
 def check_schedules(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
-    """Check all that is declared, with the tasks that a worker would load."""
+    """Check each declared schedule, with the tasks that a worker would load."""
     try:
         from_settings = task_settings.schedule()
         entries = list(declared_schedules.entries())
@@ -48,20 +48,21 @@ def check_schedules(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
 def _entry(
     where: str, name: str, entry: Any, alias: str | None, ours: Mapping[str, StoreAlias]
 ) -> Iterator[CheckMessage]:
-    said = _backend_of(entry)
-    if said is not None and said not in task_backends.settings:
+    wanted = _backend_of(entry)
+    if wanted is not None and wanted not in task_backends.settings:
         yield Error(
-            f"{where}: backend is {said!r}, which is no alias of TASKS.{suggestion(str(said), task_backends.settings)}",
+            f"{where}: backend is {wanted!r}, which is not an alias of TASKS."
+            f"{suggestion(str(wanted), task_backends.settings)}",
             id="streamtasks.E011",
         )
         return
     if alias is not None and alias not in ours:
-        return  # its backend runs no schedules: a project that is being tested, say
+        return  # a backend without schedules, as in a project's tests
     backend = ours[alias] if alias is not None else next(iter(ours.values()))
     try:
         _ = backend.store_settings
     except ConfigurationError:
-        return  # said already
+        return  # reported for the alias
     try:
         definition_of_entry(BackendOwner(backend), name, entry)
     except (StreamTasksError, TypeError, ValueError) as error:

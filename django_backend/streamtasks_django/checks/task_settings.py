@@ -1,4 +1,4 @@
-"""System checks of the settings ``TASK_...``; their ids stand in the table of `streamtasks_django.checks.backend`."""
+"""Check the documented settings ``TASK_...``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from django.core.checks import CheckMessage, Error
 from streamtasks import ConfigurationError
 
 from ..conf import task_settings
-from .schedules import check_schedules
 from .suggestions import suggestion
 
 if TYPE_CHECKING:
@@ -30,8 +29,8 @@ _READ: Final[tuple[Callable[[], Any], ...]] = (
 
 
 def check_task_settings(backends: Sequence[StoreAlias]) -> list[CheckMessage]:
-    """Check what the settings say by themselves and of the aliases of TASKS that are ours."""
-    return [*_values(), *_names(), *_routes(backends), *_workers(backends), *check_schedules(backends)]
+    """Check the values of the settings, and against the aliases of TASKS."""
+    return [*_values(), *_names(), *_routes(backends), *_workers(backends)]
 
 
 def _values() -> Iterator[CheckMessage]:
@@ -46,8 +45,8 @@ def _names() -> Iterator[CheckMessage]:
     for name in sorted(dir(django_settings)):
         if name.startswith("TASK_") and name not in task_settings.KNOWN:
             yield checks.Warning(
-                f"The setting {name} is not known.{suggestion(name, task_settings.KNOWN)}",
-                hint=f"Known: {', '.join(sorted(task_settings.KNOWN))}. If it is another package's, silence this.",
+                f"The setting {name} is unknown.{suggestion(name, task_settings.KNOWN)}",
+                hint=f"Known: {', '.join(sorted(task_settings.KNOWN))}. If another package uses it, silence this.",
                 id="streamtasks.W004",
             )
 
@@ -63,8 +62,8 @@ def _routes(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
         allowed = queues.get(route.backend) if route.backend is not None else None
         if route.queue is not None and allowed and route.queue not in allowed:
             yield Error(
-                f"TASK_ROUTES[{name!r}] sends to the queue {route.queue!r}, which QUEUES of TASKS[{route.backend!r}] "
-                f"does not have.",
+                f"TASK_ROUTES[{name!r}] routes to the queue {route.queue!r}, which is not in QUEUES of "
+                f"TASKS[{route.backend!r}].",
                 hint=f"It has: {', '.join(sorted(allowed))}.",
                 id="streamtasks.E010",
             )
@@ -73,28 +72,28 @@ def _routes(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
 def _workers(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
     every = getattr(django_settings, "TASK_WORKERS", None) or {}
     if not isinstance(every, Mapping):
-        return  # the options of every worker say so
+        return  # the check of every worker's options reports it
     aliases = getattr(django_settings, "TASKS", {})
     for alias in sorted(every, key=str):
         if alias not in aliases:
             yield checks.Warning(
-                f"TASK_WORKERS has {alias!r}, which is no alias of TASKS.{suggestion(str(alias), aliases)}",
+                f"TASK_WORKERS has {alias!r}, which is not an alias of TASKS.{suggestion(str(alias), aliases)}",
                 id="streamtasks.W005",
             )
     for backend in backends:
         yield from _contradictions(backend, every.get(backend.alias))
 
 
-def _contradictions(backend: StoreAlias, said: Any) -> Iterator[CheckMessage]:
+def _contradictions(backend: StoreAlias, given: Any) -> Iterator[CheckMessage]:
     options = backend.params.get("OPTIONS") or {}
     own = options.get("worker") if isinstance(options, Mapping) else None
-    if not isinstance(own, Mapping) or not isinstance(said, Mapping):
+    if not isinstance(own, Mapping) or not isinstance(given, Mapping):
         return
     for name, target in task_settings.WORKERS.items():
-        if name in said and target in own and said[name] != own[target]:
+        if name in given and target in own and given[name] != own[target]:
             yield checks.Warning(
-                f"TASK_WORKERS[{backend.alias!r}] says {name} = {said[name]!r}, and 'worker' in OPTIONS says "
-                f"{target} = {own[target]!r}, which counts.",
-                hint="Say it once.",
+                f"TASK_WORKERS[{backend.alias!r}] has {name} = {given[name]!r}, but 'worker' in OPTIONS has "
+                f"{target} = {own[target]!r}, which takes effect.",
+                hint="Give it once.",
                 id="streamtasks.W007",
             )

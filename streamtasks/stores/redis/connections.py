@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import hiredis
 import redis
@@ -74,6 +75,12 @@ def connection_options(settings: StoreSettings) -> dict[str, Any]:
         options: dict[str, Any] = dict(parse_url(settings.url))
     except ValueError as error:
         raise ConfigurationError(f"url {_without_password(settings.url)!r}: {error}") from error
+    database = urlsplit(settings.url).path.strip("/")
+    if "path" not in options and database and not database.isdigit():  # redis-py would use database 0
+        raise ConfigurationError(
+            f"url {_without_password(settings.url)!r}: the database is {database!r}; it must be a number, as in "
+            "redis://host:6379/0."
+        )
     options.setdefault("host", "127.0.0.1") if "path" not in options else None
     options.update(settings.connection)
     for unwanted in ("retry_on_timeout", "retry_on_error", "decode_responses", "retry", "protocol"):
