@@ -20,11 +20,11 @@ from .schedules.schedules import Schedules
 from .settings import DEFAULT_URL, StoreSettings
 from .stores.base import AsyncStore, Store
 from .stores.types import NewMessage
-from .tasks.call_options import CallOptions
 from .tasks.class_task import ClassTask, InstanceTask
 from .tasks.enqueue import Pipeline, pack
 from .tasks.middleware import Middleware
 from .tasks.request import BoundTask
+from .tasks.signature import CallOptions
 from .tasks.task import Task, TaskOptions, name_of
 
 __all__ = ["StreamTasks"]

@@ -25,8 +25,8 @@ from ..protocol.validation import check_seconds
 from ..settings import StoreSettings
 from ..stores.schedule_store import DueSchedule, Firing, NewSchedule
 from ..stores.types import NewMessage
-from ..tasks.call_options import seconds
 from ..tasks.enqueue import realized
+from ..tasks.options import seconds
 from ..tasks.signature import Signature
 from .occurrences import MISFIRES, check_misfire, plan
 from .rules import Rule, rule_from_dict

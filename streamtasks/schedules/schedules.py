@@ -13,7 +13,6 @@ from ..protocol.shards import new_id, schedule_tag
 from ..stores.factory import clock_ms
 from ..stores.schedule_store import NewSchedule, Put, StoredSchedule
 from ..stores.types import NewMessage
-from ..tasks.call_options import given_options
 from ..tasks.signature import Signature
 from .definition import DEFAULT_BOUND_S, Definition
 from .owner import ScheduleOwner, definition_of
@@ -282,7 +281,7 @@ class Schedules:
         if "task" in given:
             call = self._owner.signature_of(given["task"], given.get("args") or (), given.get("kwargs") or {}, options)
         elif options or "args" in given or "kwargs" in given:
-            said = {**given_options(replace(call.options, task_id=None)), **options}
+            said = {**replace(call.options, task_id=None).given(), **options}
             args, kwargs = given.get("args", call.args), given.get("kwargs", call.kwargs)
             call = self._owner.signature_of(call.task, args or (), kwargs or {}, said)
         if call.origin is not None:
@@ -354,7 +353,7 @@ def _shown(stored: StoredSchedule) -> Schedule:
         task=call.task,
         args=call.args,
         kwargs=call.kwargs,
-        options=given_options(call.options),
+        options=call.options.given(),
         rule=known.rule,
         misfire=known.misfire,
         misfire_bound=timedelta(seconds=known.bound_s),

@@ -16,9 +16,8 @@ from ..settings import StoreSettings
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import running_attempt
-from .call_options import NO_OPTIONS, CallOptions, given_options
 from .middleware import Middleware
-from .signature import Signature
+from .signature import NO_OPTIONS, CallOptions, Signature
 
 __all__ = [
     "NO_LIMIT",
@@ -28,7 +27,6 @@ __all__ = [
     "check_limits",
     "choose_id",
     "merged",
-    "merged_options",
     "pack",
     "place",
     "realized",
@@ -273,17 +271,11 @@ def _link(signature: Signature, tag: str) -> dict[str, Any]:
     return signature.as_dict()
 
 
-def merged(signature: Signature, defaults: CallOptions) -> CallOptions:
-    """Return what a signature says on top of what its task says."""
-    return CallOptions.of(given_options(signature.options), defaults)
-
-
-def merged_options(signature: Signature, defaults: CallOptions, task_id: str) -> CallOptions:
-    """Return what a signature says on top of what its task says, for a node of a workflow, which has that id."""
-    options = signature.options
-    if options is NO_OPTIONS:
-        return replace(defaults, task_id=task_id)
-    return replace(merged(signature, defaults), task_id=task_id)
+def merged(signature: Signature, defaults: CallOptions, **more: Any) -> CallOptions:
+    """Return the options of a signature on top of its task's, and ``more`` on top of both."""
+    if signature.options is NO_OPTIONS:
+        return replace(defaults, **more) if more else defaults
+    return replace(CallOptions.of(signature.options.given(), defaults), **more)
 
 
 def check_arguments(args: Any, kwargs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:

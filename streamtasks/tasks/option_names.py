@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..exceptions import InvalidTask
 from ..protocol.validation import check_count, check_seconds
-from .call_options import seconds
+from .options import seconds
 from .run_options import check_exceptions
 
 __all__ = ["DOCUMENTED", "engine_options"]

@@ -13,7 +13,7 @@ from ..protocol.message import Message
 from ..protocol.state import State
 from ..protocol.validation import check_count, check_seconds
 from .attempt import Attempt, running_attempt
-from .call_options import seconds
+from .options import seconds
 from .run_options import RunOptions
 from .unset import UNSET
 

@@ -1,30 +1,42 @@
-"""Signatures: a call of a task that is not enqueued yet, to be handed around, linked to others, and enqueued later."""
+"""Signatures and their options: a call of a task that is not enqueued yet.
+
+A signature has options, and options have signatures (``link``, ``link_error``), so both are defined here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+import difflib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Final, Protocol, Self
 
 from ..exceptions import DecodeError, InvalidTask
+from ..protocol.call_fields import CALL_FIELDS
+from ..protocol.keys import check_id
 from ..protocol.links import check_signature
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
-from .call_options import NO_OPTIONS, CallOptions, given_options, seconds
+from . import options
+from .options import WITHOUT_END, check_limit_order, check_options, option, seconds
 from .position import Position
+from .retry_policy import check_retry_policy, retry_time_s
 
-if TYPE_CHECKING:
-    from ..workflows.canvas import Chain, Step
+__all__ = ["NO_OPTIONS", "OPTION_NAMES", "CallOptions", "Origin", "Signature", "Step"]
 
-__all__ = ["Origin", "Signature"]
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
 
 
 class Origin(Protocol):
     """What a signature was made from: a task, or a workflow that a link starts."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The registered name of the task."""
+        ...
 
     def resolve(self, signature: Signature, tag: str) -> Signature:
         """Return the signature with all options set and an id on the shard ``tag``, ready for a worker to run.
@@ -35,7 +47,13 @@ class Origin(Protocol):
         ...
 
     def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """Enqueue one call."""
+        """Enqueue one call; return a handle on its result."""
+        ...
+
+    async def aapply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Enqueue one call from an event loop; return a handle on its result."""
         ...
 
     def node_message(self, signature: Signature, position: Position) -> NewMessage:
@@ -51,18 +69,193 @@ class Origin(Protocol):
         ...
 
 
+class Step(ABC):
+    """A part of a workflow: a signature, or a chain, group or chord of them. Immutable."""
+
+    __slots__ = ()
+
+    chained: ClassVar[Callable[[Step, Step], Step]]
+    """What ``|`` returns. `streamtasks.workflows.canvas` sets it: a signature has the operator, but chains are built
+    from signatures, so this module cannot import them."""
+
+    def __or__(self, other: Step) -> Step:
+        """Return a chain: this step, then the other one with this one's result."""
+        return Step.chained(self, other)
+
+    @abstractmethod
+    def set(self, **options: Any) -> Self:
+        """Return the same step with other options, as ``apply_async()`` takes them.
+
+        Raises:
+            InvalidTask: an option has an unknown name or a wrong value.
+        """
+
+    @abstractmethod
+    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
+        """Return the same step with more arguments and other options."""
+
+    @abstractmethod
+    def with_defaults(self, options: Mapping[str, Any]) -> Self:
+        """Return the same step with these options where it has none of its own."""
+
+    @abstractmethod
+    def as_link(self) -> Signature:
+        """Return the step as a signature that a link can hold."""
+
+    @abstractmethod
+    def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """Enqueue it with more arguments and other options; return a handle on its result."""
+
+    @abstractmethod
+    async def aapply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Enqueue it from an event loop; see `apply_async`."""
+
+    def delay(self, *args: Any, **kwargs: Any) -> Any:
+        """Enqueue it with more arguments; see `apply_async`."""
+        return self.apply_async(args, kwargs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """The options of one call. Where one is left out, the task's own applies. Create it with `of`.
+
+    Attributes:
+        queue: the queue's name.
+        priority: -100 (last) to 100 (first).
+        task_id: the id to use; enqueueing the same id again does nothing.
+        countdown: not before so many seconds from now (by the store's clock), or a timedelta.
+        eta: not before this time; a naive one is local time.
+        expires: not to be started later: seconds from now or a timedelta, or a datetime (a naive one is local time).
+        soft_time_limit, time_limit: limits of one attempt, seconds.
+        max_retries: how often it may be retried; `WITHOUT_END` for ever.
+        default_retry_delay: seconds before a retry that names no delay.
+        headers: JSON values that travel with the message, by name.
+        link: signatures that run after it succeeded.
+        link_error: signatures that run after it finally failed.
+        after: the id of an enqueued task that must succeed before this one is run (``link="<id>"``).
+        retry: False: enqueueing is tried once, and not repeated while the store cannot be reached.
+        retry_policy: how long it is repeated: ``max_retries``, ``interval_start``, ``interval_step``, ``interval_max``.
+        backend: the alias of the backend that receives it (Django).
+    """
+
+    queue: str | None = option(None, options.queue_name)
+    priority: int | None = option(None, options.priority)
+    task_id: str | None = option(None, options.task_id)
+    countdown: float | timedelta | None = option(None, options.duration)
+    eta: datetime | None = option(None, options.moment)
+    expires: float | timedelta | datetime | None = option(None, options.duration_or_moment)
+    soft_time_limit: float | None = option(None, options.limit)
+    time_limit: float | None = option(None, options.limit)
+    max_retries: int | None = option(None, options.retries_or_without_end)
+    default_retry_delay: float | None = option(None, options.delay)
+    headers: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    link: tuple[Signature, ...] = ()
+    link_error: tuple[Signature, ...] = ()
+    after: str = ""
+    retry: bool = option(True, options.switch)
+    retry_policy: Mapping[str, Any] | None = option(None, check_retry_policy)
+    backend: str | None = option(None, options.backend_alias)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        options.headers("headers", self.headers)
+        if self.countdown is not None and self.eta is not None:
+            raise InvalidTask(f"countdown is {self.countdown!r} and eta is {self.eta!r}; give one of them.")
+        check_limit_order(self.soft_time_limit, self.time_limit)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], base: CallOptions | None = None) -> CallOptions:
+        """Return the options that a user gave by name, on top of ``base``.
+
+        Raises:
+            InvalidTask: one has an unknown name or a wrong value; the message names it.
+        """
+        values: dict[str, Any] = {}
+        for name, value in given.items():
+            if name not in OPTION_NAMES:
+                close = difflib.get_close_matches(str(name), OPTION_NAMES, n=1)
+                meant = f" Did you mean {close[0]!r}?" if close else ""
+                raise InvalidTask(f"{name!r} is no option of a call.{meant} Known: {', '.join(sorted(OPTION_NAMES))}.")
+            values[name] = value
+        if "max_retries" in values:
+            if values["max_retries"] is None:
+                values["max_retries"] = WITHOUT_END
+            else:
+                options.retries("max_retries", values["max_retries"])
+        if "link" in values:
+            _split_parent_id(values)
+        for name in ("link", "link_error"):
+            if name in values:
+                values[name] = _links(name, values[name])
+        if "headers" in values and values["headers"] is None:
+            values["headers"] = {}
+        if base is None:
+            return cls(**values)
+        # A new start time replaces both ways of giving one.
+        if values.get("countdown") is not None:
+            values.setdefault("eta", None)
+        elif values.get("eta") is not None:
+            values.setdefault("countdown", None)
+        return replace(base, **values)
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that are set, by the names under which a user gives them."""
+        if self is NO_OPTIONS:
+            return {}
+        found = {name: value for name in _FIELD_NAMES if (value := getattr(self, name)) != getattr(NO_OPTIONS, name)}
+        if "after" in found:
+            found["link"] = [found.pop("after"), *self.link]
+        if found.get("max_retries") == WITHOUT_END:
+            found["max_retries"] = None
+        return found
+
+    def due(self) -> tuple[int | None, int | None]:
+        """Return (``due_ms``, ``delay_ms``) of a `NewMessage`, rounded up so that it never starts early."""
+        if self.eta is not None:
+            return _first_ms(self.eta), None
+        if self.countdown is not None:
+            return None, math.ceil(seconds(self.countdown) * 1000)
+        return None, None
+
+    def expires_ms(self, now_s: float) -> int:
+        """Return when a call enqueued at ``now_s`` (s since the epoch) expires, ms since the epoch; 0: never."""
+        if self.expires is None:
+            return 0
+        if isinstance(self.expires, datetime):
+            return max(1, _first_ms(self.expires))
+        later_s: float = seconds(self.expires)
+        return max(1, round((now_s + later_s) * 1000))
+
+    def retry_time_s(self) -> float | None:
+        """Return how long enqueueing is repeated, seconds; None: as the settings say, 0: one try."""
+        if not self.retry:
+            return 0.0
+        return None if self.retry_policy is None else retry_time_s(self.retry_policy)
+
+
+_FIELD_NAMES: Final = tuple(one.name for one in fields(CallOptions))
+
+OPTION_NAMES: Final = frozenset(_FIELD_NAMES) - {"after"}
+"""The names of the options that ``apply_async()`` takes."""
+
+NO_OPTIONS: Final = CallOptions()
+"""No option is set: the task's own apply."""
+
+
 @dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Step):
     """A call of a task that can be enqueued later. Immutable: `set` and `clone` return another one.
 
     Attributes:
         task: the registered name of the task.
         args: positional arguments.
         kwargs: keyword arguments.
-        options: what is said of the call.
-        immutable: what it follows does not put a result before ``args``.
-        limit: the rate limit its start counts against; found out when it is enqueued.
-        origin: the task; None for one that came over the wire.
+        options: the options of the call.
+        immutable: no result is put before ``args``.
+        limit: the rate limit that counts its start; set when it is resolved.
+        origin: the task; None for one that was decoded.
     """
 
     task: str
@@ -77,18 +270,8 @@ class Signature:
         given = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
         return f"{self.task}.{'si' if self.immutable else 's'}({', '.join(given)})"
 
-    def __or__(self, other: Step) -> Chain:
-        """Return a chain: this, then the other one with this one's result."""
-        from ..workflows.canvas import chain
-
-        return chain(self, other)
-
     def set(self, *, immutable: bool | None = None, **options: Any) -> Signature:
-        """Return the same call with other options, as ``apply_async()`` has them.
-
-        Raises:
-            InvalidTask: an option has an unknown name or a wrong value.
-        """
+        """See `Step.set`; ``immutable``: whether no result is put before its arguments."""
         return replace(
             self,
             options=CallOptions.of(options, self.options),
@@ -96,68 +279,87 @@ class Signature:
         )
 
     def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Signature:
-        """Return the same call with more arguments: ``args`` stand before its own, ``kwargs`` win over its own."""
+        """Return the same call with more arguments: ``args`` before its own, ``kwargs`` instead of its own."""
         merged = {**self.kwargs, **(kwargs or {})}
         return replace(self, args=(*args, *self.args), kwargs=merged, options=CallOptions.of(options, self.options))
 
-    def delay(self, *args: Any, **kwargs: Any) -> Any:
-        """Enqueue it; see `clone` for the arguments."""
-        return self._enqueue(self.clone(args, kwargs))
+    def with_defaults(self, options: Mapping[str, Any]) -> Signature:
+        """See `Step.with_defaults`."""
+        own = self.options.given()
+        return self.set(**{name: value for name, value in options.items() if name not in own})
+
+    def as_link(self) -> Signature:
+        """See `Step.as_link`."""
+        return self
 
     def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Enqueue it; see `clone` for the arguments and ``apply_async()`` of the task for the options."""
-        return self._enqueue(self.clone(args, kwargs, **options))
+        call = self.clone(args, kwargs, **options)
+        return call.needed_origin().apply_async(call.args, call.kwargs, **call.options.given())
 
-    @staticmethod
-    def _enqueue(signature: Signature) -> Any:
-        if signature.origin is None:
-            raise InvalidTask(f"{signature!r} came over the wire; look its task up to enqueue it.")
-        return signature.origin.apply_async(signature.args, signature.kwargs, **given_options(signature.options))
+    async def aapply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Enqueue it from an event loop; see `apply_async`."""
+        call = self.clone(args, kwargs, **options)
+        return await call.needed_origin().aapply_async(call.args, call.kwargs, **call.options.given())
+
+    def needed_origin(self) -> Origin:
+        """Return the origin.
+
+        Raises:
+            InvalidTask: the signature was decoded, so it has none.
+        """
+        if self.origin is None:
+            raise InvalidTask(f"{self!r} came over the wire; look its task up to enqueue it.")
+        return self.origin
 
     # -- on the wire ---------------------------------------------------------------------------------
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON carries it.
+        """Return it as a JSON object.
 
-        ``task``, ``args``, ``kwargs``, ``immutable``; and where given ``id``, ``queue``, ``priority``, ``limit``
+        ``task``, ``args``, ``kwargs``, ``immutable``; and where set ``id``, ``queue``, ``priority``, ``limit``
         (name, interval in us, burst), ``delay_s`` or ``due_ms``, ``expires_s`` or ``expires_ms``, and as in an
-        envelope ``r`` (retries), ``l`` (time limits), ``h`` (headers), ``ok`` and ``er`` (what follows).
+        envelope `CALL_FIELDS`, ``h`` (headers), ``ok`` and ``er`` (links).
         """
-        options = self.options
-        due_ms, delay_ms = options.due()
-        absolute = isinstance(options.expires, datetime)
+        call = self.options
+        due_ms, delay_ms = call.due()
+        absolute = isinstance(call.expires, datetime)
         more: dict[str, Any] = {
-            "id": options.task_id,
-            "queue": options.queue,
-            "priority": options.priority,
+            "id": call.task_id,
+            "queue": call.queue,
+            "priority": call.priority,
             "limit": list(self.limit) if self.limit is not None else None,
             "delay_s": delay_ms / 1000 if delay_ms is not None else None,
             "due_ms": due_ms,
-            "expires_s": None if absolute else seconds(options.expires),
-            "expires_ms": options.expires_ms(0) if absolute else None,
-            "r": _pair("max", options.max_retries, "delay", options.default_retry_delay),
-            "l": _pair("soft", options.soft_time_limit, "hard", options.time_limit),
-            "h": dict(options.headers) or None,
-            "ok": [link.as_dict() for link in options.link] or None,
-            "er": [link.as_dict() for link in options.link_error] or None,
+            "expires_s": None if absolute else seconds(call.expires),
+            "expires_ms": call.expires_ms(0) if absolute else None,
+            "h": dict(call.headers) or None,
+            "ok": [link.as_dict() for link in call.link] or None,
+            "er": [link.as_dict() for link in call.link_error] or None,
         }
-        return {
+        wire: dict[str, Any] = {
             "task": self.task,
             "args": list(self.args),
             "kwargs": dict(self.kwargs),
             "immutable": self.immutable,
             **{name: value for name, value in more.items() if value is not None},
         }
+        for one in CALL_FIELDS:
+            value = getattr(call, one.option)
+            if value is not None:
+                wire.setdefault(one.group, {})[one.key] = value
+        return wire
 
     @classmethod
     def from_dict(cls, wire: Any, origin: Origin | None = None) -> Signature:
-        """Read what `as_dict` made.
+        """Read what `as_dict` returned.
 
         Raises:
             DecodeError: it is something else.
         """
         check_signature(wire)
-        retry, limits = wire.get("r") or _NOTHING, wire.get("l") or _NOTHING
         given: dict[str, Any] = {
             "task_id": wire.get("id"),
             "queue": wire.get("queue"),
@@ -165,36 +367,75 @@ class Signature:
             "countdown": wire.get("delay_s"),
             "eta": _moment(wire.get("due_ms")),
             "expires": _moment(wire.get("expires_ms")) or wire.get("expires_s"),
-            "max_retries": retry.get("max"),
-            "default_retry_delay": retry.get("delay"),
-            "soft_time_limit": limits.get("soft"),
-            "time_limit": limits.get("hard"),
             "headers": wire.get("h") or {},
             "link": tuple(cls.from_dict(one) for one in wire.get("ok") or ()),
             "link_error": tuple(cls.from_dict(one) for one in wire.get("er") or ()),
         }
+        for one in CALL_FIELDS:
+            if one.group in wire:
+                given[one.option] = wire[one.group].get(one.key)
         limit = wire.get("limit")
         try:
-            options = CallOptions(**given)
+            call = CallOptions(**given)
         except InvalidTask as error:
             raise DecodeError(f"a signature holds a wrong value: {error}") from error
         return cls(
             wire["task"],
             tuple(wire["args"]),
             wire["kwargs"],
-            options,
+            call,
             wire["immutable"],
             Limit(*limit) if limit is not None else None,
             origin,
         )
 
 
-_NOTHING: Final[dict[str, Any]] = {}
-
-
-def _pair(first: str, one: Any, second: str, other: Any) -> dict[str, Any] | None:
-    return None if one is None and other is None else {first: one, second: other}
-
-
 def _moment(ms: int | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _first_ms(when: datetime) -> int:
+    """Return the first whole ms since the epoch that is not before ``when`` (naive: local time)."""
+    if when.tzinfo is None:
+        when = when.astimezone(UTC)
+    return max(0, -((_EPOCH - when) // _MS))
+
+
+def _split_parent_id(values: dict[str, Any]) -> None:
+    """Move the id of the task to run after from ``link``, where it stands alone or among signatures, to ``after``."""
+    link = values["link"]
+    if isinstance(link, str):
+        values["after"] = _parent_id(values.pop("link"))
+    elif isinstance(link, Sequence) and not isinstance(link, bytes):
+        ids = [one for one in link if isinstance(one, str)]
+        if len(ids) > 1:
+            raise InvalidTask(f"link is {link!r}; it holds {len(ids)} ids, but a task can run after one only.")
+        if ids:
+            values["after"] = _parent_id(ids[0])
+            values["link"] = [one for one in link if not isinstance(one, str)]
+
+
+def _parent_id(task_id: str) -> str:
+    try:
+        return check_id(task_id)
+    except InvalidTask as error:
+        raise InvalidTask(f"link: {error}") from error
+
+
+def _links(name: str, value: Any) -> tuple[Signature, ...]:
+    if value is None:
+        return ()
+    found = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else (value,)
+    signatures: list[Signature] = []
+    for given in found:
+        if not isinstance(given, Step):
+            or_id = ", or the id of a task to run after" if name == "link" else ""
+            raise InvalidTask(
+                f"{name} is {value!r}; it must be a signature (task.s(...)), a chain, group or chord, a list of "
+                f"these{or_id}."
+            )
+        one = given.as_link()
+        if one.options.after:
+            raise InvalidTask(f"{name}: {one!r} is linked to task {one.options.after} already; it can follow only one.")
+        signatures.append(one)
+    return tuple(signatures)

@@ -19,14 +19,13 @@ from ..results import Result
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import Attempt, AttemptOutcome
-from .call_options import CallOptions, patience_of
-from .enqueue import Pipeline, check_arguments, check_limits, merged, merged_options, pack, place, resolved
+from .enqueue import Pipeline, check_arguments, check_limits, merged, pack, place, resolved
 from .option_names import engine_options
 from .position import Position
 from .rate_limit import check_rate_limit, limit_of
 from .request import BoundTask, Request
 from .run_options import RunOptions, check_executor
-from .signature import Signature
+from .signature import CallOptions, Signature
 
 __all__ = ["Task", "TaskOptions", "name_of"]
 
@@ -237,14 +236,14 @@ class Task[**P, R]:
             InvalidTask: an option has an unknown name or a wrong value.
         """
         call = CallOptions.of(options, self._defaults)
-        return self._pipeline.send([self._new(*check_arguments(args, kwargs), call)], patience_of(call))[0]
+        return self._pipeline.send([self._new(*check_arguments(args, kwargs), call)], call.retry_time_s())[0]
 
     async def aapply_async(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Result[R]:
         """Enqueue one call from an event loop; see `apply_async`."""
         call = CallOptions.of(options, self._defaults)
-        return (await self._pipeline.asend([self._new(*check_arguments(args, kwargs), call)], patience_of(call)))[0]
+        return (await self._pipeline.asend([self._new(*check_arguments(args, kwargs), call)], call.retry_time_s()))[0]
 
     def enqueue_many(self, calls: Iterable[tuple[Any, ...] | dict[str, Any]]) -> list[Result[R]]:
         """Enqueue many calls in one round trip, in order: a tuple of arguments or a dict of keyword arguments each."""
@@ -277,7 +276,7 @@ class Task[**P, R]:
 
     def node_message(self, signature: Signature, position: Position) -> NewMessage:
         """See `Origin.node_message`."""
-        call = merged_options(signature, self._defaults, position.id)
+        call = merged(signature, self._defaults, task_id=position.id)
         args = (*position.before, *signature.args)
         message = position.applied_to(self._message(args, signature.kwargs, call))
         return pack(message, call, self.limit_of(args, signature.kwargs), self._pipeline.settings)

@@ -18,14 +18,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from ..exceptions import InvalidTask
-from ..protocol.validation import check_count, check_seconds
-from ..tasks.call_options import CallOptions, given_options, seconds
-from ..tasks.signature import Signature
+from ..tasks.signature import CallOptions, Signature, Step
+from .linked import linked
+from .plan import DEFAULT_POLICY, FAIL, After, CompositeStep, Planner, Policy
+from .start import astart, start
 
-__all__ = ["Canvas", "Chain", "Chord", "Group", "Policy", "Step", "chain", "chord", "group"]
+__all__ = ["Canvas", "Chain", "Chord", "Group", "chain", "chord", "group"]
 
-FAIL: Final = "fail"
-COLLECT: Final = "collect"
 _INSTEAD: Final = {
     "task_id": "a workflow makes the ids of its tasks. Keep the id of its result, or use headers=.",
     "retry": "it is an option of single tasks: a workflow is repeated as a whole for the store's timeout_s.",
@@ -34,15 +33,15 @@ _INSTEAD: Final = {
 """Options that a workflow has not, and what to do."""
 
 
-class Canvas:
-    """What chains, groups and chords have in common."""
+class Canvas(CompositeStep):
+    """Base of chains, groups and chords."""
 
     __slots__ = ()
 
     options: Mapping[str, Any]
 
     def __or__(self, other: Step) -> Chain:
-        """Return this followed by another one."""
+        """Return a chain: this, then the other one with this one's result."""
         return chain(self, other)
 
     def set(self, **options: Any) -> Self:
@@ -65,9 +64,13 @@ class Canvas:
             )
         return replace(self, options={**self.options, **options})  # type: ignore[type-var]
 
-    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
-        """Return the same with more arguments for what starts first; see `Signature.clone` and `set`."""
-        raise NotImplementedError
+    def with_defaults(self, options: Mapping[str, Any]) -> Self:
+        """See `Step.with_defaults`."""
+        return replace(self, options={**options, **self.options})  # type: ignore[type-var]
+
+    def as_link(self) -> Signature:
+        """See `Step.as_link`."""
+        return linked(self)
 
     def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Enqueue it: all of it, or nothing. Return a handle on its result.
@@ -81,60 +84,13 @@ class Canvas:
             InvalidTask: it cannot work.
             StoreUnavailable: no answer from the store in time; nothing of it will be run.
         """
-        from .start import start
-
         return start(self.clone(args, kwargs, **options))
 
     async def aapply_async(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
         """Enqueue it from an event loop; see `apply_async`."""
-        from .start import astart
-
         return await astart(self.clone(args, kwargs, **options))
-
-    def delay(self, *args: Any, **kwargs: Any) -> Any:
-        """Enqueue it; see `apply_async`."""
-        return self.apply_async(args, kwargs)
-
-
-type Step = Signature | Canvas
-"""A part of a workflow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """When what follows a group is run.
-
-    Attributes:
-        on_error: ``"fail"``: it fails as soon as a member has failed. ``"collect"``: it waits for all, and gets errors
-            as values, dicts with ``task_id``, ``state``, ``error`` (the exception's path), ``message``, ``traceback``.
-        quorum: so many successes are enough; it gets None for members that are not known then.
-        deadline_s: it waits no longer than this from the start of the workflow, seconds.
-        fail_fast: the first failure has the other members revoked.
-    """
-
-    on_error: str = FAIL
-    quorum: int | None = None
-    deadline_s: float | None = None
-    fail_fast: bool = False
-
-    @classmethod
-    def of(cls, on_error: Any, quorum: Any, deadline: Any, fail_fast: Any) -> Policy:
-        """Check what a user gave.
-
-        Raises:
-            InvalidTask: a value is wrong; the message names it.
-        """
-        if on_error not in (FAIL, COLLECT):
-            raise InvalidTask(f"on_error is {on_error!r}; it must be 'fail' or 'collect'.")
-        if quorum is not None:
-            check_count("quorum", quorum, InvalidTask, least=1)
-        if deadline is not None:
-            check_seconds("deadline", seconds(deadline), InvalidTask)
-        if not isinstance(fail_fast, bool):
-            raise InvalidTask(f"fail_fast is {fail_fast!r}; it must be True or False.")
-        return cls(on_error, quorum, seconds(deadline), fail_fast)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +98,7 @@ class Group(Canvas):
     """Tasks that run side by side. Its result is the list of theirs, in their order."""
 
     members: tuple[Step, ...]
-    policy: Policy = Policy()
+    policy: Policy = DEFAULT_POLICY
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -158,6 +114,12 @@ class Group(Canvas):
         if not args and not kwargs:
             return changed
         return replace(changed, members=tuple(member.clone(args, kwargs) for member in changed.members))
+
+    def plan(self, planner: Planner, after: After) -> After:
+        """See `CompositeStep.plan`."""
+        if self.options.get("link"):
+            raise InvalidTask("link: a group has no end of its own to link to; write group(...) | task.s().")
+        return planner.side_by_side(self.members, self.policy, self.options, after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +143,10 @@ class Chain(Canvas):
             return changed
         return replace(changed, steps=(changed.steps[0].clone(args, kwargs), *changed.steps[1:]))
 
+    def plan(self, planner: Planner, after: After) -> After:
+        """See `CompositeStep.plan`."""
+        return planner.in_sequence(self.steps, self.options, after)
+
 
 @dataclass(frozen=True, slots=True)
 class Chord(Canvas):
@@ -199,6 +165,12 @@ class Chord(Canvas):
         """Return the same with more arguments for each member of its header."""
         changed = self.set(**options) if options else self
         return replace(changed, header=changed.header.clone(args, kwargs))
+
+    def plan(self, planner: Planner, after: After) -> After:
+        """See `CompositeStep.plan`."""
+        if self.body is None:
+            raise InvalidTask("A chord without a body can only be called with one: chord(header)(body).")
+        return planner.in_sequence((self.header, self.body), self.options, after)
 
 
 def group(
@@ -280,7 +252,7 @@ def chord(
 
 
 def _steps(what: str, given: Sequence[Any]) -> tuple[Step, ...]:
-    if len(given) == 1 and not isinstance(given[0], (Signature, Canvas)):
+    if len(given) == 1 and not isinstance(given[0], Step):
         [several] = given
         if not isinstance(several, Iterable) or isinstance(several, (str, bytes, Mapping)):
             raise InvalidTask(f"{what}: {several!r} is no signature; write task.s(...), or a list of them.")
@@ -289,7 +261,7 @@ def _steps(what: str, given: Sequence[Any]) -> tuple[Step, ...]:
 
 
 def _step(what: str, one: Any) -> Step:
-    if not isinstance(one, (Signature, Canvas)):
+    if not isinstance(one, Step):
         raise InvalidTask(f"{what}: {one!r} is no signature; write task.s(...), or a chain, group or chord of them.")
     if isinstance(one, Signature):
         if one.options.task_id is not None:
@@ -309,11 +281,4 @@ def _step(what: str, one: Any) -> Step:
     return one
 
 
-def with_options(step: Step, options: Mapping[str, Any]) -> Step:
-    """Return a step with options for all of its tasks, as far as they say nothing themselves."""
-    if not options:
-        return step
-    if isinstance(step, Signature):
-        own = given_options(step.options)
-        return step.set(**{name: value for name, value in options.items() if name not in own})
-    return replace(step, options={**options, **step.options})  # type: ignore[type-var]
+Step.chained = chain

@@ -19,10 +19,9 @@ from ..protocol.shards import new_id, node_id
 from ..protocol.wire import Wire
 from ..stores.owner import Owner
 from ..stores.types import FanIn, Limit, NewMessage, NewWorkflow, Node
-from ..tasks.call_options import CallOptions
 from ..tasks.position import Position
-from ..tasks.signature import Signature
-from .canvas import Canvas
+from ..tasks.signature import CallOptions, Signature
+from .plan import CompositeStep
 from .start import Prepared, prepare
 
 __all__ = ["Linked", "linked", "workflow_of_call"]
@@ -32,12 +31,12 @@ _NO_LIMIT: Final = 1 << 40
 
 
 class Linked:
-    """A canvas in the place of a task that a link calls; see `Origin`."""
+    """A workflow as the origin of a link's signature; see `Origin`."""
 
     name = START
 
-    def __init__(self, canvas: Canvas) -> None:
-        self.canvas = canvas
+    def __init__(self, workflow: CompositeStep) -> None:
+        self.workflow = workflow
 
     def resolve(self, signature: Signature, tag: str) -> Signature:
         """See `Origin.resolve`: the whole workflow becomes its argument."""
@@ -48,7 +47,13 @@ class Linked:
 
     def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """See `Origin.apply_async`."""
-        return self.canvas.apply_async(args, kwargs, **options)
+        return self.workflow.apply_async(args, kwargs, **options)
+
+    async def aapply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """See `Origin.aapply_async`."""
+        return await self.workflow.aapply_async(args, kwargs, **options)
 
     def node_message(self, signature: Signature, position: Position) -> NewMessage:  # noqa: ARG002
         """See `Origin.node_message`: only links hold this signature, so it is never a node."""
@@ -59,15 +64,15 @@ class Linked:
         return self._prepared().owner
 
     def _prepared(self, workflow_id: str = "") -> Prepared:
-        prepared = prepare(self.canvas, workflow_id)
+        prepared = prepare(self.workflow, workflow_id)
         if prepared is None:
             raise InvalidTask("link: a workflow without any task; leave it out.")
         return prepared
 
 
-def linked(canvas: Canvas) -> Signature:
+def linked(workflow: CompositeStep) -> Signature:
     """Return the call that starts a workflow."""
-    return Signature(START, origin=Linked(canvas))
+    return Signature(START, origin=Linked(workflow))
 
 
 def _packed(prepared: Prepared) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From a step to a started workflow: its nodes become messages of one shard, which all go live at once, or none."""
+"""Start a workflow: build its nodes as messages of one shard and commit them atomically."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..protocol.graph import Graph, GraphFanIn
 from ..protocol.links import GATHER
 from ..protocol.message import Message
 from ..protocol.shards import new_id, node_id
+from ..results.workflow_result import GroupResult, aresult_of, result_of
 from ..settings import StoreSettings
 from ..stores.owner import Owner
 from ..stores.types import FanIn, NewMessage, NewWorkflow, Node
 from ..tasks.position import Position
 from ..tasks.signature import Signature
-from .canvas import Canvas, Chord
-from .plan import Expanded, Fan, Following, Planned, expand
+from .plan import COLLECT, After, CompositeStep, Expanded, PlannedFanIn, PlannedNode, expand
 
 __all__ = ["Prepared", "astart", "prepare", "start"]
 
@@ -30,11 +30,9 @@ class Prepared(NamedTuple):
     takes: Sequence[bool]
 
 
-def start(canvas: Canvas) -> Any:
-    """Enqueue a workflow; see `Canvas.apply_async`."""
-    from ..results.workflow_result import GroupResult, result_of
-
-    prepared = prepare(canvas)
+def start(workflow: CompositeStep) -> Any:
+    """Enqueue a workflow; see `Step.apply_async`."""
+    prepared = prepare(workflow)
     if prepared is None:
         return GroupResult.of_nothing()
     owner = prepared.owner
@@ -43,11 +41,9 @@ def start(canvas: Canvas) -> Any:
     return result_of(owner, prepared.graph)
 
 
-async def astart(canvas: Canvas) -> Any:
+async def astart(workflow: CompositeStep) -> Any:
     """Enqueue a workflow from an event loop."""
-    from ..results.workflow_result import GroupResult, aresult_of
-
-    prepared = prepare(canvas)
+    prepared = prepare(workflow)
     if prepared is None:
         return GroupResult.of_nothing()
     owner = prepared.owner
@@ -56,15 +52,13 @@ async def astart(canvas: Canvas) -> Any:
     return await aresult_of(owner, prepared.graph)
 
 
-def prepare(canvas: Canvas, workflow_id: str = "") -> Prepared | None:
+def prepare(workflow: CompositeStep, workflow_id: str = "") -> Prepared | None:
     """Return a workflow ready to be sent; None if there is no task in it.
 
     Raises:
         InvalidTask: it cannot work; a task goes to another backend or app than the others.
     """
-    if isinstance(canvas, Chord) and canvas.body is None:
-        raise InvalidTask("A chord without a body can only be called with one: chord(header)(body).")
-    expanded = expand(canvas)
+    expanded = expand(workflow)
     owner = _owner(expanded)
     if owner is None:
         return None
@@ -75,7 +69,7 @@ def prepare(canvas: Canvas, workflow_id: str = "") -> Prepared | None:
         Node(message, _waits_for(workflow_id, planned.after), _then(planned))
         for planned, message in zip(expanded.nodes, messages, strict=True)
     ]
-    fan_ins = [_fan_in(fan) for fan in expanded.fans]
+    fan_ins = [_fan_in(fan_in) for fan_in in expanded.fan_ins]
     takes = [_takes(planned) and planned.after.gives != "empty" for planned in expanded.nodes[: graph.heads]]
     return Prepared(owner, NewWorkflow(workflow_id, nodes, graph.heads, fan_ins, graph.encode()), graph, takes)
 
@@ -87,9 +81,7 @@ def _owner(expanded: Expanded) -> Owner | None:
         signature = planned.signature
         if signature is None:
             continue
-        if signature.origin is None:
-            raise InvalidTask(f"{signature!r} came over the wire; look its task up to enqueue it.")
-        here = signature.origin.owner_of(signature)
+        here = signature.needed_origin().owner_of(signature)
         if owner is None:
             owner, first = here, signature
         elif here is not owner and here != owner:
@@ -110,8 +102,7 @@ def _messages(owner: Owner, workflow_id: str, expanded: Expanded) -> Sequence[Ne
             gathers.append((planned.number, position))
             messages.append(NewMessage(position.id, "", 0, b""))
             continue
-        assert planned.signature.origin is not None
-        message = planned.signature.origin.node_message(planned.signature, position)
+        message = planned.signature.needed_origin().node_message(planned.signature, position)
         like = like or message
         messages.append(message)
     for number, position in gathers:
@@ -134,14 +125,14 @@ def _gather_message(like: NewMessage, position: Position, settings: StoreSetting
     return NewMessage(position.id, like.queue, like.priority, message.encode(settings.max_payload_bytes, settings.wire))
 
 
-def _position(workflow_id: str, planned: Planned) -> Position:
+def _position(workflow_id: str, planned: PlannedNode) -> Position:
     task_id = node_id(workflow_id, planned.number)
     cause, gives = planned.after
     takes = _takes(planned)
     before: tuple[Any, ...] = ([],) if gives == "empty" and takes else ()
     if cause is None:
         return Position(task_id, before=before)
-    is_node = isinstance(cause, Planned)
+    is_node = isinstance(cause, PlannedNode)
     return Position(
         task_id,
         str(cause.number) if is_node else f"g{cause.number}",
@@ -152,28 +143,28 @@ def _position(workflow_id: str, planned: Planned) -> Position:
     )
 
 
-def _takes(planned: Planned) -> bool:
+def _takes(planned: PlannedNode) -> bool:
     return planned.signature is None or not planned.signature.immutable
 
 
-def _waits_for(workflow_id: str, after: Following) -> str:
+def _waits_for(workflow_id: str, after: After) -> str:
     if after.cause is None:
         return ""
-    return node_id(workflow_id, after.cause.number) if isinstance(after.cause, Planned) else workflow_id
+    return node_id(workflow_id, after.cause.number) if isinstance(after.cause, PlannedNode) else workflow_id
 
 
-def _then(planned: Planned) -> str:
+def _then(planned: PlannedNode) -> str:
     if planned.followers:
         return f"{planned.followers[0].number}-{planned.followers[-1].number}"
-    return f"g{planned.fan.number}.{planned.place}" if planned.fan is not None else "-"
+    return f"g{planned.fan_in.number}.{planned.index}" if planned.fan_in is not None else "-"
 
 
-def _fan_in(fan: Fan) -> FanIn:
-    policy, followers = fan.policy, fan.followers
+def _fan_in(fan_in: PlannedFanIn) -> FanIn:
+    policy, followers = fan_in.policy, fan_in.followers
     return FanIn(
-        len(fan.members),
-        policy.quorum or len(fan.members),
-        policy.on_error == "collect",
+        len(fan_in.members),
+        policy.quorum or len(fan_in.members),
+        policy.on_error == COLLECT,
         policy.fail_fast,
         followers[0].number if followers else 0,
         followers[-1].number if followers else -1,
@@ -185,9 +176,9 @@ def graph_of(workflow_id: str, expanded: Expanded) -> Graph:
     """Return the graph of what was expanded."""
     cause, gives = expanded.result
     result = ("e", 0)
-    if isinstance(cause, Planned) and gives == "value":
+    if isinstance(cause, PlannedNode) and gives == "value":
         result = ("n", cause.number)
-    elif isinstance(cause, Fan):
+    elif isinstance(cause, PlannedFanIn):
         result = ("g", cause.number)
     return Graph(
         workflow_id,
@@ -200,12 +191,12 @@ def graph_of(workflow_id: str, expanded: Expanded) -> Graph:
         },
         [
             GraphFanIn(
-                [member.number for member in fan.members],
-                sorted(one.number for one in fan.inside),
-                fan.followers[0].number if fan.followers else 0,
-                fan.followers[-1].number if fan.followers else -1,
+                [member.number for member in fan_in.members],
+                sorted(one.number for one in fan_in.inside),
+                fan_in.followers[0].number if fan_in.followers else 0,
+                fan_in.followers[-1].number if fan_in.followers else -1,
             )
-            for fan in expanded.fans
+            for fan_in in expanded.fan_ins
         ],
         result,
     )

@@ -10,7 +10,7 @@ from streamtasks import InvalidTask, Message, StreamTasks, chain, chord, group
 from streamtasks.exceptions import DecodeError, ParentFailed, StoreFull, StoreUnavailable
 from streamtasks.protocol.links import START
 from streamtasks.protocol.wire import JSON
-from streamtasks.tasks.call_options import CallOptions, given_options
+from streamtasks.tasks.signature import CallOptions
 from streamtasks.workflows.linked import workflow_of_call
 from tests.support.flows import told
 
@@ -187,7 +187,7 @@ class TestAfterAnEnqueuedTask:
 
     def test_given_again_it_is_the_same(self) -> None:
         options = CallOptions.of({"link": ["a"]})
-        assert CallOptions.of(given_options(options)) == options
+        assert CallOptions.of(options.given()) == options
         assert options.after == "a"
 
     def test_of_one_that_nobody_knows_the_error_says_so(self, site: Site) -> None:

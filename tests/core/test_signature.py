@@ -10,8 +10,7 @@ import pytest
 
 from streamtasks.exceptions import DecodeError, InvalidTask
 from streamtasks.stores.types import Limit
-from streamtasks.tasks.call_options import CallOptions, patience_of
-from streamtasks.tasks.signature import Signature
+from streamtasks.tasks.signature import CallOptions, Signature
 
 
 def test_set_and_clone_return_another_signature() -> None:
@@ -89,7 +88,7 @@ def test_what_is_no_signature_is_refused() -> None:
 
 def test_publish_retries_become_a_patience() -> None:
     def patience(**given: Any) -> float | None:
-        return patience_of(CallOptions.of(given))
+        return CallOptions.of(given).retry_time_s()
 
     assert patience() is None
     assert patience(retry=False) == 0

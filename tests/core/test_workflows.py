@@ -23,7 +23,7 @@ from streamtasks.workflows.start import prepare
 from tests.support.flows import Site, told
 
 if TYPE_CHECKING:
-    from streamtasks.workflows.canvas import Step
+    from streamtasks.tasks.signature import Step
 
 
 class TestResults:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamtasks import Result
-    from streamtasks.workflows.canvas import Step
+    from streamtasks.tasks.signature import Step
 
 SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
 

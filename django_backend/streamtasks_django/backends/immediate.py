@@ -23,9 +23,9 @@ from django.utils import timezone
 from streamtasks import Attempt, AttemptOutcome, Message, State
 from streamtasks.protocol.errors import describe
 from streamtasks.tasks.attempt import entered, running_attempt
-from streamtasks.tasks.call_options import NO_OPTIONS, CallOptions
 from streamtasks.tasks.class_task import tell
 from streamtasks.tasks.run_options import RunOptions
+from streamtasks.tasks.signature import NO_OPTIONS, CallOptions
 from streamtasks.workflows.linked import Linked
 from streamtasks_workers.executor.verdicts import judge
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.tasks.base import TaskResultStatus
 from django.utils.crypto import get_random_string
 
-from streamtasks.tasks.call_options import NO_OPTIONS
+from streamtasks.tasks.signature import NO_OPTIONS
 
 from ..enqueue.pipeline import without_options
 from ..results.task_result import StreamTaskResult

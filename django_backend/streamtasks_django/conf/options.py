@@ -43,7 +43,7 @@ from django.core.signals import setting_changed
 from streamtasks import ConfigurationError, StoreSettings
 from streamtasks.protocol.wire import SERIALIZERS
 from streamtasks.stores.redis import connections
-from streamtasks.tasks.call_options import seconds
+from streamtasks.tasks.options import seconds
 
 from . import task_settings
 from .task_settings import RETRY_OPTIONS

@@ -35,7 +35,7 @@ from streamtasks import ConfigurationError
 from streamtasks.exceptions import InvalidTask, UnknownQueue
 from streamtasks.protocol.keys import check_queue
 from streamtasks.protocol.validation import check_count, check_seconds
-from streamtasks.tasks.call_options import seconds
+from streamtasks.tasks.options import seconds
 
 __all__ = [
     "KNOWN",

@@ -20,7 +20,6 @@ from streamtasks.protocol.state import Snapshot, State
 from streamtasks.results.workflow_result import GroupResult, group_result
 from streamtasks.schedules.owner import make_signature
 from streamtasks.schedules.schedules import Schedules
-from streamtasks.tasks.call_options import given_options
 from streamtasks.tasks.position import Position
 from streamtasks.tasks.signature import Signature
 
@@ -187,7 +186,7 @@ class BackendOwner:
     def _resolved(self, signature: Signature) -> Signature:
         origin = signature.origin
         assert isinstance(origin, StreamTask)
-        task = origin.called(given_options(signature.options)).routed()
+        task = origin.called(signature.options.given()).routed()
         alias = self._backend.alias
         if task.backend != alias:
             raise InvalidTask(

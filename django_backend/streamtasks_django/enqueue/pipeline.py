@@ -15,9 +15,9 @@ from streamtasks import Message
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge
 from streamtasks.stores.types import Limit, NewMessage
-from streamtasks.tasks.call_options import NO_OPTIONS, CallOptions, patience_of
 from streamtasks.tasks.enqueue import build, check_limits, choose_id, pack, place, resolved
 from streamtasks.tasks.position import Position
+from streamtasks.tasks.signature import NO_OPTIONS, CallOptions
 from streamtasks.tasks.unset import UNSET
 from streamtasks.workflows.linked import Linked
 
@@ -84,7 +84,7 @@ def accept(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwarg
         sent = Message.decode(new.envelope, settings.wire, new.id)
         object.__setattr__(result, "args", sent.args)
         object.__setattr__(result, "kwargs", sent.kwargs)
-    return Accepted(result, new, patience_of(call))
+    return Accepted(result, new, call.retry_time_s())
 
 
 def resolve(backend: StoreAlias, task: StreamTask, signature: Signature, tag: str) -> Signature:

@@ -11,7 +11,8 @@ from django.tasks import task_backends
 from django.utils import timezone
 
 from streamtasks.exceptions import InvalidTask
-from streamtasks.tasks.call_options import OPTION_NAMES, CallOptions, seconds
+from streamtasks.tasks.options import seconds
+from streamtasks.tasks.signature import OPTION_NAMES, CallOptions
 
 __all__ = ["COLUMNS", "call_options", "django_fields", "extra_names", "with_columns"]
 

@@ -16,13 +16,12 @@ from django.utils.module_loading import import_string
 
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.tasks.attempt import running_attempt
-from streamtasks.tasks.call_options import NO_OPTIONS, CallOptions, given_options
 from streamtasks.tasks.enqueue import check_arguments
 from streamtasks.tasks.option_names import engine_options
 from streamtasks.tasks.rate_limit import check_rate_limit, limit_of
 from streamtasks.tasks.request import BoundTask, Request
 from streamtasks.tasks.run_options import RunOptions, check_executor
-from streamtasks.tasks.signature import Signature
+from streamtasks.tasks.signature import NO_OPTIONS, CallOptions, Signature
 from streamtasks.tasks.unset import UNSET
 
 from ..conf import task_settings
@@ -384,7 +383,7 @@ class StreamTask(_Base):
         """
         if not options:
             return signature
-        return replace(signature, options=self.called(given_options(signature.options)).called(options).options)
+        return replace(signature, options=self.called(signature.options.given()).called(options).options)
 
     def owner_of(self, signature: Signature) -> Owner:
         """Return the owner of the backend that a call goes to; see `streamtasks.tasks.signature.Origin`."""
@@ -394,12 +393,12 @@ class StreamTask(_Base):
 
     def node_message(self, signature: Signature, position: Position) -> NewMessage:
         """Return a call as a node of a workflow; see `streamtasks.tasks.signature.Origin`."""
-        task = self.called(given_options(signature.options)).routed()
+        task = self.called(signature.options.given()).routed()
         return owner_of(task.get_backend()).node_message(task, signature, position)  # type: ignore[no-any-return]
 
     def resolve(self, signature: Signature, tag: str) -> Signature:
         """Return a call with its id and all options; see `streamtasks.tasks.signature.Origin`."""
-        task = self.called(given_options(signature.options)).routed()
+        task = self.called(signature.options.given()).routed()
         return owner_of(task.get_backend()).resolve_link(task, signature, tag)  # type: ignore[no-any-return]
 
 

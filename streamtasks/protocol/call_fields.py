@@ -1,0 +1,54 @@
+"""Per-call options that an envelope and a signature carry in the same way: one row each.
+
+A row is all that encoding, decoding and checking need. A new option of this kind is a row here, a field of
+`protocol.message.Message` and a field of `tasks.signature.CallOptions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from .validation import is_number
+
+__all__ = ["CALL_FIELDS", "CallField", "are_call_fields"]
+
+
+class CallField(NamedTuple):
+    """One option.
+
+    Attributes:
+        option: its name in `CallOptions`.
+        attribute: its name in `Message`.
+        group: the JSON key of the object that holds it.
+        key: its JSON key in that object.
+        is_valid: whether a decoded value other than None is acceptable.
+    """
+
+    option: str
+    attribute: str
+    group: str
+    key: str
+    is_valid: Callable[[Any], bool]
+
+
+CALL_FIELDS: Final = (
+    CallField("max_retries", "max_retries", "r", "max", lambda value: type(value) is int),
+    CallField("default_retry_delay", "retry_delay_s", "r", "delay", is_number),
+    CallField("soft_time_limit", "soft_limit_s", "l", "soft", is_number),
+    CallField("time_limit", "hard_limit_s", "l", "hard", is_number),
+)
+GROUPS: Final = tuple(dict.fromkeys(field.group for field in CALL_FIELDS))
+
+
+def are_call_fields(body: Mapping[str, Any]) -> bool:
+    """Return whether the groups of a decoded envelope or signature hold values of the right types."""
+    for group in GROUPS:
+        if not isinstance(body.get(group, {}), dict):
+            return False
+    return all(
+        value is None or field.is_valid(value)
+        for field in CALL_FIELDS
+        if field.group in body
+        for value in (body[field.group].get(field.key),)
+    )
