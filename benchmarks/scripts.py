@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from streamtasks import StreamTasks
-from streamtasks.stores.redis.calls import script
+from streamtasks.stores.redis.scripts import script
 from streamtasks.stores.redis.store import RedisStore
 from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Outcome
 
@@ -58,8 +58,7 @@ def rounds(url: str, size: int, count: int) -> dict[str, list[int]]:
             if not exchange.claimed:
                 break
             note("claim")
-            released = [exchange.claimed[0].token]
-            channel.send([_success(claimed, exchange.now_ms) for claimed in exchange.claimed], None, released)
+            channel.send([_success(claimed, exchange.now_ms) for claimed in exchange.claimed], None)
             channel.receive()
             note("settle")
     channel.close()

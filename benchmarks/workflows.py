@@ -69,7 +69,7 @@ def finish(result: Any) -> None:
 def slow_calls(client: Any) -> str:
     """Say which scripts held the server up for longer than `SLOW_US`: the longest, ms, and how often; forget them."""
     import streamtasks_lua
-    from streamtasks.stores.redis.calls import script
+    from streamtasks.stores.redis.scripts import script
 
     names = {script(name).sha: name for name in streamtasks_lua.names()}
     found: dict[str, list[float]] = {}

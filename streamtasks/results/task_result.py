@@ -201,18 +201,24 @@ class Result[R]:
             TaskRevoked: it was revoked or has expired.
             Exception: the task's own error.
         """
-        if not self.snapshot().is_finished and not self._owner.store.wait_finished([self.id], timeout):
-            raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {self.state}.")
-        return value_of(self.snapshot())  # type: ignore[no-any-return]
+        snapshot = self.snapshot()
+        if not snapshot.is_finished:
+            finished = self._owner.store.wait_finished([self.id], timeout)
+            if not finished:
+                raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {self.state}.")
+            [snapshot] = finished
+        return value_of(snapshot)  # type: ignore[no-any-return]
 
     async def aget(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the name users know from get()
         """Wait for the result on an event loop; see `get`."""
-        if not (await self.asnapshot()).is_finished and not await self._owner.async_store.wait_finished(
-            [self.id], timeout
-        ):
-            state = shown_state(await self.asnapshot())
-            raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {state}.")
-        return value_of(await self.asnapshot())  # type: ignore[no-any-return]
+        snapshot = await self.asnapshot()
+        if not snapshot.is_finished:
+            finished = await self._owner.async_store.wait_finished([self.id], timeout)
+            if not finished:
+                state = shown_state(await self.asnapshot())
+                raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {state}.")
+            [snapshot] = finished
+        return value_of(snapshot)  # type: ignore[no-any-return]
 
 
 def wait_for(results: Iterable[Result[Any]], timeout: float | None = None) -> bool:
@@ -229,8 +235,8 @@ def wait_for(results: Iterable[Result[Any]], timeout: float | None = None) -> bo
     store = next(iter(waiting.values())).store
     while waiting:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        for task_id in store.wait_finished(list(waiting), left):
-            del waiting[task_id]
+        for snapshot in store.wait_finished(list(waiting), left):
+            del waiting[snapshot.id]
         if left == 0:
             break
     return not waiting

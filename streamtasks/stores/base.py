@@ -16,14 +16,12 @@ from .types import (
     Active,
     Admission,
     Alive,
-    Ask,
     Charge,
     Claimed,
     ClaimRequest,
     Events,
     Exchange,
     Filter,
-    Grant,
     NewMessage,
     NewWorkflow,
     Outcome,
@@ -56,11 +54,8 @@ class Channel(Protocol):
     the same again by itself: nothing happens twice.
     """
 
-    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None, released: Sequence[str] = ()) -> None:
-        """Start an exchange: settle these outcomes, then claim.
-
-        ``released`` are the tokens that hold nothing any more once these outcomes are settled.
-        """
+    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
+        """Start an exchange: settle these outcomes, then claim."""
         ...
 
     def receive(self) -> Exchange:
@@ -71,8 +66,15 @@ class Channel(Protocol):
         """
         ...
 
-    def reply_fd(self) -> int:
-        """Return a file descriptor that becomes readable when `receive` has something to read."""
+    async def replied(self) -> None:
+        """Wait until `receive` has something to read, or has to connect, without blocking the event loop."""
+        ...
+
+    def drop(self, token: str) -> None:
+        """Note that a message of this claim has left the child's hands otherwise: somebody else returned or settled it.
+
+        A claim's lease ends with the outcome of the last message that is still in the child's hands.
+        """
         ...
 
     def start_wait(self, claim: ClaimRequest | None = None) -> int:
@@ -118,7 +120,7 @@ class Store(ScheduleStore, Protocol):
         """Return what is known of each id; None if nothing is."""
         ...
 
-    def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
+    def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """Wait until at least one of these is finished or the time is up; return those that are finished."""
         ...
 
@@ -218,7 +220,7 @@ class AsyncStore(AsyncScheduleStore, Protocol):
         """Return what is known of each id."""
         ...
 
-    async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
+    async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """Wait until at least one of these is finished."""
         ...
 
@@ -353,16 +355,12 @@ class SupervisorStore(SupervisorScheduleStore, Protocol):
         """Return what happened to messages; see `Store.events`."""
         ...
 
-    async def admit(self, tag: str, grants: Sequence[Grant]) -> Admission:
-        """Let messages that wait for a rate limit go on, as far as these tokens go; tell what to ask for next."""
+    async def admit(self, tag: str) -> Admission:
+        """Admit messages that wait for rate limits, as far as the limits have starts for them now."""
         ...
 
     async def unfold(self, tag: str) -> int | None:
         """Do what workflows have left to do; return ms until there is more, None if nothing is known to come."""
-        ...
-
-    async def take(self, asks: Sequence[Ask]) -> list[Grant]:
-        """Ask limiters for tokens; a limiter is one for all shards."""
         ...
 
     def listen(self) -> AsyncIterator[tuple[str, str]]:

@@ -10,7 +10,6 @@ __all__ = [
     "Active",
     "Admission",
     "Alive",
-    "Ask",
     "Charge",
     "ClaimRequest",
     "Claimed",
@@ -22,7 +21,6 @@ __all__ = [
     "FanInCounts",
     "Filter",
     "Given",
-    "Grant",
     "Limit",
     "NewMessage",
     "NewWorkflow",
@@ -365,33 +363,10 @@ class Statistics(NamedTuple):
     run_ms: int
 
 
-class Ask(NamedTuple):
-    """A limit whose waiting messages want up to ``tokens`` now; ``number`` rises with each ask of a shard for it."""
-
-    limit: Limit
-    tokens: int
-    number: int
-
-
-class Grant(NamedTuple):
-    """The answer to an ask: ``tokens`` starts may happen now; if none, the next one in ``wait_us`` (microseconds).
-
-    A shard takes each grant once: it knows the ``number`` of the last one that it took.
-    """
-
-    name: str
-    number: int
-    tokens: int
-    wait_us: int
-
-
 class Admission(NamedTuple):
-    """``asks``: what to ask the limiters for; ``next_us``: microseconds until there is something to ask for, None:
-    nothing is known to come.
-    """
+    """``next_us``: microseconds until more messages may be admitted; None: none is known to come."""
 
     admitted: int
-    asks: list[Ask]
     next_us: int | None
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamtasks.stores.redis.batches import MOST, batches
-from streamtasks.stores.redis.calls import MOST_BYTES
+from streamtasks.stores.redis.batches import MOST, MOST_BYTES, batches
 
 
 @pytest.mark.parametrize(

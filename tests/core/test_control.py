@@ -90,7 +90,7 @@ class TestRevoke:
     def test_a_wait_ends_with_it(self, store: AnyStore) -> None:
         store.enqueue([new("a", delay_ms=60_000)])
         store.revoke("a")
-        assert store.wait_finished(["a"], 5.0) == {"a"}
+        assert [s.id for s in store.wait_finished(["a"], 5.0)] == ["a"]
 
 
 class TestAfter:

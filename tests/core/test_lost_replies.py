@@ -130,7 +130,7 @@ class PatientHand(Hand):
     """Goes on receiving until the reply comes, as a child does."""
 
     def exchange(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> Exchange:
-        self.channel.send(outcomes, claim, sorted({o.token for o in outcomes}))
+        self.channel.send(outcomes, claim)
         for _ in range(20):
             try:
                 return self.channel.receive()

@@ -140,12 +140,12 @@ class TestWait:
     def test_what_is_finished_already_is_told_at_once(self, store: AnyStore, hand: Hand) -> None:
         store.enqueue([new("a"), new("b")])
         hand.succeed(most=1)
-        assert store.wait_finished(["a", "b"], 30) == {"a"}
+        assert [s.id for s in store.wait_finished(["a", "b"], 30)] == ["a"]
 
     def test_time_is_up(self, store: AnyStore) -> None:
         store.enqueue([new("a")])
-        assert store.wait_finished(["a"], 0) == set()
-        assert store.wait_finished(["a"], 0.05) == set()
+        assert store.wait_finished(["a"], 0) == []
+        assert store.wait_finished(["a"], 0.05) == []
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamtasks.stores.types import Admission, Ask, Grant, Limit
+from streamtasks.stores.tokens import TokenGrant, TokenRequest
+from streamtasks.stores.types import Limit
 from tests.support.dump import Stream
+from tests.support.lab import AdmitReply
 
 if TYPE_CHECKING:
     from tests.support.lab import Lab
@@ -40,13 +42,13 @@ def test_who_waits_is_asked_for_and_admitted(lab: Lab) -> None:
         "asking": {"mail": pytest.approx(accepted, abs=1)},
     }
     admission, missing = lab.admit()
-    assert admission._replace(next_us=None) == Admission(0, [Ask(HOURLY, 1, 1)], None)
+    assert admission._replace(next_us=None) == AdmitReply(0, [TokenRequest(HOURLY, 1, 1)], None)
     assert seconds(admission.next_us) == pytest.approx(1.0, abs=0.002)
     assert missing == []
     assert lab.dump()["limits"] == {"mail": "3600000000 1 1 1 0 0"}
     again, _ = lab.admit()
     assert again.asks == [], "each ask is handed out once"
-    admission, missing = lab.admit(Grant("mail", 1, 1, 0), names=[NAME])
+    admission, missing = lab.admit(TokenGrant("mail", 1, 1, 0), names=[NAME])
     assert admission.admitted == 1
     assert admission.asks == []
     assert missing == []
@@ -68,9 +70,9 @@ def test_who_waits_is_asked_for_and_admitted(lab: Lab) -> None:
 def test_the_same_grant_again_admits_nobody(lab: Lab) -> None:
     lab.enqueue("a", "b", limit=HOURLY._replace(burst=4))
     lab.admit()
-    assert lab.admit(Grant("mail", 1, 1, 0), names=[NAME])[0].admitted == 1
+    assert lab.admit(TokenGrant("mail", 1, 1, 0), names=[NAME])[0].admitted == 1
     before = lab.dump()
-    assert lab.admit(Grant("mail", 1, 1, 0), names=[NAME])[0].admitted == 0
+    assert lab.admit(TokenGrant("mail", 1, 1, 0), names=[NAME])[0].admitted == 0
     after = lab.dump()
     assert after["waiting"] == before["waiting"] == {member("b", 2): 0}
     assert after["q:0:default"] == Stream(["a"], {})
@@ -80,16 +82,16 @@ def test_streams_that_a_grant_needs_are_named_and_nothing_is_lost(lab: Lab) -> N
     lab.enqueue("a", queue="post", limit=HOURLY)
     lab.admit()
     before = lab.dump()
-    admission, missing = lab.admit(Grant("mail", 1, 1, 0), names=[NAME])
+    admission, missing = lab.admit(TokenGrant("mail", 1, 1, 0), names=[NAME])
     assert (admission.admitted, missing) == (0, ["0:post"])
     assert lab.dump() == before
-    assert lab.admit(Grant("mail", 1, 1, 0), names=["0:post"])[0].admitted == 1
+    assert lab.admit(TokenGrant("mail", 1, 1, 0), names=["0:post"])[0].admitted == 1
 
 
 def test_a_denied_one_asks_again_when_told(lab: Lab) -> None:
     lab.enqueue("a", limit=HOURLY)
     lab.admit()
-    admission, _ = lab.admit(Grant("mail", 1, 0, 500_000))
+    admission, _ = lab.admit(TokenGrant("mail", 1, 0, 500_000))
     assert admission.asks == []
     assert seconds(admission.next_us) == pytest.approx(0.5, abs=0.005)
     lab.enqueue("b", limit=HOURLY)
@@ -164,9 +166,9 @@ def test_an_ask_without_an_answer_is_asked_again_and_late_answers_count_once(lab
     while not (asks := lab.admit()[0].asks):
         assert time.monotonic() < deadline
     assert asks == [first._replace(number=2)]
-    assert lab.admit(Grant("mail", 1, 1, 0), names=[NAME])[0].admitted == 1, "a token is a token"
-    assert lab.admit(Grant("mail", 2, 1, 0), names=[NAME])[0].admitted == 1
-    assert lab.admit(Grant("mail", 1, 1, 0), names=[NAME])[0].admitted == 0
+    assert lab.admit(TokenGrant("mail", 1, 1, 0), names=[NAME])[0].admitted == 1, "a token is a token"
+    assert lab.admit(TokenGrant("mail", 2, 1, 0), names=[NAME])[0].admitted == 1
+    assert lab.admit(TokenGrant("mail", 1, 1, 0), names=[NAME])[0].admitted == 0
 
 
 def test_when_all_is_done_nothing_is_left(lab: Lab) -> None:

@@ -15,7 +15,23 @@ from redis.cluster import RedisCluster
 from streamtasks import StoreSettings
 from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.shards import ALL_TAGS, limiter_tag
-from streamtasks.stores.redis import calls, schedule_calls, workflow_calls
+from streamtasks.stores.redis.operations.read import read_call
+from streamtasks.stores.redis.operations.schedules import (
+    drop_call,
+    due_call,
+    fire_call,
+    pause_call,
+    put_call,
+    schedules_call,
+    undeclare_call,
+)
+from streamtasks.stores.redis.operations.workflows import (
+    gather_call,
+    stage_call,
+    unfold_call,
+    unfolding_call,
+    workflow_call,
+)
 from streamtasks.stores.schedule_store import DueSchedule
 from streamtasks.stores.types import FanIn, Limit, NewMessage, NewWorkflow, Node, Void
 from tests.support.dump import Stream
@@ -141,29 +157,29 @@ def test_a_workflow(lab: Lab) -> None:
         for number, waits_for, then, limit in ((0, "", "g0.0", None), (1, "", "g0.1", None), (2, "wf", "-", slow))
     ]
     new = NewWorkflow("wf", nodes, 2, [FanIn(2, 2, first=2, last=2)], b"{}")
-    lab.run(workflow_calls.stage(lab.keys, new, nodes, [(0, new.fan_ins[0])], (), first=True))
-    assert lab.run(workflow_calls.unfold(lab.keys, "wf", ["0:default"], lab.settings, "live"))[1:] == [2, 0, ""]
+    lab.run(stage_call(lab.keys, new, nodes, [(0, new.fan_ins[0])], (), first=True))
+    assert lab.run(unfold_call(lab.keys, "wf", ["0:default"], lab.settings, "live"))[1:] == [2, 0, ""]
     a, b = lab.claim("w", 1).claimed
     kept = b"x" * 100
     assert lab.settle(outcome(a, started=5, result=kept), outcome(b, started=5)) == [1, 1]
-    assert lab.run(workflow_calls.gather(lab.keys, "wf", "r0", 0))[0] == 2
-    assert [len(part) for part in lab.raw(calls.read(lab.keys, ["wf.w0", "wf.w1"]))] == [2, 1]
+    assert lab.run(gather_call(lab.keys, "wf", "r0", 0))[0] == 2
+    assert [len(part) for part in lab.raw(read_call(lab.keys, ["wf.w0", "wf.w1"]))] == [2, 1]
     assert lab.revoke("wf.w2", "0:default") == [1, ""]
-    assert lab.run(workflow_calls.workflow(lab.keys, "wf", [0]))[:3] == ["3", "3", "1"]
-    assert lab.run(workflow_calls.unfolding(lab.keys, 10))[1:] == [-1]
+    assert lab.run(workflow_call(lab.keys, "wf", [0]))[:3] == ["3", "3", "1"]
+    assert lab.run(unfolding_call(lab.keys, 10))[1:] == [-1]
 
 
 def test_schedules(lab: Lab) -> None:
-    assert lab.run(schedule_calls.put(lab.keys, [schedule("a")], 0))[1:] == [1]
-    assert lab.run(schedule_calls.put(lab.keys, [declared("b", 5), declared("c", 5)], 0))[1:] == [1, 1]
-    assert lab.run(schedule_calls.pause(lab.keys, "b", None))[1:] == [1]
-    assert lab.run(schedule_calls.due(lab.keys, 10, {}))[2::3] == ["a", "c"]
+    assert lab.run(put_call(lab.keys, [schedule("a")], 0))[1:] == [1]
+    assert lab.run(put_call(lab.keys, [declared("b", 5), declared("c", 5)], 0))[1:] == [1, 1]
+    assert lab.run(pause_call(lab.keys, "b", None))[1:] == [1]
+    assert lab.run(due_call(lab.keys, 10, {}))[2::3] == ["a", "c"]
     brought = firing(DueSchedule("a", 1, b"{}", PAST_MS), tag=lab.tag)
-    assert lab.run(schedule_calls.fire(lab.keys, [brought], lab.settings))[1:] == [1]
-    assert lab.run(schedule_calls.schedules(lab.keys, ["a"]))[3].startswith(f"0 {FAR_MS} 1 0 {PAST_MS} ")
+    assert lab.run(fire_call(lab.keys, [brought], lab.settings))[1:] == [1]
+    assert lab.run(schedules_call(lab.keys, ["a"]))[3].startswith(f"0 {FAR_MS} 1 0 {PAST_MS} ")
     assert lab.claim().ids == [brought.messages[0].id]
-    assert lab.run(schedule_calls.undeclare(lab.keys, "shop", 6))[1:] == [2, 0]
-    assert lab.run(schedule_calls.drop(lab.keys, "a"))[1:] == [1]
+    assert lab.run(undeclare_call(lab.keys, "shop", 6))[1:] == [2, 0]
+    assert lab.run(drop_call(lab.keys, "a"))[1:] == [1]
 
 
 def test_rate_limits_are_counted_in_another_slot_than_the_shards(client: RedisCluster) -> None:

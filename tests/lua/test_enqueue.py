@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamtasks.stores.redis import calls
+from streamtasks.stores.redis.operations.enqueue import enqueue_call
 from streamtasks.stores.types import NewMessage
 from tests.support.dump import Stream
 from tests.support.lab import Lab, outcome
@@ -72,7 +72,7 @@ def test_messages_of_several_streams_go_in_one_call(lab: Lab) -> None:
         NewMessage("c", "mail", 5, b"C"),
         NewMessage("d", "mail", 0, b"D", delay_ms=60_000),
     ]
-    assert lab.run(calls.enqueue(lab.keys, messages, lab.settings))[1:] == [1, 1, 1, 1]
+    assert lab.run(enqueue_call(lab.keys, messages, lab.settings))[1:] == [1, 1, 1, 1]
     now = lab.now
     assert lab.dump() == {
         "messages": {"a": f"{now} A", "b": f"{now} B", "c": f"{now} C", "d": f"{now} D"},
@@ -245,6 +245,6 @@ class TestAfter:
             NewMessage("c", "mail", 0, b"C"),
             NewMessage("d", "mail", 0, b"D", after="a"),
         ]
-        assert lab.run(calls.enqueue(lab.keys, messages, lab.settings))[1:] == [1, 1, 1]
+        assert lab.run(enqueue_call(lab.keys, messages, lab.settings))[1:] == [1, 1, 1]
         assert lab.dump()["state"] == {"b": "- Q 0:mail - 0 0 0 0 0 - x=parent:unknown"}
         assert lab.dump()["q:0:mail"] == Stream(["b", "c", "d"], {})

@@ -9,7 +9,7 @@ import redis
 
 from streamtasks import StoreSettings
 from streamtasks.protocol.shards import occurrence_id
-from streamtasks.stores.redis import schedule_calls
+from streamtasks.stores.redis.operations.schedules import due_call, fire_call
 from streamtasks.stores.schedule_store import DueSchedule
 from streamtasks.stores.types import Limit
 from tests.support.dump import Stream
@@ -31,7 +31,7 @@ class TestDue:
         before = lab.dump()
         assert due(lab) == (later - lab.now, ["a", "b", "c"])
         assert due(lab, most=2) == (0, ["a", "b"])
-        assert lab.run(schedule_calls.due(lab.keys, 1, {}))[2:] == ["a", "2 0 9\neach hour{}", 10]
+        assert lab.run(due_call(lab.keys, 1, {}))[2:] == ["a", "2 0 9\neach hour{}", 10]
         assert lab.dump() == before
 
     def test_one_that_is_due_this_millisecond(self, lab: Lab) -> None:
@@ -180,7 +180,7 @@ class TestFire:
         bad = occurrence("tick", 5)
         if spoil == "after":
             bad = bad._replace(after="a")
-        call = schedule_calls.fire(lab.keys, [firing(TICK), firing(TICK, messages=[bad])], lab.settings)
+        call = fire_call(lab.keys, [firing(TICK), firing(TICK, messages=[bad])], lab.settings)
         if spoil == "stream":
             call.args[-3] = 2
         elif spoil == "cut":

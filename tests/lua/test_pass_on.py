@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from streamtasks.stores.redis import child_calls
+from streamtasks.stores.redis.operations.claim import pass_on_call, wake_lists
 from streamtasks.stores.types import Filter
 from tests.support.lab import Lab
 
 
 def passed_on(lab: Lab, queues: Filter) -> list[int]:
-    answer: list[int] = lab.run(child_calls.pass_on(lab.keys, queues))
+    answer: list[int] = lab.run(pass_on_call(lab.keys, queues))
     return answer
 
 
@@ -43,7 +43,7 @@ def test_a_ring_comes_back_once(lab: Lab) -> None:
 )
 def test_only_work_that_the_child_serves_counts(lab: Lab, queues: Filter, rings: int) -> None:
     lab.enqueue("a")
-    lists = child_calls.wake_lists(lab.keys, queues)
+    lists = wake_lists(lab.keys, queues)
     lab.client.delete(*lists)
     assert passed_on(lab, queues) == [rings]
     assert [lab.client.llen(name) for name in lists] == [rings] * len(lists)

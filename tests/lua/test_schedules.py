@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamtasks.stores.redis import schedule_calls
+from streamtasks.stores.redis.operations.schedules import due_call, schedules_call
 from tests.support.lab import Lab
 from tests.support.planned import FAR_MS, PAST_MS, declared, firing, schedule
 from tests.support.scheduling import (
@@ -91,9 +91,9 @@ class TestPut:
 
     def test_any_bytes_are_kept(self, lab: Lab) -> None:
         put(lab, schedule("na me\nü {x}", definition=b"\x00\xff\n", rule="1 2 3\nü", declared="a b\n", since_ms=3))
-        reply = lab.raw(schedule_calls.schedules(lab.keys, ["na me\nü {x}"]))
+        reply = lab.raw(schedules_call(lab.keys, ["na me\nü {x}"]))
         assert reply[2] == b"1 4 8\na b\n1 2 3\n\xc3\xbc\x00\xff\n"
-        assert lab.raw(schedule_calls.due(lab.keys, 10, {}))[2] == "na me\nü {x}".encode()
+        assert lab.raw(due_call(lab.keys, 10, {}))[2] == "na me\nü {x}".encode()
 
 
 class TestDeclared:
@@ -231,15 +231,15 @@ class TestPause:
 class TestRead:
     def test_by_name_and_by_page(self, lab: Lab) -> None:
         put(lab, *(schedule(name) for name in ("c", "a", "b")))
-        assert lab.run(schedule_calls.schedules(lab.keys, ["b", "x"])) == [
+        assert lab.run(schedules_call(lab.keys, ["b", "x"])) == [
             0, "b", "3 0 9\neach hour{}", f"0 {PAST_MS} 0 0 0 -", "x", "", "",
         ]  # fmt: skip
-        assert lab.run(schedule_calls.schedules(lab.keys, (), 2))[1::3] == ["a", "b"]
-        assert lab.run(schedule_calls.schedules(lab.keys, (), 2, "b"))[1::3] == ["c"]
+        assert lab.run(schedules_call(lab.keys, (), 2))[1::3] == ["a", "b"]
+        assert lab.run(schedules_call(lab.keys, (), 2, "b"))[1::3] == ["c"]
 
     def test_a_full_reply_says_so(self, lab: Lab) -> None:
         put(lab, *(schedule(name) for name in ("a", "b")))
-        call = schedule_calls.schedules(lab.keys, (), 10)
+        call = schedules_call(lab.keys, (), 10)
         call.args[2] = 1
         reply = lab.run(call)
         assert (reply[0], reply[1::3]) == (1, ["a"])

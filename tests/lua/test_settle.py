@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamtasks import StoreSettings
-from streamtasks.stores.redis import child_calls
+from streamtasks.stores.redis.operations.settle import settle_call
 from streamtasks.stores.types import Outcome
 from tests.support.dump import Stream, text
 from tests.support.lab import KEEP_MS, LEASE_MS, RESULT, Lab, Record, claimed_batch, outcome
@@ -118,7 +118,7 @@ class TestFinalStates:
             lab.enqueue(*(f"{batch}-{n}" for n in range(100)))
             claimed = lab.claim("w", batch + 1, count=100).claimed
             outcomes = [outcome(c, "DEAD", started=5) for c in claimed]
-            lab.run(child_calls.settle(lab.keys, outcomes, lab.hour(), StoreSettings(max_dead_letters=10)))
+            lab.run(settle_call(lab.keys, outcomes, lab.hour(), StoreSettings(max_dead_letters=10)))
         assert lab.client.xlen(lab.keys.dead) < 300
         assert lab.dump()["dead"][-1]["id"] == "3-99"
 
@@ -216,7 +216,7 @@ class TestBatches:
     def test_a_member_that_names_no_stream_of_the_call_is_stale(self, lab: Lab) -> None:
         a, b = claimed_batch(lab, "a", "b")
         outcomes = [outcome(a, "FAILURE", started=5), outcome(b, started=5)]
-        call = child_calls.settle(lab.keys, outcomes, lab.hour(), lab.settings)
+        call = settle_call(lab.keys, outcomes, lab.hour(), lab.settings)
         call.args[call.args.index("w#1") + 1] = 9
         assert lab.run(call)[1:] == [0, 1]
         assert lab.line("a") is not None
@@ -224,7 +224,7 @@ class TestBatches:
     def test_a_member_given_twice_counts_once(self, lab: Lab) -> None:
         lab.enqueue("a")
         done = outcome(lab.claim_one())
-        first, second = lab.run(child_calls.settle(lab.keys, [done, done], lab.hour(), lab.settings))[1:]
+        first, second = lab.run(settle_call(lab.keys, [done, done], lab.hour(), lab.settings))[1:]
         assert first == 1
         assert second != 1
         left = lab.dump()
@@ -319,7 +319,7 @@ class TestHours:
         claimed = lab.claim_one()
         before = lab.dump()
         hour = lab.hour()
-        reply = text(lab.raw(child_calls.settle(lab.keys, [outcome(claimed)], hour + wrong, lab.settings)))
+        reply = text(lab.raw(settle_call(lab.keys, [outcome(claimed)], hour + wrong, lab.settings)))
         assert reply[0] == "hour"
         assert reply[1] // 3_600_000 == hour
         assert lab.dump() == before

@@ -8,8 +8,8 @@ import pytest
 
 from streamtasks import StoreSettings
 from streamtasks.protocol.message import Message, split_body
-from streamtasks.stores.redis import child_calls
-from streamtasks.stores.redis.calls import MOST_BYTES
+from streamtasks.stores.redis.batches import MOST_BYTES
+from streamtasks.stores.redis.operations.settle import settle_chunks
 from streamtasks.stores.types import Claimed, NewMessage
 from tests.support.dump import Stream
 from tests.support.lab import RESULT, REVOKED_MS, Lab, Record, claimed_batch, outcome
@@ -134,17 +134,17 @@ class TestFollowUps:
     def test_calls_are_cut_with_their_follow_ups(self) -> None:
         claimed = Claimed("a", "w#1", "0:default", "1-1", 1, 0, 5, b"")
         plain, many = outcome(claimed), outcome(claimed, follow=(NewMessage("b", "default", 0, b""),) * 60)
-        assert child_calls.settle_chunks([]) == []
-        assert [len(chunk) for chunk in child_calls.settle_chunks([plain] * 250)] == [100, 100, 50]
-        assert [len(chunk) for chunk in child_calls.settle_chunks([many, plain, many, many])] == [2, 1, 1]
+        assert settle_chunks([]) == []
+        assert [len(chunk) for chunk in settle_chunks([plain] * 250)] == [100, 100, 50]
+        assert [len(chunk) for chunk in settle_chunks([many, plain, many, many])] == [2, 1, 1]
 
     def test_calls_are_cut_by_bytes(self) -> None:
         claimed = Claimed("a", "w#1", "0:default", "1-1", 1, 0, 5, b"")
         body, result = outcome(claimed), outcome(claimed)
         body, result = body._replace(body=b"x" * 200_000), result._replace(result=b"x" * 200_000)
         heavy = outcome(claimed, follow=(NewMessage("b", "default", 0, b"x" * MOST_BYTES),))
-        assert [len(chunk) for chunk in child_calls.settle_chunks([body, result] * 3)] == [3, 3]
-        assert [len(chunk) for chunk in child_calls.settle_chunks([body, heavy, result])] == [2, 1]
+        assert [len(chunk) for chunk in settle_chunks([body, result] * 3)] == [3, 3]
+        assert [len(chunk) for chunk in settle_chunks([body, heavy, result])] == [2, 1]
 
 
 class TestRevokedWhileHeld:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from streamtasks.protocol.keys import GROUP
-from streamtasks.stores.redis import supervisor_calls
+from streamtasks.stores.redis.operations.leases import sweep_call
 from tests.support.dump import text
 from tests.support.lab import Lab, outcome
 
 
 def sweep(lab: Lab, *names: str, idle_ms: int = -1, next_at: int = 0, most: int = 16) -> Any:
     """Return (removed, names to sweep next). By default every consumer counts as long silent."""
-    return tuple(text(lab.raw(supervisor_calls.sweep(lab.keys, names, idle_ms, next_at, most))))
+    return tuple(text(lab.raw(sweep_call(lab.keys, names, idle_ms, next_at, most))))
 
 
 def consumers(lab: Lab) -> set[str]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamtasks.stores.types import Ask, Grant, Limit
+from streamtasks.stores.tokens import TokenGrant, TokenRequest
+from streamtasks.stores.types import Limit
 
 if TYPE_CHECKING:
     from tests.support.lab import Lab
@@ -29,9 +30,9 @@ def full_at(lab: Lab, name: str = "mail") -> int:
 
 def test_the_first_one_is_granted_and_the_next_has_to_wait(lab: Lab) -> None:
     before = us(lab)
-    assert lab.take(Ask(HOURLY, 5, 1)) == [Grant("mail", 1, 1, 0)]
+    assert lab.take(TokenRequest(HOURLY, 5, 1)) == [TokenGrant("mail", 1, 1, 0)]
     assert before - SLACK_US + HOURLY.interval_us <= full_at(lab) <= us(lab) - SLACK_US + HOURLY.interval_us
-    [denied] = lab.take(Ask(HOURLY, 1, 2))
+    [denied] = lab.take(TokenRequest(HOURLY, 1, 2))
     assert denied.tokens == 0
     assert denied.wait_us == pytest.approx(HOURLY.interval_us - SLACK_US, abs=2_000_000)
     assert lab.dump().keys() == {"limiter:mail (expires)"}
@@ -39,45 +40,47 @@ def test_the_first_one_is_granted_and_the_next_has_to_wait(lab: Lab) -> None:
 
 
 def test_a_denial_changes_nothing(lab: Lab) -> None:
-    lab.take(Ask(HOURLY, 1, 1))
+    lab.take(TokenRequest(HOURLY, 1, 1))
     before = lab.dump()
-    lab.take(Ask(HOURLY, 1, 2))
+    lab.take(TokenRequest(HOURLY, 1, 2))
     assert lab.dump() == before
 
 
 def test_a_burst_at_once_and_no_more(lab: Lab) -> None:
     limit = Limit("mail", 3_600_000_000, 5)
-    assert [lab.take(Ask(limit, 2, n))[0].tokens for n in range(4)] == [2, 2, 1, 0]
+    assert [lab.take(TokenRequest(limit, 2, n))[0].tokens for n in range(4)] == [2, 2, 1, 0]
 
 
 def test_each_limiter_counts_by_itself(lab: Lab) -> None:
     other = HOURLY._replace(name="mail:7")
-    assert [g.tokens for g in lab.take(Ask(HOURLY, 1, 1), Ask(other, 1, 1), Ask(HOURLY, 1, 2))] == [1, 1, 0]
+    assert [
+        g.tokens for g in lab.take(TokenRequest(HOURLY, 1, 1), TokenRequest(other, 1, 1), TokenRequest(HOURLY, 1, 2))
+    ] == [1, 1, 0]
 
 
 def test_fast_limits_are_counted_in_grains_of_20_ms(lab: Lab) -> None:
-    assert lab.take(Ask(Limit("mail", 1000), 100, 1))[0].tokens == 20
-    assert lab.take(Ask(Limit("other", 10_000), 100, 1))[0].tokens == 2
+    assert lab.take(TokenRequest(Limit("mail", 1000), 100, 1))[0].tokens == 20
+    assert lab.take(TokenRequest(Limit("other", 10_000), 100, 1))[0].tokens == 2
 
 
 def test_a_new_rate_takes_effect_at_once(lab: Lab) -> None:
-    lab.take(Ask(HOURLY, 1, 1))
+    lab.take(TokenRequest(HOURLY, 1, 1))
     faster = HOURLY._replace(interval_us=100_000)
-    [denied] = lab.take(Ask(faster, 1, 2))
+    [denied] = lab.take(TokenRequest(faster, 1, 2))
     assert (denied.tokens, denied.wait_us) == (0, 100_000)
     slower = HOURLY._replace(interval_us=7_200_000_000)
-    assert lab.take(Ask(slower, 1, 3))[0].tokens == 0
+    assert lab.take(TokenRequest(slower, 1, 3))[0].tokens == 0
 
 
 def test_a_clock_that_was_set_back_and_damage_do_not_block_for_long(lab: Lab) -> None:
     lab.client.set(lab.keys.limiter("mail"), us(lab) + 10**15)
-    assert lab.take(Ask(Limit("mail", 50_000), 1, 1))[0].wait_us == 50_000
+    assert lab.take(TokenRequest(Limit("mail", 50_000), 1, 1))[0].wait_us == 50_000
     lab.client.set(lab.keys.limiter("mail"), "damaged")
-    assert lab.take(Ask(Limit("mail", 50_000), 1, 1))[0].tokens == 1
+    assert lab.take(TokenRequest(Limit("mail", 50_000), 1, 1))[0].tokens == 1
 
 
 def test_what_is_full_again_leaves_nothing_behind(lab: Lab) -> None:
-    lab.take(Ask(Limit("mail", 1000), 20, 1))
+    lab.take(TokenRequest(Limit("mail", 1000), 20, 1))
     deadline = time.monotonic() + 5
     while lab.dump():
         assert time.monotonic() < deadline
@@ -103,7 +106,7 @@ def test_in_no_window_are_more_starts_than_the_rate_allows(
         while time.perf_counter_ns() < until:
             pass
         before = us(lab)
-        [grant] = lab.take(Ask(limit, tokens, 1))
+        [grant] = lab.take(TokenRequest(limit, tokens, 1))
         grants.append((before, us(lab), grant.tokens))
     for first in range(len(grants)):
         started = 0

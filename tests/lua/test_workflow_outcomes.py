@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from streamtasks.stores.redis import calls, child_calls, queries, workflow_calls
+from streamtasks.stores.redis.operations.inspection import forget_call
+from streamtasks.stores.redis.operations.read import read_call
+from streamtasks.stores.redis.operations.settle import settle_call
+from streamtasks.stores.redis.operations.workflows import gather_call, unfolding_call, workflow_call
 from streamtasks.stores.redis.snapshots import from_reply
 from streamtasks.stores.types import NewWorkflow
 from tests.support.lab import KEEP_MS, REVOKED_MS, Lab, outcome
@@ -17,7 +20,7 @@ class TestSettle:
         assert fields(lab)["v0"] == "seven"
         assert fields(lab)["done"] == "1"
         assert lab.line(f"{ID}.w1") == idle("-")
-        assert lab.run(workflow_calls.gather(lab.keys, ID, "v0", 0)) == [1, "seven"]
+        assert lab.run(gather_call(lab.keys, ID, "v0", 0)) == [1, "seven"]
         assert lab.claim("w", 2).ids == [f"{ID}.w1"]
 
     def test_after_a_failure_the_next_must_fail(self, lab: Lab) -> None:
@@ -40,7 +43,7 @@ class TestSettle:
         assert fields(lab)["g0"] == "2 2 F n 2 2 2 0 r"
         assert lab.line(f"{ID}.w2") == idle("-")
         members = [f"SUCCESS {ID}.w0\nA", f"SUCCESS {ID}.w1\nB"]
-        assert lab.run(workflow_calls.gather(lab.keys, ID, "r0", 0)) == [2, *members]
+        assert lab.run(gather_call(lab.keys, ID, "r0", 0)) == [2, *members]
 
     def test_a_whole_chord_leaves_only_what_expires(self, lab: Lab) -> None:
         start(lab, chord())
@@ -61,7 +64,7 @@ class TestSettle:
             *({"ready"} if "ready" in left else set()),
         }
         assert 0 < lab.client.pttl(lab.keys.workflow(ID)) <= KEEP_MS
-        assert lab.run(workflow_calls.workflow(lab.keys, ID, [0]))[:3] == ["3", "3", "0"]
+        assert lab.run(workflow_call(lab.keys, ID, [0]))[:3] == ["3", "3", "0"]
 
     def test_a_workflow_with_a_failure_is_kept_as_long_as_failures_are(self, lab: Lab) -> None:
         start(lab, pair())
@@ -86,7 +89,7 @@ class TestSettle:
         assert lab.line(f"{ID}.w2") == idle("-", f" x=parent:{ID}.w0")
         lab.settle(outcome(second, started=5, result=b"B"))
         members = [f"FAILURE {ID}.w0\nE", f"-SUCCESS {ID}.w1\nB"]
-        assert lab.run(workflow_calls.gather(lab.keys, ID, "r0", 0)) == [2, *members]
+        assert lab.run(gather_call(lab.keys, ID, "r0", 0)) == [2, *members]
         assert fields(lab)["g0"] == "2 2 F n 2 2 1 1 f"
 
     def test_failures_that_are_collected_let_the_body_go(self, lab: Lab) -> None:
@@ -103,7 +106,7 @@ class TestSettle:
             assert listener.heard() == ["unfold"]
         assert fields(lab)["cancel"] == "0\n"
         assert lab.dump()["unfolding"] == {ID: lab.now}
-        assert lab.run(workflow_calls.unfolding(lab.keys, 10))[1:] == [-1, ID]
+        assert lab.run(unfolding_call(lab.keys, 10))[1:] == [-1, ID]
 
     def test_many_that_follow_go_in_steps(self, lab: Lab) -> None:
         nodes = [node(0, "1-150"), *(node(number, "-", f"{ID}.w0") for number in range(1, 151))]
@@ -135,7 +138,7 @@ class TestKeptOnce:
     def result(self, lab: Lab, number: int) -> bytes | None:
         """As a reader of the record gets it."""
         task_id = f"{ID}.w{number}"
-        [reply] = lab.raw(calls.read(lab.keys, [task_id]))
+        [reply] = lab.raw(read_call(lab.keys, [task_id]))
         found = from_reply(task_id, reply)
         return None if found is None else found.result
 
@@ -149,7 +152,7 @@ class TestKeptOnce:
         assert self.result(lab, 0) == self.LONG.encode()
         assert self.result(lab, 1) == b"e" * 70
         members = [f"SUCCESS {ID}.w0\n{self.LONG}", f"FAILURE {ID}.w1\n{'e' * 70}"]
-        assert lab.run(workflow_calls.gather(lab.keys, ID, "r0", 0)) == [2, *members]
+        assert lab.run(gather_call(lab.keys, ID, "r0", 0)) == [2, *members]
 
     def test_of_what_one_other_follows(self, lab: Lab) -> None:
         start(lab, pair())
@@ -178,7 +181,7 @@ class TestKeptOnce:
         lab.settle(outcome(first, "RETRY", note='{"kind":"RETRY","n":7}'))
         second = next(one for one in lab.claim("w", 2).claimed if one.id == first.id)
         lab.settle(outcome(second, started=5, result=self.LONG.encode()))
-        [reply] = lab.raw(calls.read(lab.keys, [first.id]))
+        [reply] = lab.raw(read_call(lab.keys, [first.id]))
         found = from_reply(first.id, reply)
         assert found is not None
         assert (found.result, [report["n"] for report in found.reports]) == (self.LONG.encode(), [7])
@@ -198,7 +201,7 @@ class TestKeptOnce:
         lab.client.delete(lab.keys.record(first.id))
         lab.settle(outcome(second, started=5))
         assert self.result(lab, 0) is None
-        assert lab.run(workflow_calls.gather(lab.keys, ID, "r0", 0))[1] == f"SUCCESS {ID}.w0\n{self.LONG}"
+        assert lab.run(gather_call(lab.keys, ID, "r0", 0))[1] == f"SUCCESS {ID}.w0\n{self.LONG}"
 
     def test_a_clean_up_takes_nothing_from_a_live_workflow(self, lab: Lab) -> None:
         start(lab, chord())
@@ -206,9 +209,9 @@ class TestKeptOnce:
         lab.settle(outcome(first, started=5, result=self.LONG.encode()))
         hour = lab.hour()
         [(entry, _)] = lab.client.xrange(lab.keys.finished(hour))
-        lab.run(queries.forget(lab.keys, hour, [(entry.decode(), [first.id])], lab.now + 1, 900_000))
+        lab.run(forget_call(lab.keys, hour, [(entry.decode(), [first.id])], lab.now + 1, 900_000))
         assert self.result(lab, 0) is None
-        assert lab.run(workflow_calls.gather(lab.keys, ID, "r0", 0))[1] == f"SUCCESS {ID}.w0\n{self.LONG}"
+        assert lab.run(gather_call(lab.keys, ID, "r0", 0))[1] == f"SUCCESS {ID}.w0\n{self.LONG}"
 
     def test_of_a_workflow_deleted_by_hand_nothing_is_made_up(self, lab: Lab) -> None:
         start(lab, chord())
@@ -248,5 +251,5 @@ class TestRevoke:
 
 def test_settle_without_workflows_brings_no_key_of_one(lab: Lab) -> None:
     lab.enqueue("a")
-    call = child_calls.settle(lab.keys, [outcome(lab.claim_one())], lab.hour(), lab.settings)
+    call = settle_call(lab.keys, [outcome(lab.claim_one())], lab.hour(), lab.settings)
     assert not [key for key in call.keys if "unfolding" in key or "}:w:" in key]

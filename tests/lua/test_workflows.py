@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamtasks.stores.redis import workflow_calls
-from streamtasks.stores.redis.workflow_calls import STAGING_MS
+from streamtasks.stores.redis.operations.workflows import STAGING_MS, gather_call, workflow_call
 from streamtasks.stores.types import FanIn, Given, Limit, NewWorkflow
 from tests.support.dump import Stream
 from tests.support.lab import Lab, outcome
@@ -34,7 +33,7 @@ class TestStage:
             "state": {f"{ID}.w0": blocked("g0.0"), f"{ID}.w1": blocked("g0.1"), f"{ID}.w2": blocked("-", ID)},
             "unfolding": {ID: lab.now + STAGING_MS},
         }
-        assert lab.run(workflow_calls.workflow(lab.keys, ID, [0])) == []
+        assert lab.run(workflow_call(lab.keys, ID, [0])) == []
         assert lab.claim().ids == []
 
     def test_again_it_changes_nothing_but_the_time(self, lab: Lab) -> None:
@@ -197,7 +196,7 @@ class TestGather:
         start(lab, NewWorkflow(ID, [node(n, f"g0.{n}") for n in range(4)], 4, [FanIn(4, 4)]))
         for claimed in lab.claim().claimed[:3]:
             lab.settle(outcome(claimed, started=5, result=b"x" * 100))
-        call = workflow_calls.gather(lab.keys, ID, "r0", 0)
+        call = gather_call(lab.keys, ID, "r0", 0)
         call.args[2] = 150
         assert [len(part) for part in lab.run(call)[1:]] == [114, 114]
         call.args[1] = 2
@@ -206,5 +205,5 @@ class TestGather:
         assert len(lab.run(call)) == 2
 
     def test_of_nothing(self, lab: Lab) -> None:
-        assert lab.run(workflow_calls.gather(lab.keys, ID, "r0", 0)) == [0]
-        assert lab.run(workflow_calls.gather(lab.keys, ID, "v0", 0)) == [1, ""]
+        assert lab.run(gather_call(lab.keys, ID, "r0", 0)) == [0]
+        assert lab.run(gather_call(lab.keys, ID, "v0", 0)) == [1, ""]

@@ -27,8 +27,7 @@ def test_a_mixed_fleet(field: Field) -> None:
         field.settings = {}
         field.configure(**way)
         result = field.enqueue("add", LONG, "end")
-        waiting = field.app.store.wait_finished([result.id], 10)
-        assert waiting == {result.id}
+        assert [one.id for one in field.app.store.wait_finished([result.id], 10)] == [result.id]
         if way.get("serializer") == "pickle":
             assert result.get(timeout=10) == LONG + "end"
         else:

@@ -10,7 +10,7 @@ import pytest
 
 from streamtasks import chain, chord
 from streamtasks.exceptions import ParentFailed
-from streamtasks.stores.redis.calls import script
+from streamtasks.stores.redis.scripts import script
 from tests.support.proxy import StrikingProxy
 from tests.support.workers import Field, Worker, wait_for_value
 

@@ -146,20 +146,23 @@ def test_every_executor_gets_its_input(field: Field, options: tuple[str, ...]) -
 
 def test_a_producer_that_was_killed_leaves_nothing_running(field: Field) -> None:
     """What was staged and never made live is thrown away by a keeper; what is live goes on without its producer."""
-    from streamtasks.stores.redis import workflow_calls, workflows
-    from streamtasks.stores.redis.operations import Operations
+    from streamtasks.stores.redis.operations.workflows import start_workflow, unfold_call
+    from streamtasks.stores.redis.scripts import Call
+    from streamtasks.stores.redis.shards import Operation
     from streamtasks.workflows.start import prepare
+
+    def only(calls: list[Call]) -> Operation[None]:
+        yield calls
 
     give_back: Any = field.app.tasks["give_back"]
     store: Any = field.app.store
     halves = [prepare(group(give_back.s(n) for n in range(250))) for _ in range(2)]
     staged, live = (half.new for half in halves if half is not None)
-    operations = Operations(field.app.settings)
     for new, calls in ((staged, 2), (live, 3)):
-        requests = next(workflows.start(operations, new))
-        store._exchange(requests[:calls], None)
-    first = workflow_calls.unfold(field.keys, live.id, ["0:default"], field.app.settings, "live")
-    store._exchange([first], None)
+        some = next(start_workflow(store.shards, new))
+        assert isinstance(some, list)
+        store.run(only(some[:calls]))
+    store.run(only([unfold_call(field.keys, live.id, ["0:default"], field.app.settings, "live")]))
     for one in (staged, live):
         field.client.zadd(field.keys.unfolding, {one.id: 1})
     field.start("--concurrency", "2")

@@ -49,13 +49,8 @@ class HandWorker:
 
     async def _admit(self) -> int | None:
         """Let those go whose rate limit allows it; return when the next may, microseconds."""
-        grants: list[Any] = []
-        while True:
-            admission = await self.keeper.admit(self.tag, grants)
-            grants = await self.keeper.take(admission.asks)
-            if not grants:
-                next_us: int | None = admission.next_us
-                return next_us
+        next_us: int | None = (await self.keeper.admit(self.tag)).next_us
+        return next_us
 
     def claim(self, most: int = 1) -> list[Claimed]:
         """Claim what is ready."""
@@ -66,7 +61,7 @@ class HandWorker:
 
     def settle(self, *outcomes: Outcome) -> list[Any]:
         """Write outcomes."""
-        self._channel.send(outcomes, None, sorted({outcome.token for outcome in outcomes}))
+        self._channel.send(outcomes, None)
         settled: list[Any] = self._channel.receive().settled
         return settled
 

@@ -32,8 +32,7 @@ class Hand:
         self.channel.close()
 
     def exchange(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> Exchange:
-        released = sorted({o.token for o in outcomes})
-        self.channel.send(outcomes, claim, released)
+        self.channel.send(outcomes, claim)
         return self.channel.receive()
 
     def claim(self, most: int = 100) -> list[Claimed]:

@@ -14,14 +14,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from streamtasks import StoreSettings
 from streamtasks.protocol.keys import Keys, stream_name
-from streamtasks.stores.redis import calls, child_calls, queries, supervisor_calls
+from streamtasks.stores.redis.operations.admit import admit_call, read_grants, take_call
+from streamtasks.stores.redis.operations.claim import claim_call, claim_counts
+from streamtasks.stores.redis.operations.enqueue import enqueue_call
+from streamtasks.stores.redis.operations.hand_back import charge_call, hand_back_call, reclaim_call
+from streamtasks.stores.redis.operations.inspection import (
+    active_call,
+    events_call,
+    finished_call,
+    forget_call,
+    statistics_call,
+    workers_call,
+)
+from streamtasks.stores.redis.operations.leases import beat_call, mark_running_call, progress_call, renew_call
+from streamtasks.stores.redis.operations.promote import promote_call
+from streamtasks.stores.redis.operations.read import read_call
+from streamtasks.stores.redis.operations.revoke import doomed_call, revoke_call
+from streamtasks.stores.redis.operations.settle import settle_call, settle_order
+from streamtasks.stores.tokens import TokenGrant, TokenRequest
 from streamtasks.stores.types import (
-    Admission,
-    Ask,
     Claimed,
     ClaimRequest,
     Filter,
-    Grant,
     Limit,
     NewMessage,
     Outcome,
@@ -33,7 +47,7 @@ from tests.support.watch import watched_source
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-    from streamtasks.stores.redis.calls import Call
+    from streamtasks.stores.redis.scripts import Call
 
 LEASE_MS = 30_000
 KEEP_MS = 900_000
@@ -55,6 +69,14 @@ class Claim(NamedTuple):
     @property
     def ids(self) -> list[str]:
         return [c.id for c in self.claimed]
+
+
+class AdmitReply(NamedTuple):
+    """The answer to admit."""
+
+    admitted: int
+    asks: list[TokenRequest]
+    next_us: int | None
 
 
 class Record(NamedTuple):
@@ -174,7 +196,7 @@ class Lab:
         messages = [
             NewMessage(task_id, queue, priority, body, due_ms, delay_ms, limit, after, expires_ms) for task_id in ids
         ]
-        codes: list[int] = self.run(calls.enqueue(self.keys, messages, self.settings))[1:]
+        codes: list[int] = self.run(enqueue_call(self.keys, messages, self.settings))[1:]
         return codes
 
     def enqueue_one_by_one(self, *ids: str, **options: Any) -> list[int]:
@@ -197,7 +219,7 @@ class Lab:
         max_bytes: int | None = None,
     ) -> Call:
         request = ClaimRequest(seq, count, alone)
-        call = child_calls.claim(self.keys, consumer, request, queues or Filter(), candidates, self.settings)
+        call = claim_call(self.keys, consumer, request, queues or Filter(), candidates, self.settings)
         if max_bytes is not None:
             call.args[5] = max_bytes
         return call
@@ -214,7 +236,7 @@ class Lab:
             name, flat = reply[part], reply[part + 1]
             for at in range(0, len(flat), 4):
                 entry, task_id, body, counts = flat[at : at + 4]
-                attempt, retries, first, doom = child_calls.claim_counts(counts.encode())
+                attempt, retries, first, doom = claim_counts(counts.encode())
                 claimed.append(Claimed(task_id, token, name, entry, attempt, retries, first, body.encode(), doom))
         return Claim("ok", reply[1], reply[2], claimed, [])
 
@@ -242,17 +264,17 @@ class Lab:
         if released is None:
             released = sorted({o.token for o in outcomes})
         hour = self.hour() if hour is None else hour
-        call = child_calls.settle(self.keys, outcomes, hour, self.settings, released, callbacks)
-        return [int(code) for code in child_calls.settle_order(outcomes, self.run(call)[1:])]
+        call = settle_call(self.keys, outcomes, hour, self.settings, released, callbacks)
+        return [int(code) for code in settle_order(outcomes, self.run(call)[1:])]
 
     def revoke(self, task_id: str, name: str = "", *, terminate: bool = False, hour: int | None = None) -> list[Any]:
         """Return (code, name of the stream that is wanted)."""
         hour = self.hour() if hour is None else hour
-        reply: list[Any] = self.run(calls.revoke(self.keys, task_id, hour, self.settings, name, terminate=terminate))
+        reply: list[Any] = self.run(revoke_call(self.keys, task_id, hour, self.settings, name, terminate=terminate))
         return reply[1:]
 
     def doomed(self, *claimed: Claimed) -> list[str]:
-        words: list[str] = self.run(supervisor_calls.doomed(self.keys, claimed))
+        words: list[str] = self.run(doomed_call(self.keys, claimed))
         return words
 
     def hand_back(
@@ -264,7 +286,7 @@ class Lab:
         alone: Container[str] = (),
     ) -> Any:
         """Return (names missing, codes)."""
-        reply = self.run(supervisor_calls.hand_back(self.keys, claimed, names, void, gone, alone))
+        reply = self.run(hand_back_call(self.keys, claimed, names, void, gone, alone))
         return reply[1], reply[2:]
 
     def charge(
@@ -275,29 +297,29 @@ class Lab:
         report: str = '{"kind":"CRASH"}',
         started: int = 5,
     ) -> list[int]:
-        codes: list[int] = self.run(
-            supervisor_calls.charge(self.keys, [(c, started, report) for c in claimed], limit, delay_ms)
-        )[1:]
+        codes: list[int] = self.run(charge_call(self.keys, [(c, started, report) for c in claimed], limit, delay_ms))[
+            1:
+        ]
         return codes
 
     def promote(self, *names: str, most: int = 100) -> Any:
         """Return (promoted, next due in ms, missing names)."""
-        return tuple(self.run(supervisor_calls.promote(self.keys, names, most))[1:])
+        return tuple(self.run(promote_call(self.keys, names, most))[1:])
 
-    def take(self, *asks: Ask) -> list[Grant]:
+    def take(self, *asks: TokenRequest) -> list[TokenGrant]:
         """Ask the limiters of this shard."""
-        reply = self.run(supervisor_calls.take([self.keys.limiter(ask.limit.name) for ask in asks], asks))
-        return [Grant(ask.limit.name, ask.number, reply[1 + 2 * n], reply[2 + 2 * n]) for n, ask in enumerate(asks)]
+        reply = self.run(take_call([self.keys.limiter(ask.limit.name) for ask in asks], asks))
+        return read_grants(asks, reply[1:])
 
-    def admit(self, *grants: Grant, names: Sequence[str] = (), most: int = 100) -> tuple[Admission, list[str]]:
+    def admit(self, *grants: TokenGrant, names: Sequence[str] = (), most: int = 100) -> tuple[AdmitReply, list[str]]:
         """Return what came of it, and the names of missing streams."""
-        reply = self.run(supervisor_calls.admit(self.keys, names, grants, most))[1:]
+        reply = self.run(admit_call(self.keys, names, grants, most))[1:]
         flat = reply[3]
         asks = [
-            Ask(Limit(*flat[at : at + 1], *map(int, flat[at + 1 : at + 3])), *flat[at + 3 : at + 5])
+            TokenRequest(Limit(*flat[at : at + 1], *map(int, flat[at + 1 : at + 3])), *flat[at + 3 : at + 5])
             for at in range(0, len(flat), 5)
         ]
-        return Admission(reply[0], asks, reply[1] if reply[1] >= 0 else None), reply[2]
+        return AdmitReply(reply[0], asks, reply[1] if reply[1] >= 0 else None), reply[2]
 
     def admit_now(self, *names: str) -> int:
         """Ask for what is due and admit what is granted, as a keeper does; return how many were admitted."""
@@ -312,52 +334,50 @@ class Lab:
     def reclaim(self, *names: str, most: int = 100, lost_limit: int = 10) -> Any:
         """Return (reclaimed, missing names, exhausted, stopped early)."""
         report = '{"kind":"LOST"'
-        return tuple(self.run(supervisor_calls.reclaim(self.keys, names, most, lost_limit, LEASE_MS, report))[1:])
+        return tuple(self.run(reclaim_call(self.keys, names, most, lost_limit, LEASE_MS, report))[1:])
 
     def mark_running(self, *claimed: Claimed, ago_ms: int = 0) -> list[int]:
-        codes: list[int] = self.run(
-            supervisor_calls.mark_running(self.keys, [(c, ago_ms) for c in claimed], self.settings)
-        )[1:]
+        codes: list[int] = self.run(mark_running_call(self.keys, [(c, ago_ms) for c in claimed], self.settings))[1:]
         return codes
 
     def renew(self, *tokens: str, lease_ms: int = LEASE_MS) -> list[int]:
-        codes: list[int] = self.run(supervisor_calls.renew(self.keys, tokens, lease_ms))[1:]
+        codes: list[int] = self.run(renew_call(self.keys, tokens, lease_ms))[1:]
         return codes
 
     def beat(self, worker: str = "host", info: str = "{}", lease_ms: int = LEASE_MS, prune_ms: int = 600_000) -> int:
         """Return how long reclaim is held back."""
-        hold: int = self.run(supervisor_calls.beat(self.keys, worker, info, lease_ms, prune_ms))[1]
+        hold: int = self.run(beat_call(self.keys, worker, info, lease_ms, prune_ms))[1]
         return hold
 
     def progress(self, *claimed: Claimed, data: bytes = b"{}") -> list[int]:
-        codes: list[int] = self.run(supervisor_calls.progress(self.keys, [(c, data) for c in claimed]))
+        codes: list[int] = self.run(progress_call(self.keys, [(c, data) for c in claimed]))
         return codes
 
     def read(self, *ids: str) -> Any:
-        return self.run(calls.read(self.keys, ids))
+        return self.run(read_call(self.keys, ids))
 
     def active(self, most: int = 100) -> Any:
-        return self.run(queries.active(self.keys, most))
+        return self.run(active_call(self.keys, most))
 
     def statistics(self, *fields: str) -> Any:
-        return self.run(queries.statistics(self.keys, fields))
+        return self.run(statistics_call(self.keys, fields))
 
     def workers(self, most: int = 1000) -> Any:
-        return self.run(queries.workers(self.keys, most))
+        return self.run(workers_call(self.keys, most))
 
     def finished(self, hour: int, after: str = "", most: int = 100) -> Any:
-        return self.run(queries.finished(self.keys, hour, after, most))
+        return self.run(finished_call(self.keys, hour, after, most))
 
     def forget(
         self, hour: int, *entries: tuple[str, list[str]], before_ms: int | None = None, known_ms: int = 0
     ) -> int:
         """Return how many records went; by default whatever finished until now does, and all of it."""
         before_ms = self.server_ms() + 1 if before_ms is None else before_ms
-        forgotten: int = self.run(queries.forget(self.keys, hour, entries, before_ms, known_ms))[1]
+        forgotten: int = self.run(forget_call(self.keys, hour, entries, before_ms, known_ms))[1]
         return forgotten
 
     def events(self, after: str = "", most: int = 100) -> Any:
-        return self.run(queries.events(self.keys, after, most))
+        return self.run(events_call(self.keys, after, most))
 
     # -- making situations ---------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamtasks.stores.redis import workflow_calls
+from streamtasks.stores.redis.operations.workflows import stage_call, unfold_call
 from streamtasks.stores.types import FanIn, NewMessage, NewWorkflow, Node
 from tests.support.dump import text
 from tests.support.lab import Lab
@@ -30,14 +30,14 @@ def pair() -> NewWorkflow:
 
 def stage(lab: Lab, new: NewWorkflow, nodes: Any = None, *, first: bool = True) -> int:
     some = new.nodes if nodes is None else nodes
-    reply = lab.run(workflow_calls.stage(lab.keys, new, some, list(enumerate(new.fan_ins)), new.given, first=first))
+    reply = lab.run(stage_call(lab.keys, new, some, list(enumerate(new.fan_ins)), new.given, first=first))
     code: int = reply[1]
     return code
 
 
 def unfold(lab: Lab, verb: str = "go", whom: str = "", names: tuple[str, ...] = ("0:default",)) -> list[Any]:
     """Return (code, more, whom)."""
-    reply: list[Any] = lab.run(workflow_calls.unfold(lab.keys, ID, names, lab.settings, verb, whom))[1:]
+    reply: list[Any] = lab.run(unfold_call(lab.keys, ID, names, lab.settings, verb, whom))[1:]
     return reply
 
 

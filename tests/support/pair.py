@@ -85,7 +85,7 @@ class Pair:
         answers = []
         for which, channel in enumerate(channels):
             some = [outcome[which] for outcome in outcomes]
-            channel.send(some, request, sorted({o.token for o in some}))
+            channel.send(some, request)
             answers.append(channel.receive())
         real, model = answers
         same(real.settled, model.settled)
@@ -139,7 +139,7 @@ class Pair:
     def knows_streams(self, names: Sequence[str]) -> None:
         """Let the server's keeper know these streams, so that it sends there at once what else promote would send."""
         for store in (self.real, self._keepers[0]):
-            store.operations.shards[TAG].names.update(dict.fromkeys(names))
+            store.shards.by_tag[TAG].names.update(dict.fromkeys(names))
 
     @property
     def model_shard(self) -> Any:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streamtasks.protocol.shards import occurrence_id
-from streamtasks.stores.redis import schedule_calls
+from streamtasks.stores.redis.operations.schedules import (
+    drop_call,
+    due_call,
+    fire_call,
+    pause_call,
+    put_call,
+    undeclare_call,
+)
 from streamtasks.stores.schedule_store import DueSchedule, Firing, NewSchedule
 from tests.support.lab import Lab
 from tests.support.planned import PAST_MS
@@ -19,28 +26,28 @@ ID = occurrence_id("tick", PAST_MS, "u0")
 
 
 def put(lab: Lab, *schedules: NewSchedule, revision: int = 0) -> list[int]:
-    codes: list[int] = lab.run(schedule_calls.put(lab.keys, schedules, revision))[1:]
+    codes: list[int] = lab.run(put_call(lab.keys, schedules, revision))[1:]
     return codes
 
 
 def pause(lab: Lab, name: str, next_ms: int | None = None) -> int:
-    code: int = lab.run(schedule_calls.pause(lab.keys, name, next_ms))[1]
+    code: int = lab.run(pause_call(lab.keys, name, next_ms))[1]
     return code
 
 
 def drop(lab: Lab, name: str) -> int:
-    code: int = lab.run(schedule_calls.drop(lab.keys, name))[1]
+    code: int = lab.run(drop_call(lab.keys, name))[1]
     return code
 
 
 def undeclare(lab: Lab, label: str, since_ms: int) -> list[int]:
-    answer: list[int] = lab.run(schedule_calls.undeclare(lab.keys, label, since_ms))[1:]
+    answer: list[int] = lab.run(undeclare_call(lab.keys, label, since_ms))[1:]
     return answer
 
 
 def due(lab: Lab, most: int = 100, passed: Mapping[str, int] | None = None, room: int | None = None) -> Any:
     """Return (wait in ms, names)."""
-    call = schedule_calls.due(lab.keys, most, passed or {})
+    call = due_call(lab.keys, most, passed or {})
     if room is not None:
         call.args[1] = room
     reply = lab.run(call)
@@ -48,5 +55,5 @@ def due(lab: Lab, most: int = 100, passed: Mapping[str, int] | None = None, room
 
 
 def fire(lab: Lab, *firings: Firing) -> list[int]:
-    codes: list[int] = lab.run(schedule_calls.fire(lab.keys, firings, lab.settings))[1:]
+    codes: list[int] = lab.run(fire_call(lab.keys, firings, lab.settings))[1:]
     return codes

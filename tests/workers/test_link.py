@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,9 +13,6 @@ from streamtasks_workers.executor import link as links
 from streamtasks_workers.executor.link import Link
 from streamtasks_workers.executor.runner import Runner
 from streamtasks_workers.process.board import Board
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 EMPTY = Exchange([], [], 1, False, False, False, False)
 
@@ -31,7 +28,7 @@ class FakeChannel:
         self.asked: list[int] = []
         self.answers: list[Exchange | Exception] = []
 
-    def send(self, outcomes: Any, claim: ClaimRequest | None, released: Sequence[str] = ()) -> None:
+    def send(self, outcomes: Any, claim: ClaimRequest | None) -> None:
         if claim is not None:
             self.asked.append(claim.sequence)
 

@@ -60,5 +60,5 @@ class RedisBackend(StoreBackend):
         if found is None:
             with _lock:
                 plain = RedisStore(settings)
-                found = _stores.setdefault(settings, Stores(plain, AsyncRedisStore(settings, plain.operations)))
+                found = _stores.setdefault(settings, Stores(plain, AsyncRedisStore(settings, plain.shards)))
         return found

@@ -122,7 +122,7 @@ class StoreControl(TaskControl, StoreAlias):
 
     def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
         """See `TaskControl.wait_for_results`."""
-        return self.stores.plain.wait_finished(ids, timeout)
+        return {snapshot.id for snapshot in self.stores.plain.wait_finished(ids, timeout)}
 
     async def await_for_results(
         self,
@@ -130,8 +130,7 @@ class StoreControl(TaskControl, StoreAlias):
         timeout: float | None,  # noqa: ASYNC109
     ) -> set[str]:
         """See `TaskControl.wait_for_results`."""
-        found: set[str] = await self.stores.asynchronous.wait_finished(ids, timeout)
-        return found
+        return {snapshot.id for snapshot in await self.stores.asynchronous.wait_finished(ids, timeout)}
 
     async def awatch(self, task_id: str) -> AsyncGenerator[StreamTaskResult]:
         """See `TaskControl.awatch`; pushes from the server tell of changes.

@@ -11,15 +11,14 @@ from typing import Any
 from ...protocol.shards import limiter_tag
 from ...protocol.state import DeadLetter, Snapshot
 from ...settings import StoreSettings
+from ..tokens import TokenGrant
 from ..types import (
     Active,
     Admission,
     Alive,
-    Ask,
     Charge,
     Claimed,
     Events,
-    Grant,
     NewMessage,
     NewWorkflow,
     Outcome,
@@ -64,7 +63,7 @@ class AsyncMemoryStore(AsyncMemorySchedules):
         """See `Store.read`."""
         return self.plain.read(ids)
 
-    async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
+    async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`."""
         return await self._until(timeout_s, lambda: self.plain.finished(ids))
 
@@ -210,15 +209,17 @@ class AsyncMemoryStore(AsyncMemorySchedules):
         with self.server.step():
             return hand_back.reclaim(self.plain.shard(tag), self.settings)
 
-    async def admit(self, tag: str, grants: Sequence[Grant]) -> Admission:
+    async def admit(self, tag: str) -> Admission:
         """See `SupervisorStore.admit`."""
+        admitted = 0
+        grants: list[TokenGrant] = []
         with self.server.step():
-            return limits.admit(self.plain.shard(tag), grants)
-
-    async def take(self, asks: Sequence[Ask]) -> list[Grant]:
-        """See `SupervisorStore.take`."""
-        with self.server.step():
-            return [limits.take(self.plain.shard(limiter_tag(ask.limit.name, self.tags)), ask) for ask in asks]
+            while True:
+                count, asks, next_us = limits.admit(self.plain.shard(tag), grants)
+                admitted += count
+                if not asks:
+                    return Admission(admitted, next_us)
+                grants = [limits.take(self.plain.shard(limiter_tag(ask.limit.name, self.tags)), ask) for ask in asks]
 
     async def mark_running(self, tag: str, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
         """See `SupervisorStore.mark_running`."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ...exceptions import StoreError
 from ...settings import StoreSettings
+from ..claims_held import ClaimsHeld
 from ..types import ClaimRequest, Exchange, Filter, Outcome
 from .claim import claim, ring_lists
 from .server import MemoryServer, Waiter
@@ -27,11 +28,12 @@ class MemoryChannel:
         self._answer: Exchange | None = None
         self._waiter: Waiter | None = None
         self._waits_to_claim: ClaimRequest | None = None
-        self._reply_pipe: tuple[int, int] | None = None
+        self._held = ClaimsHeld()
         self._wait_pipe: tuple[int, int] | None = None
 
-    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None, released: Sequence[str] = ()) -> None:
+    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
         """See `Channel.send`: it is done at once."""
+        released = self._held.emptied(outcome.token for outcome in outcomes)
         self._answer = self._exchange(outcomes, claim, released)
 
     def receive(self) -> Exchange:
@@ -41,12 +43,12 @@ class MemoryChannel:
         answer, self._answer = self._answer, None
         return answer
 
-    def reply_fd(self) -> int:
-        """See `Channel.reply_fd`: there is always something to read."""
-        if self._reply_pipe is None:
-            self._reply_pipe = os.pipe()
-            os.write(self._reply_pipe[1], b".")
-        return self._reply_pipe[0]
+    async def replied(self) -> None:
+        """See `Channel.replied`: there is always something to read."""
+
+    def drop(self, token: str) -> None:
+        """See `Channel.drop`."""
+        self._held.drop(token)
 
     def start_wait(self, claim: ClaimRequest | None = None) -> int:
         """See `Channel.start_wait`."""
@@ -71,11 +73,10 @@ class MemoryChannel:
         if self._waiter is not None:
             self._server.stop_waiting(self._waiter)
             self._waiter = None
-        for pipe in (self._reply_pipe, self._wait_pipe):
-            if pipe is not None:
-                os.close(pipe[0])
-                os.close(pipe[1])
-        self._reply_pipe = self._wait_pipe = None
+        if self._wait_pipe is not None:
+            os.close(self._wait_pipe[0])
+            os.close(self._wait_pipe[1])
+            self._wait_pipe = None
 
     def _woken(self) -> None:
         if self._wait_pipe is not None:
@@ -91,4 +92,6 @@ class MemoryChannel:
         with server.step():
             shard = server.shard(settings, self._tag)
             answer = claim(shard, self._consumer, request, self._queues, settings)
+        if answer.claimed:
+            self._held.take(answer.claimed[0].token, len(answer.claimed))
         return answer._replace(settled=settled)

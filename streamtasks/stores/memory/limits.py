@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..types import Admission, Ask, Grant, Limit
+from ..tokens import TokenGrant, TokenRequest
+from ..types import Limit
 from .shard import Live, Shard
 
 __all__ = ["LimitState", "admit", "count_starts", "keep_token", "limit_of", "renew", "stop_waiting", "take", "wait"]
@@ -154,7 +155,7 @@ def _plan_ask(shard: Shard, state: LimitState, now_us: int) -> None:
 # -- the keeper --------------------------------------------------------------------------------------
 
 
-def take(shard: Shard, ask: Ask) -> Grant:
+def take(shard: Shard, ask: TokenRequest) -> TokenGrant:
     """Ask a limiter, on the shard that keeps it, for tokens: each is one start, wherever that happens."""
     limit, now_us = ask.limit, shard.clock.now_us()
     burst = max(limit.burst, at_once(limit.interval_us))
@@ -165,17 +166,20 @@ def take(shard: Shard, ask: Ask) -> Grant:
     if tokens > 0 or full_at_us < known_us:
         shard.limiters[limit.name] = full_at_us
     wait_us = 0 if tokens > 0 else from_us - (burst - 1) * limit.interval_us - now_us
-    return Grant(limit.name, ask.number, tokens, wait_us)
+    return TokenGrant(limit.name, ask.number, tokens, wait_us)
 
 
-def admit(shard: Shard, grants: Sequence[Grant]) -> Admission:
-    """Let waiting messages go on as far as these tokens go; tell what to ask for next."""
+def admit(shard: Shard, grants: Sequence[TokenGrant]) -> tuple[int, list[TokenRequest], int | None]:
+    """Let waiting messages go on as far as these tokens go.
+
+    Return how many did, what to ask the limiters for next, and microseconds until there is something to ask for.
+    """
     now_us = shard.clock.now_us()
     admitted = sum(_take_grant(shard, grant, now_us) for grant in grants)
     due = sorted((at_ms, name) for name, at_ms in shard.asking.items() if at_ms <= now_us // 1000)
     asks = [ask for _, name in due[:MOST_ASKS] if (ask := _next_ask(shard, name, now_us)) is not None]
     first_ms = min(shard.asking.values(), default=None)
-    return Admission(admitted, asks, None if first_ms is None else max(0, first_ms * 1000 - now_us))
+    return (admitted, asks, None if first_ms is None else max(0, first_ms * 1000 - now_us))
 
 
 def _heads(shard: Shard, name: str, most: int) -> list[Live]:
@@ -200,7 +204,7 @@ def _living_heads(shard: Shard, name: str, most: int) -> list[Live]:
         sent_off += len(expired)
 
 
-def _take_grant(shard: Shard, grant: Grant, now_us: int) -> int:
+def _take_grant(shard: Shard, grant: TokenGrant, now_us: int) -> int:
     """Use one grant; return how many messages were admitted. A grant counts once, by its number."""
     state = shard.limits.get(grant.name)
     if state is None or grant.number <= state.answered:
@@ -228,7 +232,7 @@ def _look_at(shard: Shard, name: str, at_us: int) -> None:
     shard.asking[name] = math.ceil(at_us / 1000)
 
 
-def _next_ask(shard: Shard, name: str, now_us: int) -> Ask | None:
+def _next_ask(shard: Shard, name: str, now_us: int) -> TokenRequest | None:
     """Look at a limit whose time has come: ask for tokens, look again later, or forget it."""
     state = shard.limits.get(name)
     if state is None:
@@ -252,7 +256,7 @@ def _next_ask(shard: Shard, name: str, now_us: int) -> Ask | None:
     state.asked += 1
     # No answer until then: whoever asked has died, another keeper asks. That costs one token.
     _look_at(shard, name, now_us + max(50_000, min(state.limit.interval_us, 1_000_000)))
-    return Ask(state.limit, min(len(heads), state.most_out - len(state.out)), state.asked)
+    return TokenRequest(state.limit, min(len(heads), state.most_out - len(state.out)), state.asked)
 
 
 def _check_out(shard: Shard, state: LimitState) -> None:

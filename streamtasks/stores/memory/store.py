@@ -78,11 +78,11 @@ class MemoryStore(MemorySchedules):
                 snapshot.wire = self.settings.wire
         return found
 
-    def finished(self, ids: Sequence[str]) -> set[str]:
-        """Return those of these ids that are finished."""
-        return {s.id for s in self.read(ids) if s is not None and s.is_finished}
+    def finished(self, ids: Sequence[str]) -> list[Snapshot]:
+        """Return the snapshots of those of these ids that are finished."""
+        return [s for s in self.read(ids) if s is not None and s.is_finished]
 
-    def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
+    def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`. The time is real, whatever the store's clock says."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self.server.lock:

@@ -1,6 +1,5 @@
-"""The store on Redis Streams: scripts, connections, and the sync and async drivers of the same operations."""
+"""The store on Redis Streams: one set of operations, with a blocking and an asynchronous driver."""
 
-from .aio import AsyncRedisStore
-from .store import RedisStore
+from .store import AsyncRedisStore, RedisStore
 
 __all__ = ["AsyncRedisStore", "RedisStore"]

@@ -15,11 +15,15 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from ...exceptions import StoreError, StoreUnavailable
+from ..claims_held import ClaimsHeld
+from ..readable import readable
 from ..types import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
-from . import child_calls, connections
-from .calls import Call
+from . import connections
 from .conversation import exchange, finish
-from .operations import Operations
+from .operations.claim import claim_call, claim_counts, pass_on_call, wake_lists
+from .operations.settle import settle_call, settle_chunks, settle_order
+from .scripts import Call
+from .shards import Shards
 
 __all__ = ["RedisChannel"]
 
@@ -32,9 +36,9 @@ _FRESH = b"1 0 0"
 class RedisChannel:
     """See `Channel`. Belongs to one thread of one child."""
 
-    def __init__(self, operations: Operations, tag: str, consumer: str, queues: Filter) -> None:
-        self._shard = operations.shards[tag]
-        self._settings = operations.settings
+    def __init__(self, shards: Shards, tag: str, consumer: str, queues: Filter) -> None:
+        self._shard = shards.by_tag[tag]
+        self._settings = shards.settings
         self._consumer = consumer
         self._queues = queues
         self._candidates: list[str] = []
@@ -42,6 +46,7 @@ class RedisChannel:
         self._outcomes: Sequence[Outcome] = ()
         self._chunks: list[Sequence[Outcome]] = []
         self._claim: ClaimRequest | None = None
+        self._held = ClaimsHeld()
         self._released: Sequence[str] = ()
         self._requests: list[Call] = []
         self._sent = False
@@ -52,9 +57,10 @@ class RedisChannel:
         self._waits_to_claim: ClaimRequest | None = None
         self._behind: list[Call] = []  # what goes out behind the BLPOP
 
-    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None, released: Sequence[str] = ()) -> None:
-        """See `Channel.send`. A connection that breaks here is mended by `receive`."""
-        self._outcomes, self._claim, self._released = outcomes, claim, released
+    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
+        """See `Channel.send`. A connection that breaks here is replaced by `receive`."""
+        self._outcomes, self._claim = outcomes, claim
+        self._released = self._held.emptied(outcome.token for outcome in outcomes)
         try:
             self._transmit()
         except (RedisError, OSError):
@@ -77,11 +83,14 @@ class RedisChannel:
         self._sent = False
         return self._exchange(self._chunks, settled, self._claim, claimed)
 
-    def reply_fd(self) -> int:
-        """See `Channel.reply_fd`."""
-        if self._connection._sock is None:
-            raise StoreUnavailable(f"{connections.address(self._settings)}: not connected")
-        return int(self._connection._sock.fileno())
+    async def replied(self) -> None:
+        """See `Channel.replied`."""
+        if self._connection._sock is not None:
+            await readable(self._connection._sock.fileno())
+
+    def drop(self, token: str) -> None:
+        """See `Channel.drop`."""
+        self._held.drop(token)
 
     def start_wait(self, claim: ClaimRequest | None = None) -> int:
         """See `Channel.start_wait`.
@@ -94,11 +103,11 @@ class RedisChannel:
             if claim is not None and self._waits_to_claim is None:
                 new = [self._claim_call(claim)]
             elif not self._waiting:
-                new = [child_calls.pass_on(keys, self._queues)]
+                new = [pass_on_call(keys, self._queues)]
             if new:
                 commands = [call.command() for call in new]
                 if not self._waiting:
-                    commands.insert(0, ("BLPOP", *child_calls.wake_lists(keys, self._queues), self._wait_s))
+                    commands.insert(0, ("BLPOP", *wake_lists(keys, self._queues), self._wait_s))
                 self._waiter.send_packed_command(self._waiter.pack_commands(commands), check_health=False)
                 self._waiting, self._waits_to_claim = True, claim
                 self._behind += new
@@ -137,7 +146,7 @@ class RedisChannel:
         return lasting or StoreUnavailable(f"{connections.address(self._settings)}: {error}")
 
     def _transmit(self) -> None:
-        self._chunks = child_calls.settle_chunks(self._outcomes)
+        self._chunks = settle_chunks(self._outcomes)
         requests = [self._settle_call(place) for place in range(len(self._chunks))]
         if self._claim is not None:
             requests.append(self._claim_call(self._claim))
@@ -152,12 +161,12 @@ class RedisChannel:
     def _settle_call(self, place: int) -> Call:
         released = self._released if place == len(self._chunks) - 1 else ()
         # What becomes of a task that was revoked while it ran, no child has seen: another one does what belongs to it.
-        return child_calls.settle(
+        return settle_call(
             self._shard.keys, self._chunks[place], self._shard.hour(), self._settings, released, "revoked"
         )
 
     def _claim_call(self, claim: ClaimRequest) -> Call:
-        return child_calls.claim(
+        return claim_call(
             self._shard.keys,
             self._consumer,
             claim,
@@ -198,7 +207,7 @@ class RedisChannel:
     ) -> Exchange:
         settled: list[Settled] = []
         for place, reply in enumerate(settle_replies):
-            settled += child_calls.settle_order(chunks[place], reply[1:])
+            settled += settle_order(chunks[place], reply[1:])
         if claim is None or claim_reply is None:
             return Exchange(settled, [], settle_replies[-1][0] if settle_replies else 0, False, False, False, False)
         if claim_reply[0] == b"void":
@@ -215,10 +224,12 @@ class RedisChannel:
             flat = claim_reply[part + 1]
             for at in range(0, len(flat), 4):
                 entry, task_id, body, counts = flat[at : at + 4]
-                attempt, retries, first, doom = (1, 0, 0, "") if counts == _FRESH else child_calls.claim_counts(counts)
+                attempt, retries, first, doom = (1, 0, 0, "") if counts == _FRESH else claim_counts(counts)
                 claimed.append(
                     Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, first, body, doom)
                 )
+        if claimed:
+            self._held.take(token, len(claimed))
         flags = claim_reply[2]
         return Exchange(
             settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8)

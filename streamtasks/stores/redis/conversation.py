@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from .calls import Call
+from .scripts import Call
 
 __all__ = ["Conversation", "aexchange", "conversation", "exchange", "finish"]
 

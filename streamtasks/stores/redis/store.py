@@ -1,142 +1,74 @@
-"""The sync driver: `Store` on one Redis."""
+"""The stores on Redis, blocking and asynchronous: the same operations, each lifted into a method."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from redis.exceptions import RedisError
-
-from ...protocol.state import DeadLetter, Snapshot
-from ...settings import StoreSettings
-from ..types import (
-    Active,
-    Events,
-    Filter,
-    NewMessage,
-    NewWorkflow,
-    Revocation,
-    Statistics,
-    WorkerInfo,
-    WorkflowCounts,
-)
-from . import connections, inspection, pools, workflows
-from .calls import Call
+from ...protocol.state import Snapshot
+from ..types import Filter
+from . import operations as ops
+from .channel import RedisChannel
 from .checks import check_server
-from .conversation import exchange
-from .operations import Operation, Operations
-from .schedule_store import RedisSchedules
+from .driver import AwaitingDriver, BlockingDriver, awaiting, blocking
+from .shards import Operation
+from .subscription import LOOK_S, AsyncSubscription, Subscription
 
-if TYPE_CHECKING:
-    from .channel import RedisChannel
-
-__all__ = ["RedisStore"]
+__all__ = ["AsyncRedisStore", "RedisStore"]
 
 
-class RedisStore(RedisSchedules):
-    """`Store` on one Redis server; safe to share between threads and cheap to make.
+class RedisStore(BlockingDriver):
+    """`Store` on one Redis server."""
 
-    Connections come from the process's pool for these settings, so a store survives a fork.
-    """
+    enqueue = blocking(ops.enqueue.enqueue)
+    read = blocking(ops.read.read)
+    revoke = blocking(ops.revoke.revoke)
 
-    def __init__(self, settings: StoreSettings) -> None:
-        self.settings = settings
-        self.operations = Operations(settings)
-        self._pool_of: tuple[int, pools.Pool | None] = (0, None)
+    start_workflow = blocking(ops.workflows.start_workflow)
+    workflow = blocking(ops.workflows.workflow)
+    gather = blocking(ops.workflows.gather)
+    revoke_workflow = blocking(ops.workflows.revoke_workflow)
 
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The shards."""
-        return self.settings.tags
+    put_schedule = blocking(ops.schedules.put_schedule)
+    drop_schedule = blocking(ops.schedules.drop_schedule)
+    pause_schedule = blocking(ops.schedules.pause_schedule)
+    schedules = blocking(ops.schedules.schedules)
+    list_schedules = blocking(ops.schedules.list_schedules)
 
-    def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
-        """See `Store.enqueue`."""
-        return self._run(self.operations.enqueue(messages), patience_s)
+    active = blocking(ops.inspection.active)
+    statistics = blocking(ops.inspection.statistics)
+    workers = blocking(ops.inspection.workers)
+    events = blocking(ops.inspection.events)
+    dead_letters = blocking(ops.inspection.dead_letters)
+    forget = blocking(ops.inspection.forget)
+    forget_result = blocking(ops.inspection.forget_result)
 
-    def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
-        """See `Store.read`."""
-        return self._run(self.operations.read(ids))
-
-    def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> set[str]:
-        """See `Store.wait_finished`: woken by a push, and looks once a second in case one was lost."""
-        return self._wait(ids, timeout_s, lambda: self._finished(ids))
-
-    def _wait[T](self, ids: Sequence[str], timeout_s: float | None, look: Callable[[], T]) -> T:
-        """Look whenever one of these ids is told to be finished, until there is something or the time is up."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        if timeout_s is not None and timeout_s <= 0:
-            return look()
-        channels = {self.operations.shards[self.operations.tag_of(i)].keys.done_channel(i) for i in ids}
-        wanted = {task_id.encode() for task_id in ids}
-        connection: Any = self._pool().borrow()
-        try:
-            self._subscribe(connection, channels)
-            while True:
-                found = look()
-                left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
-                if found or left <= 0:
-                    return found
-                self._pushed(connection, wanted, time.monotonic() + left)
-        finally:
-            self._give_back(connection, len(channels))
-
-    def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
-        """See `Store.revoke`."""
-        return self._run(self.operations.revoke(task_id, terminate))
-
-    def start_workflow(self, new: NewWorkflow) -> bool:
-        """See `Store.start_workflow`."""
-        return self._run(workflows.start(self.operations, new))
-
-    def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
-        """See `Store.workflow`."""
-        return self._run(workflows.counts(self.operations, workflow_id, fan_ins))
+    def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
+        """See `Store.wait_finished`."""
+        return self._wait(ids, timeout_s, lambda: ops.read.finished(self.shards, ids))
 
     def wait_workflow(self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
         """See `Store.wait_workflow`."""
 
-        def look() -> bool:
-            return self._run(workflows.is_over(self.operations, workflow_id, fan_in, failure=failure))
+        def look() -> Operation[bool]:
+            return ops.workflows.is_over(self.shards, workflow_id, fan_in, failure=failure)
 
-        return look() or self._wait([workflow_id], timeout_s, look)
+        return self.run(look()) or self._wait([workflow_id], timeout_s, look)
 
-    def gather(self, workflow_id: str, field: str) -> list[bytes]:
-        """See `Store.gather`."""
-        return self._run(workflows.gather(self.operations, workflow_id, field))
-
-    def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
-        """See `Store.revoke_workflow`."""
-        return self._run(workflows.cancel(self.operations, workflow_id, fan_in, terminate=terminate))
-
-    def active(self, limit: int = 100) -> list[Active]:
-        """See `Store.active`."""
-        return self._run(inspection.active(self.operations, limit))
-
-    def statistics(self) -> Statistics:
-        """See `Store.statistics`."""
-        return self._run(inspection.statistics(self.operations))
-
-    def workers(self) -> list[WorkerInfo]:
-        """See `Store.workers`."""
-        return self._run(inspection.workers(self.operations))
-
-    def forget(self, before_ms: int) -> int:
-        """See `Store.forget`."""
-        return self._run(inspection.forget(self.operations, before_ms))
-
-    def forget_result(self, task_id: str) -> bool:
-        """See `Store.forget_result`."""
-        return self._run(inspection.forget_result(self.operations, task_id))
-
-    def events(self, after: str = "", limit: int = 100) -> Events:
-        """See `Store.events`."""
-        return self._run(inspection.events(self.operations, after, limit))
-
-    def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
-        """See `Store.dead_letters`."""
-        return self._run(inspection.dead_letters(self.operations, limit, before))
+    def _wait[T](self, ids: Sequence[str], timeout_s: float | None, look: Callable[[], Operation[T]]) -> T:
+        """Look whenever a push says that one of these ids is finished, until something is found or the time is up."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        if timeout_s is not None and timeout_s <= 0:
+            return self.run(look())
+        wanted = {task_id.encode() for task_id in ids}
+        channels = {self.shards.of(task_id).keys.done_channel(task_id) for task_id in ids}
+        with Subscription(self.settings, self.pool(), channels) as subscription:
+            while True:
+                found = self.run(look())
+                left_s = LOOK_S if deadline is None else min(LOOK_S, deadline - time.monotonic())
+                if found or left_s <= 0:
+                    return found
+                subscription.wait(wanted, left_s)
 
     def check(self) -> None:
         """See `Store.check`."""
@@ -144,74 +76,108 @@ class RedisStore(RedisSchedules):
 
     def channel(self, tag: str, consumer: str, queues: Filter) -> RedisChannel:
         """See `Store.channel`."""
-        from .channel import RedisChannel
+        return RedisChannel(self.shards, tag, consumer, queues)
 
-        return RedisChannel(self.operations, tag, consumer, queues)
 
-    def _finished(self, ids: Sequence[str]) -> set[str]:
-        return {s.id for s in self.read(ids) if s is not None and s.is_finished}
+class AsyncRedisStore(AwaitingDriver):
+    """`AsyncStore` and `SupervisorStore` on one Redis server."""
 
-    def _give_back(self, connection: Any, channels: int) -> None:
-        """Unsubscribe and return a connection, or close it if anything is in doubt."""
-        try:
-            if connection.is_connected:
-                connection.send_command("SUNSUBSCRIBE", check_health=False)
-                while channels:
-                    channels -= connection.read_response()[0] == b"sunsubscribe"
-        except (RedisError, OSError):
-            connection.disconnect()
-        self._pool().give_back(connection)
+    enqueue = awaiting(ops.enqueue.enqueue)
+    read = awaiting(ops.read.read)
+    revoke = awaiting(ops.revoke.revoke)
 
-    def _subscribe(self, connection: Any, channels: set[str]) -> None:
-        try:
-            for channel in channels:
-                connection.send_command("SSUBSCRIBE", channel, check_health=False)
-                connection.read_response()
-        except (RedisError, OSError) as error:
-            lasting = connections.lasting_error(error, self.settings)
-            if lasting is not None:
-                raise lasting from error
-            connection.disconnect()  # `_pushed` then only waits; reading each second goes on
+    start_workflow = awaiting(ops.workflows.start_workflow)
+    workflow = awaiting(ops.workflows.workflow)
+    gather = awaiting(ops.workflows.gather)
+    revoke_workflow = awaiting(ops.workflows.revoke_workflow)
 
-    @staticmethod
-    def _pushed(connection: Any, wanted: set[bytes], until: float) -> None:
-        """Return when one of the wanted ids is told to be finished, or at ``until`` (monotonic seconds)."""
-        try:
-            while (left := until - time.monotonic()) > 0:
-                if not connection.is_connected:
-                    time.sleep(left)
-                    return
-                if connection.can_read(timeout=left):
-                    told = connection.read_response()
-                    if told[0] == b"smessage" and not wanted.isdisjoint(told[2].split(b" ")):
-                        return
-        except (RedisError, OSError):
-            connection.disconnect()
+    put_schedule = awaiting(ops.schedules.put_schedule)
+    drop_schedule = awaiting(ops.schedules.drop_schedule)
+    pause_schedule = awaiting(ops.schedules.pause_schedule)
+    schedules = awaiting(ops.schedules.schedules)
+    list_schedules = awaiting(ops.schedules.list_schedules)
 
-    def _run[T](self, operation: Operation[T], patience_s: float | None = None) -> T:
-        try:
-            requests = next(operation)
+    active = awaiting(ops.inspection.active)
+    statistics = awaiting(ops.inspection.statistics)
+    workers = awaiting(ops.inspection.workers)
+    events = awaiting(ops.inspection.events)
+    dead_letters = awaiting(ops.inspection.dead_letters)
+    forget = awaiting(ops.inspection.forget)
+    forget_result = awaiting(ops.inspection.forget_result)
+
+    settle = awaiting(ops.settle.settle)
+    hand_back = awaiting(ops.hand_back.hand_back)
+    charge = awaiting(ops.hand_back.charge)
+    reclaim = awaiting(ops.hand_back.reclaim)
+    promote = awaiting(ops.promote.promote)
+    admit = awaiting(ops.admit.admit)
+    doomed = awaiting(ops.revoke.doomed)
+    unfold = awaiting(ops.workflows.unfold)
+
+    mark_running = awaiting(ops.leases.mark_running)
+    progress = awaiting(ops.leases.progress)
+    renew = awaiting(ops.leases.renew)
+    beat = awaiting(ops.leases.beat)
+    sweep = awaiting(ops.leases.sweep)
+
+    declare_schedules = awaiting(ops.schedules.declare_schedules)
+    undeclare_schedules = awaiting(ops.schedules.undeclare_schedules)
+    due_schedules = awaiting(ops.schedules.due_schedules)
+    fire = awaiting(ops.schedules.fire)
+
+    async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
+        """See `Store.wait_finished`."""
+        return await self._wait(ids, timeout_s, lambda: ops.read.finished(self.shards, ids))
+
+    async def wait_workflow(
+        self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool
+    ) -> bool:
+        """See `Store.wait_workflow`."""
+
+        def look() -> Operation[bool]:
+            return ops.workflows.is_over(self.shards, workflow_id, fan_in, failure=failure)
+
+        return await self.run(look()) or await self._wait([workflow_id], timeout_s, look)
+
+    async def _wait[T](self, ids: Sequence[str], timeout_s: float | None, look: Callable[[], Operation[T]]) -> T:
+        """Look whenever a push says that one of these ids is finished, until something is found or the time is up."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        if timeout_s is not None and timeout_s <= 0:
+            return await self.run(look())
+        wanted = {task_id.encode() for task_id in ids}
+        channels = {self.shards.of(task_id).keys.done_channel(task_id) for task_id in ids}
+        async with AsyncSubscription(self.settings, channels) as subscription:
             while True:
-                requests = operation.send(self._exchange(requests, patience_s))
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+                found = await self.run(look())
+                left_s = LOOK_S if deadline is None else min(LOOK_S, deadline - time.monotonic())
+                if found or left_s <= 0:
+                    return found
+                await subscription.wait(wanted, left_s)
 
-    def _exchange(self, requests: list[Call], patience_s: float | None) -> list[Any]:
-        """Send calls and return their replies, again and again until the deadline."""
-        if not requests:
-            return []
-        patience = connections.Patience(self.settings, patience_s)
-        while True:
-            try:
-                with self._pool().lend() as connection:
-                    return exchange(connection, requests)
-            except (RedisError, OSError) as error:
-                delay = patience.delay_s(error)
-            time.sleep(delay)
+    async def watch(self, task_id: str) -> AsyncIterator[Snapshot]:
+        """See `AsyncStore.watch`."""
+        keys = self.shards.of(task_id).keys
+        channels = {keys.done_channel(task_id), keys.news_channel(task_id)}
+        async with AsyncSubscription(self.settings, channels) as subscription:
+            while True:
+                [snapshot] = await self.read([task_id])
+                if snapshot is None:
+                    return
+                yield snapshot
+                if snapshot.is_finished:
+                    return
+                await subscription.wait({task_id.encode()}, LOOK_S, reconnect=True)
 
-    def _pool(self) -> pools.Pool:
-        pid = os.getpid()
-        if self._pool_of[0] != pid:
-            self._pool_of = (pid, pools.sync_pool(self.settings))
-        assert self._pool_of[1] is not None
-        return self._pool_of[1]
+    async def listen(self) -> AsyncIterator[tuple[str, str]]:
+        """See `SupervisorStore.listen`.
+
+        Raises:
+            StoreUnavailable: the connection broke.
+        """
+        tags = {shard.keys.control: tag for tag, shard in self.shards.by_tag.items()}
+        async with AsyncSubscription(self.settings, set(tags)) as subscription:
+            subscription.check()
+            yield "", "subscribed"
+            while True:
+                channel, text = await subscription.read()
+                yield tags[channel], text

@@ -15,7 +15,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from streamtasks.exceptions import StoreError, StoreUnavailable
+from streamtasks.exceptions import StoreError
+from streamtasks.stores.readable import readable
 from streamtasks.stores.types import Claimed, Exchange, Outcome
 from streamtasks.tasks.run_options import INLINE
 
@@ -151,8 +152,7 @@ class ConcurrentExecutor:
 
     async def _received(self) -> Exchange | None:
         """Wait for the reply without blocking the loop, then read it."""
-        with suppress(StoreUnavailable):  # nothing was sent: receive() connects and sends
-            await _readable(self._link.channel.reply_fd())
+        await self._link.channel.replied()
         return self._link.try_receive()
 
     async def _idle(self, count: int) -> bool:
@@ -170,7 +170,7 @@ class ConcurrentExecutor:
             link.away(error)
             await asyncio.sleep(link.pause_s)
             return False
-        woken = asyncio.ensure_future(_readable(fd))
+        woken = asyncio.ensure_future(readable(fd))
         changed = asyncio.ensure_future(self._changed.wait())
         try:
             await asyncio.wait((woken, changed), return_when=asyncio.FIRST_COMPLETED)
@@ -309,7 +309,7 @@ class ConcurrentExecutor:
     def _gave_up(self, slot: int, token: str) -> None:
         """Forget a message that the keeper handed back before it started, or settled while it ran."""
         self._board.free(slot)
-        self._link.let_go(token)
+        self._link.channel.drop(token)
 
     def _finished(self, slot: int, outcome: Outcome, started: int) -> None:
         self._guards.pop(slot, None)
@@ -323,19 +323,3 @@ class ConcurrentExecutor:
         self._board.finish(slot, outcome, started)  # a large one is settled at once, this loop being free
         self._lifeline.attempted(1)
         self._changed.set()
-
-
-def _set(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
-
-
-async def _readable(fd: int) -> None:
-    """Wait until a file descriptor is readable."""
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(fd, _set, ready)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(fd)

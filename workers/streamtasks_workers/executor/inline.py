@@ -108,7 +108,7 @@ class InlineExecutor:
             started = board.start(slot)
             if not started:
                 board.free(slot)  # handed back while an earlier one ran long, or its lease has ended
-                self._link.let_go(message.token)
+                self._link.channel.drop(message.token)
                 continue
             begun = begun or started
             attempts += 1

@@ -64,7 +64,6 @@ class Link:
         self._claiming = self._one = False
         self._waiting = False  # a claim waits with us for work
         self._repeat_until = 0.0  # the last claim may yet take effect: until then (monotonic seconds) it is asked again
-        self._held: dict[str, int] = {}  # token -> messages of that claim still in our hands
         self.suspects = False
         self.others_only = False
         self.again = False
@@ -77,7 +76,6 @@ class Link:
         ``look``: claim nothing, but learn whether a suspect still waits.
         """
         self._slots_out = slots
-        released = [token for outcome in outcomes if (token := self.let_go(outcome.token))]
         self._claiming, self._one = count > 0 or look, count == 1
         claim = None
         if outcomes:
@@ -85,7 +83,7 @@ class Link:
         if self._claiming:
             claim = self._next_claim(count, alone=alone)
         self._sent_ns = time.monotonic_ns()
-        self.channel.send(outcomes, claim, released)
+        self.channel.send(outcomes, claim)
 
     def start_wait(self, count: int = 0) -> int:
         """Wait for work, and claim up to ``count`` of it the moment it is there, with nothing else in hand.
@@ -138,15 +136,6 @@ class Link:
         """Whether the exchange under way carries outcomes: it must be waited for."""
         return bool(self._slots_out)
 
-    def let_go(self, token: str) -> str | None:
-        """Count one message of a claim as out of our hands; return the token if it was the last one."""
-        left = self._held.get(token, 0) - 1
-        if left > 0:
-            self._held[token] = left
-            return None
-        self._held.pop(token, None)
-        return token
-
     def try_receive(self) -> Exchange | None:
         """Finish the exchange; None if the server is away (wait `pause_s`, then call again)."""
         try:
@@ -175,8 +164,6 @@ class Link:
             self._repeat_until = 0.0
         if slots is None:
             return [], []  # the keeper gave this claim up and handed its messages back
-        if exchange.claimed:
-            self._held[exchange.claimed[0].token] = len(exchange.claimed)
         return exchange.claimed, slots
 
     def _set_clock(self, now_ms: int) -> None:

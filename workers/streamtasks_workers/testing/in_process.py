@@ -28,7 +28,7 @@ from streamtasks.exceptions import ConfigurationError, DecodeError, NeverIdle
 from streamtasks.protocol.message import Message, split_body
 from streamtasks.stores.factory import open_store
 from streamtasks.stores.memory import AsyncMemoryStore, MemoryStore
-from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Filter, Grant, Outcome
+from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Filter, Outcome
 
 from ..executor.callbacks import CALLBACK
 from ..executor.limits import Limits
@@ -254,12 +254,7 @@ class _Lane:
 
     def _admit(self, tag: str) -> int | None:
         """Let those go on whose rate limit lets them; return when to ask again, microseconds."""
-        grants: list[Grant] = []
-        while True:
-            admission = _at_once(self._keeper.admit(tag, grants))
-            if not admission.asks:
-                return admission.next_us
-            grants = _at_once(self._keeper.take(admission.asks))
+        return _at_once(self._keeper.admit(tag)).next_us
 
     def _limited(self, tag: str) -> bool:
         """Whether messages wait for a rate limit; else there is only a limit to be forgotten."""
@@ -286,7 +281,7 @@ class _Lane:
         channel = self.store.channel(tag, self._consumer, self._queues)
         self._sequence += claim
         request = ClaimRequest(self._sequence, 1, alone=True) if claim else None
-        channel.send(outcomes, request, [outcome.token for outcome in outcomes])
+        channel.send(outcomes, request)
         return channel.receive()
 
     def _reporter(self, tag: str, claimed: Claimed) -> Callable[[bytes], None]:

@@ -1,85 +1,49 @@
-"""Calls of the scripts that children send: waiting, claiming, settling; see `calls`."""
+"""Settle attempts: write their outcomes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from ...protocol.keys import Keys, stream_name
-from ...protocol.shards import node_of
-from ...settings import StoreSettings
-from ..types import ClaimRequest, Filter, NewMessage, Outcome, Settled
-from .calls import MOST_BYTES, Call, finishing, pairs, script, terms
+from ....protocol.keys import Keys, stream_name
+from ....protocol.shards import node_of
+from ....settings import StoreSettings
+from ...types import NewMessage, Outcome, Settled
+from ..batches import MOST_BYTES, chunks
+from ..scripts import Call, script, stream_keys
+from ..shards import Operation, Shards
+from .enqueue import conditions
+from .read import read_call
 
-__all__ = ["claim", "claim_counts", "pass_on", "settle", "settle_chunks", "settle_order", "wake_lists"]
-
-
-def wake_lists(keys: Keys, queues: Filter) -> list[str]:
-    """Return the wake lists that a child with this filter waits on."""
-    if queues.mode == "only":
-        return [keys.queue_wake(queue) for queue in queues.queues]
-    return [keys.wake]
+__all__ = ["finishing_keys", "settle", "settle_call", "settle_chunks", "settle_order"]
 
 
-def pass_on(keys: Keys, queues: Filter) -> Call:
-    """Build pass_on for a child with this filter."""
-    return Call(script("pass_on"), [keys.ready, *wake_lists(keys, queues)], [queues.mode, *queues.queues])
+def finishing_keys(keys: Keys, hour: int) -> list[str]:
+    """Return the first keys of the scripts that finish messages, those of this hour and of the next one among them."""
+    return [
+        keys.messages,
+        keys.state,
+        keys.history,
+        keys.delayed,
+        keys.ready,
+        keys.streams,
+        keys.wake,
+        keys.control,
+        keys.done,
+        keys.totals,
+        keys.finished(hour),
+        keys.finished(hour + 1),
+        keys.counts(hour),
+        keys.counts(hour + 1),
+        keys.links,
+        keys.events,
+        keys.waiting,
+        keys.limits,
+        keys.asking,
+    ]
 
 
-def claim(
-    keys: Keys,
-    consumer: str,
-    request: ClaimRequest,
-    queues: Filter,
-    candidates: Sequence[str],
-    settings: StoreSettings,
-) -> Call:
-    """Build claim with the caller's candidate streams."""
-    wakes = wake_lists(keys, queues)
-    return Call(
-        script("claim"),
-        [
-            keys.ready,
-            keys.messages,
-            keys.state,
-            keys.leases,
-            keys.running,
-            keys.claim(consumer),
-            keys.dead,
-            keys.batches,
-            keys.limits,
-            keys.asking,
-            keys.control,
-            keys.news,
-            keys.events,
-            *wakes,
-            *map(keys.stream, candidates),
-        ],
-        [
-            consumer,
-            request.sequence,
-            request.most,
-            settings.lease_ms,
-            int(request.alone),
-            MOST_BYTES,
-            settings.max_dead_letters,
-            settings.events_kept,
-            len(wakes),
-            len(queues.queues),
-            queues.mode,
-            *queues.queues,
-            *candidates,
-        ],
-    )
-
-
-def claim_counts(words: bytes) -> tuple[int, int, int, str]:
-    """Read what claim answers of a message's past: attempt, retries, first start in ms, and `Claimed.doom`."""
-    attempt, retries, first, *doom = words.split(b" ")
-    return int(attempt), int(retries), int(first), doom[0].decode().replace(":", " ", 1) if doom else ""
-
-
-def settle(
+def settle_call(
     keys: Keys,
     outcomes: Sequence[Outcome],
     hour: int,
@@ -115,18 +79,18 @@ def settle(
     follow_words: list[Any] = []
     for member, message in follows:
         number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
-        follow_words += (member, message.id, number, terms(message), message.envelope)
+        follow_words += (member, message.id, number, conditions(message), message.envelope)
     return Call(
         script("settle"),
         [
-            *finishing(keys, hour),
+            *finishing_keys(keys, hour),
             keys.progress,
             keys.leases,
             keys.running,
             keys.dead,
             keys.batches,
             keys.news,
-            *pairs(keys, numbers),
+            *stream_keys(keys, numbers),
             *records,
             *(keys.record(message.id) for _, message in follows),
             *(keys.record(message.after) for _, message in follows if message.after),
@@ -197,3 +161,28 @@ def _grouped(outcomes: Sequence[Outcome]) -> dict[tuple[Any, ...], list[Outcome]
         else:
             members.append(o)
     return groups
+
+
+def settle(shards: Shards, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> Operation[list[Settled]]:
+    """See `SupervisorStore.settle`."""
+    shard = shards.by_tag[tag]
+    answers: list[Settled] = []
+    whole: list[Outcome] = []
+    for some in chunks(outcomes):
+        bare = [o.id for o in some if not o.body and o.state not in ("RETRY", "CALLED")]
+        if not bare:
+            whole += some
+            continue
+        # The board holds no bodies: an outcome taken from there gets its message from the store.
+        [found] = yield [read_call(shard.keys, bare)]
+        bodies = {i: parts[0] for i, parts in zip(bare, found, strict=True) if len(parts) > 1}
+        whole += (o if o.body else o._replace(body=bodies.get(o.id, b"0 ")) for o in some)
+    for chunk in settle_chunks(whole):
+        while True:
+            call = settle_call(shard.keys, chunk, shard.hour(), shards.settings, callbacks=callbacks)
+            [reply] = yield [call]
+            if reply[0] != b"hour":
+                break
+            shard.learn_clock(reply[1])
+        answers += settle_order(chunk, reply[1:])
+    return answers

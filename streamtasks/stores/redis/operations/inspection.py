@@ -1,21 +1,37 @@
-"""Operations on a store as a whole, over all its shards: what is known of it, and forgetting; see `operations`."""
+"""Look at a store as a whole, and delete finished tasks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import batched
 from typing import Any
 
 import orjson
 
-from ...protocol.state import FINAL_STATES, DeadLetter
-from ...settings import MIN_DEDUP_S
-from ..types import Active, Event, Events, Statistics, WorkerInfo
-from . import queries
-from .batches import MOST
-from .calls import Call
-from .operations import Operation, Operations, Shard
+from ....protocol.keys import Keys
+from ....protocol.state import FINAL_STATES, DeadLetter
+from ....settings import MIN_DEDUP_S
+from ...types import Active, Event, Events, Statistics, WorkerInfo
+from ..batches import MOST
+from ..scripts import Call, script
+from ..shards import Operation, Shard, Shards
 
-__all__ = ["active", "dead_letters", "events", "forget", "statistics", "workers"]
+__all__ = [
+    "active",
+    "active_call",
+    "dead_letters",
+    "dead_letters_call",
+    "events",
+    "events_call",
+    "finished_call",
+    "forget",
+    "forget_call",
+    "forget_result",
+    "statistics",
+    "statistics_call",
+    "workers",
+    "workers_call",
+]
 
 MOST_WORKERS = 1000
 HOURS_AT_ONCE = 24
@@ -25,9 +41,50 @@ _COUNTS = (*sorted(state.value for state in FINAL_STATES), "RETRY", "CRASH", "RE
 _TIME = "ms"
 
 
-def active(operations: Operations, limit: int) -> Operation[list[Active]]:
+def dead_letters_call(keys: Keys, before: str, most: int) -> Call:
+    """Build dead_letters."""
+    return Call(script("dead_letters"), [keys.dead], [before, most])
+
+
+def active_call(keys: Keys, most: int) -> Call:
+    """Build active."""
+    return Call(script("active"), [keys.running, keys.state, keys.messages], [most])
+
+
+def statistics_call(keys: Keys, fields: Sequence[str]) -> Call:
+    """Build statistics; ``fields``: those of the totals that are wanted."""
+    return Call(script("statistics"), [keys.messages, keys.running, keys.delayed, keys.totals], list(fields))
+
+
+def workers_call(keys: Keys, most: int) -> Call:
+    """Build workers."""
+    return Call(script("workers"), [keys.workers, keys.worker_info], [most])
+
+
+def finished_call(keys: Keys, hour: int, after: str, most: int) -> Call:
+    """Build finished: a page of the index of one hour."""
+    return Call(script("finished"), [keys.finished(hour)], [after, most])
+
+
+def forget_call(
+    keys: Keys, hour: int, entries: Sequence[tuple[str, Sequence[str]]], before_ms: int, known_ms: int
+) -> Call:
+    """Build forget: entries of the index of one hour, each with its ids."""
+    return Call(
+        script("forget"),
+        [keys.finished(hour), *(keys.record(task_id) for _, ids in entries for task_id in ids)],
+        [before_ms, known_ms, *(word for entry, ids in entries for word in (entry, len(ids)))],
+    )
+
+
+def events_call(keys: Keys, after: str, most: int) -> Call:
+    """Build events."""
+    return Call(script("events"), [keys.events], [after, most])
+
+
+def active(shards: Shards, limit: int = 100) -> Operation[list[Active]]:
     """See `Store.active`."""
-    replies = yield [queries.active(shard.keys, min(limit, MOST)) for shard in operations.shards.values()]
+    replies = yield [active_call(shard.keys, min(limit, MOST)) for shard in shards.by_tag.values()]
     found = [
         Active(task_id.decode(), int(started), worker.decode(), body)
         for flat in replies
@@ -36,19 +93,19 @@ def active(operations: Operations, limit: int) -> Operation[list[Active]]:
     return sorted(found, key=lambda one: one.started_ms)[:limit]
 
 
-def statistics(operations: Operations) -> Operation[Statistics]:
+def statistics(shards: Shards) -> Operation[Statistics]:
     """See `Store.statistics`."""
     fields = (*_COUNTS, _TIME)
-    replies = yield [queries.statistics(shard.keys, fields) for shard in operations.shards.values()]
+    replies = yield [statistics_call(shard.keys, fields) for shard in shards.by_tag.values()]
     unfinished, running, delayed = (sum(reply[place] for reply in replies) for place in range(3))
     counts = {field: sum(int(reply[3][place] or 0) for reply in replies) for place, field in enumerate(fields)}
     run_ms = counts.pop(_TIME)
     return Statistics(unfinished, running, delayed, {name: count for name, count in counts.items() if count}, run_ms)
 
 
-def workers(operations: Operations) -> Operation[list[WorkerInfo]]:
+def workers(shards: Shards) -> Operation[list[WorkerInfo]]:
     """See `Store.workers`: a worker serves every shard, so its latest beat counts."""
-    replies = yield [queries.workers(shard.keys, MOST_WORKERS) for shard in operations.shards.values()]
+    replies = yield [workers_call(shard.keys, MOST_WORKERS) for shard in shards.by_tag.values()]
     found: dict[str, WorkerInfo] = {}
     for flat in replies:
         for name, beat, info in batched(flat, 3):
@@ -59,14 +116,12 @@ def workers(operations: Operations) -> Operation[list[WorkerInfo]]:
     return sorted(found.values(), key=lambda worker: worker.name)
 
 
-def events(operations: Operations, after: str, limit: int) -> Operation[Events]:
+def events(shards: Shards, after: str = "", limit: int = 100) -> Operation[Events]:
     """See `Store.events`. A cursor holds one entry's id per shard."""
     cursors = dict(part.split("=", 1) for part in after.split(",")) if after else {}
-    requests = [
-        queries.events(shard.keys, cursors.get(tag, ""), min(limit, MOST)) for tag, shard in operations.shards.items()
-    ]
+    requests = [events_call(shard.keys, cursors.get(tag, ""), min(limit, MOST)) for tag, shard in shards.by_tag.items()]
     found: list[Event] = []
-    for tag, entries in zip(operations.shards, (yield requests), strict=True):
+    for tag, entries in zip(shards.by_tag, (yield requests), strict=True):
         for entry, flat in entries:
             cursors[tag] = entry.decode()
             at_ms = _entry_key(cursors[tag])[0]
@@ -77,23 +132,23 @@ def events(operations: Operations, after: str, limit: int) -> Operation[Events]:
     )
 
 
-def forget(operations: Operations, before_ms: int) -> Operation[int]:
+def forget(shards: Shards, before_ms: int) -> Operation[int]:
     """See `Store.forget`: hour by hour, the latest first, as far back as records may reach."""
     forgotten = 0
-    for shard in operations.shards.values():
+    for shard in shards.by_tag.values():
         now = shard.hour()
-        first = now - operations.settings.index_keep_ms // _HOUR_MS - 2
+        first = now - shards.settings.index_keep_ms // _HOUR_MS - 2
         last = min(before_ms // _HOUR_MS, now + 1)
         for hours in batched(range(last, first - 1, -1), HOURS_AT_ONCE):
-            pages = yield [queries.finished(shard.keys, hour, "", MOST) for hour in hours]
+            pages = yield [finished_call(shard.keys, hour, "", MOST) for hour in hours]
             for hour, page in zip(hours, pages, strict=True):
                 forgotten += yield from _forget_hour(shard, hour, page, before_ms)
     return forgotten
 
 
-def forget_result(operations: Operations, task_id: str) -> Operation[bool]:
+def forget_result(shards: Shards, task_id: str) -> Operation[bool]:
     """See `Store.forget_result`. Its place in the index stays, until a clean-up finds that nothing is behind it."""
-    shard = operations.shards[operations.tag_of(task_id)]
+    shard = shards.of(task_id)
     [reply] = yield [_forget_call(shard, shard.hour(), [("0-1", [task_id])], _EVER_MS)]
     return bool(reply[1])
 
@@ -116,20 +171,18 @@ def _forget_hour(shard: Shard, hour: int, page: list[Any], before_ms: int) -> Op
         last = page[-1][0].decode()
         if len(page) < MOST or _entry_key(last)[0] >= before_ms:
             break
-        [page] = yield [queries.finished(shard.keys, hour, last, MOST)]
+        [page] = yield [finished_call(shard.keys, hour, last, MOST)]
     return forgotten
 
 
 def _forget_call(shard: Shard, hour: int, entries: list[tuple[str, list[str]]], before_ms: int) -> Call:
-    return queries.forget(shard.keys, hour, entries, before_ms, round(MIN_DEDUP_S * 1000))
+    return forget_call(shard.keys, hour, entries, before_ms, round(MIN_DEDUP_S * 1000))
 
 
-def dead_letters(operations: Operations, limit: int, before: str) -> Operation[list[DeadLetter]]:
+def dead_letters(shards: Shards, limit: int = 100, before: str = "") -> Operation[list[DeadLetter]]:
     """See `Store.dead_letters`. A cursor is an entry's id: the time it was written, so it orders all shards."""
-    requests = [
-        queries.dead_letters(shard.keys, before or "+", min(limit, MOST)) for shard in operations.shards.values()
-    ]
-    wire = operations.settings.wire
+    requests = [dead_letters_call(shard.keys, before or "+", min(limit, MOST)) for shard in shards.by_tag.values()]
+    wire = shards.settings.wire
     found = [_dead_letter(*entry)._replace(wire=wire) for reply in (yield requests) for entry in reply]
     return sorted(found, key=lambda letter: _entry_key(letter.cursor), reverse=True)[:limit]
 

@@ -1,0 +1,169 @@
+"""Run operations on a server: a blocking driver, an asynchronous one, and what lifts operations into methods.
+
+Both drivers follow the same `steps`: what is sent, what is sent again after an error, and how long to wait in between
+are decided there, once. The drivers only do the input and output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Generator
+from functools import update_wrapper
+from types import CoroutineType
+from typing import Any, Concatenate, cast
+from weakref import ref
+
+from redis.exceptions import RedisError
+
+from ...settings import StoreSettings
+from . import pools
+from .connections import Patience
+from .conversation import aexchange, exchange
+from .scripts import Call
+from .shards import Operation, Request, Shards
+
+__all__ = ["AwaitingDriver", "BlockingDriver", "awaiting", "blocking"]
+
+type Steps[T] = Generator[list[Call] | float, list[Any], T]
+"""Yields calls to be sent (and is sent their replies, or thrown the error) or seconds to sleep."""
+
+
+def steps[T](operation: Operation[T], settings: StoreSettings) -> Steps[T]:
+    """Run an operation: send its calls, and send them again after errors that may pass, until the deadline."""
+    try:
+        request = next(operation)
+        while True:
+            calls, patience_s = request if isinstance(request, Request) else (request, None)
+            if not calls:
+                request = operation.send([])
+                continue
+            patience = Patience(settings, patience_s)
+            while True:
+                try:
+                    replies = yield calls
+                    break
+                except (RedisError, OSError) as error:
+                    delay_s = patience.delay_s(error)
+                yield delay_s
+            request = operation.send(replies)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+class BlockingDriver:
+    """Runs operations on the calling thread; safe to share between threads and cheap to make.
+
+    Connections come from the process's pool for these settings, so a store survives a fork.
+    """
+
+    def __init__(self, settings: StoreSettings, shards: Shards | None = None) -> None:
+        self.settings = settings
+        self.shards = shards or Shards(settings)
+        self._pool_of: tuple[int, pools.Pool | None] = (0, None)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The shards."""
+        return self.settings.tags
+
+    def run[T](self, operation: Operation[T]) -> T:
+        """Run an operation to its end.
+
+        Raises:
+            StoreUnavailable: no answer until the deadline.
+            StoreError: the server refuses a call.
+        """
+        steps_ = steps(operation, self.settings)
+        try:
+            step = next(steps_)
+            while True:
+                if not isinstance(step, list):
+                    time.sleep(step)
+                    step = next(steps_)
+                    continue
+                try:
+                    with self.pool().lend() as connection:
+                        replies = exchange(connection, step)
+                except (RedisError, OSError) as error:
+                    step = steps_.throw(error)
+                else:
+                    step = steps_.send(replies)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    def pool(self) -> pools.Pool:
+        """Return this process's pool."""
+        pid = os.getpid()
+        if self._pool_of[0] != pid:
+            self._pool_of = (pid, pools.sync_pool(self.settings))
+        assert self._pool_of[1] is not None
+        return self._pool_of[1]
+
+
+class AwaitingDriver:
+    """Runs operations on the running event loop."""
+
+    def __init__(self, settings: StoreSettings, shards: Shards | None = None) -> None:
+        self.settings = settings
+        self.shards = shards or Shards(settings)
+        self._pool_of: tuple[Callable[[], Any], pools.AsyncPool] | None = None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The shards."""
+        return self.settings.tags
+
+    async def run[T](self, operation: Operation[T]) -> T:
+        """Run an operation to its end; see `BlockingDriver.run`."""
+        steps_ = steps(operation, self.settings)
+        try:
+            step = next(steps_)
+            while True:
+                if not isinstance(step, list):
+                    await asyncio.sleep(step)
+                    step = next(steps_)
+                    continue
+                try:
+                    async with (await self.pool()).lend() as connection:
+                        replies = await aexchange(connection, step)
+                except (RedisError, OSError) as error:
+                    step = steps_.throw(error)
+                else:
+                    step = steps_.send(replies)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    async def pool(self) -> pools.AsyncPool:
+        """Return the running event loop's pool."""
+        loop = asyncio.get_running_loop()
+        known = self._pool_of
+        if known is None or known[0]() is not loop:
+            known = self._pool_of = (ref(loop), await pools.async_pool(self.settings))
+        return known[1]
+
+
+def blocking[**P, T](
+    operation: Callable[Concatenate[Shards, P], Operation[T]],
+) -> Callable[Concatenate[BlockingDriver, P], T]:
+    """Make an operation a method of blocking stores, with the operation's own signature."""
+
+    def method(self: BlockingDriver, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.run(operation(self.shards, *args, **kwargs))
+
+    return update_wrapper(method, operation)
+
+
+def awaiting[**P, T](
+    operation: Callable[Concatenate[Shards, P], Operation[T]],
+) -> Callable[Concatenate[AwaitingDriver, P], CoroutineType[Any, Any, T]]:
+    """Make an operation an asynchronous method, with the operation's own signature."""
+
+    async def method(self: AwaitingDriver, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.run(operation(self.shards, *args, **kwargs))
+
+    # A coroutine function returns a `CoroutineType`, which pyright requires of methods and mypy does not infer.
+    return cast(
+        "Callable[Concatenate[AwaitingDriver, P], CoroutineType[Any, Any, T]]", update_wrapper(method, operation)
+    )

@@ -1,0 +1,87 @@
+"""Enqueue messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ....protocol.keys import Keys, stream_name
+from ....settings import StoreSettings
+from ...types import NewMessage
+from ..batches import batches
+from ..scripts import Call, script, stream_keys
+from ..shards import Operation, Request, Shards
+
+__all__ = ["conditions", "enqueue", "enqueue_call"]
+
+_NO_CONDITIONS = tuple(NewMessage._field_defaults.values())[:4]
+
+
+def enqueue_call(keys: Keys, messages: Sequence[NewMessage], settings: StoreSettings) -> Call:
+    """Build enqueue: up to 100 messages of one shard."""
+    numbers: dict[str, int] = {}
+    members: list[Any] = []
+    for message in messages:
+        number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
+        members += (message.id, number, conditions(message), message.envelope)
+    return Call(
+        script("enqueue"),
+        [
+            keys.messages,
+            keys.state,
+            keys.delayed,
+            keys.ready,
+            keys.streams,
+            keys.wake,
+            keys.control,
+            keys.links,
+            keys.totals,
+            keys.done,
+            keys.events,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
+            *stream_keys(keys, numbers),
+            *(keys.record(message.id) for message in messages),
+            *(keys.record(message.after) for message in messages if message.after),
+        ],
+        [len(messages), settings.events_kept, len(numbers), *numbers, *members],
+    )
+
+
+def conditions(message: NewMessage) -> str:
+    """Return what a message waits for, as include/accept.lua reads it; empty: nothing."""
+    if message[4:8] == _NO_CONDITIONS:
+        return ""
+    words = []
+    if message.due_ms is not None:
+        words.append(f"at={message.due_ms}")
+    elif message.delay_ms is not None:
+        words.append(f"in={message.delay_ms}")
+    if message.limit is not None:
+        words.append(f"limit={message.limit.interval_us},{message.limit.burst},{message.limit.name}")
+        if message.expires_ms:
+            words.append(f"until={message.expires_ms}")
+    if message.after:
+        words.append(f"after={message.after}")
+    return " ".join(words)
+
+
+def enqueue(shards: Shards, messages: Sequence[NewMessage], patience_s: float | None = None) -> Operation[list[bool]]:
+    """See `Store.enqueue`. Messages of one stream are accepted in the order given."""
+    if len(messages) == 1:
+        [reply] = yield Request([enqueue_call(shards.of(messages[0].id).keys, messages, shards.settings)], patience_s)
+        return [reply[1] == 1]
+    accepted = [False] * len(messages)
+    requests: list[Call] = []
+    places_of: list[list[int]] = []
+    for tag, places in shards.indexes_by_tag(m.id for m in messages).items():
+        keys = shards.by_tag[tag].keys
+        for some in batches(places, lambda place: len(messages[place].envelope)):
+            requests.append(enqueue_call(keys, [messages[place] for place in some], shards.settings))
+            places_of.append(some)
+    replies = yield Request(requests, patience_s)
+    for some, reply in zip(places_of, replies, strict=True):
+        for place, code in zip(some, reply[1:], strict=True):
+            accepted[place] = code == 1
+    return accepted

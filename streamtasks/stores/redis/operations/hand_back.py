@@ -1,0 +1,183 @@
+"""Take messages out of hands without an outcome: hand back, charge a crash, reclaim."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+
+from ....protocol.keys import Keys
+from ...types import Charge, Claimed, Exhausted, Reclaim, Void
+from ..batches import MOST, chunks
+from ..scripts import Call, script, stream_keys
+from ..shards import Operation, Shards
+
+__all__ = ["charge", "charge_call", "hand_back", "hand_back_call", "reclaim", "reclaim_call"]
+
+
+def hand_back_call(
+    keys: Keys,
+    claimed: Sequence[Claimed],
+    names: Iterable[str],
+    void: Void | None,
+    gone: bool,
+    alone: Container[str] = (),
+) -> Call:
+    """Build hand_back; ``names`` are streams known besides those of the messages, ``alone``: ids."""
+    all_names = list(dict.fromkeys([*(c.stream for c in claimed), *names]))
+    consumer, sequence = void or ("", 0)
+    return Call(
+        script("hand_back"),
+        [
+            keys.state,
+            keys.leases,
+            keys.running,
+            keys.ready,
+            keys.wake,
+            keys.claim(consumer),
+            keys.messages,
+            keys.streams,
+            keys.progress,
+            keys.batches,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
+            keys.control,
+            *stream_keys(keys, all_names),
+        ],
+        [
+            consumer,
+            sequence,
+            int(gone),
+            len(all_names),
+            *all_names,
+            *(word for c in claimed for word in (c.id, c.token, int(c.id in alone))),
+        ],
+    )
+
+
+def charge_call(keys: Keys, attempts: Sequence[tuple[Claimed, int, str]], limit: int, delay_ms: int) -> Call:
+    """Build charge: (claimed, started ms, report) of attempts whose child died."""
+    names = list(dict.fromkeys(c.stream for c, _, _ in attempts))
+    return Call(
+        script("charge"),
+        [
+            keys.state,
+            keys.leases,
+            keys.running,
+            keys.ready,
+            keys.wake,
+            keys.delayed,
+            keys.control,
+            keys.history,
+            keys.totals,
+            keys.progress,
+            keys.messages,
+            keys.streams,
+            keys.batches,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
+            *stream_keys(keys, names),
+        ],
+        [
+            limit,
+            delay_ms,
+            len(names),
+            *names,
+            *(word for c, started, report in attempts for word in (c.id, c.token, started, report)),
+        ],
+    )
+
+
+def reclaim_call(keys: Keys, names: Sequence[str], most: int, lost_limit: int, lease_ms: int, report: str) -> Call:
+    """Build reclaim with the stream names the caller knows of."""
+    return Call(
+        script("reclaim"),
+        [
+            keys.leases,
+            keys.state,
+            keys.running,
+            keys.ready,
+            keys.wake,
+            keys.beat,
+            keys.messages,
+            keys.streams,
+            keys.totals,
+            keys.history,
+            keys.progress,
+            keys.batches,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
+            keys.control,
+            *stream_keys(keys, names),
+        ],
+        [most, lost_limit, lease_ms, report, len(names), *names],
+    )
+
+
+def hand_back(
+    shards: Shards,
+    tag: str,
+    claimed: Sequence[Claimed],
+    *,
+    void: Void | None = None,
+    gone: bool = False,
+    alone: Container[str] = (),
+) -> Operation[list[bool]]:
+    """See `SupervisorStore.hand_back`."""
+    shard = shards.by_tag[tag]
+    answers: list[bool] = []
+    for some in list(chunks(claimed)) or [[]]:
+        last = len(answers) + len(some) == len(claimed)
+        names: list[str] = list(shard.names) if void and last else []
+        done = [False] * len(some)
+        while True:
+            what = void if last else None
+            [reply] = yield [hand_back_call(shard.keys, some, names, what, gone, alone)]
+            done = [before or code == 1 for before, code in zip(done, reply[2:], strict=True)]
+            if not reply[1]:
+                break
+            shard.learn(reply[1])
+            names = [*names, *(raw.decode() for raw in reply[1])]
+        answers += done
+    return answers
+
+
+def charge(shards: Shards, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> Operation[list[Charge]]:
+    """See `SupervisorStore.charge`."""
+    settings = shards.settings
+    answers: list[Charge] = []
+    for some in chunks(attempts):
+        delay_ms = round(settings.crash_delay_s * 1000)
+        [reply] = yield [charge_call(shards.by_tag[tag].keys, some, settings.crash_limit, delay_ms)]
+        answers += map(Charge, reply[1:])
+    return answers
+
+
+def reclaim(shards: Shards, tag: str) -> Operation[Reclaim]:
+    """See `SupervisorStore.reclaim`."""
+    shard, settings = shards.by_tag[tag], shards.settings
+    report = '{"kind":"LOST"'
+    total = 0
+    exhausted: list[Exhausted] = []
+    while True:
+        call = reclaim_call(shard.keys, list(shard.names), MOST, settings.lost_limit, settings.lease_ms, report)
+        [reply] = yield [call]
+        total += reply[1]
+        flat = reply[3]
+        for at in range(0, len(flat), 7):
+            task_id, token, name, entry, attempt, started, first = flat[at : at + 7]
+            exhausted.append(
+                Exhausted(
+                    task_id.decode(),
+                    token.decode(),
+                    name.decode(),
+                    entry.decode(),
+                    int(attempt),
+                    int(started),
+                    int(first),
+                )
+            )
+        shard.learn(reply[2])
+        if not reply[2] and not reply[4]:
+            return Reclaim(total, exhausted)

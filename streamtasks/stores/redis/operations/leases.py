@@ -1,0 +1,117 @@
+"""Keep claims and workers alive: leases, heartbeats, starts and progress of attempts; sweep dead consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from ....protocol.keys import Keys
+from ....settings import StoreSettings
+from ...types import Alive, Claimed
+from ..batches import chunks
+from ..scripts import Call, script
+from ..shards import Operation, Shards
+
+__all__ = [
+    "beat",
+    "beat_call",
+    "mark_running",
+    "mark_running_call",
+    "progress",
+    "progress_call",
+    "renew",
+    "renew_call",
+    "sweep",
+    "sweep_call",
+]
+
+MOST_SWEPT = 16
+
+
+def mark_running_call(keys: Keys, attempts: Sequence[tuple[Claimed, int]], settings: StoreSettings) -> Call:
+    """Build mark_running: (claimed, ms since it started)."""
+    return Call(
+        script("mark_running"),
+        [keys.state, keys.running, keys.news, keys.events],
+        [settings.events_kept, *(word for c, ago_ms in attempts for word in (c.id, c.token, ago_ms))],
+    )
+
+
+def mark_running(shards: Shards, tag: str, attempts: Sequence[tuple[Claimed, int]]) -> Operation[list[bool]]:
+    """See `SupervisorStore.mark_running`."""
+    answers: list[bool] = []
+    for some in chunks(attempts):
+        [reply] = yield [mark_running_call(shards.by_tag[tag].keys, some, shards.settings)]
+        answers += (code == 1 for code in reply[1:])
+    return answers
+
+
+def progress_call(keys: Keys, reports: Sequence[tuple[Claimed, bytes]]) -> Call:
+    """Build progress."""
+    return Call(
+        script("progress"),
+        [keys.state, keys.progress, keys.news],
+        [word for c, data in reports for word in (c.id, c.token, data)],
+    )
+
+
+def progress(shards: Shards, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> Operation[list[bool]]:
+    """See `SupervisorStore.progress`."""
+    answers: list[bool] = []
+    for some in chunks(reports):
+        [reply] = yield [progress_call(shards.by_tag[tag].keys, some)]
+        answers += (code == 1 for code in reply)
+    return answers
+
+
+def renew_call(keys: Keys, tokens: Sequence[str], lease_ms: int) -> Call:
+    """Build renew: up to 100 tokens."""
+    return Call(
+        script("renew"),
+        [keys.leases],
+        [lease_ms, *tokens],
+    )
+
+
+def renew(shards: Shards, tag: str, tokens: Sequence[str]) -> Operation[list[bool]]:
+    """See `SupervisorStore.renew`."""
+    answers: list[bool] = []
+    for some in chunks(tokens):
+        [reply] = yield [renew_call(shards.by_tag[tag].keys, some, shards.settings.lease_ms)]
+        answers += (code == 1 for code in reply[1:])
+    return answers
+
+
+def beat_call(keys: Keys, worker: str, info: str, lease_ms: int, prune_ms: int) -> Call:
+    """Build beat; empty ``info``: the worker leaves."""
+    return Call(script("beat"), [keys.workers, keys.worker_info, keys.beat], [worker, info, lease_ms, prune_ms])
+
+
+def beat(shards: Shards, tag: str, worker: str, info: dict[str, Any] | None) -> Operation[Alive]:
+    """See `SupervisorStore.beat`."""
+    lease_ms = shards.settings.lease_ms
+    text = "" if info is None else orjson.dumps(info).decode()
+    [reply] = yield [beat_call(shards.by_tag[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000))]
+    return Alive(reply[0], reply[1])
+
+
+def sweep_call(keys: Keys, names: Sequence[str], idle_ms: int, next_at: int, most: int) -> Call:
+    """Build sweep of these streams; it returns the names of the next ``most`` from place ``next_at``."""
+    return Call(script("sweep"), [keys.streams, *map(keys.stream, names)], [idle_ms, next_at, most])
+
+
+def sweep(shards: Shards, tag: str, idle_ms: int) -> Operation[int]:
+    """See `SupervisorStore.sweep`."""
+    keys = shards.by_tag[tag].keys
+    removed: int = 0
+    place = 0
+    names: list[str] = []
+    while True:
+        [reply] = yield [sweep_call(keys, names, idle_ms, place, MOST_SWEPT)]
+        removed += reply[0]
+        names = [raw.decode() for raw in reply[1]]
+        place += len(names)
+        if not names:
+            return removed

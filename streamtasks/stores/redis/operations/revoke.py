@@ -1,0 +1,90 @@
+"""Revoke tasks, and tell which of the claimed ones were revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ....exceptions import DecodeError
+from ....protocol.keys import Keys, stream_name
+from ....protocol.message import Message, split_body
+from ....protocol.shards import node_of
+from ....protocol.wire import Wire
+from ....settings import StoreSettings
+from ...types import Claimed, Revocation
+from ..batches import chunks
+from ..scripts import Call, script, stream_keys
+from ..shards import Operation, Shards
+from .read import read_call
+from .settle import finishing_keys
+
+__all__ = ["doomed", "doomed_call", "revoke", "revoke_call"]
+
+_STREAM_WANTED = 4
+
+
+def revoke_call(
+    keys: Keys, task_id: str, hour: int, settings: StoreSettings, name: str = "", *, terminate: bool = False
+) -> Call:
+    """Build revoke; ``name``: of the stream, as far as known."""
+    node = node_of(task_id) if ".w" in task_id else None
+    workflow = "" if node is None else node[0]
+    return Call(
+        script("revoke"),
+        [
+            *finishing_keys(keys, hour),
+            keys.record(task_id),
+            keys.unfolding,
+            keys.workflow(workflow),
+            *(stream_keys(keys, [name]) if name else ()),
+        ],
+        [
+            task_id,
+            int(terminate),
+            hour,
+            settings.index_keep_ms,
+            settings.keep_ms(success=False),
+            settings.events_kept,
+            name,
+            workflow,
+        ],
+    )
+
+
+def doomed_call(keys: Keys, claimed: Sequence[Claimed]) -> Call:
+    """Build doomed: up to 100 messages."""
+    return Call(script("doomed"), [keys.state], [word for c in claimed for word in (c.id, c.token)])
+
+
+def revoke(shards: Shards, task_id: str, *, terminate: bool = False) -> Operation[Revocation]:
+    """See `Store.revoke`."""
+    shard = shards.of(task_id)
+    name = ""
+    while True:
+        call = revoke_call(shard.keys, task_id, shard.hour(), shards.settings, name, terminate=terminate)
+        [reply] = yield [call]
+        if reply[0] == b"hour":
+            shard.learn_clock(reply[1])
+        elif reply[1] != _STREAM_WANTED:
+            return Revocation(reply[1])
+        elif not (name := reply[2].decode()):
+            [[parts]] = yield [read_call(shard.keys, [task_id])]
+            if len(parts) > 1:
+                name = _stream_of(parts[0], shards.settings.wire, task_id)
+
+
+def _stream_of(body: bytes, wire: Wire, task_id: str) -> str:
+    """Return the name of the stream of a message that has no state line yet: it stands in its envelope."""
+    try:
+        message = Message.decode(split_body(body)[1], wire, task_id)
+        return stream_name(message.queue, message.priority)
+    except DecodeError:
+        return stream_name("default", 0)  # what this process cannot read may be revoked like any other
+
+
+def doomed(shards: Shards, tag: str, claimed: Sequence[Claimed]) -> Operation[list[str]]:
+    """See `SupervisorStore.doomed`."""
+    answers: list[str] = []
+    for some in chunks(claimed):
+        [reply] = yield [doomed_call(shards.by_tag[tag].keys, some)]
+        answers += (word.decode() for word in reply)
+    return answers

@@ -1,0 +1,276 @@
+"""Keep, read, declare and fire schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import batched
+from types import MappingProxyType
+from typing import Any, Final
+
+from ....protocol.keys import Keys, stream_name
+from ....protocol.shards import schedule_tag
+from ....settings import StoreSettings
+from ...schedule_store import DueSchedule, DueSchedules, Firing, NewSchedule, Put, StoredSchedule
+from ..batches import MOST, MOST_BYTES, batches
+from ..scripts import Call, script, stream_keys
+from ..shards import Operation, Shards
+from .enqueue import conditions
+
+__all__ = [
+    "declare_schedules",
+    "drop_call",
+    "drop_schedule",
+    "due_call",
+    "due_schedules",
+    "fire",
+    "fire_call",
+    "list_schedules",
+    "pause_call",
+    "pause_schedule",
+    "put_call",
+    "put_schedule",
+    "schedules",
+    "schedules_call",
+    "undeclare_call",
+    "undeclare_schedules",
+]
+
+MOST_LISTED: Final = 1000
+NONE: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+def put_call(keys: Keys, schedules: Sequence[NewSchedule], revision: int) -> Call:
+    """Build put_schedules: up to 100 schedules with one label and one time; ``revision``: the one to be replaced."""
+    label, since_ms = schedules[0].declared, schedules[0].since_ms
+    words: list[Any] = [label, since_ms]
+    for one in schedules:
+        words += (one.name, revision, _or_dash(one.next_ms), one.rule, one.definition)
+    return Call(
+        script("put_schedules"),
+        [
+            keys.schedules,
+            keys.schedule_states,
+            keys.schedule_names,
+            keys.scheduled,
+            keys.schedule_revision,
+            keys.control,
+            keys.declarations,
+            keys.declared(label),
+        ],
+        words,
+    )
+
+
+def undeclare_call(keys: Keys, label: str, since_ms: int) -> Call:
+    """Build undeclare."""
+    return Call(
+        script("undeclare"),
+        [
+            keys.schedules,
+            keys.schedule_states,
+            keys.schedule_names,
+            keys.scheduled,
+            keys.declarations,
+            keys.declared(label),
+        ],
+        [label, since_ms],
+    )
+
+
+def drop_call(keys: Keys, name: str) -> Call:
+    """Build drop_schedule."""
+    return Call(
+        script("drop_schedule"), [keys.schedules, keys.schedule_states, keys.schedule_names, keys.scheduled], [name]
+    )
+
+
+def pause_call(keys: Keys, name: str, next_ms: int | None) -> Call:
+    """Build pause_schedule; ``next_ms``: where to go on, None: pause it."""
+    return Call(
+        script("pause_schedule"),
+        [keys.schedules, keys.schedule_states, keys.scheduled, keys.control],
+        [name, _or_dash(next_ms)],
+    )
+
+
+def schedules_call(keys: Keys, names: Sequence[str] = (), most: int = 0, after: str = "") -> Call:
+    """Build schedules: those that are named, or the next ``most`` after a name."""
+    return Call(
+        script("schedules"),
+        [keys.schedules, keys.schedule_states, keys.schedule_names],
+        [most, after, MOST_BYTES, *names],
+    )
+
+
+def due_call(keys: Keys, most: int, passed: Mapping[str, int]) -> Call:
+    """Build due_schedules; ``passed``: revisions of schedules that are not wanted."""
+    return Call(
+        script("due_schedules"),
+        [keys.schedules, keys.scheduled],
+        [most, MOST_BYTES, *(word for pair in passed.items() for word in pair)],
+    )
+
+
+def fire_call(keys: Keys, firings: Sequence[Firing], settings: StoreSettings) -> Call:
+    """Build fire: up to 100 messages, all firings together."""
+    numbers: dict[str, int] = {}
+    words: list[Any] = []
+    for firing in firings:
+        words += (firing.name, firing.revision, firing.expected_ms, _or_dash(firing.next_ms), firing.missed)
+        words += (firing.last_ms, len(firing.messages))
+        for message in firing.messages:
+            number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
+            words += (message.id, number, conditions(message), message.envelope)
+    return Call(
+        script("fire"),
+        [
+            keys.schedules,
+            keys.schedule_states,
+            keys.scheduled,
+            keys.messages,
+            keys.state,
+            keys.delayed,
+            keys.ready,
+            keys.streams,
+            keys.wake,
+            keys.control,
+            keys.totals,
+            keys.done,
+            keys.events,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
+            *stream_keys(keys, numbers),
+            *(keys.record(message.id) for firing in firings for message in firing.messages),
+        ],
+        [settings.events_kept, len(numbers), *numbers, *words],
+    )
+
+
+def _or_dash(ms: int | None) -> int | str:
+    return "-" if ms is None else ms
+
+
+def put_schedule(shards: Shards, schedule: NewSchedule, revision: int) -> Operation[Put]:
+    """See `ScheduleStore.put_schedule`."""
+    [reply] = yield [put_call(shards.of_schedule(schedule.name).keys, [schedule], revision)]
+    return Put(reply[1])
+
+
+def drop_schedule(shards: Shards, name: str) -> Operation[bool]:
+    """See `ScheduleStore.drop_schedule`."""
+    [reply] = yield [drop_call(shards.of_schedule(name).keys, name)]
+    return bool(reply[1])
+
+
+def pause_schedule(shards: Shards, name: str, next_ms: int | None) -> Operation[bool]:
+    """See `ScheduleStore.pause_schedule`."""
+    [reply] = yield [pause_call(shards.of_schedule(name).keys, name, next_ms)]
+    return bool(reply[1])
+
+
+def schedules(shards: Shards, names: Sequence[str]) -> Operation[list[StoredSchedule | None]]:
+    """See `ScheduleStore.schedules`."""
+    found: dict[str, StoredSchedule | None] = {}
+    left: dict[str, list[str]] = {}  # by tag
+    for name in dict.fromkeys(names):
+        left.setdefault(schedule_tag(name, shards.tags), []).append(name)
+    while left:
+        replies = yield [schedules_call(shards.by_tag[tag].keys, wanted[:MOST]) for tag, wanted in left.items()]
+        for (tag, wanted), reply in zip(list(left.items()), replies, strict=True):
+            stored = [_stored(*parts) for parts in batched(reply[1:], 3)]
+            found |= zip(wanted, stored, strict=False)
+            left[tag] = wanted[len(stored) :]
+        left = {tag: wanted for tag, wanted in left.items() if wanted}
+    return [found[name] for name in names]
+
+
+def list_schedules(shards: Shards, limit: int = 100, after: str = "") -> Operation[list[StoredSchedule]]:
+    """See `ScheduleStore.list_schedules`: the next ones of each shard, in the order of all names."""
+    limit = min(limit, MOST_LISTED)
+    found: list[StoredSchedule] = []
+    left = {tag: (after, limit) for tag in shards.tags if limit > 0}  # after which name to go on, and how many
+    while left:
+        replies = yield [
+            schedules_call(shards.by_tag[tag].keys, (), min(most, MOST), last) for tag, (last, most) in left.items()
+        ]
+        for (tag, (_, most)), reply in zip(list(left.items()), replies, strict=True):
+            some = [stored for parts in batched(reply[1:], 3) if (stored := _stored(*parts)) is not None]
+            found += some
+            is_full = bool(reply[0]) or len(some) == MOST
+            left[tag] = (some[-1].name, most - len(some)) if some and is_full else ("", 0)
+        left = {tag: (last, most) for tag, (last, most) in left.items() if most > 0}
+    return sorted(found, key=lambda stored: stored.name)[:limit]
+
+
+def declare_schedules(shards: Shards, tag: str, schedules: Sequence[NewSchedule]) -> Operation[list[Put]]:
+    """See `SupervisorScheduleStore.declare_schedules`."""
+    answers: list[Put] = []
+    for some in batches(schedules, lambda one: len(one.definition), together=_declared_together):
+        [reply] = yield [put_call(shards.by_tag[tag].keys, some, 0)]
+        answers += map(Put, reply[1:])
+    return answers
+
+
+def undeclare_schedules(shards: Shards, tag: str, label: str, since_ms: int) -> Operation[int]:
+    """See `SupervisorScheduleStore.undeclare_schedules`."""
+    forgotten: int = 0
+    while True:
+        [reply] = yield [undeclare_call(shards.by_tag[tag].keys, label, since_ms)]
+        forgotten += reply[1]
+        if not reply[2]:
+            return forgotten
+
+
+def due_schedules(shards: Shards, tag: str, passed: Mapping[str, int] = NONE) -> Operation[DueSchedules]:
+    """See `SupervisorScheduleStore.due_schedules`."""
+    [reply] = yield [due_call(shards.by_tag[tag].keys, MOST, passed)]
+    found: list[DueSchedule] = []
+    for name, what, due_ms in batched(reply[2:], 3):
+        revision, _, definition = _parted(what)
+        found.append(DueSchedule(name.decode(), revision, definition, due_ms))
+    return DueSchedules(reply[0], found, reply[1] if reply[1] >= 0 else None)
+
+
+def fire(shards: Shards, tag: str, firings: Sequence[Firing]) -> Operation[list[bool]]:
+    """See `SupervisorScheduleStore.fire`."""
+    answers: list[bool] = []
+    for some in batches(firings, _size, messages=lambda firing: max(1, len(firing.messages))):
+        [reply] = yield [fire_call(shards.by_tag[tag].keys, some, shards.settings)]
+        answers += (code == 1 for code in reply[1:])
+    return answers
+
+
+def _declared_together(one: NewSchedule, other: NewSchedule) -> bool:
+    return (one.declared, one.since_ms) == (other.declared, other.since_ms)
+
+
+def _size(firing: Firing) -> int:
+    return sum(len(message.envelope) for message in firing.messages)
+
+
+def _parted(what: bytes) -> tuple[int, str, bytes]:
+    """Return revision, label and definition; see include/schedule.lua."""
+    head, _, rest = what.partition(b"\n")
+    revision, label, rule = map(int, head.split(b" "))
+    return revision, rest[:label].decode(), rest[label + rule :]
+
+
+def _stored(name: bytes, what: bytes, state: bytes) -> StoredSchedule | None:
+    if not what:
+        return None
+    revision, label, definition = _parted(what)
+    words: list[Any] = state.decode().split(" ") if state else ["0", "-", "0", "0", "0", "-"]
+    paused, next_ms, fired, missed, last_ms, last_id = words
+    return StoredSchedule(
+        name.decode(),
+        revision,
+        definition,
+        label,
+        paused == "1",
+        None if next_ms == "-" else int(next_ms),
+        int(fired),
+        int(missed),
+        int(last_ms),
+        "" if last_id == "-" else last_id,
+    )

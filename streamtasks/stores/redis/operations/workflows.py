@@ -1,0 +1,277 @@
+"""Start, advance, read and revoke workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import batched
+from typing import Any, Final
+
+from ....exceptions import StoreError
+from ....protocol.graph import Graph
+from ....protocol.keys import Keys, stream_name
+from ....protocol.shards import node_of
+from ....settings import StoreSettings
+from ...types import FanIn, FanInCounts, Given, NewWorkflow, Node, WorkflowCounts
+from ..batches import MOST, MOST_BYTES, batches
+from ..scripts import Call, script, stream_keys
+from ..shards import Operation, Shard, Shards
+from .revoke import revoke_call
+
+__all__ = [
+    "STAGING_MS",
+    "advance",
+    "gather",
+    "gather_call",
+    "is_over",
+    "revoke_workflow",
+    "stage_call",
+    "start_workflow",
+    "unfold",
+    "unfold_call",
+    "unfolding_call",
+    "workflow",
+    "workflow_call",
+]
+
+STAGING_MS: Final = 300_000
+"""Staged nodes are deleted if their workflow has not gone live this long after the last of them came."""
+
+RESERVED_MS: Final = 5_000
+"""For this long a workflow is left to the caller that advances it."""
+
+CALLS_AT_ONCE: Final = 20
+MOST_WORKFLOWS: Final = 20
+MOST_STREAMS: Final = 64
+_STREAM_WANTED: Final = 4
+_UNKNOWN, _STAGED, _LIVE = range(3)
+_THROWN = 0
+
+
+def stage_call(
+    keys: Keys,
+    new: NewWorkflow,
+    nodes: Sequence[Node],
+    fan_ins: Sequence[tuple[int, FanIn]],
+    given: Sequence[Given],
+    *,
+    first: bool,
+) -> Call:
+    """Build stage: some nodes of a workflow, some of its fan-ins and known results; ``first``: with its plan."""
+    words: list[Any] = [new.id, STAGING_MS, len(new.nodes), new.heads, len(fan_ins)]
+    for number, join in fan_ins:
+        words += (number, join.members, join.need, "C" if join.collects else "F", "y" if join.cancels else "n")
+        words += (join.first, join.last, join.deadline_ms, join.succeeded)
+    words += (new.plan if first else "", len(given))
+    for one in given:
+        words += one
+    for node in nodes:
+        message = node.message
+        found = node_of(message.id)
+        assert found is not None
+        words += (found[1], stream_name(message.queue, message.priority), _marks(node), message.envelope)
+    return Call(script("stage"), [keys.workflow(new.id), keys.messages, keys.state, keys.unfolding], words)
+
+
+def _marks(node: Node) -> str:
+    message = node.message
+    words = [f" w={node.then}"]
+    if node.waits_for:
+        words.append(f" a={node.waits_for}")
+    if message.due_ms is not None:
+        words.append(f" d={message.due_ms}")
+    elif message.delay_ms:
+        words.append(f" i={message.delay_ms}")
+    if message.limit is not None:
+        words.append(f" l={message.limit.interval_us},{message.limit.burst},{message.limit.name}")
+    return "".join(words)
+
+
+def unfold_call(
+    keys: Keys, workflow_id: str, names: Sequence[str], settings: StoreSettings, verb: str = "go", whom: str = ""
+) -> Call:
+    """Build unfold; ``names``: streams that the caller knows of."""
+    return Call(
+        script("unfold"),
+        [
+            keys.workflow(workflow_id),
+            keys.messages,
+            keys.state,
+            keys.delayed,
+            keys.ready,
+            keys.streams,
+            keys.wake,
+            keys.control,
+            keys.waiting,
+            keys.limits,
+            keys.asking,
+            keys.unfolding,
+            keys.done,
+            keys.events,
+            *stream_keys(keys, names),
+        ],
+        [
+            workflow_id,
+            verb,
+            whom,
+            RESERVED_MS,
+            settings.keep_ms(success=True),
+            settings.events_kept,
+            len(names),
+            *names,
+        ],
+    )
+
+
+def gather_call(keys: Keys, workflow_id: str, field: str, place: int) -> Call:
+    """Build gather: a part of what a field holds, from a place on."""
+    return Call(script("gather"), [keys.workflow(workflow_id)], [field, place, MOST_BYTES])
+
+
+def workflow_call(keys: Keys, workflow_id: str, fan_ins: Sequence[int]) -> Call:
+    """Build workflow, with the counts of these fan-ins."""
+    return Call(script("workflow"), [keys.workflow(workflow_id)], list(fan_ins))
+
+
+def unfolding_call(keys: Keys, most: int) -> Call:
+    """Build unfolding: workflows of which something is due, and when the next one is."""
+    return Call(script("unfolding"), [keys.unfolding], [most])
+
+
+def start_workflow(shards: Shards, new: NewWorkflow) -> Operation[bool]:
+    """See `Store.start_workflow`: stage it in bounded calls, make it live in one, let its first nodes go in steps."""
+    shard = shards.of(new.id)
+    names = dict.fromkeys(stream_name(node.message.queue, node.message.priority) for node in new.nodes[: new.heads])
+    fresh = False
+    for requests in batched(_staging(shard, new), CALLS_AT_ONCE):
+        replies = yield list(requests)
+        if any(reply[1] == _THROWN for reply in replies):
+            raise StoreError(f"Workflow {new.id} was not completed in time and is being thrown away; start it anew.")
+        fresh = all(reply[1] == 1 for reply in replies)
+    code = yield from advance(shards, new.id, list(names), "live")
+    if code != _LIVE:
+        raise StoreError(f"Workflow {new.id} was not completed in time and has been thrown away; start it anew.")
+    return fresh
+
+
+def _staging(shard: Shard, new: NewWorkflow) -> Iterable[Call]:
+    keys = shard.keys
+    joins = list(batched(enumerate(new.fan_ins), MOST))
+    given = list(batches(new.given, lambda one: len(one.content)))
+    nodes = list(batches(new.nodes, lambda node: len(node.message.envelope)))
+    for turn in range(max(1, len(joins), len(given), len(nodes))):
+        yield stage_call(
+            keys,
+            new,
+            nodes[turn] if turn < len(nodes) else (),
+            joins[turn] if turn < len(joins) else (),
+            given[turn] if turn < len(given) else (),
+            first=turn == 0,
+        )
+
+
+def advance(
+    shards: Shards, workflow_id: str, names: Sequence[str] = (), verb: str = "go", whom: str = ""
+) -> Operation[int]:
+    """Do all that a workflow has to do now, in bounded steps; return what unfold.lua answers of it."""
+    shard = shards.of(workflow_id)
+    known = list(dict.fromkeys([*names, *shard.names]))[:MOST_STREAMS]
+    while True:
+        call = unfold_call(shard.keys, workflow_id, known, shards.settings, verb, whom)
+        [reply] = yield [call]
+        verb, whom = "go", ""
+        if reply[3]:
+            whom = reply[3].decode().split("\n")[0]
+            yield from _revoke_nodes(shards, workflow_id, whom)
+            verb = "canceled"
+        elif not reply[2]:
+            code: int = reply[1]
+            return code
+
+
+def unfold(shards: Shards, tag: str) -> Operation[int | None]:
+    """See `SupervisorStore.unfold`."""
+    shard = shards.by_tag[tag]
+    while True:
+        [reply] = yield [unfolding_call(shard.keys, MOST_WORKFLOWS)]
+        for workflow_id in reply[2:]:
+            yield from advance(shards, workflow_id.decode())
+        if len(reply) == 2:
+            return reply[1] if reply[1] >= 0 else None
+
+
+def revoke_workflow(
+    shards: Shards, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False
+) -> Operation[bool]:
+    """See `Store.revoke_workflow`."""
+    whom = "all" if fan_in is None else str(fan_in)
+    over = yield from is_over(shards, workflow_id, fan_in, failure=False)
+    # Also if it is: what leads to a nested group that went on with a quorum may still run.
+    code = yield from advance(shards, workflow_id, (), "cancel", f"{whom}!" if terminate else whom)
+    return code == _LIVE and not over
+
+
+def is_over(shards: Shards, workflow_id: str, fan_in: int | None, *, failure: bool) -> Operation[bool]:
+    """Tell whether a fan-in is, or None: all of a workflow; see `Store.wait_workflow`."""
+    found = yield from workflow(shards, workflow_id, () if fan_in is None else (fan_in,))
+    if found is None:
+        return True
+    if fan_in is None:
+        return found.finished >= found.nodes
+    join = found.fan_ins[0]
+    return join.succeeded + join.failed >= join.members or (failure and join.failed > 0)
+
+
+def _revoke_nodes(shards: Shards, workflow_id: str, whom: str) -> Operation[None]:
+    """Revoke nodes, the last ones first, so that none of them goes on meanwhile."""
+    found = yield from workflow(shards, workflow_id, ())
+    if found is None:
+        return
+    graph = Graph.decode(workflow_id, found.plan)
+    part, terminate = whom.removesuffix("!"), whom.endswith("!")
+    numbers = range(found.nodes) if part == "all" else graph.fan_ins[int(part)].inside
+    shard, settings = shards.of(workflow_id), shards.settings
+    for some in batched(sorted(numbers, reverse=True), MOST):
+        names = dict.fromkeys((graph.id_of(number) for number in some), "")
+        while names:
+            replies = yield [
+                revoke_call(shard.keys, task_id, shard.hour(), settings, name, terminate=terminate)
+                for task_id, name in names.items()
+            ]
+            left: dict[str, str] = {}
+            for (task_id, name), reply in zip(names.items(), replies, strict=True):
+                if reply[0] == b"hour":
+                    shard.learn_clock(reply[1])
+                    left[task_id] = name
+                elif reply[1] == _STREAM_WANTED and reply[2]:
+                    left[task_id] = reply[2].decode()
+            names = left
+
+
+def workflow(shards: Shards, workflow_id: str, fan_ins: Sequence[int] = ()) -> Operation[WorkflowCounts | None]:
+    """See `Store.workflow`."""
+    keys = shards.of(workflow_id).keys
+    [reply] = yield [workflow_call(keys, workflow_id, fan_ins)]
+    if not reply:
+        return None
+    nodes, finished, failed, started, plan, *joins = reply
+    return WorkflowCounts(int(nodes), int(finished), int(failed), int(started), plan, list(map(_fan_in, joins)))
+
+
+def _fan_in(text: bytes) -> FanInCounts:
+    if not text:
+        return FanInCounts(0, 0, 0, False, 0, False, False)
+    members, need, collects, cancels, _, _, succeeded, failed, phase = text.decode().split(" ")
+    return FanInCounts(
+        int(members), int(succeeded), int(failed), phase != "o", int(need), collects == "C", cancels != "n"
+    )
+
+
+def gather(shards: Shards, workflow_id: str, field: str) -> Operation[list[bytes]]:
+    """See `Store.gather`."""
+    keys = shards.of(workflow_id).keys
+    found: list[bytes] = []
+    while True:
+        [reply] = yield [gather_call(keys, workflow_id, field, len(found))]
+        found += reply[1:]
+        if len(found) >= reply[0]:
+            return found

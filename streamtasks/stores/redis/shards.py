@@ -1,0 +1,88 @@
+"""The shards of one store as operations see them: their keys, and what was learnt from earlier replies."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Generator, Iterable
+from typing import Any, Final, NamedTuple
+
+from ...protocol.keys import Keys
+from ...protocol.shards import schedule_tag, tag_of
+from ...settings import StoreSettings
+from .scripts import Call
+
+__all__ = ["Operation", "Request", "Shard", "Shards"]
+
+MOST_NAMES: Final = 32
+"""How many streams a shard remembers."""
+
+
+class Request(NamedTuple):
+    """Calls to send in one packet. ``patience_s``: for how long they are repeated, seconds; None: as settings say."""
+
+    calls: list[Call]
+    patience_s: float | None = None
+
+
+type Operation[T] = Generator[list[Call] | Request, list[Any], T]
+"""An operation, written once for sync and async: it yields calls, is sent their replies, and returns its result.
+
+A driver (`driver.BlockingDriver`, `driver.AwaitingDriver`) sends the calls of one yield in one round trip.
+"""
+
+
+class Shard:
+    """The keys of one shard, the streams met there lately, and how far the server's clock is from ours."""
+
+    __slots__ = ("clock_offset_ms", "keys", "names")
+
+    def __init__(self, prefix: str, tag: str) -> None:
+        self.keys = Keys(prefix, tag)
+        self.names: OrderedDict[str, None] = OrderedDict()  # newest last
+        self.clock_offset_ms = 0
+
+    def learn(self, names: Iterable[bytes]) -> None:
+        """Remember streams."""
+        for raw in names:
+            name = raw.decode()
+            self.names[name] = None
+            self.names.move_to_end(name)
+        while len(self.names) > MOST_NAMES:
+            self.names.popitem(last=False)
+
+    def learn_clock(self, now_ms: int) -> None:
+        """Take in the server's time, ms since the epoch."""
+        self.clock_offset_ms = now_ms - time.time_ns() // 1_000_000
+
+    def hour(self) -> int:
+        """Return the current hour since the epoch by the server's clock, as far as it is known."""
+        return (time.time_ns() // 1_000_000 + self.clock_offset_ms) // 3_600_000
+
+
+class Shards:
+    """All shards of one store. Holds no connection; may be shared between threads."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.settings = settings
+        self.tags = settings.tags
+        self.by_tag = {tag: Shard(settings.key_prefix, tag) for tag in settings.tags}
+
+    def tag_of(self, task_id: str) -> str:
+        """Return the tag of the shard of a task's or workflow's id."""
+        return tag_of(task_id, self.tags)
+
+    def of(self, task_id: str) -> Shard:
+        """Return the shard of a task's or workflow's id."""
+        return self.by_tag[tag_of(task_id, self.tags)]
+
+    def of_schedule(self, name: str) -> Shard:
+        """Return the shard of a schedule."""
+        return self.by_tag[schedule_tag(name, self.tags)]
+
+    def indexes_by_tag(self, ids: Iterable[str]) -> dict[str, list[int]]:
+        """Group ids by shard: tag -> their indexes."""
+        found: dict[str, list[int]] = {}
+        for index, task_id in enumerate(ids):
+            found.setdefault(tag_of(task_id, self.tags), []).append(index)
+        return found

@@ -1,0 +1,160 @@
+"""Pushes from the server: a connection that is subscribed to channels of some tasks, or of shards."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+
+from redis.exceptions import RedisError
+
+from ...settings import StoreSettings
+from . import connections, pools
+
+__all__ = ["LOOK_S", "AsyncSubscription", "Subscription"]
+
+LOOK_S: Final = 1.0
+"""What is waited for is read this often, seconds, in case a push was lost."""
+
+
+class Subscription:
+    """A connection of a pool that is subscribed to channels while it is used; a context manager.
+
+    If the connection breaks, `wait` only sleeps: reading every `LOOK_S` seconds goes on.
+    """
+
+    def __init__(self, settings: StoreSettings, pool: pools.Pool, channels: set[str]) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._channels = channels
+        self._connection: Any = None
+
+    def __enter__(self) -> Subscription:
+        self._connection = self._pool.borrow()
+        try:
+            self._subscribe()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Unsubscribe and return the connection to its pool, or close it if anything is in doubt."""
+        connection, left = self._connection, len(self._channels)
+        try:
+            if connection.is_connected:
+                connection.send_command("SUNSUBSCRIBE", check_health=False)
+                while left:
+                    left -= connection.read_response()[0] == b"sunsubscribe"
+        except (RedisError, OSError):
+            connection.disconnect()
+        self._pool.give_back(connection)
+
+    def _subscribe(self) -> None:
+        try:
+            for channel in self._channels:
+                self._connection.send_command("SSUBSCRIBE", channel, check_health=False)
+                self._connection.read_response()
+        except (RedisError, OSError) as error:
+            lasting = connections.lasting_error(error, self._settings)
+            if lasting is not None:
+                raise lasting from error
+            self._connection.disconnect()
+
+    def wait(self, wanted: set[bytes], seconds: float) -> None:
+        """Return when a push names one of the wanted ids, or after this time."""
+        connection, until = self._connection, time.monotonic() + seconds
+        try:
+            while (left := until - time.monotonic()) > 0:
+                if not connection.is_connected:
+                    time.sleep(left)
+                    return
+                if connection.can_read(timeout=left) and _names(connection.read_response(), wanted):
+                    return
+        except (RedisError, OSError):
+            connection.disconnect()
+
+
+class AsyncSubscription:
+    """The same on an event loop, on a connection of its own; an asynchronous context manager."""
+
+    def __init__(self, settings: StoreSettings, channels: set[str]) -> None:
+        self._settings = settings
+        self._channels = channels
+        self._connection: Any = None
+
+    async def __aenter__(self) -> AsyncSubscription:
+        await self._connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
+
+    async def _connect(self) -> None:
+        """Open the connection and subscribe, if that is possible now."""
+        connection: Any = connections.new_async_connection(self._settings)
+        try:
+            await connection.connect()
+            for channel in self._channels:
+                await connection.send_command("SSUBSCRIBE", channel)
+                await connection.read_response()
+            connection.socket_timeout = None  # long silence is normal from now on
+        except (RedisError, OSError) as error:
+            await connection.disconnect(nowait=True)
+            lasting = connections.lasting_error(error, self._settings)
+            if lasting is not None:
+                raise lasting from error
+            return
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._connection = connection
+
+    async def wait(self, wanted: set[bytes], seconds: float, *, reconnect: bool = False) -> None:
+        """Return when a push names one of the wanted ids, or after this time.
+
+        ``reconnect``: subscribe again, after the time is up, if the connection is broken.
+        """
+        until = time.monotonic() + seconds
+        if self._connection is None:
+            await asyncio.sleep(seconds)
+            if reconnect:
+                await self._connect()
+            return
+        try:
+            while (left := until - time.monotonic()) > 0:
+                # Its own timeout leaves the connection whole; cancelling the read would close it.
+                if _names(await self._connection.read_response(timeout=left), wanted):
+                    return
+        except (RedisError, OSError):
+            await self._connection.disconnect(nowait=True)
+            self._connection = None
+
+    def check(self) -> None:
+        """Check that the subscription stands.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        if self._connection is None:
+            raise connections.unavailable(self._settings, ConnectionError("could not subscribe"))
+
+    async def read(self) -> tuple[str, str]:
+        """Return the next push as (channel, text).
+
+        Raises:
+            StoreUnavailable: the connection broke, or could not be opened.
+        """
+        self.check()
+        try:
+            while True:
+                push = await self._connection.read_response()
+                if push[0] == b"smessage":
+                    return push[1].decode(), push[2].decode()
+        except (RedisError, OSError) as error:
+            raise connections.unavailable(self._settings, error) from error
+
+
+def _names(push: Any, wanted: set[bytes]) -> bool:
+    return bool(push) and push[0] == b"smessage" and not wanted.isdisjoint(push[2].split(b" "))
