@@ -6,6 +6,7 @@ import logging
 from array import array
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,9 @@ from streamtasks.protocol.shards import ALL_TAGS, schedule_tag
 from streamtasks.schedules import crontab, every
 from streamtasks.schedules.definition import Definition
 from streamtasks.stores.memory import AsyncMemoryStore, Clock, MemoryServer
-from streamtasks_workers.roles.scheduler import Declared, Scheduler
+from streamtasks_workers.process.options import WorkerOptions
+from streamtasks_workers.roles.base import ServedApp
+from streamtasks_workers.roles.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +40,12 @@ def store() -> AsyncMemoryStore:
 
 
 def scheduler(store: Any, *schedules: Definition, loaded_ms: int = 0, label: str = "shop") -> Scheduler:
-    loaded = memoryview(array("Q", [loaded_ms]))
-    return Scheduler(store, "u0", SETTINGS, Declared(label, schedules, loaded))
+    return scheduler_of(store, memoryview(array("Q", [loaded_ms])), *schedules, label=label)
+
+
+def scheduler_of(store: Any, loaded_ms: memoryview, *schedules: Definition, label: str = "shop") -> Scheduler:
+    app = ServedApp(label, SETTINGS, store, WorkerOptions(), schedules=schedules, loaded_ms=loaded_ms)
+    return Scheduler(app, "u0")
 
 
 async def names(store: AsyncMemoryStore) -> list[str]:
@@ -48,11 +55,9 @@ async def names(store: AsyncMemoryStore) -> list[str]:
 class TestFiring:
     async def test_what_is_due_is_fired_and_the_next_time_is_known(self, store: AsyncMemoryStore) -> None:
         role = scheduler(store, definition("tick"))
-        await role.run_once()
-        assert role.next_s == 2.0, "at least this often"
+        assert await role.run_once() == 2.0, "at least this often"
         store.server.clock.advance(59)
-        await role.run_once()
-        assert role.next_s == 1.0
+        assert await role.run_once() == 1.0
         assert (await store.schedules(["tick"]))[0].fired == 0  # type: ignore[union-attr]
         store.server.clock.advance(1)
         await role.run_once()
@@ -196,12 +201,12 @@ class TestDeclaring:
     ) -> None:
         old, new = definition("a"), definition("a", 120)
         loaded = memoryview(array("Q", [0]))
-        await Scheduler(store, "u0", SETTINGS, Declared("shop", [old, definition("gone")], loaded)).run_once()
-        assert loaded[0] == NOW_MS, "the root keeps it for the next keeper"
+        await scheduler_of(store, loaded, old, definition("gone")).run_once()
+        assert loaded[0] == NOW_MS, "the supervisor keeps it for the next keeper"
         store.server.clock.advance(1)
         await scheduler(store, new).run_once()
         store.server.clock.advance(1)
-        await Scheduler(store, "u0", SETTINGS, Declared("shop", [old, definition("gone")], loaded)).run_once()
+        await scheduler_of(store, loaded, old, definition("gone")).run_once()
         [found] = await store.list_schedules()
         assert found.definition == new.encode()
         assert "loaded later" in caplog.text
@@ -223,8 +228,11 @@ class TestDeclaring:
     def test_each_shard_declares_its_own(self) -> None:
         schedules: Sequence[Definition] = [definition(f"t{number}") for number in range(40)]
         loaded = memoryview(array("Q", range(len(ALL_TAGS))))
-        parts = [Declared.on_shard(tag, ALL_TAGS, "shop", schedules, loaded) for tag in ALL_TAGS]
-        assert sorted(one.name for part in parts for one in part.schedules) == sorted(one.name for one in schedules)
+        store: Any = None
+        settings: Any = SimpleNamespace(tags=ALL_TAGS)
+        app = ServedApp("shop", settings, store, WorkerOptions(), schedules=schedules, loaded_ms=loaded)
+        parts = [Scheduler(app, tag) for tag in ALL_TAGS]
+        assert sorted(one.name for part in parts for one in part._to_declare) == sorted(one.name for one in schedules)
         for place, (tag, part) in enumerate(zip(ALL_TAGS, parts, strict=True)):
-            assert {schedule_tag(one.name, ALL_TAGS) for one in part.schedules} <= {tag}
-            assert part.loaded_ms.tolist() == [place]
+            assert {schedule_tag(one.name, ALL_TAGS) for one in part._to_declare} <= {tag}
+            assert part._loaded_ms.tolist() == [place]

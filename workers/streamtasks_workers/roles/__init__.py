@@ -1,1 +1,40 @@
-"""What a keeper does in the background: one file each, one ``run_once()`` each."""
+"""What a keeper does in the background: one file for each role, and the list of them.
+
+To add a role, write its file and name its class in `ROLES`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .base import Role, ServedApp
+from .fence import Fence
+from .heartbeat import Heartbeat
+from .janitor import Janitor
+from .leases import Leases
+from .limiter import Limiter
+from .promoter import Promoter
+from .reclaimer import Reclaimer
+from .revocations import Revocations
+from .scheduler import Scheduler
+from .workflow_expander import WorkflowExpander
+
+__all__ = ["ROLES", "roles_of"]
+
+ROLES: Final[tuple[type[Role], ...]] = (
+    Leases,
+    Fence,
+    Heartbeat,
+    Reclaimer,
+    Revocations,
+    Scheduler,
+    Promoter,
+    WorkflowExpander,
+    Limiter,
+    Janitor,
+)
+
+
+def roles_of(app: ServedApp) -> list[Role]:
+    """Return an app's roles, of each kind one for each shard, or one."""
+    return [role(app, tag) for role in ROLES for tag in (app.tags if role.per_shard else ("",))]

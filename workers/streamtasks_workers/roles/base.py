@@ -1,52 +1,141 @@
-"""What sleeps until there is something to do: on a local timer, or until it is told."""
+"""Roles: background duties of a keeper, each with a ``run_once``, and the app for which they work."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
 
+from streamtasks.schedules.definition import Definition
+from streamtasks.settings import StoreSettings
 from streamtasks.stores.base import SupervisorStore
 
-__all__ = ["LOOK_S", "RoleOnTime"]
+from ..process.board import Board
+from ..process.options import WorkerOptions
+from .watched_child import WatchedChild
+
+__all__ = ["LOOK_S", "DueRole", "Role", "ServedApp"]
 
 LOOK_S: Final = 2.0
-"""A look this often, seconds, in case the news of something to do was lost."""
+"""How often a `DueRole` runs at least, seconds, in case a control message was lost."""
 
 
-class RoleOnTime:
-    """A role for one shard whose work comes at known times. Any number of workers may do it.
+def _no_child(board: Board, why: str) -> None:
+    """Stand in for `ServedApp.kill` where there are no child processes."""
+    raise NotImplementedError(f"{board.consumer} cannot be killed ({why})")
 
-    Args:
-        store: the shard's.
-        tag: of the shard.
-        look_s: it looks this often at least, seconds.
+
+@dataclass(slots=True, eq=False)
+class ServedApp:
+    """One app as its roles see it.
+
+    Attributes:
+        label: how logs name it.
+        settings: of its store.
+        store: the calls of a keeper.
+        options: of the worker that serves it.
+        worker: the worker's name.
+        schedules: what the app's code declares.
+        loaded_ms: one word for each shard, see `Scheduler`.
+        kill: ends the child of a board, for a reason.
+        children: those that live, by the numbers of their boards.
     """
 
-    def __init__(self, store: SupervisorStore, tag: str, look_s: float = LOOK_S) -> None:
-        self._store = store
-        self._tag = tag
-        self._look_s = look_s
-        self._news = asyncio.Event()
-        self.next_s = 0.0
+    label: str
+    settings: StoreSettings
+    store: SupervisorStore
+    options: WorkerOptions
+    worker: str = ""
+    schedules: Sequence[Definition] = ()
+    loaded_ms: memoryview | None = None
+    kill: Callable[[Board, str], None] = _no_child
+    children: dict[int, WatchedChild] = field(default_factory=dict)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its shards."""
+        return self.settings.tags
+
+    @property
+    def boards(self) -> list[Board]:
+        """The boards of its living children."""
+        return [child.board for child in self.children.values()]
+
+
+class Role(ABC):
+    """One background duty. Any number of workers may do it at the same time.
+
+    Attributes:
+        per_shard: whether each shard of an app has one of its own; else there is one per app, without a tag.
+        wake_on: the first word of the control messages that wake it; empty: none does.
+        uses_store: whether a run shows that the store can be reached.
+        interval_s: it runs at least this often, seconds.
+    """
+
+    per_shard: ClassVar[bool] = True
+    wake_on: ClassVar[str] = ""
+    uses_store: ClassVar[bool] = True
+
+    def __init__(self, app: ServedApp, tag: str = "") -> None:
+        self.app = app
+        self.tag = tag
+        self.store = app.store
+        self.interval_s = LOOK_S
+        self._woken = asyncio.Event()
+
+    @abstractmethod
+    async def run_once(self) -> float | None:
+        """Do what is due; return seconds until there is more, None: nothing is known to come before the interval.
+
+        Raises:
+            StoreError: the store could not be reached; it is run again soon.
+        """
+
+    def heard(self, tag: str, text: str) -> None:  # noqa: ARG002 - for roles that need more than the first word
+        """Take in a control message that begins with `wake_on`."""
+        self.wake()
+
+    def missed(self) -> None:
+        """Note that control messages may have been lost."""
+        self.wake()
 
     def wake(self) -> None:
-        """Tell that there may be something to do, earlier than it knows."""
-        self._news.set()
+        """Let it run now."""
+        self._woken.set()
 
-    async def run_once(self) -> None:
-        """Do what is due; set ``next_s`` to how long to sleep, seconds."""
-        self._news.clear()
-        next_s = await self._work()
-        self.next_s = self._look_s if next_s is None else min(next_s, self._look_s)
-
-    async def sleep(self) -> None:
-        """Sleep until there is something to do, or until `wake`."""
+    async def sleep(self, wait_s: float | None) -> None:
+        """Sleep until its next run: ``wait_s`` seconds, None: the interval with some jitter; or until it is woken."""
+        if wait_s is None:
+            wait_s = self.interval_s * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter
         try:
-            async with asyncio.timeout(self.next_s):
-                await self._news.wait()
+            async with asyncio.timeout(min(wait_s, self.interval_s * 1.2)):
+                await self._woken.wait()
         except TimeoutError:
             return
+        finally:
+            self._woken.clear()
 
-    async def _work(self) -> float | None:
+    async def leave(self) -> None:  # noqa: B027 - most roles have nothing to do
+        """Do what has to be done when the worker stops."""
+
+
+class DueRole(Role):
+    """A role whose work comes at times that the store knows; the in-process worker has these roles as well.
+
+    Attributes:
+        recurs: whether there is always a next time, so that it is nothing to wait for.
+    """
+
+    recurs: ClassVar[bool] = False
+
+    async def run_once(self) -> float | None:
+        """See `Role.run_once`."""
+        wait_s = await self.work()
+        return self.interval_s if wait_s is None else min(wait_s, self.interval_s)
+
+    @abstractmethod
+    async def work(self) -> float | None:
         """Do what is due; return seconds until there is more, None: nothing is known to come."""
-        raise NotImplementedError

@@ -48,11 +48,14 @@ class Enforcer:
     """The limits of one child's attempts.
 
     Args:
-        single: the child runs one attempt at a time, so that ending one is ending the child. In others that is so of
-            those that run alone, see `Board.is_apart`.
-        interrupt: sends the child the signal that makes it look at its board.
-        retire: replaces the child, which finishes what else runs in it.
-        kill: ends the child at once.
+        store: where outcomes of attempts that do not end are written.
+        settings: of the store.
+        board: the child's.
+        single: whether the child runs one attempt at a time, so that ending one is ending the child. In others that
+            holds for attempts that run alone, see `Board.is_apart`.
+        request: asks the supervisor for something, with the reason: ``"interrupt"`` sends the child the signal that
+            makes it look at its board, ``"retire"`` replaces it and lets it finish its other attempts, ``"kill"``
+            ends it at once.
     """
 
     def __init__(
@@ -62,18 +65,14 @@ class Enforcer:
         board: Board,
         *,
         single: bool,
-        interrupt: Callable[[], None],
-        retire: Callable[[str], None],
-        kill: Callable[[str], None],
+        request: Callable[[str, str], None],
     ) -> None:
         self._store = store
         self._settings = settings
         self._board = board
         self._tag = board.tag
         self._single = single
-        self._interrupt = interrupt
-        self._retire = retire
-        self._kill = kill
+        self._request = request
         self._cases: dict[int, _Case] = {}
         self._killed = False
 
@@ -106,7 +105,7 @@ class Enforcer:
                     return []
                 settle.append(slot)
         if interrupt:
-            self._interrupt()
+            self._request("interrupt", "")
         if any(case.settled for case in self._cases.values()):
             self._end_abandoned(states)
         return settle
@@ -137,7 +136,7 @@ class Enforcer:
 
     def _end(self, why: str) -> None:
         self._killed = True
-        self._kill(why)
+        self._request("kill", why)
 
     def _why(self, slot: int, kind: Ask) -> str:
         what = "was revoked" if kind == Ask.REVOKED else "ran for longer than its time limit"
@@ -158,7 +157,7 @@ class Enforcer:
                 continue  # it ended after all
             self._board.give_up(slot, case.started_ns, case.kind)
             outcome = enforced_outcome(self._board, slot, case.kind, self._settings)
-            self._retire(f"{self._why(slot, case.kind)} and does not end")
+            self._request("retire", f"{self._why(slot, case.kind)} and does not end")
             await self._store.settle(self._tag, [outcome], callbacks="all")
             case.settled = True
             settled += 1

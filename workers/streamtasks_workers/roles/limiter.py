@@ -1,18 +1,18 @@
-"""Let messages that wait for a rate limit go on, at their time."""
+"""Admit messages that wait for a rate limit, at their time."""
 
 from __future__ import annotations
 
-from .base import RoleOnTime
+from .base import DueRole
 
 __all__ = ["Limiter"]
 
 
-class Limiter(RoleOnTime):
-    """Admits messages of one shard at the times that their rate limits allow.
+class Limiter(DueRole):
+    """Rate limits of one shard. Each start is counted once, however many workers ask."""
 
-    Any number of workers may do it at once: each start is counted once.
-    """
+    wake_on = "limit"
 
-    async def _work(self) -> float | None:
-        next_us = (await self._store.admit(self._tag)).next_us
+    async def work(self) -> float | None:
+        """See `DueRole.work`."""
+        next_us = (await self.store.admit(self.tag)).next_us
         return None if next_us is None else next_us / 1_000_000

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from .base import RoleOnTime
+from .base import DueRole
 
 __all__ = ["Promoter"]
 
 
-class Promoter(RoleOnTime):
-    """Promotion of one shard."""
+class Promoter(DueRole):
+    """Promotion on one shard."""
 
-    async def _work(self) -> float | None:
-        next_ms = (await self._store.promote(self._tag)).next_due_ms
+    wake_on = "due"
+
+    async def work(self) -> float | None:
+        """See `DueRole.work`."""
+        next_ms = (await self.store.promote(self.tag)).next_due_ms
         return None if next_ms is None else next_ms / 1000

@@ -1,14 +1,13 @@
-"""Take over the claims of workers that vanished."""
+"""Reclaim the expired claims of workers that vanished."""
 
 from __future__ import annotations
 
 import logging
 
 from streamtasks.exceptions import WorkerLost
-from streamtasks.settings import StoreSettings
-from streamtasks.stores.base import SupervisorStore
 
 from ..executor.outcomes import Outcomes
+from .base import Role, ServedApp
 from .keeper_outcomes import wall_ms
 
 __all__ = ["Reclaimer"]
@@ -16,25 +15,23 @@ __all__ = ["Reclaimer"]
 logger = logging.getLogger("streamtasks.worker")
 
 
-class Reclaimer:
+class Reclaimer(Role):
     """Reclaiming on one shard."""
 
-    def __init__(self, store: SupervisorStore, settings: StoreSettings, tag: str) -> None:
-        self._store = store
-        self._settings = settings
-        self._tag = tag
-        self._outcomes = Outcomes(settings, "", wall_ms)
+    def __init__(self, app: ServedApp, tag: str) -> None:
+        super().__init__(app, tag)
+        self.interval_s = min(2.0, app.settings.lease_s / 4)
+        self._outcomes = Outcomes(app.settings, "", wall_ms)
 
-    async def run_once(self) -> int:
-        """Reclaim what has expired; return how many messages can be claimed again."""
-        reclaim = await self._store.reclaim(self._tag)
+    async def run_once(self) -> None:
+        """Reclaim what has expired; settle what was lost too often as dead."""
+        reclaim = await self.store.reclaim(self.tag)
         if reclaim.reclaimed:
-            logger.warning("%d messages of a vanished worker are claimable again", reclaim.reclaimed)
+            logger.warning("reclaimed %d messages of a worker that vanished", reclaim.reclaimed)
         dead = []
         for lost in reclaim.exhausted:
             logger.error("task %s vanished with its worker once too often and becomes a dead letter", lost.id)
-            error = WorkerLost(f"The worker of this task vanished {self._settings.lost_limit} times while it ran.")
+            error = WorkerLost(f"The worker of this task vanished {self.app.settings.lost_limit} times while it ran.")
             dead.append(self._outcomes.dead(lost, error, "worker lost", lost.started_ms))
         if dead:
-            await self._store.settle(self._tag, dead, callbacks="all")
-        return reclaim.reclaimed
+            await self.store.settle(self.tag, dead, callbacks="all")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Iterable
 from typing import Final
 
-from streamtasks.stores.base import SupervisorStore
 from streamtasks.stores.types import Claimed
 
 from ..process.board import Ask, Board, Slot
+from .base import Role, ServedApp
 
 __all__ = ["Revocations"]
 
@@ -20,77 +18,68 @@ PATIENCE_S: Final = 1.0
 """A revoked message is looked for this long: its claim may be on its way to the child."""
 
 
-class Revocations:
-    """Revocations of one app's messages.
+class Revocations(Role):
+    """Revocations of one app's messages."""
 
-    Args:
-        boards: the boards of the children that live now.
-    """
+    per_shard = False
+    wake_on = "revoke"
 
-    def __init__(self, store: SupervisorStore, boards: Callable[[], Iterable[Board]]) -> None:
-        self._store = store
-        self._boards = boards
+    def __init__(self, app: ServedApp, tag: str = "") -> None:
+        super().__init__(app, tag)
+        self.interval_s = app.settings.lease_s / 3
         self._wanted: dict[tuple[str, str], tuple[bool, float]] = {}  # tag, id -> end it, until when to look for it
-        self._news = asyncio.Event()
+        self._ask_at = 0.0
 
     def heard(self, tag: str, text: str) -> None:
-        """Take in what the control channel tells: ``revoke <id> <0|1>``, 1: end it."""
+        """Take in ``revoke <id> <0|1>``; 1: end it even if it runs."""
         _, task_id, terminate = text.split(" ")
         self._wanted[tag, task_id] = (terminate == "1", time.monotonic() + PATIENCE_S)
-        self._news.set()
+        super().heard(tag, text)
 
-    async def sleep(self) -> None:
-        """Sleep until there is something to look for."""
-        if self._wanted:
-            await asyncio.sleep(AGAIN_S)
-        else:
-            await self._news.wait()
+    def missed(self) -> None:
+        """See `Role.missed`."""
+        self._ask_at = 0.0
+        super().missed()
 
-    async def run_once(self) -> int:
-        """Look for what was heard of; return how many messages were acted upon.
-
-        Raises:
-            StoreError: the store could not be reached; call again.
-        """
-        self._news.clear()
-        acted = 0
-        for board in self._boards():
-            doomed: list[tuple[int, Claimed, bool]] = []
-            for slot, claimed in _held(board):
-                wanted = self._wanted.get((board.tag, claimed.id))
-                if wanted is not None:
-                    doomed.append((slot, claimed, wanted[0]))
-            for task_id in await self._end(board, doomed):
+    async def run_once(self) -> float:
+        """Look for what was heard of, and from time to time ask the store about all that is held."""
+        if self._ask_at <= time.monotonic():
+            await self._ask_store()
+            self._ask_at = time.monotonic() + self.interval_s
+        for board in self.app.boards:
+            found = [
+                (slot, claimed, wanted[0])
+                for slot, claimed in _held(board)
+                if (wanted := self._wanted.get((board.tag, claimed.id))) is not None
+            ]
+            for task_id in await self._end(board, found):
                 self._wanted.pop((board.tag, task_id), None)
-                acted += 1
         now = time.monotonic()
         self._wanted = {key: wanted for key, wanted in self._wanted.items() if wanted[1] > now}
-        return acted
+        return AGAIN_S if self._wanted else max(0.0, self._ask_at - now)
 
-    async def look(self) -> int:
-        """Ask the store about all that is held, because news may have been lost; return how many were acted upon."""
-        acted = 0
-        for board in self._boards():
+    async def _ask_store(self) -> None:
+        """Ask the store about all that is held, because a control message may have been lost."""
+        for board in self.app.boards:
             held = _held(board)
             if not held:
                 continue
-            answers = await self._store.doomed(board.tag, [claimed for _, claimed in held])
-            doomed = [
+            answers = await self.store.doomed(board.tag, [claimed for _, claimed in held])
+            revoked = [
                 (slot, claimed, answer == "terminate")
                 for (slot, claimed), answer in zip(held, answers, strict=True)
                 if answer
             ]
-            acted += len(await self._end(board, doomed))
-        return acted
+            await self._end(board, revoked)
 
-    async def _end(self, board: Board, doomed: list[tuple[int, Claimed, bool]]) -> list[str]:
-        """End what runs, if it is to be ended, and hand back what has not started; return what needs no other look."""
-        if not doomed:
+    async def _end(self, board: Board, revoked: list[tuple[int, Claimed, bool]]) -> list[str]:
+        """End what runs, if that is wanted, and hand back what has not started; return ids that need no other look."""
+        if not revoked:
             return []
         back: list[Claimed] = []
         done: list[str] = []
         with board.locked(timeout_s=0.05) as got:
-            for slot, claimed, terminate in doomed:
+            for slot, claimed, terminate in revoked:
                 state, (started, _), there = board.states()[slot], board.times(slot), board.claimed(slot)
                 if (there.id, there.token) != (claimed.id, claimed.token):
                     continue  # it has ended, and its slot was used again
@@ -102,7 +91,7 @@ class Revocations:
                     board.set_returned(slot)
                     back.append(claimed)
         if back:
-            await self._store.hand_back(board.tag, back)
+            await self.store.hand_back(board.tag, back)
         return done + [claimed.id for claimed in back]
 
 

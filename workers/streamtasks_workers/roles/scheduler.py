@@ -6,76 +6,55 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Self
+from typing import Final
 
 from streamtasks.protocol.shards import schedule_tag
 from streamtasks.schedules.definition import Definition
-from streamtasks.settings import StoreSettings
-from streamtasks.stores.base import SupervisorStore
 from streamtasks.stores.schedule_store import DueSchedule, Firing, NewSchedule, Put
 
-from .base import LOOK_S, RoleOnTime
+from .base import DueRole, ServedApp
 
-__all__ = ["Declared", "Scheduler"]
+__all__ = ["Scheduler"]
 
 logger = logging.getLogger("streamtasks.worker")
 
 AGAIN_S: Final = 10.0
-"""A name that was taken is asked for again after so long, seconds: whoever has it may let it go."""
+"""A name that was taken is declared again after so long, seconds: its holder may have deleted it."""
 
 MOST_IN_A_ROW: Final = 10
-"""So many definitions are read before others on the event loop have their turn."""
+"""So many definitions are read before the event loop goes on with other work."""
 
 
-class Declared(NamedTuple):
-    """The schedules that an app's code declares on one shard.
+class Scheduler(DueRole):
+    """Schedules of one shard. The store fires an occurrence once, however many workers ask for it.
 
-    ``loaded_ms`` holds when that code was loaded, ms by the shard's clock; 0: nobody has asked the shard yet. It is the
-    same memory for every keeper that a worker ever has.
+    No code of the app is run: a definition says all that is needed of its task. One that cannot be read (a newer
+    release wrote it) is left to other workers.
+
+    The word of its shard in `ServedApp.loaded_ms` holds when the code that declares schedules was loaded, ms by the
+    shard's clock; 0: nobody has asked the shard yet. It is the same memory for every keeper that a worker ever has.
     """
 
-    label: str
-    schedules: Sequence[Definition]
-    loaded_ms: memoryview
+    wake_on = "schedule"
+    recurs = True
 
-    @classmethod
-    def on_shard(
-        cls, tag: str, tags: tuple[str, ...], label: str, schedules: Sequence[Definition], loaded_ms: memoryview
-    ) -> Self:
-        """Return those of an app's schedules that live on a shard; of ``loaded_ms`` each shard has a place."""
-        place = tags.index(tag)
-        here = [schedule for schedule in schedules if schedule_tag(schedule.name, tags) == tag]
-        return cls(label, here, loaded_ms[place : place + 1])
-
-
-class Scheduler(RoleOnTime):
-    """Schedules of one shard. Any number of workers may do it: the store fires an occurrence once.
-
-    No code of the app is run: a definition says all that is needed of its task. What cannot be read (a newer release
-    wrote it) is left to others.
-    """
-
-    def __init__(
-        self,
-        store: SupervisorStore,
-        tag: str,
-        settings: StoreSettings,
-        declared: Declared,
-        look_s: float = LOOK_S,
-    ) -> None:
-        super().__init__(store, tag, look_s)
-        self._settings = settings
-        self._declared = declared
-        self._to_declare = declared.schedules
+    def __init__(self, app: ServedApp, tag: str) -> None:
+        super().__init__(app, tag)
+        place = app.tags.index(tag)
+        self._loaded_ms = (
+            memoryview(bytearray(8)).cast("Q") if app.loaded_ms is None else app.loaded_ms[place : place + 1]
+        )
+        self._to_declare = [one for one in app.schedules if schedule_tag(one.name, app.tags) == tag]
         self._has_declared = False
         self._declare_at = self._born = time.monotonic()
         self._unreadable: dict[str, int] = {}  # name -> revision
 
-    async def _work(self) -> float | None:
+    async def work(self) -> float | None:
+        """See `DueRole.work`."""
         if self._declare_at <= time.monotonic() and (self._to_declare or not self._has_declared):
             await self._declare()
         while True:
-            looked = await self._store.due_schedules(self._tag, self._unreadable)
+            looked = await self.store.due_schedules(self.tag, self._unreadable)
             if not looked.due:
                 return None if looked.next_ms is None else looked.next_ms / 1000
             firings: list[Firing] = []
@@ -85,22 +64,22 @@ class Scheduler(RoleOnTime):
                     firings.append(firing)
                 if place % MOST_IN_A_ROW == 0:
                     await asyncio.sleep(0)
-            await self._store.fire(self._tag, firings)
+            await self.store.fire(self.tag, firings)
 
     def _firing(self, due: DueSchedule, now_ms: int) -> Firing | None:
-        """Return what a schedule brings; None, and from now on pass it over, if that cannot be told."""
+        """Return what a schedule enqueues; None, and skip it from now on, if its definition cannot be read."""
         try:
-            return Definition.decode(due.definition).firing(due, now_ms, self._settings, self._tag)
+            return Definition.decode(due.definition).firing(due, now_ms, self.app.settings, self.tag)
         except Exception:
             logger.exception("the schedule %r cannot be fired by this worker; it is left to others", due.name)
             self._unreadable[due.name] = due.revision
             return None
 
     async def _declare(self) -> None:
-        """Store what the code declares, and forget what it declared before and does not any more."""
-        label = self._declared.label
-        now_ms = (await self._store.due_schedules(self._tag)).now_ms
-        loaded_ms = self._declared.loaded_ms
+        """Store what the code declares, and delete what it declared before and does not any more."""
+        label = self.app.label
+        now_ms = (await self.store.due_schedules(self.tag)).now_ms
+        loaded_ms = self._loaded_ms
         loaded_ms[0] = since_ms = loaded_ms[0] or now_ms - round((time.monotonic() - self._born) * 1000)
         new: dict[str, NewSchedule] = {}
         for schedule in self._to_declare:
@@ -108,24 +87,24 @@ class Scheduler(RoleOnTime):
                 new[schedule.name] = schedule.new_schedule(now_ms, label, since_ms)
             except Exception:
                 logger.exception("the schedule %r of %s is left out", schedule.name, label)
-        answers = await self._store.declare_schedules(self._tag, list(new.values()))
+        answers = await self.store.declare_schedules(self.tag, list(new.values()))
         taken = [name for name, put in zip(new, answers, strict=True) if put is Put.TAKEN]
         if not self._has_declared:
-            await self._store.undeclare_schedules(self._tag, label, since_ms)
-            self._tell(taken, outdated=Put.CONFLICT in answers)
+            await self.store.undeclare_schedules(self.tag, label, since_ms)
+            self._log(taken, outdated=Put.CONFLICT in answers)
         self._to_declare = [schedule for schedule in self._to_declare if schedule.name in taken]
         self._has_declared, self._declare_at = True, time.monotonic() + AGAIN_S
 
-    def _tell(self, taken: Sequence[str], *, outdated: bool) -> None:
+    def _log(self, taken: Sequence[str], *, outdated: bool) -> None:
         for name in taken:
             logger.error(
                 "the schedule %r of %s is not declared: another app declares that name, or it was created at run time; "
                 "give one of them another name, or delete the other one",
                 name,
-                self._declared.label,
+                self.app.label,
             )
         if outdated:
             logger.warning(
                 "schedules of %s were declared by a release that was loaded later; those of this one are left out",
-                self._declared.label,
+                self.app.label,
             )

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import os
 import time
 from array import array
@@ -34,7 +33,9 @@ from ..executor.callbacks import CALLBACK
 from ..executor.limits import Limits
 from ..executor.runner import Prepared, Runner
 from ..process.options import WorkerOptions
-from ..roles.scheduler import Declared, Scheduler
+from ..roles import roles_of
+from ..roles.base import DueRole, ServedApp
+from ..roles.limiter import Limiter
 from .in_process_limits import arun_limited, run_limited
 
 __all__ = ["MOST_ATTEMPTS", "InProcessWorker", "Ran"]
@@ -121,10 +122,9 @@ class InProcessWorker:
 
     def next_wake_s(self) -> float | None:
         """Return for how long there is nothing to do at all, schedules included; see `next_due_s`."""
-        wait_s = self.next_due_s()
-        waits = [scheduler.next_s for lane in self._lanes for scheduler in lane.schedulers]
-        next_s = min(waits if wait_s is None else [*waits, wait_s])
-        return None if math.isinf(next_s) else next_s
+        due_s = self.next_due_s()
+        waits = [due_s, *(lane.next_occurrence_s for lane in self._lanes)]
+        return min((wait_s for wait_s in waits if wait_s is not None), default=None)
 
     def _until_idle(self, most: int) -> _Steps:
         ran: list[Ran] = []
@@ -197,25 +197,25 @@ class _Lane:
         self._consumer = f"in-process-{os.getpid()}-{next(_number)}"
         self._sequence = 0
         options = WorkerOptions.merged(app.worker_defaults)
+        self._options = options
         self._limits = Limits(options.soft_time_limit_s, options.time_limit_s)
         self._loaded_ms = store.server.clock.now_ms()
+        self.next_occurrence_s: float | None = None
 
     @cached_property
-    def schedulers(self) -> list[Scheduler]:
-        """Those who fire schedules, made when the app has all of its tasks: at first use."""
-        app, tags = self._app, self.store.tags
-        loaded_ms = memoryview(array("Q", [self._loaded_ms] * len(tags)))
-        schedules = app.declared_schedules()
-        return [
-            Scheduler(
-                self._keeper,
-                tag,
-                app.settings,
-                Declared.on_shard(tag, tags, app.label, schedules, loaded_ms),
-                look_s=math.inf,
-            )
-            for tag in tags
-        ]
+    def _roles(self) -> list[DueRole]:
+        """The roles of a keeper whose work comes at known times; made at first use, when the app has all its tasks."""
+        app = self._app
+        loaded_ms = memoryview(array("Q", [self._loaded_ms] * len(self.store.tags)))
+        served = ServedApp(
+            app.label,
+            app.settings,
+            self._keeper,
+            self._options,
+            schedules=app.declared_schedules(),
+            loaded_ms=loaded_ms,
+        )
+        return [role for role in roles_of(served) if isinstance(role, DueRole)]
 
     def run_one(self) -> _Steps:
         """Run the next message that can run now; an empty list: there is none."""
@@ -236,25 +236,14 @@ class _Lane:
         return [Ran(claimed.id, self._task_of(claimed), claimed.attempt, outcome.state)]
 
     def move_on(self) -> float | None:
-        """Do what a worker's keeper does: move what is due to its stream. Return when there is more, seconds."""
-        waits_s: list[float] = []
-        for scheduler in self.schedulers:
-            _at_once(scheduler.run_once())
-        for tag in self.store.tags:
-            next_ms = _at_once(self._keeper.promote(tag)).next_due_ms
-            if next_ms is not None:
-                waits_s.append(next_ms / 1000)
-            unfold_ms = _at_once(self._keeper.unfold(tag))
-            if unfold_ms is not None:
-                waits_s.append(unfold_ms / 1000)
-            next_us = self._admit(tag)
-            if next_us is not None and self._limited(tag):
-                waits_s.append(next_us / 1_000_000)
-        return min(waits_s, default=None)
-
-    def _admit(self, tag: str) -> int | None:
-        """Let those go on whose rate limit lets them; return when to ask again, microseconds."""
-        return _at_once(self._keeper.admit(tag)).next_us
+        """Do what a worker's keeper does; return when there is more to do, schedules left out, seconds."""
+        waits_s: dict[bool, list[float]] = {True: [], False: []}
+        for role in self._roles:
+            wait_s = _at_once(role.work())
+            if wait_s is not None and (not isinstance(role, Limiter) or self._limited(role.tag)):
+                waits_s[role.recurs].append(wait_s)
+        self.next_occurrence_s = min(waits_s[True], default=None)
+        return min(waits_s[False], default=None)
 
     def _limited(self, tag: str) -> bool:
         """Whether messages wait for a rate limit; else there is only a limit to be forgotten."""

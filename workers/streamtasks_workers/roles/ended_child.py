@@ -1,4 +1,4 @@
-"""Clear up after a child: settle, charge or hand back all that was in its hands."""
+"""Settle, charge or hand back all that an ended child held."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import logging
 
 from streamtasks.exceptions import WorkerCrashed
 from streamtasks.protocol.errors import describe
-from streamtasks.settings import StoreSettings
-from streamtasks.stores.base import SupervisorStore
 from streamtasks.stores.types import Charge, Claimed, Void
 
 from ..executor.outcomes import Outcomes, attempt_report
 from ..process.board import Ask, Board, Slot
+from .base import ServedApp
 from .keeper_outcomes import enforced_outcome, started_ms_of, wall_ms
 
-__all__ = ["Aftermath"]
+__all__ = ["EndedChild"]
 
 logger = logging.getLogger("streamtasks.worker")
 
 
-class Aftermath:
-    """What follows a child's end.
+class EndedChild:
+    """The board of a child that has ended.
 
     Args:
+        app: the app that it served.
+        board: its board.
+        pid: its process id.
         how: how it ended, for the report: ``"signal 9"``.
-        charged: whether its running attempts count as crashed; not so if the worker itself ended it. Those it was
-            ended for have a verdict on the board, which is their outcome.
+        charged: whether its running attempts count as crashed; not so if the worker itself ended it. What it was
+            ended for is noted on the board and gets the outcome of that.
     """
 
-    def __init__(
-        self, store: SupervisorStore, settings: StoreSettings, board: Board, pid: int, how: str, *, charged: bool
-    ) -> None:
-        self._store = store
-        self._settings = settings
+    def __init__(self, app: ServedApp, board: Board, pid: int, how: str, *, charged: bool) -> None:
+        self._store = app.store
+        self._settings = app.settings
         self._board = board
         self._tag = board.tag
         self._pid = pid
         self._how = how
         self._charged = charged
 
-    async def run_once(self) -> int:
-        """Do it all; safe to repeat. Return how many messages were in its hands."""
+    async def settle(self) -> int:
+        """Do it all; safe to repeat. Return how many messages it held."""
         board = self._board
         held: dict[int, list[int]] = {}
         for slot, state in enumerate(board.states()):

@@ -1,0 +1,42 @@
+"""Keep the worker's entry in the registry alive."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import Any
+
+from .base import Role, ServedApp
+
+__all__ = ["Heartbeat"]
+
+
+class Heartbeat(Role):
+    """The worker's entry on one shard, which also shows other workers that somebody renews leases there."""
+
+    def __init__(self, app: ServedApp, tag: str) -> None:
+        super().__init__(app, tag)
+        self.interval_s = min(5.0, app.settings.lease_s / 6)
+        self._about: dict[str, Any] = {
+            "app": app.label,
+            "host": socket.gethostname(),
+            "pid": os.getppid(),
+            "queues": list(app.options.filter.queues),
+            "queue_mode": app.options.filter.mode,
+            "started": time.time_ns() // 1_000_000,
+        }
+
+    async def run_once(self) -> None:
+        """Beat once."""
+        counts = [board.counts() for board in self.app.boards]
+        about = self._about | {
+            "children": len(counts),
+            "finished": sum(attempts for attempts, _ in counts),
+            "busy_ms": sum(spent_ns for _, spent_ns in counts) // 1_000_000,
+        }
+        await self.store.beat(self.tag, self.app.worker, about)
+
+    async def leave(self) -> None:
+        """Delete the entry."""
+        await self.store.beat(self.tag, self.app.worker, None)
