@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from .exceptions import InvalidTask
@@ -25,24 +24,20 @@ class AppOwner:
 
     def __init__(self, label: str, settings: StoreSettings, timezone: str) -> None:
         self.label = label
-        self.settings = settings
         self.timezone = timezone
         self.tasks: dict[str, Task[Any, Any]] = {}
+        self.use(settings)
+
+    def use(self, settings: StoreSettings) -> None:
+        """Use the store of these settings; no connection is made yet."""
+        self.settings = settings
+        self.store: Store = open_store(settings)
+        self.async_store: AsyncStore = open_async_store(settings)
 
     @property
     def description(self) -> str:
         """See `Owner.description`."""
         return f"the app {self.label!r} ({self.settings.url})"
-
-    @cached_property
-    def store(self) -> Store:
-        """The app's store."""
-        return open_store(self.settings)
-
-    @cached_property
-    def async_store(self) -> AsyncStore:
-        """The same store for event loops."""
-        return open_async_store(self.settings)
 
     def result(self, task_id: str) -> Result[Any]:
         """See `Owner.result`: nothing is read yet."""

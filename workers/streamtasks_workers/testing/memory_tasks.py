@@ -33,7 +33,6 @@ __all__ = ["Enqueued", "KeptTasks", "MemoryTasks", "TaskOutbox", "at_url", "memo
 
 _number = itertools.count(1)
 _LISTED: Final = 50
-_STORES: Final[tuple[str, ...]] = ("store", "async_store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,15 +251,12 @@ def at_url(app: StreamTasks, url: str) -> Generator[None]:
     if not isinstance(app, StreamTasks):
         raise ConfigurationError(f"app is {app!r}; it must be a StreamTasks. For Django: streamtasks_django.testing.")
     owner = app.owner
-    before, opened = owner.settings, {name: vars(owner).pop(name) for name in _STORES if name in vars(owner)}
-    owner.settings = replace(before, url=url, connection={})
+    before = owner.settings, owner.store, owner.async_store
+    owner.use(replace(owner.settings, url=url, connection={}))
     try:
         yield
     finally:
-        owner.settings = before
-        for name in _STORES:
-            vars(owner).pop(name, None)
-        vars(owner).update(opened)
+        owner.settings, owner.store, owner.async_store = before
 
 
 def _decoded(new: NewMessage, wires: Sequence[Wire]) -> Message:

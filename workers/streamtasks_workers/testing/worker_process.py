@@ -129,7 +129,7 @@ def main(arguments: list[str]) -> None:
     if path:
         for app in load(path, None, ()):
             assert isinstance(app, StreamTasks)
-            app.owner.settings = replace(app.settings, url=url, connection={})
+            app.owner.use(replace(app.settings, url=url, connection={}))
         options += ["--app", path]
     else:
         plugin("django").move(json.loads(os.environ[HANDED_OVER]))
