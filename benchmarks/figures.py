@@ -25,17 +25,20 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from streamtasks import wait_for
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.process.test_executors import EXECUTORS
-from tests.support.measures import (
+from tests.support.fleet import Fleet
+from tests.support.measurements import (
     MS,
     idle_commands,
     lateness,
     new_stream_delays,
     occurrence_lateness,
+    percentile,
     start_delays,
     use_many_streams,
     visibility,
 )
-from tests.support.workers import Field, kill, percentile, wait_for_value
+from tests.support.waiting import wait_until
+from tests.support.worker_process import kill
 
 
 class Row(NamedTuple):
@@ -49,24 +52,24 @@ class Row(NamedTuple):
 
 
 @contextmanager
-def field_on(server: EmbeddedServer, **settings: Any) -> Iterator[Field]:
-    """Open an empty field."""
+def field_on(server: EmbeddedServer, **settings: Any) -> Iterator[Fleet]:
+    """Open an empty fleet."""
     with redis.Redis.from_url(server.url) as client:
         client.flushall()
     with tempfile.TemporaryDirectory(prefix="streamtasks-figures-") as directory:
-        field = Field(server.url, Path(directory))
-        field.configure(**settings)
+        fleet = Fleet(server.url, Path(directory))
+        fleet.configure(**settings)
         try:
-            yield field
+            yield fleet
         finally:
-            field.close()
+            fleet.close()
 
 
 def start_latency(server: EmbeddedServer) -> list[Row]:
     """Enqueue to start on an idle worker."""
-    with field_on(server) as field:
-        field.start("--concurrency", "2")
-        delays = start_delays(field, 300)
+    with field_on(server) as fleet:
+        fleet.start("--concurrency", "2")
+        delays = start_delays(fleet, 300)
     return [
         Row("enqueue to start, idle worker, p50", percentile(delays, 0.5), 2, "ms"),
         Row("enqueue to start, idle worker, p99", percentile(delays, 0.99), 0, "ms"),
@@ -78,10 +81,10 @@ def visible(server: EmbeddedServer) -> list[Row]:
     rows = []
     for executor, options in EXECUTORS.items():
         for name, words in (("nap", executor), ("hold_gil", f"{executor}, GIL held")):
-            with field_on(server) as field:
-                field.start("--concurrency", "2", *options)
-                field.wait_idle(2)
-                measured = [visibility(field, name, 0.4) for _ in range(10)]
+            with field_on(server) as fleet:
+                fleet.start("--concurrency", "2", *options)
+                fleet.wait_idle(2)
+                measured = [visibility(fleet, name, 0.4) for _ in range(10)]
             for what, values in (
                 ("RUNNING visible", [one.shown for one in measured]),
                 ("neighbours elsewhere", [one.others for one in measured]),
@@ -93,36 +96,36 @@ def visible(server: EmbeddedServer) -> list[Row]:
 def recovery(server: EmbeddedServer) -> list[Row]:
     """Recovery of killed children and of killed workers."""
     child = []
-    with field_on(server, crash_limit=1000, crash_delay_s=0.0) as field:
-        field.start("--concurrency", "2")
+    with field_on(server, crash_limit=1000, crash_delay_s=0.0) as fleet:
+        fleet.start("--concurrency", "2")
         for _ in range(20):
-            result = field.enqueue("nap", 0.1)
-            victim = field.record.wait_started(result).pid
+            result = fleet.enqueue("nap", 0.1)
+            victim = fleet.record.wait_started(result).pid
             killed = time.monotonic()
             kill(victim)
-            child.append(MS * (field.record.wait_started(result, times=2).started - killed))
+            child.append(MS * (fleet.record.wait_started(result, times=2).started - killed))
             result.get(timeout=5)
     worker = []
     lease_s = 2.0
-    with field_on(server, lease_s=lease_s) as field:
-        field.start("--concurrency", "1")
-        blocked = field.enqueue("nap", 4.0)
-        field.record.wait_started(blocked)
-        dying = field.start("--concurrency", "1")
-        result = field.enqueue("nap", 20.0)
-        field.record.wait_started(result)
+    with field_on(server, lease_s=lease_s) as fleet:
+        fleet.start("--concurrency", "1")
+        blocked = fleet.enqueue("nap", 4.0)
+        fleet.record.wait_started(blocked)
+        dying = fleet.start("--concurrency", "1")
+        result = fleet.enqueue("nap", 20.0)
+        fleet.record.wait_started(result)
         blocked.get(timeout=10)
         killed = time.monotonic()
         kill(dying.process.pid)
-        worker.append(field.record.wait_started(result, 15, times=2).started - killed)
+        worker.append(fleet.record.wait_started(result, 15, times=2).started - killed)
     keeper = []
-    with field_on(server) as field:
-        one = field.start("--concurrency", "1")
+    with field_on(server) as fleet:
+        one = fleet.start("--concurrency", "1")
         for _ in range(5):
-            old = wait_for_value(lambda: one.pids().keeper or 0, 5, "a keeper")
+            old = wait_until(lambda: one.pids().keeper or 0, "a keeper")
             killed = time.monotonic()
             kill(old)
-            wait_for_value(lambda: one.pids().keeper not in (None, old), 5, "another keeper")  # noqa: B023
+            wait_until(lambda: one.pids().keeper not in (None, old), "another keeper")  # noqa: B023
             keeper.append(MS * (time.monotonic() - killed))
     return [
         Row("task of a killed child runs again, p50", percentile(child, 0.5), 0, "ms"),
@@ -134,10 +137,10 @@ def recovery(server: EmbeddedServer) -> list[Row]:
 
 def delayed(server: EmbeddedServer) -> list[Row]:
     """Lateness of delayed tasks, four a second."""
-    with field_on(server) as field:
-        field.start("--concurrency", "2")
-        field.wait_idle(2)
-        late = lateness(field, 100)
+    with field_on(server) as fleet:
+        fleet.start("--concurrency", "2")
+        fleet.wait_idle(2)
+        late = lateness(fleet, 100)
     about = f"earliest {min(late):+.1f}, latest {max(late):+.1f}"
     return [
         Row("delayed task late, p50 of 100", percentile(late, 0.5), 0, "ms"),
@@ -147,10 +150,10 @@ def delayed(server: EmbeddedServer) -> list[Row]:
 
 def scheduled(server: EmbeddedServer) -> list[Row]:
     """Lateness of a schedule's occurrences, four a second."""
-    with field_on(server) as field:
-        field.start("--concurrency", "2")
-        field.wait_idle(2)
-        late = occurrence_lateness(field, 100)
+    with field_on(server) as fleet:
+        fleet.start("--concurrency", "2")
+        fleet.wait_idle(2)
+        late = occurrence_lateness(fleet, 100)
     about = f"earliest {min(late):+.1f}, latest {max(late):+.1f}"
     return [
         Row("occurrence of a schedule late, p50 of 100", percentile(late, 0.5), 0, "ms"),
@@ -161,12 +164,12 @@ def scheduled(server: EmbeddedServer) -> list[Row]:
 def idle(server: EmbeddedServer) -> list[Row]:
     """Commands of idle children, and the start of a brand-new queue."""
     children = 8
-    with field_on(server) as field:
-        field.start("--concurrency", str(children))
-        use_many_streams(field)
-        field.wait_idle(children)
-        sent, inside = idle_commands(field)
-        delays = new_stream_delays(field, 50, children)
+    with field_on(server) as fleet:
+        fleet.start("--concurrency", str(children))
+        use_many_streams(fleet)
+        fleet.wait_idle(children)
+        sent, inside = idle_commands(fleet)
+        delays = new_stream_delays(fleet, 50, children)
     return [
         Row("commands/s per idle child (600 streams)", sent / children, 2, "/s", f"{inside:.1f}/s more inside scripts"),
         Row("brand-new queue or priority starts, p50", percentile(delays, 0.5), 5, "ms", f"max {max(delays):.1f}"),
@@ -175,17 +178,17 @@ def idle(server: EmbeddedServer) -> list[Row]:
 
 def stopping(server: EmbeddedServer) -> list[Row]:
     """SIGTERM under load."""
-    with field_on(server) as field:
-        leaving = field.start("--concurrency", "2", "--grace", "10")
-        staying = field.start("--concurrency", "1")
-        results = field.many("nap", [(0.002,)] * 1500)
-        wait_for_value(lambda: field.totals().get("SUCCESS", 0) > 150, 10, "work is under way")
+    with field_on(server) as fleet:
+        leaving = fleet.start("--concurrency", "2", "--grace", "10")
+        staying = fleet.start("--concurrency", "1")
+        results = fleet.many("nap", [(0.002,)] * 1500)
+        wait_until(lambda: fleet.totals().get("SUCCESS", 0) > 150, "work is under way")
         told = time.monotonic()
         leaving.terminate()
         status = leaving.wait(15)
         stopped = time.monotonic() - told
         wait_for(results, timeout=30)
-        executions = field.record.executions()
+        executions = fleet.record.executions()
         elsewhere = staying.pids().children
         starts = sorted(e.started for e in executions if e.pid in elsewhere and e.started > told)
         gap = max(b - a for a, b in itertools.pairwise([told, *starts]))

@@ -22,7 +22,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from streamtasks.tasks.rate_limit import interval_us
 from streamtasks_workers.testing.embedded import EmbeddedServer
-from tests.support.workers import Field, kill, percentile
+from tests.support.fleet import Fleet
+from tests.support.measurements import percentile
+from tests.support.worker_process import kill
 
 MS = 1000.0
 
@@ -38,26 +40,26 @@ def measure(server: EmbeddedServer, given: argparse.Namespace, what: str, worker
         client.flushall()
     interval_s = interval_us(given.rate) / 1e6
     with tempfile.TemporaryDirectory(prefix="streamtasks-rate-") as directory:
-        field = Field(server.url, Path(directory))
-        field.configure(lease_s=2.0)
+        fleet = Fleet(server.url, Path(directory))
+        fleet.configure(lease_s=2.0)
         try:
-            started = [field.start("--concurrency", str(given.children // workers)) for _ in range(workers)]
-            field.wait_idle(given.children)
-            limited = {r.id for r in field.many("add", [(n, 1) for n in range(given.tasks)], rate_limit=given.rate)}
+            started = [fleet.start("--concurrency", str(given.children // workers)) for _ in range(workers)]
+            fleet.wait_idle(given.children)
+            limited = {r.id for r in fleet.many("add", [(n, 1) for n in range(given.tasks)], rate_limit=given.rate)}
             delays: list[float] = []
             killed = False
-            while field.unfinished():
+            while fleet.unfinished():
                 enqueued = time.monotonic()
-                free = field.enqueue("aadd", 1, 1)
-                delays.append(field.record.wait_started(free, timeout_s=60).started - enqueued)
-                if deadly and not killed and field.totals().get("SUCCESS", 0) > given.tasks:
+                free = fleet.enqueue("aadd", 1, 1)
+                delays.append(fleet.record.wait_started(free).started - enqueued)
+                if deadly and not killed and fleet.totals().get("SUCCESS", 0) > given.tasks:
                     killed = True
                     for pid in started[0].all_pids():
                         kill(pid)
                 time.sleep(0.05)
-            times = sorted(e.started for e in field.record.executions() if e.id in limited)
+            times = sorted(e.started for e in fleet.record.executions() if e.id in limited)
         finally:
-            field.close()
+            fleet.close()
     took, ideal = times[-1] - times[0], (len(times) - 1) * interval_s
     gaps = [other - one for one, other in pairwise(times)]
     print(

@@ -14,7 +14,7 @@ from streamtasks import StoreSettings, StreamTasks
 from streamtasks.protocol.keys import Keys
 from streamtasks.stores.factory import open_async_store, open_store
 from streamtasks.stores.memory import MemoryServer
-from tests.support.flows import Site, told
+from tests.support.workflow_site import WorkflowSite, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,9 +91,9 @@ def end_leases() -> Callable[[StoreSettings, set[str]], None]:
 
 
 @pytest.fixture
-def site(store_url: str) -> Iterator[Site]:
+def site(store_url: str) -> Iterator[WorkflowSite]:
     """Tasks for workflows on an empty store, and who runs them by hand."""
     told.clear()
-    made = Site(store_url)
+    made = WorkflowSite(store_url)
     with made.worker:
         yield made

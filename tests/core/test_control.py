@@ -15,7 +15,7 @@ from streamtasks.protocol.state import Snapshot, State
 from streamtasks.stores.factory import open_async_store, open_store, open_supervisor_store
 from streamtasks.stores.types import NewMessage, Revocation, Settled
 from tests.core.conftest import AnyStore
-from tests.support.hand import Hand, ended
+from tests.support.manual_consumer import Consumer, outcome_of
 
 TAG = "u0"
 CALLBACK = "streamtasks.callback"
@@ -27,8 +27,8 @@ def new(task_id: str, queue: str = "default", priority: int = 0, **options: Any)
 
 
 @pytest.fixture
-def hand(store: AnyStore) -> Iterator[Hand]:
-    with Hand(open_store(store.settings)) as opened:
+def hand(store: AnyStore) -> Iterator[Consumer]:
+    with Consumer(open_store(store.settings)) as opened:
         yield opened
 
 
@@ -39,7 +39,9 @@ def state_of(store: AnyStore, task_id: str) -> State | None:
 
 class TestRevoke:
     @pytest.mark.parametrize("options", [{}, {"delay_ms": 60_000}, {"queue": "mail", "priority": -7}])
-    def test_what_waits_is_gone_and_a_child_told(self, store: AnyStore, hand: Hand, options: dict[str, Any]) -> None:
+    def test_what_waits_is_gone_and_a_child_told(
+        self, store: AnyStore, hand: Consumer, options: dict[str, Any]
+    ) -> None:
         store.enqueue([new("a", **options)])
         assert store.revoke("a") is Revocation.GONE
         assert state_of(store, "a") is State.REVOKED
@@ -47,7 +49,7 @@ class TestRevoke:
         message = Message.decode(callback.body.partition(b" ")[2])
         assert (message.id, message.task, message.args) == (callback.id, CALLBACK, ["a"])
         assert callback.stream == f"{options.get('priority', 0)}:{options.get('queue', 'default')}"
-        assert hand.settle(ended(callback, "CALLED")) == [Settled.DONE]
+        assert hand.settle(outcome_of(callback, "CALLED")) == [Settled.DONE]
         assert store.read([callback.id]) == [None]
         assert hand.claim() == []
 
@@ -56,24 +58,24 @@ class TestRevoke:
         assert store.revoke("a") is Revocation.GONE
 
     @pytest.mark.parametrize("terminate", [False, True])
-    def test_what_runs_will_be_revoked(self, store: AnyStore, hand: Hand, terminate: bool) -> None:
+    def test_what_runs_will_be_revoked(self, store: AnyStore, hand: Consumer, terminate: bool) -> None:
         store.enqueue([new("a")])
         [claimed] = hand.claim(1)
         assert store.revoke("a", terminate=terminate) is Revocation.MARKED
         assert state_of(store, "a") is State.STARTED
-        assert hand.settle(ended(claimed, "SUCCESS", b'{"r":1}')) == [Settled.DONE]
+        assert hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":1}')) == [Settled.DONE]
         [snapshot] = store.read(["a"])
         assert (snapshot.state, snapshot.result) == (State.REVOKED, b"")
         assert Message.decode(snapshot.envelope).args == ["a"]
         assert len(hand.claim()) == 1, "the callback"
 
-    def test_what_is_finished_stays(self, store: AnyStore, hand: Hand) -> None:
+    def test_what_is_finished_stays(self, store: AnyStore, hand: Consumer) -> None:
         store.enqueue([new("a")])
         hand.succeed(5)
         assert store.revoke("a", terminate=True) is Revocation.FINISHED
         assert state_of(store, "a") is State.SUCCESS
 
-    def test_what_is_unknown_is_revoked_when_it_comes(self, store: AnyStore, hand: Hand) -> None:
+    def test_what_is_unknown_is_revoked_when_it_comes(self, store: AnyStore, hand: Consumer) -> None:
         assert store.revoke("a") is Revocation.UNKNOWN
         assert store.read(["a"]) == [None]
         assert store.enqueue([new("a")]) == [True]
@@ -94,7 +96,7 @@ class TestRevoke:
 
 
 class TestAfter:
-    def test_it_says_what_it_waits_for(self, store: AnyStore, hand: Hand) -> None:
+    def test_it_says_what_it_waits_for(self, store: AnyStore, hand: Consumer) -> None:
         store.enqueue([new("a"), new("b", after="a")])
         [snapshot] = store.read(["b"])
         assert (snapshot.state, snapshot.waits_for) == (State.BLOCKED, "a")
@@ -105,19 +107,19 @@ class TestAfter:
         settings = StoreSettings(url=store_url)
         store, keeper = open_store(settings), open_supervisor_store(settings)
         store.enqueue([new("a"), new("b", after="a")])
-        with Hand(store) as hand:
+        with Consumer(store) as hand:
             [claimed] = hand.claim()
-            hand.settle(ended(claimed, state, b"{}"))
+            hand.settle(outcome_of(claimed, state, b"{}"))
             assert (await keeper.promote(TAG)).promoted == 1
             [claimed] = hand.claim()
             assert (claimed.id, claimed.doom) == ("b", doom)
 
 
 class TestFollowUps:
-    def test_they_are_accepted_with_the_outcome(self, store: AnyStore, hand: Hand) -> None:
+    def test_they_are_accepted_with_the_outcome(self, store: AnyStore, hand: Consumer) -> None:
         store.enqueue([new(f"{n}") for n in range(60)])
         claimed = hand.claim()
-        done = [ended(c, "SUCCESS", b"{}")._replace(follow=(new(f"{c.id}x"), new(f"{c.id}y"))) for c in claimed]
+        done = [outcome_of(c, "SUCCESS", b"{}")._replace(follow=(new(f"{c.id}x"), new(f"{c.id}y"))) for c in claimed]
         assert hand.settle(*done) == [Settled.DONE] * 60
         assert sorted(c.id for c in [*hand.claim(), *hand.claim()]) == sorted(
             f"{n}{what}" for n in range(60) for what in "xy"
@@ -130,7 +132,7 @@ class TestActive:
         ids = [new_id((tag,)) for tag in ALL_TAGS[:4]]
         for task_id, tag in zip(reversed(ids), reversed(ALL_TAGS[:4]), strict=True):
             store.enqueue([new(task_id)])
-            with Hand(open_store(store.settings), tag=tag) as hand:
+            with Consumer(open_store(store.settings), tag=tag) as hand:
                 hand.claim(1)
         found = store.active()
         assert {one.id for one in found} == set(ids)
@@ -148,11 +150,11 @@ class TestStatistics:
         store.enqueue([new(task_id) for task_id in ids])
         store.enqueue([new(new_id((tag,)), delay_ms=60_000) for tag in ALL_TAGS[:3]])
         for tag in ALL_TAGS[:5]:
-            with Hand(open_store(store.settings), tag=tag) as hand:
+            with Consumer(open_store(store.settings), tag=tag) as hand:
                 [claimed] = hand.claim(1)
                 started = claimed.first_started_ms - 1_000
-                hand.settle(ended(claimed, "SUCCESS" if tag != "u0" else "FAILURE", b"{}", started_ms=started))
-        with Hand(open_store(store.settings), tag=ALL_TAGS[7]) as hand:
+                hand.settle(outcome_of(claimed, "SUCCESS" if tag != "u0" else "FAILURE", b"{}", started_ms=started))
+        with Consumer(open_store(store.settings), tag=ALL_TAGS[7]) as hand:
             hand.claim(1)
         found = store.statistics()
         assert found[:4] == (14, 1, 3, {"SUCCESS": 4, "FAILURE": 1})
@@ -182,7 +184,7 @@ class TestForget:
         ids = [new_id(ALL_TAGS[:3]) for _ in range(330)]
         store.enqueue([new(task_id) for task_id in ids])
         for tag in ALL_TAGS[:3]:
-            with Hand(open_store(store.settings), tag=tag) as hand:
+            with Consumer(open_store(store.settings), tag=tag) as hand:
                 while hand.succeed(most=7):
                     pass
         [unfinished] = [new_id(ALL_TAGS[:1])]
@@ -196,7 +198,7 @@ class TestForget:
         assert store.enqueue([new(ids[0])]) == [False], "still known"
         assert store.forget(now_ms + 1) == 0
 
-    def test_one_that_is_finished(self, store: AnyStore, hand: Hand) -> None:
+    def test_one_that_is_finished(self, store: AnyStore, hand: Consumer) -> None:
         store.enqueue([new("a"), new("b")])
         assert not store.forget_result("a")
         hand.succeed(most=1)
@@ -224,10 +226,10 @@ class TestEvents:
         store = any_store(store_url, send_events=True)
         store.enqueue([new("a")])
         _, cursor = store.events()
-        with Hand(open_store(store.settings)) as hand:
+        with Consumer(open_store(store.settings)) as hand:
             [claimed] = hand.claim()
             follow = (new("b", priority=3), new("c"), new("a"))  # the last is known
-            hand.settle(ended(claimed, "SUCCESS", b"{}")._replace(follow=follow))
+            hand.settle(outcome_of(claimed, "SUCCESS", b"{}")._replace(follow=follow))
         assert [event[1:] for event in store.events(cursor).events if event.kind != "started"] == [
             ("settled", "a", "SUCCESS"),
             ("accepted", "b", "3:default"),
@@ -245,7 +247,7 @@ class TestEvents:
         first, second, third = (node.id for node in last.workflow.graph())
         found, cursor = app.store.events()
         assert [event[1:] for event in found] == [("accepted", first, "0:default")]
-        with Hand(app.store) as hand:
+        with Consumer(app.store) as hand:
             hand.succeed()
         found, cursor = app.store.events(cursor)
         assert [event[1:] for event in found if event.kind != "started"] == [
@@ -264,7 +266,7 @@ class TestWatch:
         store.enqueue([new("a")])
         seen = watcher.watch("a")
         assert (await anext(seen)).state is State.QUEUED
-        with Hand(store) as hand:
+        with Consumer(store) as hand:
             [claimed, *_] = hand.claim(2)
             await keeper.mark_running(TAG, [(claimed, 0)])
             assert (await anext(seen)).state is State.STARTED
@@ -272,7 +274,7 @@ class TestWatch:
             for number in range(5):
                 await keeper.progress(TAG, [(claimed, b'{"n":%d}' % number)])
                 assert (await anext(seen)).progress == b'{"n":%d}' % number
-            hand.settle(ended(claimed, "SUCCESS", b"{}"))
+            hand.settle(outcome_of(claimed, "SUCCESS", b"{}"))
             assert (await anext(seen)).state is State.SUCCESS
             assert time.monotonic() - before < 2.0, "woken by pushes, not by looking once a second"
         assert [snapshot async for snapshot in seen] == []
@@ -281,12 +283,12 @@ class TestWatch:
         settings = StoreSettings(url=store_url)
         store, watcher = open_store(settings), open_async_store(settings)
         store.enqueue([new("a")])
-        with Hand(store) as hand:
+        with Consumer(store) as hand:
             [claimed] = hand.claim(1)
             seen = watcher.watch("a")
             assert (await anext(seen)).state is State.STARTED
             before = time.monotonic()
-            hand.settle(ended(claimed, "RETRY", delay_ms=60_000))
+            hand.settle(outcome_of(claimed, "RETRY", delay_ms=60_000))
             assert (await anext(seen)).state is State.RETRY
             assert time.monotonic() - before < 0.5, "it looks by itself only after a second"
             await cast("Any", seen).aclose()
@@ -310,7 +312,7 @@ class TestDoomed:
         settings = StoreSettings(url=store_url)
         store, keeper = open_store(settings), open_supervisor_store(settings)
         store.enqueue([new("a"), new("b"), new("c")])
-        with Hand(store) as hand:
+        with Consumer(store) as hand:
             claimed = hand.claim()
             told: Any = keeper.listen()
             assert await anext(told) == ("", "subscribed")
@@ -325,11 +327,11 @@ class TestDoomed:
         settings = StoreSettings(url=store_url)
         store, keeper = open_store(settings), open_supervisor_store(settings)
         store.enqueue([new("a"), new("b")])
-        with Hand(store) as hand:
+        with Consumer(store) as hand:
             a, b = hand.claim()
-            assert await keeper.settle(TAG, [ended(a, "DEAD")]) == [Settled.DONE]
+            assert await keeper.settle(TAG, [outcome_of(a, "DEAD")]) == [Settled.DONE]
             assert hand.claim() == []
-            assert await keeper.settle(TAG, [ended(b, "DEAD")], "all") == [Settled.DONE]
+            assert await keeper.settle(TAG, [outcome_of(b, "DEAD")], "all") == [Settled.DONE]
             [callback] = hand.claim()
             assert Message.decode(callback.body.partition(b" ")[2]).args == ["b"]
 
@@ -337,8 +339,8 @@ class TestDoomed:
         settings = StoreSettings(url=store_url)
         store, keeper = open_store(settings), open_supervisor_store(settings)
         store.enqueue([new("a")])
-        with Hand(store) as hand:
+        with Consumer(store) as hand:
             [a] = hand.claim()
-            assert await keeper.settle(TAG, [ended(a, "RETRY", delay_ms=60_000)], "all") == [Settled.DONE]
+            assert await keeper.settle(TAG, [outcome_of(a, "RETRY", delay_ms=60_000)], "all") == [Settled.DONE]
             [callback] = hand.claim()
             assert Message.decode(callback.body.partition(b" ")[2]).args == ["a", 1]

@@ -7,7 +7,7 @@ import redis
 from streamtasks import Message, StoreSettings, StreamTasks
 from streamtasks.stores.redis import RedisStore
 from streamtasks.stores.types import NewMessage
-from tests.support.hand import Hand, ended
+from tests.support.manual_consumer import Consumer, outcome_of
 
 
 def new(task_id: str) -> NewMessage:
@@ -17,8 +17,8 @@ def new(task_id: str) -> NewMessage:
 async def test_an_app_lists_them_from_an_event_loop(store_url: str) -> None:
     app = StreamTasks(store_url)
     app.store.enqueue([new("m0")])
-    with Hand(app.store) as child:
-        child.settle(*(ended(c, "DEAD", b"{}")._replace(note="crashed") for c in child.claim()))
+    with Consumer(app.store) as child:
+        child.settle(*(outcome_of(c, "DEAD", b"{}")._replace(note="crashed") for c in child.claim()))
     [letter] = await app.adead_letters()
     assert letter == app.dead_letters()[0]
     assert (letter.id, letter.reason) == ("m0", "crashed")
@@ -27,13 +27,13 @@ async def test_an_app_lists_them_from_an_event_loop(store_url: str) -> None:
 
 def test_given_up_messages_and_garbage_are_listed_in_pages(server_url: str) -> None:
     store = RedisStore(StoreSettings(url=server_url, key_prefix="t:"))
-    with Hand(store) as child:
+    with Consumer(store) as child:
         store.enqueue([new(f"m{n}") for n in range(3)])
-        child.settle(*(ended(c, "DEAD", b"{}")._replace(note="crashed") for c in child.claim()))
+        child.settle(*(outcome_of(c, "DEAD", b"{}")._replace(note="crashed") for c in child.claim()))
         client = redis.Redis.from_url(server_url)
         store.enqueue([new("m3")])
         client.xadd("t:{u0}:q:0:default", {b"\xff": b"\x00junk"})
-        child.settle(*(ended(c, "SUCCESS", b"{}") for c in child.claim()))
+        child.settle(*(outcome_of(c, "SUCCESS", b"{}") for c in child.claim()))
     newest, *rest = store.dead_letters(limit=2)
     assert (newest.reason, newest.id, newest.stream) == ("undecodable", "", "0:default")
     assert b"junk" in newest.envelope

@@ -25,10 +25,10 @@ from streamtasks.stores.types import (
     Outcome,
     Settled,
 )
-from tests.support.dump import dump
-from tests.support.hand import Hand, ended
-from tests.support.planned import FAR_MS, firing, schedule
+from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.proxy import LossyProxy
+from tests.support.schedule_samples import FAR_MS, firing, schedule
+from tests.support.server_dump import dump
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +126,7 @@ def test_replies_lost_until_the_deadline_are_an_error_and_the_call_may_be_repeat
     assert store.enqueue([message(1)]) == [False]
 
 
-class PatientHand(Hand):
+class PatientHand(Consumer):
     """Goes on receiving until the reply comes, as a child does."""
 
     def exchange(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> Exchange:
@@ -159,9 +159,9 @@ class TestChannel:
         store = RedisStore(StoreSettings(url=server_url))
         store.enqueue([message(n) for n in range(4)])
         first, second, *others = hand.claim()
-        hand.settle(ended(first, "SUCCESS", b"{}"))
+        hand.settle(outcome_of(first, "SUCCESS", b"{}"))
         proxy.lose(2)
-        outcomes = [ended(second, "RETRY"), *(ended(c, "SUCCESS", b"{}") for c in others)]
+        outcomes = [outcome_of(second, "RETRY"), *(outcome_of(c, "SUCCESS", b"{}") for c in others)]
         assert hand.settle(*outcomes) == [Settled.ALREADY] * 3
         with redis.Redis.from_url(server_url) as client:
             left = dump(client, "streamtasks:{u0}:")
@@ -179,7 +179,7 @@ class TestChannel:
         while in_hand:
             run += [c.id for c in in_hand]
             proxy.lose(len(run) % 3)
-            outcomes = [ended(c, "SUCCESS", b"{}") for c in in_hand]
+            outcomes = [outcome_of(c, "SUCCESS", b"{}") for c in in_hand]
             hand.sequence += 1
             answer = hand.exchange(outcomes, ClaimRequest(hand.sequence, 5, False))
             assert Settled.STALE not in answer.settled

@@ -15,7 +15,7 @@ from streamtasks.protocol.state import State
 from streamtasks.stores.factory import open_async_store, open_store, open_supervisor_store
 from streamtasks.stores.memory import AsyncMemoryStore, Clock, MemoryServer, MemoryStore
 from streamtasks.stores.types import ClaimRequest, Filter, NewMessage
-from tests.support.hand import Hand, ended
+from tests.support.manual_consumer import Consumer, outcome_of
 
 SETTINGS = StoreSettings(url="memory://own", failure_expires_s=7 * 86_400)
 START_MS = 1_800_000_000_000
@@ -37,14 +37,14 @@ def store(server: MemoryServer) -> MemoryStore:
 
 
 @pytest.fixture
-def hand(store: MemoryStore) -> Iterator[Hand]:
-    with Hand(store) as opened:
+def hand(store: MemoryStore) -> Iterator[Consumer]:
+    with Consumer(store) as opened:
         yield opened
 
 
 class TestClock:
     async def test_what_is_due_in_a_week_can_be_had_today(
-        self, server: MemoryServer, store: MemoryStore, hand: Hand
+        self, server: MemoryServer, store: MemoryStore, hand: Consumer
     ) -> None:
         keeper = AsyncMemoryStore(SETTINGS, server)
         week_ms = 7 * 86_400_000
@@ -59,16 +59,16 @@ class TestClock:
         assert snapshot is not None
         assert (snapshot.enqueued_ms, snapshot.finished_ms) == (START_MS, START_MS + week_ms)
 
-    def test_records_expire(self, server: MemoryServer, store: MemoryStore, hand: Hand) -> None:
+    def test_records_expire(self, server: MemoryServer, store: MemoryStore, hand: Consumer) -> None:
         store.enqueue([new("a")])
-        hand.settle(*(ended(c, "SUCCESS", b"{}", keep_ms=900_000) for c in hand.claim()))
+        hand.settle(*(outcome_of(c, "SUCCESS", b"{}", keep_ms=900_000) for c in hand.claim()))
         server.clock.advance(899.999)
         assert store.enqueue([new("a")]) == [False]
         server.clock.advance(0.001)
         assert store.read(["a"]) == [None]
         assert store.enqueue([new("a")]) == [True]
 
-    def test_leases_end(self, server: MemoryServer, store: MemoryStore, hand: Hand) -> None:
+    def test_leases_end(self, server: MemoryServer, store: MemoryStore, hand: Consumer) -> None:
         store.enqueue([new("a")])
         hand.claim(1)
         server.clock.advance(SETTINGS.lease_s)
@@ -97,7 +97,7 @@ class TestBound:
     def store(self) -> MemoryStore:
         return MemoryStore(SETTINGS, MemoryServer(max_tasks=3))
 
-    def test_beyond_it_nothing_is_stored(self, store: MemoryStore, hand: Hand) -> None:
+    def test_beyond_it_nothing_is_stored(self, store: MemoryStore, hand: Consumer) -> None:
         store.enqueue([new("a"), new("b")])
         with pytest.raises(StoreFull, match="max_tasks is 3"):
             store.enqueue([new("c"), new("d")])
@@ -107,7 +107,7 @@ class TestBound:
         hand.succeed(most=1)
         assert store.enqueue([new("d")]) == [True]
 
-    def test_of_finished_ones_the_oldest_are_forgotten(self, store: MemoryStore, hand: Hand) -> None:
+    def test_of_finished_ones_the_oldest_are_forgotten(self, store: MemoryStore, hand: Consumer) -> None:
         for task_id in ("a", "b", "c", "d"):
             store.enqueue([new(task_id)])
             hand.succeed()
@@ -148,7 +148,7 @@ class TestThreads:
         got: list[str] = []
 
         def work(name: str) -> None:
-            with Hand(store, name) as hand:
+            with Consumer(store, name) as hand:
                 while len(got) < len(ids):
                     got.extend(hand.succeed(most=3))
 
@@ -220,7 +220,7 @@ class TestWaiting:
             return a + b
 
         result = add.enqueue(1, 2)
-        with Hand(app.store) as hand:
+        with Consumer(app.store) as hand:
             thread = threading.Thread(target=lambda: hand.succeed(3))
             thread.start()
             assert result.get(timeout=10) == 3

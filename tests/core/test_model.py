@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from streamtasks import Message
 from streamtasks.stores.base import SupervisorStore
 from streamtasks.stores.types import Charge, ClaimRequest, Filter, Limit, NewMessage, Void
-from tests.support.pair import TAG, Both, Pair, outcomes_of
+from tests.support.store_pair import TAG, ClaimedPair, StorePair, outcomes_of
 
 
 def callback_id(task_id: str) -> str:
@@ -48,8 +48,10 @@ class Lives(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.pair = Pair(self.url, key_prefix=f"model{next(number)}:", lost_limit=2, crash_limit=3, send_events=True)
-        self.claimed: list[Both] = []
+        self.pair = StorePair(
+            self.url, key_prefix=f"model{next(number)}:", lost_limit=2, crash_limit=3, send_events=True
+        )
+        self.claimed: list[ClaimedPair] = []
         self.sequence = {"one": 0, "two": 0}
         self.filter = {"one": FILTERS[0], "two": FILTERS[0]}
 
@@ -60,7 +62,7 @@ class Lives(RuleBasedStateMachine):
             finally:
                 self.pair.__exit__()
 
-    def pick(self, places: list[int]) -> list[Both]:
+    def pick(self, places: list[int]) -> list[ClaimedPair]:
         """Some of what was ever claimed, mostly of late; its claim may be over by now."""
         return list(
             {both.model.id: both for at in places for both in self.claimed[-1 - at % len(self.claimed) :][:1]}.values()
@@ -179,7 +181,7 @@ class Lives(RuleBasedStateMachine):
         """Limiters are asked, and what they grant is admitted, until there is nothing more to ask for."""
         self.pair.keeper(lambda store, _: admit(store))
 
-    def settle_for(self, dead: list[Both]) -> None:
+    def settle_for(self, dead: list[ClaimedPair]) -> None:
         outcomes = [outcomes_of(both, "DEAD", body=b"") for both in dead]
         self.pair.keeper(lambda store, at: store.settle(TAG, [outcome[at] for outcome in outcomes], "all"))
 

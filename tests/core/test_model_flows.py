@@ -14,7 +14,7 @@ from streamtasks.protocol.shards import node_id
 from streamtasks.stores.types import ClaimRequest, Filter
 from streamtasks.workflows.start import prepare
 from tests.core.test_model import KNOWN, Lives, callback_id, consumers
-from tests.support.pair import TAG, outcomes_of, same
+from tests.support.store_pair import TAG, outcomes_of, same
 
 if TYPE_CHECKING:
     from streamtasks.stores.base import SupervisorStore

@@ -18,7 +18,7 @@ from streamtasks.protocol.json import dumps
 from streamtasks.protocol.shards import new_id
 from streamtasks.stores.factory import open_supervisor_store
 from streamtasks.stores.types import Settled
-from tests.support.hand import Hand, ended, report
+from tests.support.manual_consumer import Consumer, outcome_of, report_progress
 from tests.support.servers import flush
 
 
@@ -42,8 +42,8 @@ def enqueue(app: StreamTasks) -> Callable[[], Result[int]]:
 
 
 @pytest.fixture
-def hand(app: StreamTasks) -> Iterator[Hand]:
-    with Hand(app.store) as opened:
+def hand(app: StreamTasks) -> Iterator[Consumer]:
+    with Consumer(app.store) as opened:
         yield opened
 
 
@@ -59,13 +59,13 @@ def after(seconds: float, action: Callable[[], object]) -> Generator[None]:
 
 
 class TestLive:
-    def test_every_read_is_of_now(self, enqueue: Callable[[], Result[int]], hand: Hand) -> None:
+    def test_every_read_is_of_now(self, enqueue: Callable[[], Result[int]], hand: Consumer) -> None:
         result = enqueue()
         assert (result.state, result.ready(), result.attempts) == (State.QUEUED, False, 0)
         [claimed] = hand.claim(1)
         assert (result.state, result.successful(), result.failed()) == (State.STARTED, False, False)
         assert result.finished_at is None
-        hand.settle(ended(claimed, "SUCCESS", b'{"r":3}'))
+        hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":3}'))
         assert (result.state, result.ready(), result.successful()) == (State.SUCCESS, True, True)
         assert result.enqueued_at is not None
         assert result.finished_at is not None
@@ -73,7 +73,7 @@ class TestLive:
         assert result.get() == 3
 
     def test_a_finished_one_is_read_once_and_outlives_its_record(
-        self, enqueue: Callable[[], Result[int]], hand: Hand, store_url: str
+        self, enqueue: Callable[[], Result[int]], hand: Consumer, store_url: str
     ) -> None:
         result = enqueue()
         hand.succeed(3)
@@ -82,7 +82,7 @@ class TestLive:
         assert (result.get(), result.state) == (3, State.SUCCESS)
 
     def test_another_process_gets_it_by_id(
-        self, enqueue: Callable[[], Result[int]], hand: Hand, store_url: str
+        self, enqueue: Callable[[], Result[int]], hand: Consumer, store_url: str
     ) -> None:
         task_id = enqueue().id
         hand.succeed(3)
@@ -98,31 +98,31 @@ class TestLive:
             with pytest.raises(TaskNotFound, match=f"No task {result.id} is known"):
                 read()
 
-    def test_a_value_of_none_and_an_ignored_task(self, enqueue: Callable[[], Result[int]], hand: Hand) -> None:
+    def test_a_value_of_none_and_an_ignored_task(self, enqueue: Callable[[], Result[int]], hand: Consumer) -> None:
         first, second = enqueue(), enqueue()
         hand.succeed(None, most=1)
-        hand.settle(ended(hand.claim(1)[0], "IGNORED"))
+        hand.settle(outcome_of(hand.claim(1)[0], "IGNORED"))
         assert first.get() is None
         assert second.get() is None
         assert second.successful()
 
     def test_state_and_progress_of_its_own_making(
-        self, enqueue: Callable[[], Result[int]], hand: Hand, app: StreamTasks
+        self, enqueue: Callable[[], Result[int]], hand: Consumer, app: StreamTasks
     ) -> None:
         result = enqueue()
         assert (result.status, result.info, result.result, result.traceback) == ("READY", None, None, None)
         [claimed] = hand.claim(1)
 
-        report(open_supervisor_store(app.settings), claimed, dumps({"s": "CLEANING", "m": {"current": 1}}))
+        report_progress(open_supervisor_store(app.settings), claimed, dumps({"s": "CLEANING", "m": {"current": 1}}))
         assert (result.status, result.state, result.info) == ("RUNNING", "CLEANING", {"current": 1})
         assert result.progress == result.info
-        hand.settle(ended(claimed, "SUCCESS", b'{"r":3}'))
+        hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":3}'))
         assert (result.status, result.state, result.info, result.result) == ("SUCCESSFUL", "SUCCESS", None, 3)
         assert result.date_done is not None
         assert datetime.fromisoformat(result.date_done) == result.finished_at
         assert result.date_created is not None
 
-    def test_the_result_of_a_failure_is_its_exception(self, enqueue: Callable[[], Result[int]], hand: Hand) -> None:
+    def test_the_result_of_a_failure_is_its_exception(self, enqueue: Callable[[], Result[int]], hand: Consumer) -> None:
         result = enqueue()
         hand.fail(KeyError("name"))
         assert (type(result.result), str(result.result)) == (KeyError, "'name'")
@@ -131,7 +131,7 @@ class TestLive:
 
 
 class TestErrors:
-    def outcome_of(self, enqueue: Callable[[], Result[int]], hand: Hand, error: BaseException) -> BaseException:
+    def outcome_of(self, enqueue: Callable[[], Result[int]], hand: Consumer, error: BaseException) -> BaseException:
         result = enqueue()
         try:
             raise error
@@ -144,7 +144,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("error", [ValueError("bad"), OwnError("own"), KeyError("k"), ZeroDivisionError("x")])
     def test_an_error_known_here_is_raised_as_itself(
-        self, enqueue: Callable[[], Result[int]], hand: Hand, error: Exception
+        self, enqueue: Callable[[], Result[int]], hand: Consumer, error: Exception
     ) -> None:
         raised = self.outcome_of(enqueue, hand, error)
         assert type(raised) is type(error)
@@ -152,7 +152,7 @@ class TestErrors:
         assert "Traceback" in raised.__notes__[0]
 
     def test_an_error_that_cannot_be_made_again_says_what_it_was(
-        self, enqueue: Callable[[], Result[int]], hand: Hand
+        self, enqueue: Callable[[], Result[int]], hand: Consumer
     ) -> None:
         raised = self.outcome_of(enqueue, hand, PickyError(1, 2))
         assert isinstance(raised, TaskFailed)
@@ -161,11 +161,11 @@ class TestErrors:
 
     @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
     def test_what_would_end_this_process_is_never_raised(
-        self, enqueue: Callable[[], Result[int]], hand: Hand, error: BaseException
+        self, enqueue: Callable[[], Result[int]], hand: Consumer, error: BaseException
     ) -> None:
         assert isinstance(self.outcome_of(enqueue, hand, error), TaskFailed)
 
-    def test_revoking(self, enqueue: Callable[[], Result[int]], hand: Hand) -> None:
+    def test_revoking(self, enqueue: Callable[[], Result[int]], hand: Consumer) -> None:
         waiting, running = enqueue(), enqueue()
         assert waiting.revoke()
         assert (waiting.state, waiting.status, waiting.failed()) == ("REVOKED", "FAILED", True)
@@ -173,7 +173,7 @@ class TestErrors:
         [claimed] = [one for one in hand.claim() if one.id == running.id]
         assert running.revoke(terminate=True)
         assert not running.ready()
-        hand.settle(ended(claimed, "SUCCESS", b'{"r":3}'))
+        hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":3}'))
         with pytest.raises(TaskRevoked):
             running.get(timeout=1)
         finished = enqueue()
@@ -189,15 +189,15 @@ class TestErrors:
             await result.aget(timeout=1)
 
     @pytest.mark.parametrize("state", ["REVOKED", "EXPIRED"])
-    def test_a_revoked_or_expired_one(self, enqueue: Callable[[], Result[int]], hand: Hand, state: str) -> None:
+    def test_a_revoked_or_expired_one(self, enqueue: Callable[[], Result[int]], hand: Consumer, state: str) -> None:
         result = enqueue()
-        hand.settle(ended(hand.claim(1)[0], state))
+        hand.settle(outcome_of(hand.claim(1)[0], state))
         with pytest.raises(TaskRevoked, match=state.lower()):
             result.get(timeout=1)
 
-    def test_a_dead_one_without_a_recorded_error(self, enqueue: Callable[[], Result[int]], hand: Hand) -> None:
+    def test_a_dead_one_without_a_recorded_error(self, enqueue: Callable[[], Result[int]], hand: Consumer) -> None:
         result = enqueue()
-        hand.settle(ended(hand.claim(1)[0], "DEAD"))
+        hand.settle(outcome_of(hand.claim(1)[0], "DEAD"))
         with pytest.raises(WorkerCrashed, match="given up on"):
             result.get(timeout=1)
 
@@ -211,7 +211,7 @@ class TestWaiting:
         assert time.monotonic() - began < 1
 
     @pytest.mark.parametrize("delay_s", [0.1, 1.1])
-    async def test_a_push_wakes_it(self, app: StreamTasks, hand: Hand, delay_s: float) -> None:
+    async def test_a_push_wakes_it(self, app: StreamTasks, hand: Consumer, delay_s: float) -> None:
         """Also after the first look that each second brings: it is woken, and does not wait for the next look."""
         task = app.task(add)
         first, second = task.enqueue(1, 2), task.enqueue(3, 4)
@@ -231,13 +231,13 @@ class TestWaiting:
         with pytest.raises(TaskNotFound):
             await app.get_result("unknown").aget(timeout=5)
 
-    async def test_an_error_on_an_event_loop(self, app: StreamTasks, hand: Hand) -> None:
+    async def test_an_error_on_an_event_loop(self, app: StreamTasks, hand: Consumer) -> None:
         result = await app.task(add).aenqueue(1, 2)
         hand.fail(OwnError("own"))
         with pytest.raises(OwnError, match="own"):
             await result.aget(timeout=5)
 
-    def test_a_hundred_finish_in_any_order(self, app: StreamTasks, hand: Hand) -> None:
+    def test_a_hundred_finish_in_any_order(self, app: StreamTasks, hand: Consumer) -> None:
         results = app.task(add).enqueue_many([(n, n) for n in range(150)])
 
         def work() -> None:
@@ -248,7 +248,7 @@ class TestWaiting:
             assert wait_for(results, timeout=10)
         assert all(result.ready() for result in results)
 
-    def test_one_that_never_finishes(self, app: StreamTasks, hand: Hand) -> None:
+    def test_one_that_never_finishes(self, app: StreamTasks, hand: Consumer) -> None:
         results = app.task(add).enqueue_many([(1, 2), (3, 4)])
         hand.succeed(0, most=1)
         assert not wait_for(results, timeout=0.2)
@@ -259,7 +259,7 @@ class TestWaiting:
         """As many wait at once as a pool has connections: they must not keep each other from reading."""
         app = StreamTasks(server_url, max_connections=2, timeout_s=3.0)
         results = app.task(add).enqueue_many([(1, 2), (3, 4)])
-        with ThreadPoolExecutor() as pool, Hand(app.store) as hand, after(0.3, lambda: hand.succeed(7)):
+        with ThreadPoolExecutor() as pool, Consumer(app.store) as hand, after(0.3, lambda: hand.succeed(7)):
             waits = [pool.submit(result.get, timeout=10) for result in results]
             assert [wait.result(8) for wait in waits] == [7, 7]
 
@@ -273,7 +273,7 @@ class TestEnqueue:
             ([5], {}),
         ]
 
-    def test_a_message_sent_again_by_its_id_is_the_same_task(self, app: StreamTasks, hand: Hand) -> None:
+    def test_a_message_sent_again_by_its_id_is_the_same_task(self, app: StreamTasks, hand: Consumer) -> None:
         task = app.task(add)
         message = task.message((1, 2), {})
         [first], [second] = app.enqueue([message]), app.enqueue([message])
@@ -283,7 +283,7 @@ class TestEnqueue:
         assert hand.claim() == []
         assert app.get_result(message.id).get(timeout=1) == 3
 
-    def test_a_settled_outcome_can_be_settled_again(self, app: StreamTasks, hand: Hand) -> None:
+    def test_a_settled_outcome_can_be_settled_again(self, app: StreamTasks, hand: Consumer) -> None:
         app.task(add).enqueue(1, 2)
-        outcome = ended(hand.claim(1)[0], "SUCCESS", b"{}")
+        outcome = outcome_of(hand.claim(1)[0], "SUCCESS", b"{}")
         assert [hand.settle(outcome), hand.settle(outcome)] == [[Settled.DONE], [Settled.ALREADY]]

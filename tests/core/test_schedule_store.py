@@ -17,8 +17,8 @@ from streamtasks.protocol.shards import ALL_TAGS, schedule_tag
 from streamtasks.protocol.state import State
 from streamtasks.stores.factory import open_supervisor_store
 from streamtasks.stores.schedule_store import Put, StoredSchedule
-from tests.support.pair import Pair, same
-from tests.support.planned import FAR_MS, PAST_MS, declared, firing, occurrence, schedule
+from tests.support.schedule_samples import FAR_MS, PAST_MS, declared, firing, occurrence, schedule
+from tests.support.store_pair import StorePair, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,7 +237,7 @@ class Lives(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.pair = Pair(self.url, key_prefix=f"schedules{next(number)}:")
+        self.pair = StorePair(self.url, key_prefix=f"schedules{next(number)}:")
         self.seen: list[Any] = []
 
     def teardown(self) -> None:

@@ -18,8 +18,8 @@ from streamtasks.protocol.state import State
 from streamtasks.stores.factory import open_store, open_supervisor_store
 from streamtasks.stores.types import Charge, Claimed, NewMessage, Settled, Void
 from tests.core.conftest import AnyStore
-from tests.support.dump import dump
-from tests.support.hand import Hand, ended
+from tests.support.manual_consumer import Consumer, outcome_of
+from tests.support.server_dump import dump
 
 TAG = "u0"
 
@@ -36,8 +36,8 @@ def new(task_id: str, **options: Any) -> NewMessage:
 
 
 @pytest.fixture
-def hand(store: AnyStore) -> Iterator[Hand]:
-    with Hand(open_store(store.settings)) as opened:
+def hand(store: AnyStore) -> Iterator[Consumer]:
+    with Consumer(open_store(store.settings)) as opened:
         yield opened
 
 
@@ -58,7 +58,7 @@ class TestEnqueue:
     def test_nothing_to_enqueue(self, store: AnyStore) -> None:
         assert store.enqueue([]) == []
 
-    def test_thousands_go_in_order(self, store: AnyStore, hand: Hand) -> None:
+    def test_thousands_go_in_order(self, store: AnyStore, hand: Consumer) -> None:
         ids = [f"{n:04}" for n in range(2345)]
         assert store.enqueue([new(i) for i in ids]) == [True] * len(ids)
         got: list[str] = []
@@ -66,7 +66,7 @@ class TestEnqueue:
             got += some
         assert got == ids
 
-    def test_large_messages_are_cut_into_several_calls(self, store: AnyStore, hand: Hand) -> None:
+    def test_large_messages_are_cut_into_several_calls(self, store: AnyStore, hand: Consumer) -> None:
         body = b'{"x":"' + b"x" * 400_000 + b'"}'
         assert store.enqueue([new(f"{n}", envelope=body) for n in range(12)]) == [True] * 12
         counts = [len(hand.claim()) for _ in range(12)]
@@ -79,7 +79,7 @@ class TestEnqueue:
         assert store.enqueue(messages) == [True] * 64
         assert [snapshot.id for snapshot in store.read([m.id for m in messages])] == [m.id for m in messages]
         for tag in ALL_TAGS:
-            with Hand(open_store(store.settings), tag=tag) as hand:
+            with Consumer(open_store(store.settings), tag=tag) as hand:
                 assert [c.id for c in hand.claim()] == [m.id for m in messages if m.id.endswith(f"-{tag}")]
 
     def test_two_prefixes_do_not_see_each_other(self, store_url: str, any_store: Any) -> None:
@@ -90,7 +90,7 @@ class TestEnqueue:
 
 
 class TestRead:
-    def test_every_state_of_a_life(self, store: AnyStore, hand: Hand) -> None:
+    def test_every_state_of_a_life(self, store: AnyStore, hand: Consumer) -> None:
         assert store.read(["a"]) == [None]
         store.enqueue([new("a")])
         [queued] = store.read(["a"])
@@ -100,7 +100,7 @@ class TestRead:
         assert (running.state, running.attempts, running.worker) == (State.STARTED, 1, "hand")
         assert running.enqueued_ms == queued.enqueued_ms <= running.started_ms == running.first_started_ms
         note = json.dumps({"kind": "RETRY", "attempt": 1})
-        assert hand.settle(ended(first, "RETRY", note=note, delay_ms=1_000_000)) == [Settled.DONE]
+        assert hand.settle(outcome_of(first, "RETRY", note=note, delay_ms=1_000_000)) == [Settled.DONE]
         [waiting] = store.read(["a"])
         assert (waiting.state, waiting.attempts) == (State.RETRY, 1)
         assert waiting.due_ms > waiting.first_started_ms
@@ -111,16 +111,16 @@ class TestRead:
         [snapshot] = store.read(["a"])
         assert (snapshot.state, snapshot.due_ms) == (State.DELAYED, 2_000_000_000_123)
 
-    def test_a_claimed_unstarted_one_counts_as_queued(self, store: AnyStore, hand: Hand) -> None:
+    def test_a_claimed_unstarted_one_counts_as_queued(self, store: AnyStore, hand: Consumer) -> None:
         store.enqueue([new("a"), new("b")])
         hand.claim(2)
         assert [(s.state, s.attempts) for s in store.read(["a", "b"])] == [(State.QUEUED, 0)] * 2
 
     @pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "IGNORED", "EXPIRED", "REVOKED", "DEAD"])
-    def test_a_finished_one_keeps_message_result_and_times(self, store: AnyStore, hand: Hand, state: str) -> None:
+    def test_a_finished_one_keeps_message_result_and_times(self, store: AnyStore, hand: Consumer, state: str) -> None:
         store.enqueue([new("a")])
         [claimed] = hand.claim(1)
-        assert hand.settle(ended(claimed, state, b'{"r":7}')) == [Settled.DONE]
+        assert hand.settle(outcome_of(claimed, state, b'{"r":7}')) == [Settled.DONE]
         [snapshot] = store.read(["a"])
         assert (snapshot.state, snapshot.is_finished, snapshot.worker) == (state, True, "hand")
         assert (snapshot.envelope, snapshot.result) == (new("a").envelope, b'{"r":7}')
@@ -137,7 +137,7 @@ class TestRead:
 
 
 class TestWait:
-    def test_what_is_finished_already_is_told_at_once(self, store: AnyStore, hand: Hand) -> None:
+    def test_what_is_finished_already_is_told_at_once(self, store: AnyStore, hand: Consumer) -> None:
         store.enqueue([new("a"), new("b")])
         hand.succeed(most=1)
         assert [s.id for s in store.wait_finished(["a", "b"], 30)] == ["a"]
@@ -155,61 +155,61 @@ async def keeper(store_url: str) -> Any:
 
 
 @pytest.fixture
-def child(store_url: str) -> Iterator[Hand]:
+def child(store_url: str) -> Iterator[Consumer]:
     """A child of that supervisor, with a new store."""
-    with Hand(open_store(StoreSettings(url=store_url))) as opened:
+    with Consumer(open_store(StoreSettings(url=store_url))) as opened:
         yield opened
 
 
 class TestSupervisor:
-    async def test_an_outcome_without_its_body_is_recorded_whole(self, keeper: Any, child: Hand) -> None:
+    async def test_an_outcome_without_its_body_is_recorded_whole(self, keeper: Any, child: Consumer) -> None:
         await keeper.enqueue([new("a"), new("b")])
-        outcomes = [ended(c, "SUCCESS", b'{"r":1}', body=b"") for c in child.claim()]
+        outcomes = [outcome_of(c, "SUCCESS", b'{"r":1}', body=b"") for c in child.claim()]
         assert await keeper.settle(TAG, outcomes) == [Settled.DONE] * 2
         assert await keeper.settle(TAG, outcomes) == [Settled.ALREADY] * 2
         found = await keeper.read(["a", "b"])
         assert [s and s.envelope for s in found] == [new("a").envelope, new("b").envelope]
         assert [s and s.result for s in found] == [b'{"r":1}'] * 2
 
-    async def test_answers_come_in_the_order_of_the_outcomes(self, keeper: Any, child: Hand) -> None:
+    async def test_answers_come_in_the_order_of_the_outcomes(self, keeper: Any, child: Consumer) -> None:
         await keeper.enqueue([new(f"{n}") for n in range(6)])
         claimed = child.claim()
         await keeper.hand_back(TAG, [claimed[1], claimed[4]])
         states = ["SUCCESS", "SUCCESS", "FAILURE", "SUCCESS", "FAILURE", "DEAD"]
-        outcomes = [ended(c, state, b"{}") for c, state in zip(claimed, states, strict=True)]
+        outcomes = [outcome_of(c, state, b"{}") for c, state in zip(claimed, states, strict=True)]
         done, stale = Settled.DONE, Settled.STALE
         assert await keeper.settle(TAG, outcomes) == [done, stale, done, done, stale, done]
 
-    async def test_a_member_given_twice_is_done_once(self, keeper: Any, child: Hand) -> None:
+    async def test_a_member_given_twice_is_done_once(self, keeper: Any, child: Consumer) -> None:
         await keeper.enqueue([new("a")])
         [claimed] = child.claim()
-        outcome = ended(claimed, "SUCCESS", b"{}")
+        outcome = outcome_of(claimed, "SUCCESS", b"{}")
         answers = await keeper.settle(TAG, [outcome, outcome])
         assert Settled.DONE in answers
 
-    async def test_hundreds_of_outcomes(self, keeper: Any, child: Hand) -> None:
+    async def test_hundreds_of_outcomes(self, keeper: Any, child: Consumer) -> None:
         await keeper.enqueue([new(f"{n}") for n in range(250)])
         claimed = [c for _ in range(3) for c in child.claim()]
-        assert await keeper.settle(TAG, [ended(c, "SUCCESS", b"{}") for c in claimed]) == [Settled.DONE] * 250
+        assert await keeper.settle(TAG, [outcome_of(c, "SUCCESS", b"{}") for c in claimed]) == [Settled.DONE] * 250
 
-    async def test_handing_back_says_what_became_of_each(self, keeper: Any, child: Hand) -> None:
+    async def test_handing_back_says_what_became_of_each(self, keeper: Any, child: Consumer) -> None:
         await keeper.enqueue([new("a"), new("b")])
         a, b = child.claim()
-        child.settle(ended(b, "SUCCESS", b"{}"))
+        child.settle(outcome_of(b, "SUCCESS", b"{}"))
         assert await keeper.hand_back(TAG, [a, b]) == [True, False]
         assert await keeper.hand_back(TAG, [a, b]) == [False, False]
 
-    async def test_handing_back_with_an_unread_claim_from_another_stream(self, keeper: Any, child: Hand) -> None:
+    async def test_handing_back_with_an_unread_claim_from_another_stream(self, keeper: Any, child: Consumer) -> None:
         await keeper.enqueue([new("a")])
         read = child.claim()
         await keeper.enqueue([new("b", queue="another")])
         child.claim()
         # Of the second claim the supervisor knows only that its reply was never read.
         assert await keeper.hand_back(TAG, read, void=Void("hand", 2), gone=True) == [True]
-        with Hand(open_store(keeper.settings), "next") as later:
+        with Consumer(open_store(keeper.settings), "next") as later:
             assert sorted(c.id for c in later.claim()) == ["a", "b"]
 
-    async def test_crashes(self, keeper: Any, child: Hand) -> None:
+    async def test_crashes(self, keeper: Any, child: Consumer) -> None:
         await keeper.enqueue([new("a")])
         report = json.dumps({"kind": "CRASH"})
         [first] = child.claim(1)
@@ -222,7 +222,7 @@ class TestSupervisor:
         assert snapshot.reports == [{"kind": "CRASH"}] * 2
         assert await keeper.charge(TAG, [(second, 5, report)]) == [Charge.STALE]
 
-    async def test_promotion_of_many_in_many_streams(self, keeper: Any, child: Hand) -> None:
+    async def test_promotion_of_many_in_many_streams(self, keeper: Any, child: Consumer) -> None:
         messages = [new(f"{n}", queue=f"q{n % 70}", delay_ms=30) for n in range(250)]
         await keeper.enqueue(messages)
         await keeper.enqueue([new("later", delay_ms=60_000)])
@@ -244,7 +244,7 @@ class TestSupervisor:
         answer = await keeper.promote(TAG)
         assert (answer.promoted, answer.next_due_ms) == (0, None)
 
-    async def test_reclaim_of_many_in_many_streams(self, keeper: Any, child: Hand, end_leases: EndLeases) -> None:
+    async def test_reclaim_of_many_in_many_streams(self, keeper: Any, child: Consumer, end_leases: EndLeases) -> None:
         await keeper.enqueue([new(f"{n}", queue=f"q{n % 70}") for n in range(250)])
         claimed: list[Claimed] = []
         while some := child.claim():
@@ -257,7 +257,7 @@ class TestSupervisor:
         assert (await keeper.reclaim(TAG)).reclaimed == 0
 
     async def test_an_exhausted_message_can_be_settled_as_told(
-        self, store_url: str, child: Hand, end_leases: EndLeases
+        self, store_url: str, child: Consumer, end_leases: EndLeases
     ) -> None:
         keeper = keeper_of(store_url, lost_limit=1)
         await keeper.enqueue([new("a")])
@@ -266,13 +266,13 @@ class TestSupervisor:
         await keeper.beat(TAG, "w", {})
         [gone] = (await keeper.reclaim(TAG)).exhausted
         assert (gone.id, gone.token, gone.entry) == (claimed.id, claimed.token, claimed.entry)
-        outcome = ended(claimed, "DEAD", dumps({"e": {}}), note="lost", body=b"")
+        outcome = outcome_of(claimed, "DEAD", dumps({"e": {}}), note="lost", body=b"")
         assert await keeper.settle(TAG, [outcome]) == [Settled.DONE]
         [snapshot] = await keeper.read(["a"])
         assert snapshot is not None
         assert snapshot.state is State.DEAD
 
-    async def test_starts_leases_and_progress(self, keeper: Any, child: Hand) -> None:
+    async def test_starts_leases_and_progress(self, keeper: Any, child: Consumer) -> None:
         await keeper.enqueue([new("a"), new("b")])
         a, b = child.claim()
         assert await keeper.mark_running(TAG, [(a, 12)]) == [True]
@@ -299,7 +299,7 @@ class TestSupervisor:
 class TestScripts:
     def test_a_server_that_forgot_the_scripts_gets_them_again(self, redis_store: AnyStore, server_url: str) -> None:
         store = redis_store
-        with redis.Redis.from_url(server_url) as client, Hand(open_store(store.settings)) as hand:
+        with redis.Redis.from_url(server_url) as client, Consumer(open_store(store.settings)) as hand:
             for task_id in ("a", "b"):
                 client.script_flush()
                 assert store.enqueue([new(task_id)]) == [True]

@@ -23,9 +23,9 @@ from streamtasks.protocol.state import State
 from streamtasks.stores.redis import RedisStore, connections, pools
 from streamtasks.stores.types import ClaimRequest, Filter, NewMessage, Revocation, Settled
 from streamtasks_workers.testing.embedded import EmbeddedServer
-from tests.support.dump import dump
-from tests.support.hand import Hand, ended
+from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.proxy import black_hole, closed_port
+from tests.support.server_dump import dump
 
 if TYPE_CHECKING:
     from tests.core.conftest import AnyStore
@@ -162,12 +162,12 @@ class TestFull:
     def test_work_goes_on_and_makes_room(self, small_url: str) -> None:
         app = StreamTasks(small_url)
         results = app.task(name="t")(print).enqueue_many([(n,) for n in range(3)])
-        with redis.Redis.from_url(small_url) as client, Hand(app.store) as hand:
+        with redis.Redis.from_url(small_url) as client, Consumer(app.store) as hand:
             client.config_set("maxmemory", 1)
             [first] = hand.claim(1)
-            assert hand.settle(ended(first, "SUCCESS", dumps({"r": 5}))) == [Settled.DONE]
+            assert hand.settle(outcome_of(first, "SUCCESS", dumps({"r": 5}))) == [Settled.DONE]
             [second] = hand.claim(1)
-            assert hand.settle(ended(second, "RETRY")) == [Settled.DONE]
+            assert hand.settle(outcome_of(second, "RETRY")) == [Settled.DONE]
             assert len(hand.claim()) == 2
         assert results[0].get(timeout=1) == 5
         assert results[1].state == State.RETRY

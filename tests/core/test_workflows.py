@@ -20,29 +20,29 @@ from streamtasks import (
 from streamtasks.exceptions import ParentFailed
 from streamtasks.stores.types import Settled
 from streamtasks.workflows.start import prepare
-from tests.support.flows import Site, told
+from tests.support.workflow_site import WorkflowSite, told
 
 if TYPE_CHECKING:
     from streamtasks.tasks.signature import Step
 
 
 class TestResults:
-    def test_a_chain_hands_each_result_on_before_the_arguments(self, site: Site) -> None:
+    def test_a_chain_hands_each_result_on_before_the_arguments(self, site: WorkflowSite) -> None:
         assert site.get(chain(site.add.s(1, 2), site.add.s(10), site.add.s(100))) == 113
 
-    def test_an_immutable_one_gets_nothing(self, site: Site) -> None:
+    def test_an_immutable_one_gets_nothing(self, site: WorkflowSite) -> None:
         assert site.get(chain(site.add.s(1, 2), site.add.si(5))) == 5
 
-    def test_a_group_keeps_the_order_of_its_members(self, site: Site) -> None:
+    def test_a_group_keeps_the_order_of_its_members(self, site: WorkflowSite) -> None:
         assert site.get(group(site.same.s(value) for value in "dcba")) == list("dcba")
 
-    def test_a_body_gets_the_list_before_its_arguments(self, site: Site) -> None:
+    def test_a_body_gets_the_list_before_its_arguments(self, site: WorkflowSite) -> None:
         result = chord([site.add.s(n) for n in range(3)])(site.same.s("more"))
         site.run()
         assert result.get() == [0, 1, 2]
         assert result.parent.get() == [0, 1, 2]
 
-    def test_freely_nested(self, site: Site) -> None:
+    def test_freely_nested(self, site: WorkflowSite) -> None:
         canvas = chain(
             site.add.s(1),
             group(site.add.s(1), chain(site.add.s(2), site.add.s(3)), group(site.add.s(10), site.add.s(20))),
@@ -50,31 +50,31 @@ class TestResults:
         )
         assert site.get(canvas) == [2, 6, [11, 21]]
 
-    def test_a_chord_of_chords(self, site: Site) -> None:
+    def test_a_chord_of_chords(self, site: WorkflowSite) -> None:
         inner = chord([site.same.s(1), site.same.s(2)], site.same.s())
         assert site.get(chord([inner, inner], site.same.s())) == [[1, 2], [1, 2]]
 
-    def test_a_group_after_a_group(self, site: Site) -> None:
+    def test_a_group_after_a_group(self, site: WorkflowSite) -> None:
         assert site.get(group(site.same.s(1), site.same.s(2)) | group(site.same.s(), site.same.si(3))) == [[1, 2], 3]
 
-    def test_empty_ones(self, site: Site) -> None:
+    def test_empty_ones(self, site: WorkflowSite) -> None:
         assert site.get(chord([], site.same.s())) == []
         assert site.get(chain(site.add.s(1), group(), site.same.s())) == []
         assert site.get(chain(site.add.s(1), group())) == []
         assert site.get(group(group(), site.add.s(1))) == [[], 1]
 
-    def test_an_ignored_member_counts_as_none(self, site: Site) -> None:
+    def test_an_ignored_member_counts_as_none(self, site: WorkflowSite) -> None:
         assert site.get(chord([site.ignored.s(), site.add.s(1)], site.same.s())) == [None, 1]
         assert site.get(site.ignored.s() | site.same.s()) is None
 
-    def test_a_member_that_retries_is_waited_for(self, site: Site) -> None:
+    def test_a_member_that_retries_is_waited_for(self, site: WorkflowSite) -> None:
         assert site.get(chord([site.flaky.s(1), site.add.s(2)], site.same.s())) == [1, 2]
 
-    def test_more_members_than_one_call_takes(self, site: Site) -> None:
+    def test_more_members_than_one_call_takes(self, site: WorkflowSite) -> None:
         assert site.get(chord([site.same.s(n) for n in range(350)], site.same.s())) == list(range(350))
         assert site.get(chain(site.add.s(1), group(site.add.s(n) for n in range(250)))) == list(range(1, 251))
 
-    def test_large_results_are_read_of_each_task_and_by_what_follows(self, site: Site) -> None:
+    def test_large_results_are_read_of_each_task_and_by_what_follows(self, site: WorkflowSite) -> None:
         big = "x" * 5000
         result = chain(site.same.s(big), group(site.same.s(), site.same.s()), site.same.s()).apply_async()
         site.run()
@@ -82,23 +82,23 @@ class TestResults:
         assert [member.get(timeout=0) for member in result.parent] == [big, big]
         assert result.parent.parent.get(timeout=0) == big
 
-    def test_args_of_apply_async_go_to_what_starts(self, site: Site) -> None:
+    def test_args_of_apply_async_go_to_what_starts(self, site: WorkflowSite) -> None:
         result = chain(site.add.s(1), site.add.s(10)).apply_async((100,))
         several = group(site.add.s(1), site.add.s(2)).apply_async((100,))
         site.run()
         assert (result.get(), several.get()) == (111, [101, 102])
 
-    def test_delays_count_for_the_start_or_from_what_is_followed(self, site: Site) -> None:
+    def test_delays_count_for_the_start_or_from_what_is_followed(self, site: WorkflowSite) -> None:
         begun = time.monotonic()
         assert site.get(chain(site.add.s(1).set(countdown=0.2), site.add.s(2).set(countdown=0.2))) == 3
         assert time.monotonic() - begun >= 0.4
 
-    def test_rate_limits_count_for_each_part(self, site: Site) -> None:
+    def test_rate_limits_count_for_each_part(self, site: WorkflowSite) -> None:
         begun = time.monotonic()
         assert site.get(site.limited.s(1) | group(site.limited.s() for _ in range(4)) | site.limited.s()) == [1] * 4
         assert time.monotonic() - begun >= 0.07
 
-    def test_a_link_follows_the_end(self, site: Site) -> None:
+    def test_a_link_follows_the_end(self, site: WorkflowSite) -> None:
         result = chain(site.add.s(1), site.add.s(2)).apply_async(link=site.add.s(40))
         site.run()
         [child] = result.children
@@ -106,14 +106,14 @@ class TestResults:
 
 
 class TestFailures:
-    def test_what_follows_a_failure_fails_with_the_cause(self, site: Site) -> None:
+    def test_what_follows_a_failure_fails_with_the_cause(self, site: WorkflowSite) -> None:
         result = chain(site.add.s(1), site.boom.s(), site.same.s(), site.same.s()).apply_async()
         site.run()
         with pytest.raises(ParentFailed, match="ValueError: boom"):
             result.get()
         assert result.parent.failed()
 
-    def test_the_body_fails_and_its_handler_is_called_once(self, site: Site) -> None:
+    def test_the_body_fails_and_its_handler_is_called_once(self, site: WorkflowSite) -> None:
         result = chord([site.add.s(1), site.boom.s(), site.boom.s()])(site.same.s().set(link_error=site.handler.s()))
         site.run()
         with pytest.raises(ParentFailed, match="ValueError: boom"):
@@ -123,7 +123,7 @@ class TestFailures:
         assert "ValueError: boom" in error
         assert result.parent.results[0].get() == 1
 
-    def test_a_group_raises_the_error_of_its_member(self, site: Site) -> None:
+    def test_a_group_raises_the_error_of_its_member(self, site: WorkflowSite) -> None:
         result = group(site.add.s(1), site.boom.s()).apply_async()
         site.run()
         with pytest.raises(ValueError, match="boom"):
@@ -134,19 +134,19 @@ class TestFailures:
         assert (result.ready(), result.successful(), result.failed()) == (True, False, True)
         assert (result.completed_count(), result.failed_count()) == (1, 1)
 
-    def test_collected_errors_are_values(self, site: Site) -> None:
+    def test_collected_errors_are_values(self, site: WorkflowSite) -> None:
         first, second = site.get(chord([site.add.s(1), site.boom.s()], site.same.s(), on_error="collect"))
         assert first == 1
         assert (second["state"], second["error"], second["message"]) == ("FAILURE", "builtins.ValueError", "boom")
         assert "Traceback" in second["traceback"]
         assert second["task_id"].endswith(".w1")
 
-    def test_a_quorum_lets_the_body_go(self, site: Site) -> None:
+    def test_a_quorum_lets_the_body_go(self, site: WorkflowSite) -> None:
         result = chord([site.boom.s(), site.add.s(1), site.add.s(2)], site.same.s(), quorum=2).apply_async()
         site.run()
         assert result.get() == [{**result.get()[0]}, 1, 2]
 
-    def test_a_quorum_does_not_wait(self, site: Site) -> None:
+    def test_a_quorum_does_not_wait(self, site: WorkflowSite) -> None:
         late = site.add.s(9).set(countdown=0.3)
         result = chord([site.add.s(1), late], site.same.s(), quorum=1).apply_async()
         site.worker.move_on()
@@ -156,13 +156,13 @@ class TestFailures:
         site.run()
         assert result.parent.get() == [1, 9]
 
-    def test_a_quorum_out_of_reach_fails_the_body(self, site: Site) -> None:
+    def test_a_quorum_out_of_reach_fails_the_body(self, site: WorkflowSite) -> None:
         result = chord([site.boom.s(), site.boom.s(), site.add.s(2)], site.same.s(), quorum=2).apply_async()
         site.run()
         with pytest.raises(ParentFailed):
             result.get()
 
-    def test_fail_fast_revokes_the_others(self, site: Site) -> None:
+    def test_fail_fast_revokes_the_others(self, site: WorkflowSite) -> None:
         later = chain(site.add.s(1).set(countdown=60), site.add.s(2))
         result = chord([site.boom.s(), later], site.same.s(), fail_fast=True).apply_async()
         site.run()
@@ -171,7 +171,7 @@ class TestFailures:
         assert sorted(states) == ["FAILURE", "FAILURE", "REVOKED", "REVOKED"]
         assert result.workflow.ready()
 
-    def test_a_deadline_fails_the_body_or_lets_it_go_with_what_is_known(self, site: Site) -> None:
+    def test_a_deadline_fails_the_body_or_lets_it_go_with_what_is_known(self, site: WorkflowSite) -> None:
         def late(on_error: str) -> Any:
             members = [site.add.s(1), site.add.s(2).set(countdown=60)]
             return chord(members, site.same.s(), deadline=0.2, on_error=on_error, fail_fast=True).apply_async()
@@ -188,17 +188,17 @@ class TestFailures:
 class TestHowMembersEnd:
     """However a member ends, its chord does."""
 
-    def started(self, site: Site) -> Any:
+    def started(self, site: WorkflowSite) -> Any:
         return chord([site.add.s(1), site.add.s(2)], site.same.s()).apply_async()
 
-    def test_revoked_while_it_waits(self, site: Site) -> None:
+    def test_revoked_while_it_waits(self, site: WorkflowSite) -> None:
         result = self.started(site)
         assert result.parent.results[0].revoke()
         site.run()
         with pytest.raises(ParentFailed, match="TaskRevoked"):
             result.get(timeout=0)
 
-    def test_revoked_while_it_runs(self, site: Site) -> None:
+    def test_revoked_while_it_runs(self, site: WorkflowSite) -> None:
         result = self.started(site)
         [claimed] = site.worker.claim()
         outcome = site.worker.run(claimed)
@@ -209,14 +209,14 @@ class TestHowMembersEnd:
             result.get(timeout=0)
         assert site.app.get_result(claimed.id).state == "REVOKED"
 
-    def test_expired(self, site: Site) -> None:
+    def test_expired(self, site: WorkflowSite) -> None:
         result = chord([site.add.s(1).set(expires=0.001), site.add.s(2)], site.same.s()).apply_async()
         time.sleep(0.01)
         site.run()
         with pytest.raises(ParentFailed):
             result.get(timeout=0)
 
-    def test_a_dead_letter(self, site: Site) -> None:
+    def test_a_dead_letter(self, site: WorkflowSite) -> None:
         result = self.started(site)
         [claimed] = site.worker.claim()
         outcome = site.worker.run(claimed)._replace(state="DEAD", note="crashed", result=b'{"e":{"message":"died"}}')
@@ -225,7 +225,7 @@ class TestHowMembersEnd:
         with pytest.raises(ParentFailed, match="died"):
             result.get(timeout=0)
 
-    def test_the_body_itself_is_revoked_before_its_header_has_finished(self, site: Site) -> None:
+    def test_the_body_itself_is_revoked_before_its_header_has_finished(self, site: WorkflowSite) -> None:
         result = self.started(site)
         assert result.revoke()
         site.run()
@@ -233,7 +233,7 @@ class TestHowMembersEnd:
             result.get(timeout=0)
         assert result.workflow.ready()
 
-    def test_settled_twice_it_counts_once(self, site: Site) -> None:
+    def test_settled_twice_it_counts_once(self, site: WorkflowSite) -> None:
         result = chord([site.add.s(1), site.add.s(2), site.add.s(3)], site.same.s()).apply_async()
         [claimed] = site.worker.claim()
         outcome = site.worker.run(claimed)
@@ -245,7 +245,7 @@ class TestHowMembersEnd:
 
 
 class TestAsAWhole:
-    def test_starting_it_again_does_nothing(self, site: Site) -> None:
+    def test_starting_it_again_does_nothing(self, site: WorkflowSite) -> None:
         prepared = prepare(chord([site.add.s(1), site.add.s(2)], site.same.s()))
         assert prepared is not None
         assert site.app.store.start_workflow(prepared.new)
@@ -255,7 +255,7 @@ class TestAsAWhole:
         site.run()
         assert len(site.worker.ran) == 3
 
-    def test_it_is_found_again_by_its_id(self, site: Site) -> None:
+    def test_it_is_found_again_by_its_id(self, site: WorkflowSite) -> None:
         result = group(site.add.s(1), site.add.s(2)).apply_async()
         site.run()
         again = StreamTasks(site.app.settings.url).get_group(result.id)
@@ -263,27 +263,27 @@ class TestAsAWhole:
         parent = chord([site.add.s(1)])(site.same.s()).parent
         assert site.app.get_group(parent.id).ids == parent.ids
 
-    def test_a_chain_that_ends_with_a_group(self, site: Site) -> None:
+    def test_a_chain_that_ends_with_a_group(self, site: WorkflowSite) -> None:
         result = chain(site.add.s(1), group(site.add.s(1), site.add.s(2))).apply_async()
         site.run()
         assert result.get() == [2, 3]
         assert result.parent.get() == 1
         assert site.app.get_group(result.id).get() == [2, 3]
 
-    def test_what_is_no_group_is_not_found(self, site: Site) -> None:
+    def test_what_is_no_group_is_not_found(self, site: WorkflowSite) -> None:
         result = chain(site.add.s(1), site.add.s(2)).apply_async()
         for unknown in ("nope", result.workflow.id, f"{result.workflow.id}.g7"):
             with pytest.raises(TaskNotFound):
                 site.app.get_group(unknown)
 
-    def test_what_waits_is_shown_as_blocked(self, site: Site) -> None:
+    def test_what_waits_is_shown_as_blocked(self, site: WorkflowSite) -> None:
         result = chain(site.add.s(1), site.add.s(2)).apply_async()
         assert (result.state, result.status) == ("BLOCKED", "READY")
         first, second = result.workflow.graph()
         assert (first.state, first.follows, second.state, second.follows) == ("QUEUED", (), "BLOCKED", (first.id,))
         assert second.task == "add"
 
-    def test_revoking_all_of_it(self, site: Site) -> None:
+    def test_revoking_all_of_it(self, site: WorkflowSite) -> None:
         result = chain(site.add.s(1), group(site.add.s(n) for n in range(120)), site.same.s()).apply_async()
         assert result.workflow.revoke()
         site.run()
@@ -291,7 +291,7 @@ class TestAsAWhole:
         assert result.workflow.ready()
         assert [name for name, _ in site.worker.ran if not name.startswith("cb.")] == []
 
-    def test_a_group_is_revoked_without_what_led_to_it(self, site: Site) -> None:
+    def test_a_group_is_revoked_without_what_led_to_it(self, site: WorkflowSite) -> None:
         result = chain(site.add.s(1), group(site.add.s(1), site.add.s(2)), site.same.s()).apply_async()
         assert result.parent.revoke()
         site.run()
@@ -299,7 +299,7 @@ class TestAsAWhole:
         assert not result.workflow.revoke()
         assert [node.state for node in result.workflow.graph()] == ["SUCCESS", "REVOKED", "REVOKED", "FAILURE"]
 
-    def test_progress_and_waiting(self, site: Site) -> None:
+    def test_progress_and_waiting(self, site: WorkflowSite) -> None:
         result = group(site.add.s(1), site.add.s(2)).apply_async()
         assert result.progress == {"total": 2, "completed": 0, "failed": 0, "pending": 2}
         assert result.waiting()
@@ -310,7 +310,7 @@ class TestAsAWhole:
         assert len(result) == 2
         assert [member.id for member in result] == result.ids
 
-    def test_only_what_failed_is_run_again(self, site: Site) -> None:
+    def test_only_what_failed_is_run_again(self, site: WorkflowSite) -> None:
         fails = [True]
 
         @site.app.task(name="sometimes")
@@ -337,7 +337,7 @@ class TestAsAWhole:
         with pytest.raises(InvalidTask, match=r"[Nn]othing"):
             third.workflow.retry_failed()
 
-    def test_a_group_is_run_again_with_the_results_it_has(self, site: Site) -> None:
+    def test_a_group_is_run_again_with_the_results_it_has(self, site: WorkflowSite) -> None:
         fails = [True]
 
         @site.app.task(name="sometimes")
@@ -356,7 +356,7 @@ class TestAsAWhole:
         assert again.ids[0] == result.ids[0]
 
 
-def random_step(site: Site, rng: random.Random, depth: int) -> tuple[Step, Any]:
+def random_step(site: WorkflowSite, rng: random.Random, depth: int) -> tuple[Step, Any]:
     """A step, and what it returns; `Failed` if it fails."""
     kind = rng.random()
     if depth == 0 or kind < 0.3:
@@ -375,7 +375,7 @@ class Failed:
     """Stands for what fails."""
 
 
-def random_leaf(site: Site, rng: random.Random) -> tuple[Step, Any]:
+def random_leaf(site: WorkflowSite, rng: random.Random) -> tuple[Step, Any]:
     value = rng.randrange(100)
     kind = rng.random()
     if kind < 0.06:
@@ -386,7 +386,7 @@ def random_leaf(site: Site, rng: random.Random) -> tuple[Step, Any]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_ones_end_as_they_must(site: Site, seed: int) -> None:
+def test_random_ones_end_as_they_must(site: WorkflowSite, seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(4):
         step, expected = random_step(site, rng, 3)

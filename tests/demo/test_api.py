@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.support.hand import Hand, ended
+from tests.support.manual_consumer import Consumer, outcome_of
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -19,10 +19,10 @@ UNKNOWN = "01900000000070008000000000000000-u0"
 
 
 @pytest.fixture
-def hand(demo_settings: dict[str, Any]) -> Iterator[Hand]:
+def hand(demo_settings: dict[str, Any]) -> Iterator[Consumer]:
     from streamtasks_django import get_task_backend
 
-    with Hand(cast("RedisBackend", get_task_backend()).stores.plain) as opened:
+    with Consumer(cast("RedisBackend", get_task_backend()).stores.plain) as opened:
         yield opened
 
 
@@ -40,7 +40,7 @@ def start(client: Client) -> str:
     return str(content["task_id"])
 
 
-def test_started_and_looked_at(client: Client, hand: Hand) -> None:
+def test_started_and_looked_at(client: Client, hand: Consumer) -> None:
     task_id = start(client)
     content = client.get(f"/tasks/{task_id}/status/").json()
     assert (content["status"], content["state"], content["ready"], content["successful"]) == (
@@ -48,14 +48,14 @@ def test_started_and_looked_at(client: Client, hand: Hand) -> None:
     )  # fmt: skip
     [claimed] = hand.claim(1)
     assert client.get(f"/tasks/{task_id}/status/").json()["status"] == "RUNNING"
-    hand.settle(ended(claimed, "SUCCESS", b'{"r":{"pages":4}}'))
+    hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":{"pages":4}}'))
     content = client.get(f"/tasks/{task_id}/status/").json()
     assert (content["status"], content["successful"], content["failed"]) == ("SUCCESSFUL", True, False)
     assert content["result"] == {"pages": 4}
     assert [row["id"] for row in client.get("/tasks/").json()["tasks"]] == [task_id]  # on the page as well
 
 
-def test_a_failed_one(client: Client, hand: Hand) -> None:
+def test_a_failed_one(client: Client, hand: Consumer) -> None:
     task_id = start(client)
     hand.fail(ValueError("no paper"))
     content = client.get(f"/tasks/{task_id}/status/").json()
@@ -65,7 +65,7 @@ def test_a_failed_one(client: Client, hand: Hand) -> None:
     assert (answer.status_code, answer.json()["error"]) == (500, "no paper")
 
 
-def test_waited_for(client: Client, hand: Hand) -> None:
+def test_waited_for(client: Client, hand: Consumer) -> None:
     task_id = start(client)
     answer = client.get(f"/tasks/{task_id}/wait/", {"timeout": 0})
     assert (answer.status_code, answer.json()["status"]) == (408, "timeout")
@@ -79,7 +79,7 @@ def test_waited_for(client: Client, hand: Hand) -> None:
     )
 
 
-def test_revoked_while_it_waits(client: Client, hand: Hand) -> None:
+def test_revoked_while_it_waits(client: Client, hand: Consumer) -> None:
     task_id = start(client)
     answer = post(client, f"/tasks/{task_id}/revoke/")
     assert answer.json() == {"task_id": task_id, "status": "revoked", "message": "Task has been cancelled"}
@@ -93,7 +93,7 @@ def test_revoked_while_it_waits(client: Client, hand: Hand) -> None:
     assert post(client, f"/tasks/{UNKNOWN}/revoke/").json()["status"] == "unchanged"
 
 
-def test_what_runs_is_listed(client: Client, hand: Hand) -> None:
+def test_what_runs_is_listed(client: Client, hand: Consumer) -> None:
     task_id = start(client)
     assert client.get("/tasks/active/").json() == {"active_tasks": [], "count": 0}
     hand.claim(1)

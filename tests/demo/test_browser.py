@@ -11,8 +11,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.demo import Demo
-from tests.support.servers import wait_until
+from tests.support.demo_process import DemoProcess
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A demo that runs for all of these tests."""
-    with Demo(tmp_path_factory.mktemp("demo")) as demo:
+    with DemoProcess(tmp_path_factory.mktemp("demo")) as demo:
         yield demo.address()
 
 
@@ -69,12 +69,12 @@ class Page:
 
     def newest(self, name: str) -> WebElement:
         """The newest row of a task, once there is one."""
-        self.wait(f"tbody[data-name={name}]", 10)
+        self.wait(f"tbody[data-name={name}]")
         return self.browser.find_element(By.CSS_SELECTOR, f"tbody[data-name={name}]")
 
-    def wait(self, selector: str, timeout_s: float = 10.0) -> None:
+    def wait(self, selector: str) -> None:
         """Wait until something matches."""
-        wait_until(lambda: self.browser.find_elements(By.CSS_SELECTOR, selector), timeout_s, f"{selector} on the page")
+        wait_until(lambda: self.browser.find_elements(By.CSS_SELECTOR, selector), f"{selector} on the page")
 
     def ids(self) -> list[str]:
         """The short ids of the tasks shown, newest first."""
@@ -131,7 +131,7 @@ def test_progress_moves(page: Page) -> None:
         seen.add(bar.get_attribute("value"))
         return len(seen) >= 3
 
-    wait_until(moved, 10, "three values of the progress bar")
+    wait_until(moved, "three values of the progress bar")
     page.wait("tbody[data-name=report][data-state=successful]")
 
 
@@ -141,7 +141,6 @@ def test_by_keyboard(page: Page) -> None:
     number.send_keys("5", Keys.ENTER)
     wait_until(
         lambda: len(page.browser.find_elements(By.CSS_SELECTOR, "tbody[data-name=square][data-state=successful]")) == 5,
-        10,
         "five finished tasks",
     )
 
@@ -160,12 +159,12 @@ def test_failure_shows_its_traceback(page: Page) -> None:
 
 def test_killed_task_recovers(page: Page) -> None:
     page.button("crash").click()
-    page.wait("tbody[data-name=survive][data-state=running] td.again", 20)
-    page.wait("tbody[data-name=survive][data-state=successful]", 20)
+    page.wait("tbody[data-name=survive][data-state=running] td.again")
+    page.wait("tbody[data-name=survive][data-state=successful]")
 
 
 def test_asks_only_while_something_is_unfinished(page: Page) -> None:
-    wait_until(lambda: not page.unfinished(), 10, "all tasks are finished")
+    wait_until(lambda: not page.unfinished(), "all tasks are finished")
     before = page.polls()
     page.browser.execute_async_script("setTimeout(arguments[0], 1200)")  # that would be two polls
     assert page.polls() == before
@@ -178,10 +177,10 @@ def test_asks_only_while_something_is_unfinished(page: Page) -> None:
 def test_a_reload_shows_the_same_tasks(page: Page) -> None:
     before = page.known()  # a row of an earlier test would prove nothing
     page.button("failing").click()
-    wait_until(lambda: len(page.ids()) == before + 1 and not page.unfinished(), 10, "the new task is finished, as all")
+    wait_until(lambda: len(page.ids()) == before + 1 and not page.unfinished(), "the new task is finished, as all")
     rows = page.ids()
     page.browser.refresh()
-    wait_until(lambda: page.ids() == rows, 10, "the same rows again, in the same order")
+    wait_until(lambda: page.ids() == rows, "the same rows again, in the same order")
 
 
 @pytest.mark.parametrize("width", [320, 768, 1280])

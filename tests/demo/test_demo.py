@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.demo import Demo
-from tests.support.servers import wait_until
+from tests.support.demo_process import DemoProcess
+from tests.support.waiting import wait_until
 
 STEPS = (
     "quick tasks",
@@ -25,7 +25,7 @@ STEPS = (
 
 
 def test_tour_is_right_and_leaves_nothing(tmp_path: Path) -> None:
-    with Demo(tmp_path, "--once") as demo:
+    with DemoProcess(tmp_path, "--once") as demo:
         assert demo.end() == 0, demo.text
         assert not demo.left()
     for step in STEPS:
@@ -40,7 +40,7 @@ def test_tour_is_right_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
-    with Demo(tmp_path) as demo:
+    with DemoProcess(tmp_path) as demo:
         address = demo.address()
         with urllib.request.urlopen(address, timeout=10) as answer:
             page = answer.read().decode()
@@ -57,7 +57,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
-    with Demo(tmp_path) as demo:
+    with DemoProcess(tmp_path) as demo:
         demo.wait_for_process("valkey")
         demo.process.send_signal(signal.SIGINT)
         assert demo.end() == 0, demo.text
@@ -66,8 +66,8 @@ def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
 
 
 def test_tour_broken_off(tmp_path: Path) -> None:
-    with Demo(tmp_path, "--once") as demo:
-        wait_until(lambda: "ordinary Django tasks" in demo.text, 30, "the tour begins")
+    with DemoProcess(tmp_path, "--once") as demo:
+        wait_until(lambda: "ordinary Django tasks" in demo.text, "the tour begins")
         demo.process.send_signal(signal.SIGTERM)
         assert demo.end() == 130, demo.text
         assert not demo.left()
@@ -76,14 +76,14 @@ def test_tour_broken_off(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes with their parent")
 def test_killed_demo_leaves_nothing(tmp_path: Path) -> None:
-    with Demo(tmp_path) as demo:
+    with DemoProcess(tmp_path) as demo:
         demo.address()
         demo.process.kill()
-        wait_until(lambda: not demo.left(), 10, "worker and server end with the demo")
+        wait_until(lambda: not demo.left(), "worker and server end with the demo")
 
 
 def test_dead_worker_is_told(tmp_path: Path) -> None:
-    with Demo(tmp_path) as demo:
+    with DemoProcess(tmp_path) as demo:
         demo.address()
         roots = [
             process for process in demo.left() if process.ppid() == demo.process.pid and _is_worker(process.cmdline())
@@ -103,7 +103,7 @@ def _is_worker(command: list[str]) -> bool:
 def test_port_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with Demo(tmp_path, "--port", str(port)) as demo:
+        with DemoProcess(tmp_path, "--port", str(port)) as demo:
             assert demo.end() == 1
             assert not demo.left()
     assert f"Port {port} of 127.0.0.1 cannot be had" in demo.text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.django_site import SETTINGS, SITE, Worker
+from tests.support.django_site import SETTINGS, SITE, DjangoWorker
 from tests.support.servers import server_kinds, start_server
 
 if TYPE_CHECKING:
@@ -63,15 +63,15 @@ def site(request: pytest.FixtureRequest, _site_server: Callable[[str], str]) -> 
 
 
 @pytest.fixture(scope="session")
-def _worker(site_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def _worker(site_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DjangoWorker]:
     folder = tmp_path_factory.mktemp("site")
-    with Worker(folder, site_url, "served:", "--concurrency", "2", "--async-concurrency", "0") as worker:
+    with DjangoWorker(folder, site_url, "served:", "--concurrency", "2", "--async-concurrency", "0") as worker:
         yield worker
     assert worker.process.returncode == 0, worker.logged()
 
 
 @pytest.fixture
-def worker(_worker: Worker, site_url: str) -> Iterator[Worker]:
+def worker(_worker: DjangoWorker, site_url: str) -> Iterator[DjangoWorker]:
     """The project on the server, with a worker."""
     with override_settings(TASKS=tasks_setting(site_url, "served:")):
         yield _worker

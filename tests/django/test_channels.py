@@ -25,8 +25,9 @@ from contract.options import tasks_setting
 from streamtasks.protocol.json import dumps
 from streamtasks_django.backends.redis import RedisBackend
 from streamtasks_django.channels import TaskProgressConsumer
-from tests.support.hand import Hand, ended, report
-from tests.support.servers import flush, wait_until
+from tests.support.manual_consumer import Consumer, outcome_of, report_progress
+from tests.support.servers import flush
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("site")
 
@@ -44,8 +45,8 @@ def _empty(site: str) -> None:
 
 
 @pytest.fixture
-def hand() -> Iterator[Hand]:
-    with Hand(backend().stores.plain) as opened:
+def hand() -> Iterator[Consumer]:
+    with Consumer(backend().stores.plain) as opened:
         yield opened
 
 
@@ -78,7 +79,7 @@ async def until(communicator: WebsocketCommunicator, key: str, value: Any) -> di
     return said
 
 
-async def test_from_the_start_to_the_end(hand: Hand) -> None:
+async def test_from_the_start_to_the_end(hand: Consumer) -> None:
     task_id = (await tasks.echo.aenqueue()).id
     async with connected(task_id) as communicator:
         first = await told(communicator)
@@ -86,12 +87,14 @@ async def test_from_the_start_to_the_end(hand: Hand) -> None:
         assert (first["data"]["task_id"], first["data"]["status"], first["data"]["ready"]) == (task_id, "READY", False)
         [claimed] = await asyncio.to_thread(hand.claim, 1)
         said = {"current": 1, "total": 2, "status": "half"}
-        await asyncio.to_thread(report, backend().stores.asynchronous, claimed, dumps({"s": "CLEANING", "m": said}))
+        await asyncio.to_thread(
+            report_progress, backend().stores.asynchronous, claimed, dumps({"s": "CLEANING", "m": said})
+        )
         progress = await until(communicator, "state", "CLEANING")
         assert progress["type"] == "progress_update"
         assert set(progress["data"]) == {"task_id", "status", "state", "progress", "timestamp"}
         assert (progress["data"]["status"], progress["data"]["progress"]) == ("RUNNING", said)
-        await asyncio.to_thread(hand.settle, ended(claimed, "SUCCESS", b'{"r":[1]}'))
+        await asyncio.to_thread(hand.settle, outcome_of(claimed, "SUCCESS", b'{"r":[1]}'))
         last = await until(communicator, "ready", True)
         assert last["type"] == "task_status"
         assert (last["data"]["status"], last["data"]["result"]) == ("SUCCESSFUL", [1])
@@ -104,12 +107,12 @@ async def test_who_has_left_is_not_watched_for_any_more(embedded_url: str) -> No
         task_id = (await tasks.echo.aenqueue()).id
         async with connected(task_id) as communicator:
             await told(communicator)
-            await asyncio.to_thread(wait_until, client.pubsub_shardchannels, 5, "it listens for pushes")
-        await asyncio.to_thread(wait_until, lambda: not client.pubsub_shardchannels(), 5, "it listens no more")
+            await asyncio.to_thread(wait_until, client.pubsub_shardchannels, "it listens for pushes")
+        await asyncio.to_thread(wait_until, lambda: not client.pubsub_shardchannels(), "it listens no more")
     client.close()
 
 
-async def test_one_that_has_failed_already(hand: Hand) -> None:
+async def test_one_that_has_failed_already(hand: Consumer) -> None:
     task_id = (await tasks.echo.aenqueue()).id
     await asyncio.to_thread(hand.fail, ValueError("bad"))
     async with connected(task_id) as communicator:

@@ -22,7 +22,7 @@ from streamtasks.stores.factory import open_supervisor_store
 from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.backends.base import StoreBackend
 from streamtasks_django.backends.memory import forget
-from tests.support.hand import Hand, ended, report
+from tests.support.manual_consumer import Consumer, outcome_of, report_progress
 from tests.support.servers import flush
 
 MEMORY_URL = "memory://control"
@@ -44,8 +44,8 @@ def _store(request: pytest.FixtureRequest, site_url: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def hand() -> Iterator[Hand]:
-    with Hand(backend().stores.plain) as opened:
+def hand() -> Iterator[Consumer]:
+    with Consumer(backend().stores.plain) as opened:
         yield opened
 
 
@@ -60,7 +60,7 @@ def enqueue(*args: Any) -> Any:
 
 
 class TestRevoke:
-    def test_what_waits_is_gone_at_once(self, hand: Hand) -> None:
+    def test_what_waits_is_gone_at_once(self, hand: Consumer) -> None:
         result = enqueue()
         later: Any = tasks.echo.using(run_after=timezone.now() + timedelta(hours=1)).enqueue()
         assert backend().revoke(result.id, terminate=True)
@@ -72,12 +72,12 @@ class TestRevoke:
         assert not {result.id, later.id} & {claimed.id for claimed in hand.claim()}
 
     @pytest.mark.parametrize("terminate", [True, False])
-    def test_what_runs_is_revoked_whatever_it_does(self, hand: Hand, terminate: bool) -> None:
+    def test_what_runs_is_revoked_whatever_it_does(self, hand: Consumer, terminate: bool) -> None:
         result = enqueue()
         [claimed] = hand.claim(1)
         assert backend().revoke(result.id, terminate)
         assert not result.ready()
-        hand.settle(ended(claimed, "SUCCESS", b'{"r":1}'))
+        hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":1}'))
         assert (result.ready(), result.state, result.result is None) == (True, "REVOKED", False)
 
     async def test_from_an_event_loop(self) -> None:
@@ -87,7 +87,7 @@ class TestRevoke:
         with pytest.raises(TaskRevoked):
             await result.aget(timeout=5)
 
-    def test_a_finished_one_is_not_changed(self, hand: Hand) -> None:
+    def test_a_finished_one_is_not_changed(self, hand: Consumer) -> None:
         result = enqueue()
         hand.succeed(1)
         assert not backend().revoke(result.id)
@@ -101,7 +101,7 @@ class TestRevoke:
 
 
 class TestActive:
-    def test_running_ones_are_listed(self, hand: Hand) -> None:
+    def test_running_ones_are_listed(self, hand: Consumer) -> None:
         assert backend().get_active_tasks() == []
         result, _ = enqueue(), enqueue()
         hand.claim(1)
@@ -113,7 +113,7 @@ class TestActive:
         }  # fmt: skip
         json.dumps(listed)
 
-    def test_messages_of_the_engine_are_none_of_a_projects_business(self, hand: Hand) -> None:
+    def test_messages_of_the_engine_are_none_of_a_projects_business(self, hand: Consumer) -> None:
         enqueue().revoke()
         assert [claimed.id[:3] for claimed in hand.claim(1)] == ["cb."]
         assert backend().get_active_tasks() == []
@@ -121,7 +121,7 @@ class TestActive:
 
 class TestCleanup:
     @pytest.mark.parametrize("cutoff", [datetime.now, timezone.now])
-    def test_finished_ones_before_the_cutoff_are_forgotten(self, hand: Hand, cutoff: Any) -> None:
+    def test_finished_ones_before_the_cutoff_are_forgotten(self, hand: Consumer, cutoff: Any) -> None:
         finished, waiting = enqueue(), enqueue()
         hand.succeed(1, most=1)
         assert backend().cleanup_results(cutoff() - timedelta(minutes=1)) == 0
@@ -131,7 +131,7 @@ class TestCleanup:
         assert (finished.status, waiting.ready()) == ("READY", False)
         assert backend().cleanup_results(cutoff() + timedelta(seconds=5)) == 0
 
-    def test_a_naive_cutoff_is_local_time(self, hand: Hand) -> None:
+    def test_a_naive_cutoff_is_local_time(self, hand: Consumer) -> None:
         """The project's zone is hours away from UTC."""
         enqueue()
         hand.succeed(1)
@@ -143,7 +143,7 @@ class TestCleanup:
         with pytest.raises(TypeError, match="cutoff is"):
             backend().cleanup_results(cutoff)
 
-    def test_the_command(self, hand: Hand) -> None:
+    def test_the_command(self, hand: Consumer) -> None:
         enqueue()
         hand.succeed(1)
         out = StringIO()
@@ -157,7 +157,7 @@ class TestCleanup:
 
 
 class TestForget:
-    def test_one_that_is_finished(self, hand: Hand) -> None:
+    def test_one_that_is_finished(self, hand: Consumer) -> None:
         result, other = enqueue(), enqueue()
         assert not result.forget()
         hand.succeed(1)
@@ -169,7 +169,7 @@ class TestForget:
         assert not backend().forget_result("nobody")
         assert not backend().forget_result("no id at all")
 
-    def test_its_id_stays_known_for_a_while(self, hand: Hand) -> None:
+    def test_its_id_stays_known_for_a_while(self, hand: Consumer) -> None:
         call: Any = cast("Any", tasks.echo).apply_async
         call(task_id="mine")
         hand.succeed(1)
@@ -180,7 +180,7 @@ class TestForget:
 
 
 class TestStatistics:
-    def test_counts(self, hand: Hand) -> None:
+    def test_counts(self, hand: Consumer) -> None:
         empty = {
             "total_tasks": 0, "completed_tasks": 0, "failed_tasks": 0, "pending_tasks": 0, "average_execution_time": 0,
         }  # fmt: skip
@@ -189,8 +189,8 @@ class TestStatistics:
             enqueue()
         revoked = enqueue()
         for claimed in hand.claim(2):
-            hand.settle(ended(claimed, "SUCCESS", b"{}", started_ms=claimed.first_started_ms))
-        hand.settle(ended(hand.claim(1)[0], "IGNORED"))
+            hand.settle(outcome_of(claimed, "SUCCESS", b"{}", started_ms=claimed.first_started_ms))
+        hand.settle(outcome_of(hand.claim(1)[0], "IGNORED"))
         hand.fail(ValueError())
         hand.claim(1)
         revoked.revoke()
@@ -202,14 +202,14 @@ class TestStatistics:
         assert pending in (2, 3)
         assert found == {"total_tasks": 5 + pending, "completed_tasks": 3, "failed_tasks": 2}
 
-    async def test_workers(self, hand: Hand) -> None:
+    async def test_workers(self, hand: Consumer) -> None:
         idle = {"active_workers": 0, "total_tasks_processed": 0, "average_task_duration": 0, "worker_load": {}}
         assert TaskMonitor().get_worker_statistics() == idle
         keeper = open_supervisor_store(backend().store_settings)
         for name in ("box", "rack"):
             await keeper.beat("u0", name, {})
         await tasks.echo.aenqueue()
-        with Hand(backend().stores.plain, "box-2") as child:
+        with Consumer(backend().stores.plain, "box-2") as child:
             child.claim(1)
             found = TaskMonitor().get_worker_statistics()
             assert found == {**idle, "active_workers": 2, "worker_load": {"box": 1, "rack": 0}}
@@ -217,11 +217,11 @@ class TestStatistics:
 
 
 class TestDeadLetters:
-    async def test_they_are_listed_newest_first(self, hand: Hand) -> None:
+    async def test_they_are_listed_newest_first(self, hand: Consumer) -> None:
         first, second = [await tasks.echo.aenqueue() for _ in range(2)]
         assert backend().get_dead_letters() == []
         for claimed in hand.claim(2):
-            hand.settle(ended(claimed, "DEAD", b"{}")._replace(note="crashed"))
+            hand.settle(outcome_of(claimed, "DEAD", b"{}")._replace(note="crashed"))
         found = backend().get_dead_letters()
         json.dumps(found)
         assert [one["id"] for one in found] == [second.id, first.id]
@@ -240,7 +240,7 @@ class TestEvents:
         with override_settings(TASKS={**settings.TASKS, "default": {**default, "OPTIONS": options}}):
             yield
 
-    async def test_the_monitor_tells_what_happened(self, hand: Hand) -> None:
+    async def test_the_monitor_tells_what_happened(self, hand: Consumer) -> None:
         monitor = TaskMonitor()
         assert monitor.get_events() == {"events": [], "cursor": monitor.get_events()["cursor"]}
         result, revoked = [await tasks.echo.aenqueue() for _ in range(2)]
@@ -275,43 +275,43 @@ class TestUntrackedStarts:
         with override_settings(TASK_TRACK_STARTED=False):
             yield
 
-    def test_a_running_task_is_shown_as_waiting(self, hand: Hand) -> None:
+    def test_a_running_task_is_shown_as_waiting(self, hand: Consumer) -> None:
         result = enqueue()
         [claimed] = hand.claim(1)
         assert not result.ready()
         assert (result.state, result.status, result.started_at, result.attempts) == ("QUEUED", "READY", None, 0)
         [listed] = backend().get_active_tasks()
         assert (listed["id"], listed["status"], listed["worker"]) == (result.id, "RUNNING", "hand")
-        hand.settle(ended(claimed, "SUCCESS", b'{"r":1}'))
+        hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":1}'))
         assert (result.state, result.status, result.worker_ids) == ("SUCCESS", "SUCCESSFUL", ["hand"])
         assert result.started_at is not None
 
-    def test_until_it_says_something_of_its_progress(self, hand: Hand) -> None:
+    def test_until_it_says_something_of_its_progress(self, hand: Consumer) -> None:
         result = enqueue()
         [claimed] = hand.claim(1)
-        report(open_supervisor_store(backend().store_settings), claimed, b'{"s":"SORTING","m":{"n":1}}')
+        report_progress(open_supervisor_store(backend().store_settings), claimed, b'{"s":"SORTING","m":{"n":1}}')
         assert (result.state, result.info, result.worker_ids) == ("SORTING", {"n": 1}, ["hand"])
         assert result.status == "RUNNING"
 
-    def test_a_second_attempt_is_shown_as_the_retry_that_it_waits_for(self, hand: Hand) -> None:
+    def test_a_second_attempt_is_shown_as_the_retry_that_it_waits_for(self, hand: Consumer) -> None:
         result = enqueue()
         [claimed] = hand.claim(1)
-        hand.settle(ended(claimed, "RETRY"))
+        hand.settle(outcome_of(claimed, "RETRY"))
         hand.claim(1)
         assert (result.state, result.attempts, len(result.errors)) == ("RETRY", 1, 1)
         assert result.started_at is not None
 
-    def test_it_can_be_revoked(self, hand: Hand) -> None:
+    def test_it_can_be_revoked(self, hand: Consumer) -> None:
         result = enqueue()
         [claimed] = hand.claim(1)
         assert result.revoke()
         assert (result.state, result.status) == ("QUEUED", "READY")
-        hand.settle(ended(claimed, "SUCCESS", b'{"r":1}'))
+        hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":1}'))
         assert result.state == "REVOKED"
 
 
 class TestFromAnEventLoop:
-    async def test_looking_and_cleaning_up(self, hand: Hand) -> None:
+    async def test_looking_and_cleaning_up(self, hand: Consumer) -> None:
         finished, running = [await tasks.echo.aenqueue() for _ in range(2)]
         hand.succeed(1, most=1)
         hand.claim(1)

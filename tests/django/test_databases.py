@@ -15,7 +15,7 @@ from contract.options import tasks_setting
 from streamtasks import Attempt, AttemptOutcome, Message, State
 from streamtasks_django.worker import databases
 from streamtasks_django.worker.databases import Databases
-from tests.support.django_site import Worker
+from tests.support.django_site import DjangoWorker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +119,7 @@ async def test_coroutines_give_up_their_connection_but_never_another_ones() -> N
 def test_children_and_attempts_share_no_connection(embedded_site_url: str, tmp_path: Path) -> None:
     with (
         override_settings(TASKS=tasks_setting(embedded_site_url, "database:")),
-        Worker(tmp_path, embedded_site_url, "database:", "--concurrency", "2", "--backend", "default") as worker,
+        DjangoWorker(tmp_path, embedded_site_url, "database:", "--concurrency", "2", "--backend", "default") as worker,
     ):
         results = [tasks.select.enqueue(number) for number in range(20)]
         for number, result in enumerate(results):

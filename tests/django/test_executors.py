@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from contract.app import tasks
 from contract.options import tasks_setting
-from tests.support.django_site import Worker
+from tests.support.django_site import DjangoWorker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ def test_tasks_run_side_by_side_with_their_own_results_and_connections(
     options = ("--concurrency", "1", "--backend", "default", executor, "8")
     with (
         override_settings(TASKS=tasks_setting(embedded_site_url, prefix)),
-        Worker(tmp_path, embedded_site_url, prefix, *options) as worker,
+        DjangoWorker(tmp_path, embedded_site_url, prefix, *options) as worker,
     ):
         worker.finish(tasks.add.enqueue(0, 0))
         started = time.monotonic()

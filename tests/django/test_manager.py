@@ -28,7 +28,7 @@ from streamtasks_django.backends.memory import MemoryBackend
 from streamtasks_django.backends.redis import RedisBackend
 from streamtasks_django.tasks.call_options import COLUMNS
 from streamtasks_django.worker.application import DjangoApplication
-from tests.support.hand import Hand, ended, report
+from tests.support.manual_consumer import Consumer, outcome_of, report_progress
 from tests.support.servers import flush
 
 pytestmark = pytest.mark.usefixtures("site")
@@ -40,8 +40,8 @@ def _empty(site: str) -> None:
 
 
 @pytest.fixture
-def hand() -> Iterator[Hand]:
-    with Hand(cast("RedisBackend", task_backends["default"]).stores.plain) as opened:
+def hand() -> Iterator[Consumer]:
+    with Consumer(cast("RedisBackend", task_backends["default"]).stores.plain) as opened:
         yield opened
 
 
@@ -66,7 +66,7 @@ class TestInfo:
             "date_done": None,
         }  # fmt: skip
 
-    def test_one_that_succeeded(self, hand: Hand) -> None:
+    def test_one_that_succeeded(self, hand: Consumer) -> None:
         task_id = enqueue()
         hand.succeed({"a": [1]})
         info = TaskResultManager().get_task_info(task_id)
@@ -76,7 +76,7 @@ class TestInfo:
         assert "error" not in info
         json.dumps(info)
 
-    async def test_one_that_failed_also_from_an_event_loop(self, hand: Hand) -> None:
+    async def test_one_that_failed_also_from_an_event_loop(self, hand: Consumer) -> None:
         task_id = (await tasks.echo.aenqueue()).id
         hand.fail(ValueError("bad"))
         info = await TaskResultManager().aget_task_info(task_id)
@@ -99,14 +99,14 @@ class TestInfo:
 
 
 class TestWaiting:
-    def test_for_many_together(self, hand: Hand) -> None:
+    def test_for_many_together(self, hand: Consumer) -> None:
         ids = [enqueue(number) for number in range(4)]
         hand.succeed("early", most=1)
         claimed = hand.claim(2)
 
         def later() -> None:
-            hand.settle(ended(claimed[0], "REVOKED"))
-            hand.settle(ended(claimed[1], "SUCCESS", b'{"r":"late"}'))
+            hand.settle(outcome_of(claimed[0], "REVOKED"))
+            hand.settle(outcome_of(claimed[1], "SUCCESS", b'{"r":"late"}'))
 
         timer = after(0.1, later)
         began = time.monotonic()
@@ -122,7 +122,7 @@ class TestWaiting:
         assert found["nobody"]["status"] == "error"
         assert 0.9 < took < 2  # one wait for all of them
 
-    def test_ends_with_the_last(self, hand: Hand) -> None:
+    def test_ends_with_the_last(self, hand: Consumer) -> None:
         ids = [enqueue(number) for number in range(150)]
 
         def work() -> None:
@@ -141,13 +141,13 @@ class TestWaiting:
 
 
 class TestMonitor:
-    def test_it_follows_a_task_to_its_end(self, hand: Hand) -> None:
+    def test_it_follows_a_task_to_its_end(self, hand: Consumer) -> None:
         task_id = enqueue()
         [claimed] = hand.claim(1)
         data = dumps({"s": "PROGRESS", "m": {"current": 1, "total": 2}})
-        report(cast("RedisBackend", task_backends["default"]).stores.asynchronous, claimed, data)
+        report_progress(cast("RedisBackend", task_backends["default"]).stores.asynchronous, claimed, data)
         seen: list[dict[str, Any]] = []
-        timer = after(0.3, lambda: hand.settle(ended(claimed, "SUCCESS", b'{"r":7}')))
+        timer = after(0.3, lambda: hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":7}')))
         final = TaskMonitor().monitor_task_progress(task_id, seen.append, interval=0.1)
         timer.join()
         assert seen[-1] is final
@@ -160,7 +160,7 @@ class TestMonitor:
             datetime.fromisoformat(said.pop("timestamp"))
             assert said == {"task_id": task_id, "status": "RUNNING", "progress": {"current": 1, "total": 2}}
 
-    def test_the_end_is_noticed_at_once(self, hand: Hand) -> None:
+    def test_the_end_is_noticed_at_once(self, hand: Consumer) -> None:
         task_id = enqueue()
         timer = after(0.1, lambda: hand.fail(ValueError("bad")))
         began = time.monotonic()

@@ -11,13 +11,13 @@ from django.utils import timezone
 
 from contract.app import tasks
 from contract.options import tasks_setting
-from tests.support.django_site import Worker
+from tests.support.django_site import DjangoWorker
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def notes_in_order(worker: Worker) -> list[str]:
+def notes_in_order(worker: DjangoWorker) -> list[str]:
     return [note for note in worker.noted() if isinstance(note, str)]
 
 
@@ -28,7 +28,7 @@ def test_priorities_run_exactly_in_order_and_each_first_in_first_out(site_url: s
         random.Random(7).shuffle(shuffled)
         shuffled.sort(key=lambda call: call[1])  # numbers rise with time, priorities are mixed
         results = [tasks.note.using(priority=p).enqueue(f"{p}/{number}") for p, number in shuffled]
-        with Worker(tmp_path, site_url, "order:", "--concurrency", "1", "--backend", "default") as worker:
+        with DjangoWorker(tmp_path, site_url, "order:", "--concurrency", "1", "--backend", "default") as worker:
             for result in results:
                 worker.finish(result)
         assert notes_in_order(worker) == [f"{p}/{number}" for p, number in calls]
@@ -41,7 +41,9 @@ def test_delayed_tasks_run_in_the_order_of_their_times(embedded_site_url: str, t
             tasks.note.using(run_after=now + timedelta(seconds=seconds)).enqueue(str(seconds))
             for seconds in (1.4, 0.8, 1.1, 1.7)
         ]
-        with Worker(tmp_path, embedded_site_url, "delayed:", "--concurrency", "1", "--backend", "default") as worker:
+        with DjangoWorker(
+            tmp_path, embedded_site_url, "delayed:", "--concurrency", "1", "--backend", "default"
+        ) as worker:
             for result in results:
                 worker.finish(result)
         assert notes_in_order(worker) == ["0.8", "1.1", "1.4", "1.7"]

@@ -24,7 +24,7 @@ from streamtasks.protocol.message import Message
 from streamtasks.stores.types import Claimed
 from streamtasks_django.backends.base import StoreBackend
 from streamtasks_django.results.task_result import StreamTaskResult
-from tests.support.hand import Hand, ended, report
+from tests.support.manual_consumer import Consumer, outcome_of, report_progress
 from tests.support.servers import flush
 
 pytestmark = pytest.mark.usefixtures("site")
@@ -36,8 +36,8 @@ def _empty(site: str) -> None:
 
 
 @pytest.fixture
-def hand() -> Iterator[Hand]:
-    with Hand(backend().stores.plain) as opened:
+def hand() -> Iterator[Consumer]:
+    with Consumer(backend().stores.plain) as opened:
         yield opened
 
 
@@ -52,10 +52,10 @@ def enqueued(*args: Any) -> StreamTaskResult:
 
 
 def say(claimed: Claimed, state: str, meta: Any) -> None:
-    report(backend().stores.asynchronous, claimed, dumps({"s": state, "m": meta}))
+    report_progress(backend().stores.asynchronous, claimed, dumps({"s": state, "m": meta}))
 
 
-def test_one_object_follows_the_server(hand: Hand) -> None:
+def test_one_object_follows_the_server(hand: Consumer) -> None:
     result = enqueued(1)
     assert isinstance(result, StreamTaskResult)
     assert (result.ready(), result.state, result.status, result.info, result.result) == (
@@ -73,14 +73,14 @@ def test_one_object_follows_the_server(hand: Hand) -> None:
         TaskResultStatus.RUNNING, False, False, False,
     )  # fmt: skip
     assert result.date_done is None
-    hand.settle(ended(claimed, "SUCCESS", b'{"r":[1,2]}'))
+    hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":[1,2]}'))
     assert (result.ready(), result.successful(), result.failed()) == (True, True, False)
     assert (result.status, result.state) == (TaskResultStatus.SUCCESSFUL, "SUCCESS")
     assert (result.result, result.return_value, result.get(timeout=0)) == ([1, 2], [1, 2], [1, 2])
     assert (result.info, result.traceback) == (None, None)
 
 
-def test_a_final_state_is_read_once_and_kept(hand: Hand, site: str) -> None:
+def test_a_final_state_is_read_once_and_kept(hand: Consumer, site: str) -> None:
     result = enqueued()
     hand.succeed("kept")
     assert result.ready()
@@ -90,9 +90,9 @@ def test_a_final_state_is_read_once_and_kept(hand: Hand, site: str) -> None:
         result.refresh()
 
 
-def test_a_state_after_each_look_is_one_of_the_four(hand: Hand) -> None:
+def test_a_state_after_each_look_is_one_of_the_four(hand: Consumer) -> None:
     result = enqueued()
-    hand.settle(ended(hand.claim(1)[0], "RETRY", delay_ms=60_000))
+    hand.settle(outcome_of(hand.claim(1)[0], "RETRY", delay_ms=60_000))
     assert (result.state, result.status, result.ready()) == ("RETRY", TaskResultStatus.READY, False)
     later = cast("Any", tasks.echo.using(run_after=datetime.now(UTC) + timedelta(hours=1))).enqueue()
     assert (later.state, later.status) == ("DELAYED", TaskResultStatus.READY)
@@ -110,7 +110,7 @@ def test_an_unknown_one_is_not_waited_for(site: str) -> None:
     "error",
     [ValueError("bad news"), KeyError("name"), KeyError(3), KeyError(("a", 1)), FileNotFoundError("gone"), Exception()],
 )
-def test_the_result_of_a_failure_is_its_exception(hand: Hand, error: Exception) -> None:
+def test_the_result_of_a_failure_is_its_exception(hand: Consumer, error: Exception) -> None:
     result = enqueued()
     try:
         raise error
@@ -126,7 +126,7 @@ def test_the_result_of_a_failure_is_its_exception(hand: Hand, error: Exception) 
     assert str(caught.value) == str(error)
 
 
-def test_an_exception_that_cannot_be_made_here(hand: Hand) -> None:
+def test_an_exception_that_cannot_be_made_here(hand: Consumer) -> None:
     result = enqueued()
     hand.fail(tasks.ShopError(7, "out of stock"))
     assert isinstance(result.result, TaskFailed)
@@ -134,9 +134,9 @@ def test_an_exception_that_cannot_be_made_here(hand: Hand) -> None:
 
 
 @pytest.mark.parametrize("state", ["REVOKED", "EXPIRED"])
-def test_one_that_was_revoked_or_has_expired(hand: Hand, state: str) -> None:
+def test_one_that_was_revoked_or_has_expired(hand: Consumer, state: str) -> None:
     result = enqueued()
-    hand.settle(ended(hand.claim(1)[0], state))
+    hand.settle(outcome_of(hand.claim(1)[0], state))
     assert (result.state, result.status, result.failed()) == (state, TaskResultStatus.FAILED, True)
     assert isinstance(result.result, TaskRevoked)
     assert result.errors[-1].exception_class is TaskRevoked
@@ -144,9 +144,9 @@ def test_one_that_was_revoked_or_has_expired(hand: Hand, state: str) -> None:
         result.get()
 
 
-def test_an_ignored_one(hand: Hand) -> None:
+def test_an_ignored_one(hand: Consumer) -> None:
     result = enqueued()
-    hand.settle(ended(hand.claim(1)[0], "IGNORED"))
+    hand.settle(outcome_of(hand.claim(1)[0], "IGNORED"))
     assert (result.state, result.successful(), result.result, result.get()) == ("IGNORED", True, None, None)
 
 
@@ -156,7 +156,7 @@ def test_get_gives_up_in_time_with_the_builtin_error() -> None:
         result.get(timeout=0.1)
 
 
-def test_a_push_wakes_get(hand: Hand) -> None:
+def test_a_push_wakes_get(hand: Consumer) -> None:
     result = enqueued()
     timer = threading.Timer(0.1, hand.succeed, ["woken"])
     timer.start()
@@ -169,7 +169,7 @@ async def test_from_an_event_loop() -> None:
     assert isinstance(result, StreamTaskResult)
     with pytest.raises(TimeoutError):
         await result.aget(timeout=0.05)
-    with Hand(backend().stores.plain) as hand:
+    with Consumer(backend().stores.plain) as hand:
         waiting = asyncio.ensure_future(result.aget(timeout=10))
         await asyncio.sleep(0.05)
         await asyncio.to_thread(hand.succeed, 5)
@@ -178,7 +178,7 @@ async def test_from_an_event_loop() -> None:
     assert await result.aget() == 5
 
 
-def test_times_are_iso_texts(hand: Hand) -> None:
+def test_times_are_iso_texts(hand: Consumer) -> None:
     result = enqueued()
     hand.succeed()
     assert result.date_done is not None
@@ -196,14 +196,14 @@ def test_times_are_iso_texts(hand: Hand) -> None:
     json.dumps([naive.date_done, naive.date_created, result.info])
 
 
-def test_broken_progress_hides_nothing(hand: Hand) -> None:
+def test_broken_progress_hides_nothing(hand: Consumer) -> None:
     result = enqueued()
     [claimed] = hand.claim(1)
-    report(backend().stores.asynchronous, claimed, b"\xff")
+    report_progress(backend().stores.asynchronous, claimed, b"\xff")
     assert (result.ready(), result.state, result.info) == (False, "PROGRESS", None)
 
 
-def test_what_it_follows_and_what_follows_it(hand: Hand) -> None:
+def test_what_it_follows_and_what_follows_it(hand: Consumer) -> None:
     store = backend().stores.plain
     message = Message(
         id="child",
@@ -222,7 +222,7 @@ def test_what_it_follows_and_what_follows_it(hand: Hand) -> None:
     assert (enqueued().parent_id, enqueued().children) == (None, [])
 
 
-def test_copies_and_pickles_know_as_much(hand: Hand) -> None:
+def test_copies_and_pickles_know_as_much(hand: Consumer) -> None:
     result = enqueued()
     hand.fail(ValueError("bad"))
     assert result.ready()

@@ -13,9 +13,9 @@ from django.test import override_settings
 from contract.app import classes, tasks
 from contract.options import tasks_setting
 from streamtasks_django import get_task_backend
-from tests.support.django_site import Worker
-from tests.support.servers import wait_until
-from tests.support.workers import kill, pids_of
+from tests.support.django_site import DjangoWorker
+from tests.support.waiting import wait_until
+from tests.support.worker_process import kill, pids_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def test_every_end_is_told_while_children_are_killed(embedded_site_url: str, tmp
     setting = tasks_setting(embedded_site_url, "killed:")
     with (
         override_settings(TASKS=setting),
-        Worker(tmp_path, embedded_site_url, "killed:", "--backend", "default", "--concurrency", "2") as worker,
+        DjangoWorker(tmp_path, embedded_site_url, "killed:", "--backend", "default", "--concurrency", "2") as worker,
     ):
         worker.finish(tasks.add.enqueue(1, 2))
         backend: Any = get_task_backend()
@@ -48,7 +48,7 @@ def test_every_end_is_told_while_children_are_killed(embedded_site_url: str, tmp
         for result in results:
             worker.finish(result, 60)
         ids = {result.id for result in results}
-        wait_until(lambda: backend.get_statistics()["pending_tasks"] == 0, 20, "callbacks are done")
+        wait_until(lambda: backend.get_statistics()["pending_tasks"] == 0, "callbacks are done")
         noted = worker.noted()
         finished = Counter(note[1] for note in noted if note[0] == "finished" and note[1] in ids)
         hooks = [(note[1], note[4]) for note in noted if note[:3:2] == ["class", "after_return"]]

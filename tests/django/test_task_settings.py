@@ -17,7 +17,7 @@ from streamtasks_django.conf import options, project, task_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.django_site import Worker as WorkerProcess
+    from tests.support.django_site import DjangoWorker
 
 tasks: Any = contract_tasks
 BACKEND = "streamtasks_django.backends.redis.RedisBackend"
@@ -132,13 +132,13 @@ def test_an_exact_name_wins_over_globs_and_an_earlier_glob_over_a_later() -> Non
 
 def test_the_timeout_of_a_worker_ends_tasks_without_a_limit(embedded_site_url: str, tmp_path: Path) -> None:
     from contract.options import tasks_setting
-    from tests.support.django_site import Worker
+    from tests.support.django_site import DjangoWorker
 
-    served: WorkerProcess
+    served: DjangoWorker
     more = {"CONTRACT_WORKERS": '{"default": {"concurrency": 1, "timeout": 0.3}}'}
     with (
         override_settings(TASKS=tasks_setting(embedded_site_url, "limited:")),
-        Worker(tmp_path, embedded_site_url, "limited:", **more) as served,
+        DjangoWorker(tmp_path, embedded_site_url, "limited:", **more) as served,
     ):
         result: Any = tasks.sleep.delay(20)
         served.finish(result)

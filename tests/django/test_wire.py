@@ -15,7 +15,7 @@ from streamtasks import ConfigurationError
 from streamtasks.exceptions import EncodingRefused
 from streamtasks.protocol.wire import RESULT
 from streamtasks_django.conf import options
-from tests.support.hand import Hand, ended
+from tests.support.manual_consumer import Consumer, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,10 +89,10 @@ def test_calls_and_results_travel_so(backend: Any) -> None:
     del expected[1]
     assert result.args == [expected]
     wire = backend.store_settings.wire
-    with Hand(backend.stores.plain) as hand:
+    with Consumer(backend.stores.plain) as hand:
         [claimed] = hand.claim()
         assert claimed.body.partition(b" ")[2][:1] in b"GMZPL~"
-        hand.settle(ended(claimed, "SUCCESS", wire.dumps({"r": expected}, RESULT, claimed.id)))
+        hand.settle(outcome_of(claimed, "SUCCESS", wire.dumps({"r": expected}, RESULT, claimed.id)))
     result.refresh()
     assert result.status is TaskResultStatus.SUCCESSFUL
     assert result.return_value == expected
@@ -103,10 +103,10 @@ def test_a_result_that_may_not_be_read_says_so(embedded_url: str) -> None:
     with with_options(embedded_url, serializer="pickle"):
         result = tasks.echo.enqueue(1)
         store = task_backends["default"]
-        with Hand(store.stores.plain) as hand:  # type: ignore[attr-defined]
+        with Consumer(store.stores.plain) as hand:  # type: ignore[attr-defined]
             [claimed] = hand.claim()
             value = store.store_settings.wire.dumps({"r": 1}, RESULT, claimed.id)  # type: ignore[attr-defined]
-            hand.settle(ended(claimed, "SUCCESS", value))
+            hand.settle(outcome_of(claimed, "SUCCESS", value))
     with with_options(embedded_url):
         found = task_backends["default"].get_result(result.id)
         assert found.status is TaskResultStatus.SUCCESSFUL

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.test_readme import environment, running
-from tests.support.servers import wait_until
+from tests.support.waiting import wait_until
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 PRINTED = {
@@ -95,9 +95,9 @@ def test_django(folder: Path, embedded_url: str, monkeypatch: pytest.MonkeyPatch
         process = subprocess.Popen(words, cwd=project, env=environment(), stdout=log, stderr=log)
         try:
             base = f"http://127.0.0.1:{port}"
-            wait_until(lambda: answers(f"{base}/tasks/unknown"), 30, "the site answers")
+            wait_until(lambda: answers(f"{base}/tasks/unknown"), "the site answers")
             shown = get(f"{base}/orders/7/confirm")
-            wait_until(lambda: get(base + shown["task"])["status"] == "SUCCESSFUL", 20, "the task is done")
+            wait_until(lambda: get(base + shown["task"])["status"] == "SUCCESSFUL", "the task is done")
             assert get(base + shown["task"])["result"] == "order 7 is confirmed"
         finally:
             process.terminate()

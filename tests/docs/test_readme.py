@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.servers import wait_until
+from tests.support.waiting import wait_until
 
 README = Path(__file__).parent.parent.parent / "README.md"
 SETTINGS = README.parent / "docs" / "settings.md"
@@ -58,7 +58,7 @@ def running(directory: Path, command: str) -> Generator[None]:
     with log.open("wb") as stream:
         process = subprocess.Popen(command.split(), cwd=directory, env=environment(), stdout=stream, stderr=stream)
     try:
-        wait_until(lambda: b"children for" in log.read_bytes() or process.poll() is not None, 30, "the worker starts")
+        wait_until(lambda: b"children for" in log.read_bytes() or process.poll() is not None, "the worker starts")
         yield
     finally:
         process.terminate()

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.guide import INSTALLED, REPLACED, Project
+from tests.support.guide_project import INSTALLED, REPLACED, GuideProject
 from tests.support.servers import server_kinds, start_server
 
 
 @pytest.fixture(scope="session", params=[INSTALLED, REPLACED])
-def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuideProject]:
     server = start_server(server_kinds()[0])
     try:
-        with Project(tmp_path_factory.mktemp("guide"), server.url, request.param) as started:
+        with GuideProject(tmp_path_factory.mktemp("guide"), server.url, request.param) as started:
             started.run(
                 "from django.contrib.auth.models import User\n"
                 "User.objects.create_user('anna', 'anna@example.com', first_name='Anna', is_staff=True)\n"

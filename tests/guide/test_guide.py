@@ -13,27 +13,27 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.support.guide import Project
+from tests.support.guide_project import GuideProject
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 UNKNOWN = "01900000000070008000000000000000-u0"
 
 
-def enqueue(project: Project, call: str) -> str:
+def enqueue(project: GuideProject, call: str) -> str:
     """Enqueue by a call such as ``myapp.tasks.simple_task.delay(1)``; return the task's id."""
     module = call.rsplit("(", 1)[0].split(".")[1]
     return str(project.run(f"import myapp.{module}\nanswer = {call}.id"))
 
 
-def result_of(project: Project, call: str) -> Any:
+def result_of(project: GuideProject, call: str) -> Any:
     """Enqueue, wait for a success, return the result."""
     found = project.finish(enqueue(project, call))
     assert found["status"] == "SUCCESSFUL", found
     return found["result"]
 
 
-def restore_anna(project: Project) -> None:
+def restore_anna(project: GuideProject) -> None:
     """Undo what the documented functions do to the first user, who is looked for by name elsewhere."""
     project.run(
         "from django.contrib.auth.models import User\n"
@@ -48,7 +48,7 @@ def picture(size: tuple[int, int] = (40, 30), mode: str = "RGB") -> str:
 
 
 class TestLifecycle:
-    def test_started_checked_listed_and_revoked_while_it_runs(self, project: Project) -> None:
+    def test_started_checked_listed_and_revoked_while_it_runs(self, project: GuideProject) -> None:
         started = project.get("/start/")
         task_id = started.content.pop("task_id")
         assert started == (200, {"status": "started", "message": "Task has been queued"})
@@ -77,7 +77,7 @@ class TestLifecycle:
         }
         project.wait_for(lambda: not active())
 
-    def test_finished(self, project: Project) -> None:
+    def test_finished(self, project: GuideProject) -> None:
         task_id = enqueue(project, "myapp.lifecycle.long_running_task.delay(1, 'short')")
         assert project.finish(task_id)["result"] == "Task short completed after 1 seconds"
         assert project.get(f"/check/{task_id}/").content == {
@@ -90,20 +90,20 @@ class TestLifecycle:
 
 
 class TestTasks:
-    def test_a_simple_one(self, project: Project) -> None:
+    def test_a_simple_one(self, project: GuideProject) -> None:
         assert result_of(project, "myapp.tasks.simple_task.delay('a')") == "Completed: a"
 
-    def test_mail(self, project: Project) -> None:
+    def test_mail(self, project: GuideProject) -> None:
         assert result_of(project, "myapp.tasks.send_welcome_email.delay(1)") == "Welcome email sent to anna@example.com"
         assert project.mails("Welcome to our platform!", "Hello Anna")
         assert result_of(project, "myapp.tasks.send_welcome_email.delay(999)") == "User with ID 999 not found"
 
-    def test_a_routed_one_runs_on_the_other_backend(self, project: Project) -> None:
+    def test_a_routed_one_runs_on_the_other_backend(self, project: GuideProject) -> None:
         call = "myapp.tasks.send_email_django_task.delay(1, 'Routed', 'Hello')"
         assert project.run(f"import myapp.tasks\nresult = {call}\nanswer = result.backend") == "redis"
         project.wait_for(lambda: project.mails("Subject: Routed"))
 
-    def test_user_data(self, project: Project) -> None:
+    def test_user_data(self, project: GuideProject) -> None:
         updates = {"last_name": "Berg", "profile": {"bio": "new"}}
         assert result_of(project, f"myapp.tasks.process_user_data.delay(2, {updates!r})") == {
             "user_updated": True,
@@ -114,7 +114,7 @@ class TestTasks:
         assert (failed["status"], failed["state"]) == ("FAILED", "FAILURE")
         assert failed["result"].startswith("Failed to process user data: User matching query")
 
-    def test_external_data(self, project: Project, api: str) -> None:
+    def test_external_data(self, project: GuideProject, api: str) -> None:
         assert result_of(project, f"myapp.tasks.fetch_external_data.delay({api!r}, params={{'page': 1}})") == {
             "success": True,
             "items_processed": 3,
@@ -123,7 +123,7 @@ class TestTasks:
         failed = project.finish(enqueue(project, f"myapp.tasks.fetch_external_data.delay({api + 'missing'!r})"))
         assert failed["result"].startswith("API request failed: 404")
 
-    def test_an_urgent_one(self, project: Project) -> None:
+    def test_an_urgent_one(self, project: GuideProject) -> None:
         """On a queue that nobody has declared."""
         assert result_of(project, "myapp.tasks.urgent_notification_task.delay([1, 2, 999], 'Now!')") == {
             "successful_sends": 2,
@@ -131,7 +131,7 @@ class TestTasks:
             "total_users": 3,
         }
 
-    def test_a_report_shows_its_progress(self, project: Project) -> None:
+    def test_a_report_shows_its_progress(self, project: GuideProject) -> None:
         task_id = enqueue(project, "myapp.tasks.generate_report.delay('sales', '2024', 1)")
         seen = project.wait_for(lambda: project.get(f"/status/{task_id}/").content.get("progress"))
         assert "status" in seen
@@ -144,7 +144,7 @@ class TestTasks:
         }
         assert project.mails("Subject: Report Ready: sales")
 
-    def test_what_is_stored_besides(self, project: Project) -> None:
+    def test_what_is_stored_besides(self, project: GuideProject) -> None:
         call = "myapp.tasks.simple_task.apply_async(args=['kept'], priority=7, category='mail', user_id=2)"
         task_id = enqueue(project, call)
         project.finish(task_id)
@@ -181,7 +181,7 @@ def api() -> Iterator[str]:
 
 
 class TestEnqueueViews:
-    def test_welcome(self, project: Project) -> None:
+    def test_welcome(self, project: GuideProject) -> None:
         assert project.post("/welcome/").status == 302  # to log in
         assert project.get("/welcome/", "anna").status == 405
         assert project.post("/welcome/", "anna") == (400, {"error": "User ID required"})
@@ -189,7 +189,7 @@ class TestEnqueueViews:
         assert (answer.status, answer.content["status"]) == (200, "queued")
         assert project.finish(answer.content["task_id"])["result"] == "Welcome email sent to bert@example.com"
 
-    def test_profile(self, project: Project) -> None:
+    def test_profile(self, project: GuideProject) -> None:
         assert project.post("/profile/", "anna", json={}) == (400, {"error": "User ID required"})
         answer = project.early["profile"]
         assert (answer.status, answer.content["message"]) == (200, "User profile update queued")
@@ -202,7 +202,7 @@ class TestEnqueueViews:
         assert said[0] == 5
         assert abs(said[1] - 10) < 1
 
-    def test_publish(self, project: Project) -> None:
+    def test_publish(self, project: GuideProject) -> None:
         assert project.post("/publish/", "anna", json={}) == (400, {"error": "Post IDs required"})
         answer = project.post("/publish/", "anna", json={"post_ids": [1, 2, 999]})
         assert (answer.status, answer.content["total_posts"]) == (200, 3)
@@ -214,7 +214,7 @@ class TestEnqueueViews:
         published = "from myapp.models import Post\nanswer = Post.objects.filter(published=True).count()"
         assert project.run(published) == 2
 
-    def test_migration_with_its_hooks(self, project: Project) -> None:
+    def test_migration_with_its_hooks(self, project: GuideProject) -> None:
         answer = project.get("/migrate/", type="user_profiles", batch_size=1)
         assert answer.content.pop("task_id")
         assert answer == (200, {"migration_type": "user_profiles", "batch_size": 1, "status": "started"})
@@ -227,7 +227,7 @@ class TestEnqueueViews:
         project.wait_for(lambda: project.mails("Subject: Data Migration Failed", "Migration stars failed: Unknown"))
         assert result_of(project, "myapp.tasks.data_migration_task.delay('post_categories')") is None
 
-    def test_upload(self, project: Project) -> None:
+    def test_upload(self, project: GuideProject) -> None:
         assert project.post("/upload/") == (400, {"error": "No file uploaded"})
         answer = project.post(
             "/upload/", data={"width": "20", "height": "10"}, file={"name": "photo.png", "content": picture()}
@@ -256,7 +256,7 @@ class TestEnqueueViews:
 
 
 class TestSchedules:
-    def test_the_documented_entry(self, project: Project) -> None:
+    def test_the_documented_entry(self, project: GuideProject) -> None:
         """In the settings, and made at run time."""
         backend = "from streamtasks_django import get_task_backend\nschedules = get_task_backend().schedules\n"
         shown = "answer = [one.declared, one.args, one.rule.hour, one.next_run.isoformat()]"
@@ -283,7 +283,7 @@ class TestSchedules:
 
 
 class TestEnqueueFunctions:
-    def test_scheduling(self, project: Project) -> None:
+    def test_scheduling(self, project: GuideProject) -> None:
         project.run("import myapp.enqueueing\nanswer = myapp.enqueueing.enqueue_with_scheduling()")
         code = (
             "from datetime import datetime, timedelta\n"
@@ -295,7 +295,7 @@ class TestEnqueueFunctions:
         assert state == "DELAYED"
         assert abs(seconds - 3600) < 5  # a time without a zone is one of the project's own
 
-    def test_routing(self, project: Project) -> None:
+    def test_routing(self, project: GuideProject) -> None:
         project.run("import myapp.enqueueing\nanswer = myapp.enqueueing.enqueue_with_routing()")
         code = (
             "from myapp.tasks import send_welcome_email as task\n"
@@ -312,7 +312,7 @@ class TestEnqueueFunctions:
         for task_id, alias in zip(ids, ("redis", "default", "default"), strict=True):
             assert project.finish(task_id, alias=alias)["status"] == "SUCCESSFUL"
 
-    def test_error_handling(self, project: Project) -> None:
+    def test_error_handling(self, project: GuideProject) -> None:
         updated = project.run("import myapp.enqueueing\nanswer = myapp.enqueueing.enqueue_with_error_handling().id")
         assert project.finish(updated)["status"] == "SUCCESSFUL"
         restore_anna(project)
@@ -326,7 +326,7 @@ class TestEnqueueFunctions:
             lambda: project.mails("Subject: Task Failure Notification", task_id, "Failed to process user data")
         )
 
-    def test_conditions(self, project: Project) -> None:
+    def test_conditions(self, project: GuideProject) -> None:
         task_id = project.run("import myapp.enqueueing\nanswer = myapp.enqueueing.enqueue_conditional_tasks()")
         assert project.finish(task_id)["status"] == "SUCCESSFUL"
         # What is linked to a task by its id runs after that one.
@@ -342,7 +342,7 @@ class TestEnqueueFunctions:
         )
         assert project.finish(project.run(code))["status"] == "FAILED"
 
-    def test_a_thousand_and_groups_of_a_hundred(self, project: Project) -> None:
+    def test_a_thousand_and_groups_of_a_hundred(self, project: GuideProject) -> None:
         found = project.run(
             "import myapp.enqueueing\n"
             "from streamtasks_django import get_task_backend\n"
@@ -356,7 +356,7 @@ class TestEnqueueFunctions:
 
 
 class TestCanvasFunctions:
-    def test_a_group(self, project: Project) -> None:
+    def test_a_group(self, project: GuideProject) -> None:
         found = project.run(
             "import myapp.enqueueing\n"
             "from streamtasks_django import get_task_backend\n"
@@ -379,7 +379,7 @@ class TestCanvasFunctions:
             ],
         }
 
-    def test_a_chain(self, project: Project) -> None:
+    def test_a_chain(self, project: GuideProject) -> None:
         """Its id is that of the last task. The second one cannot use what the first returns, a dict, and says so."""
         found = project.run("import myapp.enqueueing\nanswer = myapp.enqueueing.enqueue_task_chain()")
         chain_id = found.pop("chain_id")
@@ -394,7 +394,7 @@ class TestCanvasFunctions:
         assert project.run(name) == "John"
         restore_anna(project)
 
-    def test_a_chord(self, project: Project) -> None:
+    def test_a_chord(self, project: GuideProject) -> None:
         """Users 3 to 5 do not exist: a header that fails fails the callback, which never runs."""
         found = project.run("import myapp.enqueueing\nanswer = myapp.enqueueing.enqueue_task_chord()")
         chord_id = found.pop("chord_id")
@@ -403,7 +403,7 @@ class TestCanvasFunctions:
         assert ended["status"] == "FAILED"
         assert "User matching query does not exist" in ended["result"]
 
-    def test_a_chord_whose_callback_gets_the_results_first(self, project: Project) -> None:
+    def test_a_chord_whose_callback_gets_the_results_first(self, project: GuideProject) -> None:
         """The documented callback takes three arguments, and gets two: its failure names what is missing."""
         chord_id = project.run(
             "from myapp.enqueueing import chord, generate_report, group, process_user_data\n"
@@ -423,7 +423,7 @@ class TestCanvasFunctions:
         updated = {"user_updated": True, "updated_fields": ["status"]}
         assert [updated.items() <= one.items() for one in ended["result"]["report_type"]] == [True, True]
 
-    def test_a_chain_through(self, project: Project) -> None:
+    def test_a_chain_through(self, project: GuideProject) -> None:
         """The guide's three tasks, put together so that they fit."""
         chain_id = project.run(
             "from myapp.enqueueing import chain, generate_report, process_user_data, send_welcome_email\n"
@@ -433,7 +433,7 @@ class TestCanvasFunctions:
         assert project.finish(chain_id)["result"]["report_type"] == "Welcome email sent to anna@example.com"
 
     @staticmethod
-    def _steps(project: Project, task_id: str) -> list[tuple[str, str]]:
+    def _steps(project: GuideProject, task_id: str) -> list[tuple[str, str]]:
         code = (
             "from streamtasks_django import get_task_backend\n"
             f"graph = get_task_backend().get_result({task_id!r}).workflow.graph()\n"
@@ -443,7 +443,7 @@ class TestCanvasFunctions:
 
 
 class TestResultViews:
-    def test_status(self, project: Project) -> None:
+    def test_status(self, project: GuideProject) -> None:
         task_id = enqueue(project, "myapp.tasks.simple_task.delay('s')")
         project.finish(task_id)
         assert project.get(f"/status/{task_id}/") == (
@@ -465,7 +465,7 @@ class TestResultViews:
         assert (answer.status, answer.content["task_id"]) == (500, UNKNOWN)
         assert answer.content["error"].startswith("Failed to retrieve task status")
 
-    def test_waiting(self, project: Project) -> None:
+    def test_waiting(self, project: GuideProject) -> None:
         task_id = enqueue(project, "myapp.tasks.simple_task.delay('w')")
         assert project.get(f"/wait/{task_id}/", timeout=20) == (
             200,
@@ -484,7 +484,7 @@ class TestResultViews:
         assert project.get(f"/revoke/{later}/").status == 200
         assert project.get(f"/wait/{later}/", timeout=5).status == 500
 
-    def test_revoking(self, project: Project) -> None:
+    def test_revoking(self, project: GuideProject) -> None:
         task_id = enqueue(project, "myapp.tasks.simple_task.apply_async(args=['r'], countdown=300)")
         for _ in range(2):
             assert project.get(f"/revoke/{task_id}/").content["status"] == "revoked"
@@ -493,7 +493,7 @@ class TestResultViews:
 
 
 class TestResultManagement:
-    def test_the_documented_manager(self, project: Project) -> None:
+    def test_the_documented_manager(self, project: GuideProject) -> None:
         done = enqueue(project, "myapp.tasks.simple_task.delay('m')")
         project.finish(done)
         failing = enqueue(project, "myapp.tasks.data_migration_task.delay('rings')")
@@ -515,7 +515,7 @@ class TestResultManagement:
         assert statistics["average_execution_time"] > 0
         assert set(statistics) == set(project.run(f"{setup}answer = manager.get_task_statistics()"))
 
-    def test_the_documented_monitor(self, project: Project) -> None:
+    def test_the_documented_monitor(self, project: GuideProject) -> None:
         task_id = enqueue(project, "myapp.tasks.generate_report.delay('monthly', '2024', 1)")
         said, final = project.run(
             "from myapp.result_management import TaskMonitor\n"
@@ -528,14 +528,14 @@ class TestResultManagement:
         assert final["result"]["report_path"] == "/reports/monthly-4.pdf"
         assert any(one.get("progress", {}).get("total") == 4 for one in said[:-1]), said
 
-    def test_workers(self, project: Project) -> None:
+    def test_workers(self, project: GuideProject) -> None:
         code = "from streamtasks_django import TaskMonitor\nanswer = TaskMonitor().get_worker_statistics()"
         found = project.run(code)
         assert found["active_workers"] == len(found["worker_load"]) == 1
         assert found["total_tasks_processed"] > 0
         assert found["average_task_duration"] > 0
 
-    def test_the_documented_command(self, project: Project) -> None:
+    def test_the_documented_command(self, project: GuideProject) -> None:
         for name in ("cleanup_task_results", "streamtasks_cleanup"):
             said = project.run(
                 "import io\nfrom django.core.management import call_command\nout = io.StringIO()\n"
@@ -544,7 +544,7 @@ class TestResultManagement:
             assert "Successfully cleaned up 0 old task results" in said
 
     @pytest.mark.parametrize("module", ["myapp.consumers", "streamtasks_django.channels"])
-    def test_the_documented_consumer_and_ours(self, project: Project, module: str) -> None:
+    def test_the_documented_consumer_and_ours(self, project: GuideProject, module: str) -> None:
         task_id = enqueue(project, "myapp.tasks.simple_task.delay('c')")
         project.finish(task_id)
         said = project.run(
@@ -576,7 +576,7 @@ class TestResultManagement:
 class TestWhatTakesLong:
     """It was enqueued first."""
 
-    def test_robust_ones(self, project: Project) -> None:
+    def test_robust_ones(self, project: GuideProject) -> None:
         """Limited to ten a minute: each starts six seconds after the one before."""
         sent, ignored, failing = project.early["robust"]
         assert project.finish(sent)["result"] == "Email sent to anna@example.com"
@@ -589,13 +589,13 @@ class TestWhatTakesLong:
         assert project.get(f"/revoke/{failing}/").status == 200
         assert project.evaluate(state) == "REVOKED"
 
-    def test_a_countdown(self, project: Project) -> None:
+    def test_a_countdown(self, project: GuideProject) -> None:
         assert project.finish(project.early["profile"].content["task_id"])["result"]["updated_fields"] == ["first_name"]
         name = "from django.contrib.auth.models import User\nanswer = User.objects.get(id=2).first_name"
         assert project.run(name) == "Bertram"
 
 
-def test_the_worker_had_no_trouble(project: Project) -> None:
+def test_the_worker_had_no_trouble(project: GuideProject) -> None:
     """What it logged are errors of tasks, and none of its own."""
     log = project.worker_log.read_text("utf-8", "replace")
     assert "ERROR streamtasks" not in log

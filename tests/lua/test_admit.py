@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from streamtasks.stores.tokens import TokenGrant, TokenRequest
 from streamtasks.stores.types import Limit
-from tests.support.dump import Stream
-from tests.support.lab import AdmitReply
+from tests.support.script_lab import AdmitReply
+from tests.support.server_dump import Stream
 
 if TYPE_CHECKING:
-    from tests.support.lab import Lab
+    from tests.support.script_lab import ScriptLab
 
 HOURLY = Limit("mail", 3_600_000_000)
 QUICK = Limit("mail", 50_000)
@@ -32,7 +32,7 @@ def member(task_id: str, sequence: int, priority: int = 0, limit: str = "mail") 
     return f"{limit}\0{100 - priority:03}\0{sequence:016}\0{task_id}"
 
 
-def test_who_waits_is_asked_for_and_admitted(lab: Lab) -> None:
+def test_who_waits_is_asked_for_and_admitted(lab: ScriptLab) -> None:
     [accepted] = lab.enqueue_one_by_one("a", body=b"body", limit=HOURLY)
     assert lab.dump() == {
         "messages": {"a": f"{accepted} body"},
@@ -67,7 +67,7 @@ def test_who_waits_is_asked_for_and_admitted(lab: Lab) -> None:
     assert lab.claim_one().id == "a"
 
 
-def test_the_same_grant_again_admits_nobody(lab: Lab) -> None:
+def test_the_same_grant_again_admits_nobody(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", limit=HOURLY._replace(burst=4))
     lab.admit()
     assert lab.admit(TokenGrant("mail", 1, 1, 0), names=[NAME])[0].admitted == 1
@@ -78,7 +78,7 @@ def test_the_same_grant_again_admits_nobody(lab: Lab) -> None:
     assert after["q:0:default"] == Stream(["a"], {})
 
 
-def test_streams_that_a_grant_needs_are_named_and_nothing_is_lost(lab: Lab) -> None:
+def test_streams_that_a_grant_needs_are_named_and_nothing_is_lost(lab: ScriptLab) -> None:
     lab.enqueue("a", queue="post", limit=HOURLY)
     lab.admit()
     before = lab.dump()
@@ -88,7 +88,7 @@ def test_streams_that_a_grant_needs_are_named_and_nothing_is_lost(lab: Lab) -> N
     assert lab.admit(TokenGrant("mail", 1, 1, 0), names=["0:post"])[0].admitted == 1
 
 
-def test_a_denied_one_asks_again_when_told(lab: Lab) -> None:
+def test_a_denied_one_asks_again_when_told(lab: ScriptLab) -> None:
     lab.enqueue("a", limit=HOURLY)
     lab.admit()
     admission, _ = lab.admit(TokenGrant("mail", 1, 0, 500_000))
@@ -98,7 +98,7 @@ def test_a_denied_one_asks_again_when_told(lab: Lab) -> None:
     assert seconds(lab.admit()[0].next_us) == pytest.approx(0.5, abs=0.2), "a new one changes nothing"
 
 
-def test_priority_comes_first_then_the_sequence(lab: Lab) -> None:
+def test_priority_comes_first_then_the_sequence(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", limit=QUICK)
     lab.enqueue("low", priority=-100, limit=QUICK)
     lab.enqueue("high", priority=100, limit=QUICK)
@@ -113,7 +113,7 @@ def test_priority_comes_first_then_the_sequence(lab: Lab) -> None:
     assert order == ["high", "a", "b", "c", "low"]
 
 
-def test_a_second_one_is_not_admitted_before_the_first_is_claimed(lab: Lab) -> None:
+def test_a_second_one_is_not_admitted_before_the_first_is_claimed(lab: ScriptLab) -> None:
     quick = Limit("mail", 20_000)
     lab.enqueue("a", "b", limit=quick)
     assert lab.admit_now(NAME) == 1
@@ -128,7 +128,7 @@ def test_a_second_one_is_not_admitted_before_the_first_is_claimed(lab: Lab) -> N
     assert lab.now >= claimed + 16 - 1, "its start counts from the claim, not from the grant"
 
 
-def test_starts_count_from_their_claims(lab: Lab) -> None:
+def test_starts_count_from_their_claims(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", limit=HOURLY)
     lab.admit_now(NAME)
     claimed = lab.claim_one()
@@ -139,7 +139,7 @@ def test_starts_count_from_their_claims(lab: Lab) -> None:
     assert full_at // 1000 == pytest.approx(claimed.first_started_ms + 3_600_000 - 20, abs=3)
 
 
-def test_limits_do_not_wait_for_each_other(lab: Lab) -> None:
+def test_limits_do_not_wait_for_each_other(lab: ScriptLab) -> None:
     other = HOURLY._replace(name="mail:7")
     lab.enqueue("a", "b", limit=HOURLY)
     lab.enqueue("c", limit=other)
@@ -148,7 +148,7 @@ def test_limits_do_not_wait_for_each_other(lab: Lab) -> None:
     assert lab.dump()["waiting"] == {member("b", 2): 0}
 
 
-def test_many_limits_in_bounded_steps(lab: Lab) -> None:
+def test_many_limits_in_bounded_steps(lab: ScriptLab) -> None:
     for number in range(25):
         lab.enqueue(f"m{number}", limit=HOURLY._replace(name=f"mail:{number}"))
     admission, _ = lab.admit(most=10)
@@ -159,7 +159,7 @@ def test_many_limits_in_bounded_steps(lab: Lab) -> None:
     assert len(lab.claim(count=100).ids) == 25
 
 
-def test_an_ask_without_an_answer_is_asked_again_and_late_answers_count_once(lab: Lab) -> None:
+def test_an_ask_without_an_answer_is_asked_again_and_late_answers_count_once(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", limit=Limit("mail", 50_000, 6))
     [first] = lab.admit()[0].asks
     deadline = time.monotonic() + 5
@@ -171,7 +171,7 @@ def test_an_ask_without_an_answer_is_asked_again_and_late_answers_count_once(lab
     assert lab.admit(TokenGrant("mail", 1, 1, 0), names=[NAME])[0].admitted == 0
 
 
-def test_when_all_is_done_nothing_is_left(lab: Lab) -> None:
+def test_when_all_is_done_nothing_is_left(lab: ScriptLab) -> None:
     lab.enqueue("a", limit=QUICK)
     lab.admit_now(NAME)
     lab.claim_one()
@@ -181,7 +181,7 @@ def test_when_all_is_done_nothing_is_left(lab: Lab) -> None:
         lab.admit()
 
 
-def test_those_removed_by_hand_are_passed_over(lab: Lab) -> None:
+def test_those_removed_by_hand_are_passed_over(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", limit=HOURLY)
     lab.client.hdel(lab.keys.messages, "a")
     lab.client.hdel(lab.keys.state, "a")
@@ -190,7 +190,7 @@ def test_those_removed_by_hand_are_passed_over(lab: Lab) -> None:
     assert "waiting" not in lab.dump()
 
 
-def test_an_admitted_one_that_vanished_does_not_block_the_others(lab: Lab) -> None:
+def test_an_admitted_one_that_vanished_does_not_block_the_others(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", limit=QUICK)
     lab.admit_now(NAME)
     lab.client.hdel(lab.keys.messages, "a")
@@ -202,7 +202,7 @@ def test_an_admitted_one_that_vanished_does_not_block_the_others(lab: Lab) -> No
     assert lab.claim().ids == ["b"]
 
 
-def test_those_that_expired_need_no_token(lab: Lab) -> None:
+def test_those_that_expired_need_no_token(lab: ScriptLab) -> None:
     long_ago = lab.server_ms() - 2000
     lab.enqueue("a", "b", limit=HOURLY, expires_ms=long_ago)
     lab.enqueue("c", limit=HOURLY, expires_ms=long_ago + 3_600_000)
@@ -215,13 +215,13 @@ def test_those_that_expired_need_no_token(lab: Lab) -> None:
     assert found["limits"]["mail"].split()[6:] == []
 
 
-def test_lost_numbers_come_back_from_those_who_wait(lab: Lab) -> None:
+def test_lost_numbers_come_back_from_those_who_wait(lab: ScriptLab) -> None:
     lab.enqueue("a", limit=HOURLY)
     lab.client.delete(lab.keys.limits)
     assert lab.admit_now(NAME) == 1
 
 
-def test_a_new_rate_counts_for_those_who_wait_already(lab: Lab) -> None:
+def test_a_new_rate_counts_for_those_who_wait_already(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", limit=HOURLY)
     lab.admit_now(NAME)
     lab.claim_one()
@@ -240,7 +240,7 @@ def test_a_new_rate_counts_for_those_who_wait_already(lab: Lab) -> None:
     burst=st.integers(1, 3),
     steps=st.lists(st.tuples(st.sampled_from(["admit", "admit", "claim", "back"]), st.integers(0, 8)), min_size=20),
 )
-def test_claims_keep_the_rate_however_late_they_come(lab: Lab, burst: int, steps: list[tuple[str, int]]) -> None:
+def test_claims_keep_the_rate_however_late_they_come(lab: ScriptLab, burst: int, steps: list[tuple[str, int]]) -> None:
     """Starts count from their claims: admitted messages that lie in their stream do not pile up to a burst."""
     lab.client.flushall()
     interval_us, slack_us = 12_000, 2400

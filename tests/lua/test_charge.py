@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from streamtasks.protocol.keys import GROUP
-from tests.support.dump import Stream
-from tests.support.lab import Lab, outcome
+from tests.support.script_lab import ScriptLab, outcome
+from tests.support.server_dump import Stream
 
 
 class TestAccounting:
-    def test_the_first_crash_queues_it_again_at_its_place(self, lab: Lab) -> None:
+    def test_the_first_crash_queues_it_again_at_its_place(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         claimed = lab.claim_one()
         lab.take_tokens()
@@ -28,7 +28,7 @@ class TestAccounting:
         }
         assert lab.claim("v").ids == ["a", "b"]
 
-    def test_the_second_crash_waits(self, lab: Lab) -> None:
+    def test_the_second_crash_waits(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.charge(lab.claim_one("w", 1))
         second = lab.claim_one("w", 2)
@@ -50,7 +50,7 @@ class TestAccounting:
             "q:0:default": Stream([], {}),
         }
 
-    def test_the_third_crash_is_left_to_be_settled_as_dead(self, lab: Lab) -> None:
+    def test_the_third_crash_is_left_to_be_settled_as_dead(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.charge(lab.claim_one("w", 1), report='{"n":1}')
         lab.charge(lab.claim_one("w", 2), report='{"n":2}')
@@ -71,7 +71,7 @@ class TestAccounting:
         assert not {"state", "messages", "history", "leases", "batches", "running", "delayed"} & set(left)
 
     @pytest.mark.parametrize(("limit", "codes"), [(1, [3]), (2, [1, 3]), (4, [1, 2, 2, 3])])
-    def test_the_limit_can_be_set(self, lab: Lab, limit: int, codes: list[int]) -> None:
+    def test_the_limit_can_be_set(self, lab: ScriptLab, limit: int, codes: list[int]) -> None:
         lab.enqueue("a")
         got = []
         for seq in range(1, len(codes) + 1):
@@ -81,14 +81,14 @@ class TestAccounting:
                 lab.promote("0:default")
         assert got == codes
 
-    def test_crashes_are_no_retries(self, lab: Lab) -> None:
+    def test_crashes_are_no_retries(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.charge(lab.claim_one("w", 1))
         lab.settle(outcome(lab.claim_one("w", 2), "RETRY"))
         third = lab.claim_one("w", 3)
         assert (third.attempt, third.retries) == (3, 1)
 
-    def test_the_first_start_is_kept_or_learnt(self, lab: Lab) -> None:
+    def test_the_first_start_is_kept_or_learnt(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         claimed = lab.claim(count=2).claimed
         assert [lab.charge(one, started=1234) for one in claimed] == [[1], [1]]
@@ -96,7 +96,7 @@ class TestAccounting:
 
 
 class TestRepeatAndTokens:
-    def test_again_is_stale_and_changes_nothing(self, lab: Lab) -> None:
+    def test_again_is_stale_and_changes_nothing(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.charge(claimed)
@@ -104,7 +104,7 @@ class TestRepeatAndTokens:
         assert lab.charge(claimed) == [0]
         assert lab.dump() == before
 
-    def test_a_late_settle_of_the_attempt_is_known_to_be_over(self, lab: Lab) -> None:
+    def test_a_late_settle_of_the_attempt_is_known_to_be_over(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.charge(claimed)
@@ -112,7 +112,7 @@ class TestRepeatAndTokens:
         assert lab.settle(outcome(claimed))[0] != 1
         assert lab.dump() == before
 
-    def test_what_finished_or_belongs_to_another_is_not_charged(self, lab: Lab) -> None:
+    def test_what_finished_or_belongs_to_another_is_not_charged(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b", "c")
         a, b, c = lab.claim().claimed
         lab.settle(outcome(a, started=5))
@@ -124,14 +124,14 @@ class TestRepeatAndTokens:
         assert set(left["history"]) == {"c"}
         assert set(left["leases"]) == {"w#1"}, "b is still in hand"
 
-    def test_progress_of_the_dead_attempt_is_forgotten(self, lab: Lab) -> None:
+    def test_progress_of_the_dead_attempt_is_forgotten(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.progress(claimed, data=b"1")
         lab.charge(claimed)
         assert "progress" not in lab.dump()
 
-    def test_the_first_crash_rings_if_the_stream_had_been_drained(self, lab: Lab) -> None:
+    def test_the_first_crash_rings_if_the_stream_had_been_drained(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.take_tokens()
@@ -141,14 +141,14 @@ class TestRepeatAndTokens:
 
 
 class TestDamage:
-    def test_a_message_whose_entry_was_trimmed_gets_a_new_one(self, lab: Lab) -> None:
+    def test_a_message_whose_entry_was_trimmed_gets_a_new_one(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.client.xtrim(lab.stream(), maxlen=0)
         assert lab.charge(claimed) == [1]
         assert lab.claim("v").ids == ["a"]
 
-    def test_messages_of_a_stream_that_lost_its_group_are_not_lost(self, lab: Lab) -> None:
+    def test_messages_of_a_stream_that_lost_its_group_are_not_lost(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         claimed = lab.claim().claimed
         lab.client.xgroup_destroy(lab.stream(), GROUP)

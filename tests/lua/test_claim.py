@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from streamtasks.stores.types import Claimed, Filter, Void
-from tests.support.dump import Stream
-from tests.support.lab import LEASE_MS, Lab, outcome
+from tests.support.script_lab import LEASE_MS, ScriptLab, outcome
+from tests.support.server_dump import Stream
 
 OTHERS_ONLY = 2
 ONLY_MAIL = Filter("only", ("mail",))
@@ -16,7 +16,7 @@ NO_MAIL = Filter("except", ("mail",))
 
 
 class TestOne:
-    def test_one_message_starts_with_its_claim(self, lab: Lab) -> None:
+    def test_one_message_starts_with_its_claim(self, lab: ScriptLab) -> None:
         [accepted] = lab.enqueue_one_by_one("a", body=b"body")
         lab.take_tokens()
         entry = lab.entry("a")
@@ -34,7 +34,7 @@ class TestOne:
             "q:0:default": Stream(["a"], {"a": "w"}),
         }
 
-    def test_several_messages_are_claimed_and_not_yet_running(self, lab: Lab) -> None:
+    def test_several_messages_are_claimed_and_not_yet_running(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b", "c")
         lab.take_tokens()
         entries = [lab.entry("a"), lab.entry("b")]
@@ -60,14 +60,14 @@ class TestOne:
             "wake": ["1"],
         }
 
-    def test_a_full_claim_that_drains_a_stream_takes_it_off_the_ready_set(self, lab: Lab) -> None:
+    def test_a_full_claim_that_drains_a_stream_takes_it_off_the_ready_set(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.take_tokens()
         assert lab.claim(count=2).ids == ["a", "b"]
         assert "ready" not in lab.dump()
         assert not lab.token_in(lab.keys.wake)
 
-    def test_a_message_after_that_makes_it_ready_again_and_rings(self, lab: Lab) -> None:
+    def test_a_message_after_that_makes_it_ready_again_and_rings(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.claim()
         lab.take_tokens()
@@ -75,12 +75,12 @@ class TestOne:
         assert lab.token_in(lab.keys.wake)
         assert lab.claim("v").ids == ["b"]
 
-    def test_an_empty_shard_answers_nothing_and_stays_empty(self, lab: Lab) -> None:
+    def test_an_empty_shard_answers_nothing_and_stays_empty(self, lab: ScriptLab) -> None:
         answer = lab.claim()
         assert (answer.kind, answer.flags, answer.ids) == ("ok", 0, [])
         assert lab.dump() == {}
 
-    def test_nothing_ready_answers_nothing_and_changes_nothing(self, lab: Lab) -> None:
+    def test_nothing_ready_answers_nothing_and_changes_nothing(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.claim()
         before = lab.dump()
@@ -91,7 +91,7 @@ class TestOne:
 
 class TestRepeat:
     @pytest.mark.parametrize("count", [1, 10])
-    def test_the_same_sequence_returns_the_same_messages(self, lab: Lab, count: int) -> None:
+    def test_the_same_sequence_returns_the_same_messages(self, lab: ScriptLab, count: int) -> None:
         lab.enqueue("a", "b", "c")
         first = lab.claim("w", 3, count=count)
         before = lab.dump()
@@ -99,14 +99,14 @@ class TestRepeat:
         assert again.claimed == first.claimed
         assert lab.dump() == before
 
-    def test_a_repeated_retry_says_the_same_of_its_past(self, lab: Lab) -> None:
+    def test_a_repeated_retry_says_the_same_of_its_past(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.settle(outcome(lab.claim_one("w", 1), "RETRY"))
         first = lab.claim("w", 2)
         assert (first.claimed[0].attempt, first.claimed[0].retries) == (2, 1)
         assert lab.claim("w", 2).claimed == first.claimed
 
-    def test_a_repeat_brings_only_what_is_still_held(self, lab: Lab) -> None:
+    def test_a_repeat_brings_only_what_is_still_held(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b", "c")
         claimed = lab.claim("w", 1).claimed
         lab.settle(outcome(claimed[0], started=5))
@@ -114,14 +114,14 @@ class TestRepeat:
         assert lab.claim("w", 1).ids == ["b"]
         assert lab.client.xlen(lab.stream()) == 2
 
-    def test_an_older_sequence_is_void(self, lab: Lab) -> None:
+    def test_an_older_sequence_is_void(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.claim("w", 5, count=1)
         before = lab.dump()
         assert lab.claim_with(["0:default"], "w", 4).kind == "void"
         assert lab.dump() == before
 
-    def test_a_claim_that_was_given_up_finds_nothing(self, lab: Lab) -> None:
+    def test_a_claim_that_was_given_up_finds_nothing(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.hand_back(void=Void("w", 3))
         before = lab.dump()
@@ -130,7 +130,7 @@ class TestRepeat:
         assert lab.dump() == before
         assert lab.claim("w", 4).ids == ["a"]
 
-    def test_two_consumers_never_share_a_message(self, lab: Lab) -> None:
+    def test_two_consumers_never_share_a_message(self, lab: ScriptLab) -> None:
         lab.enqueue(*(f"{place:02}" for place in range(30)))
         got = Counter(i for seq in range(5) for who in ("v", "w") for i in lab.claim(who, seq + 1, count=4).ids)
         assert len(got) == 30
@@ -138,40 +138,40 @@ class TestRepeat:
 
 
 class TestOrder:
-    def test_priorities_are_exact_and_fifo_inside_one(self, lab: Lab) -> None:
+    def test_priorities_are_exact_and_fifo_inside_one(self, lab: ScriptLab) -> None:
         for place, priority in enumerate([0, 100, -100, 0, 1, 100, -1, -100]):
             lab.enqueue(f"{place}", priority=priority)
         assert lab.claim(count=100).ids == ["1", "5", "4", "0", "3", "6", "2", "7"]
 
-    def test_priorities_are_exact_when_claimed_one_by_one(self, lab: Lab) -> None:
+    def test_priorities_are_exact_when_claimed_one_by_one(self, lab: ScriptLab) -> None:
         for place, priority in enumerate([0, 100, -100, 0, 1, 100]):
             lab.enqueue(f"{place}", priority=priority)
         assert [lab.claim_one("w", seq + 1).id for seq in range(6)] == ["1", "5", "4", "0", "3", "2"]
 
-    def test_priorities_of_different_queues_compare(self, lab: Lab) -> None:
+    def test_priorities_of_different_queues_compare(self, lab: ScriptLab) -> None:
         lab.enqueue("low", queue="aaa", priority=1)
         lab.enqueue("high", queue="zzz", priority=2)
         assert lab.claim(count=2).ids == ["high", "low"]
 
-    def test_two_digit_priorities_are_numbers(self, lab: Lab) -> None:
+    def test_two_digit_priorities_are_numbers(self, lab: ScriptLab) -> None:
         lab.enqueue("nine", priority=9)
         lab.enqueue("ten", priority=10)
         lab.enqueue("minus ten", priority=-10)
         lab.enqueue("minus nine", priority=-9)
         assert lab.claim(count=4).ids == ["ten", "nine", "minus nine", "minus ten"]
 
-    def test_equal_priorities_take_turns_over_twenty_queues(self, lab: Lab) -> None:
+    def test_equal_priorities_take_turns_over_twenty_queues(self, lab: ScriptLab) -> None:
         for place in range(20):
             lab.enqueue(*(f"{place}-{n}" for n in range(50)), queue=f"q{place:02}")
         served = [lab.claim_one("w", seq).stream for seq in range(1, 41)]
         assert Counter(Counter(served).values()) == {2: 20}, "every queue twice in forty claims"
 
-    def test_a_flooded_queue_does_not_hold_up_another_of_its_priority(self, lab: Lab) -> None:
+    def test_a_flooded_queue_does_not_hold_up_another_of_its_priority(self, lab: ScriptLab) -> None:
         lab.enqueue(*(f"flood{n:02}" for n in range(90)), queue="flood")
         lab.enqueue("alone", queue="calm")
         assert "alone" in [lab.claim_one("w", seq).id for seq in (1, 2)]
 
-    def test_a_lower_priority_waits_while_any_of_forty_queues_has_a_higher_one(self, lab: Lab) -> None:
+    def test_a_lower_priority_waits_while_any_of_forty_queues_has_a_higher_one(self, lab: ScriptLab) -> None:
         lab.enqueue("last", queue="zzz", priority=-1)
         for place in range(40):
             lab.enqueue(f"m{place}", queue=f"q{place:02}")
@@ -179,7 +179,7 @@ class TestOrder:
         assert len(got) == 41
         assert got[-1] == "last"
 
-    def test_returned_entries_come_first_and_oldest_first(self, lab: Lab) -> None:
+    def test_returned_entries_come_first_and_oldest_first(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b", "c", "d")
         claimed = lab.claim(count=3).claimed
         lab.hand_back(claimed[2], claimed[0])
@@ -187,7 +187,7 @@ class TestOrder:
 
 
 class TestCandidates:
-    def test_without_the_best_stream_nothing_is_claimed_and_the_best_are_named(self, lab: Lab) -> None:
+    def test_without_the_best_stream_nothing_is_claimed_and_the_best_are_named(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.enqueue("b", queue="mail", priority=7)
         before = lab.dump()
@@ -197,12 +197,12 @@ class TestCandidates:
         assert lab.dump() == before
         assert lab.claim_with(answer.streams).ids == ["b", "a"]
 
-    def test_candidates_that_are_not_ready_cost_nothing(self, lab: Lab) -> None:
+    def test_candidates_that_are_not_ready_cost_nothing(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         assert lab.claim_with(["9:gone", "0:default", "-4:gone"]).ids == ["a"]
         assert {key for key in lab.dump() if key.startswith("q:")} == {"q:0:default"}
 
-    def test_a_missing_second_stream_ends_the_claim_but_is_not_forgotten(self, lab: Lab) -> None:
+    def test_a_missing_second_stream_ends_the_claim_but_is_not_forgotten(self, lab: ScriptLab) -> None:
         lab.enqueue("a", priority=1)
         lab.enqueue("b")
         lab.take_tokens()
@@ -210,7 +210,7 @@ class TestCandidates:
         assert lab.token_in(lab.keys.wake)
         assert lab.dump()["ready"] == {"0:default": 0}
 
-    def test_no_more_than_sixteen_are_named(self, lab: Lab) -> None:
+    def test_no_more_than_sixteen_are_named(self, lab: ScriptLab) -> None:
         for place in range(70):
             lab.enqueue(f"m{place}", queue=f"q{place}", priority=place)
         answer = lab.claim_with([])
@@ -219,37 +219,37 @@ class TestCandidates:
 
 class TestFilters:
     @pytest.fixture(autouse=True)
-    def _queues(self, lab: Lab) -> None:
+    def _queues(self, lab: ScriptLab) -> None:
         lab.enqueue("d", priority=5)
         lab.enqueue("m", queue="mail")
         lab.enqueue("n", queue="mail:fast", priority=-3)
 
-    def test_only(self, lab: Lab) -> None:
+    def test_only(self, lab: ScriptLab) -> None:
         assert lab.claim(queues=ONLY_MAIL).ids == ["m"]
         assert lab.claim("v", queues=Filter("only", ("mail:fast", "default"))).ids == ["d", "n"]
 
-    def test_except(self, lab: Lab) -> None:
+    def test_except(self, lab: ScriptLab) -> None:
         assert lab.claim(queues=NO_MAIL).ids == ["d", "n"]
 
-    def test_all(self, lab: Lab) -> None:
+    def test_all(self, lab: ScriptLab) -> None:
         assert lab.claim().ids == ["d", "m", "n"]
 
     @pytest.mark.parametrize(
         "queues", [Filter("only", ("nothing",)), Filter("except", ("default", "mail", "mail:fast"))]
     )
-    def test_nothing_served_is_ready(self, lab: Lab, queues: Filter) -> None:
+    def test_nothing_served_is_ready(self, lab: ScriptLab, queues: Filter) -> None:
         answer = lab.claim(queues=queues)
         assert (answer.ids, answer.flags) == ([], OTHERS_ONLY)
         assert lab.dump()["ready"] == {"5:default": 5, "0:mail": 0, "-3:mail:fast": -3}
 
-    def test_the_only_served_queue_is_found_behind_hundreds_of_others(self, lab: Lab) -> None:
+    def test_the_only_served_queue_is_found_behind_hundreds_of_others(self, lab: ScriptLab) -> None:
         for place in range(150):
             lab.enqueue(f"x{place}", queue=f"q{place}", priority=50)
         assert lab.claim(queues=ONLY_MAIL).ids == ["m"]
 
 
 class TestBytes:
-    def test_a_reply_is_cut_at_the_limit_and_keeps_the_order(self, lab: Lab) -> None:
+    def test_a_reply_is_cut_at_the_limit_and_keeps_the_order(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b", "c", "d", body=b"x" * 100)
         lab.take_tokens()
         answer = lab.claim(count=10, max_bytes=250)
@@ -266,7 +266,7 @@ class TestBytes:
         assert lab.claim("v", 1, max_bytes=250).ids == ["c", "d"]
         assert lab.claim("v", 2, max_bytes=250).ids == ["e"]
 
-    def test_what_does_not_fit_is_not_read(self, lab: Lab) -> None:
+    def test_what_does_not_fit_is_not_read(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b", "c", "d", body=b"x" * 100)
         lab.client.hdel(lab.keys.messages, "d")
         assert lab.claim("w", 1, count=10, max_bytes=250).ids == ["a", "b"]
@@ -275,18 +275,18 @@ class TestBytes:
         assert len(lab.dump()["q:0:default"].entries) == 3
 
     @pytest.mark.parametrize("count", [1, 2, 3, 18, 19, 82, 83, 100])
-    def test_all_that_fit_come_in_their_order(self, lab: Lab, count: int) -> None:
+    def test_all_that_fit_come_in_their_order(self, lab: ScriptLab, count: int) -> None:
         ids = [f"m{place:03}" for place in range(100)]
         lab.enqueue(*ids)
         assert lab.claim("w", 1, count=count).ids == ids[:count]
 
-    def test_a_message_larger_than_the_limit_comes_alone(self, lab: Lab) -> None:
+    def test_a_message_larger_than_the_limit_comes_alone(self, lab: ScriptLab) -> None:
         lab.enqueue("big", body=b"x" * 1000)
         lab.enqueue("small")
         assert lab.claim("w", 1, max_bytes=100).ids == ["big"]
         assert lab.claim("w", 2, max_bytes=100).ids == ["small"]
 
-    def test_nothing_smaller_overtakes_what_did_not_fit(self, lab: Lab) -> None:
+    def test_nothing_smaller_overtakes_what_did_not_fit(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.enqueue("big", body=b"x" * 1000)
         lab.enqueue("c")
@@ -295,7 +295,7 @@ class TestBytes:
         assert lab.claim("w", 2, max_bytes=100).ids == ["big"]
         assert lab.claim("w", 3, max_bytes=100).ids == ["c", "low"]
 
-    def test_returned_entries_that_do_not_fit_stay_returned(self, lab: Lab) -> None:
+    def test_returned_entries_that_do_not_fit_stay_returned(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b", "c", body=b"x" * 100)
         lab.hand_back(*lab.claim().claimed)
         assert lab.claim("v", 1, max_bytes=150).ids == ["a"]
@@ -305,21 +305,21 @@ class TestBytes:
 class TestWaking:
     """A token is in the list exactly when another child would find something."""
 
-    def test_work_left_rings_the_list_the_child_waits_on(self, lab: Lab) -> None:
+    def test_work_left_rings_the_list_the_child_waits_on(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.take_tokens()
         lab.claim(count=1)
         assert lab.token_in(lab.keys.wake)
         assert not lab.token_in(lab.keys.queue_wake("default"))
 
-    def test_a_child_of_named_queues_rings_all_its_lists(self, lab: Lab) -> None:
+    def test_a_child_of_named_queues_rings_all_its_lists(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b", queue="mail")
         lab.take_tokens()
         lab.claim(count=1, queues=Filter("only", ("mail", "web")))
         assert lab.token_in(lab.keys.queue_wake("mail"))
         assert not lab.token_in(lab.keys.wake)
 
-    def test_a_chain_of_claims_rings_until_the_last_message(self, lab: Lab) -> None:
+    def test_a_chain_of_claims_rings_until_the_last_message(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b", "c")
         lab.take_tokens()
         rung = []
@@ -329,34 +329,34 @@ class TestWaking:
             lab.take_tokens()
         assert rung == [True, True, False]
 
-    def test_a_lower_priority_left_behind_rings(self, lab: Lab) -> None:
+    def test_a_lower_priority_left_behind_rings(self, lab: ScriptLab) -> None:
         lab.enqueue("a", priority=1)
         lab.enqueue("b")
         lab.take_tokens()
         lab.claim(count=1)
         assert lab.token_in(lab.keys.wake)
 
-    def test_a_repeated_claim_does_not_ring(self, lab: Lab) -> None:
+    def test_a_repeated_claim_does_not_ring(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.claim("w", 1, count=1)
         lab.take_tokens()
         lab.claim("w", 1, count=1)
         assert not lab.token_in(lab.keys.wake)
 
-    def test_a_child_with_work_rings_for_queues_it_excludes(self, lab: Lab) -> None:
+    def test_a_child_with_work_rings_for_queues_it_excludes(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.enqueue("m", queue="mail")
         lab.take_tokens()
         assert lab.claim(queues=NO_MAIL).ids == ["a"]
         assert lab.token_in(lab.keys.wake), "a child that serves mail may wait on the same list"
 
-    def test_a_child_woken_for_a_queue_it_excludes_passes_the_ring_on(self, lab: Lab) -> None:
+    def test_a_child_woken_for_a_queue_it_excludes_passes_the_ring_on(self, lab: ScriptLab) -> None:
         lab.enqueue("m", queue="mail")
         lab.client.lpop(lab.keys.wake)  # the token woke the child that excludes mail ...
         assert lab.claim(queues=NO_MAIL).flags == OTHERS_ONLY
         assert lab.token_in(lab.keys.wake), "... so the child that serves it sleeps on"
 
-    def test_returned_work_that_fills_the_hands_rings_only_if_more_is_left(self, lab: Lab) -> None:
+    def test_returned_work_that_fills_the_hands_rings_only_if_more_is_left(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.hand_back(*lab.claim("w", 1).claimed)
         lab.take_tokens()
@@ -365,7 +365,7 @@ class TestWaking:
 
 
 class TestTelling:
-    def test_what_starts_with_its_claim_is_told_to_those_who_watch(self, lab: Lab) -> None:
+    def test_what_starts_with_its_claim_is_told_to_those_who_watch(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b", "c")
         with lab.listen(lab.keys.news_channel("a")) as listener:
             lab.claim("w", 1, count=1)

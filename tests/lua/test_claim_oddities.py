@@ -6,14 +6,14 @@ import pytest
 import redis
 
 from streamtasks.protocol.keys import GROUP
-from tests.support.dump import Stream
-from tests.support.lab import LEASE_MS, Lab, outcome
+from tests.support.script_lab import LEASE_MS, ScriptLab, outcome
+from tests.support.server_dump import Stream
 
 SUSPECT, AGAIN = 1, 4
 
 
 class TestGarbage:
-    def test_an_entry_that_is_no_message_becomes_a_dead_letter(self, lab: Lab) -> None:
+    def test_an_entry_that_is_no_message_becomes_a_dead_letter(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         garbage = lab.client.xadd(lab.stream(), {"what": b"\xff\x00 is this"}).decode()
         lab.enqueue("b")
@@ -35,7 +35,7 @@ class TestGarbage:
             "streams",
         }
 
-    def test_a_stream_of_nothing_but_garbage_is_drained(self, lab: Lab) -> None:
+    def test_a_stream_of_nothing_but_garbage_is_drained(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.settle(outcome(lab.claim_one("w", 1)))
         for place in range(30):
@@ -51,7 +51,7 @@ class TestGarbage:
         assert left["q:0:default"] == Stream([], {})
         assert "ready" not in left
 
-    def test_a_message_behind_much_garbage_is_found_by_claiming_again(self, lab: Lab) -> None:
+    def test_a_message_behind_much_garbage_is_found_by_claiming_again(self, lab: ScriptLab) -> None:
         lab.enqueue("first")
         lab.settle(outcome(lab.claim_one("w", 1)))
         for place in range(9):
@@ -62,7 +62,7 @@ class TestGarbage:
         found = [i for seq in (3, 4) for i in lab.claim("w", seq, count=1).ids]
         assert found == ["a"]
 
-    def test_dead_letters_are_capped(self, lab: Lab) -> None:
+    def test_dead_letters_are_capped(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         for place in range(400):
             lab.client.xadd(lab.stream(), {"n": place})
@@ -72,7 +72,7 @@ class TestGarbage:
             lab.raw(call)
         assert lab.client.xlen(lab.keys.dead) < 300
 
-    def test_an_entry_whose_body_is_gone_leaves_its_stream(self, lab: Lab) -> None:
+    def test_an_entry_whose_body_is_gone_leaves_its_stream(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.client.hdel(lab.keys.messages, "a")
         assert lab.claim().ids == ["b"]
@@ -80,7 +80,7 @@ class TestGarbage:
         assert left["q:0:default"] == Stream(["b"], {"b": "w"})
         assert "dead" not in left
 
-    def test_a_second_entry_of_a_claimed_message_gives_no_second_execution(self, lab: Lab) -> None:
+    def test_a_second_entry_of_a_claimed_message_gives_no_second_execution(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         held = lab.claim_one("w", 1)
         lab.client.xadd(lab.stream(), {"id": "a"})
@@ -91,12 +91,12 @@ class TestGarbage:
         assert lab.client.xrange(lab.stream())[0][0].decode() == held.entry
         assert lab.settle(outcome(held)) == [1]
 
-    def test_two_entries_of_one_queued_message_are_claimed_once(self, lab: Lab) -> None:
+    def test_two_entries_of_one_queued_message_are_claimed_once(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.client.xadd(lab.stream(), {"id": "a"})
         assert sorted(i for seq in (1, 2) for i in lab.claim("w", seq).ids) == ["a", "b"]
 
-    def test_a_body_that_is_no_body_reaches_the_child_which_can_bury_it(self, lab: Lab) -> None:
+    def test_a_body_that_is_no_body_reaches_the_child_which_can_bury_it(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.client.hset(lab.keys.messages, "a", b"\xfe\xed no number")
         answer = lab.claim()
@@ -112,19 +112,19 @@ class TestGarbage:
 
 
 class TestGroupOrStreamGone:
-    def test_without_its_group_a_stream_is_served_from_its_beginning(self, lab: Lab) -> None:
+    def test_without_its_group_a_stream_is_served_from_its_beginning(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.client.xgroup_destroy(lab.stream(), GROUP)
         assert lab.claim().ids == ["a", "b"]
 
-    def test_what_others_hold_is_not_run_twice_when_the_group_was_lost(self, lab: Lab) -> None:
+    def test_what_others_hold_is_not_run_twice_when_the_group_was_lost(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         held = lab.claim_one("w", 1)
         lab.client.xgroup_destroy(lab.stream(), GROUP)
         assert lab.claim("v", 1).ids == ["b"]
         assert lab.settle(outcome(held)) == [1]
 
-    def test_a_ready_stream_that_is_gone_is_struck_off(self, lab: Lab) -> None:
+    def test_a_ready_stream_that_is_gone_is_struck_off(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.client.delete(lab.stream())
         assert lab.claim("w", 1).ids == []
@@ -132,7 +132,7 @@ class TestGroupOrStreamGone:
         lab.enqueue("b")
         assert lab.claim("w", 2).ids == ["b"]
 
-    def test_a_script_error_is_not_swallowed(self, lab: Lab) -> None:
+    def test_a_script_error_is_not_swallowed(self, lab: ScriptLab) -> None:
         lab.client.set(lab.keys.ready, "not a sorted set")
         with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
             lab.claim()
@@ -140,7 +140,7 @@ class TestGroupOrStreamGone:
 
 class TestSuspects:
     @pytest.fixture(autouse=True)
-    def _suspect(self, lab: Lab) -> None:
+    def _suspect(self, lab: ScriptLab) -> None:
         """`s` was claimed by a worker that vanished; `t` came after it."""
         lab.enqueue("s", "t")
         lab.claim_one("gone", 1)
@@ -148,7 +148,7 @@ class TestSuspects:
         assert lab.reclaim("0:default")[0] == 1
         lab.take_tokens()
 
-    def test_empty_hands_get_it_alone_and_its_start_is_recorded(self, lab: Lab) -> None:
+    def test_empty_hands_get_it_alone_and_its_start_is_recorded(self, lab: ScriptLab) -> None:
         answer = lab.claim("w", 1, count=10)
         assert answer.ids == ["s"]
         [claimed] = answer.claimed
@@ -160,7 +160,7 @@ class TestSuspects:
         assert left["ready"] == {"0:default": 0}
         assert lab.token_in(lab.keys.wake), "t waits for another child"
 
-    def test_full_hands_get_others_and_are_told_to_come_back_empty(self, lab: Lab) -> None:
+    def test_full_hands_get_others_and_are_told_to_come_back_empty(self, lab: ScriptLab) -> None:
         answer = lab.claim("w", 1, alone=False)
         assert (answer.ids, answer.flags) == (["t"], SUSPECT)
         left = lab.dump()
@@ -168,7 +168,7 @@ class TestSuspects:
         assert left["ready"] == {"0:default": 0}
         assert lab.token_in(lab.keys.wake), "an idle child may take it meanwhile"
 
-    def test_a_look_takes_nothing_and_tells_whether_one_waits(self, lab: Lab) -> None:
+    def test_a_look_takes_nothing_and_tells_whether_one_waits(self, lab: ScriptLab) -> None:
         before = lab.dump()
         answer = lab.claim("w", 1, count=0, alone=False)
         assert (answer.ids, answer.flags) == ([], SUSPECT)
@@ -177,7 +177,7 @@ class TestSuspects:
         answer = lab.claim("w", 2, count=0, alone=False)
         assert (answer.ids, answer.flags) == ([], 0)
 
-    def test_full_hands_and_nothing_else_ready(self, lab: Lab) -> None:
+    def test_full_hands_and_nothing_else_ready(self, lab: ScriptLab) -> None:
         lab.claim("w", 1, alone=False)
         before = lab.dump()
         answer = lab.claim("w", 2, alone=False)
@@ -185,17 +185,17 @@ class TestSuspects:
         assert lab.dump() == before
         assert lab.claim("w", 3, alone=True).ids == ["s"]
 
-    def test_it_is_not_added_to_what_a_claim_took_from_a_better_stream(self, lab: Lab) -> None:
+    def test_it_is_not_added_to_what_a_claim_took_from_a_better_stream(self, lab: ScriptLab) -> None:
         lab.enqueue("better", priority=1)
         answer = lab.claim("w", 1)
         assert (answer.ids, answer.flags) == (["better", "t"], SUSPECT)
 
-    def test_nothing_of_another_stream_is_added_to_it(self, lab: Lab) -> None:
+    def test_nothing_of_another_stream_is_added_to_it(self, lab: ScriptLab) -> None:
         lab.enqueue("low", priority=-1)
         assert lab.claim("w", 1).ids == ["s"]
         assert lab.claim("v", 1).ids == ["t", "low"]
 
-    def test_two_suspects_come_one_by_one(self, lab: Lab) -> None:
+    def test_two_suspects_come_one_by_one(self, lab: ScriptLab) -> None:
         lab.claim("also-gone", 1, alone=False)
         lab.expire_leases("also-gone#1")
         lab.reclaim("0:default")
@@ -204,7 +204,7 @@ class TestSuspects:
         assert lab.claim("w", 3).ids == []
         assert "ready" not in lab.dump()
 
-    def test_a_suspect_that_finished_meanwhile_only_leaves_the_stream(self, lab: Lab) -> None:
+    def test_a_suspect_that_finished_meanwhile_only_leaves_the_stream(self, lab: ScriptLab) -> None:
         lab.client.hdel(lab.keys.messages, "s")
         assert lab.claim("w", 1).ids == ["t"]
         assert lab.client.xlen(lab.stream()) == 1

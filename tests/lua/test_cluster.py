@@ -34,9 +34,9 @@ from streamtasks.stores.redis.operations.workflows import (
 )
 from streamtasks.stores.schedule_store import DueSchedule
 from streamtasks.stores.types import FanIn, Limit, NewMessage, NewWorkflow, Node, Void
-from tests.support.dump import Stream
-from tests.support.lab import Lab, outcome
-from tests.support.planned import FAR_MS, PAST_MS, declared, firing, schedule
+from tests.support.schedule_samples import FAR_MS, PAST_MS, declared, firing, schedule
+from tests.support.script_lab import ScriptLab, outcome
+from tests.support.server_dump import Stream
 
 pytestmark = pytest.mark.topology
 
@@ -53,15 +53,15 @@ def client(cluster_url: str) -> Iterator[RedisCluster]:
 
 
 @pytest.fixture(params=SOME_TAGS)
-def lab(request: pytest.FixtureRequest, client: RedisCluster) -> Lab:
+def lab(request: pytest.FixtureRequest, client: RedisCluster) -> ScriptLab:
     """The shard of one tag, on the master that has its slot."""
     key = Keys("t:", request.param).ready
     node = client.get_node_from_key(key)
     assert node is not None
-    return Lab(client.get_redis_connection(node), tag=request.param)
+    return ScriptLab(client.get_redis_connection(node), tag=request.param)
 
 
-def test_enqueue_claim_settle(lab: Lab) -> None:
+def test_enqueue_claim_settle(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", body=b"body")
     lab.enqueue("c", queue="mail", priority=7)
     claimed = lab.claim().claimed
@@ -77,7 +77,7 @@ def test_enqueue_claim_settle(lab: Lab) -> None:
     assert lab.enqueue("a") == [0]
 
 
-def test_delayed_and_promoted(lab: Lab) -> None:
+def test_delayed_and_promoted(lab: ScriptLab) -> None:
     with lab.listen(lab.keys.control) as listener:
         lab.enqueue("a", delay_ms=60_000)
         assert listener.heard() == [f"due {lab.now + 60_000}"]
@@ -87,7 +87,7 @@ def test_delayed_and_promoted(lab: Lab) -> None:
     assert lab.claim_one().id == "a"
 
 
-def test_claimed_and_handed_back(lab: Lab) -> None:
+def test_claimed_and_handed_back(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", "c")
     [a] = lab.claim("w", 1, count=1).claimed
     lab.claim("w", 2, count=1)
@@ -95,7 +95,7 @@ def test_claimed_and_handed_back(lab: Lab) -> None:
     assert lab.claim("v", 1).ids == ["a", "b", "c"]
 
 
-def test_crashed(lab: Lab) -> None:
+def test_crashed(lab: ScriptLab) -> None:
     lab.enqueue("a")
     assert lab.charge(lab.claim_one("w", 1)) == [1]
     assert lab.charge(lab.claim_one("w", 2)) == [2]
@@ -106,7 +106,7 @@ def test_crashed(lab: Lab) -> None:
     assert lab.settle(outcome(third, "DEAD", note="crashed")) == [1]
 
 
-def test_retried(lab: Lab) -> None:
+def test_retried(lab: ScriptLab) -> None:
     lab.enqueue("a", "b")
     a, b = lab.claim("w", 1).claimed
     assert lab.settle(outcome(a, "RETRY", started=5), outcome(b, "RETRY", started=5, delay_ms=60_000)) == [1, 1]
@@ -114,7 +114,7 @@ def test_retried(lab: Lab) -> None:
     assert len(lab.read("a", "b", "c")) == 3
 
 
-def test_reclaimed(lab: Lab) -> None:
+def test_reclaimed(lab: ScriptLab) -> None:
     lab.enqueue("a", "b")
     lab.claim("gone", 1)
     lab.beat("host")
@@ -125,7 +125,7 @@ def test_reclaimed(lab: Lab) -> None:
     assert lab.beat("host", "") == 0
 
 
-def test_revoked_forgotten_and_looked_at(lab: Lab) -> None:
+def test_revoked_forgotten_and_looked_at(lab: ScriptLab) -> None:
     lab.settings = StoreSettings(send_events=True)
     lab.enqueue("a", "b")
     lab.enqueue("c", after="b")
@@ -150,7 +150,7 @@ def test_revoked_forgotten_and_looked_at(lab: Lab) -> None:
     assert lab.events()[0][1] == ["kind", "accepted", "a", "0:default", "b", "0:default"]
 
 
-def test_a_workflow(lab: Lab) -> None:
+def test_a_workflow(lab: ScriptLab) -> None:
     slow = Limit("mail", 3_600_000_000)
     nodes = [
         Node(NewMessage(f"wf.w{number}", "default", 0, b"{}", limit=limit), waits_for, then)
@@ -169,7 +169,7 @@ def test_a_workflow(lab: Lab) -> None:
     assert lab.run(unfolding_call(lab.keys, 10))[1:] == [-1]
 
 
-def test_schedules(lab: Lab) -> None:
+def test_schedules(lab: ScriptLab) -> None:
     assert lab.run(put_call(lab.keys, [schedule("a")], 0))[1:] == [1]
     assert lab.run(put_call(lab.keys, [declared("b", 5), declared("c", 5)], 0))[1:] == [1, 1]
     assert lab.run(pause_call(lab.keys, "b", None))[1:] == [1]
@@ -183,10 +183,10 @@ def test_schedules(lab: Lab) -> None:
 
 
 def test_rate_limits_are_counted_in_another_slot_than_the_shards(client: RedisCluster) -> None:
-    def lab_of(tag: str) -> Lab:
+    def lab_of(tag: str) -> ScriptLab:
         node = client.get_node_from_key(Keys("t:", tag).ready)
         assert node is not None
-        return Lab(client.get_redis_connection(node), tag=tag)
+        return ScriptLab(client.get_redis_connection(node), tag=tag)
 
     limit = Limit("mail", 3_600_000_000)
     here = lab_of(limiter_tag(limit.name, ALL_TAGS))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.lab import Lab, outcome
+from tests.support.script_lab import ScriptLab, outcome
 
 KNOWN_MS = 900_000
 
 
-def finish(lab: Lab, *ids: str, state: str = "SUCCESS") -> list[tuple[str, list[str]]]:
+def finish(lab: ScriptLab, *ids: str, state: str = "SUCCESS") -> list[tuple[str, list[str]]]:
     """Finish these, each by itself; return the entries of the index."""
     for number, task_id in enumerate(ids):
         lab.enqueue(task_id)
@@ -18,7 +18,7 @@ def finish(lab: Lab, *ids: str, state: str = "SUCCESS") -> list[tuple[str, list[
     return [(entry, flat[::2]) for entry, flat in lab.finished(lab.now // 3_600_000)]
 
 
-def test_an_old_record_goes_with_its_entry(lab: Lab) -> None:
+def test_an_old_record_goes_with_its_entry(lab: ScriptLab) -> None:
     entries = finish(lab, "a", "b")
     hour = lab.now // 3_600_000
     before = lab.dump()
@@ -32,7 +32,7 @@ def test_an_old_record_goes_with_its_entry(lab: Lab) -> None:
     assert lab.enqueue("a") == [1]
 
 
-def test_several_of_one_call_with_several_ids(lab: Lab) -> None:
+def test_several_of_one_call_with_several_ids(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", "c")
     claimed = lab.claim().claimed
     lab.settle(*(outcome(c, started=5) for c in claimed))
@@ -42,7 +42,7 @@ def test_several_of_one_call_with_several_ids(lab: Lab) -> None:
     assert not [key for key in lab.dump() if key.startswith("r:")]
 
 
-def test_what_finished_later_stays(lab: Lab) -> None:
+def test_what_finished_later_stays(lab: ScriptLab) -> None:
     entries = finish(lab, "a")
     before = lab.dump()
     finished = lab.record("a").times[0]
@@ -55,7 +55,7 @@ class TestYoung:
     """A record too young to vanish: its id stays known, and who settled it."""
 
     @pytest.fixture
-    def entry(self, lab: Lab) -> tuple[str, list[str]]:
+    def entry(self, lab: ScriptLab) -> tuple[str, list[str]]:
         lab.enqueue("a")
         self.claimed = lab.claim_one()
         lab.settle(outcome(self.claimed))
@@ -64,14 +64,14 @@ class TestYoung:
         assert lab.forget(lab.now // 3_600_000, (entry, flat[::2]), known_ms=KNOWN_MS) == 1
         return entry, flat[::2]
 
-    def test_only_the_id_is_left_for_a_while(self, lab: Lab, entry: tuple[str, list[str]]) -> None:
+    def test_only_the_id_is_left_for_a_while(self, lab: ScriptLab, entry: tuple[str, list[str]]) -> None:
         assert lab.dump()["r:a (expires)"] == f"2 {self.finished} SUCCESS w#1"
         assert KNOWN_MS - 5_000 < lab.client.pttl(lab.keys.record("a")) <= KNOWN_MS
         assert lab.finished(lab.now // 3_600_000) == []
         assert lab.read("a") == [[]]
         assert lab.forget(lab.now // 3_600_000, entry, known_ms=KNOWN_MS) == 0
 
-    def test_it_is_known(self, lab: Lab, entry: tuple[str, list[str]]) -> None:
+    def test_it_is_known(self, lab: ScriptLab, entry: tuple[str, list[str]]) -> None:
         before = lab.dump()
         assert lab.enqueue("a") == [0]
         assert lab.settle(outcome(self.claimed)) == [2]
@@ -79,12 +79,12 @@ class TestYoung:
         assert lab.revoke("a") == [3, ""]
         assert lab.dump() == before
 
-    def test_who_should_run_after_it_does(self, lab: Lab, entry: tuple[str, list[str]]) -> None:
+    def test_who_should_run_after_it_does(self, lab: ScriptLab, entry: tuple[str, list[str]]) -> None:
         lab.enqueue("b", after="a")
         assert lab.line("b") is None
 
 
-def test_what_was_revoked_before_it_came_stays(lab: Lab) -> None:
+def test_what_was_revoked_before_it_came_stays(lab: ScriptLab) -> None:
     lab.revoke("a")
     hour = lab.now // 3_600_000
     [(entry, flat)] = lab.finished(hour)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamtasks.stores.types import Claimed, NewMessage, Void
-from tests.support.lab import Lab, outcome
+from tests.support.script_lab import ScriptLab, outcome
 
 NAMES = ("0:default", "5:mail")
 MOST_STEPS = 150
@@ -18,7 +18,7 @@ FINAL = ("SUCCESS", "SUCCESS", "SUCCESS", "FAILURE", "IGNORED", "EXPIRED", "DEAD
 class Lives:
     """One random history of a shard. What was promised of an id stands in ``revoked`` and ``after``."""
 
-    def __init__(self, lab: Lab, seed: int) -> None:
+    def __init__(self, lab: ScriptLab, seed: int) -> None:
         self.lab = lab
         self.random = random.Random(seed)
         self.ids: list[str] = []
@@ -151,7 +151,7 @@ class Lives:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_message_ends_as_it_must(lab: Lab, seed: int) -> None:
+def test_every_message_ends_as_it_must(lab: ScriptLab, seed: int) -> None:
     lives = Lives(lab, seed)
     lives.run()
     lives.end()

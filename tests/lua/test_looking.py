@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from streamtasks import StoreSettings
-from tests.support.lab import Lab, outcome
+from tests.support.script_lab import ScriptLab, outcome
 
 
 @pytest.fixture(autouse=True)
-def nothing_changes(lab: Lab) -> Iterator[None]:
+def nothing_changes(lab: ScriptLab) -> Iterator[None]:
     """Each test ends with its looks; what they return is looked at once more."""
     yield
     before = lab.dump()
@@ -24,7 +24,7 @@ def nothing_changes(lab: Lab) -> Iterator[None]:
 
 
 class TestActive:
-    def test_running_ones_are_shown_the_longest_first(self, lab: Lab) -> None:
+    def test_running_ones_are_shown_the_longest_first(self, lab: ScriptLab) -> None:
         accepted = lab.enqueue_one_by_one("a", "b", "c", body=b"body")
         claimed = lab.claim("w", 1, count=3).claimed
         lab.mark_running(claimed[1], ago_ms=5)
@@ -37,14 +37,14 @@ class TestActive:
         assert lab.active(1)[0] == "a"
         assert len(lab.active(1)) == 4
 
-    def test_none(self, lab: Lab) -> None:
+    def test_none(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.settle(outcome(lab.claim_one()))
         assert lab.active() == []
 
 
 class TestStatistics:
-    def test_everything_is_counted(self, lab: Lab) -> None:
+    def test_everything_is_counted(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b", "c", "d")
         lab.enqueue("e", "f", delay_ms=60_000)
         first = lab.claim_one("w", 1)
@@ -55,12 +55,12 @@ class TestStatistics:
         assert counts[:2] == ["1", None]
         assert 5_000 <= int(counts[2]) < 10_000
 
-    def test_nothing(self, lab: Lab) -> None:
+    def test_nothing(self, lab: ScriptLab) -> None:
         assert lab.statistics("SUCCESS") == [0, 0, 0, [None]]
 
 
 class TestWorkers:
-    def test_the_latest_first(self, lab: Lab) -> None:
+    def test_the_latest_first(self, lab: ScriptLab) -> None:
         lab.beat("one", '{"n":1}')
         lab.beat("two", '{"n":2}')
         lab.client.zadd(lab.keys.workers, {"one": 5})
@@ -70,7 +70,7 @@ class TestWorkers:
 
 
 class TestFinished:
-    def test_pages_of_an_hour(self, lab: Lab) -> None:
+    def test_pages_of_an_hour(self, lab: ScriptLab) -> None:
         for number, task_id in enumerate("abc"):
             lab.enqueue(task_id)
             lab.settle(outcome(lab.claim_one("w", number + 1)))
@@ -82,7 +82,7 @@ class TestFinished:
 
 
 class TestEvents:
-    def test_pages(self, lab: Lab) -> None:
+    def test_pages(self, lab: ScriptLab) -> None:
         lab.settings = StoreSettings(send_events=True)
         lab.enqueue("a")
         [claimed] = lab.claim().claimed
@@ -100,13 +100,13 @@ class TestEvents:
         assert lab.events(rows[0][0], 1) == [rows[1]]
         assert len(lab.events(rows[2][0])) == 2
 
-    def test_they_are_capped(self, lab: Lab) -> None:
+    def test_they_are_capped(self, lab: ScriptLab) -> None:
         lab.settings = StoreSettings(send_events=True, max_events=10)
         for number in range(300):
             lab.enqueue(f"{number}")
         assert lab.client.xlen(lab.keys.events) < 250
 
-    def test_none_unless_they_are_wanted(self, lab: Lab) -> None:
+    def test_none_unless_they_are_wanted(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         [claimed] = lab.claim().claimed
         lab.mark_running(claimed)

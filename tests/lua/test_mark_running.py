@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.support.lab import Lab, outcome
+from tests.support.script_lab import ScriptLab, outcome
 
 
-def test_a_claimed_message_is_running_since_its_start(lab: Lab) -> None:
+def test_a_claimed_message_is_running_since_its_start(lab: ScriptLab) -> None:
     lab.enqueue("a", "b")
     a, _ = lab.claim().claimed
     before = lab.dump()
@@ -16,7 +16,7 @@ def test_a_claimed_message_is_running_since_its_start(lab: Lab) -> None:
     assert lab.dump() == before
 
 
-def test_again_it_stays_running(lab: Lab) -> None:
+def test_again_it_stays_running(lab: ScriptLab) -> None:
     lab.enqueue("a", "b")
     a, _ = lab.claim().claimed
     lab.mark_running(a, ago_ms=25)
@@ -26,7 +26,7 @@ def test_again_it_stays_running(lab: Lab) -> None:
     assert str(lab.line("a")).split()[7] == str(first), "the first start does not move"
 
 
-def test_the_first_start_of_all_attempts_is_kept(lab: Lab) -> None:
+def test_the_first_start_of_all_attempts_is_kept(lab: ScriptLab) -> None:
     lab.enqueue("a", "b")
     a, b = lab.claim("w", 1).claimed
     lab.settle(outcome(a, "RETRY", started=1234), outcome(b, started=5))
@@ -36,7 +36,7 @@ def test_the_first_start_of_all_attempts_is_kept(lab: Lab) -> None:
     assert str(lab.line("a")).split()[7:9] == ["1234", str(lab.now - 7)]
 
 
-def test_others_tokens_and_finished_messages_are_refused_one_by_one(lab: Lab) -> None:
+def test_others_tokens_and_finished_messages_are_refused_one_by_one(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", "c", "d")
     a, b, c, d = lab.claim().claimed
     lab.settle(outcome(a, started=5))
@@ -48,7 +48,7 @@ def test_others_tokens_and_finished_messages_are_refused_one_by_one(lab: Lab) ->
     assert set(lab.dump()["running"]) == {"d"}
 
 
-def test_it_is_told_to_those_who_watch(lab: Lab) -> None:
+def test_it_is_told_to_those_who_watch(lab: ScriptLab) -> None:
     lab.enqueue("a", "b")
     a, _ = lab.claim().claimed
     with lab.listen(lab.keys.news_channel("a")) as listener:

@@ -6,21 +6,21 @@ import pytest
 
 from streamtasks.stores.redis.operations.claim import pass_on_call, wake_lists
 from streamtasks.stores.types import Filter
-from tests.support.lab import Lab
+from tests.support.script_lab import ScriptLab
 
 
-def passed_on(lab: Lab, queues: Filter) -> list[int]:
+def passed_on(lab: ScriptLab, queues: Filter) -> list[int]:
     answer: list[int] = lab.run(pass_on_call(lab.keys, queues))
     return answer
 
 
-def test_with_nothing_ready_nobody_is_rung(lab: Lab) -> None:
+def test_with_nothing_ready_nobody_is_rung(lab: ScriptLab) -> None:
     before = lab.dump()
     assert passed_on(lab, Filter()) == [0]
     assert lab.dump() == before
 
 
-def test_a_ring_comes_back_once(lab: Lab) -> None:
+def test_a_ring_comes_back_once(lab: ScriptLab) -> None:
     lab.enqueue("a")
     before = lab.dump()
     assert lab.client.lpop(lab.keys.wake)
@@ -41,7 +41,7 @@ def test_a_ring_comes_back_once(lab: Lab) -> None:
     ],
     ids=str,
 )
-def test_only_work_that_the_child_serves_counts(lab: Lab, queues: Filter, rings: int) -> None:
+def test_only_work_that_the_child_serves_counts(lab: ScriptLab, queues: Filter, rings: int) -> None:
     lab.enqueue("a")
     lists = wake_lists(lab.keys, queues)
     lab.client.delete(*lists)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.support.lab import Lab, outcome
+from tests.support.script_lab import ScriptLab, outcome
 
 
-def test_the_last_word_wins_and_nothing_else_changes(lab: Lab) -> None:
+def test_the_last_word_wins_and_nothing_else_changes(lab: ScriptLab) -> None:
     lab.enqueue("a")
     claimed = lab.claim_one()
     before = lab.dump()
@@ -15,7 +15,7 @@ def test_the_last_word_wins_and_nothing_else_changes(lab: Lab) -> None:
     assert lab.dump() == before
 
 
-def test_others_and_finished_attempts_are_refused_one_by_one(lab: Lab) -> None:
+def test_others_and_finished_attempts_are_refused_one_by_one(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", "c")
     a, b, c = lab.claim().claimed
     lab.settle(outcome(a, started=5))
@@ -25,7 +25,7 @@ def test_others_and_finished_attempts_are_refused_one_by_one(lab: Lab) -> None:
     assert lab.dump() == before
 
 
-def test_it_is_told_to_those_who_watch(lab: Lab) -> None:
+def test_it_is_told_to_those_who_watch(lab: ScriptLab) -> None:
     lab.enqueue("a")
     claimed = lab.claim_one()
     with lab.listen(lab.keys.news_channel("a")) as listener:

@@ -4,48 +4,48 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.lab import Lab, outcome
+from tests.support.script_lab import ScriptLab, outcome
 
 
 @pytest.fixture
-def body(lab: Lab) -> str:
+def body(lab: ScriptLab) -> str:
     """`a` was enqueued; this is its body."""
     lab.enqueue("a", body=b"body")
     return f"{lab.now} body"
 
 
-def test_an_unknown_id(lab: Lab) -> None:
+def test_an_unknown_id(lab: ScriptLab) -> None:
     assert lab.read("a") == [[]]
     assert lab.dump() == {}
 
 
-def test_a_queued_one(lab: Lab, body: str) -> None:
+def test_a_queued_one(lab: ScriptLab, body: str) -> None:
     before = lab.dump()
     assert lab.read("a") == [[body, "", "", "", ""]]
     assert lab.dump() == before
 
 
-def test_a_delayed_one(lab: Lab) -> None:
+def test_a_delayed_one(lab: ScriptLab) -> None:
     lab.enqueue("a", body=b"body", delay_ms=60_000)
     assert lab.read("a") == [[f"{lab.now} body", lab.line("a"), "", "", str(lab.now + 60_000)]]
 
 
-def test_a_running_one_with_progress(lab: Lab, body: str) -> None:
+def test_a_running_one_with_progress(lab: ScriptLab, body: str) -> None:
     lab.progress(lab.claim_one(), data=b'{"n":1}')
     assert lab.read("a") == [[body, lab.line("a"), "", '{"n":1}', ""]]
 
 
-def test_a_retried_one_with_its_history(lab: Lab, body: str) -> None:
+def test_a_retried_one_with_its_history(lab: ScriptLab, body: str) -> None:
     lab.settle(outcome(lab.claim_one(), "RETRY", delay_ms=60_000))
     assert lab.read("a") == [[body, lab.line("a"), '{"kind":"RETRY"}\n', "", str(lab.now + 60_000)]]
 
 
-def test_a_finished_one(lab: Lab, body: str) -> None:
+def test_a_finished_one(lab: ScriptLab, body: str) -> None:
     lab.settle(outcome(lab.claim_one()))
     assert lab.read("a") == [[lab.dump()["r:a (expires)"]]]
 
 
-def test_many_at_once_keep_their_order(lab: Lab, body: str) -> None:
+def test_many_at_once_keep_their_order(lab: ScriptLab, body: str) -> None:
     lab.enqueue("b", "c")
     lab.settle(outcome(lab.claim_one()))
     parts = lab.read("c", "x", "a", "b", "c")

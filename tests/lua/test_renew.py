@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.support.lab import Lab, outcome
+from tests.support.script_lab import ScriptLab, outcome
 
 
-def test_the_lease_of_a_claim_is_extended_and_nothing_else(lab: Lab) -> None:
+def test_the_lease_of_a_claim_is_extended_and_nothing_else(lab: ScriptLab) -> None:
     lab.enqueue("a", "b")
     lab.claim("w", 1)
     before = lab.dump()
@@ -14,14 +14,14 @@ def test_the_lease_of_a_claim_is_extended_and_nothing_else(lab: Lab) -> None:
     assert lab.dump() == before
 
 
-def test_an_expired_lease_that_nobody_took_is_extended(lab: Lab) -> None:
+def test_an_expired_lease_that_nobody_took_is_extended(lab: ScriptLab) -> None:
     lab.enqueue("a")
     lab.claim_one("w", 1)
     lab.expire_leases("w#1")
     assert lab.renew("w#1") == [1]
 
 
-def test_claims_that_ended_in_any_way_are_refused_and_not_revived(lab: Lab) -> None:
+def test_claims_that_ended_in_any_way_are_refused_and_not_revived(lab: ScriptLab) -> None:
     lab.enqueue("settled", "back", "crashed", "gone", "held")
     settled, back, crashed, _, _ = (lab.claim_one("w", seq) for seq in range(1, 6))
     lab.settle(outcome(settled))

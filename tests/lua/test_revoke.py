@@ -9,8 +9,8 @@ import pytest
 
 from streamtasks import StoreSettings
 from streamtasks.stores.types import NewMessage, Void
-from tests.support.dump import Stream
-from tests.support.lab import REVOKED_MS, Lab, Record, outcome
+from tests.support.script_lab import REVOKED_MS, Record, ScriptLab, outcome
+from tests.support.server_dump import Stream
 
 UNKNOWN, GONE, MARKED, FINISHED, STREAM_WANTED = range(5)
 NAME = "0:default"
@@ -20,7 +20,7 @@ def callback_of(task_id: str) -> str:
     return "cb." + hashlib.sha1(task_id.encode(), usedforsecurity=False).hexdigest()
 
 
-def gone(lab: Lab, task_id: str = "a") -> dict[str, Any]:
+def gone(lab: ScriptLab, task_id: str = "a") -> dict[str, Any]:
     """What a message leaves behind that had waited and was revoked, without its stream, rings and callback's body."""
     now = lab.now
     return {
@@ -34,7 +34,7 @@ def gone(lab: Lab, task_id: str = "a") -> dict[str, Any]:
     }
 
 
-def without_bodies(lab: Lab) -> dict[str, Any]:
+def without_bodies(lab: ScriptLab) -> dict[str, Any]:
     """Every key but the record, and the callback's id in place of its body."""
     left = {name: content for name, content in lab.dump().items() if not name.startswith("r:")}
     left["messages"] = list(left["messages"])
@@ -42,7 +42,7 @@ def without_bodies(lab: Lab) -> dict[str, Any]:
 
 
 class TestWaiting:
-    def test_a_queued_one_is_finished_at_once(self, lab: Lab) -> None:
+    def test_a_queued_one_is_finished_at_once(self, lab: ScriptLab) -> None:
         [accepted] = lab.enqueue_one_by_one("a", body=b"body")
         with lab.listen(lab.keys.done_channel("a")) as listener:
             assert lab.revoke("a", NAME) == [GONE, ""]
@@ -55,7 +55,7 @@ class TestWaiting:
         assert lab.claim().ids == [callback]
         assert lab.dump()["q:0:default"] == Stream([callback], {callback: "w"})
 
-    def test_again_it_is_gone_already(self, lab: Lab) -> None:
+    def test_again_it_is_gone_already(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.revoke("a", NAME)
         before = lab.dump()
@@ -63,7 +63,7 @@ class TestWaiting:
         assert lab.enqueue("a") == [0]
         assert lab.dump() == before
 
-    def test_its_stream_is_asked_for(self, lab: Lab) -> None:
+    def test_its_stream_is_asked_for(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.enqueue("b", delay_ms=60_000, queue="mail", priority=5)
         before = lab.dump()
@@ -73,13 +73,13 @@ class TestWaiting:
         assert lab.dump() == before
         assert lab.revoke("b", "5:mail") == [GONE, ""]
 
-    def test_a_delayed_one(self, lab: Lab) -> None:
+    def test_a_delayed_one(self, lab: ScriptLab) -> None:
         lab.enqueue("a", delay_ms=60_000)
         assert lab.revoke("a", NAME) == [GONE, ""]
         callback = callback_of("a")
         assert without_bodies(lab) == gone(lab) | {"messages": [callback], "q:0:default": Stream([callback], {})}
 
-    def test_a_blocked_one(self, lab: Lab) -> None:
+    def test_a_blocked_one(self, lab: ScriptLab) -> None:
         lab.enqueue("p")
         claimed = lab.claim_one()
         lab.enqueue("a", after="p")
@@ -90,7 +90,7 @@ class TestWaiting:
         lab.settle(outcome(claimed))
         assert not {"delayed", "state", "links"} & set(lab.dump())
 
-    def test_one_that_waits_for_its_next_attempt_keeps_its_reports(self, lab: Lab) -> None:
+    def test_one_that_waits_for_its_next_attempt_keeps_its_reports(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.settle(outcome(claimed, "RETRY", delay_ms=60_000))
@@ -99,7 +99,7 @@ class TestWaiting:
         assert lab.record("a") == Record("REVOKED", "-", times, 1, claimed.body, b"", [{"kind": "RETRY"}])
         assert not {"history", "state", "delayed"} & set(lab.dump())
 
-    def test_a_suspect_leaves_an_entry_that_a_claim_drops(self, lab: Lab) -> None:
+    def test_a_suspect_leaves_an_entry_that_a_claim_drops(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.claim("gone", 1)
         lab.beat()
@@ -109,13 +109,13 @@ class TestWaiting:
         assert lab.claim("w", 1).ids == [callback_of("a")]
         assert lab.dump()["q:0:default"] == Stream([callback_of("a")], {callback_of("a"): "w"})
 
-    def test_one_that_was_handed_back_leaves_an_entry_that_a_claim_drops(self, lab: Lab) -> None:
+    def test_one_that_was_handed_back_leaves_an_entry_that_a_claim_drops(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.hand_back(*lab.claim().claimed)
         assert lab.revoke("a", NAME) == [GONE, ""]
         assert lab.claim("w", 2).ids == [callback_of("a")]
 
-    def test_who_waits_for_it_goes_on_to_fail(self, lab: Lab) -> None:
+    def test_who_waits_for_it_goes_on_to_fail(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.enqueue("b", after="a", delay_ms=60_000)
         lab.revoke("a", NAME)
@@ -127,7 +127,7 @@ class TestWaiting:
         claimed = {c.id: c for c in lab.claim(count=10).claimed}
         assert claimed["b"].doom == "parent a"
 
-    def test_a_callback_message_is_left_alone(self, lab: Lab) -> None:
+    def test_a_callback_message_is_left_alone(self, lab: ScriptLab) -> None:
         lab.enqueue(callback_of("a"))
         before = lab.dump()
         assert lab.revoke(callback_of("a"), NAME) == [FINISHED, ""]
@@ -136,7 +136,7 @@ class TestWaiting:
 
 class TestHeld:
     @pytest.mark.parametrize(("count", "phase"), [(1, "R"), (10, "C")])
-    def test_it_is_marked_and_its_worker_told(self, lab: Lab, count: int, phase: str) -> None:
+    def test_it_is_marked_and_its_worker_told(self, lab: ScriptLab, count: int, phase: str) -> None:
         lab.enqueue("a")
         [claimed] = lab.claim(count=count).claimed
         line = lab.line("a")
@@ -155,7 +155,7 @@ class TestHeld:
             assert lab.revoke("a") == [MARKED, ""]
             assert lab.dump() == before | {"state": {"a": f"{marked} x=terminate"}}
 
-    def test_whatever_its_holder_says_it_is_revoked(self, lab: Lab) -> None:
+    def test_whatever_its_holder_says_it_is_revoked(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.revoke("a")
@@ -164,7 +164,7 @@ class TestHeld:
         assert set(lab.dump()["messages"]) == {callback_of("a")}
         assert lab.revoke("a") == [FINISHED, ""]
 
-    def test_it_may_go_on_renewing_reporting_and_be_shown(self, lab: Lab) -> None:
+    def test_it_may_go_on_renewing_reporting_and_be_shown(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         [claimed] = lab.claim().claimed
         lab.revoke("a")
@@ -174,7 +174,7 @@ class TestHeld:
         [started] = lab.dump()["running"].values()
         assert lab.line("a") == f"w#1 X {NAME} {claimed.entry} 1 0 0 {started} {started} - x=revoked"
 
-    def test_handed_back_it_is_given_out_to_be_settled(self, lab: Lab) -> None:
+    def test_handed_back_it_is_given_out_to_be_settled(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.revoke("a", terminate=True)
@@ -187,14 +187,14 @@ class TestHeld:
         assert lab.settle(outcome(again, "REVOKED", started=0), callbacks="revoked") == [1]
         assert "messages" not in lab.dump(), "its holder has done what belongs to it"
 
-    def test_given_up_with_a_void_claim_it_is_given_out_to_be_settled(self, lab: Lab) -> None:
+    def test_given_up_with_a_void_claim_it_is_given_out_to_be_settled(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.claim("w", 1)
         lab.revoke("a")
         assert lab.hand_back(names=[NAME], void=Void("w", 1), gone=True) == ([], [])
         assert lab.claim_one("v", 1).doom == "revoked"
 
-    def test_one_that_was_given_out_to_be_settled_can_end_in_no_other_way(self, lab: Lab) -> None:
+    def test_one_that_was_given_out_to_be_settled_can_end_in_no_other_way(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.revoke("a")
@@ -203,7 +203,7 @@ class TestHeld:
         assert lab.settle(outcome(again)) == [1]
         assert lab.record("a").state == "REVOKED"
 
-    def test_a_crash_of_its_child_gives_it_out_to_be_settled(self, lab: Lab) -> None:
+    def test_a_crash_of_its_child_gives_it_out_to_be_settled(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.revoke("a")
@@ -214,7 +214,7 @@ class TestHeld:
         assert line.endswith("w#1 x=revoked")
         assert lab.claim_one("v", 1).doom == "revoked"
 
-    def test_a_second_crash_does_not_delay_it(self, lab: Lab) -> None:
+    def test_a_second_crash_does_not_delay_it(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.charge(lab.claim_one("w", 1))
         claimed = lab.claim_one("w", 2)
@@ -223,7 +223,7 @@ class TestHeld:
         assert "delayed" not in lab.dump()
         assert lab.claim_one("w", 3).doom == "revoked"
 
-    def test_crashes_end_it_as_any_other(self, lab: Lab) -> None:
+    def test_crashes_end_it_as_any_other(self, lab: ScriptLab) -> None:
         """Its holder may die of what belongs to its outcome."""
         lab.enqueue("a")
         claimed = lab.claim_one("w", 1)
@@ -236,7 +236,7 @@ class TestHeld:
         assert lab.record("a").state == "REVOKED"
         assert set(lab.dump()["messages"]) == {callback_of("a")}
 
-    def test_lost_workers_end_it_as_any_other(self, lab: Lab) -> None:
+    def test_lost_workers_end_it_as_any_other(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.claim("w", 1, count=1)
         lab.revoke("a")
@@ -250,7 +250,7 @@ class TestHeld:
         assert (reclaimed, exhausted[0]) == (0, "a")
 
     @pytest.mark.parametrize(("count", "lost"), [(1, 1), (10, 0)])
-    def test_a_lost_worker_gives_it_out_to_be_settled(self, lab: Lab, count: int, lost: int) -> None:
+    def test_a_lost_worker_gives_it_out_to_be_settled(self, lab: ScriptLab, count: int, lost: int) -> None:
         lab.enqueue("a")
         lab.claim("gone", 1, count=count)
         lab.revoke("a")
@@ -262,13 +262,13 @@ class TestHeld:
         [claimed] = lab.claim("v", 1).claimed
         assert (claimed.doom, claimed.attempt) == ("revoked", 1 + lost)
 
-    def test_a_claim_whose_reply_was_lost_says_so_when_repeated(self, lab: Lab) -> None:
+    def test_a_claim_whose_reply_was_lost_says_so_when_repeated(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.claim("w", 1)
         lab.revoke("a", terminate=True)
         assert [c.doom for c in lab.claim("w", 1).claimed] == ["revoked", ""]
 
-    def test_only_who_holds_it_is_asked_to_end_it(self, lab: Lab) -> None:
+    def test_only_who_holds_it_is_asked_to_end_it(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         a, b = lab.claim().claimed
         lab.revoke("a")
@@ -277,7 +277,7 @@ class TestHeld:
 
 class TestFinished:
     @pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "IGNORED", "EXPIRED", "DEAD", "REVOKED"])
-    def test_it_is_not_changed(self, lab: Lab, state: str) -> None:
+    def test_it_is_not_changed(self, lab: ScriptLab, state: str) -> None:
         lab.enqueue("a")
         lab.settle(outcome(lab.claim_one(), state))
         before = lab.dump()
@@ -286,7 +286,7 @@ class TestFinished:
 
 
 class TestUnknown:
-    def test_it_is_remembered(self, lab: Lab) -> None:
+    def test_it_is_remembered(self, lab: ScriptLab) -> None:
         assert lab.revoke("a") == [UNKNOWN, ""]
         tombstone = {
             "r:a (expires)": f"0 {lab.now}",
@@ -299,7 +299,7 @@ class TestUnknown:
         assert lab.dump().keys() == tombstone.keys()
         assert lab.dump()[f"finished:{lab.now // 3_600_000} (expires)"] == [{"a": "REVOKED -"}]
 
-    def test_enqueued_later_it_is_finished_at_once(self, lab: Lab) -> None:
+    def test_enqueued_later_it_is_finished_at_once(self, lab: ScriptLab) -> None:
         lab.revoke("a")
         with lab.listen(lab.keys.done_channel("a")) as listener:
             assert lab.enqueue("a", body=b"body", delay_ms=60_000) == [1]
@@ -322,19 +322,19 @@ class TestUnknown:
         assert lab.enqueue("a") == [0]
         assert lab.dump() == before
 
-    def test_it_stays_known_for_as_long_as_any(self, lab: Lab) -> None:
+    def test_it_stays_known_for_as_long_as_any(self, lab: ScriptLab) -> None:
         lab.revoke("a")
         lab.client.pexpire(lab.keys.record("a"), 5_000)
         lab.enqueue("a")
         assert 890_000 < lab.client.pttl(lab.keys.record("a")) <= 900_000
 
-    def test_a_follow_up_as_well(self, lab: Lab) -> None:
+    def test_a_follow_up_as_well(self, lab: ScriptLab) -> None:
         lab.revoke("b")
         lab.enqueue("a")
         lab.settle(outcome(lab.claim_one(), follow=(NewMessage("b", "default", 0, b"B"),)))
         assert lab.record("b").state == "REVOKED"
 
-    def test_who_should_run_after_it_fails(self, lab: Lab) -> None:
+    def test_who_should_run_after_it_fails(self, lab: ScriptLab) -> None:
         lab.revoke("a")
         lab.enqueue("b", after="a")
         assert lab.line("b") == f"- Q {NAME} - 0 0 0 0 0 - x=parent:a"
@@ -342,7 +342,7 @@ class TestUnknown:
 
 class TestClaimOfDoomed:
     @pytest.mark.parametrize("count", [1, 10])
-    def test_it_is_claimed_but_not_started(self, lab: Lab, count: int) -> None:
+    def test_it_is_claimed_but_not_started(self, lab: ScriptLab, count: int) -> None:
         lab.enqueue("a", after="unknown")
         [claimed] = lab.claim(count=count).claimed
         assert claimed.doom == "parent unknown"
@@ -351,7 +351,7 @@ class TestClaimOfDoomed:
         assert lab.settle(outcome(claimed, "FAILURE", started=0)) == [1]
 
 
-def test_the_wrong_hour_is_told(lab: Lab) -> None:
+def test_the_wrong_hour_is_told(lab: ScriptLab) -> None:
     lab.enqueue("a")
     before = lab.dump()
     hour = lab.hour()
@@ -362,7 +362,7 @@ def test_the_wrong_hour_is_told(lab: Lab) -> None:
     assert lab.revoke("a", NAME, hour=hour - 1) == [GONE, ""]
 
 
-def test_events_tell_of_it(lab: Lab) -> None:
+def test_events_tell_of_it(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", "c")
     lab.settings = StoreSettings(send_events=True)
     lab.claim(count=2)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from streamtasks.stores.redis.operations.schedules import due_call, schedules_call
-from tests.support.lab import Lab
-from tests.support.planned import FAR_MS, PAST_MS, declared, firing, schedule
-from tests.support.scheduling import (
+from tests.support.schedule_samples import FAR_MS, PAST_MS, declared, firing, schedule
+from tests.support.schedule_scripts import (
     CONFLICT,
     ID,
     STORED,
@@ -19,10 +18,11 @@ from tests.support.scheduling import (
     put,
     undeclare,
 )
+from tests.support.script_lab import ScriptLab
 
 
 class TestPut:
-    def test_a_new_one(self, lab: Lab) -> None:
+    def test_a_new_one(self, lab: ScriptLab) -> None:
         assert put(lab, schedule("tick", definition=b'{"x":1}', rule="each hour")) == [STORED]
         assert lab.dump() == {
             "schedules": {"tick": '1 0 9\neach hour{"x":1}'},
@@ -32,7 +32,7 @@ class TestPut:
             "schedule_revision": "1",
         }
 
-    def test_again_changes_nothing_even_when_it_has_fired(self, lab: Lab) -> None:
+    def test_again_changes_nothing_even_when_it_has_fired(self, lab: ScriptLab) -> None:
         put(lab, schedule())
         fire(lab, firing(TICK))
         before = lab.dump()
@@ -40,13 +40,13 @@ class TestPut:
         assert put(lab, schedule(), revision=1) == [UNCHANGED]
         assert lab.dump() == before
 
-    def test_one_that_exists_is_not_created(self, lab: Lab) -> None:
+    def test_one_that_exists_is_not_created(self, lab: ScriptLab) -> None:
         put(lab, schedule())
         before = lab.dump()
         assert put(lab, schedule(definition=b"other")) == [CONFLICT]
         assert lab.dump() == before
 
-    def test_only_the_revision_that_was_seen_is_replaced(self, lab: Lab) -> None:
+    def test_only_the_revision_that_was_seen_is_replaced(self, lab: ScriptLab) -> None:
         put(lab, schedule())
         assert put(lab, schedule(definition=b"second"), revision=1) == [STORED]
         before = lab.dump()
@@ -55,7 +55,7 @@ class TestPut:
         assert lab.dump() == before
         assert before["schedules"] == {"tick": "2 0 9\neach hoursecond"}
 
-    def test_the_next_occurrence_moves_only_with_the_rule(self, lab: Lab) -> None:
+    def test_the_next_occurrence_moves_only_with_the_rule(self, lab: ScriptLab) -> None:
         put(lab, schedule(next_ms=5))
         put(lab, schedule(next_ms=6, definition=b"other"), revision=1)
         assert lab.dump()["scheduled"] == {"tick": 5}
@@ -65,21 +65,21 @@ class TestPut:
         assert lab.dump()["schedule_states"] == {"tick": "0 - 0 0 0 -"}
         assert "scheduled" not in lab.dump()
 
-    def test_a_paused_one_stays_paused(self, lab: Lab) -> None:
+    def test_a_paused_one_stays_paused(self, lab: ScriptLab) -> None:
         put(lab, schedule())
         pause(lab, "tick")
         assert put(lab, schedule(next_ms=7, rule="each day"), revision=1) == [STORED]
         assert lab.dump()["schedule_states"] == {"tick": "1 7 0 0 0 -"}
         assert "scheduled" not in lab.dump()
 
-    def test_a_revision_never_comes_again(self, lab: Lab) -> None:
+    def test_a_revision_never_comes_again(self, lab: ScriptLab) -> None:
         put(lab, schedule())
         drop(lab, "tick")
         put(lab, schedule())
         assert fire(lab, firing(TICK)) == [0], "what was seen before it was dropped"
         assert fire(lab, firing(TICK._replace(revision=2))) == [1]
 
-    def test_a_keeper_is_told_only_of_the_next_one(self, lab: Lab) -> None:
+    def test_a_keeper_is_told_only_of_the_next_one(self, lab: ScriptLab) -> None:
         with lab.listen(lab.keys.control) as listener:
             put(lab, schedule("a", 1000))
             assert listener.heard() == ["schedule"]
@@ -89,7 +89,7 @@ class TestPut:
             put(lab, schedule("b", 500, rule="earlier"), revision=2)
             assert listener.heard() == ["schedule"]
 
-    def test_any_bytes_are_kept(self, lab: Lab) -> None:
+    def test_any_bytes_are_kept(self, lab: ScriptLab) -> None:
         put(lab, schedule("na me\nü {x}", definition=b"\x00\xff\n", rule="1 2 3\nü", declared="a b\n", since_ms=3))
         reply = lab.raw(schedules_call(lab.keys, ["na me\nü {x}"]))
         assert reply[2] == b"1 4 8\na b\n1 2 3\n\xc3\xbc\x00\xff\n"
@@ -97,7 +97,7 @@ class TestPut:
 
 
 class TestDeclared:
-    def test_a_new_one(self, lab: Lab) -> None:
+    def test_a_new_one(self, lab: ScriptLab) -> None:
         assert put(lab, declared("a", 5), declared("b", 5)) == [STORED, STORED]
         assert lab.dump() == {
             "schedules": {"a": "1 4 9\nshopeach hour{}", "b": "2 4 9\nshopeach hour{}"},
@@ -109,7 +109,7 @@ class TestDeclared:
             "declared:shop": {"a": 5, "b": 5},
         }
 
-    def test_a_later_declaration_replaces_an_earlier_one(self, lab: Lab) -> None:
+    def test_a_later_declaration_replaces_an_earlier_one(self, lab: ScriptLab) -> None:
         put(lab, declared("a", 5), declared("b", 5))
         pause(lab, "a")
         assert put(lab, declared("a", 6, definition=b"new", next_ms=7), declared("b", 6)) == [STORED, UNCHANGED]
@@ -118,20 +118,20 @@ class TestDeclared:
         assert found["schedule_states"]["a"] == f"1 {PAST_MS} 0 0 0 -"
         assert found["declared:shop"] == {"a": 6, "b": 6}
 
-    def test_an_earlier_one_changes_nothing(self, lab: Lab) -> None:
+    def test_an_earlier_one_changes_nothing(self, lab: ScriptLab) -> None:
         put(lab, declared("a", 5))
         before = lab.dump()
         assert put(lab, declared("a", 4, definition=b"old"), declared("b", 4)) == [CONFLICT, CONFLICT]
         assert put(lab, declared("a", 4)) == [UNCHANGED], "another worker of the same release"
         assert lab.dump() == before
 
-    def test_what_was_undeclared_does_not_come_back_with_older_code(self, lab: Lab) -> None:
+    def test_what_was_undeclared_does_not_come_back_with_older_code(self, lab: ScriptLab) -> None:
         put(lab, declared("a", 5))
         assert undeclare(lab, "shop", 6) == [1, 0]
         assert put(lab, declared("a", 5)) == [CONFLICT]
         assert lab.dump() == {"declarations": {"shop": "6"}, "schedule_revision": "1"}
 
-    def test_what_is_declared_no_more_goes(self, lab: Lab) -> None:
+    def test_what_is_declared_no_more_goes(self, lab: ScriptLab) -> None:
         put(lab, schedule("mine"))
         put(lab, declared("other", 5, label="other"))
         put(lab, declared("a", 5), declared("b", 5))
@@ -144,21 +144,21 @@ class TestDeclared:
         assert undeclare(lab, "shop", 6) == [0, 0]
         assert lab.dump() == found
 
-    def test_older_code_undeclares_only_what_is_older_still(self, lab: Lab) -> None:
+    def test_older_code_undeclares_only_what_is_older_still(self, lab: ScriptLab) -> None:
         put(lab, declared("a", 3), declared("b", 3))
         put(lab, declared("b", 7))
         assert undeclare(lab, "shop", 5) == [1, 0]
         assert set(lab.dump()["schedules"]) == {"b"}
         assert lab.dump()["declarations"] == {"shop": "7"}
 
-    def test_a_hundred_go_at_once(self, lab: Lab) -> None:
+    def test_a_hundred_go_at_once(self, lab: ScriptLab) -> None:
         for start in range(0, 150, 75):
             put(lab, *(declared(f"s{number}") for number in range(start, start + 75)))
         assert undeclare(lab, "shop", 2) == [100, 1]
         assert undeclare(lab, "shop", 2) == [50, 0]
         assert set(lab.dump()) == {"declarations", "schedule_revision"}
 
-    def test_a_name_belongs_to_whoever_had_it_first(self, lab: Lab) -> None:
+    def test_a_name_belongs_to_whoever_had_it_first(self, lab: ScriptLab) -> None:
         put(lab, schedule("mine"))
         put(lab, declared("theirs"))
         before = lab.dump()
@@ -169,7 +169,7 @@ class TestDeclared:
         assert put(lab, declared("theirs", label="other")) == [TAKEN]
         assert lab.dump() == before | {"declarations": {"shop": "1", "other": "1"}}
 
-    def test_one_that_was_dropped_and_made_again_by_hand_is_not_undeclared(self, lab: Lab) -> None:
+    def test_one_that_was_dropped_and_made_again_by_hand_is_not_undeclared(self, lab: ScriptLab) -> None:
         put(lab, declared("a", 5))
         drop(lab, "a")
         put(lab, schedule("a"))
@@ -179,7 +179,7 @@ class TestDeclared:
 
 
 class TestDrop:
-    def test_nothing_is_left_but_what_it_brought(self, lab: Lab) -> None:
+    def test_nothing_is_left_but_what_it_brought(self, lab: ScriptLab) -> None:
         put(lab, schedule())
         fire(lab, firing(TICK))
         assert drop(lab, "tick") == 1
@@ -187,13 +187,13 @@ class TestDrop:
         assert ID in lab.dump()["messages"]
         assert fire(lab, firing(TICK._replace(next_ms=FAR_MS))) == [0]
 
-    def test_an_unknown_one(self, lab: Lab) -> None:
+    def test_an_unknown_one(self, lab: ScriptLab) -> None:
         assert drop(lab, "tick") == 0
         assert lab.dump() == {}
 
 
 class TestPause:
-    def test_a_paused_one_is_not_due_and_keeps_its_occurrence(self, lab: Lab) -> None:
+    def test_a_paused_one_is_not_due_and_keeps_its_occurrence(self, lab: ScriptLab) -> None:
         put(lab, schedule())
         before = lab.dump()
         assert pause(lab, "tick") == 1
@@ -203,7 +203,7 @@ class TestPause:
         assert due(lab) == (-1, [])
         assert fire(lab, firing(TICK)) == [0]
 
-    def test_it_goes_on_where_it_is_told_to(self, lab: Lab) -> None:
+    def test_it_goes_on_where_it_is_told_to(self, lab: ScriptLab) -> None:
         put(lab, schedule())
         pause(lab, "tick")
         with lab.listen(lab.keys.control) as listener:
@@ -215,21 +215,21 @@ class TestPause:
         assert lab.dump() == before
         assert before["scheduled"] == {"tick": 77}
 
-    def test_again_changes_nothing(self, lab: Lab) -> None:
+    def test_again_changes_nothing(self, lab: ScriptLab) -> None:
         put(lab, schedule())
         pause(lab, "tick")
         before = lab.dump()
         assert pause(lab, "tick") == 1
         assert lab.dump() == before
 
-    def test_an_unknown_one(self, lab: Lab) -> None:
+    def test_an_unknown_one(self, lab: ScriptLab) -> None:
         assert pause(lab, "tick") == 0
         assert pause(lab, "tick", 5) == 0
         assert lab.dump() == {}
 
 
 class TestRead:
-    def test_by_name_and_by_page(self, lab: Lab) -> None:
+    def test_by_name_and_by_page(self, lab: ScriptLab) -> None:
         put(lab, *(schedule(name) for name in ("c", "a", "b")))
         assert lab.run(schedules_call(lab.keys, ["b", "x"])) == [
             0, "b", "3 0 9\neach hour{}", f"0 {PAST_MS} 0 0 0 -", "x", "", "",
@@ -237,7 +237,7 @@ class TestRead:
         assert lab.run(schedules_call(lab.keys, (), 2))[1::3] == ["a", "b"]
         assert lab.run(schedules_call(lab.keys, (), 2, "b"))[1::3] == ["c"]
 
-    def test_a_full_reply_says_so(self, lab: Lab) -> None:
+    def test_a_full_reply_says_so(self, lab: ScriptLab) -> None:
         put(lab, *(schedule(name) for name in ("a", "b")))
         call = schedules_call(lab.keys, (), 10)
         call.args[2] = 1

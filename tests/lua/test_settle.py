@@ -7,8 +7,8 @@ import pytest
 from streamtasks import StoreSettings
 from streamtasks.stores.redis.operations.settle import settle_call
 from streamtasks.stores.types import Outcome
-from tests.support.dump import Stream, text
-from tests.support.lab import KEEP_MS, LEASE_MS, RESULT, Lab, Record, claimed_batch, outcome
+from tests.support.script_lab import KEEP_MS, LEASE_MS, RESULT, Record, ScriptLab, claimed_batch, outcome
+from tests.support.server_dump import Stream, text
 
 
 def counted(now: int, **counts: int) -> dict[str, str]:
@@ -18,7 +18,7 @@ def counted(now: int, **counts: int) -> dict[str, str]:
 
 
 class TestSuccess:
-    def test_leaves_the_record_the_counters_and_nothing_else(self, lab: Lab) -> None:
+    def test_leaves_the_record_the_counters_and_nothing_else(self, lab: ScriptLab) -> None:
         [accepted] = lab.enqueue_one_by_one("a", body=b"body")
         claimed = lab.claim_one()
         lab.take_tokens()
@@ -40,7 +40,7 @@ class TestSuccess:
             "q:0:default": Stream([], {}),
         }
 
-    def test_again_is_answered_already_done_and_changes_nothing(self, lab: Lab) -> None:
+    def test_again_is_answered_already_done_and_changes_nothing(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.settle(outcome(claimed))
@@ -50,19 +50,19 @@ class TestSuccess:
         assert lab.settle(outcome(claimed, "RETRY", delay_ms=5)) == [2]
         assert lab.dump() == before
 
-    def test_the_record_expires_when_it_should(self, lab: Lab) -> None:
+    def test_the_record_expires_when_it_should(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.settle(outcome(lab.claim_one(), keep_ms=1_000_000))
         assert 990_000 < lab.client.pttl(lab.keys.record("a")) <= 1_000_000
 
-    def test_the_index_expires_after_the_longest_record(self, lab: Lab) -> None:
+    def test_the_index_expires_after_the_longest_record(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.settle(outcome(lab.claim_one()))
         hour = lab.now // 3_600_000
         for key in (lab.keys.finished(hour), lab.keys.counts(hour)):
             assert lab.client.pexpiretime(key) == (hour + 1) * 3_600_000 + lab.settings.index_keep_ms
 
-    def test_the_index_is_kept_as_long_as_any_writer_says(self, lab: Lab) -> None:
+    def test_the_index_is_kept_as_long_as_any_writer_says(self, lab: ScriptLab) -> None:
         for days in (30, 3):
             lab.enqueue(f"{days}")
             lab.settings = StoreSettings(failure_expires_s=days * 86_400.0)
@@ -72,7 +72,7 @@ class TestSuccess:
         for key in (lab.keys.finished(hour), lab.keys.counts(hour)):
             assert lab.client.pexpiretime(key) == (hour + 1) * 3_600_000 + 31 * 86_400_000
 
-    def test_result_bytes_are_kept_as_they_are(self, lab: Lab) -> None:
+    def test_result_bytes_are_kept_as_they_are(self, lab: ScriptLab) -> None:
         lab.enqueue("a", body=b"\x00\n\xff" * 5)
         body = lab.client.hget(lab.keys.messages, "a")
         result = bytes(range(256)) + b"\n1 2 3\n"
@@ -80,7 +80,7 @@ class TestSuccess:
         assert lab.record("a").body == body
         assert lab.record("a").result == result
 
-    def test_progress_is_forgotten(self, lab: Lab) -> None:
+    def test_progress_is_forgotten(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.progress(claimed, data=b'{"n":1}')
@@ -90,7 +90,7 @@ class TestSuccess:
 
 class TestFinalStates:
     @pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "IGNORED", "EXPIRED", "REVOKED", "DEAD"])
-    def test_every_final_state_takes_the_message_out(self, lab: Lab, state: str) -> None:
+    def test_every_final_state_takes_the_message_out(self, lab: ScriptLab, state: str) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.take_tokens()
@@ -106,14 +106,14 @@ class TestFinalStates:
         assert lab.totals() == {state: 1}
         assert left["q:0:default"] == Stream([], {})
 
-    def test_a_dead_letter_keeps_reason_and_body(self, lab: Lab) -> None:
+    def test_a_dead_letter_keeps_reason_and_body(self, lab: ScriptLab) -> None:
         [accepted] = lab.enqueue_one_by_one("a", body=b"body")
         lab.settle(outcome(lab.claim_one(), "DEAD", note="unknown task"))
         assert lab.dump()["dead"] == [
             {"reason": "unknown task", "id": "a", "stream": "0:default", "message": f"{accepted} body"}
         ]
 
-    def test_dead_letters_are_capped(self, lab: Lab) -> None:
+    def test_dead_letters_are_capped(self, lab: ScriptLab) -> None:
         for batch in range(4):
             lab.enqueue(*(f"{batch}-{n}" for n in range(100)))
             claimed = lab.claim("w", batch + 1, count=100).claimed
@@ -122,14 +122,14 @@ class TestFinalStates:
         assert lab.client.xlen(lab.keys.dead) < 300
         assert lab.dump()["dead"][-1]["id"] == "3-99"
 
-    def test_run_times_add_up_per_queue(self, lab: Lab) -> None:
+    def test_run_times_add_up_per_queue(self, lab: ScriptLab) -> None:
         claimed = claimed_batch(lab, "a", "b")
         now = lab.server_ms()
         lab.settle(outcome(claimed[0], started=now - 1000), outcome(claimed[1], started=now - 500))
         counts = lab.client.hgetall(lab.keys.counts(lab.now // 3_600_000))
         assert int(counts[f"{lab.now // 60_000 % 60} default ms".encode()]) == 2 * lab.now - 2 * now + 1500
 
-    def test_two_priorities_of_a_queue_count_as_one_queue(self, lab: Lab) -> None:
+    def test_two_priorities_of_a_queue_count_as_one_queue(self, lab: ScriptLab) -> None:
         lab.enqueue("a", queue="a:b")
         lab.enqueue("b", queue="a:b", priority=-7)
         lab.settle(*(outcome(c, started=0) for c in lab.claim().claimed))
@@ -138,7 +138,7 @@ class TestFinalStates:
 
 
 class TestTokens:
-    def test_a_wrong_token_is_stale_and_changes_nothing(self, lab: Lab) -> None:
+    def test_a_wrong_token_is_stale_and_changes_nothing(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one("w", 1)
         before = lab.dump()
@@ -147,7 +147,7 @@ class TestTokens:
         assert lab.dump() == before
 
     @pytest.mark.parametrize("state", ["SUCCESS", "RETRY"])
-    def test_a_fenced_holder_is_stale_after_another_one_finished(self, lab: Lab, state: str) -> None:
+    def test_a_fenced_holder_is_stale_after_another_one_finished(self, lab: ScriptLab, state: str) -> None:
         lab.enqueue("a")
         old = lab.claim_one("old", 1)
         lab.expire_leases("old#1")
@@ -161,12 +161,12 @@ class TestTokens:
         assert lab.settle(outcome(old, state)) == [0]
         assert lab.dump() == before
 
-    def test_an_id_that_was_never_enqueued_is_stale(self, lab: Lab) -> None:
+    def test_an_id_that_was_never_enqueued_is_stale(self, lab: ScriptLab) -> None:
         unknown = Outcome("x", "w#1", "0:default", "1-1", 1, 5, 5, "SUCCESS", RESULT, "", KEEP_MS)
         assert lab.settle(unknown) == [0]
         assert lab.dump() == {}
 
-    def test_a_message_that_was_handed_back_is_stale(self, lab: Lab) -> None:
+    def test_a_message_that_was_handed_back_is_stale(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.hand_back(claimed)
@@ -174,7 +174,7 @@ class TestTokens:
         assert lab.settle(outcome(claimed)) == [0]
         assert lab.dump() == before
 
-    def test_a_suspect_can_not_be_settled_by_its_old_holder(self, lab: Lab) -> None:
+    def test_a_suspect_can_not_be_settled_by_its_old_holder(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         old = lab.claim_one("old", 1)
         lab.expire_leases("old#1")
@@ -185,7 +185,7 @@ class TestTokens:
 
 
 class TestBatches:
-    def test_outcomes_of_all_kinds_go_in_one_call(self, lab: Lab) -> None:
+    def test_outcomes_of_all_kinds_go_in_one_call(self, lab: ScriptLab) -> None:
         a, b, c, d = claimed_batch(lab, "a", "b", "c", "d")
         codes = lab.settle(
             outcome(a, started=5),
@@ -203,7 +203,7 @@ class TestBatches:
         assert set(left["messages"]) == set(left["state"]) == set(left["delayed"]) == {"c"}
         assert not {"leases", "batches", "running"} & set(left)
 
-    def test_one_stale_member_does_not_spoil_the_others(self, lab: Lab) -> None:
+    def test_one_stale_member_does_not_spoil_the_others(self, lab: ScriptLab) -> None:
         a, b, c = claimed_batch(lab, "a", "b", "c")
         lab.hand_back(b)
         held_back = lab.line("b")
@@ -213,7 +213,7 @@ class TestBatches:
         assert lab.line("b") == held_back
         assert left["q:0:default"] == Stream(["b", "c"], {"b": "returned"})
 
-    def test_a_member_that_names_no_stream_of_the_call_is_stale(self, lab: Lab) -> None:
+    def test_a_member_that_names_no_stream_of_the_call_is_stale(self, lab: ScriptLab) -> None:
         a, b = claimed_batch(lab, "a", "b")
         outcomes = [outcome(a, "FAILURE", started=5), outcome(b, started=5)]
         call = settle_call(lab.keys, outcomes, lab.hour(), lab.settings)
@@ -221,7 +221,7 @@ class TestBatches:
         assert lab.run(call)[1:] == [0, 1]
         assert lab.line("a") is not None
 
-    def test_a_member_given_twice_counts_once(self, lab: Lab) -> None:
+    def test_a_member_given_twice_counts_once(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         done = outcome(lab.claim_one())
         first, second = lab.run(settle_call(lab.keys, [done, done], lab.hour(), lab.settings))[1:]
@@ -231,7 +231,7 @@ class TestBatches:
         assert lab.totals() == {"SUCCESS": 1}
         assert left[f"finished:{lab.now // 3_600_000} (expires)"] == [{"a": "SUCCESS 0:default"}]
 
-    def test_a_batch_repeated_after_a_lost_reply_is_already_done_throughout(self, lab: Lab) -> None:
+    def test_a_batch_repeated_after_a_lost_reply_is_already_done_throughout(self, lab: ScriptLab) -> None:
         claimed = claimed_batch(lab, *(f"{n:02}" for n in range(100)))
         outcomes = [outcome(c, "RETRY" if n % 3 == 0 else "SUCCESS", started=5) for n, c in enumerate(claimed)]
         assert lab.settle(*outcomes) == [1] * 100
@@ -239,7 +239,7 @@ class TestBatches:
         assert lab.settle(*outcomes) == [2] * 100
         assert lab.dump() == before
 
-    def test_members_of_several_streams(self, lab: Lab) -> None:
+    def test_members_of_several_streams(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         lab.enqueue("b", queue="mail", priority=3)
         claimed = lab.claim().claimed
@@ -249,7 +249,7 @@ class TestBatches:
         assert left["q:0:default"] == left["q:3:mail"] == Stream([], {})
         assert left[f"finished:{lab.now // 3_600_000} (expires)"] == [{"b": "SUCCESS 3:mail", "a": "SUCCESS 0:default"}]
 
-    def test_finished_ids_are_told_on_the_channels_of_their_buckets(self, lab: Lab) -> None:
+    def test_finished_ids_are_told_on_the_channels_of_their_buckets(self, lab: ScriptLab) -> None:
         long = "0" * 31 + "a-u0"
         a, b, c = claimed_batch(lab, "a", "q", long)
         assert lab.keys.done_channel("a") == lab.keys.done_channel("q") == lab.keys.done_channel(long)
@@ -260,7 +260,7 @@ class TestBatches:
 
 
 class TestLease:
-    def test_a_claim_keeps_its_lease_until_its_last_message_is_out(self, lab: Lab) -> None:
+    def test_a_claim_keeps_its_lease_until_its_last_message_is_out(self, lab: ScriptLab) -> None:
         a, b, c = claimed_batch(lab, "a", "b", "c")
         lease = {"w#1": lab.now + LEASE_MS}
         lab.settle(outcome(a, started=5))
@@ -271,17 +271,17 @@ class TestLease:
         lab.settle(outcome(c, started=5))
         assert not {"leases", "batches"} & set(lab.dump())
 
-    def test_a_whole_batch_leaves_no_lease(self, lab: Lab) -> None:
+    def test_a_whole_batch_leaves_no_lease(self, lab: ScriptLab) -> None:
         lab.settle(*(outcome(c, started=5) for c in claimed_batch(lab, "a", "b", "c")))
         assert not {"leases", "batches"} & set(lab.dump())
 
-    def test_releasing_what_still_holds_a_message_keeps_the_lease(self, lab: Lab) -> None:
+    def test_releasing_what_still_holds_a_message_keeps_the_lease(self, lab: ScriptLab) -> None:
         claimed_batch(lab, "a", "b")
         before = lab.dump()
         lab.settle(released=["w#1"])
         assert lab.dump() == before
 
-    def test_a_stale_holder_can_not_release_anothers_lease(self, lab: Lab) -> None:
+    def test_a_stale_holder_can_not_release_anothers_lease(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         old = lab.claim_one("old", 1)
         lab.expire_leases("old#1")
@@ -291,7 +291,7 @@ class TestLease:
         lab.settle(outcome(old))
         assert lab.dump() == before
 
-    def test_one_that_was_handed_back_and_claimed_again_is_not_what_the_old_claim_holds(self, lab: Lab) -> None:
+    def test_one_that_was_handed_back_and_claimed_again_is_not_what_the_old_claim_holds(self, lab: ScriptLab) -> None:
         a, b = claimed_batch(lab, "a", "b")
         lab.hand_back(b)
         lab.claim("v", 1)
@@ -301,7 +301,7 @@ class TestLease:
 
 
 class TestHours:
-    def test_the_next_hour_has_its_own_keys(self, lab: Lab) -> None:
+    def test_the_next_hour_has_its_own_keys(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         hour = lab.hour()
@@ -314,7 +314,7 @@ class TestHours:
         }
 
     @pytest.mark.parametrize("wrong", [-2, 1, 1000])
-    def test_a_caller_whose_clock_is_wrong_is_told_and_nothing_is_written(self, lab: Lab, wrong: int) -> None:
+    def test_a_caller_whose_clock_is_wrong_is_told_and_nothing_is_written(self, lab: ScriptLab, wrong: int) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         before = lab.dump()
@@ -326,14 +326,14 @@ class TestHours:
 
 
 class TestDamage:
-    def test_a_message_whose_entry_was_trimmed_can_be_settled(self, lab: Lab) -> None:
+    def test_a_message_whose_entry_was_trimmed_can_be_settled(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.client.xtrim(lab.stream(), maxlen=0)
         assert lab.settle(outcome(claimed)) == [1]
         assert lab.dump()["q:0:default"] == Stream([], {})
 
-    def test_a_message_whose_stream_was_deleted_can_be_settled_and_retried(self, lab: Lab) -> None:
+    def test_a_message_whose_stream_was_deleted_can_be_settled_and_retried(self, lab: ScriptLab) -> None:
         a, b = claimed_batch(lab, "a", "b")
         lab.client.delete(lab.stream())
         assert lab.settle(outcome(a, started=5), outcome(b, "RETRY", started=5)) == [1, 1]

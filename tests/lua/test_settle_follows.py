@@ -11,12 +11,12 @@ from streamtasks.protocol.message import Message, split_body
 from streamtasks.stores.redis.batches import MOST_BYTES
 from streamtasks.stores.redis.operations.settle import settle_chunks
 from streamtasks.stores.types import Claimed, NewMessage
-from tests.support.dump import Stream
-from tests.support.lab import RESULT, REVOKED_MS, Lab, Record, claimed_batch, outcome
+from tests.support.script_lab import RESULT, REVOKED_MS, Record, ScriptLab, claimed_batch, outcome
+from tests.support.server_dump import Stream
 
 
 class TestRetry:
-    def test_at_once_appends_a_new_entry_and_keeps_the_report(self, lab: Lab) -> None:
+    def test_at_once_appends_a_new_entry_and_keeps_the_report(self, lab: ScriptLab) -> None:
         [accepted] = lab.enqueue_one_by_one("a", body=b"body")
         claimed = lab.claim_one()
         lab.take_tokens()
@@ -35,7 +35,7 @@ class TestRetry:
             "wake:default": ["1"],
         }
 
-    def test_later_parks_it_and_tells_supervisors(self, lab: Lab) -> None:
+    def test_later_parks_it_and_tells_supervisors(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.take_tokens()
@@ -55,7 +55,7 @@ class TestRetry:
         }
 
     @pytest.mark.parametrize("delay_ms", [0, 60_000])
-    def test_again_is_answered_already_done(self, lab: Lab, delay_ms: int) -> None:
+    def test_again_is_answered_already_done(self, lab: ScriptLab, delay_ms: int) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         lab.settle(outcome(claimed, "RETRY", delay_ms=delay_ms))
@@ -63,7 +63,7 @@ class TestRetry:
         assert lab.settle(outcome(claimed, "RETRY", delay_ms=delay_ms)) == [2]
         assert lab.dump() == before
 
-    def test_again_is_known_even_while_the_next_attempt_runs(self, lab: Lab) -> None:
+    def test_again_is_known_even_while_the_next_attempt_runs(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one("w", 1)
         lab.settle(outcome(claimed, "RETRY"))
@@ -72,7 +72,7 @@ class TestRetry:
         assert lab.settle(outcome(claimed, "RETRY")) == [2]
         assert lab.dump() == before
 
-    def test_the_last_attempt_records_all_reports(self, lab: Lab) -> None:
+    def test_the_last_attempt_records_all_reports(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         first = lab.claim_one("w", 1)
         lab.settle(outcome(first, "RETRY", note='{"attempt":1}'))
@@ -89,7 +89,7 @@ class TestRetry:
         assert lab.totals() == {"RETRY": 2, "SUCCESS": 1}
         assert not {"history", "state", "messages", "leases", "batches"} & set(left)
 
-    def test_a_retry_queues_behind_what_came_meanwhile(self, lab: Lab) -> None:
+    def test_a_retry_queues_behind_what_came_meanwhile(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.settle(outcome(lab.claim_one("w", 1), "RETRY"))
         assert lab.claim("w", 2).ids == ["b", "a"]
@@ -98,7 +98,7 @@ class TestRetry:
 class TestFollowUps:
     """Messages that are accepted in the step that settles."""
 
-    def test_they_are_accepted_with_the_outcome(self, lab: Lab) -> None:
+    def test_they_are_accepted_with_the_outcome(self, lab: ScriptLab) -> None:
         [claimed] = claimed_batch(lab, "a")
         follow = (
             NewMessage("b", "mail", 5, b"B"),
@@ -117,14 +117,14 @@ class TestFollowUps:
         assert lab.settle(outcome(claimed, started=5, follow=follow)) == [2]
         assert lab.dump() == left
 
-    def test_only_those_of_outcomes_that_count(self, lab: Lab) -> None:
+    def test_only_those_of_outcomes_that_count(self, lab: ScriptLab) -> None:
         a, b = claimed_batch(lab, "a", "b")
         stranger = outcome(b._replace(token="x#1"), started=5, follow=(NewMessage("c", "default", 0, b"C"),))
         mine = outcome(a, "RETRY", started=5, delay_ms=60_000, follow=(NewMessage("d", "default", 0, b"D"),))
         assert lab.settle(stranger, mine) == [0, 1]
         assert set(lab.dump()["messages"]) == {"a", "b", "d"}
 
-    def test_one_that_is_known_is_not_accepted_again(self, lab: Lab) -> None:
+    def test_one_that_is_known_is_not_accepted_again(self, lab: ScriptLab) -> None:
         a, _ = claimed_batch(lab, "a", "b")
         follow = (NewMessage("b", "default", 0, b"other"), NewMessage("c", "default", 0, b"C"))
         lab.settle(outcome(a, started=5, follow=follow))
@@ -150,14 +150,14 @@ class TestFollowUps:
 class TestRevokedWhileHeld:
     """Whatever the holder says, the message is REVOKED."""
 
-    def revoked(self, lab: Lab, claimed: Claimed) -> None:
+    def revoked(self, lab: ScriptLab, claimed: Claimed) -> None:
         line = lab.line(claimed.id)
         assert line is not None
         token, _, rest = line.split(" ", 2)
         lab.client.hset(lab.keys.state, claimed.id, f"{token} X {rest} x=revoked")
 
     @pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "IGNORED", "EXPIRED", "DEAD", "RETRY"])
-    def test_every_outcome_is_overridden(self, lab: Lab, state: str) -> None:
+    def test_every_outcome_is_overridden(self, lab: ScriptLab, state: str) -> None:
         [accepted] = lab.enqueue_one_by_one("a", body=b"body")
         claimed = lab.claim_one()
         self.revoked(lab, claimed)
@@ -178,7 +178,7 @@ class TestRevokedWhileHeld:
         assert lab.settle(done) == [2]
         assert lab.dump() == left
 
-    def test_its_holder_may_say_so_itself(self, lab: Lab) -> None:
+    def test_its_holder_may_say_so_itself(self, lab: ScriptLab) -> None:
         [claimed] = claimed_batch(lab, "a")
         self.revoked(lab, claimed)
         follow = (NewMessage("b", "default", 0, b"B"),)
@@ -192,12 +192,12 @@ class TestCallbacks:
 
     ID = "cb." + hashlib.sha1(b"a").hexdigest()
 
-    def body(self, lab: Lab) -> bytes:
+    def body(self, lab: ScriptLab) -> bytes:
         call = f'{{"v":1,"id":"{self.ID}","t":"streamtasks.callback","a":["a"],"k":{{}},"q":"default","p":0}}'
         return f"{lab.now} {call}".encode()
 
     @pytest.mark.parametrize("callbacks", ["revoked", "all"])
-    def test_one_for_what_was_revoked_while_held(self, lab: Lab, callbacks: str) -> None:
+    def test_one_for_what_was_revoked_while_held(self, lab: ScriptLab, callbacks: str) -> None:
         [claimed] = claimed_batch(lab, "a")
         TestRevokedWhileHeld().revoked(lab, claimed)
         assert lab.settle(outcome(claimed, started=5), callbacks=callbacks) == [1]
@@ -208,7 +208,7 @@ class TestCallbacks:
         assert Message.decode(split_body(self.body(lab))[1]).args == ["a"]
 
     @pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "REVOKED", "DEAD", "EXPIRED", "IGNORED"])
-    def test_one_for_every_final_outcome_if_asked(self, lab: Lab, state: str) -> None:
+    def test_one_for_every_final_outcome_if_asked(self, lab: ScriptLab, state: str) -> None:
         [claimed] = claimed_batch(lab, "a")
         done = outcome(claimed, state, started=5)
         assert lab.settle(done, callbacks="all") == [1]
@@ -217,7 +217,7 @@ class TestCallbacks:
         assert lab.settle(done, callbacks="all") == [2]
         assert lab.dump() == before
 
-    def test_one_for_each_retry_if_asked(self, lab: Lab) -> None:
+    def test_one_for_each_retry_if_asked(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
         for number in (1, 2):
             [claimed] = [one for one in lab.claim("w", number).claimed if one.id == "a"]
@@ -230,14 +230,14 @@ class TestCallbacks:
         assert sorted(message.args for message in found) == [["a", 1], ["a", 2]]
         assert {message.id.encode() for message in found} == set(bodies)
 
-    def test_none_unasked(self, lab: Lab) -> None:
+    def test_none_unasked(self, lab: ScriptLab) -> None:
         a, b = claimed_batch(lab, "a", "b")
         lab.settle(outcome(a, "RETRY", started=5, delay_ms=60_000), callbacks="revoked")
         lab.settle(outcome(b, "DEAD", started=5), callbacks="revoked")
         assert set(lab.dump()["messages"]) == {"a"}
 
     @pytest.mark.parametrize("state", ["CALLED", "DEAD", "FAILURE"])
-    def test_it_leaves_no_trace(self, lab: Lab, state: str) -> None:
+    def test_it_leaves_no_trace(self, lab: ScriptLab, state: str) -> None:
         lab.enqueue(self.ID)
         claimed = lab.claim_one()
         lab.take_tokens()
@@ -247,7 +247,7 @@ class TestCallbacks:
         assert set(left) == {"claim:w (expires)", "streams", "q:0:default"} | dead
         assert left["q:0:default"] == Stream([], {})
 
-    def test_settled_again_it_is_done_already(self, lab: Lab) -> None:
+    def test_settled_again_it_is_done_already(self, lab: ScriptLab) -> None:
         lab.enqueue(self.ID)
         claimed = lab.claim_one()
         assert lab.settle(outcome(claimed, "CALLED")) == [1]
@@ -257,7 +257,7 @@ class TestCallbacks:
 class TestBlocked:
     """Whoever waits for a finished message goes on."""
 
-    def blocked(self, lab: Lab) -> Claimed:
+    def blocked(self, lab: ScriptLab) -> Claimed:
         [claimed] = claimed_batch(lab, "a")
         lab.enqueue("b", after="a")
         lab.enqueue("c", after="a", delay_ms=60_000)
@@ -269,7 +269,7 @@ class TestBlocked:
         return claimed
 
     @pytest.mark.parametrize("state", ["SUCCESS", "IGNORED"])
-    def test_after_a_success_as_soon_as_it_is_due(self, lab: Lab, state: str) -> None:
+    def test_after_a_success_as_soon_as_it_is_due(self, lab: ScriptLab, state: str) -> None:
         claimed = self.blocked(lab)
         with lab.listen(lab.keys.control) as listener:
             assert lab.settle(outcome(claimed, state, started=5)) == [1]
@@ -284,7 +284,7 @@ class TestBlocked:
         assert lab.line("b") is None
 
     @pytest.mark.parametrize("state", ["FAILURE", "DEAD", "REVOKED", "EXPIRED"])
-    def test_after_a_failure_at_once_and_marked(self, lab: Lab, state: str) -> None:
+    def test_after_a_failure_at_once_and_marked(self, lab: ScriptLab, state: str) -> None:
         claimed = self.blocked(lab)
         lab.settle(outcome(claimed, state, started=5))
         assert lab.dump()["delayed"] == {"b": lab.now, "c": lab.now}
@@ -292,12 +292,12 @@ class TestBlocked:
         assert lab.promote("0:default")[0] == 2
         assert lab.line("b") == "- Q 0:default - 0 0 0 0 0 - x=parent:a"
 
-    def test_not_after_a_retry(self, lab: Lab) -> None:
+    def test_not_after_a_retry(self, lab: ScriptLab) -> None:
         claimed = self.blocked(lab)
         lab.settle(outcome(claimed, "RETRY", started=5, delay_ms=60_000))
         assert lab.dump()["links"] == {"a": "b c", "e": "f"}
 
-    def test_one_that_is_no_more_is_passed_over(self, lab: Lab) -> None:
+    def test_one_that_is_no_more_is_passed_over(self, lab: ScriptLab) -> None:
         claimed = self.blocked(lab)
         lab.client.hdel(lab.keys.state, "b")
         lab.client.hdel(lab.keys.messages, "b")
@@ -305,7 +305,7 @@ class TestBlocked:
         assert lab.dump()["delayed"] == {"c": self.later}
 
     @pytest.mark.parametrize(("state", "mark"), [("SUCCESS", ""), ("FAILURE", " x=parent:a")])
-    def test_many_go_on_in_steps(self, lab: Lab, state: str, mark: str) -> None:
+    def test_many_go_on_in_steps(self, lab: ScriptLab, state: str, mark: str) -> None:
         lab.enqueue("a")
         claimed = lab.claim_one()
         ids = [f"c{n:03}" for n in range(250)]
@@ -332,7 +332,7 @@ class TestBlocked:
 
 
 class TestEvents:
-    def test_one_entry_a_call_tells_every_outcome(self, lab: Lab) -> None:
+    def test_one_entry_a_call_tells_every_outcome(self, lab: ScriptLab) -> None:
         lab.settings = StoreSettings(send_events=True)
         lab.enqueue("a", "b")
         a, b = lab.claim().claimed

@@ -6,20 +6,20 @@ from typing import Any
 
 from streamtasks.protocol.keys import GROUP
 from streamtasks.stores.redis.operations.leases import sweep_call
-from tests.support.dump import text
-from tests.support.lab import Lab, outcome
+from tests.support.script_lab import ScriptLab, outcome
+from tests.support.server_dump import text
 
 
-def sweep(lab: Lab, *names: str, idle_ms: int = -1, next_at: int = 0, most: int = 16) -> Any:
+def sweep(lab: ScriptLab, *names: str, idle_ms: int = -1, next_at: int = 0, most: int = 16) -> Any:
     """Return (removed, names to sweep next). By default every consumer counts as long silent."""
     return tuple(text(lab.raw(sweep_call(lab.keys, names, idle_ms, next_at, most))))
 
 
-def consumers(lab: Lab) -> set[str]:
+def consumers(lab: ScriptLab) -> set[str]:
     return {text(row["name"]) for row in lab.client.xinfo_consumers(lab.stream(), GROUP)}
 
 
-def test_streams_are_named_in_steps_until_there_are_no_more(lab: Lab) -> None:
+def test_streams_are_named_in_steps_until_there_are_no_more(lab: ScriptLab) -> None:
     for place in range(5):
         lab.enqueue(f"m{place}", queue=f"q{place}")
     before = lab.dump()
@@ -30,7 +30,7 @@ def test_streams_are_named_in_steps_until_there_are_no_more(lab: Lab) -> None:
     assert lab.dump() == before
 
 
-def test_consumers_that_hold_nothing_go_and_those_that_do_stay(lab: Lab) -> None:
+def test_consumers_that_hold_nothing_go_and_those_that_do_stay(lab: ScriptLab) -> None:
     lab.enqueue("a", "b")
     lab.settle(outcome(lab.claim_one("done", 1)))
     lab.claim_one("holds", 1)
@@ -41,7 +41,7 @@ def test_consumers_that_hold_nothing_go_and_those_that_do_stay(lab: Lab) -> None
     assert lab.dump() == before
 
 
-def test_returned_and_suspect_messages_stay_where_they_are(lab: Lab) -> None:
+def test_returned_and_suspect_messages_stay_where_they_are(lab: ScriptLab) -> None:
     lab.enqueue("r", "s")
     lab.hand_back(lab.claim_one("w", 1))
     lab.claim("w", 2)
@@ -54,14 +54,14 @@ def test_returned_and_suspect_messages_stay_where_they_are(lab: Lab) -> None:
     assert {"returned", "suspect"} & consumers(lab)
 
 
-def test_consumers_heard_of_lately_stay(lab: Lab) -> None:
+def test_consumers_heard_of_lately_stay(lab: ScriptLab) -> None:
     lab.enqueue("a")
     lab.settle(outcome(lab.claim_one("w", 1)))
     assert sweep(lab, "0:default", idle_ms=60_000)[0] == 0
     assert consumers(lab) == {"w"}
 
 
-def test_a_swept_consumer_may_claim_again(lab: Lab) -> None:
+def test_a_swept_consumer_may_claim_again(lab: ScriptLab) -> None:
     lab.enqueue("a")
     lab.settle(outcome(lab.claim_one("w", 1)))
     sweep(lab, "0:default")
@@ -69,7 +69,7 @@ def test_a_swept_consumer_may_claim_again(lab: Lab) -> None:
     assert lab.claim("w", 2).ids == ["b"]
 
 
-def test_a_stream_or_group_that_is_gone_is_passed_over(lab: Lab) -> None:
+def test_a_stream_or_group_that_is_gone_is_passed_over(lab: ScriptLab) -> None:
     lab.enqueue("a")
     lab.enqueue("b", queue="mail")
     lab.client.xgroup_destroy(lab.stream(), GROUP)

@@ -13,22 +13,22 @@ from streamtasks.stores.tokens import TokenGrant, TokenRequest
 from streamtasks.stores.types import Limit
 
 if TYPE_CHECKING:
-    from tests.support.lab import Lab
+    from tests.support.script_lab import ScriptLab
 
 HOURLY = Limit("mail", 3_600_000_000)
 SLACK_US = 20_000
 
 
-def us(lab: Lab) -> int:
+def us(lab: ScriptLab) -> int:
     seconds, micros = lab.client.time()
     return int(seconds) * 1_000_000 + int(micros)
 
 
-def full_at(lab: Lab, name: str = "mail") -> int:
+def full_at(lab: ScriptLab, name: str = "mail") -> int:
     return int(lab.client.get(lab.keys.limiter(name)))
 
 
-def test_the_first_one_is_granted_and_the_next_has_to_wait(lab: Lab) -> None:
+def test_the_first_one_is_granted_and_the_next_has_to_wait(lab: ScriptLab) -> None:
     before = us(lab)
     assert lab.take(TokenRequest(HOURLY, 5, 1)) == [TokenGrant("mail", 1, 1, 0)]
     assert before - SLACK_US + HOURLY.interval_us <= full_at(lab) <= us(lab) - SLACK_US + HOURLY.interval_us
@@ -39,31 +39,31 @@ def test_the_first_one_is_granted_and_the_next_has_to_wait(lab: Lab) -> None:
     assert lab.client.pttl(lab.keys.limiter("mail")) == pytest.approx(3_600_000, abs=2_000)
 
 
-def test_a_denial_changes_nothing(lab: Lab) -> None:
+def test_a_denial_changes_nothing(lab: ScriptLab) -> None:
     lab.take(TokenRequest(HOURLY, 1, 1))
     before = lab.dump()
     lab.take(TokenRequest(HOURLY, 1, 2))
     assert lab.dump() == before
 
 
-def test_a_burst_at_once_and_no_more(lab: Lab) -> None:
+def test_a_burst_at_once_and_no_more(lab: ScriptLab) -> None:
     limit = Limit("mail", 3_600_000_000, 5)
     assert [lab.take(TokenRequest(limit, 2, n))[0].tokens for n in range(4)] == [2, 2, 1, 0]
 
 
-def test_each_limiter_counts_by_itself(lab: Lab) -> None:
+def test_each_limiter_counts_by_itself(lab: ScriptLab) -> None:
     other = HOURLY._replace(name="mail:7")
     assert [
         g.tokens for g in lab.take(TokenRequest(HOURLY, 1, 1), TokenRequest(other, 1, 1), TokenRequest(HOURLY, 1, 2))
     ] == [1, 1, 0]
 
 
-def test_fast_limits_are_counted_in_grains_of_20_ms(lab: Lab) -> None:
+def test_fast_limits_are_counted_in_grains_of_20_ms(lab: ScriptLab) -> None:
     assert lab.take(TokenRequest(Limit("mail", 1000), 100, 1))[0].tokens == 20
     assert lab.take(TokenRequest(Limit("other", 10_000), 100, 1))[0].tokens == 2
 
 
-def test_a_new_rate_takes_effect_at_once(lab: Lab) -> None:
+def test_a_new_rate_takes_effect_at_once(lab: ScriptLab) -> None:
     lab.take(TokenRequest(HOURLY, 1, 1))
     faster = HOURLY._replace(interval_us=100_000)
     [denied] = lab.take(TokenRequest(faster, 1, 2))
@@ -72,14 +72,14 @@ def test_a_new_rate_takes_effect_at_once(lab: Lab) -> None:
     assert lab.take(TokenRequest(slower, 1, 3))[0].tokens == 0
 
 
-def test_a_clock_that_was_set_back_and_damage_do_not_block_for_long(lab: Lab) -> None:
+def test_a_clock_that_was_set_back_and_damage_do_not_block_for_long(lab: ScriptLab) -> None:
     lab.client.set(lab.keys.limiter("mail"), us(lab) + 10**15)
     assert lab.take(TokenRequest(Limit("mail", 50_000), 1, 1))[0].wait_us == 50_000
     lab.client.set(lab.keys.limiter("mail"), "damaged")
     assert lab.take(TokenRequest(Limit("mail", 50_000), 1, 1))[0].tokens == 1
 
 
-def test_what_is_full_again_leaves_nothing_behind(lab: Lab) -> None:
+def test_what_is_full_again_leaves_nothing_behind(lab: ScriptLab) -> None:
     lab.take(TokenRequest(Limit("mail", 1000), 20, 1))
     deadline = time.monotonic() + 5
     while lab.dump():
@@ -93,7 +93,7 @@ def test_what_is_full_again_leaves_nothing_behind(lab: Lab) -> None:
     pauses=st.lists(st.tuples(st.integers(0, 30_000), st.integers(1, 8)), min_size=5, max_size=25),
 )
 def test_in_no_window_are_more_starts_than_the_rate_allows(
-    lab: Lab, interval_us: int, burst: int, pauses: list[tuple[int, int]]
+    lab: ScriptLab, interval_us: int, burst: int, pauses: list[tuple[int, int]]
 ) -> None:
     """Whenever it is asked, and for however many: all grants between two moments fit into the time between."""
     lab.client.flushall()

@@ -8,12 +8,12 @@ from streamtasks.stores.redis.operations.settle import settle_call
 from streamtasks.stores.redis.operations.workflows import gather_call, unfolding_call, workflow_call
 from streamtasks.stores.redis.snapshots import from_reply
 from streamtasks.stores.types import NewWorkflow
-from tests.support.lab import KEEP_MS, REVOKED_MS, Lab, outcome
-from tests.support.nodes import ID, LIVE, blocked, chord, fields, idle, node, pair, stage, start, unfold
+from tests.support.script_lab import KEEP_MS, REVOKED_MS, ScriptLab, outcome
+from tests.support.workflow_scripts import ID, LIVE, blocked, chord, fields, idle, node, pair, stage, start, unfold
 
 
 class TestSettle:
-    def test_the_next_of_a_chain_goes_and_finds_the_result(self, lab: Lab) -> None:
+    def test_the_next_of_a_chain_goes_and_finds_the_result(self, lab: ScriptLab) -> None:
         start(lab, pair())
         claimed = lab.claim_one()
         assert lab.settle(outcome(claimed, result=b"seven")) == [1]
@@ -23,7 +23,7 @@ class TestSettle:
         assert lab.run(gather_call(lab.keys, ID, "v0", 0)) == [1, "seven"]
         assert lab.claim("w", 2).ids == [f"{ID}.w1"]
 
-    def test_after_a_failure_the_next_must_fail(self, lab: Lab) -> None:
+    def test_after_a_failure_the_next_must_fail(self, lab: ScriptLab) -> None:
         start(lab, pair())
         lab.settle(outcome(lab.claim_one(), "FAILURE"))
         [claimed] = lab.claim("w", 2).claimed
@@ -31,7 +31,7 @@ class TestSettle:
         assert "v0" not in fields(lab)
         assert fields(lab)["failed"] == "1"
 
-    def test_the_last_member_lets_the_body_go_with_all_results_in_order(self, lab: Lab) -> None:
+    def test_the_last_member_lets_the_body_go_with_all_results_in_order(self, lab: ScriptLab) -> None:
         start(lab, chord())
         first, second = lab.claim().claimed
         assert lab.settle(outcome(second, started=5, result=b"B")) == [1]
@@ -45,7 +45,7 @@ class TestSettle:
         members = [f"SUCCESS {ID}.w0\nA", f"SUCCESS {ID}.w1\nB"]
         assert lab.run(gather_call(lab.keys, ID, "r0", 0)) == [2, *members]
 
-    def test_a_whole_chord_leaves_only_what_expires(self, lab: Lab) -> None:
+    def test_a_whole_chord_leaves_only_what_expires(self, lab: ScriptLab) -> None:
         start(lab, chord())
         first, second = lab.claim().claimed
         lab.settle(outcome(first, started=5), outcome(second, started=5))
@@ -66,14 +66,14 @@ class TestSettle:
         assert 0 < lab.client.pttl(lab.keys.workflow(ID)) <= KEEP_MS
         assert lab.run(workflow_call(lab.keys, ID, [0]))[:3] == ["3", "3", "0"]
 
-    def test_a_workflow_with_a_failure_is_kept_as_long_as_failures_are(self, lab: Lab) -> None:
+    def test_a_workflow_with_a_failure_is_kept_as_long_as_failures_are(self, lab: ScriptLab) -> None:
         start(lab, pair())
         lab.settle(outcome(lab.claim_one(), "FAILURE", keep_ms=REVOKED_MS))
         assert fields(lab)["keep"] == str(REVOKED_MS)
         lab.settle(outcome(lab.claim("w", 2).claimed[0], "FAILURE", started=0))
         assert KEEP_MS < lab.client.pttl(lab.keys.workflow(ID)) <= REVOKED_MS
 
-    def test_settled_again_nothing_counts_twice(self, lab: Lab) -> None:
+    def test_settled_again_nothing_counts_twice(self, lab: ScriptLab) -> None:
         start(lab, chord())
         first, _ = lab.claim().claimed
         done = outcome(first, started=5)
@@ -82,7 +82,7 @@ class TestSettle:
         assert lab.settle(done) == [2]
         assert fields(lab) == before
 
-    def test_the_first_failure_fails_the_body_and_the_rest_is_noted_as_late(self, lab: Lab) -> None:
+    def test_the_first_failure_fails_the_body_and_the_rest_is_noted_as_late(self, lab: ScriptLab) -> None:
         start(lab, chord())
         first, second = lab.claim().claimed
         lab.settle(outcome(first, "FAILURE", started=5, result=b"E"))
@@ -92,13 +92,13 @@ class TestSettle:
         assert lab.run(gather_call(lab.keys, ID, "r0", 0)) == [2, *members]
         assert fields(lab)["g0"] == "2 2 F n 2 2 1 1 f"
 
-    def test_failures_that_are_collected_let_the_body_go(self, lab: Lab) -> None:
+    def test_failures_that_are_collected_let_the_body_go(self, lab: ScriptLab) -> None:
         start(lab, chord(collects=True))
         first, second = lab.claim().claimed
         lab.settle(outcome(first, "FAILURE", started=5), outcome(second, started=5))
         assert lab.line(f"{ID}.w2") == idle("-")
 
-    def test_a_failure_may_cancel_the_others(self, lab: Lab) -> None:
+    def test_a_failure_may_cancel_the_others(self, lab: ScriptLab) -> None:
         start(lab, chord(cancels=True))
         first, _ = lab.claim().claimed
         with lab.listen(lab.keys.control) as listener:
@@ -108,7 +108,7 @@ class TestSettle:
         assert lab.dump()["unfolding"] == {ID: lab.now}
         assert lab.run(unfolding_call(lab.keys, 10))[1:] == [-1, ID]
 
-    def test_many_that_follow_go_in_steps(self, lab: Lab) -> None:
+    def test_many_that_follow_go_in_steps(self, lab: ScriptLab) -> None:
         nodes = [node(0, "1-150"), *(node(number, "-", f"{ID}.w0") for number in range(1, 151))]
         new = NewWorkflow(ID, nodes, 1, (), b"{}")
         for at in (0, 100):
@@ -120,7 +120,7 @@ class TestSettle:
         assert unfold(lab) == [LIVE, 0, ""]
         assert len(lab.dump()["q:0:default"].entries) == 150
 
-    def test_an_id_that_only_looks_like_a_node_is_an_ordinary_one(self, lab: Lab) -> None:
+    def test_an_id_that_only_looks_like_a_node_is_an_ordinary_one(self, lab: ScriptLab) -> None:
         lab.enqueue("mine.w3")
         assert lab.settle(outcome(lab.claim_one())) == [1]
         assert f"w:{'mine'}" not in lab.dump()
@@ -131,18 +131,18 @@ class TestKeptOnce:
 
     LONG = "x" * 64
 
-    def raw_record(self, lab: Lab, number: int) -> bytes:
+    def raw_record(self, lab: ScriptLab, number: int) -> bytes:
         found: bytes = lab.client.get(lab.keys.record(f"{ID}.w{number}"))
         return found
 
-    def result(self, lab: Lab, number: int) -> bytes | None:
+    def result(self, lab: ScriptLab, number: int) -> bytes | None:
         """As a reader of the record gets it."""
         task_id = f"{ID}.w{number}"
         [reply] = lab.raw(read_call(lab.keys, [task_id]))
         found = from_reply(task_id, reply)
         return None if found is None else found.result
 
-    def test_of_a_member(self, lab: Lab) -> None:
+    def test_of_a_member(self, lab: ScriptLab) -> None:
         start(lab, chord())
         first, second = lab.claim().claimed
         lab.settle(outcome(first, started=5, result=self.LONG.encode()))
@@ -154,7 +154,7 @@ class TestKeptOnce:
         members = [f"SUCCESS {ID}.w0\n{self.LONG}", f"FAILURE {ID}.w1\n{'e' * 70}"]
         assert lab.run(gather_call(lab.keys, ID, "r0", 0)) == [2, *members]
 
-    def test_of_what_one_other_follows(self, lab: Lab) -> None:
+    def test_of_what_one_other_follows(self, lab: ScriptLab) -> None:
         start(lab, pair())
         lab.settle(outcome(lab.claim_one(), result=self.LONG.encode()))
         assert b"x" not in self.raw_record(lab, 0)
@@ -164,18 +164,18 @@ class TestKeptOnce:
         assert self.raw_record(lab, 1).endswith(self.LONG.encode())
         assert self.result(lab, 1) == self.LONG.encode()
 
-    def test_a_failure_that_nobody_reads_stays_in_its_record(self, lab: Lab) -> None:
+    def test_a_failure_that_nobody_reads_stays_in_its_record(self, lab: ScriptLab) -> None:
         start(lab, pair())
         lab.settle(outcome(lab.claim_one(), "FAILURE", result=self.LONG.encode()))
         assert self.raw_record(lab, 0).endswith(self.LONG.encode())
         assert self.result(lab, 0) == self.LONG.encode()
 
-    def test_a_short_one_stays_in_its_record(self, lab: Lab) -> None:
+    def test_a_short_one_stays_in_its_record(self, lab: ScriptLab) -> None:
         start(lab, chord())
         lab.settle(outcome(lab.claim().claimed[0], started=5, result=b"x" * 63))
         assert self.raw_record(lab, 0).endswith(b"x" * 63)
 
-    def test_reports_of_earlier_attempts_are_read_all_the_same(self, lab: Lab) -> None:
+    def test_reports_of_earlier_attempts_are_read_all_the_same(self, lab: ScriptLab) -> None:
         start(lab, chord())
         first = lab.claim_one()
         lab.settle(outcome(first, "RETRY", note='{"kind":"RETRY","n":7}'))
@@ -186,7 +186,7 @@ class TestKeptOnce:
         assert found is not None
         assert (found.result, [report["n"] for report in found.reports]) == (self.LONG.encode(), [7])
 
-    def test_the_workflow_outlives_every_record_that_points_into_it(self, lab: Lab) -> None:
+    def test_the_workflow_outlives_every_record_that_points_into_it(self, lab: ScriptLab) -> None:
         start(lab, chord())
         first, second = lab.claim().claimed
         lab.settle(outcome(first, started=5, result=self.LONG.encode(), keep_ms=KEEP_MS * 5))
@@ -194,7 +194,7 @@ class TestKeptOnce:
         lab.settle(outcome(lab.claim_one("w", 2)))
         assert lab.client.pttl(lab.keys.workflow(ID)) >= lab.client.pttl(lab.keys.record(first.id)) > KEEP_MS
 
-    def test_a_record_may_expire_before_the_body_reads_the_result(self, lab: Lab) -> None:
+    def test_a_record_may_expire_before_the_body_reads_the_result(self, lab: ScriptLab) -> None:
         start(lab, chord())
         first, second = lab.claim().claimed
         lab.settle(outcome(first, started=5, result=self.LONG.encode()))
@@ -203,7 +203,7 @@ class TestKeptOnce:
         assert self.result(lab, 0) is None
         assert lab.run(gather_call(lab.keys, ID, "r0", 0))[1] == f"SUCCESS {ID}.w0\n{self.LONG}"
 
-    def test_a_clean_up_takes_nothing_from_a_live_workflow(self, lab: Lab) -> None:
+    def test_a_clean_up_takes_nothing_from_a_live_workflow(self, lab: ScriptLab) -> None:
         start(lab, chord())
         first, _ = lab.claim().claimed
         lab.settle(outcome(first, started=5, result=self.LONG.encode()))
@@ -213,7 +213,7 @@ class TestKeptOnce:
         assert self.result(lab, 0) is None
         assert lab.run(gather_call(lab.keys, ID, "r0", 0))[1] == f"SUCCESS {ID}.w0\n{self.LONG}"
 
-    def test_of_a_workflow_deleted_by_hand_nothing_is_made_up(self, lab: Lab) -> None:
+    def test_of_a_workflow_deleted_by_hand_nothing_is_made_up(self, lab: ScriptLab) -> None:
         start(lab, chord())
         first, second = lab.claim().claimed
         lab.settle(outcome(first, started=5, result=self.LONG.encode()))
@@ -224,7 +224,7 @@ class TestKeptOnce:
 
 
 class TestRevoke:
-    def test_a_member_that_waits_counts_as_failed(self, lab: Lab) -> None:
+    def test_a_member_that_waits_counts_as_failed(self, lab: ScriptLab) -> None:
         start(lab, chord())
         assert lab.revoke(f"{ID}.w0", "0:default")[0] == 1
         assert fields(lab)["g0"] == "2 2 F n 2 2 0 1 f"
@@ -232,7 +232,7 @@ class TestRevoke:
         assert fields(lab)["failed"] == fields(lab)["done"] == "1"
         assert lab.line(f"{ID}.w2") == idle("-", f" x=parent:{ID}.w0")
 
-    def test_a_member_that_is_held_counts_when_it_is_settled(self, lab: Lab) -> None:
+    def test_a_member_that_is_held_counts_when_it_is_settled(self, lab: ScriptLab) -> None:
         start(lab, chord())
         first, _ = lab.claim().claimed
         assert lab.revoke(first.id)[0] == 2
@@ -240,7 +240,7 @@ class TestRevoke:
         lab.settle(outcome(first, started=5, result=b"A"))
         assert fields(lab)["r0.0"] == f"REVOKED {ID}.w0\n"
 
-    def test_a_body_that_waits_ends_at_once(self, lab: Lab) -> None:
+    def test_a_body_that_waits_ends_at_once(self, lab: ScriptLab) -> None:
         start(lab, chord())
         assert lab.revoke(f"{ID}.w2", "0:default")[0] == 1
         first, second = [one for one in lab.claim().claimed if not one.id.startswith("cb.")]
@@ -249,7 +249,7 @@ class TestRevoke:
         assert lab.client.pttl(lab.keys.workflow(ID)) > 0
 
 
-def test_settle_without_workflows_brings_no_key_of_one(lab: Lab) -> None:
+def test_settle_without_workflows_brings_no_key_of_one(lab: ScriptLab) -> None:
     lab.enqueue("a")
     call = settle_call(lab.keys, [outcome(lab.claim_one())], lab.hour(), lab.settings)
     assert not [key for key in call.keys if "unfolding" in key or "}:w:" in key]

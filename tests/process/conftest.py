@@ -1,4 +1,4 @@
-"""A field to work in for each test, the logs of its workers when it fails."""
+"""A fleet to work in for each test, the logs of its workers when it fails."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from streamtasks_workers.testing.embedded import EmbeddedServer
-from tests.support.workers import Field
+from tests.support.fleet import Fleet
 
-_FIELDS = pytest.StashKey[list[Field]]()
+_FIELDS = pytest.StashKey[list[Fleet]]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -28,24 +28,24 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture
-def open_field(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Field]]:
-    """Make fields on servers of the test's own."""
-    fields: list[Field] = []
-    request.node.stash[_FIELDS] = fields
+def open_fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Fleet]]:
+    """Make fleets on servers of the test's own."""
+    fleets: list[Fleet] = []
+    request.node.stash[_FIELDS] = fleets
 
-    def make(url: str) -> Field:
-        fields.append(Field(url, tmp_path))
-        return fields[-1]
+    def make(url: str) -> Fleet:
+        fleets.append(Fleet(url, tmp_path))
+        return fleets[-1]
 
     yield make
-    for one in fields:
+    for one in fleets:
         one.close()
 
 
 @pytest.fixture
-def field(embedded_url: str, open_field: Callable[[str], Field]) -> Field:
+def fleet(embedded_url: str, open_fleet: Callable[[str], Fleet]) -> Fleet:
     """An empty server, an app and no worker yet."""
-    return open_field(embedded_url)
+    return open_fleet(embedded_url)
 
 
 @pytest.fixture

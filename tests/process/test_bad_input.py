@@ -16,21 +16,23 @@ from streamtasks import State, wait_for
 from streamtasks.exceptions import InvalidTask
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.process.test_executors import EXECUTORS, each_executor
-from tests.support.workers import Field, Worker, wait_for_value
+from tests.support.fleet import Fleet
+from tests.support.waiting import wait_until
+from tests.support.worker_process import Worker
 
 OwnServer = Callable[..., EmbeddedServer]
-OpenField = Callable[[str], Field]
+OpenFleet = Callable[[str], Fleet]
 
 
-def _refused(field: Field, *options: str, **more: Any) -> str:
+def _refused(fleet: Fleet, *options: str, **more: Any) -> str:
     """Start a worker that must refuse to run; return what it said."""
-    worker = field.worker(*options, **more)
+    worker = fleet.worker(*options, **more)
     worker.spawn()
     return _end_of_a_refused(worker)
 
 
 def _end_of_a_refused(worker: Worker) -> str:
-    assert worker.wait(20) == 2, worker.log
+    assert worker.wait() == 2, worker.log
     assert "Traceback" not in worker.log
     return worker.log
 
@@ -38,24 +40,24 @@ def _end_of_a_refused(worker: Worker) -> str:
 # -- the server --------------------------------------------------------------------------------------
 
 
-def test_a_wrong_password_is_refused(own_server: OwnServer, open_field: OpenField) -> None:
+def test_a_wrong_password_is_refused(own_server: OwnServer, open_fleet: OpenFleet) -> None:
     server = own_server(extra_args=["--requirepass", "right"])
-    field = open_field(f"redis://:wrong-one@127.0.0.1:{server.port}/0")
-    said = _refused(field)
+    fleet = open_fleet(f"redis://:wrong-one@127.0.0.1:{server.port}/0")
+    said = _refused(fleet)
     assert f"127.0.0.1:{server.port}" in said
     assert "password" in said
     assert "wrong-one" not in said
-    assert "password" in _refused(open_field(server.url))
+    assert "password" in _refused(open_fleet(server.url))
 
 
-def test_a_server_that_may_evict_is_refused_with_the_fix(own_server: OwnServer, open_field: OpenField) -> None:
+def test_a_server_that_may_evict_is_refused_with_the_fix(own_server: OwnServer, open_fleet: OpenFleet) -> None:
     server = own_server(extra_args=["--maxmemory-policy", "allkeys-lru"])
-    field = open_field(server.url)
-    said = _refused(field)
+    fleet = open_fleet(server.url)
+    said = _refused(fleet)
     assert "allkeys-lru" in said
     assert "CONFIG SET maxmemory-policy noeviction" in said
-    field.client.config_set("maxmemory-policy", "noeviction")
-    field.start()
+    fleet.client.config_set("maxmemory-policy", "noeviction")
+    fleet.start()
 
 
 class _OldServer(socketserver.StreamRequestHandler):
@@ -80,9 +82,9 @@ def _old_server() -> Generator[str]:
         server.shutdown()
 
 
-def test_a_server_that_is_too_old_is_refused(open_field: OpenField) -> None:
+def test_a_server_that_is_too_old_is_refused(open_fleet: OpenFleet) -> None:
     with _old_server() as url:
-        said = _refused(open_field(url))
+        said = _refused(open_fleet(url))
     assert "6.2.14" in said
     assert "needs Redis 7.0" in said
 
@@ -107,29 +109,29 @@ _WRONG: list[tuple[tuple[str, ...], str | None, str]] = [
 
 
 @pytest.mark.parametrize("some", [_WRONG[at : at + 3] for at in range(0, len(_WRONG), 3)])
-def test_wrong_options_are_refused(field: Field, some: list[tuple[tuple[str, ...], str | None, str]]) -> None:
-    workers = [field.worker(*options, app=app) for options, app, _ in some]
+def test_wrong_options_are_refused(fleet: Fleet, some: list[tuple[tuple[str, ...], str | None, str]]) -> None:
+    workers = [fleet.worker(*options, app=app) for options, app, _ in some]
     for worker in workers:  # beside each other: most of their time they import
         worker.spawn()
     for worker, (_, _, said) in zip(workers, some, strict=True):
         assert said in _end_of_a_refused(worker)
 
 
-def test_queues_are_served_as_asked(field: Field) -> None:
-    only = field.start("--concurrency", "1", "--queues", "a,b")
-    but = field.start("--concurrency", "1", "--exclude-queues", "a,b")
-    results = {queue: field.many("add", [(1, 1)] * 10, queue=queue) for queue in ("a", "b", "c", "default")}
-    assert wait_for([r for some in results.values() for r in some], timeout=10)
-    by_queue = {queue: {e.pid for r in some for e in field.record.of(r)} for queue, some in results.items()}
+def test_queues_are_served_as_asked(fleet: Fleet) -> None:
+    only = fleet.start("--concurrency", "1", "--queues", "a,b")
+    but = fleet.start("--concurrency", "1", "--exclude-queues", "a,b")
+    results = {queue: fleet.many("add", [(1, 1)] * 10, queue=queue) for queue in ("a", "b", "c", "default")}
+    assert wait_for([r for some in results.values() for r in some], timeout=60)
+    by_queue = {queue: {e.pid for r in some for e in fleet.record.of(r)} for queue, some in results.items()}
     assert by_queue["a"] | by_queue["b"] == set(only.pids().children)
     assert by_queue["c"] | by_queue["default"] == set(but.pids().children)
     # Each goes on to be served at once when both sleep.
-    field.wait_idle(2)
-    assert field.enqueue("add", 1, 2, queue="b").get(timeout=2) == 3
-    assert field.enqueue("add", 1, 2, queue="d").get(timeout=2) == 3
+    fleet.wait_idle(2)
+    assert fleet.enqueue("add", 1, 2, queue="b").get(timeout=60) == 3
+    assert fleet.enqueue("add", 1, 2, queue="d").get(timeout=60) == 3
 
 
-def test_every_option_has_an_environment_variable(field: Field) -> None:
+def test_every_option_has_an_environment_variable(fleet: Fleet) -> None:
     environment = {
         "STREAMTASKS_WORKER_APP": "proc_app:app",
         "STREAMTASKS_WORKER_CONCURRENCY": "3",
@@ -139,57 +141,57 @@ def test_every_option_has_an_environment_variable(field: Field) -> None:
         "STREAMTASKS_WORKER_GRACE": "3",
         "STREAMTASKS_WORKER_LOG_LEVEL": "DEBUG",
     }
-    worker = field.start(app=None, environment=environment)
-    wait_for_value(lambda: len(worker.pids().children) == 3, 5, "three children")
-    elsewhere = field.enqueue("add", 1, 2)
-    assert wait_for(field.many("add", [(n, 1) for n in range(30)], queue="b"), timeout=10)
+    worker = fleet.start(app=None, environment=environment)
+    wait_until(lambda: len(worker.pids().children) == 3, "three children")
+    elsewhere = fleet.enqueue("add", 1, 2)
+    assert wait_for(fleet.many("add", [(n, 1) for n in range(30)], queue="b"), timeout=60)
     assert elsewhere.state == State.QUEUED
-    assert len({e.pid for e in field.record.executions()}) >= 6
-    long = field.enqueue("nap", 2.0, queue="a")
-    field.record.wait_started(long)
-    score: Any = field.client.zrange(field.keys.leases, 0, -1, withscores=True)
-    seconds: Any = field.client.time()
+    assert len({e.pid for e in fleet.record.executions()}) >= 6
+    long = fleet.enqueue("nap", 2.0, queue="a")
+    fleet.record.wait_started(long)
+    score: Any = fleet.client.zrange(fleet.keys.leases, 0, -1, withscores=True)
+    seconds: Any = fleet.client.time()
     assert max(at for _, at in score) / 1000 - seconds[0] <= 8.0
     assert " DEBUG " in worker.log
-    excluding = field.start(environment={"STREAMTASKS_WORKER_EXCLUDE_QUEUES": "a,b"})
-    assert elsewhere.get(timeout=5) == 3
-    assert field.record.of(elsewhere)[0].pid in excluding.pids().children
+    excluding = fleet.start(environment={"STREAMTASKS_WORKER_EXCLUDE_QUEUES": "a,b"})
+    assert elsewhere.get(timeout=60) == 3
+    assert fleet.record.of(elsewhere)[0].pid in excluding.pids().children
 
 
 # -- messages ----------------------------------------------------------------------------------------
 
 
-def test_an_unknown_task_waits_and_becomes_a_dead_letter(field: Field) -> None:
-    field.configure(unknown_task_delay_s=0.3, unknown_task_limit=3)
-    field.start("--concurrency", "1")
-    app = field.app
+def test_an_unknown_task_waits_and_becomes_a_dead_letter(fleet: Fleet) -> None:
+    fleet.configure(unknown_task_delay_s=0.3, unknown_task_limit=3)
+    fleet.start("--concurrency", "1")
+    app = fleet.app
     result = app.enqueue([app.message("os.system", ["true"], {}, app.tasks["add"].options)])[0]
-    assert wait_for([result], timeout=10)
+    assert wait_for([result], timeout=60)
     assert (result.state, result.attempts) == (State.DEAD, 3)
     with pytest.raises(InvalidTask, match=r"No task named 'os\.system'"):
         result.get(0)
     reports = result.snapshot().reports
     assert [report["kind"] for report in reports] == ["UNKNOWN", "UNKNOWN"]
     assert reports[1]["finished"] - reports[0]["finished"] >= 300
-    letters: Any = field.client.xrange(field.keys.dead)
+    letters: Any = fleet.client.xrange(fleet.keys.dead)
     [(_, letter)] = letters
     assert (letter["reason"], letter["id"]) == ("unknown task", result.id)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-def test_garbage_becomes_dead_letters_and_harms_nobody(field: Field, executor: str) -> None:
-    worker = field.start("--concurrency", "2", *EXECUTORS[executor])
-    assert field.enqueue("add", 1, 1).get(timeout=5) == 2
+def test_garbage_becomes_dead_letters_and_harms_nobody(fleet: Fleet, executor: str) -> None:
+    worker = fleet.start("--concurrency", "2", *EXECUTORS[executor])
+    assert fleet.enqueue("add", 1, 1).get(timeout=60) == 2
     children = worker.pids().children
-    stream = field.keys.stream("0:default")
-    field.wait_idle(2)
+    stream = fleet.keys.stream("0:default")
+    fleet.wait_idle(2)
     for _ in range(10):
-        field.client.xadd(stream, {os.urandom(8): os.urandom(40), "more": os.urandom(3)})
-    field.client.xadd(stream, {"id": os.urandom(30)})  # no such message: it has nothing to say
-    results = field.many("add", [(n, 1) for n in range(50)])
-    assert wait_for(results, timeout=10)
-    wait_for_value(lambda: field.client.xlen(field.keys.dead) == 10, 5, "ten dead letters")
-    wait_for_value(lambda: field.client.xlen(stream) == 0, 5, "the stream is empty")
+        fleet.client.xadd(stream, {os.urandom(8): os.urandom(40), "more": os.urandom(3)})
+    fleet.client.xadd(stream, {"id": os.urandom(30)})  # no such message: it has nothing to say
+    results = fleet.many("add", [(n, 1) for n in range(50)])
+    assert wait_for(results, timeout=60)
+    wait_until(lambda: fleet.client.xlen(fleet.keys.dead) == 10, "ten dead letters")
+    wait_until(lambda: fleet.client.xlen(stream) == 0, "the stream is empty")
     assert all(result.attempts == 1 for result in results)
     assert worker.pids().children == children
 
@@ -205,22 +207,22 @@ ENVELOPES: dict[str, Callable[[], bytes]] = {
 }
 
 
-def test_envelopes_of_garbage_become_dead_letters(field: Field) -> None:
-    worker = field.worker("--concurrency", "1")
-    results = field.many("add", [(n, 1) for n in range(40)])
+def test_envelopes_of_garbage_become_dead_letters(fleet: Fleet) -> None:
+    worker = fleet.worker("--concurrency", "1")
+    results = fleet.many("add", [(n, 1) for n in range(40)])
     bad = {results[place].id: ENVELOPES[kind]() for place, kind in enumerate(ENVELOPES, 7)}
     for task_id, body in bad.items():
-        field.client.hset(field.keys.messages, task_id, body)
+        fleet.client.hset(fleet.keys.messages, task_id, body)
     worker.start()
     children = worker.pids().children
-    assert wait_for([result for result in results if result.id not in bad], timeout=10), worker.log
-    field.wait_drained(10)
-    with redis.Redis.from_url(field.url) as raw:  # the letters hold the bytes as they were
-        letters: Any = raw.xrange(field.keys.dead)
+    assert wait_for([result for result in results if result.id not in bad], timeout=60), worker.log
+    fleet.wait_drained()
+    with redis.Redis.from_url(fleet.url) as raw:  # the letters hold the bytes as they were
+        letters: Any = raw.xrange(fleet.keys.dead)
     assert {letter[b"id"].decode(): letter[b"message"] for _, letter in letters} == bad
     assert {letter[b"reason"] for _, letter in letters} == {b"undecodable"}
-    assert field.totals() == {"SUCCESS": 33, "DEAD": 7}
-    assert field.enqueue("add", 1, 2).get(timeout=5) == 3
+    assert fleet.totals() == {"SUCCESS": 33, "DEAD": 7}
+    assert fleet.enqueue("add", 1, 2).get(timeout=60) == 3
     assert worker.pids().children == children
 
 
@@ -229,52 +231,52 @@ def test_envelopes_of_garbage_become_dead_letters(field: Field) -> None:
 
 @pytest.mark.parametrize("name", ["close_descriptors", "aclose_descriptors"])
 @each_executor
-def test_a_task_that_closes_every_descriptor_is_recorded_once(field: Field, executor: str, name: str) -> None:
-    worker = field.start("--concurrency", "1", *EXECUTORS[executor])
-    field.wait_idle(1)
-    result = field.enqueue(name)
+def test_a_task_that_closes_every_descriptor_is_recorded_once(fleet: Fleet, executor: str, name: str) -> None:
+    worker = fleet.start("--concurrency", "1", *EXECUTORS[executor])
+    fleet.wait_idle(1)
+    result = fleet.enqueue(name)
     if executor != "inline":  # where others run beside it, it would close the files of their records as well
-        assert wait_for([result], timeout=15), worker.log
-    after = field.many("add", [(n, 1) for n in range(20)])
-    assert wait_for([result, *after], timeout=15), worker.log
-    assert (result.get(0), len(field.record.of(result))) == ("closed", 1)
+        assert wait_for([result], timeout=60), worker.log
+    after = fleet.many("add", [(n, 1) for n in range(20)])
+    assert wait_for([result, *after], timeout=60), worker.log
+    assert (result.get(0), len(fleet.record.of(result))) == ("closed", 1)
     assert [r.get(0) for r in after] == list(range(1, 21))
 
 
 @pytest.mark.parametrize("executor", ["threads", "mixed"])
 def test_a_task_that_closes_every_descriptor_costs_none_that_runs_beside_it_its_outcome(
-    field: Field, executor: str
+    fleet: Fleet, executor: str
 ) -> None:
-    field.configure(crash_delay_s=0.1)
-    worker = field.start("--concurrency", "1", *EXECUTORS[executor])
-    field.wait_idle(1)
-    beside = field.many("nap", [(0.8,), (0.8,)])
+    fleet.configure(crash_delay_s=0.1)
+    worker = fleet.start("--concurrency", "1", *EXECUTORS[executor])
+    fleet.wait_idle(1)
+    beside = fleet.many("nap", [(0.8,), (0.8,)])
     for one in beside:
-        field.record.wait_started(one)
+        fleet.record.wait_started(one)
     # One after the other: they would close the files of each other's records as well.
     for _ in range(3):
-        assert field.enqueue("close_descriptors").get(timeout=10) == "closed"
-    assert wait_for(beside, timeout=10), worker.log
+        assert fleet.enqueue("close_descriptors").get(timeout=60) == "closed"
+    assert wait_for(beside, timeout=60), worker.log
     for one in beside:  # one whose own file was closed in the middle of a write fails of that: it has its outcome
         assert one.state == State.SUCCESS or isinstance(one.result, OSError), one.traceback
 
 
-def test_a_large_result_of_a_task_that_closed_every_descriptor_ends_as_a_crash(field: Field) -> None:
-    field.configure(crash_delay_s=0.1)
-    worker = field.start("--concurrency", "1", "--threads", "2")
-    result = field.enqueue("close_descriptors", 100_000)
-    assert wait_for([result], timeout=20), worker.log
+def test_a_large_result_of_a_task_that_closed_every_descriptor_ends_as_a_crash(fleet: Fleet) -> None:
+    fleet.configure(crash_delay_s=0.1)
+    worker = fleet.start("--concurrency", "1", "--threads", "2")
+    result = fleet.enqueue("close_descriptors", 100_000)
+    assert wait_for([result], timeout=60), worker.log
     assert result.state == State.DEAD
-    assert field.enqueue("add", 1, 2).get(timeout=5) == 3
+    assert fleet.enqueue("add", 1, 2).get(timeout=60) == 3
 
 
-def test_a_task_that_exhausts_its_memory_fails_alone(field: Field) -> None:
-    worker = field.start("--concurrency", "1")
-    assert field.enqueue("add", 1, 1).get(timeout=5) == 2
+def test_a_task_that_exhausts_its_memory_fails_alone(fleet: Fleet) -> None:
+    worker = fleet.start("--concurrency", "1")
+    assert fleet.enqueue("add", 1, 1).get(timeout=60) == 2
     children = worker.pids().children
-    result = field.enqueue("exhaust_memory")
-    after = field.many("add", [(n, 1) for n in range(20)])
-    assert wait_for([result, *after], timeout=15)
+    result = fleet.enqueue("exhaust_memory")
+    after = fleet.many("add", [(n, 1) for n in range(20)])
+    assert wait_for([result, *after], timeout=60)
     assert result.state == State.FAILURE
     with pytest.raises(MemoryError):
         result.get(0)

@@ -10,8 +10,8 @@ import pytest
 
 from streamtasks import State, wait_for
 from streamtasks.exceptions import TaskFailed
-from tests.support.measures import visibility
-from tests.support.workers import Field, percentile
+from tests.support.fleet import Fleet
+from tests.support.measurements import percentile, visibility
 
 EXECUTORS = {
     "inline": (),
@@ -26,18 +26,18 @@ each_executor = pytest.mark.parametrize("executor", EXECUTORS)
 
 
 @each_executor
-def test_every_outcome_is_recorded_once(field: Field, executor: str) -> None:
-    field.start("--concurrency", "2", *EXECUTORS[executor])
-    sums = field.many("add", [(n, 1) for n in range(250)])
-    sums += field.many("aadd", [(n, 1) for n in range(250, 500)])
-    failed = [field.enqueue("fail", "no"), field.enqueue("afail", "no")]
-    retried = field.enqueue("again", 2, 0.02)
-    given_up = field.enqueue("again", 9, 0.01)
-    ignored = field.enqueue("ignore")
-    large = [field.enqueue("large", size) for size in (3_400, 3_700, 20_000, 1_040_000)]
-    too_large = field.enqueue("large", 1_200_000)
+def test_every_outcome_is_recorded_once(fleet: Fleet, executor: str) -> None:
+    fleet.start("--concurrency", "2", *EXECUTORS[executor])
+    sums = fleet.many("add", [(n, 1) for n in range(250)])
+    sums += fleet.many("aadd", [(n, 1) for n in range(250, 500)])
+    failed = [fleet.enqueue("fail", "no"), fleet.enqueue("afail", "no")]
+    retried = fleet.enqueue("again", 2, 0.02)
+    given_up = fleet.enqueue("again", 9, 0.01)
+    ignored = fleet.enqueue("ignore")
+    large = [fleet.enqueue("large", size) for size in (3_400, 3_700, 20_000, 1_040_000)]
+    too_large = fleet.enqueue("large", 1_200_000)
     everything = [*sums, *failed, retried, given_up, ignored, *large, too_large]
-    assert wait_for(everything, timeout=20), [r.snapshot() for r in everything if not r.ready()]
+    assert wait_for(everything, timeout=60), [r.snapshot() for r in everything if not r.ready()]
 
     assert [result.get(0) for result in sums] == list(range(1, 501))
     assert [len(result.get(0)) for result in large] == [3_400, 3_700, 20_000, 1_040_000]
@@ -50,44 +50,44 @@ def test_every_outcome_is_recorded_once(field: Field, executor: str) -> None:
     assert (ignored.state, ignored.get(0)) == (State.IGNORED, None)
     with pytest.raises(Exception, match="max_payload_bytes"):
         too_large.get(0)
-    times = Counter(execution.id for execution in field.record.executions())
+    times = Counter(execution.id for execution in fleet.record.executions())
     assert times.pop(retried.id) == 3
     assert times.pop(given_up.id) == 4
     assert set(times.values()) == {1}
-    assert field.unfinished() == 0
+    assert fleet.unfinished() == 0
 
 
-def test_a_call_may_have_a_retry_limit_of_its_own(field: Field) -> None:
-    field.start("--concurrency", "1")
-    result = field.enqueue("again", 9, 0.01, max_retries=1)
-    assert wait_for([result], timeout=10)
+def test_a_call_may_have_a_retry_limit_of_its_own(fleet: Fleet) -> None:
+    fleet.start("--concurrency", "1")
+    result = fleet.enqueue("again", 9, 0.01, max_retries=1)
+    assert wait_for([result], timeout=60)
     assert (result.state, result.attempts) == (State.FAILURE, 2)
 
 
 @each_executor
-def test_what_ends_an_interpreter_ends_only_the_attempt(field: Field, executor: str) -> None:
-    worker = field.start("--concurrency", "1", *EXECUTORS[executor])
+def test_what_ends_an_interpreter_ends_only_the_attempt(fleet: Fleet, executor: str) -> None:
+    worker = fleet.start("--concurrency", "1", *EXECUTORS[executor])
     before = worker.pids().children
-    left = field.enqueue("leave")
-    odd = [field.enqueue("raise_odd"), field.enqueue("araise_odd")]
-    assert wait_for([left, *odd], timeout=10)
+    left = fleet.enqueue("leave")
+    odd = [fleet.enqueue("raise_odd"), fleet.enqueue("araise_odd")]
+    assert wait_for([left, *odd], timeout=60)
     assert {result.state for result in (left, *odd)} == {State.FAILURE}
     with pytest.raises(TaskFailed, match="SystemExit"):
         left.get(0)
     with pytest.raises(TaskFailed, match="an odd one"):
         odd[0].get(0)
-    assert field.enqueue("add", 1, 2).get(timeout=5) == 3
+    assert fleet.enqueue("add", 1, 2).get(timeout=60) == 3
     assert worker.pids().children == before
 
 
 @each_executor
-def test_progress_is_visible_while_the_task_runs(field: Field, executor: str, figure: Callable[[str], None]) -> None:
-    field.start("--concurrency", "1", *EXECUTORS[executor])
-    result = field.enqueue("steps", 25, 0.02)
-    field.record.wait_started(result)
+def test_progress_is_visible_while_the_task_runs(fleet: Fleet, executor: str, figure: Callable[[str], None]) -> None:
+    fleet.start("--concurrency", "1", *EXECUTORS[executor])
+    result = fleet.enqueue("steps", 25, 0.02)
+    fleet.record.wait_started(result)
     lags = []
     while (snapshot := result.snapshot()).is_finished is False:
-        steps, now = field.record.steps(result), time.monotonic()
+        steps, now = fleet.record.steps(result), time.monotonic()
         if snapshot.state == State.PROGRESS:
             progress = result.progress
             if progress:
@@ -105,11 +105,11 @@ def test_progress_is_visible_while_the_task_runs(field: Field, executor: str, fi
 @each_executor
 @pytest.mark.parametrize("name", ["nap", "hold_gil"])
 def test_a_long_task_is_visible_and_nothing_waits_behind_it(
-    field: Field, executor: str, name: str, figure: Callable[[str], None]
+    fleet: Fleet, executor: str, name: str, figure: Callable[[str], None]
 ) -> None:
-    field.start("--concurrency", "2", *EXECUTORS[executor])
-    field.wait_idle(2)
-    measured = [visibility(field, name, 0.5) for _ in range(3)]
+    fleet.start("--concurrency", "2", *EXECUTORS[executor])
+    fleet.wait_idle(2)
+    measured = [visibility(fleet, name, 0.5) for _ in range(3)]
     shown, others = [one.shown for one in measured], [one.others for one in measured]
     figure(
         f"RUNNING after p50 {percentile(shown, 0.5):.1f} ms, max {max(shown):.1f} ms; "
@@ -122,27 +122,27 @@ def test_a_long_task_is_visible_and_nothing_waits_behind_it(
 
 
 @pytest.mark.parametrize("executor", ["threads", "async"])
-def test_a_single_arrival_holds_nobody_up(field: Field, executor: str) -> None:
-    field.start("--concurrency", "1", *EXECUTORS[executor])
+def test_a_single_arrival_holds_nobody_up(fleet: Fleet, executor: str) -> None:
+    fleet.start("--concurrency", "1", *EXECUTORS[executor])
     name = "anap" if executor == "async" else "nap"
-    long = field.enqueue(name, 3.0)
-    field.record.wait_started(long)
-    short = field.enqueue(name, 0.01)
-    assert wait_for([short], timeout=2)
+    long = fleet.enqueue(name, 3.0)
+    fleet.record.wait_started(long)
+    short = fleet.enqueue(name, 0.01)
+    assert wait_for([short], timeout=60)
     assert not long.ready()
 
 
-def test_a_held_interpreter_takes_no_ring_from_others(field: Field, figure: Callable[[str], None]) -> None:
-    field.start("--concurrency", "2", "--threads", "4")
-    field.wait_idle(2)
-    long = field.enqueue("hold_gil", 3.0, 0.2)
-    held = field.record.wait_started(long).pid
-    field.wait_idle(2)  # its child listens for more, beside the task
+def test_a_held_interpreter_takes_no_ring_from_others(fleet: Fleet, figure: Callable[[str], None]) -> None:
+    fleet.start("--concurrency", "2", "--threads", "4")
+    fleet.wait_idle(2)
+    long = fleet.enqueue("hold_gil", 3.0, 0.2)
+    held = fleet.record.wait_started(long).pid
+    fleet.wait_idle(2)  # its child listens for more, beside the task
     time.sleep(0.4)  # until it has the lock, which nobody can tell
     waited = []
     for _ in range(4):
         called = time.monotonic()
-        execution = field.record.wait_started(field.enqueue("add", 1, 1), timeout_s=10)
+        execution = fleet.record.wait_started(fleet.enqueue("add", 1, 1))
         waited.append(execution.started - called)
         assert execution.pid != held
         time.sleep(0.05)  # until the other child waits again, behind the one that cannot come

@@ -8,17 +8,17 @@ from collections.abc import Callable
 import pytest
 
 from tests.process.test_executors import EXECUTORS
-from tests.support.workers import Field
+from tests.support.fleet import Fleet
 
 
 @pytest.mark.parametrize("executor", ["inline", "threads"])
 def test_the_last_progress_shows_within_100_ms_of_ten_thousand_a_second(
-    field: Field, executor: str, figure: Callable[[str], None]
+    fleet: Fleet, executor: str, figure: Callable[[str], None]
 ) -> None:
-    field.start("--concurrency", "1", *EXECUTORS[executor])
+    fleet.start("--concurrency", "1", *EXECUTORS[executor])
     costs, delays = [], []
     for _ in range(3):  # the machine's noise only ever adds: the least is what it costs
-        cost, delay_s = _measured(field)
+        cost, delay_s = _measured(fleet)
         figure(f"{cost * 100:.1f} % of the task's time, last value after {delay_s * 1e3:.0f} ms")
         costs.append(cost)
         delays.append(delay_s)
@@ -28,9 +28,9 @@ def test_the_last_progress_shows_within_100_ms_of_ten_thousand_a_second(
     assert 0 < min(delays) < 0.15, "100 ms, and a look takes its time too"
 
 
-def _measured(field: Field) -> tuple[float, float]:
+def _measured(fleet: Fleet) -> tuple[float, float]:
     """Return the share of its time that a task spent on its reports, and after how many seconds the last one showed."""
-    result = field.enqueue("report", 10_000, 1.0, 0.5)
+    result = fleet.enqueue("report", 10_000, 1.0, 0.5)
     last_seen = 0.0
     while not result.ready():
         progress = result.progress

@@ -12,7 +12,10 @@ import pytest
 
 from streamtasks import State
 from streamtasks.results import Result
-from tests.support.workers import Field, kill, percentile, wait_for_value
+from tests.support.fleet import Fleet
+from tests.support.measurements import percentile
+from tests.support.waiting import wait_until
+from tests.support.worker_process import kill
 
 pytestmark = pytest.mark.slow
 
@@ -20,46 +23,46 @@ LATE_S = 0.06
 """From a claim to the first line of the task, on a machine that does other things, too."""
 
 
-def starts(field: Field, results: Iterable[Result[Any]]) -> list[float]:
+def starts(fleet: Fleet, results: Iterable[Result[Any]]) -> list[float]:
     ids = {result.id for result in results}
-    return [e.started for e in field.record.executions() if e.id in ids]
+    return [e.started for e in fleet.record.executions() if e.id in ids]
 
 
 def most_in_a_second(times: list[float]) -> int:
     return max(sum(1 for other in times if one <= other < one + 1.0) for one in times)
 
 
-def left_over(field: Field) -> list[str]:
-    names: Any = field.client.keys("*")
+def left_over(fleet: Fleet) -> list[str]:
+    names: Any = fleet.client.keys("*")
     return [name for name in names if name.rpartition("}:")[2].startswith(("waiting", "limit", "asking"))]
 
 
-def wait_for_starts(field: Field, count: int) -> None:
-    wait_for_value(lambda: len(field.record.executions()) >= count, 10, f"{count} starts")
+def wait_for_starts(fleet: Fleet, count: int) -> None:
+    wait_until(lambda: len(fleet.record.executions()) >= count, f"{count} starts")
 
 
-def wait_forgotten(field: Field, timeout_s: float = 10.0) -> None:
-    wait_for_value(lambda: not left_over(field), timeout_s, lambda: f"no limit is remembered: {left_over(field)}")
+def wait_forgotten(fleet: Fleet) -> None:
+    wait_until(lambda: not left_over(fleet), lambda: f"no limit is remembered: {left_over(fleet)}")
 
 
 def per_user(user: int, _: int) -> str:
     return f"user {user}"
 
 
-def test_never_more_and_hardly_fewer_than_the_rate(field: Field, figure: Callable[[str], None]) -> None:
+def test_never_more_and_hardly_fewer_than_the_rate(fleet: Fleet, figure: Callable[[str], None]) -> None:
     """Two workers, two keepers, four children; unlimited tasks run beside it as if it were not there."""
     for _ in range(2):
-        field.start("--concurrency", "2")
-    field.wait_idle(4)
-    limited = field.many("add", [(n, 1) for n in range(40)], rate_limit="10/s")
+        fleet.start("--concurrency", "2")
+    fleet.wait_idle(4)
+    limited = fleet.many("add", [(n, 1) for n in range(40)], rate_limit="10/s")
     assert limited[-1].snapshot().waits_for == "add"
     delays = []
-    while field.unfinished():
+    while fleet.unfinished():
         enqueued = time.monotonic()
-        free = field.enqueue("aadd", 1, 1)
-        delays.append(field.record.wait_started(free).started - enqueued)
+        free = fleet.enqueue("aadd", 1, 1)
+        delays.append(fleet.record.wait_started(free).started - enqueued)
         time.sleep(0.05)
-    times = starts(field, limited)
+    times = starts(fleet, limited)
     took, ideal = times[-1] - times[0], 39 / 10
     figure(
         f"40 tasks at 10/s: at most {most_in_a_second(times)} in a second, {took:.3f} s of {ideal:.3f} s; unlimited "
@@ -69,150 +72,150 @@ def test_never_more_and_hardly_fewer_than_the_rate(field: Field, figure: Callabl
     assert most_in_a_second(times) <= 11
     assert ideal - LATE_S <= took <= 1.05 * ideal
     assert percentile(delays, 0.5) < 0.05
-    assert [e.id for e in field.record.executions() if e.id in {r.id for r in limited}][:3] == [
+    assert [e.id for e in fleet.record.executions() if e.id in {r.id for r in limited}][:3] == [
         result.id for result in limited[:3]
     ]
-    wait_forgotten(field)
+    wait_forgotten(fleet)
 
 
-def test_priority_then_order(field: Field) -> None:
-    field.start("--concurrency", "1")
-    field.wait_idle(1)
-    first = field.many("add", [(n, 1) for n in range(6)], rate_limit="10/s")
-    field.record.wait_started(first[0])
-    low = field.many("add", [(n, 1) for n in range(3)], rate_limit="10/s", priority=-5)
-    high = field.many("add", [(n, 1) for n in range(3)], rate_limit="10/s", priority=5)
+def test_priority_then_order(fleet: Fleet) -> None:
+    fleet.start("--concurrency", "1")
+    fleet.wait_idle(1)
+    first = fleet.many("add", [(n, 1) for n in range(6)], rate_limit="10/s")
+    fleet.record.wait_started(first[0])
+    low = fleet.many("add", [(n, 1) for n in range(3)], rate_limit="10/s", priority=-5)
+    high = fleet.many("add", [(n, 1) for n in range(3)], rate_limit="10/s", priority=5)
     assert {result.state for result in (*low, *high)} == {State.LIMITED}
-    field.wait_drained(10)
-    order = [e.id for e in field.record.executions()]
+    fleet.wait_drained()
+    order = [e.id for e in fleet.record.executions()]
     assert order == [r.id for r in (first[0], *high, *first[1:], *low)]
 
 
-def test_a_burst_after_a_pause(field: Field) -> None:
-    field.start("--concurrency", "2")
-    field.wait_idle(2)
-    results = field.many("add", [(n, 1) for n in range(12)], rate_limit="10/s", rate_limit_burst=8)
-    field.wait_drained(10)
-    times = sorted(starts(field, results))
+def test_a_burst_after_a_pause(fleet: Fleet) -> None:
+    fleet.start("--concurrency", "2")
+    fleet.wait_idle(2)
+    results = fleet.many("add", [(n, 1) for n in range(12)], rate_limit="10/s", rate_limit_burst=8)
+    fleet.wait_drained()
+    times = sorted(starts(fleet, results))
     assert times[7] - times[0] < 0.1, "a burst"
     for one, other in pairwise(times[7:]):
         assert other - one > 0.1 - 0.02 - LATE_S
     assert times[-1] - times[0] > 0.4 - 0.02 - LATE_S
 
 
-def test_a_killed_worker_costs_one_token_at_most(field: Field, figure: Callable[[str], None]) -> None:
-    field.configure(lease_s=1.0)
-    workers = [field.start("--concurrency", "2") for _ in range(3)]
-    field.wait_idle(6)
-    results = field.many("add", [(n, 1) for n in range(60)], rate_limit="20/s")
+def test_a_killed_worker_costs_one_token_at_most(fleet: Fleet, figure: Callable[[str], None]) -> None:
+    fleet.configure(lease_s=1.0)
+    workers = [fleet.start("--concurrency", "2") for _ in range(3)]
+    fleet.wait_idle(6)
+    results = fleet.many("add", [(n, 1) for n in range(60)], rate_limit="20/s")
     for worker in workers[:2]:
-        wait_for_starts(field, len(field.record.executions()) + 15)
+        wait_for_starts(fleet, len(fleet.record.executions()) + 15)
         for pid in worker.all_pids():
             kill(pid)
-    field.wait_drained(20)
-    times = sorted(starts(field, results))
+    fleet.wait_drained()
+    times = sorted(starts(fleet, results))
     # What a dead worker had claimed comes back after its lease: two at most, and not counted here.
     took, ideal = times[57] - times[0], 57 / 20
     figure(f"two of three workers killed: 58 starts at 20/s took {took:.3f} s, without any loss {ideal:.3f} s")
     assert most_in_a_second(times) <= 21
     assert took <= ideal + 2 / 20 + 0.15
-    wait_forgotten(field)
+    wait_forgotten(fleet)
 
 
-def test_retries_and_crashes_count_as_starts(field: Field) -> None:
-    field.configure(crash_limit=3, crash_delay_s=0.0)
-    field.start("--concurrency", "2")
-    field.wait_idle(2)
-    again = field.enqueue("again", 3, 0.0, rate_limit="5/s")
-    crashing = field.enqueue("die_by_signal", rate_limit="5/s")
-    free = field.enqueue("add", 1, 1)
-    assert free.get(timeout=5) == 2
-    field.wait_drained(15)
-    assert again.get(timeout=5) == 4
+def test_retries_and_crashes_count_as_starts(fleet: Fleet) -> None:
+    fleet.configure(crash_limit=3, crash_delay_s=0.0)
+    fleet.start("--concurrency", "2")
+    fleet.wait_idle(2)
+    again = fleet.enqueue("again", 3, 0.0, rate_limit="5/s")
+    crashing = fleet.enqueue("die_by_signal", rate_limit="5/s")
+    free = fleet.enqueue("add", 1, 1)
+    assert free.get(timeout=60) == 2
+    fleet.wait_drained()
+    assert again.get(timeout=60) == 4
     assert crashing.state == State.DEAD
     for result, times in ((again, 4), (crashing, 3)):
-        found = sorted(starts(field, [result]))
+        found = sorted(starts(fleet, [result]))
         assert len(found) == times
         for one, other in pairwise(found):
             assert other - one > 0.2 - 0.02 - LATE_S
-    wait_forgotten(field)
+    wait_forgotten(fleet)
 
 
-def test_revoked_and_delayed_ones(field: Field) -> None:
-    field.start("--concurrency", "1")
-    field.wait_idle(1)
-    results = field.many("add", [(n, 1) for n in range(4)], rate_limit="4/s")
-    delayed = field.enqueue("add", 1, 2, rate_limit="4/s", run_after=timedelta(seconds=0.6))
+def test_revoked_and_delayed_ones(fleet: Fleet) -> None:
+    fleet.start("--concurrency", "1")
+    fleet.wait_idle(1)
+    results = fleet.many("add", [(n, 1) for n in range(4)], rate_limit="4/s")
+    delayed = fleet.enqueue("add", 1, 2, rate_limit="4/s", run_after=timedelta(seconds=0.6))
     due_ms = delayed.snapshot().due_ms
     assert results[2].state == State.LIMITED
-    field.app.store.revoke(results[2].id)
+    fleet.app.store.revoke(results[2].id)
     assert results[2].state == State.REVOKED
-    field.wait_drained(10)
-    assert field.record.of(results[2]) == []
-    assert field.record.of(delayed)[0].started_wall * 1000 >= due_ms
-    times = sorted(starts(field, [*results, delayed]))
+    fleet.wait_drained()
+    assert fleet.record.of(results[2]) == []
+    assert fleet.record.of(delayed)[0].started_wall * 1000 >= due_ms
+    times = sorted(starts(fleet, [*results, delayed]))
     assert len(times) == 4
     for one, other in pairwise(times):
         assert other - one > 0.25 - 0.02 - LATE_S
 
 
-def test_each_key_has_its_own_limit(field: Field) -> None:
-    field.start("--concurrency", "2")
-    field.wait_idle(2)
-    task = field.app.tasks["add"].using(rate_limit="5/s", rate_limit_key=per_user)
+def test_each_key_has_its_own_limit(fleet: Fleet) -> None:
+    fleet.start("--concurrency", "2")
+    fleet.wait_idle(2)
+    task = fleet.app.tasks["add"].using(rate_limit="5/s", rate_limit_key=per_user)
     results = task.enqueue_many([(user, n) for n in range(4) for user in range(3)])
-    field.wait_drained(10)
+    fleet.wait_drained()
     for user in range(3):
-        times = sorted(starts(field, results[user::3]))
+        times = sorted(starts(fleet, results[user::3]))
         for one, other in pairwise(times):
             assert other - one > 0.2 - 0.02 - LATE_S
         assert times[-1] - times[0] < 3 * 0.2 + 0.3
-    wait_forgotten(field)
+    wait_forgotten(fleet)
 
 
 @pytest.mark.parametrize("new", ["50/s", None])
-def test_a_new_rate_takes_effect_for_those_who_wait(field: Field, new: str | None) -> None:
-    field.start("--concurrency", "1")
-    field.wait_idle(1)
-    results = field.many("add", [(n, 1) for n in range(8)], rate_limit="1/h")
-    field.record.wait_started(results[0])
+def test_a_new_rate_takes_effect_for_those_who_wait(fleet: Fleet, new: str | None) -> None:
+    fleet.start("--concurrency", "1")
+    fleet.wait_idle(1)
+    results = fleet.many("add", [(n, 1) for n in range(8)], rate_limit="1/h")
+    fleet.record.wait_started(results[0])
     assert results[1].state == State.LIMITED
-    last = field.enqueue("add", 1, 2, rate_limit=new)
+    last = fleet.enqueue("add", 1, 2, rate_limit=new)
     if new is None:
-        assert last.get(timeout=5) == 3, "and whoever has none does not wait"
-        field.enqueue("add", 1, 2, rate_limit="50/s")
-    field.wait_drained(5)
+        assert last.get(timeout=60) == 3, "and whoever has none does not wait"
+        fleet.enqueue("add", 1, 2, rate_limit="50/s")
+    fleet.wait_drained()
 
 
-def test_thousands_of_limits_leave_nothing_behind(field: Field, figure: Callable[[str], None]) -> None:
-    field.start("--concurrency", "2")
-    field.wait_idle(2)
-    task = field.app.tasks["add"].using(rate_limit="10/s", rate_limit_key=per_user)
+def test_thousands_of_limits_leave_nothing_behind(fleet: Fleet, figure: Callable[[str], None]) -> None:
+    fleet.start("--concurrency", "2")
+    fleet.wait_idle(2)
+    task = fleet.app.tasks["add"].using(rate_limit="10/s", rate_limit_key=per_user)
     began = time.monotonic()
     task.enqueue_many([(user, 1) for user in range(10_000)])
-    field.wait_drained(40)
+    fleet.wait_drained()
     figure(f"10,000 tasks with a limit each: {time.monotonic() - began:.1f} s")
-    wait_forgotten(field)
+    wait_forgotten(fleet)
 
 
-def test_those_that_expire_while_they_wait_hold_nobody_up(field: Field) -> None:
-    field.start("--concurrency", "1")
-    field.wait_idle(1)
-    results = field.many("add", [(n, 1) for n in range(50)], rate_limit="1/s", expires_s=0.5)
-    last = field.enqueue("add", 1, 2, rate_limit="1/s")
-    assert last.get(timeout=8) == 3
+def test_those_that_expire_while_they_wait_hold_nobody_up(fleet: Fleet) -> None:
+    fleet.start("--concurrency", "1")
+    fleet.wait_idle(1)
+    results = fleet.many("add", [(n, 1) for n in range(50)], rate_limit="1/s", expires_s=0.5)
+    last = fleet.enqueue("add", 1, 2, rate_limit="1/s")
+    assert last.get(timeout=60) == 3
     assert {result.state for result in results[2:]} == {State.EXPIRED}
-    assert len(starts(field, results)) <= 2
-    wait_forgotten(field)
+    assert len(starts(fleet, results)) <= 2
+    wait_forgotten(fleet)
 
 
-def test_limits_outlive_the_workers(field: Field) -> None:
-    worker = field.start("--concurrency", "1")
-    field.wait_idle(1)
-    results = field.many("add", [(n, 1) for n in range(5)], rate_limit="2/s")
-    field.record.wait_started(results[1])
+def test_limits_outlive_the_workers(fleet: Fleet) -> None:
+    worker = fleet.start("--concurrency", "1")
+    fleet.wait_idle(1)
+    results = fleet.many("add", [(n, 1) for n in range(5)], rate_limit="2/s")
+    fleet.record.wait_started(results[1])
     worker.end()
-    field.start("--concurrency", "1")
-    field.wait_drained(40)
-    for one, other in pairwise(sorted(starts(field, results))):
+    fleet.start("--concurrency", "1")
+    fleet.wait_drained()
+    for one, other in pairwise(sorted(starts(fleet, results))):
         assert other - one > 0.5 - 0.02 - LATE_S

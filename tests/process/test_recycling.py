@@ -8,34 +8,34 @@ import pytest
 
 from streamtasks import wait_for
 from tests.process.test_executors import EXECUTORS
-from tests.support.workers import Field
+from tests.support.fleet import Fleet
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-def test_a_child_runs_exactly_so_many_tasks(field: Field, executor: str) -> None:
-    field.start("--concurrency", "2", "--max-tasks-per-child", "25", *EXECUTORS[executor])
-    results = field.many("aadd" if executor == "async" else "add", [(n, 1) for n in range(200)])
-    assert wait_for(results, timeout=30)
-    executions = field.record.executions()
+def test_a_child_runs_exactly_so_many_tasks(fleet: Fleet, executor: str) -> None:
+    fleet.start("--concurrency", "2", "--max-tasks-per-child", "25", *EXECUTORS[executor])
+    results = fleet.many("aadd" if executor == "async" else "add", [(n, 1) for n in range(200)])
+    assert wait_for(results, timeout=60)
+    executions = fleet.record.executions()
     assert len({e.id for e in executions}) == len(executions) == 200
     by_child = Counter(e.pid for e in executions)
     assert max(by_child.values()) == 25
     # Two of them may be alive still.
     assert sum(1 for count in by_child.values() if count < 25) <= 2
     assert all(result.attempts == 1 for result in results[::10])
-    assert "CRASH" not in field.totals()
+    assert "CRASH" not in fleet.totals()
 
 
-def test_a_child_that_has_grown_is_replaced(field: Field) -> None:
-    field.start("--concurrency", "1", "--max-memory-per-child", "150")
+def test_a_child_that_has_grown_is_replaced(fleet: Fleet) -> None:
+    fleet.start("--concurrency", "1", "--max-memory-per-child", "150")
     results = []
     for _ in range(6):
-        results.append(field.enqueue("grow", 70))
-        assert wait_for(results, timeout=10)
-        quick = field.many("nap", [(0.03,)] * 10)  # memory is looked at a few times a second
-        assert wait_for(quick, timeout=10)
+        results.append(fleet.enqueue("grow", 70))
+        assert wait_for(results, timeout=60)
+        quick = fleet.many("nap", [(0.03,)] * 10)  # memory is looked at a few times a second
+        assert wait_for(quick, timeout=60)
         results += quick
-    executions = field.record.executions()
+    executions = fleet.record.executions()
     assert len(executions) == len(results) == len({e.id for e in executions})
     assert len({e.pid for e in executions}) >= 3
-    assert "CRASH" not in field.totals()
+    assert "CRASH" not in fleet.totals()

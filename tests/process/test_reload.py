@@ -38,14 +38,14 @@ def test_a_changed_file_is_served_after_a_moment(embedded_url: str, tmp_path: Pa
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     worker = subprocess.Popen([*command, "--reload"], cwd=tmp_path, env=environment)
     try:
-        assert answer.enqueue().get(timeout=20) == 1
+        assert answer.enqueue().get(timeout=60) == 1
         module.write_text(MODULE.format(url=embedded_url, value=22))
         deadline = time.monotonic() + 20
-        while answer.enqueue().get(timeout=20) != 22:
+        while answer.enqueue().get(timeout=60) != 22:
             assert time.monotonic() < deadline, "the worker still serves the old code"
     finally:
         below = psutil.Process(worker.pid).children(recursive=True)
         worker.terminate()
-        worker.wait(20)
+        worker.wait()
     assert below
     assert psutil.wait_procs(below, timeout=10)[1] == [], "the worker outlives the process that watches files"

@@ -13,33 +13,35 @@ from streamtasks import wait_for
 from streamtasks.exceptions import StoreUnavailable
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.process.test_executors import EXECUTORS
-from tests.support.workers import Field, is_alive, wait_for_value
+from tests.support.fleet import Fleet
+from tests.support.waiting import wait_until
+from tests.support.worker_process import is_alive
 
 OwnServer = Callable[..., EmbeddedServer]
-OpenField = Callable[[str], Field]
+OpenFleet = Callable[[str], Fleet]
 AWAY = "does not reach the store"
 BACK = "reaches the store again"
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_server_killed_and_restarted_with_its_data(
-    own_server: OwnServer, open_field: OpenField, executor: str, figure: Callable[[str], None]
+    own_server: OwnServer, open_fleet: OpenFleet, executor: str, figure: Callable[[str], None]
 ) -> None:
     server = own_server(append_only=True)
-    field = open_field(server.url)
-    worker = field.start("--concurrency", "2", *EXECUTORS[executor])
-    results = field.many("anap" if executor == "async" else "nap", [(0.005,)] * 600)
-    wait_for_value(lambda: field.totals().get("SUCCESS", 0) > 50, 20, "work is under way")
+    fleet = open_fleet(server.url)
+    worker = fleet.start("--concurrency", "2", *EXECUTORS[executor])
+    results = fleet.many("anap" if executor == "async" else "nap", [(0.005,)] * 600)
+    wait_until(lambda: fleet.totals().get("SUCCESS", 0) > 50, "work is under way")
     server.kill()
     worker.wait_log(AWAY)
     server.start()
     back = time.monotonic()
-    first = wait_for_value(lambda: [e for e in field.record.executions() if e.started > back], 10, "work goes on")[0]
+    first = wait_until(lambda: [e for e in fleet.record.executions() if e.started > back], "work goes on")[0]
     figure(f"first task {(first.started - back) * 1e3:.0f} ms after the server was back")
     assert first.started - back <= 5.0
-    wait_for_value(lambda: _drained(field), 30, "everything is finished")
-    assert field.totals()["SUCCESS"] == len(results) == 600
-    times = Counter(e.id for e in field.record.executions())
+    wait_until(lambda: _drained(fleet), "everything is finished")
+    assert fleet.totals()["SUCCESS"] == len(results) == 600
+    times = Counter(e.id for e in fleet.record.executions())
     assert len(times) == 600
     assert set(times.values()) == {1}, "what was finished before is settled, not run again"
     # The keeper speaks for all: once when the server goes, and once when it is back.
@@ -48,75 +50,75 @@ def test_a_server_killed_and_restarted_with_its_data(
     assert worker.log.count(BACK) == 1
 
 
-def _drained(field: Field) -> bool:
+def _drained(fleet: Fleet) -> bool:
     try:
-        return field.unfinished() == 0
+        return fleet.unfinished() == 0
     except redis.ConnectionError:
         return False
 
 
-def test_a_server_restarted_empty(own_server: OwnServer, open_field: OpenField, figure: Callable[[str], None]) -> None:
+def test_a_server_restarted_empty(own_server: OwnServer, open_fleet: OpenFleet, figure: Callable[[str], None]) -> None:
     server = own_server()
-    field = open_field(server.url)
-    field.configure(lease_s=6.0)  # a worker enters itself in the registry six times a lease
-    worker = field.start("--concurrency", "2")
-    running = field.enqueue("nap", 1.5)
-    field.record.wait_started(running)
+    fleet = open_fleet(server.url)
+    fleet.configure(lease_s=6.0)  # a worker enters itself in the registry six times a lease
+    worker = fleet.start("--concurrency", "2")
+    running = fleet.enqueue("nap", 1.5)
+    fleet.record.wait_started(running)
     children = worker.pids().children
     server.kill()
     server.start()
     began = time.monotonic()
-    results = field.many("add", [(n, 1) for n in range(100)])
-    assert wait_for(results, timeout=15)
+    results = fleet.many("add", [(n, 1) for n in range(100)])
+    assert wait_for(results, timeout=60)
     figure(f"100 new tasks done {time.monotonic() - began:.2f} s after the empty server was up")
-    later = field.enqueue("add", 1, 2, queue="another")
-    assert later.get(timeout=5) == 3
-    wait_for_value(lambda: worker.registered(field.client), 15, "the worker is in the registry again")
+    later = fleet.enqueue("add", 1, 2, queue="another")
+    assert later.get(timeout=60) == 3
+    wait_until(lambda: worker.registered(fleet.client), "the worker is in the registry again")
     assert worker.process.poll() is None
     assert worker.pids().children == children
 
 
-def test_a_server_that_stalls_is_no_reason_to_run_anything_twice(own_server: OwnServer, open_field: OpenField) -> None:
+def test_a_server_that_stalls_is_no_reason_to_run_anything_twice(own_server: OwnServer, open_fleet: OpenFleet) -> None:
     server = own_server()
-    field = open_field(server.url)
-    field.configure(lease_s=2.0)
-    field.start("--concurrency", "2", "--lease", "2")
-    results = field.many("nap", [(0.01,)] * 200)
-    wait_for_value(lambda: field.totals().get("SUCCESS", 0) > 20, 20, "work is under way")
+    fleet = open_fleet(server.url)
+    fleet.configure(lease_s=2.0)
+    fleet.start("--concurrency", "2", "--lease", "2")
+    results = fleet.many("nap", [(0.01,)] * 200)
+    wait_until(lambda: fleet.totals().get("SUCCESS", 0) > 20, "work is under way")
     server.pause()
     stalled = time.monotonic()
-    wait_for_value(lambda: time.monotonic() - stalled > 1.0, 2, "the stall lasts half a lease")
+    wait_until(lambda: time.monotonic() - stalled > 1.0, "the stall lasts half a lease")
     server.resume()
-    assert wait_for(results, timeout=20)
-    assert set(Counter(e.id for e in field.record.executions()).values()) == {1}
-    assert field.totals() == {"SUCCESS": 200}
+    assert wait_for(results, timeout=60)
+    assert set(Counter(e.id for e in fleet.record.executions()).values()) == {1}
+    assert fleet.totals() == {"SUCCESS": 200}
 
 
-def test_a_worker_waits_for_a_server_that_is_not_there_yet(own_server: OwnServer, open_field: OpenField) -> None:
+def test_a_worker_waits_for_a_server_that_is_not_there_yet(own_server: OwnServer, open_fleet: OpenFleet) -> None:
     server = own_server()
-    field = open_field(server.url)
+    fleet = open_fleet(server.url)
     server.kill()
-    worker = field.worker("--concurrency", "1")
+    worker = fleet.worker("--concurrency", "1")
     worker.spawn()
     worker.wait_log("the worker waits for it")
-    field.configure(timeout_s=0.3)
+    fleet.configure(timeout_s=0.3)
     with pytest.raises(StoreUnavailable, match=rf"127\.0\.0\.1:{server.port}"):
-        field.enqueue("add", 1, 2)
+        fleet.enqueue("add", 1, 2)
     assert worker.process.poll() is None
     server.start()
-    field.configure(timeout_s=10.0)
-    assert field.enqueue("add", 1, 2).get(timeout=10) == 3
+    fleet.configure(timeout_s=10.0)
+    assert fleet.enqueue("add", 1, 2).get(timeout=60) == 3
 
 
 @pytest.mark.slow  # it tries for 7 s to give back what its children hold and to leave the registry
-def test_a_worker_stops_although_the_server_is_away(own_server: OwnServer, open_field: OpenField) -> None:
+def test_a_worker_stops_although_the_server_is_away(own_server: OwnServer, open_fleet: OpenFleet) -> None:
     server = own_server()
-    field = open_field(server.url)
-    worker = field.start("--concurrency", "2", "--grace", "1")
-    field.wait_idle(2)
+    fleet = open_fleet(server.url)
+    worker = fleet.start("--concurrency", "2", "--grace", "1")
+    fleet.wait_idle(2)
     everyone = worker.all_pids()
     server.kill()
     worker.wait_log(AWAY)
     worker.terminate()
-    worker.wait(15)
+    worker.wait()
     assert not any(is_alive(pid) for pid in everyone)

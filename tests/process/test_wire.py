@@ -8,12 +8,12 @@ import pytest
 
 from streamtasks import State
 from streamtasks.exceptions import EncodingRefused
-from tests.support.workers import Field
+from tests.support.fleet import Fleet
 
 LONG = "long " * 1000
 
 
-def test_a_mixed_fleet(field: Field) -> None:
+def test_a_mixed_fleet(fleet: Fleet) -> None:
     ways: list[dict[str, Any]] = [
         {},
         {"serializer": "msgpack"},
@@ -21,32 +21,32 @@ def test_a_mixed_fleet(field: Field) -> None:
         {"serializer": "msgpack", "compression": "lz4"},
         {"serializer": "pickle", "compression": "zstd", "signing_keys": ["new", "old"]},
     ]
-    field.configure(serializer="pickle", compression="zstd", signing_keys=["new", "old"])
-    field.start("--concurrency", "1")
+    fleet.configure(serializer="pickle", compression="zstd", signing_keys=["new", "old"])
+    fleet.start("--concurrency", "1")
     for way in ways:
-        field.settings = {}
-        field.configure(**way)
-        result = field.enqueue("add", LONG, "end")
-        assert [one.id for one in field.app.store.wait_finished([result.id], 10)] == [result.id]
+        fleet.settings = {}
+        fleet.configure(**way)
+        result = fleet.enqueue("add", LONG, "end")
+        assert [one.id for one in fleet.app.store.wait_finished([result.id], 60)] == [result.id]
         if way.get("serializer") == "pickle":
-            assert result.get(timeout=10) == LONG + "end"
+            assert result.get(timeout=60) == LONG + "end"
         else:
             with pytest.raises(EncodingRefused, match="reads no pickles"):
-                result.get(timeout=10)
-    field.configure(serializer="pickle", signing_keys=["old"])
-    again = field.enqueue("add", "signed with ", "the old key")
-    assert field.app.store.wait_finished([again.id], 10)
+                result.get(timeout=60)
+    fleet.configure(serializer="pickle", signing_keys=["old"])
+    again = fleet.enqueue("add", "signed with ", "the old key")
+    assert fleet.app.store.wait_finished([again.id], 60)
     assert again.state == State.SUCCESS
 
 
-def test_a_worker_set_to_json_refuses_pickles_and_lives(field: Field) -> None:
-    worker = field.start("--concurrency", "1")
-    field.configure(serializer="pickle", signing_keys=["key"])
-    refused = field.enqueue("add", 1, 2)
-    assert field.app.store.wait_finished([refused.id], 10)
-    [letter] = field.app.dead_letters()
+def test_a_worker_set_to_json_refuses_pickles_and_lives(fleet: Fleet) -> None:
+    worker = fleet.start("--concurrency", "1")
+    fleet.configure(serializer="pickle", signing_keys=["key"])
+    refused = fleet.enqueue("add", 1, 2)
+    assert fleet.app.store.wait_finished([refused.id], 60)
+    [letter] = fleet.app.dead_letters()
     assert (letter.reason, letter.id, letter.message().args) == ("refused", refused.id, [1, 2])
-    field.configure(serializer="json")
-    assert field.enqueue("add", 1, 2).get(timeout=10) == 3
-    assert field.record.of(refused) == []
+    fleet.configure(serializer="json")
+    assert fleet.enqueue("add", 1, 2).get(timeout=60) == 3
+    assert fleet.record.of(refused) == []
     assert "is refused and becomes a dead letter" in worker.log

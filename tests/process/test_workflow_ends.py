@@ -11,8 +11,10 @@ import pytest
 from streamtasks import chain, chord
 from streamtasks.exceptions import ParentFailed
 from streamtasks.stores.redis.scripts import script
+from tests.support.fleet import Fleet
 from tests.support.proxy import StrikingProxy
-from tests.support.workers import Field, Worker, wait_for_value
+from tests.support.waiting import wait_until
+from tests.support.worker_process import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,83 +22,83 @@ if TYPE_CHECKING:
     from streamtasks.workflows.canvas import Canvas
 
 
-def tasks_of(field: Field) -> Any:
-    found: Any = field.app.tasks
+def tasks_of(fleet: Fleet) -> Any:
+    found: Any = fleet.app.tasks
     return found
 
 
 class TestHowAMemberEnds:
     """The body fails with the cause, and all of the workflow is finished."""
 
-    def ends(self, field: Field, member: Any, text: str, then: Callable[[Any], None] = lambda _: None) -> None:
-        give_back = tasks_of(field)["give_back"]
+    def ends(self, fleet: Fleet, member: Any, text: str, then: Callable[[Any], None] = lambda _: None) -> None:
+        give_back = tasks_of(fleet)["give_back"]
         result = chord([member, give_back.s(1)], give_back.s()).apply_async()
         then(result)
-        if not field.workers:
-            field.start("--concurrency", "2")
+        if not fleet.workers:
+            fleet.start("--concurrency", "2")
         with pytest.raises(ParentFailed, match=text):
-            result.get(timeout=15)
-        wait_for_value(result.workflow.ready, 15, "all of it is finished")
+            result.get(timeout=60)
+        wait_until(result.workflow.ready, "all of it is finished")
         assert result.parent.results[1].get(timeout=0) == 1
-        field.wait_drained(10)
+        fleet.wait_drained()
 
-    def test_revoked_while_it_waits(self, field: Field) -> None:
+    def test_revoked_while_it_waits(self, fleet: Fleet) -> None:
         def revoke(result: Any) -> None:
             assert result.parent.results[0].revoke()
 
-        self.ends(field, tasks_of(field)["nap"].s(60), "revoked", revoke)
+        self.ends(fleet, tasks_of(fleet)["nap"].s(60), "revoked", revoke)
 
-    def test_revoked_while_it_runs(self, field: Field) -> None:
-        field.start("--concurrency", "2")
+    def test_revoked_while_it_runs(self, fleet: Fleet) -> None:
+        fleet.start("--concurrency", "2")
 
         def revoke(result: Any) -> None:
             member = result.parent.results[0]
-            field.record.wait_started(member)
+            fleet.record.wait_started(member)
             assert member.revoke(terminate=True)
 
-        self.ends(field, tasks_of(field)["nap"].s(60), "revoked", revoke)
+        self.ends(fleet, tasks_of(fleet)["nap"].s(60), "revoked", revoke)
 
-    def test_expired(self, field: Field) -> None:
-        member = tasks_of(field)["nap"].s(60).set(expires=0.001)
-        self.ends(field, member, "expired", lambda _: time.sleep(0.01))
+    def test_expired(self, fleet: Fleet) -> None:
+        member = tasks_of(fleet)["nap"].s(60).set(expires=0.001)
+        self.ends(fleet, member, "expired", lambda _: time.sleep(0.01))
 
-    def test_a_dead_letter(self, field: Field) -> None:
-        field.configure(crash_limit=2, crash_delay_s=0.05)
-        self.ends(field, tasks_of(field)["die_by_signal"].s(), "ended with signal 9")
+    def test_a_dead_letter(self, fleet: Fleet) -> None:
+        fleet.configure(crash_limit=2, crash_delay_s=0.05)
+        self.ends(fleet, tasks_of(fleet)["die_by_signal"].s(), "ended with signal 9")
 
-    def test_a_hard_time_limit(self, field: Field) -> None:
-        member = tasks_of(field)["stubborn"].s(60).set(time_limit=0.1)
-        self.ends(field, member, "TimeLimitExceeded")
+    def test_a_hard_time_limit(self, fleet: Fleet) -> None:
+        member = tasks_of(fleet)["stubborn"].s(60).set(time_limit=0.1)
+        self.ends(fleet, member, "TimeLimitExceeded")
 
     @pytest.mark.slow
-    def test_its_whole_worker_dies(self, field: Field) -> None:
+    def test_its_whole_worker_dies(self, fleet: Fleet) -> None:
         """Nothing fails: another worker takes it over when its lease is over."""
-        field.configure(lease_s=1.0)
-        tasks = tasks_of(field)
-        first = field.start("--concurrency", "1")
+        fleet.configure(lease_s=1.0)
+        tasks = tasks_of(fleet)
+        first = fleet.start("--concurrency", "1")
         result = chord([tasks["nap"].s(0.5), tasks["give_back"].s(1)], tasks["give_back"].s()).apply_async()
-        field.record.wait_started(result.parent.results[0])
+        fleet.record.wait_started(result.parent.results[0])
         first.end()
-        field.start("--concurrency", "1")
-        assert result.get(timeout=15) == [0.5, 1]
+        fleet.start("--concurrency", "1")
+        assert result.get(timeout=60) == [0.5, 1]
 
 
 @pytest.fixture
-def struck(field: Field) -> Iterator[tuple[Field, StrikingProxy]]:
-    """A field whose one worker is behind a proxy that kills."""
-    field.configure(lease_s=2.0, crash_limit=50, lost_limit=50, crash_delay_s=0.02)
-    with StrikingProxy(urlsplit(field.url).port or 0) as proxy:
-        worker = Worker(proxy.url, field.directory, "--concurrency", "2", settings=field.settings)
-        field.workers.append(worker)
+def struck(fleet: Fleet) -> Iterator[tuple[Fleet, StrikingProxy]]:
+    """A fleet whose one worker is behind a proxy that kills."""
+    fleet.configure(lease_s=2.0, crash_limit=50, lost_limit=50, crash_delay_s=0.02)
+    with StrikingProxy(urlsplit(fleet.url).port or 0) as proxy:
+        worker = Worker(proxy.url, fleet.directory, "--concurrency", "2", settings=fleet.settings)
+        fleet.workers.append(worker)
         worker.start()
-        yield field, proxy
+        yield fleet, proxy
 
 
 class Flows:
     """Workflows that need different steps, each with what it returns."""
 
-    def __init__(self, field: Field) -> None:
-        self._tasks = tasks_of(field)
+    def __init__(self, fleet: Fleet) -> None:
+        self._tasks = tasks_of(fleet)
 
     def plain(self) -> tuple[Canvas, Any]:
         give_back = self._tasks["give_back"]
@@ -134,45 +136,45 @@ STEPS = [
 ]
 
 
-def outlives(field: Field, proxy: StrikingProxy, kind: str, name: str, turn: int, *, before: bool) -> None:
+def outlives(fleet: Fleet, proxy: StrikingProxy, kind: str, name: str, turn: int, *, before: bool) -> None:
     """A workflow ends as it must although a process dies at one of its steps."""
-    canvas, expected = getattr(Flows(field), kind)()
-    field.wait_idle(2)
+    canvas, expected = getattr(Flows(fleet), kind)()
+    fleet.wait_idle(2)
     proxy.strike(script(name).sha.encode(), turn, before=before)
     result: Any = canvas.apply_async()
     if expected is ParentFailed:
         with pytest.raises(ParentFailed):
-            result.get(timeout=20)
+            result.get(timeout=60)
     else:
-        assert result.get(timeout=20) == expected
-    wait_for_value(result.workflow.ready, 20, "all of it is finished")
-    wait_for_value(lambda: proxy.struck, 10, f"a process dies at call {turn} of {name}")
-    field.wait_drained(20)
+        assert result.get(timeout=60) == expected
+    wait_until(result.workflow.ready, "all of it is finished")
+    wait_until(lambda: proxy.struck, f"a process dies at call {turn} of {name}")
+    fleet.wait_drained()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize(("name", "turn"), [("stage", 1), ("stage", 3), ("unfold", 1), ("unfold", 2)])
 def test_who_starts_a_linked_workflow_dies_at_any_step(
-    struck: tuple[Field, StrikingProxy], name: str, turn: int, before: bool
+    struck: tuple[Fleet, StrikingProxy], name: str, turn: int, before: bool
 ) -> None:
     """It is started all the same, and once."""
-    field, proxy = struck
-    give_back = tasks_of(field)["give_back"]
-    field.wait_idle(2)
+    fleet, proxy = struck
+    give_back = tasks_of(fleet)["give_back"]
+    fleet.wait_idle(2)
     proxy.strike(script(name).sha.encode(), turn, before=before)
     first = give_back.apply_async((1,), link=chord([give_back.s() for _ in range(2500)], give_back.s()))
-    assert first.get(timeout=20) == 1
+    assert first.get(timeout=60) == 1
     [child] = first.children
-    last = field.app.get_result(child)
-    wait_for_value(lambda: field.app.store.wait_finished([child], 1), 30, "the linked workflow is finished")
+    last = fleet.app.get_result(child)
+    wait_until(lambda: fleet.app.store.wait_finished([child], 60), "the linked workflow is finished")
     assert last.get(timeout=0) == [1] * 2500
     assert proxy.struck == 1
-    assert field.totals()["SUCCESS"] == 2503
+    assert fleet.totals()["SUCCESS"] == 2503
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_a_child_dies_at_a_step(struck: tuple[Field, StrikingProxy], before: bool) -> None:
+def test_a_child_dies_at_a_step(struck: tuple[Fleet, StrikingProxy], before: bool) -> None:
     for name, turn in (("settle", 1), ("settle", 3), ("gather", 1)):
         outlives(*struck, "plain", name, turn, before=before)
 
@@ -181,6 +183,6 @@ def test_a_child_dies_at_a_step(struck: tuple[Field, StrikingProxy], before: boo
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize(("kind", "name", "turn"), STEPS)
 def test_somebody_dies_at_any_step(
-    struck: tuple[Field, StrikingProxy], kind: str, name: str, turn: int, before: bool
+    struck: tuple[Fleet, StrikingProxy], kind: str, name: str, turn: int, before: bool
 ) -> None:
     outlives(*struck, kind, name, turn, before=before)

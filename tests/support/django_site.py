@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.support.waiting import DEADLINE_S
+
 if TYPE_CHECKING:
     from django.tasks import TaskResult
 
@@ -29,11 +31,11 @@ def manage(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run one command of manage.py and return what became of it."""
     command = [sys.executable, "-m", "django", *words]
     return subprocess.run(
-        command, cwd=SITE, env=environment(**more), capture_output=True, text=True, timeout=50, check=False
+        command, cwd=SITE, env=environment(**more), capture_output=True, text=True, timeout=2 * DEADLINE_S, check=False
     )
 
 
-class Worker:
+class DjangoWorker:
     """A worker process; a context manager. ``notes`` is the file its tasks and receivers write to."""
 
     def __init__(self, folder: Path, url: str, prefix: str, *options: str, **more: str) -> None:
@@ -68,7 +70,7 @@ class Worker:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(30)
+            return self.process.wait(DEADLINE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -85,7 +87,7 @@ class Worker:
         """Return the notes so far, in order."""
         return [json.loads(line) for line in self.notes.read_text().splitlines()] if self.notes.exists() else []
 
-    def finish(self, result: TaskResult[Any, Any], timeout_s: float = 20.0) -> TaskResult[Any, Any]:
+    def finish(self, result: TaskResult[Any, Any], timeout_s: float = DEADLINE_S) -> TaskResult[Any, Any]:
         """Wait for one result, refreshed in place."""
         deadline = time.monotonic() + timeout_s
         while not result.is_finished:

@@ -6,16 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import redis
 
 from streamtasks.stores.memory import MemoryServer
 from streamtasks_workers.testing.embedded import EmbeddedServer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.support.waiting import wait_until
 
 REDIS_VARIABLE = "STREAMTASKS_REDIS_SERVER"
 SLOTS = 16384
@@ -44,15 +41,6 @@ def start_server(kind: str, *, append_only: bool = False) -> EmbeddedServer:
     server = EmbeddedServer(find_redis() if kind == "redis" else None, append_only=append_only)
     server.start()
     return server
-
-
-def wait_until(condition: Callable[[], object], timeout_s: float, what: str, look_every_s: float = 0.01) -> None:
-    """Return as soon as the condition holds; fail with ``what`` if it does not in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s} s: {what}")
-        time.sleep(look_every_s)
 
 
 class Cluster:
@@ -98,7 +86,7 @@ class Cluster:
                         return False
                 return True
 
-            wait_until(agreed, 20, "every node says cluster_state:ok")
+            wait_until(agreed, "every node says cluster_state:ok")
         finally:
             for client in clients:
                 client.close()

@@ -14,7 +14,7 @@ from streamtasks import (
 )
 from streamtasks.stores.types import Outcome
 from streamtasks_workers.executor.runner import Prepared, Runner
-from tests.support.running import Run, claimed, message
+from tests.support.attempts import Run, claimed, message
 
 
 @pytest.fixture(params=["plain", "coroutine"])

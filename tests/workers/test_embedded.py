@@ -16,7 +16,8 @@ import redis
 from streamtasks.exceptions import ConfigurationError, StreamTasksError
 from streamtasks_workers.testing import embedded
 from streamtasks_workers.testing.embedded import BINARY_VARIABLE, EmbeddedServer, find_binary
-from tests.support.servers import Cluster, wait_until
+from tests.support.servers import Cluster
+from tests.support.waiting import wait_until
 
 
 def connect(server: EmbeddedServer) -> redis.Redis:
@@ -101,7 +102,7 @@ def test_ends_with_its_parent() -> None:
         pid, directory = parent.stdout.readline().split()
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-        wait_until(lambda: gone(int(pid)), 5, "the server ended")
+        wait_until(lambda: gone(int(pid)), "the server ended")
     (Path(directory) / "server.log").unlink()
     Path(directory).rmdir()
 

@@ -14,7 +14,7 @@ from streamtasks import State, StreamTasks
 from streamtasks.stores.memory import MemoryServer
 from streamtasks_workers.testing.background import BackgroundWorker
 from streamtasks_workers.testing.in_process import InProcessWorker
-from tests.support.servers import wait_until
+from tests.support.waiting import wait_until
 
 URL = "memory://in-background"
 
@@ -105,7 +105,7 @@ def test_stopping_finishes_what_runs(app: StreamTasks, background: BackgroundWor
     assert begun.wait(10)
     stopping = threading.Thread(target=background.stop)
     stopping.start()
-    wait_until(lambda: vars(background)["_stopping"], 10, "it is told to stop")
+    wait_until(lambda: vars(background)["_stopping"], "it is told to stop")
     go_on.set()
     stopping.join(10)
     assert not stopping.is_alive()

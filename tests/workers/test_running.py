@@ -21,7 +21,7 @@ from streamtasks.protocol.state import State, decode_progress
 from streamtasks.settings import MIN_DEDUP_S
 from streamtasks.stores.types import Outcome
 from streamtasks_workers.executor.runner import Prepared, Runner
-from tests.support.running import FAILURE_MS, SUCCESS_MS, Run, claimed, error_of, message, prepare, raising, started
+from tests.support.attempts import FAILURE_MS, SUCCESS_MS, Run, claimed, error_of, message, prepare, raising, started
 
 
 class TestOutcomes:

@@ -20,7 +20,7 @@ from streamtasks import (
 )
 from streamtasks.protocol.state import State
 from streamtasks_workers.executor.runner import Prepared, Runner
-from tests.support.running import Run, claimed, error_of, message, raising
+from tests.support.attempts import Run, claimed, error_of, message, raising
 
 
 class Told(Middleware):

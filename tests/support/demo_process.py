@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
-from tests.support.servers import wait_until
+from tests.support.waiting import DEADLINE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ PROGRAM = Path(sys.executable).with_name("streamtasks")
 MARK = "STREAMTASKS_TEST_MARK"
 
 
-class Demo:
+class DemoProcess:
     """Runs the command in an empty directory; a context manager that kills what is left."""
 
     def __init__(self, directory: Path, *arguments: str) -> None:
@@ -70,17 +70,17 @@ class Demo:
         """What it has printed so far."""
         return "".join(self.said)
 
-    def address(self, timeout_s: float = 30.0) -> str:
+    def address(self, timeout_s: float = DEADLINE_S) -> str:
         """Wait until it serves and return where."""
         line = self._lines.get(timeout=timeout_s)
         found = re.search(r"http://127\.0\.0\.1:\d+/", line)
         assert found, line
         return found[0]
 
-    def end(self, timeout_s: float = 40.0) -> int:
+    def end(self, timeout_s: float = 2 * DEADLINE_S) -> int:
         """Wait for its end; return the exit status."""
         # Each look reads about every process of the machine, beside the demo, which wants the processors too.
-        wait_until(lambda: not self._alive(), timeout_s, f"the demo ends; it said:\n{self.text}", look_every_s=0.1)
+        wait_until(lambda: not self._alive(), lambda: f"the demo ends; it said:\n{self.text}", timeout_s, every_s=0.1)
         status = self.process.wait()
         self._reader.join(10)
         return status
@@ -104,7 +104,7 @@ class Demo:
                     found.append(process)
         return found
 
-    def wait_for_process(self, word: str, timeout_s: float = 20.0) -> psutil.Process:
+    def wait_for_process(self, word: str) -> psutil.Process:
         """Wait until one of its processes has this word in its command line."""
         matching: list[psutil.Process] = []
 
@@ -115,5 +115,5 @@ class Demo:
                         matching.append(process)
             return bool(matching)
 
-        wait_until(look, timeout_s, f"a process with {word!r} in its command line")
+        wait_until(look, f"a process with {word!r} in its command line")
         return matching[0]

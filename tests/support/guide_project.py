@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from tests.support.waiting import DEADLINE_S
+
 SITE = Path(__file__).parent.parent / "guide" / "site"
 INSTALLED = "django.tasks"
 """The documented spelling itself, after ``install_as_django_tasks()``."""
@@ -27,7 +29,7 @@ class Answer(NamedTuple):
     content: Any
 
 
-class Project:
+class GuideProject:
     """The project on a server: a web process, a worker, files. A context manager."""
 
     def __init__(self, folder: Path, url: str, style: str) -> None:
@@ -70,7 +72,7 @@ class Project:
                 process.send_signal(signal.SIGTERM)
         for process in self._processes:
             try:
-                process.wait(30)
+                process.wait(DEADLINE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -93,7 +95,7 @@ class Project:
         """Send a POST request; ``data`` are form fields, ``json`` a body, ``file`` a name and bytes in hexadecimal."""
         return Answer(*self._ask({"request": ["POST", path, fields, user]}))
 
-    def finish(self, task_id: str, timeout_s: float = 20.0, alias: str = "default") -> dict[str, Any]:
+    def finish(self, task_id: str, timeout_s: float = DEADLINE_S, alias: str = "default") -> dict[str, Any]:
         """Wait for a task; return its ``status``, ``state``, and ``result`` (of a failure: its text)."""
         found: dict[str, Any] = self.run(
             "from streamtasks_django import get_task_backend\n"
@@ -106,7 +108,7 @@ class Project:
         assert found.pop("ready"), f"not finished: {found}\n{self.logged()}"
         return found
 
-    def wait_for[T](self, get: Callable[[], T], timeout_s: float = 10.0) -> T:
+    def wait_for[T](self, get: Callable[[], T], timeout_s: float = DEADLINE_S) -> T:
         """Return the first true value."""
         deadline = time.monotonic() + timeout_s
         while not (value := get()):

@@ -29,7 +29,7 @@ local redis = {
 """
 
 
-def watched_source(source: str) -> str:
+def checked_source(source: str) -> str:
     """Return a script's text, with the check that it touches only declared keys."""
     first, _, rest = source.partition("\n")
     return f"{first}\n{_WATCH}{rest}"

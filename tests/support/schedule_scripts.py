@@ -14,8 +14,8 @@ from streamtasks.stores.redis.operations.schedules import (
     undeclare_call,
 )
 from streamtasks.stores.schedule_store import DueSchedule, Firing, NewSchedule
-from tests.support.lab import Lab
-from tests.support.planned import PAST_MS
+from tests.support.schedule_samples import PAST_MS
+from tests.support.script_lab import ScriptLab
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,27 +25,27 @@ TICK = DueSchedule("tick", 1, b"{}", PAST_MS)
 ID = occurrence_id("tick", PAST_MS, "u0")
 
 
-def put(lab: Lab, *schedules: NewSchedule, revision: int = 0) -> list[int]:
+def put(lab: ScriptLab, *schedules: NewSchedule, revision: int = 0) -> list[int]:
     codes: list[int] = lab.run(put_call(lab.keys, schedules, revision))[1:]
     return codes
 
 
-def pause(lab: Lab, name: str, next_ms: int | None = None) -> int:
+def pause(lab: ScriptLab, name: str, next_ms: int | None = None) -> int:
     code: int = lab.run(pause_call(lab.keys, name, next_ms))[1]
     return code
 
 
-def drop(lab: Lab, name: str) -> int:
+def drop(lab: ScriptLab, name: str) -> int:
     code: int = lab.run(drop_call(lab.keys, name))[1]
     return code
 
 
-def undeclare(lab: Lab, label: str, since_ms: int) -> list[int]:
+def undeclare(lab: ScriptLab, label: str, since_ms: int) -> list[int]:
     answer: list[int] = lab.run(undeclare_call(lab.keys, label, since_ms))[1:]
     return answer
 
 
-def due(lab: Lab, most: int = 100, passed: Mapping[str, int] | None = None, room: int | None = None) -> Any:
+def due(lab: ScriptLab, most: int = 100, passed: Mapping[str, int] | None = None, room: int | None = None) -> Any:
     """Return (wait in ms, names)."""
     call = due_call(lab.keys, most, passed or {})
     if room is not None:
@@ -54,6 +54,6 @@ def due(lab: Lab, most: int = 100, passed: Mapping[str, int] | None = None, room
     return reply[1], reply[2::3]
 
 
-def fire(lab: Lab, *firings: Firing) -> list[int]:
+def fire(lab: ScriptLab, *firings: Firing) -> list[int]:
     codes: list[int] = lab.run(fire_call(lab.keys, firings, lab.settings))[1:]
     return codes

@@ -1,10 +1,11 @@
 """How the times that are promised are measured: by the process tests, in few rounds, and by ``benchmarks/figures.py``.
 
-Each takes a field whose worker runs already; all times are ms.
+Each takes a fleet whose worker runs already; all times are ms.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from streamtasks import State, wait_for
 from streamtasks.protocol.shards import occurrence_id
 from streamtasks.schedules import every
-from tests.support.workers import Field, wait_for_value
+from tests.support.fleet import Fleet
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "MS",
@@ -25,6 +27,7 @@ __all__ = [
     "lateness",
     "new_stream_delays",
     "occurrence_lateness",
+    "percentile",
     "start_delays",
     "use_many_streams",
     "visibility",
@@ -37,55 +40,61 @@ _SENT_BY_CLIENTS = ("evalsha", "eval", "blpop", "script|load", "ssubscribe", "su
 commands inside scripts too, tells the two apart."""
 
 
-def _delay(field: Field, children: int, **options: Any) -> float:
-    field.wait_idle(children)
+def _delay(fleet: Fleet, children: int, **options: Any) -> float:
+    fleet.wait_idle(children)
     called = time.monotonic()
-    result = field.enqueue("add", 1, 1, **options)
-    return MS * (field.record.wait_started(result).started - called)
+    result = fleet.enqueue("add", 1, 1, **options)
+    return MS * (fleet.record.wait_started(result).started - called)
 
 
-def start_delays(field: Field, count: int, children: int = 2) -> list[float]:
+def start_delays(fleet: Fleet, count: int, children: int = 2) -> list[float]:
     """From the call of ``enqueue()`` to the start, on children that all wait for work."""
-    return [_delay(field, children) for _ in range(count)]
+    return [_delay(fleet, children) for _ in range(count)]
 
 
-def new_stream_delays(field: Field, count: int, children: int) -> list[float]:
+def new_stream_delays(fleet: Fleet, count: int, children: int) -> list[float]:
     """The same, each time for a queue or a priority that was never used before."""
 
     def places() -> Iterator[dict[str, Any]]:
         for number in range(count):
             yield {"queue": f"new{number}"} if number % 2 else {"queue": "q7", "priority": 10 + number}
 
-    return [_delay(field, children, **where) for where in places()]
+    return [_delay(fleet, children, **where) for where in places()]
 
 
-def lateness(field: Field, count: int, gap_s: float = 0.25) -> list[float]:
+def lateness(fleet: Fleet, count: int, gap_s: float = 0.25) -> list[float]:
     """How late delayed tasks start, one every ``gap_s``."""
     began = datetime.now(UTC)
     due: dict[Any, int] = {}
     for number in range(count):
         at = began + timedelta(seconds=0.5 + number * gap_s, microseconds=1370 * number)
-        due[field.enqueue("add", number, 1, run_after=at)] = round(at.timestamp() * 1000)
+        due[fleet.enqueue("add", number, 1, run_after=at)] = round(at.timestamp() * 1000)
     assert {result.state for result in due} <= {State.DELAYED}
     # Nothing looks at the server meanwhile: on two cores that alone would make tasks late.
     time.sleep(max(due.values()) / 1000 - time.time())
-    assert wait_for(due, timeout=10)
-    started = {execution.id: execution.started_wall for execution in field.record.executions()}
+    assert wait_for(due, timeout=60)
+    started = {execution.id: execution.started_wall for execution in fleet.record.executions()}
     return [MS * started[result.id] - due_ms for result, due_ms in due.items()]
 
 
-def occurrence_lateness(field: Field, count: int, period_s: float = 0.25) -> list[float]:
+def occurrence_lateness(fleet: Fleet, count: int, period_s: float = 0.25) -> list[float]:
     """How late occurrences of a schedule start."""
-    create, name = field.app.schedules.create, "measured"
+    create, name = fleet.app.schedules.create, "measured"
     shown = create(name, "add", every(period_s), (1, 1))
     time.sleep((count + 2) * period_s)  # as above
-    field.app.schedules.pause(name)
-    field.wait_drained(10)
-    started = {execution.id: execution.started_wall for execution in field.record.executions()}
+    fleet.app.schedules.pause(name)
+    fleet.wait_drained()
+    started = {execution.id: execution.started_wall for execution in fleet.record.executions()}
     assert shown.next_run is not None
     first_ms = round(shown.next_run.timestamp() * 1000)  # or the second one
     times = (first_ms + place * round(period_s * 1000) for place in range(count))
-    return [MS * started[occurrence_id(name, at_ms, field.keys.tag)] - at_ms for at_ms in times]
+    return [MS * started[occurrence_id(name, at_ms, fleet.keys.tag)] - at_ms for at_ms in times]
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """Return a percentile by the nearest rank."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
 class Visibility(NamedTuple):
@@ -95,36 +104,36 @@ class Visibility(NamedTuple):
     others: float
 
 
-def visibility(field: Field, name: str, seconds: float) -> Visibility:
+def visibility(fleet: Fleet, name: str, seconds: float) -> Visibility:
     """Enqueue a long task among short ones when batches are large; both times count from its start."""
-    add = field.app.tasks["add"]
-    assert wait_for(field.many("add", [(n, 1) for n in range(300)]), timeout=10)  # batches grow
+    add = fleet.app.tasks["add"]
+    assert wait_for(fleet.many("add", [(n, 1) for n in range(300)]), timeout=60)  # batches grow
     quick = [add.message((n, 1), {}) for n in range(60)]
-    results = field.app.enqueue([*quick[:20], field.app.tasks[name].message((seconds,), {}), *quick[20:]])
+    results = fleet.app.enqueue([*quick[:20], fleet.app.tasks[name].message((seconds,), {}), *quick[20:]])
     long = results.pop(20)
-    wait_for_value(lambda: long.state != State.QUEUED, 5, "the long task is shown as running")
+    wait_until(lambda: long.state != State.QUEUED, "the long task is shown as running")
     seen = time.monotonic()
     assert long.state == State.STARTED
-    assert wait_for(results, timeout=5)
-    executions = field.record.executions()
+    assert wait_for(results, timeout=60)
+    executions = fleet.record.executions()
     [started] = [e.started for e in executions if e.id == long.id]
     ids = {result.id for result in results}
     last = max(e.started for e in executions if e.id in ids)
-    long.get(timeout=5)
-    assert len(field.record.of(long)) == 1
+    long.get(timeout=60)
+    assert len(fleet.record.of(long)) == 1
     return Visibility(MS * (seen - started), MS * max(0.0, last - started))
 
 
-def use_many_streams(field: Field) -> None:
+def use_many_streams(fleet: Fleet) -> None:
     """Use 200 queues with three priorities each."""
-    add = field.app.tasks["add"]
+    add = fleet.app.tasks["add"]
     calls = [
-        field.app.message("add", (queue, 1), {}, add.using(queue=f"q{queue}", priority=priority).options)
+        fleet.app.message("add", (queue, 1), {}, add.using(queue=f"q{queue}", priority=priority).options)
         for queue in range(200)
         for priority in (-5, 0, 5)
     ]
-    assert wait_for(field.app.enqueue(calls), timeout=30)
-    streams: Any = field.client.zcard(field.keys.streams)
+    assert wait_for(fleet.app.enqueue(calls), timeout=60)
+    streams: Any = fleet.client.zcard(fleet.keys.streams)
     assert streams == 600
 
 
@@ -135,16 +144,16 @@ class Commands(NamedTuple):
     inside: float
 
 
-def idle_commands(field: Field, seconds: float = 10.0) -> Commands:
+def idle_commands(fleet: Fleet, seconds: float = 10.0) -> Commands:
     """Count what an idle worker has the server do."""
-    before, began = _calls(field), time.monotonic()
+    before, began = _calls(fleet), time.monotonic()
     time.sleep(seconds)  # nothing is awaited: this is the time over which idleness is measured
-    after, spent = _calls(field), time.monotonic() - began
+    after, spent = _calls(fleet), time.monotonic() - began
     return Commands(*((now - then) / spent for then, now in zip(before, after, strict=True)))
 
 
-def _calls(field: Field) -> Commands:
-    stats: Any = field.client.info("commandstats")
+def _calls(fleet: Fleet) -> Commands:
+    stats: Any = fleet.client.info("commandstats")
     calls = {name.removeprefix("cmdstat_"): numbers["calls"] for name, numbers in stats.items()}
     sent = sum(count for name, count in calls.items() if name in _SENT_BY_CLIENTS or name.startswith("client|"))
     return Commands(sent, sum(calls.values()) - sent - calls.get("info", 0))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streamtasks import Ignore, Retry, StreamTasks
-from tests.support.by_hand import HandWorker
+from tests.support.manual_worker import ManualWorker
 
 if TYPE_CHECKING:
     from streamtasks.workflows.canvas import Canvas
 
-__all__ = ["Site", "told"]
+__all__ = ["WorkflowSite", "told"]
 
 told: list[tuple[str, str, str]] = []
 
@@ -49,13 +49,13 @@ def tasks_of(app: StreamTasks) -> None:
         told.append((task_id, error, traceback))
 
 
-class Site:
+class WorkflowSite:
     """An app, its tasks by name, and a worker by hand."""
 
     def __init__(self, url: str, **settings: Any) -> None:
         self.app = StreamTasks(url, timeout_s=5.0, **settings)
         tasks_of(self.app)
-        self.worker = HandWorker(self.app)
+        self.worker = ManualWorker(self.app)
 
     def __getattr__(self, name: str) -> Any:
         return self.app.tasks[name]

@@ -6,8 +6,8 @@ from typing import Any
 
 from streamtasks.stores.redis.operations.workflows import stage_call, unfold_call
 from streamtasks.stores.types import FanIn, NewMessage, NewWorkflow, Node
-from tests.support.dump import text
-from tests.support.lab import Lab
+from tests.support.script_lab import ScriptLab
+from tests.support.server_dump import text
 
 ID = "wf"
 STAGED, LIVE, GONE = 1, 2, 0
@@ -28,25 +28,25 @@ def pair() -> NewWorkflow:
     return NewWorkflow(ID, [node(0, "1-1"), node(1, "-", f"{ID}.w0")], 1, (), b"{}")
 
 
-def stage(lab: Lab, new: NewWorkflow, nodes: Any = None, *, first: bool = True) -> int:
+def stage(lab: ScriptLab, new: NewWorkflow, nodes: Any = None, *, first: bool = True) -> int:
     some = new.nodes if nodes is None else nodes
     reply = lab.run(stage_call(lab.keys, new, some, list(enumerate(new.fan_ins)), new.given, first=first))
     code: int = reply[1]
     return code
 
 
-def unfold(lab: Lab, verb: str = "go", whom: str = "", names: tuple[str, ...] = ("0:default",)) -> list[Any]:
+def unfold(lab: ScriptLab, verb: str = "go", whom: str = "", names: tuple[str, ...] = ("0:default",)) -> list[Any]:
     """Return (code, more, whom)."""
     reply: list[Any] = lab.run(unfold_call(lab.keys, ID, names, lab.settings, verb, whom))[1:]
     return reply
 
 
-def start(lab: Lab, new: NewWorkflow) -> None:
+def start(lab: ScriptLab, new: NewWorkflow) -> None:
     assert stage(lab, new) == STAGED
     assert unfold(lab, "live") == [LIVE, 0, ""]
 
 
-def fields(lab: Lab) -> dict[str, str]:
+def fields(lab: ScriptLab) -> dict[str, str]:
     """What is kept of the workflow."""
     return {text(name): text(value) for name, value in lab.client.hgetall(lab.keys.workflow(ID)).items()}
 

@@ -1,8 +1,8 @@
 """Run scripts on one shard of a real server, by hand, and see every key they leave behind.
 
-A `Lab` sends the scripts as the store does, but calls them one by one and watches them: a script that touches
-a key it did not declare fails, on every path that a test takes. `tests.support.dump` reads the whole server, so a
-key that leaks makes the comparison fail by itself.
+A `ScriptLab` sends the scripts as the store does, but calls them one by one and watches them: a script that touches
+a key it did not declare fails, on every path that a test takes. `tests.support.server_dump` reads the whole server,
+so a key that leaks makes the comparison fail by itself.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from streamtasks.stores.types import (
     Outcome,
     Void,
 )
-from tests.support.dump import dump, entries_of, text
-from tests.support.watch import watched_source
+from tests.support.declared_keys import checked_source
+from tests.support.server_dump import dump, entries_of, text
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -92,7 +92,7 @@ class Record(NamedTuple):
 
 
 @dataclass
-class Lab:
+class ScriptLab:
     """One shard, and scripts run on it. ``client`` does not decode replies."""
 
     client: Any
@@ -172,7 +172,7 @@ class Lab:
     # -- running scripts -----------------------------------------------------------------------------
 
     def raw(self, call: Call) -> Any:
-        return self.client.eval(watched_source(call.script.source), len(call.keys), *call.keys, *call.args)
+        return self.client.eval(checked_source(call.script.source), len(call.keys), *call.keys, *call.args)
 
     def run(self, call: Call) -> Any:
         """Run a call; the reply as text. The server's time in it becomes `now`."""
@@ -444,7 +444,7 @@ class Listener:
             told.append(reply[2].decode())
 
 
-def claimed_batch(lab: Lab, *ids: str) -> list[Claimed]:
+def claimed_batch(lab: ScriptLab, *ids: str) -> list[Claimed]:
     """Claim these together; each will have started at 5."""
     lab.enqueue(*ids)
     claimed = lab.claim("w", 1, count=100).claimed

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 KEEP_MS = 900_000
 
 
-class Hand:
+class Consumer:
     """One consumer on one shard. Close it when done: a context manager."""
 
     def __init__(self, store: Store, consumer: str = "hand", tag: str | None = None) -> None:
         self.channel: Channel = store.channel(tag or store.tags[0], consumer, Filter())
         self.sequence = 0
 
-    def __enter__(self) -> Hand:
+    def __enter__(self) -> Consumer:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -45,17 +45,17 @@ class Hand:
     def succeed(self, value: Any = None, most: int = 100) -> list[str]:
         """Claim what there is and let it succeed with a value; return the ids."""
         claimed = self.claim(most)
-        settled = self.settle(*(ended(c, "SUCCESS", dumps({"r": value})) for c in claimed)) if claimed else []
+        settled = self.settle(*(outcome_of(c, "SUCCESS", dumps({"r": value})) for c in claimed)) if claimed else []
         assert all(answer is Settled.DONE for answer in settled)
         return [c.id for c in claimed]
 
     def fail(self, error: BaseException) -> None:
         """Claim one message and let it fail."""
         [claimed] = self.claim(1)
-        assert self.settle(ended(claimed, "FAILURE", dumps({"e": describe(error)}))) == [Settled.DONE]
+        assert self.settle(outcome_of(claimed, "FAILURE", dumps({"e": describe(error)}))) == [Settled.DONE]
 
 
-def report(store: SupervisorStore, claimed: Claimed, said: bytes, tag: str = "u0") -> None:
+def report_progress(store: SupervisorStore, claimed: Claimed, said: bytes, tag: str = "u0") -> None:
     """Store progress of a message that is in hand."""
 
     async def call() -> list[bool]:
@@ -64,7 +64,7 @@ def report(store: SupervisorStore, claimed: Claimed, said: bytes, tag: str = "u0
     assert asyncio.run(call()) == [True]
 
 
-def ended(claimed: Claimed, state: str, result: bytes = b"", **changes: Any) -> Outcome:
+def outcome_of(claimed: Claimed, state: str, result: bytes = b"", **changes: Any) -> Outcome:
     """An outcome of a claimed message that has started."""
     started_ms = claimed.first_started_ms or int(claimed.body.split(b" ")[0])
     made = Outcome(

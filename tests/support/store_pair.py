@@ -15,7 +15,7 @@ from streamtasks.protocol.keys import Keys
 from streamtasks.stores.memory import AsyncMemoryStore, MemoryServer, MemoryStore
 from streamtasks.stores.redis import AsyncRedisStore, RedisStore
 from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Promotion, Reclaim
-from tests.support.hand import ended
+from tests.support.manual_consumer import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 TAG = "u0"
 
 
-class Both(NamedTuple):
+class ClaimedPair(NamedTuple):
     """One claimed message as each store gave it out: their entries and times differ."""
 
     real: Claimed
     model: Claimed
 
 
-class Pair:
+class StorePair:
     """A Redis store and a memory store with the same settings; a context manager."""
 
     def __init__(self, url: str, **settings: Any) -> None:
@@ -74,7 +74,7 @@ class Pair:
 
     def exchange(
         self, consumer: str, queues: Filter, outcomes: Sequence[tuple[Outcome, Outcome]], request: ClaimRequest | None
-    ) -> tuple[Exchange, list[Both]]:
+    ) -> tuple[Exchange, list[ClaimedPair]]:
         """Settle and claim; return the model's answer and what was claimed."""
         channels = self._channels.get((consumer, queues))
         if channels is None:
@@ -91,7 +91,7 @@ class Pair:
         same(real.settled, model.settled)
         same(real[3:], model[3:])
         same([about(c) for c in real.claimed], [about(c) for c in model.claimed])
-        return model, [Both(*both) for both in zip(real.claimed, model.claimed, strict=True)]
+        return model, [ClaimedPair(*both) for both in zip(real.claimed, model.claimed, strict=True)]
 
     def keeper(self, call: Callable[[Any, int], Any]) -> Any:
         """Call both supervisors' stores; ``call`` gets the store and which of a `Both` is its own."""
@@ -212,7 +212,7 @@ def shown(snapshot: Snapshot | None) -> Any:
     )
 
 
-def outcomes_of(both: Both, state: str, **changes: Any) -> tuple[Outcome, Outcome]:
+def outcomes_of(both: ClaimedPair, state: str, **changes: Any) -> tuple[Outcome, Outcome]:
     """One outcome for each store."""
     # Long enough that a workflow keeps it once.
     result = (
@@ -224,6 +224,6 @@ def outcomes_of(both: Both, state: str, **changes: Any) -> tuple[Outcome, Outcom
     )
     note = "given up" if state == "DEAD" else '{"kind":"RETRY"}' if state == "RETRY" else ""
     return (
-        ended(both.real, state, result, **{"note": note, **changes}),
-        ended(both.model, state, result, **{"note": note, **changes}),
+        outcome_of(both.real, state, result, **{"note": note, **changes}),
+        outcome_of(both.model, state, result, **{"note": note, **changes}),
     )

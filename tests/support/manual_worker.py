@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _numbers = itertools.count(1)
 
 
-class HandWorker:
+class ManualWorker:
     """Runs the tasks of an app until there is nothing to run; what is delayed is waited for. A context manager."""
 
     def __init__(self, app: StreamTasks) -> None:
