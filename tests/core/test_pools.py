@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM = """
-    import asyncio, gc, sys, warnings
+    import asyncio, gc, logging, sys, warnings
     import psutil
     from streamtasks import StreamTasks
 
@@ -31,13 +31,14 @@ PROGRAM = """
     def nothing() -> None: ...
 
     async def some() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             results = await asyncio.gather(*(nothing.aenqueue() for _ in range(3)))
         waiting = asyncio.create_task(results[0].aget())
         await asyncio.sleep(0.001)  # its end is the loop's: `run` cancels it wherever it has come
 
     sockets = lambda: len(psutil.Process().net_connections("tcp"))
     warnings.simplefilter("error")
+    logging.getLogger("asyncio").setLevel("ERROR")  # how long a step took is no matter here
     sys.unraisablehook = lambda unraisable: print("unraisable:", unraisable.exc_value)
     gc.disable()  # it must not be what closes them
     asyncio.run(some())
@@ -57,7 +58,7 @@ def test_two_hundred_loops_leave_no_socket_and_no_warning(embedded_url: str, tmp
         [sys.executable, "-W", "error", "-X", "dev", str(program), embedded_url],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=240,
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -123,7 +123,7 @@ def test_a_forked_copy_leaves_it_alone() -> None:
 def test_takes_another_port_when_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     with EmbeddedServer() as first:
         ports = iter([first.port, first.port, first.port + 1])
-        monkeypatch.setattr("random.sample", lambda *_: [next(ports)])
+        monkeypatch.setattr("streamtasks_workers.testing.embedded._RANDOM.sample", lambda *_: [next(ports)])
         monkeypatch.setattr(embedded, "_is_free", lambda _: True)
         with EmbeddedServer() as second:
             assert second.port == first.port + 1
