@@ -72,9 +72,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"TASKS": {**tasks({**SERVER, "key_prefix": "x:"}), "b": tasks({**SERVER, "key_prefix": "x:"})["default"]}},
         "E003",
-        "x",
+        "same keys",
     ),
-    ({"TASKS": tasks({**SERVER, "worker": {"concurrency": 0}})}, "E004", "concurrency"),
+    ({"TASKS": tasks({**SERVER, "worker": {"concurrency": -1}})}, "E004", "concurrency"),
     ({"TASKS": tasks(), "STREAMTASKS": {"MIDDLEWARE": ["no.such.Class"]}}, "E005", "no.such.Class"),
     ({"TASKS": tasks(), "STREAMTASKS": [1]}, "E006", "[1]"),
     ({"TASKS": tasks(), "TASK_IMPORTS": "shop.tasks"}, "E006", "shop.tasks"),

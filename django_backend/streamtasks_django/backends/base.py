@@ -19,8 +19,9 @@ from streamtasks.protocol.json import dumps, loads
 from streamtasks.protocol.keys import check_id, check_queue
 
 from ..checks import check_backend
+from ..conf import version
 from ..enqueue.owner import BackendOwner, BackendSchedules, group_of
-from ..enqueue.pipeline import accept
+from ..enqueue.pipeline import prepare
 from ..enqueue.signal_dispatch import asend, send
 from ..enqueue.store_alias import Stores
 from ..exceptions import InvalidTask
@@ -90,6 +91,9 @@ class StreamTaskMixin(TaskControl, BaseTaskBackend):
         Raises:
             InvalidTask: one is wrong.
         """
+        known: tuple[object, str, type] | None = getattr(task, "_validated", None)
+        if known is not None and known == (version.token, self.alias, type(self)):
+            return  # tasks do not change
         super().validate_task(task)
         if isinstance(task, StreamTask) and task.bind:
             if task.takes_context:
@@ -100,6 +104,8 @@ class StreamTaskMixin(TaskControl, BaseTaskBackend):
             check_queue(task.queue_name)
         except UnknownQueue as error:
             raise InvalidTask(str(error)) from error
+        if isinstance(task, StreamTask):
+            object.__setattr__(task, "_validated", (version.token, self.alias, type(self)))
 
 
 class StoreBackend(StoreControl, StreamTaskMixin):
@@ -128,10 +134,10 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         return DjangoApplication(self)
 
     def enqueue[**P, R](self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult[P, R]:
-        """Enqueue one call. Returns once the server has it.
+        """Enqueue one call; return once the server has stored it.
 
-        Called by hand, it says which backend: TASK_ROUTES then gives queue and priority only, unless it sends the task
-        to another one.
+        When you call it yourself, this backend is used even if TASK_ROUTES names another one; routes then set queue and
+        priority only.
 
         Raises:
             InvalidTask: an option of the task is wrong.
@@ -140,7 +146,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             StoreUnavailable: no answer from the server in ``timeout`` seconds.
             StoreFull: the server is out of memory.
         """
-        result, message, patience_s = accept(self, self._kept(task), args, kwargs)
+        result, message, patience_s = prepare(self, task, args, kwargs)
         self.stores.plain.enqueue((message,), patience_s)
         send(task_enqueued, type(self), result)
         return cast("TaskResult[P, R]", result)
@@ -149,7 +155,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> TaskResult[P, R]:
         """Enqueue one call without blocking the event loop; errors as of `enqueue`."""
-        result, message, patience_s = accept(self, self._kept(task), args, kwargs)
+        result, message, patience_s = prepare(self, task, args, kwargs)
         await self.stores.asynchronous.enqueue((message,), patience_s)
         await asend(task_enqueued, type(self), result)
         return cast("TaskResult[P, R]", result)
@@ -161,34 +167,33 @@ class StoreBackend(StoreControl, StreamTaskMixin):
 
         All are checked before the first is sent; errors as of `enqueue`.
         """
-        accepted = [accept(self, self._here(task), args, kwargs) for task, args, kwargs in calls]
-        self.stores.plain.enqueue([one.message for one in accepted])
-        for one in accepted:
-            send(task_enqueued, type(self), one.result)
-        return [one.result for one in accepted]
+        prepared = [prepare(self, self._routed_here(task), args, kwargs) for task, args, kwargs in calls]
+        self.stores.plain.enqueue([message for _, message, _ in prepared])
+        for result, _, _ in prepared:
+            send(task_enqueued, type(self), result)
+        return [result for result, _, _ in prepared]
 
     async def aenqueue_many(
         self, calls: Iterable[tuple[Task[..., Any], Sequence[Any], Mapping[str, Any]]]
     ) -> list[TaskResult[..., Any]]:
         """Enqueue many calls without blocking the event loop; see `enqueue_many`."""
-        accepted = [accept(self, self._here(task), args, kwargs) for task, args, kwargs in calls]
-        await self.stores.asynchronous.enqueue([one.message for one in accepted])
-        for one in accepted:
-            await asend(task_enqueued, type(self), one.result)
-        return [one.result for one in accepted]
+        prepared = [prepare(self, self._routed_here(task), args, kwargs) for task, args, kwargs in calls]
+        await self.stores.asynchronous.enqueue([message for _, message, _ in prepared])
+        for result, _, _ in prepared:
+            await asend(task_enqueued, type(self), result)
+        return [result for result, _, _ in prepared]
 
-    def _kept(self, task: Task[..., Any]) -> Task[..., Any]:
-        """Return a task as TASK_ROUTES has it; one whose route leads to another backend stays as it is."""
-        routed = task.routed() if isinstance(task, StreamTask) else task
-        return routed if routed.backend in {self.alias, task.backend} else task
+    def _routed_here(self, task: Task[..., Any]) -> Task[..., Any]:
+        """Return the routed task.
 
-    def _here(self, task: Task[..., Any]) -> Task[..., Any]:
-        """Return a task as TASK_ROUTES has it, if that is not another backend's business."""
+        Raises:
+            InvalidTask: TASK_ROUTES routes it to another backend.
+        """
         routed = task.routed() if isinstance(task, StreamTask) else task
         if routed.backend not in {self.alias, task.backend}:
             raise InvalidTask(
-                f"TASK_ROUTES sends {task.module_path} to the backend {routed.backend!r}, not to {self.alias!r}; "
-                "enqueue it there, or by itself."
+                f"TASK_ROUTES routes {task.module_path} to the backend {routed.backend!r}, not to {self.alias!r}; "
+                "enqueue it there, or with its own enqueue()."
             )
         return routed
 

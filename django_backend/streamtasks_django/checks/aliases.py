@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.tasks import task_backends
@@ -101,8 +102,8 @@ def _worker(backend: StoreAlias) -> Iterator[CheckMessage]:
     from streamtasks_workers.process.options import WorkerOptions
 
     options = backend.params.get("OPTIONS") or {}
-    if not isinstance(options, Mapping):
-        return  # reported by _options
+    if not isinstance(options, Mapping) or not isinstance(getattr(django_settings, "STREAMTASKS", None) or {}, Mapping):
+        return  # reported by _options or check_project
     try:
         WorkerOptions.merged(project.worker_defaults(options, backend.alias))
     except (ConfigurationError, UnknownQueue, TypeError, AttributeError) as error:

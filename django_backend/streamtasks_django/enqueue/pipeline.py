@@ -1,13 +1,18 @@
-"""From a call of a Django task to the message that the store accepts."""
+"""Enqueue a call of a Django task: plan, validate, build a message, encode it.
+
+``task.enqueue()`` routes the task and calls its backend; the backend calls `prepare`, hands the message to the store,
+and sends ``task_enqueued``. What does not depend on the arguments is planned once for each task.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.conf import settings as django_settings
 from django.tasks.base import TaskResultStatus
 from django.utils.json import normalize_json
 
@@ -16,12 +21,13 @@ from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge
 from streamtasks.stores.types import Limit, NewMessage
 from streamtasks.tasks.enqueue import build, check_limits, choose_id, pack, place, resolved
+from streamtasks.tasks.options import WITHOUT_END
 from streamtasks.tasks.position import Position
 from streamtasks.tasks.signature import NO_OPTIONS, CallOptions
 from streamtasks.tasks.unset import UNSET
 from streamtasks.workflows.linked import Linked
 
-from ..conf import project
+from ..conf import project, version
 from ..exceptions import InvalidTask
 from ..results.snapshot_results import RUN_AFTER, moment
 from ..results.task_result import StreamTaskResult
@@ -35,37 +41,57 @@ if TYPE_CHECKING:
 
     from .store_alias import StoreAlias
 
-__all__ = ["Accepted", "accept", "registered_name", "resolve", "without_options"]
+__all__ = ["Prepared", "prepare", "registered_name", "resolve", "without_options"]
+
+type Prepared = tuple[TaskResult[..., Any], NewMessage, float | None]
+"""The result of a call, its message, and the ``patience_s`` of `Store.enqueue`."""
 
 
-class Accepted(NamedTuple):
-    """A checked and encoded call. ``patience_s``: see `Store.enqueue`."""
+class _Plan(NamedTuple):
+    """Everything about calls of one task on one alias that does not depend on their arguments.
 
-    result: TaskResult[..., Any]
-    message: NewMessage
+    Attributes:
+        task: the routed task.
+        shown: the task of a result, without the options of the call.
+        name: the registered name.
+        call: all options, complete.
+        limited: whether starts count against a rate limit.
+        patience_s: see `Store.enqueue`.
+        use_tz: the setting USE_TZ.
+    """
+
+    task: Task[..., Any]
+    shown: Task[..., Any]
+    name: str
+    call: CallOptions
+    limited: bool
     patience_s: float | None
+    use_tz: bool
 
 
-def accept(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Accepted:
-    """Check and encode one call.
+def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Prepared:
+    """Route, validate and encode one call.
 
     Raises:
         InvalidTask: an option of the task or of the call is wrong.
         TypeError, ValueError: JSON cannot carry an argument.
         PayloadTooLarge: the call takes more than ``max_payload_bytes``.
     """
-    backend.validate_task(task)
     settings = backend.store_settings
+    known: tuple[object, str, _Plan] | None = getattr(task, "_plan", None)
+    if known is not None and known[0] is version.token and known[1] == backend.alias:
+        plan = known[2]
+    else:
+        plan = _plan(backend, task)
+    backend.validate_task(plan.task)
+    now_ms = time.time_ns() // 1_000_000  # in ms like the server's clock: a result that is read later starts not before
     try:
-        call = _complete(task)
-        _check_links(backend, call)
-        task_id = choose_id(call, settings.tags)
+        task_id = choose_id(plan.call, settings.tags)
         result = StreamTaskResult(
-            task=without_options(task),
+            task=plan.shown,
             id=task_id,
             status=TaskResultStatus.READY,
-            # Cut to ms as the server will say it, so that a result read later never starts before this.
-            enqueued_at=moment(time.time_ns() // 1_000_000),
+            enqueued_at=datetime.fromtimestamp(now_ms / 1000, UTC) if plan.use_tz else moment(now_ms),
             started_at=None,
             finished_at=None,
             last_attempted_at=None,
@@ -75,32 +101,33 @@ def accept(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwarg
             errors=[],
             worker_ids=[],
         )
-        message = _message(task, result.args, result.kwargs, call, settings.tags, task_id)
-        new = pack(message, call, _limit(task, result.args, result.kwargs), settings)
+        message = build(plan.name, result.args, result.kwargs, plan.call, settings.tags, task_id)
+        for middleware in project.middleware():
+            message = middleware.before_enqueue(message)
+        limit = plan.task.limit_of(result.args, result.kwargs) if plan.limited else None  # type: ignore[attr-defined]
+        new = pack(message, plan.call, limit, settings)
     except EngineInvalidTask as error:
         raise _as_django(error) from error
     if new.envelope[:1] != b"{":
-        # There may be something in it that JSON changes (a key that is no string, say): show what the worker gets.
+        # JSON may change something in it, such as a key that is not a string: show what the worker gets.
         sent = Message.decode(new.envelope, settings.wire, new.id)
         object.__setattr__(result, "args", sent.args)
         object.__setattr__(result, "kwargs", sent.kwargs)
-    return Accepted(result, new, call.retry_time_s())
+    return result, new, plan.patience_s
 
 
 def resolve(backend: StoreAlias, task: StreamTask, signature: Signature, tag: str) -> Signature:
-    """Return a signature of a routed task as whoever runs it needs it; see `streamtasks.tasks.signature.Origin`.
+    """Return a signature of a routed task with its id and all options; see `streamtasks.tasks.signature.Origin`.
 
     Raises:
         InvalidTask: an option or an argument is wrong.
     """
     settings = backend.store_settings
-    call = place(_complete(task), tag, settings.tags)
-    _check_links(backend, call)
-    args: Any = normalize_json(signature.args)
-    kwargs: Any = normalize_json(dict(signature.kwargs))
-    message = _message(task, args, kwargs, call, settings.tags, call.task_id)
-    message.encode(settings.max_payload_bytes, settings.wire)  # what is wrong with it shows now
-    return resolved(signature, message, call, _limit(task, args, kwargs))
+    plan = _plan(backend, task)
+    call = place(plan.call, tag, settings.tags)
+    message, limit = _message(plan, call, signature.args, signature.kwargs, settings.tags)
+    message.encode(settings.max_payload_bytes, settings.wire)  # raises what would be raised later
+    return resolved(signature, message, call, limit)
 
 
 def node_message(backend: StoreAlias, task: StreamTask, signature: Signature, position: Position) -> NewMessage:
@@ -111,96 +138,114 @@ def node_message(backend: StoreAlias, task: StreamTask, signature: Signature, po
         TypeError, ValueError: JSON cannot carry an argument.
         PayloadTooLarge: the call takes more than ``max_payload_bytes``.
     """
-    backend.validate_task(task)
     settings = backend.store_settings
+    backend.validate_task(task)
     try:
-        call = replace(_complete(task), task_id=position.id)
-        _check_links(backend, call)
-        args: Any = normalize_json((*position.before, *signature.args))
-        kwargs: Any = normalize_json(dict(signature.kwargs))
-        message = position.applied_to(_message(task, args, kwargs, call, settings.tags, position.id))
-        return pack(message, call, _limit(task, args, kwargs), settings)
+        plan = _plan(backend, task)
+        call = replace(plan.call, task_id=position.id)
+        args = (*position.before, *signature.args)
+        message, limit = _message(plan, call, args, signature.kwargs, settings.tags)
+        return pack(position.applied_to(message), call, limit, settings)
     except EngineInvalidTask as error:
         raise _as_django(error) from error
 
 
+def _message(
+    plan: _Plan, call: CallOptions, args: Sequence[Any], kwargs: Mapping[str, Any], tags: tuple[str, ...]
+) -> tuple[Message, Limit | None]:
+    """Build the message of a signature; its rate limit is known before middleware changes anything."""
+    own_args: Any = normalize_json(args)
+    own_kwargs: Any = normalize_json(dict(kwargs))
+    message = build(plan.name, own_args, own_kwargs, call, tags, call.task_id)
+    for middleware in project.middleware():
+        message = middleware.before_enqueue(message)
+    limit = plan.task.limit_of(own_args, own_kwargs) if plan.limited else None  # type: ignore[attr-defined]
+    return message, limit
+
+
 def _as_django(error: EngineInvalidTask) -> Exception:
-    """Return the same error as one that is Django's too; a more special one stays what it is."""
+    """Return the error as one that is Django's too; a more special one stays as it is."""
     return error if isinstance(error, (InvalidTask, PayloadTooLarge)) else InvalidTask(str(error))
 
 
-def _message(
-    task: Task[..., Any],
-    args: list[Any],
-    kwargs: dict[str, Any],
-    call: CallOptions,
-    tags: tuple[str, ...],
-    task_id: Any,
-) -> Message:
-    message = build(registered_name(task), args, kwargs, call, tags, task_id)
-    if task.run_after is not None:
-        message.headers[RUN_AFTER] = task.run_after.isoformat()
-    for middleware in project.middleware():
-        message = middleware.before_enqueue(message)
-    return message
-
-
 def registered_name(task: Task[..., Any]) -> str:
-    """Return what messages call a task."""
+    """Return the name of a task in messages."""
     return task.registered_name if isinstance(task, StreamTask) else task.module_path
 
 
-def _limit(task: Task[..., Any], args: Any, kwargs: Any) -> Limit | None:
-    return task.limit_of(args, kwargs) if isinstance(task, StreamTask) else None
+def without_options(task: Task[..., Any]) -> Task[..., Any]:
+    """Return the task of a result: options of the call belong to the message."""
+    if not isinstance(task, StreamTask) or task.options is NO_OPTIONS:
+        return task
+    return task.changed(options=NO_OPTIONS)
 
 
-@lru_cache(maxsize=256)
-def _plain(queue: str, priority: int) -> CallOptions:
-    return CallOptions(queue=queue, priority=priority)
+def _plan(backend: StoreAlias, task: Task[..., Any]) -> _Plan:
+    """Derive the plan of a task, and remember it with the task while no setting changes.
+
+    Called on a backend by hand, TASK_ROUTES gives queue and priority only, unless it routes the task elsewhere.
+    """
+    known: tuple[object, str, _Plan] | None = getattr(task, "_plan", None)
+    if known is not None and known[0] is version.token and known[1] == backend.alias:
+        return known[2]
+    routed: Task[..., Any] = task.routed() if isinstance(task, StreamTask) else task
+    if routed.backend not in (backend.alias, task.backend):
+        routed = task
+    backend.validate_task(routed)
+    defined = find_task(registered_name(routed))
+    try:
+        call = _complete(routed, defined)
+        _check_links(backend, call)
+    except EngineInvalidTask as error:
+        raise _as_django(error) from error
+    plan = _Plan(
+        routed,
+        without_options(routed),
+        registered_name(routed),
+        call,
+        isinstance(routed, StreamTask) and bool(routed.rate_limit),
+        call.retry_time_s(),
+        django_settings.USE_TZ,
+    )
+    if isinstance(routed, StreamTask) and defined is not None:  # until its module is loaded, its definition is unknown
+        for one in (task, routed):
+            object.__setattr__(one, "_plan", (version.token, backend.alias, plan))
+    return plan
 
 
-def _complete(task: Task[..., Any]) -> CallOptions:
-    """Return all that is said of a call, by itself and by its task."""
-    said = task.options if isinstance(task, StreamTask) else NO_OPTIONS
-    base = _plain(task.queue_name, int(task.priority))
+def _complete(task: Task[..., Any], defined: Task[..., Any] | None) -> CallOptions:
+    """Return all options of a call: its own, then those of its task that the worker cannot know."""
+    given = task.options if isinstance(task, StreamTask) else NO_OPTIONS
     more: dict[str, Any] = {}
     if isinstance(task, StreamTask):
-        more = _differing(task)
+        more = _differing(task, defined)
         if task.expires is not None:
             more["expires"] = task.expires
-    if task.run_after is not None and said.countdown is None and said.eta is None:
-        more["eta"] = task.run_after
-    if said is NO_OPTIONS and not more:
-        return base
+    if task.run_after is not None:
+        if given.countdown is None and given.eta is None:
+            more["eta"] = task.run_after
+        given = replace(given, headers={**given.headers, RUN_AFTER: task.run_after.isoformat()})
     call = replace(
-        said,
-        queue=base.queue,
-        priority=base.priority,
-        **{name: value for name, value in more.items() if getattr(said, name) is None},
+        given,
+        queue=task.queue_name,
+        priority=int(task.priority),
+        **{name: value for name, value in more.items() if getattr(given, name) is None},
     )
     if isinstance(task, StreamTask):
         check_limits(call, task.soft_time_limit, task.time_limit)
     return call
 
 
-def _differing(task: StreamTask) -> dict[str, Any]:
+def _differing(task: StreamTask, defined: Task[..., Any] | None) -> dict[str, Any]:
     """Return options that ``using()`` has changed: a worker has only the task as it was defined."""
-    defined = find_task(task.registered_name)
     if defined is None or defined is task or not isinstance(defined, StreamTask):
         return {}
     found = {}
     for name in PER_CALL:
         value = getattr(task, name)
         if value != getattr(defined, name) and value is not UNSET:
-            found[name] = -1 if name == "max_retries" and value is None else value
+            found[name] = WITHOUT_END if name == "max_retries" and value is None else value
     return found
-
-
-def without_options(task: Task[..., Any]) -> Task[..., Any]:
-    """Return the task as a reader of its result gets it: what was said of one call is the message's."""
-    if not isinstance(task, StreamTask) or task.options is NO_OPTIONS:
-        return task
-    return task.changed(options=NO_OPTIONS)
 
 
 def _check_links(backend: StoreAlias, call: CallOptions) -> None:

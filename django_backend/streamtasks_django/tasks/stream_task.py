@@ -24,7 +24,7 @@ from streamtasks.tasks.run_options import RunOptions, check_executor
 from streamtasks.tasks.signature import NO_OPTIONS, CallOptions, Signature
 from streamtasks.tasks.unset import UNSET
 
-from ..conf import task_settings
+from ..conf import task_settings, version
 from ..exceptions import InvalidTask
 from . import declared_schedules, names
 from .call_options import call_options, django_fields, extra_names, with_columns
@@ -37,11 +37,17 @@ if TYPE_CHECKING:
     from streamtasks.stores.types import Limit, NewMessage
     from streamtasks.tasks.position import Position
 
-    _Base = DjangoTask[..., Any]
+    _DjangoTask = DjangoTask[..., Any]
 else:
-    _Base = DjangoTask
+    _DjangoTask = DjangoTask
 
 __all__ = ["StreamTask"]
+
+
+class _Base(_DjangoTask):
+    """Slots for what is derived from a task and from the settings; copies of a task begin with empty ones."""
+
+    __slots__ = ("_plan", "_routed", "_validated")
 
 
 _RUN: Final = (
@@ -350,20 +356,29 @@ class StreamTask(_Base):
         return new
 
     def routed(self) -> StreamTask:
-        """Return the task with what TASK_ROUTES says of it, as far as the call does not say otherwise.
+        """Return the task with the backend, queue and priority of TASK_ROUTES; options of the call take precedence.
 
         Raises:
             ConfigurationError: TASK_ROUTES is wrong.
             InvalidTask: the backend it is routed to does not take it.
         """
+        known: tuple[object, StreamTask] | None = getattr(self, "_routed", None)
+        if known is not None and known[0] is version.token:
+            return known[1]
+        task = self._route()
+        for one in (self, task):
+            object.__setattr__(one, "_routed", (version.token, task))
+        return task
+
+    def _route(self) -> StreamTask:
         exact, globs = task_settings.routes()
         if not exact and not globs:
             return self
-        route, said = task_settings.route_of(self.registered_name, self.name, self.module_path), self.options
+        route, options = task_settings.route_of(self.registered_name, self.name, self.module_path), self.options
         changes: dict[str, Any] = {}
         for name, option in (("backend", "backend"), ("queue_name", "queue"), ("priority", "priority")):
             wanted = getattr(route, option)
-            if wanted is not None and getattr(said, option) is None and wanted != getattr(self, name):
+            if wanted is not None and getattr(options, option) is None and wanted != getattr(self, name):
                 changes[name] = wanted
         return self.changed(**changes) if changes else self
 

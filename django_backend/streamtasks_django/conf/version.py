@@ -1,0 +1,20 @@
+"""A token that is replaced when a setting changes: what was derived from the settings is valid for one token only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.signals import setting_changed
+
+__all__ = ["token"]
+
+token = object()
+"""Read it as ``version.token``, and compare with ``is``."""
+
+
+def _renew(**_: Any) -> None:
+    global token
+    token = object()
+
+
+setting_changed.connect(_renew, dispatch_uid="streamtasks.conf.version")
