@@ -17,7 +17,7 @@ from ..protocol.shards import id_beside, node_id
 from ..protocol.state import Snapshot, State
 from ..protocol.wire import RESULT
 from ..stores.owner import Owner
-from ..stores.types import FanIn, Given, NewMessage, NewWorkflow, Node, WorkflowCounts
+from ..stores.types import FanIn, KnownResult, NewMessage, NewWorkflow, Node, WorkflowCounts
 
 __all__ = ["retry_failed"]
 
@@ -166,23 +166,23 @@ class _Again:
             len(fan_in.members), was.need, was.collects, was.cancels, fan_in.first, fan_in.last, succeeded=known
         )
 
-    def _given(self) -> list[Given]:
+    def _given(self) -> list[KnownResult]:
         """Return the results that are known: those of single nodes under their new numbers, and those of members."""
         store, wire = self._owner.store, self._owner.settings.wire
         old = self._old
-        given: list[Given] = []
+        given: list[KnownResult] = []
         for number in sorted({int(f) for node in self._redo if (f := self._follows(node)) and not f.startswith("g")}):
             if self._number[number] < len(self._redo):
                 continue
             # A signed result counts for the id of its task only: here it has another.
             value = self._value(number)
             name = self._number[number]
-            given.append(Given(f"v{name}", wire.dumps({"r": value}, RESULT, node_id(self._id, name))))
+            given.append(KnownResult(f"v{name}", wire.dumps({"r": value}, RESULT, node_id(self._id, name))))
         for number, fan_in in enumerate(old.fan_ins):
             contents = store.gather(old.workflow_id, f"r{number}")
             for place, member in enumerate(fan_in.members):
                 if self._number[member] >= len(self._redo) and place < len(contents):
-                    given.append(Given(f"r{number}.{place}", contents[place].removeprefix(b"-")))
+                    given.append(KnownResult(f"r{number}.{place}", contents[place].removeprefix(b"-")))
         return given
 
     def _follows(self, number: int) -> str:

@@ -187,7 +187,7 @@ class Result[R]:
 
     def forget(self) -> bool:
         """Have the store forget it; False if it is not finished, or not known. This object keeps what it knows."""
-        return self._owner.store.forget_result(self.id)
+        return self._owner.store.delete_result(self.id)
 
     def get(self, timeout: float | None = None) -> R:
         """Wait for the result and return it. A push wakes the wait; the store is also read once a second.

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..exceptions import DecodeError, ScheduleDeclared, ScheduleExists, ScheduleNotFound
 from ..protocol.shards import new_id, schedule_tag
 from ..stores.factory import clock_ms
-from ..stores.schedule_store import NewSchedule, Put, StoredSchedule
+from ..stores.schedule_store import NewSchedule, PutResult, StoredSchedule
 from ..stores.types import NewMessage
 from ..tasks.signature import Signature
 from .definition import DEFAULT_BOUND_S, Definition
@@ -152,7 +152,7 @@ class Schedules:
         """
         for _ in range(_TRIES):
             stored = self._stored(name, self._owner.store.schedules([name])[0])
-            if self._owner.store.put_schedule(self._changed(stored, changes), stored.revision) > Put.CONFLICT:
+            if self._owner.store.put_schedule(self._changed(stored, changes), stored.revision) > PutResult.CONFLICT:
                 return self.get(name)
         raise self._contended(name)
 
@@ -161,7 +161,7 @@ class Schedules:
         for _ in range(_TRIES):
             stored = self._stored(name, (await self._owner.async_store.schedules([name]))[0])
             new = self._changed(stored, changes)
-            if await self._owner.async_store.put_schedule(new, stored.revision) > Put.CONFLICT:
+            if await self._owner.async_store.put_schedule(new, stored.revision) > PutResult.CONFLICT:
                 return await self.aget(name)
         raise self._contended(name)
 
@@ -178,14 +178,14 @@ class Schedules:
         stored = self._stored(name, self._owner.store.schedules([name])[0])
         if not force:
             self._undeclared(stored, "Delete")
-        self._owner.store.drop_schedule(name)
+        self._owner.store.delete_schedule(name)
 
     async def adelete(self, name: str, *, force: bool = False) -> None:
         """Forget a schedule from an event loop; see `delete`."""
         stored = self._stored(name, (await self._owner.async_store.schedules([name]))[0])
         if not force:
             self._undeclared(stored, "Delete")
-        await self._owner.async_store.drop_schedule(name)
+        await self._owner.async_store.delete_schedule(name)
 
     # -- let it wait, go on, run ------------------------------------------------------------------------
 
@@ -266,8 +266,8 @@ class Schedules:
             clock_ms(self._owner.store)
         )
 
-    def _created(self, name: str, put: Put) -> None:
-        if put not in (Put.STORED, Put.UNCHANGED):
+    def _created(self, name: str, put: PutResult) -> None:
+        if put not in (PutResult.STORED, PutResult.UNCHANGED):
             raise ScheduleExists(
                 f"There is a schedule {name!r} in {self._owner.description}; update it, or choose another name."
             )

@@ -15,13 +15,14 @@ from .schedule_store import AsyncScheduleStore, ScheduleStore, SupervisorSchedul
 from .types import (
     Active,
     Admission,
-    Alive,
     Charge,
     Claimed,
+    ClaimId,
     ClaimRequest,
     Events,
     Exchange,
     Filter,
+    Heartbeat,
     NewMessage,
     NewWorkflow,
     Outcome,
@@ -30,7 +31,6 @@ from .types import (
     Revocation,
     Settled,
     Statistics,
-    Void,
     WorkerInfo,
     WorkflowCounts,
 )
@@ -172,7 +172,7 @@ class Store(ScheduleStore, Protocol):
         """Return the workers that have given a sign of life lately."""
         ...
 
-    def forget(self, before_ms: int) -> int:
+    def delete_finished(self, before_ms: int) -> int:
         """Forget records of what finished before a time (ms since the epoch); return how many.
 
         An id that finished less than 15 minutes ago stays known, so that enqueueing it again does nothing.
@@ -187,8 +187,8 @@ class Store(ScheduleStore, Protocol):
         """
         ...
 
-    def forget_result(self, task_id: str) -> bool:
-        """Forget the record of one finished task; False: it is not finished, or not known. See `forget`."""
+    def delete_result(self, task_id: str) -> bool:
+        """Forget the record of one finished task; False: it is not finished, or not known. See `delete_finished`."""
         ...
 
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
@@ -262,11 +262,11 @@ class AsyncStore(AsyncScheduleStore, Protocol):
         """Return the workers that have given a sign of life lately."""
         ...
 
-    async def forget(self, before_ms: int) -> int:
+    async def delete_finished(self, before_ms: int) -> int:
         """Forget records of what finished before a time (ms since the epoch)."""
         ...
 
-    async def forget_result(self, task_id: str) -> bool:
+    async def delete_result(self, task_id: str) -> bool:
         """Forget the record of one finished task."""
         ...
 
@@ -304,14 +304,18 @@ class SupervisorStore(SupervisorScheduleStore, Protocol):
         tag: str,
         claimed: Sequence[Claimed],
         *,
-        void: Void | None = None,
+        invalidate: ClaimId | None = None,
         gone: bool = False,
         alone: Container[str] = (),
     ) -> list[bool]:
         """Return messages to their places, uncharged: the attempt does not count.
 
-        ``void`` also returns what that claim took; with ``gone`` its consumer is forgotten. ``alone``: ids of those
-        that only a child with nothing else in hand may get.
+        Args:
+            tag: the shard.
+            claimed: the messages.
+            invalidate: a claim whose messages are returned as well, and that takes nothing if it is sent again.
+            gone: the consumer of that claim has ended.
+            alone: ids of messages that only a child with nothing else in hand may get.
         """
         ...
 
@@ -331,15 +335,15 @@ class SupervisorStore(SupervisorScheduleStore, Protocol):
         """Make starts visible: (claimed, ms since it started)."""
         ...
 
-    async def doomed(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
-        """Tell which of these were revoked while they are held: ``"revoked"``, ``"terminate"`` (end it) or ``""``."""
+    async def revocations(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
+        """Return of each whether it was revoked while it is held: ``"revoked"``, ``"terminate"`` (end it) or ``""``."""
         ...
 
     async def renew(self, tag: str, tokens: Sequence[str]) -> list[bool]:
         """Extend the leases of claims; False: not held any more, its attempts must be stopped."""
         ...
 
-    async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Alive:
+    async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Heartbeat:
         """Say that this worker lives; ``None``: that it leaves."""
         ...
 

@@ -18,7 +18,7 @@ __all__ = [
     "DueSchedules",
     "Firing",
     "NewSchedule",
-    "Put",
+    "PutResult",
     "ScheduleStore",
     "StoredSchedule",
     "SupervisorScheduleStore",
@@ -42,7 +42,7 @@ class NewSchedule(NamedTuple):
     since_ms: int = 0
 
 
-class Put(IntEnum):
+class PutResult(IntEnum):
     """What became of a schedule that was to be stored.
 
     CONFLICT: it exists (of one to be created), does not exist or is of another revision (of one to be changed), or
@@ -117,14 +117,14 @@ class Firing(NamedTuple):
 class ScheduleStore(Protocol):
     """What whoever looks after schedules needs; see `store.Store`. All raise `StoreUnavailable` and `StoreFull`."""
 
-    def put_schedule(self, schedule: NewSchedule, revision: int) -> Put:
+    def put_schedule(self, schedule: NewSchedule, revision: int) -> PutResult:
         """Store a schedule; ``revision``: 0 to create it, else the one that it replaces.
 
         Safe to repeat: what is there already, to the byte, is UNCHANGED.
         """
         ...
 
-    def drop_schedule(self, name: str) -> bool:
+    def delete_schedule(self, name: str) -> bool:
         """Forget a schedule; False: there is none of that name."""
         ...
 
@@ -144,11 +144,11 @@ class ScheduleStore(Protocol):
 class AsyncScheduleStore(Protocol):
     """The same, natively asynchronous; see `ScheduleStore`."""
 
-    async def put_schedule(self, schedule: NewSchedule, revision: int) -> Put:
+    async def put_schedule(self, schedule: NewSchedule, revision: int) -> PutResult:
         """Store a schedule."""
         ...
 
-    async def drop_schedule(self, name: str) -> bool:
+    async def delete_schedule(self, name: str) -> bool:
         """Forget a schedule."""
         ...
 
@@ -168,7 +168,7 @@ class AsyncScheduleStore(Protocol):
 class SupervisorScheduleStore(Protocol):
     """What a supervisor needs, natively asynchronous. All calls concern one shard."""
 
-    async def declare_schedules(self, tag: str, schedules: Sequence[NewSchedule]) -> list[Put]:
+    async def declare_schedules(self, tag: str, schedules: Sequence[NewSchedule]) -> list[PutResult]:
         """Store schedules that code declares, at most 100: created, or changed if they differ.
 
         What keeps its ``rule`` keeps its next occurrence; all keep being paused.

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 __all__ = [
     "Active",
     "Admission",
-    "Alive",
     "Charge",
+    "ClaimId",
     "ClaimRequest",
     "Claimed",
     "Event",
@@ -20,7 +20,8 @@ __all__ = [
     "FanIn",
     "FanInCounts",
     "Filter",
-    "Given",
+    "Heartbeat",
+    "KnownResult",
     "Limit",
     "NewMessage",
     "NewWorkflow",
@@ -31,7 +32,6 @@ __all__ = [
     "Revocation",
     "Settled",
     "Statistics",
-    "Void",
     "WorkerInfo",
     "WorkflowCounts",
 ]
@@ -85,7 +85,7 @@ class FanIn(NamedTuple):
     Nodes ``first`` to ``last`` go on once ``need`` of them have succeeded. If that cannot be any more, these fail; if
     it ``collects``, they go on once all members are finished. ``cancels``: the first failure has the other members
     revoked. ``deadline_ms`` after the start it is decided by what is known then. ``succeeded``: members whose results
-    are known from the beginning (`NewWorkflow.given`).
+    are known from the beginning (`NewWorkflow.known_results`).
     """
 
     members: int
@@ -98,7 +98,7 @@ class FanIn(NamedTuple):
     succeeded: int = 0
 
 
-class Given(NamedTuple):
+class KnownResult(NamedTuple):
     """A result that is known before its workflow starts: ``field`` as in `Store.gather`, ``content`` what is there."""
 
     field: str
@@ -116,7 +116,7 @@ class NewWorkflow(NamedTuple):
     heads: int
     fan_ins: Sequence[FanIn] = ()
     plan: bytes = b""
-    given: Sequence[Given] = ()
+    known_results: Sequence[KnownResult] = ()
 
 
 class FanInCounts(NamedTuple):
@@ -154,8 +154,8 @@ class Claimed(NamedTuple):
 
     ``token`` proves the claim; ``body`` is ``b"<enqueued ms> <envelope>"``, left whole for speed;
     ``stream`` and ``entry`` say where it lies; ``retries`` counts the attempts before this one that asked to be run
-    again; ``first_started_ms`` is 0 if no attempt is known to have started. ``doom``: why it must not run any more,
-    and only be settled: ``"revoked"``, or ``"parent <id>"`` for one whose parent failed; empty: run it.
+    again; ``first_started_ms`` is 0 if no attempt is known to have started. ``skip_reason``: why it must not run, only
+    be settled: ``"revoked"``, or ``"parent <id>"`` for one whose parent failed; empty: run it.
     """
 
     id: str
@@ -166,11 +166,11 @@ class Claimed(NamedTuple):
     retries: int
     first_started_ms: int
     body: bytes
-    doom: str = ""
+    skip_reason: str = ""
 
 
-class Void(NamedTuple):
-    """The last claim that a consumer has sent: what it took goes back, and it shall return nothing from now on."""
+class ClaimId(NamedTuple):
+    """One claim of a consumer, by its sequence number."""
 
     consumer: str
     sequence: int
@@ -276,7 +276,7 @@ class Reclaim(NamedTuple):
     exhausted: list[Exhausted]
 
 
-class Alive(NamedTuple):
+class Heartbeat(NamedTuple):
     """``hold_ms``: for how long reclaiming is held back after a silence of all workers; 0 normally."""
 
     now_ms: int

@@ -102,8 +102,8 @@ class TestAfter:
         assert (snapshot.state, snapshot.waits_for) == (State.BLOCKED, "a")
         assert hand.succeed() == ["a"]
 
-    @pytest.mark.parametrize(("state", "doom"), [("SUCCESS", ""), ("FAILURE", "parent a")])
-    async def test_it_goes_on_when_that_one_is_finished(self, store_url: str, state: str, doom: str) -> None:
+    @pytest.mark.parametrize(("state", "skip_reason"), [("SUCCESS", ""), ("FAILURE", "parent a")])
+    async def test_it_goes_on_when_that_one_is_finished(self, store_url: str, state: str, skip_reason: str) -> None:
         settings = StoreSettings(url=store_url)
         store, keeper = open_store(settings), open_supervisor_store(settings)
         store.enqueue([new("a"), new("b", after="a")])
@@ -112,7 +112,7 @@ class TestAfter:
             hand.settle(outcome_of(claimed, state, b"{}"))
             assert (await keeper.promote(TAG)).promoted == 1
             [claimed] = hand.claim()
-            assert (claimed.id, claimed.doom) == ("b", doom)
+            assert (claimed.id, claimed.skip_reason) == ("b", skip_reason)
 
 
 class TestFollowUps:
@@ -190,19 +190,19 @@ class TestForget:
         [unfinished] = [new_id(ALL_TAGS[:1])]
         store.enqueue([new(unfinished)])
         now_ms = max(snapshot.finished_ms for snapshot in store.read(ids) if snapshot)
-        assert store.forget(0) == 0
-        assert store.forget(now_ms - 3_600_000) == 0
-        assert store.forget(now_ms + 1) == 330
+        assert store.delete_finished(0) == 0
+        assert store.delete_finished(now_ms - 3_600_000) == 0
+        assert store.delete_finished(now_ms + 1) == 330
         assert set(store.read(ids)) == {None}
         assert store.read([unfinished]) != [None]
         assert store.enqueue([new(ids[0])]) == [False], "still known"
-        assert store.forget(now_ms + 1) == 0
+        assert store.delete_finished(now_ms + 1) == 0
 
     def test_one_that_is_finished(self, store: AnyStore, hand: Consumer) -> None:
         store.enqueue([new("a"), new("b")])
-        assert not store.forget_result("a")
+        assert not store.delete_result("a")
         hand.succeed(most=1)
-        assert store.forget_result("a")
+        assert store.delete_result("a")
         assert [snapshot is None for snapshot in store.read(["a", "b"])] == [True, False]
 
 
@@ -319,8 +319,8 @@ class TestDoomed:
             store.revoke("a")
             store.revoke("b", terminate=True)
             assert [await anext(told), await anext(told)] == [(TAG, "revoke a 0"), (TAG, "revoke b 1")]
-            assert await keeper.doomed(TAG, claimed) == ["revoked", "terminate", ""]
-            assert await keeper.doomed(TAG, []) == []
+            assert await keeper.revocations(TAG, claimed) == ["revoked", "terminate", ""]
+            assert await keeper.revocations(TAG, []) == []
             await told.aclose()
 
     async def test_the_keeper_may_have_callbacks_sent(self, store_url: str) -> None:

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from streamtasks import Message
 from streamtasks.stores.base import SupervisorStore
-from streamtasks.stores.types import Charge, ClaimRequest, Filter, Limit, NewMessage, Void
+from streamtasks.stores.types import Charge, ClaimId, ClaimRequest, Filter, Limit, NewMessage
 from tests.support.store_pair import TAG, ClaimedPair, StorePair, outcomes_of
 
 
@@ -133,8 +133,8 @@ class Lives(RuleBasedStateMachine):
     @rule(consumer=consumers, gone=st.booleans(), ahead=st.integers(0, 1))
     def void(self, consumer: str, gone: bool, ahead: int) -> None:
         """A child died, or gives up a claim that is on its way."""
-        void = Void(consumer, self.sequence[consumer] + ahead)
-        self.pair.keeper(lambda store, _: store.hand_back(TAG, [], void=void, gone=gone))
+        void = ClaimId(consumer, self.sequence[consumer] + ahead)
+        self.pair.keeper(lambda store, _: store.hand_back(TAG, [], invalidate=void, gone=gone))
 
     @precondition(lambda self: self.claimed)
     @rule(places=st.lists(which, min_size=1, max_size=2))
@@ -149,7 +149,7 @@ class Lives(RuleBasedStateMachine):
     @rule(place=which, ago_ms=st.sampled_from([0, 30]))
     def mark_running(self, place: int, ago_ms: int) -> None:
         [both] = self.pick([place])
-        self.pair.keeper(lambda store, at: store.doomed(TAG, [both[at]]))
+        self.pair.keeper(lambda store, at: store.revocations(TAG, [both[at]]))
         self.pair.keeper(lambda store, at: store.mark_running(TAG, [(both[at], ago_ms)]))
         self.pair.keeper(lambda store, at: store.progress(TAG, [(both[at], b'{"s":"PROGRESS","m":1}')]))
 

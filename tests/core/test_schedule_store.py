@@ -16,7 +16,7 @@ from streamtasks.exceptions import StoreFull
 from streamtasks.protocol.shards import ALL_TAGS, schedule_tag
 from streamtasks.protocol.state import State
 from streamtasks.stores.factory import open_supervisor_store
-from streamtasks.stores.schedule_store import Put, StoredSchedule
+from streamtasks.stores.schedule_store import PutResult, StoredSchedule
 from tests.support.schedule_samples import FAR_MS, PAST_MS, declared, firing, occurrence, schedule
 from tests.support.store_pair import StorePair, same
 
@@ -31,20 +31,20 @@ TAG = "u0"
 class TestKept:
     def test_a_life(self, store: AnyStore) -> None:
         assert store.schedules(["tick"]) == [None]
-        assert store.put_schedule(schedule(definition=b"one"), 0) is Put.STORED
-        assert store.put_schedule(schedule(definition=b"one"), 0) is Put.UNCHANGED
-        assert store.put_schedule(schedule(definition=b"two"), 0) is Put.CONFLICT
+        assert store.put_schedule(schedule(definition=b"one"), 0) is PutResult.STORED
+        assert store.put_schedule(schedule(definition=b"one"), 0) is PutResult.UNCHANGED
+        assert store.put_schedule(schedule(definition=b"two"), 0) is PutResult.CONFLICT
         [found] = store.schedules(["tick"])
         assert found == StoredSchedule("tick", found.revision, b"one", "", False, PAST_MS, 0, 0, 0, "")
-        assert store.put_schedule(schedule(definition=b"two", next_ms=5), found.revision) is Put.STORED
-        assert store.put_schedule(schedule(definition=b"three"), found.revision) is Put.CONFLICT
+        assert store.put_schedule(schedule(definition=b"two", next_ms=5), found.revision) is PutResult.STORED
+        assert store.put_schedule(schedule(definition=b"three"), found.revision) is PutResult.CONFLICT
         [changed] = store.schedules(["tick"])
         assert changed.revision > found.revision
         assert changed == found._replace(revision=changed.revision, definition=b"two"), "the rule has not changed"
-        assert store.put_schedule(schedule(next_ms=5, rule="new"), changed.revision) is Put.STORED
+        assert store.put_schedule(schedule(next_ms=5, rule="new"), changed.revision) is PutResult.STORED
         assert store.schedules(["tick"])[0].next_ms == 5
-        assert store.drop_schedule("tick") is True
-        assert store.drop_schedule("tick") is False
+        assert store.delete_schedule("tick") is True
+        assert store.delete_schedule("tick") is False
         assert store.schedules(["tick"]) == [None]
 
     def test_pausing(self, store: AnyStore) -> None:
@@ -97,35 +97,40 @@ async def keeper(store_url: str) -> Any:
 
 class TestDeclared:
     async def test_what_changed_is_stored_and_what_went_is_forgotten(self, keeper: Any) -> None:
-        assert await keeper.declare_schedules(TAG, [declared("a", 5), declared("b", 5)]) == [Put.STORED] * 2
-        assert await keeper.declare_schedules(TAG, [declared("a", 6), declared("c", 6)]) == [Put.UNCHANGED, Put.STORED]
+        assert await keeper.declare_schedules(TAG, [declared("a", 5), declared("b", 5)]) == [PutResult.STORED] * 2
+        assert await keeper.declare_schedules(TAG, [declared("a", 6), declared("c", 6)]) == [
+            PutResult.UNCHANGED,
+            PutResult.STORED,
+        ]
         assert await keeper.undeclare_schedules(TAG, "shop", 6) == 1
         assert [(found.name, found.declared) for found in await keeper.list_schedules()] == [
             ("a", "shop"),
             ("c", "shop"),
         ]
-        assert await keeper.declare_schedules(TAG, [declared("b", 5)]) == [Put.CONFLICT], "older code comes too late"
-        assert await keeper.declare_schedules(TAG, [declared("a", 5)]) == [Put.UNCHANGED], (
+        assert await keeper.declare_schedules(TAG, [declared("b", 5)]) == [PutResult.CONFLICT], (
+            "older code comes too late"
+        )
+        assert await keeper.declare_schedules(TAG, [declared("a", 5)]) == [PutResult.UNCHANGED], (
             "older code that says the same"
         )
-        assert await keeper.put_schedule(schedule("a"), 0) is Put.TAKEN
-        assert await keeper.declare_schedules(TAG, [declared("a", 6, label="other")]) == [Put.TAKEN]
+        assert await keeper.put_schedule(schedule("a"), 0) is PutResult.TAKEN
+        assert await keeper.declare_schedules(TAG, [declared("a", 6, label="other")]) == [PutResult.TAKEN]
 
     async def test_hundreds(self, keeper: Any) -> None:
         many = [declared(f"s{number}", 5) for number in range(250)]
-        assert await keeper.declare_schedules(TAG, many) == [Put.STORED] * 250
+        assert await keeper.declare_schedules(TAG, many) == [PutResult.STORED] * 250
         assert await keeper.undeclare_schedules(TAG, "shop", 6) == 250
         assert await keeper.list_schedules() == []
 
     async def test_none(self, keeper: Any) -> None:
         assert await keeper.declare_schedules(TAG, []) == []
         assert await keeper.undeclare_schedules(TAG, "shop", 6) == 0
-        assert await keeper.declare_schedules(TAG, [declared("a", 5)]) == [Put.CONFLICT]
+        assert await keeper.declare_schedules(TAG, [declared("a", 5)]) == [PutResult.CONFLICT]
 
     async def test_a_declared_one_may_be_paused_and_stays_so(self, keeper: Any) -> None:
         await keeper.declare_schedules(TAG, [declared("a", 5)])
         await keeper.pause_schedule("a", None)
-        assert await keeper.declare_schedules(TAG, [declared("a", 6, rule="new", next_ms=7)]) == [Put.STORED]
+        assert await keeper.declare_schedules(TAG, [declared("a", 6, rule="new", next_ms=7)]) == [PutResult.STORED]
         [found] = await keeper.schedules(["a"])
         assert (found.paused, found.next_ms) == (True, 7)
 
@@ -180,7 +185,7 @@ class TestFired:
         assert await keeper.fire(TAG, [firing(due)]) == [False]
         await keeper.pause_schedule("tick", FAR_MS)
         assert await keeper.fire(TAG, [firing(due._replace(next_ms=FAR_MS))]) == [False], "never early"
-        await keeper.drop_schedule("tick")
+        await keeper.delete_schedule("tick")
         await keeper.put_schedule(schedule(), 0)
         assert await keeper.fire(TAG, [firing(due)]) == [False], "it is another one of that name"
 
@@ -275,7 +280,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(name=names)
     def drop(self, name: str) -> None:
-        same(self.pair.real.drop_schedule(name), self.pair.model.drop_schedule(name))
+        same(self.pair.real.delete_schedule(name), self.pair.model.delete_schedule(name))
 
     @rule(passed=st.lists(names, max_size=1))
     def look(self, passed: list[str]) -> None:

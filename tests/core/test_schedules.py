@@ -22,7 +22,7 @@ from streamtasks.schedules import crontab, every
 from streamtasks.schedules.definition import Definition
 from streamtasks.schedules.schedules import Schedule, Schedules
 from streamtasks.stores.factory import clock_ms, open_supervisor_store
-from streamtasks.stores.schedule_store import NewSchedule, Put
+from streamtasks.stores.schedule_store import NewSchedule, PutResult
 
 NIGHTLY = crontab(hour=3, minute=0)
 
@@ -105,7 +105,7 @@ def test_changes_of_many_at_once_all_count(app: StreamTasks, report: Any, monkey
     app.schedules.create("tick", report, 60)
     put, meddled = app.store.put_schedule, 0
 
-    def meddle(new: Any, revision: int) -> Put:
+    def meddle(new: Any, revision: int) -> PutResult:
         nonlocal meddled
         meddled += 1
         if meddled < 4:
@@ -305,7 +305,9 @@ async def test_declared_ones_are_changed_in_code(app: StreamTasks) -> None:
     app.task(name="shop.tick", schedule=NIGHTLY)(print)
     store = open_supervisor_store(app.settings)
     [one] = app.declared_schedules()
-    assert await store.declare_schedules("u0", [one.new_schedule(clock_ms(app.store), app.label, 1)]) == [Put.STORED]
+    assert await store.declare_schedules("u0", [one.new_schedule(clock_ms(app.store), app.label, 1)]) == [
+        PutResult.STORED
+    ]
     schedules = app.schedules
     assert schedules.get("shop.tick").declared == "app"
     for change in (lambda: schedules.update("shop.tick", schedule=5), lambda: schedules.delete("shop.tick")):

@@ -16,7 +16,7 @@ from streamtasks.protocol.message import Message
 from streamtasks.protocol.shards import ALL_TAGS, new_id
 from streamtasks.protocol.state import State
 from streamtasks.stores.factory import open_store, open_supervisor_store
-from streamtasks.stores.types import Charge, Claimed, NewMessage, Settled, Void
+from streamtasks.stores.types import Charge, Claimed, ClaimId, NewMessage, Settled
 from tests.core.conftest import AnyStore
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.server_dump import dump
@@ -205,7 +205,7 @@ class TestSupervisor:
         await keeper.enqueue([new("b", queue="another")])
         child.claim()
         # Of the second claim the supervisor knows only that its reply was never read.
-        assert await keeper.hand_back(TAG, read, void=Void("hand", 2), gone=True) == [True]
+        assert await keeper.hand_back(TAG, read, invalidate=ClaimId("hand", 2), gone=True) == [True]
         with Consumer(open_store(keeper.settings), "next") as later:
             assert sorted(c.id for c in later.claim()) == ["a", "b"]
 

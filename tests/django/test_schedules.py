@@ -45,10 +45,10 @@ def backend(site: str) -> Iterator[Any]:
     backend: Any = task_backends["default"]
     names = ("tick", "morning")
     for name in names:
-        backend.stores.plain.drop_schedule(name)
+        backend.stores.plain.delete_schedule(name)
     yield backend
     for name in names:
-        backend.stores.plain.drop_schedule(name)
+        backend.stores.plain.delete_schedule(name)
 
 
 def declared(alias: str = "default") -> dict[str, Any]:

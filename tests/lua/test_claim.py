@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from streamtasks.stores.types import Claimed, Filter, Void
+from streamtasks.stores.types import Claimed, ClaimId, Filter
 from tests.support.script_lab import LEASE_MS, ScriptLab, outcome
 from tests.support.server_dump import Stream
 
@@ -123,7 +123,7 @@ class TestRepeat:
 
     def test_a_claim_that_was_given_up_finds_nothing(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
-        lab.hand_back(void=Void("w", 3))
+        lab.hand_back(invalidate=ClaimId("w", 3))
         before = lab.dump()
         for seq in (2, 3):
             assert lab.claim_with(["0:default"], "w", seq).kind == "void"

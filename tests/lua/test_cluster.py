@@ -17,7 +17,7 @@ from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.shards import ALL_TAGS, limiter_tag
 from streamtasks.stores.redis.operations.read import read_call
 from streamtasks.stores.redis.operations.schedules import (
-    drop_call,
+    delete_schedule_call,
     due_call,
     fire_call,
     pause_call,
@@ -33,7 +33,7 @@ from streamtasks.stores.redis.operations.workflows import (
     workflow_call,
 )
 from streamtasks.stores.schedule_store import DueSchedule
-from streamtasks.stores.types import FanIn, Limit, NewMessage, NewWorkflow, Node, Void
+from streamtasks.stores.types import ClaimId, FanIn, Limit, NewMessage, NewWorkflow, Node
 from tests.support.schedule_samples import FAR_MS, PAST_MS, declared, firing, schedule
 from tests.support.script_lab import ScriptLab, outcome
 from tests.support.server_dump import Stream
@@ -91,7 +91,7 @@ def test_claimed_and_handed_back(lab: ScriptLab) -> None:
     lab.enqueue("a", "b", "c")
     [a] = lab.claim("w", 1, count=1).claimed
     lab.claim("w", 2, count=1)
-    assert lab.hand_back(a, void=Void("w", 2), gone=True) == ([], [1])
+    assert lab.hand_back(a, invalidate=ClaimId("w", 2), gone=True) == ([], [1])
     assert lab.claim("v", 1).ids == ["a", "b", "c"]
 
 
@@ -132,7 +132,7 @@ def test_revoked_forgotten_and_looked_at(lab: ScriptLab) -> None:
     a, b = lab.claim("w", 1).claimed
     lab.mark_running(a)
     assert lab.revoke("a", terminate=True) == [2, ""]
-    assert lab.doomed(a, b) == ["terminate", ""]
+    assert lab.revocations(a, b) == ["terminate", ""]
     assert lab.active()[0] == "a"
     assert lab.revoke("c", "0:default") == [1, ""]
     assert lab.revoke("d") == [0, ""]
@@ -179,7 +179,7 @@ def test_schedules(lab: ScriptLab) -> None:
     assert lab.run(schedules_call(lab.keys, ["a"]))[3].startswith(f"0 {FAR_MS} 1 0 {PAST_MS} ")
     assert lab.claim().ids == [brought.messages[0].id]
     assert lab.run(undeclare_call(lab.keys, "shop", 6))[1:] == [2, 0]
-    assert lab.run(drop_call(lab.keys, "a"))[1:] == [1]
+    assert lab.run(delete_schedule_call(lab.keys, "a"))[1:] == [1]
 
 
 def test_rate_limits_are_counted_in_another_slot_than_the_shards(client: RedisCluster) -> None:

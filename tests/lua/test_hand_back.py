@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamtasks.protocol.keys import GROUP
-from streamtasks.stores.types import Claimed, Limit, Void
+from streamtasks.stores.types import Claimed, ClaimId, Limit
 from tests.support.script_lab import ScriptLab, outcome
 from tests.support.server_dump import Stream
 
@@ -130,21 +130,21 @@ class TestAlone:
 
 class TestVoid:
     def test_a_claim_whose_reply_was_never_read_is_handed_back(self, lab: ScriptLab, held: list[Claimed]) -> None:
-        assert lab.hand_back(names=["0:default"], void=Void("w", 1)) == ([], [])
+        assert lab.hand_back(names=["0:default"], invalidate=ClaimId("w", 1)) == ([], [])
         left = lab.dump()
         assert left["claim:w (expires)"] == "1 void"
         assert left["q:0:default"] == Stream(["a", "b", "c"], dict.fromkeys("abc", "returned"))
         assert not {"state", "leases", "batches"} & set(left)
 
     def test_again_changes_nothing(self, lab: ScriptLab, held: list[Claimed]) -> None:
-        lab.hand_back(names=["0:default"], void=Void("w", 1))
+        lab.hand_back(names=["0:default"], invalidate=ClaimId("w", 1))
         before = lab.dump()
-        lab.hand_back(names=["0:default"], void=Void("w", 1))
+        lab.hand_back(names=["0:default"], invalidate=ClaimId("w", 1))
         assert lab.dump() == before
 
     def test_only_that_claim_is_handed_back(self, lab: ScriptLab, held: list[Claimed]) -> None:
         before = lab.dump()
-        assert lab.hand_back(void=Void("w", 2)) == ([], [])
+        assert lab.hand_back(invalidate=ClaimId("w", 2)) == ([], [])
         before["claim:w (expires)"] = "2 void"
         assert lab.dump() == before
 
@@ -152,7 +152,7 @@ class TestVoid:
         lab.enqueue("d")
         lab.claim("w", 2)
         lab.take_tokens()
-        assert lab.hand_back(names=["0:default"], void=Void("w", 1)) == ([], [])
+        assert lab.hand_back(names=["0:default"], invalidate=ClaimId("w", 1)) == ([], [])
         left = lab.dump()
         assert left["claim:w (expires)"] == "2 ids"
         assert left["q:0:default"].pending == {"a": "returned", "b": "returned", "c": "returned", "d": "w"}
@@ -162,32 +162,32 @@ class TestVoid:
         self, lab: ScriptLab, held: list[Claimed]
     ) -> None:
         before = lab.dump()
-        missing, codes = lab.hand_back(void=Void("w", 1))
+        missing, codes = lab.hand_back(invalidate=ClaimId("w", 1))
         assert set(missing) == {"0:default"}
         assert codes == []
         assert lab.dump() == before
 
     def test_a_claim_still_on_its_way_finds_nothing(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
-        lab.hand_back(void=Void("w", 7))
+        lab.hand_back(invalidate=ClaimId("w", 7))
         assert lab.claim_with(["0:default"], "w", 7).kind == "void"
 
     def test_a_claim_of_a_dead_child_still_on_its_way_finds_nothing(self, lab: ScriptLab) -> None:
         """What a killed process had sent may reach the server after this."""
         lab.enqueue("a")
-        lab.hand_back(void=Void("w", 7), gone=True)
+        lab.hand_back(invalidate=ClaimId("w", 7), gone=True)
         assert lab.claim_with(["0:default"], "w", 7).ids == []
         assert lab.claim("v", 1).ids == ["a"]
 
     def test_what_a_consumer_that_is_gone_held_goes_back(self, lab: ScriptLab, held: list[Claimed]) -> None:
-        lab.hand_back(held[0], names=["0:default"], void=Void("w", 1), gone=True)
+        lab.hand_back(held[0], names=["0:default"], invalidate=ClaimId("w", 1), gone=True)
         left = lab.dump()
         kept = {key for key in left if "expires" not in key}
         assert kept == {"messages", "ready", "streams", "q:0:default", "wake", "wake:default"}
         assert left["q:0:default"] == Stream(["a", "b", "c"], dict.fromkeys("abc", "returned"))
 
     def test_another_consumers_claim_is_not_touched(self, lab: ScriptLab, held: list[Claimed]) -> None:
-        lab.hand_back(names=["0:default"], void=Void("v", 1), gone=True)
+        lab.hand_back(names=["0:default"], invalidate=ClaimId("v", 1), gone=True)
         assert lab.dump()["q:0:default"] == Stream(["a", "b", "c"], dict.fromkeys("abc", "w"))
 
 

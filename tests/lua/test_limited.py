@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamtasks.stores.types import Limit, NewMessage, Void
+from streamtasks.stores.types import ClaimId, Limit, NewMessage
 from tests.support.script_lab import outcome
 from tests.support.server_dump import Stream
 
@@ -186,7 +186,7 @@ class TestHandBack:
 
     def test_one_that_a_void_claim_took_keeps_its_token(self, lab: ScriptLab) -> None:
         claimed_one(lab)
-        lab.hand_back(names=[NAME], void=Void("w", 1))
+        lab.hand_back(names=[NAME], invalidate=ClaimId("w", 1))
         assert lab.dump()["q:0:default"] == Stream(["a"], {"a": "returned"})
         assert out(lab) == ["a"]
 

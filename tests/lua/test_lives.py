@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamtasks.stores.types import Claimed, NewMessage, Void
+from streamtasks.stores.types import Claimed, ClaimId, NewMessage
 from tests.support.script_lab import ScriptLab, outcome
 
 NAMES = ("0:default", "5:mail")
@@ -56,12 +56,12 @@ class Lives:
             return
         if claimed.id.startswith("cb."):
             state = "CALLED"
-        elif claimed.doom:
-            state = "REVOKED" if claimed.doom == "revoked" else "FAILURE"
+        elif claimed.skip_reason:
+            state = "REVOKED" if claimed.skip_reason == "revoked" else "FAILURE"
         else:
             state = self.random.choice([*FINAL, "RETRY"])
         follow = () if state == "CALLED" or self.random.random() < 0.8 or len(self.ids) > 200 else (self.new(),)
-        done = outcome(claimed, state, started=0 if claimed.doom else 5, follow=follow)
+        done = outcome(claimed, state, started=0 if claimed.skip_reason else 5, follow=follow)
         done = done._replace(delay_ms=self.random.choice([0, 60_000]) if state == "RETRY" else 0)
         callbacks = "all" if state == "DEAD" else "revoked"
         [code] = self.lab.settle(done, callbacks=callbacks)
@@ -82,7 +82,7 @@ class Lives:
         claimed = self.take()
         if claimed is not None:
             consumer = claimed.token.partition("#")[0]
-            self.lab.hand_back(names=NAMES, void=Void(consumer, 1), gone=True)
+            self.lab.hand_back(names=NAMES, invalidate=ClaimId(consumer, 1), gone=True)
             self.held = [other for other in self.held if other.token != claimed.token]
 
     def crash(self) -> None:

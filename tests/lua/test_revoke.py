@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamtasks import StoreSettings
-from streamtasks.stores.types import NewMessage, Void
+from streamtasks.stores.types import ClaimId, NewMessage
 from tests.support.script_lab import REVOKED_MS, Record, ScriptLab, outcome
 from tests.support.server_dump import Stream
 
@@ -125,7 +125,7 @@ class TestWaiting:
         lab.promote(NAME)
         lab.take_tokens()
         claimed = {c.id: c for c in lab.claim(count=10).claimed}
-        assert claimed["b"].doom == "parent a"
+        assert claimed["b"].skip_reason == "parent a"
 
     def test_a_callback_message_is_left_alone(self, lab: ScriptLab) -> None:
         lab.enqueue(callback_of("a"))
@@ -147,11 +147,11 @@ class TestHeld:
             assert listener.heard() == ["revoke a 0"]
             marked = line.replace(f" {phase} ", " X ")
             assert lab.dump() == before | {"state": {"a": f"{marked} x=revoked"}}
-            assert lab.doomed(claimed) == ["revoked"]
+            assert lab.revocations(claimed) == ["revoked"]
             assert lab.revoke("a", terminate=True) == [MARKED, ""]
             assert listener.heard() == ["revoke a 1"]
             assert lab.dump() == before | {"state": {"a": f"{marked} x=terminate"}}
-            assert lab.doomed(claimed) == ["terminate"]
+            assert lab.revocations(claimed) == ["terminate"]
             assert lab.revoke("a") == [MARKED, ""]
             assert lab.dump() == before | {"state": {"a": f"{marked} x=terminate"}}
 
@@ -182,7 +182,7 @@ class TestHeld:
         assert lab.line("a") == f"- Q {NAME} {claimed.entry} 0 0 0 {claimed.first_started_ms} 0 - x=revoked"
         assert not {"running", "leases", "batches"} & set(lab.dump())
         again = lab.claim_one("v", 1)
-        assert (again.id, again.doom) == ("a", "revoked")
+        assert (again.id, again.skip_reason) == ("a", "revoked")
         assert "running" not in lab.dump()
         assert lab.settle(outcome(again, "REVOKED", started=0), callbacks="revoked") == [1]
         assert "messages" not in lab.dump(), "its holder has done what belongs to it"
@@ -191,8 +191,8 @@ class TestHeld:
         lab.enqueue("a")
         lab.claim("w", 1)
         lab.revoke("a")
-        assert lab.hand_back(names=[NAME], void=Void("w", 1), gone=True) == ([], [])
-        assert lab.claim_one("v", 1).doom == "revoked"
+        assert lab.hand_back(names=[NAME], invalidate=ClaimId("w", 1), gone=True) == ([], [])
+        assert lab.claim_one("v", 1).skip_reason == "revoked"
 
     def test_one_that_was_given_out_to_be_settled_can_end_in_no_other_way(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
@@ -212,7 +212,7 @@ class TestHeld:
         assert line is not None
         assert line.startswith(f"- Q {NAME} {claimed.entry} 1 1 0 ")
         assert line.endswith("w#1 x=revoked")
-        assert lab.claim_one("v", 1).doom == "revoked"
+        assert lab.claim_one("v", 1).skip_reason == "revoked"
 
     def test_a_second_crash_does_not_delay_it(self, lab: ScriptLab) -> None:
         lab.enqueue("a")
@@ -221,7 +221,7 @@ class TestHeld:
         lab.revoke("a")
         assert lab.charge(claimed) == [1]
         assert "delayed" not in lab.dump()
-        assert lab.claim_one("w", 3).doom == "revoked"
+        assert lab.claim_one("w", 3).skip_reason == "revoked"
 
     def test_crashes_end_it_as_any_other(self, lab: ScriptLab) -> None:
         """Its holder may die of what belongs to its outcome."""
@@ -260,19 +260,19 @@ class TestHeld:
         assert len(lab.history("a")) == lost
         assert lab.dump()["q:0:default"] == Stream(["a"], {"a": "suspect"})
         [claimed] = lab.claim("v", 1).claimed
-        assert (claimed.doom, claimed.attempt) == ("revoked", 1 + lost)
+        assert (claimed.skip_reason, claimed.attempt) == ("revoked", 1 + lost)
 
     def test_a_claim_whose_reply_was_lost_says_so_when_repeated(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         lab.claim("w", 1)
         lab.revoke("a", terminate=True)
-        assert [c.doom for c in lab.claim("w", 1).claimed] == ["revoked", ""]
+        assert [c.skip_reason for c in lab.claim("w", 1).claimed] == ["revoked", ""]
 
     def test_only_who_holds_it_is_asked_to_end_it(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")
         a, b = lab.claim().claimed
         lab.revoke("a")
-        assert lab.doomed(b, a, a._replace(token="x#1"), a._replace(id="z")) == ["", "revoked", "", ""]
+        assert lab.revocations(b, a, a._replace(token="x#1"), a._replace(id="z")) == ["", "revoked", "", ""]
 
 
 class TestFinished:
@@ -345,7 +345,7 @@ class TestClaimOfDoomed:
     def test_it_is_claimed_but_not_started(self, lab: ScriptLab, count: int) -> None:
         lab.enqueue("a", after="unknown")
         [claimed] = lab.claim(count=count).claimed
-        assert claimed.doom == "parent unknown"
+        assert claimed.skip_reason == "parent unknown"
         assert lab.line("a") == f"w#1 C {NAME} {claimed.entry} 1 0 0 0 0 - x=parent:unknown"
         assert "running" not in lab.dump()
         assert lab.settle(outcome(claimed, "FAILURE", started=0)) == [1]

@@ -27,7 +27,7 @@ class TestSettle:
         start(lab, pair())
         lab.settle(outcome(lab.claim_one(), "FAILURE"))
         [claimed] = lab.claim("w", 2).claimed
-        assert (claimed.id, claimed.doom) == (f"{ID}.w1", f"parent {ID}.w0")
+        assert (claimed.id, claimed.skip_reason) == (f"{ID}.w1", f"parent {ID}.w0")
         assert "v0" not in fields(lab)
         assert fields(lab)["failed"] == "1"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamtasks.stores.redis.operations.workflows import STAGING_MS, gather_call, workflow_call
-from streamtasks.stores.types import FanIn, Given, Limit, NewWorkflow
+from streamtasks.stores.types import FanIn, KnownResult, Limit, NewWorkflow
 from tests.support.script_lab import ScriptLab, outcome
 from tests.support.server_dump import Stream
 from tests.support.workflow_scripts import (
@@ -68,7 +68,9 @@ class TestStage:
         assert lab.line(f"{ID}.w1") == "- B 0:default - 0 0 0 0 0 - w=- d=77"
 
     def test_known_results_are_there_from_the_beginning(self, lab: ScriptLab) -> None:
-        new = NewWorkflow(ID, [node(0, "g0.1")], 1, [FanIn(2, 2, succeeded=1)], b"", [Given("r0.0", b"SUCCESS old\n7")])
+        new = NewWorkflow(
+            ID, [node(0, "g0.1")], 1, [FanIn(2, 2, succeeded=1)], b"", [KnownResult("r0.0", b"SUCCESS old\n7")]
+        )
         stage(lab, new)
         assert fields(lab)["r0.0"] == "SUCCESS old\n7"
         assert fields(lab)["g0"] == "2 2 F n 0 -1 1 0 o"

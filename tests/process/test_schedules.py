@@ -13,7 +13,7 @@ from streamtasks.protocol.json import dumps
 from streamtasks.protocol.shards import occurrence_id
 from streamtasks.protocol.state import State
 from streamtasks.schedules import every
-from streamtasks.stores.schedule_store import NewSchedule, Put, StoredSchedule
+from streamtasks.stores.schedule_store import NewSchedule, PutResult, StoredSchedule
 from tests.support.fleet import Fleet
 from tests.support.measurements import percentile
 from tests.support.waiting import wait_until
@@ -172,7 +172,7 @@ def test_one_that_cannot_be_read_is_left_to_others(fleet: Fleet) -> None:
     store = fleet.app.store
     for number in range(3):
         odd = NewSchedule(f"newer{number}", dumps({"v": 99, "number": number}), "new", 1)
-        assert store.put_schedule(odd, 0) is Put.STORED
+        assert store.put_schedule(odd, 0) is PutResult.STORED
     create(fleet, "tick", 0.1)
     wait_fired(fleet, "tick", 5)
     assert known(fleet, "newer1") == known(fleet, "newer1")._replace(fired=0, paused=False, next_ms=1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamtasks.protocol.shards import occurrence_id
 from streamtasks.stores.redis.operations.schedules import (
-    drop_call,
+    delete_schedule_call,
     due_call,
     fire_call,
     pause_call,
@@ -36,7 +36,7 @@ def pause(lab: ScriptLab, name: str, next_ms: int | None = None) -> int:
 
 
 def drop(lab: ScriptLab, name: str) -> int:
-    code: int = lab.run(drop_call(lab.keys, name))[1]
+    code: int = lab.run(delete_schedule_call(lab.keys, name))[1]
     return code
 
 

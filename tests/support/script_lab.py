@@ -29,17 +29,17 @@ from streamtasks.stores.redis.operations.inspection import (
 from streamtasks.stores.redis.operations.leases import beat_call, mark_running_call, progress_call, renew_call
 from streamtasks.stores.redis.operations.promote import promote_call
 from streamtasks.stores.redis.operations.read import read_call
-from streamtasks.stores.redis.operations.revoke import doomed_call, revoke_call
+from streamtasks.stores.redis.operations.revoke import revocations_call, revoke_call
 from streamtasks.stores.redis.operations.settle import settle_call, settle_order
 from streamtasks.stores.tokens import TokenGrant, TokenRequest
 from streamtasks.stores.types import (
     Claimed,
+    ClaimId,
     ClaimRequest,
     Filter,
     Limit,
     NewMessage,
     Outcome,
-    Void,
 )
 from tests.support.declared_keys import checked_source
 from tests.support.server_dump import dump, entries_of, text
@@ -236,8 +236,8 @@ class ScriptLab:
             name, flat = reply[part], reply[part + 1]
             for at in range(0, len(flat), 4):
                 entry, task_id, body, counts = flat[at : at + 4]
-                attempt, retries, first, doom = claim_counts(counts.encode())
-                claimed.append(Claimed(task_id, token, name, entry, attempt, retries, first, body.encode(), doom))
+                attempt, retries, first, skip = claim_counts(counts.encode())
+                claimed.append(Claimed(task_id, token, name, entry, attempt, retries, first, body.encode(), skip))
         return Claim("ok", reply[1], reply[2], claimed, [])
 
     def claim(self, consumer: str = "w", seq: int = 1, **options: Any) -> Claim:
@@ -273,20 +273,20 @@ class ScriptLab:
         reply: list[Any] = self.run(revoke_call(self.keys, task_id, hour, self.settings, name, terminate=terminate))
         return reply[1:]
 
-    def doomed(self, *claimed: Claimed) -> list[str]:
-        words: list[str] = self.run(doomed_call(self.keys, claimed))
+    def revocations(self, *claimed: Claimed) -> list[str]:
+        words: list[str] = self.run(revocations_call(self.keys, claimed))
         return words
 
     def hand_back(
         self,
         *claimed: Claimed,
         names: Sequence[str] = (),
-        void: Void | None = None,
+        invalidate: ClaimId | None = None,
         gone: bool = False,
         alone: Container[str] = (),
     ) -> Any:
         """Return (names missing, codes)."""
-        reply = self.run(hand_back_call(self.keys, claimed, names, void, gone, alone))
+        reply = self.run(hand_back_call(self.keys, claimed, names, invalidate, gone, alone))
         return reply[1], reply[2:]
 
     def charge(

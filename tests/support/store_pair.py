@@ -70,7 +70,7 @@ class StorePair:
 
     def forget(self) -> int:
         before_ms = time.time_ns() // 1_000_000 + 60_000
-        return same(self.real.forget(before_ms), self.model.forget(before_ms))
+        return same(self.real.delete_finished(before_ms), self.model.delete_finished(before_ms))
 
     def exchange(
         self, consumer: str, queues: Filter, outcomes: Sequence[tuple[Outcome, Outcome]], request: ClaimRequest | None
@@ -180,7 +180,7 @@ def same[T](real: T, model: T) -> T:
 def about(claimed: Claimed) -> tuple[Any, ...]:
     """What must agree of a claimed message."""
     body = claimed.body.partition(b" ")[2]
-    return (*claimed[:3], claimed.attempt, claimed.retries, claimed.first_started_ms > 0, body, claimed.doom)
+    return (*claimed[:3], claimed.attempt, claimed.retries, claimed.first_started_ms > 0, body, claimed.skip_reason)
 
 
 def plain(answer: Any) -> Any:

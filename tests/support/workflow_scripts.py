@@ -30,7 +30,7 @@ def pair() -> NewWorkflow:
 
 def stage(lab: ScriptLab, new: NewWorkflow, nodes: Any = None, *, first: bool = True) -> int:
     some = new.nodes if nodes is None else nodes
-    reply = lab.run(stage_call(lab.keys, new, some, list(enumerate(new.fan_ins)), new.given, first=first))
+    reply = lab.run(stage_call(lab.keys, new, some, list(enumerate(new.fan_ins)), new.known_results, first=first))
     code: int = reply[1]
     return code
 

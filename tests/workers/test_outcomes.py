@@ -210,8 +210,8 @@ class TestWithoutARun:
     @pytest.mark.parametrize(
         ("claim", "message", "state", "error"),
         [
-            ({"doom": "revoked"}, {}, "REVOKED", TaskRevoked),
-            ({"doom": "parent p-1"}, {}, "FAILURE", ParentFailed),
+            ({"skip_reason": "revoked"}, {}, "REVOKED", TaskRevoked),
+            ({"skip_reason": "parent p-1"}, {}, "FAILURE", ParentFailed),
             ({}, {"expires_ms": 5}, "EXPIRED", type(None)),
         ],
     )
@@ -230,11 +230,11 @@ class TestWithoutARun:
         assert Envelope.decode(following.envelope).args[0] == "id-1"
 
     def test_the_parent_is_named(self, kind: str) -> None:
-        assert "p-1" in error_of(Case(kind, never).run(doom="parent p-1"))["message"]
+        assert "p-1" in error_of(Case(kind, never).run(skip_reason="parent p-1"))["message"]
 
     def test_it_ends_also_where_its_task_is_unknown(self, kind: str) -> None:
         case = Case(kind, never)
-        assert case.run({"task": "elsewhere"}, doom="revoked").state == "REVOKED"
+        assert case.run({"task": "elsewhere"}, skip_reason="revoked").state == "REVOKED"
         assert case.run({"task": "elsewhere", "expires_ms": 5}).state == "EXPIRED"
 
 

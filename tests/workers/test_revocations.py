@@ -25,16 +25,16 @@ class Store:
 
     def __init__(self) -> None:
         self.returned: list[str] = []
-        self.doom: dict[str, str] = {}
+        self.skip_reason: dict[str, str] = {}
 
     async def hand_back(self, tag: str, claimed: Sequence[Claimed], **_: Any) -> list[bool]:
         assert tag == "u0"
         self.returned += [c.id for c in claimed]
         return [True] * len(claimed)
 
-    async def doomed(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
+    async def revocations(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
         assert tag == "u0"
-        return [self.doom.get(c.id, "") for c in claimed]
+        return [self.skip_reason.get(c.id, "") for c in claimed]
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ async def test_a_child_that_stands_still_loses_nothing(board: Board, store: Stor
 async def test_what_the_store_knows_is_found_without_news(board: Board, store: Store, revocations: Revocations) -> None:
     running, waiting, other = place(board, message(1), message(2), message(3))
     started = board.start(running)
-    store.doom = {"id-1": "terminate", "id-2": "revoked"}
+    store.skip_reason = {"id-1": "terminate", "id-2": "revoked"}
     await revocations.run_once()
     assert board.asked(running, started) == Ask.REVOKED
     assert store.returned == ["id-2"]

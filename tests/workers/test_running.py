@@ -187,7 +187,7 @@ class TestPrepare:
         outcome = runner.run(prepared)
         assert (outcome.state, outcome.started_ms, outcome.keep_ms) == ("EXPIRED", 0, FAILURE_MS)
         future = time.time_ns() // 1_000_000 + 60_000
-        assert prepare(runner, claimed(message(expires_ms=future))).fate is None
+        assert prepare(runner, claimed(message(expires_ms=future))).skipped is None
 
     def test_expiry_is_judged_by_the_stores_clock(self) -> None:
         app = StreamTasks()
@@ -195,9 +195,9 @@ class TestPrepare:
         runner = Runner(app, "w")
         expires = time.time_ns() // 1_000_000 + 60_000
         runner.clock_offset_ns += 120 * 10**9
-        fate = prepare(runner, claimed(message(expires_ms=expires))).fate
-        assert fate is not None
-        assert fate.state == State.EXPIRED
+        skipped = prepare(runner, claimed(message(expires_ms=expires))).skipped
+        assert skipped is not None
+        assert skipped.state == State.EXPIRED
 
     def test_the_first_start_is_that_of_the_first_attempt(self) -> None:
         app = StreamTasks()

@@ -164,7 +164,7 @@ class TestDeclaring:
         role = scheduler(store, definition("b"), definition("c"))
         await role.run_once()
         assert await names(store) == ["b", "c"]
-        await store.drop_schedule("b")
+        await store.delete_schedule("b")
         await role.run_once()
         assert await names(store) == ["c"], "a role declares once"
 
@@ -220,7 +220,7 @@ class TestDeclaring:
         await role.run_once()
         assert caplog.text.count("'a' of shop is not declared") == 1
         assert [found.declared for found in await store.list_schedules()] == ["", "shop"]
-        await store.drop_schedule("a")
+        await store.delete_schedule("a")
         monkeypatch.setattr(role, "_declare_at", 0.0)
         await role.run_once()
         assert [found.declared for found in await store.list_schedules()] == ["shop", "shop"]

@@ -57,20 +57,20 @@ class StoreControl(TaskControl, StoreAlias):
         Raises:
             TypeError: ``cutoff`` is no datetime.
         """
-        return self.stores.plain.forget(_before_ms(cutoff))
+        return self.stores.plain.delete_finished(_before_ms(cutoff))
 
     async def acleanup_results(self, cutoff: datetime) -> int:
         """See `cleanup_results`."""
-        forgotten: int = await self.stores.asynchronous.forget(_before_ms(cutoff))
+        forgotten: int = await self.stores.asynchronous.delete_finished(_before_ms(cutoff))
         return forgotten
 
     def forget_result(self, task_id: str) -> bool:
         """See `TaskControl.forget_result`."""
-        return _is_id(task_id) and self.stores.plain.forget_result(task_id)
+        return _is_id(task_id) and self.stores.plain.delete_result(task_id)
 
     async def aforget_result(self, task_id: str) -> bool:
         """See `TaskControl.forget_result`."""
-        return _is_id(task_id) and bool(await self.stores.asynchronous.forget_result(task_id))
+        return _is_id(task_id) and bool(await self.stores.asynchronous.delete_result(task_id))
 
     def get_statistics(self) -> dict[str, Any]:
         """See `TaskControl.get_statistics`."""

@@ -15,10 +15,11 @@ from ..tokens import TokenGrant
 from ..types import (
     Active,
     Admission,
-    Alive,
     Charge,
     Claimed,
+    ClaimId,
     Events,
+    Heartbeat,
     NewMessage,
     NewWorkflow,
     Outcome,
@@ -27,7 +28,6 @@ from ..types import (
     Revocation,
     Settled,
     Statistics,
-    Void,
     WorkerInfo,
     WorkflowCounts,
 )
@@ -159,22 +159,22 @@ class AsyncMemoryStore(AsyncMemorySchedules):
         """See `Store.workers`."""
         return self.plain.workers()
 
-    async def forget(self, before_ms: int) -> int:
-        """See `Store.forget`."""
-        return self.plain.forget(before_ms)
+    async def delete_finished(self, before_ms: int) -> int:
+        """See `Store.delete_finished`."""
+        return self.plain.delete_finished(before_ms)
 
-    async def forget_result(self, task_id: str) -> bool:
-        """See `Store.forget_result`."""
-        return self.plain.forget_result(task_id)
+    async def delete_result(self, task_id: str) -> bool:
+        """See `Store.delete_result`."""
+        return self.plain.delete_result(task_id)
 
     async def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """See `Store.dead_letters`."""
         return self.plain.dead_letters(limit, before)
 
-    async def doomed(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
-        """See `SupervisorStore.doomed`."""
+    async def revocations(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
+        """See `SupervisorStore.revocations`."""
         with self.server.lock:
-            return revoke.doomed(self.plain.shard(tag), claimed)
+            return revoke.revocations(self.plain.shard(tag), claimed)
 
     async def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
         """See `SupervisorStore.settle`."""
@@ -186,13 +186,13 @@ class AsyncMemoryStore(AsyncMemorySchedules):
         tag: str,
         claimed: Sequence[Claimed],
         *,
-        void: Void | None = None,
+        invalidate: ClaimId | None = None,
         gone: bool = False,
         alone: Container[str] = (),
     ) -> list[bool]:
         """See `SupervisorStore.hand_back`."""
         with self.server.step():
-            return hand_back.hand_back(self.plain.shard(tag), claimed, void, gone=gone, alone=alone)
+            return hand_back.hand_back(self.plain.shard(tag), claimed, invalidate, gone=gone, alone=alone)
 
     async def charge(self, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:
         """See `SupervisorStore.charge`."""
@@ -231,7 +231,7 @@ class AsyncMemoryStore(AsyncMemorySchedules):
         with self.server.step():
             return upkeep.renew(self.plain.shard(tag), tokens, self.settings)
 
-    async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Alive:
+    async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Heartbeat:
         """See `SupervisorStore.beat`."""
         with self.server.step():
             return upkeep.beat(self.plain.shard(tag), worker, info, self.settings)

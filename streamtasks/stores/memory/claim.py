@@ -101,7 +101,7 @@ def _claimed(message: Live) -> Claimed:
         message.retries,
         message.first_ms,
         message.body,
-        "revoked" if message.doom == "terminate" else message.doom.replace(":", " ", 1),
+        "revoked" if message.skip_reason == "terminate" else message.skip_reason.replace(":", " ", 1),
     )
 
 
@@ -170,12 +170,12 @@ class _Taking:
                     self.suspect_waits = False
                 stream.owners[entry] = self.token
                 # A doomed one is not started; but what ends a suspect's holder may be what belongs to its outcome.
-                alone_now = self.request.most == 1 and not message.doom
+                alone_now = self.request.most == 1 and not message.skip_reason
                 self._hold(message, entry, starts=alone_now or suspect or delayed_suspect)
 
     def _hold(self, message: Live, entry: str, *, starts: bool) -> None:
         message.token, message.entry = self.token, entry
-        message.phase = "X" if message.doom == "revoked" else "R" if starts else "C"
+        message.phase = "X" if message.skip_reason == "revoked" else "R" if starts else "C"
         message.attempts += 1
         if starts:
             message.started_ms = self.shard.now_ms()

@@ -67,7 +67,7 @@ def _place(shard: Shard, message: Live, new: NewMessage, due_ms: int) -> None:
             shard.children_of.setdefault(new.after, []).append(new.id)
             return
         if parent is None or parent.state not in ("SUCCESS", "IGNORED"):
-            message.doom, due_ms = f"parent:{new.after}", 0  # whoever claims it lets it fail
+            message.skip_reason, due_ms = f"parent:{new.after}", 0  # whoever claims it lets it fail
     limit = limit_of(message)
     if due_ms > shard.now_ms():
         message.phase = "D"
@@ -90,7 +90,7 @@ def free_children(shard: Shard, task_id: str, *, succeeded: bool) -> None:
         due_ms = max(now_ms, child.after_due_ms) if succeeded else now_ms
         child.after, child.after_due_ms, child.phase = "", 0, "D"
         if not succeeded:
-            child.doom = f"parent:{task_id}"
+            child.skip_reason = f"parent:{task_id}"
         shard.park(child, due_ms)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from ...protocol.json import dumps
 from ...settings import StoreSettings
-from ..types import Charge, Claimed, Exhausted, Reclaim, Void
+from ..types import Charge, Claimed, ClaimId, Exhausted, Reclaim
 from .claim import REMEMBERED_MS
 from .limits import keep_token, limit_of, wait
 from .read import is_running
@@ -19,21 +19,21 @@ GONE_REMEMBERED_MS: Final = 600_000
 
 
 def hand_back(
-    shard: Shard, claimed: Sequence[Claimed], void: Void | None, *, gone: bool, alone: Container[str] = ()
+    shard: Shard, claimed: Sequence[Claimed], invalidate: ClaimId | None, *, gone: bool, alone: Container[str] = ()
 ) -> list[bool]:
-    """Return messages to their places, uncharged; ``void``: a claim that shall return nothing from now on."""
+    """Return messages to their places, uncharged; ``invalidate``: a claim that shall return nothing from now on."""
     answers = [_give_back(shard, c.id, c.token, alone=c.id in alone) for c in claimed]
     tokens = {c.token for c in claimed}
-    if void is not None:
-        token = f"{void.consumer}#{void.sequence}"
+    if invalidate is not None:
+        token = f"{invalidate.consumer}#{invalidate.sequence}"
         tokens.add(token)
         for task_id in shard.batches.get(token, ()):
             _give_back(shard, task_id, token, unstarted=True)
-        sequence, _, expires_ms = shard.claims.get(void.consumer, (0, "", 0))
+        sequence, _, expires_ms = shard.claims.get(invalidate.consumer, (0, "", 0))
         # A later claim means that the child knows already: it has read its board and gone on.
-        if expires_ms <= shard.now_ms() or sequence <= void.sequence:
+        if expires_ms <= shard.now_ms() or sequence <= invalidate.sequence:
             remembered_ms = GONE_REMEMBERED_MS if gone else REMEMBERED_MS
-            shard.claims[void.consumer] = (void.sequence, "void", shard.now_ms() + remembered_ms)
+            shard.claims[invalidate.consumer] = (invalidate.sequence, "void", shard.now_ms() + remembered_ms)
         if gone and shard.ready:
             shard.ring("")  # it may have died with the ring in its hands
     shard.release(tokens)

@@ -76,7 +76,7 @@ def at_once(interval_us: int) -> int:
 
 def limit_of(message: Live) -> Limit | None:
     """Return the limit a message has to wait for; None if there is none, or it must not run anyway."""
-    return None if message.doom else message.limit
+    return None if message.skip_reason else message.limit
 
 
 # -- messages come and go ----------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from .settle import finish
 from .shard import HELD, Record, Shard
 from .workflows import node_ended
 
-__all__ = ["doomed", "forget", "forget_result", "revoke"]
+__all__ = ["delete_finished", "delete_result", "revocations", "revoke"]
 
 
 def revoke(shard: Shard, task_id: str, settings: StoreSettings, *, terminate: bool) -> Revocation:
@@ -30,7 +30,7 @@ def revoke(shard: Shard, task_id: str, settings: StoreSettings, *, terminate: bo
         return Revocation.UNKNOWN
     if message.phase in HELD:
         message.phase = "X"
-        message.doom = "terminate" if terminate or message.doom == "terminate" else "revoked"
+        message.skip_reason = "terminate" if terminate or message.skip_reason == "terminate" else "revoked"
         shard.note("revoked", task_id, "terminate" if terminate else "wait")
         shard.tell("control", f"revoke {task_id} {int(terminate)}")
         return Revocation.MARKED
@@ -47,16 +47,16 @@ def revoke(shard: Shard, task_id: str, settings: StoreSettings, *, terminate: bo
     return Revocation.GONE
 
 
-def doomed(shard: Shard, claimed: Sequence[Claimed]) -> list[str]:
+def revocations(shard: Shard, claimed: Sequence[Claimed]) -> list[str]:
     """Tell which of these were revoked while they are held, and how."""
     answers: list[str] = []
     for one in claimed:
         message = shard.held(one.id, one.token)
-        answers.append(message.doom if message is not None and message.phase == "X" else "")
+        answers.append(message.skip_reason if message is not None and message.phase == "X" else "")
     return answers
 
 
-def forget(shard: Shard, before_ms: int) -> int:
+def delete_finished(shard: Shard, before_ms: int) -> int:
     """Forget records of what finished before a time; the ids of the youngest stay known."""
     old = [
         task_id
@@ -68,7 +68,7 @@ def forget(shard: Shard, before_ms: int) -> int:
     return len(old)
 
 
-def forget_result(shard: Shard, task_id: str) -> bool:
+def delete_result(shard: Shard, task_id: str) -> bool:
     """Forget one record."""
     if _whole(shard, task_id) is None:
         return False

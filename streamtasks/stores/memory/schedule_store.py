@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from ...protocol.shards import schedule_tag
-from ..schedule_store import DueSchedules, Firing, NewSchedule, Put, StoredSchedule
+from ..schedule_store import DueSchedules, Firing, NewSchedule, PutResult, StoredSchedule
 from . import schedules as scheduling
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ class MemorySchedules:
     def _scheduling(self, name: str) -> Shard:
         return self.shard(schedule_tag(name, self.tags))
 
-    def put_schedule(self, schedule: NewSchedule, revision: int) -> Put:
+    def put_schedule(self, schedule: NewSchedule, revision: int) -> PutResult:
         """See `ScheduleStore.put_schedule`."""
         with self.server.step():
             return scheduling.put(self._scheduling(schedule.name), schedule, revision)
 
-    def drop_schedule(self, name: str) -> bool:
-        """See `ScheduleStore.drop_schedule`."""
+    def delete_schedule(self, name: str) -> bool:
+        """See `ScheduleStore.delete_schedule`."""
         with self.server.step():
             return scheduling.forget(self._scheduling(name), name)
 
@@ -70,13 +70,13 @@ class AsyncMemorySchedules:
     server: MemoryServer
     plain: MemoryStore
 
-    async def put_schedule(self, schedule: NewSchedule, revision: int) -> Put:
+    async def put_schedule(self, schedule: NewSchedule, revision: int) -> PutResult:
         """See `ScheduleStore.put_schedule`."""
         return self.plain.put_schedule(schedule, revision)
 
-    async def drop_schedule(self, name: str) -> bool:
-        """See `ScheduleStore.drop_schedule`."""
-        return self.plain.drop_schedule(name)
+    async def delete_schedule(self, name: str) -> bool:
+        """See `ScheduleStore.delete_schedule`."""
+        return self.plain.delete_schedule(name)
 
     async def pause_schedule(self, name: str, next_ms: int | None) -> bool:
         """See `ScheduleStore.pause_schedule`."""
@@ -90,7 +90,7 @@ class AsyncMemorySchedules:
         """See `ScheduleStore.list_schedules`."""
         return self.plain.list_schedules(limit, after)
 
-    async def declare_schedules(self, tag: str, schedules: Sequence[NewSchedule]) -> list[Put]:
+    async def declare_schedules(self, tag: str, schedules: Sequence[NewSchedule]) -> list[PutResult]:
         """See `SupervisorScheduleStore.declare_schedules`."""
         with self.server.step():
             return [scheduling.put(self.plain.shard(tag), one, 0) for one in schedules]

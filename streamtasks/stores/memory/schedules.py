@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ..schedule_store import DueSchedule, DueSchedules, Firing, NewSchedule, Put, StoredSchedule
+from ..schedule_store import DueSchedule, DueSchedules, Firing, NewSchedule, PutResult, StoredSchedule
 from . import enqueue
 from .shard import Shard
 
@@ -37,23 +37,23 @@ class Scheduled:
         return None if self.paused else self.next_ms
 
 
-def put(shard: Shard, new: NewSchedule, revision: int) -> Put:
+def put(shard: Shard, new: NewSchedule, revision: int) -> PutResult:
     """Store a schedule that is made at run time, in the place of a revision (0: none), or one that code declares."""
     known = shard.schedules.get(new.name)
     outdated = bool(new.declared) and shard.declarations.get(new.declared, new.since_ms) > new.since_ms
     if new.declared and not outdated:
         shard.declarations[new.declared] = new.since_ms
     if known is not None and known.declared != new.declared:
-        return Put.TAKEN
+        return PutResult.TAKEN
     same = known is not None and (known.definition, known.rule) == (new.definition, new.rule)
     if outdated:
-        return Put.UNCHANGED if same else Put.CONFLICT
+        return PutResult.UNCHANGED if same else PutResult.CONFLICT
     if known is not None:
         known.since_ms = new.since_ms
     if same:
-        return Put.UNCHANGED
+        return PutResult.UNCHANGED
     if not new.declared and revision != (0 if known is None else known.revision):
-        return Put.CONFLICT
+        return PutResult.CONFLICT
     if known is None:
         known = shard.schedules[new.name] = Scheduled(0, b"", new.rule, new.declared, new.since_ms, new.next_ms)
     if known.rule != new.rule:
@@ -61,7 +61,7 @@ def put(shard: Shard, new: NewSchedule, revision: int) -> Put:
     shard.schedule_revision += 1
     known.revision, known.definition, known.rule = shard.schedule_revision, new.definition, new.rule
     _tell(shard, new.name)
-    return Put.STORED
+    return PutResult.STORED
 
 
 def undeclare(shard: Shard, label: str, since_ms: int) -> int:

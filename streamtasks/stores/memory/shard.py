@@ -32,7 +32,7 @@ HELD = frozenset("CRX")
 class Live:
     """A message that is not finished; the words of the state line under their own names.
 
-    ``token`` holds the claim, ``settled`` ended an attempt last; both empty: nobody. ``doom`` is why it must not
+    ``token`` holds the claim, ``settled`` ended an attempt last; both empty: nobody. ``skip_reason`` is why it must not
     run any more: ``"revoked"``, ``"terminate"`` or ``"parent:<id>"``. ``after`` is the task it waits for,
     ``after_due_ms`` when it is due once that has succeeded, and ``after_delay_ms`` how long after it. ``suspect``: a
     suspect that waits for its limit. ``then``: what follows a workflow's node, as in `transitions.Node`.
@@ -54,7 +54,7 @@ class Live:
     limit: Limit | None = None
     suspect: bool = False
     expires_ms: int = 0
-    doom: str = ""
+    skip_reason: str = ""
     after: str = ""
     after_due_ms: int = 0
     after_delay_ms: int = 0
@@ -71,7 +71,7 @@ class Live:
     def is_blank(self) -> bool:
         """Whether it is queued without a past: nothing but the message itself is worth keeping then."""
         return self.phase == "Q" and not (
-            self.attempts or self.crashes or self.lost or self.doom or self.limit or self.then
+            self.attempts or self.crashes or self.lost or self.skip_reason or self.limit or self.then
         )
 
     def held_by(self, token: str) -> bool:
@@ -81,7 +81,7 @@ class Live:
     def set_down(self, phase: str) -> None:
         """Leave the hands that held it."""
         if self.phase == "X":
-            self.doom = "revoked"
+            self.skip_reason = "revoked"
         self.token, self.phase, self.started_ms, self.progress = "", phase, 0, b""
         if self.is_blank:
             self.first_ms, self.settled = 0, ""

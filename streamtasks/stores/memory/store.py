@@ -199,15 +199,15 @@ class MemoryStore(MemorySchedules):
         found.sort(key=lambda event: event.at_ms)
         return Events(found, ",".join(f"{tag}={number}" for tag, number in seen.items()))
 
-    def forget(self, before_ms: int) -> int:
-        """See `Store.forget`."""
+    def delete_finished(self, before_ms: int) -> int:
+        """See `Store.delete_finished`."""
         with self.server.step():
-            return sum(revoke.forget(self.shard(tag), before_ms) for tag in self.tags)
+            return sum(revoke.delete_finished(self.shard(tag), before_ms) for tag in self.tags)
 
-    def forget_result(self, task_id: str) -> bool:
-        """See `Store.forget_result`."""
+    def delete_result(self, task_id: str) -> bool:
+        """See `Store.delete_result`."""
         with self.server.step():
-            return revoke.forget_result(self.shard_of(task_id), task_id)
+            return revoke.delete_result(self.shard_of(task_id), task_id)
 
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """See `Store.dead_letters`."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...settings import StoreSettings
-from ..types import Alive, Claimed, WorkerInfo
+from ..types import Claimed, Heartbeat, WorkerInfo
 from .shard import Live, Shard
 
 __all__ = ["beat", "mark_running", "note_start", "progress", "renew", "workers"]
@@ -53,7 +53,7 @@ def renew(shard: Shard, tokens: Sequence[str], settings: StoreSettings) -> list[
     return answers
 
 
-def beat(shard: Shard, worker: str, about: dict[str, Any] | None, settings: StoreSettings) -> Alive:
+def beat(shard: Shard, worker: str, about: dict[str, Any] | None, settings: StoreSettings) -> Heartbeat:
     """Note that a worker lives, ``None``: that it leaves. A silence of all workers holds reclaim back."""
     now_ms, lease_ms = shard.now_ms(), settings.lease_ms
     if shard.last_beat_ms and now_ms - shard.last_beat_ms > lease_ms / 2:
@@ -65,7 +65,7 @@ def beat(shard: Shard, worker: str, about: dict[str, Any] | None, settings: Stor
     silent_ms = now_ms - max(20 * lease_ms, 600_000)
     for name in [name for name, (beat_ms, _) in shard.workers.items() if beat_ms <= silent_ms]:
         del shard.workers[name]
-    return Alive(now_ms, max(0, shard.hold_until_ms - now_ms))
+    return Heartbeat(now_ms, max(0, shard.hold_until_ms - now_ms))
 
 
 def workers(shard: Shard) -> list[WorkerInfo]:

@@ -60,7 +60,7 @@ def start(shard: Shard, new: NewWorkflow, settings: StoreSettings) -> None:
     now_ms = shard.now_ms()
     joins = [Join(one, one.cancels, one.succeeded) for one in new.fan_ins]
     state = WorkflowState(len(new.nodes), new.plan, now_ms, joins, {})
-    state.fields.update((name, (b"", content)) for name, content in new.given)
+    state.fields.update((name, (b"", content)) for name, content in new.known_results)
     state.late = {place: now_ms + one.deadline_ms for place, one in enumerate(new.fan_ins) if one.deadline_ms}
     shard.workflows[new.id] = state
     for node in new.nodes:
@@ -97,14 +97,14 @@ def known(shard: Shard, workflow_id: str) -> WorkflowState | None:
     return found
 
 
-def _release(shard: Shard, workflow_id: str, number: int, doom: str) -> None:
+def _release(shard: Shard, workflow_id: str, number: int, skip_reason: str) -> None:
     message = shard.live.get(node_id(workflow_id, number))
     if message is None or message.phase != "B":
         return
     shard.note("accepted", message.id, message.name)
     now_ms = shard.now_ms()
-    due_ms = now_ms if doom else max(now_ms, message.after_due_ms, now_ms + message.after_delay_ms)
-    message.after, message.after_due_ms, message.after_delay_ms, message.doom = "", 0, 0, doom
+    due_ms = now_ms if skip_reason else max(now_ms, message.after_due_ms, now_ms + message.after_delay_ms)
+    message.after, message.after_due_ms, message.after_delay_ms, message.skip_reason = "", 0, 0, skip_reason
     if due_ms > now_ms:
         message.phase = "D"
         shard.park(message, due_ms)
@@ -164,9 +164,9 @@ def _member_ended(
     join.succeeded += succeeded
     join.failed += not succeeded
     if join.phase == "o" and join.of.last >= join.of.first:
-        doom = _decided(join, task_id)
-        if doom is not None:
-            _decide(shard, workflow_id, join, doom)
+        skip_reason = _decided(join, task_id)
+        if skip_reason is not None:
+            _decide(shard, workflow_id, join, skip_reason)
     if not succeeded and join.cancels:
         _cancel(state, join, fan_in)
         shard.unfolding.add(workflow_id)
@@ -184,10 +184,10 @@ def _decided(join: Join, task_id: str) -> str | None:
     return "" if join.succeeded + join.failed == of.members else None
 
 
-def _decide(shard: Shard, workflow_id: str, join: Join, doom: str) -> None:
-    join.phase = "f" if doom else "r"
+def _decide(shard: Shard, workflow_id: str, join: Join, skip_reason: str) -> None:
+    join.phase = "f" if skip_reason else "r"
     for follower in range(join.of.first, join.of.last + 1):
-        _release(shard, workflow_id, follower, doom)
+        _release(shard, workflow_id, follower, skip_reason)
 
 
 def _cancel(state: WorkflowState, join: Join, fan_in: int) -> None:

@@ -224,9 +224,9 @@ class RedisChannel:
             flat = claim_reply[part + 1]
             for at in range(0, len(flat), 4):
                 entry, task_id, body, counts = flat[at : at + 4]
-                attempt, retries, first, doom = (1, 0, 0, "") if counts == _FRESH else claim_counts(counts)
+                attempt, retries, first, skip_reason = (1, 0, 0, "") if counts == _FRESH else claim_counts(counts)
                 claimed.append(
-                    Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, first, body, doom)
+                    Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, first, body, skip_reason)
                 )
         if claimed:
             self._held.take(token, len(claimed))

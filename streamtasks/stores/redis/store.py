@@ -30,7 +30,7 @@ class RedisStore(BlockingDriver):
     revoke_workflow = blocking(ops.workflows.revoke_workflow)
 
     put_schedule = blocking(ops.schedules.put_schedule)
-    drop_schedule = blocking(ops.schedules.drop_schedule)
+    delete_schedule = blocking(ops.schedules.delete_schedule)
     pause_schedule = blocking(ops.schedules.pause_schedule)
     schedules = blocking(ops.schedules.schedules)
     list_schedules = blocking(ops.schedules.list_schedules)
@@ -40,8 +40,8 @@ class RedisStore(BlockingDriver):
     workers = blocking(ops.inspection.workers)
     events = blocking(ops.inspection.events)
     dead_letters = blocking(ops.inspection.dead_letters)
-    forget = blocking(ops.inspection.forget)
-    forget_result = blocking(ops.inspection.forget_result)
+    delete_finished = blocking(ops.inspection.delete_finished)
+    delete_result = blocking(ops.inspection.delete_result)
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`."""
@@ -92,7 +92,7 @@ class AsyncRedisStore(AwaitingDriver):
     revoke_workflow = awaiting(ops.workflows.revoke_workflow)
 
     put_schedule = awaiting(ops.schedules.put_schedule)
-    drop_schedule = awaiting(ops.schedules.drop_schedule)
+    delete_schedule = awaiting(ops.schedules.delete_schedule)
     pause_schedule = awaiting(ops.schedules.pause_schedule)
     schedules = awaiting(ops.schedules.schedules)
     list_schedules = awaiting(ops.schedules.list_schedules)
@@ -102,8 +102,8 @@ class AsyncRedisStore(AwaitingDriver):
     workers = awaiting(ops.inspection.workers)
     events = awaiting(ops.inspection.events)
     dead_letters = awaiting(ops.inspection.dead_letters)
-    forget = awaiting(ops.inspection.forget)
-    forget_result = awaiting(ops.inspection.forget_result)
+    delete_finished = awaiting(ops.inspection.delete_finished)
+    delete_result = awaiting(ops.inspection.delete_result)
 
     settle = awaiting(ops.settle.settle)
     hand_back = awaiting(ops.hand_back.hand_back)
@@ -111,7 +111,7 @@ class AsyncRedisStore(AwaitingDriver):
     reclaim = awaiting(ops.hand_back.reclaim)
     promote = awaiting(ops.promote.promote)
     admit = awaiting(ops.admit.admit)
-    doomed = awaiting(ops.revoke.doomed)
+    revocations = awaiting(ops.revoke.revocations)
     unfold = awaiting(ops.workflows.unfold)
 
     mark_running = awaiting(ops.leases.mark_running)

@@ -35,7 +35,7 @@ from .hooks import Hooks, overrides
 from .inputs import Gather, HandOn, Inputs, nothing_kept
 from .limits import NO_LIMITS, Limits, explained, limits_of
 from .outcomes import Outcomes
-from .verdicts import cause_of, fate_of, judge
+from .verdicts import cause_of, judge, outcome_of_skipped
 from .workflow_starter import KEPT_MS, Begin, Starter, nothing_begun
 
 __all__ = ["Prepared", "Runner"]
@@ -46,11 +46,11 @@ logger = logging.getLogger("streamtasks.worker")
 class Prepared:
     """A message that can be run: decoded, and its task is known.
 
-    ``fate`` is its outcome if it must not run any more (revoked, expired, a parent that failed); ``alone``: its outcome
-    is settled right away. The executor puts a ``guard`` around its code.
+    ``skipped`` is its outcome if it must not run (revoked, expired, its parent failed); ``alone``: its outcome is
+    settled right away. The executor puts a ``guard`` around its code.
     """
 
-    __slots__ = ("alone", "attempt", "claimed", "fate", "guard", "limits", "runnable")
+    __slots__ = ("alone", "attempt", "claimed", "guard", "limits", "runnable", "skipped")
 
     def __init__(
         self,
@@ -58,13 +58,13 @@ class Prepared:
         attempt: Attempt,
         runnable: Runnable,
         limits: Limits | None = None,
-        fate: AttemptOutcome | None = None,
+        skipped: AttemptOutcome | None = None,
     ) -> None:
         self.claimed = claimed
         self.attempt = attempt
         self.runnable = runnable
         self.limits = limits
-        self.fate = fate
+        self.skipped = skipped
         self.alone = runnable.run_options.has_hooks
         self.guard: Guard = OPEN
 
@@ -131,15 +131,17 @@ class Runner:
         runnable: Runnable | None = self._app.find(message.task)
         if runnable is None:
             runnable = self._own.get(message.task)
-        fate = None
-        if claimed.doom:
-            fate = fate_of(message, claimed.doom, cause_of(claimed.doom, self._read))
+        skipped = None
+        if claimed.skip_reason:
+            skipped = outcome_of_skipped(message, claimed.skip_reason, cause_of(claimed.skip_reason, self._read))
         elif message.expires_ms and started_ms > message.expires_ms:
             logger.info("task %s (%s) expired before it started", message.id, message.task)
-            fate = AttemptOutcome(State.EXPIRED)
+            skipped = AttemptOutcome(State.EXPIRED)
         if runnable is None:
             return (
-                self._outcomes.unknown(claimed, message.task) if fate is None else self._fated(claimed, message, fate)
+                self._outcomes.unknown(claimed, message.task)
+                if skipped is None
+                else self._skipped(claimed, message, skipped)
             )
         attempt = Attempt(
             message,
@@ -152,7 +154,7 @@ class Runner:
             claimed.retries,
         )
         limits = limits_of(message, runnable.run_options, claimed.retries, self._limits)
-        return Prepared(claimed, attempt, runnable, limits, fate)
+        return Prepared(claimed, attempt, runnable, limits, skipped)
 
     def run(self, prepared: Prepared) -> Outcome:
         """Run a plain task on this thread, in a context of its own."""
@@ -165,9 +167,9 @@ class Runner:
         if runnable.name in (GATHER, START):
             return self._run_own(prepared)
         enter_attempt(attempt)
-        if prepared.fate is not None:
-            self._hooks.tell(runnable, attempt, prepared.fate)
-            return self._fated(prepared.claimed, attempt.message, prepared.fate)
+        if prepared.skipped is not None:
+            self._hooks.tell(runnable, attempt, prepared.skipped)
+            return self._skipped(prepared.claimed, attempt.message, prepared.skipped)
         heard = self._hooks.heard(runnable)
         try:
             if attempt.message.takes:
@@ -199,9 +201,9 @@ class Runner:
         """Run a coroutine task; the caller gives it an asyncio task, and so a context, of its own."""
         attempt, runnable = prepared.attempt, prepared.runnable
         enter_attempt(attempt)
-        if prepared.fate is not None:
-            await self._hooks.atell(runnable, attempt, prepared.fate)
-            return self._fated(prepared.claimed, attempt.message, prepared.fate)
+        if prepared.skipped is not None:
+            await self._hooks.atell(runnable, attempt, prepared.skipped)
+            return self._skipped(prepared.claimed, attempt.message, prepared.skipped)
         heard = self._hooks.heard(runnable)
         try:
             if attempt.message.takes:
@@ -243,8 +245,8 @@ class Runner:
     def _run_own(self, prepared: Prepared) -> Outcome:
         """Run a task of our own, of which nobody hears."""
         claimed, attempt = prepared.claimed, prepared.attempt
-        if prepared.fate is not None:
-            return self._fated(claimed, attempt.message, prepared.fate)
+        if prepared.skipped is not None:
+            return self._skipped(claimed, attempt.message, prepared.skipped)
         try:
             self._inputs.take(attempt.message)
             result = self._encode(prepared, prepared.runnable.run(attempt))
@@ -297,11 +299,11 @@ class Runner:
             follow = followers(prepared.attempt.message, outcome.state, details, self._settings.wire)
         return self._outcomes.final(claimed, outcome.state, started_ms, details, follow)
 
-    def _fated(self, claimed: Claimed, message: Message, fate: AttemptOutcome) -> Outcome:
+    def _skipped(self, claimed: Claimed, message: Message, skipped: AttemptOutcome) -> Outcome:
         """Return the outcome of a message that was never started."""
-        details = None if fate.error is None else describe(fate.error)
-        follow = followers(message, fate.state, details, self._settings.wire)
-        return self._outcomes.final(claimed, fate.state, 0, details, follow)
+        details = None if skipped.error is None else describe(skipped.error)
+        follow = followers(message, skipped.state, details, self._settings.wire)
+        return self._outcomes.final(claimed, skipped.state, 0, details, follow)
 
 
 class _Overruled(Exception):

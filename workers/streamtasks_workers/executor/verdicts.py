@@ -12,7 +12,7 @@ from streamtasks.results.snapshot_view import error_of
 from streamtasks.tasks.attempt import AttemptOutcome
 from streamtasks.tasks.run_options import RunOptions
 
-__all__ = ["cause_of", "fate_of", "judge", "may_retry"]
+__all__ = ["cause_of", "judge", "may_retry", "outcome_of_skipped"]
 
 
 def judge(message: Message, options: RunOptions, retries: int, error: BaseException) -> AttemptOutcome:
@@ -63,9 +63,9 @@ def _automatic_delay_s(message: Message, options: RunOptions, retries: int) -> f
     return options.automatic_delay_s(retries)
 
 
-def fate_of(message: Message, doom: str, cause: str = "") -> AttemptOutcome:
-    """Return how a message ends that must not run; ``doom`` as in `Claimed`, ``cause``: why its parent failed."""
-    why, _, whom = doom.partition(" ")
+def outcome_of_skipped(message: Message, skip_reason: str, cause: str = "") -> AttemptOutcome:
+    """Return how a message ends that must not run; ``cause``: why its parent failed."""
+    why, _, whom = skip_reason.partition(" ")
     if why == "parent":
         because = f": {cause}" if cause else ""
         error = ParentFailed(
@@ -78,9 +78,9 @@ def fate_of(message: Message, doom: str, cause: str = "") -> AttemptOutcome:
     return AttemptOutcome(State.REVOKED, error=TaskRevoked(f"Task {message.id} was revoked before it started."))
 
 
-def cause_of(doom: str, read: Callable[[Sequence[str]], list[Snapshot | None]]) -> str:
+def cause_of(skip_reason: str, read: Callable[[Sequence[str]], list[Snapshot | None]]) -> str:
     """Return why the parent of a doomed message failed; empty if that is not known, or cannot be read now."""
-    why, _, parent = doom.partition(" ")
+    why, _, parent = skip_reason.partition(" ")
     if why != "parent":
         return ""
     try:

@@ -6,7 +6,7 @@ import logging
 
 from streamtasks.exceptions import WorkerCrashed
 from streamtasks.protocol.errors import describe
-from streamtasks.stores.types import Charge, Claimed, Void
+from streamtasks.stores.types import Charge, Claimed, ClaimId
 
 from ..executor.outcomes import Outcomes, attempt_report
 from ..process.board import Ask, Board, Slot
@@ -64,7 +64,7 @@ class EndedChild:
             back += [claimed for claimed, _ in running]
         sent, _, _, _ = board.sequences()
         # Its last claim may have been on its way when it died: the store knows what was in it.
-        await self._store.hand_back(self._tag, back, void=Void(board.consumer, sent), gone=True)
+        await self._store.hand_back(self._tag, back, invalidate=ClaimId(board.consumer, sent), gone=True)
         return len(finished) + len(enforced) + len(running) + len(back)
 
     async def _charge(self, running: list[tuple[Claimed, int]]) -> None:

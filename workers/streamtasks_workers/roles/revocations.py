@@ -64,7 +64,7 @@ class Revocations(Role):
             held = _held(board)
             if not held:
                 continue
-            answers = await self.store.doomed(board.tag, [claimed for _, claimed in held])
+            answers = await self.store.revocations(board.tag, [claimed for _, claimed in held])
             revoked = [
                 (slot, claimed, answer == "terminate")
                 for (slot, claimed), answer in zip(held, answers, strict=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from streamtasks.protocol.shards import schedule_tag
 from streamtasks.schedules.definition import Definition
-from streamtasks.stores.schedule_store import DueSchedule, Firing, NewSchedule, Put
+from streamtasks.stores.schedule_store import DueSchedule, Firing, NewSchedule, PutResult
 
 from .base import DueRole, ServedApp
 
@@ -88,10 +88,10 @@ class Scheduler(DueRole):
             except Exception:
                 logger.exception("the schedule %r of %s is left out", schedule.name, label)
         answers = await self.store.declare_schedules(self.tag, list(new.values()))
-        taken = [name for name, put in zip(new, answers, strict=True) if put is Put.TAKEN]
+        taken = [name for name, put in zip(new, answers, strict=True) if put is PutResult.TAKEN]
         if not self._has_declared:
             await self.store.undeclare_schedules(self.tag, label, since_ms)
-            self._log(taken, outdated=Put.CONFLICT in answers)
+            self._log(taken, outdated=PutResult.CONFLICT in answers)
         self._to_declare = [schedule for schedule in self._to_declare if schedule.name in taken]
         self._has_declared, self._declare_at = True, time.monotonic() + AGAIN_S
 

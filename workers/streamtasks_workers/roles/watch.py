@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from streamtasks.stores.base import SupervisorStore
-from streamtasks.stores.types import Claimed, Outcome, Void
+from streamtasks.stores.types import Claimed, ClaimId, Outcome
 
 from ..process.board import Board, Slot
 
@@ -127,7 +127,7 @@ class Watch:
             return 0
         back: list[Claimed] = []
         alone: set[str] = set()
-        consumer_void = None
+        lost_claim = None
         with board.locked(timeout_s=0.05) as got:
             if not got:
                 return 0  # the child is starting something at this very moment, or is stopped
@@ -139,9 +139,9 @@ class Watch:
             sent, received, void, _ = board.sequences()
             if on_its_way and sent > max(received, void):
                 board.void(sent)
-                consumer_void = Void(board.consumer, sent)
-        if back or consumer_void:
-            await self._store.hand_back(self._tag, back, void=consumer_void, alone=alone)
+                lost_claim = ClaimId(board.consumer, sent)
+        if back or lost_claim:
+            await self._store.hand_back(self._tag, back, invalidate=lost_claim, alone=alone)
         return len(back)
 
     async def _settle_finished(self) -> int:

@@ -73,6 +73,6 @@ def claim_call(
 
 
 def claim_counts(words: bytes) -> tuple[int, int, int, str]:
-    """Read what claim answers of a message's past: attempt, retries, first start in ms, and `Claimed.doom`."""
-    attempt, retries, first, *doom = words.split(b" ")
-    return int(attempt), int(retries), int(first), doom[0].decode().replace(":", " ", 1) if doom else ""
+    """Read what claim answers of a message's past: attempt, retries, first start in ms, and `Claimed.skip_reason`."""
+    attempt, retries, first, *skip_reason = words.split(b" ")
+    return int(attempt), int(retries), int(first), skip_reason[0].decode().replace(":", " ", 1) if skip_reason else ""

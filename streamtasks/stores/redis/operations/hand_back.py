@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 
 from ....protocol.keys import Keys
-from ...types import Charge, Claimed, Exhausted, Reclaim, Void
+from ...types import Charge, Claimed, ClaimId, Exhausted, Reclaim
 from ..batches import MOST, chunks
 from ..scripts import Call, script, stream_keys
 from ..shards import Operation, Shards
@@ -17,13 +17,13 @@ def hand_back_call(
     keys: Keys,
     claimed: Sequence[Claimed],
     names: Iterable[str],
-    void: Void | None,
+    invalidate: ClaimId | None,
     gone: bool,
     alone: Container[str] = (),
 ) -> Call:
     """Build hand_back; ``names`` are streams known besides those of the messages, ``alone``: ids."""
     all_names = list(dict.fromkeys([*(c.stream for c in claimed), *names]))
-    consumer, sequence = void or ("", 0)
+    consumer, sequence = invalidate or ("", 0)
     return Call(
         script("hand_back"),
         [
@@ -120,7 +120,7 @@ def hand_back(
     tag: str,
     claimed: Sequence[Claimed],
     *,
-    void: Void | None = None,
+    invalidate: ClaimId | None = None,
     gone: bool = False,
     alone: Container[str] = (),
 ) -> Operation[list[bool]]:
@@ -129,10 +129,10 @@ def hand_back(
     answers: list[bool] = []
     for some in list(chunks(claimed)) or [[]]:
         last = len(answers) + len(some) == len(claimed)
-        names: list[str] = list(shard.names) if void and last else []
+        names: list[str] = list(shard.names) if invalidate and last else []
         done = [False] * len(some)
         while True:
-            what = void if last else None
+            what = invalidate if last else None
             [reply] = yield [hand_back_call(shard.keys, some, names, what, gone, alone)]
             done = [before or code == 1 for before, code in zip(done, reply[2:], strict=True)]
             if not reply[1]:

@@ -21,12 +21,12 @@ __all__ = [
     "active_call",
     "dead_letters",
     "dead_letters_call",
+    "delete_finished",
+    "delete_result",
     "events",
     "events_call",
     "finished_call",
-    "forget",
     "forget_call",
-    "forget_result",
     "statistics",
     "statistics_call",
     "workers",
@@ -69,7 +69,7 @@ def finished_call(keys: Keys, hour: int, after: str, most: int) -> Call:
 def forget_call(
     keys: Keys, hour: int, entries: Sequence[tuple[str, Sequence[str]]], before_ms: int, known_ms: int
 ) -> Call:
-    """Build forget: entries of the index of one hour, each with its ids."""
+    """Build delete_finished: entries of the index of one hour, each with its ids."""
     return Call(
         script("forget"),
         [keys.finished(hour), *(keys.record(task_id) for _, ids in entries for task_id in ids)],
@@ -132,8 +132,8 @@ def events(shards: Shards, after: str = "", limit: int = 100) -> Operation[Event
     )
 
 
-def forget(shards: Shards, before_ms: int) -> Operation[int]:
-    """See `Store.forget`: hour by hour, the latest first, as far back as records may reach."""
+def delete_finished(shards: Shards, before_ms: int) -> Operation[int]:
+    """See `Store.delete_finished`: hour by hour, the latest first, as far back as records may reach."""
     forgotten = 0
     for shard in shards.by_tag.values():
         now = shard.hour()
@@ -146,8 +146,8 @@ def forget(shards: Shards, before_ms: int) -> Operation[int]:
     return forgotten
 
 
-def forget_result(shards: Shards, task_id: str) -> Operation[bool]:
-    """See `Store.forget_result`. Its place in the index stays, until a clean-up finds that nothing is behind it."""
+def delete_result(shards: Shards, task_id: str) -> Operation[bool]:
+    """See `Store.delete_result`. Its place in the index stays, until a clean-up finds that nothing is behind it."""
     shard = shards.of(task_id)
     [reply] = yield [_forget_call(shard, shard.hour(), [("0-1", [task_id])], _EVER_MS)]
     return bool(reply[1])

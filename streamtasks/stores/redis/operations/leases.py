@@ -9,7 +9,7 @@ import orjson
 
 from ....protocol.keys import Keys
 from ....settings import StoreSettings
-from ...types import Alive, Claimed
+from ...types import Claimed, Heartbeat
 from ..batches import chunks
 from ..scripts import Call, script
 from ..shards import Operation, Shards
@@ -89,12 +89,12 @@ def beat_call(keys: Keys, worker: str, info: str, lease_ms: int, prune_ms: int) 
     return Call(script("beat"), [keys.workers, keys.worker_info, keys.beat], [worker, info, lease_ms, prune_ms])
 
 
-def beat(shards: Shards, tag: str, worker: str, info: dict[str, Any] | None) -> Operation[Alive]:
+def beat(shards: Shards, tag: str, worker: str, info: dict[str, Any] | None) -> Operation[Heartbeat]:
     """See `SupervisorStore.beat`."""
     lease_ms = shards.settings.lease_ms
     text = "" if info is None else orjson.dumps(info).decode()
     [reply] = yield [beat_call(shards.by_tag[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000))]
-    return Alive(reply[0], reply[1])
+    return Heartbeat(reply[0], reply[1])
 
 
 def sweep_call(keys: Keys, names: Sequence[str], idle_ms: int, next_at: int, most: int) -> Call:

@@ -17,7 +17,7 @@ from ..shards import Operation, Shards
 from .read import read_call
 from .settle import finishing_keys
 
-__all__ = ["doomed", "doomed_call", "revoke", "revoke_call"]
+__all__ = ["revocations", "revocations_call", "revoke", "revoke_call"]
 
 _STREAM_WANTED = 4
 
@@ -50,7 +50,7 @@ def revoke_call(
     )
 
 
-def doomed_call(keys: Keys, claimed: Sequence[Claimed]) -> Call:
+def revocations_call(keys: Keys, claimed: Sequence[Claimed]) -> Call:
     """Build doomed: up to 100 messages."""
     return Call(script("doomed"), [keys.state], [word for c in claimed for word in (c.id, c.token)])
 
@@ -81,10 +81,10 @@ def _stream_of(body: bytes, wire: Wire, task_id: str) -> str:
         return stream_name("default", 0)  # what this process cannot read may be revoked like any other
 
 
-def doomed(shards: Shards, tag: str, claimed: Sequence[Claimed]) -> Operation[list[str]]:
-    """See `SupervisorStore.doomed`."""
+def revocations(shards: Shards, tag: str, claimed: Sequence[Claimed]) -> Operation[list[str]]:
+    """See `SupervisorStore.revocations`."""
     answers: list[str] = []
     for some in chunks(claimed):
-        [reply] = yield [doomed_call(shards.by_tag[tag].keys, some)]
+        [reply] = yield [revocations_call(shards.by_tag[tag].keys, some)]
         answers += (word.decode() for word in reply)
     return answers

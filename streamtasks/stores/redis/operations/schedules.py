@@ -10,7 +10,7 @@ from typing import Any, Final
 from ....protocol.keys import Keys, stream_name
 from ....protocol.shards import schedule_tag
 from ....settings import StoreSettings
-from ...schedule_store import DueSchedule, DueSchedules, Firing, NewSchedule, Put, StoredSchedule
+from ...schedule_store import DueSchedule, DueSchedules, Firing, NewSchedule, PutResult, StoredSchedule
 from ..batches import MOST, MOST_BYTES, batches
 from ..scripts import Call, script, stream_keys
 from ..shards import Operation, Shards
@@ -18,8 +18,8 @@ from .enqueue import conditions
 
 __all__ = [
     "declare_schedules",
-    "drop_call",
-    "drop_schedule",
+    "delete_schedule",
+    "delete_schedule_call",
     "due_call",
     "due_schedules",
     "fire",
@@ -77,8 +77,8 @@ def undeclare_call(keys: Keys, label: str, since_ms: int) -> Call:
     )
 
 
-def drop_call(keys: Keys, name: str) -> Call:
-    """Build drop_schedule."""
+def delete_schedule_call(keys: Keys, name: str) -> Call:
+    """Build delete_schedule."""
     return Call(
         script("drop_schedule"), [keys.schedules, keys.schedule_states, keys.schedule_names, keys.scheduled], [name]
     )
@@ -151,15 +151,15 @@ def _or_dash(ms: int | None) -> int | str:
     return "-" if ms is None else ms
 
 
-def put_schedule(shards: Shards, schedule: NewSchedule, revision: int) -> Operation[Put]:
+def put_schedule(shards: Shards, schedule: NewSchedule, revision: int) -> Operation[PutResult]:
     """See `ScheduleStore.put_schedule`."""
     [reply] = yield [put_call(shards.of_schedule(schedule.name).keys, [schedule], revision)]
-    return Put(reply[1])
+    return PutResult(reply[1])
 
 
-def drop_schedule(shards: Shards, name: str) -> Operation[bool]:
-    """See `ScheduleStore.drop_schedule`."""
-    [reply] = yield [drop_call(shards.of_schedule(name).keys, name)]
+def delete_schedule(shards: Shards, name: str) -> Operation[bool]:
+    """See `ScheduleStore.delete_schedule`."""
+    [reply] = yield [delete_schedule_call(shards.of_schedule(name).keys, name)]
     return bool(reply[1])
 
 
@@ -203,12 +203,12 @@ def list_schedules(shards: Shards, limit: int = 100, after: str = "") -> Operati
     return sorted(found, key=lambda stored: stored.name)[:limit]
 
 
-def declare_schedules(shards: Shards, tag: str, schedules: Sequence[NewSchedule]) -> Operation[list[Put]]:
+def declare_schedules(shards: Shards, tag: str, schedules: Sequence[NewSchedule]) -> Operation[list[PutResult]]:
     """See `SupervisorScheduleStore.declare_schedules`."""
-    answers: list[Put] = []
+    answers: list[PutResult] = []
     for some in batches(schedules, lambda one: len(one.definition), together=_declared_together):
         [reply] = yield [put_call(shards.by_tag[tag].keys, some, 0)]
-        answers += map(Put, reply[1:])
+        answers += map(PutResult, reply[1:])
     return answers
 
 

@@ -11,7 +11,7 @@ from ....protocol.graph import Graph
 from ....protocol.keys import Keys, stream_name
 from ....protocol.shards import node_of
 from ....settings import StoreSettings
-from ...types import FanIn, FanInCounts, Given, NewWorkflow, Node, WorkflowCounts
+from ...types import FanIn, FanInCounts, KnownResult, NewWorkflow, Node, WorkflowCounts
 from ..batches import MOST, MOST_BYTES, batches
 from ..scripts import Call, script, stream_keys
 from ..shards import Operation, Shard, Shards
@@ -52,7 +52,7 @@ def stage_call(
     new: NewWorkflow,
     nodes: Sequence[Node],
     fan_ins: Sequence[tuple[int, FanIn]],
-    given: Sequence[Given],
+    known_results: Sequence[KnownResult],
     *,
     first: bool,
 ) -> Call:
@@ -61,8 +61,8 @@ def stage_call(
     for number, join in fan_ins:
         words += (number, join.members, join.need, "C" if join.collects else "F", "y" if join.cancels else "n")
         words += (join.first, join.last, join.deadline_ms, join.succeeded)
-    words += (new.plan if first else "", len(given))
-    for one in given:
+    words += (new.plan if first else "", len(known_results))
+    for one in known_results:
         words += one
     for node in nodes:
         message = node.message
@@ -156,15 +156,15 @@ def start_workflow(shards: Shards, new: NewWorkflow) -> Operation[bool]:
 def _staging(shard: Shard, new: NewWorkflow) -> Iterable[Call]:
     keys = shard.keys
     joins = list(batched(enumerate(new.fan_ins), MOST))
-    given = list(batches(new.given, lambda one: len(one.content)))
+    known_results = list(batches(new.known_results, lambda one: len(one.content)))
     nodes = list(batches(new.nodes, lambda node: len(node.message.envelope)))
-    for turn in range(max(1, len(joins), len(given), len(nodes))):
+    for turn in range(max(1, len(joins), len(known_results), len(nodes))):
         yield stage_call(
             keys,
             new,
             nodes[turn] if turn < len(nodes) else (),
             joins[turn] if turn < len(joins) else (),
-            given[turn] if turn < len(given) else (),
+            known_results[turn] if turn < len(known_results) else (),
             first=turn == 0,
         )
 
