@@ -40,6 +40,8 @@ class StoreSettings:
         max_dead_letters: the oldest go first.
         send_events: write what happens to tasks into a capped stream (`Store.events`).
         max_events: about so many of its entries are kept; the oldest go first.
+        events_kept: about how many events are kept; 0: none are written. Follows from the others.
+        wire: encodes and decodes as these settings say. Follows from the others.
         max_connections: of one process's pool.
         crash_limit: crashes of a child that make a message a dead letter.
         crash_delay_s: delay after every crash but the first, seconds.
@@ -71,6 +73,7 @@ class StoreSettings:
     unknown_task_delay_s: float = 30.0
     unknown_task_limit: int = 10
     wire: Wire = field(init=False, repr=False, compare=False)
+    events_kept: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_prefix(self.key_prefix)
@@ -95,6 +98,7 @@ class StoreSettings:
         ):
             check_count(name, getattr(self, name), ConfigurationError, least=1)
         self._set_wire()
+        object.__setattr__(self, "events_kept", self.max_events if self.send_events else 0)
 
     def _set_wire(self) -> None:
         keys: Any = self.signing_keys
@@ -129,8 +133,3 @@ class StoreSettings:
     def index_keep_ms(self) -> int:
         """How long what happened in an hour stays listed after it, ms: a day longer than the longest record."""
         return max(self.keep_ms(success=True), self.keep_ms(success=False)) + 86_400_000
-
-    @property
-    def events_kept(self) -> int:
-        """About how many events are kept; 0: none are written."""
-        return self.max_events if self.send_events else 0

@@ -183,12 +183,17 @@ class Patience:
 
     The waits are jittered and double from 20 ms to 1 s. The first is none at all: an idle connection may have died long
     ago, and a new one is made then.
+
+    Args:
+        settings: of the store.
+        seconds: how long to try; None: ``timeout_s``.
+        since: when the call began, `time.monotonic`; None: now.
     """
 
-    def __init__(self, settings: StoreSettings, seconds: float | None = None) -> None:
+    def __init__(self, settings: StoreSettings, seconds: float | None = None, since: float | None = None) -> None:
         self._settings = settings
         self._seconds = settings.timeout_s if seconds is None else seconds
-        self._deadline = time.monotonic() + self._seconds
+        self._deadline = (time.monotonic() if since is None else since) + self._seconds
         self._backoff = Backoff(0.02, 1.0, at_once=1)
 
     def delay_s(self, error: Exception) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from hiredis import pack_command
 from redis.exceptions import NoScriptError, ResponseError
 
 from .scripts import Call
@@ -29,7 +30,7 @@ def conversation(requests: Sequence[Call]) -> Conversation:
     if unknown:
         # The other calls of the packet took effect: only these are sent again, in their order.
         sources = {requests[place].script.source: None for place in unknown}
-        commands: list[tuple[Any, ...]] = [("SCRIPT LOAD", source) for source in sources]
+        commands: list[tuple[Any, ...]] = [("SCRIPT", "LOAD", source) for source in sources]
         again = yield commands + [requests[place].command() for place in unknown]
         _raise_errors(again)
         for place, reply in zip(unknown, again[len(sources) :], strict=True):
@@ -44,9 +45,8 @@ def exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
     Raises:
         RedisError: the connection broke, or a call was answered with an error.
     """
-    talk = conversation(requests)
-    _send(connection, next(talk))
-    return _go_on(connection, talk, len(requests))
+    _send(connection, [call.command() for call in requests])
+    return finish(connection, requests)
 
 
 def finish(connection: Any, requests: Sequence[Call]) -> list[Any]:
@@ -55,29 +55,35 @@ def finish(connection: Any, requests: Sequence[Call]) -> list[Any]:
     Raises:
         RedisError: as `exchange`.
     """
+    replies, failed = _read(connection, len(requests))
+    if not failed:
+        return replies
     talk = conversation(requests)
-    next(talk)
-    return _go_on(connection, talk, len(requests))
-
-
-def _go_on(connection: Any, talk: Conversation, expected: int) -> list[Any]:
+    next(talk)  # the commands that are sent already
     try:
         while True:
-            replies: list[Any] = []
-            for _ in range(expected):
-                try:
-                    replies.append(connection.read_response())
-                except ResponseError as error:
-                    replies.append(error)
             commands = talk.send(replies)
             _send(connection, commands)
-            expected = len(commands)
+            replies, _ = _read(connection, len(commands))
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
 
-def _send(connection: Any, commands: list[tuple[Any, ...]]) -> None:
-    connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+def _read(connection: Any, expected: int) -> tuple[list[Any], bool]:
+    """Return so many replies, with errors of the server as values, and whether there are any of these."""
+    replies: list[Any] = []
+    failed = False
+    for _ in range(expected):
+        try:
+            replies.append(connection.read_response())
+        except ResponseError as error:
+            replies.append(error)
+            failed = True
+    return replies, failed
+
+
+def _send(connection: Any, commands: Sequence[tuple[Any, ...]]) -> None:
+    connection.send_packed_command([b"".join(map(pack_command, commands))], check_health=False)
 
 
 async def aexchange(connection: Any, requests: Sequence[Call]) -> list[Any]:

@@ -1,7 +1,7 @@
 """Run operations on a server: a blocking driver, an asynchronous one, and what lifts operations into methods.
 
-Both drivers follow the same `steps`: what is sent, what is sent again after an error, and how long to wait in between
-are decided there, once. The drivers only do the input and output.
+What is sent is decided by the operations, which errors may pass and how long to wait by `connections.Patience`, what is
+sent again with its script by `conversation`. The drivers only do the input and output.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from functools import update_wrapper
 from types import CoroutineType
 from typing import Any, Concatenate, cast
@@ -20,36 +20,10 @@ from redis.exceptions import RedisError
 from ...settings import StoreSettings
 from . import pools
 from .connections import Patience
-from .conversation import aexchange, exchange
 from .scripts import Call
 from .shards import Operation, Request, Shards
 
 __all__ = ["AwaitingDriver", "BlockingDriver", "awaiting", "blocking"]
-
-type Steps[T] = Generator[list[Call] | float, list[Any], T]
-"""Yields calls to be sent (and is sent their replies, or thrown the error) or seconds to sleep."""
-
-
-def steps[T](operation: Operation[T], settings: StoreSettings) -> Steps[T]:
-    """Run an operation: send its calls, and send them again after errors that may pass, until the deadline."""
-    try:
-        request = next(operation)
-        while True:
-            calls, patience_s = request if isinstance(request, Request) else (request, None)
-            if not calls:
-                request = operation.send([])
-                continue
-            patience = Patience(settings, patience_s)
-            while True:
-                try:
-                    replies = yield calls
-                    break
-                except (RedisError, OSError) as error:
-                    delay_s = patience.delay_s(error)
-                yield delay_s
-            request = operation.send(replies)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
 
 
 class BlockingDriver:
@@ -75,23 +49,27 @@ class BlockingDriver:
             StoreUnavailable: no answer until the deadline.
             StoreError: the server refuses a call.
         """
-        steps_ = steps(operation, self.settings)
         try:
-            step = next(steps_)
+            request = next(operation)
             while True:
-                if not isinstance(step, list):
-                    time.sleep(step)
-                    step = next(steps_)
-                    continue
-                try:
-                    with self.pool().lend() as connection:
-                        replies = exchange(connection, step)
-                except (RedisError, OSError) as error:
-                    step = steps_.throw(error)
-                else:
-                    step = steps_.send(replies)
+                request = operation.send(self._replies(request))
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+
+    def _replies(self, request: list[Call] | Request) -> list[Any]:
+        """Send calls and return the replies; send them again after errors that may pass, until the deadline."""
+        calls, patience_s = request if isinstance(request, Request) else (request, None)
+        if not calls:
+            return []
+        patience: Patience | None = None
+        since = time.monotonic()
+        while True:
+            try:
+                return self.pool().exchange(calls)
+            except (RedisError, OSError) as error:
+                patience = patience or Patience(self.settings, patience_s, since)
+                delay_s = patience.delay_s(error)
+            time.sleep(delay_s)
 
     def pool(self) -> pools.Pool:
         """Return this process's pool."""
@@ -117,23 +95,27 @@ class AwaitingDriver:
 
     async def run[T](self, operation: Operation[T]) -> T:
         """Run an operation to its end; see `BlockingDriver.run`."""
-        steps_ = steps(operation, self.settings)
         try:
-            step = next(steps_)
+            request = next(operation)
             while True:
-                if not isinstance(step, list):
-                    await asyncio.sleep(step)
-                    step = next(steps_)
-                    continue
-                try:
-                    async with (await self.pool()).lend() as connection:
-                        replies = await aexchange(connection, step)
-                except (RedisError, OSError) as error:
-                    step = steps_.throw(error)
-                else:
-                    step = steps_.send(replies)
+                request = operation.send(await self._replies(request))
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+
+    async def _replies(self, request: list[Call] | Request) -> list[Any]:
+        """See `BlockingDriver._replies`."""
+        calls, patience_s = request if isinstance(request, Request) else (request, None)
+        if not calls:
+            return []
+        patience: Patience | None = None
+        since = time.monotonic()
+        while True:
+            try:
+                return await (await self.pool()).exchange(calls)
+            except (RedisError, OSError) as error:
+                patience = patience or Patience(self.settings, patience_s, since)
+                delay_s = patience.delay_s(error)
+            await asyncio.sleep(delay_s)
 
     async def pool(self) -> pools.AsyncPool:
         """Return the running event loop's pool."""

@@ -10,8 +10,7 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,6 +20,8 @@ from redis.exceptions import MaxConnectionsError
 
 from ...settings import StoreSettings
 from .connections import new_async_connection, new_connection, spoils
+from .conversation import aexchange, exchange
+from .scripts import Call
 
 __all__ = ["AsyncPool", "Pool", "async_pool", "sync_pool"]
 
@@ -55,16 +56,16 @@ class Pool:
         self.give_back(connection)
         self._places.release()
 
-    @contextmanager
-    def lend(self) -> Generator[redis.Connection]:
-        """Get a connection for one exchange. One on which it breaks may owe a reply, and is closed.
+    def exchange(self, calls: Sequence[Call]) -> list[Any]:
+        """Send calls on a connection and return the replies. A connection that may owe a reply is closed.
 
         Raises:
             MaxConnectionsError: as `get`.
+            RedisError: the connection broke, or a call was answered with an error.
         """
         connection = self.get()
         try:
-            yield connection
+            return exchange(connection, calls)
         except BaseException as error:
             if spoils(error):
                 connection.disconnect()
@@ -137,16 +138,16 @@ class AsyncPool:
         else:
             await connection.disconnect(nowait=True)
 
-    @asynccontextmanager
-    async def lend(self) -> AsyncGenerator[redis.asyncio.Connection]:
-        """See `Pool.lend`.
+    async def exchange(self, calls: Sequence[Call]) -> list[Any]:
+        """See `Pool.exchange`.
 
         Raises:
             MaxConnectionsError: as `get`.
+            RedisError: the connection broke, or a call was answered with an error.
         """
         connection = await self.get()
         try:
-            yield connection
+            return await aexchange(connection, calls)
         except BaseException as error:
             if spoils(error):
                 await connection.disconnect(nowait=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from ....protocol.keys import Keys, stream_name
 from ....settings import StoreSettings
@@ -13,6 +14,24 @@ from ..scripts import Call, script, stream_keys
 from ..shards import Operation, Request, Shards
 
 __all__ = ["conditions", "enqueue", "enqueue_call"]
+
+_SHARD_KEYS: Final = attrgetter(
+    "messages",
+    "state",
+    "delayed",
+    "ready",
+    "streams",
+    "wake",
+    "control",
+    "links",
+    "totals",
+    "done",
+    "events",
+    "waiting",
+    "limits",
+    "asking",
+)
+"""The first keys of the script."""
 
 _NO_CONDITIONS = tuple(NewMessage._field_defaults.values())[:4]
 
@@ -27,23 +46,10 @@ def enqueue_call(keys: Keys, messages: Sequence[NewMessage], settings: StoreSett
     return Call(
         script("enqueue"),
         [
-            keys.messages,
-            keys.state,
-            keys.delayed,
-            keys.ready,
-            keys.streams,
-            keys.wake,
-            keys.control,
-            keys.links,
-            keys.totals,
-            keys.done,
-            keys.events,
-            keys.waiting,
-            keys.limits,
-            keys.asking,
+            *_SHARD_KEYS(keys),
             *stream_keys(keys, numbers),
-            *(keys.record(message.id) for message in messages),
-            *(keys.record(message.after) for message in messages if message.after),
+            *[keys.record(message.id) for message in messages],
+            *[keys.record(message.after) for message in messages if message.after],
         ],
         [len(messages), settings.events_kept, len(numbers), *numbers, *members],
     )
