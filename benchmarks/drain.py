@@ -1,8 +1,8 @@
-"""Drain of queued no-op tasks with stored results, beside a hand-written loop without features.
+"""Measure how fast queued no-op tasks with stored results are drained, beside a hand-written loop without features.
 
 The loop (the *floor*) does the least that a stream worker can do: XREADGROUP COUNT 100, decode, then one
-pipeline of SET with expiry, XACK and XDEL for the batch. It has no retries, no recovery, no state, no RUNNING,
-no wake-ups. Both run in the same run, in turns, because machines are noisy: only the ratio means something.
+pipeline of SET with expiry, XACK and XDEL for the batch. It has no retries, no recovery, no state, no RUNNING and
+no wake-ups. Both take turns in the same run because machines are noisy: only their ratio means something.
 
     uv run python benchmarks/drain.py [--tasks 50000] [--rounds 3] [--server redis-server]
 """
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import orjson
 import redis
@@ -28,7 +29,7 @@ URL_VARIABLE = "STREAMTASKS_BENCHMARK_URL"
 
 def floor_child(url: str, name: str) -> None:
     """Read, decode, store, acknowledge: 100 at a time, until nothing is left."""
-    client = redis.Redis.from_url(url, protocol=2)
+    client: Any = redis.Redis.from_url(url, protocol=2)
     while True:
         read = client.xreadgroup("g", name, {"floor": ">"}, count=100)
         entries = read[0][1] if read else []
@@ -46,7 +47,7 @@ def floor_child(url: str, name: str) -> None:
 
 
 def floor(url: str, tasks: int, processes: int) -> float:
-    """Return tasks per second of the floor."""
+    """Return the tasks per second of the floor."""
     client = redis.Redis.from_url(url, protocol=2)
     client.flushall()
     client.xgroup_create("floor", "g", "0", mkstream=True)
@@ -66,8 +67,8 @@ def floor(url: str, tasks: int, processes: int) -> float:
     return tasks / (time.perf_counter() - begun)
 
 
-def ours(url: str, tasks: int, children: int) -> tuple[float, float]:
-    """Return tasks per second of a real worker, from its first outcome to its last, and server us per task."""
+def streamtasks(url: str, tasks: int, children: int) -> tuple[float, float]:
+    """Return the tasks per second of a real worker, from first to last outcome, and the server's us per task."""
     from bench_tasks import app, noop
 
     client = redis.Redis.from_url(url, protocol=2, decode_responses=True)
@@ -114,7 +115,7 @@ def main() -> None:
         for _ in range(given.rounds):
             for processes in (1, 2):
                 rows.setdefault(f"floor, {processes} process(es)", []).append(floor(server.url, given.tasks, processes))
-                speed, server_us = ours(server.url, given.tasks, processes)
+                speed, server_us = streamtasks(server.url, given.tasks, processes)
                 rows.setdefault(f"streamtasks, {processes} child(ren)", []).append(speed)
                 rows.setdefault(f"  server us per task, {processes}", []).append(server_us)
     for name, values in rows.items():

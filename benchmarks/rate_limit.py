@@ -1,9 +1,9 @@
-"""How exactly rate limits hold, and what they cost: real workers, starts as the task bodies see them.
+"""Measure how exactly rate limits hold and what they cost, on real workers, by the starts that task bodies note.
 
     uv run python benchmarks/rate_limit.py [--server redis-server] [--tasks 300] [--rate 10/s] [--children 4]
 
-Prints one line per situation: most starts in any 1.0 s, how long all took against the ideal, and how late
-unlimited tasks beside them started. A worker is killed in the last one.
+It prints one line per situation: the most starts in any 1.0 s, how long all took against the ideal, and how late
+tasks without a limit started beside them. In the last situation a worker is killed.
 """
 
 from __future__ import annotations

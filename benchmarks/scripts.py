@@ -1,7 +1,7 @@
-"""How long the server is held up by the scripts of the main job, for 100 messages a call and bodies of several sizes.
+"""Measure how long enqueue, claim and settle occupy the server, for calls of 100 messages with bodies of several sizes.
 
-Read from the server's slow log: nothing of the clients counts. Calls are cut at 512 KiB, so one of large messages
-carries fewer of them.
+The times come from the server's slow log, so clients do not count. Calls are cut at 512 KiB: with large messages they
+carry fewer than 100.
 
     uv run python benchmarks/scripts.py [--rounds 100] [--sizes 200,1000,10000,100000] [--server redis-server]
 """
@@ -21,11 +21,11 @@ from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Outcome
 SCRIPTS = ("enqueue", "claim", "settle")
 ENVELOPE_BYTES = 110
 SHORT_US = 50
-"""What takes less is none of them: the server notes the commands inside scripts as well, which takes time."""
+"""The slow log leaves out what takes less: it also notes the commands inside scripts, and that costs time."""
 
 
 def rounds(url: str, size: int, count: int) -> dict[str, list[int]]:
-    """Return the us that each script took, call by call, for 100 messages ``count`` times."""
+    """Return the us of each script, call by call, for ``count`` rounds of 100 messages."""
     client = redis.Redis.from_url(url, protocol=2)
     client.flushall()
     client.config_set("slowlog-log-slower-than", SHORT_US)

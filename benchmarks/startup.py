@@ -1,4 +1,4 @@
-"""How long the command line takes to show its help: the median of five starts of each command.
+"""Measure how long the command line takes to show its help: the median of five starts of each command.
 
     uv run python benchmarks/startup.py
 

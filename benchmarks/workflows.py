@@ -1,8 +1,9 @@
-"""Workflows of no-op tasks: from the call that enqueues them until the result is there.
+"""Measure workflows of no-op tasks, from the call that enqueues them until all of them are finished.
 
     uv run python benchmarks/workflows.py [--rounds 3] [--children 2] [--server redis-server] [--undisturbed]
 
-Also measured: the longest that each script held the server up (its slow log), and what a finished chord leaves.
+It also prints the longest time that each script occupied the server (by its slow log), and the memory that a finished
+workflow leaves.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LARGE = 10_000
 
 
 def cases() -> dict[str, Callable[[], Any]]:
-    """Return what is measured, by name: each starts a workflow and returns its result."""
+    """Return functions by name; each starts a workflow and returns its result."""
     from bench_tasks import after, count, fail, kilobyte, noop
 
     from streamtasks import chain, chord, group
@@ -61,13 +62,13 @@ def cases() -> dict[str, Callable[[], Any]]:
 
 
 def finish(result: Any) -> None:
-    """Wait until all of a workflow is finished, however it ends."""
+    """Wait until every task of a workflow is finished, whatever the outcomes."""
     while not result.workflow.ready():
         time.sleep(0.005)
 
 
 def slow_calls(client: Any) -> str:
-    """Say which scripts held the server up for longer than `SLOW_US`: the longest, ms, and how often; forget them."""
+    """Return which scripts took longer than `SLOW_US`, with the longest time in ms and how often; clear the log."""
     import streamtasks_lua
     from streamtasks.stores.redis.scripts import script
 
@@ -90,7 +91,7 @@ def main() -> None:
     parser.add_argument(
         "--undisturbed",
         action="store_true",
-        help="give the server a real-time priority (as root, on Linux): others' work is not taken for a script's",
+        help="give the server a real-time priority (as root, on Linux), so that others do not slow its scripts",
     )
     given = parser.parse_args()
     from streamtasks_workers.testing.embedded import EmbeddedServer
