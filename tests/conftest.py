@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.servers import Cluster, flush, server_kinds, start_server
+from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from streamtasks_workers.testing.embedded import EmbeddedServer
 
-TIERS = ("topology", "browser", "chaos", "slow")
+TIERS = ("topology", "browser", "chaos", "slow", "timing")
+TIMING = "timing"
 FIGURE = "figure"
 """The user property in which a test reports what it measured."""
 
@@ -29,6 +31,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """
     if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
         return None
+    if _is_timing(config):
+        return 0
     is_small = len(config.args) == 1 and config.args[0].endswith(".py")
     if is_small or all("::" in argument for argument in config.args):
         return 0
@@ -48,11 +52,19 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = folder
 
 
+def _is_timing(config: pytest.Config) -> bool:
+    """Whether this is the run of the timing tier, which has the machine to itself."""
+    return bool(config.option.markexpr == TIMING)
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the mark ``fast`` to every test that is in no other tier."""
+    """Mark ``fast`` every test that is in no other tier, and also ``timing`` each that has a bound on time."""
     for item in items:
         if not any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.fast)
+        if "bound" in getattr(item, "fixturenames", ()):
+            item.add_marker(TIMING)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -79,6 +91,19 @@ def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
         request.node.user_properties.append((FIGURE, text))
 
     return keep
+
+
+@pytest.fixture
+def bound(request: pytest.FixtureRequest) -> Callable[[float], float]:
+    """Return how many seconds something may take: as promised in the timing tier, else as long as a wait may last.
+
+    A test with this fixture belongs to its own tier, where it must pass on a busy machine, and to the timing tier.
+    """
+
+    def seconds(promised: float) -> float:
+        return promised if _is_timing(request.config) else max(promised, DEADLINE_S)
+
+    return seconds
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def test_a_hundred_lost_replies_to_enqueue_make_no_duplicate(
     embedded_url: str, any_store: Callable[..., AnyStore]
 ) -> None:
     with LossyProxy(urlsplit(embedded_url).port or 0) as proxy:
-        store = any_store(proxy.url, timeout_s=10.0)
+        store = any_store(proxy.url, timeout_s=60.0)
         store.enqueue([message(0)])  # so that the server knows the script
         for n in range(1, 101):
             proxy.lose(1)
@@ -63,7 +63,7 @@ def test_a_hundred_lost_replies_to_enqueue_make_no_duplicate(
 
 
 def test_several_lost_in_a_row(server_url: str, proxy: LossyProxy, any_store: Callable[..., AnyStore]) -> None:
-    store = any_store(proxy.url, timeout_s=10.0)
+    store = any_store(proxy.url, timeout_s=60.0)
     store.enqueue([message(0)])
     proxy.lose(4)
     messages = [message(n) for n in range(1, 251)]
@@ -76,7 +76,7 @@ def test_several_lost_in_a_row(server_url: str, proxy: LossyProxy, any_store: Ca
 def test_a_workflow_whose_replies_are_lost_starts_once(
     server_url: str, proxy: LossyProxy, any_store: Callable[..., AnyStore]
 ) -> None:
-    store = any_store(proxy.url, timeout_s=10.0)
+    store = any_store(proxy.url, timeout_s=60.0)
     store.start_workflow(NewWorkflow("first", [Node(message(0)._replace(id="first.w0"))], 1, (), b"{}"))
     nodes = [Node(message(0)._replace(id=f"wf.w{n}"), "", f"g0.{n}") for n in range(250)]
     nodes.append(Node(message(0)._replace(id="wf.w250"), "wf", "-"))
@@ -92,7 +92,7 @@ def test_a_workflow_whose_replies_are_lost_starts_once(
 
 
 async def test_an_occurrence_whose_replies_are_lost_is_fired_once(proxy: LossyProxy) -> None:
-    store = AsyncRedisStore(StoreSettings(url=proxy.url, timeout_s=10.0))
+    store = AsyncRedisStore(StoreSettings(url=proxy.url, timeout_s=60.0))
     for turn in range(3):
         proxy.lose(2 * turn)  # at first none, so that the server knows the scripts
         name = f"tick{turn}"
@@ -107,7 +107,7 @@ async def test_an_occurrence_whose_replies_are_lost_is_fired_once(proxy: LossyPr
 
 
 def test_a_lost_reply_to_a_read_is_read_again(proxy: LossyProxy, any_store: Callable[..., AnyStore]) -> None:
-    store = any_store(proxy.url, timeout_s=10.0)
+    store = any_store(proxy.url, timeout_s=60.0)
     store.enqueue([message(0)])
     store.read(["0000"])
     proxy.lose(2)
@@ -202,7 +202,7 @@ class TestClaimBehindAWait:
 
     @staticmethod
     def woken(channel: Channel, claim: ClaimRequest | None = None) -> Exchange | None:
-        assert select.select([channel.start_wait(claim)], [], [], 5)[0]
+        assert select.select([channel.start_wait(claim)], [], [], 60)[0]
         return channel.finish_wait()
 
     def test_what_comes_is_claimed_with_the_ring(self, server_url: str, channel: Channel) -> None:
@@ -234,13 +234,15 @@ class TestClaimBehindAWait:
         proxy.lose(1)
         fd = channel.start_wait(ClaimRequest(2, 100, True))
         store.enqueue([message(n) for n in range(1, 4)])
-        assert select.select([fd], [], [], 5)[0]
+        assert select.select([fd], [], [], 60)[0]
         with pytest.raises(StoreUnavailable):
             channel.finish_wait()
         channel.send((), ClaimRequest(2, 100, True))
         assert [c.id for c in channel.receive().claimed] == ["0001", "0002", "0003"]
 
-    def test_a_wait_ends_in_time_for_its_lease_and_looks(self, server_url: str) -> None:
+    def test_a_wait_ends_in_time_for_its_lease_and_looks(
+        self, server_url: str, bound: Callable[[float], float]
+    ) -> None:
         store = RedisStore(StoreSettings(url=server_url, lease_s=1.0))
         channel = store.channel("u0", "hand", Filter())
         store.enqueue([message(1)])
@@ -250,5 +252,5 @@ class TestClaimBehindAWait:
         exchange = self.woken(channel, ClaimRequest(1, 1, True))
         assert exchange is not None
         assert [c.id for c in exchange.claimed] == ["0001"]
-        assert 0.2 < time.monotonic() - began < 1.0
+        assert 0.2 < time.monotonic() - began < bound(1.0)
         channel.close()

@@ -158,7 +158,7 @@ class TestThreads:
         for at in range(0, len(ids), 10):
             store.enqueue([new(task_id) for task_id in ids[at : at + 10]])
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert sorted(got) == ids
         assert store.statistics().outcomes == {"SUCCESS": len(ids)}
 
@@ -177,7 +177,7 @@ class TestThreads:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert (store.statistics().unfinished, len(refused)) == (50, 150)
 
 
@@ -223,5 +223,5 @@ class TestWaiting:
         with Consumer(app.store) as hand:
             thread = threading.Thread(target=lambda: hand.succeed(3))
             thread.start()
-            assert result.get(timeout=10) == 3
+            assert result.get(timeout=60) == 3
             thread.join()

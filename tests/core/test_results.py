@@ -86,7 +86,7 @@ class TestLive:
     ) -> None:
         task_id = enqueue().id
         hand.succeed(3)
-        assert StreamTasks(store_url).get_result(task_id).get(timeout=5) == 3
+        assert StreamTasks(store_url).get_result(task_id).get(timeout=60) == 3
 
     def test_the_message_can_be_read(self, enqueue: Callable[[], Result[int]]) -> None:
         message = enqueue().message
@@ -203,24 +203,26 @@ class TestErrors:
 
 
 class TestWaiting:
-    def test_time_is_up(self, enqueue: Callable[[], Result[int]]) -> None:
+    def test_time_is_up(self, enqueue: Callable[[], Result[int]], bound: Callable[[float], float]) -> None:
         result = enqueue()
         began = time.monotonic()
         with pytest.raises(TimeoutError, match=f"Task {result.id} was not finished within 0.2 s; it is QUEUED"):
             result.get(timeout=0.2)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < bound(1)
 
     @pytest.mark.parametrize("delay_s", [0.1, 1.1])
-    async def test_a_push_wakes_it(self, app: StreamTasks, hand: Consumer, delay_s: float) -> None:
+    async def test_a_push_wakes_it(
+        self, app: StreamTasks, hand: Consumer, delay_s: float, bound: Callable[[float], float]
+    ) -> None:
         """Also after the first look that each second brings: it is woken, and does not wait for the next look."""
         task = app.task(add)
         first, second = task.enqueue(1, 2), task.enqueue(3, 4)
         began = time.monotonic()
         with after(delay_s, lambda: hand.succeed(3)):
-            on_a_thread = asyncio.create_task(asyncio.to_thread(first.get, timeout=10))
-            assert await second.aget(timeout=10) == 3
+            on_a_thread = asyncio.create_task(asyncio.to_thread(first.get, timeout=60))
+            assert await second.aget(timeout=60) == 3
             assert await on_a_thread == 3
-        assert time.monotonic() - began < delay_s + 0.4
+        assert time.monotonic() - began < bound(delay_s + 0.4)
 
     async def test_time_is_up_on_an_event_loop(self, app: StreamTasks) -> None:
         result = await app.task(add).aenqueue(1, 2)
@@ -229,13 +231,13 @@ class TestWaiting:
 
     async def test_an_unknown_id_on_an_event_loop(self, app: StreamTasks) -> None:
         with pytest.raises(TaskNotFound):
-            await app.get_result("unknown").aget(timeout=5)
+            await app.get_result("unknown").aget(timeout=60)
 
     async def test_an_error_on_an_event_loop(self, app: StreamTasks, hand: Consumer) -> None:
         result = await app.task(add).aenqueue(1, 2)
         hand.fail(OwnError("own"))
         with pytest.raises(OwnError, match="own"):
-            await result.aget(timeout=5)
+            await result.aget(timeout=60)
 
     def test_a_hundred_finish_in_any_order(self, app: StreamTasks, hand: Consumer) -> None:
         results = app.task(add).enqueue_many([(n, n) for n in range(150)])
@@ -245,7 +247,7 @@ class TestWaiting:
                 pass
 
         with after(0.05, work):
-            assert wait_for(results, timeout=10)
+            assert wait_for(results, timeout=60)
         assert all(result.ready() for result in results)
 
     def test_one_that_never_finishes(self, app: StreamTasks, hand: Consumer) -> None:
@@ -257,11 +259,11 @@ class TestWaiting:
 
     def test_waiters_leave_connections_for_each_other(self, server_url: str) -> None:
         """As many wait at once as a pool has connections: they must not keep each other from reading."""
-        app = StreamTasks(server_url, max_connections=2, timeout_s=3.0)
+        app = StreamTasks(server_url, max_connections=2, timeout_s=60.0)
         results = app.task(add).enqueue_many([(1, 2), (3, 4)])
         with ThreadPoolExecutor() as pool, Consumer(app.store) as hand, after(0.3, lambda: hand.succeed(7)):
-            waits = [pool.submit(result.get, timeout=10) for result in results]
-            assert [wait.result(8) for wait in waits] == [7, 7]
+            waits = [pool.submit(result.get, timeout=60) for result in results]
+            assert [wait.result(60) for wait in waits] == [7, 7]
 
 
 class TestEnqueue:

@@ -92,7 +92,7 @@ class TestKept:
 @pytest.fixture
 async def keeper(store_url: str) -> Any:
     """A supervisor's store, empty."""
-    return open_supervisor_store(StoreSettings(url=store_url, timeout_s=5.0))
+    return open_supervisor_store(StoreSettings(url=store_url, timeout_s=60.0))
 
 
 class TestDeclared:

@@ -10,6 +10,7 @@ import pickle
 import sys
 import time
 import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ class TestCompression:
         assert both.loads(packed, RESULT, ID) == noise
 
     @pytest.mark.parametrize("compression", COMPRESSIONS)
-    def test_a_bomb_is_refused_without_being_unpacked(self, compression: str) -> None:
+    def test_a_bomb_is_refused_without_being_unpacked(self, compression: str, bound: Callable[[float], float]) -> None:
         bomb = MARK[compression] + PACK[compression](b'"' + b" " * 100_000_000 + b'"')
         reader = StoreSettings(max_decompressed_bytes=1_000_000).wire
         reader.loads(MARK[compression] + PACK[compression](b'"small"'), RESULT, ID)
@@ -171,7 +172,7 @@ class TestCompression:
             reader.loads(bomb, RESULT, ID)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < bound(2)
         assert peak < 40_000_000
 
     @pytest.mark.parametrize("compression", COMPRESSIONS)

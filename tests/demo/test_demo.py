@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ STEPS = (
 )
 
 
-def test_tour_is_right_and_leaves_nothing(tmp_path: Path) -> None:
+def test_tour_is_right_and_leaves_nothing(tmp_path: Path, bound: Callable[[float], float]) -> None:
     with DemoProcess(tmp_path, "--once") as demo:
         assert demo.end() == 0, demo.text
         assert not demo.left()
@@ -35,18 +36,18 @@ def test_tour_is_right_and_leaves_nothing(tmp_path: Path) -> None:
     assert "WRONG" not in demo.text
     took = re.search(r"The tour took ([\d.]+) s", demo.text)
     assert took
-    assert float(took[1]) < 30
+    assert float(took[1]) < bound(30)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     with DemoProcess(tmp_path) as demo:
         address = demo.address()
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(address, timeout=60) as answer:
             page = answer.read().decode()
         assert "streamtasks demo" in page
         for name in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
-            with urllib.request.urlopen(address + name.lstrip("/"), timeout=10) as answer:
+            with urllib.request.urlopen(address + name.lstrip("/"), timeout=60) as answer:
                 assert answer.status == 200, name
         assert len(demo.left()) >= 6  # site, server, root, keeper, two children
         demo.process.send_signal(signal.SIGINT)

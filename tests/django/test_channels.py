@@ -53,10 +53,10 @@ def hand() -> Iterator[Consumer]:
 @asynccontextmanager
 async def connected(task_id: str, user: Any = LOGGED_IN) -> AsyncGenerator[WebsocketCommunicator]:
     communicator = talker(task_id, user)
-    accepted, _ = await communicator.connect(timeout=5)
+    accepted, _ = await communicator.connect(timeout=60)
     assert accepted
     yield communicator
-    await communicator.disconnect(timeout=5)
+    await communicator.disconnect(timeout=60)
 
 
 def talker(task_id: str, user: Any) -> WebsocketCommunicator:
@@ -67,7 +67,7 @@ def talker(task_id: str, user: Any) -> WebsocketCommunicator:
 
 
 async def told(communicator: WebsocketCommunicator) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads(await communicator.receive_from(timeout=5))
+    said: dict[str, Any] = json.loads(await communicator.receive_from(timeout=60))
     return said
 
 
@@ -145,7 +145,7 @@ async def test_what_a_project_sends_to_the_group_is_passed_on() -> None:
 async def test_only_those_who_are_logged_in(user: Any) -> None:
     task_id = (await tasks.echo.aenqueue()).id
     communicator = talker(task_id, user)
-    assert await communicator.connect(timeout=5) == (False, 4403)
+    assert await communicator.connect(timeout=60) == (False, 4403)
 
 
 def anna_only(user: Any, task_id: str) -> bool:
@@ -165,7 +165,7 @@ async def test_a_project_says_who_may_look(function: str) -> None:
         async with connected(task_id):
             pass
         other = talker(task_id, SimpleNamespace(is_authenticated=True, name="bert"))
-        assert await other.connect(timeout=5) == (False, 4403)
+        assert await other.connect(timeout=60) == (False, 4403)
 
 
 @pytest.mark.parametrize("value", ["no.such.function", "contract.options.URL", 3])

@@ -46,7 +46,7 @@ def checked(*configurations: dict[str, Any], deploy: bool = False) -> list[list[
         input=given,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -117,6 +117,6 @@ def test_the_command_fails_for_an_error(installed: list[str]) -> None:
         "from django.core.management import execute_from_command_line\n"
         "execute_from_command_line(['manage.py', 'check'])\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert "(streamtasks.E001) TASKS['default']['OPTIONS']: url is 5" in done.stderr

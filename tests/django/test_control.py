@@ -85,7 +85,7 @@ class TestRevoke:
         assert await backend().arevoke(result.id)
         assert not await backend().arevoke("nobody")
         with pytest.raises(TaskRevoked):
-            await result.aget(timeout=5)
+            await result.aget(timeout=60)
 
     def test_a_finished_one_is_not_changed(self, hand: Consumer) -> None:
         result = enqueue()

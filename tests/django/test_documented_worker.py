@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from contract.app import classes, documented
 from contract.app import tasks as contract_tasks
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +19,7 @@ tasks: Any = contract_tasks
 
 def until[T](look: Callable[[], T]) -> T:
     """Wait until something is true, and return it."""
-    deadline = time.monotonic() + 20
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not happen in 20 s"
-        time.sleep(0.005)
-    return found
+    return wait_until(look, "what the test waits for")
 
 
 def noted(worker: DjangoWorker, word: str, task_id: str) -> list[Any]:

@@ -70,7 +70,7 @@ def run(project: Path, code: str, backend: str, options: str = "{}") -> Any:
         env=environment(DJANGO_SETTINGS_MODULE="documented_settings"),
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert found.returncode == 0, found.stderr
@@ -110,7 +110,7 @@ def test_the_documented_imports_work_in_memory(project: Path) -> None:
     code = """
 from django.tasks import get_task_backend
 from shop.tasks import add, double
-print(json.dumps([double.delay(4).get(timeout=20), add.delay(1, 2).get(timeout=20)]))
+print(json.dumps([double.delay(4).get(timeout=60), add.delay(1, 2).get(timeout=60)]))
 """
     found = run(project, code, "django.tasks.backends.memory.MemoryBackend", '{"max_tasks": 1000}')
     assert found == [8, 3]

@@ -99,7 +99,7 @@ class TestInfo:
 
 
 class TestWaiting:
-    def test_for_many_together(self, hand: Consumer) -> None:
+    def test_for_many_together(self, hand: Consumer, bound: Callable[[float], float]) -> None:
         ids = [enqueue(number) for number in range(4)]
         hand.succeed("early", most=1)
         claimed = hand.claim(2)
@@ -108,9 +108,9 @@ class TestWaiting:
             hand.settle(outcome_of(claimed[0], "REVOKED"))
             hand.settle(outcome_of(claimed[1], "SUCCESS", b'{"r":"late"}'))
 
-        timer = after(0.1, later)
+        timer = after(0.05, later)
         began = time.monotonic()
-        found = TaskResultManager().wait_for_multiple_tasks([*ids, "nobody", ids[0]], timeout=1)
+        found = TaskResultManager().wait_for_multiple_tasks([*ids, "nobody", ids[0]], timeout=2)
         took = time.monotonic() - began
         timer.join()
         assert list(found) == [*ids, "nobody"]
@@ -118,11 +118,11 @@ class TestWaiting:
         assert found[ids[1]]["status"] == "error"
         assert "revoked" in found[ids[1]]["error"]
         assert found[ids[2]] == {"status": "completed", "result": "late"}
-        assert found[ids[3]] == {"status": "timeout", "error": "Task did not complete within 1 seconds"}
+        assert found[ids[3]] == {"status": "timeout", "error": "Task did not complete within 2 seconds"}
         assert found["nobody"]["status"] == "error"
-        assert 0.9 < took < 2  # one wait for all of them
+        assert 1.9 < took < bound(3)  # one wait for all of them
 
-    def test_ends_with_the_last(self, hand: Consumer) -> None:
+    def test_ends_with_the_last(self, hand: Consumer, bound: Callable[[float], float]) -> None:
         ids = [enqueue(number) for number in range(150)]
 
         def work() -> None:
@@ -132,7 +132,7 @@ class TestWaiting:
         timer = after(0.05, work)
         began = time.monotonic()
         found = TaskResultManager().wait_for_multiple_tasks(ids)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < bound(10)
         timer.join()
         assert {one["status"] for one in found.values()} == {"completed"}
 
@@ -147,9 +147,13 @@ class TestMonitor:
         data = dumps({"s": "PROGRESS", "m": {"current": 1, "total": 2}})
         report_progress(cast("RedisBackend", task_backends["default"]).stores.asynchronous, claimed, data)
         seen: list[dict[str, Any]] = []
-        timer = after(0.3, lambda: hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":7}')))
-        final = TaskMonitor().monitor_task_progress(task_id, seen.append, interval=0.1)
-        timer.join()
+
+        def note(data: dict[str, Any]) -> None:
+            seen.append(data)
+            if len(seen) == 3:
+                hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":7}'))
+
+        final = TaskMonitor().monitor_task_progress(task_id, note, interval=0.05)
         assert seen[-1] is final
         datetime.fromisoformat(final.pop("timestamp"))
         assert final == {
@@ -160,13 +164,13 @@ class TestMonitor:
             datetime.fromisoformat(said.pop("timestamp"))
             assert said == {"task_id": task_id, "status": "RUNNING", "progress": {"current": 1, "total": 2}}
 
-    def test_the_end_is_noticed_at_once(self, hand: Consumer) -> None:
+    def test_the_end_is_noticed_at_once(self, hand: Consumer, bound: Callable[[float], float]) -> None:
         task_id = enqueue()
         timer = after(0.1, lambda: hand.fail(ValueError("bad")))
         began = time.monotonic()
-        final = TaskMonitor().monitor_task_progress(task_id, interval=30)
+        final = TaskMonitor().monitor_task_progress(task_id, interval=120)
         timer.join()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < bound(5)
         assert (final["successful"], final["error"]) == (False, "bad")
 
     def test_an_unknown_task(self) -> None:

@@ -171,5 +171,5 @@ def test_a_producer_opens_no_connection_and_starts_no_thread_by_being_set_up(tmp
         "assert 'streamtasks_django.worker.databases' not in sys.modules\n"
     )
     command = [sys.executable, str(program)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -160,7 +160,7 @@ def test_a_push_wakes_get(hand: Consumer) -> None:
     result = enqueued()
     timer = threading.Timer(0.1, hand.succeed, ["woken"])
     timer.start()
-    assert result.get(timeout=10) == "woken"
+    assert result.get(timeout=60) == "woken"
     timer.join()
 
 
@@ -170,7 +170,7 @@ async def test_from_an_event_loop() -> None:
     with pytest.raises(TimeoutError):
         await result.aget(timeout=0.05)
     with Consumer(backend().stores.plain) as hand:
-        waiting = asyncio.ensure_future(result.aget(timeout=10))
+        waiting = asyncio.ensure_future(result.aget(timeout=60))
         await asyncio.sleep(0.05)
         await asyncio.to_thread(hand.succeed, 5)
         assert await waiting == 5

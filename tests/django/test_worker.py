@@ -15,6 +15,8 @@ from contract import elsewhere, views
 from contract.app import tasks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.django_site import DjangoWorker
 
 
@@ -50,7 +52,7 @@ def test_a_coroutine_task_runs(worker: DjangoWorker) -> None:
 async def test_all_of_it_from_an_event_loop(worker: DjangoWorker) -> None:
     results: list[Any] = await asyncio.gather(*(tasks.aadd.aenqueue(number, 1) for number in range(10)))
     for number, result in enumerate(results):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not result.is_finished:
                 await asyncio.sleep(0.01)
                 await result.arefresh()
@@ -59,8 +61,8 @@ async def test_all_of_it_from_an_event_loop(worker: DjangoWorker) -> None:
 
 
 def test_status_is_running_while_a_task_runs(worker: DjangoWorker) -> None:
-    result = tasks.sleep.enqueue(0.6)
-    deadline = time.monotonic() + 10
+    result = tasks.sleep.enqueue(1.5)
+    deadline = time.monotonic() + 60
     while result.status == TaskResultStatus.READY and time.monotonic() < deadline:
         time.sleep(0.01)
         result.refresh()
@@ -212,24 +214,26 @@ def test_ignore_is_a_success_without_a_value(worker: DjangoWorker) -> None:
     assert (result.status, result.return_value, result.errors) == (TaskResultStatus.SUCCESSFUL, None, [])
 
 
-def test_a_task_whose_process_dies_runs_again(worker: DjangoWorker) -> None:
+def test_a_task_whose_process_dies_runs_again(worker: DjangoWorker, bound: Callable[[float], float]) -> None:
     result = worker.finish(tasks.kill_the_child.enqueue())
     assert result.return_value == result.attempts == 2
     [error] = result.errors
     assert error.exception_class_path == "streamtasks.exceptions.WorkerCrashed"
     assert result.started_at is not None
     assert result.finished_at is not None
-    assert result.finished_at - result.started_at < timedelta(seconds=1.5)
+    assert result.finished_at - result.started_at < timedelta(seconds=bound(1.5))
 
 
-def test_a_delayed_task_starts_when_it_is_due_and_not_before(worker: DjangoWorker) -> None:
+def test_a_delayed_task_starts_when_it_is_due_and_not_before(
+    worker: DjangoWorker, bound: Callable[[float], float]
+) -> None:
     due = timezone.now() + timedelta(seconds=0.7)
     result = tasks.add.using(run_after=due).enqueue(1, 2)
     assert result.status == TaskResultStatus.READY
     worker.finish(result)
     assert result.started_at is not None
     late = result.started_at.timestamp() - int(due.timestamp() * 1000) / 1000
-    assert 0 <= late < 0.5
+    assert 0 <= late < bound(0.5)
     assert default_task_backend.get_result(result.id).task.run_after == due
 
 

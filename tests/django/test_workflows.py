@@ -45,7 +45,7 @@ def memory() -> Iterator[Any]:
 class TestWithAWorker:
     def test_a_group(self, worker: DjangoWorker) -> None:
         result = group(tasks.add.s(user_id, 1) for user_id in (1, 2, 3, 4, 5)).apply_async()
-        assert result.get(timeout=20) == [2, 3, 4, 5, 6]
+        assert result.get(timeout=60) == [2, 3, 4, 5, 6]
         backend: Any = get_task_backend()
         again = backend.get_group(result.id)
         assert again.get(timeout=0) == [2, 3, 4, 5, 6]
@@ -53,7 +53,7 @@ class TestWithAWorker:
 
     def test_a_chain(self, worker: DjangoWorker) -> None:
         result = chain(tasks.add.s(1, 2), tasks.add.s(10), tasks.add.s(100)).apply_async()
-        assert result.get(timeout=20) == 113
+        assert result.get(timeout=60) == 113
         assert result.parent.get(timeout=0) == 13
         again: Any = get_task_backend().get_result(result.id)
         assert again.result == 113
@@ -61,32 +61,32 @@ class TestWithAWorker:
     def test_a_chord(self, worker: DjangoWorker) -> None:
         header = group(tasks.add.s(user_id, 1) for user_id in (1, 2, 3))
         result = chord(header)(tasks.echo.s("batch_processing_summary"))
-        assert result.get(timeout=20)[0][0] == [2, 3, 4]
+        assert result.get(timeout=60)[0][0] == [2, 3, 4]
         assert result.parent.get() == [2, 3, 4]
 
     def test_bulk_in_groups_of_a_hundred(self, worker: DjangoWorker) -> None:
         calls = [tasks.add.s(user_id, 1) for user_id in range(1, 301)]
         results = [group(calls[at : at + 100]).apply_async() for at in range(0, 300, 100)]
-        assert [sum(result.get(timeout=30)) for result in results] == [5150, 15150, 25150]
+        assert [sum(result.get(timeout=120)) for result in results] == [5150, 15150, 25150]
 
     def test_a_body_that_its_results_do_not_fit_fails_with_a_clear_error(self, worker: DjangoWorker) -> None:
         result = chord([tasks.add.s(1, 1)])(tasks.add.s(1, 2))
         with pytest.raises(TypeError, match="positional argument"):
-            result.get(timeout=20)
+            result.get(timeout=60)
 
     def test_as_a_link(self, worker: DjangoWorker) -> None:
         result = tasks.add.apply_async((1, 2), link=chain(tasks.add.s(10), tasks.add.s(100)))
-        assert result.get(timeout=20) == 3
+        assert result.get(timeout=60) == 3
         [child] = result.children
         backend: Any = get_task_backend()
-        assert backend.wait_for_results([child], timeout=20)
+        assert backend.wait_for_results([child], timeout=60)
         assert backend.get_result(child).result == 113
 
     def test_from_an_event_loop(self, worker: DjangoWorker) -> None:
         async def both() -> tuple[Any, Any]:
             one = await chain(tasks.add.s(1, 2), tasks.add.s(3)).aapply_async()
             several = await group(tasks.add.s(1, 1), tasks.add.s(2, 2)).aapply_async()
-            return await one.aget(timeout=20), await several.aget(timeout=20)
+            return await one.aget(timeout=60), await several.aget(timeout=60)
 
         assert asyncio.run(both()) == (6, [2, 4])
 

@@ -42,7 +42,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(folder: Path, command: str) -> str:
     """Run a command to its end; return what it printed."""
     words = [sys.executable if word == "python" else word for word in command.split()]
-    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(
+        words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -106,14 +108,14 @@ def test_django(folder: Path, embedded_url: str, monkeypatch: pytest.MonkeyPatch
 
 def get(url: str) -> dict[str, str]:
     """Return the JSON that a page shows."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return dict(json.load(answer))
 
 
 def answers(url: str) -> bool:
     """Whether a site answers, whatever it says."""
     try:
-        urllib.request.urlopen(url, timeout=10)
+        urllib.request.urlopen(url, timeout=60)
     except urllib.error.HTTPError as error:
         with error:
             return error.code == 404

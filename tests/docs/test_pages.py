@@ -23,25 +23,25 @@ from shop import calls, flows, imports
 
 for result in (calls.soon, calls.later, calls.after):
     assert result.state in ("DELAYED", "BLOCKED"), result.state
-assert imports.import_task.delay("abc").get(timeout=10) == 3
-assert flows.one_by_one.delay().get(timeout=10) == 113
-assert flows.gathered.delay().get(timeout=10) == 15
-assert flows.together.apply_async().get(timeout=10) == [1, 2, 3, 4, 5]
+assert imports.import_task.delay("abc").get(timeout=60) == 3
+assert flows.one_by_one.delay().get(timeout=60) == 113
+assert flows.gathered.delay().get(timeout=60) == 15
+assert flows.together.apply_async().get(timeout=60) == [1, 2, 3, 4, 5]
 from shop import linked
 from streamtasks_django import get_task_backend
 
 backend = get_task_backend()
-assert linked.checked.get(timeout=10) == 3
-[child] = backend.wait_for_results(linked.checked.children, timeout=10)
+assert linked.checked.get(timeout=60) == 3
+[child] = backend.wait_for_results(linked.checked.children, timeout=60)
 assert backend.get_result(child).result == 36
 from shop import at_run_time
 
-assert at_run_time.result.get(timeout=10) == 4
+assert at_run_time.result.get(timeout=60) == 4
 assert at_run_time.reminder.rule.minute == "*/10"
 [night] = [one for one in at_run_time.schedules.list() if one.name == "sums-at-night"]
 assert (night.rule.tz, night.next_run.minute, night.declared) == ("Europe/Berlin", 30, "default"), night
 assert backend.schedules.get("shop.reports.morning_report").next_run.minute == 30
-assert backend.schedules.run_now("shop.reports.look").get(timeout=10) == "looked at eu"
+assert backend.schedules.run_now("shop.reports.look").get(timeout=60) == "looked at eu"
 print("done")
 """
 
@@ -94,7 +94,7 @@ def test_tests(project: Path) -> None:
         env=environment() | {"DJANGO_SETTINGS_MODULE": "mysite.settings"},
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -45,7 +45,7 @@ def environment() -> dict[str, str]:
 def run(directory: Path, *command: str) -> str:
     """Run a command to its end; return what it printed."""
     done = subprocess.run(
-        command, cwd=directory, env=environment(), capture_output=True, text=True, timeout=40, check=False
+        command, cwd=directory, env=environment(), capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -40,7 +40,7 @@ def test_it_runs_on_the_main_thread_outside_any_loop(fleet: Fleet, executor: str
 @many_at_once
 @pytest.mark.parametrize("name", ["burn_alone", "stubborn_alone"])
 def test_its_limit_ends_it_at_once_and_harms_no_sibling(
-    fleet: Fleet, executor: str, name: str, figure: Callable[[str], None]
+    fleet: Fleet, executor: str, name: str, figure: Callable[[str], None], bound: Callable[[float], float]
 ) -> None:
     worker = fleet.start("--concurrency", "1", "--grace", "10", *EXECUTORS[executor])
     fleet.wait_idle(1)
@@ -53,7 +53,7 @@ def test_its_limit_ends_it_at_once_and_harms_no_sibling(
     assert wait_for([*before, result, *after], timeout=60), worker.log
     late = late_s(fleet, result)
     figure(f"recorded {late * 1e3:.0f} ms after the limit")
-    assert -0.01 <= late < 0.5
+    assert -0.01 <= late < bound(0.5)
     with pytest.raises(TimeLimitExceeded, match=r"time limit of 0\.4 s"):
         result.get(0)
     [execution] = fleet.record.of(result)
@@ -65,13 +65,13 @@ def test_its_limit_ends_it_at_once_and_harms_no_sibling(
     assert not {"CRASH", "RECLAIMED"} & set(fleet.totals())
 
 
-def test_a_soft_limit_comes_by_signal(fleet: Fleet) -> None:
+def test_a_soft_limit_comes_by_signal(fleet: Fleet, bound: Callable[[float], float]) -> None:
     worker = fleet.start("--concurrency", "1", *EXECUTORS["threads"])
     before = worker.pids().children
     for how in ("sleep", "lock", "read", "process"):
         result = limited(fleet, "wait_in_alone", how, soft_time_limit=LIMIT_S)
         assert result.get(timeout=60) == "tidied up", how
-        assert -0.01 <= late_s(fleet, result) < 0.3, how
+        assert -0.01 <= late_s(fleet, result) < bound(0.3), how
     result = limited(fleet, "nap_alone", 30, soft_time_limit=LIMIT_S)
     assert wait_for([result], timeout=60)
     assert isinstance(result.result, SoftTimeLimitExceeded)
@@ -98,7 +98,7 @@ def test_another_child_with_empty_hands_takes_it(fleet: Fleet, figure: Callable[
     """It is offered to others as soon as what runs in its child lasts; and that child goes on."""
     fleet.start("--concurrency", "2", *EXECUTORS["async"])
     fleet.wait_idle(2)
-    long = fleet.enqueue("anap", 3)
+    long = fleet.enqueue("anap", 120)
     busy = fleet.record.wait_started(long).pid
     waits = []
     for _ in range(10):
@@ -113,12 +113,12 @@ def test_another_child_with_empty_hands_takes_it(fleet: Fleet, figure: Callable[
     quick = fleet.many("anap", [(0.5,)] * 12)
     assert wait_for(quick, timeout=60)
     assert {fleet.record.of(result)[0].pid for result in quick} > {busy}
-    assert long.get(timeout=60) == 3
+    assert not long.ready()
 
 
 def test_a_busy_child_offers_it_to_others_and_goes_on_when_it_is_gone(fleet: Fleet) -> None:
     first = fleet.start("--concurrency", "1", *EXECUTORS["async"])
-    long = fleet.enqueue("anap", 4)
+    long = fleet.enqueue("anap", 120)
     fleet.record.wait_started(long)
     alone = fleet.enqueue("nap_alone", 0.01)
 

@@ -147,7 +147,6 @@ def test_kills_of_anything_lose_nothing_and_repeat_little(fleet: Fleet, figure: 
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("turn", range(5))
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_many_kills_of_anything_lose_nothing_and_repeat_little(
@@ -157,7 +156,6 @@ def test_many_kills_of_anything_lose_nothing_and_repeat_little(
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(180)
 def test_every_killed_child_is_recovered_within_a_second(fleet: Fleet, figure: Callable[[str], None]) -> None:
     fleet.configure(crash_limit=1000, crash_delay_s=0.0)
     fleet.start("--concurrency", "2")

@@ -12,6 +12,7 @@ from streamtasks import State, wait_for
 from streamtasks.exceptions import TaskFailed
 from tests.support.fleet import Fleet
 from tests.support.measurements import percentile, visibility
+from tests.support.waiting import wait_until
 
 EXECUTORS = {
     "inline": (),
@@ -81,9 +82,11 @@ def test_what_ends_an_interpreter_ends_only_the_attempt(fleet: Fleet, executor: 
 
 
 @each_executor
-def test_progress_is_visible_while_the_task_runs(fleet: Fleet, executor: str, figure: Callable[[str], None]) -> None:
+def test_progress_is_visible_while_the_task_runs(
+    fleet: Fleet, executor: str, figure: Callable[[str], None], bound: Callable[[float], float]
+) -> None:
     fleet.start("--concurrency", "1", *EXECUTORS[executor])
-    result = fleet.enqueue("steps", 25, 0.02)
+    result = fleet.enqueue("steps", 50, 0.02)
     fleet.record.wait_started(result)
     lags = []
     while (snapshot := result.snapshot()).is_finished is False:
@@ -95,13 +98,14 @@ def test_progress_is_visible_while_the_task_runs(fleet: Fleet, executor: str, fi
                 hidden = steps[progress["step"] + 1 :]
                 lags.append(now - hidden[0] if hidden else 0.0)
         time.sleep(0.005)
-    assert result.get(0) == 25
+    assert result.get(0) == 50
     assert lags, "no progress was seen"
     figure(f"progress visible after p50 {percentile(lags, 0.5) * 1e3:.0f} ms, max {max(lags) * 1e3:.0f} ms")
-    assert percentile(lags, 0.5) <= 0.1
-    assert max(lags) <= 0.4
+    assert percentile(lags, 0.5) <= bound(0.1)
+    assert max(lags) <= bound(0.4)
 
 
+@pytest.mark.timing
 @each_executor
 @pytest.mark.parametrize("name", ["nap", "hold_gil"])
 def test_a_long_task_is_visible_and_nothing_waits_behind_it(
@@ -121,21 +125,33 @@ def test_a_long_task_is_visible_and_nothing_waits_behind_it(
     assert max(others) < 400
 
 
+def test_a_burst_wakes_all_children(fleet: Fleet) -> None:
+    worker = fleet.start("--concurrency", "4")
+    fleet.wait_idle(4)
+    results = fleet.many("nap", [(1.0,)] * 4)
+    assert wait_for(results, timeout=60)
+    executions = fleet.record.executions()
+    assert {e.pid for e in executions} == set(worker.pids().children)
+    wait_until(lambda: not fleet.client.zcard(fleet.keys.ready), "nothing is ready any more")
+
+
 @pytest.mark.parametrize("executor", ["threads", "async"])
 def test_a_single_arrival_holds_nobody_up(fleet: Fleet, executor: str) -> None:
     fleet.start("--concurrency", "1", *EXECUTORS[executor])
     name = "anap" if executor == "async" else "nap"
-    long = fleet.enqueue(name, 3.0)
+    long = fleet.enqueue(name, 120)
     fleet.record.wait_started(long)
     short = fleet.enqueue(name, 0.01)
     assert wait_for([short], timeout=60)
     assert not long.ready()
 
 
-def test_a_held_interpreter_takes_no_ring_from_others(fleet: Fleet, figure: Callable[[str], None]) -> None:
+def test_a_held_interpreter_takes_no_ring_from_others(
+    fleet: Fleet, figure: Callable[[str], None], bound: Callable[[float], float]
+) -> None:
     fleet.start("--concurrency", "2", "--threads", "4")
     fleet.wait_idle(2)
-    long = fleet.enqueue("hold_gil", 3.0, 0.2)
+    long = fleet.enqueue("hold_gil", 120, 0.2)
     held = fleet.record.wait_started(long).pid
     fleet.wait_idle(2)  # its child listens for more, beside the task
     time.sleep(0.4)  # until it has the lock, which nobody can tell
@@ -148,4 +164,4 @@ def test_a_held_interpreter_takes_no_ring_from_others(fleet: Fleet, figure: Call
         time.sleep(0.05)  # until the other child waits again, behind the one that cannot come
     assert not long.ready()
     figure(f"beside it tasks start after at most {max(waited) * 1e3:.1f} ms")
-    assert max(waited) < 1.0
+    assert max(waited) < bound(1.0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from streamtasks import wait_for
+import pytest
+
 from tests.support.fleet import Fleet
 from tests.support.measurements import idle_commands, new_stream_delays, percentile, start_delays, use_many_streams
-from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timing
 
 CHILDREN = 8
 
@@ -35,13 +37,3 @@ def test_a_message_starts_soon_on_an_idle_worker(fleet: Fleet, figure: Callable[
     figure(f"p50 {percentile(delays, 0.5):.2f} ms, p99 {percentile(delays, 0.99):.2f} ms")
     assert percentile(delays, 0.5) <= 4  # twice what was asked
     assert max(delays) <= 500
-
-
-def test_a_burst_wakes_all_children(fleet: Fleet) -> None:
-    worker = fleet.start("--concurrency", "4")
-    fleet.wait_idle(4)
-    results = fleet.many("nap", [(0.3,)] * 4)
-    assert wait_for(results, timeout=60)
-    executions = fleet.record.executions()
-    assert {e.pid for e in executions} == set(worker.pids().children)
-    wait_until(lambda: not fleet.client.zcard(fleet.keys.ready), "nothing is ready any more")

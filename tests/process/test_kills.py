@@ -21,7 +21,7 @@ from tests.support.worker_process import is_alive, kill
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_what_a_killed_child_ran_runs_again_within_a_second(
-    fleet: Fleet, executor: str, figure: Callable[[str], None]
+    fleet: Fleet, executor: str, figure: Callable[[str], None], bound: Callable[[float], float]
 ) -> None:
     worker = fleet.start("--concurrency", "2", *EXECUTORS[executor])
     names = ["anap"] * 4 if executor == "async" else ["nap"] * 4
@@ -34,7 +34,7 @@ def test_what_a_killed_child_ran_runs_again_within_a_second(
     assert wait_for(results, timeout=60)
     recovery = max(e.started for e in again) - killed
     figure(f"{len(running)} running again {recovery * 1e3:.0f} ms after the kill")
-    assert recovery < 1.0
+    assert recovery < bound(1.0)
     for result in results:
         # Threads may have begun another one between the look and the kill; it counts even if the kill came before
         # its first line had run.
@@ -48,7 +48,7 @@ def test_what_a_killed_child_ran_runs_again_within_a_second(
 
 @pytest.mark.parametrize("name", ["die_by_signal", "die_by_exit"])
 def test_crashes_are_counted_and_delayed_and_end_in_a_dead_letter(
-    fleet: Fleet, name: str, figure: Callable[[str], None]
+    fleet: Fleet, name: str, figure: Callable[[str], None], bound: Callable[[float], float]
 ) -> None:
     fleet.configure(crash_delay_s=1.0)
     fleet.start("--concurrency", "1")
@@ -59,8 +59,8 @@ def test_crashes_are_counted_and_delayed_and_end_in_a_dead_letter(
     first, second = (after - before for before, after in itertools.pairwise(starts))
     figure(f"run again after {first * 1e3:.0f} ms and, with a delay of 1 s, after {second * 1e3:.0f} ms")
     assert len(starts) == 3
-    assert first < 1.0
-    assert 1.0 <= second < 2.5
+    assert first < bound(1.0)
+    assert 1.0 <= second < bound(2.5)
     assert (poison.state, poison.attempts) == (State.DEAD, 3)
     with pytest.raises(WorkerCrashed, match=r"signal 9|exit status 0"):
         poison.get(0)
@@ -125,7 +125,9 @@ def test_a_killed_keeper_is_replaced_and_running_work_unharmed(fleet: Fleet, fig
     assert worker.pids().children == before.children
 
 
-def test_a_child_that_dies_with_its_keeper_is_cleared_up_by_the_next_one(fleet: Fleet) -> None:
+def test_a_child_that_dies_with_its_keeper_is_cleared_up_by_the_next_one(
+    fleet: Fleet, bound: Callable[[float], float]
+) -> None:
     worker = fleet.start("--concurrency", "1")
     result = fleet.enqueue("nap", 0.6)
     child = fleet.record.wait_started(result).pid
@@ -135,13 +137,13 @@ def test_a_child_that_dies_with_its_keeper_is_cleared_up_by_the_next_one(fleet: 
     kill(child)
     killed = time.monotonic()
     again = fleet.record.wait_started(result, times=2)
-    assert again.started - killed < 1.5
+    assert again.started - killed < bound(1.5)
     assert wait_for([result], timeout=60)
     assert (result.state, result.attempts) == (State.SUCCESS, 2)
 
 
 def test_nothing_outlives_a_killed_root_and_another_worker_takes_over(
-    fleet: Fleet, figure: Callable[[str], None]
+    fleet: Fleet, figure: Callable[[str], None], bound: Callable[[float], float]
 ) -> None:
     fleet.configure(lease_s=1.0)
     first = fleet.start("--concurrency", "2")
@@ -159,7 +161,7 @@ def test_nothing_outlives_a_killed_root_and_another_worker_takes_over(
     recovery = max(e.started for e in again) - killed
     assert wait_for([*results, *quick], timeout=60)
     figure(f"tasks of the killed worker ran again after {recovery:.2f} s (lease 1 s; the two of them one by one)")
-    assert recovery <= 1.0 + 5.0 + 3.0
+    assert recovery <= bound(1.0 + 5.0 + 3.0)
     executions = fleet.record.executions()
     for result, start in zip(results, starts, strict=True):
         runs = fleet.record.of(result)

@@ -41,7 +41,7 @@ STUCK = [
 
 @pytest.mark.parametrize(("executor", "name"), STUCK)
 def test_a_hard_limit_ends_whatever_the_task_does(
-    fleet: Fleet, executor: str, name: str, figure: Callable[[str], None]
+    fleet: Fleet, executor: str, name: str, figure: Callable[[str], None], bound: Callable[[float], float]
 ) -> None:
     worker = fleet.start("--concurrency", "1", "--grace", "5", *EXECUTORS[executor])
     fleet.wait_idle(1)
@@ -49,7 +49,7 @@ def test_a_hard_limit_ends_whatever_the_task_does(
     assert wait_for([result], timeout=60), worker.log
     late = late_s(fleet, result)
     figure(f"recorded {late * 1e3:.0f} ms after the limit")
-    assert -0.01 <= late < 1.0
+    assert -0.01 <= late < bound(1.0)
     assert (result.state, result.attempts, len(fleet.record.of(result))) == (State.FAILURE, 1, 1)
     with pytest.raises(TimeLimitExceeded, match=r"time limit of 0\.4 s"):
         result.get(0)
@@ -67,7 +67,7 @@ def test_siblings_are_not_charged(fleet: Fleet, executor: str, name: str) -> Non
     options = {"threads": ("--threads", "4"), "async": ("--async-concurrency", "4"), "mixed": EXECUTORS["mixed"]}
     fleet.start("--concurrency", "1", "--grace", "10", *options[executor])
     fleet.wait_idle(1)
-    sibling = fleet.enqueue("anap" if executor == "async" else "nap", 1.5)
+    sibling = fleet.enqueue("anap" if executor == "async" else "nap", 3)
     fleet.record.wait_started(sibling)
     result = limited(fleet, name, 30, time_limit=LIMIT_S)
     assert wait_for([sibling, result], timeout=60)
@@ -96,7 +96,9 @@ def test_a_child_is_replaced_while_an_attempt_lives_on_in_it(fleet: Fleet, execu
     assert len(worker.pids().children) == 1
 
 
-def test_a_soft_limit_interrupts_what_waits(fleet: Fleet, figure: Callable[[str], None]) -> None:
+def test_a_soft_limit_interrupts_what_waits(
+    fleet: Fleet, figure: Callable[[str], None], bound: Callable[[float], float]
+) -> None:
     worker = fleet.start("--concurrency", "1")
     before = worker.pids().children
     for how in ("sleep", "select", "lock", "queue", "read", "loop", "process"):
@@ -104,36 +106,42 @@ def test_a_soft_limit_interrupts_what_waits(fleet: Fleet, figure: Callable[[str]
         assert result.get(timeout=60) == "tidied up", how
         late = late_s(fleet, result)
         figure(f"{how}: {late * 1e3:.0f} ms after the limit")
-        assert -0.01 <= late < 0.3, how
+        assert -0.01 <= late < bound(0.3), how
     assert worker.pids().children == before
 
 
-def test_a_soft_limit_that_falls_into_a_finaliser_strikes_behind_it(fleet: Fleet) -> None:
+def test_a_soft_limit_that_falls_into_a_finaliser_strikes_behind_it(
+    fleet: Fleet, bound: Callable[[float], float]
+) -> None:
     worker = fleet.start("--concurrency", "1")
     result = limited(fleet, "finalise", LIMIT_S + 0.15, soft_time_limit=LIMIT_S)
     assert result.get(timeout=60) == "tidied up"
-    assert 0.15 <= late_s(fleet, result) < 0.5
+    assert 0.15 <= late_s(fleet, result) < bound(0.5)
     assert "Exception ignored" not in worker.log
 
 
 @pytest.mark.parametrize("executor", ["inline", "async"])
-def test_a_soft_limit_strikes_a_coroutine_at_its_await(fleet: Fleet, executor: str) -> None:
+def test_a_soft_limit_strikes_a_coroutine_at_its_await(
+    fleet: Fleet, executor: str, bound: Callable[[float], float]
+) -> None:
     fleet.start("--concurrency", "1", *EXECUTORS[executor])
     for how in ("sleep", "event", "timeout", "gather", "thread", "shield"):
         result = limited(fleet, "await_in", how, soft_time_limit=LIMIT_S)
         assert result.get(timeout=60) == "tidied up", how
-        assert -0.01 <= late_s(fleet, result) < 0.3, how
+        assert -0.01 <= late_s(fleet, result) < bound(0.3), how
 
 
 @each_executor
-def test_a_soft_limit_that_nobody_catches_is_a_failure(fleet: Fleet, executor: str) -> None:
+def test_a_soft_limit_that_nobody_catches_is_a_failure(
+    fleet: Fleet, executor: str, bound: Callable[[float], float]
+) -> None:
     fleet.start("--concurrency", "1", *EXECUTORS[executor])
     name = "anap" if executor == "async" else "spin_in_bytecode"
     result = limited(fleet, name, 30, soft_time_limit=LIMIT_S)
     assert wait_for([result], timeout=60)
     with pytest.raises(SoftTimeLimitExceeded, match=r"soft time limit of 0\.4 s"):
         result.get(0)
-    assert late_s(fleet, result) < 0.5
+    assert late_s(fleet, result) < bound(0.5)
 
 
 @each_executor

@@ -10,6 +10,8 @@ import pytest
 from tests.process.test_executors import EXECUTORS
 from tests.support.fleet import Fleet
 
+pytestmark = pytest.mark.timing
+
 
 @pytest.mark.parametrize("executor", ["inline", "threads"])
 def test_the_last_progress_shows_within_100_ms_of_ten_thousand_a_second(

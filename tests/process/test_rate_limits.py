@@ -17,8 +17,6 @@ from tests.support.measurements import percentile
 from tests.support.waiting import wait_until
 from tests.support.worker_process import kill
 
-pytestmark = pytest.mark.slow
-
 LATE_S = 0.06
 """From a claim to the first line of the task, on a machine that does other things, too."""
 
@@ -49,6 +47,7 @@ def per_user(user: int, _: int) -> str:
     return f"user {user}"
 
 
+@pytest.mark.timing
 def test_never_more_and_hardly_fewer_than_the_rate(fleet: Fleet, figure: Callable[[str], None]) -> None:
     """Two workers, two keepers, four children; unlimited tasks run beside it as if it were not there."""
     for _ in range(2):
@@ -78,6 +77,7 @@ def test_never_more_and_hardly_fewer_than_the_rate(fleet: Fleet, figure: Callabl
     wait_forgotten(fleet)
 
 
+@pytest.mark.slow
 def test_priority_then_order(fleet: Fleet) -> None:
     fleet.start("--concurrency", "1")
     fleet.wait_idle(1)
@@ -91,6 +91,7 @@ def test_priority_then_order(fleet: Fleet) -> None:
     assert order == [r.id for r in (first[0], *high, *first[1:], *low)]
 
 
+@pytest.mark.timing
 def test_a_burst_after_a_pause(fleet: Fleet) -> None:
     fleet.start("--concurrency", "2")
     fleet.wait_idle(2)
@@ -103,6 +104,7 @@ def test_a_burst_after_a_pause(fleet: Fleet) -> None:
     assert times[-1] - times[0] > 0.4 - 0.02 - LATE_S
 
 
+@pytest.mark.timing
 def test_a_killed_worker_costs_one_token_at_most(fleet: Fleet, figure: Callable[[str], None]) -> None:
     fleet.configure(lease_s=1.0)
     workers = [fleet.start("--concurrency", "2") for _ in range(3)]
@@ -122,6 +124,7 @@ def test_a_killed_worker_costs_one_token_at_most(fleet: Fleet, figure: Callable[
     wait_forgotten(fleet)
 
 
+@pytest.mark.timing
 def test_retries_and_crashes_count_as_starts(fleet: Fleet) -> None:
     fleet.configure(crash_limit=3, crash_delay_s=0.0)
     fleet.start("--concurrency", "2")
@@ -141,6 +144,7 @@ def test_retries_and_crashes_count_as_starts(fleet: Fleet) -> None:
     wait_forgotten(fleet)
 
 
+@pytest.mark.timing
 def test_revoked_and_delayed_ones(fleet: Fleet) -> None:
     fleet.start("--concurrency", "1")
     fleet.wait_idle(1)
@@ -159,6 +163,7 @@ def test_revoked_and_delayed_ones(fleet: Fleet) -> None:
         assert other - one > 0.25 - 0.02 - LATE_S
 
 
+@pytest.mark.timing
 def test_each_key_has_its_own_limit(fleet: Fleet) -> None:
     fleet.start("--concurrency", "2")
     fleet.wait_idle(2)
@@ -173,6 +178,7 @@ def test_each_key_has_its_own_limit(fleet: Fleet) -> None:
     wait_forgotten(fleet)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", ["50/s", None])
 def test_a_new_rate_takes_effect_for_those_who_wait(fleet: Fleet, new: str | None) -> None:
     fleet.start("--concurrency", "1")
@@ -187,6 +193,7 @@ def test_a_new_rate_takes_effect_for_those_who_wait(fleet: Fleet, new: str | Non
     fleet.wait_drained()
 
 
+@pytest.mark.slow
 def test_thousands_of_limits_leave_nothing_behind(fleet: Fleet, figure: Callable[[str], None]) -> None:
     fleet.start("--concurrency", "2")
     fleet.wait_idle(2)
@@ -198,6 +205,7 @@ def test_thousands_of_limits_leave_nothing_behind(fleet: Fleet, figure: Callable
     wait_forgotten(fleet)
 
 
+@pytest.mark.slow
 def test_those_that_expire_while_they_wait_hold_nobody_up(fleet: Fleet) -> None:
     fleet.start("--concurrency", "1")
     fleet.wait_idle(1)
@@ -209,6 +217,7 @@ def test_those_that_expire_while_they_wait_hold_nobody_up(fleet: Fleet) -> None:
     wait_forgotten(fleet)
 
 
+@pytest.mark.timing
 def test_limits_outlive_the_workers(fleet: Fleet) -> None:
     worker = fleet.start("--concurrency", "1")
     fleet.wait_idle(1)

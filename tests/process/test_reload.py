@@ -48,4 +48,4 @@ def test_a_changed_file_is_served_after_a_moment(embedded_url: str, tmp_path: Pa
         worker.terminate()
         worker.wait()
     assert below
-    assert psutil.wait_procs(below, timeout=10)[1] == [], "the worker outlives the process that watches files"
+    assert psutil.wait_procs(below, timeout=60)[1] == [], "the worker outlives the process that watches files"

@@ -15,7 +15,7 @@ from streamtasks.protocol.state import State
 from streamtasks.schedules import every
 from streamtasks.stores.schedule_store import NewSchedule, PutResult, StoredSchedule
 from tests.support.fleet import Fleet
-from tests.support.measurements import percentile
+from tests.support.measurements import MS, percentile
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Worker, kill
 
@@ -73,7 +73,7 @@ def check_ticks(fleet: Fleet, name: str, first_ms: int, period_ms: int) -> list[
     return [starts[task_id] * 1000 - at_ms for task_id, at_ms in by_id.items()]
 
 
-def test_on_time(fleet: Fleet, figure: Callable[[str], None]) -> None:
+def test_on_time(fleet: Fleet, figure: Callable[[str], None], bound: Callable[[float], float]) -> None:
     """Three workers, of which each would fire: one does."""
     for _ in range(3):
         fleet.start("--concurrency", "1")
@@ -87,8 +87,8 @@ def test_on_time(fleet: Fleet, figure: Callable[[str], None]) -> None:
         f"p99 {percentile(late, 0.99):.1f} ms, max {max(late):.1f} ms"
     )
     assert min(late) >= 0, "an occurrence was early"
-    assert percentile(late, 0.5) <= 20
-    assert max(late) <= 250
+    assert percentile(late, 0.5) <= bound(0.02) * MS
+    assert max(late) <= bound(0.25) * MS
 
 
 def under_kills(fleet: Fleet, seed: int, period_s: float, ticks: int, pause_s: float) -> str:
@@ -133,7 +133,6 @@ def test_exactly_one_task_per_tick_under_kills(fleet: Fleet, figure: Callable[[s
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_exactly_one_task_each_second_for_a_minute(fleet: Fleet, figure: Callable[[str], None]) -> None:
     figure(under_kills(fleet, seed(), period_s=1.0, ticks=60, pause_s=1.0))
 

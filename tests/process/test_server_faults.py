@@ -25,7 +25,11 @@ BACK = "reaches the store again"
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_server_killed_and_restarted_with_its_data(
-    own_server: OwnServer, open_fleet: OpenFleet, executor: str, figure: Callable[[str], None]
+    own_server: OwnServer,
+    open_fleet: OpenFleet,
+    executor: str,
+    figure: Callable[[str], None],
+    bound: Callable[[float], float],
 ) -> None:
     server = own_server(append_only=True)
     fleet = open_fleet(server.url)
@@ -38,7 +42,7 @@ def test_a_server_killed_and_restarted_with_its_data(
     back = time.monotonic()
     first = wait_until(lambda: [e for e in fleet.record.executions() if e.started > back], "work goes on")[0]
     figure(f"first task {(first.started - back) * 1e3:.0f} ms after the server was back")
-    assert first.started - back <= 5.0
+    assert first.started - back <= bound(5.0)
     wait_until(lambda: _drained(fleet), "everything is finished")
     assert fleet.totals()["SUCCESS"] == len(results) == 600
     times = Counter(e.id for e in fleet.record.executions())

@@ -19,9 +19,9 @@ from tests.support.worker_process import is_alive
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_sigterm_under_load_loses_and_repeats_nothing(
-    fleet: Fleet, executor: str, figure: Callable[[str], None]
+    fleet: Fleet, executor: str, figure: Callable[[str], None], bound: Callable[[float], float]
 ) -> None:
-    leaving = fleet.start("--concurrency", "2", "--grace", "10", *EXECUTORS[executor])
+    leaving = fleet.start("--concurrency", "2", "--grace", "60", *EXECUTORS[executor])
     staying = fleet.start("--concurrency", "1", *EXECUTORS[executor])
     results = fleet.many("anap" if executor == "async" else "nap", [(0.002,)] * 800)
     wait_until(lambda: fleet.totals().get("SUCCESS", 0) > 150, "work is under way")
@@ -43,11 +43,11 @@ def test_sigterm_under_load_loses_and_repeats_nothing(
     assert len(executions) == len(results)
     assert fleet.totals() == {"SUCCESS": len(results)}
     assert all(result.attempts == 1 for result in results[::50])
-    assert gap < 1.0
+    assert gap < bound(1.0)
 
 
 def test_a_running_task_may_finish_within_the_grace_period(fleet: Fleet) -> None:
-    worker = fleet.start("--concurrency", "2", "--grace", "10")
+    worker = fleet.start("--concurrency", "2", "--grace", "60")
     results = [fleet.enqueue("nap", 1.0), fleet.enqueue("hold_gil", 1.0)]
     for result in results:
         fleet.record.wait_started(result)
@@ -60,9 +60,11 @@ def test_a_running_task_may_finish_within_the_grace_period(fleet: Fleet) -> None
     assert fleet.client.zcard(fleet.keys.workers) == 0
 
 
-def test_after_the_grace_period_running_tasks_go_back_uncharged(fleet: Fleet, figure: Callable[[str], None]) -> None:
+def test_after_the_grace_period_running_tasks_go_back_uncharged(
+    fleet: Fleet, figure: Callable[[str], None], bound: Callable[[float], float]
+) -> None:
     worker = fleet.start("--concurrency", "2", "--grace", "0.5")
-    result = fleet.enqueue("nap", 8.0)
+    result = fleet.enqueue("nap", 120)
     fleet.record.wait_started(result)
     fleet.start("--concurrency", "1", "--grace", "0")
     told = time.monotonic()
@@ -70,16 +72,16 @@ def test_after_the_grace_period_running_tasks_go_back_uncharged(fleet: Fleet, fi
     assert worker.wait() == 0
     again = fleet.record.wait_started(result, times=2)
     figure(f"running elsewhere {(again.started - told - 0.5) * 1e3:.0f} ms after the grace period")
-    assert again.started - told < 1.5
+    assert again.started - told < bound(1.5)
     wait_until(lambda: result.state == State.STARTED, "it is shown as running")
     assert (again.attempt, result.attempts, result.snapshot().reports) == (1, 1, [])
     assert "CRASH" not in fleet.totals()
 
 
 @pytest.mark.parametrize("how", ["SIGTERM twice", "SIGQUIT", "SIGINT twice"])
-def test_the_second_signal_stops_at_once(fleet: Fleet, how: str) -> None:
-    worker = fleet.start("--concurrency", "2", "--grace", "30")
-    result = fleet.enqueue("nap", 20.0)
+def test_the_second_signal_stops_at_once(fleet: Fleet, how: str, bound: Callable[[float], float]) -> None:
+    worker = fleet.start("--concurrency", "2", "--grace", "120")
+    result = fleet.enqueue("nap", 120)
     fleet.record.wait_started(result)
     everyone = worker.all_pids()
     told = time.monotonic()
@@ -91,23 +93,27 @@ def test_the_second_signal_stops_at_once(fleet: Fleet, how: str) -> None:
         worker.wait_log("stopping: running tasks may take")
         worker.process.send_signal(number)
     assert worker.wait() != 0
-    assert time.monotonic() - told < 2.0
+    assert time.monotonic() - told < bound(2.0)
     assert not any(is_alive(pid) for pid in everyone)
     assert (result.state, result.attempts) == (State.QUEUED, 0)
     assert fleet.client.zcard(fleet.keys.leases) == 0
 
 
-def test_an_idle_worker_stops_at_once(fleet: Fleet, figure: Callable[[str], None]) -> None:
+def test_an_idle_worker_stops_at_once(
+    fleet: Fleet, figure: Callable[[str], None], bound: Callable[[float], float]
+) -> None:
     worker = fleet.start("--concurrency", "4")
     fleet.wait_idle(4)
     told = time.monotonic()
     worker.terminate()
     assert worker.wait() == 0
     figure(f"exit 0 after {(time.monotonic() - told) * 1e3:.0f} ms")
-    assert time.monotonic() - told < 1.5
+    assert time.monotonic() - told < bound(1.5)
 
 
-def test_a_message_that_wakes_a_leaving_child_starts_elsewhere(fleet: Fleet, figure: Callable[[str], None]) -> None:
+def test_a_message_that_wakes_a_leaving_child_starts_elsewhere(
+    fleet: Fleet, figure: Callable[[str], None], bound: Callable[[float], float]
+) -> None:
     """The ring may be taken by a child that is about to leave; it must not be lost with it."""
     staying = fleet.start("--concurrency", "1")
     fleet.wait_idle(1)
@@ -129,4 +135,4 @@ def test_a_message_that_wakes_a_leaving_child_starts_elsewhere(fleet: Fleet, fig
         assert leaving.wait() == 0
     figure(f"{len(delays)} messages around SIGTERM started after at most {max(delays) * 1e3:.0f} ms")
     assert staying.pids().children
-    assert max(delays) <= 1.0
+    assert max(delays) <= bound(1.0)

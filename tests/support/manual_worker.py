@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from streamtasks.stores.factory import open_store, open_supervisor_store
 from streamtasks.stores.types import ClaimRequest, Filter, Outcome
 from streamtasks_workers.executor.runner import Runner
+from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from streamtasks import StreamTasks
@@ -82,7 +83,7 @@ class ManualWorker:
         self.ran.append((outcome.id, outcome.state))
         return True
 
-    def until_idle(self, most_s: float = 20.0) -> None:
+    def until_idle(self, most_s: float = DEADLINE_S) -> None:
         """Run everything."""
         deadline = time.monotonic() + most_s
         while time.monotonic() < deadline:

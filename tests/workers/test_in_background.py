@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -50,19 +50,21 @@ def test_it_starts_with_the_first_task_and_runs_all_there_are(app: StreamTasks) 
 
     assert "the-thread" not in [thread.name for thread in threading.enumerate()]
     results = [where.enqueue() for _ in range(50)]
-    assert {result.get(10) for result in results} == {"the-thread"}
+    assert {result.get(60) for result in results} == {"the-thread"}
 
 
 @pytest.mark.usefixtures("background")
-def test_it_sleeps_until_something_is_due(app: StreamTasks, looks: list[float]) -> None:
+def test_it_sleeps_until_something_is_due(
+    app: StreamTasks, looks: list[float], bound: Callable[[float], float]
+) -> None:
     @app.task(name="note")
     def note() -> float:
         return time.monotonic()
 
-    note.enqueue().get(10)
+    note.enqueue().get(60)
     began = time.monotonic()
     result = note.using(run_after=timedelta(seconds=0.3)).enqueue()
-    assert 0.29 < result.get(10) - began < 2
+    assert 0.29 < result.get(60) - began < bound(2)
     assert len([at for at in looks if began + 0.05 < at < began + 0.25]) == 0, "nobody looked meanwhile"
 
 
@@ -74,7 +76,7 @@ def test_a_clock_that_is_moved_wakes_it(app: StreamTasks) -> None:
 
     result = note.using(run_after=timedelta(hours=1)).enqueue()
     MemoryServer.at(URL).clock.advance(3600)
-    assert result.get(10) == "ran"
+    assert result.get(60) == "ran"
 
 
 @pytest.mark.usefixtures("background")
@@ -88,9 +90,9 @@ def test_a_rate_limit_does_not_hold_up_others(app: StreamTasks) -> None:
         return time.monotonic()
 
     limited, other = [slow.enqueue() for _ in range(3)], free.enqueue()
-    starts = [result.get(10) for result in limited]
+    starts = [result.get(60) for result in limited]
     assert starts[2] - starts[0] > 0.15
-    assert other.get(10) < starts[1]
+    assert other.get(60) < starts[1]
 
 
 def test_stopping_finishes_what_runs(app: StreamTasks, background: BackgroundWorker) -> None:
@@ -99,14 +101,14 @@ def test_stopping_finishes_what_runs(app: StreamTasks, background: BackgroundWor
     @app.task(name="long")
     def long() -> None:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(60)
 
     results: list[Any] = [long.enqueue(), long.enqueue()]
-    assert begun.wait(10)
+    assert begun.wait(60)
     stopping = threading.Thread(target=background.stop)
     stopping.start()
     wait_until(lambda: vars(background)["_stopping"], "it is told to stop")
     go_on.set()
-    stopping.join(10)
+    stopping.join(60)
     assert not stopping.is_alive()
     assert [result.snapshot().state for result in results] == [State.SUCCESS, State.QUEUED]

@@ -41,7 +41,7 @@ def run(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
     without = [f"-pno:{name}" for name in ("cacheprovider", "asyncio", "anyio", "hypothesispytest", "valkey")]
     command = [sys.executable, "-W", "error", "-m", "pytest", "-q", *without, *options]
     clean = {name: text for name, text in os.environ.items() if not name.startswith("DJANGO_")}
-    return subprocess.run(command, cwd=project, env=clean, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(command, cwd=project, env=clean, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture

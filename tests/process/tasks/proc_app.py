@@ -212,8 +212,8 @@ async def await_in(how: str) -> str:
         "event": lambda: asyncio.Event().wait(),
         "timeout": lambda: asyncio.wait_for(asyncio.sleep(60), 60),
         "gather": lambda: asyncio.gather(asyncio.sleep(60), asyncio.sleep(60)),
-        "thread": lambda: asyncio.to_thread(time.sleep, 1),
-        "shield": lambda: asyncio.shield(asyncio.sleep(1)),
+        "thread": lambda: asyncio.to_thread(time.sleep, 4),
+        "shield": lambda: asyncio.shield(asyncio.sleep(4)),
     }
     try:
         await waits[how]()
