@@ -27,7 +27,7 @@ from .request import BoundTask, Request
 from .run_options import RunOptions, check_executor
 from .signature import CallOptions, Signature
 
-__all__ = ["Task", "TaskOptions", "name_of"]
+__all__ = ["DEFINITION_ONLY", "Task", "TaskOptions", "name_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class TaskOptions(RunOptions):
         return CallOptions.of(given)
 
 
-_DEFINITION: Final = frozenset(
+DEFINITION_ONLY: Final = frozenset(
     {
         "autoretry_for",
         "bind",
@@ -117,7 +117,7 @@ _DEFINITION: Final = frozenset(
         "retry_jitter",
     }
 )
-"""Options that do not travel with a call."""
+"""Options that ``using()`` cannot change: workers know only the definition."""
 
 _TRAVELLING: Final = {
     "max_retries": "max_retries",
@@ -197,7 +197,7 @@ class Task[**P, R]:
         """
         given = engine_options(options)
         for name in given:
-            if name in _DEFINITION:
+            if name in DEFINITION_ONLY:
                 raise InvalidTask(f"{name} belongs to the definition of a task; using() cannot change it.")
         try:
             changed = replace(self.options, **given)

@@ -19,7 +19,7 @@ from contract.app import documented
 from contract.app import tasks as contract_tasks
 from streamtasks import ConfigurationError, Message
 from streamtasks.stores.types import NewMessage
-from streamtasks_django import task
+from streamtasks_django import Task, task
 from streamtasks_django.tasks.stream_task import StreamTask
 
 tasks: Any = contract_tasks  # Django's stubs do not know what our task class adds
@@ -135,6 +135,31 @@ def test_what_belongs_to_the_definition_cannot_be_changed_later() -> None:
         robust.using(max_retries=-1)
     with pytest.raises(InvalidTask, match="first argument"):
         task(bind=True)(tasks.ignore.func)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("max_retires", r"StreamTask\(\) got an unexpected keyword argument 'max_retires'. Did you mean 'max_retries'"),
+        ("acks_late", "argument 'acks_late'. A task is acknowledged after it has run, always"),
+        ("colour", "argument 'colour'. Known: autoretry_for, "),
+    ],
+)
+def test_an_unknown_option_of_the_decorator_names_a_similar_one(name: str, text: str) -> None:
+    make: Any = task
+    with pytest.raises(TypeError, match=text):
+        make(**{name: 1})(tasks.ignore.func)
+
+
+def test_an_unknown_option_of_a_class_or_of_using_names_a_similar_one() -> None:
+    class Import(Task):
+        def run(self) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Import\(\) got an .* 'time_limt'. Did you mean 'time_limit'"):
+        Import(time_limt=3)
+    changed: Any = documented.robust
+    with pytest.raises(TypeError, match=r"using\(\) got an .* 'prority'. Did you mean 'priority'"):
+        changed.using(prority=3)
 
 
 def test_two_tasks_with_one_name_are_told_apart() -> None:

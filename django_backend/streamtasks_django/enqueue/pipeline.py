@@ -31,8 +31,9 @@ from ..conf import project, version
 from ..exceptions import InvalidTask
 from ..results.snapshot_results import RUN_AFTER, moment
 from ..results.task_result import StreamTaskResult
+from ..tasks.definition import PER_CALL
 from ..tasks.registry import find_task
-from ..tasks.stream_task import PER_CALL, StreamTask
+from ..tasks.stream_task import StreamTask
 
 if TYPE_CHECKING:
     from django.tasks.base import Task, TaskResult

@@ -70,6 +70,7 @@ class Task(TaskBody, StreamTask):
         options.pop("bind", None)  # `self` is the task anyway
         if options.pop("takes_context", False):
             raise InvalidTask(f"{cls.__qualname__}: takes_context is for functions; self.request tells the same.")
+        cls.check_names(options)
         StreamTask.__init__(self, func=_function_of(self), **options)
 
     def __setattr__(self, name: str, value: Any) -> None:

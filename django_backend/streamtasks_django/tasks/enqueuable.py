@@ -1,0 +1,177 @@
+"""The ways to enqueue a task: directly, with options, and as a signature in links and workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+from django.tasks.base import Task as DjangoTask
+
+from streamtasks.exceptions import InvalidTask as EngineInvalidTask
+from streamtasks.tasks.enqueue import check_arguments
+from streamtasks.tasks.signature import CallOptions, Signature
+
+from ..conf import task_settings, version
+from ..exceptions import InvalidTask
+from .call_options import call_options, django_fields, extra_names, with_columns
+from .owners import owner_of
+
+if TYPE_CHECKING:
+    from django.tasks.base import TaskResult
+
+    from streamtasks.stores.owner import Owner
+    from streamtasks.stores.types import NewMessage
+    from streamtasks.tasks.position import Position
+
+    _DjangoTask = DjangoTask[..., Any]
+else:
+    _DjangoTask = DjangoTask
+
+__all__ = ["EnqueuableTask"]
+
+
+class EnqueuableTask(_DjangoTask):
+    """A task that can be enqueued with options; `StreamTask` adds the definition.
+
+    The slots hold what is derived from a task and from the settings. Copies of a task begin with empty ones.
+    """
+
+    __slots__ = ("_plan", "_routed", "_validated")
+
+    if TYPE_CHECKING:
+        options: CallOptions
+
+        @property
+        def registered_name(self) -> str: ...
+
+        def changed(self, **changes: Any) -> Self: ...
+
+    def enqueue(self, /, *args: Any, **kwargs: Any) -> TaskResult[..., Any]:
+        """Enqueue one call to the backend and queue that TASK_ROUTES names."""
+        task = self.routed()
+        if "self" in kwargs:  # Django's own method has a parameter of that name
+            return task.get_backend().enqueue(task, list(args), kwargs)
+        return DjangoTask.enqueue(task, *args, **kwargs)  # looked up there, because tracing libraries patch it
+
+    async def aenqueue(self, /, *args: Any, **kwargs: Any) -> TaskResult[..., Any]:
+        """Enqueue one call from an event loop."""
+        task = self.routed()
+        if "self" in kwargs:
+            return await task.get_backend().aenqueue(task, list(args), kwargs)
+        return await DjangoTask.aenqueue(task, *args, **kwargs)
+
+    def delay(self, /, *args: Any, **kwargs: Any) -> TaskResult[..., Any]:
+        """Enqueue one call with these arguments."""
+        return self.enqueue(*args, **kwargs)
+
+    async def adelay(self, /, *args: Any, **kwargs: Any) -> TaskResult[..., Any]:
+        """Enqueue one call from an event loop."""
+        return await self.aenqueue(*args, **kwargs)
+
+    def apply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> TaskResult[..., Any]:
+        """Enqueue one call with options; see `streamtasks.CallOptions`.
+
+        A naive ``eta`` or ``expires`` is in Django's current time zone.
+
+        Raises:
+            InvalidTask: an option has an unknown name or a wrong value.
+        """
+        task, args, kwargs = self._with(args, kwargs, options)
+        return task.enqueue(*args, **kwargs)
+
+    async def aapply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> TaskResult[..., Any]:
+        """Enqueue one call from an event loop; see `apply_async`."""
+        task, args, kwargs = self._with(args, kwargs, options)
+        return await task.aenqueue(*args, **kwargs)
+
+    def _with(self, args: Any, kwargs: Any, options: dict[str, Any]) -> tuple[Self, Sequence[Any], Mapping[str, Any]]:
+        try:
+            args, kwargs = check_arguments(args, kwargs)
+        except EngineInvalidTask as error:
+            raise InvalidTask(str(error)) from error
+        return self.called(options), args, kwargs
+
+    def called(self, options: Mapping[str, Any]) -> Self:
+        """Return the task with these options of a call, set in the fields of Django's own task as well.
+
+        Raises:
+            InvalidTask: an option has an unknown name or a wrong value.
+        """
+        if not options:
+            return self
+        try:
+            if extra := extra_names(options):
+                alias = options.get("backend") or self.routed().backend
+                options = with_columns(options, extra, alias, self.options.headers)
+            call = call_options(options, self.options)
+        except EngineInvalidTask as error:
+            raise InvalidTask(str(error)) from error
+        new = self.changed(**django_fields(call, options))
+        object.__setattr__(new, "options", call)
+        return new
+
+    def routed(self) -> Self:
+        """Return the task with the backend, queue and priority of TASK_ROUTES; options of the call take precedence.
+
+        Raises:
+            ConfigurationError: TASK_ROUTES is wrong.
+            InvalidTask: the backend that it is routed to rejects it.
+        """
+        known: tuple[object, Self] | None = getattr(self, "_routed", None)
+        if known is not None and known[0] is version.token:
+            return known[1]
+        task = self._route()
+        for one in (self, task):
+            object.__setattr__(one, "_routed", (version.token, task))
+        return task
+
+    def _route(self) -> Self:
+        exact, globs = task_settings.routes()
+        if not exact and not globs:
+            return self
+        route, options = task_settings.route_of(self.registered_name, self.name, self.module_path), self.options
+        changes: dict[str, Any] = {}
+        for name, option in (("backend", "backend"), ("queue_name", "queue"), ("priority", "priority")):
+            wanted = getattr(route, option)
+            if wanted is not None and getattr(options, option) is None and wanted != getattr(self, name):
+                changes[name] = wanted
+        return self.changed(**changes) if changes else self
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature:
+        """Return a signature. The result of what it follows becomes its first argument."""
+        return Signature(self.registered_name, args, kwargs, origin=self)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature:
+        """Return an immutable signature: it does not receive the result of what it follows."""
+        return Signature(self.registered_name, args, kwargs, immutable=True, origin=self)
+
+    def with_options(self, signature: Signature, options: Mapping[str, Any]) -> Signature:
+        """Return a signature of this task with further options of ``apply_async()``.
+
+        Raises:
+            InvalidTask: an option has an unknown name or a wrong value.
+        """
+        if not options:
+            return signature
+        return replace(signature, options=self.called(signature.options.given()).called(options).options)
+
+    def owner_of(self, signature: Signature) -> Owner:
+        """Return the owner of the backend that a call goes to; see `streamtasks.tasks.signature.Origin`."""
+        backend = signature.options.backend
+        found: Owner = owner_of((self.called({"backend": backend}) if backend else self).routed().get_backend())
+        return found
+
+    def node_message(self, signature: Signature, position: Position) -> NewMessage:
+        """Return a call as a node of a workflow; see `streamtasks.tasks.signature.Origin`."""
+        task = self.called(signature.options.given()).routed()
+        return owner_of(task.get_backend()).node_message(task, signature, position)  # type: ignore[no-any-return]
+
+    def resolve(self, signature: Signature, tag: str) -> Signature:
+        """Return a call with its id and all options; see `streamtasks.tasks.signature.Origin`."""
+        task = self.called(signature.options.given()).routed()
+        return owner_of(task.get_backend()).resolve_link(task, signature, tag)  # type: ignore[no-any-return]
