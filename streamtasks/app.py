@@ -178,7 +178,9 @@ class StreamTasks:
     def message(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: TaskOptions) -> Message:
         """Return one call as a message, passed through the middleware, not yet enqueued."""
         registered = self.tasks[name].options if name in self.tasks else options
-        return self.pipeline.message(name, args, kwargs, options.defaults(registered))
+        call = options.defaults(registered)
+        self.pipeline.check(call)
+        return self.pipeline.message(name, args, kwargs, call)
 
     def enqueue(self, messages: Iterable[Message], run_after: datetime | timedelta | None = None) -> list[Result[Any]]:
         """Enqueue messages in one round trip, in order. See `Task.enqueue` for errors."""

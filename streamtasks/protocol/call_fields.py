@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from .validation import is_number
 
-__all__ = ["CALL_FIELDS", "CallField", "are_call_fields"]
+__all__ = ["CALL_FIELDS", "GROUPS", "CallField", "are_call_fields"]
 
 
 class CallField(NamedTuple):
@@ -38,17 +38,18 @@ CALL_FIELDS: Final = (
     CallField("soft_time_limit", "soft_limit_s", "l", "soft", is_number),
     CallField("time_limit", "hard_limit_s", "l", "hard", is_number),
 )
-GROUPS: Final = tuple(dict.fromkeys(field.group for field in CALL_FIELDS))
+GROUPS: Final = tuple(dict.fromkeys(one.group for one in CALL_FIELDS))
+"""The JSON keys of all groups."""
 
 
 def are_call_fields(body: Mapping[str, Any]) -> bool:
     """Return whether the groups of a decoded envelope or signature hold values of the right types."""
     for group in GROUPS:
-        if not isinstance(body.get(group, {}), dict):
+        if group in body and type(body[group]) is not dict:
             return False
-    return all(
-        value is None or field.is_valid(value)
-        for field in CALL_FIELDS
-        if field.group in body
-        for value in (body[field.group].get(field.key),)
-    )
+    for one in CALL_FIELDS:
+        if one.group in body:
+            value = body[one.group].get(one.key)
+            if value is not None and not one.is_valid(value):
+                return False
+    return True

@@ -7,10 +7,10 @@ stored schedules hold them; this module checks them without knowing any task.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import NoneType
 from typing import Any, Final
 
 from ..exceptions import DecodeError, InvalidTask
+from .call_fields import GROUPS, are_call_fields
 from .keys import check_id, check_queue
 from .validation import is_number
 
@@ -71,8 +71,6 @@ _OPTIONAL: Final[dict[str, Callable[[Any], bool]]] = {
     "due_ms": _is_whole,
     "expires_s": _is_seconds,
     "expires_ms": _is_whole,
-    "r": lambda value: type(value) is dict and _numbers(value) and type(value.get("max")) in (NoneType, int),
-    "l": lambda value: type(value) is dict and _numbers(value),
     "h": lambda value: type(value) is dict,
     "ok": _are_signatures,
     "er": _are_signatures,
@@ -94,6 +92,8 @@ def check_signature(wire: Any) -> None:
                     raise DecodeError(f"a signature lacks {name!r}: {str(wire)[:80]}")
             elif not is_right(wire[name]):
                 raise DecodeError(f"a signature's {name!r} is {str(wire[name])[:80]}")
+    if not are_call_fields(wire):
+        raise DecodeError(f"a signature holds wrong values in {' or '.join(map(repr, GROUPS))}: {str(wire)[:80]}")
 
 
 def are_resolved(value: Any) -> bool:
@@ -110,10 +110,6 @@ def _is_signature(wire: Any) -> bool:
     except DecodeError:
         return False
     return True
-
-
-def _numbers(value: dict[str, Any]) -> bool:
-    return all(one is None or is_number(one) for one in value.values())
 
 
 def _passes(check: Callable[[Any], Any], value: Any) -> bool:

@@ -12,14 +12,15 @@ Empty parts are left out. The first byte tells the encoding: `wire` has others t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import NoneType
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from ..exceptions import DecodeError, PayloadTooLarge
+from .call_fields import CALL_FIELDS, are_call_fields
 from .json import dumps
 from .links import are_resolved
-from .validation import is_number
 from .wire import JSON, MESSAGE, Wire
 
 __all__ = ["MAX_HEADER_BYTES", "VERSION", "Message", "split_body"]
@@ -29,14 +30,13 @@ MAX_HEADER_BYTES: Final = 16 * 1024
 
 _ALWAYS: Final = 7
 """How many parts every envelope has; the others are left out where they are empty."""
-_NONE_GIVEN: Final[dict[str, Any]] = {}
 
 
 @dataclass(slots=True, kw_only=True)
 class Message:
-    """One enqueued call of a task. Make a changed one by `dataclasses.replace`, as if it were frozen.
+    """One enqueued call of a task. Treat it as frozen: change it with `dataclasses.replace`.
 
-    (To fill a frozen dataclass takes three times as long, and a worker makes one for every message it runs.)
+    It is not frozen because filling a frozen dataclass takes three times as long, and a worker decodes many.
 
     Attributes:
         id: made by the client, at most 64 characters.
@@ -95,25 +95,16 @@ class Message:
             "q": self.queue,
             "p": self.priority,
         }
-        if self.headers:
-            if len(dumps(self.headers)) > MAX_HEADER_BYTES:
-                raise PayloadTooLarge(f"The headers of task {self.task} take more than {MAX_HEADER_BYTES} bytes.")
-            body["h"] = self.headers
-        if self.max_retries is not None or self.retry_delay_s is not None:
-            body["r"] = {"max": self.max_retries, "delay": self.retry_delay_s}
-        if self.soft_limit_s is not None or self.hard_limit_s is not None:
-            body["l"] = {"soft": self.soft_limit_s, "hard": self.hard_limit_s}
-        more = {
-            "x": self.expires_ms,
-            "d": self.due_ms,
-            "ok": self.links,
-            "er": self.error_links,
-            "pa": self.parent_id,
-            "ro": self.root_id,
-            "f": self.follows,
-            "in": self.takes,
-        }
-        body |= {name: value for name, value in more.items() if value}
+        if self.headers and len(dumps(self.headers)) > MAX_HEADER_BYTES:
+            raise PayloadTooLarge(f"The headers of task {self.task} take more than {MAX_HEADER_BYTES} bytes.")
+        values = _values_of_parts(self)
+        if values != _EMPTY_PARTS:
+            body |= {part.key: value for part, value in zip(_PARTS, values, strict=True) if value}
+        values = _values_of_fields(self)
+        if values != _EMPTY_FIELDS:
+            for field_, value in zip(CALL_FIELDS, values, strict=True):
+                if value is not None:
+                    body.setdefault(field_.group, {})[field_.key] = value
         data = wire.dumps(body, MESSAGE, self.id)
         if len(data) > max_bytes:
             raise PayloadTooLarge(
@@ -124,7 +115,7 @@ class Message:
 
     @classmethod
     def decode(cls, data: bytes, wire: Wire = JSON, task_id: str = "") -> Message:
-        """Read an envelope; ``task_id``: of the message as which it was stored, for signatures.
+        """Read an envelope; ``task_id``: the id under which it was stored, for signatures.
 
         Raises:
             EncodingRefused: this process may not read it.
@@ -145,9 +136,7 @@ class Message:
                 queue=body["q"],
                 priority=body["p"],
             )
-            if len(body) > _ALWAYS:
-                message._read_rest(body)
-        except (KeyError, AttributeError) as error:
+        except KeyError as error:
             raise DecodeError(f"the envelope lacks {error}: {data[:80]!r}") from error
         if (
             type(message.id) is not str
@@ -156,46 +145,55 @@ class Message:
             or type(message.kwargs) is not dict
             or type(message.queue) is not str
             or type(message.priority) is not int
-            or (len(body) > _ALWAYS and not message._rest_is_right())
+            or (len(body) > _ALWAYS and not message._read_rest(body))
         ):
             raise DecodeError(f"the envelope holds values of wrong types: {data[:80]!r}")
         return message
 
-    def _read_rest(self, body: dict[str, Any]) -> None:
-        """Take over what only some envelopes have."""
-        retry, limits = body.get("r") or _NONE_GIVEN, body.get("l") or _NONE_GIVEN
-        self.headers = body.get("h") or {}
-        self.max_retries = retry.get("max")
-        self.retry_delay_s = retry.get("delay")
-        self.expires_ms = body.get("x", 0)
-        self.due_ms = body.get("d", 0)
-        self.soft_limit_s = limits.get("soft")
-        self.hard_limit_s = limits.get("hard")
-        self.links = body.get("ok") or []
-        self.error_links = body.get("er") or []
-        self.parent_id = body.get("pa", "")
-        self.root_id = body.get("ro", "")
-        self.follows = body.get("f", "")
-        self.takes = body.get("in", False)
+    def _read_rest(self, body: dict[str, Any]) -> bool:
+        """Take over the parts that only some envelopes have; return whether all are of the right types."""
+        for part in _PARTS:
+            if part.key in body:
+                value = body[part.key]
+                if not part.is_valid(value):
+                    return False
+                setattr(self, part.attribute, value)
+        if not are_call_fields(body):
+            return False
+        for field_ in CALL_FIELDS:
+            if field_.group in body:
+                setattr(self, field_.attribute, body[field_.group].get(field_.key))
+        return True
 
-    def _rest_is_right(self) -> bool:
-        """Whether all of that is of the right types."""
-        return (
-            type(self.headers) is dict
-            and type(self.expires_ms) is int
-            and type(self.max_retries) in (NoneType, int)
-            and all(
-                value is None or is_number(value)
-                for value in (self.retry_delay_s, self.soft_limit_s, self.hard_limit_s)
-            )
-            and type(self.due_ms) is int
-            and are_resolved(self.links)
-            and are_resolved(self.error_links)
-            and type(self.parent_id) is str
-            and type(self.root_id) is str
-            and type(self.follows) is str
-            and type(self.takes) is bool
-        )
+
+class _Part(NamedTuple):
+    """A part of the envelope that is left out where it is empty."""
+
+    attribute: str
+    key: str
+    empty: Any
+    is_valid: Callable[[Any], bool]
+
+
+def _is(kind: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) is kind
+
+
+_PARTS: Final = (
+    _Part("headers", "h", {}, _is(dict)),
+    _Part("expires_ms", "x", 0, _is(int)),
+    _Part("due_ms", "d", 0, _is(int)),
+    _Part("links", "ok", [], are_resolved),
+    _Part("error_links", "er", [], are_resolved),
+    _Part("parent_id", "pa", "", _is(str)),
+    _Part("root_id", "ro", "", _is(str)),
+    _Part("follows", "f", "", _is(str)),
+    _Part("takes", "in", False, _is(bool)),
+)
+_values_of_parts = attrgetter(*(part.attribute for part in _PARTS))
+_EMPTY_PARTS: Final = tuple(part.empty for part in _PARTS)
+_values_of_fields = attrgetter(*(one.attribute for one in CALL_FIELDS))
+_EMPTY_FIELDS: Final = (None,) * len(CALL_FIELDS)
 
 
 def split_body(body: bytes) -> tuple[int, bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ..exceptions import InvalidTask, StreamTasksError
 from ..protocol.message import Message
@@ -36,9 +36,8 @@ def current_attempt() -> Attempt:
     return attempt
 
 
-def running_attempt() -> Attempt | None:
-    """Return the attempt that runs here, None if there is none."""
-    return _current.get()
+running_attempt: Final[Callable[[], Attempt | None]] = _current.get
+"""Return the attempt that runs here, None if there is none."""
 
 
 @contextmanager

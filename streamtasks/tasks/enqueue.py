@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..exceptions import InvalidTask, UnknownQueue
+from ..protocol.call_fields import CALL_FIELDS
 from ..protocol.message import Message
 from ..protocol.shards import id_beside, new_id, tag_of
 from ..protocol.wire import Wire
@@ -51,11 +52,6 @@ class Pipeline:
         self.queues = queues
         self.middleware = middleware
 
-    @property
-    def settings(self) -> StoreSettings:
-        """The settings of the owner's store."""
-        return self.owner.settings
-
     def check_queue(self, queue: str) -> None:
         """Check that a queue may be used.
 
@@ -65,8 +61,8 @@ class Pipeline:
         if self.queues is not None and queue not in self.queues:
             raise UnknownQueue(f"Queue {queue!r} is not one of the configured ones: {', '.join(sorted(self.queues))}.")
 
-    def message(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> Message:
-        """Return one call as a message, passed through the middleware; ``call`` is complete, see `build`.
+    def check(self, call: CallOptions) -> None:
+        """Check the options of a call that depend on the app.
 
         Raises:
             UnknownQueue: the queue is not one of the configured ones.
@@ -79,7 +75,10 @@ class Pipeline:
         for link in (*call.link, *call.link_error):
             if link.origin is not None and link.origin.owner_of(link) is not self.owner:
                 raise InvalidTask(f"link: {link!r} belongs to another app; what is linked stays in one.")
-        message = build(name, args, kwargs, call, self.settings.tags)
+
+    def message(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> Message:
+        """Return one call as a message, passed through the middleware; ``call`` is complete and checked."""
+        message = build(name, args, kwargs, call, self.owner.settings.tags)
         for middleware in self.middleware:
             message = middleware.before_enqueue(message)
         return message
@@ -117,16 +116,12 @@ def build(
         InvalidTask: a link cannot work.
     """
     task_id = task_id or choose_id(call, tags)
-    links, error_links = _links(call, tag_of(task_id, tags))
-    now_s = time.time()
-    due_ms, delay_ms = call.due()
-    parent_id, root_id = call.after, call.after
-    attempt = None if parent_id else running_attempt()
-    if attempt is not None:
+    parent_id = root_id = call.after
+    if not parent_id and (attempt := running_attempt()) is not None:
         parent_id, root_id = attempt.id, attempt.message.root_id or attempt.id
     assert call.queue is not None
     assert call.priority is not None
-    return Message(
+    message = Message(
         id=task_id,
         task=name,
         args=list(args),
@@ -134,17 +129,21 @@ def build(
         queue=call.queue,
         priority=call.priority,
         headers=dict(call.headers),
-        max_retries=call.max_retries,
-        retry_delay_s=call.default_retry_delay,
-        expires_ms=call.expires_ms(now_s),
-        due_ms=due_ms or (round(now_s * 1000) + delay_ms if delay_ms else 0),
-        soft_limit_s=call.soft_time_limit,
-        hard_limit_s=call.time_limit,
-        links=links,
-        error_links=error_links,
         parent_id=parent_id,
         root_id=root_id,
     )
+    if call.link or call.link_error:
+        tag = tag_of(task_id, tags)
+        message.links = [_link(one, tag) for one in call.link]
+        message.error_links = [_link(one, tag) for one in call.link_error]
+    if call.has_times:
+        now_s = time.time()
+        due_ms, delay_ms = call.due()
+        message.expires_ms = call.expires_ms(now_s)
+        message.due_ms = due_ms or (round(now_s * 1000) + delay_ms if delay_ms else 0)
+    for one in CALL_FIELDS:
+        setattr(message, one.attribute, getattr(call, one.option))
+    return message
 
 
 def pack(message: Message, call: CallOptions, limit: Limit | None, settings: StoreSettings) -> NewMessage:
@@ -154,7 +153,7 @@ def pack(message: Message, call: CallOptions, limit: Limit | None, settings: Sto
         InvalidTask: JSON cannot carry an argument or a header.
         PayloadTooLarge: it takes more than ``max_payload_bytes``.
     """
-    due_ms, delay_ms = call.due()
+    due_ms, delay_ms = call.due() if call.has_times else (None, None)
     envelope = message.encode(settings.max_payload_bytes, settings.wire)
     return NewMessage(
         message.id, message.queue, message.priority, envelope, due_ms, delay_ms, limit, call.after, message.expires_ms
@@ -205,14 +204,11 @@ def realized(signature: Signature, message: Message, at_s: float, wire: Wire) ->
         message,
         queue=options.queue or message.queue,
         priority=message.priority if options.priority is None else options.priority,
-        max_retries=options.max_retries,
-        retry_delay_s=options.default_retry_delay,
         expires_ms=options.expires_ms(at_s),
         due_ms=due_ms or message.due_ms,
-        soft_limit_s=options.soft_time_limit,
-        hard_limit_s=options.time_limit,
         links=[one.as_dict() for one in options.link],
         error_links=[one.as_dict() for one in options.link_error],
+        **{one.attribute: getattr(options, one.option) for one in CALL_FIELDS},
     )
     return NewMessage(
         message.id,
@@ -255,12 +251,6 @@ def choose_id(call: CallOptions, tags: tuple[str, ...]) -> str:
     if tag_of(call.task_id, tags) != tag_of(call.after, tags):
         raise InvalidTask(f"task_id {call.task_id!r} lives on another shard than link {call.after!r}; leave it out.")
     return call.task_id
-
-
-def _links(call: CallOptions, tag: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    if not call.link and not call.link_error:
-        return [], []
-    return [_link(one, tag) for one in call.link], [_link(one, tag) for one in call.link_error]
 
 
 def _link(signature: Signature, tag: str) -> dict[str, Any]:

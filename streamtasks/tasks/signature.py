@@ -211,6 +211,11 @@ class CallOptions:
             found["max_retries"] = None
         return found
 
+    @property
+    def has_times(self) -> bool:
+        """Whether a start or an expiry is set."""
+        return self.countdown is not None or self.eta is not None or self.expires is not None
+
     def due(self) -> tuple[int | None, int | None]:
         """Return (``due_ms``, ``delay_ms``) of a `NewMessage`, rounded up so that it never starts early."""
         if self.eta is not None:

@@ -159,6 +159,7 @@ class Task[**P, R]:
         check_executor(options.executor, function)
         self._registered = registered or options
         self._defaults = options.defaults(self._registered)
+        self._checked: CallOptions | None = None
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -264,11 +265,11 @@ class Task[**P, R]:
 
     def message(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Message:
         """Return one call as a message, not yet enqueued."""
-        return self._pipeline.message(self.name, args, kwargs, self._defaults)
+        return self._message(args, kwargs, self._defaults)
 
     def resolve(self, signature: Signature, tag: str) -> Signature:
         """See `Origin.resolve`."""
-        settings = self._pipeline.settings
+        settings = self._pipeline.owner.settings
         call = place(merged(signature, self._defaults), tag, settings.tags)
         message = self._message(signature.args, signature.kwargs, call)
         message.encode(settings.max_payload_bytes)  # raises now what would fail in the worker
@@ -279,7 +280,7 @@ class Task[**P, R]:
         call = merged(signature, self._defaults, task_id=position.id)
         args = (*position.before, *signature.args)
         message = position.applied_to(self._message(args, signature.kwargs, call))
-        return pack(message, call, self.limit_of(args, signature.kwargs), self._pipeline.settings)
+        return pack(message, call, self.limit_of(args, signature.kwargs), self._pipeline.owner.settings)
 
     def owner_of(self, signature: Signature) -> Owner:  # noqa: ARG002
         """See `Origin.owner_of`."""
@@ -294,10 +295,15 @@ class Task[**P, R]:
 
     def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> NewMessage:
         message = self._message(args, kwargs, call)
-        return pack(message, call, self.limit_of(args, kwargs), self._pipeline.settings)
+        limit = None if self.options.rate_limit is None else self.limit_of(args, kwargs)
+        return pack(message, call, limit, self._pipeline.owner.settings)
 
     def _message(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> Message:
-        check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
+        if call is not self._checked:
+            check_limits(call, self.options.soft_time_limit_s, self.options.time_limit_s)
+            self._pipeline.check(call)
+            if call is self._defaults:
+                self._checked = call
         return self._pipeline.message(self.name, args, kwargs, call)
 
     def _bound(self, request: Request) -> BoundTask:
