@@ -37,7 +37,7 @@ class AppOwner:
     @property
     def description(self) -> str:
         """See `Owner.description`."""
-        return f"the app {self.label!r} ({self.settings.url})"
+        return f"the app {self.label!r} ({self.settings.shown_url})"
 
     def result(self, task_id: str) -> Result[Any]:
         """See `Owner.result`: nothing is read yet."""

@@ -50,8 +50,8 @@ class StoreSettings:
         unknown_task_limit: ... this often, then becomes a dead letter.
     """
 
-    url: str = DEFAULT_URL
-    connection: dict[str, Any] = field(default_factory=dict, hash=False)
+    url: str = field(default=DEFAULT_URL, repr=False)
+    connection: dict[str, Any] = field(default_factory=dict, hash=False, repr=False)
     key_prefix: str = "streamtasks:"
     tags: tuple[str, ...] = ("u0",)
     lease_s: float = 30.0
@@ -118,6 +118,18 @@ class StoreSettings:
     def is_memory(self) -> bool:
         """Whether everything is kept in the memory of this process."""
         return self.url.startswith("memory://")
+
+    @property
+    def shown_url(self) -> str:
+        """The URL for messages: without user, password and query."""
+        scheme, _, rest = self.url.partition("://")
+        place, query, _ = rest.partition("?")
+        _, at, host = place.rpartition("@")
+        if at:
+            return f"{scheme}://...@{host}"
+        if query and "@" in rest:  # a password with a question mark that is not escaped?
+            return f"{scheme}://..."
+        return f"{scheme}://{place}" if rest else scheme
 
     @property
     def lease_ms(self) -> int:

@@ -156,3 +156,20 @@ class TestApp:
     def test_a_wrong_url_is_a_clear_error(self, url: str) -> None:
         with pytest.raises(ConfigurationError, match="url"):
             StreamTasks(url).task(name="t")(print).enqueue()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:hunter2@host:6380/1", "redis://...@host:6380/1"),
+        ("rediss://:hun@ter2@host", "rediss://...@host"),
+        ("unix:///run/redis.sock?password=hunter2", "unix:///run/redis.sock"),
+        ("memory://tests", "memory://tests"),
+        ("redis://user:hun?ter2@host", "redis://..."),
+        ("host:6379", "host:6379"),
+    ],
+)
+def test_a_password_is_not_shown(url: str, shown: str) -> None:
+    settings = StoreSettings(url=url, connection={"password": "hunter2"})
+    assert settings.shown_url == shown
+    assert "ter2" not in repr(settings)

@@ -74,12 +74,11 @@ def connection_options(settings: StoreSettings) -> dict[str, Any]:
     try:
         options: dict[str, Any] = dict(parse_url(settings.url))
     except ValueError as error:
-        raise ConfigurationError(f"url {_without_password(settings.url)!r}: {error}") from error
+        raise ConfigurationError(f"url {settings.shown_url!r}: {error}") from error
     database = urlsplit(settings.url).path.strip("/")
     if "path" not in options and database and not database.isdigit():  # redis-py would use database 0
         raise ConfigurationError(
-            f"url {_without_password(settings.url)!r}: the database is {database!r}; it must be a number, as in "
-            "redis://host:6379/0."
+            f"url {settings.shown_url!r}: the database is {database!r}; it must be a number, as in redis://host:6379/0."
         )
     options.setdefault("host", "127.0.0.1") if "path" not in options else None
     options.update(settings.connection)
@@ -99,11 +98,6 @@ def connection_options(settings: StoreSettings) -> dict[str, Any]:
     else:
         defaults["socket_keepalive"] = True
     return defaults | options
-
-
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.partition('://')[0]}://...@{tail}" if at else url
 
 
 def address(settings: StoreSettings) -> str:

@@ -187,7 +187,7 @@ class _Lane:
         store = open_store(app.settings)
         if not isinstance(store, MemoryStore):
             raise ConfigurationError(
-                f"url is {app.settings.url!r}; only tasks in memory (memory://) can be run in-process. For others "
+                f"url is {app.settings.shown_url!r}; only tasks in memory (memory://) run in-process. For others "
                 "start a streamtasks-worker."
             )
         self.store = store
