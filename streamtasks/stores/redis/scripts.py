@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import streamtasks_lua
@@ -34,10 +33,6 @@ class Call(NamedTuple):
         """The shard that the call concerns: all keys of a call have the same tag."""
         return self.keys[0].partition("{")[2].partition("}")[0]
 
-    def command(self) -> tuple[Any, ...]:
-        """Return the words of the command."""
-        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
-
 
 @cache
 def script(name: str) -> Script:
@@ -46,10 +41,7 @@ def script(name: str) -> Script:
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-def stream_keys(keys: Keys, names: Iterable[str]) -> list[str]:
+@lru_cache(maxsize=256)
+def stream_keys(keys: Keys, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the stream and the wake list of each named stream, as include/streams.lua expects them."""
-    found = []
-    for name in names:
-        found.append(keys.stream(name))
-        found.append(keys.queue_wake(name.partition(":")[2]))
-    return found
+    return tuple(key for name in names for key in (keys.stream(name), keys.queue_wake(name.partition(":")[2])))

@@ -39,7 +39,7 @@ def admit_call(keys: Keys, names: Sequence[str], grants: Sequence[TokenGrant], m
             keys.ready,
             keys.streams,
             keys.wake,
-            *stream_keys(keys, names),
+            *stream_keys(keys, tuple(names)),
         ],
         [
             most,

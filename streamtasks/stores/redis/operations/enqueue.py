@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from ....protocol.keys import Keys, stream_name
+from ....protocol.shards import tag_of
 from ....settings import StoreSettings
 from ...types import NewMessage
 from ..batches import batches
@@ -47,7 +48,7 @@ def enqueue_call(keys: Keys, messages: Sequence[NewMessage], settings: StoreSett
         script("enqueue"),
         [
             *_SHARD_KEYS(keys),
-            *stream_keys(keys, numbers),
+            *stream_keys(keys, tuple(numbers)),
             *[keys.record(message.id) for message in messages],
             *[keys.record(message.after) for message in messages if message.after],
         ],
@@ -76,7 +77,10 @@ def conditions(message: NewMessage) -> str:
 def enqueue(shards: Shards, messages: Sequence[NewMessage], patience_s: float | None = None) -> Operation[list[bool]]:
     """See `Store.enqueue`. Messages of one stream are accepted in the order given."""
     if len(messages) == 1:
-        [reply] = yield Request([enqueue_call(shards.of(messages[0].id).keys, messages, shards.settings)], patience_s)
+        [reply] = yield Request(
+            [enqueue_call(shards.by_tag[tag_of(messages[0].id, shards.tags)].keys, messages, shards.settings)],
+            patience_s,
+        )
         return [reply[1] == 1]
     accepted = [False] * len(messages)
     requests: list[Call] = []

@@ -41,7 +41,7 @@ def hand_back_call(
             keys.limits,
             keys.asking,
             keys.control,
-            *stream_keys(keys, all_names),
+            *stream_keys(keys, tuple(all_names)),
         ],
         [
             consumer,
@@ -76,7 +76,7 @@ def charge_call(keys: Keys, attempts: Sequence[tuple[Claimed, int, str]], limit:
             keys.waiting,
             keys.limits,
             keys.asking,
-            *stream_keys(keys, names),
+            *stream_keys(keys, tuple(names)),
         ],
         [
             limit,
@@ -109,7 +109,7 @@ def reclaim_call(keys: Keys, names: Sequence[str], most: int, lost_limit: int, l
             keys.limits,
             keys.asking,
             keys.control,
-            *stream_keys(keys, names),
+            *stream_keys(keys, tuple(names)),
         ],
         [most, lost_limit, lease_ms, report, len(names), *names],
     )

@@ -29,7 +29,7 @@ def promote_call(keys: Keys, names: Sequence[str], most: int) -> Call:
             keys.asking,
             keys.control,
             keys.links,
-            *stream_keys(keys, names),
+            *stream_keys(keys, tuple(names)),
         ],
         [most, len(names), *names],
     )

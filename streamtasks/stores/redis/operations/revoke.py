@@ -35,7 +35,7 @@ def revoke_call(
             keys.record(task_id),
             keys.unfolding,
             keys.workflow(workflow),
-            *(stream_keys(keys, [name]) if name else ()),
+            *(stream_keys(keys, (name,)) if name else ()),
         ],
         [
             task_id,

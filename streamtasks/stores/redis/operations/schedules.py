@@ -140,7 +140,7 @@ def fire_call(keys: Keys, firings: Sequence[Firing], settings: StoreSettings) ->
             keys.waiting,
             keys.limits,
             keys.asking,
-            *stream_keys(keys, numbers),
+            *stream_keys(keys, tuple(numbers)),
             *(keys.record(message.id) for firing in firings for message in firing.messages),
         ],
         [settings.events_kept, len(numbers), *numbers, *words],

@@ -90,7 +90,7 @@ def settle_call(
             keys.dead,
             keys.batches,
             keys.news,
-            *stream_keys(keys, numbers),
+            *stream_keys(keys, tuple(numbers)),
             *records,
             *(keys.record(message.id) for _, message in follows),
             *(keys.record(message.after) for _, message in follows if message.after),

@@ -107,7 +107,7 @@ def unfold_call(
             keys.unfolding,
             keys.done,
             keys.events,
-            *stream_keys(keys, names),
+            *stream_keys(keys, tuple(names)),
         ],
         [
             workflow_id,
