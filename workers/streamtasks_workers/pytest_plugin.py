@@ -45,7 +45,7 @@ def streamtasks_app(request: pytest.FixtureRequest) -> StreamTasks | None:
     """The app that the other fixtures concern; None in a Django project."""
     path = request.config.getini("streamtasks_app")
     if path:
-        from .supervisor.app_loader import load
+        from .app_loader import load
 
         return load(path, None, ())[0]  # type: ignore[return-value]  # named, it is a StreamTasks
     if "DJANGO_SETTINGS_MODULE" in os.environ or _django_is_configured():

@@ -49,7 +49,7 @@ class _Where:
         self._given = (app, settings, (backend,) if backend else ())
 
     def all(self) -> list[Application]:
-        from ..supervisor.app_loader import load
+        from ..app_loader import load
 
         return load(*self._given)
 

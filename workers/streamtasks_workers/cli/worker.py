@@ -48,7 +48,7 @@ def worker_command(context: click.Context, /, **values: Any) -> None:
     """
     from streamtasks.exceptions import StreamTasksError
 
-    from .logs import set_up_logs
+    from ..process.logs import set_up_logs
 
     given = {
         _OPTION_NAMES.get(name, name): value

@@ -10,9 +10,9 @@ from typing import Any
 from streamtasks.application import Application
 from streamtasks.stores.factory import open_store
 
-from ..cli.logs import set_up_logs
+from ..app_loader import load
+from ..process.logs import set_up_logs
 from ..process.options import WorkerOptions
-from .app_loader import load
 from .supervisor import Supervisor
 
 __all__ = ["run_worker"]

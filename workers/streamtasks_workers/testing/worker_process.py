@@ -1,7 +1,4 @@
-"""A real worker process for a test: it serves the app of the test on another server than the app's own.
-
-Run as ``python -m streamtasks_workers.testing.worker_process URL APP [OPTION...]``, it is a ``streamtasks-worker``.
-"""
+"""A real worker process for a test: it serves the app of the test on another server than the app's own."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,7 +18,7 @@ from streamtasks.exceptions import ConfigurationError, StreamTasksError
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.factory import open_store
 
-__all__ = ["HANDED_OVER", "WorkerProcess", "main", "path_of"]
+__all__ = ["HANDED_OVER", "WorkerProcess", "path_of"]
 
 HANDED_OVER: Final = "STREAMTASKS_TESTING"
 """The environment variable with what a framework's tests tell their worker (JSON)."""
@@ -70,7 +66,7 @@ class WorkerProcess:
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         if self._handed_over is not None:
             environment[HANDED_OVER] = json.dumps(self._handed_over)
-        command = [sys.executable, "-m", "streamtasks_workers.testing.worker_process", self.url, self._app]
+        command = [sys.executable, "-m", "streamtasks_workers.cli.worker_for_tests", self.url, self._app]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--concurrency", "1"],
@@ -117,24 +113,3 @@ class WorkerProcess:
                     return
             time.sleep(0.01)
         raise StreamTasksError(f"The worker process did not start; its log:\n{self.log}")
-
-
-def main(arguments: list[str]) -> None:
-    """Be a worker of a test."""
-    from ..cli.worker import worker_command
-    from ..plugins import plugin
-    from ..supervisor.app_loader import load
-
-    url, path, *options = arguments
-    if path:
-        for app in load(path, None, ()):
-            assert isinstance(app, StreamTasks)
-            app.owner.use(replace(app.settings, url=url, connection={}))
-        options += ["--app", path]
-    else:
-        plugin("django").move(json.loads(os.environ[HANDED_OVER]))
-    worker_command(options, prog_name="streamtasks-worker")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -12,7 +12,7 @@ from streamtasks import StreamTasks
 from streamtasks.application import Application
 from streamtasks.exceptions import ConfigurationError
 
-from ..plugins import plugin
+from .plugins import plugin
 
 __all__ = ["load"]
 
