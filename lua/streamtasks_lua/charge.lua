@@ -18,10 +18,10 @@
 -- KEYS[15] limits      HASH     keys.limits
 -- KEYS[16] asking      ZSET     keys.asking
 -- KEYS[17..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
--- ARGV[1] crashes that end in a dead letter
--- ARGV[2] delay after every crash but the first, ms
--- ARGV[3] number of streams; then their names; then per attempt 4 values:
---         id, token, started ms, attempt report (one line of JSON)
+-- ARGV[1] crash_limit: so many crashes end in a dead letter
+-- ARGV[2] delay_ms: after every crash but the first
+-- ARGV[3] stream_count: number of streams
+-- ARGV[4..] their names; then per attempt 4 values: id, token, started ms, attempt report (one line of JSON)
 --
 -- Returns {now ms, code...}: 1 runs again at once, or when its rate limit lets it, 2 runs again after the delay,
 --         3 the limit is reached (settle it as DEAD with the same token), 0 not held by this token.
@@ -30,49 +30,31 @@
 --         One that was revoked while held goes back at once, with mark x: it will not run again. The limit holds for it
 --         as well, because its holder may have died of what belongs to its outcome.
 -- Safe to repeat: yes, by token. Clock: server.
--- include: clock, line, streams, delay, batch, rate, limit
-local state, leases, running, ready, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local delayed, control, history, totals = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local progress, messages, streams, batches = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
-local limit, delay_ms, stream_count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local by_name = given_streams(17, stream_count, 4)
-local limit_keys = { state = state, waiting = KEYS[14], limits = KEYS[15], asking = KEYS[16], control = control }
-local now = now_ms()
+-- include: clock, held, put_back
 local reply, tokens = { now }, {}
-for at = 4 + stream_count, #ARGV, 4 do
+for at = args.more + stream_count, #ARGV, 4 do
   local id, token, started, report = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
-  local line = redis.call('HGET', state, id)
-  local s = held(line, token) and parse(line)
-  local stream = s and by_name[s.name]
-  if not stream then
-    reply[#reply + 1] = 0
-  elseif s.crashes + 1 >= limit then
-    reply[#reply + 1] = 3
-  else
+  local line = redis.call('HGET', keys.state, id)
+  local s = held_by(line, token .. ' ') and parse(line)
+  local code = 0
+  if s and by_name[s.name] then
+    code = s.crashes + 1 >= tonumber(args.crash_limit) and 3 or s.crashes == 0 and 1 or 2
+  end
+  if code == 1 or code == 2 then
+    tokens[token] = true
     s.crashes, s.settled = s.crashes + 1, s.token
     if s.first == 0 then s.first = started end
-    redis.call('HSET', history, id, (redis.call('HGET', history, id) or '') .. report .. '\n')
-    local revoked = keep_doom(s)
-    if s.crashes == 1 and limit_of(s) then
-      drop_entry(stream, s)
-      limiting().wait_for_limit(limit_keys, s, id, true)
-      reply[#reply + 1] = 1
-    elseif s.crashes == 1 or revoked then
-      put_back(messages, streams, stream, s, id, 'returned')
-      redis.call('HSET', state, id, idle_line(s, 'Q'))
-      make_ready(ready, wake, stream, s.name)
-      reply[#reply + 1] = 1
+    redis.call('HSET', keys.history, id, (redis.call('HGET', keys.history, id) or '') .. report .. '\n')
+    if keep_revoked(s) then code = 1 end
+    if code == 1 and not limit_of(s) then
+      put_back(s, id)
     else
-      drop_entry(stream, s)
-      redis.call('HSET', state, id, idle_line(s, 'D'))
-      park(delayed, control, id, now + delay_ms)
-      reply[#reply + 1] = 2
+      start_over(s, id, code == 1 and 0 or now + args.delay_ms)
     end
-    redis.call('ZREM', running, id)
-    redis.call('HDEL', progress, id)
-    redis.call('HINCRBY', totals, 'CRASH', 1)
-    tokens[token] = true
+    redis.call('HINCRBY', keys.totals, 'CRASH', 1)
   end
+  reply[#reply + 1] = code
 end
-for token in pairs(tokens) do release(batches, leases, state, token, 0) end
+write_left()
+for token in pairs(tokens) do release(token) end
 return reply

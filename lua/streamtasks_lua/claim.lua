@@ -6,27 +6,28 @@
 -- KEYS[3] state        HASH     keys.state
 -- KEYS[4] leases       ZSET     keys.leases
 -- KEYS[5] running      ZSET     keys.running
--- KEYS[6] claim        STRING   keys.claim(consumer): its last sequence, and what became of it
--- KEYS[7] dead         STREAM   keys.dead
--- KEYS[8] batches      HASH     keys.batches
--- KEYS[9] limits       HASH     keys.limits
--- KEYS[10] asking      ZSET     keys.asking
--- KEYS[11] control     CHANNEL  keys.control
--- KEYS[12] news        CHANNEL  keys.news; one of sixteen by the id: ":" and a hexadecimal digit follow
--- KEYS[13] events      STREAM   keys.events
--- KEYS[14..] W lists   LIST     the wake lists this child waits on; then
+-- KEYS[6] dead         STREAM   keys.dead
+-- KEYS[7] batches      HASH     keys.batches
+-- KEYS[8] limits       HASH     keys.limits
+-- KEYS[9] asking       ZSET     keys.asking
+-- KEYS[10] control     CHANNEL  keys.control
+-- KEYS[11] news        CHANNEL  keys.news; one of sixteen by the id: ":" and a hexadecimal digit follow
+-- KEYS[12] events      STREAM   keys.events
+-- KEYS[13] last_claim  STRING   keys.claim(consumer): its last sequence, and what became of it
+-- KEYS[14..] wake lists LIST    the lists this child waits on; then
 --          streams     STREAM   keys.stream(name): the caller's candidates
--- ARGV[1] consumer
--- ARGV[2] claim sequence: rises with each claim of this consumer; the same one gets the same messages
--- ARGV[3] count, at most 100; 0: only look whether a suspect waits
--- ARGV[4] lease, ms
+-- ARGV[1] consumer: its name
+-- ARGV[2] sequence: rises with each claim of this consumer; the same one gets the same messages
+-- ARGV[3] most: at most 100 messages; 0: only look whether a suspect waits
+-- ARGV[4] lease_ms: lease of the claim
 -- ARGV[5] alone: 1 if the child has nothing else in hand (only then it gets a suspect)
--- ARGV[6] most bytes of envelopes
--- ARGV[7] most dead letters kept
--- ARGV[8] events kept, 0: none are written
--- ARGV[9] W, number of wake lists
--- ARGV[10] F, number of queue names that follow, and ARGV[11] how they count: "all", "only" or "except"
--- ARGV[12..] F queue names, then the names of the candidate streams
+-- ARGV[6] most_bytes: of envelopes
+-- ARGV[7] dead_kept: most dead letters
+-- ARGV[8] events_kept: how many, 0: none are written
+-- ARGV[9] wake_count: number of wake lists
+-- ARGV[10] filter_count: number of queue names
+-- ARGV[11] filter_mode: how they count: "all", "only" or "except"
+-- ARGV[12..] those queue names; then the names of the candidate streams
 --
 -- Returns {"ok", now ms, flags, then per stream: name, {entry, id, "<enqueued ms> <envelope>", counts, ...}}
 --           counts: "<attempt> <retries before it> <first started ms, 0 if none>", and, if it must not run but only
@@ -37,43 +38,48 @@
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
 -- Moves:  ready -> claimed | ready -> running (count 1, or a suspect) | garbage entry -> dead letter
 -- Safe to repeat: yes, by sequence. Clock: server.
--- include: clock, line, streams, tell, rate, limit
-local ready, messages, state, leases, running, claim, dead =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-local batches = KEYS[8]
-local consumer, seq, count, lease_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local alone, max_bytes, dead_cap = ARGV[5] == '1', tonumber(ARGV[6]), ARGV[7]
-local events_cap = ARGV[8]
-local wake_count, filter_count, filter_mode = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
-local first_name = 12 + filter_count
+-- include: clock, group, wake, channel, events
+local consumer, sequence, most, alone = args.consumer, tonumber(args.sequence), tonumber(args.most), args.alone == '1'
+local most_bytes, wake_count = tonumber(args.most_bytes), tonumber(args.wake_count)
+local filter_count, filter_mode = tonumber(args.filter_count), args.filter_mode
 local MOST_CANDIDATES, MOST_TURNS, MOST_READ = 16, 4, 64
-local now = now_ms()
-local token = consumer .. '#' .. ARGV[2]
+local token = consumer .. '#' .. args.sequence
 
-local function counts_of(s)
-  local counts = s.attempts .. ' ' .. (s.attempts - 1 - s.crashes - s.lost) .. ' ' .. int(s.first)
-  local doom = mark_of(s, 'x')
-  return doom and counts .. ' ' .. (doom == 'terminate' and 'revoked' or doom) or counts
+-- lines(): what is needed for messages with a past; it is made when the first one comes by.
+local lines_made
+local function lines()
+  if not lines_made then
+    -- include: held, limit_of
+    local function counts_of(s)
+      local counts = s.attempts .. ' ' .. (s.attempts - 1 - s.crashes - s.lost) .. ' ' .. int(s.first)
+      local reason = mark_of(s, 'x')
+      return reason and counts .. ' ' .. (reason == 'terminate' and 'revoked' or reason) or counts
+    end
+    lines_made = {
+      parse = parse, format = format, mark_of = mark_of, held_by = held_by, limit_of = limit_of, counts_of = counts_of,
+    }
+  end
+  return lines_made
 end
 
--- The same sequence again: the reply was lost, or somebody gave the claim up in this child's name.
-local last = redis.call('GET', claim)
+-- The same sequence again: the reply was lost, or the claim was given up in this child's name.
+local last = redis.call('GET', keys.last_claim)
 if last then
-  local last_seq, kind = last:match('^(%d+) (%l+)$')
-  if tonumber(last_seq) >= seq then
-    if kind == 'void' or tonumber(last_seq) > seq then return { 'void', now } end
-    local reply, of = { 'ok', now, 0 }, {}
-    for id in (redis.call('HGET', batches, token) or ''):gmatch(' (%S+)') do
-      local line = redis.call('HGET', state, id)
-      local message = redis.call('HGET', messages, id)
-      if message and held(line, token) then
-        local s = parse(line)
+  local last_sequence, kind = last:match('^(%d+) (%l+)$')
+  if tonumber(last_sequence) >= sequence then
+    if kind == 'void' or tonumber(last_sequence) > sequence then return { 'void', now } end
+    local reply, of, past = { 'ok', now, 0 }, {}, lines()
+    for id in (redis.call('HGET', keys.batches, token) or ''):gmatch(' (%S+)') do
+      local line = redis.call('HGET', keys.state, id)
+      local message = redis.call('HGET', keys.messages, id)
+      if message and past.held_by(line, token .. ' ') then
+        local s = past.parse(line)
         if not of[s.name] then
           of[s.name] = {}
           reply[#reply + 1] = s.name
           reply[#reply + 1] = of[s.name]
         end
-        for _, value in ipairs({ s.entry, id, message, counts_of(s) }) do
+        for _, value in ipairs({ s.entry, id, message, past.counts_of(s) }) do
           of[s.name][#of[s.name] + 1] = value
         end
       end
@@ -82,21 +88,18 @@ if last then
   end
 end
 
-local served = {}
-for i = 1, filter_count do served[ARGV[11 + i]] = true end
-local function serves(name)
-  if filter_mode == 'all' then return true end
-  return (served[name:match('^%-?%d+:(.*)$')] == true) == (filter_mode == 'only')
-end
+local named = {}
+for i = 1, filter_count do named[ARGV[args.more - 1 + i]] = true end
 -- The best ready streams this child serves, best first; the ready set is read in bounded steps. Those of the
 -- first priority are all read, because they take turns, however many there are.
 local best, any_ready, from, top, tier = {}, false, 0, nil, 0
 local full = false
 repeat
-  local page = redis.call('ZREVRANGE', ready, from, from + 63)
+  local page = redis.call('ZREVRANGE', keys.ready, from, from + 63)
   for _, name in ipairs(page) do
     any_ready = true
-    if not full and serves(name) then
+    if not full
+      and (filter_mode == 'all' or (named[name:match('^%-?%d+:(.*)$')] == true) == (filter_mode == 'only')) then
       local priority = name:match('^(-?%d+):')
       top = top or priority
       if priority == top then
@@ -112,124 +115,21 @@ repeat
   from = from + 64
 until #page < 64 or full
 if #best == 0 then
-  -- Whoever excludes queues waits on the list of those who serve them: pass the ring on.
-  if any_ready and filter_mode == 'except' then ring(KEYS[14]) end
+  -- A child that excludes queues waits on the list of those who serve them: pass the token on.
+  if any_ready and filter_mode == 'except' then wake_one(KEYS[keys.more]) end
   return { 'ok', now, any_ready and 2 or 0 }
 end
 local order = {}
-for i = 0, math.min(tier, MOST_CANDIDATES) - 1 do order[#order + 1] = best[1 + (seq + i) % tier] end
+for i = 0, math.min(tier, MOST_CANDIDATES) - 1 do order[#order + 1] = best[1 + (sequence + i) % tier] end
 for i = tier + 1, math.min(#best, MOST_CANDIDATES) do order[#order + 1] = best[i] end
 
-local keys = {}
-for i = 14 + wake_count, #KEYS do keys[ARGV[first_name + i - 14 - wake_count]] = KEYS[i] end
-if not keys[order[1]] then return { 'streams', now, unpack(order) } end
+local key_of, first_stream, first_name = {}, keys.more + wake_count, args.more + filter_count
+for i = first_stream, #KEYS do key_of[ARGV[first_name + i - first_stream]] = KEYS[i] end
+if not key_of[order[1]] then return { 'streams', now, unpack(order) } end
 
-local reply, ids, flags, taken_bytes = { 'ok', now, 0 }, {}, 0, 0
-local started = {} -- id and consumer of each that runs from now on
-local limited = {} -- limit and id of each claimed message that has one
-local lines, phase = {}, (count == 1 and 'R' or 'C')
-local now_text = int(now)
-local fresh_first = phase == 'R' and now_text or '0'
-local fresh_counts = '1 0 ' .. fresh_first
-local gave_back, reply_of, chosen = false, {}, {}
-
--- Take entries that now belong to this consumer; what does not fit in the reply goes back to its place.
-local function take(name, key, entries, suspect)
-  local entry_ids, entry_of = {}, {}
-  for _, entry in ipairs(entries) do
-    local fields = entry[2]
-    if fields and fields[1] == 'id' and fields[2] then
-      entry_ids[#entry_ids + 1] = fields[2]
-      entry_of[#entry_of + 1] = entry[1]
-    else
-      redis.call('XADD', dead, 'MAXLEN', '~', dead_cap, '*', 'reason', 'undecodable', 'stream', name,
-        'entry', entry[1], 'data', table.concat(fields or {}, ' '))
-      redis.call('XACK', key, GROUP, entry[1])
-      redis.call('XDEL', key, entry[1])
-    end
-  end
-  if #entry_ids == 0 then return end
-  local old = redis.call('HMGET', state, unpack(entry_ids))
-  local blobs, known, step, largest, back = {}, 0, 2, 1, {}
-  local list = reply_of[name]
-  local before = token .. ' ' .. phase .. ' ' .. name .. ' '
-  local after = ' 1 0 0 ' .. fresh_first .. ' ' .. fresh_first .. ' -'
-  for i, id in ipairs(entry_ids) do
-    if i > known and not gave_back then
-      -- Bodies are read in steps, because large ones do not all fit, and to read them would take long.
-      local n = math.min(step, #entry_ids - known, math.max(1, math.floor((max_bytes - taken_bytes) / largest)))
-      for place, blob in ipairs(redis.call('HMGET', messages, unpack(entry_ids, i, known + n))) do
-        blobs[known + place] = blob
-        if blob and #blob > largest then largest = #blob end
-      end
-      known, step = known + n, math.min(step * 8, MOST_READ)
-    end
-    local entry, blob, line = entry_of[i], blobs[i], old[i]
-    local s = line and parse(line)
-    local lone = s and s.phase == 'S' and not suspect -- a suspect with an entry of its own: it was delayed
-    if i > known then
-      back[#back + 1] = entry
-    elseif not blob or chosen[id] or (s and s.phase ~= 'Q' and s.phase ~= 'S') then
-      -- Finished, revoked, or living under another entry: this one has nothing to say any more.
-      redis.call('XACK', key, GROUP, entry)
-      redis.call('XDEL', key, entry)
-    elseif lone and (not alone or #ids > 0) then
-      redis.call('XCLAIM', key, GROUP, 'suspect', 0, entry, 'JUSTID')
-      if flags ~= 8 then flags = 1 end
-    elseif gave_back or (#ids > 0 and taken_bytes + #blob > max_bytes) then
-      back[#back + 1] = entry
-      gave_back = true
-    else
-      taken_bytes = taken_bytes + #blob
-      local counts, starts = fresh_counts, phase == 'R'
-      if s then
-        local doom = mark_of(s, 'x')
-        -- A doomed one is not started; but what ends a suspect's holder may be what belongs to its outcome.
-        starts = suspect or lone or (starts and not doom)
-        if lone then gave_back, flags = true, 8 end
-        s.token, s.name, s.entry = token, name, entry
-        s.phase = doom == 'revoked' and 'X' or starts and 'R' or 'C'
-        s.attempts = s.attempts + 1
-        if starts then
-          s.started = now
-          if s.first == 0 then s.first = now end
-        end
-        counts, line = counts_of(s), format(s)
-        local limit = limit_of(s)
-        if limit then
-          limited[#limited + 1] = limit
-          limited[#limited + 1] = id
-        end
-      else
-        line = before .. entry .. after
-      end
-      if starts then
-        redis.call('ZADD', running, now_text, id)
-        started[#started + 1] = id
-        started[#started + 1] = consumer
-      end
-      if not list then
-        list = {}
-        reply_of[name] = list
-        reply[#reply + 1] = name
-        reply[#reply + 1] = list
-      end
-      local n = #ids
-      ids[n + 1], chosen[id] = id, true
-      lines[2 * n + 1], lines[2 * n + 2] = id, line
-      local m = #list
-      list[m + 1], list[m + 2], list[m + 3], list[m + 4] = entry, id, blob, counts
-    end
-  end
-  if #back > 0 then
-    local words = { key, GROUP, 'returned', 0, unpack(back) }
-    words[#words + 1] = 'JUSTID'
-    redis.call('XCLAIM', unpack(words))
-  end
-end
-
-local function parked(key, who, most)
-  local pending = redis.pcall('XPENDING', key, GROUP, '-', '+', most, who)
+-- parked(key, who): the oldest entries that a consumer has which does not exist, "suspect" or "returned".
+local function parked(key, who, wanted)
+  local pending = redis.pcall('XPENDING', key, GROUP, '-', '+', wanted, who)
   if pending.err then
     redis.call('XGROUP', 'CREATE', key, GROUP, '0', 'MKSTREAM')
     return {}
@@ -239,71 +139,172 @@ local function parked(key, who, most)
   return entry_ids
 end
 
--- Take from one stream until it is drained or the hands are full; entries without a message only cost a turn.
-local function serve(name, key)
-  local suspects = parked(key, 'suspect', 1)
-  if #suspects > 0 then
-    if not alone or #ids > 0 then
-      flags = 1
-    else
-      take(name, key, redis.call('XCLAIM', key, GROUP, consumer, 0, suspects[1]), true)
-      if #ids > 0 then
-        gave_back, flags = true, 8 -- a suspect is alone: nothing is added to it
-        return false
-      end
-    end
-  end
-  for _ = 1, MOST_TURNS do
-    local want = count - #ids
-    if want <= 0 or gave_back then return false end
-    local returned = parked(key, 'returned', want)
-    if #returned > 0 then
-      take(name, key, redis.call('XCLAIM', key, GROUP, consumer, 0, unpack(returned)), false)
-    else
-      local read = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', want, 'STREAMS', key, '>')
-      local entries = read and read[1] and read[1][2] or {}
-      if #entries > 0 then take(name, key, entries, false) end
-      if gave_back then return false end
-      -- A full read may have been the last of it: one look past its end settles that.
-      if #entries < want
-        or #redis.call('XRANGE', key, '(' .. entries[#entries][1], '+', 'COUNT', 1) == 0 then
-        return #parked(key, 'suspect', 1) == 0
-      end
-    end
-  end
-  return false
-end
+local reply, ids, flags, taken_bytes = { 'ok', now, 0 }, {}, 0, 0
+local started = {} -- each that runs from now on
+local limited = {} -- limit and id of each claimed message that has one
+local new_lines, phase = {}, (most == 1 and 'R' or 'C')
+local now_text = int(now)
+local fresh_first = phase == 'R' and now_text or '0'
+local fresh_counts = '1 0 ' .. fresh_first
+local gave_back, chosen, work_left = false, {}, false
 
-local work_left = false
 for _, name in ipairs(order) do
-  local key = keys[name]
-  if not key or (count > 0 and #ids >= count) or gave_back then
+  local key = key_of[name]
+  if not key or (most > 0 and #ids >= most) or gave_back then
     work_left = true
     break
   end
-  if serve(name, key) then redis.call('ZREM', ready, name) else work_left = true end
+  local list, drained = nil, false
+  local before = token .. ' ' .. phase .. ' ' .. name .. ' '
+  local after = ' 1 0 0 ' .. fresh_first .. ' ' .. fresh_first .. ' -'
+  -- First a suspect; then returned entries and new ones, until the stream is drained or the hands are full. Entries
+  -- without a message only cost a turn.
+  for turn = 0, MOST_TURNS do
+    local entries, is_suspect, is_new, wanted = {}, turn == 0, false, most - #ids
+    if is_suspect then
+      local suspects = parked(key, 'suspect', 1)
+      if #suspects > 0 then
+        if not alone or #ids > 0 then
+          flags = 1
+        else
+          entries = redis.call('XCLAIM', key, GROUP, consumer, 0, suspects[1])
+        end
+      end
+    else
+      if wanted <= 0 or gave_back then break end
+      local returned = parked(key, 'returned', wanted)
+      if #returned > 0 then
+        entries = redis.call('XCLAIM', key, GROUP, consumer, 0, unpack(returned))
+      else
+        local read = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', wanted, 'STREAMS', key, '>')
+        is_new, entries = true, read and read[1] and read[1][2] or {}
+      end
+    end
+
+    -- They belong to this consumer now; what does not fit in the reply goes back to its place.
+    local entry_ids, entry_of = {}, {}
+    for _, entry in ipairs(entries) do
+      local fields = entry[2]
+      if fields and fields[1] == 'id' and fields[2] then
+        entry_ids[#entry_ids + 1] = fields[2]
+        entry_of[#entry_of + 1] = entry[1]
+      else
+        redis.call('XADD', keys.dead, 'MAXLEN', '~', args.dead_kept, '*', 'reason', 'undecodable', 'stream', name,
+          'entry', entry[1], 'data', table.concat(fields or {}, ' '))
+        redis.call('XACK', key, GROUP, entry[1])
+        redis.call('XDEL', key, entry[1])
+      end
+    end
+    local old = #entry_ids > 0 and redis.call('HMGET', keys.state, unpack(entry_ids))
+    local blobs, known, step, largest, back = {}, 0, 2, 1, {}
+    for i, id in ipairs(entry_ids) do
+      if i > known and not gave_back then
+        -- Bodies are read in steps, because large ones do not all fit, and to read them would take long.
+        local n = math.min(step, #entry_ids - known, math.max(1, math.floor((most_bytes - taken_bytes) / largest)))
+        for place, blob in ipairs(redis.call('HMGET', keys.messages, unpack(entry_ids, i, known + n))) do
+          blobs[known + place] = blob
+          if blob and #blob > largest then largest = #blob end
+        end
+        known, step = known + n, math.min(step * 8, MOST_READ)
+      end
+      local entry, blob, line = entry_of[i], blobs[i], old[i]
+      local s = line and lines().parse(line)
+      local lone = s and s.phase == 'S' and not is_suspect -- a suspect with an entry of its own: it was delayed
+      if i > known then
+        back[#back + 1] = entry
+      elseif not blob or chosen[id] or (s and s.phase ~= 'Q' and s.phase ~= 'S') then
+        -- Finished, revoked, or living under another entry: this one stands for nothing any more.
+        redis.call('XACK', key, GROUP, entry)
+        redis.call('XDEL', key, entry)
+      elseif lone and (not alone or #ids > 0) then
+        redis.call('XCLAIM', key, GROUP, 'suspect', 0, entry, 'JUSTID')
+        if flags ~= 8 then flags = 1 end
+      elseif gave_back or (#ids > 0 and taken_bytes + #blob > most_bytes) then
+        back[#back + 1] = entry
+        gave_back = true
+      else
+        taken_bytes = taken_bytes + #blob
+        local counts, starts = fresh_counts, phase == 'R'
+        if s then
+          local past = lines()
+          local reason = past.mark_of(s, 'x')
+          -- One that must not run is not started; but what ends a suspect's holder may be what belongs to its outcome.
+          starts = is_suspect or lone or (starts and not reason)
+          if lone then gave_back, flags = true, 8 end
+          s.token, s.name, s.entry = token, name, entry
+          s.phase = reason == 'revoked' and 'X' or starts and 'R' or 'C'
+          s.attempts = s.attempts + 1
+          if starts then
+            s.started = now
+            if s.first == 0 then s.first = now end
+          end
+          counts, line = past.counts_of(s), past.format(s)
+          local limit = past.limit_of(s)
+          if limit then
+            limited[#limited + 1] = limit
+            limited[#limited + 1] = id
+          end
+        else
+          line = before .. entry .. after
+        end
+        if starts then
+          redis.call('ZADD', keys.running, now_text, id)
+          started[#started + 1] = id
+          note('started', id, consumer)
+        end
+        if not list then
+          list = {}
+          reply[#reply + 1] = name
+          reply[#reply + 1] = list
+        end
+        local n = #ids
+        ids[n + 1], chosen[id] = id, true
+        new_lines[2 * n + 1], new_lines[2 * n + 2] = id, line
+        local m = #list
+        list[m + 1], list[m + 2], list[m + 3], list[m + 4] = entry, id, blob, counts
+      end
+    end
+    if #back > 0 then
+      local words = { key, GROUP, 'returned', 0, unpack(back) }
+      words[#words + 1] = 'JUSTID'
+      redis.call('XCLAIM', unpack(words))
+    end
+
+    if is_suspect and #entries > 0 and #ids > 0 then
+      gave_back, flags = true, 8 -- a suspect is alone: nothing is added to it
+      break
+    elseif is_new then
+      if gave_back then break end
+      -- A full read may have been the last of it: one look past its end settles that.
+      if #entries < wanted
+        or #redis.call('XRANGE', key, '(' .. entries[#entries][1], '+', 'COUNT', 1) == 0 then
+        drained = #parked(key, 'suspect', 1) == 0
+        break
+      end
+    end
+  end
+  if drained then redis.call('ZREM', keys.ready, name) else work_left = true end
 end
 
 if #ids > 0 then
-  redis.call('HSET', state, unpack(lines))
-  redis.call('ZADD', leases, int(now + lease_ms), token)
-  redis.call('HSET', batches, token, #ids .. ' ' .. table.concat(ids, ' '))
-  redis.call('SET', claim, ARGV[2] .. ' ids', 'PX', 86400000)
-  for i = 1, #started, 2 do tell(KEYS[12], started[i]) end
-  if #started > 0 and events_cap ~= '0' then
-    redis.call('XADD', KEYS[13], 'MAXLEN', '~', events_cap, '*', 'kind', 'started', unpack(started))
-  end
+  redis.call('HSET', keys.state, unpack(new_lines))
+  redis.call('ZADD', keys.leases, int(now + args.lease_ms), token)
+  redis.call('HSET', keys.batches, token, #ids .. ' ' .. table.concat(ids, ' '))
+  redis.call('SET', keys.last_claim, args.sequence .. ' ids', 'PX', 86400000)
+  for _, id in ipairs(started) do publish(keys.news, id) end
+  write_events()
   if #limited > 0 then
-    limiting().count_starts({ limits = KEYS[9], asking = KEYS[10], control = KEYS[11] }, limited)
+    -- include: limit
+    count_starts(limited)
   end
 end
--- What is left, here or in streams that only others serve, is another child's: ring for the next one. A child
--- that got nothing does not ring for itself: it claims again, or what is left is a suspect or not for it.
+-- What is left, here or in streams that only others serve, is another child's: wake the next one. A child that got
+-- nothing wakes nobody: it claims again, or what is left is a suspect or not for it.
 if work_left and #ids > 0 then
-  for i = 1, wake_count do ring(KEYS[13 + i]) end
-elseif #ids > 0 and filter_mode == 'except' and redis.call('ZCARD', ready) > 0 then
-  ring(KEYS[14])
-elseif #ids == 0 and work_left and flags == 0 and count > 0 then
+  for i = 0, wake_count - 1 do wake_one(KEYS[keys.more + i]) end
+elseif #ids > 0 and filter_mode == 'except' and redis.call('ZCARD', keys.ready) > 0 then
+  wake_one(KEYS[keys.more])
+elseif #ids == 0 and work_left and flags == 0 and most > 0 then
   flags = 4
 end
 reply[3] = flags

@@ -1,15 +1,14 @@
 #!lua flags=allow-oom
--- drop_schedule: forget a schedule. Tasks that it has brought stay what they are.
+-- drop_schedule: forget a schedule. Tasks that it has fired stay as they are.
 --
 -- KEYS[1] schedules    HASH     keys.schedules
 -- KEYS[2] states       HASH     keys.schedule_states
 -- KEYS[3] names        ZSET     keys.schedule_names
 -- KEYS[4] scheduled    ZSET     keys.scheduled
--- ARGV[1] name
+-- ARGV[1] name: of the schedule
 --
 -- Returns {now ms, 1}; 0 instead of 1: there is none of that name.
 -- Moves:  nothing
 -- Safe to repeat: yes, but the answer differs. Clock: server.
 -- include: clock, forget_schedule
-local schedules, states, names, scheduled = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-return { now_ms(), forget_schedule(schedules, states, names, scheduled, ARGV[1]) and 1 or 0 }
+return { now, forget_schedule(args.name) and 1 or 0 }

@@ -3,8 +3,8 @@
 --
 -- KEYS[1] schedules    HASH     keys.schedules
 -- KEYS[2] scheduled    ZSET     keys.scheduled
--- ARGV[1] most of them, at most 100
--- ARGV[2] size of the reply, bytes; then it holds no more
+-- ARGV[1] most: schedules, at most 100
+-- ARGV[2] most_bytes: size of the reply; then it holds no more
 -- ARGV[3..] per schedule to pass over 2 values: name, revision; one of another revision is not passed over
 --
 -- Returns {now ms, ms until the next one is due (-1: there is none, 0: there are more now), then per schedule 3 values:
@@ -12,15 +12,14 @@
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
-local schedules, scheduled, most, room = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2])
+local most, room = tonumber(args.most), tonumber(args.most_bytes)
 local passed = {}
-for at = 3, #ARGV, 2 do passed[ARGV[at]] = ARGV[at + 1] end
-local now = now_ms()
+for at = args.more, #ARGV, 2 do passed[ARGV[at]] = ARGV[at + 1] end
 local reply, count = { now, -1 }, 0
-local head = redis.call('ZRANGE', scheduled, 0, most + (#ARGV - 2) / 2, 'WITHSCORES')
+local head = redis.call('ZRANGE', keys.scheduled, 0, most + (#ARGV - args.more + 1) / 2, 'WITHSCORES')
 for at = 1, #head, 2 do
   local name, next_ms = head[at], tonumber(head[at + 1])
-  local what = redis.call('HGET', schedules, name)
+  local what = redis.call('HGET', keys.schedules, name)
   if what and not (passed[name] and what:match('^%d+') == passed[name]) then
     if next_ms > now or count == most or room <= 0 then
       reply[2] = math.max(0, next_ms - now)

@@ -11,76 +11,62 @@
 -- KEYS[8] streams      ZSET     keys.streams
 -- KEYS[9] wake         LIST     keys.wake
 -- KEYS[10] control     CHANNEL  keys.control
--- KEYS[11] totals      HASH     keys.totals
--- KEYS[12] done        CHANNEL  keys.done; one of sixteen by the id: ":" and a hexadecimal digit follow
--- KEYS[13] events      STREAM   keys.events
--- KEYS[14] waiting     ZSET     keys.waiting
--- KEYS[15] limits      HASH     keys.limits
--- KEYS[16] asking      ZSET     keys.asking
--- KEYS[17..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[11] links       HASH     keys.links
+-- KEYS[12] events      STREAM   keys.events
+-- KEYS[13] waiting     ZSET     keys.waiting
+-- KEYS[14] limits      HASH     keys.limits
+-- KEYS[15] asking      ZSET     keys.asking
+-- KEYS[16..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per message
--- ARGV[1] events kept, 0: none are written
--- ARGV[2] number of streams; then their names "<priority>:<queue>"; then per firing 7 values and its messages:
+-- ARGV[1] events_kept: how many, 0: none are written
+-- ARGV[2] stream_count: number of streams
+-- ARGV[3..] their names "<priority>:<queue>"; then per firing 7 values and its messages:
 --         name, revision, occurrence that is due in ms, next occurrence in ms or "-", occurrences that bring nothing,
 --         that of the last message in ms, number of messages (over all firings at most 100); and per message 4 values:
---         id, number of its stream from 1, terms without after= (see include/accept.lua), envelope
+--         id, number of its stream from 1, terms without after= (see include/terms.lua), envelope
 --
 -- Returns {now ms, code...}: per firing 1 done, 0 nothing was done: the schedule is not what the caller saw (somebody
 --         else has fired it, or it was changed, paused or dropped), or is not due by this clock.
--- Moves:  (nothing) -> ready | delayed | waiting for its limit | finished (REVOKED, if it was revoked before it came)
+-- Moves:  (nothing) -> ready | delayed | waiting for its limit. One that was revoked before it came is ready with mark x.
 -- Safe to repeat: yes: the occurrence has passed by then. Clock: server.
--- include: clock, line, streams, delay, tell, callback, rate, limit, accept, schedule
-local schedules, states, scheduled = KEYS[1], KEYS[2], KEYS[3]
-local keys = {
-  messages = KEYS[4], state = KEYS[5], delayed = KEYS[6], ready = KEYS[7], streams = KEYS[8], wake = KEYS[9],
-  control = KEYS[10], totals = KEYS[11], done = KEYS[12], waiting = KEYS[14], limits = KEYS[15], asking = KEYS[16],
-}
-local events, events_cap, stream_count = KEYS[13], ARGV[1], tonumber(ARGV[2])
-local by_name = given_streams(17, stream_count, 3)
-local now = now_ms()
+-- include: clock, streams, events, accept, schedule
 local stamp = int(now) .. ' '
-local firings, record, at = {}, 17 + 2 * stream_count, 3 + stream_count
+local firings, record, at = {}, keys.more + 2 * stream_count, args.more + stream_count
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 6])
   if not count or not tonumber(ARGV[at + 2]) or not KEYS[record + count - 1] then
     return redis.error_reply('ERR fire: the firing of ' .. ARGV[at] .. ' is not whole')
   end
   for member = at + 7, at + 3 + 4 * count, 4 do
-    if not by_name[ARGV[2 + (tonumber(ARGV[member + 1]) or 0)]] or not ARGV[member + 3] then
+    if not by_name[ARGV[args.more - 1 + (tonumber(ARGV[member + 1]) or 0)]] or not ARGV[member + 3] then
       return redis.error_reply('ERR fire: message ' .. ARGV[member] .. ' names no stream of this call')
-    elseif read_terms(ARGV[member + 2], now).after then
+    elseif ARGV[member + 2]:find('after=', 1, true) then
       return redis.error_reply('ERR fire: message ' .. ARGV[member] .. ' waits for another task')
     end
   end
   firings[#firings + 1] = { at = at, record = record, count = count }
   at, record = at + 7 + 4 * count, record + count
 end
-local reply, news = { now }, {}
+local reply = { now }
 for number, firing in ipairs(firings) do
   local from = firing.at
   local name, due, next_ms = ARGV[from], tonumber(ARGV[from + 2]), tonumber(ARGV[from + 3])
-  local what = redis.call('HGET', schedules, name)
-  local st = read_schedule_state(states, name)
-  local same = what and what:match('^%d+') == ARGV[from + 1] and not st.paused and st.next_ms == due and due <= now
+  local text = redis.call('HGET', keys.schedules, name)
+  local st = read_schedule_state(name)
+  local same = text and text:match('^%d+') == ARGV[from + 1] and not st.paused and st.next_ms == due and due <= now
   reply[number + 1] = same and 1 or 0
   if same then
     for place = 1, firing.count do
       local member = from + 3 + 4 * place
-      local id, stream, terms = ARGV[member], ARGV[2 + ARGV[member + 1]], ARGV[member + 2]
-      local of = terms ~= '' and read_terms(terms, now)
-      local key = KEYS[firing.record + place - 1]
-      if accept(keys, key, by_name[stream], stream, id, of, nil, stamp, ARGV[member + 3], now) == 1 then
+      local id, stream, terms = ARGV[member], ARGV[args.more - 1 + ARGV[member + 1]], ARGV[member + 2]
+      if accept(KEYS[firing.record + place - 1], stream, id, terms, nil, stamp .. ARGV[member + 3]) > 0 then
         st.fired = st.fired + 1
-        news[#news + 1] = id
-        news[#news + 1] = stream
       end
       st.last_ms, st.last_id = tonumber(ARGV[from + 5]), id
     end
     st.next_ms, st.missed = next_ms, st.missed + tonumber(ARGV[from + 4])
-    write_schedule_state(states, scheduled, name, st)
+    write_schedule_state(name, st)
   end
 end
-if #news > 0 and events_cap ~= '0' then
-  redis.call('XADD', events, 'MAXLEN', '~', events_cap, '*', 'kind', 'accepted', unpack(news))
-end
+write_events()
 return reply

@@ -3,8 +3,8 @@
 --
 -- KEYS[1] finished     STREAM   keys.finished(hour)
 -- KEYS[2..] records    STRING   keys.record(id) of every id of some entries of it, in their order
--- ARGV[1] time, ms: what finished earlier goes
--- ARGV[2] for how long after its finish an id stays known, ms
+-- ARGV[1] before_ms: what finished earlier goes
+-- ARGV[2] known_ms: for how long after its finish an id stays known
 -- ARGV[3..] per entry 2 values: its id, how many ids it holds; at most 100 ids in all, unless there is one entry
 --
 -- Returns {now ms, forgotten}. An entry all of whose records are gone goes, too. A record younger than ARGV[2] becomes
@@ -12,10 +12,9 @@
 -- Moves:  finished -> (nothing)
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
-local finished, before, known_ms = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
-local now = now_ms()
-local forgotten, place = 0, 2
-for at = 3, #ARGV, 2 do
+local before, known_ms = tonumber(args.before_ms), tonumber(args.known_ms)
+local forgotten, place = 0, keys.more
+for at = args.more, #ARGV, 2 do
   local stays = false
   for record = place, place + tonumber(ARGV[at + 1]) - 1 do
     local version, ended, outcome = redis.call('GETRANGE', KEYS[record], 0, 255):match('^(%d+) (%d+) ?(%u* ?%S*)')
@@ -35,6 +34,6 @@ for at = 3, #ARGV, 2 do
     end
   end
   place = place + tonumber(ARGV[at + 1])
-  if not stays then redis.call('XDEL', finished, ARGV[at]) end
+  if not stays then redis.call('XDEL', keys.finished, ARGV[at]) end
 end
 return { now, forgotten }

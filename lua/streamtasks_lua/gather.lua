@@ -3,22 +3,22 @@
 --
 -- KEYS[1] workflow     HASH     keys.workflow(id)
 -- ARGV[1] field: "v<node>", or "r<fan-in>" for all of its members in order
--- ARGV[2] place of the first member wanted
--- ARGV[3] most bytes
+-- ARGV[2] place: of the first member wanted
+-- ARGV[3] most_bytes: size of the reply
 --
 -- Returns {members, content...}: how many there are in all (1 for a node), then from that place on as many as fit, at
 --         least one: of a node its result; of a member "<outcome> <id>\n<result>", with "-" before it if it came too
 --         late to count, "" if it is not known.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
-local workflow, field, from, most = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-if field:sub(1, 1) == 'v' then return { 1, redis.call('HGET', workflow, field) or '' } end
-local members = tonumber((redis.call('HGET', workflow, 'g' .. field:sub(2)) or '0'):match('^%d+'))
+local field, from, most = args.field, tonumber(args.place), tonumber(args.most_bytes)
+if field:sub(1, 1) == 'v' then return { 1, redis.call('HGET', keys.workflow, field) or '' } end
+local members = tonumber((redis.call('HGET', keys.workflow, 'g' .. field:sub(2)) or '0'):match('^%d+'))
 local reply, size, place = { members }, 0, from
 while place < members and size <= most and place < from + 1000 do
   local names = {}
   for at = place, math.min(place + 99, members - 1, from + 999) do names[#names + 1] = field .. '.' .. at end
-  for _, content in ipairs(redis.call('HMGET', workflow, unpack(names))) do
+  for _, content in ipairs(redis.call('HMGET', keys.workflow, unpack(names))) do
     if size > most then break end
     reply[#reply + 1] = content or ''
     size = size + (content and #content or 0)

@@ -5,37 +5,29 @@
 -- KEYS[2] running      ZSET     keys.running
 -- KEYS[3] news         CHANNEL  keys.news; one of sixteen by the id: ":" and a hexadecimal digit follow
 -- KEYS[4] events       STREAM   keys.events
--- ARGV[1] events kept, 0: none are written
+-- ARGV[1] events_kept: how many, 0: none are written
 -- ARGV[2..] per attempt 3 values: id, token, ms since it started
 --
 -- Returns {now ms, code...}: 1 running now, 0 not held by this token.
 -- Moves:  claimed -> running; one that was revoked while held (X) only gets its time
 -- Safe to repeat: yes, by token. Clock: server.
--- include: clock, line, tell
-local state, running, news, events, events_cap = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
-local told = {}
-local now = now_ms()
+-- include: clock, line, held, channel, events
 local reply = { now }
-for at = 2, #ARGV, 3 do
-  local id, line = ARGV[at], redis.call('HGET', state, ARGV[at])
-  if not held(line, ARGV[at + 1]) then
+for at = args.more, #ARGV, 3 do
+  local id, line = ARGV[at], redis.call('HGET', keys.state, ARGV[at])
+  if not held_by(line, ARGV[at + 1] .. ' ') then
     reply[#reply + 1] = 0
   else
     local s = parse(line)
     if s.phase == 'C' then s.phase = 'R' end
     s.started = now - tonumber(ARGV[at + 2])
     if s.first == 0 then s.first = s.started end
-    redis.call('HSET', state, id, format(s))
-    redis.call('ZADD', running, int(s.started), id)
-    tell(news, id)
-    if events_cap ~= '0' then
-      told[#told + 1] = id
-      told[#told + 1] = s.token:gsub('#%d+$', '')
-    end
+    redis.call('HSET', keys.state, id, format(s))
+    redis.call('ZADD', keys.running, int(s.started), id)
+    publish(keys.news, id)
+    note('started', id, s.token:gsub('#%d+$', ''))
     reply[#reply + 1] = 1
   end
 end
-if #told > 0 then
-  redis.call('XADD', events, 'MAXLEN', '~', events_cap, '*', 'kind', 'started', unpack(told))
-end
+write_events()
 return reply

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- progress: store what running attempts say of their progress; the last word wins.
+-- progress: store the progress that running attempts report; the last report counts.
 --
 -- KEYS[1] state        HASH     keys.state
 -- KEYS[2] progress     HASH     keys.progress
@@ -9,13 +9,12 @@
 -- Returns {code...}: 1 stored, 0 not held by this token.
 -- Moves:  nothing
 -- Safe to repeat: yes, by token. Clock: none.
--- include: line, tell
-local state, progress, news = KEYS[1], KEYS[2], KEYS[3]
+-- include: held, channel
 local reply = {}
-for at = 1, #ARGV, 3 do
-  if held(redis.call('HGET', state, ARGV[at]), ARGV[at + 1]) then
-    redis.call('HSET', progress, ARGV[at], ARGV[at + 2])
-    tell(news, ARGV[at])
+for at = args.more, #ARGV, 3 do
+  if held_by(redis.call('HGET', keys.state, ARGV[at]), ARGV[at + 1] .. ' ') then
+    redis.call('HSET', keys.progress, ARGV[at], ARGV[at + 2])
+    publish(keys.news, ARGV[at])
     reply[#reply + 1] = 1
   else
     reply[#reply + 1] = 0

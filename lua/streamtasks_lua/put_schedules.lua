@@ -9,8 +9,8 @@
 -- KEYS[6] control      CHANNEL  keys.control
 -- KEYS[7] declarations HASH     keys.declarations
 -- KEYS[8] declared     ZSET     keys.declared(label)
--- ARGV[1] label of the app whose code declares them; "": they are made at run time
--- ARGV[2] when that code was loaded, ms
+-- ARGV[1] label: of the app whose code declares them; "": they are made at run time
+-- ARGV[2] since_ms: when that code was loaded
 -- ARGV[3..] per schedule 5 values: name, revision that it replaces (0: none; of a declared one: any), next occurrence in
 --         ms or "-", rule, definition
 --
@@ -20,35 +20,34 @@
 -- Moves:  nothing
 -- Safe to repeat: yes, by content. Clock: server. A schedule whose rule stays keeps its next occurrence, and being
 --         paused. Revisions rise over all schedules, so none comes again after a schedule was dropped.
--- include: clock, schedule
-local schedules, states, names, scheduled, revision, control = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local declarations, declared = KEYS[7], KEYS[8]
-local label, since = ARGV[1], ARGV[2]
-local reply = { now_ms() }
+-- include: clock, schedule, schedule_text, schedule_next
+local label, since = args.label, args.since_ms
+local reply = { now }
 local outdated = false
 if label ~= '' then
-  local known = redis.call('HGET', declarations, label)
+  local known = redis.call('HGET', keys.declarations, label)
   outdated = known and tonumber(known) > tonumber(since)
-  if not outdated then redis.call('HSET', declarations, label, since) end
+  if not outdated then redis.call('HSET', keys.declarations, label, since) end
 end
+-- put(...): store one; its code.
 local function put(name, replaces, next_ms, rule, definition)
-  local known = read_schedule(schedules, name)
+  local known = read_schedule(name)
   if known and known.label ~= label then return 3 end
   local same = known and known.definition == definition and known.rule == rule
   if outdated then return same and 2 or 0 end
-  if label ~= '' then redis.call('ZADD', declared, since, name) end
+  if label ~= '' then redis.call('ZADD', keys.declared, since, name) end
   if same then return 2 end
   if label == '' and replaces ~= (known and known.revision or 0) then return 0 end
-  local number = redis.call('INCR', revision)
-  redis.call('HSET', schedules, name, schedule_text(number, label, rule, definition))
-  redis.call('ZADD', names, 0, name)
-  local st = read_schedule_state(states, name)
+  local number = redis.call('INCR', keys.revision)
+  redis.call('HSET', keys.schedules, name, string.format('%d %d %d\n', number, #label, #rule) .. label .. rule .. definition)
+  redis.call('ZADD', keys.names, 0, name)
+  local st = read_schedule_state(name)
   if not known or known.rule ~= rule then st.next_ms = next_ms end
-  write_schedule_state(states, scheduled, name, st)
-  tell_schedule(scheduled, control, name)
+  write_schedule_state(name, st)
+  publish_next(name)
   return 1
 end
-for at = 3, #ARGV, 5 do
+for at = args.more, #ARGV, 5 do
   reply[#reply + 1] = put(ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4])
 end
 return reply

@@ -8,7 +8,7 @@
 -- KEYS[5] delayed      ZSET     keys.delayed
 -- KEYS[6..] records    STRING   keys.record(id), one per message; then
 --          workflows   HASH     keys.workflow(id), one per workflow of which a message may be a node
--- ARGV[1] number of messages
+-- ARGV[1] count: number of messages
 -- ARGV[2..] their ids, in the order of the records; then the ids of the workflows
 --
 -- Returns per message: {record} if finished, {record, result} if its workflow keeps the result (the record names the field
@@ -16,10 +16,10 @@
 --         {"<enqueued ms> <envelope>", state line or "", history, progress, due ms or ""}.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
-local messages, state, history, progress, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local count = tonumber(ARGV[1])
+local count = tonumber(args.count)
 local workflows = {}
-for w = count + 2, #ARGV do workflows[ARGV[w]] = KEYS[4 + w] end
+for w = args.more + count, #ARGV do workflows[ARGV[w]] = KEYS[keys.more + w - args.more] end
+-- kept_result(id, record): the result that its workflow keeps; nil: none does; false: it is gone.
 local function kept_result(id, record)
   local field = record:match('^[^\n]* ([rv][%d.]+)\n')
   if not field then return nil end
@@ -30,8 +30,8 @@ local function kept_result(id, record)
 end
 local reply = {}
 for i = 1, count do
-  local id = ARGV[1 + i]
-  local record = redis.call('GET', KEYS[5 + i])
+  local id = ARGV[args.more - 1 + i]
+  local record = redis.call('GET', KEYS[keys.more - 1 + i])
   local version = record and string.sub(record, 1, 2)
   if version == '0 ' or version == '2 ' then
     reply[i] = {} -- revoked before it came, or forgotten by a clean-up
@@ -39,13 +39,13 @@ for i = 1, count do
     local result = kept_result(id, record)
     reply[i] = result == nil and { record } or result and { record, result } or {} -- deleted by hand
   else
-    local message = redis.call('HGET', messages, id)
+    local message = redis.call('HGET', keys.messages, id)
     if not message then
       reply[i] = {}
     else
       reply[i] = {
-        message, redis.call('HGET', state, id) or '', redis.call('HGET', history, id) or '',
-        redis.call('HGET', progress, id) or '', redis.call('ZSCORE', delayed, id) or '',
+        message, redis.call('HGET', keys.state, id) or '', redis.call('HGET', keys.history, id) or '',
+        redis.call('HGET', keys.progress, id) or '', redis.call('ZSCORE', keys.delayed, id) or '',
       }
     end
   end

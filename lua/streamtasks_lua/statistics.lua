@@ -10,8 +10,7 @@
 -- Returns {unfinished, running, delayed, count or nil...}: one count per field, in their order.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
-local messages, running, delayed, totals = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 return {
-  redis.call('HLEN', messages), redis.call('ZCARD', running), redis.call('ZCARD', delayed),
-  redis.call('HMGET', totals, unpack(ARGV)),
+  redis.call('HLEN', keys.messages), redis.call('ZCARD', keys.running), redis.call('ZCARD', keys.delayed),
+  redis.call('HMGET', keys.totals, unpack(ARGV)),
 }

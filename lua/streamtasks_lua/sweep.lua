@@ -1,19 +1,19 @@
 #!lua flags=allow-oom
--- sweep: strike off consumers of streams that hold nothing and have not been heard of for long.
+-- sweep: remove consumers of streams that hold nothing and have been idle for long.
 --
 -- KEYS[1] streams      ZSET     keys.streams
 -- KEYS[2..] streams    STREAM   keys.stream(name): those to sweep; may be none
--- ARGV[1] idle for more than this, ms
--- ARGV[2] the place in keys.streams from which names are wanted, from 0
--- ARGV[3] how many names are wanted, at most 16
+-- ARGV[1] idle_ms: idle for more than this
+-- ARGV[2] place: in keys.streams from which names are wanted, from 0
+-- ARGV[3] most: how many names are wanted, at most 16
 --
 -- Returns {removed, names}: names of the streams to sweep next; none: that was all.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server (idle time). A consumer is made again by its next read.
--- include: streams
-local streams, idle_ms, from, count = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+-- include: group
+local idle_ms, from, most = tonumber(args.idle_ms), tonumber(args.place), tonumber(args.most)
 local removed = 0
-for i = 2, #KEYS do
+for i = keys.more, #KEYS do
   local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[i], GROUP)
   -- XGROUP DELCONSUMER drops what a consumer holds without a word, so look and delete are one step.
   for _, row in ipairs(consumers.err and {} or consumers) do
@@ -25,4 +25,4 @@ for i = 2, #KEYS do
     end
   end
 end
-return { removed, redis.call('ZRANGE', streams, from, from + count - 1) }
+return { removed, redis.call('ZRANGE', keys.streams, from, from + most - 1) }

@@ -1,19 +1,18 @@
 #!lua flags=no-writes
--- workers: who has given a sign of life lately, the latest first.
+-- workers: the workers that have beaten lately, the latest first.
 --
 -- KEYS[1] workers      ZSET     keys.workers
 -- KEYS[2] worker_info  HASH     keys.worker_info
--- ARGV[1] how many at most, at most 1000
+-- ARGV[1] most: how many at most, at most 1000
 --
--- Returns per worker 3 values: its name, its last beat in ms, what it says of itself (JSON).
+-- Returns per worker 3 values: its name, its last beat in ms, what it reports of itself (JSON).
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
-local workers, worker_info = KEYS[1], KEYS[2]
-local found = redis.call('ZREVRANGE', workers, 0, tonumber(ARGV[1]) - 1, 'WITHSCORES')
+local found = redis.call('ZREVRANGE', keys.workers, 0, tonumber(args.most) - 1, 'WITHSCORES')
 local reply = {}
 for at = 1, #found, 2 do
   local n = #reply
   reply[n + 1], reply[n + 2] = found[at], found[at + 1]
-  reply[n + 3] = redis.call('HGET', worker_info, found[at]) or '{}'
+  reply[n + 3] = redis.call('HGET', keys.worker_info, found[at]) or '{}'
 end
 return reply

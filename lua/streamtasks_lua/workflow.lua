@@ -9,9 +9,8 @@
 --         <o: open, r: what follows was let go, f: it must fail>"}.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
-local workflow = KEYS[1]
-local known = redis.call('HMGET', workflow, 'nodes', 'done', 'failed', 'live', 'plan')
+local known = redis.call('HMGET', keys.workflow, 'nodes', 'done', 'failed', 'live', 'plan')
 if not known[4] then return {} end
 local reply = { known[1], known[2] or '0', known[3] or '0', known[4], known[5] or '' }
-for _, number in ipairs(ARGV) do reply[#reply + 1] = redis.call('HGET', workflow, 'g' .. number) or '' end
+for _, number in ipairs(ARGV) do reply[#reply + 1] = redis.call('HGET', keys.workflow, 'g' .. number) or '' end
 return reply

@@ -23,8 +23,7 @@ pytestmark = pytest.mark.browser
 
 FLAGS = (
     "--headless",
-    "--no-sandbox",  # it refuses to run as root otherwise
-    "--disable-dev-shm-usage",  # a container's is small
+    "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",

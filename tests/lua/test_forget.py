@@ -87,10 +87,12 @@ class TestYoung:
 def test_what_was_revoked_before_it_came_stays(lab: ScriptLab) -> None:
     lab.revoke("a")
     hour = lab.now // 3_600_000
-    [(entry, flat)] = lab.finished(hour)
+    assert lab.finished(hour) == []
     before = lab.dump()
-    assert lab.forget(hour, (entry, flat[::2])) == 0
+    assert lab.forget(hour, ("0-1", ["a"])) == 0
     assert lab.dump() == before
     lab.enqueue("a")
-    assert lab.forget(hour, (entry, flat[::2])) == 1
-    assert lab.finished(hour) == []
+    lab.revoke("a", "0:default")
+    [(entry, flat)] = lab.finished(lab.now // 3_600_000)
+    assert lab.forget(lab.now // 3_600_000, (entry, flat[::2])) == 1
+    assert lab.finished(lab.now // 3_600_000) == []

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SCRIPTS = streamtasks_lua.names()
 ROOT = files("streamtasks_lua")
+INCLUDES = sorted(one.name.removesuffix(".lua") for one in ROOT.joinpath("include").iterdir())
 OLDEST_SERVER = (7, 0, 0)
 LUA = frozenset(
     re.findall(
@@ -44,20 +45,53 @@ def code(name: str) -> str:
     return "\n".join(re.sub(r"(^|\s)--.*$", "", line) for line in streamtasks_lua.source(name).splitlines())
 
 
-def described(name: str, array: str) -> tuple[set[int], int | None]:
-    """The indexes that the header names one by one, and the first of an open end ("KEYS[8..]")."""
-    single: set[int] = set()
+def include(name: str) -> str:
+    return ROOT.joinpath("include", f"{name}.lua").read_text("utf-8")
+
+
+def without_comments(source: str) -> str:
+    return "\n".join(re.sub(r"(^|\s)--.*$", "", line) for line in source.splitlines())
+
+
+def included(source: str) -> set[str]:
+    """The includes that a text names itself."""
+    lines = re.findall(r"^ *-- include: (.*)$", source, re.MULTILINE)
+    return {part.strip() for line in lines for part in line.split(",")}
+
+
+def reach(source: str) -> set[str]:
+    """All includes that a text names, and those that they name."""
+    found: set[str] = set()
+    left = included(source)
+    while left:
+        found |= left
+        left = {name for one in left for name in included(include(one))} - found
+    return found
+
+
+def offered(source: str) -> set[str]:
+    """The functions and values that an include gives to those who name it."""
+    names = set(re.findall(r"^local function (\w+)", source, re.MULTILINE))
+    for several in re.findall(r"^local (?!function\b)([\w, ]+)", source, re.MULTILINE):
+        names.update(re.findall(r"\w+", several))
+    return names
+
+
+def described(name: str, array: str) -> tuple[list[tuple[int, str]], int | None]:
+    """The positions that the header names one by one, and the first of an open end ("KEYS[8..]")."""
+    single: list[tuple[int, str]] = []
     open_from = None
-    for inner in re.findall(array + r"\[([\d,.]+)\]", header(name)):
-        if inner.endswith(".."):
-            open_from = int(inner[:-2])
+    row = r"^-- " + array + r"\[(\d+)(\.\.)?\] +(\w+)"
+    for position, is_open, label in re.findall(row, header(name), re.MULTILINE):
+        if is_open:
+            open_from = int(position)
         else:
-            single.update(int(number) for number in inner.split(","))
+            single.append((int(position), label))
     return single, open_from
 
 
 def commands(name: str) -> set[str]:
-    return {command.lower() for command in re.findall(r"redis\.p?call\(\s*'([^']+)'", code(name))}
+    return {command.lower() for command in re.findall(r"\b(?:redis\.p?)?call\(\s*'([^']+)'", code(name))}
 
 
 @pytest.fixture
@@ -79,27 +113,33 @@ class TestHeader:
         for part in (r"KEYS\[1", r"ARGV\[1", r"Returns ", r"Moves:  ?\S", r"Safe to repeat: (yes|no)", r"Clock: "):
             assert re.search(rf"^-- .*{part}", top, re.MULTILINE), f"the header does not say {part!r}"
 
-    @pytest.mark.parametrize("array", ["KEYS", "ARGV"])
-    def test_describes_every_index_in_use(self, name: str, array: str) -> None:
+    @pytest.mark.parametrize(("array", "prefix"), [("KEYS", "keys"), ("ARGV", "args")])
+    def test_names_every_position_and_each_name_is_used(self, name: str, array: str, prefix: str) -> None:
         single, open_from = described(name, array)
-        last = max(single, default=0)
-        assert single == set(range(1, last + 1)), "an index was skipped"
-        assert open_from in {None, last + 1}, "an open end follows the last index that is named"
-        used = {int(number) for number in re.findall(array + r"\[(\d+)\]", code(name))}
-        unknown = {number for number in used if number not in single and (open_from is None or number < open_from)}
-        assert not unknown
+        assert [position for position, _ in single] == list(range(1, len(single) + 1)), "a position was skipped"
+        assert open_from in {None, len(single) + 1}, "an open end follows the last position that is named"
+        sources = without_comments(text(name)) + "".join(without_comments(include(one)) for one in reach(text(name)))
+        used = set(re.findall(rf"\b{prefix}\.(\w+)", sources))
+        assert used - {"more"} == {label for _, label in single}
+        assert not re.search(array + r"\[\d", sources), "code uses names, never positions"
 
-    def test_includes_exist_and_are_used(self, name: str) -> None:
-        for line in re.findall(r"^-- include: (.*)$", text(name), re.MULTILINE):
-            for include in line.split(","):
-                body = ROOT.joinpath("include", f"{include.strip()}.lua").read_text("utf-8")
-                offered = re.findall(r"^local function (\w+)", body, re.MULTILINE)
-                # Once is its definition.
-                assert any(len(re.findall(rf"\b{function}\(", code(name))) > 1 for function in offered)
+    def test_plain_keys_come_before_those_that_the_caller_builds(self, name: str) -> None:
+        # `Script.call` puts them one behind the other.
+        built = re.findall(r"^-- KEYS\[\d+\] +\w+ +[A-Z]+ +keys\.\w+(\(?)", header(name), re.MULTILINE)
+        assert built == sorted(built)
+        assert len(built) == len(described(name, "KEYS")[0])
+
+    def test_includes_are_used(self, name: str) -> None:
+        own = without_comments(text(name))
+        for one in included(text(name)):
+            assert any(re.search(rf"\b{word}\b", own) for word in offered(include(one))), one
         assert "-- include:" not in streamtasks_lua.source(name)
 
+    def test_nothing_is_left_of_the_names(self, name: str) -> None:
+        assert not re.search(r"\b(keys|args)\.\w", without_comments(streamtasks_lua.source(name)))
+
     def test_calls_commands_by_literal_names(self, name: str) -> None:
-        assert not re.findall(r"redis\.p?call\((?!\s*')", code(name))
+        assert not re.findall(r"\b(?:redis\.p?)?call\((?!\s*')", code(name))
 
     def test_uses_only_declared_names(self, name: str) -> None:
         # A global raises an error, but only at run time and on the path that comes by it.
@@ -114,6 +154,31 @@ class TestHeader:
             for several in re.findall(pattern, body):
                 declared.update(re.findall(r"\w+", several))
         assert not names - declared - LUA
+
+
+@pytest.mark.parametrize("name", INCLUDES)
+class TestInclude:
+    def test_has_a_header(self, name: str) -> None:
+        lines = include(name).splitlines()
+        assert lines[0].startswith(f"-- {name}: "), "the first line says what the include is for"
+        assert re.search(r"^-- Keys: .", include(name), re.MULTILINE)
+
+    def test_tells_the_keys_that_it_touches(self, name: str) -> None:
+        told = re.search(r"^-- Keys: ((?:[\w, ]|\n-- )+)\.$", include(name), re.MULTILINE)
+        assert told is not None
+        listed = set(re.findall(r"\w+", told[1])) - {"none"}
+        sources = [without_comments(include(one)) for one in {name} | reach(include(name))]
+        assert listed == {key for source in sources for key in re.findall(r"\bkeys\.(\w+)", source)} - {"more"}
+
+    def test_says_of_every_function_what_it_does(self, name: str) -> None:
+        lines = include(name).splitlines()
+        for at, line in enumerate(lines):
+            function = re.match(r" *local function (\w+)\(", line)
+            if function is not None:
+                above = at - 1
+                while lines[above].lstrip().startswith("--"):
+                    above -= 1
+                assert re.search(rf"-- {function[1]}\(", "\n".join(lines[above + 1 : at])), function[1]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

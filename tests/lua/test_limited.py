@@ -117,9 +117,10 @@ class TestSettle:
     def test_a_retry_waits_for_its_time_then_for_a_token(self, lab: ScriptLab, delay_ms: int) -> None:
         claimed = claimed_one(lab)
         lab.settle(outcome(claimed, "RETRY", delay_ms=delay_ms))
-        assert set(lab.dump()["delayed"]) == {"a"}
-        lab.make_due("a")
-        lab.promote()
+        if delay_ms:
+            assert set(lab.dump()["delayed"]) == {"a"}
+            lab.make_due("a")
+            lab.promote()
         found = lab.dump()
         assert found["state"] == {
             "a": f"- W {NAME} {SECOND} 1 0 0 {claimed.first_started_ms} 0 w#1 {MARK}",

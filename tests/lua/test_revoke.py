@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamtasks import StoreSettings
-from streamtasks.stores.types import ClaimId, NewMessage
+from streamtasks.stores.types import ClaimId, Limit, NewMessage
 from tests.support.script_lab import REVOKED_MS, Record, ScriptLab, outcome
 from tests.support.server_dump import Stream
 
@@ -288,51 +288,58 @@ class TestFinished:
 class TestUnknown:
     def test_it_is_remembered(self, lab: ScriptLab) -> None:
         assert lab.revoke("a") == [UNKNOWN, ""]
-        tombstone = {
-            "r:a (expires)": f"0 {lab.now}",
-            f"finished:{lab.now // 3_600_000} (expires)": [{"a": "REVOKED -"}],
-        }
-        assert lab.dump() == tombstone
+        assert lab.dump() == {"r:a (expires)": f"0 {lab.now}"}
         assert REVOKED_MS - 5_000 < lab.client.pttl(lab.keys.record("a")) <= REVOKED_MS
         assert lab.read("a") == [[]]
         assert lab.revoke("a", terminate=True) == [UNKNOWN, ""]
-        assert lab.dump().keys() == tombstone.keys()
-        assert lab.dump()[f"finished:{lab.now // 3_600_000} (expires)"] == [{"a": "REVOKED -"}]
+        assert lab.dump().keys() == {"r:a (expires)"}
 
-    def test_enqueued_later_it_is_finished_at_once(self, lab: ScriptLab) -> None:
+    def test_enqueued_later_it_goes_on_at_once_to_be_revoked(self, lab: ScriptLab) -> None:
         lab.revoke("a")
-        with lab.listen(lab.keys.done_channel("a")) as listener:
-            assert lab.enqueue("a", body=b"body", delay_ms=60_000) == [1]
-            assert listener.heard() == ["a"]
-        record = Record("REVOKED", "-", (lab.now, 0, 0), 0, f"{lab.now} body".encode(), b"", [])
-        assert lab.record("a") == record
-        assert 900_000 <= lab.client.pttl(lab.keys.record("a")) <= REVOKED_MS
-        callback = callback_of("a")
-        assert without_bodies(lab) == {
-            "messages": [callback],
-            "totals": {"REVOKED": "1"},
+        assert lab.enqueue("a", body=b"body", delay_ms=60_000, limit=Limit("slow", 1_000_000, 1)) == [2]
+        mark = "l=1000000,1,slow x=revoked"
+        assert lab.dump() == {
+            "messages": {"a": f"{lab.now} body"},
+            "state": {"a": f"- Q {NAME} - 0 0 0 0 0 - {mark}"},
             "streams": {NAME: 0},
             "ready": {NAME: 0},
-            "q:0:default": Stream([callback], {}),
+            "q:0:default": Stream(["a"], {}),
             "wake": ["1"],
             "wake:default": ["1"],
-            f"finished:{lab.now // 3_600_000} (expires)": [{"a": "REVOKED -"}],
         }
         before = lab.dump()
         assert lab.enqueue("a") == [0]
         assert lab.dump() == before
 
-    def test_it_stays_known_for_as_long_as_any(self, lab: ScriptLab) -> None:
+    def test_a_second_revoke_finishes_it_as_any_other(self, lab: ScriptLab) -> None:
         lab.revoke("a")
-        lab.client.pexpire(lab.keys.record("a"), 5_000)
-        lab.enqueue("a")
-        assert 890_000 < lab.client.pttl(lab.keys.record("a")) <= 900_000
+        lab.enqueue("a", body=b"body")
+        with lab.listen(lab.keys.done_channel("a")) as listener:
+            assert lab.revoke("a", NAME) == [GONE, ""]
+            assert listener.heard() == ["a"]
+        found = lab.dump()
+        lab.client.flushall()
+        lab.enqueue("a", body=b"body")
+        lab.revoke("a", NAME)
+        expected = lab.dump()
+        assert found.keys() == expected.keys()
+        for name in ("totals", "ready", "streams"):
+            assert found[name] == expected[name]
+
+    def test_if_nobody_does_the_child_that_claims_it_settles_it(self, lab: ScriptLab) -> None:
+        lab.revoke("a")
+        lab.enqueue("a", body=b"body")
+        [claimed] = lab.claim().claimed
+        assert claimed.skip_reason == "revoked"
+        assert lab.settle(outcome(claimed, "REVOKED", started=0)) == [1]
+        assert lab.record("a").state == "REVOKED"
+        assert lab.client.pttl(lab.keys.record("a")) > 890_000
 
     def test_a_follow_up_as_well(self, lab: ScriptLab) -> None:
         lab.revoke("b")
         lab.enqueue("a")
         lab.settle(outcome(lab.claim_one(), follow=(NewMessage("b", "default", 0, b"B"),)))
-        assert lab.record("b").state == "REVOKED"
+        assert lab.line("b") == f"- Q {NAME} - 0 0 0 0 0 - x=revoked"
 
     def test_who_should_run_after_it_fails(self, lab: ScriptLab) -> None:
         lab.revoke("a")

@@ -12,8 +12,7 @@ from streamtasks import (
 )
 from streamtasks.protocol.json import loads
 from streamtasks.stores.types import Claimed, Outcome
-from streamtasks_workers.executor.prepared import Prepared
-from streamtasks_workers.executor.runner import Runner
+from streamtasks_workers.executor.runner import Prepared, Runner
 
 Run = Callable[..., Outcome]
 SUCCESS_MS, FAILURE_MS = 86_400_000, 7 * 86_400_000
@@ -30,13 +29,12 @@ def message(**changes: Any) -> Message:
 
 
 def started(app: StreamTasks, what: Claimed) -> Prepared | Outcome:
-    prepared = Runner(app, "w").prepare(what, time.monotonic_ns(), lambda data: None)
-    return prepared.outcome or prepared
+    return Runner(app, "w").prepare(what, time.monotonic_ns(), lambda data: None)
 
 
 def prepare(runner: Runner, what: Claimed) -> Prepared:
     prepared = runner.prepare(what, time.monotonic_ns(), lambda data: None)
-    assert prepared.outcome is None
+    assert isinstance(prepared, Prepared)
     return prepared
 
 

@@ -304,22 +304,22 @@ class ScriptLab:
 
     def promote(self, *names: str, most: int = 100) -> Any:
         """Return (promoted, next due in ms, missing names)."""
-        return tuple(self.run(promote_call(self.keys, names, most))[1:])
+        _, missing, promoted, next_ms = self.run(promote_call(self.keys, names, most))
+        return promoted, next_ms, missing
 
     def take(self, *asks: TokenRequest) -> list[TokenGrant]:
         """Ask the limiters of this shard."""
-        reply = self.run(take_call([self.keys.limiter(ask.limit.name) for ask in asks], asks))
+        reply = self.run(take_call(self.keys, asks))
         return read_grants(asks, reply[1:])
 
     def admit(self, *grants: TokenGrant, names: Sequence[str] = (), most: int = 100) -> tuple[AdmitReply, list[str]]:
         """Return what came of it, and the names of missing streams."""
-        reply = self.run(admit_call(self.keys, names, grants, most))[1:]
-        flat = reply[3]
+        _, missing, admitted, next_us, flat, _ = self.run(admit_call(self.keys, names, grants, most))
         asks = [
             TokenRequest(Limit(*flat[at : at + 1], *map(int, flat[at + 1 : at + 3])), *flat[at + 3 : at + 5])
             for at in range(0, len(flat), 5)
         ]
-        return AdmitReply(reply[0], asks, reply[1] if reply[1] >= 0 else None), reply[2]
+        return AdmitReply(admitted, asks, next_us if next_us >= 0 else None), missing
 
     def admit_now(self, *names: str) -> int:
         """Ask for what is due and admit what is granted, as a keeper does; return how many were admitted."""
@@ -334,7 +334,9 @@ class ScriptLab:
     def reclaim(self, *names: str, most: int = 100, lost_limit: int = 10) -> Any:
         """Return (reclaimed, missing names, exhausted, stopped early)."""
         report = '{"kind":"LOST"'
-        return tuple(self.run(reclaim_call(self.keys, names, most, lost_limit, LEASE_MS, report))[1:])
+        call = reclaim_call(self.keys, names, most, lost_limit, LEASE_MS, report)
+        _, missing, reclaimed, exhausted, more = self.run(call)
+        return reclaimed, missing, exhausted, more
 
     def mark_running(self, *claimed: Claimed, ago_ms: int = 0) -> list[int]:
         codes: list[int] = self.run(mark_running_call(self.keys, [(c, ago_ms) for c in claimed], self.settings))[1:]

@@ -13,8 +13,7 @@ from streamtasks.protocol import compression as packing
 from streamtasks.protocol.json import dumps, loads
 from streamtasks.protocol.wire import RESULT
 from streamtasks.stores.types import Claimed, Outcome
-from streamtasks_workers.executor.prepared import Prepared
-from streamtasks_workers.executor.runner import Runner
+from streamtasks_workers.executor.runner import Prepared, Runner
 
 CALL = Message(id="id-1", task="task", args=["x" * 3000])
 
@@ -27,8 +26,7 @@ def start(what: Claimed, **settings: Any) -> tuple[Runner, Prepared | Outcome]:
     app = StreamTasks(**settings)
     app.task(name="task")(lambda value: [value] * 3)
     runner = Runner(app, "w")
-    prepared = runner.prepare(what, time.monotonic_ns(), lambda data: None)
-    return runner, prepared.outcome or prepared
+    return runner, runner.prepare(what, time.monotonic_ns(), lambda data: None)
 
 
 def written(serializer: str = "json", compression: str | None = None, key: str = "key") -> bytes:

@@ -1,9 +1,11 @@
--- Milliseconds since the epoch by the server's clock: the only clock the state machine trusts.
-local function now_ms()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
--- Integers written with full digits: Lua's tostring() turns 13-digit numbers into 1.7e+12.
-local function int(n)
-  return string.format('%.0f', n)
+-- clock: the server's time, the only one that the state machine trusts; it stands still while a script runs.
+--
+-- now: ms since 1970; now_us: the same in us.
+-- Keys: none.
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now = math.floor(now_us / 1000)
+-- int(number): its text with all digits; Lua's tostring() turns 13 digits into 1.7e+12.
+local function int(number)
+  return string.format('%.0f', number)
 end

@@ -1,8 +1,11 @@
--- Forget a schedule; false: there is none of that name.
-local function forget_schedule(schedules, states, names, scheduled, name)
-  if redis.call('HDEL', schedules, name) == 0 then return false end
-  redis.call('HDEL', states, name)
-  redis.call('ZREM', names, name)
-  redis.call('ZREM', scheduled, name)
+-- forget_schedule: remove a schedule.
+--
+-- Keys: schedules, states, names, scheduled.
+-- forget_schedule(name): false: there is none of that name.
+local function forget_schedule(name)
+  if redis.call('HDEL', keys.schedules, name) == 0 then return false end
+  redis.call('HDEL', keys.states, name)
+  redis.call('ZREM', keys.names, name)
+  redis.call('ZREM', keys.scheduled, name)
   return true
 end

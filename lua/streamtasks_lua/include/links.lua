@@ -1,8 +1,12 @@
--- A task is finished: let those go on that waited for it, through `delayed`, so that promote finds their streams. Due
--- now, or when they are themselves; if the task has not succeeded, now, with the mark x=parent:<id>. At most so many;
--- for the rest "free <id> <1: it has succeeded>" stands in `delayed`, due now, and promote goes on.
-local MOST_FREED_AT_ONCE = 20
-local function free_child(keys, id, child, succeeded, now)
+-- links: a task is finished; the messages that waited for it go on.
+--
+-- They go through `delayed`, so that promote finds their streams. "free <id> <1: it has succeeded, else 0>" stands there,
+-- due now, for those that are left to promote.
+-- Keys: links, state, delayed, control.
+-- include: clock, line, delay
+-- free_child(id, child, succeeded): let one go on: now, or when it is due itself; if the task has not succeeded, now,
+-- with mark x=parent:<id>.
+local function free_child(id, child, succeeded)
   local line = redis.call('HGET', keys.state, child)
   local s = line and parse(line)
   if not s or s.phase ~= 'B' or mark_of(s, 'a') ~= id then return end
@@ -15,15 +19,17 @@ local function free_child(keys, id, child, succeeded, now)
   end
   s.phase = 'D'
   redis.call('HSET', keys.state, child, format(s))
-  park(keys.delayed, keys.control, child, due)
+  park(child, due)
 end
-local function free_children(keys, id, children, succeeded, now, most)
+-- free_children(id, succeeded, most): let at most so many go on; return how many did.
+local function free_children(id, succeeded, most)
+  local children = redis.call('HGET', keys.links, id) or ''
   local from, to
   local at, count = 1, 0
   while count < most do
     from, to = children:find('%S+', at)
     if not from then break end
-    free_child(keys, id, children:sub(from, to), succeeded, now)
+    free_child(id, children:sub(from, to), succeeded)
     at, count = to + 1, count + 1
   end
   local rest = 'free ' .. id .. (succeeded and ' 1' or ' 0')
@@ -32,6 +38,7 @@ local function free_children(keys, id, children, succeeded, now, most)
     redis.call('ZREM', keys.delayed, rest)
   else
     redis.call('HSET', keys.links, id, children:sub(at + 1))
-    park(keys.delayed, keys.control, rest, now)
+    park(rest, now)
   end
+  return count
 end

@@ -169,7 +169,7 @@ class _Taking:
                     self.closed = self.took_suspect = True
                     self.suspect_waits = False
                 stream.owners[entry] = self.token
-                # A doomed one is not started; but what ends a suspect's holder may be what belongs to its outcome.
+                # One that must not run is not started; but what ends a suspect's holder may be its hooks.
                 alone_now = self.request.most == 1 and not message.skip_reason
                 self._hold(message, entry, starts=alone_now or suspect or delayed_suspect)
 

@@ -11,7 +11,7 @@ from ...protocol.json import dumps
 from ...protocol.keys import stream_name
 from ..types import NewMessage, Promotion
 from .limits import limit_of, renew, wait
-from .shard import Live, Record, Shard
+from .shard import Live, Shard
 
 __all__ = ["KNOWN_MS", "accept", "call_back", "enqueue", "free_children", "is_callback", "promote"]
 
@@ -31,7 +31,7 @@ def enqueue(shard: Shard, messages: Sequence[NewMessage]) -> list[bool]:
 
 
 def accept(shard: Shard, new: NewMessage) -> bool:
-    """Accept one message; False: its id is known. One that was revoked before it came is finished at once."""
+    """Accept one message; False: its id is known. One that was revoked before it came is queued at once."""
     now_ms = shard.now_ms()
     record = shard.record(new.id)
     if new.id in shard.live or (record is not None and record.state):
@@ -44,14 +44,12 @@ def accept(shard: Shard, new: NewMessage) -> bool:
         expires_ms=new.expires_ms,
     )
     shard.accepted(new)
-    if record is not None:
-        keep_ms = max(record.expires_ms - now_ms, KNOWN_MS)
-        shard.keep(new.id, Record("REVOKED", "", now_ms, now_ms + keep_ms, body=message.body))
-        shard.totals["REVOKED"] += 1
-        shard.tell("done", new.id)
-        call_back(shard, message)
-        return True
     shard.live[new.id] = message
+    if record is not None:
+        del shard.records[new.id]
+        message.skip_reason = "revoked"
+        shard.append(message)
+        return True
     due_ms = new.due_ms if new.due_ms is not None else now_ms + (new.delay_ms or 0)
     _place(shard, message, new, due_ms)
     return True

@@ -1,4 +1,4 @@
-"""revoke.lua, doomed.lua and forget.lua: messages end by another's will, and records by a clean-up."""
+"""revoke.lua, revocations.lua and forget.lua: messages end by another's will, and records by a clean-up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .settle import finish
 from .shard import HELD, Record, Shard
 from .workflows import node_ended
 
-__all__ = ["delete_finished", "delete_result", "revocations", "revoke"]
+__all__ = ["delete_finished", "delete_result", "end_revoked_before", "revocations", "revoke"]
 
 
 def revoke(shard: Shard, task_id: str, settings: StoreSettings, *, terminate: bool) -> Revocation:
@@ -45,6 +45,13 @@ def revoke(shard: Shard, task_id: str, settings: StoreSettings, *, terminate: bo
     if message.then:
         node_ended(shard, message, "REVOKED", b"", until_ms - now_ms)
     return Revocation.GONE
+
+
+def end_revoked_before(shard: Shard, task_id: str, settings: StoreSettings) -> None:
+    """End a new message that was revoked before it was enqueued."""
+    message = shard.live.get(task_id)
+    if message is not None and message.skip_reason == "revoked" and message.phase == "Q":
+        revoke(shard, task_id, settings, terminate=False)
 
 
 def revocations(shard: Shard, claimed: Sequence[Claimed]) -> list[str]:

@@ -8,6 +8,7 @@ from ...protocol.keys import stream_name
 from ...settings import StoreSettings
 from ..types import NewMessage, Outcome, Settled
 from .enqueue import accept, call_back, free_children, is_callback
+from .limits import limit_of, wait
 from .shard import Live, Record, Shard
 from .workflows import node_ended
 
@@ -84,11 +85,15 @@ def _retry(shard: Shard, message: Live, outcome: Outcome) -> None:
     message.first_ms = message.first_ms or outcome.started_ms
     message.history += outcome.note.encode() + b"\n"
     message.token, message.entry, message.started_ms, message.progress = "", "", 0, b""
-    if outcome.delay_ms > 0 or message.limit is not None:  # promote sends it to its limit
+    suspect, limit = message.crashes >= 2, limit_of(message)
+    if outcome.delay_ms > 0:
         message.phase = "D"
         shard.park(message, shard.now_ms() + outcome.delay_ms)
+    elif limit is not None:
+        message.suspect = message.suspect or suspect
+        wait(shard, message, limit)
     else:
-        message.phase = "Q"
+        message.phase = "S" if suspect else "Q"
         shard.append(message)
 
 

@@ -67,7 +67,12 @@ class MemoryStore(MemorySchedules):
         with self.server.step():
             shards = [self.shard_of(message.id) for message in messages]
             self.server.make_room(shards, messages)
-            return [enqueue.enqueue(shard, [message])[0] for shard, message in zip(shards, messages, strict=True)]
+            pairs = list(zip(shards, messages, strict=True))
+            accepted = [enqueue.enqueue(shard, [message])[0] for shard, message in pairs]
+            for (shard, message), is_new in zip(pairs, accepted, strict=True):
+                if is_new:
+                    revoke.end_revoked_before(shard, message.id, self.settings)
+            return accepted
 
     def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
         """See `Store.read`."""

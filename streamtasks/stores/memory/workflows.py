@@ -10,7 +10,7 @@ from ...protocol.member_results import encode_member
 from ...protocol.shards import node_id, node_of
 from ...settings import StoreSettings
 from ..types import FanIn, FanInCounts, NewWorkflow, WorkflowCounts
-from .limits import limit_of, wait
+from .limits import limit_of, renew, wait
 from .shard import MANY, Live, Shard
 
 __all__ = ["WorkflowState", "counts", "gather", "node_ended", "numbers_of", "start", "unfold"]
@@ -105,10 +105,13 @@ def _release(shard: Shard, workflow_id: str, number: int, skip_reason: str) -> N
     now_ms = shard.now_ms()
     due_ms = now_ms if skip_reason else max(now_ms, message.after_due_ms, now_ms + message.after_delay_ms)
     message.after, message.after_due_ms, message.after_delay_ms, message.skip_reason = "", 0, 0, skip_reason
+    limit = limit_of(message)
     if due_ms > now_ms:
         message.phase = "D"
         shard.park(message, due_ms)
-    elif (limit := limit_of(message)) is not None:
+        if limit is not None:
+            renew(shard, limit)
+    elif limit is not None:
         wait(shard, message, limit, new=True)
     else:
         message.phase = "Q"

@@ -3,22 +3,70 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache, lru_cache
+from collections.abc import Callable, Collection, Iterable
+from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import streamtasks_lua
 
 from ...protocol.keys import Keys
 
-__all__ = ["Call", "Script", "script", "stream_keys"]
+__all__ = ["Call", "Script", "script"]
 
 
-class Script(NamedTuple):
-    """A script and the SHA1 by which EVALSHA names it."""
+class Script:
+    """A script, the SHA1 by which EVALSHA names it, and what its header says of KEYS and ARGV."""
 
-    name: str
-    source: str
-    sha: str
+    __slots__ = ("_arguments", "_named", "_own_keys", "_plain_keys", "name", "sha", "source")
+
+    def __init__(self, name: str) -> None:
+        loaded = streamtasks_lua.load(name)
+        self.name = name
+        self.source = loaded.source
+        self.sha = hashlib.sha1(loaded.source.encode(), usedforsecurity=False).hexdigest()
+        self._plain_keys = _getter(loaded.keys)
+        self._own_keys = loaded.own_keys
+        self._arguments = loaded.arguments
+        self._named = len(loaded.own_keys) + len(loaded.arguments)
+
+    def call(
+        self,
+        keys: Keys,
+        *,
+        streams: Collection[str] | None = None,
+        more_keys: Iterable[str] = (),
+        more_args: Iterable[Any] = (),
+        **named: Any,
+    ) -> Call:
+        """Build a call: what the header names comes into the order that it tells.
+
+        Args:
+            keys: of the shard; keys without a parameter are taken from here.
+            streams: names of the streams that the call brings, for scripts that have ``stream_count``.
+            more_keys: what follows in KEYS behind those named in the header, and behind the streams.
+            more_args: the same in ARGV.
+            named: the other keys and the arguments, by their names in the header.
+
+        Raises:
+            KeyError: one of them is missing.
+            TypeError: one of them is not in the header.
+        """
+        if streams is not None:
+            named["stream_count"] = len(streams)
+        if len(named) != self._named:
+            unknown = named.keys() - {*self._own_keys, *self._arguments}
+            if unknown:
+                raise TypeError(f"{self.name}.lua has no {', '.join(sorted(unknown))}.")
+        all_keys = [*self._plain_keys(keys), *[named[name] for name in self._own_keys]]
+        args = [named[name] for name in self._arguments]
+        if streams is not None:
+            for name in streams:
+                all_keys += (keys.stream(name), keys.queue_wake(name.partition(":")[2]))
+            args += streams
+        all_keys += more_keys
+        args += more_args
+        return Call(self, all_keys, args)
 
 
 class Call(NamedTuple):
@@ -33,15 +81,18 @@ class Call(NamedTuple):
         """The shard that the call concerns: all keys of a call have the same tag."""
         return self.keys[0].partition("{")[2].partition("}")[0]
 
+    def command(self) -> tuple[Any, ...]:
+        """Return the words of the command."""
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
 
 @cache
 def script(name: str) -> Script:
     """Return a script by its name."""
-    source = streamtasks_lua.source(name)
-    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+    return Script(name)
 
 
-@lru_cache(maxsize=256)
-def stream_keys(keys: Keys, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the stream and the wake list of each named stream, as include/streams.lua expects them."""
-    return tuple(key for name in names for key in (keys.stream(name), keys.queue_wake(name.partition(":")[2])))
+def _getter(names: tuple[str, ...]) -> Callable[[Keys], tuple[str, ...]]:
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda keys: tuple(getattr(keys, name) for name in names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from ...protocol.keys import Keys
@@ -16,6 +16,9 @@ __all__ = ["Operation", "Request", "Shard", "Shards"]
 
 MOST_NAMES: Final = 32
 """How many streams a shard remembers."""
+
+MOST_STREAMS: Final = 256
+"""How many streams one call brings; more than any script misses at once."""
 
 
 class Request(NamedTuple):
@@ -50,6 +53,17 @@ class Shard:
             self.names.move_to_end(name)
         while len(self.names) > MOST_NAMES:
             self.names.popitem(last=False)
+
+    def with_missing(self, names: Iterable[str], missing: Sequence[bytes]) -> list[str]:
+        """Return the streams to bring next, after a script has missed some.
+
+        All of these come first, so that the script does at least what it missed them for: calling it again comes to an
+        end, however many streams there are.
+        """
+        if not missing:
+            return list(names)
+        self.learn(missing)
+        return list(dict.fromkeys([*(raw.decode() for raw in missing), *names]))[:MOST_STREAMS]
 
     def learn_clock(self, now_ms: int) -> None:
         """Take in the server's time, ms since the epoch."""

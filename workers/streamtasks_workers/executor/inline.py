@@ -17,8 +17,7 @@ from ..process.board import Board
 from ..process.lifeline import Lifeline
 from .guards import CoroutineGuard, MainGuard
 from .link import Link, Pace
-from .prepared import Prepared
-from .runner import Runner
+from .runner import Prepared, Runner
 
 __all__ = ["InlineExecutor"]
 
@@ -114,15 +113,22 @@ class InlineExecutor:
             begun = begun or started
             attempts += 1
             prepared = runner.prepare(message, started, reporters[slot])
-            if prepared.is_async:
-                outcome = self._run_async(prepared, slot, started)
+            alone = False
+            if isinstance(prepared, Outcome):
+                outcome = prepared
             else:
-                self._guard.begin(slot, started)
-                prepared.begin(self._guard, board, slot, started)
-                outcome = runner.run(prepared)
+                alone = prepared.alone
+                if prepared.limits is not None:
+                    board.limit(slot, started, *prepared.limits)
+                if prepared.runnable.is_async:
+                    outcome = self._run_async(prepared, slot, started)
+                else:
+                    self._guard.begin(slot, started)
+                    prepared.guard = self._guard
+                    outcome = runner.run(prepared)
             self._outcomes.append(outcome)
             self._slots.append(slot)
-            if not board.finish(slot, outcome, started) or prepared.settles_alone:
+            if not board.finish(slot, outcome, started) or alone:
                 self._flush()
         if attempts:
             self._lifeline.attempted(attempts)
@@ -140,7 +146,7 @@ class InlineExecutor:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
         loop, guard = self._loop, CoroutineGuard()
-        prepared.begin(guard, self._board, slot, started)
+        prepared.guard = guard
 
         def interrupt(kind: int) -> None:
             if not loop.is_closed():

@@ -1,43 +1,50 @@
-"""Start a workflow that was linked to a task, now that the task's outcome is known."""
+"""Start a workflow that was linked to a task whose outcome is known now."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from streamtasks.protocol.links import START
-from streamtasks.stores.types import Claimed, NewWorkflow, Outcome
-from streamtasks.tasks.attempt import Attempt
+from streamtasks.protocol.wire import Wire
+from streamtasks.stores.types import NewWorkflow
+from streamtasks.tasks.attempt import Attempt, AttemptOutcome
+from streamtasks.tasks.run_options import RunOptions
 from streamtasks.workflows.linked import workflow_of_call
 
-from .internal_task import InternalTask
-from .outcomes import Outcomes
-
-__all__ = ["StartWorkflow", "WorkflowStarter", "start_nowhere"]
+__all__ = ["KEPT_MS", "Begin", "Starter", "nothing_begun"]
 
 KEPT_MS: Final = 900_000
-"""How long the record of a start is kept, which holds the whole workflow: as long as any id must be known, ms."""
+"""For how long the record of a start is kept, which holds the whole workflow: as long as any id must be known."""
 
-type StartWorkflow = Callable[[NewWorkflow], bool]
+type Begin = Callable[[NewWorkflow], bool]
 """`Store.start_workflow`."""
 
 
-def start_nowhere(new: NewWorkflow) -> bool:  # noqa: ARG001
+def nothing_begun(new: NewWorkflow) -> bool:  # noqa: ARG001
     """Stand in for `Store.start_workflow` where there is no store."""
     return False
 
 
-class WorkflowStarter(InternalTask):
-    """The task behind linked workflows. Run twice, it starts one: the workflow's id came with its message."""
+class Starter:
+    """The task behind linked workflows; see `Runnable`. Run twice, it starts one: the workflow's id came with it."""
 
     name = START
+    is_async = False
+    run_options = RunOptions()
 
-    def __init__(self, start: StartWorkflow) -> None:
-        self._start = start
+    def __init__(self, begin: Begin, wire: Wire) -> None:
+        self._begin = begin
+        self._wire = wire
 
-    def execute(self, claimed: Claimed, attempt: Attempt, outcomes: Outcomes) -> Outcome:
-        """Start the workflow; the result is its id."""
-        new = workflow_of_call(attempt.message, outcomes.settings.wire)
-        self._start(new)
-        result = outcomes.encode(attempt.message, new.id)
-        return outcomes.success(claimed, attempt.started_ms, result)._replace(keep_ms=KEPT_MS)
+    def run(self, attempt: Attempt) -> Any:
+        """Start it; return its id."""
+        new = workflow_of_call(attempt.message, self._wire)
+        self._begin(new)
+        return new.id
+
+    def before_start(self, attempt: Attempt) -> None:
+        """See `Runnable.before_start`."""
+
+    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """See `Runnable.after`."""

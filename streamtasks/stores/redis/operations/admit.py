@@ -11,59 +11,41 @@ from ....protocol.shards import limiter_tag
 from ...tokens import TokenGrant, TokenRequest
 from ...types import Admission, Limit
 from ..batches import MOST, chunks
-from ..scripts import Call, script, stream_keys
+from ..scripts import Call, script
 from ..shards import Operation, Shards
 
 __all__ = ["admit", "admit_call", "read_asks", "read_grants", "take_call"]
 
 
-def take_call(limiters: Sequence[str], asks: Sequence[TokenRequest]) -> Call:
-    """Build take: up to 100 asks, with the keys of their limiters."""
-    return Call(
-        script("take"),
-        list(limiters),
-        [word for ask in asks for word in (ask.limit.interval_us, ask.limit.burst, ask.tokens)],
+def take_call(keys: Keys, asks: Sequence[TokenRequest]) -> Call:
+    """Build take: up to 100 asks of limiters that live on one shard."""
+    return script("take").call(
+        keys,
+        more_keys=[keys.limiter(ask.limit.name) for ask in asks],
+        more_args=[word for ask in asks for word in (ask.limit.interval_us, ask.limit.burst, ask.tokens)],
     )
 
 
 def admit_call(keys: Keys, names: Sequence[str], grants: Sequence[TokenGrant], most: int) -> Call:
     """Build admit with the stream names the caller knows of."""
-    return Call(
-        script("admit"),
-        [
-            keys.waiting,
-            keys.limits,
-            keys.asking,
-            keys.messages,
-            keys.state,
-            keys.ready,
-            keys.streams,
-            keys.wake,
-            *stream_keys(keys, tuple(names)),
-        ],
-        [
-            most,
-            len(names),
-            *names,
-            *(word for grant in grants for word in grant),
-        ],
-    )
+    return script("admit").call(keys, most=most, streams=names, more_args=[word for grant in grants for word in grant])
 
 
 def admit(shards: Shards, tag: str) -> Operation[Admission]:
     """See `SupervisorStore.admit`: take tokens for what the shard asks, until it asks for nothing more now."""
     shard = shards.by_tag[tag]
     grants: list[TokenGrant] = []
-    admitted = 0
+    admitted, names = 0, list(shard.names)
     while True:
-        [reply] = yield [admit_call(shard.keys, list(shard.names), grants, MOST)]
-        admitted += reply[1]
-        if reply[3]:
-            shard.learn(reply[3])  # a grant counts once: those that were used are passed over
-            continue
-        asks = read_asks(reply[4])
+        [reply] = yield [admit_call(shard.keys, names, grants, MOST)]
+        _, missing, count, next_us, words, more = reply
+        admitted += count
+        names = shard.with_missing(names, missing)
+        if missing or more:
+            continue  # a grant counts once: those that were used are passed over
+        asks = read_asks(words)
         if not asks:
-            return Admission(admitted, reply[2] if reply[2] >= 0 else None)
+            return Admission(admitted, next_us if next_us >= 0 else None)
         grants = yield from _take(shards, asks)
 
 
@@ -84,7 +66,7 @@ def _take(shards: Shards, asks: Sequence[TokenRequest]) -> Operation[list[TokenG
     for tag, of_tag in by_tag.items():
         keys = shards.by_tag[tag].keys
         for some in chunks(of_tag):
-            [reply] = yield [take_call([keys.limiter(ask.limit.name) for ask in some], some)]
+            [reply] = yield [take_call(keys, some)]
             grants += read_grants(some, reply[1:])
     return grants
 

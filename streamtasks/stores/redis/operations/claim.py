@@ -10,7 +10,7 @@ from ...types import ClaimRequest, Filter
 from ..batches import MOST_BYTES
 from ..scripts import Call, script
 
-__all__ = ["claim_call", "claim_counts", "pass_on_call", "wake_lists"]
+__all__ = ["claim_call", "claim_counts", "pass_wake_call", "wake_lists"]
 
 
 def wake_lists(keys: Keys, queues: Filter) -> list[str]:
@@ -20,9 +20,11 @@ def wake_lists(keys: Keys, queues: Filter) -> list[str]:
     return [keys.wake]
 
 
-def pass_on_call(keys: Keys, queues: Filter) -> Call:
-    """Build pass_on for a child with this filter."""
-    return Call(script("pass_on"), [keys.ready, *wake_lists(keys, queues)], [queues.mode, *queues.queues])
+def pass_wake_call(keys: Keys, queues: Filter) -> Call:
+    """Build pass_wake for a child with this filter."""
+    return script("pass_wake").call(
+        keys, filter_mode=queues.mode, more_keys=wake_lists(keys, queues), more_args=queues.queues
+    )
 
 
 def claim_call(
@@ -35,40 +37,22 @@ def claim_call(
 ) -> Call:
     """Build claim with the caller's candidate streams."""
     wakes = wake_lists(keys, queues)
-    return Call(
-        script("claim"),
-        [
-            keys.ready,
-            keys.messages,
-            keys.state,
-            keys.leases,
-            keys.running,
-            keys.claim(consumer),
-            keys.dead,
-            keys.batches,
-            keys.limits,
-            keys.asking,
-            keys.control,
-            keys.news,
-            keys.events,
-            *wakes,
-            *map(keys.stream, candidates),
-        ],
-        [
-            consumer,
-            request.sequence,
-            request.most,
-            settings.lease_ms,
-            int(request.alone),
-            MOST_BYTES,
-            settings.max_dead_letters,
-            settings.events_kept,
-            len(wakes),
-            len(queues.queues),
-            queues.mode,
-            *queues.queues,
-            *candidates,
-        ],
+    return script("claim").call(
+        keys,
+        last_claim=keys.claim(consumer),
+        consumer=consumer,
+        sequence=request.sequence,
+        most=request.most,
+        lease_ms=settings.lease_ms,
+        alone=int(request.alone),
+        most_bytes=MOST_BYTES,
+        dead_kept=settings.max_dead_letters,
+        events_kept=settings.events_kept,
+        wake_count=len(wakes),
+        filter_count=len(queues.queues),
+        filter_mode=queues.mode,
+        more_keys=[*wakes, *map(keys.stream, candidates)],
+        more_args=[*queues.queues, *candidates],
     )
 
 

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
 from ....protocol.keys import Keys, stream_name
-from ....protocol.shards import tag_of
 from ....settings import StoreSettings
 from ...types import NewMessage
 from ..batches import batches
-from ..scripts import Call, script, stream_keys
+from ..scripts import Call, script
 from ..shards import Operation, Request, Shards
+from .revoke import revoke
 
 __all__ = ["conditions", "enqueue", "enqueue_call"]
 
-_SHARD_KEYS: Final = attrgetter(
-    "messages",
-    "state",
-    "delayed",
-    "ready",
-    "streams",
-    "wake",
-    "control",
-    "links",
-    "totals",
-    "done",
-    "events",
-    "waiting",
-    "limits",
-    "asking",
-)
-"""The first keys of the script."""
-
 _NO_CONDITIONS = tuple(NewMessage._field_defaults.values())[:4]
+_REVOKED_BEFORE = 2
 
 
 def enqueue_call(keys: Keys, messages: Sequence[NewMessage], settings: StoreSettings) -> Call:
@@ -44,20 +26,21 @@ def enqueue_call(keys: Keys, messages: Sequence[NewMessage], settings: StoreSett
     for message in messages:
         number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
         members += (message.id, number, conditions(message), message.envelope)
-    return Call(
-        script("enqueue"),
-        [
-            *_SHARD_KEYS(keys),
-            *stream_keys(keys, tuple(numbers)),
-            *[keys.record(message.id) for message in messages],
-            *[keys.record(message.after) for message in messages if message.after],
+    return script("enqueue").call(
+        keys,
+        count=len(messages),
+        events_kept=settings.events_kept,
+        streams=numbers,
+        more_keys=[
+            *(keys.record(message.id) for message in messages),
+            *(keys.record(message.after) for message in messages if message.after),
         ],
-        [len(messages), settings.events_kept, len(numbers), *numbers, *members],
+        more_args=members,
     )
 
 
 def conditions(message: NewMessage) -> str:
-    """Return what a message waits for, as include/accept.lua reads it; empty: nothing."""
+    """Return what a message waits for, as include/terms.lua reads it; empty: nothing."""
     if message[4:8] == _NO_CONDITIONS:
         return ""
     words = []
@@ -77,11 +60,11 @@ def conditions(message: NewMessage) -> str:
 def enqueue(shards: Shards, messages: Sequence[NewMessage], patience_s: float | None = None) -> Operation[list[bool]]:
     """See `Store.enqueue`. Messages of one stream are accepted in the order given."""
     if len(messages) == 1:
-        [reply] = yield Request(
-            [enqueue_call(shards.by_tag[tag_of(messages[0].id, shards.tags)].keys, messages, shards.settings)],
-            patience_s,
-        )
-        return [reply[1] == 1]
+        task_id = messages[0].id
+        [reply] = yield Request([enqueue_call(shards.of(task_id).keys, messages, shards.settings)], patience_s)
+        if reply[1] == _REVOKED_BEFORE:
+            yield from revoke(shards, task_id)
+        return [reply[1] != 0]
     accepted = [False] * len(messages)
     requests: list[Call] = []
     places_of: list[list[int]] = []
@@ -93,5 +76,7 @@ def enqueue(shards: Shards, messages: Sequence[NewMessage], patience_s: float | 
     replies = yield Request(requests, patience_s)
     for some, reply in zip(places_of, replies, strict=True):
         for place, code in zip(some, reply[1:], strict=True):
-            accepted[place] = code == 1
+            accepted[place] = code != 0
+            if code == _REVOKED_BEFORE:
+                yield from revoke(shards, messages[place].id)
     return accepted

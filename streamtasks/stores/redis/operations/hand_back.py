@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Sequence
 from ....protocol.keys import Keys
 from ...types import Charge, Claimed, ClaimId, Exhausted, Reclaim
 from ..batches import MOST, chunks
-from ..scripts import Call, script, stream_keys
+from ..scripts import Call, script
 from ..shards import Operation, Shards
 
 __all__ = ["charge", "charge_call", "hand_back", "hand_back_call", "reclaim", "reclaim_call"]
@@ -24,94 +24,33 @@ def hand_back_call(
     """Build hand_back; ``names`` are streams known besides those of the messages, ``alone``: ids."""
     all_names = list(dict.fromkeys([*(c.stream for c in claimed), *names]))
     consumer, sequence = invalidate or ("", 0)
-    return Call(
-        script("hand_back"),
-        [
-            keys.state,
-            keys.leases,
-            keys.running,
-            keys.ready,
-            keys.wake,
-            keys.claim(consumer),
-            keys.messages,
-            keys.streams,
-            keys.progress,
-            keys.batches,
-            keys.waiting,
-            keys.limits,
-            keys.asking,
-            keys.control,
-            *stream_keys(keys, tuple(all_names)),
-        ],
-        [
-            consumer,
-            sequence,
-            int(gone),
-            len(all_names),
-            *all_names,
-            *(word for c in claimed for word in (c.id, c.token, int(c.id in alone))),
-        ],
+    return script("hand_back").call(
+        keys,
+        last_claim=keys.claim(consumer),
+        consumer=consumer,
+        sequence=sequence,
+        gone=int(gone),
+        streams=all_names,
+        more_args=[word for c in claimed for word in (c.id, c.token, int(c.id in alone))],
     )
 
 
 def charge_call(keys: Keys, attempts: Sequence[tuple[Claimed, int, str]], limit: int, delay_ms: int) -> Call:
     """Build charge: (claimed, started ms, report) of attempts whose child died."""
     names = list(dict.fromkeys(c.stream for c, _, _ in attempts))
-    return Call(
-        script("charge"),
-        [
-            keys.state,
-            keys.leases,
-            keys.running,
-            keys.ready,
-            keys.wake,
-            keys.delayed,
-            keys.control,
-            keys.history,
-            keys.totals,
-            keys.progress,
-            keys.messages,
-            keys.streams,
-            keys.batches,
-            keys.waiting,
-            keys.limits,
-            keys.asking,
-            *stream_keys(keys, tuple(names)),
-        ],
-        [
-            limit,
-            delay_ms,
-            len(names),
-            *names,
-            *(word for c, started, report in attempts for word in (c.id, c.token, started, report)),
-        ],
+    return script("charge").call(
+        keys,
+        crash_limit=limit,
+        delay_ms=delay_ms,
+        streams=names,
+        more_args=[word for c, started, report in attempts for word in (c.id, c.token, started, report)],
     )
 
 
 def reclaim_call(keys: Keys, names: Sequence[str], most: int, lost_limit: int, lease_ms: int, report: str) -> Call:
     """Build reclaim with the stream names the caller knows of."""
-    return Call(
-        script("reclaim"),
-        [
-            keys.leases,
-            keys.state,
-            keys.running,
-            keys.ready,
-            keys.wake,
-            keys.beat,
-            keys.messages,
-            keys.streams,
-            keys.totals,
-            keys.history,
-            keys.progress,
-            keys.batches,
-            keys.waiting,
-            keys.limits,
-            keys.asking,
-            keys.control,
-            *stream_keys(keys, tuple(names)),
-        ],
-        [most, lost_limit, lease_ms, report, len(names), *names],
+    return script("reclaim").call(
+        keys, most=most, lost_limit=lost_limit, lease_ms=lease_ms, report=report, streams=names
     )
 
 
@@ -137,8 +76,7 @@ def hand_back(
             done = [before or code == 1 for before, code in zip(done, reply[2:], strict=True)]
             if not reply[1]:
                 break
-            shard.learn(reply[1])
-            names = [*names, *(raw.decode() for raw in reply[1])]
+            names = shard.with_missing(names, reply[1])
         answers += done
     return answers
 
@@ -160,11 +98,12 @@ def reclaim(shards: Shards, tag: str) -> Operation[Reclaim]:
     report = '{"kind":"LOST"'
     total = 0
     exhausted: list[Exhausted] = []
+    names = list(shard.names)
     while True:
-        call = reclaim_call(shard.keys, list(shard.names), MOST, settings.lost_limit, settings.lease_ms, report)
+        call = reclaim_call(shard.keys, names, MOST, settings.lost_limit, settings.lease_ms, report)
         [reply] = yield [call]
-        total += reply[1]
-        flat = reply[3]
+        _, missing, reclaimed, flat, more = reply
+        total += reclaimed
         for at in range(0, len(flat), 7):
             task_id, token, name, entry, attempt, started, first = flat[at : at + 7]
             exhausted.append(
@@ -178,6 +117,6 @@ def reclaim(shards: Shards, tag: str) -> Operation[Reclaim]:
                     int(first),
                 )
             )
-        shard.learn(reply[2])
-        if not reply[2] and not reply[4]:
+        names = shard.with_missing(names, missing)
+        if not missing and not more:
             return Reclaim(total, exhausted)

@@ -43,43 +43,46 @@ _TIME = "ms"
 
 def dead_letters_call(keys: Keys, before: str, most: int) -> Call:
     """Build dead_letters."""
-    return Call(script("dead_letters"), [keys.dead], [before, most])
+    return script("dead_letters").call(keys, before=before, most=most)
 
 
 def active_call(keys: Keys, most: int) -> Call:
     """Build active."""
-    return Call(script("active"), [keys.running, keys.state, keys.messages], [most])
+    return script("active").call(keys, most=most)
 
 
 def statistics_call(keys: Keys, fields: Sequence[str]) -> Call:
     """Build statistics; ``fields``: those of the totals that are wanted."""
-    return Call(script("statistics"), [keys.messages, keys.running, keys.delayed, keys.totals], list(fields))
+    return script("statistics").call(keys, more_args=fields)
 
 
 def workers_call(keys: Keys, most: int) -> Call:
     """Build workers."""
-    return Call(script("workers"), [keys.workers, keys.worker_info], [most])
+    return script("workers").call(keys, most=most)
 
 
 def finished_call(keys: Keys, hour: int, after: str, most: int) -> Call:
     """Build finished: a page of the index of one hour."""
-    return Call(script("finished"), [keys.finished(hour)], [after, most])
+    return script("finished").call(keys, finished=keys.finished(hour), after=after, most=most)
 
 
 def forget_call(
     keys: Keys, hour: int, entries: Sequence[tuple[str, Sequence[str]]], before_ms: int, known_ms: int
 ) -> Call:
-    """Build delete_finished: entries of the index of one hour, each with its ids."""
-    return Call(
-        script("forget"),
-        [keys.finished(hour), *(keys.record(task_id) for _, ids in entries for task_id in ids)],
-        [before_ms, known_ms, *(word for entry, ids in entries for word in (entry, len(ids)))],
+    """Build forget: entries of the index of one hour, each with its ids."""
+    return script("forget").call(
+        keys,
+        finished=keys.finished(hour),
+        before_ms=before_ms,
+        known_ms=known_ms,
+        more_keys=[keys.record(task_id) for _, ids in entries for task_id in ids],
+        more_args=[word for entry, ids in entries for word in (entry, len(ids))],
     )
 
 
 def events_call(keys: Keys, after: str, most: int) -> Call:
     """Build events."""
-    return Call(script("events"), [keys.events], [after, most])
+    return script("events").call(keys, after=after, most=most)
 
 
 def active(shards: Shards, limit: int = 100) -> Operation[list[Active]]:

@@ -32,10 +32,10 @@ MOST_SWEPT = 16
 
 def mark_running_call(keys: Keys, attempts: Sequence[tuple[Claimed, int]], settings: StoreSettings) -> Call:
     """Build mark_running: (claimed, ms since it started)."""
-    return Call(
-        script("mark_running"),
-        [keys.state, keys.running, keys.news, keys.events],
-        [settings.events_kept, *(word for c, ago_ms in attempts for word in (c.id, c.token, ago_ms))],
+    return script("mark_running").call(
+        keys,
+        events_kept=settings.events_kept,
+        more_args=[word for c, ago_ms in attempts for word in (c.id, c.token, ago_ms)],
     )
 
 
@@ -50,11 +50,7 @@ def mark_running(shards: Shards, tag: str, attempts: Sequence[tuple[Claimed, int
 
 def progress_call(keys: Keys, reports: Sequence[tuple[Claimed, bytes]]) -> Call:
     """Build progress."""
-    return Call(
-        script("progress"),
-        [keys.state, keys.progress, keys.news],
-        [word for c, data in reports for word in (c.id, c.token, data)],
-    )
+    return script("progress").call(keys, more_args=[word for c, data in reports for word in (c.id, c.token, data)])
 
 
 def progress(shards: Shards, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> Operation[list[bool]]:
@@ -68,11 +64,7 @@ def progress(shards: Shards, tag: str, reports: Sequence[tuple[Claimed, bytes]])
 
 def renew_call(keys: Keys, tokens: Sequence[str], lease_ms: int) -> Call:
     """Build renew: up to 100 tokens."""
-    return Call(
-        script("renew"),
-        [keys.leases],
-        [lease_ms, *tokens],
-    )
+    return script("renew").call(keys, lease_ms=lease_ms, more_args=tokens)
 
 
 def renew(shards: Shards, tag: str, tokens: Sequence[str]) -> Operation[list[bool]]:
@@ -86,7 +78,7 @@ def renew(shards: Shards, tag: str, tokens: Sequence[str]) -> Operation[list[boo
 
 def beat_call(keys: Keys, worker: str, info: str, lease_ms: int, prune_ms: int) -> Call:
     """Build beat; empty ``info``: the worker leaves."""
-    return Call(script("beat"), [keys.workers, keys.worker_info, keys.beat], [worker, info, lease_ms, prune_ms])
+    return script("beat").call(keys, worker=worker, info=info, lease_ms=lease_ms, prune_ms=prune_ms)
 
 
 def beat(shards: Shards, tag: str, worker: str, info: dict[str, Any] | None) -> Operation[Heartbeat]:
@@ -99,7 +91,9 @@ def beat(shards: Shards, tag: str, worker: str, info: dict[str, Any] | None) -> 
 
 def sweep_call(keys: Keys, names: Sequence[str], idle_ms: int, next_at: int, most: int) -> Call:
     """Build sweep of these streams; it returns the names of the next ``most`` from place ``next_at``."""
-    return Call(script("sweep"), [keys.streams, *map(keys.stream, names)], [idle_ms, next_at, most])
+    return script("sweep").call(
+        keys, idle_ms=idle_ms, place=next_at, most=most, more_keys=[keys.stream(name) for name in names]
+    )
 
 
 def sweep(shards: Shards, tag: str, idle_ms: int) -> Operation[int]:

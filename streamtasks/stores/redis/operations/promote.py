@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ....protocol.keys import Keys
 from ...types import Promotion
 from ..batches import MOST
-from ..scripts import Call, script, stream_keys
+from ..scripts import Call, script
 from ..shards import Operation, Shards
 
 __all__ = ["promote", "promote_call"]
@@ -15,33 +15,17 @@ __all__ = ["promote", "promote_call"]
 
 def promote_call(keys: Keys, names: Sequence[str], most: int) -> Call:
     """Build promote with the stream names the caller knows of."""
-    return Call(
-        script("promote"),
-        [
-            keys.delayed,
-            keys.messages,
-            keys.state,
-            keys.ready,
-            keys.streams,
-            keys.wake,
-            keys.waiting,
-            keys.limits,
-            keys.asking,
-            keys.control,
-            keys.links,
-            *stream_keys(keys, tuple(names)),
-        ],
-        [most, len(names), *names],
-    )
+    return script("promote").call(keys, most=most, streams=names)
 
 
 def promote(shards: Shards, tag: str) -> Operation[Promotion]:
     """See `SupervisorStore.promote`: all that are due now, in bounded steps."""
     shard = shards.by_tag[tag]
-    promoted = 0
+    promoted, names = 0, list(shard.names)
     while True:
-        [reply] = yield [promote_call(shard.keys, list(shard.names), MOST)]
-        promoted += reply[1]
-        shard.learn(reply[3])
-        if reply[2] > 0 or reply[2] == -1:
-            return Promotion(promoted, reply[2] if reply[2] > 0 else None)
+        [reply] = yield [promote_call(shard.keys, names, MOST)]
+        _, missing, count, next_ms = reply
+        promoted += count
+        names = shard.with_missing(names, missing)
+        if next_ms != 0:
+            return Promotion(promoted, next_ms if next_ms > 0 else None)

@@ -18,18 +18,11 @@ __all__ = ["finished", "read", "read_call"]
 def read_call(keys: Keys, ids: Sequence[str]) -> Call:
     """Build read: up to 100 ids of one shard."""
     workflows = dict.fromkeys(node[0] for one in ids if ".w" in one and (node := node_of(one)) is not None)
-    return Call(
-        script("read"),
-        [
-            keys.messages,
-            keys.state,
-            keys.history,
-            keys.progress,
-            keys.delayed,
-            *map(keys.record, ids),
-            *map(keys.workflow, workflows),
-        ],
-        [len(ids), *ids, *workflows],
+    return script("read").call(
+        keys,
+        count=len(ids),
+        more_keys=[*map(keys.record, ids), *map(keys.workflow, workflows)],
+        more_args=[*ids, *workflows],
     )
 
 

@@ -12,10 +12,9 @@ from ....protocol.wire import Wire
 from ....settings import StoreSettings
 from ...types import Claimed, Revocation
 from ..batches import chunks
-from ..scripts import Call, script, stream_keys
+from ..scripts import Call, script
 from ..shards import Operation, Shards
 from .read import read_call
-from .settle import finishing_keys
 
 __all__ = ["revocations", "revocations_call", "revoke", "revoke_call"]
 
@@ -28,31 +27,28 @@ def revoke_call(
     """Build revoke; ``name``: of the stream, as far as known."""
     node = node_of(task_id) if ".w" in task_id else None
     workflow = "" if node is None else node[0]
-    return Call(
-        script("revoke"),
-        [
-            *finishing_keys(keys, hour),
-            keys.record(task_id),
-            keys.unfolding,
-            keys.workflow(workflow),
-            *(stream_keys(keys, (name,)) if name else ()),
-        ],
-        [
-            task_id,
-            int(terminate),
-            hour,
-            settings.index_keep_ms,
-            settings.keep_ms(success=False),
-            settings.events_kept,
-            name,
-            workflow,
-        ],
+    return script("revoke").call(
+        keys,
+        finished=keys.finished(hour),
+        finished_next=keys.finished(hour + 1),
+        counts=keys.counts(hour),
+        counts_next=keys.counts(hour + 1),
+        record=keys.record(task_id),
+        flow=keys.workflow(workflow),
+        id=task_id,
+        terminate=int(terminate),
+        hour=hour,
+        keep_ms=settings.index_keep_ms,
+        record_ms=settings.keep_ms(success=False),
+        events_kept=settings.events_kept,
+        workflow=workflow,
+        streams=[name] if name else [],
     )
 
 
 def revocations_call(keys: Keys, claimed: Sequence[Claimed]) -> Call:
-    """Build doomed: up to 100 messages."""
-    return Call(script("doomed"), [keys.state], [word for c in claimed for word in (c.id, c.token)])
+    """Build revocations: up to 100 messages."""
+    return script("revocations").call(keys, more_args=[word for c in claimed for word in (c.id, c.token)])
 
 
 def revoke(shards: Shards, task_id: str, *, terminate: bool = False) -> Operation[Revocation]:

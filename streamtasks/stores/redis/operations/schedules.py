@@ -12,7 +12,7 @@ from ....protocol.shards import schedule_tag
 from ....settings import StoreSettings
 from ...schedule_store import DueSchedule, DueSchedules, Firing, NewSchedule, PutResult, StoredSchedule
 from ..batches import MOST, MOST_BYTES, batches
-from ..scripts import Call, script, stream_keys
+from ..scripts import Call, script
 from ..shards import Operation, Shards
 from .enqueue import conditions
 
@@ -42,72 +42,38 @@ NONE: Final[Mapping[str, int]] = MappingProxyType({})
 def put_call(keys: Keys, schedules: Sequence[NewSchedule], revision: int) -> Call:
     """Build put_schedules: up to 100 schedules with one label and one time; ``revision``: the one to be replaced."""
     label, since_ms = schedules[0].declared, schedules[0].since_ms
-    words: list[Any] = [label, since_ms]
+    words: list[Any] = []
     for one in schedules:
         words += (one.name, revision, _or_dash(one.next_ms), one.rule, one.definition)
-    return Call(
-        script("put_schedules"),
-        [
-            keys.schedules,
-            keys.schedule_states,
-            keys.schedule_names,
-            keys.scheduled,
-            keys.schedule_revision,
-            keys.control,
-            keys.declarations,
-            keys.declared(label),
-        ],
-        words,
+    return script("put_schedules").call(
+        keys, declared=keys.declared(label), label=label, since_ms=since_ms, more_args=words
     )
 
 
 def undeclare_call(keys: Keys, label: str, since_ms: int) -> Call:
     """Build undeclare."""
-    return Call(
-        script("undeclare"),
-        [
-            keys.schedules,
-            keys.schedule_states,
-            keys.schedule_names,
-            keys.scheduled,
-            keys.declarations,
-            keys.declared(label),
-        ],
-        [label, since_ms],
-    )
+    return script("undeclare").call(keys, declared=keys.declared(label), label=label, since_ms=since_ms)
 
 
 def delete_schedule_call(keys: Keys, name: str) -> Call:
-    """Build delete_schedule."""
-    return Call(
-        script("drop_schedule"), [keys.schedules, keys.schedule_states, keys.schedule_names, keys.scheduled], [name]
-    )
+    """Build drop_schedule."""
+    return script("drop_schedule").call(keys, name=name)
 
 
 def pause_call(keys: Keys, name: str, next_ms: int | None) -> Call:
     """Build pause_schedule; ``next_ms``: where to go on, None: pause it."""
-    return Call(
-        script("pause_schedule"),
-        [keys.schedules, keys.schedule_states, keys.scheduled, keys.control],
-        [name, _or_dash(next_ms)],
-    )
+    return script("pause_schedule").call(keys, name=name, next_ms=_or_dash(next_ms))
 
 
 def schedules_call(keys: Keys, names: Sequence[str] = (), most: int = 0, after: str = "") -> Call:
     """Build schedules: those that are named, or the next ``most`` after a name."""
-    return Call(
-        script("schedules"),
-        [keys.schedules, keys.schedule_states, keys.schedule_names],
-        [most, after, MOST_BYTES, *names],
-    )
+    return script("schedules").call(keys, most=most, after=after, most_bytes=MOST_BYTES, more_args=names)
 
 
 def due_call(keys: Keys, most: int, passed: Mapping[str, int]) -> Call:
     """Build due_schedules; ``passed``: revisions of schedules that are not wanted."""
-    return Call(
-        script("due_schedules"),
-        [keys.schedules, keys.scheduled],
-        [most, MOST_BYTES, *(word for pair in passed.items() for word in pair)],
+    return script("due_schedules").call(
+        keys, most=most, most_bytes=MOST_BYTES, more_args=[word for pair in passed.items() for word in pair]
     )
 
 
@@ -121,29 +87,12 @@ def fire_call(keys: Keys, firings: Sequence[Firing], settings: StoreSettings) ->
         for message in firing.messages:
             number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
             words += (message.id, number, conditions(message), message.envelope)
-    return Call(
-        script("fire"),
-        [
-            keys.schedules,
-            keys.schedule_states,
-            keys.scheduled,
-            keys.messages,
-            keys.state,
-            keys.delayed,
-            keys.ready,
-            keys.streams,
-            keys.wake,
-            keys.control,
-            keys.totals,
-            keys.done,
-            keys.events,
-            keys.waiting,
-            keys.limits,
-            keys.asking,
-            *stream_keys(keys, tuple(numbers)),
-            *(keys.record(message.id) for firing in firings for message in firing.messages),
-        ],
-        [settings.events_kept, len(numbers), *numbers, *words],
+    return script("fire").call(
+        keys,
+        events_kept=settings.events_kept,
+        streams=numbers,
+        more_keys=[keys.record(message.id) for firing in firings for message in firing.messages],
+        more_args=words,
     )
 
 

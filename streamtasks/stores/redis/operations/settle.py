@@ -10,37 +10,12 @@ from ....protocol.shards import node_of
 from ....settings import StoreSettings
 from ...types import NewMessage, Outcome, Settled
 from ..batches import MOST_BYTES, chunks
-from ..scripts import Call, script, stream_keys
+from ..scripts import Call, script
 from ..shards import Operation, Shards
 from .enqueue import conditions
 from .read import read_call
 
-__all__ = ["finishing_keys", "settle", "settle_call", "settle_chunks", "settle_order"]
-
-
-def finishing_keys(keys: Keys, hour: int) -> list[str]:
-    """Return the first keys of the scripts that finish messages, those of this hour and of the next one among them."""
-    return [
-        keys.messages,
-        keys.state,
-        keys.history,
-        keys.delayed,
-        keys.ready,
-        keys.streams,
-        keys.wake,
-        keys.control,
-        keys.done,
-        keys.totals,
-        keys.finished(hour),
-        keys.finished(hour + 1),
-        keys.counts(hour),
-        keys.counts(hour + 1),
-        keys.links,
-        keys.events,
-        keys.waiting,
-        keys.limits,
-        keys.asking,
-    ]
+__all__ = ["settle", "settle_call", "settle_chunks", "settle_order"]
 
 
 def settle_call(
@@ -80,40 +55,30 @@ def settle_call(
     for member, message in follows:
         number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
         follow_words += (member, message.id, number, conditions(message), message.envelope)
-    return Call(
-        script("settle"),
-        [
-            *finishing_keys(keys, hour),
-            keys.progress,
-            keys.leases,
-            keys.running,
-            keys.dead,
-            keys.batches,
-            keys.news,
-            *stream_keys(keys, tuple(numbers)),
+    return script("settle").call(
+        keys,
+        finished=keys.finished(hour),
+        finished_next=keys.finished(hour + 1),
+        counts=keys.counts(hour),
+        counts_next=keys.counts(hour + 1),
+        hour=hour,
+        keep_ms=settings.index_keep_ms,
+        dead_kept=settings.max_dead_letters,
+        revoked_ms=settings.keep_ms(success=False),
+        callbacks=callbacks,
+        events_kept=settings.events_kept,
+        member_count=len(records),
+        follow_count=len(follows),
+        workflow_count=len(workflows),
+        token_count=len(released),
+        streams=numbers,
+        more_keys=[
             *records,
             *(keys.record(message.id) for _, message in follows),
             *(keys.record(message.after) for _, message in follows if message.after),
-            *((keys.unfolding, *map(keys.workflow, workflows)) if workflows else ()),
+            *map(keys.workflow, workflows),
         ],
-        [
-            hour,
-            settings.index_keep_ms,
-            settings.max_dead_letters,
-            settings.keep_ms(success=False),
-            callbacks,
-            settings.events_kept,
-            len(records),
-            len(follows),
-            len(numbers),
-            len(workflows),
-            *numbers,
-            *workflows,
-            len(released),
-            *released,
-            *follow_words,
-            *words,
-        ],
+        more_args=[*workflows, *released, *follow_words, *words],
     )
 
 

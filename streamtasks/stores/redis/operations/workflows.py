@@ -13,7 +13,7 @@ from ....protocol.shards import node_of
 from ....settings import StoreSettings
 from ...types import FanIn, FanInCounts, KnownResult, NewWorkflow, Node, WorkflowCounts
 from ..batches import MOST, MOST_BYTES, batches
-from ..scripts import Call, script, stream_keys
+from ..scripts import Call, script
 from ..shards import Operation, Shard, Shards
 from .revoke import revoke_call
 
@@ -57,7 +57,7 @@ def stage_call(
     first: bool,
 ) -> Call:
     """Build stage: some nodes of a workflow, some of its fan-ins and known results; ``first``: with its plan."""
-    words: list[Any] = [new.id, STAGING_MS, len(new.nodes), new.heads, len(fan_ins)]
+    words: list[Any] = []
     for number, join in fan_ins:
         words += (number, join.members, join.need, "C" if join.collects else "F", "y" if join.cancels else "n")
         words += (join.first, join.last, join.deadline_ms, join.succeeded)
@@ -69,7 +69,16 @@ def stage_call(
         found = node_of(message.id)
         assert found is not None
         words += (found[1], stream_name(message.queue, message.priority), _marks(node), message.envelope)
-    return Call(script("stage"), [keys.workflow(new.id), keys.messages, keys.state, keys.unfolding], words)
+    return script("stage").call(
+        keys,
+        workflow=keys.workflow(new.id),
+        id=new.id,
+        staging_ms=STAGING_MS,
+        nodes=len(new.nodes),
+        heads=new.heads,
+        fan_in_count=len(fan_ins),
+        more_args=words,
+    )
 
 
 def _marks(node: Node) -> str:
@@ -90,51 +99,34 @@ def unfold_call(
     keys: Keys, workflow_id: str, names: Sequence[str], settings: StoreSettings, verb: str = "go", whom: str = ""
 ) -> Call:
     """Build unfold; ``names``: streams that the caller knows of."""
-    return Call(
-        script("unfold"),
-        [
-            keys.workflow(workflow_id),
-            keys.messages,
-            keys.state,
-            keys.delayed,
-            keys.ready,
-            keys.streams,
-            keys.wake,
-            keys.control,
-            keys.waiting,
-            keys.limits,
-            keys.asking,
-            keys.unfolding,
-            keys.done,
-            keys.events,
-            *stream_keys(keys, tuple(names)),
-        ],
-        [
-            workflow_id,
-            verb,
-            whom,
-            RESERVED_MS,
-            settings.keep_ms(success=True),
-            settings.events_kept,
-            len(names),
-            *names,
-        ],
+    return script("unfold").call(
+        keys,
+        workflow=keys.workflow(workflow_id),
+        id=workflow_id,
+        verb=verb,
+        whom=whom,
+        mine_ms=RESERVED_MS,
+        keep_ms=settings.keep_ms(success=True),
+        events_kept=settings.events_kept,
+        streams=names,
     )
 
 
 def gather_call(keys: Keys, workflow_id: str, field: str, place: int) -> Call:
     """Build gather: a part of what a field holds, from a place on."""
-    return Call(script("gather"), [keys.workflow(workflow_id)], [field, place, MOST_BYTES])
+    return script("gather").call(
+        keys, workflow=keys.workflow(workflow_id), field=field, place=place, most_bytes=MOST_BYTES
+    )
 
 
 def workflow_call(keys: Keys, workflow_id: str, fan_ins: Sequence[int]) -> Call:
     """Build workflow, with the counts of these fan-ins."""
-    return Call(script("workflow"), [keys.workflow(workflow_id)], list(fan_ins))
+    return script("workflow").call(keys, workflow=keys.workflow(workflow_id), more_args=fan_ins)
 
 
 def unfolding_call(keys: Keys, most: int) -> Call:
     """Build unfolding: workflows of which something is due, and when the next one is."""
-    return Call(script("unfolding"), [keys.unfolding], [most])
+    return script("unfolding").call(keys, most=most)
 
 
 def start_workflow(shards: Shards, new: NewWorkflow) -> Operation[bool]:

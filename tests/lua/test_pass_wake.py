@@ -1,16 +1,16 @@
-"""pass_on: a ring that a busy child took reaches another one, and only if there is work for it."""
+"""pass_wake: a wake token that a busy child took reaches another one, and only if there is work for it."""
 
 from __future__ import annotations
 
 import pytest
 
-from streamtasks.stores.redis.operations.claim import pass_on_call, wake_lists
+from streamtasks.stores.redis.operations.claim import pass_wake_call, wake_lists
 from streamtasks.stores.types import Filter
 from tests.support.script_lab import ScriptLab
 
 
 def passed_on(lab: ScriptLab, queues: Filter) -> list[int]:
-    answer: list[int] = lab.run(pass_on_call(lab.keys, queues))
+    answer: list[int] = lab.run(pass_wake_call(lab.keys, queues))
     return answer
 
 

@@ -1,0 +1,22 @@
+-- events: note what happened to messages, if the caller wants events.
+--
+-- Keys: events.
+local noted = args.events_kept ~= '0' and {} or nil
+-- note(kind, id, detail): remember an event; nothing if events are off.
+local function note(kind, id, detail)
+  if not noted then return end
+  local of = noted[kind] or {}
+  noted[kind] = of
+  of[#of + 1], of[#of + 2] = id, detail
+end
+-- write_events(): write what was noted, at most 100 messages an entry.
+local function write_events()
+  if not noted then return end
+  for _, kind in ipairs({ 'started', 'settled', 'revoked', 'accepted' }) do
+    local of = noted[kind] or {}
+    for at = 1, #of, 200 do
+      redis.call('XADD', keys.events, 'MAXLEN', '~', args.events_kept, '*', 'kind', kind,
+        unpack(of, at, math.min(at + 199, #of)))
+    end
+  end
+end

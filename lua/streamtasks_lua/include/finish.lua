@@ -1,0 +1,129 @@
+-- finish: messages end, whatever ends them: their records, counts and events, and all that follows.
+--
+-- A script that finishes messages brings the hour's index and counts, and those of the next one; it ends here if the
+-- caller's hour is neither this one nor the one before.
+-- workflow_keys: the key of each workflow whose nodes may finish, by its id; the script fills it.
+-- Keys: messages, state, history, finished, finished_next, counts, counts_next, totals, done, links, events, delayed, control,
+-- waiting, limits, asking, ready, streams, wake, unfolding.
+-- include: clock, events, channel, callback_id, streams
+local this_hour = math.floor(now / 3600000)
+local hours_on = this_hour - tonumber(args.hour)
+if hours_on ~= 0 and hours_on ~= 1 then return { 'hour', now } end
+-- How many messages go on that waited for one that is finished, and for all of a call; promote does the rest.
+local MOST_FREED, MOST_FREED_IN_ALL = 20, 100
+local RECORD = '1 ' .. int(now) .. ' '
+local ended, past, index, endings, to_call = {}, {}, {}, {}, {}
+local ended_size, index_size = 0, 0
+local workflow_keys, has_nodes = {}, false
+local nodes_made
+-- nodes_module(): the functions of include/nodes.lua; they are made when the first node comes by.
+local function nodes_module()
+  if not nodes_made then
+    -- include: nodes
+    nodes_made = { note_node = note_node, end_nodes = end_nodes }
+  end
+  return nodes_made
+end
+-- ending(outcome, name, keep_ms): an end that several messages of one stream may share. The caller may set has_past: there
+-- may be reports of earlier attempts; hears: a callback message is sent.
+local function ending(outcome, name, keep_ms)
+  local of = {
+    outcome = outcome, name = name, text = outcome .. ' ' .. name, keep_until = now + keep_ms, count = 0, spent = 0,
+    succeeded = outcome == 'SUCCESS' or outcome == 'IGNORED',
+  }
+  of.expires = int(of.keep_until)
+  endings[#endings + 1] = of
+  return of
+end
+-- finish(of, id, record, rest, started, line, report): finish one message. `record`: its key; `rest`: the record without its
+-- first two words and the reports of earlier attempts; `started`: of its attempt, ms as text, "0": none; `line`: its state
+-- line, nil if it has none; `report`: one more, or nil.
+local function finish(of, id, record, rest, started, line, report)
+  ended_size = ended_size + 1
+  ended[ended_size] = id
+  if of.has_past then
+    report = (redis.call('HGET', keys.history, id) or '') .. (report or '')
+    past[#past + 1] = id
+  end
+  if line and has_nodes then rest = nodes_module().note_node(line, id, of, rest) end
+  -- PXAT: with PX the server writes the command anew for its replicas.
+  call('SET', record, report and RECORD .. rest .. report or RECORD .. rest, 'PXAT', of.expires)
+  index[index_size + 1], index[index_size + 2] = id, of.text
+  index_size = index_size + 2
+  of.count = of.count + 1
+  if started ~= '0' and now - started > 0 then of.spent = of.spent + (now - started) end
+  if of.hears then to_call[#to_call + 1] = { of.name, id } end
+end
+-- vanish(of, id): a callback message ends; it leaves no trace.
+local function vanish(of, id)
+  ended_size = ended_size + 1
+  ended[ended_size] = id
+  if of.has_past then past[#past + 1] = id end
+end
+-- write_index(): note what finished in the index of the hour, and count it.
+local function write_index()
+  local finished = hours_on == 0 and keys.finished or keys.finished_next
+  local counts = hours_on == 0 and keys.counts or keys.counts_next
+  redis.call('XADD', finished, '*', unpack(index))
+  local minute = math.floor(now / 60000) % 60 .. ' '
+  local of_queue, of_all = {}, {}
+  for _, of in ipairs(endings) do
+    if of.count > 0 then
+      local field = minute .. of.name:match(':(.*)$') .. ' '
+      of_queue[field .. of.outcome] = (of_queue[field .. of.outcome] or 0) + of.count
+      of_all[of.outcome] = (of_all[of.outcome] or 0) + of.count
+      if of.spent > 0 then
+        of_queue[field .. 'ms'] = (of_queue[field .. 'ms'] or 0) + of.spent
+        of_all.ms = (of_all.ms or 0) + of.spent
+      end
+    end
+  end
+  for field, count in pairs(of_queue) do redis.call('HINCRBY', counts, field, int(count)) end
+  for outcome, count in pairs(of_all) do redis.call('HINCRBY', keys.totals, outcome, int(count)) end
+  local keep_until = (this_hour + 1) * 3600000 + args.keep_ms
+  for _, key in ipairs({ finished, counts }) do
+    -- Whoever keeps records longest decides.
+    if redis.call('PEXPIRETIME', key) < keep_until then redis.call('PEXPIREAT', key, int(keep_until)) end
+  end
+end
+-- write_finished(): write what was finished, and let go what follows. Once, when all have been.
+local function write_finished()
+  if #past > 0 then redis.call('HDEL', keys.history, unpack(past)) end
+  if #ended > 0 then
+    redis.call('HDEL', keys.state, unpack(ended))
+    redis.call('HDEL', keys.messages, unpack(ended))
+  end
+  if #index > 0 then
+    write_index()
+    local buckets = {}
+    for at = 1, index_size, 2 do
+      local id = index[at]
+      local bucket = bucket_of(id)
+      local list = buckets[bucket]
+      if list then list[#list + 1] = id else buckets[bucket] = { id } end
+    end
+    for bucket, list in pairs(buckets) do
+      redis.call('SPUBLISH', keys.done .. ':' .. string.format('%x', bucket), table.concat(list, ' '))
+    end
+  end
+  if #to_call > 0 then
+    -- include: callback
+    for _, one in ipairs(to_call) do
+      if not is_callback(one[2]) then call_back(unpack(one)) end
+    end
+  end
+  if nodes_made then nodes_made.end_nodes() end
+  if #index > 0 and redis.call('HLEN', keys.links) > 0 then
+    -- include: links
+    local to_free = MOST_FREED_IN_ALL
+    for at = 1, #index, 2 do
+      if redis.call('HEXISTS', keys.links, index[at]) == 1 then
+        local succeeded = index[at + 1]:find('^SUCCESS ') or index[at + 1]:find('^IGNORED ')
+        to_free = to_free - free_children(index[at], succeeded, math.min(MOST_FREED, to_free))
+      end
+    end
+  end
+  if noted then
+    for at = 1, #index, 2 do note('settled', index[at], index[at + 1]:match('^%u+')) end
+  end
+end

@@ -1,0 +1,4 @@
+-- group: the name of the consumer group of every stream.
+--
+-- Keys: none.
+local GROUP = 'workers'
