@@ -34,7 +34,8 @@ from .tasks.class_task import ClassTask
 from .tasks.middleware import Middleware
 from .tasks.request import BoundTask, Request
 from .tasks.signature import Signature
-from .tasks.task import Task, TaskOptions
+from .tasks.task import Task
+from .tasks.task_options import TaskOptions
 
 # Workflows
 from .workflows.canvas import chain, chord, group

@@ -25,7 +25,8 @@ from .tasks.enqueue import Pipeline, pack
 from .tasks.middleware import Middleware
 from .tasks.request import BoundTask
 from .tasks.signature import CallOptions
-from .tasks.task import Task, TaskOptions, name_of
+from .tasks.task import Task, name_of
+from .tasks.task_options import TaskOptions
 
 __all__ = ["StreamTasks"]
 
@@ -125,7 +126,7 @@ class StreamTasks:
         schedule: Any = None,
         **options: Any,
     ) -> Any:
-        """Register a function as a task; options as in `TaskOptions`, also by their documented names.
+        """Register a function as a task; options as in `TaskOptions`.
 
         ``schedule``: a rule by which it is enqueued again and again (`streamtasks.schedules`), or an entry as the app
         takes them, without a task. The schedule has the name of the task.
@@ -135,9 +136,7 @@ class StreamTasks:
         """
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
-            task: Task[..., Any] = Task(
-                self.pipeline, function, name or name_of(function), TaskOptions.documented(options)
-            )
+            task: Task[..., Any] = Task(self.pipeline, function, name or name_of(function), TaskOptions.of(options))
             self._add(task, schedule)
             return task
 

@@ -35,10 +35,10 @@ from ..exceptions import InvalidTask
 from ..protocol.state import State
 from .attempt import Attempt, AttemptOutcome, running_attempt
 from .enqueue import Pipeline
-from .option_names import DOCUMENTED
 from .request import Asking, Request
 from .run_options import RunOptions
-from .task import Task, TaskOptions, name_of
+from .task import Task, name_of
+from .task_options import USER_NAMES, TaskOptions
 
 __all__ = ["ClassTask", "ErrorInfo", "InstanceTask", "TaskBody", "attributes_of", "tell"]
 
@@ -211,7 +211,7 @@ class InstanceTask(Task[..., Any]):
             raise InvalidTask(f"This {type(body).__qualname__} is registered already, as {body.task.name}.")
         body.check_body()
         given = attributes_of(type(body), ClassTask, _OPTIONS)
-        options = TaskOptions.documented({**given, "has_hooks": body.overrides_hooks()})
+        options = TaskOptions.of({**given, "has_hooks": body.overrides_hooks()})
         return cls(pipeline, body, body.name or name_of(type(body)), options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -237,7 +237,7 @@ class InstanceTask(Task[..., Any]):
         return InstanceTask(self._pipeline, self.body, self.name, options, self._registered)
 
 
-_OPTIONS: Final = frozenset({*(one.name for one in fields(TaskOptions)), *DOCUMENTED} - {"bind", "has_hooks"})
+_OPTIONS: Final = frozenset({*(one.name for one in fields(TaskOptions)), *USER_NAMES} - {"bind", "has_hooks"})
 
 
 def attributes_of(cls: type, base: type, wanted: Collection[str]) -> dict[str, Any]:

@@ -26,13 +26,15 @@ class Option(NamedTuple):
     """The definition of one option.
 
     Attributes:
+        default: its default; if that is None, None is not checked.
         check: is called with the name and a value; raises `InvalidTask`.
-        documented: the name under which users know it.
-        convert: turns a value given under that name into the field's, a timedelta into seconds for example.
+        name: the name under which users give it, if that is not the field's.
+        convert: turns a value that users give into the field's, a timedelta into seconds for example.
     """
 
+    default: Any
     check: Callable[[str, Any], None]
-    documented: str = ""
+    name: str = ""
     convert: Callable[[str, Any], Any] | None = None
 
 
@@ -40,11 +42,11 @@ def option(
     default: Any,
     check: Callable[[str, Any], None],
     *,
-    documented: str = "",
+    name: str = "",
     convert: Callable[[str, Any], Any] | None = None,
 ) -> Any:
     """Return a dataclass field that is an option; see `Option`."""
-    return dataclasses.field(default=default, metadata={"option": Option(check, documented, convert)})
+    return dataclasses.field(default=default, metadata={"option": Option(default, check, name, convert)})
 
 
 @cache
@@ -54,14 +56,14 @@ def options_of(cls: Any) -> dict[str, Option]:
 
 
 def check_options(values: Any) -> None:
-    """Check every option of a dataclass instance whose value is not None.
+    """Check every option of a dataclass instance.
 
     Raises:
         InvalidTask: a value is wrong; the message names the option.
     """
     for name, one in options_of(values.__class__).items():
         value = getattr(values, name)
-        if value is not None:
+        if value is not None or one.default is not None:
             one.check(name, value)
 
 
@@ -113,6 +115,12 @@ def duration_or_moment(name: str, value: Any) -> None:
     """Check seconds from 0, a timedelta, or a datetime."""
     if not isinstance(value, datetime):
         duration(name, value)
+
+
+def retries_or_none(name: str, value: Any) -> None:
+    """Check a number of retries from 0, or None."""
+    if value is not None:
+        retries(name, value)
 
 
 def retries_or_without_end(name: str, value: Any) -> None:
@@ -194,8 +202,7 @@ def to_exception_classes(name: str, value: Any) -> Any:
 
 def to_retries(name: str, value: Any) -> Any:
     """Return a number of retries; None, for retries without end, stays None."""
-    if value is not None:
-        retries(name, value)
+    retries_or_none(name, value)
     return value
 
 

@@ -9,11 +9,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..exceptions import InvalidTask
-from ..protocol.validation import check_count, check_seconds
+from . import options
+from .options import check_limit_order, check_options, option
 
-__all__ = ["INLINE", "RunOptions", "check_exceptions", "check_executor"]
+__all__ = ["INLINE", "RunOptions", "check_executor"]
 
 INLINE: Final = "inline"
+
+
+def _executor(name: str, value: Any) -> None:
+    if value != INLINE:
+        raise InvalidTask(
+            f"{name} is {value!r}; it must be {INLINE!r} (alone in its child, so that a time limit ends it for "
+            "certain), or None (as the worker runs all)."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,38 +44,25 @@ class RunOptions:
         has_hooks: it has hooks, so that its outcomes are settled one by one.
     """
 
-    max_retries: int | None = 3
-    retry_delay_s: float = 60.0
-    autoretry_for: tuple[type[BaseException], ...] = ()
-    dont_autoretry_for: tuple[type[BaseException], ...] = ()
-    retry_backoff_s: float = 0.0
-    retry_backoff_max_s: float = 600.0
-    retry_jitter: bool = True
-    soft_time_limit_s: float | None = None
-    time_limit_s: float | None = None
-    executor: str | None = None
+    max_retries: int | None = option(3, options.retries_or_none, convert=options.to_retries)
+    retry_delay_s: float = option(60.0, options.delay, name="default_retry_delay", convert=options.to_duration)
+    autoretry_for: tuple[type[BaseException], ...] = option(
+        (), options.exception_classes, convert=options.to_exception_classes
+    )
+    dont_autoretry_for: tuple[type[BaseException], ...] = option(
+        (), options.exception_classes, convert=options.to_exception_classes
+    )
+    retry_backoff_s: float = option(0.0, options.delay, name="retry_backoff", convert=options.to_backoff)
+    retry_backoff_max_s: float = option(600.0, options.delay, name="retry_backoff_max", convert=options.to_duration)
+    retry_jitter: bool = option(True, options.switch, convert=options.to_switch)
+    soft_time_limit_s: float | None = option(None, options.limit, name="soft_time_limit", convert=options.to_limit)
+    time_limit_s: float | None = option(None, options.limit, name="time_limit", convert=options.to_limit)
+    executor: str | None = option(None, _executor)
     has_hooks: bool = False
 
     def __post_init__(self) -> None:
-        if self.max_retries is not None:
-            check_count("max_retries", self.max_retries, InvalidTask, least=0)
-        for name in ("retry_delay_s", "retry_backoff_s", "retry_backoff_max_s"):
-            check_seconds(name, getattr(self, name), InvalidTask, above_zero=False)
-        for name in ("soft_time_limit_s", "time_limit_s"):
-            if getattr(self, name) is not None:
-                check_seconds(name, getattr(self, name), InvalidTask)
-        soft_s, hard_s = self.soft_time_limit_s, self.time_limit_s
-        if soft_s is not None and hard_s is not None and soft_s >= hard_s:
-            raise InvalidTask(
-                f"soft_time_limit is {soft_s:g} s and time_limit {hard_s:g} s; the soft one must come first."
-            )
-        for name in ("autoretry_for", "dont_autoretry_for"):
-            check_exceptions(name, getattr(self, name))
-        if self.executor not in (None, INLINE):
-            raise InvalidTask(
-                f"executor is {self.executor!r}; it must be {INLINE!r} (alone in its child, so that a time limit ends "
-                "it for certain), or None (as the worker runs all)."
-            )
+        check_options(self)
+        check_limit_order(self.soft_time_limit_s, self.time_limit_s)
 
     def retries_by_itself(self, error: BaseException) -> bool:
         """Whether this error asks for a retry by itself."""
@@ -87,9 +83,3 @@ def check_executor(executor: Any, function: Callable[..., Any]) -> None:
             f"executor is {INLINE!r}, but {function.__qualname__} is a coroutine function, which runs on an event loop "
             "beside others; make it a plain function (asyncio.run() works in it), or leave executor out."
         )
-
-
-def check_exceptions(name: str, value: Any) -> None:
-    """Raise `InvalidTask` unless ``value`` is a tuple of exception classes."""
-    if not isinstance(value, tuple) or not all(isinstance(e, type) and issubclass(e, BaseException) for e in value):
-        raise InvalidTask(f"{name} is {value!r}; it must be exception classes, for example ({name}=(OSError,)).")

@@ -5,126 +5,26 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from functools import update_wrapper
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ..exceptions import InvalidTask
-from ..protocol.keys import check_queue
 from ..protocol.message import Message
-from ..protocol.validation import check_count, check_seconds
 from ..results import Result
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import Attempt, AttemptOutcome
 from .enqueue import Pipeline, check_arguments, check_limits, merged, pack, place, resolved
-from .option_names import engine_options
 from .position import Position
-from .rate_limit import check_rate_limit, limit_of
+from .rate_limit import limit_of
 from .request import BoundTask, Request
 from .run_options import RunOptions, check_executor
 from .signature import CallOptions, Signature
+from .task_options import DEFINITION_ONLY, TaskOptions, engine_options
 
-__all__ = ["DEFINITION_ONLY", "Task", "TaskOptions", "name_of"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskOptions(RunOptions):
-    """How calls of a task are enqueued and run; the attributes of `RunOptions`, and these.
-
-    Attributes:
-        queue: the queue's name.
-        priority: -100 (last) to 100 (first).
-        run_after: not before this time (an aware datetime), or after this long (a timedelta).
-        expires_s: not to be started later than this after it was enqueued, seconds.
-        bind: the function gets what runs it (`BoundTask`) before its own arguments.
-        rate_limit: most starts, over all workers: per second, or ``"10/m"``, ``"5/s"``, ``"100/h"``, ``"7/d"``; None
-            or 0: no limit.
-        rate_limit_burst: how many starts may follow each other at once after a pause.
-        rate_limit_key: what is limited by itself, each user or tenant: a text, or a function that gets a call's
-            arguments and returns one.
-
-    The documented names (``default_retry_delay``, ``time_limit``, ``retry_backoff``, ...; see
-    `streamtasks.tasks.option_names`) are understood by ``task()`` and ``using()`` as well.
-    """
-
-    queue: str = "default"
-    priority: int = 0
-    run_after: datetime | timedelta | None = None
-    expires_s: float | None = None
-    bind: bool = False
-    rate_limit: str | float | None = None
-    rate_limit_burst: int = 1
-    rate_limit_key: str | Callable[..., Any] | None = None
-
-    def __post_init__(self) -> None:
-        RunOptions.__post_init__(self)  # a bare super() fails in a dataclass with slots
-        check_queue(self.queue)
-        check_count("priority", self.priority, InvalidTask, least=-100, most=100)
-        if self.expires_s is not None:
-            check_seconds("expires_s", self.expires_s, InvalidTask)
-        if self.run_after is not None and not isinstance(self.run_after, (datetime, timedelta)):
-            raise InvalidTask(f"run_after is {self.run_after!r}; it must be an aware datetime or a timedelta.")
-        if isinstance(self.run_after, datetime) and self.run_after.tzinfo is None:
-            raise InvalidTask(f"run_after is {self.run_after!r}; give it a time zone.")
-        if not isinstance(self.bind, bool):
-            raise InvalidTask(f"bind is {self.bind!r}; it must be True or False.")
-        check_rate_limit(self.rate_limit, self.rate_limit_burst, self.rate_limit_key)
-
-    @classmethod
-    def documented(cls, given: Mapping[str, Any]) -> TaskOptions:
-        """Return options of which some may have their documented names.
-
-        Raises:
-            InvalidTask: one is wrong.
-        """
-        try:
-            return cls(**engine_options(given))
-        except TypeError as error:
-            raise InvalidTask(f"task(): {error}") from error
-
-    def defaults(self, registered: RunOptions) -> CallOptions:
-        """Return what every call says by itself.
-
-        Of how it is run only what differs from the ``registered`` options travels: those may change with a release
-        while messages wait.
-        """
-        after = self.run_after
-        given: dict[str, Any] = {
-            "queue": self.queue,
-            "priority": self.priority,
-            "countdown": max(timedelta(0), after) if isinstance(after, timedelta) else None,
-            "eta": after if isinstance(after, datetime) else None,
-            "expires": self.expires_s,
-        }
-        for name, own in _TRAVELLING.items():
-            if getattr(self, own) != getattr(registered, own):
-                given[name] = getattr(self, own)
-        return CallOptions.of(given)
-
-
-DEFINITION_ONLY: Final = frozenset(
-    {
-        "autoretry_for",
-        "bind",
-        "dont_autoretry_for",
-        "executor",
-        "has_hooks",
-        "retry_backoff_max_s",
-        "retry_backoff_s",
-        "retry_jitter",
-    }
-)
-"""Options that ``using()`` cannot change: workers know only the definition."""
-
-_TRAVELLING: Final = {
-    "max_retries": "max_retries",
-    "default_retry_delay": "retry_delay_s",
-    "soft_time_limit": "soft_time_limit_s",
-    "time_limit": "time_limit_s",
-}
+__all__ = ["Task", "name_of"]
 
 
 def name_of(function: Callable[..., Any]) -> str:

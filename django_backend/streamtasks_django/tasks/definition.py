@@ -13,20 +13,19 @@ from functools import lru_cache
 from typing import Any, Final
 
 from streamtasks.protocol.call_fields import CALL_FIELDS
-from streamtasks.tasks.option_names import DOCUMENTED, engine_options
 from streamtasks.tasks.run_options import RunOptions
-from streamtasks.tasks.task import DEFINITION_ONLY, TaskOptions
+from streamtasks.tasks.task_options import DEFINITION_ONLY, USER_NAMES, TaskOptions, engine_options
 from streamtasks.tasks.unset import UNSET
 
 __all__ = ["CHECKED", "PER_CALL", "RUN", "USING", "check_definition", "engine_run_options", "unknown_option"]
 
-_DOCUMENTED: Final = {target: name for name, (target, _) in DOCUMENTED.items()}
+_NAMES: Final = {target: name for name, (target, _) in USER_NAMES.items()}
 _DJANGO: Final = frozenset({"backend", "priority", "queue_name", "run_after"})
 """Options that Django's own task has, and checks."""
 
 
 def _names(cls: Any) -> tuple[str, ...]:
-    names = (_DOCUMENTED.get(one.name, one.name) for one in fields(cls) if one.name != "has_hooks")
+    names = (_NAMES.get(one.name, one.name) for one in fields(cls) if one.name != "has_hooks")
     return tuple(name for name in names if name not in _DJANGO)
 
 
@@ -39,7 +38,7 @@ CHECKED: Final = _names(TaskOptions)
 PER_CALL: Final = tuple(field.option for field in CALL_FIELDS)
 """Documented names of the run options that a message carries."""
 
-USING: Final = _DJANGO | {name for name in CHECKED if DOCUMENTED.get(name, (name,))[0] not in DEFINITION_ONLY}
+USING: Final = _DJANGO | {name for name in CHECKED if USER_NAMES.get(name, (name,))[0] not in DEFINITION_ONLY}
 """Documented names of the options that ``using()`` changes."""
 
 _CELERY: Final = {

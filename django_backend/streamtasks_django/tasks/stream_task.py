@@ -16,11 +16,11 @@ from django.utils.module_loading import import_string
 
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.tasks.attempt import running_attempt
-from streamtasks.tasks.option_names import engine_options
 from streamtasks.tasks.rate_limit import limit_of
 from streamtasks.tasks.request import BoundTask, Request
 from streamtasks.tasks.run_options import RunOptions, check_executor
 from streamtasks.tasks.signature import NO_OPTIONS, CallOptions
+from streamtasks.tasks.task_options import engine_options
 from streamtasks.tasks.unset import UNSET
 
 from ..conf import task_settings
