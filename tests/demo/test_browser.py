@@ -23,7 +23,8 @@ pytestmark = pytest.mark.browser
 
 FLAGS = (
     "--headless",
-    "--no-sandbox",
+    "--no-sandbox",  # it refuses to run as root otherwise
+    "--disable-dev-shm-usage",  # a container's is small
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
