@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,3 +64,16 @@ def test_the_index_of_decisions_is_complete() -> None:
 def test_pages_are_found() -> None:
     assert len(PAGES) > 30
     assert any(list(named_files(page)) for page in PAGES)
+
+
+def test_the_architecture_shows_the_layers_of_the_contracts() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    for contract in contracts:
+        if not contract["name"].startswith("Layers of "):
+            continue
+        [package] = contract["containers"]
+        table = text.partition(f"| layer of `{package}` |")[2].partition("\n\n")[0]
+        shown = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in table.splitlines()[2:]]
+        layers = [re.split(r" \| ", layer) for layer in reversed(contract["layers"])]
+        assert shown == layers, package
