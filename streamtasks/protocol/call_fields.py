@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from .validation import is_number
+from .validation import is_seconds
 
 __all__ = ["CALL_FIELDS", "GROUPS", "CallField", "are_call_fields"]
 
@@ -34,9 +34,9 @@ class CallField(NamedTuple):
 
 CALL_FIELDS: Final = (
     CallField("max_retries", "max_retries", "r", "max", lambda value: type(value) is int),
-    CallField("default_retry_delay", "retry_delay_s", "r", "delay", is_number),
-    CallField("soft_time_limit", "soft_limit_s", "l", "soft", is_number),
-    CallField("time_limit", "hard_limit_s", "l", "hard", is_number),
+    CallField("default_retry_delay", "retry_delay_s", "r", "delay", is_seconds),
+    CallField("soft_time_limit", "soft_limit_s", "l", "soft", is_seconds),
+    CallField("time_limit", "hard_limit_s", "l", "hard", is_seconds),
 )
 GROUPS: Final = tuple(dict.fromkeys(one.group for one in CALL_FIELDS))
 """The JSON keys of all groups."""

@@ -21,19 +21,23 @@ def exception_path(error: BaseException) -> str:
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """Return ``{"type", "message", "traceback"}``. Works for exceptions whose own methods raise."""
+    """Return ``{"type", "message", "traceback"}``; never raises, whatever the exception's own methods raise."""
     try:
-        message = str(error)
-    except Exception as inner:  # noqa: BLE001 - a broken __str__ must not hide the failure it belongs to
-        message = f"<{type(error).__name__} whose str() raised {type(inner).__name__}>"
+        path = exception_path(error)
+    except BaseException:  # noqa: BLE001 - a class may have any object as its __module__
+        path = "<an exception whose class cannot be named>"
+    try:
+        message = str.__str__(str(error))
+    except BaseException as inner:  # noqa: BLE001 - a broken __str__ must not hide the failure it belongs to
+        message = f"<{path.rpartition('.')[2]} whose str() raised {type(inner).__name__}>"
     try:
         text = "".join(tb.format_exception(error))
-    except Exception as inner:  # noqa: BLE001
+    except BaseException as inner:  # noqa: BLE001
         text = f"<traceback could not be formatted: {type(inner).__name__}>\n"
     if len(text) > MAX_TEXT:
         text = text[: MAX_TEXT // 2] + "\n... (cut) ...\n" + text[-MAX_TEXT // 2 :]
     return {
-        "type": exception_path(error),
+        "type": path,
         "message": _carriable(message[:MAX_TEXT]),
         "traceback": _carriable(text),
     }

@@ -13,7 +13,10 @@ MAX_SECONDS: Final = 100 * 365.25 * 86_400
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite int or float; True and False are none."""
-    return not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
+    try:
+        return not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
+    except OverflowError:  # an int that no float can hold
+        return False
 
 
 def is_seconds(value: Any) -> bool:

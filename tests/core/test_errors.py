@@ -33,6 +33,31 @@ def test_a_cause_is_in_the_traceback() -> None:
     assert "KeyError: 'first'" in describe(raised(error))["traceback"]
 
 
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, KeyboardInterrupt, MemoryError])
+def test_what_its_methods_raise_never_gets_out(kind: type[BaseException]) -> None:
+    class Hostile(Exception):
+        def __str__(self) -> str:
+            raise kind
+
+        @property
+        def __notes__(self) -> list[str]:  # type: ignore[override]
+            raise kind
+
+    found = describe(raised(Hostile()))
+    assert found["type"].endswith("Hostile")
+    assert kind.__name__ in found["message"]
+    assert found["traceback"]
+
+
+def test_a_class_without_a_readable_name() -> None:
+    class Module:
+        def __format__(self, spec: str) -> str:
+            raise SystemExit
+
+    found = describe(raised(type("Odd", (Exception,), {"__module__": Module()})("bad")))
+    assert found["message"] == "bad"
+
+
 def test_an_error_that_cannot_be_printed_is_told_all_the_same() -> None:
     found = describe(raised(Unprintable()))
     assert found["type"].endswith("Unprintable")

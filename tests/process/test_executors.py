@@ -81,6 +81,23 @@ def test_what_ends_an_interpreter_ends_only_the_attempt(fleet: Fleet, executor: 
     assert worker.pids().children == before
 
 
+HOSTILE = ["retry delay", "retry with a hostile text", "text raises GeneratorExit", "text raises SystemExit"]
+
+
+@each_executor
+def test_no_exception_ends_a_child_or_leaves_an_attempt_running(fleet: Fleet, executor: str) -> None:
+    worker = fleet.start("--concurrency", "1", *EXECUTORS[executor])
+    before = worker.pids().children
+    beside = [*fleet.many("nap", [(0.02,)] * 5), *fleet.many("anap", [(0.02,)] * 5)]
+    hostile = [fleet.enqueue(task, kind) for kind in HOSTILE for task in ("raise_hostile", "araise_hostile")]
+    after = fleet.many("add", [(n, 1) for n in range(20)])
+    assert wait_for([*beside, *hostile, *after], timeout=20)
+    assert {result.state for result in hostile} == {State.FAILURE}
+    assert {result.state for result in (*beside, *after)} == {State.SUCCESS}
+    assert worker.pids().children == before, "no child was replaced"
+    assert fleet.unfinished() == 0
+
+
 @each_executor
 def test_progress_is_visible_while_the_task_runs(
     fleet: Fleet, executor: str, figure: Callable[[str], None], bound: Callable[[float], float]

@@ -12,7 +12,8 @@ from streamtasks import (
 )
 from streamtasks.protocol.json import loads
 from streamtasks.stores.types import Claimed, Outcome
-from streamtasks_workers.executor.runner import Prepared, Runner
+from streamtasks_workers.executor.prepared import Prepared
+from streamtasks_workers.executor.runner import Runner
 
 Run = Callable[..., Outcome]
 SUCCESS_MS, FAILURE_MS = 86_400_000, 7 * 86_400_000
@@ -29,12 +30,13 @@ def message(**changes: Any) -> Message:
 
 
 def started(app: StreamTasks, what: Claimed) -> Prepared | Outcome:
-    return Runner(app, "w").prepare(what, time.monotonic_ns(), lambda data: None)
+    prepared = Runner(app, "w").prepare(what, time.monotonic_ns(), lambda data: None)
+    return prepared.outcome or prepared
 
 
 def prepare(runner: Runner, what: Claimed) -> Prepared:
     prepared = runner.prepare(what, time.monotonic_ns(), lambda data: None)
-    assert isinstance(prepared, Prepared)
+    assert prepared.outcome is None
     return prepared
 
 

@@ -69,9 +69,9 @@ class ManualWorker:
     def run(self, claimed: Claimed) -> Outcome:
         """Run one message; its outcome is not written yet."""
         gather, begin = self.store.gather, self.store.start_workflow
-        runner = Runner(self.app, self.consumer, self.store.read, gather=gather, begin=begin)
+        runner = Runner(self.app, self.consumer, self.store.read, gather=gather, start_workflow=begin)
         prepared = runner.prepare(claimed, time.monotonic_ns(), lambda _: None)
-        return prepared if isinstance(prepared, Outcome) else runner.run(prepared)
+        return runner.run(prepared)
 
     def run_one(self) -> bool:
         """Run the next message that is ready; False: there is none."""

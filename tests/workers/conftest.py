@@ -13,7 +13,7 @@ from streamtasks import (
     StreamTasks,
 )
 from streamtasks.stores.types import Outcome
-from streamtasks_workers.executor.runner import Prepared, Runner
+from streamtasks_workers.executor.runner import Runner
 from tests.support.attempts import Run, claimed, message
 
 
@@ -35,7 +35,7 @@ def run(request: pytest.FixtureRequest) -> Run:
         register(function if request.param == "plain" else coroutine)
         runner = Runner(app, "w")
         prepared = runner.prepare(claimed(message(**call), **claim), time.monotonic_ns(), lambda data: None)
-        assert isinstance(prepared, Prepared)
+        assert prepared.outcome is None
         if request.param == "plain":
             return runner.run(prepared)
         with asyncio.Runner() as loop:

@@ -19,7 +19,8 @@ from streamtasks.protocol.state import Snapshot, State
 from streamtasks.stores.types import Claimed, Outcome
 from streamtasks.tasks.task import Task
 from streamtasks_workers.executor.callbacks import CALLBACK
-from streamtasks_workers.executor.runner import Prepared, Runner
+from streamtasks_workers.executor.prepared import Prepared
+from streamtasks_workers.executor.runner import Runner
 
 NEXT = {"task": "next", "args": [7], "kwargs": {}, "immutable": False, "id": "id-2"}
 
@@ -83,13 +84,14 @@ class Case:
         values: dict[str, Any] = {"id": "id-1", "task": "task", **(message or {})}
         body = b"1000 " + Message(**values).encode(1 << 20)
         claimed = Claimed("id-1", "w#1", "0:default", "1-0", 1, 0, 0, body)._replace(**claim)
-        return self.runner.prepare(claimed, time.monotonic_ns(), lambda data: None)
+        prepared = self.runner.prepare(claimed, time.monotonic_ns(), lambda data: None)
+        return prepared.outcome or prepared
 
     def run(self, message: dict[str, Any] | None = None, **claim: Any) -> Outcome:
         prepared = self.prepare(message, **claim)
         if isinstance(prepared, Outcome):
             return prepared
-        if not prepared.runnable.is_async:
+        if not prepared.is_async:
             return self.runner.run(prepared)
         with asyncio.Runner() as loop:
             return loop.run(self.runner.arun(prepared))
@@ -199,7 +201,7 @@ class TestHooks:
         with_hooks, without = Case(kind, print, has_hooks=True).prepare(), Case(kind, print).prepare()
         assert isinstance(with_hooks, Prepared)
         assert isinstance(without, Prepared)
-        assert (with_hooks.alone, without.alone) == (True, False)
+        assert (with_hooks.settles_alone, without.settles_alone) == (True, False)
 
 
 def never() -> None:
@@ -282,7 +284,7 @@ class TestCallbackMessages:
         case.records["id-1"] = finished(state, error, reports=[{"kind": "RETRY"}, {"kind": "CRASH"}])
         prepared = case.prepare(CALL)
         assert isinstance(prepared, Prepared)
-        assert prepared.alone
+        assert prepared.settles_alone
         outcome = case.run(CALL)
         assert (outcome.state, outcome.result) == ("CALLED", b"")
         assert case.hooked is not None
@@ -329,7 +331,7 @@ class TestCallbackMessages:
         assert case.run(CALL).state == "RETRY"
         with caplog.at_level(logging.ERROR):
             assert case.run(CALL, attempt=case.app.settings.unknown_task_limit).state == "CALLED"
-        assert "nobody knows task task" in caplog.text
+        assert "no live worker knows task task" in caplog.text
 
     @pytest.mark.parametrize("args", [[], ["a", "b"], [3]])
     def test_one_made_wrongly_does_no_harm(self, kind: str, args: list[Any]) -> None:

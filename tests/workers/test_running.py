@@ -20,7 +20,8 @@ from streamtasks.protocol.json import loads
 from streamtasks.protocol.state import State, decode_progress
 from streamtasks.settings import MIN_DEDUP_S
 from streamtasks.stores.types import Outcome
-from streamtasks_workers.executor.runner import Prepared, Runner
+from streamtasks_workers.executor.prepared import Prepared
+from streamtasks_workers.executor.runner import Runner
 from tests.support.attempts import FAILURE_MS, SUCCESS_MS, Run, claimed, error_of, message, prepare, raising, started
 
 
@@ -206,6 +207,8 @@ class TestPrepare:
         later = started(app, claimed(message(), first_started_ms=77))
         assert isinstance(first, Prepared)
         assert isinstance(later, Prepared)
+        assert first.attempt is not None
+        assert later.attempt is not None
         assert first.attempt.first_started_ms == first.attempt.started_ms
         assert later.attempt.first_started_ms == 77
 

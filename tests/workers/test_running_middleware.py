@@ -19,7 +19,8 @@ from streamtasks import (
     StreamTasks,
 )
 from streamtasks.protocol.state import State
-from streamtasks_workers.executor.runner import Prepared, Runner
+from streamtasks_workers.executor.prepared import Prepared
+from streamtasks_workers.executor.runner import Runner
 from tests.support.attempts import Run, claimed, error_of, message, raising
 
 

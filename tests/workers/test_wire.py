@@ -13,7 +13,8 @@ from streamtasks.protocol import compression as packing
 from streamtasks.protocol.json import dumps, loads
 from streamtasks.protocol.wire import RESULT
 from streamtasks.stores.types import Claimed, Outcome
-from streamtasks_workers.executor.runner import Prepared, Runner
+from streamtasks_workers.executor.prepared import Prepared
+from streamtasks_workers.executor.runner import Runner
 
 CALL = Message(id="id-1", task="task", args=["x" * 3000])
 
@@ -26,7 +27,8 @@ def start(what: Claimed, **settings: Any) -> tuple[Runner, Prepared | Outcome]:
     app = StreamTasks(**settings)
     app.task(name="task")(lambda value: [value] * 3)
     runner = Runner(app, "w")
-    return runner, runner.prepare(what, time.monotonic_ns(), lambda data: None)
+    prepared = runner.prepare(what, time.monotonic_ns(), lambda data: None)
+    return runner, prepared.outcome or prepared
 
 
 def written(serializer: str = "json", compression: str | None = None, key: str = "key") -> bytes:

@@ -27,7 +27,7 @@ from streamtasks.tasks.class_task import tell
 from streamtasks.tasks.run_options import RunOptions
 from streamtasks.tasks.signature import NO_OPTIONS, CallOptions
 from streamtasks.workflows.linked import Linked
-from streamtasks_workers.executor.verdicts import judge
+from streamtasks_workers.executor.error_outcome import outcome_of_error
 
 from ..enqueue.pipeline import registered_name
 from ..enqueue.signal_dispatch import send
@@ -98,7 +98,7 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - the outcome of a task, as SystemExit is in a worker
-            outcome = judge(attempt.message, options, attempt.retries, error)
+            outcome = outcome_of_error(attempt.message, options, attempt.retries, error)
             self._unsuccessful(result, attempt, outcome)
         else:
             outcome = AttemptOutcome(State.SUCCESS, value)

@@ -292,6 +292,39 @@ async def araise_odd() -> None:
     raise Odd("an odd one")
 
 
+class HostileText(Exception):
+    """One whose text raises what ends a process."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __str__(self) -> str:
+        raise self.error
+
+
+def _raise_hostile(kind: str) -> None:
+    match kind:
+        case "retry delay":
+            raise Retry(delay_s=1e306)
+        case "retry with a hostile text":
+            raise Retry(exc=HostileText(SystemExit(3)), delay_s=0.01, max_retries=1)
+        case "text raises GeneratorExit":
+            raise HostileText(GeneratorExit())
+        case "text raises SystemExit":
+            raise HostileText(SystemExit(3))
+        case other:
+            raise AssertionError(other)
+
+
+def raise_hostile(kind: str) -> None:
+    _raise_hostile(kind)
+
+
+async def araise_hostile(kind: str) -> None:
+    await asyncio.sleep(0)
+    _raise_hostile(kind)
+
+
 def close_descriptors(result_bytes: int = 0) -> str:
     """Close everything that the child has open but stdin, stdout and stderr."""
     os.closerange(3, 4096)
@@ -341,7 +374,7 @@ def give_back_later(value: Any = None) -> Any:
 
 TASKS: tuple[Callable[..., Any], ...] = (
     add, aadd, fail, afail, again, ignore, large, nap, anap, hold_gil, steps, die_by_signal, die_by_exit, leave,
-    raise_odd, araise_odd, close_descriptors, aclose_descriptors, exhaust_memory,
+    raise_odd, araise_odd, raise_hostile, araise_hostile, close_descriptors, aclose_descriptors, exhaust_memory,
     grow,
     burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, finalise, spin_in_bytecode, report,
     give_back, give_back_later,

@@ -1,4 +1,4 @@
-"""Callback messages: what the child would have told of an outcome that was decided without it.
+"""Callback messages: report an outcome that was decided without a child to middleware and hooks.
 
 A script that ends a task by itself (a revocation, a time limit, a dead letter), or an attempt of one that is run again
 (a time limit), appends a message of the task `CALLBACK` in the same step. Any child runs it: it reads the record, tells
@@ -8,28 +8,28 @@ middleware and hooks, and settles with the state `CALLED`, which leaves no recor
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from streamtasks.application import Application
-from streamtasks.exceptions import DecodeError, TaskRevoked
+from streamtasks.exceptions import DecodeError, StoreError, TaskRevoked
 from streamtasks.protocol.errors import rebuild
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.state import Snapshot, State
-from streamtasks.stores.types import NewMessage
+from streamtasks.stores.types import Claimed, NewMessage, Outcome
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome, enter_attempt
 from streamtasks.tasks.run_options import RunOptions
 
-from .error_callbacks import followers
+from .error_callbacks import error_callbacks
 from .hooks import Hooks
+from .internal_task import InternalTask
+from .outcomes import Outcomes
+from .skipped import Read
 
-__all__ = ["CALLBACK", "Callbacks", "Read", "UnknownTask", "is_callback"]
+__all__ = ["CALLBACK", "Callbacks", "UnknownTask", "is_callback"]
 
 logger = logging.getLogger("streamtasks.worker")
 
 CALLBACK: Final = "streamtasks.callback"
-
-type Read = Callable[[Sequence[str]], list[Snapshot | None]]
 
 
 def is_callback(task_id: str) -> bool:
@@ -38,14 +38,14 @@ def is_callback(task_id: str) -> bool:
 
 
 class UnknownTask(Exception):
-    """Raised for a callback of a task that is not registered in this worker; holds its name."""
+    """Raised for a callback of a task that is not registered in this worker, with the task's name."""
 
 
-class Callbacks:
-    """The task behind callback messages; see `Runnable`. It is a plain one: reading a record may take a while."""
+class Callbacks(InternalTask):
+    """The task behind callback messages."""
 
     name = CALLBACK
-    is_async = False
+    always_runs = True
     run_options = RunOptions(has_hooks=True)
 
     def __init__(self, app: Application, hooks: Hooks, read: Read) -> None:
@@ -53,10 +53,27 @@ class Callbacks:
         self._hooks = hooks
         self._read = read
 
-    def run(self, attempt: Attempt) -> tuple[NewMessage, ...]:
-        """Tell of the outcome of the task whose id is the first argument; return what follows it.
+    def execute(self, claimed: Claimed, attempt: Attempt, outcomes: Outcomes) -> Outcome:
+        """Report the outcome to middleware and hooks. What these raise is logged where it happens."""
+        follow: tuple[NewMessage, ...] = ()
+        try:
+            follow = self._report(attempt)
+        except UnknownTask as unknown:
+            if claimed.attempt < outcomes.settings.unknown_task_limit:
+                return outcomes.unknown(claimed, str(unknown))
+            logger.error(  # noqa: TRY400 - it says all that is known
+                "no live worker knows task %s, whose outcome message %s was to report", unknown, claimed.id
+            )
+        except StoreError:
+            raise
+        except BaseException:
+            logger.exception("callback message %s failed", claimed.id)
+        return outcomes.called(claimed, attempt.started_ms, follow)
 
-        A second argument is the number of an attempt: that one, after which the task runs again, is told of.
+    def _report(self, attempt: Attempt) -> tuple[NewMessage, ...]:
+        """Report the outcome of the task whose id is the first argument; return what follows it.
+
+        A second argument is the number of an attempt after which the task runs again: then that one is reported.
 
         Raises:
             StoreError: the record cannot be read now.
@@ -66,7 +83,7 @@ class Callbacks:
         [snapshot] = self._read([task_id])
         report = _report_of(snapshot, *again) if snapshot is not None and again else None
         if snapshot is None or not (report or (snapshot.is_finished and not again)):
-            logger.debug("nothing is known any more of task %s, whose end was to be told", task_id)
+            logger.debug("nothing is known any more of task %s, whose outcome was to be reported", task_id)
             return ()
         message = snapshot.message()
         runnable = self._app.find(message.task)
@@ -75,19 +92,13 @@ class Callbacks:
         if report is not None:
             ended = _retried(snapshot, message, report)
             enter_attempt(ended)
-            self._hooks.tell(runnable, ended, _outcome_of_report(report))
+            self._hooks.report(runnable, ended, _outcome_of_report(report))
             return ()
         error = _error_of(snapshot)
         ended, outcome = _attempt_of(snapshot, message), _outcome_of(snapshot, error)
         enter_attempt(ended)
-        self._hooks.tell(runnable, ended, outcome)
-        return followers(message, snapshot.state, error, self._app.settings.wire)
-
-    def before_start(self, attempt: Attempt) -> None:
-        """See `Runnable.before_start`."""
-
-    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """See `Runnable.after`."""
+        self._hooks.report(runnable, ended, outcome)
+        return error_callbacks(message, snapshot.state, error, self._app.settings.wire)
 
 
 def _error_of(snapshot: Snapshot) -> dict[str, Any] | None:

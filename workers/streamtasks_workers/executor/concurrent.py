@@ -18,14 +18,14 @@ from contextlib import suppress
 from streamtasks.exceptions import StoreError
 from streamtasks.stores.readable import readable
 from streamtasks.stores.types import Claimed, Exchange, Outcome
-from streamtasks.tasks.run_options import INLINE
 
 from ..process.board import Board
 from ..process.lifeline import Lifeline
 from .guards import CoroutineGuard, Guard, MainGuard, ThreadGuard
 from .inline import OTHERS_PAUSE_S
 from .link import MOST, Link
-from .runner import Prepared, Runner
+from .prepared import Prepared
+from .runner import Runner
 
 __all__ = ["ConcurrentExecutor"]
 
@@ -216,29 +216,25 @@ class ConcurrentExecutor:
         prepared = self._runner.prepare(message, started, lambda data: self._report(slot, data))
         if not started:
             self._gave_up(slot, message.token)
-        elif isinstance(prepared, Outcome):
-            self._finished(slot, prepared, started)
-        else:
-            if prepared.limits is not None:
-                self._board.limit(slot, started, *prepared.limits)
-            self._main_guard.begin(slot, started)
-            prepared.guard = self._main_guard
-            self._finished(slot, self._runner.run(prepared), started)
+            return
+        self._main_guard.begin(slot, started)
+        prepared.begin(self._main_guard, self._board, slot, started)
+        self._finished(slot, self._runner.run(prepared), started)
 
     # -- attempts ------------------------------------------------------------------------------------
 
     def _begin(self, message: Claimed, slot: int) -> bool:
         """Begin a message; return False, and do nothing, if it must run alone."""
         prepared = self._runner.prepare(message, time.monotonic_ns(), lambda data: self._report(slot, data))
-        if isinstance(prepared, Prepared) and prepared.runnable.run_options.executor == INLINE:
+        if prepared.runs_inline:
             return False
-        if isinstance(prepared, Outcome):
+        if prepared.outcome is not None:
             if started := self._board.start(slot):
-                self._finished(slot, prepared, started)
+                self._finished(slot, prepared.outcome, started)
             else:
                 self._gave_up(slot, message.token)
             return True
-        if prepared.runnable.is_async:
+        if prepared.is_async:
             work = self._run_async(prepared, slot)
         elif self._free_threads:
             self._free_threads -= 1
@@ -300,9 +296,7 @@ class ConcurrentExecutor:
         """Note the start and the limits of an attempt; return the start, 0 if it must not start."""
         started = self._board.start(slot)
         if started:
-            if prepared.limits is not None:
-                self._board.limit(slot, started, *prepared.limits)
-            prepared.guard = guard()
+            prepared.begin(guard(), self._board, slot, started)
             self._guards[slot] = (started, prepared.guard)
         return started
 

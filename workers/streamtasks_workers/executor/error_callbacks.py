@@ -1,4 +1,4 @@
-"""What follows a final failure, without letting a broken link cost the outcome itself."""
+"""Build error callbacks; log broken ones so that the outcome is still recorded."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from streamtasks.protocol.wire import Wire
 from streamtasks.stores.types import NewMessage
 from streamtasks.workflows.follow_ups import follow_ups
 
-__all__ = ["followers"]
+__all__ = ["error_callbacks"]
 
 logger = logging.getLogger("streamtasks.worker")
 
 
-def followers(message: Message, state: State, error: dict[str, Any] | None, wire: Wire) -> tuple[NewMessage, ...]:
-    """Return the messages that follow a failure; if they cannot be made, that is logged and nothing follows."""
+def error_callbacks(message: Message, state: State, error: dict[str, Any] | None, wire: Wire) -> tuple[NewMessage, ...]:
+    """Return the messages that follow a failure; none, and a log record, if they cannot be built."""
     if not message.error_links:
         return ()
     try:
         return follow_ups(message, state, None, error, wire)
     except Exception:
-        logger.exception("what follows task %s (%s) cannot be made; nothing follows it", message.id, message.task)
+        logger.exception("the error callbacks of task %s (%s) cannot be built", message.id, message.task)
         return ()

@@ -1,4 +1,4 @@
-"""Tell middleware and a task's own hooks how an attempt ended. What they raise is logged and changes nothing."""
+"""Report outcomes to middleware and a task's own hooks. What they raise is logged and changes nothing."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ logger = logging.getLogger("streamtasks.worker")
 
 
 class Hooks:
-    """All who hear of outcomes: a task's own hooks first, then middleware, the outermost last."""
+    """Everything that is called with an outcome: a task's own hooks first, then middleware, the outermost last."""
 
     def __init__(self, middleware: Sequence[Middleware]) -> None:
         after = [m for m in middleware if overrides(m, "after_outcome", "after_outcome_async")]
         self._middleware = after[::-1]
 
-    def heard(self, runnable: Runnable) -> bool:
-        """Whether anybody wants to hear of outcomes of this task."""
+    def any_for(self, runnable: Runnable) -> bool:
+        """Whether there are hooks or middleware for the outcomes of this task."""
         return bool(self._middleware) or runnable.run_options.has_hooks
 
-    def tell(self, runnable: Runnable, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Tell all of them, on this thread."""
-        self._tell_task(runnable, attempt, outcome)
+    def report(self, runnable: Runnable, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Call all of them, on this thread."""
+        self._report_to_task(runnable, attempt, outcome)
         for middleware in self._middleware:
             try:
                 middleware.after_outcome(attempt, outcome)
             except BaseException:  # noqa: BLE001 - logged there; a hook may not change an outcome
                 _failed(f"{type(middleware).__name__}.after_outcome", attempt)
 
-    async def atell(self, runnable: Runnable, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Tell all of them, on this event loop."""
-        self._tell_task(runnable, attempt, outcome)
+    async def areport(self, runnable: Runnable, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Call all of them, on this event loop."""
+        self._report_to_task(runnable, attempt, outcome)
         for middleware in self._middleware:
             try:
                 await middleware.after_outcome_async(attempt, outcome)
@@ -44,7 +44,7 @@ class Hooks:
                 _failed(f"{type(middleware).__name__}.after_outcome", attempt)
 
     @staticmethod
-    def _tell_task(runnable: Runnable, attempt: Attempt, outcome: AttemptOutcome) -> None:
+    def _report_to_task(runnable: Runnable, attempt: Attempt, outcome: AttemptOutcome) -> None:
         if not runnable.run_options.has_hooks:
             return
         try:

@@ -17,7 +17,8 @@ from ..process.board import Board
 from ..process.lifeline import Lifeline
 from .guards import CoroutineGuard, MainGuard
 from .link import Link, Pace
-from .runner import Prepared, Runner
+from .prepared import Prepared
+from .runner import Runner
 
 __all__ = ["InlineExecutor"]
 
@@ -113,22 +114,15 @@ class InlineExecutor:
             begun = begun or started
             attempts += 1
             prepared = runner.prepare(message, started, reporters[slot])
-            alone = False
-            if isinstance(prepared, Outcome):
-                outcome = prepared
+            if prepared.is_async:
+                outcome = self._run_async(prepared, slot, started)
             else:
-                alone = prepared.alone
-                if prepared.limits is not None:
-                    board.limit(slot, started, *prepared.limits)
-                if prepared.runnable.is_async:
-                    outcome = self._run_async(prepared, slot, started)
-                else:
-                    self._guard.begin(slot, started)
-                    prepared.guard = self._guard
-                    outcome = runner.run(prepared)
+                self._guard.begin(slot, started)
+                prepared.begin(self._guard, board, slot, started)
+                outcome = runner.run(prepared)
             self._outcomes.append(outcome)
             self._slots.append(slot)
-            if not board.finish(slot, outcome, started) or alone:
+            if not board.finish(slot, outcome, started) or prepared.settles_alone:
                 self._flush()
         if attempts:
             self._lifeline.attempted(attempts)
@@ -146,7 +140,7 @@ class InlineExecutor:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
         loop, guard = self._loop, CoroutineGuard()
-        prepared.guard = guard
+        prepared.begin(guard, self._board, slot, started)
 
         def interrupt(kind: int) -> None:
             if not loop.is_closed():

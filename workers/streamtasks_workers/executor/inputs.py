@@ -1,4 +1,4 @@
-"""What a task of a workflow gets from those that it follows: read from the store when it starts, in bounded parts."""
+"""Read the results that a task of a workflow takes from its predecessors, when it starts, in bounded parts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from streamtasks.protocol.member_results import Member, read_members, value_of_n
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.shards import node_id, node_of
 from streamtasks.protocol.wire import Wire
-from streamtasks.tasks.attempt import Attempt, AttemptOutcome
-from streamtasks.tasks.run_options import RunOptions
+from streamtasks.stores.types import Claimed, Outcome
+from streamtasks.tasks.attempt import Attempt
 
-__all__ = ["Gather", "HandOn", "Inputs", "nothing_kept"]
+from .internal_task import InternalTask
+from .outcomes import Outcomes
+
+__all__ = ["Gather", "Inputs", "ResultGatherer", "gather_nothing"]
 
 logger = logging.getLogger("streamtasks.worker")
 
@@ -27,20 +30,20 @@ type Gather = Callable[[str, str], list[bytes]]
 """`Store.gather`."""
 
 
-def nothing_kept(workflow_id: str, field: str) -> list[bytes]:  # noqa: ARG001
+def gather_nothing(workflow_id: str, field: str) -> list[bytes]:  # noqa: ARG001
     """Stand in for `Store.gather` where there is no store."""
     return []
 
 
 class Inputs:
-    """Reads what goes before a message's own arguments."""
+    """Reads the values that are put before a message's own arguments."""
 
     def __init__(self, gather: Gather, wire: Wire) -> None:
         self._gather = gather
         self._wire = wire
 
     def take(self, message: Message) -> None:
-        """Put the result of what a message follows before its arguments. Waits for an absent store.
+        """Insert the result of its predecessors before a message's arguments. Waits for an absent store.
 
         Raises:
             DecodeError: this process cannot, or may not, read a result.
@@ -83,19 +86,16 @@ def _value(member: Member | None) -> Any:
     }
 
 
-class HandOn:
-    """The task behind nodes that make one value of a group inside a group; see `Runnable`."""
+class ResultGatherer(InternalTask):
+    """The task behind nodes that make one value of a group inside a group."""
 
     name = GATHER
-    is_async = False
-    run_options = RunOptions()
 
-    def run(self, attempt: Attempt) -> Any:
-        """Return the list that it gets."""
-        return attempt.message.args[0]
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
 
-    def before_start(self, attempt: Attempt) -> None:
-        """See `Runnable.before_start`."""
-
-    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """See `Runnable.after`."""
+    def execute(self, claimed: Claimed, attempt: Attempt, outcomes: Outcomes) -> Outcome:
+        """Return the list of the group's results as its own."""
+        self._inputs.take(attempt.message)
+        result = outcomes.encode(attempt.message, attempt.message.args[0])
+        return outcomes.success(claimed, attempt.started_ms, result)

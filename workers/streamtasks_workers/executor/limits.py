@@ -10,7 +10,7 @@ from streamtasks.protocol.state import State
 from streamtasks.tasks.run_options import RunOptions
 
 from ..process.board import Ask
-from .verdicts import judge
+from .error_outcome import outcome_of_error
 
 __all__ = ["NO_LIMITS", "Limits", "explained", "limit_exceeded", "limits_of"]
 
@@ -36,7 +36,7 @@ def limits_of(message: Message, options: RunOptions, retries: int, default: Limi
     if hard_s is None:
         return None if soft_s is None else Limits(soft_s, None)
     if options.autoretry_for:
-        outcome = judge(message, options, retries, TimeLimitExceeded())
+        outcome = outcome_of_error(message, options, retries, TimeLimitExceeded())
         if outcome.state == State.RETRY:
             return Limits(soft_s, hard_s, round(outcome.delay_s * 1000))
     return Limits(soft_s, hard_s)

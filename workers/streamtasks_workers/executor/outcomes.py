@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from streamtasks.exceptions import EncodingUnavailable, InvalidTask
+from streamtasks.exceptions import EncodingUnavailable, InvalidTask, PayloadTooLarge
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.json import dumps
+from streamtasks.protocol.message import Message
 from streamtasks.protocol.state import State
 from streamtasks.protocol.validation import MAX_SECONDS
+from streamtasks.protocol.wire import RESULT
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.types import Claimed, Exhausted, NewMessage, Outcome
 
@@ -48,13 +50,28 @@ class Outcomes:
     """
 
     def __init__(self, settings: StoreSettings, consumer: str, now_ms: Callable[[], int]) -> None:
-        self._settings = settings
+        self.settings = settings
         self._consumer = consumer
         self._now_ms = now_ms
         self._keep_success_ms = settings.keep_ms(success=True)
         self._keep_failure_ms = settings.keep_ms(success=False)
 
-    def success(self, held: Claimed, started_ms: int, result: bytes, follow: tuple[NewMessage, ...]) -> Outcome:
+    def encode(self, message: Message, value: Any) -> bytes:
+        """Return the recorded form of a result.
+
+        Raises:
+            InvalidTask: JSON cannot carry it.
+            PayloadTooLarge: it is larger than ``max_payload_bytes``.
+        """
+        result = self.settings.wire.dumps({"r": value}, RESULT, message.id)
+        if len(result) > self.settings.max_payload_bytes:
+            raise PayloadTooLarge(
+                f"The result of task {message.task} takes {len(result)} bytes; max_payload_bytes is "
+                f"{self.settings.max_payload_bytes}. Store it elsewhere and return its id, or raise the limit."
+            )
+        return result
+
+    def success(self, held: Claimed, started_ms: int, result: bytes, follow: tuple[NewMessage, ...] = ()) -> Outcome:
         """Return a SUCCESS with an encoded result."""
         return Outcome.of(held, "SUCCESS", started_ms, result, "", self._keep_success_ms, 0, follow)
 
@@ -107,7 +124,7 @@ class Outcomes:
         return self._delayed_or_dead(held, error, "undecodable")
 
     def _delayed_or_dead(self, held: Claimed, error: Exception, reason: str) -> Outcome:
-        settings = self._settings
+        settings = self.settings
         if held.attempt >= settings.unknown_task_limit:
             logger.error("%s Message %s becomes a dead letter.", error, held.id)
             return self.dead(held, error, reason)

@@ -1,50 +1,43 @@
-"""Start a workflow that was linked to a task whose outcome is known now."""
+"""Start a workflow that was linked to a task, now that the task's outcome is known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from streamtasks.protocol.links import START
-from streamtasks.protocol.wire import Wire
-from streamtasks.stores.types import NewWorkflow
-from streamtasks.tasks.attempt import Attempt, AttemptOutcome
-from streamtasks.tasks.run_options import RunOptions
+from streamtasks.stores.types import Claimed, NewWorkflow, Outcome
+from streamtasks.tasks.attempt import Attempt
 from streamtasks.workflows.linked import workflow_of_call
 
-__all__ = ["KEPT_MS", "Begin", "Starter", "nothing_begun"]
+from .internal_task import InternalTask
+from .outcomes import Outcomes
+
+__all__ = ["StartWorkflow", "WorkflowStarter", "start_nowhere"]
 
 KEPT_MS: Final = 900_000
-"""For how long the record of a start is kept, which holds the whole workflow: as long as any id must be known."""
+"""How long the record of a start is kept, which holds the whole workflow: as long as any id must be known, ms."""
 
-type Begin = Callable[[NewWorkflow], bool]
+type StartWorkflow = Callable[[NewWorkflow], bool]
 """`Store.start_workflow`."""
 
 
-def nothing_begun(new: NewWorkflow) -> bool:  # noqa: ARG001
+def start_nowhere(new: NewWorkflow) -> bool:  # noqa: ARG001
     """Stand in for `Store.start_workflow` where there is no store."""
     return False
 
 
-class Starter:
-    """The task behind linked workflows; see `Runnable`. Run twice, it starts one: the workflow's id came with it."""
+class WorkflowStarter(InternalTask):
+    """The task behind linked workflows. Run twice, it starts one: the workflow's id came with its message."""
 
     name = START
-    is_async = False
-    run_options = RunOptions()
 
-    def __init__(self, begin: Begin, wire: Wire) -> None:
-        self._begin = begin
-        self._wire = wire
+    def __init__(self, start: StartWorkflow) -> None:
+        self._start = start
 
-    def run(self, attempt: Attempt) -> Any:
-        """Start it; return its id."""
-        new = workflow_of_call(attempt.message, self._wire)
-        self._begin(new)
-        return new.id
-
-    def before_start(self, attempt: Attempt) -> None:
-        """See `Runnable.before_start`."""
-
-    def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """See `Runnable.after`."""
+    def execute(self, claimed: Claimed, attempt: Attempt, outcomes: Outcomes) -> Outcome:
+        """Start the workflow; the result is its id."""
+        new = workflow_of_call(attempt.message, outcomes.settings.wire)
+        self._start(new)
+        result = outcomes.encode(attempt.message, new.id)
+        return outcomes.success(claimed, attempt.started_ms, result)._replace(keep_ms=KEPT_MS)

@@ -31,7 +31,8 @@ from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Filter, Ou
 
 from ..executor.callbacks import CALLBACK
 from ..executor.limits import Limits
-from ..executor.runner import Prepared, Runner
+from ..executor.prepared import Prepared
+from ..executor.runner import Runner
 from ..process.options import WorkerOptions
 from ..roles import roles_of
 from ..roles.base import DueRole, ServedApp
@@ -154,7 +155,7 @@ class InProcessWorker:
         try:
             runner, prepared = next(steps)
             while True:
-                if prepared.runnable.is_async:
+                if prepared.is_async:
                     outcome = self._run_coroutine(arun_limited(self._server, runner, prepared))
                 else:
                     outcome = run_limited(self._server, runner, prepared)
@@ -166,7 +167,7 @@ class InProcessWorker:
         try:
             runner, prepared = next(steps)
             while True:
-                if prepared.runnable.is_async:
+                if prepared.is_async:
                     outcome = await arun_limited(self._server, runner, prepared)
                 else:
                     outcome = await self._run_plain(partial(run_limited, self._server, runner, prepared))
@@ -231,7 +232,7 @@ class _Lane:
         started_ns = time.monotonic_ns()
         runner.clock_offset_ns = self.store.server.clock.now_us() * 1000 - started_ns
         prepared = runner.prepare(claimed, started_ns, self._reporter(tag, claimed))
-        outcome = prepared if isinstance(prepared, Outcome) else (yield runner, prepared)
+        outcome = prepared.outcome or (yield runner, prepared)
         self._exchange(tag, (outcome,), claim=False)
         return [Ran(claimed.id, self._task_of(claimed), claimed.attempt, outcome.state)]
 

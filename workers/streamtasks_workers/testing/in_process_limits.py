@@ -17,7 +17,8 @@ from streamtasks.stores.memory import MemoryServer
 from streamtasks.stores.types import Outcome
 
 from ..executor.guards import CoroutineGuard, ThreadGuard
-from ..executor.runner import Prepared, Runner
+from ..executor.prepared import Prepared
+from ..executor.runner import Runner
 from ..process.board import Ask
 
 __all__ = ["arun_limited", "run_limited"]

@@ -1,0 +1,62 @@
+"""A claimed message on its way to its outcome."""
+
+from __future__ import annotations
+
+from streamtasks.application import Runnable
+from streamtasks.stores.types import Claimed, Outcome
+from streamtasks.tasks.attempt import Attempt, AttemptOutcome
+from streamtasks.tasks.run_options import INLINE
+
+from ..process.board import Board
+from .guards import OPEN, Guard
+from .limits import Limits
+
+__all__ = ["Prepared"]
+
+
+class Prepared:
+    """A message that was decoded and whose task is known, or whose outcome is certain without that.
+
+    Attributes:
+        claimed: the message as it was claimed.
+        outcome: its outcome if there is nothing to run: it cannot be read, or its task is not known here.
+        attempt: this attempt, else None.
+        runnable: its task, else None.
+        skipped: how it ends without a start: revoked, expired, or after a parent that failed.
+        limits: the time limits that are in force.
+        is_async: whether it runs on an event loop.
+        settles_alone: whether its outcome is settled right away, because hooks have heard of it.
+        guard: what the executor puts around the task's own code.
+    """
+
+    __slots__ = ("attempt", "claimed", "guard", "is_async", "limits", "outcome", "runnable", "settles_alone", "skipped")
+
+    def __init__(
+        self,
+        claimed: Claimed,
+        outcome: Outcome | None = None,
+        attempt: Attempt | None = None,
+        runnable: Runnable | None = None,
+        limits: Limits | None = None,
+        skipped: AttemptOutcome | None = None,
+    ) -> None:
+        self.claimed = claimed
+        self.outcome = outcome
+        self.attempt = attempt
+        self.runnable = runnable
+        self.limits = limits
+        self.skipped = skipped
+        self.guard: Guard = OPEN
+        self.is_async = runnable is not None and runnable.is_async
+        self.settles_alone = runnable is not None and runnable.run_options.has_hooks
+
+    @property
+    def runs_inline(self) -> bool:
+        """Whether it must run alone in its child, on the main thread."""
+        return self.runnable is not None and self.runnable.run_options.executor == INLINE
+
+    def begin(self, guard: Guard, board: Board, slot: int, started_ns: int) -> None:
+        """Put a guard around it, and note the limits of the attempt that has just started on the board."""
+        self.guard = guard
+        if self.limits is not None:
+            board.limit(slot, started_ns, *self.limits)
