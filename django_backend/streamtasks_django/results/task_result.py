@@ -1,15 +1,16 @@
-"""The result of a call on a backend of ours: Django's, and live.
+"""The result of a call on a backend of this package: Django's, and live.
 
 Django's own attributes are a snapshot, made when the object was and renewed by `refresh`: ``status``, ``enqueued_at``,
 ``started_at``, ``finished_at``, ``last_attempted_at``, ``errors``, ``worker_ids``, ``return_value``, ``is_finished``.
-Everything that stands below looks at the server first, in one round trip, and renews the snapshot with what it finds.
-What is finished never changes: then nothing is asked any more.
+All other attributes and methods read the server first, in one round trip, and renew the snapshot with the answer.
+A finished task never changes, so nothing is read for one.
 
-All of it blocks as a database query does. On an event loop use `arefresh`, `aget` and `arevoke`.
+These reads block as a database query does. On an event loop use `arefresh`, `aget` and `arevoke`.
 """
 
 from __future__ import annotations
 
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from django.tasks.base import TASK_REFRESH_ATTRS, TaskResult, TaskResultStatus
@@ -22,6 +23,7 @@ from streamtasks.protocol.state import Snapshot, State
 from streamtasks.results.snapshot_view import children_of, failure_of, info_of, shown_state, value_of
 from streamtasks.results.workflow_result import Workflow, parent_of, workflow_of
 
+from ..tasks.frozen import frozen_like_django
 from ..tasks.owners import owner_of
 
 if TYPE_CHECKING:
@@ -35,9 +37,7 @@ else:
 
 __all__ = ["StreamTaskResult", "as_text"]
 
-_put = object.__setattr__
-
-# Whoever looks from another thread shall not see a final status before what belongs to it.
+# Another thread must not see a final status before the values that belong to it.
 _IN_ORDER = (*sorted(TASK_REFRESH_ATTRS - {"status"}), "status")
 _FINAL = frozenset({TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILED})
 _STATES = {
@@ -53,26 +53,22 @@ def as_text(when: datetime | None) -> str | None:
     return None if when is None else (when if when.tzinfo is not None else when.astimezone()).isoformat()
 
 
-class StreamTaskResult(_Base):
-    """What ``enqueue()``, ``delay()`` and ``get_result()`` return.
+@frozen_like_django
+class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know that results are frozen
+    """The object that ``enqueue()``, ``delay()`` and ``get_result()`` return.
 
-    Attributes that are not Django's: ``known`` is what the store told last (None if it was not asked yet, or there is
-    no store); ``decided`` and ``raised`` are state and exception of a call that was run in this process.
+    Attributes:
+        known: the last answer of the store; None before the first one, and without a store.
+        decided: the final state of a call that ran in this process.
+        raised: the exception of a call that ran in this process.
     """
 
-    __slots__ = ("decided", "known", "raised")
+    known: Snapshot | None = field(init=False, default=None, compare=False, repr=False)
+    decided: State | None = field(init=False, default=None, compare=False, repr=False)
+    raised: BaseException | None = field(init=False, default=None, compare=False, repr=False)
 
     if TYPE_CHECKING:
-        _return_value: Any
-    known: Snapshot | None
-    decided: State | None
-    raised: BaseException | None
-
-    def __post_init__(self) -> None:
-        _put(self, "known", None)
-        _put(self, "decided", None)
-        _put(self, "raised", None)
-        TaskResult.__post_init__(self)
+        _return_value: Any = field(init=False, default=None)
 
     def set(self, **values: Any) -> Self:
         """Set attributes of this frozen object; for those who make it."""
@@ -86,7 +82,7 @@ class StreamTaskResult(_Base):
         """Renew the snapshot.
 
         Raises:
-            TaskResultDoesNotExist: nothing is known of it any more.
+            TaskResultDoesNotExist: the id is not known any more.
         """
         self._take(self.task.get_backend().get_result(self.id))
 
@@ -102,18 +98,18 @@ class StreamTaskResult(_Base):
 
     @property
     def known_state(self) -> str:
-        """`state` as it was at the last look."""
+        """`state` as it was when it was last read."""
         if self.decided is None and self.known is not None:
             return shown_state(self.known)
         return self._final_state().value
 
     @property
     def known_info(self) -> Any:
-        """`info` as it was at the last look."""
+        """`info` as it was when it was last read."""
         return None if self.known is None or self.status in _FINAL else info_of(self.known)
 
     def _look(self) -> Self:
-        """Renew the snapshot if it can still change."""
+        """Renew the snapshot of an unfinished task."""
         if self.status not in _FINAL and self._backend().keeps_results:
             self.refresh()
         return self
@@ -124,25 +120,25 @@ class StreamTaskResult(_Base):
     # -- live ----------------------------------------------------------------------------------------
 
     def ready(self) -> bool:
-        """Whether it is finished, in whatever way."""
+        """Whether the task is finished, with any outcome."""
         return self._look().is_finished
 
     def successful(self) -> bool:
-        """Whether it finished without an error; also if it was ignored."""
+        """Whether the task succeeded or was ignored."""
         return self._look().status == TaskResultStatus.SUCCESSFUL
 
     def failed(self) -> bool:
-        """Whether it finished otherwise: failed, revoked, expired, given up on."""
+        """Whether the task failed, was revoked, expired, or became a dead letter."""
         return self._look().status == TaskResultStatus.FAILED
 
     @property
     def state(self) -> str:
-        """The detailed state: a word of `streamtasks.State`, or the one that a running task shows itself."""
+        """The detailed state: a name of `streamtasks.State`, or the one that a running task has set."""
         return self._look().known_state
 
     @property
     def info(self) -> Any:
-        """What the running task said last of its progress, a JSON value; None if nothing, or not any more."""
+        """The last progress that a running task has reported, a JSON value; None if there is none."""
         return self._look().known_info
 
     @property
@@ -152,41 +148,41 @@ class StreamTaskResult(_Base):
 
     @property
     def result(self) -> Any:
-        """What it returned; the exception if it failed; None while it is not finished, or if it was ignored."""
+        """The return value; the exception if the task failed; None if it is unfinished or was ignored."""
         self._look()
         return self._failure() if self.status == TaskResultStatus.FAILED else self._return_value
 
     @property
     def traceback(self) -> str | None:
-        """The traceback of a failure as text; None if it has not failed."""
+        """The traceback of a failure as text; None without a failure."""
         self._look()
         return self.errors[-1].traceback if self.status == TaskResultStatus.FAILED and self.errors else None
 
     @property
     def date_created(self) -> str | None:
-        """When it was enqueued, as ISO 8601 text."""
+        """The time of enqueueing, as ISO 8601 text."""
         return as_text(self.enqueued_at)
 
     @property
     def date_done(self) -> str | None:
-        """When it finished, as ISO 8601 text; None before."""
+        """The time at which the task finished, as ISO 8601 text; None before."""
         return as_text(self._look().finished_at)
 
     @property
     def parent_id(self) -> str | None:
-        """The task that enqueued it, or that it follows; None if there is none."""
+        """The id of the task that enqueued this one, or that it follows; None if there is none."""
         message = self._message()
         return message.parent_id or None if message is not None else None
 
     @property
     def parent(self) -> Any:
-        """A handle on what it came after in its workflow (a `GroupResult` for a group), or on what enqueued it."""
+        """The result of what it follows in its workflow (a `GroupResult` for a group), or of what enqueued it."""
         message = self._message()
         return None if message is None else parent_of(self._owner(), message)
 
     @property
     def workflow(self) -> Workflow | None:
-        """The workflow of which it is a part; None if it is of none."""
+        """Its workflow; None outside workflows."""
         return workflow_of(self._owner(), self.id) if self._backend().keeps_results else None
 
     def _owner(self) -> Any:
@@ -194,20 +190,22 @@ class StreamTaskResult(_Base):
 
     @property
     def children(self) -> list[str]:
-        """The ids of tasks that were linked to it and follow its outcome."""
+        """The ids of linked tasks that follow its outcome."""
         message = self._message()
         return [] if message is None else list(children_of(message, self._look()._final_state()))
 
     def get(self, timeout: float | None = None) -> Any:
-        """Wait for the result and return it. A push wakes the wait.
+        """Wait for the result and return it.
+
+        The server pushes the end of the task; the state is also read once a second in case a push was lost.
 
         Args:
-            timeout: seconds, None for ever.
+            timeout: seconds; None waits for ever.
 
         Raises:
-            TimeoutError: it is not finished yet.
-            TaskRevoked: it was revoked, or expired before it started.
-            TaskResultDoesNotExist: nothing is known of it.
+            TimeoutError: the task is not finished in time.
+            TaskRevoked: the task was revoked, or expired before it started.
+            TaskResultDoesNotExist: the id is unknown.
             Exception: the task's own error.
         """
         if not self.ready():
@@ -225,18 +223,18 @@ class StreamTaskResult(_Base):
         return self._outcome(timeout)
 
     def revoke(self, *, terminate: bool = False) -> bool:
-        """End it before it finishes; see the backend's ``revoke()``."""
+        """Revoke the task; see the backend's ``revoke()``."""
         return self._backend().revoke(self.id, terminate=terminate)
 
     async def arevoke(self, *, terminate: bool = False) -> bool:
-        """End it before it finishes, from an event loop; see `revoke`."""
+        """Revoke the task from an event loop; see `revoke`."""
         return await self._backend().arevoke(self.id, terminate=terminate)
 
     def forget(self) -> bool:
-        """Have the store forget it; False if it is not finished, or not known. This object keeps what it knows."""
+        """Delete the stored result; return False if the task is unfinished or unknown. This object keeps its values."""
         return self._backend().forget_result(self.id)
 
-    # -- inside --------------------------------------------------------------------------------------
+    # -- private --------------------------------------------------------------------------------------
 
     def _final_state(self) -> State:
         if self.decided is not None:
@@ -253,7 +251,7 @@ class StreamTaskResult(_Base):
         failure = failure_of(self.known) if self.known is not None else None
         if failure is not None:
             return failure
-        last = self.errors[-1] if self.errors else None  # read by a backend that is not ours
+        last = self.errors[-1] if self.errors else None  # read by another package's backend
         return rebuild({"traceback": last.traceback, "message": last.exception_class_path} if last is not None else {})
 
     def _outcome(self, timeout: float | None) -> Any:
@@ -264,7 +262,7 @@ class StreamTaskResult(_Base):
         if self.status != TaskResultStatus.FAILED:
             raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {self.status}.")
         failure = self._failure()
-        if not isinstance(failure, Exception):  # what would end this process is never raised here
+        if not isinstance(failure, Exception):  # an exception that would end this process is never raised here
             failure = rebuild(describe(failure))
         raise failure
 
@@ -278,10 +276,10 @@ class StreamTaskResult(_Base):
         except DecodeError:
             return None
 
-    def __getstate__(self) -> Any:
+    def __getstate__(self) -> list[Any]:
+        """Return the values of all fields; an exception as one that surely can be pickled."""
         raised = None if self.raised is None else rebuild(describe(self.raised))
-        return [*super().__getstate__(), self.known, self.decided, raised]  # type: ignore[misc]
+        return [raised if one.name == "raised" else getattr(self, one.name) for one in fields(self)]
 
-    def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state[:-3])  # type: ignore[misc]
-        self.set(known=state[-3], decided=state[-2], raised=state[-1])
+    def __setstate__(self, state: list[Any]) -> None:
+        self.set(**{one.name: value for one, value in zip(fields(self), state, strict=True)})

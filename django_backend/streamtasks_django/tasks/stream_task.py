@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, field, fields, replace
+from dataclasses import InitVar, field, fields, replace
 from datetime import timedelta
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, Self
 
 from django.core.signals import setting_changed
 from django.tasks import DEFAULT_TASK_QUEUE_NAME
@@ -28,6 +28,7 @@ from ..exceptions import InvalidTask
 from . import declared_schedules, names
 from .definition import CHECKED, RUN, USING, check_definition, engine_run_options, unknown_option
 from .enqueuable import EnqueuableTask
+from .frozen import frozen_like_django
 
 if TYPE_CHECKING:
     from streamtasks.stores.types import Limit
@@ -35,14 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamTask"]
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-def _as_django[T](cls: type[T]) -> type[T]:
-    """Make a dataclass that is frozen if Django's own is: a frozen one may not inherit from one that is not."""
-    frozen: bool = DjangoTask.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    return dataclass(frozen=frozen, slots=True, kw_only=True)(cls)
-
-
-@_as_django
+@frozen_like_django
 class StreamTask(EnqueuableTask):
     """The task that ``@task`` makes on a backend of this package.
 
