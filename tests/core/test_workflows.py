@@ -174,9 +174,12 @@ class TestFailures:
     def test_a_deadline_fails_the_body_or_lets_it_go_with_what_is_known(self, site: WorkflowSite) -> None:
         def late(on_error: str) -> Any:
             members = [site.add.s(1), site.add.s(2).set(countdown=60)]
-            return chord(members, site.same.s(), deadline=0.2, on_error=on_error, fail_fast=True).apply_async()
+            return chord(members, site.same.s(), deadline=600, on_error=on_error, fail_fast=True).apply_async()
 
         failing, collecting = late("fail"), late("collect")
+        assert [site.worker.run_one() for _ in range(3)] == [True, True, False]
+        for result in (failing, collecting):
+            site.end_deadlines(result.workflow.id)
         site.run()
         with pytest.raises(ParentFailed, match="in time"):
             failing.get()

@@ -196,7 +196,7 @@ def test_coroutine_tasks_can_be_retried_too(worker: DjangoWorker) -> None:
 
 
 def test_a_task_that_waits_for_its_next_attempt_is_ready(worker: DjangoWorker) -> None:
-    result = tasks.try_again.using(queue_name="retry").enqueue(2)
+    result = tasks.try_again.using(queue_name="retry").enqueue(2, delay_s=2)
     seen = set()
     while not result.is_finished:
         seen.add((str(result.status), result.attempts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -16,6 +15,7 @@ from streamtasks.stores.memory import AsyncMemoryStore, MemoryServer, MemoryStor
 from streamtasks.stores.redis import AsyncRedisStore, RedisStore
 from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Promotion, Reclaim
 from tests.support.manual_consumer import outcome_of
+from tests.support.workflow_deadlines import end_in_memory, end_on_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -121,14 +121,8 @@ class StorePair:
 
     def end_deadlines(self, workflow_id: str) -> None:
         """Let the deadlines of a workflow be over."""
-        key = self._keys.workflow(workflow_id)
-        late: Any = self._client.hget(key, "late")
-        if late:
-            self._client.hset(key, "late", re.sub(rb" \d+", b" 1", late))
-            self._client.zadd(self._keys.unfolding, {workflow_id: 1}, xx=True)
-        state = self.model_shard.workflows.get(workflow_id)
-        if state is not None:
-            state.late.update(dict.fromkeys(state.late, 1))
+        end_on_server(self._client, self._keys, workflow_id)
+        end_in_memory(self.model_shard, workflow_id)
 
     def look_at_workflows(self) -> None:
         """Let the server's keeper look at all of them now, in the order of their ids, as the one in memory does."""

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import redis
+
 from streamtasks import Ignore, Retry, StreamTasks
+from streamtasks.protocol.keys import Keys
+from streamtasks.stores.memory import MemoryServer
 from tests.support.manual_worker import ManualWorker
+from tests.support.workflow_deadlines import end_in_memory, end_on_server
 
 if TYPE_CHECKING:
     from streamtasks.workflows.canvas import Canvas
@@ -62,6 +67,16 @@ class WorkflowSite:
 
     def run(self) -> None:
         self.worker.until_idle()
+
+    def end_deadlines(self, workflow_id: str) -> None:
+        """Let the deadlines of a workflow be over."""
+        settings = self.app.settings
+        [tag] = settings.tags
+        if settings.is_memory:
+            end_in_memory(MemoryServer.at(settings.url).shard(settings, tag), workflow_id)
+            return
+        with redis.Redis.from_url(settings.url) as client:
+            end_on_server(client, Keys(settings.key_prefix, tag), workflow_id)
 
     def get(self, canvas: Canvas) -> Any:
         """Start, run, return the result."""

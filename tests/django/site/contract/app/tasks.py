@@ -140,9 +140,9 @@ async def acontext_of(context: TaskContext[Any, Any]) -> int:
 
 
 @task(takes_context=True)
-def try_again(context: TaskContext[Any, Any], times: int) -> list[Any]:
+def try_again(context: TaskContext[Any, Any], times: int, delay_s: float = 0.05) -> list[Any]:
     if context.attempt <= times:
-        raise Retry(f"attempt {context.attempt}", delay_s=0.05)
+        raise Retry(f"attempt {context.attempt}", delay_s=delay_s)
     return [context.attempt, len(context.task_result.worker_ids), [e.traceback for e in context.task_result.errors]]
 
 
