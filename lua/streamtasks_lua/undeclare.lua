@@ -13,7 +13,7 @@
 -- Returns {now ms, forgotten, more}; more: 1 there may be more to forget.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
--- include: clock, schedule_text, forget_schedule
+-- include: clock, schedule_text, remove_schedule
 local label, since = args.label, args.since_ms
 local known, forgotten = redis.call('HGET', keys.declarations, label), 0
 -- Code that is older than what has been declared meanwhile declares nothing any more.
@@ -21,7 +21,7 @@ if not known or tonumber(known) < tonumber(since) then redis.call('HSET', keys.d
 local old = redis.call('ZRANGEBYSCORE', keys.declared, '-inf', '(' .. since, 'LIMIT', 0, 100)
 for _, name in ipairs(old) do
   local found = read_schedule(name)
-  if found and found.label == label and forget_schedule(name) then
+  if found and found.label == label and remove_schedule(name) then
     forgotten = forgotten + 1
   end
   redis.call('ZREM', keys.declared, name)

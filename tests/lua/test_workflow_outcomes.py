@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamtasks.stores.redis.operations.inspection import forget_call
+from streamtasks.stores.redis.operations.inspection import delete_finished_call
 from streamtasks.stores.redis.operations.read import read_call
 from streamtasks.stores.redis.operations.settle import settle_call
 from streamtasks.stores.redis.operations.workflows import gather_call, unfolding_call, workflow_call
@@ -209,7 +209,7 @@ class TestKeptOnce:
         lab.settle(outcome(first, started=5, result=self.LONG.encode()))
         hour = lab.hour()
         [(entry, _)] = lab.client.xrange(lab.keys.finished(hour))
-        lab.run(forget_call(lab.keys, hour, [(entry.decode(), [first.id])], lab.now + 1, 900_000))
+        lab.run(delete_finished_call(lab.keys, hour, [(entry.decode(), [first.id])], lab.now + 1, 900_000))
         assert self.result(lab, 0) is None
         assert lab.run(gather_call(lab.keys, ID, "r0", 0))[1] == f"SUCCESS {ID}.w0\n{self.LONG}"
 

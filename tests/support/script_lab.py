@@ -20,9 +20,9 @@ from streamtasks.stores.redis.operations.enqueue import enqueue_call
 from streamtasks.stores.redis.operations.hand_back import charge_call, hand_back_call, reclaim_call
 from streamtasks.stores.redis.operations.inspection import (
     active_call,
+    delete_finished_call,
     events_call,
     finished_call,
-    forget_call,
     statistics_call,
     workers_call,
 )
@@ -375,7 +375,7 @@ class ScriptLab:
     ) -> int:
         """Return how many records went; by default whatever finished until now does, and all of it."""
         before_ms = self.server_ms() + 1 if before_ms is None else before_ms
-        forgotten: int = self.run(forget_call(self.keys, hour, entries, before_ms, known_ms))[1]
+        forgotten: int = self.run(delete_finished_call(self.keys, hour, entries, before_ms, known_ms))[1]
         return forgotten
 
     def events(self, after: str = "", most: int = 100) -> Any:

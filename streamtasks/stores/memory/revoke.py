@@ -1,4 +1,4 @@
-"""revoke.lua, revocations.lua and forget.lua: messages end by another's will, and records by a clean-up."""
+"""revoke.lua, revocations.lua and delete_finished.lua: messages end by another's will, and records by a clean-up."""
 
 from __future__ import annotations
 

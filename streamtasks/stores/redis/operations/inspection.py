@@ -22,11 +22,11 @@ __all__ = [
     "dead_letters",
     "dead_letters_call",
     "delete_finished",
+    "delete_finished_call",
     "delete_result",
     "events",
     "events_call",
     "finished_call",
-    "forget_call",
     "statistics",
     "statistics_call",
     "workers",
@@ -66,11 +66,11 @@ def finished_call(keys: Keys, hour: int, after: str, most: int) -> Call:
     return script("finished").call(keys, finished=keys.finished(hour), after=after, most=most)
 
 
-def forget_call(
+def delete_finished_call(
     keys: Keys, hour: int, entries: Sequence[tuple[str, Sequence[str]]], before_ms: int, known_ms: int
 ) -> Call:
     """Build forget: entries of the index of one hour, each with its ids."""
-    return script("forget").call(
+    return script("delete_finished").call(
         keys,
         finished=keys.finished(hour),
         before_ms=before_ms,
@@ -145,18 +145,18 @@ def delete_finished(shards: Shards, before_ms: int) -> Operation[int]:
         for hours in batched(range(last, first - 1, -1), HOURS_AT_ONCE):
             pages = yield [finished_call(shard.keys, hour, "", MOST) for hour in hours]
             for hour, page in zip(hours, pages, strict=True):
-                forgotten += yield from _forget_hour(shard, hour, page, before_ms)
+                forgotten += yield from _delete_hour(shard, hour, page, before_ms)
     return forgotten
 
 
 def delete_result(shards: Shards, task_id: str) -> Operation[bool]:
     """See `Store.delete_result`. Its place in the index stays, until a clean-up finds that nothing is behind it."""
     shard = shards.of(task_id)
-    [reply] = yield [_forget_call(shard, shard.hour(), [("0-1", [task_id])], _EVER_MS)]
+    [reply] = yield [_delete_finished_call(shard, shard.hour(), [("0-1", [task_id])], _EVER_MS)]
     return bool(reply[1])
 
 
-def _forget_hour(shard: Shard, hour: int, page: list[Any], before_ms: int) -> Operation[int]:
+def _delete_hour(shard: Shard, hour: int, page: list[Any], before_ms: int) -> Operation[int]:
     forgotten = 0
     while page:
         some: list[tuple[str, list[str]]] = []
@@ -164,12 +164,12 @@ def _forget_hour(shard: Shard, hour: int, page: list[Any], before_ms: int) -> Op
         for entry, flat in page:
             ids = [task_id.decode() for task_id in flat[::2]]
             if some and size + len(ids) > MOST:
-                [reply] = yield [_forget_call(shard, hour, some, before_ms)]
+                [reply] = yield [_delete_finished_call(shard, hour, some, before_ms)]
                 forgotten += reply[1]
                 some, size = [], 0
             some.append((entry.decode(), ids))
             size += len(ids)
-        [reply] = yield [_forget_call(shard, hour, some, before_ms)]
+        [reply] = yield [_delete_finished_call(shard, hour, some, before_ms)]
         forgotten += reply[1]
         last = page[-1][0].decode()
         if len(page) < MOST or _entry_key(last)[0] >= before_ms:
@@ -178,8 +178,8 @@ def _forget_hour(shard: Shard, hour: int, page: list[Any], before_ms: int) -> Op
     return forgotten
 
 
-def _forget_call(shard: Shard, hour: int, entries: list[tuple[str, list[str]]], before_ms: int) -> Call:
-    return forget_call(shard.keys, hour, entries, before_ms, round(MIN_DEDUP_S * 1000))
+def _delete_finished_call(shard: Shard, hour: int, entries: list[tuple[str, list[str]]], before_ms: int) -> Call:
+    return delete_finished_call(shard.keys, hour, entries, before_ms, round(MIN_DEDUP_S * 1000))
 
 
 def dead_letters(shards: Shards, limit: int = 100, before: str = "") -> Operation[list[DeadLetter]]:

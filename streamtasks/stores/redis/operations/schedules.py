@@ -56,8 +56,8 @@ def undeclare_call(keys: Keys, label: str, since_ms: int) -> Call:
 
 
 def delete_schedule_call(keys: Keys, name: str) -> Call:
-    """Build drop_schedule."""
-    return script("drop_schedule").call(keys, name=name)
+    """Build delete_schedule."""
+    return script("delete_schedule").call(keys, name=name)
 
 
 def pause_call(keys: Keys, name: str, next_ms: int | None) -> Call:

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- forget: drop the records of what finished before a time.
+-- delete_finished: delete the records of what finished before a time.
 --
 -- KEYS[1] finished     STREAM   keys.finished(hour)
 -- KEYS[2..] records    STRING   keys.record(id) of every id of some entries of it, in their order
@@ -7,13 +7,13 @@
 -- ARGV[2] known_ms: for how long after its finish an id stays known
 -- ARGV[3..] per entry 2 values: its id, how many ids it holds; at most 100 ids in all, unless there is one entry
 --
--- Returns {now ms, forgotten}. An entry all of whose records are gone goes, too. A record younger than ARGV[2] becomes
+-- Returns {now ms, deleted}. An entry all of whose records are gone goes, too. A record younger than ARGV[2] becomes
 --         "2 <finished ms> <outcome> <token>" and expires when it is as old: its id is known, and nothing else of it.
 -- Moves:  finished -> (nothing)
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
 local before, known_ms = tonumber(args.before_ms), tonumber(args.known_ms)
-local forgotten, place = 0, keys.more
+local deleted, place = 0, keys.more
 for at = args.more, #ARGV, 2 do
   local stays = false
   for record = place, place + tonumber(ARGV[at + 1]) - 1 do
@@ -26,14 +26,14 @@ for at = args.more, #ARGV, 2 do
         stays = true
       elseif left <= 0 then
         redis.call('DEL', KEYS[record])
-        forgotten = forgotten + 1
+        deleted = deleted + 1
       else
         redis.call('SET', KEYS[record], '2 ' .. ended .. ' ' .. outcome, 'PX', int(left))
-        forgotten = forgotten + 1
+        deleted = deleted + 1
       end
     end
   end
   place = place + tonumber(ARGV[at + 1])
   if not stays then redis.call('XDEL', keys.finished, ARGV[at]) end
 end
-return { now, forgotten }
+return { now, deleted }

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- drop_schedule: forget a schedule. Tasks that it has fired stay as they are.
+-- delete_schedule: delete a schedule. Tasks that it has fired stay as they are.
 --
 -- KEYS[1] schedules    HASH     keys.schedules
 -- KEYS[2] states       HASH     keys.schedule_states
@@ -10,5 +10,5 @@
 -- Returns {now ms, 1}; 0 instead of 1: there is none of that name.
 -- Moves:  nothing
 -- Safe to repeat: yes, but the answer differs. Clock: server.
--- include: clock, forget_schedule
-return { now, forget_schedule(args.name) and 1 or 0 }
+-- include: clock, remove_schedule
+return { now, remove_schedule(args.name) and 1 or 0 }
