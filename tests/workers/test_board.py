@@ -102,7 +102,7 @@ class TestLife:
 
     def test_a_new_child_finds_it_empty(self, board: Board) -> None:
         place(board, message(1), message(2))
-        board.void(9)
+        board.invalidate(9)
         board.reset("x", "dj", LEASE_NS)
         assert set(board.states()) == {Slot.FREE}
         assert board.sequences() == (0, 0, 0, 0)
@@ -174,7 +174,7 @@ class TestHandingBack:
     def test_a_claim_that_was_given_up_is_not_taken(self, board: Board) -> None:
         board.sent(3)
         with board.locked(1):
-            board.void(3)
+            board.invalidate(3)
         assert board.place(3, [message()], recorded=False) is None
         assert set(board.states()) == {Slot.FREE}
         assert board.sequences()[:3] == (3, 3, 3)
@@ -183,8 +183,8 @@ class TestHandingBack:
     def test_sequences_say_what_is_on_its_way(self, board: Board) -> None:
         before = time.monotonic_ns()
         board.sent(7)
-        sent, received, void, sent_at = board.sequences()
-        assert (sent, received, void) == (7, 0, 0)
+        sent, received, invalidated, sent_at = board.sequences()
+        assert (sent, received, invalidated) == (7, 0, 0)
         assert sent_at >= before
         place(board, sequence=7)
         assert board.sequences()[:2] == (7, 7)

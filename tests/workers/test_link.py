@@ -117,7 +117,7 @@ def test_a_repeated_claim_that_the_keeper_gave_up_is_not_repeated_again(link: Li
         link.finish_wait()
     with link.board.locked(timeout_s=1) as got:
         assert got
-        link.board.void(1)
+        link.board.invalidate(1)
     exchange(link)
     exchange(link)
     assert channel.asked == [1, 1, 2]

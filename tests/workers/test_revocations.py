@@ -10,7 +10,7 @@ import pytest
 
 from streamtasks import StoreSettings
 from streamtasks.stores.types import Claimed
-from streamtasks_workers.process.board import Ask, Board, Slot
+from streamtasks_workers.process.board import Board, Interrupt, Slot
 from streamtasks_workers.process.options import WorkerOptions
 from streamtasks_workers.roles.base import ServedApp
 from streamtasks_workers.roles.revocations import Revocations
@@ -74,8 +74,8 @@ async def test_what_runs_is_asked_to_end_if_that_is_wanted(
     started = board.start(slot)
     revocations.heard("u0", f"revoke id-1 {terminate:d}")
     await revocations.run_once()
-    assert board.asked(slot, started) == (Ask.REVOKED if terminate else Ask.NOTHING)
-    assert board.asked(slot, started - 1) == Ask.NOTHING, "it is asked of this attempt only"
+    assert board.requested_interrupt(slot, started) == (Interrupt.REVOKED if terminate else Interrupt.NONE)
+    assert board.requested_interrupt(slot, started - 1) == Interrupt.NONE, "it is asked of this attempt only"
     assert store.returned == []
 
 
@@ -111,6 +111,6 @@ async def test_what_the_store_knows_is_found_without_news(board: Board, store: S
     started = board.start(running)
     store.skip_reason = {"id-1": "terminate", "id-2": "revoked"}
     await revocations.run_once()
-    assert board.asked(running, started) == Ask.REVOKED
+    assert board.requested_interrupt(running, started) == Interrupt.REVOKED
     assert store.returned == ["id-2"]
     assert (board.states()[waiting], board.states()[other]) == (Slot.RETURNED, Slot.CLAIMED)

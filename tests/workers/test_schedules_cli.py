@@ -87,7 +87,7 @@ def test_the_app_may_be_named_by_the_environment(run: Any, monkeypatch: pytest.M
         (("create", "x", "shop.report"), 2, "Give --cron or --every."),
         (("create", "x", "shop.report", "--every", "5", "--tz", "UTC"), 2, "--tz is for --cron."),
         (("create", "x", "shop.report", "--cron", "0 2 * * *", "--tz", "Berlin"), 1, "tz is 'Berlin'"),
-        (("update", "x"), 2, "Say what to change"),
+        (("update", "x"), 2, "Give a change"),
         (("update", "x", "--every", "5"), 1, "There is no schedule 'x'"),
         (("create", "x", "shop.nothing", "--every", "5"), 1, "task is 'shop.nothing'"),
         (("create", "x", "shop.report", "--cron", "0 25 * * *"), 1, "hour is '25'"),

@@ -1,4 +1,4 @@
-"""Find what a worker shall serve: ``--app module:attribute``, or a framework's project."""
+"""Load the apps that a worker serves: ``--app module:attribute``, or a framework's project."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class _WrongSetup(click.ClickException):
 
 
 def _failing[**P](command: Callable[P, None]) -> Callable[P, None]:
-    """Say what went wrong: exit status 2 for the configuration, else 1."""
+    """Report an error: exit status 2 for the configuration, else 1."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -59,7 +59,7 @@ class _Where:
         apps = self.all()
         named = [app for app in apps if app.label == "default"] if len(apps) > 1 else apps
         if not named:
-            raise ConfigurationError(f"Say which backend with --backend: {', '.join(app.label for app in apps)}.")
+            raise ConfigurationError(f"Choose a backend with --backend: {', '.join(app.label for app in apps)}.")
         return _schedules_of(named[0])
 
 
@@ -135,7 +135,7 @@ def _json(_context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def _rule(cron: str | None, every: float | None, tz: str | None) -> Any:
-    """Return the rule that the options mean; None: they say nothing."""
+    """Return the rule of the options; None: there is none."""
     if cron is not None and every is not None:
         raise click.UsageError("Give --cron or --every, not both.")
     if tz is not None and cron is None:
@@ -148,7 +148,7 @@ def _rule(cron: str | None, every: float | None, tz: str | None) -> Any:
 
 
 def _saying[**P](command: Callable[P, None]) -> Callable[P, None]:
-    """Give a command the options that say what a schedule does."""
+    """Give a command the options of a schedule's definition."""
     for option in (
         click.option("--cron", help="Five fields: minute, hour, day of month, month, day of week."),
         click.option("--tz", help="The time zone of --cron, such as Europe/Berlin; else the app's."),
@@ -156,18 +156,18 @@ def _saying[**P](command: Callable[P, None]) -> Callable[P, None]:
         click.option("--args", callback=_json, help="A JSON list."),
         click.option("--kwargs", callback=_json, help="A JSON object."),
         click.option("--options", callback=_json, help="Of each call (queue, priority, ...), a JSON object."),
-        click.option("--misfire", type=click.Choice(MISFIRES), help="What becomes of late ones; one, if never said."),
+        click.option("--misfire", type=click.Choice(MISFIRES), help="What becomes of late ones [default: one]."),
         click.option("--misfire-bound", type=float, help="Seconds after which an occurrence is not fired any more."),
     ):
         command = option(command)
     return command
 
 
-def _said(cron: str | None, tz: str | None, every: float | None, given: dict[str, Any]) -> dict[str, Any]:
-    """Return what the options say, by the names of `Schedules.create`."""
+def _given_values(cron: str | None, tz: str | None, every: float | None, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options by the names of `Schedules.create`."""
     options: dict[str, Any] = given.pop("options") or {}
-    said = {"schedule": _rule(cron, every, tz), **given}
-    return {name: value for name, value in said.items() if value is not None} | options
+    given_values = {"schedule": _rule(cron, every, tz), **given}
+    return {name: value for name, value in given_values.items() if value is not None} | options
 
 
 @schedules_command.command()
@@ -183,7 +183,7 @@ def create(
     """Make a schedule NAME that calls TASK."""
     if cron is None and every is None:
         raise click.UsageError("Give --cron or --every.")
-    _tell(where.one().create(name, task, **_said(cron, tz, every, given)))
+    _print(where.one().create(name, task, **_given_values(cron, tz, every, given)))
 
 
 @schedules_command.command()
@@ -193,14 +193,14 @@ def create(
 @click.pass_obj
 @_failing
 def update(where: _Where, /, name: str, cron: str | None, tz: str | None, every: float | None, **given: Any) -> None:
-    """Change a schedule: what is not said stays."""
-    changes = _said(cron, tz, every, given)
+    """Change a schedule; what is not given stays."""
+    changes = _given_values(cron, tz, every, given)
     if not changes:
-        raise click.UsageError("Say what to change: --cron, --every, --task, --args, --kwargs, --options, --misfire.")
-    _tell(where.one().update(name, **changes))
+        raise click.UsageError("Give a change: --cron, --every, --task, --args, --kwargs, --options, --misfire.")
+    _print(where.one().update(name, **changes))
 
 
-def _tell(one: Any) -> None:
+def _print(one: Any) -> None:
     click.echo(f"{one.name}: {one.rule!r}, next run {_time(one.next_run)}")
 
 
@@ -210,8 +210,8 @@ def _simple(word: str, about: str, act: Callable[[Any, str], Any]) -> None:
     @click.pass_obj
     @_failing
     def command(where: _Where, name: str) -> None:
-        said = act(where.one(), name)
-        click.echo(f"{name}: {word}" if said is None else f"{name}: task {said.id}")
+        answer = act(where.one(), name)
+        click.echo(f"{name}: {word}" if answer is None else f"{name}: task {answer.id}")
 
 
 _simple("pause", "Let a schedule enqueue nothing until it is resumed.", lambda schedules, name: schedules.pause(name))

@@ -36,7 +36,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--grace", type=float, default=25.0, help="Seconds that running tasks may take after SIGTERM.")
 @click.option("--lease", type=float, default=None, help="Seconds a claim lives without renewal (else as configured).")
 @click.option("--time-limit", type=float, default=None, help="Seconds after which a task is ended; its own wins.")
-@click.option("--soft-time-limit", type=float, default=None, help="Seconds after which a task is told to end.")
+@click.option("--soft-time-limit", type=float, default=None, help="Seconds until SoftTimeLimitExceeded is raised.")
 @click.option("--reload/--no-reload", default=False, help="Start again when a Python file changes (development).")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", help="Logs.")
 @click.version_option(package_name="streamtasks", prog_name="streamtasks-worker")

@@ -1,7 +1,7 @@
 """Callback messages: report an outcome that was decided without a child to middleware and hooks.
 
 A script that ends a task by itself (a revocation, a time limit, a dead letter), or an attempt of one that is run again
-(a time limit), appends a message of the task `CALLBACK` in the same step. Any child runs it: it reads the record, tells
+(a time limit), appends a message of the task `CALLBACK` in the same step. Any child runs it: it reads the record, calls
 middleware and hooks, and settles with the state `CALLED`, which leaves no record of the callback itself.
 """
 

@@ -32,10 +32,10 @@ __all__ = ["ConcurrentExecutor"]
 logger = logging.getLogger("streamtasks.worker")
 
 NOT_WHOLE = 71
-"""Exit status of a child that a task has robbed of its descriptors."""
+"""Exit status of a child whose descriptors were closed by a task."""
 
 OTHERS_END_S = 0.1
-"""Whoever notices that first waits so long, seconds, for others that end and save their outcomes as well."""
+"""The thread that notices it first waits so long, seconds, for others to end and save their outcomes."""
 
 LAST_S = 0.5
 
@@ -75,7 +75,7 @@ class ConcurrentExecutor:
         self._look_at = 0.0
 
     def run(self) -> None:
-        """Work until the lifeline says stop, then settle and return."""
+        """Work until the lifeline stops, then settle and return."""
         try:
             with asyncio.Runner() as loop:
                 while loop.run(self._main()):
@@ -99,7 +99,7 @@ class ConcurrentExecutor:
         self._begin_all(held)
         while self._is_busy() or self._outcomes or not lifeline.stopping:
             self._changed.clear()
-            self._let_go_of_returned()
+            self._drop_returned()
             if self._held and not (self._running or self._waiting or self._outcomes):
                 return True
             count = self._places()
@@ -110,7 +110,7 @@ class ConcurrentExecutor:
                     self._look_at = time.monotonic() + LOOK_S
                 link.send(outcomes, slots, count, alone=not self._is_busy(), look=look)
                 while (exchange := await self._received()) is None:
-                    await asyncio.sleep(link.pause_s)
+                    await asyncio.sleep(link.pause_s())
                     lifeline.check_parent()
                     if lifeline.stopping and not link.settling:
                         break  # only a claim: what it took, the keeper hands back
@@ -129,9 +129,9 @@ class ConcurrentExecutor:
 
     def _signalled(self) -> None:
         self._lifeline.drain()
-        self._board.answer()
+        self._board.acknowledge()
         for slot, (started, guard) in list(self._guards.items()):  # threads add theirs meanwhile
-            if kind := self._board.asked(slot, started):
+            if kind := self._board.requested_interrupt(slot, started):
                 guard.interrupt(kind)
         self._changed.set()
 
@@ -158,8 +158,8 @@ class ConcurrentExecutor:
     async def _idle(self, count: int) -> bool:
         """Wait for work, or for something of our own; return whether the store is still thought empty.
 
-        ``count``: what may be claimed the moment there is some; 0 unless nothing is in hand. Whose thread holds the
-        GIL cannot take what was claimed for it.
+        ``count``: what may be claimed the moment there is some; 0 unless nothing is in hand. A child whose
+        GIL is held cannot take what was claimed for it.
         """
         link = self._link
         if link.others_only:
@@ -168,7 +168,7 @@ class ConcurrentExecutor:
             fd = link.start_wait(count)
         except StoreError as error:
             link.away(error)
-            await asyncio.sleep(link.pause_s)
+            await asyncio.sleep(link.pause_s())
             return False
         woken = asyncio.ensure_future(readable(fd))
         changed = asyncio.ensure_future(self._changed.wait())
@@ -200,14 +200,14 @@ class ConcurrentExecutor:
         for at, (slot, message) in enumerate(claimed):
             if not self._begin(message, slot):
                 self._held += claimed[at:]
-                self._board.set_apart(slot)
+                self._board.set_runs_alone(slot)
                 return
 
-    def _let_go_of_returned(self) -> None:
-        """Forget what was held here and is offered to other children now. This one still empties its hands for it."""
+    def _drop_returned(self) -> None:
+        """Drop held messages that were handed back. This child still makes room for them."""
         for slot, message in [one for one in self._held if self._board.is_returned(one[0])]:
             self._held.remove((slot, message))
-            self._gave_up(slot, message.token)
+            self._drop(slot, message.token)
             self._link.suspects = True
 
     def _run_alone(self, slot: int, message: Claimed) -> None:
@@ -215,7 +215,7 @@ class ConcurrentExecutor:
         started = self._board.start(slot)
         prepared = self._runner.prepare(message, started, lambda data: self._report(slot, data))
         if not started:
-            self._gave_up(slot, message.token)
+            self._drop(slot, message.token)
             return
         self._main_guard.begin(slot, started)
         prepared.begin(self._main_guard, self._board, slot, started)
@@ -232,7 +232,7 @@ class ConcurrentExecutor:
             if started := self._board.start(slot):
                 self._finished(slot, prepared.outcome, started)
             else:
-                self._gave_up(slot, message.token)
+                self._drop(slot, message.token)
             return True
         if prepared.is_async:
             work = self._run_async(prepared, slot)
@@ -261,13 +261,13 @@ class ConcurrentExecutor:
         if started := self._start(prepared, slot, CoroutineGuard):
             self._finished(slot, await self._runner.arun(prepared), started)
         else:
-            self._gave_up(slot, prepared.claimed.token)
+            self._drop(slot, prepared.claimed.token)
 
     async def _run_in_thread(self, prepared: Prepared, slot: int) -> None:
         started, outcome = await asyncio.get_running_loop().run_in_executor(self._pool, self._run_sync, prepared, slot)
         self._free_threads += 1
         if outcome is None:
-            self._gave_up(slot, prepared.claimed.token)
+            self._drop(slot, prepared.claimed.token)
         else:
             self._finished(slot, outcome, started)
         while self._waiting and self._free_threads:
@@ -287,7 +287,7 @@ class ConcurrentExecutor:
     def _leave(self, slot: int, outcome: Outcome, started: int) -> None:
         """End this child, whose descriptors a task has closed. This outcome is safe; what else runs has crashed."""
         logger.error("descriptors of this process were closed while task %s ran in it; it ends", outcome.id)
-        if not self._board.given_up(slot):
+        if not self._board.enforced(slot):
             self._board.finish(slot, outcome, started)
         time.sleep(OTHERS_END_S)  # the task that did it may be about to end
         os._exit(NOT_WHOLE)
@@ -300,15 +300,15 @@ class ConcurrentExecutor:
             self._guards[slot] = (started, prepared.guard)
         return started
 
-    def _gave_up(self, slot: int, token: str) -> None:
-        """Forget a message that the keeper handed back before it started, or settled while it ran."""
+    def _drop(self, slot: int, token: str) -> None:
+        """Drop a message that the keeper handed back before it started, or settled while it ran."""
         self._board.free(slot)
         self._link.channel.drop(token)
 
     def _finished(self, slot: int, outcome: Outcome, started: int) -> None:
         self._guards.pop(slot, None)
-        if self._board.given_up(slot):
-            self._gave_up(slot, outcome.token)  # its outcome was written while it lived on
+        if self._board.enforced(slot):
+            self._drop(slot, outcome.token)  # its outcome was written while it lived on
             return
         if not self._lifeline.is_whole():
             self._leave(slot, outcome, started)

@@ -1,9 +1,9 @@
 """Interrupt a task from outside: raise an exception in its code, and nowhere else.
 
-The keeper writes on the board what it wants of an attempt and sends the child a signal. A guard stands around the
+The keeper requests an interrupt on the board and sends the child a signal. A guard stands around the
 task's own code. It is open only while that runs, so an interrupt that comes as the attempt ends hits neither our
-code nor the next task. Each stronger wish interrupts once more; a task may catch what is raised: that is what it is
-for.
+code nor the next task. Each stronger request interrupts once more. A task may catch
+what is raised, in order to clean up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from streamtasks.exceptions import SoftTimeLimitExceeded, TaskRevoked, TimeLimitExceeded
 
-from ..process.board import Ask, Board
+from ..process.board import Board, Interrupt
 
 __all__ = ["INTERRUPT", "OPEN", "CoroutineGuard", "Guard", "MainGuard", "ThreadGuard"]
 
@@ -29,22 +29,22 @@ INTERRUPT: Final[int] = signal.SIGRTMIN + 5 if sys.platform == "linux" else sign
 """The signal that makes a child look at what the keeper wants."""
 
 _RAISED: Final[dict[int, type[Exception]]] = {
-    Ask.SOFT_LIMIT: SoftTimeLimitExceeded,
-    Ask.HARD_LIMIT: TimeLimitExceeded,
-    Ask.REVOKED: TaskRevoked,
+    Interrupt.SOFT_LIMIT: SoftTimeLimitExceeded,
+    Interrupt.HARD_LIMIT: TimeLimitExceeded,
+    Interrupt.REVOKED: TaskRevoked,
 }
 
 
 class Guard:
     """Stands around the code of one task; this one lets nothing in.
 
-    ``kind`` is the strongest wish that was raised in the task, see `Ask`.
+    ``kind`` is the strongest interrupt that was raised in the task.
     """
 
     __slots__ = ("kind",)
 
     def __init__(self) -> None:
-        self.kind: int = Ask.NOTHING
+        self.kind: int = Interrupt.NONE
 
     def call[T](self, function: Callable[[T], Any], argument: T) -> Any:
         """Run a plain task."""
@@ -55,7 +55,7 @@ class Guard:
         return awaitable
 
     def interrupt(self, kind: int) -> None:
-        """Raise in the task what this wish means, if it runs and was not yet told."""
+        """Raise the exception of this interrupt in the task, if it runs and the exception was not yet raised."""
 
 
 OPEN: Final = Guard()
@@ -77,7 +77,7 @@ class MainGuard(Guard):
     def begin(self, slot: int, started_ns: int, within: Callable[[int], None] | None = None) -> None:
         """Turn to the attempt that has started; ``within``: how a coroutine task is interrupted instead."""
         self._slot, self._started, self._within = slot, started_ns, within
-        self.kind = Ask.NOTHING
+        self.kind = Interrupt.NONE
 
     def call[T](self, function: Callable[[T], Any], argument: T) -> Any:
         """See `Guard.call`."""
@@ -93,7 +93,7 @@ class MainGuard(Guard):
             self._open = False
 
     def _on_signal(self, _number: int, frame: FrameType | None) -> None:
-        kind = self._board.asked(self._slot, self._started)
+        kind = self._board.requested_interrupt(self._slot, self._started)
         if kind > self.kind:
             if self._open:
                 if _is_finaliser(frame):

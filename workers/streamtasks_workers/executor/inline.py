@@ -44,7 +44,7 @@ class InlineExecutor:
         self._reporters = [_reporter(board, slot) for slot in range(board.slots)]
 
     def run(self) -> None:
-        """Work until the lifeline says stop, then settle and return."""
+        """Work until the lifeline stops, then settle and return."""
         link, lifeline = self._link, self._lifeline
         claimed: list[Claimed] = []
         slots: list[int] = []
@@ -74,7 +74,7 @@ class InlineExecutor:
     def _receive(self) -> None:
         """Finish the exchange; what it claimed comes next."""
         while (exchange := self._link.try_receive()) is None:
-            self._lifeline.wait(None, self._link.pause_s)
+            self._lifeline.wait(None, self._link.pause_s())
             self._lifeline.check_parent()
             if self._lifeline.stopping and not self._link.settling:
                 self._in_flight = False  # only a claim: what it took, the keeper hands back
@@ -97,7 +97,7 @@ class InlineExecutor:
             exchange = link.finish_wait()
         except StoreError as error:
             link.away(error)
-            lifeline.wait(None, link.pause_s)
+            lifeline.wait(None, link.pause_s())
             return [], []
         return ([], []) if exchange is None else link.taken(exchange)
 
@@ -129,7 +129,7 @@ class InlineExecutor:
             self._pace.measured(attempts, time.monotonic_ns() - begun)
 
     def _flush(self) -> None:
-        """Settle now: an outcome is too large to be safe on the board, or hooks have been told of it."""
+        """Settle now: an outcome is too large to be safe on the board, or hooks have been called with it."""
         if self._in_flight:
             self._receive()
         self._send(0, alone=False)

@@ -9,7 +9,7 @@ from streamtasks.protocol.message import Message
 from streamtasks.protocol.state import State
 from streamtasks.tasks.run_options import RunOptions
 
-from ..process.board import Ask
+from ..process.board import Interrupt
 from .error_outcome import outcome_of_error
 
 __all__ = ["NO_LIMITS", "Limits", "explained", "limit_exceeded", "limits_of"]
@@ -48,20 +48,20 @@ def limit_exceeded(hard_s: float) -> TimeLimitExceeded:
 
 
 def explained(kind: int, error: BaseException, task_id: str, limits: Limits | None) -> BaseException:
-    """Return the error of an attempt that was interrupted: a limit's tells the limit, a decision of ours wins.
+    """Return the error of an attempt that was interrupted: with the limit in its text; a decision of the worker wins.
 
     Args:
-        kind: why it was interrupted, see `Ask`.
+        kind: why it was interrupted, see `Interrupt`.
         error: what came out of it.
         task_id: its id.
         limits: its limits.
     """
-    if kind == Ask.REVOKED:
+    if kind == Interrupt.REVOKED:
         revoked = TaskRevoked(f"Task {task_id} was revoked while it ran.")
         return revoked.with_traceback(error.__traceback__)
     if limits is None:
         return error
-    if kind == Ask.HARD_LIMIT and limits.hard_s is not None:
+    if kind == Interrupt.HARD_LIMIT and limits.hard_s is not None:
         return limit_exceeded(limits.hard_s).with_traceback(error.__traceback__)
     if isinstance(error, SoftTimeLimitExceeded) and not error.args and limits.soft_s is not None:
         error.args = (f"It ran for longer than its soft time limit of {limits.soft_s:g} s.",)

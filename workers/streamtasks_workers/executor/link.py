@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Sequence
 
 from streamtasks.exceptions import StoreError, StoreUnavailable
+from streamtasks.stores.backoff import Backoff
 from streamtasks.stores.base import SETTLES_S, Channel
 from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Outcome, Settled
 
@@ -59,7 +59,7 @@ class Link:
         self._sequence = 0
         self._sent_ns = 0
         self._away_since = 0.0
-        self._delay_s = 0.05
+        self._backoff = Backoff(0.1, 2.0)
         self._slots_out: Sequence[int] = ()
         self._claiming = self._one = False
         self._waiting = False  # a claim waits with us for work
@@ -147,7 +147,7 @@ class Link:
         return exchange
 
     def taken(self, exchange: Exchange) -> tuple[list[Claimed], list[int]]:
-        """Take an exchange in: free settled slots, place what was claimed; return messages and their slots."""
+        """Apply an exchange: free settled slots, place what was claimed; return messages and their slots."""
         if exchange.now_ms:
             self._set_clock(exchange.now_ms)
         for slot in self._slots_out:
@@ -157,17 +157,17 @@ class Link:
             logger.warning("%d outcomes came too late: their messages belong to another worker by now", stale)
         self._slots_out = ()
         if not self._claiming:
-            return [], []  # what waits, only a claim tells
+            return [], []  # only the answer to a claim shows what waits
         self.suspects, self.others_only, self.again = exchange.suspects, exchange.others_only, exchange.again
         slots = self.board.place(self._sequence, exchange.claimed, recorded=self._one)
         if slots is None or exchange.claimed:
             self._repeat_until = 0.0
         if slots is None:
-            return [], []  # the keeper gave this claim up and handed its messages back
+            return [], []  # the keeper has invalidated this claim and handed its messages back
         return exchange.claimed, slots
 
     def _set_clock(self, now_ms: int) -> None:
-        """Learn the store's time. A reply that lay unread while a task ran tells of the past: at least this late."""
+        """Learn the store's time. A reply that lay unread while a task ran is old: it is at least this late."""
         now_ns = time.monotonic_ns()
         offset_ns = now_ms * 1_000_000 - now_ns
         if now_ns - self._sent_ns < QUICK_NS or offset_ns > self.runner.clock_offset_ns:
@@ -177,19 +177,17 @@ class Link:
         """Note that the server does not answer."""
         if not self._away_since:
             self._away_since = time.monotonic()
-            # That the server is away is said once per worker, by its keeper; anything else is said here.
+            # The keeper logs that the server is away, once per worker; anything else is logged here.
             level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.ERROR
             logger.log(level, "the store does not answer as it should (%s); trying again until it does", error)
-        self._delay_s = min(self._delay_s * 2, 2.0)
 
     def back(self) -> None:
         """Note that the server answers."""
         if self._away_since:
             logger.debug("the store answers again after %.1f s", time.monotonic() - self._away_since)
             self._away_since = 0.0
-        self._delay_s = 0.05
+        self._backoff.reset()
 
-    @property
     def pause_s(self) -> float:
         """How long to wait before the next try, seconds."""
-        return self._delay_s * (0.5 + random.random())  # noqa: S311 - jitter
+        return self._backoff.next_s()

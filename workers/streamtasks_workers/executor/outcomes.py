@@ -44,7 +44,7 @@ class Outcomes:
     """Make the outcomes of one consumer's attempts.
 
     Args:
-        settings: say for how long records are kept.
+        settings: with how long records are kept.
         consumer: the name of the child that holds the messages.
         now_ms: returns the store's time, ms since the epoch.
     """

@@ -19,7 +19,7 @@ from streamtasks.stores.types import Claimed, NewMessage, Outcome
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome, enter_attempt
 from streamtasks.workflows.follow_ups import follow_ups
 
-from ..process.board import Ask
+from ..process.board import Interrupt
 from .callbacks import Callbacks
 from .error_callbacks import error_callbacks
 from .error_outcome import outcome_of_error
@@ -235,7 +235,7 @@ class Runner:
     # -- outcomes ------------------------------------------------------------------------------------
 
     def _success(self, prepared: Prepared, attempt: Attempt, value: Any) -> Outcome:
-        if prepared.guard.kind > Ask.SOFT_LIMIT:
+        if prepared.guard.kind > Interrupt.SOFT_LIMIT:
             raise _EndedByWorker
         message = attempt.message
         result = self._outcomes.encode(message, value)
@@ -251,7 +251,7 @@ class Runner:
         claimed, message, interrupted = prepared.claimed, attempt.message, prepared.guard.kind
         if interrupted:
             error = explained(interrupted, error, message.id, prepared.limits)
-        if interrupted == Ask.REVOKED:
+        if interrupted == Interrupt.REVOKED:
             ended = AttemptOutcome(State.REVOKED, error=error)
         else:
             ended = outcome_of_error(message, runnable.run_options, claimed.retries, error)

@@ -1,4 +1,4 @@
-"""The board: a child's page of shared memory, on which its supervisor sees what is in its hands.
+"""The board: a child's page of shared memory, on which the keeper sees what the child holds and runs.
 
 A child writes there what it claimed, what it starts and how it ended; that costs about a microsecond and
 no system call. The keeper looks every 10 ms. So a start is visible even while a task holds the GIL, and when
@@ -22,7 +22,7 @@ from typing import Final
 from streamtasks.protocol.state import State
 from streamtasks.stores.types import Claimed, Outcome
 
-__all__ = ["Ask", "Board", "Slot"]
+__all__ = ["Board", "Interrupt", "Slot"]
 
 HEADER_BYTES: Final = 4096
 SLOT_BYTES: Final = 4096
@@ -32,9 +32,11 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 
 # Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
-_SENT, _RECEIVED, _VOID, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
-_WATCHED, _ANSWERED = 9, 10
-_STARTED, _FINISHED, _CLAIMED_AT, _SOFT, _HARD, _VERSION, _SIZE, _ON_LIMIT, _ASKED, _VERDICT, _APART = range(50, 61)
+_SENT, _RECEIVED, _INVALIDATED, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
+_WATCHED, _ACKNOWLEDGED = 9, 10
+_STARTED, _FINISHED, _CLAIMED_AT, _SOFT, _HARD, _VERSION, _SIZE, _ON_LIMIT, _REQUESTED, _ENFORCED, _ALONE = range(
+    50, 61
+)
 # sequence, start recorded, attempt, retries, first started ms, id, entry, stream
 _HEAD = struct.Struct("<QQIIQ65p33p140p")
 _OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
@@ -54,10 +56,10 @@ class Slot(IntEnum):
     RETURNED = 4
 
 
-class Ask(IntEnum):
-    """What the keeper wants of a running attempt, the stronger the higher; also why it was given up on."""
+class Interrupt(IntEnum):
+    """Why a running attempt is interrupted, the stronger the higher; also why its outcome was enforced."""
 
-    NOTHING = 0
+    NONE = 0
     SOFT_LIMIT = 1
     HARD_LIMIT = 2
     REVOKED = 3
@@ -120,13 +122,13 @@ class Board:
         self._words[_SETTLING_AT] = monotonic_ns()
 
     def place(self, sequence: int, claimed: list[Claimed], *, recorded: bool) -> list[int] | None:
-        """Take over a claim's messages; None if the keeper gave the claim up meanwhile.
+        """Put a claim's messages into free slots; None if the keeper has invalidated the claim.
 
         ``recorded``: the claim itself has recorded the start, because it took one message only.
         """
         memory, words = self._memory, self._words
         with self._lock:
-            if words[_VOID] >= sequence:
+            if words[_INVALIDATED] >= sequence:
                 words[_RECEIVED] = sequence
                 return None
             taken = []
@@ -155,8 +157,8 @@ class Board:
     def start(self, slot: int) -> int:
         """Mark a message as running; return the time (monotonic ns), 0 if it must not start.
 
-        It was handed back meanwhile, or its lease may have ended: the process stood still, and somebody else may
-        have the message by now.
+        It was handed back meanwhile, or its lease may have ended: the process stood still, and another
+        worker may hold the message by now.
         """
         memory, words, at = self._memory, self._words, (HEADER_BYTES + slot * SLOT_BYTES) // 8
         self._acquire()  # not "with": that is two calls more, for every message
@@ -173,10 +175,10 @@ class Board:
             self._release()
         return now
 
-    def set_apart(self, slot: int) -> None:
+    def set_runs_alone(self, slot: int) -> None:
         """Note that the claimed message in a slot must run alone, on the child's main thread."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        self._words[at + _APART] = self._words[at + _CLAIMED_AT]
+        self._words[at + _ALONE] = self._words[at + _CLAIMED_AT]
 
     def report(self, slot: int, data: bytes) -> bool:
         """Show progress of a running attempt; False if there is too much of it."""
@@ -205,14 +207,14 @@ class Board:
         words[at + _HARD] = started_ns + round(hard_s * 1e9) if hard_s else 0
         words[_WATCHED] = 1
 
-    def asked(self, slot: int, started_ns: int) -> int:
-        """Return what the keeper wants of the attempt that started then in this slot (see `Ask`)."""
-        asked = self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _ASKED]
+    def requested_interrupt(self, slot: int, started_ns: int) -> int:
+        """Return the interrupt requested of the attempt that started then in this slot."""
+        asked = self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _REQUESTED]
         return asked & 3 if asked >> 2 == started_ns else 0
 
-    def answer(self) -> None:
-        """Tell that what the keeper wants has been looked at."""
-        self._words[_ANSWERED] = monotonic_ns()
+    def acknowledge(self) -> None:
+        """Note that interrupt requests have been looked at."""
+        self._words[_ACKNOWLEDGED] = monotonic_ns()
 
     def finish(self, slot: int, outcome: Outcome, started_ns: int) -> bool:
         """Put a finished attempt's outcome on the board; False if it is not safe there: too large, or followed."""
@@ -237,20 +239,20 @@ class Board:
         return True
 
     def free(self, slot: int) -> None:
-        """Give a slot back to the child's free list."""
+        """Return a slot to the child's free list."""
         self._memory[_STATES_AT + slot] = 0
         self._free.append(slot)
 
     # -- the keeper, and the child -------------------------------------------------------------------
 
     def is_returned(self, slot: int) -> bool:
-        """Whether the keeper has taken the message in a slot away."""
+        """Whether the keeper has handed the message in a slot back."""
         return self._memory[_STATES_AT + slot] == Slot.RETURNED
 
-    def is_apart(self, slot: int) -> bool:
+    def runs_alone(self, slot: int) -> bool:
         """Whether the message in a slot must run alone, on the child's main thread."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        return self._words[at + _APART] != 0 and self._words[at + _APART] == self._words[at + _CLAIMED_AT]
+        return self._words[at + _ALONE] != 0 and self._words[at + _ALONE] == self._words[at + _CLAIMED_AT]
 
     # -- the keeper ----------------------------------------------------------------------------------
 
@@ -259,16 +261,16 @@ class Board:
         return self._memory[_STATES_AT : _STATES_AT + self.slots]
 
     def sequences(self) -> tuple[int, int, int, int]:
-        """Return the claim sequences sent, received and void, and when the last was sent (monotonic ns)."""
+        """Return the claim sequences sent, received and invalidated, and when the last was sent (monotonic ns)."""
         words = self._words
-        return words[_SENT], words[_RECEIVED], words[_VOID], words[_SENT_AT]
+        return words[_SENT], words[_RECEIVED], words[_INVALIDATED], words[_SENT_AT]
 
     def settling_at(self) -> int:
         """Return when outcomes last went out to the store (monotonic ns)."""
         return self._words[_SETTLING_AT]
 
     def renewed(self, at_ns: int) -> None:
-        """Tell the child that all its leases were renewed at this time (monotonic ns)."""
+        """Note for the child that all its leases were renewed at this time (monotonic ns)."""
         self._words[_RENEWED_AT] = at_ns
 
     def held_since(self, slot: int) -> int:
@@ -282,12 +284,12 @@ class Board:
             if not got:
                 self._lock.release()
 
-    def void(self, sequence: int) -> None:
-        """Give up claims up to this sequence; call with the lock held."""
-        self._words[_VOID] = sequence
+    def invalidate(self, sequence: int) -> None:
+        """Invalidate claims up to this sequence; call with the lock held."""
+        self._words[_INVALIDATED] = sequence
 
     def set_returned(self, slot: int) -> None:
-        """Take an unstarted message away from the child; call with the lock held."""
+        """Mark an unstarted message as handed back; call with the lock held."""
         self._memory[_STATES_AT + slot] = Slot.RETURNED
 
     def claimed(self, slot: int) -> Claimed:
@@ -333,33 +335,33 @@ class Board:
 
     @property
     def watched(self) -> bool:
-        """Whether any attempt of this child ever had a limit, or was asked for something."""
+        """Whether any attempt of this child ever had a limit or an interrupt request."""
         return self._words[_WATCHED] != 0
 
     def limits(self, slot: int) -> tuple[int, int, int]:
-        """Return when an attempt is told to end and when it is ended (monotonic ns; 0: never), and ``retry_ms``."""
+        """Return when an attempt is interrupted and when it is ended (monotonic ns; 0: never), and ``retry_ms``."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
         words = self._words
         return words[at + _SOFT], words[at + _HARD], words[at + _ON_LIMIT] - 1
 
-    def ask(self, slot: int, started_ns: int, what: Ask) -> None:
-        """Want something of the attempt that started then; the child looks when it gets a signal."""
-        self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _ASKED] = started_ns << 2 | what
+    def request_interrupt(self, slot: int, started_ns: int, what: Interrupt) -> None:
+        """Request an interrupt of the attempt that started then; the child looks when it gets a signal."""
+        self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _REQUESTED] = started_ns << 2 | what
         self._words[_WATCHED] = 1
 
-    def answered_at(self) -> int:
-        """Return when the child last looked at what is wanted of it (monotonic ns)."""
-        return self._words[_ANSWERED]
+    def acknowledged_at(self) -> int:
+        """Return when the child last looked at interrupt requests (monotonic ns)."""
+        return self._words[_ACKNOWLEDGED]
 
-    def give_up(self, slot: int, started_ns: int, why: Ask) -> None:
-        """Decide that the attempt that started then has ended, whatever it still does, and why."""
-        self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _VERDICT] = started_ns << 2 | why
+    def enforce(self, slot: int, started_ns: int, why: Interrupt) -> None:
+        """Note that the attempt that started then counts as ended, whatever it still does, and why."""
+        self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _ENFORCED] = started_ns << 2 | why
 
-    def given_up(self, slot: int) -> int:
-        """Return why the attempt in a slot was given up on (see `Ask`); 0: it was not."""
+    def enforced(self, slot: int) -> int:
+        """Return why the outcome of the attempt in a slot was enforced (see `Interrupt`); 0: it was not."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        verdict = self._words[at + _VERDICT]
-        return verdict & 3 if verdict >> 2 == self._words[at + _STARTED] else 0
+        enforced = self._words[at + _ENFORCED]
+        return enforced & 3 if enforced >> 2 == self._words[at + _STARTED] else 0
 
     def counts(self) -> tuple[int, int]:
         """Return how many attempts this child finished, and the ns it spent in them."""

@@ -1,4 +1,4 @@
-"""What ends a child: a signal, its age, its memory, or the death of its parent."""
+"""What stops a child: a signal, its age, its memory, or the death of its parent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_LIMIT = 1 << 60
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the life pipe tells)."""
+    """Interrupt the kernel to kill this process when its parent dies (Linux; elsewhere the life pipe shows it)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # it died before we asked
@@ -38,7 +38,7 @@ def drain(fd: int) -> None:
 
 
 class Lifeline:
-    """Says when a child shall stop, and lets it wait for that and for something else at once.
+    """What stops a child, and waits that end with it.
 
     Args:
         life_fd: the read end of a pipe whose write end only the supervisor holds: readable means orphaned.

@@ -1,4 +1,4 @@
-"""Where a worker's logs go, unless the project has said so itself."""
+"""Set up a worker's logs, where the project has not done so."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["set_up_logs"]
 
 
 def set_up_logs(level: str) -> None:
-    """Give the loggers ``streamtasks`` and ``django.tasks`` a level, and the root one handler if it has none.
+    """Give the loggers ``streamtasks`` and ``django.tasks`` a level, and the root logger a handler if it has none.
 
     Frameworks reset loggers when they are set up, so it is called before and after.
     """

@@ -28,8 +28,8 @@ class WorkerOptions:
         max_tasks_per_child: a child is replaced after so many attempts; 0: never.
         max_memory_per_child_mb: a child is replaced when it holds more, MiB; 0: never.
         grace_s: how long running tasks may take after SIGTERM, seconds.
-        lease_s: a claim lives this long without renewal, seconds; None: as the app says.
-        time_limit_s: an attempt is ended after so long, unless its task or call says otherwise, seconds; None: never.
+        lease_s: a claim lives this long without renewal, seconds; None: that of the app's settings.
+        time_limit_s: an attempt is ended after so long, seconds, if neither task nor call has a limit; None: never.
         soft_time_limit_s: `SoftTimeLimitExceeded` is raised in it after so long, likewise.
         fence_after_s: how long a worker that cannot renew its leases lets tasks run, seconds; None: the lease.
     """

@@ -9,7 +9,7 @@ from streamtasks.protocol.errors import describe
 from streamtasks.stores.types import Charge, Claimed, ClaimId
 
 from ..executor.outcomes import Outcomes, attempt_report
-from ..process.board import Ask, Board, Slot
+from ..process.board import Board, Interrupt, Slot
 from .base import ServedApp
 from .keeper_outcomes import enforced_outcome, started_ms_of, wall_ms
 
@@ -46,12 +46,12 @@ class EndedChild:
         for slot, state in enumerate(board.states()):
             held.setdefault(state, []).append(slot)
         finished = [board.outcome(slot) for slot in held.get(Slot.FINISHED, ())]
-        given_up = {slot: Ask(why) for slot in held.get(Slot.RUNNING, ()) if (why := board.given_up(slot))}
-        enforced = [enforced_outcome(board, slot, why, self._settings) for slot, why in given_up.items()]
+        enforced_slots = {slot: Interrupt(why) for slot in held.get(Slot.RUNNING, ()) if (why := board.enforced(slot))}
+        enforced = [enforced_outcome(board, slot, why, self._settings) for slot, why in enforced_slots.items()]
         running = [
             (board.claimed(slot), started_ms_of(board, slot))
             for slot in held.get(Slot.RUNNING, ())
-            if slot not in given_up
+            if slot not in enforced_slots
         ]
         back = [board.claimed(slot) for slot in held.get(Slot.CLAIMED, ())]
         if finished:

@@ -1,6 +1,6 @@
-"""Enforce time limits and revocations on what runs in one child: first ask, then end.
+"""Enforce time limits and revocations on what runs in one child: first interrupt, then end.
 
-Wishes and verdicts stand on the board, so that the next keeper goes on where this one ended.
+Requests and enforced outcomes stand on the board, so that the next keeper goes on where this one ended.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Final
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.base import SupervisorStore
 
-from ..process.board import Ask, Board, Slot
+from ..process.board import Board, Interrupt, Slot
 from .keeper_outcomes import enforced_outcome
 
 __all__ = ["Enforcer"]
 
 ANSWER_NS: Final = 300_000_000
-"""A child that runs many attempts looks at a wish within this time, unless one of them holds the interpreter."""
+"""A child that runs many attempts sees a request within this time, unless one of them holds the interpreter."""
 
 LIMIT_NS: Final = 400_000_000
 """An attempt that is over its limit may take this long to end when it is cancelled."""
@@ -29,15 +29,15 @@ REVOKED_NS: Final = 1_000_000_000
 
 AGAIN_NS: Final = 100_000_000
 TIMES: Final = 5
-"""A wish is repeated so often: the first signal may have come before the task's own code began."""
+"""A request is repeated so often: the first signal may have come before the task's own code began."""
 
 
 @dataclass(slots=True)
 class _Case:
-    """What is wanted of one attempt."""
+    """An interrupt of one attempt."""
 
     started_ns: int
-    kind: Ask
+    kind: Interrupt
     since_ns: int
     asked_ns: int
     asked: int = 1
@@ -52,7 +52,7 @@ class Enforcer:
         settings: of the store.
         board: the child's.
         single: whether the child runs one attempt at a time, so that ending one is ending the child. In others that
-            holds for attempts that run alone, see `Board.is_apart`.
+            holds for attempts that run alone, see `Board.runs_alone`.
         request: asks the supervisor for something, with the reason: ``"interrupt"`` sends the child the signal that
             makes it look at its board, ``"retire"`` replaces it and lets it finish its other attempts, ``"kill"``
             ends it at once.
@@ -77,7 +77,7 @@ class Enforcer:
         self._killed = False
 
     def look(self) -> list[int]:
-        """Ask for what is wanted now, and end what did not heed it; return the slots that `run_once` must settle."""
+        """Request interrupts, and end what ignored them; return the slots that `run_once` must settle."""
         board = self._board
         if not board.watched or self._killed:
             return []
@@ -92,15 +92,15 @@ class Enforcer:
             case = self._cases.get(slot)
             if case is None or case.started_ns != started or case.kind < kind:
                 self._cases[slot] = case = _Case(started, kind, now, now)
-                if not (kind == Ask.HARD_LIMIT and self._is_single(slot)):
-                    board.ask(slot, started, kind)
+                if not (kind == Interrupt.HARD_LIMIT and self._is_single(slot)):
+                    board.request_interrupt(slot, started, kind)
                     interrupt = True
             elif case.asked < TIMES and now - case.asked_ns >= AGAIN_NS:
                 case.asked, case.asked_ns = case.asked + 1, now
                 interrupt = True
-            if kind > Ask.SOFT_LIMIT and not case.settled and self._had_its_time(slot, case, now):
-                if self._is_single(slot) or self._board.answered_at() < case.since_ns:
-                    self._board.give_up(slot, started, kind)
+            if kind > Interrupt.SOFT_LIMIT and not case.settled and self._had_its_time(slot, case, now):
+                if self._is_single(slot) or self._board.acknowledged_at() < case.since_ns:
+                    self._board.enforce(slot, started, kind)
                     self._end(self._why(slot, kind))
                     return []
                 settle.append(slot)
@@ -110,27 +110,27 @@ class Enforcer:
             self._end_abandoned(states)
         return settle
 
-    def _wanted(self, slot: int, started: int, now: int) -> Ask:
+    def _wanted(self, slot: int, started: int, now: int) -> Interrupt:
         soft, hard, _ = self._board.limits(slot)
         if hard and now >= hard:
-            kind = Ask.HARD_LIMIT
+            kind = Interrupt.HARD_LIMIT
         elif soft and now >= soft:
-            kind = Ask.SOFT_LIMIT
+            kind = Interrupt.SOFT_LIMIT
         else:
-            kind = Ask.NOTHING
-        return max(kind, Ask(self._board.asked(slot, started)))
+            kind = Interrupt.NONE
+        return max(kind, Interrupt(self._board.requested_interrupt(slot, started)))
 
     def _is_single(self, slot: int) -> bool:
-        return self._single or self._board.is_apart(slot)
+        return self._single or self._board.runs_alone(slot)
 
     def _had_its_time(self, slot: int, case: _Case, now: int) -> bool:
         """Whether an attempt had time enough to end by itself."""
-        if case.kind == Ask.REVOKED:
+        if case.kind == Interrupt.REVOKED:
             time_ns = REVOKED_NS
         elif self._is_single(slot):
             time_ns = 0
         else:
-            deaf = self._board.answered_at() < case.since_ns
+            deaf = self._board.acknowledged_at() < case.since_ns
             time_ns = ANSWER_NS if deaf else LIMIT_NS
         return now - case.since_ns >= time_ns
 
@@ -138,8 +138,8 @@ class Enforcer:
         self._killed = True
         self._request("kill", why)
 
-    def _why(self, slot: int, kind: Ask) -> str:
-        what = "was revoked" if kind == Ask.REVOKED else "ran for longer than its time limit"
+    def _why(self, slot: int, kind: Interrupt) -> str:
+        what = "was revoked" if kind == Interrupt.REVOKED else "ran for longer than its time limit"
         return f"task {self._board.claimed(slot).id} {what}"
 
     async def run_once(self, slots: list[int]) -> int:
@@ -155,7 +155,7 @@ class Enforcer:
                 continue
             if self._board.states()[slot] != Slot.RUNNING:
                 continue  # it ended after all
-            self._board.give_up(slot, case.started_ns, case.kind)
+            self._board.enforce(slot, case.started_ns, case.kind)
             outcome = enforced_outcome(self._board, slot, case.kind, self._settings)
             self._request("retire", f"{self._why(slot, case.kind)} and does not end")
             await self._store.settle(self._tag, [outcome], callbacks="all")
@@ -164,11 +164,11 @@ class Enforcer:
         return settled
 
     def _end_abandoned(self, states: bytes) -> None:
-        """End the child if nothing is left in it but attempts that were given up on."""
+        """End the child if nothing is left in it but attempts whose outcomes were enforced."""
         busy = [slot for slot, state in enumerate(states) if state not in (Slot.FREE, Slot.RETURNED)]
         if busy and all(
             states[slot] == Slot.RUNNING
-            and self._board.given_up(slot)
+            and self._board.enforced(slot)
             and (case := self._cases.get(slot)) is not None
             and case.settled
             for slot in busy

@@ -26,5 +26,5 @@ class Fence(Role):
         now = time.monotonic_ns()
         for board in self.app.boards:
             running = (slot for slot, state in enumerate(board.states()) if state == Slot.RUNNING)
-            if any(not board.given_up(slot) and now - board.held_since(slot) > self._after_s * 1e9 for slot in running):
+            if any(not board.enforced(slot) and now - board.held_since(slot) > self._after_s * 1e9 for slot in running):
                 self.app.kill(board, f"fenced: no renewal for {self._after_s:g} s")

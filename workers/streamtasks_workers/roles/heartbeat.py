@@ -13,7 +13,7 @@ __all__ = ["Heartbeat"]
 
 
 class Heartbeat(Role):
-    """The worker's entry on one shard, which also shows other workers that somebody renews leases there."""
+    """The worker's entry on one shard, which also shows other workers that leases are renewed there."""
 
     def __init__(self, app: ServedApp, tag: str) -> None:
         super().__init__(app, tag)

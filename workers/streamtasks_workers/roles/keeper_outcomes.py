@@ -12,7 +12,7 @@ from streamtasks.stores.types import Outcome
 from ..executor.callbacks import is_callback
 from ..executor.limits import limit_exceeded
 from ..executor.outcomes import Outcomes
-from ..process.board import Ask, Board
+from ..process.board import Board, Interrupt
 
 __all__ = ["enforced_outcome", "started_ms_of", "wall_ms"]
 
@@ -27,13 +27,13 @@ def started_ms_of(board: Board, slot: int) -> int:
     return wall_ms() - (time.monotonic_ns() - board.times(slot)[0]) // 1_000_000
 
 
-def enforced_outcome(board: Board, slot: int, why: Ask, settings: StoreSettings) -> Outcome:
+def enforced_outcome(board: Board, slot: int, why: Interrupt, settings: StoreSettings) -> Outcome:
     """Return the outcome of the attempt in a slot that was ended, or that lives on although it had to end."""
     claimed, started_ms = board.claimed(slot), started_ms_of(board, slot)
     outcomes = Outcomes(settings, board.consumer, wall_ms)
     if is_callback(claimed.id):
         return outcomes.called(claimed, started_ms)
-    if why == Ask.REVOKED:
+    if why == Interrupt.REVOKED:
         return outcomes.final(claimed, State.REVOKED, started_ms)
     _, hard_ns, retry_ms = board.limits(slot)
     error = describe(limit_exceeded((hard_ns - board.times(slot)[0]) / 1e9))

@@ -37,6 +37,6 @@ class Leases(Role):
 def _runs_one_of(board: Board, tokens: set[str]) -> bool:
     """Whether one of these still runs; what has been settled since the look is not lost."""
     return any(
-        state == Slot.RUNNING and board.claimed(slot).token in tokens and not board.given_up(slot)
+        state == Slot.RUNNING and board.claimed(slot).token in tokens and not board.enforced(slot)
         for slot, state in enumerate(board.states())
     )

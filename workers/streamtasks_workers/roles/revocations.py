@@ -7,7 +7,7 @@ from typing import Final
 
 from streamtasks.stores.types import Claimed
 
-from ..process.board import Ask, Board, Slot
+from ..process.board import Board, Interrupt, Slot
 from .base import Role, ServedApp
 
 __all__ = ["Revocations"]
@@ -59,7 +59,7 @@ class Revocations(Role):
         return AGAIN_S if self._wanted else max(0.0, self._ask_at - now)
 
     async def _ask_store(self) -> None:
-        """Ask the store about all that is held, because a control message may have been lost."""
+        """Interrupt the store about all that is held, because a control message may have been lost."""
         for board in self.app.boards:
             held = _held(board)
             if not held:
@@ -85,7 +85,7 @@ class Revocations(Role):
                     continue  # it has ended, and its slot was used again
                 if state == Slot.RUNNING:
                     if terminate:
-                        board.ask(slot, started, Ask.REVOKED)
+                        board.request_interrupt(slot, started, Interrupt.REVOKED)
                     done.append(claimed.id)
                 elif state == Slot.CLAIMED and got:
                     board.set_returned(slot)

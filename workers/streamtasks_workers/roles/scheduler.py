@@ -28,11 +28,11 @@ MOST_IN_A_ROW: Final = 10
 class Scheduler(DueRole):
     """Schedules of one shard. The store fires an occurrence once, however many workers ask for it.
 
-    No code of the app is run: a definition says all that is needed of its task. One that cannot be read (a newer
+    No code of the app is run: a definition holds all that is needed of its task. One that cannot be read (a newer
     release wrote it) is left to other workers.
 
     The word of its shard in `ServedApp.loaded_ms` holds when the code that declares schedules was loaded, ms by the
-    shard's clock; 0: nobody has asked the shard yet. It is the same memory for every keeper that a worker ever has.
+    shard's clock; 0: the shard was not yet asked. It is the same memory for every keeper that a worker ever has.
     """
 
     wake_on = "schedule"

@@ -54,8 +54,8 @@ class Watch:
         )
 
     def _claim_on_its_way(self) -> bool:
-        sent, received, void, _ = self._board.sequences()
-        return sent > max(received, void)
+        sent, received, invalidated, _ = self._board.sequences()
+        return sent > max(received, invalidated)
 
     async def run_once(self, *, stopping: bool = False) -> int:
         """Look once; return how many messages were acted upon."""
@@ -81,7 +81,7 @@ class Watch:
         board = self._board
         kinds = (Slot.CLAIMED, Slot.RUNNING, Slot.FINISHED)
         held = (slot for slot, state in enumerate(board.states()) if state in kinds)
-        return list({board.claimed(slot).token for slot in held if not board.given_up(slot)})
+        return list({board.claimed(slot).token for slot in held if not board.enforced(slot)})
 
     def _steady(self, slot: int, state: Slot, read: Callable[[int], T]) -> tuple[tuple[int, int], T] | None:
         """Read a slot that is in this state; None if it is not, or the child reused it while it was read.
@@ -121,8 +121,8 @@ class Watch:
     async def _free_the_rest(self, now: int, *, stopping: bool) -> int:
         """Hand back what has not started, on the board or still on its way to the child."""
         board = self._board
-        sent, received, void, sent_at = board.sequences()
-        on_its_way = sent > max(received, void) and (stopping or now - sent_at >= SHARE_NS)
+        sent, received, invalidated, sent_at = board.sequences()
+        on_its_way = sent > max(received, invalidated) and (stopping or now - sent_at >= SHARE_NS)
         if not on_its_way and Slot.CLAIMED not in board.states():
             return 0
         back: list[Claimed] = []
@@ -133,12 +133,12 @@ class Watch:
                 return 0  # the child is starting something at this very moment, or is stopped
             for slot in _slots(board.states(), Slot.CLAIMED):
                 back.append(board.claimed(slot))
-                if board.is_apart(slot):
+                if board.runs_alone(slot):
                     alone.add(back[-1].id)
                 board.set_returned(slot)
-            sent, received, void, _ = board.sequences()
-            if on_its_way and sent > max(received, void):
-                board.void(sent)
+            sent, received, invalidated, _ = board.sequences()
+            if on_its_way and sent > max(received, invalidated):
+                board.invalidate(sent)
                 lost_claim = ClaimId(board.consumer, sent)
         if back or lost_claim:
             await self._store.hand_back(self._tag, back, invalidate=lost_claim, alone=alone)

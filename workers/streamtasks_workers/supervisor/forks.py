@@ -56,7 +56,7 @@ def _flush() -> None:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError):
-            continue  # closed, or nobody reads it: no reason to fork nothing
+            continue  # closed, or without a reader: no reason not to fork
 
 
 def send_signal(pid: int, number: int) -> None:

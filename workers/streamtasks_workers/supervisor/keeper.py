@@ -71,7 +71,7 @@ class Keeper:
         self._writer: asyncio.StreamWriter | None = None
 
     async def run(self) -> None:
-        """Work until the supervisor says that all children have ended, or closes the line."""
+        """Work until all children have ended, or the supervisor closes the line."""
         reader, self._writer = await asyncio.open_connection(sock=self._line)
         for role in self._roles:
             self._spawn(self._run_role(role))
@@ -222,7 +222,7 @@ def run_keeper(
     """
     die_with_parent(parent_pid)
     for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # the supervisor says when to end
+        signal.signal(number, signal.SIG_IGN)  # the supervisor ends it by a message
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     signal.set_wakeup_fd(-1)
     asyncio.run(Keeper(apps, boards, worker, line, shared, schedules).run())

@@ -177,7 +177,7 @@ class ProcessTable:
             min(retired, key=lambda child: child.retired_at).kill("retired, and its board is needed")
 
     def terminate(self) -> None:
-        """Ask all children to stop."""
+        """Interrupt all children to stop."""
         for child in self.children.values():
             send_signal(child.pid, signal.SIGTERM)
 

@@ -67,7 +67,7 @@ class Supervisor:
         self._exit_code = 0
 
     def run(self) -> int:
-        """Work until a signal says stop; return the exit status: 0 after a graceful stop, else 1."""
+        """Work until a stop signal; return the exit status: 0 after a graceful stop, else 1."""
         wake_fd = self._signals.install()
         gc.collect()
         gc.freeze()  # what is loaded stays shared with the children

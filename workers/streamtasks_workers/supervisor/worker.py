@@ -1,4 +1,4 @@
-"""Put a worker together: load apps, settle their options, check their servers, run the supervisor."""
+"""Assemble a worker: load apps, merge options, check servers, run the supervisor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("streamtasks.worker")
 
 
 class _WithLease:
-    """An app with another lease than its own settings say."""
+    """An app with another lease than that of its settings."""
 
     def __init__(self, app: Application, lease_s: float) -> None:
         self._app = app
@@ -34,12 +34,12 @@ class _WithLease:
 def run_worker(
     app: str | None, settings: str | None, backends: Sequence[str], given: Mapping[str, Any], log_level: str
 ) -> int:
-    """Run a worker until it is told to stop; return its exit status.
+    """Run a worker until it is stopped; return its exit status.
 
-    ``given``: options by their names in `WorkerOptions`; they win over what an app's settings say.
+    ``given``: options by their names in `WorkerOptions`; they win over an app's settings.
 
     Raises:
-        ConfigurationError: an app, an option or a server is not as it must be.
+        ConfigurationError: an app, an option or a server is wrong.
     """
     served = []
     found_apps = load(app, settings, backends)

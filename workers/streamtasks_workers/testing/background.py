@@ -19,7 +19,7 @@ logger = logging.getLogger("streamtasks.worker")
 class BackgroundWorker:
     """Runs the tasks of an app on a daemon thread, which starts with the first task that is enqueued.
 
-    The thread sleeps until it is told of a task or a schedule, or until the next one is due. It ends with its process:
+    The thread sleeps until a task or a schedule arrives, or until the next one is due. It ends with its process:
     tasks that are unfinished then are lost. A forked process gets a thread of its own.
 
     Args:
@@ -40,7 +40,7 @@ class BackgroundWorker:
         server.listeners.append(lambda channel, *_: self.wake() if channel in ("control", "clock") else None)
 
     def wake(self) -> None:
-        """Tell that there may be something to run; start the thread if it does not run."""
+        """Wake the thread, because there may be something to run; start it if it does not run."""
         self._news.set()
         if self._stopping or (self._thread is not None and self._thread.is_alive() and self._pid == os.getpid()):
             return

@@ -154,7 +154,7 @@ class EmbeddedServer:
         """
         if self._process is not None:
             return
-        # A port found free may be taken by somebody else before the server has it: then another one.
+        # A port found free may be taken by another process before the server has it: then another one.
         for tries_left in (0,) if self.port else (2, 1, 0):
             port = self.port or next(p for p in _RANDOM.sample(_PORTS, 1000) if _is_free(p) and _is_free(p + 10000))
             self._process = self._spawn(port)
@@ -223,7 +223,7 @@ class EmbeddedServer:
         os.kill(self.pid, signal.SIGCONT)
 
     def _end(self, number: signal.Signals) -> bool:
-        """End the server with a signal if this process started it; tell whether it is this process's."""
+        """End the server with a signal if this process started it; return whether it did."""
         if self._owner != os.getpid():
             return False
         process, self._process = self._process, None

@@ -42,7 +42,7 @@ from .in_process_limits import arun_limited, run_limited
 __all__ = ["MOST_ATTEMPTS", "InProcessWorker", "Ran"]
 
 MOST_ATTEMPTS: Final = 10_000
-"""So many attempts may be run until nothing is left to run, unless the caller says otherwise."""
+"""So many attempts may be run until nothing is left to run, unless the caller gives another number."""
 
 ALL: Final = Filter()
 
@@ -92,7 +92,7 @@ class InProcessWorker:
         self._run_coroutine = run_coroutine
 
     def run_ready(self, most: int = MOST_ATTEMPTS, stop: Callable[[], bool] = lambda: False) -> list[Ran]:
-        """Run what can be run now, and what that brings; end after ``most`` attempts, or when ``stop`` says so."""
+        """Run what can be run now, and what that brings; end after ``most`` attempts, or when ``stop`` returns True."""
         return self._driven(self._ready(most, stop))
 
     def run_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:

@@ -19,7 +19,7 @@ from streamtasks.stores.types import Outcome
 from ..executor.guards import CoroutineGuard, ThreadGuard
 from ..executor.prepared import Prepared
 from ..executor.runner import Runner
-from ..process.board import Ask
+from ..process.board import Interrupt
 
 __all__ = ["arun_limited", "run_limited"]
 
@@ -64,7 +64,7 @@ def _limits(prepared: Prepared) -> list[tuple[int, float]]:
     limits = prepared.limits
     if limits is None:
         return []
-    known = ((Ask.SOFT_LIMIT, limits.soft_s), (Ask.HARD_LIMIT, limits.hard_s))
+    known = ((Interrupt.SOFT_LIMIT, limits.soft_s), (Interrupt.HARD_LIMIT, limits.hard_s))
     return [(kind, limit_s) for kind, limit_s in known if limit_s is not None]
 
 
@@ -75,7 +75,7 @@ def _revocations(server: MemoryServer, prepared: Prepared, interrupt: Callable[[
 
     def hear(channel: str, _tag: str, text: str) -> None:
         if channel == "control" and text == wanted:
-            interrupt(Ask.REVOKED)
+            interrupt(Interrupt.REVOKED)
 
     server.listeners.append(hear)
     try:

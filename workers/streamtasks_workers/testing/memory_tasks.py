@@ -131,7 +131,7 @@ class TaskOutbox(list[Enqueued]):
         return "\n".join([head, *lines])
 
     def capture(self, server: MemoryServer, wires: Iterable[Wire]) -> None:
-        """Keep each message that a server accepts from now on, written as one of these wires says."""
+        """Keep each message that a server accepts from now on, written in one of these wires."""
         ways = tuple(wires)
 
         def keep(new: NewMessage) -> None:

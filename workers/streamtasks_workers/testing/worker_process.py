@@ -21,7 +21,7 @@ from streamtasks.stores.factory import open_store
 __all__ = ["HANDED_OVER", "WorkerProcess", "path_of"]
 
 HANDED_OVER: Final = "STREAMTASKS_TESTING"
-"""The environment variable with what a framework's tests tell their worker (JSON)."""
+"""The environment variable with what a framework's tests hand over to their worker (JSON)."""
 
 _START_TIMEOUT_S: Final = 20.0
 
@@ -44,7 +44,7 @@ class WorkerProcess:
 
     Args:
         url: its server.
-        app: ``module:attribute``; empty: what ``handed_over`` says.
+        app: ``module:attribute``; empty: what ``handed_over`` names.
         log: the file it writes its log to.
         handed_over: for `HANDED_OVER`.
     """
