@@ -8,6 +8,8 @@ hold no brace, so two prefixes never meet.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 
 from ..exceptions import ConfigurationError, InvalidTask, UnknownQueue
 
@@ -19,6 +21,9 @@ GROUP = "workers"
 _NAME = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
 _CALLBACK = re.compile(r"cb\.[0-9a-f]{40}")
 _ID = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")
+
+
+type _Key = Callable[[str], str]
 
 
 def check_queue(queue: str) -> str:
@@ -67,6 +72,7 @@ def check_prefix(prefix: str) -> str:
     return prefix
 
 
+@lru_cache(maxsize=1024)
 def stream_name(queue: str, priority: int) -> str:
     """Return the name of the stream for one queue and priority: ``"<priority>:<queue>"``."""
     return f"{priority}:{queue}"
@@ -80,20 +86,25 @@ class Keys:
         "asking",
         "batches",
         "beat",
+        "claim",
         "control",
         "dead",
         "declarations",
+        "declared",
         "delayed",
         "done",
         "events",
         "history",
         "leases",
+        "limiter",
         "limits",
         "links",
         "messages",
         "news",
         "progress",
+        "queue_wake",
         "ready",
+        "record",
         "running",
         "schedule_names",
         "schedule_revision",
@@ -101,6 +112,7 @@ class Keys:
         "scheduled",
         "schedules",
         "state",
+        "stream",
         "streams",
         "tag",
         "totals",
@@ -109,6 +121,7 @@ class Keys:
         "wake",
         "worker_info",
         "workers",
+        "workflow",
     )
 
     def __init__(self, prefix: str, tag: str) -> None:
@@ -145,34 +158,14 @@ class Keys:
         self.dead = base + "dead"  # STREAM: dead letters, capped
         self.events = base + "events"  # STREAM: what happened to tasks, capped
         self.totals = base + "totals"  # HASH: outcome -> count
-
-    def record(self, task_id: str) -> str:
-        """STRING: a finished message, with its expiry."""
-        return f"{self._base}r:{task_id}"
-
-    def workflow(self, workflow_id: str) -> str:
-        """HASH: a workflow: its shape, how far it is, results of its nodes; expires once all have finished."""
-        return f"{self._base}w:{workflow_id}"
-
-    def claim(self, consumer: str) -> str:
-        """STRING: the sequence of a consumer's last claim, with its expiry."""
-        return f"{self._base}claim:{consumer}"
-
-    def stream(self, name: str) -> str:
-        """STREAM: the messages of one queue and priority; ``name`` as `stream_name` makes it."""
-        return f"{self._base}q:{name}"
-
-    def queue_wake(self, queue: str) -> str:
-        """LIST: at most one token; children serving only named queues wait on theirs."""
-        return f"{self._base}wake:{queue}"
-
-    def limiter(self, limit: str) -> str:
-        """STRING: when the next start that counts against a rate limit is on time, with its expiry."""
-        return f"{self._base}limiter:{limit}"
-
-    def declared(self, label: str) -> str:
-        """ZSET: schedules that an app's code declares -> when that code was loaded."""
-        return f"{self._base}declared:{label}"
+        # Functions of a name. A bound method of a string takes a tenth of the time of a method here.
+        self.record: _Key = (base + "r:").__add__  # STRING: a finished message by its id, with its expiry
+        self.workflow: _Key = (base + "w:").__add__  # HASH: a workflow by its id; expires once all have finished
+        self.claim: _Key = (base + "claim:").__add__  # STRING: the sequence of a consumer's last claim, with its expiry
+        self.stream: _Key = (base + "q:").__add__  # STREAM: the messages of one `stream_name`
+        self.queue_wake: _Key = (base + "wake:").__add__  # LIST: at most one token; children serving only named queues
+        self.limiter: _Key = (base + "limiter:").__add__  # STRING: when the next start of a rate limit is on time
+        self.declared: _Key = (base + "declared:").__add__  # ZSET: schedules that an app declares -> when it was loaded
 
     def finished(self, hour: int) -> str:
         """STREAM: ids finished in one hour since the epoch, with outcome and stream name."""

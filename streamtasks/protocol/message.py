@@ -105,7 +105,9 @@ class Message:
             for field_, value in zip(CALL_FIELDS, values, strict=True):
                 if value is not None:
                     body.setdefault(field_.group, {})[field_.key] = value
-        data = wire.dumps(body, MESSAGE, self.id)
+        data = dumps(body)
+        if not wire.is_plain:
+            data = wire.dress(data, MESSAGE, self.id)
         if len(data) > max_bytes:
             raise PayloadTooLarge(
                 f"A call of task {self.task} takes {len(data)} bytes; max_payload_bytes is {max_bytes}. "

@@ -50,11 +50,14 @@ class Wire:
         max_decompressed_bytes: what becomes larger than this is refused.
         signing_keys: for pickle: the first signs, all are accepted.
 
+    Attributes:
+        is_plain: whether it writes plain JSON.
+
     Raises:
         ConfigurationError: a value is unknown, its library is not installed, or pickle has no key.
     """
 
-    __slots__ = ("_compression", "_most", "_plain", "_serializer", "_signer")
+    __slots__ = ("_compression", "_most", "_serializer", "_signer", "is_plain")
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class Wire:
         self._serializer = serializer
         self._compression = compression
         self._most = max_decompressed_bytes
-        self._plain = serializer == "json" and compression is None
+        self.is_plain = serializer == "json" and compression is None
         self._signer = Signer(signing_keys) if serializer == "pickle" else None
 
     def __reduce__(self) -> Any:
@@ -94,9 +97,10 @@ class Wire:
             PayloadTooLarge: it would be compressed, and nobody with the same settings would read it.
         """
         data = json.dumps(value)
-        return data if self._plain else self._dressed(data, kind, task_id)
+        return data if self.is_plain else self.dress(data, kind, task_id)
 
-    def _dressed(self, data: bytes, kind: bytes, task_id: str) -> bytes:
+    def dress(self, data: bytes, kind: bytes, task_id: str) -> bytes:
+        """Encode what is JSON already; errors as of `dumps`."""
         if self._serializer != "json":
             data = self._reencoded(data, kind, task_id)
         if self._compression is None:

@@ -157,6 +157,8 @@ class CallOptions:
     retry: bool = option(True, options.switch)
     retry_policy: Mapping[str, Any] | None = option(None, check_retry_policy)
     backend: str | None = option(None, options.backend_alias)
+    has_times: bool = field(init=False, repr=False, compare=False)
+    """Whether a start or an expiry is set."""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -164,6 +166,8 @@ class CallOptions:
         if self.countdown is not None and self.eta is not None:
             raise InvalidTask(f"countdown is {self.countdown!r} and eta is {self.eta!r}; give one of them.")
         check_limit_order(self.soft_time_limit, self.time_limit)
+        has_times = self.countdown is not None or self.eta is not None or self.expires is not None
+        object.__setattr__(self, "has_times", has_times)
 
     @classmethod
     def of(cls, given: Mapping[str, Any], base: CallOptions | None = None) -> CallOptions:
@@ -211,11 +215,6 @@ class CallOptions:
             found["max_retries"] = None
         return found
 
-    @property
-    def has_times(self) -> bool:
-        """Whether a start or an expiry is set."""
-        return self.countdown is not None or self.eta is not None or self.expires is not None
-
     def due(self) -> tuple[int | None, int | None]:
         """Return (``due_ms``, ``delay_ms``) of a `NewMessage`, rounded up so that it never starts early."""
         if self.eta is not None:
@@ -240,7 +239,7 @@ class CallOptions:
         return None if self.retry_policy is None else retry_time_s(self.retry_policy)
 
 
-_FIELD_NAMES: Final = tuple(one.name for one in fields(CallOptions))
+_FIELD_NAMES: Final = tuple(one.name for one in fields(CallOptions) if one.init)
 
 OPTION_NAMES: Final = frozenset(_FIELD_NAMES) - {"after"}
 """The names of the options that ``apply_async()`` takes."""

@@ -19,12 +19,11 @@ PREFIXES = st.text(st.characters(exclude_characters="{}", codec="utf-8"), max_si
 
 
 def all_of(keys: Keys) -> list[str]:
-    plain = [getattr(keys, name) for name in Keys.__slots__ if not name.startswith("_") and name != "tag"]
+    found = [getattr(keys, name) for name in Keys.__slots__ if not name.startswith("_") and name != "tag"]
+    plain = [key for key in found if isinstance(key, str)]
     made = [
-        keys.record("id"),
-        keys.claim("consumer"),
+        *(key("id") for key in found if not isinstance(key, str)),
         keys.stream(stream_name("a:{b}", -7)),
-        keys.queue_wake("queue"),
         keys.finished(5),
         keys.counts(5),
         keys.done_channel("id"),

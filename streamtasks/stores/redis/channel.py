@@ -19,7 +19,7 @@ from ..claims_held import ClaimsHeld
 from ..readable import readable
 from ..types import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
 from . import connections
-from .conversation import exchange, finish
+from .conversation import command, exchange, finish
 from .operations.claim import claim_call, claim_counts, pass_wake_call, wake_lists
 from .operations.settle import settle_call, settle_chunks, settle_order
 from .scripts import Call
@@ -105,7 +105,7 @@ class RedisChannel:
             elif not self._waiting:
                 new = [pass_wake_call(keys, self._queues)]
             if new:
-                commands = [call.command() for call in new]
+                commands = [command(call) for call in new]
                 if not self._waiting:
                     commands.insert(0, ("BLPOP", *wake_lists(keys, self._queues), self._wait_s))
                 self._waiter.send_packed_command(self._waiter.pack_commands(commands), check_health=False)
@@ -154,7 +154,7 @@ class RedisChannel:
         if requests:
             connection = self._connection
             connection.send_packed_command(
-                connection.pack_commands([call.command() for call in requests]), check_health=False
+                connection.pack_commands([command(call) for call in requests]), check_health=False
             )
         self._sent = True
 

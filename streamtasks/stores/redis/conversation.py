@@ -14,9 +14,14 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from .scripts import Call
 
-__all__ = ["Conversation", "aexchange", "conversation", "exchange", "finish"]
+__all__ = ["Conversation", "aexchange", "command", "conversation", "exchange", "finish"]
 
 type Conversation = Generator[list[tuple[Any, ...]], list[Any], list[Any]]
+
+
+def command(call: Call) -> tuple[Any, ...]:
+    """Return the words of a call's command."""
+    return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
 
 
 def conversation(requests: Sequence[Call]) -> Conversation:
@@ -25,13 +30,13 @@ def conversation(requests: Sequence[Call]) -> Conversation:
     Raises:
         ResponseError: a call was answered with an error; all replies have been read by then.
     """
-    replies = yield [call.command() for call in requests]
+    replies = yield [command(call) for call in requests]
     unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:
         # The other calls of the packet took effect: only these are sent again, in their order.
         sources = {requests[place].script.source: None for place in unknown}
         commands: list[tuple[Any, ...]] = [("SCRIPT", "LOAD", source) for source in sources]
-        again = yield commands + [requests[place].command() for place in unknown]
+        again = yield commands + [command(requests[place]) for place in unknown]
         _raise_errors(again)
         for place, reply in zip(unknown, again[len(sources) :], strict=True):
             replies[place] = reply
@@ -45,7 +50,7 @@ def exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
     Raises:
         RedisError: the connection broke, or a call was answered with an error.
     """
-    _send(connection, [call.command() for call in requests])
+    _send(connection, [command(call) for call in requests])
     return finish(connection, requests)
 
 

@@ -81,10 +81,6 @@ class Call(NamedTuple):
         """The shard that the call concerns: all keys of a call have the same tag."""
         return self.keys[0].partition("{")[2].partition("}")[0]
 
-    def command(self) -> tuple[Any, ...]:
-        """Return the words of the command."""
-        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
-
 
 @cache
 def script(name: str) -> Script:

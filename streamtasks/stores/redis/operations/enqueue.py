@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ....protocol.keys import Keys, stream_name
+from ....protocol.shards import tag_of
 from ....settings import StoreSettings
 from ...types import NewMessage
 from ..batches import batches
@@ -32,8 +33,8 @@ def enqueue_call(keys: Keys, messages: Sequence[NewMessage], settings: StoreSett
         events_kept=settings.events_kept,
         streams=numbers,
         more_keys=[
-            *(keys.record(message.id) for message in messages),
-            *(keys.record(message.after) for message in messages if message.after),
+            *[keys.record(message.id) for message in messages],
+            *[keys.record(message.after) for message in messages if message.after],
         ],
         more_args=members,
     )
@@ -61,7 +62,9 @@ def enqueue(shards: Shards, messages: Sequence[NewMessage], patience_s: float | 
     """See `Store.enqueue`. Messages of one stream are accepted in the order given."""
     if len(messages) == 1:
         task_id = messages[0].id
-        [reply] = yield Request([enqueue_call(shards.of(task_id).keys, messages, shards.settings)], patience_s)
+        [reply] = yield Request(
+            [enqueue_call(shards.by_tag[tag_of(task_id, shards.tags)].keys, messages, shards.settings)], patience_s
+        )
         if reply[1] == _REVOKED_BEFORE:
             yield from revoke(shards, task_id)
         return [reply[1] != 0]
