@@ -12,7 +12,8 @@ from .exceptions import ConfigurationError, InvalidTask
 from .protocol.message import Message
 from .protocol.state import DeadLetter
 from .results import Result
-from .results.workflow_result import GroupResult, group_result
+from .results.lookup import group_result
+from .results.workflow_result import GroupResult
 from .schedules.declared import check_entry, declared, entry_of
 from .schedules.definition import Definition
 from .schedules.rules import zone_name

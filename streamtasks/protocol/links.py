@@ -1,7 +1,7 @@
 """Links: the signatures in an envelope that name what follows a task.
 
-A signature on the wire is a JSON object; `streamtasks.tasks.signature.Signature.as_dict` lists its keys. Envelopes and
-stored schedules hold them; this module checks them without knowing any task.
+A signature on the wire is a JSON object, whose keys `tasks.signature_wire.encode_signature` lists. Envelopes and stored
+schedules hold them; this module checks them without knowing any task.
 """
 
 from __future__ import annotations

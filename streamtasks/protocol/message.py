@@ -51,7 +51,7 @@ class Message:
         expires_ms: not to be started after this time, ms since the epoch; 0: never expires.
         due_ms: when it was to start at the earliest, ms since the epoch; 0: at once.
         soft_limit_s, hard_limit_s: time limits of one attempt, seconds; ``None``: as the task says.
-        links: signatures (see `Signature.as_dict`) of what runs after it succeeded.
+        links: signatures (see `protocol.links`) of what runs after it succeeded.
         error_links: signatures of what runs after it finally failed.
         parent_id: the task that enqueued it, or that it follows; empty: none.
         root_id: the first of that line; empty: itself.

@@ -13,8 +13,9 @@ from ..protocol.state import STATUS, Snapshot, State
 from ..stores.base import Store
 from ..stores.owner import Owner
 from ..stores.types import Revocation
+from .lookup import parent_of, workflow_of
 from .snapshot_view import children_of, error_of, failure_of, info_of, outcome_of, shown_state, value_of
-from .workflow_result import Workflow, parent_of, workflow_of
+from .workflow_result import Workflow
 
 __all__ = ["Result", "wait_for"]
 

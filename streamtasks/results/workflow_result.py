@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import batched
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..exceptions import InvalidTask, TaskNotFound
 from ..protocol.graph import Graph
-from ..protocol.keys import check_id
 from ..protocol.member_results import Member, read_members
-from ..protocol.message import Message
-from ..protocol.shards import ALL_TAGS, new_id, node_of
+from ..protocol.shards import ALL_TAGS, new_id
 from ..stores.owner import Owner
 from ..stores.types import WorkflowCounts
+from .graph_nodes import GraphNode, graph_nodes
 from .retry_failed import retry_failed
 
 __all__ = [
@@ -21,22 +19,8 @@ __all__ = [
     "GroupResult",
     "Workflow",
     "aresult_of",
-    "group_result",
-    "parent_of",
     "result_of",
-    "workflow_of",
 ]
-
-_MOST_READ = 100
-
-
-class GraphNode(NamedTuple):
-    """One task of a workflow. ``follows``: the ids of the tasks that it comes after; ``state`` as of any task."""
-
-    id: str
-    task: str
-    state: str
-    follows: tuple[str, ...]
 
 
 class Workflow:
@@ -100,20 +84,7 @@ class Workflow:
 
     def graph(self) -> list[GraphNode]:
         """Return all of its tasks with their present states, each after those that it follows."""
-        graph = self.read_graph()
-        causes = graph.causes()
-        named: dict[int, tuple[str, ...]] = {}  # many nodes may follow the same many
-        found: list[GraphNode] = []
-        for numbers in batched(range(graph.nodes), _MOST_READ):
-            snapshots = self.owner.store.read([graph.id_of(number) for number in numbers])
-            for number, snapshot in zip(numbers, snapshots, strict=True):
-                task = snapshot.message().task if snapshot is not None else ""
-                state = snapshot.state.value if snapshot is not None else "UNKNOWN"
-                cause = causes.get(number, ())
-                if id(cause) not in named:
-                    named[id(cause)] = tuple(map(graph.id_of, cause))
-                found.append(GraphNode(graph.id_of(number), task, state, named[id(cause)]))
-        return found
+        return graph_nodes(self.owner, self.read_graph())
 
     def retry_failed(self) -> Any:
         """Run again what has not succeeded, as a new workflow in which the results of the others are known already.
@@ -347,39 +318,6 @@ async def aresult_of(owner: Owner, graph: Graph) -> Any:
     if kind == "n":
         return await owner.aresult(graph.id_of(number))
     return result_of(owner, graph)
-
-
-def group_result(owner: Owner, group_id: str) -> GroupResult:
-    """Return a handle on a group by its id.
-
-    Raises:
-        InvalidTask: there can be no such id.
-        TaskNotFound: nothing is known of it, or it is no group.
-    """
-    check_id(group_id)
-    workflow_id, _, number = group_id.rpartition(".g")
-    inner = bool(workflow_id) and number.isdigit()
-    workflow = Workflow(owner, workflow_id if inner else group_id)
-    graph = workflow.read_graph()
-    if inner and int(number) >= len(graph.fan_ins):
-        raise TaskNotFound(f"No group {group_id} is known: its workflow has {len(graph.fan_ins)} groups.")
-    if not inner and graph.result[0] == "n":
-        raise TaskNotFound(f"{group_id} is no group: it ends with task {graph.id_of(graph.result[1])}.")
-    return GroupResult(owner, workflow, int(number) if inner else None)
-
-
-def workflow_of(owner: Owner, task_id: str) -> Workflow | None:
-    """Return the workflow of which a task is a part; None if it is of none."""
-    node = node_of(task_id)
-    return None if node is None else Workflow(owner, node[0])
-
-
-def parent_of(owner: Owner, message: Message) -> Any:
-    """Return a handle on what a task came after in its workflow, or on the task that enqueued it; None: on nothing."""
-    node = node_of(message.id)
-    if node is not None and message.follows.startswith("g"):
-        return GroupResult(owner, Workflow(owner, node[0]), int(message.follows[1:]))
-    return owner.result(message.parent_id) if message.parent_id else None
 
 
 def _handle_on(owner: Owner, graph: Graph, cause: Sequence[int]) -> Any:

@@ -3,7 +3,7 @@
 The bytes are one JSON object, version 1::
 
     {"v": 1, "name": ..., "rule": {"crontab": {field: text}, "tz": zone} or {"every_ms": ms},
-     "call": signature (see `Signature.as_dict`), "misfire": policy, "bound_ms": ms}
+     "call": signature (see `encode_signature`), "misfire": policy, "bound_ms": ms}
 
 The call is resolved when the schedule is made: whoever fires it needs to know neither the task nor the app.
 """
@@ -28,6 +28,7 @@ from ..stores.types import NewMessage
 from ..tasks.enqueue import realized
 from ..tasks.options import seconds
 from ..tasks.signature import Signature
+from ..tasks.signature_wire import decode_signature, encode_signature
 from .occurrences import MISFIRES, check_misfire, plan
 from .rules import Rule, rule_from_dict
 
@@ -48,7 +49,7 @@ class Definition:
     Attributes:
         name: of the schedule; it is unique.
         rule: when; it names its zone.
-        call: the resolved signature, as `Signature.as_dict` makes it.
+        call: the resolved signature, as `encode_signature` makes it.
         misfire: what happens to occurrences that nobody fired in time, see `occurrences.plan`.
         bound_s: an occurrence that is older than this, seconds, is not fired any more.
     """
@@ -80,7 +81,7 @@ class Definition:
         """
         check_schedule_name(name)
         _check_times(call)
-        wire = call.as_dict()
+        wire = encode_signature(call)
         wire.pop("id", None)
         # The ids of links are made for each occurrence; these stand for them, so that the same is stored the same.
         return cls(
@@ -94,7 +95,7 @@ class Definition:
     @property
     def signature(self) -> Signature:
         """What it calls."""
-        return Signature.from_dict(dict(self.call))
+        return decode_signature(dict(self.call))
 
     # -- what is stored ---------------------------------------------------------------------------------
 
@@ -155,7 +156,7 @@ class Definition:
             task_id: another id than that of the occurrence.
         """
         task_id = task_id or occurrence_id(self.name, at_ms, tag)
-        signature = Signature.from_dict(_with_link_ids(dict(self.call), task_id, at_ms, tag))
+        signature = decode_signature(_with_link_ids(dict(self.call), task_id, at_ms, tag))
         options = signature.options
         at = _EPOCH + timedelta(milliseconds=at_ms)
         if options.countdown is not None:

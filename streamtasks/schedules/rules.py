@@ -1,18 +1,17 @@
-"""Rules of schedules: `crontab` and `every`. They are values: immutable, compared by what they say, and pure."""
+"""Rules of schedules: `crontab` and `every`. They are immutable values."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import lru_cache
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from ..exceptions import DecodeError, InvalidTask
 from ..protocol.validation import is_number
+from .cron_fields import FIELDS, check_field, cron_times, zone_of
 from .cron_times import DAY_S, CronTimes
 
 __all__ = ["Rule", "crontab", "every", "rule_from_dict", "rule_of", "zone_name"]
@@ -25,14 +24,14 @@ _COUNTED_MS: Final = 366 * DAY_S * 1000
 
 
 class Rule(Protocol):
-    """When something happens. Times are whole ms since the epoch, UTC."""
+    """When a schedule is due. Times are whole ms since the epoch, UTC."""
 
     def next_after(self, moment: datetime) -> datetime:
         """Return the first time later than ``moment``, as an aware datetime."""
         ...
 
     def next_ms(self, after_ms: int) -> int:
-        """Return the first time later than that."""
+        """Return the first time later than ``after_ms``."""
         ...
 
     def latest(self, first_ms: int, last_ms: int, most: int) -> list[int]:
@@ -44,26 +43,26 @@ class Rule(Protocol):
         ...
 
     def in_zone(self, zone: str) -> Rule:
-        """Return the same rule, in that zone unless it names one itself."""
+        """Return the same rule, in ``zone`` unless it names one itself."""
         ...
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON carries it; it always names its zone."""
+        """Return it as a JSON object that names its zone."""
         ...
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class every:  # noqa: N801  # written like a function
-    """Again and again, with the same time between: ``every(30)``, ``every(timedelta(hours=6))``.
+    """A fixed period: ``every(30)``, ``every(timedelta(hours=6))``.
 
-    Its times are the multiples of the period since 1 January 1970 UTC, so that neither a restart nor a deploy moves
-    them: ``every(3600)`` is each full hour. What shall happen at a time of the day is said with `crontab`.
+    Its times are the multiples of the period since 1 January 1970 UTC, so a restart or a deploy does not move them:
+    ``every(3600)`` is each full hour. For times of the day use `crontab`.
 
     Args:
         period: seconds, or a timedelta: from 0.1 s to 100 years, in whole milliseconds.
 
     Raises:
-        InvalidTask: it is something else.
+        InvalidTask: the period is something else.
     """
 
     period_ms: int
@@ -110,12 +109,12 @@ class every:  # noqa: N801  # written like a function
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class crontab:  # noqa: N801  # written like a function
-    """At times of the day, on days: ``crontab(hour=9, minute=0)``, ``crontab(minute="*/15", day_of_week="mon-fri")``.
+    """Times of certain days: ``crontab(hour=9, minute=0)``, ``crontab(minute="*/15", day_of_week="mon-fri")``.
 
     Each field is a whole number, a list of them (any iterable), or a text: ``"*"``, ``"*/5"``, ``"1,15"``, ``"1-5"``,
     ``"0-30/10"``, ``"22-4"``, ``"mon-fri"``, ``"jan,jul"``. All fields must match, also ``day_of_week`` *and*
     ``day_of_month`` (unlike Unix cron, where one of them is enough). A Sunday is 0 or 7. cronsim's own forms are
-    understood, too: ``day_of_month="L"`` (the last), ``"LW"`` (the last from Monday to Friday), ``day_of_week="fri#2"``
+    accepted, too: ``day_of_month="L"`` (the last), ``"LW"`` (the last from Monday to Friday), ``day_of_week="fri#2"``
     (the second), ``"5L"`` (the last Friday).
 
     When the clocks are changed: if neither ``minute`` nor ``hour`` begins with ``*``, what falls into the gap happens
@@ -151,11 +150,11 @@ class crontab:  # noqa: N801  # written like a function
         tz: str | tzinfo | None = None,
     ) -> None:
         given = (minute, hour, day_of_week, day_of_month, month_of_year)
-        for (name, place), value in zip(_FIELDS.items(), given, strict=True):
-            object.__setattr__(self, name, _field(name, place, value))
+        for (name, place), value in zip(FIELDS.items(), given, strict=True):
+            object.__setattr__(self, name, check_field(name, place, value))
         object.__setattr__(self, "tz", None if tz is None else zone_name(tz))
         try:
-            _cron_times(self._expression(), "UTC")
+            cron_times(self._expression(), "UTC")
         except ValueError as error:
             raise InvalidTask(
                 f"{self!r}: there is no such date: day_of_month is {self.day_of_month}, "
@@ -163,7 +162,7 @@ class crontab:  # noqa: N801  # written like a function
             ) from error
 
     def __repr__(self) -> str:
-        given = [(name, getattr(self, name)) for name in _FIELDS]
+        given = [(name, getattr(self, name)) for name in FIELDS]
         shown = [f"{name}={value if value.isdigit() else repr(value)}" for name, value in given if value != "*"]
         if self.tz is not None:
             shown.append(f"tz={self.tz!r}")
@@ -171,8 +170,8 @@ class crontab:  # noqa: N801  # written like a function
 
     @property
     def zone(self) -> tzinfo:
-        """The zone in which its times are meant."""
-        return _zone(self.tz or self._default_zone())
+        """The time zone of the rule."""
+        return zone_of(self.tz or self._default_zone())
 
     def next_after(self, moment: datetime) -> datetime:
         """Return the first time later than ``moment`` (naive: of the rule's zone), in the rule's zone."""
@@ -196,11 +195,11 @@ class crontab:  # noqa: N801  # written like a function
 
     def in_zone(self, zone: str) -> crontab:
         """See `Rule.in_zone`."""
-        return crontab(**{name: getattr(self, name) for name in _FIELDS}, tz=self.tz or zone)
+        return crontab(**{name: getattr(self, name) for name in FIELDS}, tz=self.tz or zone)
 
     def as_dict(self) -> dict[str, Any]:
         """See `Rule.as_dict`."""
-        return {"crontab": {name: getattr(self, name) for name in _FIELDS}, "tz": self.tz or self._default_zone()}
+        return {"crontab": {name: getattr(self, name) for name in FIELDS}, "tz": self.tz or self._default_zone()}
 
     def _default_zone(self) -> str:
         return "UTC"
@@ -209,11 +208,11 @@ class crontab:  # noqa: N801  # written like a function
         return f"{self.minute} {self.hour} {self.day_of_month} {self.month_of_year} {self.day_of_week}"
 
     def _known(self) -> CronTimes:
-        return _cron_times(self._expression(), self.tz or self._default_zone())
+        return cron_times(self._expression(), self.tz or self._default_zone())
 
 
 def rule_of(value: Any) -> Rule:
-    """Return the rule that a user means: one, a timedelta, a number of seconds, or cron's five fields as a text.
+    """Return the rule for a rule, a timedelta, a number of seconds, or cron's five fields as a string.
 
     Raises:
         InvalidTask: it is none of these.
@@ -229,12 +228,12 @@ def rule_of(value: Any) -> Rule:
             return crontab(minute, hour, day_of_week, day_of_month, month_of_year)
     raise InvalidTask(
         f"schedule is {value!r}; it must be crontab(...), every(...), a timedelta, a number of seconds, or the five "
-        "fields of cron as a text (minute, hour, day of month, month, day of week)."
+        "fields of cron as a string (minute, hour, day of month, month, day of week)."
     )
 
 
 def rule_from_dict(wire: Any) -> Rule:
-    """Read what `Rule.as_dict` made.
+    """Read what `Rule.as_dict` returned.
 
     Raises:
         DecodeError: it is something else.
@@ -242,108 +241,28 @@ def rule_from_dict(wire: Any) -> Rule:
     try:
         if "every_ms" in wire:
             return every(timedelta(milliseconds=wire["every_ms"]))
-        return crontab(**{name: wire["crontab"][name] for name in _FIELDS}, tz=wire["tz"])
+        return crontab(**{name: wire["crontab"][name] for name in FIELDS}, tz=wire["tz"])
     except (KeyError, TypeError, InvalidTask) as error:
         raise DecodeError(f"a schedule's rule is {str(wire)[:80]}: {error}") from error
 
 
 def zone_name(tz: str | tzinfo) -> str:
-    """Return the name of a zone that is known here.
+    """Return the name of a time zone.
 
     Raises:
-        InvalidTask: it is none, or has no name by which it could be found again.
+        InvalidTask: the zone is unknown here, or has no name.
     """
     name = "UTC" if tz is UTC else tz.key if isinstance(tz, ZoneInfo) else tz
     if not isinstance(name, str) or not name:
         raise InvalidTask(f"tz is {tz!r}; it must be the name of a time zone ('Europe/Berlin') or a ZoneInfo.")
     try:
-        _zone(name)
+        zone_of(name)
     except (KeyError, ValueError, OSError) as error:
         raise InvalidTask(
             f"tz is {name!r}, which is no time zone that is known here; names are like 'Europe/Berlin'. "
             "Where a system knows none at all, install the package tzdata."
         ) from error
     return name
-
-
-# -- fields of a crontab -----------------------------------------------------------------------------------
-
-_FIELDS: Final = {"minute": 0, "hour": 1, "day_of_week": 4, "day_of_month": 2, "month_of_year": 3}
-"""Fields, in the order in which `crontab` takes them, and their places in an expression."""
-
-_RANGES: Final = {"minute": 59, "hour": 23, "day_of_week": 6, "day_of_month": 31, "month_of_year": 12}
-_DAYS: Final = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
-_MONTHS: Final = (
-    "", "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december",
-)  # fmt: skip
-_NAMES: Final[dict[str, dict[str, int]]] = {
-    name: {word[:size]: number for number, word in enumerate(words) if word for size in (3, len(word))}
-    for name, words in (("day_of_week", _DAYS), ("month_of_year", _MONTHS))
-}
-_TERM: Final = re.compile(r"\*(/\d+)?|\d+(-\d+)?(/\d+)?|L|LW|\dL|\d#\d", re.ASCII)
-_BACKWARDS: Final = re.compile(r"(\d+)-(\d+)(?:/(\d+))?")
-
-
-def _field(name: str, place: int, value: Any) -> str:
-    """Return a field as cronsim reads it, checked."""
-    text = _text(name, value)
-    if text is not None:
-        terms = text.split(",")
-        alone = ["*"] * 5
-        alone[place] = text = ",".join(_forwards(name, term) for term in terms)
-        try:
-            if all(map(_TERM.fullmatch, terms)):
-                _cron_times(" ".join(alone), "UTC")
-                return text
-        except ValueError:
-            pass
-    least = 1 if name in ("day_of_month", "month_of_year") else 0
-    most = 7 if name == "day_of_week" else _RANGES[name]
-    words = ", or names" if name in _NAMES else ""
-    raise InvalidTask(
-        f"crontab(): {name} is {value!r}; it must be from {least} to {most}{words}: a number, a list of them, "
-        f"or a text like '*', '*/2', '{least},{least + 2}' or '{least}-{least + 2}'."
-    )
-
-
-def _text(name: str, value: Any) -> str | None:
-    """Return a field as text, with numbers instead of names."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return str(value)
-    if not isinstance(value, str):
-        if not isinstance(value, Iterable) or isinstance(value, (bytes, Mapping)):
-            return None
-        texts = [_text(name, one) or "?" for one in value]
-        if isinstance(value, (set, frozenset)):
-            texts.sort(key=lambda text: (len(text), text))
-        return ",".join(texts)
-    names = _NAMES.get(name, {})
-    text = "".join(value.split())
-    # 'L' and 'LW' are left.
-    return re.sub("[A-Za-z]+", lambda word: str(names.get(word[0].lower(), word[0].upper())), text)
-
-
-def _forwards(name: str, term: str) -> str:
-    """Return a range that goes on after the end of the hour, day, week or year as a list; else what it was."""
-    found = _BACKWARDS.fullmatch(term)
-    if found is None or int(found[1]) <= int(found[2]) or int(found[1]) > _RANGES[name]:
-        return term
-    least = 1 if name in ("day_of_month", "month_of_year") else 0
-    values = [*range(int(found[1]), _RANGES[name] + 1), *range(least, int(found[2]) + 1)]
-    step = int(found[3] or 1)
-    return ",".join(map(str, values[::step])) if step else term
-
-
-@lru_cache(maxsize=1000)
-def _cron_times(expression: str, zone: str) -> CronTimes:
-    return CronTimes(expression, _zone(zone))
-
-
-def _zone(name: str) -> tzinfo:
-    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def _floor_ms(moment: datetime, zone: tzinfo) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
-from ..exceptions import DecodeError, ScheduleDeclared, ScheduleExists, ScheduleNotFound
+from ..exceptions import ScheduleDeclared, ScheduleExists, ScheduleNotFound
 from ..protocol.shards import new_id, schedule_tag
 from ..stores.factory import clock_ms
 from ..stores.schedule_store import NewSchedule, PutResult, StoredSchedule
@@ -16,7 +16,8 @@ from ..stores.types import NewMessage
 from ..tasks.signature import Signature
 from .definition import DEFAULT_BOUND_S, Definition
 from .owner import ScheduleOwner, definition_of
-from .rules import Rule, rule_of
+from .rules import rule_of
+from .schedule import Schedule, show
 
 __all__ = ["Schedule", "Schedules"]
 
@@ -24,47 +25,6 @@ _TRIES: Final = 20
 """How often a change is tried while others change the same schedule."""
 
 _CHANGES: Final = frozenset({"args", "kwargs", "misfire", "misfire_bound", "schedule", "task"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """A schedule, as it was when it was read.
-
-    Attributes:
-        name: its name.
-        task: the name of the task that it calls.
-        args: positional arguments.
-        kwargs: keyword arguments.
-        options: what is said of each call, as ``apply_async()`` has it.
-        rule: when; None if ``error`` says why it is not known.
-        misfire: what happens to occurrences that nobody fired in time: ``"one"``, ``"skip"`` or ``"all"``.
-        misfire_bound: an occurrence that is older than this is not fired any more.
-        next_run: the next occurrence, aware; None while it is paused.
-        paused: whether it is.
-        declared: the label of the app whose code declares it; empty: it was made at run time.
-        fired: how many occurrences were fired.
-        missed: how many were not, by its ``misfire``.
-        last_run: the last occurrence that was fired; None: none yet.
-        last_task_id: the id of its task.
-        error: why this release cannot read it; empty: it can.
-    """
-
-    name: str
-    task: str = ""
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    rule: Rule | None = None
-    misfire: str = "one"
-    misfire_bound: timedelta = timedelta(seconds=DEFAULT_BOUND_S)
-    next_run: datetime | None = None
-    paused: bool = False
-    declared: str = ""
-    fired: int = 0
-    missed: int = 0
-    last_run: datetime | None = None
-    last_task_id: str = ""
-    error: str = ""
 
 
 class Schedules:
@@ -243,19 +203,19 @@ class Schedules:
         Raises:
             ScheduleNotFound: there is none of that name.
         """
-        return _shown(self._stored(name, self._owner.store.schedules([name])[0]))
+        return show(self._stored(name, self._owner.store.schedules([name])[0]))
 
     async def aget(self, name: str) -> Schedule:
         """Return a schedule; see `get`."""
-        return _shown(self._stored(name, (await self._owner.async_store.schedules([name]))[0]))
+        return show(self._stored(name, (await self._owner.async_store.schedules([name]))[0]))
 
     def list(self, limit: int = 100, after: str = "") -> builtins.list[Schedule]:
         """Return schedules in the order of their names, at most 1000; ``after``: a name to go on from."""
-        return [_shown(stored) for stored in self._owner.store.list_schedules(limit, after)]
+        return [show(stored) for stored in self._owner.store.list_schedules(limit, after)]
 
     async def alist(self, limit: int = 100, after: str = "") -> builtins.list[Schedule]:
         """Return schedules; see `list`."""
-        return [_shown(stored) for stored in await self._owner.async_store.list_schedules(limit, after)]
+        return [show(stored) for stored in await self._owner.async_store.list_schedules(limit, after)]
 
     # -- what is the same on both ways --------------------------------------------------------------------
 
@@ -326,35 +286,3 @@ class Schedules:
 def _waiting(new: NewSchedule) -> NewSchedule:
     """Return the same without a next occurrence: it is paused only after it was stored."""
     return new._replace(next_ms=None)
-
-
-def _moment(ms: int | None) -> datetime | None:
-    return None if not ms else datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def _shown(stored: StoredSchedule) -> Schedule:
-    shown = Schedule(
-        name=stored.name,
-        next_run=None if stored.paused else _moment(stored.next_ms),
-        paused=stored.paused,
-        declared=stored.declared,
-        fired=stored.fired,
-        missed=stored.missed,
-        last_run=_moment(stored.last_ms),
-        last_task_id=stored.last_id,
-    )
-    try:
-        known = Definition.decode(stored.definition)
-        call = known.signature
-    except DecodeError as error:
-        return replace(shown, error=str(error))
-    return replace(
-        shown,
-        task=call.task,
-        args=call.args,
-        kwargs=call.kwargs,
-        options=call.options.given(),
-        rule=known.rule,
-        misfire=known.misfire,
-        misfire_bound=timedelta(seconds=known.bound_s),
-    )

@@ -19,6 +19,7 @@ from ..stores.types import Limit, NewMessage
 from .attempt import running_attempt
 from .middleware import Middleware
 from .signature import NO_OPTIONS, CallOptions, Signature
+from .signature_wire import decode_signature, encode_signature
 
 __all__ = [
     "NO_LIMIT",
@@ -183,8 +184,8 @@ def resolved(signature: Signature, message: Message, call: CallOptions, limit: L
         queue=message.queue,
         priority=message.priority,
         headers=message.headers,
-        link=tuple(map(Signature.from_dict, message.links)),
-        link_error=tuple(map(Signature.from_dict, message.error_links)),
+        link=tuple(map(decode_signature, message.links)),
+        link_error=tuple(map(decode_signature, message.error_links)),
     )
     return replace(signature, args=tuple(message.args), kwargs=message.kwargs, options=call, limit=limit, origin=None)
 
@@ -206,8 +207,8 @@ def realized(signature: Signature, message: Message, at_s: float, wire: Wire) ->
         priority=message.priority if options.priority is None else options.priority,
         expires_ms=options.expires_ms(at_s),
         due_ms=due_ms or message.due_ms,
-        links=[one.as_dict() for one in options.link],
-        error_links=[one.as_dict() for one in options.link_error],
+        links=[encode_signature(one) for one in options.link],
+        error_links=[encode_signature(one) for one in options.link_error],
         **{one.attribute: getattr(options, one.option) for one in CALL_FIELDS},
     )
     return NewMessage(
@@ -258,7 +259,7 @@ def _link(signature: Signature, tag: str) -> dict[str, Any]:
         signature = signature.origin.resolve(signature, tag)
     elif signature.options.task_id is None or signature.options.queue is None:
         raise InvalidTask(f"link: {signature!r} came over the wire without an id; make it anew from its task.")
-    return signature.as_dict()
+    return encode_signature(signature)
 
 
 def merged(signature: Signature, defaults: CallOptions, **more: Any) -> CallOptions:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,10 @@ from ..exceptions import InvalidTask
 from ..protocol.keys import check_id, check_queue
 from ..protocol.validation import check_count, check_seconds
 
-__all__ = ["WITHOUT_END", "Option", "check_limit_order", "check_options", "option", "options_of", "seconds"]
+__all__ = ["WITHOUT_END", "Option", "check_limit_order", "check_options", "first_ms", "option", "options_of", "seconds"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
 
 WITHOUT_END: Final = -1
 """The value of ``max_retries`` in a call for retries without end; None there means that the task decides."""
@@ -77,12 +80,19 @@ def check_limit_order(soft_s: float | None, hard_s: float | None) -> None:
         raise InvalidTask(f"soft_time_limit is {soft_s:g} s and time_limit {hard_s:g} s; the soft one must come first.")
 
 
-# -- checks of one option: (name, value), raise InvalidTask --------------------------------------------
-
-
 def seconds(value: Any) -> Any:
     """Return a timedelta in seconds, and any other value unchanged."""
     return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def first_ms(when: datetime) -> int:
+    """Return the first whole ms since the epoch that is not before ``when`` (naive: local time)."""
+    if when.tzinfo is None:
+        when = when.astimezone(UTC)
+    return max(0, -((_EPOCH - when) // _MS))
+
+
+# -- checks of one option: (name, value), raise InvalidTask --------------------------------------------
 
 
 def limit(name: str, value: Any) -> None:

@@ -10,24 +10,19 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Protocol, Self
 
-from ..exceptions import DecodeError, InvalidTask
-from ..protocol.call_fields import CALL_FIELDS
+from ..exceptions import InvalidTask
 from ..protocol.keys import check_id
-from ..protocol.links import check_signature
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from . import options
-from .options import WITHOUT_END, check_limit_order, check_options, option, seconds
+from .options import WITHOUT_END, check_limit_order, check_options, first_ms, option, seconds
 from .position import Position
 from .retry_policy import check_retry_policy, retry_time_s
 
 __all__ = ["NO_OPTIONS", "OPTION_NAMES", "CallOptions", "Origin", "Signature", "Step"]
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
 
 
 class Origin(Protocol):
@@ -184,10 +179,8 @@ class CallOptions:
                 raise InvalidTask(f"{name!r} is no option of a call.{meant} Known: {', '.join(sorted(OPTION_NAMES))}.")
             values[name] = value
         if "max_retries" in values:
-            if values["max_retries"] is None:
-                values["max_retries"] = WITHOUT_END
-            else:
-                options.retries("max_retries", values["max_retries"])
+            options.retries_or_none("max_retries", values["max_retries"])
+            values["max_retries"] = WITHOUT_END if values["max_retries"] is None else values["max_retries"]
         if "link" in values:
             _split_parent_id(values)
         for name in ("link", "link_error"):
@@ -218,7 +211,7 @@ class CallOptions:
     def due(self) -> tuple[int | None, int | None]:
         """Return (``due_ms``, ``delay_ms``) of a `NewMessage`, rounded up so that it never starts early."""
         if self.eta is not None:
-            return _first_ms(self.eta), None
+            return first_ms(self.eta), None
         if self.countdown is not None:
             return None, math.ceil(seconds(self.countdown) * 1000)
         return None, None
@@ -228,7 +221,7 @@ class CallOptions:
         if self.expires is None:
             return 0
         if isinstance(self.expires, datetime):
-            return max(1, _first_ms(self.expires))
+            return max(1, first_ms(self.expires))
         later_s: float = seconds(self.expires)
         return max(1, round((now_s + later_s) * 1000))
 
@@ -318,110 +311,21 @@ class Signature(Step):
             raise InvalidTask(f"{self!r} came over the wire; look its task up to enqueue it.")
         return self.origin
 
-    # -- on the wire ---------------------------------------------------------------------------------
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as a JSON object.
-
-        ``task``, ``args``, ``kwargs``, ``immutable``; and where set ``id``, ``queue``, ``priority``, ``limit``
-        (name, interval in us, burst), ``delay_s`` or ``due_ms``, ``expires_s`` or ``expires_ms``, and as in an
-        envelope `CALL_FIELDS`, ``h`` (headers), ``ok`` and ``er`` (links).
-        """
-        call = self.options
-        due_ms, delay_ms = call.due()
-        absolute = isinstance(call.expires, datetime)
-        more: dict[str, Any] = {
-            "id": call.task_id,
-            "queue": call.queue,
-            "priority": call.priority,
-            "limit": list(self.limit) if self.limit is not None else None,
-            "delay_s": delay_ms / 1000 if delay_ms is not None else None,
-            "due_ms": due_ms,
-            "expires_s": None if absolute else seconds(call.expires),
-            "expires_ms": call.expires_ms(0) if absolute else None,
-            "h": dict(call.headers) or None,
-            "ok": [link.as_dict() for link in call.link] or None,
-            "er": [link.as_dict() for link in call.link_error] or None,
-        }
-        wire: dict[str, Any] = {
-            "task": self.task,
-            "args": list(self.args),
-            "kwargs": dict(self.kwargs),
-            "immutable": self.immutable,
-            **{name: value for name, value in more.items() if value is not None},
-        }
-        for one in CALL_FIELDS:
-            value = getattr(call, one.option)
-            if value is not None:
-                wire.setdefault(one.group, {})[one.key] = value
-        return wire
-
-    @classmethod
-    def from_dict(cls, wire: Any, origin: Origin | None = None) -> Signature:
-        """Read what `as_dict` returned.
-
-        Raises:
-            DecodeError: it is something else.
-        """
-        check_signature(wire)
-        given: dict[str, Any] = {
-            "task_id": wire.get("id"),
-            "queue": wire.get("queue"),
-            "priority": wire.get("priority"),
-            "countdown": wire.get("delay_s"),
-            "eta": _moment(wire.get("due_ms")),
-            "expires": _moment(wire.get("expires_ms")) or wire.get("expires_s"),
-            "headers": wire.get("h") or {},
-            "link": tuple(cls.from_dict(one) for one in wire.get("ok") or ()),
-            "link_error": tuple(cls.from_dict(one) for one in wire.get("er") or ()),
-        }
-        for one in CALL_FIELDS:
-            if one.group in wire:
-                given[one.option] = wire[one.group].get(one.key)
-        limit = wire.get("limit")
-        try:
-            call = CallOptions(**given)
-        except InvalidTask as error:
-            raise DecodeError(f"a signature holds a wrong value: {error}") from error
-        return cls(
-            wire["task"],
-            tuple(wire["args"]),
-            wire["kwargs"],
-            call,
-            wire["immutable"],
-            Limit(*limit) if limit is not None else None,
-            origin,
-        )
-
-
-def _moment(ms: int | None) -> datetime | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def _first_ms(when: datetime) -> int:
-    """Return the first whole ms since the epoch that is not before ``when`` (naive: local time)."""
-    if when.tzinfo is None:
-        when = when.astimezone(UTC)
-    return max(0, -((_EPOCH - when) // _MS))
-
 
 def _split_parent_id(values: dict[str, Any]) -> None:
     """Move the id of the task to run after from ``link``, where it stands alone or among signatures, to ``after``."""
     link = values["link"]
     if isinstance(link, str):
-        values["after"] = _parent_id(values.pop("link"))
+        values["after"] = values.pop("link")
     elif isinstance(link, Sequence) and not isinstance(link, bytes):
         ids = [one for one in link if isinstance(one, str)]
         if len(ids) > 1:
             raise InvalidTask(f"link is {link!r}; it holds {len(ids)} ids, but a task can run after one only.")
         if ids:
-            values["after"] = _parent_id(ids[0])
+            values["after"] = ids[0]
             values["link"] = [one for one in link if not isinstance(one, str)]
-
-
-def _parent_id(task_id: str) -> str:
     try:
-        return check_id(task_id)
+        check_id(values.get("after", "-"))
     except InvalidTask as error:
         raise InvalidTask(f"link: {error}") from error
 

@@ -10,7 +10,7 @@ from ..protocol.state import State
 from ..protocol.wire import JSON, Wire
 from ..stores.types import NewMessage
 from ..tasks.enqueue import realized
-from ..tasks.signature import Signature
+from ..tasks.signature_wire import decode_signature
 
 __all__ = ["follow_ups"]
 
@@ -44,7 +44,7 @@ def follow_ups(
 
 
 def _follow(parent: Message, link: dict[str, Any], before: tuple[Any, ...], wire: Wire) -> NewMessage:
-    signature = Signature.from_dict(link)
+    signature = decode_signature(link)
     message = Message(
         # The producer chose the id, so that a task that is run twice is followed once.
         id=signature.options.task_id or "",  # never empty: `Message.decode` saw to it

@@ -12,12 +12,13 @@ from streamtasks.exceptions import DecodeError
 from streamtasks.protocol.errors import describe
 from streamtasks.stores.types import Limit
 from streamtasks.tasks.signature import Signature
+from streamtasks.tasks.signature_wire import encode_signature
 from streamtasks.workflows.follow_ups import follow_ups
 
 
 def wire(task: str, *args: Any, **more: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"task_id": f"id-of-{task}", "queue": "q", "priority": 3, **more.pop("options", {})}
-    return Signature(task, args, **more).set(**given).as_dict()
+    return encode_signature(Signature(task, args, **more).set(**given))
 
 
 def parent(**more: Any) -> Message:
@@ -75,7 +76,7 @@ def test_all_that_was_said_of_a_link_travels() -> None:
     assert before + 59_000 < message.expires_ms < before + 70_000
     assert (message.max_retries, message.retry_delay_s) == (-1, 2)
     assert (message.soft_limit_s, message.hard_limit_s, message.headers) == (1, 2, {"user": 7})
-    assert message.links == message.error_links == [after.as_dict()]
+    assert message.links == message.error_links == [encode_signature(after)]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from django.tasks.signals import task_enqueued
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge, TaskNotFound, UnknownQueue
 from streamtasks.protocol.state import Snapshot, State
-from streamtasks.results.workflow_result import GroupResult, group_result
+from streamtasks.results.lookup import group_result
+from streamtasks.results.workflow_result import GroupResult
 from streamtasks.schedules.owner import make_signature
 from streamtasks.schedules.schedules import Schedules
 from streamtasks.tasks.position import Position

@@ -20,8 +20,9 @@ from streamtasks import Message
 from streamtasks.exceptions import DecodeError
 from streamtasks.protocol.errors import describe, rebuild
 from streamtasks.protocol.state import Snapshot, State
+from streamtasks.results.lookup import parent_of, workflow_of
 from streamtasks.results.snapshot_view import children_of, failure_of, info_of, shown_state, value_of
-from streamtasks.results.workflow_result import Workflow, parent_of, workflow_of
+from streamtasks.results.workflow_result import Workflow
 
 from ..tasks.frozen import frozen_like_django
 from ..tasks.owners import owner_of
