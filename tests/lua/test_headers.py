@@ -203,3 +203,37 @@ class TestCommands:
 
     def test_loads(self, name: str, client: redis.Redis) -> None:
         assert len(str(client.script_load(streamtasks_lua.source(name)))) == 40
+
+
+PLACING = "admit, charge, enqueue, fire, hand_back, promote, reclaim, revoke, settle, unfold"
+READS = {"exists", "get", "getrange", "hexists", "hget", "hlen", "hmget", "llen", "pexpiretime", "time", "xinfo"} | {
+    *("xpending", "xrange", "xrevrange", "zcard", "zrange", "zrangebylex", "zrangebyscore", "zrevrange", "zscore")
+}
+
+
+def writers() -> dict[str, set[str]]:
+    """Of each key of a shard, the scripts that may write it."""
+    found: dict[str, set[str]] = {}
+    for name in SCRIPTS:
+        source = without_comments(text(name)) + "".join(without_comments(include(one)) for one in reach(text(name)))
+        row = r"^-- KEYS\[\d+\] +(\w+) +[A-Z]+ +keys\.(\w+)(\(?)"
+        attributes = {
+            label: key for label, key, is_built in re.findall(row, header(name), re.MULTILINE) if not is_built
+        }
+        for command, label in re.findall(r"call\('(\w+)',\s*(?:'\w+', )?keys\.(\w+)", source):
+            if command.lower() not in READS and label in attributes:
+                found.setdefault(attributes[label], set()).add(name)
+    return found
+
+
+def test_the_protocol_page_tells_who_writes_each_key() -> None:
+    page = ROOT.joinpath("README.md").read_text("utf-8")
+    row = r"^\| `(\w+)` \| (?:HASH|ZSET|LIST|STREAM|STRING) \| .* \| ([^|]*) \|$"
+    told = {
+        key: set(re.sub(r" \([^)]*\)", "", by).replace("placing scripts", PLACING).split(", "))
+        for key, by in re.findall(row, page, re.MULTILINE)
+    }
+    known = writers()
+    del known["control"], known["done"]
+    known["wake"] = told["wake"]  # through a function of its own
+    assert told == known
