@@ -24,7 +24,7 @@ from ..executor.child import run_child
 from ..process.board import Board
 from ..process.options import WorkerOptions
 from .forks import fork
-from .keeper import run_keeper
+from .keeper import WorkerPlan, run_keeper
 from .keeper_link import SILENCE_S, KeeperLink
 from .process_table import Place, ProcessTable
 from .signals import StopSignals
@@ -46,22 +46,20 @@ class Supervisor:
     """
 
     def __init__(self, apps: list[tuple[Application, WorkerOptions]], grace_s: float) -> None:
-        self._apps = apps
         host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:60] or "host"
-        self.worker = f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+        name = f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
         places = [place for number, app in enumerate(apps) for place in _places(number, *app)]
         most_at_once = max((max(o.threads, o.async_concurrency) for _, o in apps), default=0)
         spare = max(2, len(places) // 2)
-        self._boards = [Board(number, BASE_SLOTS + most_at_once) for number in range(len(places) + spare)]
+        boards = [Board(number, BASE_SLOTS + most_at_once) for number in range(len(places) + spare)]
+        shared = memoryview(mmap.mmap(-1, 8 + 8 * sum(len(app.settings.tags) for app, _ in apps))).cast("Q")
+        schedules = [app.declared_schedules() for app, _ in apps]
+        self._plan = WorkerPlan(name, apps, schedules, boards, shared, os.getpid())
         self._births = 0
-        self._pid = os.getpid()
         self._life_r, self._life_w = os.pipe()
-        self._schedules = [app.declared_schedules() for app, _ in apps]
-        # Shared with all keepers: the last sign of life of the present one, monotonic ns; then see `run_keeper`.
-        self._shared = memoryview(mmap.mmap(-1, 8 + 8 * sum(len(app.settings.tags) for app, _ in apps))).cast("Q")
         self._signals = StopSignals(grace_s)
-        self._keeper = KeeperLink(self._fork_keeper, self._known, self._shared[:1])
-        self._table = ProcessTable(places, self._boards, self._fork_child, self._keeper.send, grace_s)
+        self._keeper = KeeperLink(self._fork_keeper, self._known, shared[:1])
+        self._table = ProcessTable(places, boards, self._fork_child, self._keeper.send, grace_s)
         self._fence_s = min((o.fence_after_s or a.settings.lease_s for a, o in apps), default=30.0)
         self._looked_at = time.monotonic()
         self._exit_code = 0
@@ -71,11 +69,11 @@ class Supervisor:
         wake_fd = self._signals.install()
         gc.collect()
         gc.freeze()  # what is loaded stays shared with the children
-        labels = ", ".join(app.label for app, _ in self._apps)
+        labels = ", ".join(app.label for app, _ in self._plan.apps)
         self._looked_at = time.monotonic()
         self._keeper.check()
         self._table.fill_places()
-        logger.info("worker %s: %d children for %s", self.worker, len(self._table.children), labels)
+        logger.info("worker %s: %d children for %s", self._plan.name, len(self._table.children), labels)
         while self._table.children or not self._signals.stopping_since:
             self._wait(wake_fd)
             self._fence_after_standstill()
@@ -90,7 +88,7 @@ class Supervisor:
             self._keeper.check()
             self._obey(self._keeper.receive())
         self._end_keeper()
-        logger.info("worker %s has stopped", self.worker)
+        logger.info("worker %s has stopped", self._plan.name)
         return self._exit_code
 
     def _wait(self, wake_fd: int) -> None:
@@ -169,16 +167,13 @@ class Supervisor:
     # -- forks ---------------------------------------------------------------------------------------
 
     def _fork_child(self, place: Place, board: Board) -> int:
-        app, options = self._apps[place.app]
+        app, options = self._plan.apps[place.app]
         self._births += 1
-        board.reset(f"{self.worker}-{self._births}", place.tag, round(app.settings.lease_s * 1e9))
-        return fork(lambda: run_child(app, options, board, self._life_r, self._pid), self._close_our_ends)
+        board.reset(f"{self._plan.name}-{self._births}", place.tag, round(app.settings.lease_s * 1e9))
+        return fork(lambda: run_child(app, options, board, self._life_r, self._plan.pid), self._close_our_ends)
 
     def _fork_keeper(self, line: socket.socket) -> int:
-        def live() -> int:
-            return run_keeper(self._apps, self._boards, self.worker, line, self._shared, self._schedules, self._pid)
-
-        return fork(live, self._close_our_ends)
+        return fork(lambda: run_keeper(self._plan, line), self._close_our_ends)
 
     def _close_our_ends(self) -> None:
         os.close(self._life_w)
