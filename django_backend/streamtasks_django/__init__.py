@@ -1,4 +1,4 @@
-"""The Django side of streamtasks: backends for ``django.tasks``, and what their workers need of a project.
+"""Run Django's tasks on streamtasks: backends for ``django.tasks``, and their side of the workers.
 
 ::
 
@@ -9,8 +9,8 @@
         }
     }
 
-Importing this package loads nothing of Django: the names below are fetched when they are first used, so
-that a settings module may import it.
+Importing this package does not import Django: its names are imported at their first use, so that a settings module
+may import it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ __all__ = [
     "task_backends",
 ]
 
-_HOME = {
+_ORIGIN = {
     "DEFAULT_TASK_BACKEND_ALIAS": "django.tasks",
     "DEFAULT_TASK_QUEUE_NAME": "django.tasks",
     "StreamTask": "streamtasks_django.tasks.stream_task",
@@ -83,9 +83,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _ORIGIN:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    value = globals()[name] = getattr(import_module(_ORIGIN[name]), name)
     return value
 
 

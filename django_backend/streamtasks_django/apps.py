@@ -7,7 +7,7 @@ from importlib import import_module
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy
 
-from .install import say
+from .install import log_installed
 
 __all__ = ["StreamTasksConfig"]
 
@@ -31,4 +31,4 @@ class StreamTasksConfig(AppConfig):
         """
         import_module("django.tasks")
         import_module("streamtasks_django.checks")
-        say()
+        log_installed()

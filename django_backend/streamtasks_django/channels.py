@@ -1,4 +1,4 @@
-"""Live updates of a task over a WebSocket, with Django Channels (``pip install streamtasks[channels]``).
+"""Report the progress of a task over a WebSocket, with Django Channels (``pip install streamtasks[channels]``).
 
 ::
 
@@ -8,17 +8,17 @@
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     })
 
-A client gets JSON texts:
+A client receives JSON texts:
 
-* ``{"type": "task_status", "data": ...}`` at once and at the end, with what `TaskResultManager.get_task_info` says,
+* ``{"type": "task_status", "data": ...}`` at once and at the end, with the data of `TaskResultManager.get_task_info`,
 * ``{"type": "progress_update", "data": {"task_id", "status", "state", "progress", "timestamp"}}`` at every change.
 
-Who may see a task is said by the function that ``STREAMTASKS["MAY_VIEW_TASK"]`` names, plain or a coroutine function:
-``may_view(user, task_id) -> bool``. Without it, every user who is logged in may. Others are turned away before the
+The function that ``STREAMTASKS["MAY_VIEW_TASK"]`` names, plain or a coroutine function, decides who may see a task:
+``may_view(user, task_id) -> bool``. Without it, every user who is logged in may. Others are rejected before the
 connection is accepted.
 
-A channel layer is not needed for this. Where there is one, the consumer also belongs to the group ``task_<id>``, and
-passes on what a project sends there: ``{"type": "task_progress_update", "data": ...}``.
+No channel layer is needed for this. Where there is one, the consumer also joins the group ``task_<id>`` and forwards
+messages that a project sends to it: ``{"type": "task_progress_update", "data": ...}``.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ __all__ = ["FORBIDDEN", "TaskProgressConsumer", "may_view_task"]
 logger = logging.getLogger("streamtasks.django")
 
 FORBIDDEN = 4403
-"""The close code for one who may not see the task (servers answer the handshake with HTTP 403)."""
+"""The close code for a user who may not see the task (servers answer the handshake with HTTP 403)."""
 
 _RETRY_S = 1.0
-"""After this long a store that gave no answer is asked again, seconds."""
+"""Delay before a store that gave no answer is read again, seconds."""
 
 
 async def may_view_task(user: Any, task_id: str) -> bool:
-    """Whether a user (None: there is no authentication) may see a task; see ``STREAMTASKS["MAY_VIEW_TASK"]``."""
+    """Return whether a user (None without authentication) may see a task; see ``STREAMTASKS["MAY_VIEW_TASK"]``."""
     decide = project.may_view_task()
     if decide is None:
         return bool(getattr(user, "is_authenticated", False))
@@ -64,7 +64,7 @@ async def may_view_task(user: Any, task_id: str) -> bool:
 
 
 class TaskProgressConsumer(AsyncWebsocketConsumer):
-    """Tells a client how a task is getting on; its route has a ``task_id``. A subclass may name another backend."""
+    """Report the progress of a task to a client. Its route has a ``task_id``; a subclass may name another backend."""
 
     backend_name = DEFAULT_TASK_BACKEND_ALIAS
 
@@ -78,14 +78,14 @@ class TaskProgressConsumer(AsyncWebsocketConsumer):
 
     @override
     async def connect(self) -> None:
-        """Accept those who may see the task, and begin to tell."""
+        """Accept a user who may see the task, and start reporting."""
         scope: dict[str, Any] = dict(self.scope)
         self.task_id = scope["url_route"]["kwargs"]["task_id"]
         self.group_name = f"task_{self.task_id}"
         if not await may_view_task(scope.get("user"), self.task_id):
             await self.close(FORBIDDEN)
             return
-        layer: Any = self.channel_layer  # None where a project has set none up
+        layer: Any = self.channel_layer  # None if a project has not configured one
         if layer is not None:
             await layer.group_add(self.group_name, self.channel_name)
             self._in_group = True
@@ -95,7 +95,7 @@ class TaskProgressConsumer(AsyncWebsocketConsumer):
 
     @override
     async def disconnect(self, code: int) -> None:
-        """Stop telling."""
+        """Stop reporting."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
@@ -103,12 +103,12 @@ class TaskProgressConsumer(AsyncWebsocketConsumer):
             await self.channel_layer.group_discard(self.group_name, self.channel_name)
 
     async def send_task_status(self) -> None:
-        """Send what is known of the task now."""
+        """Send the present state of the task."""
         info = await TaskResultManager(self.backend_name).aget_task_info(self.task_id)
         await self.send(text_data=json.dumps({"type": "task_status", "data": info}))
 
     async def task_progress_update(self, event: dict[str, Any]) -> None:
-        """Pass on what was sent to the group."""
+        """Forward a message that was sent to the group."""
         await self.send(text_data=json.dumps({"type": "progress_update", "data": event["data"]}))
 
     async def _watch(self) -> None:
@@ -116,28 +116,28 @@ class TaskProgressConsumer(AsyncWebsocketConsumer):
         while True:
             try:
                 async with aclosing(backend.awatch(self.task_id)) as results:
-                    await self._tell(results)
+                    await self._report(results)
             except StoreError as error:
-                logger.warning("Task %s cannot be watched; trying again: %s", self.task_id, error)
+                logger.warning("Task %s cannot be watched; retrying: %s", self.task_id, error)
                 await asyncio.sleep(_RETRY_S)
             else:
                 return
 
-    async def _tell(self, results: AsyncGenerator[StreamTaskResult]) -> None:
-        """Tell of every change until the task is finished, or nothing is known of it any more."""
-        told: Any = None
+    async def _report(self, results: AsyncGenerator[StreamTaskResult]) -> None:
+        """Report every change until the task is finished or its record has expired."""
+        reported: Any = None
         async for result in results:
             if result.is_finished:
                 await self.send_task_status()
                 return
             now = _progress(result)
-            if now != told:
-                told = now
+            if now != reported:
+                reported = now
                 await self.task_progress_update({"data": {**now, "timestamp": timezone.now().isoformat()}})
 
 
 def _progress(result: StreamTaskResult) -> dict[str, Any]:
-    """Return what a result that was just read says; nothing is read here."""
+    """Return the progress in a result that was just read; nothing is read here."""
     return {
         "task_id": result.id,
         "status": str(result.status),

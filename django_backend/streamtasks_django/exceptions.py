@@ -1,4 +1,4 @@
-"""What tasks raise, and what users of this package meet; the whole tree stands in `streamtasks.exceptions`."""
+"""Exceptions for tasks to raise and for callers to catch; `streamtasks.exceptions` has all of them."""
 
 from __future__ import annotations
 
@@ -68,4 +68,4 @@ __all__ = [
 
 
 class InvalidTask(EngineInvalidTask, DjangoInvalidTask):
-    """Raised when a task is defined or called in a way that cannot work: Django's class and the engine's in one."""
+    """A task is defined or called in a wrong way; both Django's class and the engine's."""

@@ -1,4 +1,4 @@
-"""Results by id: what is known of one, waiting for many, clean-up and counts."""
+"""Read results by id, wait for many, delete old ones, and count tasks."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def backend_of(alias: str) -> StreamTaskMixin:
     """Return the backend of an alias.
 
     Raises:
-        ImproperlyConfigured: it is none of ours.
-        InvalidTaskBackend: there is no such alias.
+        ImproperlyConfigured: the backend is not one of this package.
+        InvalidTaskBackend: the alias is unknown.
     """
     backend = get_task_backend(alias)
     if not isinstance(backend, StreamTaskMixin):
         raise ImproperlyConfigured(
             f"TASKS[{alias!r}] is a {type(backend).__module__}.{type(backend).__qualname__}; "
-            "this needs one of the backends in streamtasks_django.backends."
+            "use one of the backends in streamtasks_django.backends."
         )
     return backend
 
 
 def describe_result(result: StreamTaskResult) -> dict[str, Any]:
-    """Return what a result that was just read says, as plain data; nothing is read here."""
+    """Return a result that was just read as plain data; nothing is read here."""
     ready = result.is_finished
     successful = str(result.status) == "SUCCESSFUL"
     info: dict[str, Any] = {
@@ -64,38 +64,38 @@ class TaskResultManager:
         backend_name: an alias of TASKS.
 
     Raises:
-        ImproperlyConfigured: it is no backend of ours.
-        InvalidTaskBackend: there is no such alias.
+        ImproperlyConfigured: the backend is not one of this package.
+        InvalidTaskBackend: the alias is unknown.
     """
 
     def __init__(self, backend_name: str = DEFAULT_TASK_BACKEND_ALIAS) -> None:
         self.backend = backend_of(backend_name)
 
     def get_task_info(self, task_id: str) -> dict[str, Any]:
-        """Return what is known of a task, in one round trip; ``json.dumps`` takes it.
+        """Return the state of a task as JSON-compatible data, in one round trip.
 
         ``task_id``, ``status``, ``ready``, ``successful`` and ``failed`` (None before it is ready), ``date_created``,
-        ``date_done``, and once it is ready ``result``, or ``error`` and ``traceback``. If nothing can be said:
+        ``date_done``, and once it is ready ``result``, or ``error`` and ``traceback``. If reading fails:
         ``task_id`` and ``error``.
         """
         try:
             return describe_result(self._typed(self.backend.get_result(task_id)))
-        except Exception as error:  # noqa: BLE001 - as documented, whatever it is becomes part of the answer
+        except Exception as error:  # noqa: BLE001 - as documented, any error becomes part of the answer
             return _no_info(task_id, error)
 
     async def aget_task_info(self, task_id: str) -> dict[str, Any]:
-        """Return what is known of a task without blocking the event loop; see `get_task_info`."""
+        """Return the state of a task from an event loop; see `get_task_info`."""
         try:
             return describe_result(self._typed(await self.backend.aget_result(task_id)))
         except Exception as error:  # noqa: BLE001
             return _no_info(task_id, error)
 
     def wait_for_multiple_tasks(self, task_ids: Iterable[str], timeout: float = 60) -> dict[str, dict[str, Any]]:
-        """Wait until all of these are finished, together for at most ``timeout`` seconds.
+        """Wait until all of these tasks are finished, together for at most ``timeout`` seconds.
 
         Returns:
-            By id, in the order given: ``status`` (``"completed"``, ``"timeout"`` or ``"error"``), and ``result`` or
-            ``error``.
+            A dict by id, in the order given: ``status`` (``"completed"``, ``"timeout"`` or ``"error"``), and
+            ``result`` or ``error``.
         """
         ids = list(dict.fromkeys(task_ids))
         deadline = time.monotonic() + timeout
@@ -109,11 +109,11 @@ class TaskResultManager:
         return {task_id: found.get(task_id, dict(late)) for task_id in ids}
 
     def cleanup_old_results(self, days_old: float = 7) -> int:
-        """Forget results of tasks that finished longer ago; return how many. What is unfinished is never touched."""
+        """Delete results of tasks that finished more than ``days_old`` days ago; return their number."""
         return self.backend.cleanup_results(timezone.now() - timedelta(days=days_old))
 
     async def acleanup_old_results(self, days_old: float = 7) -> int:
-        """Forget old results from an event loop; see `cleanup_old_results`."""
+        """Delete old results from an event loop; see `cleanup_old_results`."""
         return await self.backend.acleanup_results(timezone.now() - timedelta(days=days_old))
 
     def get_task_statistics(self) -> dict[str, Any]:
@@ -128,11 +128,14 @@ class TaskResultManager:
         return await self.backend.aget_statistics()
 
     def _ends(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return how those of these tasks ended that have, or are not known."""
+        """Return the ends of the finished and the unknown ones among these tasks."""
         found: dict[str, dict[str, Any]] = {}
         for task_id, result in zip(ids, self.backend.get_results(ids), strict=True):
             if result is None:
-                found[task_id] = {"status": "error", "error": f"No task {task_id} is known, or not any more."}
+                found[task_id] = {
+                    "status": "error",
+                    "error": f"No task {task_id} is known, or not any more.",
+                }
             elif result.is_finished and result.successful():
                 found[task_id] = {"status": "completed", "result": result.result}
             elif result.is_finished:

@@ -23,8 +23,8 @@ class TaskMonitor:
         backend_name: an alias of TASKS.
 
     Raises:
-        ImproperlyConfigured: it is no backend of ours.
-        InvalidTaskBackend: there is no such alias.
+        ImproperlyConfigured: the backend is not one of this package.
+        InvalidTaskBackend: the alias is unknown.
     """
 
     def __init__(self, backend_name: str = DEFAULT_TASK_BACKEND_ALIAS) -> None:
@@ -33,25 +33,25 @@ class TaskMonitor:
     def monitor_task_progress(
         self, task_id: str, callback: Callable[[dict[str, Any]], object] | None = None, interval: float = 1.0
     ) -> dict[str, Any]:
-        """Follow a task until it is finished; return, and report last, how it ended.
+        """Follow a task until it is finished; return its end, which is also reported last.
 
         Args:
-            task_id: which task.
+            task_id: the id of the task.
             callback: called with ``task_id``, ``status``, ``timestamp`` and, if there is one, ``progress``; at the end
                 with ``task_id``, ``status``, ``completed``, ``successful``, ``timestamp``, and ``result`` or ``error``.
-            interval: seconds between two looks; the end is noticed at once.
+            interval: seconds between two reports; the end is reported at once.
 
         Raises:
-            TaskResultDoesNotExist: nothing is known of this id.
+            TaskResultDoesNotExist: the id is unknown.
         """
         result = cast("StreamTaskResult", self.backend.get_result(task_id))
         while not result.ready():
-            said: dict[str, Any] = {"task_id": task_id, "status": str(result.status), "timestamp": _now()}
+            report: dict[str, Any] = {"task_id": task_id, "status": str(result.status), "timestamp": _now()}
             progress = result.info
             if progress:
-                said["progress"] = progress
+                report["progress"] = progress
             if callback is not None:
-                callback(said)
+                callback(report)
             self.backend.wait_for_results([task_id], interval)
         final: dict[str, Any] = {
             "task_id": task_id,
@@ -69,14 +69,14 @@ class TaskMonitor:
         return final
 
     def get_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
-        """Return what happened to tasks after a ``cursor``: ``events`` and the next ``cursor``.
+        """Return the events after a ``cursor``: ``events`` and the next ``cursor``.
 
-        Nothing unless TASK_SEND_EVENTS is True; see the backend's ``get_events()``.
+        There are none unless TASK_SEND_EVENTS is True; see the backend's ``get_events()``.
         """
         return self.backend.get_events(after, limit)
 
     async def aget_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
-        """Return what happened to tasks, from an event loop; see `get_events`."""
+        """Return events from an event loop; see `get_events`."""
         return await self.backend.aget_events(after, limit)
 
     def get_worker_statistics(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class TaskMonitor:
         return self.backend.get_worker_statistics()
 
     async def aget_worker_statistics(self) -> dict[str, Any]:
-        """Return what workers do, from an event loop; see `get_worker_statistics`."""
+        """Return the same from an event loop; see `get_worker_statistics`."""
         return await self.backend.aget_worker_statistics()
 
 

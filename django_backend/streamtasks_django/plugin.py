@@ -1,4 +1,4 @@
-"""What the worker's command line finds under the entry point ``streamtasks.plugins``: Django projects."""
+"""Load Django projects for the worker's command line, which finds this module by an entry point."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplicatio
     """Set up a Django project, import its tasks and return its backends.
 
     Args:
-        settings: its settings module; None: as ``DJANGO_SETTINGS_MODULE`` says.
-        backends: aliases of ``settings.TASKS``; empty: all that are ours.
+        settings: its settings module; None: ``DJANGO_SETTINGS_MODULE``.
+        backends: aliases of ``settings.TASKS``; empty: all with a backend of this package.
 
     Raises:
-        ConfigurationError: there are no settings, an alias is unknown or not ours, or an option is wrong.
+        ConfigurationError: there are no settings, an alias is unknown or has another backend, or an option is wrong.
     """
     if settings is not None:
         os.environ[ENVIRONMENT_VARIABLE] = settings
@@ -37,7 +37,7 @@ def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplicatio
             f"No Django settings: name the module with --settings or in the variable {ENVIRONMENT_VARIABLE}."
         )
     try:
-        if not apps.ready:  # a second time would set the logging up again
+        if not apps.ready:  # a second call would configure logging again
             django.setup()
     except ImproperlyConfigured as error:
         raise ConfigurationError(f"The Django project cannot be set up: {error}") from error
@@ -52,12 +52,12 @@ def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplicatio
 
     discover()
     found = _applications(backends)
-    close_all()  # the modules may have opened some; children are forked from this process
+    close_all()  # the modules may have opened connections, and children are forked from this process
     return found
 
 
 def move(handed_over: Mapping[str, Any]) -> None:
-    """Let a worker of a test use the server and the databases of that test; see `testing.served_tasks`."""
+    """Make a test's worker use the server and the databases of that test; see `testing.served_tasks`."""
     from .testing import on_server
 
     django_settings.TASKS = on_server(django_settings.TASKS, handed_over["url"])
@@ -82,7 +82,7 @@ def _applications(backends: Sequence[str]) -> list[DjangoApplication]:
         classes[alias] = type(backend).__name__
         if isinstance(backend, StoreBackend) and backend.needs_worker and (not backends or alias in backends):
             application = backend.application()
-            _ = application.settings  # a wrong option shows now, with the alias it belongs to
+            _ = application.settings  # raises for a wrong option now, with its alias
             found.append(application)
     configured = ", ".join(f"{alias} ({name})" for alias, name in sorted(classes.items())) or "none"
     for alias in backends:
@@ -90,7 +90,7 @@ def _applications(backends: Sequence[str]) -> list[DjangoApplication]:
             raise ConfigurationError(f"TASKS has no alias {alias!r}; configured: {configured}.")
         if not any(application.label == alias for application in found):
             raise ConfigurationError(
-                f"TASKS[{alias!r}] is a {classes[alias]}, whose tasks need no worker; configured: {configured}."
+                f"TASKS[{alias!r}] is a {classes[alias]}, whose tasks do not need a worker; configured: {configured}."
             )
     if not found:
         raise ConfigurationError(f"No alias of TASKS has a backend that needs a worker; configured: {configured}.")

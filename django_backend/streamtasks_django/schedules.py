@@ -1,4 +1,4 @@
-"""Rules of schedules for Django projects: `crontab` in TIME_ZONE, unless it names a zone, and `every`.
+"""Rules of schedules for Django projects: `crontab`, by default in TIME_ZONE, and `every`.
 
 ::
 

@@ -1,4 +1,4 @@
-"""For tests of code that enqueues tasks: keep them in memory, look at them, run them.
+"""Test code that enqueues tasks: keep them in memory, inspect them, run them.
 
 ::
 
@@ -12,11 +12,11 @@
             self.assertEqual(len(mail.outbox), 1)
 
 `memory_tasks` is the same as a context manager and as a decorator of tests and test classes, and the pytest fixture
-``streamtasks_memory`` as well. While it is in force, the functions and the list ``outbox`` of this module concern the
-innermost one, in the manner of ``mail.outbox``.
+``streamtasks_memory`` as well. While it is active, the functions and the list ``outbox`` of this module use the
+innermost one, like ``mail.outbox``.
 
-Tasks run on the test's own thread and database connection, inside its transaction. What is enqueued in
-``transaction.on_commit()`` needs ``captureOnCommitCallbacks(execute=True)`` in a ``TestCase``, as all such do.
+Tasks run on the test's own thread and database connection, inside its transaction. In a ``TestCase``,
+tasks that are enqueued in ``transaction.on_commit()`` need ``captureOnCommitCallbacks(execute=True)``.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ __all__ = [
     "served_tasks",
 ]
 
-_WHERE: Final = frozenset({"connection", "connection_pool", "url"})
+_ADDRESS: Final = frozenset({"connection", "connection_pool", "url"})
 _PATH: Final = f"{MemoryBackend.__module__}.{MemoryBackend.__qualname__}"
 _number = itertools.count(1)
 _active: list[MemoryTasks] = []
 
 
 class MemoryTasks(KeptTasks):
-    """The tasks of a project while they are kept in memory; all aliases share a clock."""
+    """The tasks of a project in memory; all aliases share a clock."""
 
     def __init__(self, url: str) -> None:
         super().__init__(MemoryServer.at(url), [backend.store_settings.wire for backend in _memory_backends()])
@@ -75,7 +75,7 @@ class MemoryTasks(KeptTasks):
 
 
 class memory_tasks(TestContextDecorator):  # noqa: N801 - used like override_settings
-    """Keep the tasks of all our backends in memory; nothing runs them but ``run_until_idle()``.
+    """Keep the tasks of all backends of this package in memory; only ``run_until_idle()`` runs them.
 
     A context manager that gives a `MemoryTasks`, and a decorator of functions and of ``TestCase`` classes; with
     ``attr_name`` it is an attribute of the class's tests, with ``kwarg_name`` an argument of the function. QUEUES and
@@ -115,10 +115,10 @@ class memory_tasks(TestContextDecorator):  # noqa: N801 - used like override_set
 
 @contextmanager
 def served_tasks(url: str) -> Generator[dict[str, Any]]:
-    """Keep the tasks of all our backends on a server for a while; gives what its worker has to be told.
+    """Keep the tasks of all backends on a server; yield the configuration of its worker.
 
-    The worker uses the test's databases, so the test must commit what a task shall see (``TransactionTestCase``), and
-    a database in this process's memory cannot be shared.
+    The worker uses the test's databases, so the test must commit data for its tasks (``TransactionTestCase``), and a
+    database in this process's memory cannot be shared.
     """
     with override_settings(TASKS=on_server(settings.TASKS, url)):
         backends = [task_backends[alias] for alias in settings.TASKS]
@@ -128,12 +128,12 @@ def served_tasks(url: str) -> Generator[dict[str, Any]]:
 
 
 def on_server(tasks: Mapping[str, Any] | None, url: str) -> dict[str, Any]:
-    """Return a TASKS setting with our backends on another server."""
+    """Return a TASKS setting with the backends of this package on another server."""
     found = {}
     for alias, params in (tasks or {}).items():
         backend = import_string(params["BACKEND"])
         if issubclass(backend, StoreBackend) and backend.needs_worker:
-            options = {name: value for name, value in (params.get("OPTIONS") or {}).items() if name not in _WHERE}
+            options = {name: value for name, value in (params.get("OPTIONS") or {}).items() if name not in _ADDRESS}
             params = {**params, "OPTIONS": {**options, "url": url}}  # noqa: PLW2901
         found[alias] = params
     return found
@@ -151,14 +151,14 @@ class MemoryTasksMixin:
 
 
 def _in_memory(url: str) -> dict[str, Any]:
-    """Return ``settings.TASKS`` with our backends in memory."""
+    """Return ``settings.TASKS`` with the backends of this package in memory."""
     found: dict[str, Any] = {}
     for alias, params in (settings.TASKS or {}).items():
         try:
-            ours = isinstance(task_backends[alias], StoreBackend)
+            has_store = isinstance(task_backends[alias], StoreBackend)
         except InvalidTaskBackend:
-            ours = False
-        found[alias] = _moved(params, url) if ours else params
+            has_store = False
+        found[alias] = _moved(params, url) if has_store else params
     if not found:
         found["default"] = {"BACKEND": _PATH, "OPTIONS": {"url": url, "autostart": False}}
     return found
@@ -179,7 +179,7 @@ def _memory_backends() -> list[MemoryBackend]:
 
 def _innermost() -> MemoryTasks:
     if not _active:
-        raise StreamTasksError("No memory_tasks() is in force here: use it as a decorator or in a with statement.")
+        raise StreamTasksError("No memory_tasks() is active here: use it as a decorator or in a with statement.")
     return _active[-1]
 
 
@@ -194,12 +194,12 @@ async def arun_until_idle(*, most: int = MOST_ATTEMPTS) -> list[Ran]:
 
 
 def assert_enqueued(task: Any, **expected: Any) -> list[Enqueued]:
-    """Check that a task was enqueued; see `TaskOutbox.assert_enqueued`."""
+    """Assert that a task was enqueued; see `TaskOutbox.assert_enqueued`."""
     return _innermost().assert_enqueued(task, **expected)
 
 
 def assert_nothing_enqueued() -> None:
-    """Check that nothing was enqueued."""
+    """Assert that no task was enqueued."""
     _innermost().assert_nothing_enqueued()
 
 

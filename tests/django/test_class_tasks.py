@@ -24,7 +24,7 @@ def test_class_attributes_are_options() -> None:
     assert (one.run_options().retry_delay_s, one.run_options().has_hooks) == (0.05, True)
     other: Any = classes.file_processing_task
     assert (other.queue_name, other.run_options().has_hooks) == ("high_priority", False)
-    with pytest.raises(AttributeError, match="use using"):
+    with pytest.raises(AttributeError, match="change it with using"):
         one.max_retries = 5
 
 

@@ -48,7 +48,7 @@ def test_every_backend_of_ours_is_served_or_those_that_are_named() -> None:
     ("alias", "words"),
     [
         ("nothing", "no alias 'nothing'.*default \\(RedisBackend\\)"),
-        ("dummy", "is a DummyBackend, whose tasks need no worker"),
+        ("dummy", "is a DummyBackend, whose tasks do not need a worker"),
         ("broken", "no.such"),
     ],
 )

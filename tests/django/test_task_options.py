@@ -393,7 +393,7 @@ class TestSettings:
             ({"x": {"que": "mail"}}, "unknown key 'que'"),
             ({"x": {"queue": "a b"}}, r"TASK_ROUTES\['x'\]: 'a b' cannot be a queue's name"),
             ({"x": {"priority": 1000}}, r"TASK_ROUTES\['x'\]: priority is 1000"),
-            ({"x": {"backend": "nowhere"}}, "backend is 'nowhere', which is no alias"),
+            ({"x": {"backend": "nowhere"}}, "backend is 'nowhere', which is not an alias"),
         ],
     )
     def test_a_wrong_route_is_named(self, route: Any, named: str) -> None:

@@ -60,7 +60,7 @@ def test_documented_settings_bring_no_message() -> None:
         ({"TASK_SEND_EVENTS": 1}, "E009", "The setting TASK_SEND_EVENTS is 1"),
         ({"TASK_TRACK_STARTED": "yes"}, "E009", "The setting TASK_TRACK_STARTED is 'yes'"),
         ({"TASK_ROUTES": {"x": {"que": "mail"}}}, "E010", "unknown key 'que'"),
-        ({"TASK_ROUTES": {"x": {"backend": "nowhere"}}}, "E010", "'nowhere', which is no alias of TASKS"),
+        ({"TASK_ROUTES": {"x": {"backend": "nowhere"}}}, "E010", "'nowhere', which is not an alias of TASKS"),
         (
             {"TASK_ROUTES": {"x": {"backend": "strict", "queue": "q"}}},
             "E010",

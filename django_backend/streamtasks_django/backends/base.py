@@ -1,4 +1,4 @@
-"""What our backends share: the task class, the rules for queues, and enqueueing to a store."""
+"""The parts that the backends share: the task class, the rules for queues, and enqueueing to a store."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ __all__ = ["StoreBackend", "Stores", "StreamTaskMixin", "json_round_trip"]
 
 
 def json_round_trip(value: Any) -> Any:
-    """Return what a worker gets of a value.
+    """Return a value as a worker receives it.
 
     Raises:
-        TypeError: Django does not take values of this type.
-        ValueError: JSON cannot carry it.
+        TypeError: Django rejects values of this type.
+        ValueError: JSON cannot encode it.
     """
     return loads(dumps(normalize_json(value)))
 
 
 class StreamTaskMixin(TaskControl, BaseTaskBackend):
-    """Goes before Django's own class: our task class, and our rules for queues.
+    """Set the task class and the rules for queues; a mixin before Django's own class.
 
-    Without a QUEUES key every name is accepted; with one, Django's rules hold. A subclass may have an
-    ``__init__(self, **options)`` that hands on what it gets; made by hand, ``options`` are the OPTIONS.
+    Without a QUEUES key every name is valid; with one, Django's rules apply. A subclass may have an
+    ``__init__(self, **options)`` that passes its arguments on; without ``params``, ``options`` are the OPTIONS.
     """
 
     task_class = StreamTask
@@ -75,10 +75,10 @@ class StreamTaskMixin(TaskControl, BaseTaskBackend):
 
     @property
     def schedules(self) -> Schedules:
-        """Schedules, on a backend that keeps them.
+        """The schedules of this alias.
 
         Raises:
-            InvalidTask: it does not.
+            InvalidTask: the backend has no schedules.
         """
         raise InvalidTask(
             f"The backend {self.alias!r} ({type(self).__name__}) has no schedules. Use RedisBackend, or MemoryBackend "
@@ -89,7 +89,7 @@ class StreamTaskMixin(TaskControl, BaseTaskBackend):
         """Check a task's options.
 
         Raises:
-            InvalidTask: one is wrong.
+            InvalidTask: an option is wrong.
         """
         known: tuple[object, str, type] | None = getattr(task, "_validated", None)
         if known is not None and known == (version.token, self.alias, type(self)):
@@ -97,7 +97,7 @@ class StreamTaskMixin(TaskControl, BaseTaskBackend):
         super().validate_task(task)
         if isinstance(task, StreamTask) and task.bind:
             if task.takes_context:
-                raise InvalidTask("bind and takes_context exclude each other; self.request tells the same.")
+                raise InvalidTask("bind and takes_context exclude each other; use self.request.")
             if not get_func_args(task.func):
                 raise InvalidTask("bind: a bound task needs a first argument, self.")
         try:
@@ -109,7 +109,7 @@ class StreamTaskMixin(TaskControl, BaseTaskBackend):
 
 
 class StoreBackend(StoreControl, StreamTaskMixin):
-    """A backend on a `Store`. Django makes an instance per thread and per request: making one does nothing."""
+    """A backend on a `Store`. Django makes an instance per thread and per request, so ``__init__`` does nothing."""
 
     supports_defer = True
     supports_async_task = True
@@ -124,12 +124,12 @@ class StoreBackend(StoreControl, StreamTaskMixin):
     @property
     @override
     def schedules(self) -> Schedules:
-        """The schedules of this alias: make, change, pause, run and delete them."""
+        """The schedules of this alias: create, change, pause, run and delete them."""
         return BackendSchedules(self.owner)
 
     def application(self) -> DjangoApplication:
-        """Return what a worker needs to serve this alias."""
-        from ..worker.application import DjangoApplication  # a producer never needs it
+        """Return the alias as a worker serves it."""
+        from ..worker.application import DjangoApplication  # producers do not need it
 
         return DjangoApplication(self)
 
@@ -141,9 +141,9 @@ class StoreBackend(StoreControl, StreamTaskMixin):
 
         Raises:
             InvalidTask: an option of the task is wrong.
-            TypeError, ValueError: JSON cannot carry an argument.
+            TypeError, ValueError: JSON cannot encode an argument.
             PayloadTooLarge: the call takes more than ``max_payload_bytes``.
-            StoreUnavailable: no answer from the server in ``timeout`` seconds.
+            StoreUnavailable: the server did not answer in ``timeout`` seconds.
             StoreFull: the server is out of memory.
         """
         result, message, patience_s = prepare(self, task, args, kwargs)
@@ -198,31 +198,31 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         return routed
 
     def get_result(self, result_id: str) -> StreamTaskResult:
-        """Return the present state of an enqueued call, in one round trip (two if there is none).
+        """Return the present state of a task, in one round trip (two for an unknown id).
 
         Raises:
-            TaskResultDoesNotExist: nothing is known of this id, or not any more.
+            TaskResultDoesNotExist: the id is unknown, or its record has expired.
         """
-        snapshot = self.stores.plain.read((_possible(result_id),))[0]
+        snapshot = self.stores.plain.read((_valid_id(result_id),))[0]
         if snapshot is None:
-            raise _unknown(result_id, self.stores.plain.workflow(result_id) is not None)
+            raise _does_not_exist(result_id, self.stores.plain.workflow(result_id) is not None)
         return from_snapshot(snapshot, self.alias)
 
     async def aget_result(self, result_id: str) -> StreamTaskResult:
-        """Return the present state without blocking the event loop; see `get_result`."""
+        """Return the present state of a task from an event loop; see `get_result`."""
         store = self.stores.asynchronous
-        snapshot = (await store.read((_possible(result_id),)))[0]
+        snapshot = (await store.read((_valid_id(result_id),)))[0]
         if snapshot is None:
-            raise _unknown(result_id, await store.workflow(result_id) is not None)
+            raise _does_not_exist(result_id, await store.workflow(result_id) is not None)
         return from_snapshot(snapshot, self.alias)
 
     def get_group(self, group_id: str) -> GroupResult:
         """Return a handle on an enqueued group, by the id of its result.
 
         Raises:
-            TaskResultDoesNotExist: nothing is known of it, or it is no group.
+            TaskResultDoesNotExist: the id is unknown, or is not the id of a group.
         """
-        return group_of(self.owner, _possible(group_id))
+        return group_of(self.owner, _valid_id(group_id))
 
     @override
     def check(self, **kwargs: Any) -> list[CheckMessage]:
@@ -230,15 +230,15 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         return check_backend(self)
 
 
-def _unknown(result_id: str, is_workflow: bool) -> TaskResultDoesNotExist:
-    """Return what is raised for an id behind which there is no task."""
+def _does_not_exist(result_id: str, is_workflow: bool) -> TaskResultDoesNotExist:
+    """Return the error for an id that is not the id of a task."""
     if is_workflow:
         return TaskResultDoesNotExist(f"{result_id} is the id of a group, not of a task: use get_group().")
     return TaskResultDoesNotExist(result_id)
 
 
-def _possible(result_id: Any) -> str:
-    """Return an id that may exist; the server is not asked for any other."""
+def _valid_id(result_id: Any) -> str:
+    """Return a valid id; the server is not asked about others."""
     try:
         return check_id(result_id)
     except InvalidId as error:

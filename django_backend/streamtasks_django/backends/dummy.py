@@ -1,7 +1,7 @@
-"""Keep enqueued tasks in a list and run none of them: for tests that look at what was enqueued.
+"""Keep enqueued tasks in a list and run none of them: for tests that inspect enqueued tasks.
 
-Django's own dummy backend with our task class; ``backend.results`` and ``backend.clear()`` as there. Results are
-known in the thread that enqueued them only.
+Django's own dummy backend with the task class of this package; ``backend.results`` and ``backend.clear()`` are as
+there. Only the thread that enqueued a task knows its result.
 """
 
 from __future__ import annotations
@@ -32,23 +32,21 @@ __all__ = ["DummyBackend"]
 
 
 class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
-    """Remembers what was enqueued. `revoke` finishes a result; nothing else does."""
+    """Keep enqueued tasks in ``results``. Only `revoke` finishes one."""
 
     keeps_results = True
 
     def enqueue[**P, R](self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult[P, R]:
-        """Remember one call, with its arguments as a worker would get them.
+        """Keep one call, with its arguments as a worker would receive them.
 
         Raises:
             InvalidTask: an option of the task is wrong.
-            TypeError, ValueError: JSON cannot carry an argument.
+            TypeError, ValueError: JSON cannot encode an argument.
         """
         self.validate_task(task)
         result = new_result(task, json_round_trip(args), json_round_trip(kwargs), self.alias)
         self._store_result(result)  # type: ignore[attr-defined]
-        return cast(
-            "TaskResult[P, R]", deepcopy(result)
-        )  # what the caller does with it must not change what is remembered
+        return cast("TaskResult[P, R]", deepcopy(result))  # changes by the caller must not reach the list
 
     def revoke(self, task_id: str, terminate: bool = False) -> bool:  # noqa: ARG002
         """See `TaskControl.revoke`."""
@@ -89,7 +87,7 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
         return [known.get(task_id) for task_id in ids]
 
     def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:  # noqa: ARG002
-        """See `TaskControl.wait_for_results`; it never waits, as nothing runs here."""
+        """See `TaskControl.wait_for_results`; it returns at once, because no task runs."""
         return {result.id for result in self._known() if result.is_finished and result.id in ids}
 
     def _known(self) -> list[StreamTaskResult]:

@@ -1,11 +1,11 @@
 """Run tasks at once, in the process that enqueues them: for tests, and for development without a server.
 
-Django's own immediate backend with our task class. What is different from a worker:
+Django's own immediate backend with the task class of this package. Differences from a worker:
 
 * The task runs inside ``enqueue()``, also inside a transaction of the caller.
 * ``run_after`` is accepted and ignored; Django's own refuses it.
-* Retries happen at once, whatever delay they ask for; rate limits, time limits and expiry are not looked at.
-* What is linked is enqueued when the task has ended; ``link=<id>`` is not waited for.
+* Retries happen at once, without their delay; rate limits, time limits and expiry are ignored.
+* Linked tasks are enqueued when the task has ended; ``link=<id>`` does not wait.
 * Results cannot be fetched later.
 """
 
@@ -46,7 +46,7 @@ __all__ = ["ImmediateBackend"]
 
 
 class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
-    """Runs a task inside ``enqueue()``."""
+    """Run a task inside ``enqueue()``."""
 
     supports_defer = True
 
@@ -54,14 +54,14 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
         """Run one call; arguments and return value go through JSON as with a worker.
 
         Raises:
-            InvalidTask: an option of the task is wrong, or a link is a workflow that would run here.
-            TypeError, ValueError: JSON cannot carry an argument.
+            InvalidTask: an option of the task is wrong, or a link is a workflow.
+            TypeError, ValueError: JSON cannot encode an argument.
         """
         self.validate_task(task)
         call = task.options if isinstance(task, StreamTask) else NO_OPTIONS
         for link in (*call.link, *call.link_error):
             if isinstance(link.origin, Linked):
-                link.origin.owner_of(link)  # refused now, not after the task, where no workflows run
+                link.origin.owner_of(link)  # raises now, not after the task: no workflows run here
         result = new_result(task, json_round_trip(args), json_round_trip(kwargs), self.alias)
         result.set(enqueued_at=timezone.now())
         send(task_enqueued, type(self), result)
@@ -102,7 +102,7 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
             self._unsuccessful(result, attempt, outcome)
         else:
             outcome = AttemptOutcome(State.SUCCESS, value)
-            _tell(task, attempt, outcome)
+            _run_hooks(task, attempt, outcome)
             self._finish(result, State.SUCCESS, _return_value=value)
         return outcome
 
@@ -115,7 +115,7 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
         error = describe(outcome.error)
         outcome.traceback = error["traceback"]
         result.errors.append(task_error(error))
-        _tell(result.task, attempt, outcome)
+        _run_hooks(result.task, attempt, outcome)
         if outcome.state != State.RETRY:
             self._finish(result, outcome.state, raised=outcome.error)
 
@@ -140,13 +140,13 @@ def _message_of(result: StreamTaskResult, call: CallOptions) -> Message:
     )
 
 
-def _tell(task: Any, attempt: Attempt, outcome: AttemptOutcome) -> None:
+def _run_hooks(task: Any, attempt: Attempt, outcome: AttemptOutcome) -> None:
     if isinstance(task, ClassTask):
         tell(task, attempt, outcome)
 
 
 def _follow(result: StreamTaskResult, outcome: AttemptOutcome, call: CallOptions) -> None:
-    """Enqueue what is linked, wherever that goes."""
+    """Enqueue the linked tasks, on whatever backend."""
     if outcome.state == State.SUCCESS:
         before: tuple[Any, ...] = (outcome.value,)
         links = call.link

@@ -1,4 +1,4 @@
-"""Results of calls that never leave this process."""
+"""Results of calls that stay in this process."""
 
 from __future__ import annotations
 

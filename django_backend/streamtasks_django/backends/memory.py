@@ -9,22 +9,22 @@
         }
     }
 
-The rules are those of `RedisBackend`: retries, delays, priorities, rate limits, revocation. OPTIONS are those of
-`streamtasks_django.conf.options` that concern no server, and:
+Retries, delays, priorities, rate limits and revocation work as on `RedisBackend`. OPTIONS are those of
+`streamtasks_django.conf.options` that do not concern a server, and:
 
 =============  ====================================================================================
-``max_tasks``  most unfinished tasks (1000); ``enqueue()`` beyond raises ``StoreFull`` and stores nothing. As many
-               finished ones are remembered, the oldest are forgotten first
-``autostart``  True: a thread of this process runs tasks as they come, from the first one on. False: only
+``max_tasks``  most unfinished tasks (1000); ``enqueue()`` beyond it raises ``StoreFull``. As many finished
+               tasks are kept; the oldest are deleted first
+``autostart``  True: a thread of this process runs the tasks. False: only
                ``run_until_idle()`` runs them, on the thread that calls it (for tests; see `streamtasks_django.testing`)
 =============  ====================================================================================
 
-What is different from a worker process:
+Differences from a worker process:
 
-* Tasks end with the process. A management command that only enqueues is over before its tasks are run.
+* Tasks end with the process. A management command that only enqueues ends before its tasks run.
 * Each process has its own tasks: with several web processes, a result can only be read in the one that enqueued it.
 * Time limits and ``revoke(terminate=True)`` are raised in the task at its next bytecode, or where a coroutine awaits.
-  A call that blocks is not broken off: that takes a process to kill.
+  A blocking call is not interrupted: that takes a process to kill.
 * The thread has database connections of its own. In a ``TestCase`` it would not see the test's transaction: set
   ``autostart`` to False there. ``run_until_idle()`` uses the connections of the thread that calls it, as they are.
 """
@@ -51,7 +51,7 @@ from .base import StoreBackend
 __all__ = ["MemoryBackend", "forget", "worker_of"]
 
 MAX_TASKS: Final = 1000
-_OF_A_SERVER: Final = frozenset({"connection", "connection_pool", "max_connections", "timeout", "url", "worker"})
+_SERVER_OPTIONS: Final = frozenset({"connection", "connection_pool", "max_connections", "timeout", "url", "worker"})
 _SCHEME: Final = "memory://"
 
 _settings_of: dict[str, tuple[Mapping[str, Any], StoreSettings]] = {}
@@ -61,14 +61,14 @@ _lock = threading.Lock()
 
 
 class MemoryBackend(StoreBackend):
-    """Keeps tasks and results in this process, and runs them in it."""
+    """Keep tasks and results in this process, and run them in it."""
 
-    known_options = (OPTIONS - _OF_A_SERVER) | {"autostart", "max_tasks"}
+    known_options = (OPTIONS - _SERVER_OPTIONS) | {"autostart", "max_tasks"}
     needs_worker = False
 
     @property
     def autostart(self) -> bool:
-        """Whether a thread runs tasks as they come."""
+        """Whether a thread of this process runs the tasks."""
         return bool((self.params.get("OPTIONS") or {}).get("autostart", True))
 
     @cached_property
@@ -94,13 +94,13 @@ class MemoryBackend(StoreBackend):
         for name in ("connection", "connection_pool", "url"):
             value = options.get(name)
             if value is not None and not (isinstance(value, str) and value.startswith(_SCHEME)):
-                raise ConfigurationError(f"{name} is given, but MemoryBackend has no server; use RedisBackend for one.")
+                raise ConfigurationError(f"{name} is given, but MemoryBackend has no server; use RedisBackend.")
         options.setdefault("url", f"{_SCHEME}django/{self.alias}/{max_tasks}?max_tasks={max_tasks}")
         return store_settings(self.alias, options)
 
     @cached_property
     def stores(self) -> Stores:
-        """The store, the same one in the whole process."""
+        """The store, shared by the whole process."""
         settings = self.store_settings
         with _lock:
             found = _stores.get(settings)
@@ -114,20 +114,20 @@ class MemoryBackend(StoreBackend):
 
     @property
     def server(self) -> MemoryServer:
-        """What holds the tasks; its ``clock`` can be moved."""
+        """The holder of the tasks; its ``clock`` can be moved."""
         return server_of(self.stores)
 
     def run_until_idle(self, *, most: int = MOST_ATTEMPTS) -> list[Ran]:
-        """Run all tasks on this thread, and what they bring; the clock jumps to what is due later.
+        """Run all tasks on this thread, and the tasks that they enqueue; the clock jumps to the next due time.
 
         Args:
-            most: attempts that may be run, all tasks together.
+            most: upper bound of attempts, all tasks together.
 
         Returns:
-            Each attempt that was run, in order: ``(id, task, attempt, state)``.
+            Each attempt, in order: ``(id, task, attempt, state)``.
 
         Raises:
-            NeverIdle: there is more to run after ``most`` attempts.
+            NeverIdle: tasks are left after ``most`` attempts.
         """
         return self._worker(own_connections=False).run_until_idle(most=most)
 
@@ -136,12 +136,12 @@ class MemoryBackend(StoreBackend):
         return await self._worker(own_connections=False).arun_until_idle(most=most)
 
     def run_ready(self) -> list[Ran]:
-        """Run what can be run now, and what that brings, and leave what is due later."""
+        """Run the tasks that are due now, and the tasks that they enqueue; delayed ones stay."""
         return self._worker(own_connections=False).run_ready()
 
     @override
     def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
-        """Wait until at least one of these is finished. Without ``autostart``, nobody waits without a timeout."""
+        """Wait until at least one task is finished; without ``autostart`` and a timeout, return at once."""
         return super().wait_for_results(ids, timeout if self.autostart or timeout is not None else 0)
 
     @override
@@ -154,18 +154,18 @@ class MemoryBackend(StoreBackend):
 
 
 def worker_of(backends: Sequence[MemoryBackend], *, own_connections: bool) -> InProcessWorker:
-    """Return what runs the tasks of backends that share a store.
+    """Return a worker for the tasks of backends that share a store.
 
-    ``own_connections``: it has a thread of its own, and so database connections; else those of its callers stay as
-    they are.
+    ``own_connections``: it runs on its own thread with its own database connections, which it refreshes; otherwise the
+    connections of its callers stay as they are.
     """
     from ..worker.application import DjangoApplication
 
     applications: list[Any] = [DjangoApplication(one, own_connections=own_connections) for one in backends]
     return InProcessWorker(
         *applications,
-        # As Django runs asynchronous views: what a coroutine hands to `sync_to_async` runs on the caller's thread, with
-        # its database connection.
+        # As Django runs asynchronous views: `sync_to_async` in a coroutine uses the caller's thread, with its database
+        # connection.
         run_coroutine=async_to_sync(_awaited),
         run_plain=lambda run: sync_to_async(run)(),
     )
@@ -176,7 +176,7 @@ async def _awaited(coroutine: Any) -> Any:
 
 
 def forget(url: str) -> None:
-    """Let go of all that is known of a store; nobody should use it any more."""
+    """Drop a store and its tasks; it must not be used any more."""
     with _lock:
         for settings in [settings for settings in _stores if settings.url == url]:
             del _stores[settings]
@@ -184,6 +184,6 @@ def forget(url: str) -> None:
 
 
 def server_of(stores: Stores) -> MemoryServer:
-    """Return what holds the tasks of these stores."""
+    """Return the holder of the tasks of these stores."""
     assert isinstance(stores.plain, MemoryStore)
     return stores.plain.server

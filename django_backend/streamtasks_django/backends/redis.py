@@ -9,27 +9,27 @@
         }
     }
 
-All OPTIONS stand in `streamtasks_django.conf.options`. Workers: ``python manage.py streamtasks_worker``.
+`streamtasks_django.conf.options` lists all OPTIONS. Workers: ``python manage.py streamtasks_worker``.
 
-Everything that ``django.tasks`` offers is supported. Where Django leaves room, this is what happens:
+All of ``django.tasks`` is supported. Where Django leaves the behaviour open, it is this:
 
-* *At least once.* A task whose worker dies is run again; write tasks so that this does no harm.
+* *At least once.* A task whose worker dies runs again; write tasks so that this is harmless.
 * ``enqueue()`` takes effect at once, also inside a transaction that is rolled back later. Use
   ``transaction.on_commit()`` as Django's documentation shows.
-* ``QUEUES`` left out accepts every queue name of letters, digits and ``_ . : -``.
+* Without ``QUEUES``, every queue name of letters, digits and ``_ . : -`` is valid.
 * ``status`` becomes RUNNING for attempts that run longer than about 20 ms; shorter ones are READY, then finished.
 * ``task_started`` is sent for every attempt, ``task_finished`` once at the end, and for an outcome that was
-  decided without the task's process (a dead letter after crashes) not at all. A receiver that raises is logged,
-  here and in ``enqueue()``; it changes nothing. If a worker is killed between ``task_finished`` and the write of the
+  decided without the task's process (a dead letter after crashes) not at all. An error of a receiver is logged,
+  here and in ``enqueue()``, and changes nothing. If a worker is killed between ``task_finished`` and the write of the
   outcome, the task is run again, and the signal sent again.
-* ``return_value`` in ``task_finished`` is what Django's ``normalize_json`` makes of it; a result that is read has been
+* ``return_value`` in ``task_finished`` is the output of Django's ``normalize_json``; a result that is read has been
   through JSON (``{1: 2}`` is ``{"1": 2}``).
 * ``enqueued_at`` of the object that ``enqueue()`` returns is this process's clock; all times of a result that is read
   are the server's.
 * Messages and tracebacks of errors are cut to 8 KiB of text.
 * Results of successes are kept for 1 day, others for 7 (``result_expires``, ``failure_expires``), then
-  ``TaskResultDoesNotExist`` is raised. Unfinished tasks never expire.
-* A result whose task is not known in this process has a task of the right name that cannot be called.
+  ``TaskResultDoesNotExist`` is raised. Records of unfinished tasks never expire.
+* A result whose task is unknown in this process has a task with the right name that cannot be called.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class RedisBackend(StoreBackend):
 
     @cached_property
     def stores(self) -> Stores:
-        """The store, the same one in the whole process."""
+        """The store, shared by the whole process."""
         settings = self.store_settings
         found = _stores.get(settings)
         if found is None:

@@ -1,4 +1,4 @@
-"""What can be asked of a backend that keeps its tasks in a `Store`; see `control`."""
+"""Inspect and control the tasks of a backend with a `Store`; see `control`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .control import TaskControl, statistics_of, worker_statistics
 __all__ = ["StoreControl"]
 
 _CALLBACK = "streamtasks.callback"
-"""Messages of the engine's own, which tell of outcomes that no task's process saw, have this for a task."""
+"""The task of the engine's callback messages, which report outcomes that were decided without the task's process."""
 _REVOKED = (Revocation.GONE, Revocation.MARKED)
 
 
@@ -55,7 +55,7 @@ class StoreControl(TaskControl, StoreAlias):
         """See `TaskControl.cleanup_results`.
 
         Raises:
-            TypeError: ``cutoff`` is no datetime.
+            TypeError: ``cutoff`` is not a datetime.
         """
         return self.stores.plain.delete_finished(_before_ms(cutoff))
 
@@ -92,11 +92,11 @@ class StoreControl(TaskControl, StoreAlias):
 
     def get_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
         """See `TaskControl.get_events`."""
-        return _told(self.stores.plain.events(after, limit))
+        return _events(self.stores.plain.events(after, limit))
 
     async def aget_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
         """See `TaskControl.get_events`."""
-        return _told(await self.stores.asynchronous.events(after, limit))
+        return _events(await self.stores.asynchronous.events(after, limit))
 
     def get_dead_letters(self, limit: int = 100, before: str = "") -> list[dict[str, Any]]:
         """See `TaskControl.get_dead_letters`."""
@@ -133,10 +133,10 @@ class StoreControl(TaskControl, StoreAlias):
         return {snapshot.id for snapshot in await self.stores.asynchronous.wait_finished(ids, timeout)}
 
     async def awatch(self, task_id: str) -> AsyncGenerator[StreamTaskResult]:
-        """See `TaskControl.awatch`; pushes from the server tell of changes.
+        """See `TaskControl.awatch`; the server pushes changes.
 
         Raises:
-            StoreUnavailable: no answer from the server.
+            StoreUnavailable: the server does not answer.
         """
         if _is_id(task_id):
             async with aclosing(self.stores.asynchronous.watch(task_id)) as snapshots:
@@ -151,7 +151,7 @@ def _before_ms(cutoff: datetime) -> int:
 
 
 def _load(workers: Sequence[WorkerInfo], running: Sequence[Active]) -> dict[str, int]:
-    """Return how many tasks each worker is known to run."""
+    """Return the number of running tasks of each worker."""
     load = {worker.name: 0 for worker in workers}
     for one in running:
         name = one.worker.rpartition("-")[0]  # a child's name is its worker's and a number
@@ -164,11 +164,11 @@ def _statistics(found: Statistics) -> dict[str, Any]:
     return statistics_of(found.outcomes, found.unfinished, found.run_ms)
 
 
-def _told(found: Events) -> dict[str, Any]:
+def _events(found: Events) -> dict[str, Any]:
     events = [
         {"task_id": one.id, "event": one.kind, "detail": one.detail, "timestamp": as_text(moment(one.at_ms))}
         for one in found.events
-        if _is_id(one.id)  # the engine's own messages have ids that no task can have
+        if _is_id(one.id)  # the engine's own messages have ids that are not valid for tasks
     ]
     return {"events": events, "cursor": found.cursor}
 

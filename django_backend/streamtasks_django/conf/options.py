@@ -3,17 +3,17 @@
 ==================  ==============================================================================
 ``url``             ``redis://[user:password@]host:port/db``, ``rediss://`` or ``unix://``
 ``connection``      the same in parts: ``{"host", "port", "db", "username", "password", "ssl", ...}``,
-                    keyword arguments of a redis-py connection
+                    the keyword arguments of a redis-py connection
 ``connection_pool`` a ``redis.ConnectionPool``; where it connects to and how is taken over, its
                     connections are not
 ``key_prefix``      every key begins with it. ``"streamtasks:"`` for the alias ``default``, else
                     ``"streamtasks:<alias>:"``: two aliases on one server never meet
-``result_expires``  how long a success is kept: seconds or a timedelta (1 day; at least 15 minutes)
+``result_expires``  how long the result of a success is kept: seconds or a timedelta (1 day; at least 15 minutes)
 ``failure_expires`` the same for other outcomes (7 days)
-``max_retries``     how often a task may be retried that does not say; else ``TASK_MAX_RETRIES``
-``default_retry_delay`` seconds before such a retry; else ``TASK_DEFAULT_RETRY_DELAY``
+``max_retries``     how often a task may be retried by default (``TASK_MAX_RETRIES``)
+``default_retry_delay`` default delay of a retry, seconds (``TASK_DEFAULT_RETRY_DELAY``)
 ``lease``           seconds or a timedelta a worker's claim lives without renewal (30)
-``timeout``         for how long a call is repeated before ``StoreUnavailable`` (10)
+``timeout``         how long a call is repeated before ``StoreUnavailable``, seconds (10)
 ``max_payload_bytes``, ``max_dead_letters``, ``max_connections``, ``crash_limit``, ``crash_delay``,
 ``lost_limit``, ``unknown_task_limit``, ``unknown_task_delay``: as `streamtasks.StoreSettings` has them
 ``serializer``      how calls and results are written: ``"json"``, ``"msgpack"`` or ``"pickle"``; the default
@@ -22,9 +22,9 @@
 ``signing_keys``    secrets for pickle: the first signs, all are accepted (SECRET_KEY and
                     SECRET_KEY_FALLBACKS)
 ``compression``     ``"gzip"``, ``"lz4"``, ``"zstd"`` or None, for what takes 1 KiB or more
-``send_events``     True: what happens to tasks is written into a capped stream (``TASK_SEND_EVENTS``)
-``max_events``      about so many of its entries are kept (10,000)
-``max_decompressed_bytes``  what would become larger is refused (16 MiB, or ``max_payload_bytes``)
+``send_events``     True: write an event for each change of a task (``TASK_SEND_EVENTS``)
+``max_events``      about how many events are kept (10,000)
+``max_decompressed_bytes``  upper bound of a decompressed message (16 MiB, or ``max_payload_bytes``)
 ``worker``          options of the worker for this alias; they win over ``STREAMTASKS["WORKER"]``
 ==================  ==============================================================================
 """
@@ -76,15 +76,15 @@ _WAYS: Final = ("url", "connection", "connection_pool")
 OPTIONS: Final = frozenset({*_SECONDS, *_PLAIN, *_WAYS, "serializer", "signing_keys", "worker", *RETRY_OPTIONS})
 """Every key that OPTIONS may have."""
 
-_OF_A_POOL: Final = (
+_POOL_OPTIONS: Final = (
     "host", "port", "db", "username", "password", "credential_provider", "path", "client_name",
     "socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_keepalive_options", "socket_type",
 )  # fmt: skip
-"""What is taken over of a pool's connections, besides ``ssl_*``: the rest is redis-py's own business."""
+"""Options that are copied from a pool's connections, besides ``ssl_*``."""
 
 
 def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
-    """Read the OPTIONS of one alias. Unknown keys are left to the system checks.
+    """Read the OPTIONS of one alias. A system check reports unknown keys.
 
     Raises:
         ConfigurationError: two options contradict each other, or one has a wrong value.
@@ -93,9 +93,11 @@ def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
         raise ConfigurationError(f"OPTIONS is {options!r}; it must be a dict.")
     given = [way for way in _WAYS if options.get(way) is not None]
     if len(given) > 1:
-        raise ConfigurationError(f"{' and '.join(given)} are given; say only once where the server is.")
+        raise ConfigurationError(f"{' and '.join(given)} are given; give only one of them.")
     values: dict[str, Any] = {"key_prefix": "streamtasks:" if alias == "default" else f"streamtasks:{alias}:"}
-    values["send_events"] = getattr(django_settings, "TASK_SEND_EVENTS", False) is True  # what it is else, a check says
+    values["send_events"] = (
+        getattr(django_settings, "TASK_SEND_EVENTS", False) is True
+    )  # a system check reports other values
     values.update((name, options[name]) for name in _PLAIN if name in options)
     values.update(_serialization(options))
     expires = task_settings.result_expires()
@@ -110,14 +112,14 @@ def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
             raise ConfigurationError(f"url is {options['url']!r}; it must be a string.")
         values["url"] = options["url"]
     elif "connection" in given:
-        values.update(_at(_connection(options["connection"])))
+        values.update(_address(_connection(options["connection"])))
     elif "connection_pool" in given:
-        values.update(_at(_of_pool(options["connection_pool"])))
+        values.update(_address(_of_pool(options["connection_pool"])))
     settings = StoreSettings(**values)
     if settings.is_memory:
         return settings
     try:
-        connections.new_connection(settings)  # connects to nothing: it only tells whether redis-py takes the options
+        connections.new_connection(settings)  # does not connect; raises if redis-py rejects an option
     except TypeError as error:
         raise ConfigurationError(f"connection: {error}") from error
     return settings
@@ -144,8 +146,8 @@ def _secret_keys() -> tuple[str, ...]:
         raise ConfigurationError(f"serializer is 'pickle', which signs: {error} Or give signing_keys.") from error
 
 
-def _at(connection: dict[str, Any]) -> dict[str, Any]:
-    """Return where the server is as settings of the engine; sockets of the file system are named by a URL."""
+def _address(connection: dict[str, Any]) -> dict[str, Any]:
+    """Return the address of the server as settings of the engine; a Unix socket becomes a URL."""
     path = connection.pop("path", None)
     if path is None:
         return {"connection": connection}
@@ -155,7 +157,7 @@ def _at(connection: dict[str, Any]) -> dict[str, Any]:
 
 
 def _connection(given: Any) -> dict[str, Any]:
-    """Translate what ``redis.Redis()`` takes into what its connections take."""
+    """Translate arguments of ``redis.Redis()`` into those of its connections."""
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"connection is {given!r}; it must be a dict such as {{'host': ..., 'port': ...}}.")
     options = dict(given)
@@ -168,7 +170,7 @@ def _connection(given: Any) -> dict[str, Any]:
         if isinstance(value, str) and value.isdigit():  # from the environment
             options[name] = int(value)
         elif value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise ConfigurationError(f"connection {name} is {value!r}; it must be a whole number.")
+            raise ConfigurationError(f"connection {name} is {value!r}; it must be an integer.")
     return options
 
 
@@ -180,7 +182,7 @@ def _of_pool(pool: Any) -> dict[str, Any]:
     options = {
         name: value
         for name, value in pool.connection_kwargs.items()
-        if (name in _OF_A_POOL or name.startswith("ssl_")) and value is not None
+        if (name in _POOL_OPTIONS or name.startswith("ssl_")) and value is not None
     }
     if pool.connection_class is not redis.Connection:
         options["connection_class"] = pool.connection_class

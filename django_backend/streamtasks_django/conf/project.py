@@ -3,8 +3,8 @@
 ==================  ==============================================================================
 ``WORKER``          options of workers: ``{"concurrency": 4, "threads": 8, "queues": [...], ...}``
 ``MIDDLEWARE``      dotted paths of `streamtasks.Middleware` classes; the first is outermost
-``MAY_VIEW_TASK``   dotted path of ``may_view(user, task_id) -> bool``, which says who may see a task
-                    over a WebSocket (every user who is logged in)
+``MAY_VIEW_TASK``   dotted path of ``may_view(user, task_id) -> bool``, which decides who may see a
+                    task over a WebSocket (default: every user who is logged in)
 ``IMPORT_URLCONF``  False: workers do not import ROOT_URLCONF to find tasks defined beside views
 ==================  ==============================================================================
 
@@ -39,7 +39,7 @@ def _streamtasks() -> Mapping[str, Any]:
 
 
 def import_urlconf() -> bool:
-    """Whether workers import the root URLconf."""
+    """Return whether workers import the root URLconf."""
     return bool(_streamtasks().get("IMPORT_URLCONF", True))
 
 
@@ -47,7 +47,7 @@ def task_imports() -> Sequence[str]:
     """Return the modules in ``TASK_IMPORTS``.
 
     Raises:
-        ConfigurationError: it is no list of strings.
+        ConfigurationError: the value is not a list of strings.
     """
     value = getattr(django_settings, "TASK_IMPORTS", None) or ()
     if isinstance(value, str) or not all(isinstance(name, str) for name in value):
@@ -56,12 +56,12 @@ def task_imports() -> Sequence[str]:
 
 
 def worker_defaults(options: Mapping[str, Any], alias: str = "") -> dict[str, Any]:
-    """Return what the settings say of a worker that serves an alias with these OPTIONS.
+    """Return the default options of a worker for an alias with these OPTIONS.
 
-    ``worker`` in OPTIONS wins over ``TASK_WORKERS``, and that over ``STREAMTASKS["WORKER"]``.
+    ``worker`` in OPTIONS overrides ``TASK_WORKERS``, which overrides ``STREAMTASKS["WORKER"]``.
 
     Raises:
-        ConfigurationError: one of them is no dict, or TASK_WORKERS has an unknown key.
+        ConfigurationError: one of them is not a dict, or TASK_WORKERS has an unknown key.
     """
     found: dict[str, Any] = {}
     for name, value in (
@@ -79,10 +79,10 @@ def worker_defaults(options: Mapping[str, Any], alias: str = "") -> dict[str, An
 
 @cache
 def middleware() -> tuple[Middleware, ...]:
-    """Return one instance of each class in ``STREAMTASKS["MIDDLEWARE"]``, the same ones in the whole process.
+    """Return one instance of each class in ``STREAMTASKS["MIDDLEWARE"]``, shared by the whole process.
 
     Raises:
-        ConfigurationError: a path cannot be imported, or is no `Middleware`.
+        ConfigurationError: a path cannot be imported, or does not name a `Middleware`.
     """
     paths = _streamtasks().get("MIDDLEWARE") or ()
     if isinstance(paths, str):
@@ -97,17 +97,17 @@ def _one_middleware(path: str) -> Middleware:
         raise ConfigurationError(f"STREAMTASKS['MIDDLEWARE'] names {path!r}: {error}") from error
     if not (isinstance(cls, type) and issubclass(cls, Middleware)):
         raise ConfigurationError(
-            f"STREAMTASKS['MIDDLEWARE'] names {path!r}, which is no subclass of streamtasks.Middleware."
+            f"STREAMTASKS['MIDDLEWARE'] names {path!r}, which is not a subclass of streamtasks.Middleware."
         )
     return cls()
 
 
 @cache
 def may_view_task() -> Callable[[Any, str], Any] | None:
-    """Return the function that ``STREAMTASKS["MAY_VIEW_TASK"]`` names, None if it names none.
+    """Return the function that ``STREAMTASKS["MAY_VIEW_TASK"]`` names, None if it is unset.
 
     Raises:
-        ConfigurationError: it cannot be imported, or called.
+        ConfigurationError: the path cannot be imported, or does not name a function.
     """
     path = _streamtasks().get("MAY_VIEW_TASK")
     if path is None:
@@ -118,7 +118,7 @@ def may_view_task() -> Callable[[Any, str], Any] | None:
         raise ConfigurationError(f"STREAMTASKS['MAY_VIEW_TASK'] is {path!r}: {error}") from error
     if not callable(function):
         raise ConfigurationError(
-            f"STREAMTASKS['MAY_VIEW_TASK'] is {path!r}, which is no function; "
+            f"STREAMTASKS['MAY_VIEW_TASK'] is {path!r}, which is not a function; "
             "name one that takes a user and a task's id."
         )
     return function  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The documented settings ``TASK_...``; everything stronger wins over them.
+"""Read the documented settings ``TASK_...``.
 
 ============================  ==================================================================
 ``TASK_ROUTES``               name of a task, or a glob over names, -> ``{"backend", "queue",
@@ -7,17 +7,15 @@
                               children of a worker for it, tasks until a child is replaced, hard
                               limit of tasks without one, seconds
 ``TASK_RESULT_EXPIRES``       how long a success is kept, seconds or a timedelta
-``TASK_MAX_RETRIES``          how often a task may be retried that does not say (3); None: for ever
+``TASK_MAX_RETRIES``          how often a task may be retried by default (3); None: for ever
 ``TASK_DEFAULT_RETRY_DELAY``  seconds or a timedelta before such a retry (60)
 ``TASK_SCHEDULE``             name of a schedule -> ``{"task", "schedule", "args", "kwargs", "options", "misfire",
-                              "misfire_bound"}``: what is enqueued again and again; see docs/schedules.md
-``TASK_SEND_EVENTS``          True: what happens to tasks is written into a capped stream (False)
-``TASK_TRACK_STARTED``        False: a task that runs is shown as one that waits, until it is finished or
-                              says something of its progress (True)
+                              "misfire_bound"}``: a task that is enqueued repeatedly; see docs/schedules.md
+``TASK_SEND_EVENTS``          True: write an event for each change of a task into a capped stream (False)
+``TASK_TRACK_STARTED``        False: show a running task as a queued one until it finishes (True)
 ============================  ==================================================================
 
-What is said closer to the call wins: the call, then ``TASK_ROUTES``, the decorator, OPTIONS of the alias, and
-these settings last.
+The first of these that is set applies: the call, ``TASK_ROUTES``, the decorator, OPTIONS of the alias, these settings.
 """
 
 from __future__ import annotations
@@ -70,7 +68,7 @@ KNOWN: Final = frozenset(
         "TASK_WORKERS",
     }
 )
-"""Every setting ``TASK_...`` that means something here."""
+"""Every known setting ``TASK_...``."""
 
 ROUTE: Final = frozenset({"backend", "priority", "queue"})
 """Every key of a route."""
@@ -80,36 +78,36 @@ WORKERS: Final = {
     "max_tasks_per_worker": "max_tasks_per_child",
     "timeout": "time_limit_s",
 }
-"""Every key of an entry of TASK_WORKERS, and what the worker calls it."""
+"""Every key of an entry of TASK_WORKERS, and the name of the worker's option."""
 
 
 RETRY_OPTIONS: Final = frozenset({"default_retry_delay", "max_retries"})
-"""Keys of OPTIONS that say for one alias what TASK_DEFAULT_RETRY_DELAY and TASK_MAX_RETRIES say for all."""
+"""Keys of OPTIONS that override TASK_DEFAULT_RETRY_DELAY and TASK_MAX_RETRIES for one alias."""
 
 
 class Route(NamedTuple):
-    """Where calls of a task go; None: as the task says."""
+    """The route of a task's calls; None: the task's own value applies."""
 
     backend: str | None = None
     queue: str | None = None
     priority: int | None = None
 
 
-NOWHERE: Final = Route()
+NO_ROUTE: Final = Route()
 
 
-_NOTHING: Final[dict[str, Any]] = {}
+_EMPTY: Final[dict[str, Any]] = {}
 
 
-def _given(name: str, default: Any = None) -> Any:
+def _setting(name: str, default: Any = None) -> Any:
     return getattr(django_settings, name, default)
 
 
-def max_retries(options: Mapping[str, Any] = _NOTHING) -> int | None:
-    """Return how often tasks of an alias with these OPTIONS may be retried that do not say.
+def max_retries(options: Mapping[str, Any] = _EMPTY) -> int | None:
+    """Return how often tasks of an alias with these OPTIONS may be retried by default.
 
     Raises:
-        ConfigurationError: it is neither a whole number from 0 nor None.
+        ConfigurationError: the value is neither an integer from 0 nor None.
     """
     name, value = _either("max_retries", options, "TASK_MAX_RETRIES", 3)
     if value is not None:
@@ -117,11 +115,11 @@ def max_retries(options: Mapping[str, Any] = _NOTHING) -> int | None:
     return value  # type: ignore[no-any-return]
 
 
-def default_retry_delay_s(options: Mapping[str, Any] = _NOTHING) -> float:
-    """Return the delay before such a retry, seconds.
+def default_retry_delay_s(options: Mapping[str, Any] = _EMPTY) -> float:
+    """Return the default delay before a retry, seconds.
 
     Raises:
-        ConfigurationError: it is no number of seconds.
+        ConfigurationError: the value is not a number of seconds.
     """
     name, value = _either("default_retry_delay", options, "TASK_DEFAULT_RETRY_DELAY", 60.0)
     value = seconds(value)
@@ -130,7 +128,7 @@ def default_retry_delay_s(options: Mapping[str, Any] = _NOTHING) -> float:
 
 
 def check_retry_options(options: Any) -> None:
-    """Check what OPTIONS say of retries.
+    """Check the retry options in OPTIONS.
 
     Raises:
         ConfigurationError: a value is wrong.
@@ -143,23 +141,23 @@ def check_retry_options(options: Any) -> None:
 
 
 def _either(name: str, options: Mapping[str, Any], setting: str, default: Any) -> tuple[str, Any]:
-    return (name, options[name]) if name in options else (setting, _given(setting, default))
+    return (name, options[name]) if name in options else (setting, _setting(setting, default))
 
 
 def result_expires() -> float | timedelta | None:
-    """Return TASK_RESULT_EXPIRES, None if it is not given.
+    """Return TASK_RESULT_EXPIRES, None if it is unset.
 
     Raises:
-        ConfigurationError: it is no number of seconds above 0.
+        ConfigurationError: the value is not a number of seconds above 0.
     """
-    value = _given("TASK_RESULT_EXPIRES")
+    value = _setting("TASK_RESULT_EXPIRES")
     if value is not None:
         check_seconds("TASK_RESULT_EXPIRES", seconds(value), ConfigurationError)
     return value  # type: ignore[no-any-return]
 
 
 def _switch(name: str, default: bool) -> bool:
-    value = _given(name, default)
+    value = _setting(name, default)
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name} is {value!r}; it must be True or False.")
     return value
@@ -169,7 +167,7 @@ def send_events() -> bool:
     """Return TASK_SEND_EVENTS.
 
     Raises:
-        ConfigurationError: it is neither True nor False.
+        ConfigurationError: the value is neither True nor False.
     """
     return _switch("TASK_SEND_EVENTS", False)
 
@@ -178,35 +176,35 @@ def track_started() -> bool:
     """Return TASK_TRACK_STARTED.
 
     Raises:
-        ConfigurationError: it is neither True nor False.
+        ConfigurationError: the value is neither True nor False.
     """
     return _switch("TASK_TRACK_STARTED", True)
 
 
 def hides_started() -> bool:
-    """Whether TASK_TRACK_STARTED is False, for readers of results; that it is no switch at all, a check says."""
-    return _given("TASK_TRACK_STARTED", True) is False
+    """Return whether TASK_TRACK_STARTED is False. A system check reports a value that is not a bool."""
+    return _setting("TASK_TRACK_STARTED", True) is False
 
 
 def schedule() -> Mapping[str, Any]:
-    """Return TASK_SCHEDULE; its entries are not looked at.
+    """Return TASK_SCHEDULE; its entries are not checked.
 
     Raises:
-        ConfigurationError: it is no dict, or a key is no text.
+        ConfigurationError: the value is not a dict, or a key is not a string.
     """
-    value = _given("TASK_SCHEDULE") or {}
+    value = _setting("TASK_SCHEDULE") or {}
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise ConfigurationError(f"TASK_SCHEDULE is {value!r}; it must be a dict of entries by the schedules' names.")
+        raise ConfigurationError(f"TASK_SCHEDULE is {value!r}; it must be a dict of entries by schedule names.")
     return value
 
 
 def worker_options(alias: str) -> dict[str, Any]:
-    """Return what TASK_WORKERS says of workers for this alias, by the names of a worker's options.
+    """Return the options in TASK_WORKERS for workers of this alias, by the worker's own names.
 
     Raises:
-        ConfigurationError: it has a wrong type, or an unknown key.
+        ConfigurationError: the setting has a wrong type or an unknown key.
     """
-    every = _given("TASK_WORKERS") or {}
+    every = _setting("TASK_WORKERS") or {}
     if not isinstance(every, Mapping):
         raise ConfigurationError(f"TASK_WORKERS is {every!r}; it must be a dict of aliases.")
     found = every.get(alias) or {}
@@ -222,12 +220,12 @@ def worker_options(alias: str) -> dict[str, Any]:
 
 @cache
 def routes() -> tuple[dict[str, Route], tuple[tuple[str, Route], ...]]:
-    """Return TASK_ROUTES: those of exact names, and those of globs in their order.
+    """Return TASK_ROUTES: routes of exact names, then routes of globs in their order.
 
     Raises:
-        ConfigurationError: it has a wrong type, or a route has an unknown key or a wrong value.
+        ConfigurationError: the setting has a wrong type, or a route has an unknown key or a wrong value.
     """
-    every = _given("TASK_ROUTES") or {}
+    every = _setting("TASK_ROUTES") or {}
     if not isinstance(every, Mapping):
         raise ConfigurationError(f"TASK_ROUTES is {every!r}; it must be a dict of task names.")
     read = {name: _route(name, value) for name, value in every.items()}
@@ -255,13 +253,13 @@ def _route(name: Any, value: Any) -> Route:
     except (InvalidTask, UnknownQueue) as error:
         raise ConfigurationError(f"{where}: {error}") from error
     backend = value.get("backend")
-    if backend is not None and backend not in _given("TASKS", {}):
-        raise ConfigurationError(f"{where}: backend is {backend!r}, which is no alias of TASKS.")
+    if backend is not None and backend not in _setting("TASKS", {}):
+        raise ConfigurationError(f"{where}: backend is {backend!r}, which is not an alias of TASKS.")
     return Route(**value)
 
 
 def route_of(*names: str) -> Route:
-    """Return where the task goes that has these names.
+    """Return the route of a task with these names.
 
     Raises:
         ConfigurationError: see `routes`.
@@ -273,7 +271,7 @@ def route_of(*names: str) -> Route:
     for glob, route in globs:
         if any(fnmatchcase(name, glob) for name in names):
             return route
-    return NOWHERE
+    return NO_ROUTE
 
 
 def _forget(*, setting: str, **_: Any) -> None:

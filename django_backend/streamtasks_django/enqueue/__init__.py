@@ -1,1 +1,1 @@
-"""From a call of a Django task to messages in the store."""
+"""Enqueue calls of Django tasks, workflows and schedules."""

@@ -1,4 +1,4 @@
-"""Send Django's task signals so that no receiver can break what it is told of."""
+"""Send Django's task signals; an error of a receiver is logged and breaks nothing."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _LOGS = frozenset(
 
 
 def send(signal: Signal, sender: type, result: TaskResult[..., Any]) -> None:
-    """Send a signal; what a receiver raises is logged by Django (``django.dispatch``)."""
+    """Send a signal; Django logs the errors of receivers (``django.dispatch``)."""
     signal.send_robust(sender, task_result=result)
 
 
 def only_logs(signal: Signal) -> bool:
-    """Whether nobody listens but Django, to write its log."""
+    """Return whether Django's own log receivers are the only ones."""
     return all(lookup_key[0] in _LOGS for lookup_key, *_ in signal.receivers)
 
 
 async def asend(signal: Signal, sender: type, result: TaskResult[..., Any]) -> None:
     """Send a signal from an event loop.
 
-    Plain receivers run on another thread, which takes ten times as long as all else here. Django's own receiver
-    only writes a log line, so while nobody else listens it is called in place.
+    Plain receivers run on another thread, which takes ten times as long as everything else here. Django's own receiver
+    only writes a log line, so it is called in place while it is the only one.
     """
     if only_logs(signal):
         signal.send_robust(sender, task_result=result)

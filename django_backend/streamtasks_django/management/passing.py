@@ -1,4 +1,4 @@
-"""Commands of manage.py that are commands of ``streamtasks``: they take the same options."""
+"""Commands of manage.py that run a command of ``streamtasks`` with the same options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["PassingCommand"]
 
 
 class _Parser(CommandParser):
-    """Keeps Django's own options and passes all others on."""
+    """Parse Django's own options and pass all others on."""
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
@@ -24,7 +24,7 @@ class _Parser(CommandParser):
 
 
 class PassingCommand(BaseCommand):
-    """Hands what it does not know on to a command of click; ``--help`` shows that one's options."""
+    """Pass all options that Django does not know to a click command; ``--help`` shows the options of that."""
 
     def command(self) -> click.Command:
         """Return the command."""

@@ -1,1 +1,1 @@
-"""Results as Django has them, made from what the store knows."""
+"""Results of Django, built from the store's records."""

@@ -1,4 +1,4 @@
-"""Results as Django has them, made from what the store knows of a message."""
+"""Build Django's results from the store's snapshots of messages."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ UNREADABLE: Final = "streamtasks.unreadable"
 """The task path shown for a message whose bytes cannot be read."""
 
 UNKNOWN_WORKER: Final = "unknown"
-"""Stands in ``worker_ids`` for an attempt of which no report was kept."""
+"""Stands in ``worker_ids`` for an attempt whose report was not kept."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
 STATUS: Final = {state: TaskResultStatus(word) for state, word in WORDS.items()}
-"""Django's four for each of ours."""
+"""Django's status for each state of the engine."""
 
 _NEVER_RAN: Final = "UNKNOWN"
-"""The kind of a report that no attempt lies behind: the worker did not know the task."""
+"""The kind of a report without an attempt: the worker did not know the task."""
 
 
 def moment(ms: int) -> datetime | None:
-    """Return a store's time as Django has times: aware, or naive local ones without USE_TZ; None for 0."""
+    """Return a store's time as a datetime: aware, or naive local time without USE_TZ; None for 0."""
     if not ms:
         return None
     aware = _EPOCH + ms * _MS
@@ -74,7 +74,7 @@ def restored(
 ) -> Task[..., Any]:
     """Return a task as it was when it was enqueued.
 
-    Nothing is validated: QUEUES may have changed since, and a result must be readable all the same.
+    Nothing is validated: QUEUES may have changed since, and a result must stay readable.
     """
     if task is None:
         cls: type[Task[..., Any]] = StreamTask
@@ -99,7 +99,7 @@ def restored(
 def _of_message(message: Message, task: Task[..., Any] | None, alias: str) -> Task[..., Any]:
     text = message.headers.get(RUN_AFTER) if message.headers else None
     run_after = datetime.fromisoformat(text) if text else None
-    if run_after is None and message.due_ms:  # of a schedule, whose calls are made without Django
+    if run_after is None and message.due_ms:  # enqueued by a schedule, without Django
         run_after = moment(message.due_ms)
     return restored(
         task,
@@ -112,7 +112,7 @@ def _of_message(message: Message, task: Task[..., Any] | None, alias: str) -> Ta
 
 
 def worker_ids(reports: Sequence[dict[str, Any]], attempts: int, worker: str) -> list[str]:
-    """Return who ran each attempt, in order: by the reports of earlier ones, and ``worker`` for the last."""
+    """Return the worker of each attempt, in order: from the reports of earlier ones, and ``worker`` for the last."""
     if attempts == 1 and worker and not reports:
         return [worker]
     ran = [report for report in reports if report.get("kind") != _NEVER_RAN]
@@ -125,14 +125,14 @@ def worker_ids(reports: Sequence[dict[str, Any]], attempts: int, worker: str) ->
 
 
 def task_error(error: dict[str, Any]) -> TaskError:
-    """Return a recorded error (see `streamtasks.protocol.errors.describe`) as Django has it."""
+    """Return a recorded error (see `streamtasks.protocol.errors.describe`) as Django's class."""
     path = error.get("type") or f"{TaskFailed.__module__}.{TaskFailed.__qualname__}"
     text = error.get("traceback") or f"{path}: {error.get('message', '')}\n"
     return TaskError(exception_class_path=path, traceback=text)
 
 
 def errors_of(reports: Iterable[dict[str, Any]]) -> list[TaskError]:
-    """Return the errors of failed attempts, by their reports."""
+    """Return the errors of failed attempts from their reports."""
     found = []
     for report in reports:
         error = report.get("error")
@@ -144,9 +144,9 @@ def errors_of(reports: Iterable[dict[str, Any]]) -> list[TaskError]:
 
 
 def _not_started(snapshot: Snapshot) -> Snapshot:
-    """Return a running message as one that waits for its turn.
+    """Return the snapshot of a running message as that of a queued one.
 
-    The store has recorded the start all the same: leases, ``get_active_tasks()`` and ``revoke()`` live on it.
+    The store has recorded the start: leases, ``get_active_tasks()`` and ``revoke()`` depend on it.
     """
     last = snapshot.reports[-1] if snapshot.reports else {}
     return replace(
@@ -160,7 +160,7 @@ def _not_started(snapshot: Snapshot) -> Snapshot:
 
 
 def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult:
-    """Return what is known of a message. Its task may be unknown here, and its bytes may be broken."""
+    """Return the result of a message. Its task may be unknown here, and its bytes may be broken."""
     if snapshot.state == State.STARTED and task_settings.hides_started():
         snapshot = _not_started(snapshot)
     try:
@@ -168,7 +168,7 @@ def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult:
     except DecodeError:
         message = Message(id=snapshot.id, task=UNREADABLE)
     reports = snapshot.reports
-    # The claim of a first attempt and its start in the child are two clock readings of one moment: the earlier counts.
+    # The claim of a first attempt and its start in the child are two clock readings of one moment: use the earlier.
     starts = [report["started"] for report in reports if report.get("started")]
     first = snapshot.first_started_ms or (starts[0] if starts else 0)
     last = snapshot.started_ms or (starts[-1] if starts else first)
@@ -194,7 +194,7 @@ def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult:
     elif snapshot.state == State.SUCCESS:
         body = outcome_of(snapshot)
         result.set(_return_value=body.get("r"))
-        if "e" in body:  # this process cannot, or may not, read it
+        if "e" in body:  # this process cannot read it
             result.errors.append(task_error(body["e"]))
     return result
 
@@ -202,7 +202,7 @@ def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult:
 def from_attempt(
     attempt: Attempt, task: Task[..., Any], alias: str, reports: Sequence[dict[str, Any]]
 ) -> StreamTaskResult:
-    """Return the result of an attempt that starts, as the task and the receivers of signals see it."""
+    """Return the result of an attempt at its start, for the task and the receivers of signals."""
     message = attempt.message
     ids = worker_ids(reports, attempt.number, attempt.worker)
     return StreamTaskResult(

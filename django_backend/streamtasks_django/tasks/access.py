@@ -1,4 +1,4 @@
-"""How tasks are made and backends are found: Django's own ways, the same on 6.0 and 6.1."""
+"""Define tasks and find backends as Django 6.1 does, on 6.0 as well."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def get_task_backend(alias: str = DEFAULT_TASK_BACKEND_ALIAS) -> BaseTaskBackend
     """Return the backend of an alias of ``settings.TASKS``.
 
     Raises:
-        InvalidTaskBackend: there is no such alias, or its class cannot be imported.
+        InvalidTaskBackend: the alias is unknown, or its class cannot be imported.
     """
     return task_backends[alias]
 
@@ -41,11 +41,11 @@ def portable_task(
 ) -> Any:
     """Make a task of a module-level function, as ``django.tasks.task`` of Django 6.1 does.
 
-    Django 6.0's decorator knows no options but its own; this one hands any other to the backend's task class.
+    Django 6.0's decorator has only its own options; this one passes all others to the backend's task class.
 
     Raises:
         InvalidTask: the function cannot be a task, or an option's value is wrong.
-        TypeError: an option is not known.
+        TypeError: an option is unknown.
     """
     if "run_after" in options:
         raise TypeError("run_after belongs to one call: use .using(run_after=...) instead.")
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     @overload
     def task(function: None = None, /, **options: Any) -> Callable[[Callable[..., Any]], StreamTask]: ...
     def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Make a task of a module-level function; all options stand in `StreamTask`."""
+        """Make a task of a module-level function; `StreamTask` describes all options."""
 elif django.VERSION >= (6, 1):
     from django.tasks import task
 else:

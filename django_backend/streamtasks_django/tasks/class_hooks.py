@@ -1,4 +1,4 @@
-"""Where the hooks of a coroutine task run: they may use the database, which Django forbids on an event loop."""
+"""Run the hooks of coroutine tasks where they may use the database, which Django forbids on an event loop."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from contextvars import copy_context
 
 from django.db import connections
 
-__all__ = ["beside_the_loop"]
+__all__ = ["run_off_the_loop"]
 
 
-def beside_the_loop(call: Callable[[], None]) -> None:
-    """Run plain hooks of a coroutine task on a thread of their own: on the loop's, Django allows no database.
-
-    The loop waits for them, as for any plain code in a coroutine.
-    """
+def run_off_the_loop(call: Callable[[], None]) -> None:
+    """Run hooks on a separate thread and wait for them; the event loop is blocked meanwhile."""
     raised: list[BaseException] = []
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Tasks as classes: a ``run()`` method, options as class attributes, and hooks that hear of outcomes.
+"""Tasks as classes: a ``run()`` method, options as class attributes, and hooks for outcomes.
 
 ::
 
@@ -44,20 +44,20 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "backend": DEFAULT_TASK_BACKEND_ALIAS,
     "run_after": None,
 }
-"""What Django's own task has no defaults for in 6.0."""
+"""Fields of Django's own task that have no defaults in 6.0."""
 
 
 class Task(TaskBody, StreamTask):
     """Base of class-based tasks: define ``run()``, and make one instance in the module.
 
-    Class attributes with the names of `StreamTask`'s options are its options. Every run, with its hooks, has a copy
-    of the instance to itself: attributes that ``run()`` sets are seen by the hooks of that run, and by nothing else.
+    Class attributes with the names of `StreamTask`'s options are its options. Each attempt, with its hooks, has its own
+    copy of the instance: only the hooks of that attempt see the attributes that ``run()`` sets.
 
     Hooks run in the worker before the outcome is committed. They run at least once for every outcome, and twice only
-    if the process is killed between a hook's start and the commit. What they raise is logged and changes nothing; only
-    an error of ``before_start`` fails the attempt as one of ``run()`` would.
+    if the process is killed between a hook's start and the commit. Their errors are logged and change nothing, except
+    that an error of ``before_start`` fails the attempt as one of ``run()`` would.
 
-    What it is besides, `streamtasks.tasks.class_task.TaskBody` says.
+    See `streamtasks.tasks.class_task.TaskBody` for its other methods.
     """
 
     def __init__(self, **given: Any) -> None:
@@ -67,22 +67,22 @@ class Task(TaskBody, StreamTask):
         except EngineInvalidTask as error:
             raise InvalidTask(str(error)) from error
         options: dict[str, Any] = {**_DEFAULTS, **_class_options(cls), **given}
-        options.pop("bind", None)  # `self` is the task anyway
+        options.pop("bind", None)  # ``self`` of ``run()`` is the task
         if options.pop("takes_context", False):
-            raise InvalidTask(f"{cls.__qualname__}: takes_context is for functions; self.request tells the same.")
+            raise InvalidTask(f"{cls.__qualname__}: takes_context is for functions; use self.request.")
         cls.check_names(options)
         StreamTask.__init__(self, func=_function_of(self), **options)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _fields():
-            raise AttributeError(f"{name} is an option of {type(self).__name__}; use using({name}=...) to change it.")
+            raise AttributeError(f"{name} is an option of {type(self).__name__}; change it with using({name}=...).")
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
 
     def changed(self, **changes: Any) -> Self:
-        """Return the same task with other values of these fields. No `__init__` of a subclass is called."""
+        """Return the task with other values of these fields; ``__init__`` of a subclass is not called."""
         new = self._copy()
         for name, value in changes.items():
             object.__setattr__(new, name, value)
@@ -102,7 +102,7 @@ class Task(TaskBody, StreamTask):
 
     @property
     def module_path(self) -> str:
-        """The path of the instance, not of the class: what is imported to find the task."""
+        """The import path of the instance, which finds the task; not that of the class."""
         known = self.__dict__.get("_path")
         if known is not None:
             return str(known)
@@ -115,23 +115,23 @@ class Task(TaskBody, StreamTask):
         return f"{module}.{self.func.__qualname__}"
 
     def has_hooks(self) -> bool:
-        """Whether the class has any hook of its own."""
+        """Return whether the class overrides a hook."""
         return self.overrides_hooks()
 
     # -- running it ----------------------------------------------------------------------------------
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it here, on a copy of its own."""
+        """Run the task here, on a copy of the instance."""
         run = self.for_run(args, kwargs).run
         return (async_to_sync(run) if inspect.iscoroutinefunction(run) else run)(*args, **kwargs)
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it on this event loop, or on another thread if ``run()`` is a plain method."""
+        """Run a coroutine method on this event loop, a plain ``run()`` on another thread."""
         run = self.for_run(args, kwargs).run
         return await (run if inspect.iscoroutinefunction(run) else sync_to_async(run))(*args, **kwargs)
 
     def for_run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Self:
-        """Return the copy for the attempt that runs here, or a new one for a direct call."""
+        """Return the copy for the attempt that is running here, or a new one for a direct call."""
         return self.for_call((self.registered_name, self.module_path), args, kwargs)
 
     def _own_options(self) -> RunOptions:
@@ -151,12 +151,12 @@ def _fields() -> frozenset[str]:
 
 
 def _class_options(cls: type[Task]) -> dict[str, Any]:
-    """Return what the classes between this one and `Task` say as attributes, the nearest first."""
+    """Return the options among the attributes of this class and its bases below `Task`, the nearest first."""
     return attributes_of(cls, Task, {*_fields(), "queue"} - {"func", "options"})
 
 
 def _function_of(task: Task) -> Callable[..., Any]:
-    """Return a function that stands for the class: Django wants one of a module, by which it knows the task."""
+    """Return a function that represents the class: Django identifies a task by a module-level function."""
     cls = type(task)
 
     def function(*args: Any, **kwargs: Any) -> Any:

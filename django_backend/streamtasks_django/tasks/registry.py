@@ -1,4 +1,4 @@
-"""Which tasks a process knows, and how it gets to know them. Nothing named in a message is ever imported."""
+"""Find the tasks that a process knows. Nothing named in a message is ever imported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["discover", "find_task", "known_task", "stand_in"]
 logger = logging.getLogger("streamtasks.django")
 
 _found: dict[str, Task[..., Any]] = {}
-_looked_everywhere = False
+_discovered = False
 
 
 def discover() -> None:
@@ -35,7 +35,7 @@ def discover() -> None:
 
     Raises:
         ConfigurationError: one of the named modules cannot be imported.
-        Exception: whatever a ``tasks.py`` raises.
+        Exception: a ``tasks.py`` raises it.
     """
     autodiscover_modules("tasks")
     for name in project.task_imports():
@@ -50,12 +50,12 @@ def discover() -> None:
         except Exception as error:
             raise ConfigurationError(
                 f"The root URLconf {urlconf!r} cannot be imported ({type(error).__name__}: {error}). Workers import it "
-                "to know tasks defined beside views; STREAMTASKS = {'IMPORT_URLCONF': False} switches that off."
+                "to find tasks defined beside views; STREAMTASKS = {'IMPORT_URLCONF': False} disables that."
             ) from error
 
 
 def find_task(path: str) -> Task[..., Any] | None:
-    """Return the task of this path if its module is loaded, without importing anything."""
+    """Return the task with this path if its module is loaded, without importing anything."""
     task = _found.get(path)
     if task is None:
         task = _look_up(path)
@@ -65,14 +65,14 @@ def find_task(path: str) -> Task[..., Any] | None:
 
 
 def known_task(path: str) -> Task[..., Any] | None:
-    """Return the task of this path for a reader of results, which may not have loaded its tasks yet.
+    """Return the task with this path for a reader of results, which may not have loaded its tasks yet.
 
-    On the first miss the process imports what a worker would; a module that cannot be is logged.
+    On the first miss the process imports all task modules, as a worker does; errors of that are logged.
     """
-    global _looked_everywhere
+    global _discovered
     task = find_task(path)
-    if task is None and not _looked_everywhere and apps.ready:
-        _looked_everywhere = True
+    if task is None and not _discovered and apps.ready:
+        _discovered = True
         try:
             discover()
         except Exception:
@@ -116,7 +116,7 @@ def _by_another_name(module: ModuleType, path: str) -> Task[..., Any] | None:
 
 @lru_cache(maxsize=256)
 def stand_in(path: str) -> Callable[..., Any]:
-    """Return a function that passes for the missing one at this path, so that its results can be shown."""
+    """Return a function in place of the missing one at this path, so that its results can be shown."""
 
     def missing(*_args: Any, **_kwargs: Any) -> Any:
         raise LookupError(f"No task {path} is known in this process.")

@@ -1,1 +1,1 @@
-"""What a worker needs of a Django project."""
+"""Run the tasks of a Django project in a worker."""

@@ -1,4 +1,4 @@
-"""One alias of ``settings.TASKS`` as a worker sees it."""
+"""Serve one alias of ``settings.TASKS`` in a worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..conf import project
 from ..enqueue.owner import BackendOwner, BackendSchedules
 from ..enqueue.store_alias import StoreAlias
 from ..tasks import declared_schedules
-from ..tasks.class_hooks import beside_the_loop
+from ..tasks.class_hooks import run_off_the_loop
 from ..tasks.class_task import Task as ClassTask
 from ..tasks.registry import find_task
 from ..tasks.stream_task import StreamTask
@@ -39,7 +39,7 @@ __all__ = ["DjangoApplication", "DjangoRunnable"]
 
 
 class DjangoRunnable:
-    """A task as a worker runs it; see `streamtasks.application.Runnable`."""
+    """Run one task in a worker; see `streamtasks.application.Runnable`."""
 
     __slots__ = ("_signals", "is_async", "name", "run_options", "task")
 
@@ -53,7 +53,7 @@ class DjangoRunnable:
     def run(self, attempt: Attempt) -> Any:
         """Call the task; of a coroutine function, return the coroutine.
 
-        What it returns is normalised here, so that a value JSON cannot carry fails the task with Django's own error.
+        The return value is normalised here, so that one that JSON cannot encode fails the task with Django's own error.
         """
         message = attempt.message
         args: Sequence[Any] = message.args
@@ -73,12 +73,12 @@ class DjangoRunnable:
         """See `Runnable.after`."""
         task = self.task
         if isinstance(task, ClassTask):
-            task.for_attempt(attempt)  # so that the hooks' thread finds the one that ran
+            task.for_attempt(attempt)  # so that the thread of the hooks finds the copy that ran
             self._hook(lambda: tell(task, attempt, outcome))
 
     def _hook(self, call: Callable[[], None]) -> None:
         if self.is_async:
-            beside_the_loop(call)
+            run_off_the_loop(call)
         else:
             call()
 
@@ -91,8 +91,8 @@ class DjangoApplication:
     """Messages, tasks and middleware of one alias; see `streamtasks.application.Application`.
 
     Args:
-        backend: of that alias.
-        own_connections: whether database connections are the worker's own, to be refreshed around each attempt.
+        backend: the alias.
+        own_connections: whether the worker owns its database connections, which are refreshed around each attempt.
 
     Raises:
         ConfigurationError: OPTIONS or STREAMTASKS has a wrong value.
@@ -104,8 +104,8 @@ class DjangoApplication:
         self.settings: StoreSettings = backend.store_settings
         self.worker_defaults = project.worker_defaults(backend.params.get("OPTIONS") or {}, backend.alias)
         self._signals = Signals(backend)
-        # The first is outermost and hears of outcomes last: databases are let go of when nobody needs them any more,
-        # and receivers of signals run inside what the project's own middleware sets up.
+        # The first is outermost and receives outcomes last: database connections are closed when nothing needs them
+        # any more, and receivers of signals run inside the context that the project's own middleware sets up.
         databases = (Databases(),) if own_connections else ()
         self.middleware: Sequence[Middleware] = (
             *databases,
@@ -138,7 +138,7 @@ class DjangoApplication:
         return declared(BackendOwner(self.backend), mine)
 
     def find(self, name: str) -> DjangoRunnable | None:
-        """Return the task of that name. Never imports anything."""
+        """Return the task with this name, without importing anything."""
         runnable = self._runnables.get(name)
         if runnable is None:
             task = find_task(name)

@@ -1,4 +1,4 @@
-"""Database and cache connections in workers: none crosses a fork, and each attempt begins with usable ones."""
+"""Manage database and cache connections in workers: none crosses a fork, and each attempt begins with usable ones."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ __all__ = ["Databases", "close_all"]
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
 _opened = False
-"""Whether this process has opened a database connection. While it has not, there is nothing to close, and for
-coroutine tasks no other thread to visit."""
+"""Whether this process has opened a database connection. Until then nothing has to be closed, on any thread."""
 
 
 def _note_opened(**_: Any) -> None:
@@ -37,9 +36,9 @@ connection_created.connect(_note_opened, dispatch_uid="streamtasks.databases")
 
 
 def close_all() -> None:
-    """Close every connection of this thread, and pools of connections: before a fork, and after one.
+    """Close every connection of this thread, and connection pools: before a fork, and after one.
 
-    A pool's threads do not live on in a forked child, and two processes may not talk through one socket.
+    The threads of a pool do not exist in a forked child, and two processes must not share a socket.
     """
     global _opened
     for connection in connections.all(initialized_only=True):
@@ -52,11 +51,11 @@ def close_all() -> None:
 
 
 class Databases(Middleware):
-    """Closes connections that are too old or broken before and after each attempt, on the thread that uses them.
+    """Close connections that are too old or broken before and after each attempt, on the thread that uses them.
 
-    That is what Django does around a request; ``CONN_MAX_AGE`` and ``CONN_HEALTH_CHECKS`` work by it. Coroutine tasks
-    use the database on the one thread that ``sync_to_async`` has for them all. There a connection is closed for its
-    age only while no other coroutine task runs: it could be in the middle of its rows.
+    Django does the same around a request; ``CONN_MAX_AGE`` and ``CONN_HEALTH_CHECKS`` depend on it. All coroutine
+    tasks use the database on the one thread of ``sync_to_async``. There a connection is closed for its age only while
+    no other coroutine task runs, which might be reading rows.
     """
 
     def __init__(self) -> None:
@@ -64,25 +63,25 @@ class Databases(Middleware):
 
     @override
     def in_child(self) -> AbstractContextManager[None]:
-        """Begin a child without inherited connections, end it with none left open."""
+        """Close all connections at the start and at the end of a child."""
         return _closed_at_both_ends()
 
     @override
     def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
-        """Give an attempt usable connections."""
+        """Refresh connections before an attempt."""
         if _opened:
             _refresh()
         return _NOTHING
 
     @override
     def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Let go of connections once an attempt and the receivers of its signals are done."""
+        """Refresh connections after an attempt and the receivers of its signals."""
         if _opened:
             _refresh()
 
     @override
     def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
-        """Give a coroutine task usable connections."""
+        """Refresh connections before a coroutine task."""
         return self._around_coroutine()
 
     @asynccontextmanager
@@ -97,13 +96,13 @@ class Databases(Middleware):
 
     @override
     async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Let go of connections once a coroutine task and the receivers of its signals are done."""
+        """Refresh connections after a coroutine task and the receivers of its signals."""
         if _opened:
             await sync_to_async(_refresh if self._coroutines == 0 else _drop_broken)()
 
 
 def _refresh() -> None:
-    reset_queries()  # with DEBUG, every query is kept
+    reset_queries()  # with DEBUG, Django keeps every query
     close_old_connections()
     for cache in caches.all(initialized_only=True):
         cache.close()

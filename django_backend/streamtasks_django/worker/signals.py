@@ -30,15 +30,15 @@ __all__ = ["Signals", "task_enqueued", "task_finished", "task_started"]
 logger = logging.getLogger("streamtasks.django")
 
 _running: ContextVar[TaskResult[..., Any] | None] = ContextVar("streamtasks_django_running", default=None)
-_NOTHING: AbstractContextManager[None] = nullcontext()
+_NO_CONTEXT: AbstractContextManager[None] = nullcontext()
 
 
 class Signals(Middleware):
-    """Sends ``task_started`` for every attempt and ``task_finished`` for the last, with the backend's class as sender.
+    """Send ``task_started`` for every attempt and ``task_finished`` for the last, with the backend's class as sender.
 
-    The logger ``django.tasks`` writes through these signals. A receiver that raises is logged by Django and
-    changes nothing. The result of an attempt is one object, made when the attempt starts: the signals show it,
-    and a task with ``takes_context`` gets it.
+    The logger ``django.tasks`` is fed by these signals. Django logs an error of a receiver, which changes nothing.
+    The result of an attempt is one object, made at its start: the signals carry it, and a task with
+    ``takes_context`` receives it.
     """
 
     def __init__(self, backend: StoreAlias) -> None:
@@ -46,15 +46,15 @@ class Signals(Middleware):
         self._sender = type(backend)
 
     def result_of(self, attempt: Attempt) -> TaskResult[..., Any]:
-        """Return the result of the attempt that runs here."""
+        """Return the result of the attempt that is running here."""
         result = _running.get()
-        if result is None or result.id != attempt.id:  # run without this middleware
+        if result is None or result.id != attempt.id:  # it runs without this middleware
             result = self._begin(attempt, [])
         return result
 
     @override
     def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
-        """Tell that an attempt starts."""
+        """Send ``task_started`` for an attempt."""
         reports: list[dict[str, Any]] = []
         if attempt.number > 1:
             try:
@@ -62,11 +62,11 @@ class Signals(Middleware):
             except StoreError as error:
                 _no_reports(attempt, error)
         send(task_started, self._sender, self._begin(attempt, reports))
-        return _NOTHING
+        return _NO_CONTEXT
 
     @override
     def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
-        """Tell that an attempt of a coroutine task starts."""
+        """Send ``task_started`` for an attempt of a coroutine task."""
         return self._started(attempt)
 
     @asynccontextmanager
@@ -82,13 +82,13 @@ class Signals(Middleware):
 
     @override
     def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Tell that a task is finished."""
+        """Send ``task_finished`` for a final outcome."""
         if outcome.state != State.RETRY:
             send(task_finished, self._sender, self._end(attempt, outcome))
 
     @override
     async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Tell that a coroutine task is finished."""
+        """Send ``task_finished`` for a final outcome of a coroutine task."""
         if outcome.state != State.RETRY:
             await asend(task_finished, self._sender, self._end(attempt, outcome))
 
@@ -118,4 +118,4 @@ def _reports(snapshots: list[Snapshot | None]) -> list[dict[str, Any]]:
 
 
 def _no_reports(attempt: Attempt, error: StoreError) -> None:
-    logger.warning("The earlier attempts of task %s could not be read; it runs all the same: %s", attempt.id, error)
+    logger.warning("The earlier attempts of task %s could not be read; it runs without them: %s", attempt.id, error)

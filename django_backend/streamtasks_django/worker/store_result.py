@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["store_result_middleware"]
 
 
-class _StoreResult(Middleware):
-    """Calls ``store_result()`` for every final outcome, before it is committed."""
+class StoreResultMiddleware(Middleware):
+    """Call ``store_result()`` for every final outcome, before it is committed."""
 
     def __init__(self, backend: StoreAlias) -> None:
         self._backend = backend
 
     @override
     def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Store an outcome; what the hook raises is logged by the worker."""
+        """Store an outcome; the worker logs an error of the hook."""
         if outcome.state == State.RETRY:
             return
         message = attempt.message
@@ -45,4 +45,4 @@ class _StoreResult(Middleware):
 
 def store_result_middleware(backend: StoreAlias) -> Sequence[Middleware]:
     """Return middleware that calls ``store_result()`` of this backend; none unless its class overrides the method."""
-    return (_StoreResult(backend),) if backend.wants_outcomes else ()
+    return (StoreResultMiddleware(backend),) if backend.wants_outcomes else ()

@@ -1,4 +1,4 @@
-"""``manage.py streamtasks_cleanup``: forget old results."""
+"""``manage.py streamtasks_cleanup``: delete old results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Command"]
 
 
 class Command(BaseCommand):
-    """Results expire by themselves (``result_expires``, ``failure_expires``); this forgets them sooner."""
+    """Delete results before they expire (``result_expires``, ``failure_expires``)."""
 
     help = "Clean up old task results."
     _failed = False
@@ -26,10 +26,10 @@ class Command(BaseCommand):
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:
-        """Clean up, and say how much, or what went wrong."""
+        """Delete old results, and print their number or the error."""
         try:
             count = TaskResultManager(options["backend"]).cleanup_old_results(options["days"])
-        except Exception as error:  # noqa: BLE001 - as documented: whatever it is, it is said
+        except Exception as error:  # noqa: BLE001 - as documented, any error is printed
             self._failed = True
             self.stdout.write(self.style.ERROR(f"Failed to clean up task results: {error}"))
         else:
@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
     @override
     def run_from_argv(self, argv: list[str]) -> None:
-        """Run as a command; one that failed exits with 1, so that a scheduler notices."""
+        """Run the command; exit with 1 after an error, so that a scheduler notices."""
         super().run_from_argv(argv)
         if self._failed:
             sys.exit(1)

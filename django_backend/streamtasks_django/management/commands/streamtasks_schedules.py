@@ -13,9 +13,9 @@ __all__ = ["Command"]
 
 
 class Command(PassingCommand):
-    """Takes the words and options of ``streamtasks schedules``; ``--help`` shows them."""
+    """Run ``streamtasks schedules`` with its commands and options; ``--help`` shows them."""
 
-    help = "Look at this project's schedules and change them."
+    help = "List and change this project's schedules."
 
     @override
     def command(self) -> click.Command:

@@ -13,7 +13,7 @@ __all__ = ["Command"]
 
 
 class Command(PassingCommand):
-    """Takes the options of ``streamtasks-worker``; ``--help`` shows them."""
+    """Run ``streamtasks-worker`` with its options; ``--help`` shows them."""
 
     help = "Run a worker for this project's tasks."
 
