@@ -95,7 +95,7 @@ USER_NAMES: Final[dict[str, tuple[str, Callable[[str, Any], Any] | None]]] = {
 }
 """Name under which users give an option -> the field of `TaskOptions`, and the conversion of its value."""
 
-PER_CALL: Final = {one.option: USER_NAMES[one.option][0] for one in CALL_FIELDS}
+PER_CALL: Final = {one.option: USER_NAMES[one.option][0] for one in CALL_FIELDS if one.option in USER_NAMES}
 """Options of a call that a definition has, too -> the field of `TaskOptions`."""
 
 DEFINITION_ONLY: Final = frozenset({"bind", *(one.name for one in fields(RunOptions))}) - set(PER_CALL.values())

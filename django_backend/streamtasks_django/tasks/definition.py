@@ -12,9 +12,9 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Final
 
-from streamtasks.protocol.call_fields import CALL_FIELDS
 from streamtasks.tasks.run_options import RunOptions
 from streamtasks.tasks.task_options import DEFINITION_ONLY, USER_NAMES, TaskOptions, engine_options
+from streamtasks.tasks.task_options import PER_CALL as PER_CALL_FIELDS
 from streamtasks.tasks.unset import UNSET
 
 __all__ = ["CHECKED", "PER_CALL", "RUN", "USING", "check_definition", "engine_run_options", "unknown_option"]
@@ -35,7 +35,7 @@ RUN: Final = _names(RunOptions)
 CHECKED: Final = _names(TaskOptions)
 """Documented names of all options that the engine checks."""
 
-PER_CALL: Final = tuple(field.option for field in CALL_FIELDS)
+PER_CALL: Final = tuple(PER_CALL_FIELDS)
 """Documented names of the run options that a message carries."""
 
 USING: Final = _DJANGO | {name for name in CHECKED if USER_NAMES.get(name, (name,))[0] not in DEFINITION_ONLY}
