@@ -1,16 +1,21 @@
-"""The one interface above the scripts: every state change of a message is one `Store` call.
+"""The one interface above the stores: every state change of a message is one call of it.
 
-Nothing above this module names Redis. Calls take batches and answer per member with values a model
-can predict (`streamtasks.stores.types`). Every call may be repeated as it is: accepting is idempotent by the task's
-id, claiming by the claim's sequence number, and all else by the claim's token.
+It has three parts. *Transitions* change or read what is stored: they take batches and answer per member with values
+that a model can predict (`streamtasks.stores.types`). Every one may be repeated as it is: enqueueing is idempotent by
+the task's id, claiming by the claim's sequence number, and all else by the claim's token. *Waiting* returns when
+something has happened: `Waits`, `AsyncWaits`, `SupervisorStore.listen`, and the child's `Channel`. *Admission* lets
+messages go on that wait for rate limits: `Admits`.
+
+Nothing above this package names Redis. Ids, names and tags are positional arguments.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Container, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from ..protocol.state import DeadLetter, Snapshot
+from .channel import Channel
 from .schedule_store import AsyncScheduleStore, ScheduleStore, SupervisorScheduleStore
 from .types import (
     Active,
@@ -18,9 +23,7 @@ from .types import (
     Charge,
     Claimed,
     ClaimId,
-    ClaimRequest,
     Events,
-    Exchange,
     Filter,
     Heartbeat,
     NewMessage,
@@ -35,75 +38,11 @@ from .types import (
     WorkflowCounts,
 )
 
-__all__ = [
-    "SETTLES_S",
-    "AsyncStore",
-    "Channel",
-    "Store",
-    "SupervisorStore",
-]
-
-SETTLES_S: Final = 6.0
-"""How long a claim that waits may take effect after its connection has broken, seconds."""
+__all__ = ["AsyncStore", "Store", "SupervisorStore"]
 
 
-class Channel(Protocol):
-    """A child's own way to the store: settles and claims in one exchange, waits without polling.
-
-    `send` and `receive` come in pairs; work may go on between them. If the reply is lost, `receive` sends
-    the same again by itself: nothing happens twice.
-    """
-
-    def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
-        """Start an exchange: settle these outcomes, then claim."""
-        ...
-
-    def receive(self) -> Exchange:
-        """Finish the exchange that `send` started.
-
-        Raises:
-            StoreUnavailable: no answer yet; call again to go on trying.
-        """
-        ...
-
-    async def replied(self) -> None:
-        """Wait until `receive` has something to read, or has to connect, without blocking the event loop."""
-        ...
-
-    def drop(self, token: str) -> None:
-        """Note that a message of this claim has left the child's hands otherwise: somebody else returned or settled it.
-
-        A claim's lease ends with the outcome of the last message that is still in the child's hands.
-        """
-        ...
-
-    def start_wait(self, claim: ClaimRequest | None = None) -> int:
-        """Start to wait for work; return a file descriptor that becomes readable when there may be some.
-
-        With ``claim``, it is claimed at that moment, or when the wait ends by itself. It is for empty hands only, and
-        what it takes counts as claimed from now on: a wait lasts no longer than a quarter of the lease.
-        """
-        ...
-
-    def finish_wait(self) -> Exchange | None:
-        """Take what woke the wait, so that `start_wait` can be called again; return what was claimed, if asked to.
-
-        If it fails, the claim may yet take effect within `SETTLES_S`: until then its sequence must be asked again.
-        """
-        ...
-
-    def close(self) -> None:
-        """Close the connections."""
-        ...
-
-
-class Store(ScheduleStore, Protocol):
-    """What a producer needs: accept, read, wait."""
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The shards."""
-        ...
+class Transitions(ScheduleStore, Protocol):
+    """What a producer changes and reads."""
 
     def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
         """Accept messages; per message: True if it is new, False if its id was known already.
@@ -120,11 +59,7 @@ class Store(ScheduleStore, Protocol):
         """Return what is known of each id; None if nothing is."""
         ...
 
-    def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
-        """Wait until at least one of these is finished or the time is up; return those that are finished."""
-        ...
-
-    def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
+    def revoke(self, task_id: str, /, *, terminate: bool = False) -> Revocation:
         """End a task before it finishes; with ``terminate`` also while it runs. See `Revocation`."""
         ...
 
@@ -137,18 +72,11 @@ class Store(ScheduleStore, Protocol):
         """
         ...
 
-    def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
+    def workflow(self, workflow_id: str, /, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
         """Return how far a workflow is, and these fan-ins of it; None if nothing is known of it."""
         ...
 
-    def wait_workflow(self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
-        """Wait until all members of a fan-in are finished, None: all of the workflow; return whether they are.
-
-        With ``failure`` one member that has failed is enough. What is not known any more counts as finished.
-        """
-        ...
-
-    def gather(self, workflow_id: str, field: str) -> list[bytes]:
+    def gather(self, workflow_id: str, /, field: str) -> list[bytes]:
         """Return what a workflow keeps of results: ``"v3"``, that of node 3, or ``"r0"``, those of fan-in 0 in order.
 
         Of a member it is its outcome, its id, a line's end and its result, with ``-`` before it if it came too late to
@@ -156,7 +84,7 @@ class Store(ScheduleStore, Protocol):
         """
         ...
 
-    def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
+    def revoke_workflow(self, workflow_id: str, /, fan_in: int | None = None, *, terminate: bool = False) -> bool:
         """Revoke all that is not finished of a workflow, or what ends with a fan-in; False: there is nothing."""
         ...
 
@@ -172,13 +100,6 @@ class Store(ScheduleStore, Protocol):
         """Return the workers that have given a sign of life lately."""
         ...
 
-    def delete_finished(self, before_ms: int) -> int:
-        """Forget records of what finished before a time (ms since the epoch); return how many.
-
-        An id that finished less than 15 minutes ago stays known, so that enqueueing it again does nothing.
-        """
-        ...
-
     def events(self, after: str = "", limit: int = 100) -> Events:
         """Return what happened to messages after a cursor (empty: as far back as it is kept), oldest first.
 
@@ -187,12 +108,43 @@ class Store(ScheduleStore, Protocol):
         """
         ...
 
-    def delete_result(self, task_id: str) -> bool:
+    def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
+        """Return messages that were given up on, newest first; ``before``: the cursor of one, to go on from."""
+        ...
+
+    def delete_finished(self, before_ms: int) -> int:
+        """Forget records of what finished before a time (ms since the epoch); return how many.
+
+        An id that finished less than 15 minutes ago stays known, so that enqueueing it again does nothing.
+        """
+        ...
+
+    def delete_result(self, task_id: str, /) -> bool:
         """Forget the record of one finished task; False: it is not finished, or not known. See `delete_finished`."""
         ...
 
-    def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
-        """Return messages that were given up on, newest first; ``before``: the cursor of one, to go on from."""
+
+class Waits(Protocol):
+    """What a producer waits for."""
+
+    def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
+        """Wait until at least one of these is finished or the time is up; return those that are finished."""
+        ...
+
+    def wait_workflow(self, workflow_id: str, /, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
+        """Wait until all members of a fan-in are finished, None: all of the workflow; return whether they are.
+
+        With ``failure`` one member that has failed is enough. What is not known any more counts as finished.
+        """
+        ...
+
+
+class Store(Transitions, Waits, Protocol):
+    """The blocking store of producers and children."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The shards."""
         ...
 
     def check(self) -> None:
@@ -204,13 +156,13 @@ class Store(ScheduleStore, Protocol):
         """
         ...
 
-    def channel(self, tag: str, consumer: str, queues: Filter) -> Channel:
+    def channel(self, tag: str, /, consumer: str, queues: Filter) -> Channel:
         """Open a child's channel to one shard."""
         ...
 
 
-class AsyncStore(AsyncScheduleStore, Protocol):
-    """What a producer needs, natively asynchronous; see `Store`."""
+class AsyncTransitions(AsyncScheduleStore, Protocol):
+    """The same as `Transitions`, natively asynchronous."""
 
     async def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
         """Accept messages."""
@@ -220,11 +172,7 @@ class AsyncStore(AsyncScheduleStore, Protocol):
         """Return what is known of each id."""
         ...
 
-    async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
-        """Wait until at least one of these is finished."""
-        ...
-
-    async def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
+    async def revoke(self, task_id: str, /, *, terminate: bool = False) -> Revocation:
         """End a task before it finishes."""
         ...
 
@@ -232,21 +180,15 @@ class AsyncStore(AsyncScheduleStore, Protocol):
         """Accept a workflow, all of it or nothing."""
         ...
 
-    async def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
+    async def workflow(self, workflow_id: str, /, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
         """Return how far a workflow is."""
         ...
 
-    async def wait_workflow(
-        self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool
-    ) -> bool:
-        """Wait until all members of a fan-in are finished."""
-        ...
-
-    async def gather(self, workflow_id: str, field: str) -> list[bytes]:
+    async def gather(self, workflow_id: str, /, field: str) -> list[bytes]:
         """Return what a workflow keeps of results."""
         ...
 
-    async def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
+    async def revoke_workflow(self, workflow_id: str, /, fan_in: int | None = None, *, terminate: bool = False) -> bool:
         """Revoke all that is not finished of a workflow."""
         ...
 
@@ -262,14 +204,6 @@ class AsyncStore(AsyncScheduleStore, Protocol):
         """Return the workers that have given a sign of life lately."""
         ...
 
-    async def delete_finished(self, before_ms: int) -> int:
-        """Forget records of what finished before a time (ms since the epoch)."""
-        ...
-
-    async def delete_result(self, task_id: str) -> bool:
-        """Forget the record of one finished task."""
-        ...
-
     async def events(self, after: str = "", limit: int = 100) -> Events:
         """Return what happened to messages after a cursor, oldest first."""
         ...
@@ -278,7 +212,29 @@ class AsyncStore(AsyncScheduleStore, Protocol):
         """Return messages that were given up on, newest first."""
         ...
 
-    def watch(self, task_id: str) -> AsyncIterator[Snapshot]:
+    async def delete_finished(self, before_ms: int) -> int:
+        """Forget records of what finished before a time (ms since the epoch)."""
+        ...
+
+    async def delete_result(self, task_id: str, /) -> bool:
+        """Forget the record of one finished task."""
+        ...
+
+
+class AsyncWaits(Protocol):
+    """The same as `Waits`, natively asynchronous."""
+
+    async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
+        """Wait until at least one of these is finished."""
+        ...
+
+    async def wait_workflow(
+        self, workflow_id: str, /, fan_in: int | None, timeout_s: float | None, *, failure: bool
+    ) -> bool:
+        """Wait until all members of a fan-in are finished."""
+        ...
+
+    def watch(self, task_id: str, /) -> AsyncIterator[Snapshot]:
         """Yield what is known of a task whenever it may have changed, and at least once a second.
 
         Woken by pushes. Ends after a final state, or when nothing is known of it.
@@ -286,10 +242,14 @@ class AsyncStore(AsyncScheduleStore, Protocol):
         ...
 
 
-class SupervisorStore(SupervisorScheduleStore, Protocol):
-    """What a supervisor needs, natively asynchronous. All calls concern one shard."""
+class AsyncStore(AsyncTransitions, AsyncWaits, Protocol):
+    """The store of producers on event loops."""
 
-    async def settle(self, tag: str, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
+
+class SupervisorTransitions(SupervisorScheduleStore, Protocol):
+    """What a keeper changes, natively asynchronous. Each call concerns one shard."""
+
+    async def settle(self, tag: str, /, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
         """Write outcomes in the name of children that cannot.
 
         ``callbacks``: for which of them a message to `streamtasks.callback` is sent, so that a child does what belongs
@@ -302,6 +262,7 @@ class SupervisorStore(SupervisorScheduleStore, Protocol):
     async def hand_back(
         self,
         tag: str,
+        /,
         claimed: Sequence[Claimed],
         *,
         invalidate: ClaimId | None = None,
@@ -319,52 +280,60 @@ class SupervisorStore(SupervisorScheduleStore, Protocol):
         """
         ...
 
-    async def charge(self, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:
+    async def charge(self, tag: str, /, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:
         """Count a crash against running attempts: (claimed, started ms, report)."""
         ...
 
-    async def promote(self, tag: str) -> Promotion:
+    async def promote(self, tag: str, /) -> Promotion:
         """Move due messages to their streams."""
         ...
 
-    async def reclaim(self, tag: str) -> Reclaim:
+    async def reclaim(self, tag: str, /) -> Reclaim:
         """Take over expired claims."""
         ...
 
-    async def mark_running(self, tag: str, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
+    async def mark_running(self, tag: str, /, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
         """Make starts visible: (claimed, ms since it started)."""
         ...
 
-    async def revocations(self, tag: str, claimed: Sequence[Claimed]) -> list[str]:
+    async def revocations(self, tag: str, /, claimed: Sequence[Claimed]) -> list[str]:
         """Return of each whether it was revoked while it is held: ``"revoked"``, ``"terminate"`` (end it) or ``""``."""
         ...
 
-    async def renew(self, tag: str, tokens: Sequence[str]) -> list[bool]:
+    async def renew(self, tag: str, /, tokens: Sequence[str]) -> list[bool]:
         """Extend the leases of claims; False: not held any more, its attempts must be stopped."""
         ...
 
-    async def beat(self, tag: str, worker: str, info: dict[str, Any] | None) -> Heartbeat:
+    async def beat(self, tag: str, /, worker: str, info: dict[str, Any] | None) -> Heartbeat:
         """Say that this worker lives; ``None``: that it leaves."""
         ...
 
-    async def sweep(self, tag: str, idle_ms: int) -> int:
+    async def sweep(self, tag: str, /, idle_ms: int) -> int:
         """Forget consumers that hold nothing and were idle for longer; return how many."""
         ...
 
-    async def progress(self, tag: str, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
+    async def progress(self, tag: str, /, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
         """Store progress of running attempts."""
         ...
 
-    async def events(self, after: str = "", limit: int = 100) -> Events:
-        """Return what happened to messages; see `Store.events`."""
+    async def unfold(self, tag: str, /) -> int | None:
+        """Do what workflows have left to do; return ms until there is more, None if nothing is known to come."""
         ...
 
-    async def admit(self, tag: str) -> Admission:
+
+class Admits(Protocol):
+    """Admission of messages that wait for rate limits."""
+
+    async def admit(self, tag: str, /) -> Admission:
         """Admit messages that wait for rate limits, as far as the limits have starts for them now."""
         ...
 
-    async def unfold(self, tag: str) -> int | None:
-        """Do what workflows have left to do; return ms until there is more, None if nothing is known to come."""
+
+class SupervisorStore(SupervisorTransitions, Admits, Protocol):
+    """The store of keepers."""
+
+    async def events(self, after: str = "", limit: int = 100) -> Events:
+        """Return what happened to messages; see `Store.events`."""
         ...
 
     def listen(self) -> AsyncIterator[tuple[str, str]]:

@@ -115,7 +115,7 @@ class Firing(NamedTuple):
 
 
 class ScheduleStore(Protocol):
-    """What whoever looks after schedules needs; see `store.Store`. All raise `StoreUnavailable` and `StoreFull`."""
+    """Schedules in `base.Store`. All methods raise `StoreUnavailable` and `StoreFull`."""
 
     def put_schedule(self, schedule: NewSchedule, revision: int) -> PutResult:
         """Store a schedule; ``revision``: 0 to create it, else the one that it replaces.
@@ -124,11 +124,11 @@ class ScheduleStore(Protocol):
         """
         ...
 
-    def delete_schedule(self, name: str) -> bool:
+    def delete_schedule(self, name: str, /) -> bool:
         """Forget a schedule; False: there is none of that name."""
         ...
 
-    def pause_schedule(self, name: str, next_ms: int | None) -> bool:
+    def pause_schedule(self, name: str, /, next_ms: int | None) -> bool:
         """Pause a schedule (None), or let it go on with this occurrence; False: there is none of that name."""
         ...
 
@@ -148,11 +148,11 @@ class AsyncScheduleStore(Protocol):
         """Store a schedule."""
         ...
 
-    async def delete_schedule(self, name: str) -> bool:
+    async def delete_schedule(self, name: str, /) -> bool:
         """Forget a schedule."""
         ...
 
-    async def pause_schedule(self, name: str, next_ms: int | None) -> bool:
+    async def pause_schedule(self, name: str, /, next_ms: int | None) -> bool:
         """Pause a schedule, or let it go on."""
         ...
 
@@ -168,25 +168,25 @@ class AsyncScheduleStore(Protocol):
 class SupervisorScheduleStore(Protocol):
     """What a supervisor needs, natively asynchronous. All calls concern one shard."""
 
-    async def declare_schedules(self, tag: str, schedules: Sequence[NewSchedule]) -> list[PutResult]:
+    async def declare_schedules(self, tag: str, /, schedules: Sequence[NewSchedule]) -> list[PutResult]:
         """Store schedules that code declares, at most 100: created, or changed if they differ.
 
         What keeps its ``rule`` keeps its next occurrence; all keep being paused.
         """
         ...
 
-    async def undeclare_schedules(self, tag: str, label: str, since_ms: int) -> int:
+    async def undeclare_schedules(self, tag: str, /, label: str, since_ms: int) -> int:
         """Forget what code of that label has declared, and not since then; return how many.
 
         From now on, what code declares that was loaded earlier is a CONFLICT.
         """
         ...
 
-    async def due_schedules(self, tag: str, passed: Mapping[str, int] = ...) -> DueSchedules:
+    async def due_schedules(self, tag: str, /, passed: Mapping[str, int] = ...) -> DueSchedules:
         """Return what is to be fired, but for what is of these revisions."""
         ...
 
-    async def fire(self, tag: str, firings: Sequence[Firing]) -> list[bool]:
+    async def fire(self, tag: str, /, firings: Sequence[Firing]) -> list[bool]:
         """Accept the messages of due schedules and move these on; False: nothing was done, see `Firing`.
 
         A firing has at most 100 messages. None of them waits for another task.

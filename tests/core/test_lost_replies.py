@@ -33,7 +33,7 @@ from tests.support.server_dump import dump
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamtasks.stores.base import Channel
+    from streamtasks.stores.channel import Channel
     from tests.core.conftest import AnyStore
 
 

@@ -12,7 +12,8 @@ from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Outcome, Set
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamtasks.stores.base import Channel, Store, SupervisorStore
+    from streamtasks.stores.base import Store, SupervisorStore
+    from streamtasks.stores.channel import Channel
     from streamtasks.stores.types import Exchange
 
 KEEP_MS = 900_000

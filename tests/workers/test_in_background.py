@@ -21,7 +21,7 @@ URL = "memory://in-background"
 
 @pytest.fixture
 def app() -> StreamTasks:
-    MemoryServer.forget(URL)
+    MemoryServer.discard(URL)
     return StreamTasks(URL)
 
 

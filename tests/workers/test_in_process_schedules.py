@@ -23,7 +23,7 @@ numbers = itertools.count()
 def app() -> Iterator[StreamTasks]:
     url = f"memory://schedules{next(numbers)}"
     yield StreamTasks(url)
-    MemoryServer.forget(url)
+    MemoryServer.discard(url)
 
 
 def runs(worker: InProcessWorker) -> list[str]:

@@ -180,7 +180,7 @@ def forget(url: str) -> None:
     with _lock:
         for settings in [settings for settings in _stores if settings.url == url]:
             del _stores[settings]
-    MemoryServer.forget(url)
+    MemoryServer.discard(url)
 
 
 def server_of(stores: Stores) -> MemoryServer:

@@ -1,4 +1,4 @@
-"""A child's channel to a memory store. Its file descriptors are pipes: whoever can wait for Redis can wait here."""
+"""A child's channel to a memory store. Its file descriptors are pipes, which are waited for as sockets are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...exceptions import StoreError
 from ...settings import StoreSettings
 from ..claims_held import ClaimsHeld
 from ..types import ClaimRequest, Exchange, Filter, Outcome
-from .claim import claim, ring_lists
+from .claim import claim, wake_lists
 from .server import MemoryServer, Waiter
 from .settle import settle
 
@@ -56,12 +56,12 @@ class MemoryChannel:
         if self._wait_pipe is None:
             self._wait_pipe = os.pipe()
         if self._waiter is None:
-            self._waiter = Waiter(self._settings, self._tag, ring_lists(self._queues), self._woken)
+            self._waiter = Waiter(self._settings, self._tag, wake_lists(self._queues), self._woken)
             self._server.wait(self._waiter)
         return self._wait_pipe[0]
 
     def finish_wait(self) -> Exchange | None:
-        """See `Channel.finish_wait`; blocks until the ring."""
+        """See `Channel.finish_wait`; blocks until the child is woken."""
         if self._waiter is not None and self._wait_pipe is not None:
             os.read(self._wait_pipe[0], 1)
             self._waiter = None
@@ -86,12 +86,12 @@ class MemoryChannel:
         server, settings = self._server, self._settings
         with server.step():
             shard = server.shard(settings, self._tag)
-            settled = settle(shard, outcomes, settings, released, "revoked")
+            settled = settle(shard, outcomes, "revoked", released=released)
         if request is None:
             return Exchange(settled, [], server.clock.now_ms() if outcomes else 0, False, False, False, False)
         with server.step():
             shard = server.shard(settings, self._tag)
-            answer = claim(shard, self._consumer, request, self._queues, settings)
+            answer = claim(shard, self._consumer, request, self._queues)
         if answer.claimed:
             self._held.take(answer.claimed[0].token, len(answer.claimed))
         return answer._replace(settled=settled)

@@ -6,38 +6,39 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
-from ...settings import StoreSettings
+from ..rules import phases
 from ..types import Claimed, ClaimRequest, Exchange, Filter
+from .hand_back import REMEMBERED_MS
 from .limits import count_starts
-from .shard import RETURNED, SUSPECT, Live, Shard, Stream
-from .upkeep import note_start
+from .mark_running import note_start
+from .shard import Shard
+from .state import NOBODY, SUSPECTS, LiveMessage, Stream
 
-__all__ = ["claim", "ring_lists"]
+__all__ = ["claim", "wake_lists"]
 
 MOST_STREAMS: Final = 16
 MOST_TURNS: Final = 4
 MOST_BYTES: Final = 512 * 1024
-REMEMBERED_MS: Final = 86_400_000
 
 
-def ring_lists(queues: Filter) -> tuple[str, ...]:
-    """Return what a child with this filter waits for: its queues' rings, or the one for any (empty)."""
+def wake_lists(queues: Filter) -> tuple[str, ...]:
+    """Return the queues whose wake tokens a child with this filter waits for; empty: the token for any queue."""
     return queues.queues if queues.mode == "only" else ("",)
 
 
-def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter, settings: StoreSettings) -> Exchange:
+def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter) -> Exchange:
     """Claim up to ``request.most`` messages; the same sequence again gets the same ones."""
     token = f"{consumer}#{request.sequence}"
     sequence, kind, expires_ms = shard.claims.get(consumer, (0, "", 0))
     if expires_ms > shard.now_ms() and sequence >= request.sequence:
-        # The reply was lost, or somebody gave this claim up in the child's name.
+        # The reply was lost, or the keeper has invalidated this claim.
         repeats = kind == "ids" and sequence == request.sequence
         return _answer(shard, _same_again(shard, token) if repeats else [])
     ready = sorted(shard.ready, key=lambda name: (int(name.partition(":")[0]), name), reverse=True)
     served = [name for name in ready if _serves(queues, name)]
     if not served:
         if ready and queues.mode == "except":
-            shard.ring("")  # for others: pass it on
+            shard.wake("")  # pass the wake token on to other children
         return _answer(shard, [], others_only=bool(ready))
     taking = _Taking(shard, token, request)
     work_left = False
@@ -52,12 +53,12 @@ def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter, se
     claimed = taking.claimed
     count_starts(shard, taking.messages)
     if claimed:
-        shard.leases[token] = shard.now_ms() + settings.lease_ms
+        shard.leases[token] = shard.now_ms() + shard.settings.lease_ms
         shard.batches[token] = tuple(c.id for c in claimed)
         shard.claims[consumer] = (request.sequence, "ids", shard.now_ms() + REMEMBERED_MS)
         if work_left or (queues.mode == "except" and shard.ready):
-            for queue in ring_lists(queues):
-                shard.ring(queue)
+            for queue in wake_lists(queues):
+                shard.wake(queue)
     again = not claimed and work_left and not taking.suspect_waits and request.most > 0
     return _answer(shard, claimed, suspects=taking.suspect_waits, again=again, run_alone=taking.took_suspect)
 
@@ -87,11 +88,10 @@ def _in_turn(names: list[str], sequence: int) -> list[str]:
 
 
 def _same_again(shard: Shard, token: str) -> list[Claimed]:
-    held = [m for task_id in shard.batches.get(token, ()) if (m := shard.held(task_id, token)) is not None]
-    return [_claimed(message) for message in held]
+    return [_claimed(message) for message in shard.held_in(token)]
 
 
-def _claimed(message: Live) -> Claimed:
+def _claimed(message: LiveMessage) -> Claimed:
     return Claimed(
         message.id,
         message.token,
@@ -106,14 +106,14 @@ def _claimed(message: Live) -> Claimed:
 
 
 class _Taking:
-    """What one claim takes, and what it had to leave."""
+    """The messages that one claim takes, and whether it had to leave others."""
 
     def __init__(self, shard: Shard, token: str, request: ClaimRequest) -> None:
         self.shard = shard
         self.token = token
         self.request = request
         self.claimed: list[Claimed] = []
-        self.messages: list[Live] = []
+        self.messages: list[LiveMessage] = []
         self.bytes = 0
         self.suspect_waits = False
         self.took_suspect = False
@@ -126,7 +126,7 @@ class _Taking:
 
     def drains(self, stream: Stream) -> bool:
         """Take from a stream until it is drained or the hands are full; return whether nothing is left in it."""
-        suspects = stream.owned_by(SUSPECT, 1)
+        suspects = stream.owned_by(SUSPECTS, 1)
         if suspects and (not self.request.alone or self.claimed):
             self.suspect_waits = True
         elif suspects:
@@ -138,7 +138,7 @@ class _Taking:
             want = self.request.most - len(self.claimed)
             if want <= 0 or self.closed:
                 return False
-            entries = stream.owned_by(RETURNED, want)
+            entries = stream.owned_by(NOBODY, want)
             if entries:
                 self._take(stream, entries)
                 continue
@@ -147,7 +147,7 @@ class _Taking:
             if self.closed:
                 return False
             if not stream.unread:
-                return not stream.owned_by(SUSPECT, 1)
+                return not stream.owned_by(SUSPECTS, 1)
         return False
 
     def _take(self, stream: Stream, entries: Iterable[str], *, suspect: bool = False) -> None:
@@ -155,27 +155,30 @@ class _Taking:
         for entry in entries:
             task_id = stream.entries[entry]
             message = self.shard.live.get(task_id)
-            delayed_suspect = message is not None and message.phase == "S" and not suspect
-            if message is None or message.phase not in "QS":
-                stream.drop(entry)  # finished, revoked, or living under another entry: it has nothing to say
+            delayed_suspect = message is not None and message.phase == phases.SUSPECT and not suspect
+            if message is None or message.phase not in (phases.QUEUED, phases.SUSPECT):
+                stream.drop(entry)  # it is finished, revoked, or has another entry by now
             elif delayed_suspect and (not alone or self.claimed):
-                stream.owners[entry] = SUSPECT
+                stream.owners[entry] = SUSPECTS
                 self.suspect_waits = self.suspect_waits or not self.took_suspect
             elif self.closed or (self.claimed and self.bytes + len(message.body) > MOST_BYTES):
-                stream.owners[entry] = RETURNED
+                stream.owners[entry] = NOBODY
                 self.closed = True
             else:
                 if suspect or delayed_suspect:
                     self.closed = self.took_suspect = True
                     self.suspect_waits = False
                 stream.owners[entry] = self.token
-                # One that must not run is not started; but what ends a suspect's holder may be its hooks.
+                # What must not run is not started; but the follow-up of a suspect's outcome may end the child.
                 alone_now = self.request.most == 1 and not message.skip_reason
                 self._hold(message, entry, starts=alone_now or suspect or delayed_suspect)
 
-    def _hold(self, message: Live, entry: str, *, starts: bool) -> None:
+    def _hold(self, message: LiveMessage, entry: str, *, starts: bool) -> None:
         message.token, message.entry = self.token, entry
-        message.phase = "X" if message.skip_reason == "revoked" else "R" if starts else "C"
+        if message.skip_reason == "revoked":
+            message.phase = phases.REVOKED
+        else:
+            message.phase = phases.RUNNING if starts else phases.CLAIMED
         message.attempts += 1
         if starts:
             message.started_ms = self.shard.now_ms()

@@ -1,4 +1,4 @@
-"""read.lua and its like: what is known, without a change."""
+"""read.lua, active.lua and statistics.lua: what is known, without a change."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from typing import Any
 from ...protocol.json import loads
 from ...protocol.message import split_body
 from ...protocol.state import Snapshot, State
+from ..rules import phases
 from ..types import Active, Statistics
-from .shard import Live, Record, Shard
+from .shard import Shard
+from .state import LiveMessage, Record
 
-__all__ = ["active", "is_running", "read", "statistics"]
+__all__ = ["active", "read", "statistics"]
 
 
 def read(shard: Shard, task_id: str) -> Snapshot | None:
     """Return what is known of an id; None if nothing is."""
     record = shard.record(task_id)
     if record is not None:
-        return _finished(task_id, record) if record.state and not record.forgotten else None
+        return _finished(task_id, record) if record.state and not record.deleted else None
     message = shard.live.get(task_id)
     return None if message is None else _live(shard, message)
 
@@ -43,44 +45,35 @@ def _finished(task_id: str, record: Record) -> Snapshot:
     )
 
 
-def _live(shard: Shard, message: Live) -> Snapshot:
+def _live(shard: Shard, message: LiveMessage) -> Snapshot:
     enqueued_ms, envelope = split_body(message.body)
-    runs = is_running(message)
+    runs = message.is_running
     limit = "" if message.limit is None else message.limit.name
+    waits_for = {phases.BLOCKED: message.after, phases.LIMITED: limit}
     return Snapshot(
         id=message.id,
-        state=_state(message),
+        state=phases.visible_state(
+            message.phase,
+            message.started_ms,
+            has_progress=bool(message.progress),
+            has_retried=bool(message.settled),
+        ),
         envelope=envelope,
         enqueued_ms=enqueued_ms,
-        attempts=message.attempts - (message.phase in "CX" and not runs),
+        attempts=phases.attempts_made(message.phase, message.started_ms, message.attempts),
         first_started_ms=message.first_ms,
         started_ms=message.started_ms,
         due_ms=message.after_due_ms or shard.delayed.get(message.id, 0),
         worker=message.token.rpartition("#")[0] if runs else "",
         reports=_reports(message.history),
         progress=message.progress if runs else b"",
-        waits_for=message.after if message.phase == "B" else limit if message.phase == "W" else "",
+        waits_for=waits_for.get(message.phase, ""),
     )
-
-
-def is_running(message: Live) -> bool:
-    """Whether its attempt is known to run."""
-    return message.phase == "R" or (message.phase == "X" and message.started_ms > 0)
-
-
-def _state(message: Live) -> State:
-    if is_running(message):
-        return State.PROGRESS if message.progress else State.STARTED
-    if message.phase in "BW":
-        return State.BLOCKED if message.phase == "B" else State.LIMITED
-    if message.settled:
-        return State.RETRY
-    return State.DELAYED if message.phase == "D" else State.QUEUED
 
 
 def active(shard: Shard) -> list[Active]:
     """Return running attempts, the longest first."""
-    running = [message for message in shard.live.values() if is_running(message)]
+    running = [message for message in shard.live.values() if message.is_running]
     running.sort(key=lambda message: (message.started_ms, message.id))
     return [Active(m.id, m.started_ms, m.token.rpartition("#")[0], m.body) for m in running]
 
@@ -88,5 +81,5 @@ def active(shard: Shard) -> list[Active]:
 def statistics(shard: Shard) -> Statistics:
     """Return counts since the store was first used."""
     outcomes = {word: count for word, count in shard.totals.items() if word != "ms"}
-    running = sum(map(is_running, shard.live.values()))
+    running = sum(message.is_running for message in shard.live.values())
     return Statistics(len(shard.live), running, len(shard.delayed), outcomes, shard.totals["ms"])

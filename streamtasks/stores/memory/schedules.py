@@ -1,40 +1,20 @@
-"""put_schedules.lua and fire.lua, and what is between them: schedules are kept, paused, found due, fired, forgotten."""
+"""The scripts of schedules: they are stored, paused, found due, fired and deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from ..schedule_store import DueSchedule, DueSchedules, Firing, NewSchedule, PutResult, StoredSchedule
-from . import enqueue
+from .enqueue import enqueue
 from .shard import Shard
+from .state import Schedule
 
-__all__ = ["Scheduled", "due", "fire", "forget", "pause", "put", "stored", "undeclare"]
+__all__ = ["declare", "delete", "due", "fire", "pause", "put", "stored", "undeclare"]
 
 MOST: Final = 100
-
-
-@dataclass(slots=True)
-class Scheduled:
-    """A schedule: what it is, and how far it is. ``since_ms``: when the code was loaded that declares it."""
-
-    revision: int
-    definition: bytes
-    rule: str
-    declared: str
-    since_ms: int
-    next_ms: int | None
-    paused: bool = False
-    fired: int = 0
-    missed: int = 0
-    last_ms: int = 0
-    last_id: str = ""
-
-    @property
-    def due_ms(self) -> int | None:
-        """When it is to be fired next; None: not at all."""
-        return None if self.paused else self.next_ms
+NO_REVISIONS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def put(shard: Shard, new: NewSchedule, revision: int) -> PutResult:
@@ -55,17 +35,22 @@ def put(shard: Shard, new: NewSchedule, revision: int) -> PutResult:
     if not new.declared and revision != (0 if known is None else known.revision):
         return PutResult.CONFLICT
     if known is None:
-        known = shard.schedules[new.name] = Scheduled(0, b"", new.rule, new.declared, new.since_ms, new.next_ms)
+        known = shard.schedules[new.name] = Schedule(0, b"", new.rule, new.declared, new.since_ms, new.next_ms)
     if known.rule != new.rule:
         known.next_ms = new.next_ms
     shard.schedule_revision += 1
     known.revision, known.definition, known.rule = shard.schedule_revision, new.definition, new.rule
-    _tell(shard, new.name)
+    _push_next(shard, new.name)
     return PutResult.STORED
 
 
+def declare(shard: Shard, schedules: Sequence[NewSchedule]) -> list[PutResult]:
+    """Store schedules that code declares."""
+    return [put(shard, one, 0) for one in schedules]
+
+
 def undeclare(shard: Shard, label: str, since_ms: int) -> int:
-    """Forget what code of a label has declared before a time, and not since then."""
+    """Delete what code of a label has declared before a time, and not since then."""
     shard.declarations[label] = max(since_ms, shard.declarations.get(label, since_ms))
     gone = [name for name, one in shard.schedules.items() if one.declared == label and one.since_ms < since_ms]
     for name in gone:
@@ -73,8 +58,8 @@ def undeclare(shard: Shard, label: str, since_ms: int) -> int:
     return len(gone)
 
 
-def forget(shard: Shard, name: str) -> bool:
-    """Forget a schedule; False: there is none of that name."""
+def delete(shard: Shard, name: str) -> bool:
+    """Delete a schedule; False: there is none of that name."""
     return shard.schedules.pop(name, None) is not None
 
 
@@ -86,7 +71,7 @@ def pause(shard: Shard, name: str, next_ms: int | None) -> bool:
     if known.paused == (next_ms is not None):
         known.paused = next_ms is None
         known.next_ms = known.next_ms if next_ms is None else next_ms
-        _tell(shard, name)
+        _push_next(shard, name)
     return True
 
 
@@ -109,7 +94,7 @@ def stored(shard: Shard, name: str) -> StoredSchedule | None:
     )
 
 
-def due(shard: Shard, passed: Mapping[str, int]) -> DueSchedules:
+def due(shard: Shard, passed: Mapping[str, int] = NO_REVISIONS) -> DueSchedules:
     """Return what is to be fired, the longest due first."""
     now_ms = shard.now_ms()
     waiting = [
@@ -135,7 +120,7 @@ def fire(shard: Shard, firing: Firing) -> bool:
         or firing.expected_ms > shard.now_ms()
     ):
         return False
-    known.fired += sum(enqueue.enqueue(shard, firing.messages))
+    known.fired += sum(enqueue(shard, firing.messages))
     if firing.messages:
         known.last_ms, known.last_id = firing.last_ms, firing.messages[-1].id
     known.next_ms = firing.next_ms
@@ -143,8 +128,8 @@ def fire(shard: Shard, firing: Firing) -> bool:
     return True
 
 
-def _tell(shard: Shard, name: str) -> None:
-    """Tell whoever fires of a schedule that is the next one due."""
+def _push_next(shard: Shard, name: str) -> None:
+    """Push that a schedule is the next one due."""
     waiting = [(one.due_ms, other) for other, one in shard.schedules.items() if one.due_ms is not None]
     if waiting and min(waiting)[1] == name:
-        shard.tell("control", "schedule")
+        shard.push("control", "schedule")

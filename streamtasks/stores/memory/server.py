@@ -1,4 +1,4 @@
-"""What stands in for a server: the shards of one process's memory, a lock, and those who listen.
+"""A server in memory: the shards of one process, a lock, and listeners.
 
 Many stores may share one `MemoryServer`, as many clients share a Redis: each brings its own settings.
 """
@@ -76,8 +76,8 @@ class MemoryServer:
             return found
 
     @classmethod
-    def forget(cls, url: str) -> None:
-        """Let the server of a URL go, with all that it holds; nobody should use it any more."""
+    def discard(cls, url: str) -> None:
+        """Delete the server of a URL, with all that it holds; nobody should use it any more."""
         parts = urlsplit(url)
         with cls._named_lock:
             cls._named.pop(f"{parts.netloc}{parts.path}".rstrip("/"), None)
@@ -86,38 +86,38 @@ class MemoryServer:
         """Return one shard of a store with these settings; only inside a `step`."""
         found = self._shards.get((settings.key_prefix, tag))
         if found is None:
-            found = self._shards[settings.key_prefix, tag] = Shard(tag, self.clock, self._accepted)
-        found.events_kept = settings.events_kept
+            found = self._shards[settings.key_prefix, tag] = Shard(tag, self.clock, settings, self._accepted)
+        found.settings = settings
         return found
 
     @contextmanager
     def step(self) -> Generator[None]:
-        """Make one change whole: nobody sees a part of it, and the news of it leave at its end."""
-        told: list[tuple[str, str, str]] = []
+        """Make one change whole: nobody sees a part of it, and pushes leave at its end."""
+        pushed: list[tuple[str, str, str]] = []
         with self.lock:
             try:
                 yield
             finally:
                 for shard in self._shards.values():
-                    told += ((channel, shard.tag, text) for channel, text in shard.told)
-                    shard.told.clear()
+                    pushed += ((channel, shard.tag, text) for channel, text in shard.pushes)
+                    shard.pushes.clear()
                 if self._waiting:
                     self._wake()
-                self._forget_beyond()
+                self._delete_beyond()
                 self.changed.notify_all()
-        for channel, tag, text in told:
+        for channel, tag, text in pushed:
             for listener in list(self.listeners):
                 listener(channel, tag, text)
 
     def flush(self) -> None:
-        """Forget everything, and take back what the clock was moved by."""
+        """Delete everything, and set the clock right."""
         with self.lock:
             self._shards.clear()
             self.clock.reset()
             self.changed.notify_all()
 
     def make_room(self, shards: Sequence[Shard], messages: Sequence[NewMessage]) -> None:
-        """Check that messages, each for the shard of the same place, find room.
+        """Check that messages, each for the shard of the same place, fit in.
 
         Raises:
             StoreFull: there would be more than ``max_tasks`` unfinished ones.
@@ -136,8 +136,8 @@ class MemoryServer:
                 f"{self.max_tasks}. Nothing was stored. Let some finish (run_until_idle() in tests), or raise it."
             )
 
-    def _forget_beyond(self) -> None:
-        """Forget the oldest finished tasks if more than ``max_tasks`` are remembered."""
+    def _delete_beyond(self) -> None:
+        """Delete the oldest finished tasks if more than ``max_tasks`` are remembered."""
         if self.max_tasks is None:
             return
         for shard in self._shards.values():
@@ -151,12 +151,12 @@ class MemoryServer:
     # -- children that wait --------------------------------------------------------------------------
 
     def wait(self, waiter: Waiter) -> None:
-        """Let a child wait for a ring; one that rang already is taken at once."""
+        """Let a child wait to be woken; a wake token that is there already is taken at once."""
         with self.step():
             self._waiting.append(waiter)
 
     def stop_waiting(self, waiter: Waiter) -> None:
-        """Let it wait no longer."""
+        """Let a child wait no longer."""
         with self.lock:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
@@ -164,9 +164,9 @@ class MemoryServer:
     def _wake(self) -> None:
         for waiter in list(self._waiting):
             shard = self.shard(waiter.settings, waiter.tag)
-            rung = next((queue for queue in waiter.queues if queue in shard.rings), None)
-            if rung is not None:
-                shard.rings.discard(rung)
+            woken_by = next((queue for queue in waiter.queues if queue in shard.wakes), None)
+            if woken_by is not None:
+                shard.wakes.discard(woken_by)
                 self._waiting.remove(waiter)
                 waiter.woken()
 
@@ -182,7 +182,7 @@ class MemoryServer:
 
 
 class Waiter:
-    """A child that waits for a ring of one of these queues; ``woken`` is called once."""
+    """A child that waits for the wake token of one of these queues; ``woken`` is called once."""
 
     def __init__(self, settings: StoreSettings, tag: str, queues: tuple[str, ...], woken: Callable[[], None]) -> None:
         self.settings = settings

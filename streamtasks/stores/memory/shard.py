@@ -1,152 +1,47 @@
-"""What one shard holds: unfinished messages, records of finished ones, streams, claims; and the small moves that
-several transitions share. Each transition's module stands beside the Lua script of the same purpose.
+"""One shard in memory, and the small moves that several transitions share.
+
+Each transition is a module named as its Lua script, with functions on a shard; `store` makes methods of them.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 from ...protocol.state import DeadLetter
-from ..types import Event, Limit, NewMessage
+from ...settings import StoreSettings
+from ..rules import phases
+from ..rules.rate_limits import LimitState
+from ..types import Event, NewMessage
 from .clock import Clock
+from .state import NOBODY, SUSPECTS, LiveMessage, Record, Schedule, Stream, WorkflowState
 
-if TYPE_CHECKING:
-    from .limits import LimitState
-    from .schedules import Scheduled
-    from .workflows import WorkflowState
+__all__ = ["MANY", "Shard"]
 
-__all__ = ["HELD", "MANY", "RETURNED", "SUSPECT", "Live", "Record", "Shard", "Stream"]
-
-MANY = 1000
-RETURNED = "returned"
-SUSPECT = "suspect"
-HELD = frozenset("CRX")
-"""Phases of a message that somebody holds; all phases stand in the protocol page under "State line"."""
-
-
-@dataclass(slots=True)
-class Live:
-    """A message that is not finished; the words of the state line under their own names.
-
-    ``token`` holds the claim, ``settled`` ended an attempt last; both empty: nobody. ``skip_reason`` is why it must not
-    run any more: ``"revoked"``, ``"terminate"`` or ``"parent:<id>"``. ``after`` is the task it waits for,
-    ``after_due_ms`` when it is due once that has succeeded, and ``after_delay_ms`` how long after it. ``suspect``: a
-    suspect that waits for its limit. ``then``: what follows a workflow's node, as in `transitions.Node`.
-    ``expires_ms``: from a second later it needs no token of its limit.
-    """
-
-    id: str
-    body: bytes
-    name: str
-    phase: str = "Q"
-    token: str = ""
-    entry: str = ""
-    attempts: int = 0
-    crashes: int = 0
-    lost: int = 0
-    first_ms: int = 0
-    started_ms: int = 0
-    settled: str = ""
-    limit: Limit | None = None
-    suspect: bool = False
-    expires_ms: int = 0
-    skip_reason: str = ""
-    after: str = ""
-    after_due_ms: int = 0
-    after_delay_ms: int = 0
-    then: str = ""
-    history: bytes = b""
-    progress: bytes = b""
-
-    @property
-    def retries(self) -> int:
-        """Attempts before the current one that asked to be run again."""
-        return self.attempts - 1 - self.crashes - self.lost
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether it is queued without a past: nothing but the message itself is worth keeping then."""
-        return self.phase == "Q" and not (
-            self.attempts or self.crashes or self.lost or self.skip_reason or self.limit or self.then
-        )
-
-    def held_by(self, token: str) -> bool:
-        """Whether this token holds the claim."""
-        return self.token == token and self.phase in HELD
-
-    def set_down(self, phase: str) -> None:
-        """Leave the hands that held it."""
-        if self.phase == "X":
-            self.skip_reason = "revoked"
-        self.token, self.phase, self.started_ms, self.progress = "", phase, 0, b""
-        if self.is_blank:
-            self.first_ms, self.settled = 0, ""
-
-
-@dataclass(slots=True)
-class Record:
-    """A finished message. ``state`` is empty for one that was revoked before it was enqueued.
-
-    ``forgotten``: nobody can read it any more, but its id is still known.
-    """
-
-    state: str
-    token: str
-    finished_ms: int
-    expires_ms: int
-    first_ms: int = 0
-    started_ms: int = 0
-    attempts: int = 0
-    body: bytes = b""
-    result: bytes = b""
-    history: bytes = b""
-    forgotten: bool = False
-
-
-@dataclass(slots=True)
-class Stream:
-    """Entries of one queue and priority. ``unread`` ones belong to nobody yet; of the others ``owners`` tells who has
-    them, a consumer or one of the two that do not exist: `RETURNED`, `SUSPECT`.
-    """
-
-    name: str
-    entries: dict[str, str] = field(default_factory=dict)
-    unread: deque[str] = field(default_factory=deque)
-    owners: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def queue(self) -> str:
-        """The queue's name."""
-        return self.name.partition(":")[2]
-
-    @property
-    def priority(self) -> int:
-        """-100 to 100."""
-        return int(self.name.partition(":")[0])
-
-    def owned_by(self, owner: str, most: int) -> list[str]:
-        """Return the oldest entries that somebody has."""
-        return sorted((entry for entry, who in self.owners.items() if who == owner), key=_age)[:most]
-
-    def drop(self, entry: str) -> None:
-        """Acknowledge and delete an entry."""
-        owned = self.owners.pop(entry, None) is not None
-        if self.entries.pop(entry, None) is not None and not owned and entry in self.unread:
-            self.unread.remove(entry)
+MANY: Final = 1000
+"""Expired records and workflows are looked for when there are so many, and again when there are twice as many."""
 
 
 class Shard:
-    """One shard. Its owner holds the lock; ``told`` and ``rings`` leave with the end of the step."""
+    """One shard. The server holds the lock; ``pushes`` and ``wakes`` leave at the end of a step.
 
-    def __init__(self, tag: str, clock: Clock, accepted: Callable[[NewMessage], None] = lambda _: None) -> None:
+    ``settings`` are those of the store that is at work.
+    """
+
+    def __init__(
+        self,
+        tag: str,
+        clock: Clock,
+        settings: StoreSettings,
+        accepted: Callable[[NewMessage], None] = lambda _: None,
+    ) -> None:
         self.tag = tag
         self.clock = clock
+        self.settings = settings
         self.accepted = accepted
-        self.live: dict[str, Live] = {}
+        self.live: dict[str, LiveMessage] = {}
         self.records: dict[str, Record] = {}
         self.streams: dict[str, Stream] = {}
         self.ready: set[str] = set()
@@ -158,10 +53,10 @@ class Shard:
         self.workflows: dict[str, WorkflowState] = {}
         self.unfolding: set[str] = set()
         self.many_workflows = MANY
-        self.schedules: dict[str, Scheduled] = {}
+        self.schedules: dict[str, Schedule] = {}
         self.declarations: dict[str, int] = {}  # app -> when the code was loaded that declared last
         self.schedule_revision = 0
-        # Rate limits: who waits, and its place (the smallest goes first); what is known of each; when to look, ms.
+        # Rate limits: the waiting messages, and their place (the smallest goes first); the limits; when to look, ms.
         self.waiting: dict[str, dict[str, tuple[int, int, str]]] = {}
         self.limits: dict[str, LimitState] = {}
         self.asking: dict[str, int] = {}
@@ -172,9 +67,9 @@ class Shard:
         self.last_beat_ms = 0
         self.hold_until_ms = 0
         self.events: deque[Event] = deque()
-        self.events_kept = self.events_gone = 0
-        self.rings: set[str] = set()
-        self.told: list[tuple[str, str]] = []
+        self.events_dropped = 0
+        self.wakes: set[str] = set()
+        self.pushes: list[tuple[str, str]] = []
         self._entries = count(1)
         self._crowded = MANY
 
@@ -182,22 +77,22 @@ class Shard:
         """Return the time, ms since the epoch."""
         return self.clock.now_ms()
 
-    def tell(self, channel: str, text: str) -> None:
-        """Say something to whoever listens: ``control``, ``done`` or ``news``."""
-        self.told.append((channel, text))
+    def push(self, channel: str, text: str) -> None:
+        """Send a text to the listeners of a channel: ``control``, ``done`` or ``news``."""
+        self.pushes.append((channel, text))
 
     def note(self, kind: str, task_id: str, detail: str) -> None:
         """Note an event, if events are wanted; the oldest go first."""
-        if self.events_kept:
+        if self.settings.events_kept:
             self.events.append(Event(self.now_ms(), kind, task_id, detail))
-            while len(self.events) > self.events_kept:
+            while len(self.events) > self.settings.events_kept:
                 self.events.popleft()
-                self.events_gone += 1
+                self.events_dropped += 1
 
     # -- streams -------------------------------------------------------------------------------------
 
     def stream(self, name: str) -> Stream:
-        """Return the stream of that name, made when it is first asked for."""
+        """Return the stream of that name, made at first use."""
         found = self.streams.get(name)
         if found is None:
             found = self.streams[name] = Stream(name)
@@ -207,48 +102,54 @@ class Shard:
         """Return an entry's id, later than all before."""
         return f"{self.now_ms()}-{next(self._entries)}"
 
-    def append(self, message: Live) -> None:
-        """Put a message at the end of its stream, and ring for a child."""
+    def append(self, message: LiveMessage) -> None:
+        """Put a message at the end of its stream, and wake a child."""
         stream, entry = self.stream(message.name), self.new_entry()
         stream.entries[entry] = message.id
         stream.unread.append(entry)
         self.make_ready(stream)
 
-    def put_back(self, message: Live, owner: str) -> None:
-        """Return a message to its old place, for ``owner``."""
+    def put_back(self, message: LiveMessage, *, suspect: bool = False) -> None:
+        """Return a message to its old place in its stream; ``suspect``: to be claimed alone."""
+        message.leave(phases.SUSPECT if suspect else phases.QUEUED)
         stream = self.stream(message.name)
         if message.entry in stream.entries:
-            stream.owners[message.entry] = owner
+            stream.owners[message.entry] = SUSPECTS if suspect else NOBODY
         self.make_ready(stream)
 
     def make_ready(self, stream: Stream) -> None:
-        """Note that there is something to claim; ring if there was nothing."""
+        """Note that there is something to claim; wake a child if there was nothing."""
         if stream.name not in self.ready:
             self.ready.add(stream.name)
-            self.ring("")
-            self.ring(stream.queue)
+            self.wake("")
+            self.wake(stream.queue)
 
-    def ring(self, queue: str) -> None:
+    def wake(self, queue: str) -> None:
         """Wake one child that waits for this queue; empty: for any."""
-        self.rings.add(queue)
+        self.wakes.add(queue)
 
-    def park(self, message: Live, due_ms: int) -> None:
-        """Keep a message until it is due; tell when it is the next one."""
+    def park(self, message: LiveMessage, due_ms: int) -> None:
+        """Keep a message until it is due; push the time if it is the next one."""
+        message.phase = phases.DELAYED
         self.delayed[message.id] = due_ms
         if min(self.delayed.items(), key=lambda item: (item[1], item[0]))[0] == message.id:
-            self.tell("control", f"due {due_ms}")
+            self.push("control", f"due {due_ms}")
 
     # -- claims --------------------------------------------------------------------------------------
 
-    def held(self, task_id: str, token: str) -> Live | None:
+    def held(self, task_id: str, token: str) -> LiveMessage | None:
         """Return a message if this token holds it."""
         message = self.live.get(task_id)
         return message if message is not None and message.held_by(token) else None
 
+    def held_in(self, token: str) -> list[LiveMessage]:
+        """Return the messages of a claim that it still holds."""
+        return [m for task_id in self.batches.get(token, ()) if (m := self.held(task_id, token)) is not None]
+
     def release(self, tokens: Iterable[str]) -> None:
-        """End the claims whose messages are all out of their hands."""
+        """End those of these claims that hold nothing any more."""
         for token in tokens:
-            if not any(self.held(task_id, token) for task_id in self.batches.get(token, ())):
+            if not self.held_in(token):
                 self.batches.pop(token, None)
                 self.leases.pop(token, None)
 
@@ -270,15 +171,20 @@ class Shard:
                 self.record(known)
             self._crowded = max(MANY, 2 * len(self.records))
 
-    def bury(self, reason: str, message: Live, most: int) -> None:
+    def finish(self, message: LiveMessage, record: Record) -> None:
+        """Replace a message by its record, count it, and push that it is finished."""
+        del self.live[message.id]
+        self.keep(message.id, record)
+        self.totals[record.state] += 1
+        if record.started_ms:
+            self.totals["ms"] += max(0, record.finished_ms - record.started_ms)
+        self.note("settled", message.id, record.state)
+        self.push("done", message.id)
+
+    def bury(self, reason: str, message: LiveMessage) -> None:
         """Keep a dead letter; the oldest go first."""
         envelope = message.body.partition(b" ")[2]
         letter = DeadLetter(self.new_entry(), reason, message.id, message.name, self.now_ms(), envelope)
         self.dead.append(letter)
-        while len(self.dead) > most:
+        while len(self.dead) > self.settings.max_dead_letters:
             self.dead.popleft()
-
-
-def _age(entry: str) -> tuple[int, int]:
-    ms, _, number = entry.partition("-")
-    return int(ms), int(number)

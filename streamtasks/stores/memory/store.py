@@ -1,40 +1,92 @@
-"""`Store` in the memory of this process."""
+"""`Store` in the memory of this process: transitions on shards, each lifted into a method."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from typing import Concatenate, Final
 
 from ...exceptions import ServerNotSupported
-from ...protocol.shards import node_id, tag_of
+from ...protocol.shards import limiter_tag, schedule_tag, tag_of
 from ...protocol.state import DeadLetter, Snapshot
 from ...settings import StoreSettings
+from ..rules.fan_in import is_over
+from ..schedule_store import Firing, NewSchedule, PutResult, StoredSchedule
+from ..tokens import TokenGrant
 from ..types import (
     Active,
+    Admission,
     Event,
     Events,
     Filter,
     NewMessage,
     NewWorkflow,
-    Revocation,
     Statistics,
     WorkerInfo,
-    WorkflowCounts,
 )
-from . import enqueue, read, revoke, upkeep, workflows
+from . import (
+    admit,
+    beat,
+    charge,
+    delete_finished,
+    enqueue,
+    hand_back,
+    mark_running,
+    progress,
+    promote,
+    read,
+    reclaim,
+    renew,
+    revoke,
+    schedules,
+    settle,
+    unfold,
+    workflows,
+)
 from .channel import MemoryChannel
-from .schedule_store import MemorySchedules
 from .server import MemoryServer
 from .shard import Shard
+from .state import entry_age
 
-__all__ = ["MOST_LETTERS", "MemoryStore"]
+__all__ = ["MemoryStore"]
 
-MOST_LETTERS = 100
+MOST_LETTERS: Final = 100
+MOST_SCHEDULES: Final = 1000
 
 
-class MemoryStore(MemorySchedules):
+def by_tag[**P, T](
+    transition: Callable[Concatenate[Shard, P], T], *, changes: bool = True
+) -> Callable[Concatenate[MemoryStore, str, P], T]:
+    """Make a transition a method that takes the shard's tag first; without ``changes`` nobody is woken by it."""
+
+    def method(self: MemoryStore, tag: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.server.step() if changes else self.server.lock:
+            return transition(self.shard(tag), *args, **kwargs)
+
+    return update_wrapper(method, transition)
+
+
+def by_id[**P, T](
+    transition: Callable[Concatenate[Shard, str, P], T],
+    *,
+    changes: bool = True,
+    select: Callable[[str, tuple[str, ...]], str] = tag_of,
+) -> Callable[Concatenate[MemoryStore, str, P], T]:
+    """Make a transition a method that takes an id first, which ``select`` maps to a tag; see `by_tag`."""
+
+    def method(self: MemoryStore, key: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.server.step() if changes else self.server.lock:
+            return transition(self.shard(select(key, self.tags)), key, *args, **kwargs)
+
+    return update_wrapper(method, transition)
+
+
+class MemoryStore:
     """`Store` without a server: for development, for tests, and to compare others with. Safe between threads.
+
+    It also has the methods of `SupervisorStore`, blocking: nothing here ever waits for long.
 
     Args:
         settings: as for any store; the ``url`` names the server.
@@ -51,12 +103,35 @@ class MemoryStore(MemorySchedules):
         return self.settings.tags
 
     def shard(self, tag: str) -> Shard:
-        """Return one shard; only inside a step of the server."""
+        """Return one shard; only while the server's lock is held."""
         return self.server.shard(self.settings, tag)
 
     def shard_of(self, task_id: str) -> Shard:
-        """Return the shard on which an id lives; only inside a step of the server."""
-        return self.shard(tag_of(task_id, self.settings.tags))
+        """Return the shard of a task or workflow; only while the server's lock is held."""
+        return self.shard(tag_of(task_id, self.tags))
+
+    revocations = by_tag(revoke.revocations, changes=False)
+    revoke = by_id(revoke.revoke)
+    workflow = by_id(workflows.workflow, changes=False)
+    gather = by_id(workflows.gather, changes=False)
+    revoke_workflow = by_id(unfold.revoke_workflow)
+    delete_result = by_id(delete_finished.delete_result)
+    delete_schedule = by_id(schedules.delete, select=schedule_tag)
+    pause_schedule = by_id(schedules.pause, select=schedule_tag)
+
+    settle = by_tag(settle.settle)
+    hand_back = by_tag(hand_back.hand_back)
+    charge = by_tag(charge.charge)
+    reclaim = by_tag(reclaim.reclaim)
+    promote = by_tag(promote.promote)
+    unfold = by_tag(unfold.unfold)
+    mark_running = by_tag(mark_running.mark_running)
+    progress = by_tag(progress.progress)
+    renew = by_tag(renew.renew)
+    beat = by_tag(beat.beat)
+    declare_schedules = by_tag(schedules.declare)
+    undeclare_schedules = by_tag(schedules.undeclare)
+    due_schedules = by_tag(schedules.due, changes=False)
 
     def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:  # noqa: ARG002
         """See `Store.enqueue`; there is nothing to be patient for.
@@ -67,11 +142,11 @@ class MemoryStore(MemorySchedules):
         with self.server.step():
             shards = [self.shard_of(message.id) for message in messages]
             self.server.make_room(shards, messages)
-            pairs = list(zip(shards, messages, strict=True))
-            accepted = [enqueue.enqueue(shard, [message])[0] for shard, message in pairs]
-            for (shard, message), is_new in zip(pairs, accepted, strict=True):
+            placed = list(zip(shards, messages, strict=True))
+            accepted = [enqueue.accept(shard, message) for shard, message in placed]
+            for (shard, message), is_new in zip(placed, accepted, strict=True):
                 if is_new:
-                    revoke.end_revoked_before(shard, message.id, self.settings)
+                    revoke.end_revoked_before(shard, message.id)
             return accepted
 
     def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
@@ -87,21 +162,28 @@ class MemoryStore(MemorySchedules):
         """Return the snapshots of those of these ids that are finished."""
         return [s for s in self.read(ids) if s is not None and s.is_finished]
 
+    def is_over(self, workflow_id: str, fan_in: int | None, *, failure: bool) -> bool:
+        """Return what `Store.wait_workflow` waits for."""
+        return is_over(self.workflow(workflow_id, () if fan_in is None else (fan_in,)), fan_in, failure=failure)
+
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`. The time is real, whatever the store's clock says."""
+        return self._wait(timeout_s, lambda: self.finished(ids))
+
+    def wait_workflow(self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
+        """See `Store.wait_workflow`. The time is real, whatever the store's clock says."""
+        return self._wait(timeout_s, lambda: self.is_over(workflow_id, fan_in, failure=failure))
+
+    def _wait[T](self, timeout_s: float | None, look: Callable[[], T]) -> T:
+        """Look after each change until something is found or the time is up."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self.server.lock:
-            while not (found := self.finished(ids)):
+            while not (found := look()):
                 left_s = None if deadline is None else deadline - time.monotonic()
                 if left_s is not None and left_s <= 0:
                     break
                 self.server.changed.wait(left_s)
             return found
-
-    def revoke(self, task_id: str, *, terminate: bool = False) -> Revocation:
-        """See `Store.revoke`."""
-        with self.server.step():
-            return revoke.revoke(self.shard_of(task_id), task_id, self.settings, terminate=terminate)
 
     def start_workflow(self, new: NewWorkflow) -> bool:
         """See `Store.start_workflow`.
@@ -112,62 +194,58 @@ class MemoryStore(MemorySchedules):
         with self.server.step():
             shard = self.shard_of(new.id)
             if workflows.known(shard, new.id) is not None:
-                self.unfold(shard, new.id)  # as whoever starts it again does
+                unfold.advance(shard, new.id)  # so does a repeated start on a server
                 return False
             self.server.make_room([shard] * len(new.nodes), [node.message for node in new.nodes])
-            workflows.start(shard, new, self.settings)
+            workflows.start(shard, new)
             return True
 
-    def workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
-        """See `Store.workflow`."""
-        with self.server.lock:
-            return workflows.counts(self.shard_of(workflow_id), workflow_id, list(fan_ins))
-
-    def wait_workflow(self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
-        """See `Store.wait_workflow`. The time is real, whatever the store's clock says."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        with self.server.lock:
-            while not self.is_over(workflow_id, fan_in, failure=failure):
-                left_s = None if deadline is None else deadline - time.monotonic()
-                if left_s is not None and left_s <= 0:
-                    return False
-                self.server.changed.wait(left_s)
-            return True
-
-    def is_over(self, workflow_id: str, fan_in: int | None, *, failure: bool) -> bool:
-        """Return what `Store.wait_workflow` waits for."""
-        found = self.workflow(workflow_id, () if fan_in is None else (fan_in,))
-        if found is None:
-            return True
-        if fan_in is None:
-            return found.finished >= found.nodes
-        join = found.fan_ins[0]
-        return join.succeeded + join.failed >= join.members or (failure and join.failed > 0)
-
-    def gather(self, workflow_id: str, field: str) -> list[bytes]:
-        """See `Store.gather`."""
-        with self.server.lock:
-            return workflows.gather(self.shard_of(workflow_id), workflow_id, field)
-
-    def revoke_workflow(self, workflow_id: str, fan_in: int | None = None, *, terminate: bool = False) -> bool:
-        """See `Store.revoke_workflow`."""
-        whom = "all" if fan_in is None else str(fan_in)
+    def put_schedule(self, schedule: NewSchedule, revision: int) -> PutResult:
+        """See `ScheduleStore.put_schedule`."""
         with self.server.step():
-            over = self.is_over(workflow_id, fan_in, failure=False)
-            self.unfold(self.shard_of(workflow_id), workflow_id, f"{whom}!" if terminate else whom)
-            return not over
+            return schedules.put(self.shard(schedule_tag(schedule.name, self.tags)), schedule, revision)
 
-    def unfold(self, shard: Shard, workflow_id: str, cancel: str = "") -> None:
-        """Do what a workflow has left to do; only inside a step of the server."""
-        state = workflows.unfold(shard, workflow_id, cancel)
-        while state is not None and state.cancel:
-            whom = state.cancel[0]
-            for number in workflows.numbers_of(state, workflow_id, whom):
-                revoke.revoke(shard, node_id(workflow_id, number), self.settings, terminate=whom.endswith("!"))
-            if whom in state.cancel:  # not if all of it is finished now
-                state.cancel.remove(whom)
-        if state is None or not state.late:
-            shard.unfolding.discard(workflow_id)
+    def schedules(self, names: Sequence[str]) -> list[StoredSchedule | None]:
+        """See `ScheduleStore.schedules`."""
+        with self.server.lock:
+            return [schedules.stored(self.shard(schedule_tag(name, self.tags)), name) for name in names]
+
+    def list_schedules(self, limit: int = 100, after: str = "") -> list[StoredSchedule]:
+        """See `ScheduleStore.list_schedules`."""
+        with self.server.lock:
+            names = sorted(name for tag in self.tags for name in self.shard(tag).schedules if name > after)
+            found = self.schedules(names[: min(limit, MOST_SCHEDULES)])
+        return [one for one in found if one is not None]
+
+    def fire(self, tag: str, firings: Sequence[Firing]) -> list[bool]:
+        """See `SupervisorScheduleStore.fire`.
+
+        Raises:
+            StoreFull: there would be more than ``max_tasks`` unfinished tasks; this firing and those after it wait.
+        """
+        answers: list[bool] = []
+        for firing in firings:
+            with self.server.step():
+                shard = self.shard(tag)
+                self.server.make_room([shard] * len(firing.messages), firing.messages)
+                answers.append(schedules.fire(shard, firing))
+        return answers
+
+    def admit(self, tag: str) -> Admission:
+        """See `SupervisorStore.admit`."""
+        admitted = 0
+        grants: list[TokenGrant] = []
+        with self.server.step():
+            while True:
+                count, requests, next_us = admit.admit(self.shard(tag), grants)
+                admitted += count
+                if not requests:
+                    return Admission(admitted, next_us)
+                grants = [admit.take(self.shard(limiter_tag(one.limit.name, self.tags)), one) for one in requests]
+
+    def sweep(self, tag: str, idle_ms: int) -> int:  # noqa: ARG002
+        """See `SupervisorStore.sweep`: consumers leave nothing behind here."""
+        return 0
 
     def active(self, limit: int = 100) -> list[Active]:
         """See `Store.active`."""
@@ -191,15 +269,15 @@ class MemoryStore(MemorySchedules):
         )
 
     def events(self, after: str = "", limit: int = 100) -> Events:
-        """See `Store.events`. A cursor holds per shard how many were seen of it."""
+        """See `Store.events`. A cursor holds per shard how many events were returned of it."""
         seen = {tag: int(number) for tag, number in (part.split("=") for part in after.split(",") if part)}
         found: list[Event] = []
         with self.server.lock:
             for tag in self.tags:
                 shard = self.shard(tag)
-                skipped = max(0, seen.get(tag, 0) - shard.events_gone)
+                skipped = max(0, seen.get(tag, 0) - shard.events_dropped)
                 some = list(shard.events)[skipped : skipped + limit]
-                seen[tag] = shard.events_gone + skipped + len(some)
+                seen[tag] = shard.events_dropped + skipped + len(some)
                 found += some
         found.sort(key=lambda event: event.at_ms)
         return Events(found, ",".join(f"{tag}={number}" for tag, number in seen.items()))
@@ -207,27 +285,21 @@ class MemoryStore(MemorySchedules):
     def delete_finished(self, before_ms: int) -> int:
         """See `Store.delete_finished`."""
         with self.server.step():
-            return sum(revoke.delete_finished(self.shard(tag), before_ms) for tag in self.tags)
-
-    def delete_result(self, task_id: str) -> bool:
-        """See `Store.delete_result`."""
-        with self.server.step():
-            return revoke.delete_result(self.shard_of(task_id), task_id)
+            return sum(delete_finished.delete_finished(self.shard(tag), before_ms) for tag in self.tags)
 
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """See `Store.dead_letters`."""
         with self.server.lock:
             found = [letter._replace(wire=self.settings.wire) for tag in self.tags for letter in self.shard(tag).dead]
-        found = [letter._replace(wire=self.settings.wire) for letter in found]
-        found.sort(key=lambda letter: _age(letter.cursor), reverse=True)
+        found.sort(key=lambda letter: entry_age(letter.cursor), reverse=True)
         if before:
-            found = [letter for letter in found if _age(letter.cursor) < _age(before)]
+            found = [letter for letter in found if entry_age(letter.cursor) < entry_age(before)]
         return found[: min(limit, MOST_LETTERS)]
 
     def workers(self) -> list[WorkerInfo]:
         """See `Store.workers`: a worker serves every shard, so its latest beat counts."""
         with self.server.lock:
-            beats = [worker for tag in self.tags for worker in upkeep.workers(self.shard(tag))]
+            beats = [worker for tag in self.tags for worker in beat.workers(self.shard(tag))]
         latest = {worker.name: worker for worker in sorted(beats, key=lambda worker: worker.beat_ms)}
         return sorted(latest.values(), key=lambda worker: worker.name)
 
@@ -245,8 +317,3 @@ class MemoryStore(MemorySchedules):
     def channel(self, tag: str, consumer: str, queues: Filter) -> MemoryChannel:
         """See `Store.channel`."""
         return MemoryChannel(self.server, self.settings, tag, consumer, queues)
-
-
-def _age(cursor: str) -> tuple[int, int]:
-    ms, _, number = cursor.partition("-")
-    return int(ms), int(number)

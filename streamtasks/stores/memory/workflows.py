@@ -1,75 +1,42 @@
-"""stage.lua, unfold.lua, gather.lua and include/workflow.lua: workflows begin, go on and end."""
+"""stage.lua, workflow.lua, gather.lua and include/workflow.lua: workflows start, go on and end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from ...protocol.graph import Graph
 from ...protocol.keys import stream_name
 from ...protocol.member_results import encode_member
 from ...protocol.shards import node_id, node_of
-from ...settings import StoreSettings
-from ..types import FanIn, FanInCounts, NewWorkflow, WorkflowCounts
-from .limits import limit_of, renew, wait
-from .shard import MANY, Live, Shard
+from ..rules import phases
+from ..rules.fan_in import SUCCEEDED, decision, decision_at_deadline
+from ..types import FanInCounts, NewWorkflow, WorkflowCounts
+from .limits import place, update_rate
+from .shard import MANY, Shard
+from .state import FanInState, LiveMessage, WorkflowState
 
-__all__ = ["WorkflowState", "counts", "gather", "node_ended", "numbers_of", "start", "unfold"]
-
-_SUCCEEDED = ("SUCCESS", "IGNORED")
-
-
-@dataclass(slots=True)
-class Join:
-    """A fan-in. ``phase``: ``o`` open, ``r`` what follows was let go, ``f`` it must fail."""
-
-    of: FanIn
-    cancels: bool
-    succeeded: int
-    failed: int = 0
-    phase: str = "o"
+__all__ = ["gather", "known", "look_at", "next_look_ms", "node_ended", "numbers_of", "start", "workflow"]
 
 
-@dataclass(slots=True)
-class WorkflowState:
-    """What is kept of a workflow.
-
-    ``expires_ms``: 0 while it is not finished; ``keep_ms``: the longest that the record of a node is kept. ``fields``:
-    results, as in `gather`, each in two parts, of which the second is the record's own.
-    """
-
-    nodes: int
-    plan: bytes
-    started_ms: int
-    joins: list[Join]
-    then: dict[str, str]
-    late: dict[int, int] = field(default_factory=dict)
-    fields: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
-    finished: int = 0
-    failed: int = 0
-    keep_ms: int = 0
-    expires_ms: int = 0
-    cancel: list[str] = field(default_factory=list)
-
-
-def start(shard: Shard, new: NewWorkflow, settings: StoreSettings) -> None:
+def start(shard: Shard, new: NewWorkflow) -> None:
     """Accept a workflow that is not known."""
     if len(shard.workflows) >= shard.many_workflows:
         for workflow_id in list(shard.workflows):
             known(shard, workflow_id)
         shard.many_workflows = max(MANY, 2 * len(shard.workflows))
     now_ms = shard.now_ms()
-    joins = [Join(one, one.cancels, one.succeeded) for one in new.fan_ins]
-    state = WorkflowState(len(new.nodes), new.plan, now_ms, joins, {})
+    joins = [FanInState(one, one.cancels, one.succeeded) for one in new.fan_ins]
+    state = WorkflowState(len(new.nodes), new.plan, now_ms, joins)
     state.fields.update((name, (b"", content)) for name, content in new.known_results)
     state.late = {place: now_ms + one.deadline_ms for place, one in enumerate(new.fan_ins) if one.deadline_ms}
     shard.workflows[new.id] = state
     for node in new.nodes:
         message = node.message
-        live = Live(
+        live = LiveMessage(
             message.id,
             b"%d %b" % (now_ms, message.envelope),
             stream_name(message.queue, message.priority),
-            "B",
+            phases.BLOCKED,
             limit=message.limit,
             after=node.waits_for,
             after_due_ms=message.due_ms or 0,
@@ -81,11 +48,11 @@ def start(shard: Shard, new: NewWorkflow, settings: StoreSettings) -> None:
     for number in range(new.heads):
         _release(shard, new.id, number, "")
     if not new.nodes:
-        state.expires_ms = now_ms + settings.keep_ms(success=True)
-        shard.tell("done", new.id)
+        state.expires_ms = now_ms + shard.settings.keep_ms(success=True)
+        shard.push("done", new.id)
     if state.late:
         shard.unfolding.add(new.id)
-        shard.tell("control", "unfold")
+        shard.push("control", "workflow")
 
 
 def known(shard: Shard, workflow_id: str) -> WorkflowState | None:
@@ -99,26 +66,22 @@ def known(shard: Shard, workflow_id: str) -> WorkflowState | None:
 
 def _release(shard: Shard, workflow_id: str, number: int, skip_reason: str) -> None:
     message = shard.live.get(node_id(workflow_id, number))
-    if message is None or message.phase != "B":
+    if message is None or message.phase != phases.BLOCKED:
         return
     shard.note("accepted", message.id, message.name)
     now_ms = shard.now_ms()
     due_ms = now_ms if skip_reason else max(now_ms, message.after_due_ms, now_ms + message.after_delay_ms)
     message.after, message.after_due_ms, message.after_delay_ms, message.skip_reason = "", 0, 0, skip_reason
-    limit = limit_of(message)
     if due_ms > now_ms:
-        message.phase = "D"
         shard.park(message, due_ms)
-        if limit is not None:
-            renew(shard, limit)
-    elif limit is not None:
-        wait(shard, message, limit, new=True)
+        if message.active_limit is not None:
+            update_rate(shard, message.active_limit)
     else:
-        message.phase = "Q"
-        shard.append(message)
+        message.phase = phases.QUEUED
+        place(shard, message, new=True)
 
 
-def node_ended(shard: Shard, message: Live, outcome: str, result: bytes, keep_ms: int) -> None:
+def node_ended(shard: Shard, message: LiveMessage, outcome: str, result: bytes, keep_ms: int) -> None:
     """Keep the result of a finished node, and let go what it was the last to be waited for.
 
     ``keep_ms``: for how long its record is kept.
@@ -128,7 +91,7 @@ def node_ended(shard: Shard, message: Live, outcome: str, result: bytes, keep_ms
     if node is None or state is None:
         return
     workflow_id, number = node
-    succeeded = outcome in _SUCCEEDED
+    succeeded = outcome in SUCCEEDED
     if message.then.startswith("g"):
         fan_in, _, place = message.then[1:].partition(".")
         _member_ended(shard, workflow_id, state, int(fan_in), place, message.id, outcome, result)
@@ -146,7 +109,7 @@ def node_ended(shard: Shard, message: Live, outcome: str, result: bytes, keep_ms
         state.late.clear()
         state.cancel.clear()
         shard.unfolding.discard(workflow_id)
-        shard.tell("done", workflow_id)
+        shard.push("done", workflow_id)
 
 
 def _member_ended(
@@ -159,49 +122,40 @@ def _member_ended(
     outcome: str,
     result: bytes,
 ) -> None:
-    join, name = state.joins[fan_in], f"r{fan_in}.{place}"
+    join, name = state.fan_ins[fan_in], f"r{fan_in}.{place}"
     if name in state.fields:
         return
     state.fields[name] = (encode_member(task_id, outcome, b"", late=join.phase != "o"), result)
-    succeeded = outcome in _SUCCEEDED
+    succeeded = outcome in SUCCEEDED
     join.succeeded += succeeded
     join.failed += not succeeded
     if join.phase == "o" and join.of.last >= join.of.first:
-        skip_reason = _decided(join, task_id)
+        skip_reason = decision(join.of, join.succeeded, join.failed, task_id)
         if skip_reason is not None:
             _decide(shard, workflow_id, join, skip_reason)
     if not succeeded and join.cancels:
         _cancel(state, join, fan_in)
         shard.unfolding.add(workflow_id)
-        shard.tell("control", "unfold")
+        shard.push("control", "workflow")
     if join.succeeded + join.failed == join.of.members:
-        shard.tell("done", workflow_id)
+        shard.push("done", workflow_id)
 
 
-def _decided(join: Join, task_id: str) -> str | None:
-    of = join.of
-    if join.succeeded >= of.need:
-        return ""
-    if not of.collects:
-        return f"parent:{task_id}" if join.failed > of.members - of.need else None
-    return "" if join.succeeded + join.failed == of.members else None
-
-
-def _decide(shard: Shard, workflow_id: str, join: Join, skip_reason: str) -> None:
+def _decide(shard: Shard, workflow_id: str, join: FanInState, skip_reason: str) -> None:
     join.phase = "f" if skip_reason else "r"
     for follower in range(join.of.first, join.of.last + 1):
         _release(shard, workflow_id, follower, skip_reason)
 
 
-def _cancel(state: WorkflowState, join: Join, fan_in: int) -> None:
+def _cancel(state: WorkflowState, join: FanInState, fan_in: int) -> None:
     """Note that a fan-in is to be revoked, if it is not being revoked already."""
     join.cancels = False
     if not {str(fan_in), f"{fan_in}!", "all", "all!"}.intersection(state.cancel):
         state.cancel.append(str(fan_in))
 
 
-def unfold(shard: Shard, workflow_id: str, cancel: str = "") -> WorkflowState | None:
-    """Do what is due of a workflow, and return it; whoever stands in its ``cancel`` is to be revoked: `numbers_of`."""
+def look_at(shard: Shard, workflow_id: str, cancel: str = "") -> WorkflowState | None:
+    """Do what is due of a workflow, and return it; the parts in its ``cancel`` are to be revoked: `numbers_of`."""
     state = known(shard, workflow_id)
     if state is None:
         return None
@@ -211,9 +165,9 @@ def unfold(shard: Shard, workflow_id: str, cancel: str = "") -> WorkflowState | 
     for fan_in, at_ms in list(state.late.items()):
         if at_ms <= now_ms:
             del state.late[fan_in]
-            join = state.joins[fan_in]
+            join = state.fan_ins[fan_in]
             if join.phase == "o" and join.succeeded + join.failed < join.of.members:
-                _decide(shard, workflow_id, join, "" if join.of.collects else f"late:{workflow_id}")
+                _decide(shard, workflow_id, join, decision_at_deadline(join.of, workflow_id))
                 if join.cancels:
                     _cancel(state, join, fan_in)
     return state
@@ -233,23 +187,23 @@ def numbers_of(state: WorkflowState, workflow_id: str, whom: str) -> list[int]:
     return sorted(numbers, reverse=True)
 
 
-def gather(shard: Shard, workflow_id: str, name: str) -> list[bytes]:
+def gather(shard: Shard, workflow_id: str, field: str) -> list[bytes]:
     """See `Store.gather`."""
     state = known(shard, workflow_id)
-    if name.startswith("v"):
-        return [b"" if state is None else b"".join(state.fields.get(name, ()))]
-    if state is None or int(name[1:]) >= len(state.joins):
+    if field.startswith("v"):
+        return [b"" if state is None else b"".join(state.fields.get(field, ()))]
+    if state is None or int(field[1:]) >= len(state.fan_ins):
         return []
-    members = state.joins[int(name[1:])].of.members
-    return [b"".join(state.fields.get(f"{name}.{place}", ())) for place in range(members)]
+    members = state.fan_ins[int(field[1:])].of.members
+    return [b"".join(state.fields.get(f"{field}.{place}", ())) for place in range(members)]
 
 
-def counts(shard: Shard, workflow_id: str, fan_ins: list[int]) -> WorkflowCounts | None:
+def workflow(shard: Shard, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
     """See `Store.workflow`."""
     state = known(shard, workflow_id)
     if state is None:
         return None
-    joins = [state.joins[number] for number in fan_ins]
+    joins = [state.fan_ins[number] for number in fan_ins]
     return WorkflowCounts(
         state.nodes,
         state.finished,

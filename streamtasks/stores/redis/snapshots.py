@@ -9,6 +9,7 @@ from ...protocol.json import loads
 from ...protocol.message import split_body
 from ...protocol.state import Snapshot, State
 from ...protocol.wire import JSON, Wire
+from ..rules import phases
 
 __all__ = ["from_reply"]
 
@@ -72,25 +73,17 @@ def _live(task_id: str, reply: list[Any]) -> Snapshot:
         return snapshot
     token, phase, _, _, attempts, _, _, first, started, settled, *marks = line.decode().split(" ")
     mark = {word[0]: word[2:] for word in marks if word}
-    snapshot.attempts = int(attempts)
+    started_ms = int(started)
+    snapshot.attempts = phases.attempts_made(phase, started_ms, int(attempts))
     snapshot.first_started_ms = int(first)
-    snapshot.started_ms = int(started)
-    if phase == "R" or (phase == "X" and snapshot.started_ms):
-        snapshot.state = State.PROGRESS if progress else State.STARTED
+    snapshot.started_ms = started_ms
+    snapshot.state = phases.visible_state(phase, started_ms, has_progress=bool(progress), has_retried=settled != "-")
+    if phases.is_running(phase, started_ms):
         snapshot.progress = progress
         snapshot.worker = token.rpartition("#")[0]
-        return snapshot
-    if phase in "CX":
-        snapshot.attempts -= 1
-    if phase == "B":
-        snapshot.state = State.BLOCKED
+    elif phase == phases.BLOCKED:
         snapshot.waits_for = mark.get("a", "")
         snapshot.due_ms = int(mark.get("d", 0))
-    elif phase == "W":
-        snapshot.state = State.LIMITED
+    elif phase == phases.LIMITED:
         snapshot.waits_for = mark.get("l", "").rpartition(",")[2]
-    elif settled != "-":
-        snapshot.state = State.RETRY
-    elif phase == "D":
-        snapshot.state = State.DELAYED
     return snapshot

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from streamtasks.exceptions import StoreError, StoreUnavailable
 from streamtasks.stores.backoff import Backoff
-from streamtasks.stores.base import SETTLES_S, Channel
+from streamtasks.stores.channel import SETTLES_S, Channel
 from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Outcome, Settled
 
 from ..process.board import Board

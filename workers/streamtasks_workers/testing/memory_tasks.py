@@ -236,7 +236,7 @@ def memory_tasks(app: StreamTasks, *, max_tasks: int | None = None) -> Generator
     bound = "" if max_tasks is None else f"?max_tasks={max_tasks}"
     url = f"memory://test-{next(_number)}{bound}"
     with ExitStack() as stack:
-        stack.callback(MemoryServer.forget, url)
+        stack.callback(MemoryServer.discard, url)
         stack.enter_context(at_url(app, url))
         yield MemoryTasks(app)
 

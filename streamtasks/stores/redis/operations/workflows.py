@@ -11,6 +11,7 @@ from ....protocol.graph import Graph
 from ....protocol.keys import Keys, stream_name
 from ....protocol.shards import node_of
 from ....settings import StoreSettings
+from ...rules import fan_in as fan_in_rules
 from ...types import FanIn, FanInCounts, KnownResult, NewWorkflow, Node, WorkflowCounts
 from ..batches import MOST, MOST_BYTES, batches
 from ..scripts import Call, script
@@ -203,14 +204,9 @@ def revoke_workflow(
 
 
 def is_over(shards: Shards, workflow_id: str, fan_in: int | None, *, failure: bool) -> Operation[bool]:
-    """Tell whether a fan-in is, or None: all of a workflow; see `Store.wait_workflow`."""
-    found = yield from workflow(shards, workflow_id, () if fan_in is None else (fan_in,))
-    if found is None:
-        return True
-    if fan_in is None:
-        return found.finished >= found.nodes
-    join = found.fan_ins[0]
-    return join.succeeded + join.failed >= join.members or (failure and join.failed > 0)
+    """Return whether a fan-in is over, or None: the whole workflow; see `Store.wait_workflow`."""
+    counts = yield from workflow(shards, workflow_id, () if fan_in is None else (fan_in,))
+    return fan_in_rules.is_over(counts, fan_in, failure=failure)
 
 
 def _revoke_nodes(shards: Shards, workflow_id: str, whom: str) -> Operation[None]:
