@@ -342,3 +342,39 @@ class TestEvents:
             {"kind": "accepted", "a": "0:default", "b": "0:default"},
             {"kind": "settled", "b": "RETRY", "a": "SUCCESS"},
         ]
+
+
+class TestManyChildren:
+    """Chunks stand apart, so that no call reads or writes all of them."""
+
+    def test_all_go_on_in_their_order(self, lab: ScriptLab) -> None:
+        lab.enqueue("a")
+        ids = [f"child-{number:04}-{'x' * 30}" for number in range(350)]
+        for at in range(0, len(ids), 100):
+            assert set(lab.enqueue(*ids[at : at + 100], after="a")) == {1}
+        fields = lab.client.hgetall(lab.keys.links)
+        assert max(map(len, fields.values())) < 4_100
+        assert len(fields) > 3
+        lab.settle(outcome(lab.claim_one()))
+        freed = int(lab.client.zcard(lab.keys.delayed)) - 1
+        assert freed == 20
+        for _ in range(8):
+            lab.promote("0:default")
+        assert lab.client.hgetall(lab.keys.links) == {}
+        assert lab.client.zcard(lab.keys.delayed) == 0
+        rows = lab.client.xrange(lab.stream())
+        assert [fields[b"id"].decode() for _, fields in rows] == ids
+
+    def test_an_end_of_many_parents_lets_a_bounded_number_go(self, lab: ScriptLab) -> None:
+        parents = [f"p{number}" for number in range(100)]
+        lab.enqueue(*parents)
+        for parent in parents:
+            lab.enqueue(*(f"{parent}-{number}" for number in range(25)), after=parent)
+        claimed = lab.claim("w", 1, count=100).claimed
+        lab.settle(*(outcome(one, started=5) for one in claimed))
+        waiting = [name for name in lab.dump()["delayed"] if not name.startswith("free ")]
+        assert len(waiting) == 100
+        for _ in range(80):
+            lab.promote("0:default")
+        assert lab.client.zcard(lab.keys.delayed) == 0
+        assert lab.client.xlen(lab.stream()) == 2500

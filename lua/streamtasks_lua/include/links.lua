@@ -3,7 +3,7 @@
 -- They go through `delayed`, so that promote finds their streams. "free <id> <1: it has succeeded, else 0>" stands there,
 -- due now, for those that are left to promote.
 -- Keys: links, state, delayed, control.
--- include: clock, line, delay
+-- include: clock, line, delay, children
 -- free_child(id, child, succeeded): let one go on: now, or when it is due itself; if the task has not succeeded, now,
 -- with mark x=parent:<id>.
 local function free_child(id, child, succeeded)
@@ -21,23 +21,41 @@ local function free_child(id, child, succeeded)
   redis.call('HSET', keys.state, child, format(s))
   park(child, due)
 end
--- free_children(id, succeeded, most): let at most so many go on; return how many did.
-local function free_children(id, succeeded, most)
-  local children = redis.call('HGET', keys.links, id) or ''
-  local from, to
+-- free_some(id, ids, succeeded, most): let at most so many of these go on; return how many did, and the ids that are left.
+local function free_some(id, ids, succeeded, most)
   local at, count = 1, 0
   while count < most do
-    from, to = children:find('%S+', at)
-    if not from then break end
-    free_child(id, children:sub(from, to), succeeded)
-    at, count = to + 1, count + 1
+    local from, to = ids:find('%S+', at)
+    if not from then return count, '' end
+    free_child(id, ids:sub(from, to), succeeded)
+    at, count = to + 2, count + 1
+  end
+  return count, ids:sub(at)
+end
+-- free_children(id, succeeded, most): let at most so many go on, the first ones first; return how many did.
+local function free_children(id, succeeded, most)
+  local first, next_number, ids = read_children(id)
+  local count = 0
+  while count < most and (first < next_number or ids ~= '') do
+    local field = first < next_number and id .. ' ' .. first or nil
+    local freed, left = free_some(id, field and redis.call('HGET', keys.links, field) or not field and ids or '', succeeded,
+      most - count)
+    count = count + freed
+    if not field then
+      ids = left
+    elseif left == '' then
+      redis.call('HDEL', keys.links, field)
+      first = first + 1
+    else
+      redis.call('HSET', keys.links, field, left)
+    end
   end
   local rest = 'free ' .. id .. (succeeded and ' 1' or ' 0')
-  if at > #children then
+  if first == next_number and ids == '' then
     redis.call('HDEL', keys.links, id)
     redis.call('ZREM', keys.delayed, rest)
   else
-    redis.call('HSET', keys.links, id, children:sub(at + 1))
+    write_children(id, first, next_number, ids)
     park(rest, now)
   end
   return count

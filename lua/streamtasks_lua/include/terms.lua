@@ -3,7 +3,7 @@
 -- Terms are words, separated by spaces: "at=<ms>" or "in=<ms>" (from now), "limit=<interval us>,<burst>,<name>",
 -- "after=<id>"; and, with a limit, "until=<ms>": if it waits for longer it needs no token, because it will not run.
 -- Keys: state, messages, links, delayed, control, waiting, limits, asking, ready, streams, wake.
--- include: clock, place
+-- include: clock, place, children
 -- place_new(name, id, terms, parent, revoked): place a message that is in `messages` already. `parent` is the record of the
 -- task named by after=: if that has succeeded, or was ignored, there is nothing to wait for; if it ended otherwise or is
 -- unknown, the message gets mark x=parent:<id> and goes on at once, to be failed by the child that claims it; else it is
@@ -33,8 +33,7 @@ local function place_new(name, id, terms, parent, revoked)
       mark(s, 'a', after)
       if due > now then mark(s, 'd', int(due)) end
       s.phase = 'B'
-      local children = redis.call('HGET', keys.links, after)
-      redis.call('HSET', keys.links, after, children and children .. ' ' .. id or id)
+      add_child(after, id)
       redis.call('HSET', keys.state, id, format(s))
       return
     elseif outcome ~= 'SUCCESS' and outcome ~= 'IGNORED' then
