@@ -7,8 +7,9 @@ import pytest
 from streamtasks import StoreSettings
 from streamtasks.stores.redis.operations.settle import settle_call
 from streamtasks.stores.types import Outcome
-from tests.support.script_lab import KEEP_MS, LEASE_MS, RESULT, Record, ScriptLab, claimed_batch, outcome
+from tests.support.script_lab import KEEP_MS, LEASE_MS, RESULT, ScriptLab, claimed_batch, outcome
 from tests.support.server_dump import Stream, text
+from tests.support.shard_view import Record
 
 
 def counted(now: int, **counts: int) -> dict[str, str]:

@@ -11,8 +11,9 @@ from streamtasks.protocol.message import Message, split_body
 from streamtasks.stores.redis.batches import MOST_BYTES
 from streamtasks.stores.redis.operations.settle import settle_chunks
 from streamtasks.stores.types import Claimed, NewMessage
-from tests.support.script_lab import RESULT, REVOKED_MS, Record, ScriptLab, claimed_batch, outcome
+from tests.support.script_lab import RESULT, ScriptLab, claimed_batch, outcome
 from tests.support.server_dump import Stream
+from tests.support.shard_view import REVOKED_MS, Record
 
 
 class TestRetry:

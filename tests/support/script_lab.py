@@ -7,13 +7,9 @@ so a key that leaks makes the comparison fail by itself.
 
 from __future__ import annotations
 
-import json
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from streamtasks import StoreSettings
-from streamtasks.protocol.keys import Keys, stream_name
 from streamtasks.stores.redis.operations.admit import admit_call, read_grants, take_call
 from streamtasks.stores.redis.operations.claim import claim_call, claim_counts
 from streamtasks.stores.redis.operations.enqueue import enqueue_call
@@ -42,7 +38,8 @@ from streamtasks.stores.types import (
     Outcome,
 )
 from tests.support.declared_keys import checked_source
-from tests.support.server_dump import dump, entries_of, text
+from tests.support.server_dump import text
+from tests.support.shard_view import ShardView
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -51,9 +48,6 @@ if TYPE_CHECKING:
 
 LEASE_MS = 30_000
 KEEP_MS = 900_000
-MANY_DEAD = 1000
-REVOKED_MS = 950_000
-SETTINGS = StoreSettings(failure_expires_s=REVOKED_MS / 1000, max_dead_letters=MANY_DEAD)
 RESULT = b'{"r":1}'
 
 
@@ -79,97 +73,9 @@ class AdmitReply(NamedTuple):
     next_us: int | None
 
 
-class Record(NamedTuple):
-    """What is kept of a finished message. ``times``: finished, first started, started."""
-
-    state: str
-    token: str
-    times: tuple[int, int, int]
-    attempt: int
-    body: bytes
-    result: bytes
-    reports: list[dict[str, Any]]
-
-
 @dataclass
-class ScriptLab:
-    """One shard, and scripts run on it. ``client`` does not decode replies."""
-
-    client: Any
-    tag: str = "u0"
-    prefix: str = "t:"
-    settings: StoreSettings = SETTINGS
-
-    def __post_init__(self) -> None:
-        self.keys = Keys(self.prefix, self.tag)
-        self.now = 0
-
-    # -- seeing --------------------------------------------------------------------------------------
-
-    def dump(self) -> dict[str, Any]:
-        return dump(self.client, f"{self.prefix}{{{self.tag}}}:")
-
-    def entry(self, task_id: str, queue: str = "default", priority: int = 0) -> str:
-        """The id of the entry of a message in its stream."""
-        rows = entries_of(self.client, self.stream(queue, priority))
-        found = [entry for entry, fields in rows if fields == {"id": task_id}]
-        assert len(found) == 1, f"{task_id} has {len(found)} entries"
-        return found[0]
-
-    def stream(self, queue: str = "default", priority: int = 0) -> str:
-        """The key of a stream."""
-        return self.keys.stream(stream_name(queue, priority))
-
-    def line(self, task_id: str) -> str | None:
-        """The state line of a message."""
-        found: str | None = text(self.client.hget(self.keys.state, task_id))
-        return found
-
-    def token_in(self, key: str) -> bool:
-        """Whether a wake list holds its token; never more than one."""
-        tokens = self.client.lrange(key, 0, -1)
-        assert tokens in ([], [b"1"])
-        return bool(tokens)
-
-    def take_tokens(self) -> None:
-        """Empty every wake list, as children that were woken do."""
-        rung = [key for key in self.client.keys("*") if b"}:wake" in key]
-        if rung:
-            self.client.delete(*rung)
-
-    def history(self, task_id: str) -> list[dict[str, Any]]:
-        """Reports of a message's earlier attempts; every line must be JSON."""
-        lines = self.client.hget(self.keys.history, task_id)
-        if lines is None:
-            return []
-        assert lines.endswith(b"\n")
-        return [json.loads(line) for line in lines.splitlines()]
-
-    def record(self, task_id: str) -> Record:
-        """The record of a finished message."""
-        head, _, rest = self.client.get(self.keys.record(task_id)).partition(b"\n")
-        version, finished, state, token, first, started, attempt, body, result = head.decode().split(" ")
-        assert version == "1"
-        body_end, result_end = int(body), int(body) + int(result)
-        reports = [json.loads(line) for line in rest[result_end:].splitlines()]
-        times = (int(finished), int(first), int(started))
-        return Record(state, token, times, int(attempt), rest[:body_end], rest[body_end:result_end], reports)
-
-    def totals(self) -> dict[str, int]:
-        """The counts since ever, without the time that attempts took."""
-        return {text(k): int(v) for k, v in self.client.hgetall(self.keys.totals).items() if k != b"ms"}
-
-    def server_ms(self) -> int:
-        seconds, micros = self.client.time()
-        return int(seconds) * 1000 + int(micros) // 1000
-
-    def hour(self) -> int:
-        """The hour in which the server will be for at least another second."""
-        while self.server_ms() % 3_600_000 > 3_599_000:
-            time.sleep(0.05)
-        return self.server_ms() // 3_600_000
-
-    # -- running scripts -----------------------------------------------------------------------------
+class ScriptLab(ShardView):
+    """A shard, and the scripts run on it one by one."""
 
     def raw(self, call: Call) -> Any:
         return self.client.eval(checked_source(call.script.source), len(call.keys), *call.keys, *call.args)
@@ -381,22 +287,6 @@ class ScriptLab:
     def events(self, after: str = "", most: int = 100) -> Any:
         return self.run(events_call(self.keys, after, most))
 
-    # -- making situations ---------------------------------------------------------------------------
-
-    def expire_leases(self, *tokens: str) -> None:
-        """Let the leases of these claims run out, while workers keep beating."""
-        for place, token in enumerate(tokens):
-            assert self.client.zadd(self.keys.leases, {token: 1 + place}, xx=True, ch=True) == 1
-        self.client.set(self.keys.beat, f"{self.server_ms()} 0")
-
-    def make_due(self, *ids: str) -> None:
-        """Let the time of delayed messages come, in this order."""
-        for place, task_id in enumerate(ids):
-            assert self.client.zadd(self.keys.delayed, {task_id: 1 + place}, xx=True, ch=True) == 1
-
-    def listen(self, channel: str) -> Listener:
-        return Listener(self.client, channel)
-
 
 def outcome(claimed: Claimed, state: str = "SUCCESS", *, started: int | None = None, **changes: Any) -> Outcome:
     """An outcome of a claimed message; by default one that started when it was claimed."""
@@ -416,34 +306,6 @@ def outcome(claimed: Claimed, state: str = "SUCCESS", *, started: int | None = N
         claimed.body,
     )
     return made._replace(**changes)
-
-
-class Listener:
-    """Hears one sharded channel; a context manager."""
-
-    def __init__(self, client: Any, channel: str) -> None:
-        self._connection = client.connection_pool.make_connection()
-        self._channel = channel
-
-    def __enter__(self) -> Self:
-        self._connection.connect()
-        self._connection.send_command("SSUBSCRIBE", self._channel)
-        self._connection.read_response()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.disconnect()
-
-    def heard(self) -> list[str]:
-        """What was said since the last look: all of it, because the server answers in order."""
-        self._connection.send_command("PING", check_health=False)
-        told: list[str] = []
-        while True:
-            reply = self._connection.read_response(push_request=True)
-            if reply in (b"PONG", [b"pong", b""]):
-                return told
-            assert reply[0] == b"smessage"
-            told.append(reply[2].decode())
 
 
 def claimed_batch(lab: ScriptLab, *ids: str) -> list[Claimed]:

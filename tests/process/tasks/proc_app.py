@@ -1,7 +1,8 @@
 """Tasks of the process tests, which write down each execution in a file before and after it.
 
 Both sides use it: a test makes an app with `make`, a worker imports ``app``, whose server, settings and file
-the environment names.
+the environment names. It is one long file because a worker imports it by its name alone, from the directory that it is
+started in, and finds nothing beside it that is imported as part of the tests.
 """
 
 from __future__ import annotations
