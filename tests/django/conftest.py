@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests.support.servers import server_kinds, start_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from streamtasks.stores.types import NewMessage
     from streamtasks_workers.testing.embedded import EmbeddedServer
 
 sys.path.insert(0, str(SITE))
@@ -23,6 +24,7 @@ import django
 
 django.setup()
 
+from django.tasks import task_backends  # noqa: E402
 from django.test import override_settings  # noqa: E402
 
 from contract.options import tasks_setting  # noqa: E402
@@ -75,3 +77,27 @@ def worker(_worker: DjangoWorker, site_url: str) -> Iterator[DjangoWorker]:
     """The project on the server, with a worker."""
     with override_settings(TASKS=tasks_setting(site_url, "served:")):
         yield _worker
+
+
+@pytest.fixture
+def patience() -> list[Any]:
+    """The patience of each call of the fixture `sent`, seconds."""
+    return []
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch, patience: list[Any]) -> list[NewMessage]:
+    """What the store is given, and it gets it."""
+    found: list[NewMessage] = []
+    for alias in ("default", "strict"):
+        backend: Any = task_backends[alias]
+        store = backend.stores.plain
+        real = store.enqueue
+
+        def enqueue(messages: Any, patience_s: Any = None, real: Any = real) -> Any:
+            found.extend(messages)
+            patience.append(patience_s)
+            return real(messages, patience_s)
+
+        monkeypatch.setattr(store, "enqueue", enqueue)
+    return found

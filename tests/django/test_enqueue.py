@@ -199,10 +199,6 @@ def test_a_server_that_is_away_is_one_clear_error_in_time(bound: Callable[[float
         assert time.monotonic() - started < bound(3)
 
 
-@pytest.mark.parametrize(
-    "unknown",
-    [pytest.param(new_id(("u0",)), id="new"), "x", "", "a b", "}{", "x" * 500, "\ud800", 7, None, b"x"],
-)
 def test_the_signal_is_sent_once_the_task_is_stored() -> None:
     told: list[Any] = []
 

@@ -18,6 +18,10 @@ from tests.django.test_enqueue import backend
 pytestmark = pytest.mark.usefixtures("site")
 
 
+@pytest.mark.parametrize(
+    "unknown",
+    [pytest.param(new_id(("u0",)), id="new"), "x", "", "a b", "}{", "x" * 500, "\ud800", 7, None, b"x"],
+)
 def test_an_unknown_id_does_not_exist(unknown: Any) -> None:
     with pytest.raises(TaskResultDoesNotExist):
         default_task_backend.get_result(unknown)

@@ -10,7 +10,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.tasks import task_backends
 from django.tasks.exceptions import InvalidTask
 from django.test import override_settings
 from django.utils import timezone
@@ -25,28 +24,6 @@ from streamtasks_django.tasks.stream_task import StreamTask
 tasks: Any = contract_tasks  # Django's stubs do not know what our task class adds
 
 pytestmark = pytest.mark.usefixtures("site")
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[NewMessage]:
-    """What the store is given, and it gets it."""
-    found: list[NewMessage] = []
-    for alias in ("default", "strict"):
-        backend: Any = task_backends[alias]
-        store = backend.stores.plain
-        real = store.enqueue
-
-        def enqueue(messages: Any, patience_s: Any = None, real: Any = real) -> Any:
-            found.extend(messages)
-            patience.append(patience_s)
-            return real(messages, patience_s)
-
-        monkeypatch.setattr(store, "enqueue", enqueue)
-    patience.clear()
-    return found
-
-
-patience: list[Any] = []
 
 
 def message_of(new: NewMessage) -> Message:
@@ -176,7 +153,7 @@ def test_delay_gives_all_keyword_arguments_to_the_task(sent: list[NewMessage]) -
     assert (sent[0].queue, sent[0].priority, sent[0].delay_ms) == ("default", 0, None)
 
 
-def test_apply_async_says_all_of_one_call(sent: list[NewMessage]) -> None:
+def test_apply_async_says_all_of_one_call(sent: list[NewMessage], patience: list[Any]) -> None:
     robust: Any = documented.robust
     before = timezone.now()
     result = robust.apply_async(
