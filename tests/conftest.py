@@ -72,9 +72,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "bound" in names:
             item.add_marker(TIMING)
         for name, parameter in SHARED.items():
-            if name in names:
-                callspec: Any = getattr(item, "callspec", None)
-                item.add_marker(pytest.mark.xdist_group(f"{name}-{callspec.params[parameter]}"))
+            kinds: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+            if name in names and parameter in kinds:
+                item.add_marker(pytest.mark.xdist_group(f"{name}-{kinds[parameter]}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
