@@ -91,7 +91,45 @@ class Runner:
             report: takes the task's progress.
         """
         try:
-            return self._prepare(claimed, started_ns, report)
+            # A claim of one message has recorded its start already; there is only one start of an attempt.
+            recorded_ms = claimed.first_started_ms if claimed.attempt == 1 else 0
+            started_ms = recorded_ms or self.now_ms(started_ns)
+            try:
+                enqueued_ms, envelope = split_body(claimed.body)
+                message = Message.decode(envelope, self._settings.wire, claimed.id)
+            except EncodingUnavailable as error:
+                return Prepared(claimed, self._outcomes.unreadable(claimed, error))
+            except EncodingRefused as error:
+                logger.error("message %s is refused and becomes a dead letter: %s", claimed.id, error)  # noqa: TRY400
+                return Prepared(claimed, self._outcomes.dead(claimed, error, "refused"))
+            except (DecodeError, ValueError) as error:
+                logger.error("message %s cannot be read and becomes a dead letter: %s", claimed.id, error)  # noqa: TRY400
+                return Prepared(claimed, self._outcomes.dead(claimed, error, "undecodable"))
+            runnable: Runnable | None = self._app.find(message.task)
+            if runnable is None:
+                runnable = self._internal.get(message.task)
+            skipped = None
+            if claimed.skip_reason:
+                skipped = outcome_of_skipped(message, claimed.skip_reason, self._read)
+            elif message.expires_ms and started_ms > message.expires_ms:
+                logger.info("task %s (%s) expired before it started", message.id, message.task)
+                skipped = AttemptOutcome(State.EXPIRED)
+            if runnable is None:
+                if skipped is None:
+                    return Prepared(claimed, self._outcomes.unknown(claimed, message.task))
+                return Prepared(claimed, self._skipped(claimed, message, skipped))
+            attempt = Attempt(
+                message,
+                claimed.attempt,
+                self._consumer,
+                enqueued_ms,
+                started_ms,
+                claimed.first_started_ms or started_ms,
+                report,
+                claimed.retries,
+            )
+            limits = limits_of(message, runnable.run_options, claimed.retries, self._limits)
+            return Prepared(claimed, None, attempt, runnable, limits, skipped)
         except BaseException as error:  # noqa: BLE001 - see _contained
             return Prepared(claimed, self._contained(claimed, 0, error))
 
@@ -117,47 +155,6 @@ class Runner:
         details = describe(error)
         logger.error("message %s failed outside its task's own code:\n%s", claimed.id, details["traceback"])
         return self._outcomes.failure(claimed, started_ms, details)
-
-    def _prepare(self, claimed: Claimed, started_ns: int, report: Callable[[bytes], None]) -> Prepared:
-        # A claim of one message has recorded its start already; there is only one start of an attempt.
-        recorded_ms = claimed.first_started_ms if claimed.attempt == 1 else 0
-        started_ms = recorded_ms or self.now_ms(started_ns)
-        try:
-            enqueued_ms, envelope = split_body(claimed.body)
-            message = Message.decode(envelope, self._settings.wire, claimed.id)
-        except EncodingUnavailable as error:
-            return Prepared(claimed, self._outcomes.unreadable(claimed, error))
-        except EncodingRefused as error:
-            logger.error("message %s is refused and becomes a dead letter: %s", claimed.id, error)  # noqa: TRY400
-            return Prepared(claimed, self._outcomes.dead(claimed, error, "refused"))
-        except (DecodeError, ValueError) as error:
-            logger.error("message %s cannot be read and becomes a dead letter: %s", claimed.id, error)  # noqa: TRY400
-            return Prepared(claimed, self._outcomes.dead(claimed, error, "undecodable"))
-        runnable: Runnable | None = self._app.find(message.task)
-        if runnable is None:
-            runnable = self._internal.get(message.task)
-        skipped = None
-        if claimed.skip_reason:
-            skipped = outcome_of_skipped(message, claimed.skip_reason, self._read)
-        elif message.expires_ms and started_ms > message.expires_ms:
-            logger.info("task %s (%s) expired before it started", message.id, message.task)
-            skipped = AttemptOutcome(State.EXPIRED)
-        if runnable is None:
-            if skipped is None:
-                return Prepared(claimed, self._outcomes.unknown(claimed, message.task))
-            return Prepared(claimed, self._skipped(claimed, message, skipped))
-        attempt = Attempt(
-            message,
-            claimed.attempt,
-            self._consumer,
-            enqueued_ms,
-            started_ms,
-            claimed.first_started_ms or started_ms,
-            report,
-            claimed.retries,
-        )
-        limits = limits_of(message, runnable.run_options, claimed.retries, self._limits)
-        return Prepared(claimed, None, attempt, runnable, limits, skipped)
 
     # `_run` and `_arun` differ in nothing but what they await: a change of one belongs in the other.
 

@@ -15,12 +15,13 @@ import multiprocessing
 import struct
 from collections.abc import Generator
 from contextlib import contextmanager
-from enum import IntEnum
 from time import monotonic_ns
 from typing import Final
 
 from streamtasks.protocol.state import State
 from streamtasks.stores.types import Claimed, Outcome
+
+from .slot_states import Interrupt, Slot
 
 __all__ = ["Board", "Interrupt", "Slot"]
 
@@ -44,25 +45,6 @@ _STATES_AT: Final = 1024
 _NAMES_AT: Final = 256
 _STATES: Final = (*(state.value for state in State), "CALLED")
 _STATE_CODES: Final = {state: code for code, state in enumerate(_STATES)}
-
-
-class Slot(IntEnum):
-    """What a slot holds."""
-
-    FREE = 0
-    CLAIMED = 1
-    RUNNING = 2
-    FINISHED = 3
-    RETURNED = 4
-
-
-class Interrupt(IntEnum):
-    """Why a running attempt is interrupted, the stronger the higher; also why its outcome was enforced."""
-
-    NONE = 0
-    SOFT_LIMIT = 1
-    HARD_LIMIT = 2
-    REVOKED = 3
 
 
 class Board:
