@@ -1,4 +1,4 @@
-"""The shape of a workflow: which of its nodes comes after which, as it is kept beside them for readers."""
+"""The graph of a workflow: which node follows which, as the store keeps it for readers."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class GraphFanIn:
 
 @dataclass(slots=True)
 class Graph:
-    """Which node comes after which. Every node has a number, higher than those of all that it follows.
+    """Which node follows which. Every node has a number, higher than the numbers of all nodes that it follows.
 
     Attributes:
-        workflow_id: whose shape it is.
+        workflow_id: the workflow.
         nodes: how many there are.
         heads: how many of them, the first ones, follow nothing.
         after: node -> first and last of those that follow it alone.
         fan_ins: the fan-ins.
         result: what it returns as a whole: ``("n", node)``, ``("g", fan-in)``, or an empty list, ``("e", 0)``.
-        known: ids of tasks of an earlier workflow whose results it goes on with, by numbers from ``nodes`` on.
+        known: ids of tasks of an earlier workflow whose results it uses, by numbers from ``nodes`` on.
     """
 
     workflow_id: str
@@ -53,7 +53,7 @@ class Graph:
         return self.known.get(number) or node_id(self.workflow_id, number)
 
     def encode(self) -> bytes:
-        """Return it as it is stored."""
+        """Return the bytes that are stored."""
         return dumps(
             {
                 "v": 1,
@@ -70,7 +70,7 @@ class Graph:
 
     @classmethod
     def decode(cls, workflow_id: str, plan: bytes) -> Graph:
-        """Read what `encode` made.
+        """Read what `encode` returned.
 
         Raises:
             DecodeError: it is something else.
@@ -94,10 +94,10 @@ class Graph:
                 },
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise DecodeError(f"not the shape of a workflow: {plan[:80]!r}") from error
+            raise DecodeError(f"not the graph of a workflow: {plan[:80]!r}") from error
 
     def causes(self) -> dict[int, Sequence[int]]:
-        """Return what each node follows, by their numbers: one, or the members of a fan-in; nodes that do, only."""
+        """Return what each node that follows something follows, by numbers: one node, or the members of a fan-in."""
         found: dict[int, Sequence[int]] = {}
         for number, (first, last) in self.after.items():
             found.update(dict.fromkeys(range(first, last + 1), (number,)))

@@ -34,7 +34,7 @@ def group_result(owner: Owner, group_id: str) -> GroupResult:
 
 
 def workflow_of(owner: Owner, task_id: str) -> Workflow | None:
-    """Return the workflow of which a task is a part; None if it is of none."""
+    """Return the workflow that a task belongs to; None if there is none."""
     node = node_of(task_id)
     return None if node is None else Workflow(owner, node[0])
 

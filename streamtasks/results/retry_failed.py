@@ -1,6 +1,6 @@
-"""Run again what has failed of a workflow: a new one, in which the results of what has succeeded are known already.
+"""Run the failed nodes of a workflow again: a new workflow that knows the results of the others.
 
-A node that has succeeded keeps its old id. In the new workflow's shape its number is at least the number of nodes.
+A node that has succeeded keeps its old id. In the new workflow's graph its number is at least the number of nodes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a snapshot says, in the words users see: state, progress, value, error, and what follows."""
+"""The state, progress, value, error and followers of a task, from a snapshot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["children_of", "error_of", "failure_of", "info_of", "outcome_of", "sh
 _SUCCESSFUL = (State.SUCCESS, State.IGNORED)
 
 
-def _said(snapshot: Snapshot) -> tuple[str, Any] | None:
+def _report(snapshot: Snapshot) -> tuple[str, Any] | None:
     if snapshot.is_finished or not snapshot.progress:
         return None
     try:
@@ -26,19 +26,19 @@ def _said(snapshot: Snapshot) -> tuple[str, Any] | None:
 
 
 def shown_state(snapshot: Snapshot) -> str:
-    """Return the state, or the one of its own making that a running task shows."""
-    said = _said(snapshot) if snapshot.state == State.PROGRESS else None
-    return snapshot.state.value if said is None else said[0]
+    """Return the state, or the word that a running task shows instead."""
+    report = _report(snapshot) if snapshot.state == State.PROGRESS else None
+    return snapshot.state.value if report is None else report[0]
 
 
 def info_of(snapshot: Snapshot) -> Any:
-    """Return what a running task said last of its progress, a JSON value; None if nothing, or not any more."""
-    said = _said(snapshot)
-    return None if said is None else said[1]
+    """Return the last progress of a running task, a JSON value; None if there is none."""
+    report = _report(snapshot)
+    return None if report is None else report[1]
 
 
 def outcome_of(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what was recorded of a finished task: ``{"r": value}``, ``{"e": error}`` or nothing."""
+    """Return the outcome of a finished task: ``{"r": value}``, ``{"e": error}`` or an empty dict."""
     try:
         return snapshot.outcome()
     except DecodeError as unreadable:
@@ -46,9 +46,9 @@ def outcome_of(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def error_of(snapshot: Snapshot) -> dict[str, Any] | None:
-    """Return the error of a failed task as `errors.describe` tells it; None if it has not failed.
+    """Return the error of a failed task as `errors.describe` returns it; None if it has not failed.
 
-    Outcomes that were decided without the task's code have errors of ours.
+    Outcomes that were decided without the task's code have errors of this package.
     """
     if not snapshot.is_finished or snapshot.state in _SUCCESSFUL:
         return None
@@ -61,7 +61,7 @@ def error_of(snapshot: Snapshot) -> dict[str, Any] | None:
 
 
 def failure_of(snapshot: Snapshot) -> Exception | None:
-    """Return the exception of a failed task, made anew; None if it has not failed."""
+    """Return the exception of a failed task; None if it has not failed."""
     error = error_of(snapshot)
     if error is None:
         return None
@@ -73,8 +73,8 @@ def value_of(snapshot: Snapshot) -> Any:
 
     Raises:
         TaskRevoked: it was revoked, or expired before it started.
-        DecodeError: this process cannot, or may not, read what it returned.
-        Exception: the task's own error, as `errors.rebuild` makes it.
+        DecodeError: this process cannot, or may not, read the value.
+        Exception: the task's own error, as `errors.rebuild` returns it.
     """
     failure = failure_of(snapshot)
     if failure is not None:
@@ -83,7 +83,7 @@ def value_of(snapshot: Snapshot) -> Any:
 
 
 def children_of(message: Message, state: State | None) -> Sequence[str]:
-    """Return the ids of what follows a message with this outcome: of tasks; of a workflow, that of its result."""
+    """Return the ids of the tasks, or of the results of workflows, that follow a message with this outcome."""
     if state == State.SUCCESS:
         links = message.links
     elif state in (State.FAILURE, State.DEAD, State.REVOKED, State.EXPIRED):

@@ -53,7 +53,7 @@ class Result[R]:
         return self._owner.store
 
     def snapshot(self) -> Snapshot:
-        """Return what is known now.
+        """Read the present snapshot.
 
         Raises:
             TaskNotFound: nothing is known of this id, or not any more.
@@ -63,7 +63,7 @@ class Result[R]:
         return self._keep(self._owner.store.read([self.id])[0])
 
     async def asnapshot(self) -> Snapshot:
-        """Return what is known now, without blocking the event loop."""
+        """Read the present snapshot from an event loop."""
         if self._final is not None:
             return self._final
         return self._keep((await self._owner.async_store.read([self.id]))[0])
@@ -77,7 +77,7 @@ class Result[R]:
 
     @property
     def state(self) -> str:
-        """The detailed state: a word of `State`, or one of its own making that a running task shows."""
+        """The detailed state: a `State`, or the word that a running task shows instead."""
         return shown_state(self.snapshot())
 
     @property
@@ -86,21 +86,21 @@ class Result[R]:
         return STATUS[self.snapshot().state]
 
     def ready(self) -> bool:
-        """Whether it is finished, in whatever way."""
+        """Return whether it is finished."""
         return self.snapshot().is_finished
 
     def successful(self) -> bool:
-        """Whether it finished without an error."""
+        """Return whether it finished without an error."""
         return self.snapshot().state in (State.SUCCESS, State.IGNORED)
 
     def failed(self) -> bool:
-        """Whether it finished otherwise."""
+        """Return whether it finished with an error, or was revoked or expired."""
         snapshot = self.snapshot()
         return snapshot.is_finished and snapshot.state not in (State.SUCCESS, State.IGNORED)
 
     @property
     def info(self) -> Any:
-        """What the running task said last of its progress, a JSON value; None if nothing, or not any more."""
+        """The last progress of the running task, a JSON value; None if there is none."""
         return info_of(self.snapshot())
 
     @property
@@ -110,7 +110,7 @@ class Result[R]:
 
     @property
     def result(self) -> R | Exception | None:
-        """What it returned; the exception if it failed; None while it is not finished, or if it was ignored."""
+        """Its return value; the exception if it failed; None while it is not finished, or if it was ignored."""
         snapshot = self.snapshot()
         failure = failure_of(snapshot)
         if failure is not None:
@@ -130,12 +130,12 @@ class Result[R]:
 
     @property
     def parent(self) -> Any:
-        """A handle on what it came after in its workflow (a `GroupResult` for a group), or on what enqueued it."""
+        """A handle on the task or group that it follows in its workflow, or on the task that enqueued it."""
         return parent_of(self._owner, self.message)
 
     @property
     def workflow(self) -> Workflow | None:
-        """The workflow of which it is a part; None if it is of none."""
+        """The workflow that it belongs to; None if there is none."""
         return workflow_of(self._owner, self.id)
 
     @property
@@ -175,19 +175,19 @@ class Result[R]:
         return _text(self.finished_at)
 
     def revoke(self, *, terminate: bool = False) -> bool:
-        """End it before it finishes; return False if it is finished already, or not known.
+        """Revoke it; return False if it is finished already, or unknown.
 
-        What has not started never will. What runs is interrupted with ``terminate``, runs to its end without; its
-        outcome is REVOKED either way.
+        A task that has not started never starts. A running one is interrupted with ``terminate``, and runs to its end
+        without; its outcome is REVOKED either way.
         """
         return self._owner.store.revoke(self.id, terminate=terminate) in _REVOKED
 
     async def arevoke(self, *, terminate: bool = False) -> bool:
-        """End it before it finishes, from an event loop; see `revoke`."""
+        """Revoke it from an event loop; see `revoke`."""
         return await self._owner.async_store.revoke(self.id, terminate=terminate) in _REVOKED
 
     def forget(self) -> bool:
-        """Have the store forget it; False if it is not finished, or not known. This object keeps what it knows."""
+        """Delete its result from the store; False if it is not finished, or unknown."""
         return self._owner.store.delete_result(self.id)
 
     def get(self, timeout: float | None = None) -> R:

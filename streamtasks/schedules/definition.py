@@ -25,7 +25,7 @@ from ..protocol.validation import check_seconds
 from ..settings import StoreSettings
 from ..stores.schedule_store import DueSchedule, Firing, NewSchedule
 from ..stores.types import NewMessage
-from ..tasks.enqueue import realized
+from ..tasks.enqueue import link_message
 from ..tasks.options import seconds
 from ..tasks.signature import Signature
 from ..tasks.signature_wire import decode_signature, encode_signature
@@ -169,7 +169,7 @@ class Definition:
             kwargs=dict(signature.kwargs),
             headers={**options.headers, "schedule": self.name, "scheduled_for": at.isoformat(timespec="milliseconds")},
         )
-        return realized(signature, message, at_ms / 1000, settings.wire)
+        return link_message(signature, message, at_ms / 1000, settings.wire)
 
     def firing(self, due: DueSchedule, now_ms: int, settings: StoreSettings, tag: str) -> Firing:
         """Return what is to be done with it now: at most 100 messages and 1 MiB, and one more.

@@ -1,4 +1,4 @@
-"""One started execution of a message, as the task and middleware see it."""
+"""An attempt: one started execution of a message, as the task and middleware see it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ running_attempt: Final[Callable[[], Attempt | None]] = _current.get
 
 @contextmanager
 def entered(attempt: Attempt) -> Generator[None]:
-    """Make an attempt the current one for a while; for tasks that are run in the process that enqueues them."""
+    """Return a context in which an attempt is the current one; for tasks that run in the process that enqueues them."""
     token = _current.set(attempt)
     try:
         yield
@@ -51,12 +51,12 @@ def entered(attempt: Attempt) -> Generator[None]:
 
 
 def enter_attempt(attempt: Attempt) -> None:
-    """Make an attempt the current one of this context; for whoever runs it."""
+    """Make an attempt the current one of this context."""
     _current.set(attempt)
 
 
 def _nowhere(data: bytes) -> None:
-    """Take progress of an attempt that runs without a worker: nobody can see it."""
+    """Drop the progress of an attempt that runs without a worker."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,8 +70,8 @@ class Attempt:
         enqueued_ms: when the message was accepted, ms since the epoch by the store's clock.
         started_ms: when this attempt started, likewise.
         first_started_ms: when the first attempt started, likewise.
-        report: where progress goes (set by the worker).
-        retries: attempts before this one that asked to be run again.
+        report: sends progress (set by the worker).
+        retries: how often the message was retried before.
     """
 
     message: Message
@@ -89,7 +89,7 @@ class Attempt:
         return self.message.id
 
     def set_progress(self, **info: Any) -> None:
-        """Show how far the task is; cheap enough to be called for every item. The last word wins.
+        """Show the task's progress. The last call counts; it is cheap enough to be called for every item.
 
         Raises:
             InvalidTask: JSON cannot carry a value.
@@ -97,10 +97,10 @@ class Attempt:
         self.report(encode_progress(State.PROGRESS, info))
 
     def update_state(self, state: str = State.PROGRESS, meta: Any = None) -> None:
-        """Show a state of the task's own making, and how far it is.
+        """Show a state and progress.
 
         Args:
-            state: shown as `state` while this attempt runs; it never counts as finished.
+            state: any word, shown as `state` while this attempt runs; it never counts as finished.
             meta: shown as ``info`` and ``progress``; JSON.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Tasks as classes: a ``run()`` method, options as class attributes, and hooks that hear of outcomes.
+"""Tasks as classes: a ``run()`` method, options as class attributes, and hooks for outcomes.
 
 ::
 
@@ -15,10 +15,10 @@
 
     import_task = app.register(Import())
 
-Every run, with its hooks, has a copy of the instance to itself: attributes that ``run()`` sets are seen by the hooks of
-that run, and by nothing else. Hooks run in the worker before the outcome is committed. They run at least once for every
-outcome, and twice only if the process is killed between a hook's start and the commit. What they raise is logged and
-changes nothing; only an error of ``before_start`` fails the attempt as one of ``run()`` would.
+Every attempt, with its hooks, has its own copy of the instance: attributes that ``run()`` sets are visible to the hooks
+of that attempt only. Hooks run in the worker before the outcome is committed: at least once for every outcome, twice
+only if the process is killed between a hook's start and the commit. Their errors are logged and change nothing; only an
+error of ``before_start`` fails the attempt, as an error of ``run()`` would.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ..exceptions import InvalidTask
 from ..protocol.state import State
 from .attempt import Attempt, AttemptOutcome, running_attempt
 from .enqueue import Pipeline
-from .request import Asking, Request
+from .request import Request, RunningTask
 from .run_options import RunOptions
 from .task import Task, name_of
 from .task_options import USER_NAMES, TaskOptions
@@ -50,7 +50,7 @@ _here: ContextVar[tuple[Attempt, TaskBody] | None] = ContextVar("streamtasks_cla
 
 
 class ErrorInfo:
-    """What hooks get of an error, besides the exception.
+    """The error that hooks receive besides the exception.
 
     Attributes:
         exception: the exception, None for an outcome without one.
@@ -72,8 +72,8 @@ class ErrorInfo:
         return f"<ErrorInfo {self.exception!r}>"
 
 
-class TaskBody(Asking):
-    """What class-based tasks are, in plain Python and in Django: ``run()``, hooks, and a copy of itself for each run.
+class TaskBody(RunningTask):
+    """Base of class-based tasks in plain Python and Django: ``run()``, hooks, and a copy for each attempt.
 
     Attributes:
         request: the call that runs; see `streamtasks.Request`.
@@ -105,7 +105,7 @@ class TaskBody(Asking):
         return self._for(Request(task=next(iter(names)), args=list(args), kwargs=kwargs))
 
     def _for(self, request: Request) -> Self:
-        one, own = self._copy(), self._own_options()
+        one, own = self._copy(), self._run_options()
         for name, value in (
             ("request", request),
             ("max_retries", own.max_retries),
@@ -121,7 +121,7 @@ class TaskBody(Asking):
 
     @classmethod
     def overrides_hooks(cls) -> bool:
-        """Whether the class has any hook of its own."""
+        """Return whether the class overrides a hook."""
         return any(getattr(cls, name) is not getattr(TaskBody, name) for name in HOOKS)
 
     @classmethod
@@ -140,20 +140,20 @@ class TaskBody(Asking):
         raise NotImplementedError
 
     def before_start(self, task_id: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Hear that an attempt is about to run."""
+        """Is called before an attempt runs."""
 
     def on_success(self, retval: Any, task_id: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Hear of a success."""
+        """Is called after a success."""
 
     def on_failure(
         self, exc: BaseException | None, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: ErrorInfo
     ) -> None:
-        """Hear of a final failure: an error, a time limit, a revocation, an expiry, a dead letter."""
+        """Is called after a final failure: an error, a time limit, a revocation, an expiry, a dead letter."""
 
     def on_retry(
         self, exc: BaseException | None, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: ErrorInfo
     ) -> None:
-        """Hear that it will be run again."""
+        """Is called when the task will be retried."""
 
     def after_return(
         self,
@@ -164,7 +164,7 @@ class TaskBody(Asking):
         kwargs: dict[str, Any],
         einfo: ErrorInfo | None,
     ) -> None:
-        """Hear of any outcome but an ignored one, last; ``retval`` is the result or the exception."""
+        """Is called last, after any outcome but an ignored one; ``retval`` is the result or the exception."""
 
 
 class ClassTask(TaskBody):
@@ -180,7 +180,7 @@ class ClassTask(TaskBody):
     name: str = ""
     task: InstanceTask | None = None
 
-    def _own_options(self) -> RunOptions:
+    def _run_options(self) -> RunOptions:
         return RunOptions() if self.task is None else self.task.options
 
 
@@ -241,7 +241,7 @@ _OPTIONS: Final = frozenset({*(one.name for one in fields(TaskOptions)), *USER_N
 
 
 def attributes_of(cls: type, base: type, wanted: Collection[str]) -> dict[str, Any]:
-    """Return what the classes between this one and ``base`` say as attributes, the nearest first."""
+    """Return the wanted attributes that ``cls`` and its bases below ``base`` define; the nearest wins."""
     found: dict[str, Any] = {}
     for one in cls.__mro__[: cls.__mro__.index(base)]:
         for name, value in vars(one).items():
@@ -251,7 +251,7 @@ def attributes_of(cls: type, base: type, wanted: Collection[str]) -> dict[str, A
 
 
 def tell(body: TaskBody, attempt: Attempt, outcome: AttemptOutcome) -> None:
-    """Run the hooks that an outcome has. One that raises is logged and keeps no other from running."""
+    """Run the hooks of an outcome. An error in one is logged, and the others still run."""
     if outcome.state == State.IGNORED:
         return
     one, message = body.for_attempt(attempt), attempt.message

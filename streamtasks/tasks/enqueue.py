@@ -1,4 +1,4 @@
-"""From a call and its options to the message that is accepted: what plain Python and Django have in common."""
+"""Enqueue: check a call, build its message, encode it. Plain Python and Django use the same functions."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from .signature_wire import decode_signature, encode_signature
 __all__ = [
     "NO_LIMIT",
     "Pipeline",
+    "assign_id",
     "build",
     "check_arguments",
     "check_limits",
     "choose_id",
-    "merged",
+    "link_message",
+    "merge_options",
     "pack",
-    "place",
-    "realized",
-    "resolved",
+    "resolve_signature",
 ]
 
 NO_LIMIT: Final = 1 << 40
-"""Bytes of a message whose parts were checked by themselves."""
+"""Most bytes of a message whose parts were checked before: no limit."""
 
 
 class Pipeline:
-    """The way of an app's calls to its store: check, build a message, pass the middleware, encode, send.
+    """Enqueue the calls of one app: check them, build messages, run middleware, encode, send.
 
     Args:
         owner: the app.
@@ -111,7 +111,7 @@ def build(
         kwargs: its keyword arguments.
         call: complete: its queue and priority are given.
         tags: the shards.
-        task_id: what `choose_id` has chosen already.
+        task_id: a result of `choose_id`; None: choose one.
 
     Raises:
         InvalidTask: a link cannot work.
@@ -161,11 +161,11 @@ def pack(message: Message, call: CallOptions, limit: Limit | None, settings: Sto
     )
 
 
-def place(call: CallOptions, tag: str, tags: tuple[str, ...]) -> CallOptions:
-    """Return the options of a call that shall live on a given shard, with an id that does.
+def assign_id(call: CallOptions, tag: str, tags: tuple[str, ...]) -> CallOptions:
+    """Return the options of a call with an id on the shard ``tag``.
 
     Raises:
-        InvalidTask: it has an id of its own, which lives elsewhere.
+        InvalidTask: its own id is on another shard.
     """
     if call.task_id is None:
         return replace(call, task_id=new_id((tag,)))
@@ -176,8 +176,8 @@ def place(call: CallOptions, tag: str, tags: tuple[str, ...]) -> CallOptions:
     return call
 
 
-def resolved(signature: Signature, message: Message, call: CallOptions, limit: Limit | None) -> Signature:
-    """Return a signature with all that a worker needs to run it, by the message it would be."""
+def resolve_signature(signature: Signature, message: Message, call: CallOptions, limit: Limit | None) -> Signature:
+    """Return a signature with the options of its message, ready for a worker to run."""
     call = replace(
         call,
         task_id=message.id,
@@ -190,14 +190,14 @@ def resolved(signature: Signature, message: Message, call: CallOptions, limit: L
     return replace(signature, args=tuple(message.args), kwargs=message.kwargs, options=call, limit=limit, origin=None)
 
 
-def realized(signature: Signature, message: Message, at_s: float, wire: Wire) -> NewMessage:
-    """Return what a resolved signature becomes when its time has come.
+def link_message(signature: Signature, message: Message, at_s: float, wire: Wire) -> NewMessage:
+    """Return the message of a resolved signature, to be accepted now.
 
     Args:
-        signature: what `resolved` made.
-        message: what it does not say itself: id, arguments, lineage, and the queue and priority where it has none.
-        at_s: from when its ``expires`` counts, s since the epoch.
-        wire: how the message is encoded.
+        signature: a result of `resolve_signature`.
+        message: gives the id, arguments and lineage, and the queue and priority where the signature has none.
+        at_s: the time from which its ``expires`` counts, s since the epoch.
+        wire: encodes the message.
     """
     options = signature.options
     due_ms, delay_ms = options.due()
@@ -224,7 +224,7 @@ def realized(signature: Signature, message: Message, at_s: float, wire: Wire) ->
 
 
 def check_limits(call: CallOptions, soft_s: float | None, hard_s: float | None) -> None:
-    """Check the time limits that a call gives against those of its task, seconds.
+    """Check the time limits of a call against those of its task, seconds.
 
     Raises:
         InvalidTask: the soft limit would not come first.
@@ -262,7 +262,7 @@ def _link(signature: Signature, tag: str) -> dict[str, Any]:
     return encode_signature(signature)
 
 
-def merged(signature: Signature, defaults: CallOptions, **more: Any) -> CallOptions:
+def merge_options(signature: Signature, defaults: CallOptions, **more: Any) -> CallOptions:
     """Return the options of a signature on top of its task's, and ``more`` on top of both."""
     if signature.options is NO_OPTIONS:
         return replace(defaults, **more) if more else defaults

@@ -1,4 +1,4 @@
-"""What a bound task (``bind=True``) gets as ``self``: the request that runs, and what it may ask for."""
+"""The ``self`` of a bound task (``bind=True``): its request, retries and progress."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .options import seconds
 from .run_options import RunOptions
 from .unset import UNSET
 
-__all__ = ["Asking", "BoundTask", "Request"]
+__all__ = ["BoundTask", "Request", "RunningTask"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """The call that runs.
+    """The call that is running.
 
     Attributes:
         id: the message's id; empty if the function was called directly.
@@ -30,15 +30,15 @@ class Request:
         args, kwargs: its arguments.
         queue: the queue's name.
         priority: -100 (last) to 100 (first).
-        retries: how often it asked to be run again before; 0 in the first run.
-        attempt: 1 in the first run; counts runs that ended with their worker too.
+        retries: how often it was retried before; 0 in the first attempt.
+        attempt: 1 for the first attempt; attempts that ended with their worker count too.
         eta: when it was to start at the earliest (UTC), None: at once.
         expires: when it was to have started (UTC), None: any time.
         parent_id, root_id: the task that enqueued it, or that it follows, and the first of that line; None: none.
-        headers: what travels along.
-        hostname: the worker's process that runs it.
-        called_directly: no worker runs it; ``update_state()`` shows nothing then, and ``retry()`` raises the error.
-        max_retries: how often it may be run again, as the call says; `UNSET` if it says nothing.
+        headers: JSON values that travel with the message.
+        hostname: the child that runs it.
+        called_directly: no worker runs it: ``update_state()`` shows nothing, and ``retry()`` raises the error.
+        max_retries: most retries of this call; None: without end, `UNSET`: the task's own apply.
     """
 
     id: str = ""
@@ -100,7 +100,7 @@ def _moment(ms: int) -> datetime | None:
     return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
 
 
-def _ask_again(
+def _retry(
     request: Request,
     own: RunOptions,
     *,
@@ -110,7 +110,7 @@ def _ask_again(
     max_retries: int | None = UNSET,
     throw: bool = True,
 ) -> Retry:
-    """Ask for another run of what ``request`` says runs, by the task's ``own`` options; see `Asking.retry`."""
+    """Raise `Retry`, or return it; ``own``: the task's options. See `RunningTask.retry`."""
     if countdown is not None and eta is not None:
         raise InvalidTask(f"countdown is {countdown!r} and eta is {eta!r}; give one of them.")
     delay_s: float | None = None
@@ -126,7 +126,7 @@ def _ask_again(
     reason = exc if exc is not None else sys.exception()
     most = next((one for one in (max_retries, request.max_retries) if one is not UNSET), own.max_retries)
     if request.called_directly or (most is not None and request.retries >= most):
-        _give_up(request, reason, most)
+        _raise_exhausted(request, reason, most)
     error = Retry(
         "" if reason is None else f"{type(reason).__name__}: {reason}",
         delay_s=delay_s,
@@ -139,7 +139,7 @@ def _ask_again(
     raise error from reason
 
 
-def _give_up(request: Request, reason: BaseException | None, most: int | None) -> NoReturn:
+def _raise_exhausted(request: Request, reason: BaseException | None, most: int | None) -> NoReturn:
     if isinstance(reason, BaseException):
         raise reason
     if request.called_directly:
@@ -147,14 +147,14 @@ def _give_up(request: Request, reason: BaseException | None, most: int | None) -
     raise RetriesExhausted(f"Task {request.id} ({request.task}) has been retried {most} times, which is all it may be.")
 
 
-class Asking:
-    """What a task that runs may ask for; its own, whether it is a function or a class."""
+class RunningTask:
+    """The methods of a running task, a function or a class: retry it and show its progress."""
 
     __slots__ = ()
 
     request: Request
 
-    def _own_options(self) -> RunOptions:
+    def _run_options(self) -> RunOptions:
         raise NotImplementedError
 
     def retry(
@@ -166,23 +166,23 @@ class Asking:
         max_retries: int | None = UNSET,
         throw: bool = True,
     ) -> Retry:
-        """Ask for another run. It raises by itself; ``raise self.retry(...)`` says so to the reader.
+        """Retry the task. The method raises; ``raise self.retry(...)`` makes that visible.
 
         Args:
             exc: the reason; by default the exception that is being handled.
             countdown: not before so many seconds from now; by default the task's own delay.
             eta: not before this time; a naive one is local time.
-            max_retries: how often it may be run again, instead of what the task or the call says; None: without end.
+            max_retries: most retries, instead of the task's or the call's; None: without end.
             throw: False: the `Retry` is returned and not raised.
 
         Raises:
-            Retry: it shall be run again.
-            Exception: ``exc``, if there are no more retries or no worker runs this; `RetriesExhausted` without one.
+            Retry: the worker runs the task again.
+            Exception: ``exc``, if no retries are left or no worker runs the task; `RetriesExhausted` without one.
             InvalidTask: an argument is wrong.
         """
-        return _ask_again(
+        return _retry(
             self.request,
-            self._own_options(),
+            self._run_options(),
             exc=exc,
             countdown=countdown,
             eta=eta,
@@ -191,14 +191,14 @@ class Asking:
         )
 
     def update_state(self, state: str = State.PROGRESS, meta: Any = None) -> None:
-        """Show a state of the task's own making, and how far it is; see `Attempt.update_state`."""
+        """Show a state and progress; see `Attempt.update_state`."""
         _update_state(self.request, state, meta)
 
 
-class BoundTask(Asking):
-    """What a function with ``bind=True`` gets as its first argument: one for each run.
+class BoundTask(RunningTask):
+    """The first argument of a function with ``bind=True``: one object per attempt.
 
-    Everything that the task itself has (``name``, ``delay()``, ``s()``, options) can be had from it as well.
+    It has all attributes of the task, too (``name``, ``delay()``, ``s()``, options).
 
     Attributes:
         request: the call that runs.
@@ -219,20 +219,20 @@ class BoundTask(Asking):
 
     @property
     def max_retries(self) -> int | None:
-        """How often the task may be run again, as it says itself; None: without end."""
+        """Most retries of the task's definition; None: without end."""
         return self._own.max_retries
 
     @property
     def default_retry_delay(self) -> float:
-        """Seconds before a retry that names no delay, as the task says itself."""
+        """Delay of a retry that gives none, seconds, from the task's definition."""
         return self._own.retry_delay_s
 
-    def _own_options(self) -> RunOptions:
+    def _run_options(self) -> RunOptions:
         return self._own
 
 
 def _update_state(request: Request, state: str, meta: Any) -> None:
-    """Show progress of what runs; of a direct call it is only checked, for nobody could see it."""
+    """Show progress of the running attempt; of a direct call it is only checked."""
     attempt = None if request.called_directly else running_attempt()
     (attempt or _NOBODY).update_state(state, meta)
 

@@ -1,4 +1,4 @@
-"""How a worker runs a task: retries and time limits. What the task's definition says; a call may say otherwise."""
+"""How attempts of a task are run: retries, time limits, executor."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class RunOptions:
     """How attempts of a task are run.
 
     Attributes:
-        max_retries: how often it may be run again after asking for it; None: without end.
+        max_retries: most retries; None: without end.
         retry_delay_s: seconds before a retry that names no delay.
-        autoretry_for: exceptions that ask for a retry by themselves.
-        dont_autoretry_for: of those, the ones that do not.
+        autoretry_for: exceptions that are retried automatically.
+        dont_autoretry_for: exceptions among these that are not.
         retry_backoff_s: delay before the first automatic retry, doubled each time, seconds; 0: ``retry_delay_s``.
         retry_backoff_max_s: longest of these delays, seconds.
         retry_jitter: whether each of them is a random part of itself.
@@ -65,7 +65,7 @@ class RunOptions:
         check_limit_order(self.soft_time_limit_s, self.time_limit_s)
 
     def retries_by_itself(self, error: BaseException) -> bool:
-        """Whether this error asks for a retry by itself."""
+        """Return whether this error is retried automatically."""
         return isinstance(error, self.autoretry_for) and not isinstance(error, self.dont_autoretry_for)
 
     def automatic_delay_s(self, retries: int) -> float:

@@ -1,4 +1,4 @@
-"""A task: a function, the name it is registered under, and how its calls are enqueued."""
+"""A task: a registered function and the methods that enqueue its calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..results import Result
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import Attempt, AttemptOutcome
-from .enqueue import Pipeline, check_arguments, check_limits, merged, pack, place, resolved
+from .enqueue import Pipeline, assign_id, check_arguments, check_limits, merge_options, pack, resolve_signature
 from .position import Position
 from .rate_limit import limit_of
 from .request import BoundTask, Request
@@ -107,7 +107,7 @@ class Task[**P, R]:
         return self.changed(changed)
 
     def changed(self, options: TaskOptions) -> Task[P, R]:
-        """Return the same task with other options, which are right."""
+        """Return the same task with other, checked options."""
         return Task(self._pipeline, self.function, self.name, options, self._registered)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
@@ -156,11 +156,11 @@ class Task[**P, R]:
         )
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
-        """Return a call that is not enqueued yet. What it follows puts its result before these arguments."""
+        """Return a signature. The result of what it follows is put before these arguments."""
         return Signature(self.name, args, kwargs, origin=self)
 
     def si(self, *args: Any, **kwargs: Any) -> Signature:
-        """Return a call that gets no result of what it follows."""
+        """Return an immutable signature: no result is put before its arguments."""
         return Signature(self.name, args, kwargs, immutable=True, origin=self)
 
     def message(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Message:
@@ -170,14 +170,14 @@ class Task[**P, R]:
     def resolve(self, signature: Signature, tag: str) -> Signature:
         """See `Origin.resolve`."""
         settings = self._pipeline.owner.settings
-        call = place(merged(signature, self._defaults), tag, settings.tags)
+        call = assign_id(merge_options(signature, self._defaults), tag, settings.tags)
         message = self._message(signature.args, signature.kwargs, call)
         message.encode(settings.max_payload_bytes)  # raises now what would fail in the worker
-        return resolved(signature, message, call, self.limit_of(signature.args, signature.kwargs))
+        return resolve_signature(signature, message, call, self.limit_of(signature.args, signature.kwargs))
 
     def node_message(self, signature: Signature, position: Position) -> NewMessage:
         """See `Origin.node_message`."""
-        call = merged(signature, self._defaults, task_id=position.id)
+        call = merge_options(signature, self._defaults, task_id=position.id)
         args = (*position.before, *signature.args)
         message = position.applied_to(self._message(args, signature.kwargs, call))
         return pack(message, call, self.limit_of(args, signature.kwargs), self._pipeline.owner.settings)

@@ -1,4 +1,4 @@
-"""Workflows as users write them: groups, chains and chords of signatures, freely nested. Immutable.
+"""Groups, chains and chords of signatures, freely nested. Immutable.
 
 ::
 
@@ -30,7 +30,7 @@ _INSTEAD: Final = {
     "retry": "it is an option of single tasks: a workflow is repeated as a whole for the store's timeout_s.",
     "retry_policy": "it is an option of single tasks: a workflow is repeated as a whole for the store's timeout_s.",
 }
-"""Options that a workflow has not, and what to do."""
+"""Options that workflows do not have, and what to do instead."""
 
 
 class Canvas(CompositeStep):
@@ -45,7 +45,7 @@ class Canvas(CompositeStep):
         return chain(self, other)
 
     def set(self, **options: Any) -> Self:
-        """Return the same with options for all of its tasks, for which these say nothing themselves.
+        """Return the same with options for all of its tasks that do not set them themselves.
 
         As those of ``apply_async()``; ``countdown`` and ``eta`` count for what starts first, ``link`` for the end,
         ``link_error`` too (of a group: for each member).
@@ -73,7 +73,7 @@ class Canvas(CompositeStep):
         return linked(self)
 
     def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """Enqueue it: all of it, or nothing. Return a handle on its result.
+        """Enqueue the workflow atomically; return a handle on its result.
 
         Args:
             args: go before the arguments of what starts first.
@@ -81,8 +81,8 @@ class Canvas(CompositeStep):
             **options: see `set`.
 
         Raises:
-            InvalidTask: it cannot work.
-            StoreUnavailable: no answer from the store in time; nothing of it will be run.
+            InvalidTask: an option or a step is wrong.
+            StoreUnavailable: no answer from the store in time; no task of it will run.
         """
         return start(self.clone(args, kwargs, **options))
 
@@ -185,7 +185,7 @@ def group(
     Args:
         *members: signatures, chains, groups, chords.
         on_error: ``"fail"`` or ``"collect"``; this and the others: see `Policy`.
-        quorum: so many successes are enough.
+        quorum: run what follows after this many successes; missing members are None.
         deadline: what follows waits no longer than this, seconds or a timedelta.
         fail_fast: the first failure has the other members revoked.
 
@@ -235,8 +235,8 @@ def chord(
         InvalidTask: an argument is wrong.
     """
     members = header if isinstance(header, Group) else group(header)
-    said = (on_error, quorum, deadline, fail_fast)
-    if any(one is not None for one in said):
+    given = (on_error, quorum, deadline, fail_fast)
+    if any(one is not None for one in given):
         old = members.policy
         members = replace(
             group(

@@ -1,4 +1,4 @@
-"""What follows a task: the messages that its ``link`` and ``link_error`` become once its outcome is known."""
+"""Build the messages of ``link`` and ``link_error`` once the outcome of a task is known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..protocol.message import Message
 from ..protocol.state import State
 from ..protocol.wire import JSON, Wire
 from ..stores.types import NewMessage
-from ..tasks.enqueue import realized
+from ..tasks.enqueue import link_message
 from ..tasks.signature_wire import decode_signature
 
 __all__ = ["follow_ups"]
@@ -20,18 +20,18 @@ _FAILED: Final = frozenset({State.FAILURE, State.DEAD, State.REVOKED, State.EXPI
 def follow_ups(
     message: Message, state: State, value: Any, error: dict[str, Any] | None, wire: Wire = JSON
 ) -> tuple[NewMessage, ...]:
-    """Return what is to be accepted together with an outcome: nothing, unless it is final and something is linked.
+    """Return the messages to accept together with an outcome; none unless it is final and links exist.
 
-    After a success each ``link`` gets the value before its own arguments; after a final failure each ``link_error``
-    gets ``(task id, error message, traceback)``, three strings. Immutable ones get only their own arguments. An
-    ignored task is followed by nothing.
+    After a success each ``link`` receives the value before its own arguments; after a final failure each ``link_error``
+    receives ``(task id, error message, traceback)``, three strings. Immutable signatures receive only their own
+    arguments. Nothing follows an ignored task.
 
     Args:
-        message: what was run.
+        message: the message that was run.
         state: its outcome.
-        value: what it returned, as JSON carries it.
-        error: what `errors.describe` made of its error; None if there is none to speak of.
-        wire: how they are encoded.
+        value: its return value, as JSON.
+        error: its error as `errors.describe` returns it; None if there is none.
+        wire: encodes the messages.
     """
     if state == State.SUCCESS:
         return tuple(_follow(message, link, (value,), wire) for link in message.links)
@@ -57,4 +57,4 @@ def _follow(parent: Message, link: dict[str, Any], before: tuple[Any, ...], wire
         parent_id=parent.id,
         root_id=parent.root_id or parent.id,
     )
-    return realized(signature, message, time.time(), wire)
+    return link_message(signature, message, time.time(), wire)

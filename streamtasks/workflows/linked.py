@@ -1,8 +1,8 @@
 """Workflows as links: a chain, group or chord that runs after a task has succeeded, or finally failed.
 
-The producer prepares all of it, with its ids, and a link carries it in one argument: a call of the task `START`, which
-every worker knows. That is accepted with the outcome, as any link is, and starts the workflow; starting one twice does
-nothing.
+The producer prepares the whole workflow, with its ids. The link is a call of the task `START`, which every worker has,
+with the workflow as its argument. It is accepted with the outcome, as any link is, and starts the workflow; starting it
+twice does nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .start import Prepared, prepare
 __all__ = ["Linked", "linked", "workflow_of_call"]
 
 _NO_LIMIT: Final = 1 << 40
-"""Bytes of a first node: the node and the result that it gets were both checked by themselves."""
+"""Most bytes of a first node: no limit, for the node and the result that it receives were checked before."""
 
 
 class Linked:
@@ -76,7 +76,7 @@ def linked(workflow: CompositeStep) -> Signature:
 
 
 def _packed(prepared: Prepared) -> dict[str, Any]:
-    """Return a workflow as JSON carries it. ``takes``: which of its first nodes get what is known when it starts."""
+    """Return a workflow as a JSON object. ``takes``: which of its first nodes receive the result that it follows."""
     new, graph = prepared.new, prepared.graph
     kind, number = graph.result
     return {

@@ -20,7 +20,7 @@ from streamtasks import Message
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge
 from streamtasks.stores.types import Limit, NewMessage
-from streamtasks.tasks.enqueue import build, check_limits, choose_id, pack, place, resolved
+from streamtasks.tasks.enqueue import assign_id, build, check_limits, choose_id, pack, resolve_signature
 from streamtasks.tasks.options import WITHOUT_END
 from streamtasks.tasks.position import Position
 from streamtasks.tasks.signature import NO_OPTIONS, CallOptions
@@ -125,10 +125,10 @@ def resolve(backend: StoreAlias, task: StreamTask, signature: Signature, tag: st
     """
     settings = backend.store_settings
     plan = _plan(backend, task)
-    call = place(plan.call, tag, settings.tags)
+    call = assign_id(plan.call, tag, settings.tags)
     message, limit = _message(plan, call, signature.args, signature.kwargs, settings.tags)
     message.encode(settings.max_payload_bytes, settings.wire)  # raises what would be raised later
-    return resolved(signature, message, call, limit)
+    return resolve_signature(signature, message, call, limit)
 
 
 def node_message(backend: StoreAlias, task: StreamTask, signature: Signature, position: Position) -> NewMessage:

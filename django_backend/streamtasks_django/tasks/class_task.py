@@ -134,7 +134,7 @@ class Task(TaskBody, StreamTask):
         """Return the copy for the attempt that is running here, or a new one for a direct call."""
         return self.for_call((self.registered_name, self.module_path), args, kwargs)
 
-    def _own_options(self) -> RunOptions:
+    def _run_options(self) -> RunOptions:
         return self.run_options()
 
     def _copy(self) -> Self:
