@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from streamtasks.protocol.keys import GROUP
+from streamtasks.stores.types import Filter
 from tests.support.script_lab import LEASE_MS, ScriptLab, outcome
 from tests.support.server_dump import Stream
 
@@ -208,3 +209,42 @@ class TestSuspects:
         lab.client.hdel(lab.keys.messages, "s")
         assert lab.claim("w", 1).ids == ["t"]
         assert lab.client.xlen(lab.stream()) == 1
+
+
+class TestManyReadyStreams:
+    """Only those whose turn it is are read; who comes next is the same as among few."""
+
+    def fill(self, lab: ScriptLab, count: int) -> list[str]:
+        """Messages in so many queues; the names of their streams, best first."""
+        for number in range(count):
+            lab.enqueue(f"m{number}", queue=f"q{number:03}")
+        lab.enqueue("low", queue="q000", priority=-7)
+        names = [f"0:q{number:03}" for number in range(count)]
+        return sorted(names, reverse=True)
+
+    @pytest.mark.parametrize("count", [63, 64, 65, 100])
+    def test_streams_of_one_priority_take_turns(self, lab: ScriptLab, count: int) -> None:
+        names = self.fill(lab, count)
+        for sequence in (1, 5, count - 3, count, 3 * count + 7):
+            [*_, streams] = lab.claim_with([], "w", sequence)
+            turns = [names[(sequence + i) % count] for i in range(16)]
+            assert streams == turns
+
+    def test_a_child_of_one_queue_gets_its_best(self, lab: ScriptLab) -> None:
+        self.fill(lab, 100)
+        lab.enqueue("best", queue="q000", priority=100)
+        lab.enqueue("worst", queue="q000", priority=-100)
+        answer = lab.claim_with([], queues=Filter("only", ("q000", "q007", "empty")))
+        assert answer.streams == ["100:q000", "0:q007", "0:q000", "-7:q000", "-100:q000"]
+
+    def test_a_child_that_excludes_queues(self, lab: ScriptLab) -> None:
+        names = self.fill(lab, 100)
+        excluded = tuple(f"q{number:03}" for number in range(90, 100))
+        for sequence in range(100):
+            streams = lab.claim_with([], "w", sequence, queues=Filter("except", excluded)).streams
+            turns = [names[(sequence + i) % 100] for i in range(26)]
+            assert streams == [name for name in turns if name.partition(":")[2] not in excluded][:16]
+
+    def test_a_child_of_a_queue_with_nothing(self, lab: ScriptLab) -> None:
+        self.fill(lab, 100)
+        assert lab.claim_with([], queues=Filter("only", ("empty",))).flags == 2
