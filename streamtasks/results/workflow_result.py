@@ -10,7 +10,7 @@ from ..protocol.graph import Graph
 from ..protocol.member_results import Member, read_members
 from ..protocol.shards import ALL_TAGS, new_id
 from ..stores.owner import Owner
-from ..stores.types import WorkflowCounts
+from ..stores.workflow_types import WorkflowCounts
 from .graph_nodes import GraphNode, graph_nodes
 from .retry_failed import retry_failed
 

@@ -13,7 +13,8 @@ from ..protocol.shards import new_id, node_id
 from ..results.workflow_result import GroupResult, aresult_of, result_of
 from ..settings import StoreSettings
 from ..stores.owner import Owner
-from ..stores.types import FanIn, NewMessage, NewWorkflow, Node
+from ..stores.types import NewMessage
+from ..stores.workflow_types import FanIn, NewWorkflow, Node
 from ..tasks.position import Position
 from ..tasks.signature import Signature
 from .plan import COLLECT, After, CompositeStep, Expanded, PlannedFanIn, PlannedNode, expand
