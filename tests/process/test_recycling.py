@@ -26,6 +26,22 @@ def test_a_child_runs_exactly_so_many_tasks(fleet: Fleet, executor: str) -> None
     assert "CRASH" not in fleet.totals()
 
 
+@pytest.mark.parametrize("executor", ["threads", "async"])
+def test_a_long_task_in_an_aged_child_starves_nobody(fleet: Fleet, executor: str) -> None:
+    fleet.start("--concurrency", "1", "--max-tasks-per-child", "4", "--grace", "1", *EXECUTORS[executor])
+    nap = "anap" if executor == "async" else "nap"
+    long = fleet.enqueue(nap, 6.0)
+    started = fleet.record.wait_started(long)
+    quick = fleet.many(nap, [(0.01,)] * 20)
+    assert wait_for(quick, timeout=60)
+    assert not long.ready(), "they did not wait for it"
+    assert long.get(timeout=60) == 6.0, "it may finish, however short the grace period"
+    [execution] = fleet.record.of(long)
+    assert execution.pid == started.pid
+    assert len({e.pid for result in quick for e in fleet.record.of(result)}) >= 5
+    assert "CRASH" not in fleet.totals()
+
+
 def test_a_child_that_has_grown_is_replaced(fleet: Fleet) -> None:
     fleet.start("--concurrency", "1", "--max-memory-per-child", "150")
     results = []

@@ -122,6 +122,11 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+def print_and_nap(text: str, seconds: float) -> None:
+    print(text)
+    time.sleep(seconds)
+
+
 async def anap(seconds: float) -> float:
     await asyncio.sleep(seconds)
     return seconds
@@ -375,6 +380,7 @@ def give_back_later(value: Any = None) -> Any:
 
 TASKS: tuple[Callable[..., Any], ...] = (
     add, aadd, fail, afail, again, ignore, large, nap, anap, hold_gil, steps, die_by_signal, die_by_exit, leave,
+    print_and_nap,
     raise_odd, araise_odd, raise_hostile, araise_hostile, close_descriptors, aclose_descriptors, exhaust_memory,
     grow,
     burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, finalise, spin_in_bytecode, report,

@@ -27,7 +27,7 @@ def run_reloading() -> int:
     command = [sys.executable, *(word for word in sys.orig_argv[1:] if word != "--reload")]
     environment = os.environ | {"STREAMTASKS_WORKER_RELOAD": "0"}
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     worker = subprocess.Popen(command, env=environment)
     for _ in watch(Path.cwd(), watch_filter=PythonFilter(), stop_event=stop, raise_interrupt=False):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import os
+import sys
 from contextlib import ExitStack
 
 from streamtasks.application import Application
@@ -28,6 +30,8 @@ def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: i
     """Live as a child; return the exit status. Called right after the fork, never returns to the supervisor's loop."""
     die_with_parent(parent_pid)
     gc.enable()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a task prints is visible at once
     lifeline = Lifeline(life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb)
     store = open_store(app.settings)
     limits = Limits(options.soft_time_limit_s, options.time_limit_s)

@@ -141,7 +141,10 @@ class ConcurrentExecutor:
             return 0
         if self._makes_room():
             return 0
-        return max(0, min(MOST, self._most - len(self._running), self._lifeline.attempts_left - len(self._running)))
+        attempts_left = self._lifeline.attempts_left - len(self._running)
+        if attempts_left <= 0:
+            self._board.set_aged()  # what runs may take long: another child has to claim meanwhile
+        return max(0, min(MOST, self._most - len(self._running), attempts_left))
 
     def _is_busy(self) -> bool:
         return bool(self._running or self._waiting or self._held)
@@ -315,5 +318,6 @@ class ConcurrentExecutor:
         self._outcomes.append(outcome)
         self._slots.append(slot)
         self._board.finish(slot, outcome, started)  # a large one is settled at once, this loop being free
-        self._lifeline.attempted(1)
+        if self._lifeline.attempted(1):
+            self._board.set_aged()
         self._changed.set()

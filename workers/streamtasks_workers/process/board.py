@@ -34,7 +34,7 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 # Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
 _SENT, _RECEIVED, _INVALIDATED, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
-_WATCHED, _ACKNOWLEDGED = 9, 10
+_WATCHED, _ACKNOWLEDGED, _AGED = 9, 10, 11
 _STARTED, _FINISHED, _CLAIMED_AT, _SOFT, _HARD, _VERSION, _SIZE, _ON_LIMIT, _REQUESTED, _ENFORCED, _ALONE = range(
     50, 61
 )
@@ -194,6 +194,10 @@ class Board:
         asked = self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _REQUESTED]
         return asked & 3 if asked >> 2 == started_ns else 0
 
+    def set_aged(self) -> None:
+        """Note that this child claims no more because of its age, although some of its attempts still run."""
+        self._words[_AGED] = 1
+
     def acknowledge(self) -> None:
         """Note that interrupt requests have been looked at."""
         self._words[_ACKNOWLEDGED] = monotonic_ns()
@@ -330,6 +334,11 @@ class Board:
         """Request an interrupt of the attempt that started then; the child looks when it gets a signal."""
         self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _REQUESTED] = started_ns << 2 | what
         self._words[_WATCHED] = 1
+
+    @property
+    def aged(self) -> bool:
+        """Whether this child claims no more because of its age."""
+        return self._words[_AGED] != 0
 
     def acknowledged_at(self) -> int:
         """Return when the child last looked at interrupt requests (monotonic ns)."""

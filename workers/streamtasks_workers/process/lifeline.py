@@ -13,8 +13,8 @@ from types import FrameType
 
 __all__ = ["STOP_SIGNALS", "Lifeline", "die_with_parent", "drain"]
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-"""The signals that stop a worker; blocked in a new process until it has handlers of its own."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP)
+"""The signals that stop or quiet a worker; blocked in a new process until it has handlers of its own."""
 
 _PR_SET_PDEATHSIG = 1
 _NO_LIMIT = 1 << 60
@@ -59,6 +59,8 @@ class Lifeline:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+        for number in (signal.SIGHUP, signal.SIGTSTP):
+            signal.signal(number, signal.SIG_IGN)  # likewise
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
@@ -79,16 +81,17 @@ class Lifeline:
         except OSError:
             return False
 
-    def attempted(self, attempts: int) -> None:
-        """Count finished attempts; a child past its age or size stops before the next."""
+    def attempted(self, attempts: int) -> bool:
+        """Count finished attempts; a child past its age or size stops before the next. Return whether it is."""
         self.attempts_left -= attempts
-        if self.attempts_left <= 0:
-            self.stopping = True
+        aged = self.attempts_left <= 0
         now = time.monotonic()
         if self._max_memory and now >= self._next_look:
             self._next_look = now + 0.25
-            if _resident_bytes() > self._max_memory:
-                self.stopping = True
+            aged = aged or _resident_bytes() > self._max_memory
+        if aged:
+            self.stopping = True
+        return aged
 
     def wait(self, fd: int | None, timeout_s: float | None) -> bool:
         """Wait until ``fd`` is readable (True), the child shall stop, or the time is up (False)."""

@@ -116,14 +116,12 @@ class Keeper:
                 logger.error("the supervisor sent an unknown message: %r", other)
 
     def _born(self, app: ServedApp, board: Board, pid: int) -> None:
-        enforcer = Enforcer(
-            app.store,
-            app.settings,
-            board,
-            single=not (app.options.threads or app.options.async_concurrency),
-            request=lambda request, why: self._send(op=request, pid=pid, why=why),
-        )
-        app.children[board.number] = WatchedChild(board, pid, Watch(app.store, board), enforcer)
+        def request(what: str, why: str) -> None:
+            self._send(op=what, pid=pid, why=why)
+
+        single = not (app.options.threads or app.options.async_concurrency)
+        enforcer = Enforcer(app.store, app.settings, board, single=single, request=request)
+        app.children[board.number] = WatchedChild(board, pid, Watch(app.store, board), enforcer, request)
 
     def _send(self, **message: Any) -> None:
         assert self._writer is not None

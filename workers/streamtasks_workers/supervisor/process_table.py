@@ -41,7 +41,8 @@ class Child:
     pid: int
     born: float
     killed_because: str = ""
-    retired_at: float = 0.0  # it claims no more, and another child fills its place
+    is_retired: bool = False  # it claims no more, and another child fills its place
+    end_at: float = float("inf")  # it is killed then, monotonic seconds
 
     def kill(self, why: str) -> None:
         """End it at once; what it runs is not charged."""
@@ -126,7 +127,7 @@ class ProcessTable:
             "charged": charged,
         }
         self._tell_keeper(self.unsettled[number])
-        if child.retired_at:
+        if child.is_retired:
             return  # another one has its place already
         now = time.monotonic()
         # A child that cannot even start must not keep a core busy with forking. One that has claimed could start: the
@@ -143,7 +144,12 @@ class ProcessTable:
             self._free_boards.append(self._boards[number])
 
     def obey(self, request: dict[str, Any]) -> None:
-        """Do what the keeper asks for; nothing if the child has ended meanwhile."""
+        """Do what the keeper asks for; nothing if the child has ended meanwhile.
+
+        ``"kill"`` ends a child at once, ``"retire"`` replaces it and gives it the grace period for its other attempts,
+        ``"replace"`` replaces one that has reached its age and lets it finish, ``"interrupt"`` makes it look at its
+        board.
+        """
         child = self.children.get(request["pid"])
         if child is None or child.killed_because:
             return
@@ -152,29 +158,36 @@ class ProcessTable:
                 logger.error("ending child %d, %s", child.pid, request["why"])
                 child.kill(request["why"])
             case "retire":
-                self.retire(child, request["why"])
+                self.retire(child, request["why"], self._grace_s)
+            case "replace":
+                self.retire(child, request["why"], float("inf"))
             case "interrupt":
                 send_signal(child.pid, INTERRUPT)
             case other:
                 logger.error("the keeper sent an unknown request: %r", other)
 
-    def retire(self, child: Child, why: str) -> None:
+    def retire(self, child: Child, why: str, grace_s: float) -> None:
         """Let a child claim no more and finish what it runs; another one takes its place at once."""
-        if child.retired_at:
+        if not child.is_retired:
+            child.place.fill_at = time.monotonic()
+        elif child.end_at <= time.monotonic() + grace_s:
             return
-        logger.warning("child %d is replaced, %s", child.pid, why)
-        child.retired_at = child.place.fill_at = time.monotonic()
+        logger.log(
+            logging.INFO if grace_s == float("inf") else logging.WARNING, "child %d is replaced, %s", child.pid, why
+        )
+        child.end_at = min(child.end_at, time.monotonic() + grace_s)
+        child.is_retired = True
         send_signal(child.pid, signal.SIGTERM)
 
     def end_retired(self) -> None:
         """Kill retired children whose grace is over, and the oldest one if its board is needed."""
         now = time.monotonic()
-        retired = [child for child in self.children.values() if child.retired_at and not child.killed_because]
+        retired = [c for c in self.children.values() if c.end_at < float("inf") and not c.killed_because]
         for child in retired:
-            if now - child.retired_at >= self._grace_s:
+            if child.end_at <= now:
                 child.kill("retired, and its grace period is over")
         if retired and not self._free_boards and any(p.fill_at is not None and p.fill_at <= now for p in self._places):
-            min(retired, key=lambda child: child.retired_at).kill("retired, and its board is needed")
+            min(retired, key=lambda child: child.end_at).kill("retired, and its board is needed")
 
     def terminate(self) -> None:
         """Interrupt all children to stop."""
@@ -189,7 +202,7 @@ class ProcessTable:
     def next_event_s(self, *, filling: bool) -> float:
         """Return when `end_retired`, or if ``filling`` `fill_places`, has something to do next, seconds from now."""
         times = [p.fill_at for p in self._places if filling and p.fill_at is not None and self._free_boards]
-        times += [c.retired_at + self._grace_s for c in self.children.values() if c.retired_at and not c.killed_because]
+        times += [child.end_at for child in self.children.values() if not child.killed_because]
         return max(0.0, min(times, default=float("inf")) - time.monotonic())
 
 

@@ -7,12 +7,16 @@ import os
 import signal
 import time
 from types import FrameType
+from typing import Final
 
 from ..process.lifeline import STOP_SIGNALS, drain
 
 __all__ = ["StopSignals"]
 
 logger = logging.getLogger("streamtasks.worker")
+
+SAME_S: Final = 1.0
+"""A second stop signal within this time is the same one: process managers send it to the group and to the process."""
 
 
 class StopSignals:
@@ -23,12 +27,13 @@ class StopSignals:
 
     Attributes:
         stopping_since: when the first stop signal was handled, monotonic seconds; 0: not yet.
+        quiet: whether the worker claims no more, but stays.
         at_once: whether running tasks must not be waited for.
     """
 
     def __init__(self, grace_s: float) -> None:
         self.stopping_since = 0.0
-        self.at_once = False
+        self.at_once = self.quiet = False
         self._grace_s = grace_s
         self._received: list[int] = []
 
@@ -48,19 +53,31 @@ class StopSignals:
         self._received.append(number)
 
     def changed(self) -> bool:
-        """Handle what has arrived; return whether the worker has to stop now, or to stop sooner."""
+        """Handle what has arrived; return whether the worker has to stop or be quiet now, or to stop sooner."""
         drain(self._wake_fd)
         changed = False
         while self._received:
-            number = self._received.pop(0)
+            number, now = self._received.pop(0), time.monotonic()
+            if number == signal.SIGTSTP:
+                if not self.quiet and not self.stopping_since:
+                    logger.info("quiet: no more tasks are claimed; SIGTERM stops the worker")
+                    changed = self.quiet = True
+                continue
+            if number != signal.SIGQUIT and self.stopping_since and now - self.stopping_since < SAME_S:
+                continue
             changed = True
             if number == signal.SIGQUIT or self.stopping_since:
                 logger.warning("stopping now; running tasks are handed back")
                 self.at_once = True
             else:
                 logger.info("stopping: running tasks may take another %g s", self._grace_s)
-            self.stopping_since = self.stopping_since or time.monotonic()
+            self.stopping_since = self.stopping_since or now
         return changed
+
+    @property
+    def claims(self) -> bool:
+        """Whether the worker is neither stopping nor quiet."""
+        return not (self.stopping_since or self.quiet)
 
     @property
     def grace_left_s(self) -> float:

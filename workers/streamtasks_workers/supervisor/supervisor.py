@@ -83,7 +83,7 @@ class Supervisor:
             self._table.end_retired()
             if self._signals.grace_left_s <= 0:
                 self._table.kill("the grace period is over")
-            if not self._signals.stopping_since:
+            if self._signals.claims:
                 self._table.fill_places()
             self._keeper.check()
             self._obey(self._keeper.receive())
@@ -98,7 +98,7 @@ class Supervisor:
             self._fence_s / 4,
             max(0.02, self._signals.grace_left_s),
             self._keeper.next_event_s(),
-            self._table.next_event_s(filling=not self._signals.stopping_since),
+            self._table.next_event_s(filling=self._signals.claims),
         )
         fds = [fd for fd in (wake_fd, self._keeper.fileno()) if fd is not None]
         select.select(fds, [], [], timeout_s)
@@ -138,7 +138,7 @@ class Supervisor:
 
     def _known(self) -> list[dict[str, Any]]:
         """Return all that a new keeper has to know."""
-        return [*self._table.messages(), *([{"op": "stop"}] if self._signals.stopping_since else [])]
+        return [*self._table.messages(), *([] if self._signals.claims else [{"op": "stop"}])]
 
     def _obey(self, messages: list[dict[str, Any]]) -> None:
         for message in messages:
