@@ -50,7 +50,9 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.version_option(package_name="streamtasks", prog_name="streamtasks-worker")
 @click.pass_context
 def worker_command(context: click.Context, /, **values: Any) -> None:
-    """Run tasks: claim, run, acknowledge, reclaim. SIGTERM stops gracefully, a later one at once, SIGTSTP stops claiming.
+    """Run tasks: claim, run, acknowledge, reclaim.
+
+    SIGTERM stops gracefully, a second one at least a second later at once. SIGTSTP stops claiming.
 
     Every option can also be given as an environment variable: STREAMTASKS_WORKER_CONCURRENCY=4.
     """
