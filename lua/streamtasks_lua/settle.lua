@@ -153,7 +153,8 @@ local overridden = {}
 for _, group in ipairs(groups) do
   local outcome, name, token, phase_at, at, of = group.outcome, group.name, group.token, group.phase_at, group.at - 4, nil
   local entries = by_name[name] and entries_left(by_name[name].key)
-  local entry_count = entries and #entries
+  local entries_before = entries and #entries
+  local entry_count = entries_before
   if outcome ~= 'RETRY' then
     of = ending(outcome, name, tonumber(group.ms))
     of.has_past, of.hears = group.attempt ~= '1', callbacks == 'all'
@@ -164,7 +165,7 @@ for _, group in ipairs(groups) do
       local id, phase, record = ids[i], byte(lines[i], phase_at), KEYS[first_record + i - 1]
       entry_count = entry_count + 1
       entries[entry_count] = ARGV[at + 1]
-      leave(id, token, phase ~= 67) -- C
+      if phase ~= 67 then running[#running + 1] = id end -- C
       if phase == 88 and outcome ~= 'REVOKED' and outcome ~= 'CALLED' then -- X
         overridden[i] = true
         holder_ended().finish_revoked(group, id, record, lines[i], ARGV[at + 2], ARGV[at + 3])
@@ -183,6 +184,7 @@ for _, group in ipairs(groups) do
       end
     end
   end
+  if entries then leave(token, #entries - entries_before) end
 end
 write_left()
 

@@ -1,4 +1,4 @@
-"""Ids, and the shards on which they live."""
+"""Which shard a message lives on, and ids that say so themselves."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from .types import (
     Filter,
     Heartbeat,
     NewMessage,
+    NewWorkflow,
     Outcome,
     Promotion,
     Reclaim,
@@ -34,8 +35,8 @@ from .types import (
     Settled,
     Statistics,
     WorkerInfo,
+    WorkflowCounts,
 )
-from .workflow_types import NewWorkflow, WorkflowCounts
 
 __all__ = ["AsyncStore", "Store", "SupervisorStore"]
 

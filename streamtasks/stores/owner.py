@@ -8,8 +8,7 @@ from typing import Any, Protocol
 from ..protocol.message import Message
 from ..settings import StoreSettings
 from .base import AsyncStore, Store
-from .types import Limit
-from .workflow_types import NewWorkflow
+from .types import Limit, NewWorkflow
 
 __all__ = ["Owner"]
 

@@ -14,8 +14,17 @@ import redis
 from streamtasks import StoreSettings, StoreUnavailable
 from streamtasks.protocol.keys import Keys
 from streamtasks.stores.redis import AsyncRedisStore, RedisStore
-from streamtasks.stores.types import ClaimRequest, Exchange, Filter, NewMessage, Outcome, Settled
-from streamtasks.stores.workflow_types import FanIn, NewWorkflow, Node
+from streamtasks.stores.types import (
+    ClaimRequest,
+    Exchange,
+    FanIn,
+    Filter,
+    NewMessage,
+    NewWorkflow,
+    Node,
+    Outcome,
+    Settled,
+)
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.proxy import LossyProxy
 from tests.support.schedule_samples import FAR_MS, firing, schedule

@@ -1,4 +1,4 @@
-"""Run the code of the pages in docs/ as it stands there, in one project."""
+"""The pages in docs/, done: their code is taken from them as it is, in one project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The app of the example site."""
+"""The example site's one app."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ local function finish(of, id, record, rest, started, line, report)
   index[index_size + 1], index[index_size + 2] = id, of.text
   index_size = index_size + 2
   of.count = of.count + 1
-  if started ~= '0' and now - started > 0 then of.spent = of.spent + (now - started) end
+  local spent = started == '0' and 0 or now - started
+  if spent > 0 then of.spent = of.spent + spent end
   if of.hears then to_call[#to_call + 1] = { of.name, id } end
 end
 -- vanish(of, id): a callback message ends; it leaves no trace.
@@ -98,7 +99,7 @@ local function write_finished()
     local buckets = {}
     for at = 1, index_size, 2 do
       local id = index[at]
-      local bucket = bucket_of(id)
+      local bucket = (byte(id, 32) or byte(id, -1)) % 16 -- bucket_of
       local list = buckets[bucket]
       if list then list[#list + 1] = id else buckets[bucket] = { id } end
     end

@@ -2,6 +2,7 @@
 --
 -- Keys: running, progress, leases, batches, state.
 -- include: group, held
+-- running: ids of messages that leave and may have been running; the caller adds to it.
 local running, entries_of, left_of = {}, {}, {}
 -- entries_left(stream): the list of entries that go from the stream with that key; the caller adds to it.
 local function entries_left(stream)
@@ -12,13 +13,11 @@ local function entries_left(stream)
   end
   return entries
 end
--- leave(id, token, ran): a message leaves the hands of this token. `ran`: it may have been running. What is noted here is
--- written by write_left.
-local function leave(id, token, ran)
-  left_of[token] = (left_of[token] or 0) + 1
-  if ran then running[#running + 1] = id end
+-- leave(token, count): so many messages leave the hands of this token.
+local function leave(token, count)
+  left_of[token] = (left_of[token] or 0) + count
 end
--- write_left(): remove what was left behind.
+-- write_left(): write what was noted of messages that have left.
 local function write_left()
   for stream, entries in pairs(entries_of) do
     if #entries > 0 then

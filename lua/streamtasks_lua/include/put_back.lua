@@ -9,12 +9,17 @@ local function keep_revoked(s)
   mark(s, 'x', 'revoked')
   return true
 end
+-- leave_hands(s, id): `s` is the message's line as its holder had it.
+local function leave_hands(s, id)
+  leave(s.token, 1)
+  if s.phase ~= 'C' then running[#running + 1] = id end
+end
 -- put_back(s, id): `s` is its line as its holder had it. Its entry goes to a consumer that does not exist, from which the
 -- next claim takes it; with mark s only a child with empty hands. If the entry has vanished (a stream trimmed by hand),
 -- the message gets a new one: it is the message that counts.
 local function put_back(s, id)
   local stream, suspect = by_name[s.name].key, mark_of(s, 's')
-  leave(id, s.token, s.phase ~= 'C')
+  leave_hands(s, id)
   if suspect then mark(s, 's', nil) end
   local kept = redis.pcall('XCLAIM', stream, GROUP, suspect and 'suspect' or 'returned', 0, s.entry, 'JUSTID')
   if kept.err then -- the group was destroyed by hand: a new one reads from the beginning, this entry included
@@ -30,6 +35,6 @@ end
 local function start_over(s, id, due)
   local entries = entries_left(by_name[s.name].key)
   entries[#entries + 1] = s.entry
-  leave(id, s.token, s.phase ~= 'C')
+  leave_hands(s, id)
   place(s, id, due, 'first')
 end

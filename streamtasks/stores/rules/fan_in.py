@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..workflow_types import FanIn, WorkflowCounts
+from ..types import FanIn, WorkflowCounts
 
 __all__ = ["SUCCEEDED", "decision", "decision_at_deadline", "is_over"]
 
