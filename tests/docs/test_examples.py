@@ -67,7 +67,7 @@ def test_plain_python(name: str, folder: Path, embedded_url: str, monkeypatch: p
 
 
 def test_pytest(folder: Path) -> None:
-    assert commands(folder / "testing" / "test_shop.py") == ["pytest"]
+    assert commands(folder / "testing" / "test_orders.py") == ["pytest"]
     printed = run(folder / "testing", "python -m pytest -q -pno:cacheprovider -pno:hypothesispytest -pno:xdist")
     assert "1 passed" in printed
 

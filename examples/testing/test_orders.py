@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import shop
+import orders
 
 
 def test_a_reminder_in_a_week(streamtasks_memory: Any) -> None:
-    task_id = shop.place(7)
-    streamtasks_memory.assert_enqueued(shop.remind, args=[7], count=1)
-    assert shop.sent == []
+    task_id = orders.place(7)
+    streamtasks_memory.assert_enqueued(orders.remind, args=[7], count=1)
+    assert orders.sent == []
     streamtasks_memory.run_until_idle()  # the clock jumps to what is due
-    assert shop.sent == ["order 7"]
-    assert shop.app.get_result(task_id).get() == "order 7"
+    assert orders.sent == ["order 7"]
+    assert orders.app.get_result(task_id).get() == "order 7"

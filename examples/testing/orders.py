@@ -1,4 +1,4 @@
-"""The tasks that `test_shop.py` tests."""
+"""The tasks that `test_orders.py` tests."""
 
 from __future__ import annotations
 
