@@ -9,9 +9,10 @@
 -- KEYS[6..] records    STRING   keys.record(id), one per message; then
 --          workflows   HASH     keys.workflow(id), one per workflow of which a message may be a node
 -- ARGV[1] count: number of messages
--- ARGV[2..] their ids, in the order of the records; then the ids of the workflows
+-- ARGV[2] most_bytes: size of the reply; then it holds no more
+-- ARGV[3..] their ids, in the order of the records; then the ids of the workflows
 --
--- Returns per message: {record} if finished, {record, result} if its workflow keeps the result (the record names the field
+-- Returns per message, as many as fit, at least one: {record} if finished, {record, result} if its workflow keeps the result (the record names the field
 --         in place of the result's size), {} if unknown (or a tombstone), else
 --         {"<enqueued ms> <envelope>", state line or "", history, progress, due ms or ""}.
 -- Moves:  nothing
@@ -28,8 +29,9 @@ local function kept_result(id, record)
   if content and field:sub(1, 1) == 'r' then return content:sub(content:find('\n', 1, true) + 1) end
   return content
 end
-local reply = {}
+local reply, room = {}, tonumber(args.most_bytes)
 for i = 1, count do
+  if room <= 0 then break end
   local id = ARGV[args.more - 1 + i]
   local record = redis.call('GET', KEYS[keys.more - 1 + i])
   local version = record and string.sub(record, 1, 2)
@@ -38,13 +40,16 @@ for i = 1, count do
   elseif record then
     local result = kept_result(id, record)
     reply[i] = result == nil and { record } or result and { record, result } or {} -- deleted by hand
+    room = room - #record - (result and #result or 0)
   else
     local message = redis.call('HGET', keys.messages, id)
     if not message then
       reply[i] = {}
     else
+      local history = redis.call('HGET', keys.history, id) or ''
+      room = room - #message - #history
       reply[i] = {
-        message, redis.call('HGET', keys.state, id) or '', redis.call('HGET', keys.history, id) or '',
+        message, redis.call('HGET', keys.state, id) or '', history,
         redis.call('HGET', keys.progress, id) or '', redis.call('ZSCORE', keys.delayed, id) or '',
       }
     end

@@ -10,7 +10,7 @@ from streamtasks import StoreSettings
 from streamtasks.stores.redis.operations.admit import admit
 from streamtasks.stores.redis.operations.hand_back import hand_back, reclaim
 from streamtasks.stores.redis.operations.promote import promote
-from streamtasks.stores.redis.shards import MOST_NAMES, Request, Shards
+from streamtasks.stores.redis.shards import MOST_NAMES, Shards
 from streamtasks.stores.types import ClaimId, Limit
 
 if TYPE_CHECKING:
@@ -25,16 +25,8 @@ MOST_ROUNDS = 12
 
 
 def done[T](lab: ScriptLab, operation: Operation[T]) -> T:
-    """Run an operation; fail if it does not come to an end."""
-    replies: list[Any] | None = None
-    for _ in range(MOST_ROUNDS):
-        try:
-            calls = next(operation) if replies is None else operation.send(replies)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        replies = [lab.raw(call) for call in (calls.calls if isinstance(calls, Request) else calls)]
-    raise AssertionError(f"not at its end after {MOST_ROUNDS} round trips")
+    """Run an operation; fail if it does not end."""
+    return lab.complete(operation, MOST_ROUNDS)[0]
 
 
 @pytest.fixture

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from streamtasks import StoreSettings
+from streamtasks.stores.redis.batches import MOST_BYTES
+from streamtasks.stores.redis.operations.read import read
+from streamtasks.stores.redis.shards import Shards
 from tests.support.script_lab import ScriptLab, outcome
 
 
@@ -50,3 +54,17 @@ def test_many_at_once_keep_their_order(lab: ScriptLab, body: str) -> None:
     lab.settle(outcome(lab.claim_one()))
     parts = lab.read("c", "x", "a", "b", "c")
     assert [len(part) for part in parts] == [5, 0, 1, 5, 5]
+
+
+def test_a_reply_is_bounded(lab: ScriptLab) -> None:
+    half = b"x" * (MOST_BYTES // 2)
+    lab.enqueue("a", "b", "c", "d", body=half)
+    assert len(lab.read("a", "b", "c", "d")) == 2
+    assert len(lab.read("unknown", "unknown", "a", "b", "c")) == 4
+    lab.settle(*(outcome(one, result=b"y" * MOST_BYTES) for one in lab.claim("w", 1, count=1).claimed))
+    assert len(lab.read("a", "b")) == 1
+    snapshots, rounds = lab.complete(
+        read(Shards(StoreSettings(key_prefix=lab.prefix)), ["a", "b", "nothing", "c", "d"])
+    )
+    assert [one and one.id for one in snapshots] == ["a", "b", None, "c", "d"]
+    assert rounds == 3

@@ -27,6 +27,7 @@ from streamtasks.stores.redis.operations.promote import promote_call
 from streamtasks.stores.redis.operations.read import read_call
 from streamtasks.stores.redis.operations.revoke import revocations_call, revoke_call
 from streamtasks.stores.redis.operations.settle import settle_call, settle_order
+from streamtasks.stores.redis.shards import Operation, Request
 from streamtasks.stores.tokens import TokenGrant, TokenRequest
 from streamtasks.stores.types import (
     Claimed,
@@ -86,6 +87,17 @@ class ScriptLab(ShardView):
         if reply and isinstance(reply[0], int) and reply[0] > 1_000_000_000_000:
             self.now = reply[0]
         return reply
+
+    def complete[T](self, operation: Operation[T], most_rounds: int = 12) -> tuple[T, int]:
+        """Run an operation of the store; return its result and how many round trips it took."""
+        replies: list[Any] | None = None
+        for rounds in range(most_rounds):
+            try:
+                calls = next(operation) if replies is None else operation.send(replies)
+            except StopIteration as stop:
+                return stop.value, rounds
+            replies = [self.raw(call) for call in (calls.calls if isinstance(calls, Request) else calls)]
+        raise AssertionError(f"not complete after {most_rounds} round trips")
 
     def enqueue(
         self,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ....protocol.keys import Keys
 from ....protocol.shards import node_of
 from ....protocol.state import Snapshot
-from ..batches import chunks
+from ..batches import MOST_BYTES, chunks
 from ..scripts import Call, script
 from ..shards import Operation, Shards
 from ..snapshots import from_reply
 
-__all__ = ["finished", "read", "read_call"]
+__all__ = ["finished", "read", "read_call", "read_parts"]
 
 
 def read_call(keys: Keys, ids: Sequence[str]) -> Call:
@@ -21,25 +21,39 @@ def read_call(keys: Keys, ids: Sequence[str]) -> Call:
     return script("read").call(
         keys,
         count=len(ids),
+        most_bytes=MOST_BYTES,
         more_keys=[*map(keys.record, ids), *map(keys.workflow, workflows)],
         more_args=[*ids, *workflows],
     )
 
 
+def read_parts(requests: Iterable[tuple[Keys, Sequence[str]]]) -> Operation[dict[str, list[bytes]]]:
+    """Return what the script answers of each id, in as many calls as the size of that takes.
+
+    Args:
+        requests: keys of a shard and up to 100 ids of it.
+    """
+    found: dict[str, list[bytes]] = {}
+    left = list(requests)
+    while left:
+        replies = yield [read_call(keys, ids) for keys, ids in left]
+        more = []
+        for (keys, ids), reply in zip(left, replies, strict=True):
+            found.update(zip(ids, reply, strict=False))
+            if len(reply) < len(ids):
+                more.append((keys, ids[len(reply) :]))
+        left = more
+    return found
+
+
 def read(shards: Shards, ids: Sequence[str]) -> Operation[list[Snapshot | None]]:
     """See `Store.read`."""
-    found: list[Snapshot | None] = [None] * len(ids)
-    requests: list[Call] = []
-    places_of: list[list[int]] = []
-    for tag, places in shards.indexes_by_tag(ids).items():
-        for some in chunks(places):
-            requests.append(read_call(shards.by_tag[tag].keys, [ids[place] for place in some]))
-            places_of.append(some)
-    replies = yield requests
-    for some, reply in zip(places_of, replies, strict=True):
-        for place, part in zip(some, reply, strict=True):
-            found[place] = from_reply(ids[place], part, shards.settings.wire)
-    return found
+    found = yield from read_parts(
+        (shards.by_tag[tag].keys, [ids[place] for place in some])
+        for tag, places in shards.indexes_by_tag(ids).items()
+        for some in chunks(places)
+    )
+    return [from_reply(task_id, found[task_id], shards.settings.wire) for task_id in ids]
 
 
 def finished(shards: Shards, ids: Sequence[str]) -> Operation[list[Snapshot]]:

@@ -13,7 +13,7 @@ from ..batches import MOST_BYTES, chunks
 from ..scripts import Call, script
 from ..shards import Operation, Shards
 from .enqueue import conditions
-from .read import read_call
+from .read import read_parts
 
 __all__ = ["settle", "settle_call", "settle_chunks", "settle_order"]
 
@@ -139,8 +139,8 @@ def settle(shards: Shards, tag: str, outcomes: Sequence[Outcome], callbacks: str
             whole += some
             continue
         # The board holds no bodies: an outcome taken from there gets its message from the store.
-        [found] = yield [read_call(shard.keys, bare)]
-        bodies = {i: parts[0] for i, parts in zip(bare, found, strict=True) if len(parts) > 1}
+        found = yield from read_parts([(shard.keys, bare)])
+        bodies = {task_id: parts[0] for task_id, parts in found.items() if len(parts) > 1}
         whole += (o if o.body else o._replace(body=bodies.get(o.id, b"0 ")) for o in some)
     for chunk in settle_chunks(whole):
         while True:
