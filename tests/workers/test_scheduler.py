@@ -1,5 +1,7 @@
 """The role that fires schedules and declares those of the code, on a store in memory whose clock stands still."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import logging

@@ -54,7 +54,7 @@ def as_text(when: datetime | None) -> str | None:
     return None if when is None else (when if when.tzinfo is not None else when.astimezone()).isoformat()
 
 
-@frozen_like_django
+@frozen_like_django  # pyright: ignore[reportGeneralTypeIssues]  # it does not see that results of Django are frozen
 class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know that results are frozen
     """The object that ``enqueue()``, ``delay()`` and ``get_result()`` return.
 

@@ -52,7 +52,7 @@ def terminate_a_process() -> str:
 
 def use_a_process_pool() -> int:
     with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
-        return sum(pool.map(abs, range(10)))
+        return sum(pool.map(int, range(10)))
 
 
 def kill_its_child() -> None:
@@ -153,7 +153,7 @@ async def block_the_loop() -> str:
 def close_the_loop() -> str:
     loop = asyncio.new_event_loop()
     try:
-        loop = asyncio.get_event_loop_policy().get_event_loop()
+        loop = asyncio.get_event_loop_policy().get_event_loop()  # pyright: ignore[reportDeprecated]
     except RuntimeError:
         asyncio.set_event_loop(loop)
     loop.close()
