@@ -1,4 +1,4 @@
-"""An app: tasks, the store they are enqueued to, and middleware. For plain Python; Django builds its own."""
+"""The app of plain Python: tasks, their store, and middleware. Django has backends instead."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ __all__ = ["StreamTasks"]
 
 
 class StreamTasks:
-    """Tasks and where they go.
+    """Tasks and the store to which they are enqueued.
 
     Args:
         url: the server, ``redis://[user:password@]host:port/db``.
         queues: the queues that may be used; None: any.
         middleware: see `Middleware`; the first is outermost.
-        label: how logs name this app.
+        label: the name of the app in logs.
         schedule: schedules by name: ``{"task": ..., "schedule": crontab(hour=9, minute=0), "args": [...]}`` and more,
             see `streamtasks.schedules.declared.definition_of_entry`.
-        timezone: of rules that name no zone.
+        timezone: the time zone of rules that name none.
         **settings: the rest of `StoreSettings`.
 
     Raises:
@@ -129,8 +129,8 @@ class StreamTasks:
     ) -> Any:
         """Register a function as a task; options as in `TaskOptions`.
 
-        ``schedule``: a rule by which it is enqueued again and again (`streamtasks.schedules`), or an entry as the app
-        takes them, without a task. The schedule has the name of the task.
+        ``schedule``: a rule by which it is enqueued repeatedly (`streamtasks.schedules`), or an entry as the app takes
+        them, without a task. The schedule has the name of the task.
 
         Raises:
             InvalidTask: an option is wrong, or the name is taken.
@@ -144,7 +144,7 @@ class StreamTasks:
         return register if function is None else register(function)
 
     def register(self, body: ClassTask, *, schedule: Any = None) -> Task[..., Any]:
-        """Register an instance of a class-based task; what is returned is enqueued like any task.
+        """Register an instance of a class-based task; return a task that is enqueued like any other.
 
         ``schedule``: as in `task`.
 
@@ -176,7 +176,7 @@ class StreamTasks:
         return self.tasks.get(name)
 
     def message(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: TaskOptions) -> Message:
-        """Return one call as a message, passed through the middleware, not yet enqueued."""
+        """Return one call as a message that has passed the middleware and is not enqueued yet."""
         registered = self.tasks[name].options if name in self.tasks else options
         call = options.defaults(registered)
         self.pipeline.check(call)
@@ -207,16 +207,16 @@ class StreamTasks:
         """Return a handle on an enqueued group, by the id of its result.
 
         Raises:
-            TaskNotFound: nothing is known of it, or it is no group.
+            TaskNotFound: the id is unknown, or is not the id of a group.
         """
         return group_result(self.owner, group_id)
 
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
-        """Return messages that were given up on, newest first, at most 100; ``before``: a cursor to go on from."""
+        """Return dead letters, newest first, at most 100; ``before``: the cursor of the last one seen."""
         return self.store.dead_letters(limit, before)
 
     async def adead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
-        """Return messages that were given up on, from an event loop; see `dead_letters`."""
+        """Return dead letters, from an event loop; see `dead_letters`."""
         return await self.async_store.dead_letters(limit, before)
 
 

@@ -12,7 +12,8 @@ from .schedules.owner import make_signature
 from .settings import StoreSettings
 from .stores.base import AsyncStore, Store
 from .stores.factory import open_async_store, open_store
-from .stores.types import Limit, NewMessage, NewWorkflow
+from .stores.types import Limit, NewMessage
+from .stores.workflow_types import NewWorkflow
 from .tasks.signature import Signature
 from .tasks.task import Task
 

@@ -1,4 +1,4 @@
-"""What a worker needs to know of an app: where its messages are, and which tasks it has."""
+"""An app as a worker sees it: its store, tasks and middleware."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Runnable(Protocol):
     """A registered task as a worker sees it.
 
     Attributes:
-        name: the name messages carry.
-        is_async: a coroutine function.
-        run_options: how it is run.
+        name: its name in messages.
+        is_async: whether it is a coroutine function.
+        run_options: how attempts of it are run.
     """
 
     @property
@@ -37,11 +37,11 @@ class Runnable(Protocol):
         ...
 
     def before_start(self, attempt: Attempt) -> None:
-        """Hook: right before `run`. An error fails the attempt as one of the task's own would."""
+        """Call the hook before `run`. An error fails the attempt, as an error of the task would."""
         ...
 
     def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Hooks of an outcome (success, failure, retry, return), before it is committed. Errors are logged."""
+        """Call the hooks of an outcome before it is committed. Errors are logged."""
         ...
 
 
@@ -50,7 +50,7 @@ class Application(Protocol):
 
     @property
     def label(self) -> str:
-        """How logs and the command line name it: ``"module:app"``, or the alias."""
+        """Its name in logs and on the command line: ``"module:app"``, or the alias."""
         ...
 
     @property
@@ -58,14 +58,14 @@ class Application(Protocol):
 
     @property
     def worker_defaults(self) -> dict[str, Any]:
-        """Options of a worker that the project's settings give, by the names of `WorkerOptions`."""
+        """Worker options from the project's settings, by the names of `WorkerOptions`."""
         ...
 
     @property
     def middleware(self) -> Sequence[Middleware]: ...
 
     def declared_schedules(self) -> Sequence[Definition]:
-        """Return the schedules that its code and settings declare. Asked for once, where the code is loaded.
+        """Return the schedules that its code and settings declare. Called once, in the process that loads the code.
 
         Those that are wrong are logged and left out.
         """

@@ -1,4 +1,4 @@
-"""Everything streamtasks raises on purpose.
+"""The exceptions of streamtasks.
 
 ::
 
@@ -85,7 +85,7 @@ class InvalidTask(StreamTasksError, ValueError):
 
 
 class UnknownQueue(InvalidTask):
-    """Raised when a queue is not one of those that are configured, or its name cannot be one."""
+    """Raised when a queue is not configured, or its name is invalid."""
 
 
 class PayloadTooLarge(InvalidTask):
@@ -93,11 +93,11 @@ class PayloadTooLarge(InvalidTask):
 
 
 class StoreError(StreamTasksError):
-    """Raised when the store answers with an error that repeating does not mend."""
+    """Raised when the store answers with an error that a repeated call would not avoid."""
 
 
 class StoreUnavailable(StoreError, ConnectionError):
-    """Raised when the store gave no answer until the deadline.
+    """Raised when the store does not answer before the deadline.
 
     Whether the last call took effect is not known; every call of ours is safe to repeat.
     """
@@ -112,7 +112,7 @@ class StoreFull(StoreError):
 
 
 class DecodeError(StreamTasksError, ValueError):
-    """Raised when bytes are not a message or a record of ours."""
+    """Raised when bytes are not a message or a record of streamtasks."""
 
 
 class EncodingRefused(DecodeError):
@@ -126,33 +126,33 @@ class EncodingUnavailable(DecodeError):
 
 
 class TaskNotFound(StreamTasksError, KeyError):
-    """Raised when no task of that id is known: never enqueued, or its result has expired."""
+    """Raised when an id is unknown: the task was never enqueued, or its result has expired."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
 class ScheduleError(StreamTasksError):
-    """Base of what is wrong with a schedule; one that is defined in a wrong way is an `InvalidTask`."""
+    """Base of errors with existing schedules; a wrong definition raises `InvalidTask`."""
 
 
 class ScheduleExists(ScheduleError):
-    """Raised when a schedule is to be made and there is another one of that name."""
+    """Raised when a schedule is created under a name that exists already."""
 
 
 class ScheduleNotFound(ScheduleError, KeyError):
-    """Raised when there is no schedule of that name."""
+    """Raised when a schedule does not exist."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
 class ScheduleDeclared(ScheduleError):
-    """Raised when a schedule is to be changed or deleted that code or settings declare: it is changed there."""
+    """Raised when a schedule that code or settings declare is changed or deleted; change the declaration instead."""
 
 
 class TaskFailed(StreamTasksError):
-    """Raised by ``get()`` for a failed task whose exception type cannot be had here.
+    """Raised by ``get()`` for a failed task whose exception class is not loaded here.
 
     Attributes:
         exception_path: dotted name of the exception's class, for example ``"builtins.ValueError"``.
@@ -170,49 +170,49 @@ class TaskRevoked(StreamTasksError):
 
 
 class ParentFailed(StreamTasksError):
-    """Recorded for a task that was not run, because one that it follows did not succeed."""
+    """Recorded for a task that was not run because a task that it follows did not succeed."""
 
 
 class RetriesExhausted(StreamTasksError):
-    """Raised by ``self.retry()`` if there are no more retries, and no error was given as the reason."""
+    """Raised by ``self.retry()`` without an error as the reason if no retries are left."""
 
 
 class TaskLimitExceeded(StreamTasksError):
-    """Raised or recorded when an attempt ran for longer than a limit of its task allows."""
+    """Raised or recorded when an attempt exceeds a time limit."""
 
 
 class SoftTimeLimitExceeded(TaskLimitExceeded):
-    """Raised in a task that runs for longer than its ``soft_time_limit``."""
+    """Raised in a task that exceeds its ``soft_time_limit``."""
 
 
 class TimeLimitExceeded(TaskLimitExceeded):
-    """Recorded for a task that was ended because it ran for longer than its ``time_limit``."""
+    """Recorded for a task that was ended because it exceeded its ``time_limit``."""
 
 
 class NeverIdle(StreamTasksError):
-    """Raised by ``run_until_idle()`` when more attempts were run than it may run, and there is more to run."""
+    """Raised by ``run_until_idle()`` when tasks are left after the most attempts that it may run."""
 
 
 class WorkerCrashed(StreamTasksError):
-    """Recorded for a task whose process died while it ran, once too often."""
+    """Recorded for a task whose process died too often while it ran."""
 
 
 class WorkerLost(StreamTasksError):
-    """Recorded for a task whose whole worker vanished while it ran, once too often."""
+    """Recorded for a task whose whole worker vanished too often while it ran."""
 
 
 class Ignore(Exception):
-    """Raise it in a task to end it without a result and without a failure."""
+    """Raise it in a task to end the task with neither a result nor a failure."""
 
 
 class Retry(Exception):
-    """Raise it in a task to run it again after ``delay_s`` seconds.
+    """Raise it in a task to retry the task after ``delay_s`` seconds.
 
     Args:
-        message: why, kept with the attempt.
+        message: the reason, kept with the attempt.
         delay_s: seconds until the next attempt; ``None``: the task's own default.
-        exc: the error that is the reason; it is what finally failed if there are no more retries.
-        max_retries: how often the task may be run again, instead of what it says itself; -1: without end.
+        exc: the error that is the reason; it becomes the task's error if no retries are left.
+        max_retries: most retries, instead of the task's own; -1: without end.
     """
 
     def __init__(

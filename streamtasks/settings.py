@@ -1,4 +1,4 @@
-"""Settings of the engine: frozen, checked when they are made, durations with their unit in the name."""
+"""The settings of a store, checked when they are created."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ MIN_DEDUP_S: Final = 900.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """How to reach a store, and how it keeps things.
+    """The address of a store and how it keeps messages and results.
 
     Attributes:
         url: ``redis://[user:password@]host:port/db``, ``rediss://`` or ``unix://``; or ``memory://name``, which
             keeps everything in this process (``?max_tasks=1000`` bounds it).
         connection: redis-py connection keyword arguments; they win over the URL.
-        key_prefix: every key begins with it, exactly as given.
+        key_prefix: the first characters of every key, exactly as given.
         tags: hash tags of the shards; one on a single server.
-        lease_s: a claim lives this long without renewal, seconds.
+        lease_s: lifetime of a claim without renewal, seconds.
         timeout_s: how long a call is repeated before `StoreUnavailable`, seconds.
         result_expires_s: how long the record of a success is kept, seconds (at least 15 minutes).
         failure_expires_s: the same for every other outcome.
         max_payload_bytes: largest envelope and largest result.
         serializer: how messages and results are written: ``"json"``, ``"msgpack"`` or ``"pickle"``. JSON and msgpack
-            are read by everybody, signed pickles only where this says pickle.
-        compression: ``"gzip"``, ``"lz4"`` or ``"zstd"``, for what takes 1 KiB or more; read by everybody.
-        max_decompressed_bytes: what becomes larger is refused; None: 16 MiB, or ``max_payload_bytes`` if that is more.
-        signing_keys: secrets of all processes that say pickle; the first signs, all are accepted.
-        max_dead_letters: the oldest go first.
-        send_events: write what happens to tasks into a capped stream (`Store.events`).
-        max_events: about so many of its entries are kept; the oldest go first.
+            are read by every process, signed pickles only by those with ``"pickle"``.
+        compression: ``"gzip"``, ``"lz4"`` or ``"zstd"``, for 1 KiB or more; read by every process.
+        max_decompressed_bytes: larger data are refused; None: 16 MiB, or ``max_payload_bytes`` if that is more.
+        signing_keys: the secrets for pickle; the first signs, all are accepted.
+        max_dead_letters: most dead letters; the oldest are deleted first.
+        send_events: write events of tasks into a capped stream (`Store.events`).
+        max_events: about how many of them are kept; the oldest are deleted first.
         events_kept: about how many events are kept; 0: none are written. Follows from the others.
-        wire: encodes and decodes as these settings say. Follows from the others.
-        max_connections: of one process's pool.
+        wire: encodes and decodes by these settings. Follows from the others.
+        max_connections: most connections of a process.
         crash_limit: crashes of a child that make a message a dead letter.
         crash_delay_s: delay after every crash but the first, seconds.
-        lost_limit: starts that may end with their whole worker.
-        unknown_task_delay_s: a message whose task no worker here knows waits this long, seconds, ...
-        unknown_task_limit: ... this often, then becomes a dead letter.
+        lost_limit: most starts that end with their whole worker.
+        unknown_task_delay_s: delay of a message whose task a worker does not know, seconds.
+        unknown_task_limit: how often it is delayed before it becomes a dead letter.
     """
 
     url: str = field(default=DEFAULT_URL, repr=False)
@@ -116,7 +116,7 @@ class StoreSettings:
 
     @property
     def is_memory(self) -> bool:
-        """Whether everything is kept in the memory of this process."""
+        """Whether the store is in the memory of this process."""
         return self.url.startswith("memory://")
 
     @property
@@ -137,11 +137,11 @@ class StoreSettings:
         return round(self.lease_s * 1000)
 
     def keep_ms(self, *, success: bool) -> int:
-        """How long a record is kept, ms."""
+        """Return how long a record is kept, ms."""
         expires_s = self.result_expires_s if success else self.failure_expires_s
         return round(max(expires_s, MIN_DEDUP_S) * 1000)
 
     @property
     def index_keep_ms(self) -> int:
-        """How long what happened in an hour stays listed after it, ms: a day longer than the longest record."""
+        """How long the events of an hour stay listed after it, ms: a day longer than the longest record."""
         return max(self.keep_ms(success=True), self.keep_ms(success=False)) + 86_400_000

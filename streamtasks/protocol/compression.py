@@ -1,4 +1,4 @@
-"""Compressed bytes on the wire: the first byte names the method, and what comes out is bounded.
+"""Compressed data: the first byte names the method, and the decompressed size is bounded.
 
 ====  =========================  ==================================
 ``G``  gzip                      the standard library
@@ -21,7 +21,7 @@ from ..exceptions import ConfigurationError, EncodingRefused, EncodingUnavailabl
 __all__ = ["COMPRESSIONS", "MARKS", "check_compression", "compress", "decompress"]
 
 THRESHOLD: Final = 1024
-"""What takes fewer bytes is not compressed: it would save no packet."""
+"""Smaller data are not compressed: it would save no packet."""
 
 _GZIP_WINDOW: Final = zlib.MAX_WBITS | 16  # with the header of gzip
 _ZSTD_MODULE: Final = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"

@@ -1,4 +1,4 @@
-"""Errors of tasks as data: how they are recorded, and raised again where somebody waits."""
+"""Errors of tasks as data: record an exception, and build it again where a result is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What JSON can carry, and nothing else: the border that arguments and results cross.
+"""Encode and decode JSON, the border that arguments and results cross.
 
 A value means what ``json.loads(json.dumps(value))`` makes of it. orjson is several times faster but
 not the same: it turns NaN into null, refuses integers past 64 bits, non-string keys and lone
@@ -31,7 +31,7 @@ def dumps(value: Any) -> bytes:
         if orjson.loads(fast) == value:
             return fast
     except (TypeError, ValueError, RecursionError):
-        pass  # not an outcome: the standard library decides, and says what is wrong
+        pass  # the standard library decides, and its error names the type
     try:
         return _STDLIB + json.dumps(value, separators=(",", ":")).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
@@ -41,7 +41,7 @@ def dumps(value: Any) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    """Decode what `dumps` made.
+    """Decode what `dumps` returned.
 
     Raises:
         DecodeError: the bytes are not JSON.

@@ -1,4 +1,4 @@
-"""Every Redis key of streamtasks, and nowhere else.
+"""All Redis keys of streamtasks; no other module builds one.
 
 A key is the prefix exactly as given, then ``{tag}:`` and the rest. The braces make all keys of one
 tag (a *shard*) live in one slot of a Cluster, so that one script may touch all of them. A prefix may
@@ -128,9 +128,9 @@ class Keys:
         self.tag = tag
         base = self._base = f"{check_prefix(prefix)}{{{tag}}}:"
         self.messages = base + "messages"  # HASH: id -> enqueued ms and envelope, until finished
-        self.state = base + "state"  # HASH: id -> state line, where there is more to say than "queued"
+        self.state = base + "state"  # HASH: id -> state line, if its state is not just "queued"
         self.history = base + "history"  # HASH: id -> reports of earlier attempts, a JSON line each
-        self.progress = base + "progress"  # HASH: id -> what a running attempt says of its progress
+        self.progress = base + "progress"  # HASH: id -> progress of a running attempt
         self.leases = base + "leases"  # ZSET: token of a claim -> when it expires
         self.batches = base + "batches"  # HASH: token of a claim -> how many messages it took, and their ids
         self.running = base + "running"  # ZSET: id -> when its attempt started
@@ -151,9 +151,9 @@ class Keys:
         self.wake = base + "wake"  # LIST: at most one token; children serving any queue wait on it
         self.control = base + "control"  # CHANNEL: news for supervisors
         self.done = base + "done"  # CHANNEL: prefix of the sixteen that tell finished ids
-        self.news = base + "news"  # CHANNEL: prefix of the sixteen that tell ids of which there is news
+        self.news = base + "news"  # CHANNEL: prefix of the sixteen that announce starts and progress
         self.workers = base + "workers"  # ZSET: worker -> last beat
-        self.worker_info = base + "worker_info"  # HASH: worker -> what it says of itself
+        self.worker_info = base + "worker_info"  # HASH: worker -> its own description
         self.beat = base + "beat"  # STRING: last beat of any worker
         self.dead = base + "dead"  # STREAM: dead letters, capped
         self.events = base + "events"  # STREAM: what happened to tasks, capped
@@ -176,11 +176,11 @@ class Keys:
         return f"{self._base}counts:{hour}"
 
     def done_channel(self, task_id: str) -> str:
-        """CHANNEL: the one that tells when this id is finished."""
+        """CHANNEL: announces that this id is finished."""
         return f"{self.done}:{_bucket(task_id):x}"
 
     def news_channel(self, task_id: str) -> str:
-        """CHANNEL: the one that tells when this id has started, or said how far it is."""
+        """CHANNEL: announces a start or new progress of this id."""
         return f"{self.news}:{_bucket(task_id):x}"
 
 

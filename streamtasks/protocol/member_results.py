@@ -16,9 +16,9 @@ __all__ = ["Member", "encode_member", "read_member", "read_members", "value_of_n
 
 @dataclass(slots=True)
 class Member:
-    """What a finished member left: its outcome, and its encoded result or error.
+    """The outcome of a finished member, with its encoded result or error.
 
-    ``late``: it came after what follows was decided upon, and does not count for that.
+    ``late``: it finished after the fan-in was decided, and does not count for it.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Member:
         return self.state in (State.SUCCESS, State.IGNORED)
 
     def value(self) -> Any:
-        """Return what it returned; None if it was ignored.
+        """Return its value; None if it was ignored.
 
         Raises:
             DecodeError: this process cannot, or may not, read that.
@@ -41,7 +41,7 @@ class Member:
         return value_of_node(self.result, self.id, self.wire)
 
     def error(self) -> dict[str, Any] | None:
-        """Return its error as `errors.describe` tells it; None if it succeeded."""
+        """Return its error as `errors.describe` returns it; None if it succeeded."""
         if self.succeeded:
             return None
         if self.state in (State.REVOKED, State.EXPIRED):
@@ -53,7 +53,7 @@ class Member:
         return error if isinstance(error, dict) else describe(WorkerCrashed(f"Task {self.id} was given up on."))
 
     def failure(self) -> Exception | None:
-        """Return its exception, made anew; None if it succeeded."""
+        """Return its exception; None if it succeeded."""
         error = self.error()
         return None if error is None else rebuild(error)
 

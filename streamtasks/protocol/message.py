@@ -45,18 +45,18 @@ class Message:
         kwargs: keyword arguments, JSON values.
         queue: the queue's name.
         priority: -100 (last) to 100 (first).
-        headers: what travels along: trace context, language, users' own columns. JSON, at most 16 KiB.
-        max_retries: how often `Retry` may run it again; -1: without end; ``None``: as the task says.
-        retry_delay_s: seconds before a retry that names no delay; ``None``: as the task says.
+        headers: JSON values that travel with it: trace context, language, users' own columns. At most 16 KiB.
+        max_retries: most retries; -1: without end; ``None``: the task's own.
+        retry_delay_s: delay of a retry that gives none, seconds; ``None``: the task's own.
         expires_ms: not to be started after this time, ms since the epoch; 0: never expires.
         due_ms: when it was to start at the earliest, ms since the epoch; 0: at once.
-        soft_limit_s, hard_limit_s: time limits of one attempt, seconds; ``None``: as the task says.
+        soft_limit_s, hard_limit_s: time limits of one attempt, seconds; ``None``: the task's own.
         links: signatures (see `protocol.links`) of what runs after it succeeded.
         error_links: signatures of what runs after it finally failed.
         parent_id: the task that enqueued it, or that it follows; empty: none.
         root_id: the first of that line; empty: itself.
-        follows: what it comes after in its workflow: "4", the node of that number; "g0", that fan-in; empty: nothing.
-        takes: whether the result of that goes before its arguments.
+        follows: what it follows in its workflow: "4", the node of that number; "g0", that fan-in; empty: nothing.
+        takes: whether the result of that is put before its arguments.
     """
 
     id: str

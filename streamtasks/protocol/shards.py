@@ -1,4 +1,4 @@
-"""Which shard a message lives on, and ids that say so themselves."""
+"""Ids, and the shards on which they live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed pickles: written and read only by processes whose own settings say so.
+"""Signed pickles: written and read only by processes with ``serializer="pickle"``.
 
 ``P1``, then 32 bytes of HMAC-SHA256, then the pickle. The signature covers the version, what the bytes are (a message
 or a result), the id of their task, and the bytes, in which the task's name and queue stand too: bytes that were signed

@@ -1,4 +1,4 @@
-"""What can be known of a message: its state, and all that a store tells of it at one moment."""
+"""States of a message, and snapshots of it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ STATUS: Final = {
     State.REVOKED: "FAILED",
     State.DEAD: "FAILED",
 }
-"""The four words that Django has, for each state."""
+"""The status that Django knows, for each state."""
 
 
 def encode_progress(state: str, meta: Any) -> bytes:
@@ -89,7 +89,7 @@ def decode_progress(data: bytes) -> tuple[str, Any]:
 
 
 class DeadLetter(NamedTuple):
-    """A message that was given up on.
+    """A dead letter: a message that was given up on, kept for inspection and replay.
 
     ``cursor`` says where it lies; ``id`` is empty for bytes that are no message. ``died_ms``: when, ms since the
     epoch. ``envelope``: the message's bytes, or whatever was found. ``wire`` reads them.
@@ -114,16 +114,16 @@ class DeadLetter(NamedTuple):
 
 @dataclass(slots=True)
 class Snapshot:
-    """What the store knows of one message at one moment. Times are ms since the epoch, 0 if unknown.
+    """One message at one moment, as the store knows it. Times are ms since the epoch, 0 if unknown.
 
     Attributes:
         envelope: the message's bytes; see `message`.
         reports: one dict per earlier attempt: ``attempt, worker, started, finished, kind, error``.
         worker: the consumer of the current or last attempt, ``""`` if none.
         result: the encoded result or error of a finished message; see `outcome`.
-        progress: what a running attempt said last, encoded, ``b""`` if nothing.
+        progress: the last report of a running attempt, encoded, ``b""`` if there is none.
         waits_for: what a BLOCKED or LIMITED one waits for: a task's id, or the name of a rate limit.
-        wire: reads what is encoded.
+        wire: decodes it.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Checks of numbers that users give, so that every error names the option, its value and what it may be."""
+"""Checks of numbers that users give. Every error names the option, its value and the allowed range."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The bytes of messages and results: written as this process's settings say, read whoever wrote them.
+"""Encode and decode messages and results: written by this process's settings, read from any process.
 
 The first byte tells the encoding, so processes with different settings understand each other:
 
 =======================  ==========================================================================
 ``M``                    msgpack
-``P``                    a signed pickle (see `signing`); refused where the settings do not say pickle
+``P``                    a signed pickle (see `signing`); refused where the serializer is another
 ``G``, ``L``, ``Z``      compressed (see `compression`); one of the others is inside
 anything else            JSON (see `json`), which every process reads
 =======================  ==========================================================================
@@ -86,7 +86,7 @@ class Wire:
         self._signer = Signer(signing_keys) if serializer == "pickle" else None
 
     def __reduce__(self) -> Any:
-        """Be pickled without the keys: what holds one, a snapshot say, may end in a cache."""
+        """Pickle without the keys: a snapshot, which holds a wire, may end in a cache."""
         return _without_keys, (self._serializer, self._compression, self._most)
 
     def dumps(self, value: Any, kind: bytes, task_id: str) -> bytes:
@@ -94,13 +94,13 @@ class Wire:
 
         Raises:
             InvalidTask: JSON cannot carry the value.
-            PayloadTooLarge: it would be compressed, and nobody with the same settings would read it.
+            PayloadTooLarge: it would be compressed, and processes with the same settings would refuse it.
         """
         data = json.dumps(value)
         return data if self.is_plain else self.dress(data, kind, task_id)
 
     def dress(self, data: bytes, kind: bytes, task_id: str) -> bytes:
-        """Encode what is JSON already; errors as of `dumps`."""
+        """Encode data that are JSON already; errors as of `dumps`."""
         if self._serializer != "json":
             data = self._reencoded(data, kind, task_id)
         if self._compression is None:
@@ -166,4 +166,4 @@ def _unpacked(data: bytes) -> Any:
 
 
 JSON: Final = Wire()
-"""What processes without such settings use."""
+"""The wire of default settings: plain JSON."""

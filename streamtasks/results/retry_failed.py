@@ -17,7 +17,8 @@ from ..protocol.shards import id_beside, node_id
 from ..protocol.state import Snapshot, State
 from ..protocol.wire import RESULT
 from ..stores.owner import Owner
-from ..stores.types import FanIn, KnownResult, NewMessage, NewWorkflow, Node, WorkflowCounts
+from ..stores.types import NewMessage
+from ..stores.workflow_types import FanIn, KnownResult, NewWorkflow, Node, WorkflowCounts
 
 __all__ = ["retry_failed"]
 

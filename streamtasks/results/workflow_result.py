@@ -10,7 +10,7 @@ from ..protocol.graph import Graph
 from ..protocol.member_results import Member, read_members
 from ..protocol.shards import ALL_TAGS, new_id
 from ..stores.owner import Owner
-from ..stores.types import WorkflowCounts
+from ..stores.workflow_types import WorkflowCounts
 from .graph_nodes import GraphNode, graph_nodes
 from .retry_failed import retry_failed
 
@@ -39,10 +39,10 @@ class Workflow:
         return f"<Workflow {self.id}>"
 
     def counts(self) -> WorkflowCounts:
-        """Return how far it is.
+        """Read its progress.
 
         Raises:
-            TaskNotFound: nothing is known of it, or not any more.
+            TaskNotFound: it is unknown, or has expired.
         """
         return self.known(self.owner.store.workflow(self.id))
 
@@ -57,20 +57,20 @@ class Workflow:
         return counts
 
     def read_graph(self) -> Graph:
-        """Return which of its tasks comes after which."""
+        """Read its graph."""
         if self._graph is None:
             self._graph = Graph.decode(self.id, self.counts().plan)
         return self._graph
 
     async def aread_graph(self) -> Graph:
-        """Return which of its tasks comes after which, from an event loop."""
+        """Read its graph from an event loop."""
         if self._graph is None:
             counts = self.known(await self.owner.async_store.workflow(self.id))
             self._graph = Graph.decode(self.id, counts.plan)
         return self._graph
 
     def ready(self) -> bool:
-        """Whether all of its tasks are finished."""
+        """Return whether all of its tasks are finished."""
         counts = self.counts()
         return counts.finished >= counts.nodes
 
@@ -87,13 +87,13 @@ class Workflow:
         return graph_nodes(self.owner, self.read_graph())
 
     def retry_failed(self) -> Any:
-        """Run again what has not succeeded, as a new workflow in which the results of the others are known already.
+        """Run all tasks that have not succeeded again, in a new workflow that knows the results of the others.
 
         Returns:
             A handle on the new workflow's result.
 
         Raises:
-            InvalidTask: it is not finished, or nothing of it has failed.
+            InvalidTask: it is not finished, or no task has failed.
         """
         graph = self.read_graph()
         counts = self.known(self.owner.store.workflow(self.id, range(len(graph.fan_ins))))
@@ -104,8 +104,8 @@ class GroupResult:
     """The result of a group: handles on its members, and all of their results together. Everything is read live.
 
     Attributes:
-        id: by it `StreamTasks.get_group` and a backend's ``get_group()`` find it again.
-        workflow: what it belongs to; None of a group without any task.
+        id: the id for `StreamTasks.get_group` and a backend's ``get_group()``.
+        workflow: the workflow that it belongs to; None for a group without tasks.
     """
 
     def __init__(self, owner: Owner | None, workflow: Workflow | None, number: int | None) -> None:
@@ -174,31 +174,31 @@ class GroupResult:
         return found.members, found.succeeded, found.failed
 
     def ready(self) -> bool:
-        """Whether all members are finished."""
+        """Return whether all members are finished."""
         if self._fan_in() is None:
             return self.workflow is None or self.workflow.ready()
         members, succeeded, failed = self._counts()
         return succeeded + failed >= members
 
     def successful(self) -> bool:
-        """Whether all members have succeeded."""
+        """Return whether all members have succeeded."""
         members, succeeded, _ = self._counts()
         return succeeded >= members and self.ready()
 
     def failed(self) -> bool:
-        """Whether a member has failed already."""
+        """Return whether a member has failed."""
         return self._counts()[2] > 0
 
     def waiting(self) -> bool:
-        """Whether a member is not finished."""
+        """Return whether a member is not finished."""
         return not self.ready()
 
     def completed_count(self) -> int:
-        """How many members have succeeded."""
+        """Return how many members have succeeded."""
         return self._counts()[1]
 
     def failed_count(self) -> int:
-        """How many members have failed."""
+        """Return how many members have failed."""
         return self._counts()[2]
 
     @property
@@ -285,7 +285,7 @@ class GroupResult:
 
     @property
     def parent(self) -> Any:
-        """A handle on what the whole group came after; None if it came after nothing."""
+        """A handle on the task or group that the whole group follows; None if it follows nothing."""
         join = self._fan_in()
         if join is None or self.workflow is None or self._owner is None:
             return None
@@ -298,14 +298,14 @@ class GroupResult:
         return [] if self.workflow is None else self.workflow.graph()
 
     def retry_failed(self) -> Any:
-        """Run again what has failed; see `Workflow.retry_failed`."""
+        """Run failed tasks again; see `Workflow.retry_failed`."""
         if self.workflow is None:
             raise InvalidTask("This group has no tasks; there is nothing to run again.")
         return self.workflow.retry_failed()
 
 
 def result_of(owner: Owner, graph: Graph) -> Any:
-    """Return the handle on what a workflow returns."""
+    """Return the handle on a workflow's result."""
     kind, number = graph.result
     if kind == "n":
         return owner.result(graph.id_of(number))
@@ -313,7 +313,7 @@ def result_of(owner: Owner, graph: Graph) -> Any:
 
 
 async def aresult_of(owner: Owner, graph: Graph) -> Any:
-    """Return the handle on what a workflow returns, from an event loop."""
+    """Return the handle on a workflow's result, from an event loop."""
     kind, number = graph.result
     if kind == "n":
         return await owner.aresult(graph.id_of(number))

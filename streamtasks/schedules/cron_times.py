@@ -1,4 +1,4 @@
-"""When a cron expression matches the clocks of a time zone, also on the days when these are put forward or back.
+"""The times of a cron expression in a time zone, also on the days when clocks are put forward or back.
 
 The expression itself is read and matched by cronsim, in local time without a zone; what a change of the clocks does
 is decided here. Times are whole seconds: an *instant* counts since the epoch (UTC), a *wall* time is what the clocks

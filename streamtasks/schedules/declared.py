@@ -1,4 +1,4 @@
-"""Schedules that code and settings declare: entries, dicts by name, become what a store keeps."""
+"""Schedules that code and settings declare: read entries, which are dicts by name, into definitions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("streamtasks.schedules")
 
 
 def entry_of(task: Any, schedule: Any) -> dict[str, Any]:
-    """Return the entry that ``@task(schedule=...)`` means: a rule, or an entry that leaves out the task.
+    """Return the entry of ``@task(schedule=...)``, which is a rule, or an entry without a task.
 
     Raises:
         InvalidTask: the entry names a task.
@@ -36,7 +36,7 @@ def entry_of(task: Any, schedule: Any) -> dict[str, Any]:
 
 
 def definition_of_entry(owner: ScheduleOwner, name: str, entry: Any) -> Definition:
-    """Return the schedule that an entry means.
+    """Return the definition of an entry.
 
     Args:
         owner: of the schedule.
@@ -45,7 +45,7 @@ def definition_of_entry(owner: ScheduleOwner, name: str, entry: Any) -> Definiti
             policy, "misfire_bound": seconds or timedelta}``; see `Schedules.create` for each.
 
     Raises:
-        InvalidTask: it is wrong; the message says what, but not in which entry.
+        InvalidTask: it is wrong; the message does not name the entry.
     """
     call, bound = _call(owner.signature_of, entry), entry.get("misfire_bound")
     return definition_of(
@@ -67,7 +67,7 @@ class _Call(Protocol):
 
 
 def check_entry(call: _Call, entry: Any) -> None:
-    """Check what can be known of an entry while code is loaded. ``call``: see `ScheduleOwner.signature_of`.
+    """Check an entry as far as possible while code is loaded. ``call``: see `ScheduleOwner.signature_of`.
 
     Raises:
         InvalidTask: it is wrong.
@@ -95,7 +95,7 @@ def _call(call: _Call, entry: Any) -> Signature:
 
 
 def declared(owner: ScheduleOwner, entries: Iterable[tuple[str, Any]]) -> list[Definition]:
-    """Return the schedules of these entries; of one that is wrong, only its error is logged.
+    """Return the definitions of entries. A wrong entry is logged and left out.
 
     Args:
         owner: of the schedules.

@@ -1,11 +1,11 @@
-"""What is stored of a schedule, and the messages of its occurrences.
+"""The stored definition of a schedule, and the messages of its occurrences.
 
 The bytes are one JSON object, version 1::
 
     {"v": 1, "name": ..., "rule": {"crontab": {field: text}, "tz": zone} or {"every_ms": ms},
      "call": signature (see `encode_signature`), "misfire": policy, "bound_ms": ms}
 
-The call is resolved when the schedule is made: whoever fires it needs to know neither the task nor the app.
+The call is resolved when the schedule is created, so a worker that fires it needs neither the task nor the app.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """A schedule: what it calls, and when.
+    """A schedule: its call and its rule.
 
     Attributes:
         name: of the schedule; it is unique.
         rule: when; it names its zone.
         call: the resolved signature, as `encode_signature` makes it.
-        misfire: what happens to occurrences that nobody fired in time, see `occurrences.plan`.
+        misfire: the policy for occurrences that were not fired in time; see `occurrences.plan`.
         bound_s: an occurrence that is older than this, seconds, is not fired any more.
     """
 
@@ -77,7 +77,7 @@ class Definition:
         """Return the schedule of a call that is resolved already.
 
         Raises:
-            InvalidTask: an option is wrong, or makes no sense for what happens again and again.
+            InvalidTask: an option is wrong, or cannot be repeated.
         """
         check_schedule_name(name)
         _check_times(call)
@@ -94,7 +94,7 @@ class Definition:
 
     @property
     def signature(self) -> Signature:
-        """What it calls."""
+        """The call."""
         return decode_signature(dict(self.call))
 
     # -- what is stored ---------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ class Definition:
 
     @classmethod
     def decode(cls, data: bytes) -> Definition:
-        """Read what `encode` made.
+        """Read what `encode` returned.
 
         Raises:
             DecodeError: it is something else, or of a version that this release does not know.
@@ -137,14 +137,14 @@ class Definition:
             raise DecodeError(f"a schedule lacks a value, or has a wrong one: {error}: {data[:80]!r}") from error
 
     def new_schedule(self, now_ms: int, declared: str = "", since_ms: int = 0) -> NewSchedule:
-        """Return what a store keeps; see `NewSchedule`. ``now_ms``: the first occurrence is later than this."""
+        """Return the schedule as a store keeps it. ``now_ms``: its first occurrence is later than this."""
         rule = dumps(self.rule.as_dict()).decode()
         return NewSchedule(self.name, self.encode(), rule, self.rule.next_ms(now_ms), declared, since_ms)
 
     # -- what comes of it -------------------------------------------------------------------------------
 
     def message(self, at_ms: int, tag: str, settings: StoreSettings, task_id: str = "") -> NewMessage:
-        """Return the message of an occurrence: always the same one, whoever asks.
+        """Return the message of an occurrence; it depends on nothing else.
 
         Its ``expires`` and its ``countdown`` count from the occurrence; of its headers, ``schedule`` is the name and
         ``scheduled_for`` the time (ISO 8601, UTC).
@@ -172,10 +172,10 @@ class Definition:
         return link_message(signature, message, at_ms / 1000, settings.wire)
 
     def firing(self, due: DueSchedule, now_ms: int, settings: StoreSettings, tag: str) -> Firing:
-        """Return what is to be done with it now: at most 100 messages and 1 MiB, and one more.
+        """Return the messages to enqueue now (at most 100, and 1 MiB plus one message) and the next occurrence.
 
         Args:
-            due: what the store said of it.
+            due: the schedule as the store returned it.
             now_ms: the store's clock, ms since the epoch.
             settings: how messages are encoded.
             tag: the shard of the schedule.
@@ -198,22 +198,22 @@ class Definition:
 
 
 def _check_times(call: Signature) -> None:
-    """Check that a call can happen again and again.
+    """Check that a call can be repeated.
 
     Raises:
-        InvalidTask: an option stands in the way; the message names it.
+        InvalidTask: an option prevents that; the message names it.
     """
     options = call.options
     if options.after:
         raise InvalidTask(f"link is {options.after!r}, the id of a task; a schedule cannot wait for one.")
     if options.eta is not None:
-        raise InvalidTask(f"eta is {options.eta!r}; the schedule says when. Leave it out, or give a countdown.")
+        raise InvalidTask(f"eta is {options.eta!r}; the schedule decides when. Leave it out, or give a countdown.")
     if isinstance(options.expires, datetime):
         raise InvalidTask(f"expires is {options.expires!r}; of a schedule it must be seconds from each occurrence.")
 
 
 def _with_link_ids(call: dict[str, Any], seed: str, at_ms: int, tag: str, path: str = "") -> dict[str, Any]:
-    """Return a signature whose links have ids that follow from where they stand, and from a seed and a time."""
+    """Return a signature whose links have ids that depend only on their position, a seed and a time."""
     found = dict(call)
     for kind in ("ok", "er"):
         if kind in call:

@@ -1,4 +1,4 @@
-"""Which occurrences of a schedule are to be fired now, which were missed, and when the next one is."""
+"""Decide which occurrences of a schedule to fire now, which were missed, and when the next one is."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Misfire = Literal["one", "skip", "all"]
 MISFIRES: Final = get_args(Misfire)
 
 LATE_MS: Final = 60_000
-"""With ``misfire="skip"``: what is later than this, ms, is missed."""
+"""With ``misfire="skip"``: an occurrence that is later than this, ms, is missed."""
 
 MOST_MISSED: Final = 1000
-"""With ``misfire="all"``: so many are fired after a pause, the newest."""
+"""With ``misfire="all"``: how many are fired after a pause, the newest ones."""
 
 MOST_AT_ONCE: Final = 100
-"""So many are fired by one call."""
+"""Most occurrences fired by one call."""
 
 
 class Plan(NamedTuple):
@@ -33,7 +33,7 @@ class Plan(NamedTuple):
 
 
 def plan(rule: Rule, next_ms: int, now_ms: int, misfire: str, bound_ms: int) -> Plan:
-    """Say what a schedule does now. It takes about the same time after a second and after a year.
+    """Return what a schedule does now. It takes about the same time after a second and after a year.
 
     Args:
         rule: of the schedule.
@@ -41,7 +41,7 @@ def plan(rule: Rule, next_ms: int, now_ms: int, misfire: str, bound_ms: int) -> 
         now_ms: the time, ms since the epoch.
         misfire: ``"one"``: of all that are due, fire the last; ``"skip"``: fire that only if it is at most `LATE_MS`
             late; ``"all"``: fire every one, at most `MOST_AT_ONCE` now and the rest when it is asked again.
-        bound_ms: what is older than this is never fired.
+        bound_ms: an occurrence that is older than this is never fired.
     """
     if next_ms > now_ms:
         return Plan([], 0, next_ms)

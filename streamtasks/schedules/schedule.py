@@ -17,16 +17,16 @@ __all__ = ["Schedule", "show"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A schedule, as it was when it was read.
+    """A schedule as it was when it was read.
 
     Attributes:
         name: its name.
         task: the name of the task that it calls.
         args: positional arguments.
         kwargs: keyword arguments.
-        options: what is said of each call, as ``apply_async()`` has it.
-        rule: when; None if ``error`` says why it is not known.
-        misfire: what happens to occurrences that nobody fired in time: ``"one"``, ``"skip"`` or ``"all"``.
+        options: the options of each call, as ``apply_async()`` takes them.
+        rule: when it is due; None if this release cannot read it, see ``error``.
+        misfire: the policy for occurrences that were not fired in time: ``"one"``, ``"skip"`` or ``"all"``.
         misfire_bound: an occurrence that is older than this is not fired any more.
         next_run: the next occurrence, aware; None while it is paused.
         paused: whether it is.

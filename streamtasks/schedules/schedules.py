@@ -1,4 +1,4 @@
-"""Schedules at run time: make, change, pause, run and delete them; ``app.schedules`` and ``backend.schedules``."""
+"""Manage schedules at run time: ``app.schedules`` and ``backend.schedules``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Schedules:
         paused: bool = False,
         **options: Any,
     ) -> Schedule:
-        """Make a schedule. Making the same one again changes nothing.
+        """Create a schedule. Creating the same one again changes nothing.
 
         Args:
             name: 1 to 128 printable characters.
@@ -61,14 +61,14 @@ class Schedules:
             schedule: `crontab`, `every`, a timedelta, seconds, or cron's five fields as a text.
             args: positional arguments of each call.
             kwargs: keyword arguments of each call.
-            misfire: what happens to occurrences that nobody fired in time: ``"one"``: the last of them is fired;
+            misfire: the policy for occurrences that were not fired in time: ``"one"``: the last of them is fired;
                 ``"skip"``: only if it is at most a minute late; ``"all"``: all are, at most the last 1000.
             misfire_bound: an occurrence that is older than this, seconds or a timedelta, is never fired.
-            paused: it waits for `resume`.
+            paused: start it paused, until `resume`.
             **options: of each call, as ``apply_async()`` has them.
 
         Raises:
-            ScheduleExists: there is another one of that name.
+            ScheduleExists: the name exists already.
             InvalidTask: something is wrong with the task, the rule, an argument or an option.
         """
         call = self._owner.signature_of(task, args, kwargs or {}, options)
@@ -91,7 +91,7 @@ class Schedules:
         paused: bool = False,
         **options: Any,
     ) -> Schedule:
-        """Make a schedule from an event loop; see `create`."""
+        """Create a schedule from an event loop; see `create`."""
         call = self._owner.signature_of(task, args, kwargs or {}, options)
         new = self._new(name, call, schedule, misfire, misfire_bound)
         self._created(name, await self._owner.async_store.put_schedule(_waiting(new) if paused else new, 0))
@@ -100,13 +100,13 @@ class Schedules:
         return await self.aget(name)
 
     def update(self, name: str, **changes: Any) -> Schedule:
-        """Change a schedule: any of what `create` takes; what is not named stays.
+        """Change a schedule: any argument or option of `create`. Everything else stays.
 
         A new ``schedule`` counts from now on; else the next occurrence stays. With a new ``task``, nothing of the old
         call stays: its arguments and options are those that are given.
 
         Raises:
-            ScheduleNotFound: there is none of that name.
+            ScheduleNotFound: it does not exist.
             ScheduleDeclared: code declares it.
             InvalidTask: a change is wrong.
         """
@@ -126,14 +126,14 @@ class Schedules:
         raise self._contended(name)
 
     def delete(self, name: str, *, force: bool = False) -> None:
-        """Forget a schedule. What it has enqueued already is run.
+        """Delete a schedule. Tasks that it has enqueued still run.
 
         ``force``: also one that code declares. It comes back with the next worker that starts, if that still declares
         it; not if the app has another label now, or is gone.
 
         Raises:
-            ScheduleNotFound: there is none of that name.
-            ScheduleDeclared: code declares it, and ``force`` was not said.
+            ScheduleNotFound: it does not exist.
+            ScheduleDeclared: code declares it, and ``force`` is not set.
         """
         stored = self._stored(name, self._owner.store.schedules([name])[0])
         if not force:
@@ -141,7 +141,7 @@ class Schedules:
         self._owner.store.delete_schedule(name)
 
     async def adelete(self, name: str, *, force: bool = False) -> None:
-        """Forget a schedule from an event loop; see `delete`."""
+        """Delete a schedule from an event loop; see `delete`."""
         stored = self._stored(name, (await self._owner.async_store.schedules([name]))[0])
         if not force:
             self._undeclared(stored, "Delete")
@@ -150,24 +150,24 @@ class Schedules:
     # -- let it wait, go on, run ------------------------------------------------------------------------
 
     def pause(self, name: str) -> None:
-        """Let a schedule enqueue nothing until `resume`; also over restarts and deploys.
+        """Pause a schedule until `resume`, also across restarts and deploys.
 
         Raises:
-            ScheduleNotFound: there is none of that name.
+            ScheduleNotFound: it does not exist.
         """
         if not self._owner.store.pause_schedule(name, None):
             raise self._missing(name)
 
     async def apause(self, name: str) -> None:
-        """Let a schedule enqueue nothing; see `pause`."""
+        """Pause a schedule from an event loop; see `pause`."""
         if not await self._owner.async_store.pause_schedule(name, None):
             raise self._missing(name)
 
     def resume(self, name: str) -> None:
-        """Let a paused schedule go on with the first occurrence from now on; of one that is not, nothing changes.
+        """Resume a paused schedule with its first occurrence from now on; one that is not paused stays unchanged.
 
         Raises:
-            ScheduleNotFound: there is none of that name.
+            ScheduleNotFound: it does not exist.
             DecodeError: it was made by a later release.
         """
         stored = self._stored(name, self._owner.store.schedules([name])[0])
@@ -175,7 +175,7 @@ class Schedules:
             raise self._missing(name)
 
     async def aresume(self, name: str) -> None:
-        """Let a paused schedule go on; see `resume`."""
+        """Resume a paused schedule from an event loop; see `resume`."""
         stored = self._stored(name, (await self._owner.async_store.schedules([name]))[0])
         if not await self._owner.async_store.pause_schedule(name, self._next_ms(stored)):
             raise self._missing(name)
@@ -184,7 +184,7 @@ class Schedules:
         """Enqueue one call of a schedule now, paused or not; return a handle on its result. Nothing else changes.
 
         Raises:
-            ScheduleNotFound: there is none of that name.
+            ScheduleNotFound: it does not exist.
             DecodeError: it was made by a later release.
         """
         stored = self._stored(name, self._owner.store.schedules([name])[0])
@@ -201,7 +201,7 @@ class Schedules:
         """Return a schedule.
 
         Raises:
-            ScheduleNotFound: there is none of that name.
+            ScheduleNotFound: it does not exist.
         """
         return show(self._stored(name, self._owner.store.schedules([name])[0]))
 
@@ -210,14 +210,14 @@ class Schedules:
         return show(self._stored(name, (await self._owner.async_store.schedules([name]))[0]))
 
     def list(self, limit: int = 100, after: str = "") -> builtins.list[Schedule]:
-        """Return schedules in the order of their names, at most 1000; ``after``: a name to go on from."""
+        """Return schedules in the order of their names, at most 1000; ``after``: the last name seen."""
         return [show(stored) for stored in self._owner.store.list_schedules(limit, after)]
 
     async def alist(self, limit: int = 100, after: str = "") -> builtins.list[Schedule]:
         """Return schedules; see `list`."""
         return [show(stored) for stored in await self._owner.async_store.list_schedules(limit, after)]
 
-    # -- what is the same on both ways --------------------------------------------------------------------
+    # -- shared by both ways -----------------------------------------------------------------------------
 
     def _new(
         self, name: str, call: Signature, schedule: Any, misfire: str, misfire_bound: float | timedelta
@@ -241,9 +241,9 @@ class Schedules:
         if "task" in given:
             call = self._owner.signature_of(given["task"], given.get("args") or (), given.get("kwargs") or {}, options)
         elif options or "args" in given or "kwargs" in given:
-            said = {**replace(call.options, task_id=None).given(), **options}
+            merged = {**replace(call.options, task_id=None).given(), **options}
             args, kwargs = given.get("args", call.args), given.get("kwargs", call.kwargs)
-            call = self._owner.signature_of(call.task, args or (), kwargs or {}, said)
+            call = self._owner.signature_of(call.task, args or (), kwargs or {}, merged)
         if call.origin is not None:
             known = definition_of(self._owner, known.name, call, known.rule, known.misfire, known.bound_s)
         rule = rule_of(given["schedule"]).in_zone(self._owner.timezone) if "schedule" in given else known.rule

@@ -27,7 +27,6 @@ from .types import (
     Filter,
     Heartbeat,
     NewMessage,
-    NewWorkflow,
     Outcome,
     Promotion,
     Reclaim,
@@ -35,8 +34,8 @@ from .types import (
     Settled,
     Statistics,
     WorkerInfo,
-    WorkflowCounts,
 )
+from .workflow_types import NewWorkflow, WorkflowCounts
 
 __all__ = ["AsyncStore", "Store", "SupervisorStore"]
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from ..protocol.message import Message
 from ..settings import StoreSettings
 from .base import AsyncStore, Store
-from .types import Limit, NewWorkflow
+from .types import Limit
+from .workflow_types import NewWorkflow
 
 __all__ = ["Owner"]
 

@@ -17,7 +17,7 @@ from ..settings import StoreSettings
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import running_attempt
-from .middleware import Middleware
+from .middleware import Middleware, before_enqueue
 from .signature import NO_OPTIONS, CallOptions, Signature
 from .signature_wire import decode_signature, encode_signature
 
@@ -80,8 +80,8 @@ class Pipeline:
     def message(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> Message:
         """Return one call as a message, passed through the middleware; ``call`` is complete and checked."""
         message = build(name, args, kwargs, call, self.owner.settings.tags)
-        for middleware in self.middleware:
-            message = middleware.before_enqueue(message)
+        if self.middleware:
+            message = before_enqueue(self.middleware, message)
         return message
 
     def send(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[Result[Any]]:

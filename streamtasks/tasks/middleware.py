@@ -1,30 +1,32 @@
-"""The one extension point: tracing, database connections, translation and users' own concerns."""
+"""Middleware: the extension point for tracing, database connections, translation and the like."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from typing import Any
 
+from ..exceptions import ConfigurationError
 from ..protocol.message import Message
 from .attempt import Attempt, AttemptOutcome
 
-__all__ = ["Middleware"]
+__all__ = ["Middleware", "before_enqueue"]
 
 
 class Middleware:
-    """Subclass and override what is needed; an app runs its ``middleware`` list in order, the first outermost.
+    """Base of middleware: override the methods you need. The first of an app's ``middleware`` is outermost.
 
     The asynchronous twins are used for coroutine tasks; by default they call the plain ones.
     """
 
     def before_enqueue(self, message: Message) -> Message:
-        """Return the message to accept: the same, or one with other headers. Errors reach the caller."""
+        """Return the message to enqueue: the same, or one with other headers. Errors reach the caller."""
         return message
 
     def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:  # noqa: ARG002
         """Return a context for one attempt, entered on the thread that runs it.
 
-        An error while it is entered fails the attempt as one of the task's own would.
+        An error while it is entered fails the attempt, as an error of the task would.
         """
         return nullcontext()
 
@@ -33,14 +35,14 @@ class Middleware:
         return _as_async(self.around_run(attempt))
 
     def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """See an outcome in the child, inside the ``except`` block of a failure, before it is committed.
+        """Is called in the child before an outcome is committed, inside the ``except`` block of a failure.
 
         Called at least once per outcome; twice only if the child is killed before the commit. Errors are
         logged and change nothing.
         """
 
     async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """See the outcome of a coroutine task."""
+        """Is called before the outcome of a coroutine task is committed."""
         self.after_outcome(attempt, outcome)
 
     def in_child(self) -> AbstractContextManager[None]:
@@ -52,3 +54,18 @@ class Middleware:
 async def _as_async(plain: AbstractContextManager[None]) -> AsyncGenerator[None]:
     with plain:
         yield
+
+
+def before_enqueue(middleware: Sequence[Middleware], message: Message) -> Message:
+    """Return a message after ``before_enqueue()`` of each middleware.
+
+    Raises:
+        ConfigurationError: one returned something else than a message.
+    """
+    for one in middleware:
+        returned: Any = one.before_enqueue(message)
+        if not isinstance(returned, Message):
+            name = f"{type(one).__module__}.{type(one).__qualname__}"
+            raise ConfigurationError(f"{name}.before_enqueue() returned {returned!r}; it must return the message.")
+        message = returned
+    return message

@@ -95,7 +95,7 @@ class Canvas(CompositeStep):
 
 @dataclass(frozen=True, slots=True)
 class Group(Canvas):
-    """Tasks that run side by side. Its result is the list of theirs, in their order."""
+    """Tasks that run side by side. The result is the list of their results, in order."""
 
     members: tuple[Step, ...]
     policy: Policy = DEFAULT_POLICY
@@ -124,7 +124,7 @@ class Group(Canvas):
 
 @dataclass(frozen=True, slots=True)
 class Chain(Canvas):
-    """Tasks that run one after the other, each with the result of the one before. Its result is that of the last."""
+    """Tasks that run one after the other, each with the result of the previous one. The result is that of the last."""
 
     steps: tuple[Step, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -150,7 +150,10 @@ class Chain(Canvas):
 
 @dataclass(frozen=True, slots=True)
 class Chord(Canvas):
-    """A group and what follows it, its body. Its result is that of the body. Call it with a body to enqueue both."""
+    """A group, the header, and a step that follows it, the body. The result is that of the body.
+
+    Call it with a body to enqueue both.
+    """
 
     header: Group
     body: Step | None = None
@@ -221,7 +224,7 @@ def chord(
     deadline: Any = None,
     fail_fast: bool | None = None,
 ) -> Chord:
-    """Return a group, the ``header``, and what follows it, the ``body``; ``chord(header)(body)`` enqueues it at once.
+    """Return a chord: a group, the ``header``, and a step after it, the ``body``. ``chord(header)(body)`` enqueues it.
 
     Args:
         header: a group, or what `group` takes.

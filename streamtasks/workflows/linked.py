@@ -18,7 +18,8 @@ from ..protocol.message import Message
 from ..protocol.shards import new_id, node_id
 from ..protocol.wire import Wire
 from ..stores.owner import Owner
-from ..stores.types import FanIn, Limit, NewMessage, NewWorkflow, Node
+from ..stores.types import Limit, NewMessage
+from ..stores.workflow_types import FanIn, NewWorkflow, Node
 from ..tasks.position import Position
 from ..tasks.signature import CallOptions, Signature
 from .plan import CompositeStep

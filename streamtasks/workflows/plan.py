@@ -71,7 +71,7 @@ DEFAULT_POLICY: Final = Policy()
 
 
 class CompositeStep(Step):
-    """A step that consists of others and plans them: a chain, group or chord."""
+    """A step that consists of other steps: a chain, group or chord."""
 
     __slots__ = ()
 
@@ -186,7 +186,7 @@ class Planner:
 
 
 def _numbered(heads: list[PlannedNode]) -> list[PlannedNode]:
-    """Number all nodes: those that follow the same one stand together, and each after all that it follows."""
+    """Number all nodes: those with the same cause are consecutive, and each comes after all that it follows."""
     nodes: list[PlannedNode] = []
     missing: dict[PlannedFanIn, int] = {}
     turns: deque[list[PlannedNode]] = deque([heads])

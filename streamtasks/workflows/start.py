@@ -13,7 +13,8 @@ from ..protocol.shards import new_id, node_id
 from ..results.workflow_result import GroupResult, aresult_of, result_of
 from ..settings import StoreSettings
 from ..stores.owner import Owner
-from ..stores.types import FanIn, NewMessage, NewWorkflow, Node
+from ..stores.types import NewMessage
+from ..stores.workflow_types import FanIn, NewWorkflow, Node
 from ..tasks.position import Position
 from ..tasks.signature import Signature
 from .plan import COLLECT, After, CompositeStep, Expanded, PlannedFanIn, PlannedNode, expand
@@ -22,7 +23,7 @@ __all__ = ["Prepared", "astart", "prepare", "start"]
 
 
 class Prepared(NamedTuple):
-    """A workflow that can be sent. ``takes``: which of the first nodes would get the result of what they followed."""
+    """A workflow that is ready to send. ``takes``: which first nodes receive the result of a task that it follows."""
 
     owner: Owner
     new: NewWorkflow
@@ -53,10 +54,10 @@ async def astart(workflow: CompositeStep) -> Any:
 
 
 def prepare(workflow: CompositeStep, workflow_id: str = "") -> Prepared | None:
-    """Return a workflow ready to be sent; None if there is no task in it.
+    """Return a workflow that is ready to send; None if it has no tasks.
 
     Raises:
-        InvalidTask: it cannot work; a task goes to another backend or app than the others.
+        InvalidTask: a step or an option is wrong, or the tasks have different owners.
     """
     expanded = expand(workflow)
     owner = _owner(expanded)
@@ -173,7 +174,7 @@ def _fan_in(fan_in: PlannedFanIn) -> FanIn:
 
 
 def graph_of(workflow_id: str, expanded: Expanded) -> Graph:
-    """Return the graph of what was expanded."""
+    """Return the graph of a planned workflow."""
     cause, gives = expanded.result
     result = ("e", 0)
     if isinstance(cause, PlannedNode) and gives == "value":

@@ -16,7 +16,7 @@ from tests.support.workflow_site import told
 
 if TYPE_CHECKING:
     from streamtasks import Result
-    from streamtasks.stores.types import NewWorkflow
+    from streamtasks.stores.workflow_types import NewWorkflow
     from tests.support.workflow_site import WorkflowSite
 
 

@@ -18,7 +18,7 @@ from tests.support.store_pair import TAG, outcomes_of, same
 
 if TYPE_CHECKING:
     from streamtasks.stores.base import SupervisorStore
-    from streamtasks.stores.types import NewWorkflow
+    from streamtasks.stores.workflow_types import NewWorkflow
     from streamtasks.workflows.canvas import Canvas
 
 WORKFLOWS = ["f0", "f1"]

@@ -12,11 +12,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db.models import Model
 from django.tasks import default_task_backend
 from django.tasks.signals import task_enqueued
+from django.test import override_settings
+from django.test.utils import isolate_apps
 from django.utils.json import normalize_json
 
 from contract.app import tasks
+from streamtasks import ConfigurationError, Message, Middleware
 
 pytestmark = pytest.mark.usefixtures("site")
 
@@ -115,3 +119,47 @@ def test_what_json_cannot_carry_is_a_type_error_and_stores_nothing(value: Any) -
 def test_bytes_that_are_no_text_are_a_value_error() -> None:
     with pytest.raises(ValueError, match="Unsupported value"):
         tasks.echo.enqueue(b"\xff")
+
+
+class Order:
+    """Something that JSON does not know."""
+
+
+class Forgetful(Middleware):
+    """Middleware that forgets to return the message."""
+
+    def before_enqueue(self, message: Message) -> Message:
+        return None  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "text"),
+    [
+        ([1, {"when": datetime(2026, 1, 1, tzinfo=UTC)}], {}, r"args\[1\]\['when'\] of .* is a datetime; .*isoformat"),
+        ([], {"value": Decimal(1)}, r"kwargs\['value'\] of the task .*echo is a Decimal; pass str\(\)"),
+        ([{3, 1}], {}, r"args\[0\] of the task .* is a set; pass a sorted list"),
+        ([[Order()]], {}, r"args\[0\]\[0\] of the task .* is a Order; pass a str, int"),
+    ],
+)
+def test_a_refused_argument_is_named_with_a_remedy(args: Any, kwargs: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text) as caught:
+        tasks.echo.enqueue(*args, **kwargs)
+    assert str(caught.value).startswith("Unsupported type: <class ")
+
+
+@isolate_apps("contract.app")
+def test_a_model_instance_is_refused_with_its_primary_key_as_the_remedy() -> None:
+    class Row(Model):  # noqa: DJ008
+        class Meta:
+            app_label = "app"
+
+    with pytest.raises(TypeError, match=r"args\[0\] of the task .* is a Row; pass its primary key"):
+        tasks.echo.enqueue(Row(pk=7))
+
+
+def test_middleware_that_returns_no_message_is_named() -> None:
+    with (
+        override_settings(STREAMTASKS={"MIDDLEWARE": [f"{__name__}.Forgetful"]}),
+        pytest.raises(ConfigurationError, match=r"Forgetful.before_enqueue\(\) returned None; it must return"),
+    ):
+        tasks.echo.enqueue(1)

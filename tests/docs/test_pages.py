@@ -1,4 +1,4 @@
-"""The pages in docs/, done: their code is taken from them as it is, in one project."""
+"""Run the code of the pages in docs/ as it stands there, in one project."""
 
 from __future__ import annotations
 

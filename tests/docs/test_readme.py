@@ -1,4 +1,4 @@
-"""What the README says, done: its code is taken from it as it is, only the server's address is another."""
+"""Do what the README says: run its code as it stands there; only the address of the server is replaced."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def commands() -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a process that sees what this one imports, and its commands."""
+    """Return the environment of a process that finds what this one imports, and its commands."""
     kept = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     kept["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), kept["PATH"]))

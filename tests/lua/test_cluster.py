@@ -33,7 +33,8 @@ from streamtasks.stores.redis.operations.workflows import (
     workflow_call,
 )
 from streamtasks.stores.schedule_store import DueSchedule
-from streamtasks.stores.types import ClaimId, FanIn, Limit, NewMessage, NewWorkflow, Node
+from streamtasks.stores.types import ClaimId, Limit, NewMessage
+from streamtasks.stores.workflow_types import FanIn, NewWorkflow, Node
 from tests.support.schedule_samples import FAR_MS, PAST_MS, declared, firing, schedule
 from tests.support.script_lab import ScriptLab, outcome
 from tests.support.server_dump import Stream

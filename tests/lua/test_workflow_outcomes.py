@@ -7,7 +7,7 @@ from streamtasks.stores.redis.operations.read import read_call
 from streamtasks.stores.redis.operations.settle import settle_call
 from streamtasks.stores.redis.operations.workflows import gather_call, unfolding_call, workflow_call
 from streamtasks.stores.redis.snapshots import from_reply
-from streamtasks.stores.types import NewWorkflow
+from streamtasks.stores.workflow_types import NewWorkflow
 from tests.support.script_lab import KEEP_MS, ScriptLab, outcome
 from tests.support.shard_view import REVOKED_MS
 from tests.support.workflow_scripts import ID, LIVE, blocked, chord, fields, idle, node, pair, stage, start, unfold

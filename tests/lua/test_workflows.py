@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamtasks.stores.redis.operations.workflows import STAGING_MS, gather_call, workflow_call
-from streamtasks.stores.types import FanIn, KnownResult, Limit, NewWorkflow
+from streamtasks.stores.types import Limit
+from streamtasks.stores.workflow_types import FanIn, KnownResult, NewWorkflow
 from tests.support.script_lab import ScriptLab, outcome
 from tests.support.server_dump import Stream
 from tests.support.workflow_scripts import (

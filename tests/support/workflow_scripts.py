@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from streamtasks.stores.redis.operations.workflows import stage_call, unfold_call
-from streamtasks.stores.types import FanIn, NewMessage, NewWorkflow, Node
+from streamtasks.stores.types import NewMessage
+from streamtasks.stores.workflow_types import FanIn, NewWorkflow, Node
 from tests.support.script_lab import ScriptLab
 from tests.support.server_dump import text
 

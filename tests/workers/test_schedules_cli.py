@@ -91,7 +91,7 @@ def test_the_app_may_be_named_by_the_environment(run: Any, monkeypatch: pytest.M
         (("update", "x", "--every", "5"), 1, "There is no schedule 'x'"),
         (("create", "x", "shop.nothing", "--every", "5"), 1, "task is 'shop.nothing'"),
         (("create", "x", "shop.report", "--cron", "0 25 * * *"), 1, "hour is '25'"),
-        (("create", "x", "shop.report", "--every", "5", "--args", "{}"), 2, "is no JSON list"),
+        (("create", "x", "shop.report", "--every", "5", "--args", "{}"), 2, "is not a JSON list"),
         (("create", "x", "shop.report", "--every", "5", "--options", '{"queu": 1}'), 1, "'queu' is no option"),
     ],
 )

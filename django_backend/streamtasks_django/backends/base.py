@@ -11,7 +11,6 @@ from django.tasks.base import DEFAULT_TASK_BACKEND_ALIAS
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.utils.inspect import get_func_args
-from django.utils.json import normalize_json
 
 from streamtasks import UnknownQueue
 from streamtasks.exceptions import InvalidTask as InvalidId
@@ -20,6 +19,7 @@ from streamtasks.protocol.keys import check_id, check_queue
 
 from ..checks import check_backend
 from ..conf import version
+from ..enqueue.json_errors import normalized
 from ..enqueue.owner import BackendOwner, BackendSchedules, group_of
 from ..enqueue.pipeline import prepare
 from ..enqueue.signal_dispatch import asend, send
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 __all__ = ["StoreBackend", "Stores", "StreamTaskMixin", "json_round_trip"]
 
 
-def json_round_trip(value: Any) -> Any:
+def json_round_trip(value: Any, task: str, name: str) -> Any:
     """Return a value as a worker receives it.
 
     Raises:
         TypeError: Django rejects values of this type.
         ValueError: JSON cannot encode it.
     """
-    return loads(dumps(normalize_json(value)))
+    return loads(dumps(normalized(value, task, name)))
 
 
 class StreamTaskMixin(TaskControl, BaseTaskBackend):

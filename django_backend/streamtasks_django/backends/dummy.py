@@ -19,7 +19,7 @@ from streamtasks import State, TaskRevoked
 from streamtasks.protocol.errors import describe
 
 from ..results.snapshot_results import task_error
-from .base import StreamTaskMixin, json_round_trip
+from .base import StreamTaskMixin
 from .control import statistics_of
 from .local import new_result
 
@@ -44,7 +44,7 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
             TypeError, ValueError: JSON cannot encode an argument.
         """
         self.validate_task(task)
-        result = new_result(task, json_round_trip(args), json_round_trip(kwargs), self.alias)
+        result = new_result(task, args, kwargs, self.alias)
         self._store_result(result)  # type: ignore[attr-defined]
         return cast("TaskResult[P, R]", deepcopy(result))  # changes by the caller must not reach the list
 

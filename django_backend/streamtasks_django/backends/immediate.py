@@ -62,7 +62,7 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
         for link in (*call.link, *call.link_error):
             if isinstance(link.origin, Linked):
                 link.origin.owner_of(link)  # raises now, not after the task: no workflows run here
-        result = new_result(task, json_round_trip(args), json_round_trip(kwargs), self.alias)
+        result = new_result(task, args, kwargs, self.alias)
         result.set(enqueued_at=timezone.now())
         send(task_enqueued, type(self), result)
         self._run_to_the_end(result, call)
@@ -94,7 +94,9 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
         try:
             if isinstance(task, ClassTask):
                 task.for_attempt(attempt).before_start(result.id, result.args, result.kwargs)
-            value = json_round_trip(task.call(*context, *result.args, **result.kwargs))
+            value = json_round_trip(
+                task.call(*context, *result.args, **result.kwargs), attempt.message.task, "the return value"
+            )
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - the outcome of a task, as SystemExit is in a worker

@@ -9,9 +9,10 @@ from django.utils.crypto import get_random_string
 
 from streamtasks.tasks.signature import NO_OPTIONS
 
-from ..enqueue.pipeline import without_options
+from ..enqueue.pipeline import registered_name, without_options
 from ..results.task_result import StreamTaskResult
 from ..tasks.stream_task import StreamTask
+from .base import json_round_trip
 
 if TYPE_CHECKING:
     from django.tasks.base import Task
@@ -20,7 +21,12 @@ __all__ = ["new_result"]
 
 
 def new_result(task: Task[..., Any], args: Any, kwargs: Any, alias: str) -> StreamTaskResult:
-    """Return the result of a call that has not been enqueued yet."""
+    """Return the result of a new call, with its arguments as a worker would receive them.
+
+    Raises:
+        TypeError, ValueError: JSON cannot encode an argument.
+    """
+    name = registered_name(task)
     call = task.options if isinstance(task, StreamTask) else NO_OPTIONS
     return StreamTaskResult(
         task=without_options(task),
@@ -30,8 +36,8 @@ def new_result(task: Task[..., Any], args: Any, kwargs: Any, alias: str) -> Stre
         started_at=None,
         last_attempted_at=None,
         finished_at=None,
-        args=args,
-        kwargs=kwargs,
+        args=json_round_trip(args, name, "args"),
+        kwargs=json_round_trip(kwargs, name, "kwargs"),
         backend=alias,
         errors=[],
         worker_ids=[],

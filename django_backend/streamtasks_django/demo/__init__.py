@@ -1,1 +1,1 @@
-"""``streamtasks demo``: an example site with a real server and a real worker. Not meant for a project of yours."""
+"""``streamtasks demo``: an example site with a real server and a real worker. Not for use in your own project."""

@@ -1,6 +1,6 @@
-"""Views as a project may have them: start a task, look at it, wait for it, revoke it, list what runs.
+"""Views for a project: start a task, read its state, wait for it, revoke it, list running tasks.
 
-They answer in JSON, and use nothing of this site: paste them into your own, where you decide who may call them.
+They answer in JSON and do not depend on this site: paste them into your own, and decide there who may call them.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ MAX_WAIT_S = 60
 
 
 class StartForm(forms.Form):
-    """What `start` takes."""
+    """The input of `start`."""
 
     seconds = forms.FloatField(min_value=0, max_value=60, initial=4)
 
 
 class WaitForm(forms.Form):
-    """What `wait` takes."""
+    """The input of `wait`."""
 
     timeout = forms.FloatField(min_value=0, max_value=MAX_WAIT_S, required=False)
 
@@ -70,7 +70,7 @@ def start(request: HttpRequest) -> JsonResponse:
 @require_GET
 @never_cache
 def status(request: HttpRequest, task_id: str) -> JsonResponse:  # noqa: ARG001
-    """Answer with what is known of a task."""
+    """Answer with the state of a task."""
     try:
         result: StreamTaskResult = _backend().get_result(task_id)
         ready = result.ready()
@@ -122,7 +122,7 @@ def wait(request: HttpRequest, task_id: str) -> JsonResponse:
 
 @require_POST
 def revoke(request: HttpRequest, task_id: str) -> JsonResponse:  # noqa: ARG001
-    """End a task, also while it runs."""
+    """Revoke a task, also while it is running."""
     try:
         revoked = _backend().revoke(task_id, terminate=True)
     except StoreError as error:
@@ -134,7 +134,7 @@ def revoke(request: HttpRequest, task_id: str) -> JsonResponse:  # noqa: ARG001
 @require_GET
 @never_cache
 def active(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
-    """List the tasks that run now."""
+    """List the running tasks."""
     try:
         found = _backend().get_active_tasks()
     except StoreError as error:

@@ -1,4 +1,4 @@
-"""The example site's one app."""
+"""The app of the example site."""
 
 from __future__ import annotations
 

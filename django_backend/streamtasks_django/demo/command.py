@@ -18,9 +18,9 @@ INTERRUPTED = 130
 @click.option("--once", is_flag=True, help="A scripted tour without a browser; exits 0 if every outcome is right.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Serve the site here; 0: on a free port.")
 def demo(*, once: bool, port: int) -> None:
-    """Start a server, a worker and an example site of their own; Ctrl-C stops everything.
+    """Start a server, a worker and an example site; Ctrl-C stops everything.
 
-    Nothing has to be installed or running, nothing is kept.
+    Nothing has to be installed or running, and no data is kept.
     """
     from streamtasks import StreamTasksError
 

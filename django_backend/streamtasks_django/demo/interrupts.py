@@ -1,7 +1,7 @@
-"""Ctrl-C and its relatives as something to wait for.
+"""Wait for Ctrl-C and similar signals.
 
-A signal that raises may do so between any two steps, also between starting a process and noting it: then that
-process would be left behind. Here a signal only leaves a note, which the main thread reads where it waits.
+A handler that raises may do so between any two steps, also between starting a process and recording it, and then
+that process would never be stopped. Here a handler only sets a flag, which the main thread reads where it waits.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Exception):
-    """Raised by `Interrupts.check` and `Interrupts.pause` once somebody wants the program to end."""
+    """Raised by `Interrupts.check` and `Interrupts.pause` once a signal has come."""
 
 
 class Interrupts:
-    """Takes SIGINT, SIGTERM and SIGHUP while its block runs. For the main thread."""
+    """Handle SIGINT, SIGTERM and SIGHUP inside a ``with`` block. Use it in the main thread."""
 
     def __enter__(self) -> Self:
         self._reader, self._writer = os.pipe()
@@ -40,10 +40,10 @@ class Interrupts:
         try:
             os.write(self._writer, b"\0")
         except BlockingIOError:
-            return  # thousands of notes lie there already
+            return  # the pipe is full, so a note is there already
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait; return early, and True, once a signal has come."""
+        """Wait; return True early if a signal comes."""
         return bool(select.select([self._reader], [], [], timeout_s)[0])
 
     def pause(self, timeout_s: float) -> None:
@@ -56,7 +56,7 @@ class Interrupts:
             raise Interrupted
 
     def check(self) -> None:
-        """Go on unless a signal has come.
+        """Raise if a signal has come.
 
         Raises:
             Interrupted: it has.

@@ -1,4 +1,4 @@
-"""What the page offers to enqueue: per kind of task its words, its input and its call."""
+"""The kinds of tasks on the page: for each its texts, its input and its call."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Kind:
     Attributes:
         key: its name in requests.
         title: on the card.
-        text: what will happen, in a sentence.
-        code: the call, as shown.
-        what: what its button enqueues, for those who cannot see where it stands.
-        enqueue: enqueues it, given the number that was put in.
-        label: what the number means; empty: there is none.
-        default: the number unless changed, ...
-        highest: ... and its largest value; the smallest is 1.
+        text: a sentence about what happens.
+        code: the call, as text.
+        what: the label of its button for screen readers.
+        enqueue: enqueues it with the given number.
+        label: the meaning of the number; empty: there is no number.
+        default: the number at first.
+        highest: its largest value; the smallest is 1.
     """
 
     key: str

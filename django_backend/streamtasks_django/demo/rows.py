@@ -1,4 +1,4 @@
-"""Tasks as the page shows them: what the store knows, as plain data."""
+"""Build the rows of the page from the store's snapshots."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _read(ids: Sequence[str]) -> tuple[str, list[Snapshot | None]]:
 
 
 def progress_of(task_id: str) -> dict[str, Any]:
-    """Return what the running task said last of its progress; empty if nothing."""
+    """Return the last progress of a running task, empty if there is none."""
     snapshot = _read((task_id,))[1][0]
     return decode_progress(snapshot.progress)[1] if snapshot is not None and snapshot.progress else {}
 
@@ -84,7 +84,7 @@ def _call(result: TaskResult[..., Any]) -> str:
 
 
 def _child(worker_id: str) -> str:
-    """Return the number of a child in its worker: names end with it."""
+    """Return the number of a child in its worker, the end of its name."""
     return worker_id.rsplit("-", 1)[-1]
 
 

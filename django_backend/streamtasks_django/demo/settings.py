@@ -11,9 +11,9 @@ from django.utils.csp import CSP
 URL_VARIABLE = "STREAMTASKS_DEMO_URL"
 """Where site and worker find the server that ``streamtasks demo`` has started."""
 
-SECRET_KEY = secrets.token_urlsafe(32)  # nothing that is signed with it outlives the process
+SECRET_KEY = secrets.token_urlsafe(32)  # no signature outlives the process
 DEBUG = False
-# Other sites' pages cannot reach this one under a name of their own.
+# Pages of other sites cannot reach this one by another host name.
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 
 INSTALLED_APPS = ["django.contrib.staticfiles", "streamtasks_django.demo"]
@@ -39,7 +39,7 @@ SECURE_CSP = {
     "frame-ancestors": [CSP.NONE],
     "object-src": [CSP.NONE],
 }
-# Cookies know no ports: with the usual name, a project of yours on 127.0.0.1:8000 would get this one.
+# Cookies ignore ports: with the usual name, your own project on 127.0.0.1:8000 would receive this one.
 CSRF_COOKIE_NAME = "streamtasks_demo_csrf"
 CSRF_COOKIE_SAMESITE = "Strict"
 
@@ -53,7 +53,7 @@ TASKS: dict[str, dict[str, Any]] = {
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    # The page asks twice a second, and tasks tell of every start: neither is worth a line here.
+    # The page reads twice a second, and each task logs its start: too much for the terminal.
     "loggers": {
         "django.tasks": {"level": "WARNING"},
         "django.server": {"level": "ERROR"},

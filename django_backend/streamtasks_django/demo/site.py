@@ -1,4 +1,4 @@
-"""Serves the example site on the loopback interface, in threads of this process."""
+"""Serve the example site on the loopback interface, in threads of this process."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ HOST = "127.0.0.1"
 
 
 def check_port(port: int) -> None:
-    """Look whether the site can be served there, before all else is started.
+    """Check that the port is free before anything is started.
 
     Raises:
-        ConfigurationError: the port cannot be had.
+        ConfigurationError: the port is in use.
     """
     try:
         socket.create_server((HOST, port)).close()
@@ -39,12 +39,12 @@ def served(port: int) -> Generator[str]:
     """Serve until the block ends; yield the address.
 
     Args:
-        port: 0: a free one.
+        port: the port; 0 chooses a free one.
 
     Raises:
-        ConfigurationError: the port cannot be had.
+        ConfigurationError: the port is in use.
     """
-    # This handler gives out static files without DEBUG, straight from the package.
+    # This handler serves static files of the package without DEBUG.
     application = StaticFilesHandler(get_wsgi_application())
     try:
         server = ThreadedWSGIServer((HOST, port), WSGIRequestHandler)

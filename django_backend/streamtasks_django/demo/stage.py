@@ -1,4 +1,4 @@
-"""What the demo runs on: an embedded server and a worker process, stopped whatever happens."""
+"""Run an embedded server and a worker process for the demo, and stop both in any case."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _START_TIMEOUT_S: Final = 15.0
 
 @dataclass(slots=True)
 class Stage:
-    """The running parts."""
+    """The running server and worker."""
 
     server: EmbeddedServer
     worker: subprocess.Popen[bytes]
@@ -37,15 +37,15 @@ class Stage:
     interrupts: Interrupts
 
     def last_words(self) -> str:
-        """Return the end of what the worker has logged."""
+        """Return the end of the worker's log."""
         return "\n".join(self.worker_log.read_text("utf-8", "replace").splitlines()[-20:])
 
     def check(self) -> None:
-        """Go on if the worker lives and nobody has pressed Ctrl-C.
+        """Raise unless the worker is alive and no signal has come.
 
         Raises:
             StreamTasksError: the worker has ended.
-            Interrupted: somebody wants the demo to end.
+            Interrupted: a signal has come.
         """
         self.interrupts.check()
         if self.worker.poll() is not None:
@@ -54,12 +54,12 @@ class Stage:
 
 @contextmanager
 def staged(interrupts: Interrupts) -> Generator[Stage]:
-    """Start server, Django and worker; yield once the worker has run a task; stop all.
+    """Start server, Django and worker; yield once the worker has run a task; stop everything.
 
     Raises:
-        ConfigurationError: there is no server to start.
+        ConfigurationError: no server can be started.
         StreamTasksError: a part did not start.
-        Interrupted: somebody wants the demo to end.
+        Interrupted: a signal has come.
     """
     with EmbeddedServer() as server:
         os.environ["DJANGO_SETTINGS_MODULE"] = _SETTINGS
@@ -79,7 +79,7 @@ def _start_worker(directory: Path, log: Path) -> subprocess.Popen[bytes]:
     arguments = [sys.executable, "-m", "streamtasks_django.demo.worker", str(os.getpid())]
     arguments += ["--settings", _SETTINGS, "--concurrency", str(CHILDREN), "--grace", str(_GRACE_S)]
     arguments += ["--log-level", "WARNING"]
-    # What is set for a worker of the user's own is not meant for this one.
+    # The user's own worker settings are not for this worker.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMTASKS_WORKER_")}
     with log.open("wb") as stream:
         return subprocess.Popen(
@@ -87,14 +87,14 @@ def _start_worker(directory: Path, log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
-            cwd=directory,  # with -m, modules lying in the current directory would win
+            cwd=directory,  # with -m, modules in the current directory would be imported first
             env=environment,
-            start_new_session=True,  # Ctrl-C is for the demo, which stops the worker in order
+            start_new_session=True,  # only the demo receives Ctrl-C, and stops the worker gracefully
         )
 
 
 def _await_worker(stage: Stage) -> None:
-    from .tasks import square  # Django is set up only now
+    from .tasks import square  # Django is set up now
 
     result = square.enqueue(1)
     waited = 0.0
@@ -113,5 +113,5 @@ def _stop_worker(worker: subprocess.Popen[bytes]) -> None:
         try:
             worker.wait(_GRACE_S + 8)
         except subprocess.TimeoutExpired:
-            os.killpg(worker.pid, signal.SIGKILL)  # its session: its children too
+            os.killpg(worker.pid, signal.SIGKILL)  # its session, so its children too
             worker.wait()

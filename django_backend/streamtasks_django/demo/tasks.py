@@ -1,4 +1,4 @@
-"""The tasks of the example site. They are ordinary Django tasks; nothing but ``set_progress`` is ours."""
+"""The tasks of the example site. They are ordinary Django tasks; only ``set_progress`` comes from streamtasks."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["divide", "fetch_all", "remind", "report", "square", "survive"]
 
 
 def _step(done: int, total: int) -> None:
-    """Show how far the task is, and in which process."""
+    """Report the progress and the process of the task."""
     current_attempt().set_progress(done=done, total=total, pid=os.getpid())
 
 
 @task
 def square(n: int) -> int:
-    """Be done at once."""
+    """Return at once."""
     return n * n
 
 
 @task
 def remind(text: str) -> str:
-    """Say something later: it is enqueued with ``run_after``."""
+    """Return a text later: it is enqueued with ``run_after``."""
     return text
 
 
@@ -40,7 +40,7 @@ def divide(a: int, b: int) -> float:
 
 @task
 def report(pages: int, seconds: float) -> dict[str, Any]:
-    """Take a while and show the progress."""
+    """Work for a while and report the progress."""
     for page in range(pages):
         _step(page, pages)
         time.sleep(seconds / pages)

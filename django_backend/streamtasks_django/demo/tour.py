@@ -40,13 +40,13 @@ LIMIT_S: Final = 25.0
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one step.
+    """The outcome of one step.
 
     Attributes:
         step: its name.
-        shown: what happened, in a few words.
-        took_s: from the enqueueing to the end.
-        wrong: what is not as it should be; empty: all is.
+        shown: a short description.
+        took_s: from the enqueueing to the end, seconds.
+        wrong: the difference from the expected outcome; empty: none.
     """
 
     step: str
@@ -55,13 +55,13 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
 
     def expect(self, right: object, otherwise: str) -> None:
-        """Note what is wrong, unless it is right."""
+        """Record an error unless the condition holds."""
         if not right:
             self.wrong.append(otherwise)
 
 
 class Tour:
-    """Runs the steps one after the other on a stage."""
+    """Run the steps one after the other on a stage."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -69,7 +69,7 @@ class Tour:
         self._ends = time.monotonic() + LIMIT_S
 
     def run(self) -> int:
-        """Do every step, print what happened; return the exit status: 0 if every outcome is right, else 1."""
+        """Run every step and print its outcome; return the exit status: 0 if every outcome is right, else 1."""
         self._console.print("An embedded server, a worker with two children, and ordinary Django tasks.\n")
         began = time.monotonic()
         outcomes = [
@@ -170,7 +170,7 @@ class Tour:
     def _killed(self, outcome: Outcome) -> None:
         result = tasks.report.enqueue(10, seconds=0.6)
         pid = 0
-        while not pid or progress_of(result.id).get("done", 0) < 3:  # in mid-task, and it says where
+        while not pid or progress_of(result.id).get("done", 0) < 3:  # it is running and has reported its process
             self._pause(result)
             pid = progress_of(result.id).get("pid", 0)
             if result.is_finished:
@@ -190,7 +190,7 @@ class Tour:
     # -- waiting -------------------------------------------------------------------------------------
 
     def _await(self, results: Sequence[TaskResult[..., Any]], show: Callable[[int], None] | None = None) -> None:
-        """Wait until all are finished, telling how many are."""
+        """Wait until all tasks are finished, and print the number of finished ones."""
         for done, result in enumerate(results):
             if show is not None:
                 show(done)
@@ -200,11 +200,11 @@ class Tour:
             show(len(results))
 
     def _pause(self, result: TaskResult[..., Any]) -> None:
-        """Read the present state; if that is not the end, wait for a moment.
+        """Read the present state; wait for a moment if it is not final.
 
         Raises:
             TimeoutError: the tour takes too long.
-            Interrupted: somebody wants it to end.
+            Interrupted: a signal has come.
         """
         self._stage.check()
         result.refresh()
@@ -237,12 +237,12 @@ def _ms(seconds: float) -> str:
 
 
 def _value(result: TaskResult[..., Any]) -> Any:
-    """Return what the task returned; None if it failed."""
+    """Return the task's return value; None if it failed."""
     return result.return_value if result.status == TaskResultStatus.SUCCESSFUL else None
 
 
 def _strange(result: TaskResult[..., Any]) -> str:
-    """Tell of an outcome that is not the expected one."""
+    """Describe an unexpected outcome."""
     if result.errors:
         return f"it is {result.status}: {result.errors[-1].traceback}"
     return f"it is {result.status} and returned {_value(result)!r}"

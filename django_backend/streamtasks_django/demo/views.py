@@ -1,4 +1,4 @@
-"""The page, and the two addresses its script talks to."""
+"""The page, and the two views that its script calls."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ latest: deque[str] = deque(maxlen=MAX_SHOWN)
 
 
 class EnqueueForm(forms.Form):
-    """What a button sends."""
+    """The input of `enqueue`."""
 
     kind = forms.ChoiceField(choices=[(key, key) for key in KINDS])
     number = forms.IntegerField(min_value=1, required=False)
 
     def clean(self) -> None:
-        """Check the number against what this kind allows."""
+        """Check the number against the limits of its kind."""
         super().clean()
         kind = KINDS.get(self.cleaned_data.get("kind", ""))
         if kind is None:
@@ -55,7 +55,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def enqueue(request: HttpRequest) -> JsonResponse:
-    """Enqueue what a button stands for; answer with its rows and how long enqueueing took."""
+    """Enqueue the tasks of a button; answer with their rows and the time that enqueueing took."""
     form = EnqueueForm(request.POST)
     if not form.is_valid():
         return JsonResponse({"error": " ".join(str(m) for found in form.errors.values() for m in found)}, status=400)

@@ -1,4 +1,4 @@
-"""``streamtasks-worker``, but one that ends with the demo even if the demo is killed (Linux)."""
+"""Run ``streamtasks-worker`` so that it ends with the demo, even if the demo is killed (Linux)."""
 
 from __future__ import annotations
 

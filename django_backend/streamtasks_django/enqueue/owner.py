@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from streamtasks.settings import StoreSettings
     from streamtasks.stores.base import AsyncStore, Store
     from streamtasks.stores.schedule_store import NewSchedule, StoredSchedule
-    from streamtasks.stores.types import Limit, NewMessage, NewWorkflow
+    from streamtasks.stores.types import Limit, NewMessage
+    from streamtasks.stores.workflow_types import NewWorkflow
 
     from ..results.task_result import StreamTaskResult
     from .store_alias import StoreAlias

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings as django_settings
 from django.tasks.base import TaskResultStatus
-from django.utils.json import normalize_json
 
 from streamtasks import Message
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge
 from streamtasks.stores.types import Limit, NewMessage
 from streamtasks.tasks.enqueue import assign_id, build, check_limits, choose_id, pack, resolve_signature
+from streamtasks.tasks.middleware import before_enqueue
 from streamtasks.tasks.options import WITHOUT_END
 from streamtasks.tasks.position import Position
 from streamtasks.tasks.signature import NO_OPTIONS, CallOptions
@@ -34,6 +34,7 @@ from ..results.task_result import StreamTaskResult
 from ..tasks.definition import PER_CALL
 from ..tasks.registry import find_task
 from ..tasks.stream_task import StreamTask
+from .json_errors import explained, normalized
 
 if TYPE_CHECKING:
     from django.tasks.base import Task, TaskResult
@@ -103,12 +104,14 @@ def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwar
             worker_ids=[],
         )
         message = build(plan.name, result.args, result.kwargs, plan.call, settings.tags, task_id)
-        for middleware in project.middleware():
-            message = middleware.before_enqueue(message)
+        if middleware := project.middleware():
+            message = before_enqueue(middleware, message)
         limit = plan.task.limit_of(result.args, result.kwargs) if plan.limited else None  # type: ignore[attr-defined]
         new = pack(message, plan.call, limit, settings)
     except EngineInvalidTask as error:
         raise _as_django(error) from error
+    except (TypeError, ValueError) as error:
+        raise explained(error, plan.name, args=args, kwargs=kwargs) from error
     if new.envelope[:1] != b"{":
         # JSON may change something in it, such as a key that is not a string: show what the worker gets.
         sent = Message.decode(new.envelope, settings.wire, new.id)
@@ -155,11 +158,10 @@ def _message(
     plan: _Plan, call: CallOptions, args: Sequence[Any], kwargs: Mapping[str, Any], tags: tuple[str, ...]
 ) -> tuple[Message, Limit | None]:
     """Build the message of a signature; its rate limit is known before middleware changes anything."""
-    own_args: Any = normalize_json(args)
-    own_kwargs: Any = normalize_json(dict(kwargs))
+    own_args = normalized(args, plan.name, "args")
+    own_kwargs = normalized(dict(kwargs), plan.name, "kwargs")
     message = build(plan.name, own_args, own_kwargs, call, tags, call.task_id)
-    for middleware in project.middleware():
-        message = middleware.before_enqueue(message)
+    message = before_enqueue(project.middleware(), message)
     limit = plan.task.limit_of(own_args, own_kwargs) if plan.limited else None  # type: ignore[attr-defined]
     return message, limit
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from django.tasks import task_backends
 from django.tasks.base import TaskContext
 from django.tasks.exceptions import InvalidTaskBackend
-from django.utils.json import normalize_json
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, StoreSettings
 from streamtasks.tasks.class_task import tell
 from streamtasks.tasks.run_options import RunOptions
 
 from ..conf import project
+from ..enqueue.json_errors import normalized
 from ..enqueue.owner import BackendOwner, BackendSchedules
 from ..enqueue.store_alias import StoreAlias
 from ..tasks import declared_schedules
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["DjangoApplication", "DjangoRunnable"]
+
+_RETURN = "the return value"
 
 
 class DjangoRunnable:
@@ -61,7 +63,7 @@ class DjangoRunnable:
             args = (TaskContext(task_result=self._signals.result_of(attempt)), *args)
         if self.is_async:
             return self._run_async(args, message.kwargs)
-        return normalize_json(self.task.call(*args, **message.kwargs))
+        return normalized(self.task.call(*args, **message.kwargs), self.name, _RETURN)
 
     def before_start(self, attempt: Attempt) -> None:
         """See `Runnable.before_start`."""
@@ -84,7 +86,7 @@ class DjangoRunnable:
 
     async def _run_async(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         pending: Coroutine[Any, Any, Any] = self.task.acall(*args, **kwargs)
-        return normalize_json(await pending)
+        return normalized(await pending, self.name, _RETURN)
 
 
 class DjangoApplication:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..rules import phases
-from ..types import FanIn, Limit
+from ..types import Limit
+from ..workflow_types import FanIn
 
 __all__ = ["NOBODY", "SUSPECTS", "FanInState", "LiveMessage", "Record", "Schedule", "Stream", "WorkflowState"]
 
@@ -23,7 +24,7 @@ class LiveMessage:
     ``token`` holds the claim, ``settled`` ended an attempt last; both empty: nobody. ``skip_reason`` is why it must not
     run: ``"revoked"``, ``"terminate"`` or ``"parent:<id>"``. ``after`` is the task it waits for,
     ``after_due_ms`` when it is due once that has succeeded, and ``after_delay_ms`` how long after it. ``suspect``: a
-    suspect that waits for its limit. ``then``: what follows a workflow's node, as in `types.Node`.
+    suspect that waits for its limit. ``then``: what follows a workflow's node, as in `workflow_types.Node`.
     ``expires_ms``: from a second later it needs no token of its limit.
     """
 

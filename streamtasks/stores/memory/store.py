@@ -15,17 +15,8 @@ from ...settings import StoreSettings
 from ..rules.fan_in import is_over
 from ..schedule_store import Firing, NewSchedule, PutResult, StoredSchedule
 from ..tokens import TokenGrant
-from ..types import (
-    Active,
-    Admission,
-    Event,
-    Events,
-    Filter,
-    NewMessage,
-    NewWorkflow,
-    Statistics,
-    WorkerInfo,
-)
+from ..types import Active, Admission, Event, Events, Filter, NewMessage, Statistics, WorkerInfo
+from ..workflow_types import NewWorkflow
 from . import (
     admit,
     beat,

@@ -10,7 +10,7 @@ from ...protocol.member_results import encode_member
 from ...protocol.shards import node_id, node_of
 from ..rules import phases
 from ..rules.fan_in import SUCCEEDED, decision, decision_at_deadline
-from ..types import FanInCounts, NewWorkflow, WorkflowCounts
+from ..workflow_types import FanInCounts, NewWorkflow, WorkflowCounts
 from .limits import place, update_rate
 from .shard import MANY, Shard
 from .state import FanInState, LiveMessage, WorkflowState

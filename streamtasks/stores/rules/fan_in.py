@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import FanIn, WorkflowCounts
+from ..workflow_types import FanIn, WorkflowCounts
 
 __all__ = ["SUCCEEDED", "decision", "decision_at_deadline", "is_over"]
 

@@ -1,4 +1,4 @@
-"""The command ``streamtasks schedules``: look at schedules and change them."""
+"""The command ``streamtasks schedules``: list schedules and change them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _WrongSetup(click.ClickException):
     exit_code = 2
 
 
-def _failing[**P](command: Callable[P, None]) -> Callable[P, None]:
+def _reporting_errors[**P](command: Callable[P, None]) -> Callable[P, None]:
     """Report an error: exit status 2 for the configuration, else 1."""
 
     @wraps(command)
@@ -42,7 +42,7 @@ def _failing[**P](command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
-class _Where:
+class _Target:
     """The apps that the options name; loaded when a command needs them."""
 
     def __init__(self, app: str | None, settings: str | None, backend: str | None) -> None:
@@ -68,25 +68,25 @@ def _schedules_of(app: Any) -> Any:
 
 
 @click.group("schedules")
-@click.option("--app", envvar="STREAMTASKS_WORKER_APP", help="Of a plain Python app: module:attribute.")
+@click.option("--app", envvar="STREAMTASKS_WORKER_APP", help="The plain Python app: module:attribute.")
 @click.option(
     "--settings",
     envvar="STREAMTASKS_WORKER_SETTINGS",
-    help="Of a Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
+    help="The Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
 )
 @click.option("--backend", help="An alias of TASKS; needed if there are several and none is named default.")
 @click.pass_context
 def schedules_command(context: click.Context, app: str | None, settings: str | None, backend: str | None) -> None:
-    """Look at schedules and change them."""
-    context.obj = _Where(app, settings, backend)
+    """List schedules and change them."""
+    context.obj = _Target(app, settings, backend)
 
 
 @schedules_command.command("list")
 @click.pass_obj
-@_failing
-def list_(where: _Where) -> None:
-    """Show all schedules: what they call, when, and how far they are."""
-    apps = where.all()
+@_reporting_errors
+def list_(target: _Target) -> None:
+    """Show all schedules: their tasks, rules, next occurrences and counts."""
+    apps = target.all()
     rows = [["name", "task", "rule", "next run", "state", "fired", "missed"]]
     for app in apps:
         after = ""
@@ -111,10 +111,10 @@ def list_(where: _Where) -> None:
 @schedules_command.command()
 @click.argument("name")
 @click.pass_obj
-@_failing
-def show(where: _Where, name: str) -> None:
-    """Show all that is known of one schedule."""
-    one = where.one().get(name)
+@_reporting_errors
+def show(target: _Target, name: str) -> None:
+    """Show everything that is known of one schedule."""
+    one = target.one().get(name)
     shown = {
         "name": one.name, "state": _state(one), "task": one.task, "args": list(one.args), "kwargs": dict(one.kwargs),
         "options": dict(one.options), "rule": one.rule, "next run": _time(one.next_run), "misfire": one.misfire,
@@ -131,7 +131,7 @@ def _json(_context: click.Context, parameter: click.Parameter, value: str | None
         found = json.loads(value)
         if isinstance(found, list if parameter.name == "args" else dict):
             return found
-    raise click.BadParameter(f"{value!r} is no JSON {'list' if parameter.name == 'args' else 'object'}.")
+    raise click.BadParameter(f"{value!r} is not a JSON {'list' if parameter.name == 'args' else 'object'}.")
 
 
 def _rule(cron: str | None, every: float | None, tz: str | None) -> Any:
@@ -147,18 +147,19 @@ def _rule(cron: str | None, every: float | None, tz: str | None) -> Any:
     return rule_of(cron).in_zone(zone_name(tz)) if tz is not None else cron
 
 
-def _saying[**P](command: Callable[P, None]) -> Callable[P, None]:
+def _definition_options[**P](command: Callable[P, None]) -> Callable[P, None]:
     """Give a command the options of a schedule's definition."""
-    for option in (
+    options = (
         click.option("--cron", help="Five fields: minute, hour, day of month, month, day of week."),
         click.option("--tz", help="The time zone of --cron, such as Europe/Berlin; else the app's."),
-        click.option("--every", type=float, help="Instead: seconds."),
-        click.option("--args", callback=_json, help="A JSON list."),
-        click.option("--kwargs", callback=_json, help="A JSON object."),
-        click.option("--options", callback=_json, help="Of each call (queue, priority, ...), a JSON object."),
-        click.option("--misfire", type=click.Choice(MISFIRES), help="What becomes of late ones [default: one]."),
+        click.option("--every", type=float, help="Instead of --cron: an interval, seconds."),
+        click.option("--args", callback=_json, help="Arguments of each call, a JSON list."),
+        click.option("--kwargs", callback=_json, help="Keyword arguments of each call, a JSON object."),
+        click.option("--options", callback=_json, help="Options of each call (queue, priority, ...), a JSON object."),
+        click.option("--misfire", type=click.Choice(MISFIRES), help="Which late occurrences are fired [default: one]."),
         click.option("--misfire-bound", type=float, help="Seconds after which an occurrence is not fired any more."),
-    ):
+    )
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -173,31 +174,31 @@ def _given_values(cron: str | None, tz: str | None, every: float | None, given: 
 @schedules_command.command()
 @click.argument("name")
 @click.argument("task")
-@_saying
-@click.option("--paused", is_flag=True, help="It waits for 'resume'.")
+@_definition_options
+@click.option("--paused", is_flag=True, help="Create it paused.")
 @click.pass_obj
-@_failing
+@_reporting_errors
 def create(
-    where: _Where, /, name: str, task: str, cron: str | None, tz: str | None, every: float | None, **given: Any
+    target: _Target, /, name: str, task: str, cron: str | None, tz: str | None, every: float | None, **given: Any
 ) -> None:
-    """Make a schedule NAME that calls TASK."""
+    """Create a schedule NAME that calls TASK."""
     if cron is None and every is None:
         raise click.UsageError("Give --cron or --every.")
-    _print(where.one().create(name, task, **_given_values(cron, tz, every, given)))
+    _print(target.one().create(name, task, **_given_values(cron, tz, every, given)))
 
 
 @schedules_command.command()
 @click.argument("name")
-@click.option("--task", help="Another task; nothing of the old call stays.")
-@_saying
+@click.option("--task", help="Call another task; nothing of the old call stays.")
+@_definition_options
 @click.pass_obj
-@_failing
-def update(where: _Where, /, name: str, cron: str | None, tz: str | None, every: float | None, **given: Any) -> None:
-    """Change a schedule; what is not given stays."""
+@_reporting_errors
+def update(target: _Target, /, name: str, cron: str | None, tz: str | None, every: float | None, **given: Any) -> None:
+    """Change a schedule; what is not given stays as it is."""
     changes = _given_values(cron, tz, every, given)
     if not changes:
         raise click.UsageError("Give a change: --cron, --every, --task, --args, --kwargs, --options, --misfire.")
-    _print(where.one().update(name, **changes))
+    _print(target.one().update(name, **changes))
 
 
 def _print(one: Any) -> None:
@@ -208,25 +209,25 @@ def _simple(word: str, about: str, act: Callable[[Any, str], Any]) -> None:
     @schedules_command.command(word, help=about)
     @click.argument("name")
     @click.pass_obj
-    @_failing
-    def command(where: _Where, name: str) -> None:
-        answer = act(where.one(), name)
+    @_reporting_errors
+    def command(target: _Target, name: str) -> None:
+        answer = act(target.one(), name)
         click.echo(f"{name}: {word}" if answer is None else f"{name}: task {answer.id}")
 
 
-_simple("pause", "Let a schedule enqueue nothing until it is resumed.", lambda schedules, name: schedules.pause(name))
-_simple("resume", "Let a paused schedule go on from now.", lambda schedules, name: schedules.resume(name))
+_simple("pause", "Pause a schedule until it is resumed.", lambda schedules, name: schedules.pause(name))
+_simple("resume", "Resume a paused schedule from now on.", lambda schedules, name: schedules.resume(name))
 _simple("run", "Enqueue one call now; the schedule stays as it is.", lambda schedules, name: schedules.run_now(name))
 
 
 @schedules_command.command()
 @click.argument("name")
-@click.option("--force", is_flag=True, help="Also one that code declares, or did: it comes back if it still does.")
+@click.option("--force", is_flag=True, help="Also one that code declares; it comes back if the code still does.")
 @click.pass_obj
-@_failing
-def delete(where: _Where, name: str, force: bool) -> None:
-    """Forget a schedule."""
-    where.one().delete(name, force=force)
+@_reporting_errors
+def delete(target: _Target, name: str, force: bool) -> None:
+    """Delete a schedule."""
+    target.one().delete(name, force=force)
     click.echo(f"{name}: deleted")
 
 

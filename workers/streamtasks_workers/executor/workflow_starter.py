@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from streamtasks.protocol.links import START
-from streamtasks.stores.types import Claimed, NewWorkflow, Outcome
+from streamtasks.stores.types import Claimed, Outcome
+from streamtasks.stores.workflow_types import NewWorkflow
 from streamtasks.tasks.attempt import Attempt
 from streamtasks.workflows.linked import workflow_of_call
 

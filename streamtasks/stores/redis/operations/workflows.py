@@ -12,7 +12,7 @@ from ....protocol.keys import Keys, stream_name
 from ....protocol.shards import node_of
 from ....settings import StoreSettings
 from ...rules import fan_in as fan_in_rules
-from ...types import FanIn, FanInCounts, KnownResult, NewWorkflow, Node, WorkflowCounts
+from ...workflow_types import FanIn, FanInCounts, KnownResult, NewWorkflow, Node, WorkflowCounts
 from ..batches import MOST, MOST_BYTES, batches
 from ..scripts import Call, script
 from ..shards import Operation, Shard, Shards
