@@ -68,9 +68,9 @@ class Yard:
         """Enqueue tasks that harm nobody."""
         return self.fleet.many("anap" if self._coroutines else "nap", [(NAP_S,)] * count)
 
-    def wait(self, results: list[Result[Any]], patience_s: float) -> None:
+    def wait(self, results: list[Result[Any]], retry_time_s: float) -> None:
         """Wait until all are finished, or patience is over; start the worker again when it has ended."""
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + retry_time_s
         ids = {result.id for result in results}
         while ids and time.monotonic() < deadline:
             ids -= {found.id for found in self.fleet.app.store.wait_finished(sorted(ids)[:100], 0.2)}

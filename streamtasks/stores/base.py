@@ -43,10 +43,10 @@ __all__ = ["AsyncStore", "Store", "SupervisorStore"]
 class Transitions(ScheduleStore, Protocol):
     """What a producer changes and reads."""
 
-    def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
+    def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]:
         """Accept messages; per message: True if it is new, False if its id was known already.
 
-        ``patience_s``: for how long the call is repeated, seconds; None: as the settings say; 0: one try.
+        ``retry_time_s``: for how long the call is repeated, seconds; None: as the settings say; 0: one try.
 
         Raises:
             StoreUnavailable: no answer until the deadline; the same call may be repeated.
@@ -163,7 +163,7 @@ class Store(Transitions, Waits, Protocol):
 class AsyncTransitions(AsyncScheduleStore, Protocol):
     """The same as `Transitions`, natively asynchronous."""
 
-    async def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
+    async def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]:
         """Accept messages."""
         ...
 

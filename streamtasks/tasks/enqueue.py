@@ -84,14 +84,14 @@ class Pipeline:
             message = before_enqueue(self.middleware, message)
         return message
 
-    def send(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[Result[Any]]:
-        """Enqueue encoded messages in one round trip, in order; ``patience_s``: see `Store.enqueue`."""
-        self.owner.store.enqueue(messages, patience_s)
+    def send(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[Result[Any]]:
+        """Enqueue encoded messages in one round trip, in order; ``retry_time_s``: see `Store.enqueue`."""
+        self.owner.store.enqueue(messages, retry_time_s)
         return [Result(self.owner, message.id) for message in messages]
 
-    async def asend(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[Result[Any]]:
+    async def asend(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[Result[Any]]:
         """Enqueue encoded messages from an event loop; see `send`."""
-        await self.owner.async_store.enqueue(messages, patience_s)
+        await self.owner.async_store.enqueue(messages, retry_time_s)
         return [Result(self.owner, message.id) for message in messages]
 
 

@@ -25,9 +25,9 @@ class Sent:
         self.messages: list[NewMessage] = []
         self.patience: list[float | None] = []
 
-    def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:
+    def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]:
         self.messages += messages
-        self.patience.append(patience_s)
+        self.patience.append(retry_time_s)
         return [True] * len(messages)
 
     @property
@@ -95,8 +95,8 @@ async def test_the_asynchronous_twin_says_the_same(app: StreamTasks, add: Task[.
     found = []
 
     class Asynchronous:
-        async def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> None:
-            found.append((messages[0], patience_s))
+        async def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> None:
+            found.append((messages[0], retry_time_s))
 
     vars(app.owner)["async_store"] = Asynchronous()
     await add.aapply_async([1, 2], queue="other", retry=False)

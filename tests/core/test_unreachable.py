@@ -68,14 +68,14 @@ class TestAway:
         assert address in str(caught.value)
         assert isinstance(caught.value, (ConnectionError, StreamTasksError))
 
-    @pytest.mark.parametrize(("patience_s", "said"), [(0, "at the first try"), (0.3, "in 0.3 s")])
+    @pytest.mark.parametrize(("retry_time_s", "said"), [(0, "at the first try"), (0.3, "in 0.3 s")])
     def test_a_caller_may_have_less_patience(
-        self, any_store: Callable[..., AnyStore], patience_s: float, said: str, bound: Callable[[float], float]
+        self, any_store: Callable[..., AnyStore], retry_time_s: float, said: str, bound: Callable[[float], float]
     ) -> None:
         with closed_port() as url:
             store = any_store(url, timeout_s=120.0)
             with at_most(bound(2.0)), pytest.raises(StoreUnavailable, match=said):
-                store.enqueue([MESSAGE], patience_s)
+                store.enqueue([MESSAGE], retry_time_s)
 
     def test_a_caller_may_have_more_patience(self, any_store: Callable[..., AnyStore]) -> None:
         with closed_port() as url:

@@ -94,10 +94,10 @@ def sent(monkeypatch: pytest.MonkeyPatch, patience: list[Any]) -> list[NewMessag
         store = backend.stores.plain
         real = store.enqueue
 
-        def enqueue(messages: Any, patience_s: Any = None, real: Any = real) -> Any:
+        def enqueue(messages: Any, retry_time_s: Any = None, real: Any = real) -> Any:
             found.extend(messages)
-            patience.append(patience_s)
-            return real(messages, patience_s)
+            patience.append(retry_time_s)
+            return real(messages, retry_time_s)
 
         monkeypatch.setattr(store, "enqueue", enqueue)
     return found

@@ -146,8 +146,8 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             StoreUnavailable: the server did not answer in ``timeout`` seconds.
             StoreFull: the server is out of memory.
         """
-        result, message, patience_s = prepare(self, task, args, kwargs)
-        self.stores.plain.enqueue((message,), patience_s)
+        result, message, retry_time_s = prepare(self, task, args, kwargs)
+        self.stores.plain.enqueue((message,), retry_time_s)
         send(task_enqueued, type(self), result)
         return cast("TaskResult[P, R]", result)
 
@@ -155,8 +155,8 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> TaskResult[P, R]:
         """Enqueue one call without blocking the event loop; errors as of `enqueue`."""
-        result, message, patience_s = prepare(self, task, args, kwargs)
-        await self.stores.asynchronous.enqueue((message,), patience_s)
+        result, message, retry_time_s = prepare(self, task, args, kwargs)
+        await self.stores.asynchronous.enqueue((message,), retry_time_s)
         await asend(task_enqueued, type(self), result)
         return cast("TaskResult[P, R]", result)
 

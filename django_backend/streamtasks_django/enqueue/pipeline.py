@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Prepared", "prepare", "registered_name", "resolve", "without_options"]
 
 type Prepared = tuple[TaskResult[..., Any], NewMessage, float | None]
-"""The result of a call, its message, and the ``patience_s`` of `Store.enqueue`."""
+"""The result of a call, its message, and the ``retry_time_s`` of `Store.enqueue`."""
 
 
 class _Plan(NamedTuple):
@@ -58,7 +58,7 @@ class _Plan(NamedTuple):
         name: the registered name.
         call: all options, complete.
         limited: whether starts count against a rate limit.
-        patience_s: see `Store.enqueue`.
+        retry_time_s: see `Store.enqueue`.
         use_tz: the setting USE_TZ.
     """
 
@@ -67,7 +67,7 @@ class _Plan(NamedTuple):
     name: str
     call: CallOptions
     limited: bool
-    patience_s: float | None
+    retry_time_s: float | None
     use_tz: bool
 
 
@@ -117,7 +117,7 @@ def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwar
         sent = Message.decode(new.envelope, settings.wire, new.id)
         object.__setattr__(result, "args", sent.args)
         object.__setattr__(result, "kwargs", sent.kwargs)
-    return result, new, plan.patience_s
+    return result, new, plan.retry_time_s
 
 
 def resolve(backend: StoreAlias, task: StreamTask, signature: Signature, tag: str) -> Signature:

@@ -124,7 +124,7 @@ class MemoryStore:
     undeclare_schedules = by_tag(schedules.undeclare)
     due_schedules = by_tag(schedules.due, changes=False)
 
-    def enqueue(self, messages: Sequence[NewMessage], patience_s: float | None = None) -> list[bool]:  # noqa: ARG002
+    def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]:  # noqa: ARG002
         """See `Store.enqueue`; there is nothing to be patient for.
 
         Raises:

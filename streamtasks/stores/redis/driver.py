@@ -58,7 +58,7 @@ class BlockingDriver:
 
     def _replies(self, request: list[Call] | Request) -> list[Any]:
         """Send calls and return the replies; send them again after errors that may pass, until the deadline."""
-        calls, patience_s = request if isinstance(request, Request) else (request, None)
+        calls, retry_time_s = request if isinstance(request, Request) else (request, None)
         if not calls:
             return []
         patience: Patience | None = None
@@ -67,7 +67,7 @@ class BlockingDriver:
             try:
                 return self.pool().exchange(calls)
             except (RedisError, OSError) as error:
-                patience = patience or Patience(self.settings, patience_s, since)
+                patience = patience or Patience(self.settings, retry_time_s, since)
                 delay_s = patience.delay_s(error)
             time.sleep(delay_s)
 
@@ -104,7 +104,7 @@ class AwaitingDriver:
 
     async def _replies(self, request: list[Call] | Request) -> list[Any]:
         """See `BlockingDriver._replies`."""
-        calls, patience_s = request if isinstance(request, Request) else (request, None)
+        calls, retry_time_s = request if isinstance(request, Request) else (request, None)
         if not calls:
             return []
         patience: Patience | None = None
@@ -113,7 +113,7 @@ class AwaitingDriver:
             try:
                 return await (await self.pool()).exchange(calls)
             except (RedisError, OSError) as error:
-                patience = patience or Patience(self.settings, patience_s, since)
+                patience = patience or Patience(self.settings, retry_time_s, since)
                 delay_s = patience.delay_s(error)
             await asyncio.sleep(delay_s)
 

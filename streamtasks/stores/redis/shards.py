@@ -22,10 +22,10 @@ MOST_STREAMS: Final = 256
 
 
 class Request(NamedTuple):
-    """Calls to send in one packet. ``patience_s``: for how long they are repeated, seconds; None: as settings say."""
+    """Calls to send in one packet. ``retry_time_s``: for how long they are repeated, seconds; None: as settings say."""
 
     calls: list[Call]
-    patience_s: float | None = None
+    retry_time_s: float | None = None
 
 
 type Operation[T] = Generator[list[Call] | Request, list[Any], T]

@@ -58,12 +58,12 @@ def conditions(message: NewMessage) -> str:
     return " ".join(words)
 
 
-def enqueue(shards: Shards, messages: Sequence[NewMessage], patience_s: float | None = None) -> Operation[list[bool]]:
+def enqueue(shards: Shards, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> Operation[list[bool]]:
     """See `Store.enqueue`. Messages of one stream are accepted in the order given."""
     if len(messages) == 1:
         task_id = messages[0].id
         [reply] = yield Request(
-            [enqueue_call(shards.by_tag[tag_of(task_id, shards.tags)].keys, messages, shards.settings)], patience_s
+            [enqueue_call(shards.by_tag[tag_of(task_id, shards.tags)].keys, messages, shards.settings)], retry_time_s
         )
         if reply[1] == _REVOKED_BEFORE:
             yield from revoke(shards, task_id)
@@ -76,7 +76,7 @@ def enqueue(shards: Shards, messages: Sequence[NewMessage], patience_s: float | 
         for some in batches(places, lambda place: len(messages[place].envelope)):
             requests.append(enqueue_call(keys, [messages[place] for place in some], shards.settings))
             places_of.append(some)
-    replies = yield Request(requests, patience_s)
+    replies = yield Request(requests, retry_time_s)
     for some, reply in zip(places_of, replies, strict=True):
         for place, code in zip(some, reply[1:], strict=True):
             accepted[place] = code != 0
