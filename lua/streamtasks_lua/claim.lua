@@ -82,6 +82,7 @@ if last then
         for _, value in ipairs({ s.entry, id, message, past.counts_of(s) }) do
           of[s.name][#of[s.name] + 1] = value
         end
+        reply[3] = kind == 'alone' and 8 or 0
       end
     end
     return reply
@@ -327,7 +328,7 @@ if #ids > 0 then
   redis.call('HSET', keys.state, unpack(new_lines))
   redis.call('ZADD', keys.leases, int(now + args.lease_ms), token)
   redis.call('HSET', keys.batches, token, #ids .. ' ' .. table.concat(ids, ' '))
-  redis.call('SET', keys.last_claim, args.sequence .. ' ids', 'PX', 86400000)
+  redis.call('SET', keys.last_claim, args.sequence .. (flags == 8 and ' alone' or ' ids'), 'PX', 86400000)
   for _, id in ipairs(started) do publish(keys.news, id) end
   write_events()
   if #limited > 0 then

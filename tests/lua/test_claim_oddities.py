@@ -196,6 +196,12 @@ class TestSuspects:
         assert lab.claim("w", 1).ids == ["s"]
         assert lab.claim("v", 1).ids == ["t", "low"]
 
+    def test_a_claim_that_is_sent_again_gets_the_same_reply(self, lab: ScriptLab) -> None:
+        for sequence, flags in ((9, 8), (10, 0)):
+            first = lab.claim("v", sequence, count=5)
+            assert first.flags == flags
+            assert lab.claim("v", sequence, count=5)._replace(now=first.now) == first
+
     def test_two_suspects_come_one_by_one(self, lab: ScriptLab) -> None:
         lab.claim("also-gone", 1, alone=False)
         lab.expire_leases("also-gone#1")

@@ -32,8 +32,9 @@ def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter) ->
     sequence, kind, expires_ms = shard.claims.get(consumer, (0, "", 0))
     if expires_ms > shard.now_ms() and sequence >= request.sequence:
         # The reply was lost, or the keeper has invalidated this claim.
-        repeats = kind == "ids" and sequence == request.sequence
-        return _answer(shard, _same_again(shard, token) if repeats else [])
+        repeats = kind != "void" and sequence == request.sequence
+        same = _same_again(shard, token) if repeats else []
+        return _answer(shard, same, run_alone=bool(same) and kind == "alone")
     ready = sorted(shard.ready, key=lambda name: (int(name.partition(":")[0]), name), reverse=True)
     served = [name for name in ready if _serves(queues, name)]
     if not served:
@@ -55,7 +56,8 @@ def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter) ->
     if claimed:
         shard.leases[token] = shard.now_ms() + shard.settings.lease_ms
         shard.batches[token] = tuple(c.id for c in claimed)
-        shard.claims[consumer] = (request.sequence, "ids", shard.now_ms() + REMEMBERED_MS)
+        kind = "alone" if taking.took_suspect else "ids"
+        shard.claims[consumer] = (request.sequence, kind, shard.now_ms() + REMEMBERED_MS)
         if work_left or (queues.mode == "except" and shard.ready):
             for queue in wake_lists(queues):
                 shard.wake(queue)
