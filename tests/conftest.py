@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 TIERS = ("topology", "browser", "chaos", "slow", "timing")
 TIMING = "timing"
-SHARED = {"_worker": "site_url", "project": "project"}
-"""Fixtures that start processes for a whole run, and the parameter of which each exists once."""
 FIGURE = "figure"
 """The user property in which a test reports what it measured."""
 
@@ -59,22 +57,12 @@ def _is_timing(config: pytest.Config) -> bool:
     return bool(config.option.markexpr == TIMING)
 
 
-@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests: ``fast`` if in no other tier, also ``timing`` if they have a bound on time; group who share much.
-
-    A worker or a project that lives as long as the tests is started in one process only.
-    """
-    for item in items:
-        if not any(item.get_closest_marker(tier) for tier in TIERS):
-            item.add_marker(pytest.mark.fast)
-        names = getattr(item, "fixturenames", ())
-        if "bound" in names:
-            item.add_marker(TIMING)
-        for name, parameter in SHARED.items():
-            kinds: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-            if name in names and parameter in kinds:
-                item.add_marker(pytest.mark.xdist_group(f"{name}-{kinds[parameter]}"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test ``fast`` if it is in no other tier, and also ``timing`` if it has a bound on time."""
+    if not any(item.get_closest_marker(tier) for tier in TIERS):
+        item.add_marker(pytest.mark.fast)
+    if "bound" in getattr(item, "fixturenames", ()):
+        item.add_marker(TIMING)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
