@@ -22,6 +22,7 @@ def load(app: str | None, settings: str | None, backends: Sequence[str]) -> list
 
     Raises:
         ConfigurationError: nothing to serve was named, or it cannot be found.
+        ModuleNotFoundError: the app's module imports one that is not installed.
     """
     here = str(Path.cwd())
     if here not in sys.path:
@@ -40,6 +41,8 @@ def _from_module(path: str) -> Application:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the app is there; what it imports is not, and the traceback shows where
         raise ConfigurationError(f"--app {path}: {error}. Is it importable from {Path.cwd()}?") from error
     if attribute:
         found = getattr(module, attribute, None)

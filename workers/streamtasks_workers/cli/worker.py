@@ -28,7 +28,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 )
 @click.option("--queues", callback=_names, help="Serve only these queues, comma separated; '*': all.")
 @click.option("--exclude-queues", callback=_names, help="Serve all queues but these, comma separated.")
-@click.option("--concurrency", type=int, default=0, help="Child processes per app; 0: one per core.")
+@click.option("--concurrency", type=int, default=0, help="Child processes per app; 0: one per usable core.")
 @click.option("--threads", type=int, default=0, help="Sync tasks at once in each child; 0: one, on its main thread.")
 @click.option("--async-concurrency", type=int, default=0, help="Coroutine tasks at once in each child.")
 @click.option("--max-tasks-per-child", type=int, default=0, help="Replace a child after so many tasks; 0: never.")

@@ -7,7 +7,9 @@ import io
 import logging
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final
 
 from streamtasks.application import Application
 from streamtasks.stores.factory import open_store
@@ -25,11 +27,15 @@ __all__ = ["run_child"]
 
 logger = logging.getLogger("streamtasks.worker")
 
+OOM_SCORE: Final = 300
+"""Added to a child's ``oom_score_adj``."""
+
 
 def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: int, parent_pid: int) -> int:
     """Live as a child; return the exit status. Called right after the fork, never returns to the supervisor's loop."""
     die_with_parent(parent_pid)
     gc.enable()
+    _die_first_without_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a task prints is visible at once
     lifeline = Lifeline(life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb)
@@ -50,3 +56,10 @@ def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: i
             InlineExecutor(link, board, runner, lifeline).run()
     channel.close()
     return 0
+
+
+def _die_first_without_memory() -> None:
+    """Let the kernel choose a child before the supervisor and the keeper when memory runs out (Linux)."""
+    score = Path("/proc/self/oom_score_adj")
+    with suppress(OSError, ValueError):
+        score.write_text(str(min(1000, int(score.read_text()) + OOM_SCORE)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,6 +10,8 @@ from streamtasks.exceptions import ConfigurationError
 from streamtasks.protocol.keys import check_queue
 from streamtasks.protocol.validation import check_count, check_seconds
 from streamtasks.stores.types import Filter
+
+from .cores import usable_cores
 
 __all__ = ["WorkerOptions"]
 
@@ -72,8 +73,8 @@ class WorkerOptions:
 
     @property
     def children(self) -> int:
-        """Children per app: as given, else one per core."""
-        return self.concurrency or os.cpu_count() or 1
+        """Children per app: as given, else one for each processor that may be used."""
+        return self.concurrency or usable_cores()
 
     @property
     def filter(self) -> Filter:

@@ -35,14 +35,14 @@ class AppRoles:
     async def leave(self) -> None:
         """Let each role do what has to be done when the worker stops."""
         for role in self._roles:
-            await self.attempt(role.leave())
+            await self.attempt(role.leave(), calls_store=False)
 
     async def _run(self, role: Role) -> None:
         backoff = Backoff(0.2, 1.0)  # soon: leases run out meanwhile
         while True:
             wait_s: list[float | None] = []
             work = role.run_once()
-            if not await self.attempt(_collected(work, wait_s), uses_store=role.uses_store):
+            if not await self.attempt(_collected(work, wait_s), calls_store=role.calls_store):
                 wait_s = [backoff.next_s()]
             else:
                 backoff.reset()
@@ -65,7 +65,7 @@ class AppRoles:
                 self._away(error)
             await asyncio.sleep(backoff.next_s())
 
-    async def attempt(self, work: Awaitable[Any], *, uses_store: bool = True) -> bool:
+    async def attempt(self, work: Awaitable[Any], *, calls_store: bool = True) -> bool:
         """Await work of the keeper; return whether it succeeded. What fails is logged, an absent store only once."""
         try:
             await work
@@ -75,7 +75,7 @@ class AppRoles:
         except Exception:
             logger.exception("a background role failed; it is tried again")
             return False
-        if uses_store and self._away_since:
+        if calls_store and self._away_since:
             away_s = time.monotonic() - self._away_since
             logger.info("the keeper reaches the store again after %.1f s (%s)", away_s, self.app.label)
             self._away_since = 0.0

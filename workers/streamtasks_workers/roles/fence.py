@@ -14,7 +14,7 @@ class Fence(Role):
     """The fence of one app's children. It works without the store."""
 
     per_shard = False
-    uses_store = False
+    calls_store = False
 
     def __init__(self, app: ServedApp, tag: str = "") -> None:
         super().__init__(app, tag)

@@ -149,7 +149,7 @@ class Keeper:
             for roles in self._apps:
                 for child in roles.app.children.values():
                     for work in child.look(stopping=self._stopping):
-                        self._spawn(roles.attempt(work))
+                        self._spawn(roles.attempt(work, calls_store=False))
             await asyncio.sleep(TICK_S)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

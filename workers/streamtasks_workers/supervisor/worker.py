@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from streamtasks.application import Application
+from streamtasks.exceptions import ConfigurationError
 from streamtasks.stores.factory import open_store
 
 from ..app_loader import load
@@ -41,6 +45,7 @@ def run_worker(
     Raises:
         ConfigurationError: an app, an option or a server is wrong.
     """
+    _open_standard_descriptors()
     served = []
     found_apps = load(app, settings, backends)
     set_up_logs(log_level)
@@ -52,4 +57,22 @@ def run_worker(
         open_store(one.settings).check()
         served.append((one, its))
     grace_s = max(its.grace_s for _, its in served)
-    return Supervisor(served, grace_s).run()
+    with suppress(RuntimeError, ValueError, OSError):  # stderr may be closed
+        faulthandler.enable()
+    try:
+        supervisor = Supervisor(served, grace_s)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The worker cannot get its shared memory, locks or pipes: {error}. Is /dev/shm writable, and are "
+            "there descriptors left?"
+        ) from error
+    return supervisor.run()
+
+
+def _open_standard_descriptors() -> None:
+    """Open those of stdin, stdout and stderr that are closed, so that no pipe or socket of ours gets their numbers."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
