@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ..exceptions import InvalidTask, UnknownQueue
+from ..exceptions import ConfigurationError, InvalidTask, UnknownQueue
 from ..protocol.call_fields import CALL_FIELDS
 from ..protocol.message import Message
 from ..protocol.shards import id_beside, new_id, tag_of
@@ -17,7 +17,7 @@ from ..settings import StoreSettings
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import running_attempt
-from .middleware import Middleware, before_enqueue
+from .middleware import Middleware
 from .signature import NO_OPTIONS, CallOptions, Signature
 from .signature_wire import decode_signature, encode_signature
 
@@ -25,6 +25,7 @@ __all__ = [
     "NO_LIMIT",
     "Pipeline",
     "assign_id",
+    "before_enqueue",
     "build",
     "check_arguments",
     "check_limits",
@@ -93,6 +94,21 @@ class Pipeline:
         """Enqueue encoded messages from an event loop; see `send`."""
         await self.owner.async_store.enqueue(messages, retry_time_s)
         return [Result(self.owner, message.id) for message in messages]
+
+
+def before_enqueue(middleware: Sequence[Middleware], message: Message) -> Message:
+    """Return a message after ``before_enqueue()`` of each middleware.
+
+    Raises:
+        ConfigurationError: one returned something else than a message.
+    """
+    for one in middleware:
+        returned: Any = one.before_enqueue(message)
+        if not isinstance(returned, Message):
+            name = f"{type(one).__module__}.{type(one).__qualname__}"
+            raise ConfigurationError(f"{name}.before_enqueue() returned {returned!r}; it must return the message.")
+        message = returned
+    return message
 
 
 def build(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
-from typing import Any
 
-from ..exceptions import ConfigurationError
 from ..protocol.message import Message
 from .attempt import Attempt, AttemptOutcome
 
-__all__ = ["Middleware", "before_enqueue"]
+__all__ = ["Middleware"]
 
 
 class Middleware:
@@ -54,18 +52,3 @@ class Middleware:
 async def _as_async(plain: AbstractContextManager[None]) -> AsyncGenerator[None]:
     with plain:
         yield
-
-
-def before_enqueue(middleware: Sequence[Middleware], message: Message) -> Message:
-    """Return a message after ``before_enqueue()`` of each middleware.
-
-    Raises:
-        ConfigurationError: one returned something else than a message.
-    """
-    for one in middleware:
-        returned: Any = one.before_enqueue(message)
-        if not isinstance(returned, Message):
-            name = f"{type(one).__module__}.{type(one).__qualname__}"
-            raise ConfigurationError(f"{name}.before_enqueue() returned {returned!r}; it must return the message.")
-        message = returned
-    return message

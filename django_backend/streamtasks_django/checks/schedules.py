@@ -30,12 +30,12 @@ def check_schedules(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
     except ConfigurationError as error:
         yield Error(f"The setting {error}", id="streamtasks.E011")
         return
-    ours = {backend.alias: backend for backend in backends}
+    by_alias = {backend.alias: backend for backend in backends}
     seen: set[tuple[str | None, str]] = set()
     for place, (name, entry) in enumerate(entries):
         where = f"TASK_SCHEDULE[{name!r}]" if place < len(from_settings) else f"schedule of the task {name}"
         alias = declared_schedules.alias_of(entry)
-        yield from _entry(where, name, entry, alias, ours)
+        yield from _entry(where, name, entry, alias, by_alias)
         if (alias, name) in seen:
             yield Error(
                 f"{where}: TASK_SCHEDULE has an entry of that name, too.",
@@ -46,7 +46,7 @@ def check_schedules(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
 
 
 def _entry(
-    where: str, name: str, entry: Any, alias: str | None, ours: Mapping[str, StoreAlias]
+    where: str, name: str, entry: Any, alias: str | None, by_alias: Mapping[str, StoreAlias]
 ) -> Iterator[CheckMessage]:
     wanted = _backend_of(entry)
     if wanted is not None and wanted not in task_backends.settings:
@@ -56,9 +56,9 @@ def _entry(
             id="streamtasks.E011",
         )
         return
-    if alias is not None and alias not in ours:
+    if alias is not None and alias not in by_alias:
         return  # a backend without schedules, as in a project's tests
-    backend = ours[alias] if alias is not None else next(iter(ours.values()))
+    backend = by_alias[alias] if alias is not None else next(iter(by_alias.values()))
     try:
         _ = backend.store_settings
     except ConfigurationError:

@@ -50,7 +50,7 @@ def _error(message: str, status: int, **more: str) -> JsonResponse:
 
 
 def _wrong(form: forms.Form) -> JsonResponse:
-    return _error(" ".join(f"{name}: {said}" for name, found in form.errors.items() for said in found), 400)
+    return _error(" ".join(f"{name}: {text}" for name, texts in form.errors.items() for text in texts), 400)
 
 
 @require_POST

@@ -19,8 +19,7 @@ from streamtasks import Message
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge
 from streamtasks.stores.types import Limit, NewMessage
-from streamtasks.tasks.enqueue import assign_id, build, check_limits, choose_id, pack, resolve_signature
-from streamtasks.tasks.middleware import before_enqueue
+from streamtasks.tasks.enqueue import assign_id, before_enqueue, build, check_limits, choose_id, pack, resolve_signature
 from streamtasks.tasks.options import WITHOUT_END
 from streamtasks.tasks.position import Position
 from streamtasks.tasks.signature import NO_OPTIONS, CallOptions
