@@ -44,9 +44,9 @@ class Transitions(ScheduleStore, Protocol):
     """What a producer changes and reads."""
 
     def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]:
-        """Accept messages; per message: True if it is new, False if its id was known already.
+        """Enqueue messages; return of each whether it is new; False: its id was known.
 
-        ``retry_time_s``: for how long the call is repeated, seconds; None: as the settings say; 0: one try.
+        ``retry_time_s``: for how long the call is repeated, seconds; None: ``timeout_s`` of the settings; 0: one try.
 
         Raises:
             StoreUnavailable: no answer until the deadline; the same call may be repeated.
@@ -55,15 +55,15 @@ class Transitions(ScheduleStore, Protocol):
         ...
 
     def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
-        """Return what is known of each id; None if nothing is."""
+        """Return a snapshot of each id; None if it is not known."""
         ...
 
     def revoke(self, task_id: str, /, *, terminate: bool = False) -> Revocation:
-        """End a task before it finishes; with ``terminate`` also while it runs. See `Revocation`."""
+        """End a task before it finishes; ``terminate``: also interrupt it while it runs. See `Revocation`."""
         ...
 
     def start_workflow(self, new: NewWorkflow) -> bool:
-        """Accept a workflow, all of it or nothing; False if it was known already.
+        """Start a workflow, all of it or nothing; False: it was known.
 
         Raises:
             StoreUnavailable: no answer until the deadline; the same call may be repeated.
@@ -72,19 +72,19 @@ class Transitions(ScheduleStore, Protocol):
         ...
 
     def workflow(self, workflow_id: str, /, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
-        """Return how far a workflow is, and these fan-ins of it; None if nothing is known of it."""
+        """Return the counts of a workflow and of these fan-ins; None if it is not known."""
         ...
 
     def gather(self, workflow_id: str, /, field: str) -> list[bytes]:
-        """Return what a workflow keeps of results: ``"v3"``, that of node 3, or ``"r0"``, those of fan-in 0 in order.
+        """Return results that a workflow keeps: ``"v3"``: that of node 3, ``"r0"``: those of fan-in 0 in order.
 
-        Of a member it is its outcome, its id, a line's end and its result, with ``-`` before it if it came too late to
-        count; empty if it is not finished. `members` reads it.
+        A member's is its outcome, its id, a line feed and its result, after a ``-`` if it came too late to count;
+        empty if the member is not finished. `protocol.member_results` reads it.
         """
         ...
 
     def revoke_workflow(self, workflow_id: str, /, fan_in: int | None = None, *, terminate: bool = False) -> bool:
-        """Revoke all that is not finished of a workflow, or what ends with a fan-in; False: there is nothing."""
+        """Revoke the unfinished nodes of a workflow, or of a fan-in; False: there are none."""
         ...
 
     def active(self, limit: int = 100) -> list[Active]:
@@ -96,30 +96,30 @@ class Transitions(ScheduleStore, Protocol):
         ...
 
     def workers(self) -> list[WorkerInfo]:
-        """Return the workers that have given a sign of life lately."""
+        """Return the workers whose last sign of life is recent."""
         ...
 
     def events(self, after: str = "", limit: int = 100) -> Events:
-        """Return what happened to messages after a cursor (empty: as far back as it is kept), oldest first.
+        """Return events after a cursor (empty: from the oldest that is kept), oldest first.
 
-        At most ``limit`` calls of each shard, of which each may have concerned 100 messages. Nothing unless the
-        settings say ``send_events``.
+        ``limit``: of how many calls per shard; a call may concern 100 messages. Without ``send_events`` in the settings
+        there are none.
         """
         ...
 
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
-        """Return messages that were given up on, newest first; ``before``: the cursor of one, to go on from."""
+        """Return dead letters, newest first; ``before``: continue behind the one with this cursor."""
         ...
 
     def delete_finished(self, before_ms: int) -> int:
-        """Forget records of what finished before a time (ms since the epoch); return how many.
+        """Delete records of tasks that finished before a time (ms since the epoch); return how many.
 
-        An id that finished less than 15 minutes ago stays known, so that enqueueing it again does nothing.
+        An id stays known for 15 minutes after its end, so that enqueueing it again does nothing.
         """
         ...
 
     def delete_result(self, task_id: str, /) -> bool:
-        """Forget the record of one finished task; False: it is not finished, or not known. See `delete_finished`."""
+        """Delete the record of a finished task; False: it is not finished, or not known. See `delete_finished`."""
         ...
 
 
@@ -127,13 +127,13 @@ class Waits(Protocol):
     """What a producer waits for."""
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
-        """Wait until at least one of these is finished or the time is up; return those that are finished."""
+        """Wait until at least one of these is finished, or the time is up; return snapshots of the finished ones."""
         ...
 
     def wait_workflow(self, workflow_id: str, /, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
-        """Wait until all members of a fan-in are finished, None: all of the workflow; return whether they are.
+        """Wait until all members of a fan-in (None: all nodes) are finished; return False if the time is up before.
 
-        With ``failure`` one member that has failed is enough. What is not known any more counts as finished.
+        ``failure``: one failed member is enough. A workflow that is not known any more counts as finished.
         """
         ...
 
@@ -147,7 +147,7 @@ class Store(Transitions, Waits, Protocol):
         ...
 
     def check(self) -> None:
-        """Look whether tasks are safe there. One that cannot be reached now is no reason to refuse it.
+        """Check that tasks are safe on the server. A server that cannot be reached now passes.
 
         Raises:
             ServerNotSupported: tasks could be lost.
@@ -164,11 +164,11 @@ class AsyncTransitions(AsyncScheduleStore, Protocol):
     """The same as `Transitions`, natively asynchronous."""
 
     async def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]:
-        """Accept messages."""
+        """Enqueue messages."""
         ...
 
     async def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
-        """Return what is known of each id."""
+        """Return a snapshot of each id."""
         ...
 
     async def revoke(self, task_id: str, /, *, terminate: bool = False) -> Revocation:
@@ -176,19 +176,19 @@ class AsyncTransitions(AsyncScheduleStore, Protocol):
         ...
 
     async def start_workflow(self, new: NewWorkflow) -> bool:
-        """Accept a workflow, all of it or nothing."""
+        """Start a workflow, all of it or nothing."""
         ...
 
     async def workflow(self, workflow_id: str, /, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
-        """Return how far a workflow is."""
+        """Return the counts of a workflow."""
         ...
 
     async def gather(self, workflow_id: str, /, field: str) -> list[bytes]:
-        """Return what a workflow keeps of results."""
+        """Return results that a workflow keeps."""
         ...
 
     async def revoke_workflow(self, workflow_id: str, /, fan_in: int | None = None, *, terminate: bool = False) -> bool:
-        """Revoke all that is not finished of a workflow."""
+        """Revoke the unfinished nodes of a workflow, or of a fan-in."""
         ...
 
     async def active(self, limit: int = 100) -> list[Active]:
@@ -200,23 +200,23 @@ class AsyncTransitions(AsyncScheduleStore, Protocol):
         ...
 
     async def workers(self) -> list[WorkerInfo]:
-        """Return the workers that have given a sign of life lately."""
+        """Return the workers whose last sign of life is recent."""
         ...
 
     async def events(self, after: str = "", limit: int = 100) -> Events:
-        """Return what happened to messages after a cursor, oldest first."""
+        """Return events after a cursor, oldest first."""
         ...
 
     async def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
-        """Return messages that were given up on, newest first."""
+        """Return dead letters, newest first."""
         ...
 
     async def delete_finished(self, before_ms: int) -> int:
-        """Forget records of what finished before a time (ms since the epoch)."""
+        """Delete records of tasks that finished before a time (ms since the epoch)."""
         ...
 
     async def delete_result(self, task_id: str, /) -> bool:
-        """Forget the record of one finished task."""
+        """Delete the record of a finished task."""
         ...
 
 
@@ -234,7 +234,7 @@ class AsyncWaits(Protocol):
         ...
 
     def watch(self, task_id: str, /) -> AsyncIterator[Snapshot]:
-        """Yield what is known of a task whenever it may have changed, and at least once a second.
+        """Yield snapshots of a task whenever it may have changed, and at least once a second.
 
         Woken by pushes. Ends after a final state, or when nothing is known of it.
         """
@@ -249,12 +249,11 @@ class SupervisorTransitions(SupervisorScheduleStore, Protocol):
     """What a keeper changes, natively asynchronous. Each call concerns one shard."""
 
     async def settle(self, tag: str, /, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
-        """Write outcomes in the name of children that cannot.
+        """Settle outcomes in the name of children that cannot.
 
-        ``callbacks``: for which of them a message to `streamtasks.callback` is sent, so that a child does what belongs
-        to an outcome that none has seen: ``""`` none, ``"revoked"`` those that were revoked while they were held and
-        end otherwise for their holder (a child's own channel does so), ``"all"`` those, every final one and every
-        retry.
+        ``callbacks``: which outcomes send a callback message, with which a child runs the hooks of an outcome that no
+        child has seen: ``""``: none, ``"revoked"``: those of messages that were revoked while they were held (as the
+        channel of a child does), ``"all"``: these, every final one and every retry.
         """
         ...
 
@@ -280,19 +279,19 @@ class SupervisorTransitions(SupervisorScheduleStore, Protocol):
         ...
 
     async def charge(self, tag: str, /, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:
-        """Count a crash against running attempts: (claimed, started ms, report)."""
+        """Count a crash against running attempts: (claimed, started ms since the epoch, report)."""
         ...
 
     async def promote(self, tag: str, /) -> Promotion:
-        """Move due messages to their streams."""
+        """Move due messages to their streams, or to their rate limits."""
         ...
 
     async def reclaim(self, tag: str, /) -> Reclaim:
-        """Take over expired claims."""
+        """Take messages of expired claims back; they become suspects."""
         ...
 
     async def mark_running(self, tag: str, /, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
-        """Make starts visible: (claimed, ms since it started)."""
+        """Record starts of attempts: (claimed, ms since it started). False: the claim was lost."""
         ...
 
     async def revocations(self, tag: str, /, claimed: Sequence[Claimed]) -> list[str]:
@@ -300,23 +299,23 @@ class SupervisorTransitions(SupervisorScheduleStore, Protocol):
         ...
 
     async def renew(self, tag: str, /, tokens: Sequence[str]) -> list[bool]:
-        """Extend the leases of claims; False: not held any more, its attempts must be stopped."""
+        """Extend the leases of claims. False: the claim was lost, its attempts must be stopped."""
         ...
 
     async def beat(self, tag: str, /, worker: str, info: dict[str, Any] | None) -> Heartbeat:
-        """Say that this worker lives; ``None``: that it leaves."""
+        """Record a sign of life of a worker with its description; ``None``: it leaves."""
         ...
 
     async def sweep(self, tag: str, /, idle_ms: int) -> int:
-        """Forget consumers that hold nothing and were idle for longer; return how many."""
+        """Delete consumers that hold nothing and were idle for longer than this; return how many."""
         ...
 
     async def progress(self, tag: str, /, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
-        """Store progress of running attempts."""
+        """Store progress of running attempts. False: the claim was lost."""
         ...
 
     async def unfold(self, tag: str, /) -> int | None:
-        """Do what workflows have left to do; return ms until there is more, None if nothing is known to come."""
+        """Advance workflows whose next step is due; return ms until the next one, None if none is known."""
         ...
 
 
@@ -324,7 +323,7 @@ class Admits(Protocol):
     """Admission of messages that wait for rate limits."""
 
     async def admit(self, tag: str, /) -> Admission:
-        """Admit messages that wait for rate limits, as far as the limits have starts for them now."""
+        """Admit as many messages as their rate limits allow now."""
         ...
 
 
@@ -332,7 +331,7 @@ class SupervisorStore(SupervisorTransitions, Admits, Protocol):
     """The store of keepers."""
 
     async def events(self, after: str = "", limit: int = 100) -> Events:
-        """Return what happened to messages; see `Store.events`."""
+        """Return events after a cursor; see `Transitions.events`."""
         ...
 
     def listen(self) -> AsyncIterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How a child reaches the store: the interface that every store's channel has."""
+"""The channel of a child: how it claims, settles and waits."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SETTLES_S: Final = 6.0
 
 
 class Channel(Protocol):
-    """A child's own way to the store: settles and claims in one exchange, waits without polling.
+    """Settles and claims in one exchange, and waits without polling. Belongs to one thread of one child.
 
-    `send` and `receive` come in pairs; work may go on between them. If the reply is lost, `receive` sends
-    the same again by itself: nothing happens twice.
+    `send` and `receive` come in pairs; the child may work between them. If the reply is lost, `receive` sends the same
+    again, and nothing happens twice.
     """
 
     def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
@@ -28,7 +28,7 @@ class Channel(Protocol):
         """Finish the exchange that `send` started.
 
         Raises:
-            StoreUnavailable: no answer yet; call again to go on trying.
+            StoreUnavailable: no answer; call again to try again.
         """
         ...
 
@@ -37,24 +37,25 @@ class Channel(Protocol):
         ...
 
     def drop(self, token: str) -> None:
-        """Note that a message of this claim has left the child's hands otherwise: somebody else returned or settled it.
+        """Note that somebody else has handed back or settled a message of this claim.
 
-        A claim's lease ends with the outcome of the last message that is still in the child's hands.
+        A claim ends when its last message is settled or dropped.
         """
         ...
 
     def start_wait(self, claim: ClaimRequest | None = None) -> int:
         """Start to wait for work; return a file descriptor that becomes readable when there may be some.
 
-        With ``claim``, it is claimed at that moment, or when the wait ends by itself. It is for empty hands only, and
-        what it takes counts as claimed from now on: a wait lasts no longer than a quarter of the lease.
+        ``claim``: claim at that moment, or when the wait ends by itself, after at most a quarter of the lease. Only for
+        a child with nothing in hand, because the messages count as claimed since the wait began.
         """
         ...
 
     def finish_wait(self) -> Exchange | None:
-        """Take what woke the wait, so that `start_wait` can be called again; return what was claimed, if asked to.
+        """Finish the wait, so that `start_wait` can be called again; return the answer to its claim, if it had one.
 
-        If it fails, the claim may yet take effect within `SETTLES_S`: until then its sequence must be asked again.
+        If it fails, the claim may still take effect within `SETTLES_S`: until then it must be repeated with the same
+        sequence.
         """
         ...
 

@@ -1,7 +1,7 @@
-"""Schedules in a `Store`: its calls, what goes into them, and what comes out.
+"""Schedules in a `Store`: its calls, and the values that they take and return.
 
 A schedule lives on one shard (`shards.schedule_tag`), and so do the messages of its occurrences: the script that fires
-one accepts its message and moves the schedule on in the same step, if nobody else has done it.
+one enqueues its message and moves the schedule on in the same step, unless somebody else has done it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = [
 class NewSchedule(NamedTuple):
     """A schedule to store.
 
-    ``definition``: what `schedules.definition.Definition` encodes; ``rule`` the part of it whose change moves the next
-    occurrence. ``next_ms``: that one, ms since the epoch; None: there is none any more. ``declared``: the label of the
-    app whose code declares it; empty: it was made at run time. ``since_ms``: when that code was loaded; what is older
-    than what is stored changes nothing.
+    ``definition``: an encoded `schedules.definition.Definition`. ``rule``: the part of it that determines its times; if
+    it changes, the next occurrence does as well. ``next_ms``: the next occurrence, ms since the epoch; None: there is
+    none. ``declared``: the label of the app whose code declares it; empty: it was made at run time. ``since_ms``: when
+    that code was loaded; older code changes nothing.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What goes into the calls of a `Store`, and what comes out: plain values, per member of a batch."""
+"""Values that the calls of a `Store` take and return, per member of a batch."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ __all__ = [
 
 
 class Limit(NamedTuple):
-    """A rate limit that many messages share by its ``name``: one start per ``interval_us`` (microseconds), of which
-    ``burst`` may follow each other at once after a pause.
+    """A rate limit, shared by all messages that name it: one start per ``interval_us`` (microseconds).
+
+    ``burst``: how many starts may follow each other at once after a pause.
     """
 
     name: str
@@ -41,12 +42,12 @@ class Limit(NamedTuple):
 
 
 class NewMessage(NamedTuple):
-    """A message to accept.
+    """A message to enqueue.
 
     ``due_ms``: ms since the epoch (UTC), or ``None`` for now. ``delay_ms``: from now by the store's clock.
-    ``limit``: the rate limit its starts count against. ``after``: the id of a task on the same shard that must
-    succeed first; if that fails, or is not known, this one fails with it. ``expires_ms``: the message's own, ms since
-    the epoch, 0: never; one that expires while it waits for its limit needs no start.
+    ``limit``: the rate limit that its starts count against. ``after``: the id of a task on the same shard that must
+    succeed first; if that task fails or is unknown, this one fails, too. ``expires_ms``: when the message expires, ms
+    since the epoch, 0: never; one that expires while it waits for its limit does not count as a start.
     """
 
     id: str
@@ -61,7 +62,7 @@ class NewMessage(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """Which queues a worker serves: ``mode`` is ``"all"``, ``"only"`` or ``"except"`` these ``queues``."""
+    """The queues that a worker serves: ``mode`` is ``"all"``, ``"only"`` or ``"except"`` these ``queues``."""
 
     mode: str = "all"
     queues: tuple[str, ...] = ()
@@ -70,10 +71,10 @@ class Filter(NamedTuple):
 class Claimed(NamedTuple):
     """A message in a child's hands.
 
-    ``token`` proves the claim; ``body`` is ``b"<enqueued ms> <envelope>"``, left whole for speed;
-    ``stream`` and ``entry`` say where it lies; ``retries`` counts the attempts before this one that asked to be run
-    again; ``first_started_ms`` is 0 if no attempt is known to have started. ``skip_reason``: why it must not run, only
-    be settled: ``"revoked"``, or ``"parent <id>"`` for one whose parent failed; empty: run it.
+    ``token`` proves the claim; ``body`` is ``b"<enqueued ms> <envelope>"``, not split, for speed;
+    ``stream`` and ``entry`` locate it; ``retries`` counts the earlier attempts that asked for another run;
+    ``first_started_ms`` (ms since the epoch) is 0 if no attempt is known to have started. ``skip_reason``: why it must
+    not run, only be settled: ``"revoked"``, or ``"parent <id>"`` if its parent failed; empty: run it.
     """
 
     id: str
@@ -95,13 +96,13 @@ class ClaimId(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How one attempt ended, to be settled.
+    """The outcome of one attempt, to be settled.
 
-    ``state`` is a final one, or RETRY to run again after ``delay_ms``. ``result`` holds the encoded result
-    or error of a final one, ``keep_ms`` how long its record is kept. ``note`` is the reason of a DEAD one, the
-    report of this attempt (a JSON line) of a RETRY. ``started_ms`` is 0 if the attempt never started. ``body`` is the
-    claimed message's, or empty: then the store looks it up. ``follow``: messages that are accepted in the same step
-    if this outcome is the one that counts.
+    ``state`` is a final state, or RETRY: run again after ``delay_ms``. With a final state, ``result`` is the encoded
+    result or error, and ``keep_ms`` is how long the record is kept. ``note``: the reason of DEAD, or the report (a JSON
+    line) of RETRY. ``started_ms`` (ms since the epoch) is 0 if the attempt never started. ``body`` is that of the
+    claimed message, or empty: then the store reads it. ``follow``: messages that are enqueued in the same step if this
+    outcome is recorded.
     """
 
     id: str
@@ -152,7 +153,10 @@ class Outcome(NamedTuple):
 
 
 class Settled(IntEnum):
-    """What became of one outcome. Only STALE means that the holder was fenced off."""
+    """What became of one outcome.
+
+    DONE: it is recorded. ALREADY: it was recorded before, by this token. STALE: the claim was lost to another holder.
+    """
 
     STALE = 0
     DONE = 1
@@ -160,7 +164,11 @@ class Settled(IntEnum):
 
 
 class Charge(IntEnum):
-    """What became of an attempt whose child died."""
+    """What became of an attempt whose child died.
+
+    AT_ONCE, AFTER_DELAY: it is charged and runs again. LIMIT: nothing was done; settle it as DEAD. STALE: the claim was
+    lost to another holder.
+    """
 
     STALE = 0
     AT_ONCE = 1
@@ -169,14 +177,17 @@ class Charge(IntEnum):
 
 
 class Promotion(NamedTuple):
-    """``next_due_ms``: ms until the next message is due by the store's clock, ``None`` if there is none."""
+    """How many messages were promoted.
+
+    ``next_due_ms``: ms until the next one is due by the store's clock, ``None`` if there is none.
+    """
 
     promoted: int
     next_due_ms: int | None
 
 
 class Exhausted(NamedTuple):
-    """A reclaimed message that took a worker with it once too often; settle it as DEAD."""
+    """A message whose workers vanished too often while it ran; the caller settles it as DEAD."""
 
     id: str
     token: str
@@ -189,23 +200,28 @@ class Exhausted(NamedTuple):
 
 
 class Reclaim(NamedTuple):
-    """``reclaimed`` messages are claimable again; ``exhausted`` ones must be settled by the caller."""
+    """How many messages can be claimed again, and those that the caller must settle as DEAD."""
 
     reclaimed: int
     exhausted: list[Exhausted]
 
 
 class Heartbeat(NamedTuple):
-    """``hold_ms``: for how long reclaiming is held back after a silence of all workers; 0 normally."""
+    """The store's time, ms since the epoch, when a worker's sign of life arrived.
+
+    ``hold_ms``: for how long nothing is reclaimed, because all workers were silent before; 0 normally.
+    """
 
     now_ms: int
     hold_ms: int
 
 
 class ClaimRequest(NamedTuple):
-    """``sequence`` must rise; ``alone``: the child has nothing else in hand and may get a suspect.
+    """A child's request for messages.
 
-    ``most`` 0: nothing is claimed, and `Exchange.suspects` tells whether one waits.
+    ``sequence`` rises with each request; the same one again returns the same messages. ``most``: how many to claim;
+    0: none, only learn from `Exchange.suspects` whether a suspect waits. ``alone``: the child has nothing else in hand
+    and may get a suspect.
     """
 
     sequence: int
@@ -216,8 +232,9 @@ class ClaimRequest(NamedTuple):
 class Exchange(NamedTuple):
     """The answer to one `Channel.send`.
 
-    ``suspects``: claim next with empty hands, a suspect waits. ``others_only``: only queues not served are ready.
-    ``again``: claim again at once, there is more. ``run_alone``: nothing may run beside what was claimed.
+    ``now_ms``: the store's time, ms since the epoch, 0: not known. ``suspects``: a suspect waits; claim next with empty
+    hands. ``others_only``: only queues that this worker does not serve have messages. ``again``: claim again at once,
+    there is more. ``run_alone``: nothing may run beside the claimed message.
     """
 
     settled: list[Settled]
@@ -230,11 +247,11 @@ class Exchange(NamedTuple):
 
 
 class Revocation(IntEnum):
-    """What revoking a task did.
+    """The effect of revoking a task.
 
-    GONE: it had not started, and is finished as REVOKED now. MARKED: somebody holds it; whatever that attempt does,
-    its outcome will be REVOKED. FINISHED: nothing, it was finished already. UNKNOWN: nothing is known of this id;
-    should it be enqueued later, it is REVOKED at once, for as long as that is remembered.
+    GONE: it had not started, and is finished as REVOKED. MARKED: somebody holds it; whatever the attempt does, its
+    outcome will be REVOKED. FINISHED: none, it was finished before. UNKNOWN: the id is not known; if it is enqueued
+    later, it is REVOKED at once, for as long as that is remembered.
     """
 
     UNKNOWN = 0
@@ -244,7 +261,10 @@ class Revocation(IntEnum):
 
 
 class Active(NamedTuple):
-    """A running attempt: ``body`` is ``b"<enqueued ms> <envelope>"``, ``worker`` the consumer that runs it."""
+    """A running attempt, started at ``started_ms`` (ms since the epoch) by the consumer ``worker``.
+
+    ``body`` is ``b"<enqueued ms> <envelope>"``.
+    """
 
     id: str
     started_ms: int
@@ -266,14 +286,14 @@ class Event(NamedTuple):
 
 
 class Events(NamedTuple):
-    """Events in the order of their times; ``cursor`` says where to go on."""
+    """Events in the order of their times; ``cursor``: where to continue."""
 
     events: list[Event]
     cursor: str
 
 
 class Statistics(NamedTuple):
-    """Counts since the store was first used. ``outcomes`` by state; ``run_ms``: total time of finished attempts."""
+    """Counts since the store was first used. ``outcomes``: by state. ``run_ms``: run time of finished attempts, ms."""
 
     unfinished: int
     running: int
@@ -283,14 +303,17 @@ class Statistics(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """``next_us``: microseconds until more messages may be admitted; None: none is known to come."""
+    """How many messages were admitted.
+
+    ``next_us``: microseconds until more may be admitted, ``None`` if none is known to come.
+    """
 
     admitted: int
     next_us: int | None
 
 
 class WorkerInfo(NamedTuple):
-    """A worker in the registry: ``beat_ms`` is its last sign of life, ``about`` what it says of itself."""
+    """A registered worker: its last sign of life, ms since the epoch, and its description of itself."""
 
     name: str
     beat_ms: int

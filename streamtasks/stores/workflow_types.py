@@ -1,4 +1,4 @@
-"""Workflows in the calls of a `Store`: what is started, and how far it is."""
+"""Values for workflows that the calls of a `Store` take and return."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["FanIn", "FanInCounts", "KnownResult", "NewWorkflow", "Node", "Workfl
 class Node(NamedTuple):
     """One message of a workflow; its id is `node_id` of its workflow and its place in `NewWorkflow.nodes`.
 
-    ``waits_for``: the id of what it waits for, shown to readers; empty: nothing. ``then``: what comes after it, "4-7":
-    the nodes that follow it alone, "g0.3": it is the member at place 3 of fan-in 0; "-": nothing.
+    ``waits_for``: the id of the task it waits for, shown to readers; empty: none. ``then``: what follows it: "4-7": the
+    nodes that wait for it alone, "g0.3": it is member 3 of fan-in 0; "-": nothing.
     """
 
     message: NewMessage
@@ -23,12 +23,12 @@ class Node(NamedTuple):
 
 
 class FanIn(NamedTuple):
-    """What waits for many nodes, its ``members``.
+    """Nodes that wait for many others, its ``members``.
 
-    Nodes ``first`` to ``last`` go on once ``need`` of them have succeeded. If that cannot be any more, these fail; if
-    it ``collects``, they go on once all members are finished. ``cancels``: the first failure has the other members
-    revoked. ``deadline_ms`` after the start it is decided by what is known then. ``succeeded``: members whose results
-    are known from the beginning (`NewWorkflow.known_results`).
+    Nodes ``first`` to ``last`` go on when ``need`` members have succeeded, and fail when that has become impossible.
+    If it ``collects``, they go on when all members are finished. ``cancels``: the first failure revokes the other
+    members. ``deadline_ms``: this long after the start, ms, it is decided with the results so far; 0: never.
+    ``succeeded``: members whose results are known from the start (`NewWorkflow.known_results`).
     """
 
     members: int
@@ -42,7 +42,7 @@ class FanIn(NamedTuple):
 
 
 class KnownResult(NamedTuple):
-    """A result that is known before its workflow starts: ``field`` as in `Store.gather`, ``content`` what is there."""
+    """A result that is known before its workflow starts: ``field`` as in `Store.gather`, and its ``content``."""
 
     field: str
     content: bytes
@@ -51,7 +51,8 @@ class KnownResult(NamedTuple):
 class NewWorkflow(NamedTuple):
     """A workflow to start: all of it, or nothing.
 
-    The first ``heads`` nodes wait for nothing. A node comes after all that it waits for. ``plan`` is kept for readers.
+    The first ``heads`` nodes wait for nothing. A node comes after all nodes that it waits for. ``plan``: the encoded
+    graph, kept for readers.
     """
 
     id: str
@@ -63,7 +64,7 @@ class NewWorkflow(NamedTuple):
 
 
 class FanInCounts(NamedTuple):
-    """How far a fan-in is, and its rules; see `FanIn`. ``decided``: what follows was let go, or must fail."""
+    """Counts and rules of a fan-in, see `FanIn`. ``decided``: the nodes that follow were released, or must fail."""
 
     members: int
     succeeded: int
@@ -75,7 +76,7 @@ class FanInCounts(NamedTuple):
 
 
 class WorkflowCounts(NamedTuple):
-    """How far a workflow is. ``fan_ins``: how far those are that were asked for."""
+    """Counts of a workflow, and of the fan-ins that were asked for. ``started_ms``: ms since the epoch."""
 
     nodes: int
     finished: int

@@ -1,9 +1,9 @@
 """A child's channel: settle and claim in one round trip, the reply read later, no thread.
 
-Two connections: one for exchanges, one that waits (BLPOP on the wake list), so that a child that waits
-for work can still settle what its threads finish. A child with empty hands sends its claim behind the BLPOP: the
-server runs it the moment the list rings, which saves a round trip. One with work in hand sends behind it that others
-be rung as well: a task that holds the interpreter may keep it from coming.
+Two connections: one for exchanges, one that waits (BLPOP on the wake list), so that a child that waits for work can
+still settle what its threads finish. A child with empty hands sends its claim behind the BLPOP: the server runs it as
+soon as the list gets a token, which saves a round trip. A child with work in hand sends pass_wake behind it instead,
+which wakes another child as well: a task that holds the interpreter may keep this one from claiming.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class RedisChannel:
         self._wait_s = min(WAIT_S, self._settings.lease_s / 4)
         self._waiting = False
         self._waits_to_claim: ClaimRequest | None = None
-        self._behind: list[Call] = []  # what goes out behind the BLPOP
+        self._behind: list[Call] = []  # calls that are sent behind the BLPOP
 
     def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
         """See `Channel.send`. A connection that breaks here is replaced by `receive`."""

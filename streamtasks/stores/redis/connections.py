@@ -1,7 +1,7 @@
-"""Connections: one place that makes them, and one that tells passing errors from lasting ones.
+"""Make connections, and distinguish errors that pass from those that last.
 
-redis-py may not retry anything by itself: it re-executes writes, and only our scripts know that they
-are safe to repeat. So every connection is made with no retries, and the drivers retry to a deadline.
+redis-py must not retry anything: it would repeat any write, and only the scripts are safe to repeat. So every
+connection is made without retries, and the drivers retry until a deadline.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Run operations on a server: a blocking driver, an asynchronous one, and what lifts operations into methods.
+"""Run operations on a server, blocking or asynchronous, and make methods of stores of them.
 
-What is sent is decided by the operations, which errors may pass and how long to wait by `connections.Patience`, what is
-sent again with its script by `conversation`. The drivers only do the input and output.
+The operations decide which calls are sent, `connections.Patience` which errors are retried and when, and `conversation`
+which calls are sent again with their scripts. The drivers only do the input and output.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Connections that are kept for the next call: of one process for threads, of one event loop for coroutines.
+"""Pools of idle connections: one per process for threads, one per event loop for coroutines.
 
-redis-py's own pools look whether a connection is alive before each use, which costs a system call or two.
-Here it shows by itself: a call that meets a dead connection is sent again, as every call of ours may be.
+redis-py's own pools check before each use that a connection is alive, which costs a system call or two. These do not:
+a call that meets a dead connection is sent again, which is safe with every call.
 """
 
 from __future__ import annotations
@@ -98,11 +98,11 @@ def sync_pool(settings: StoreSettings) -> Pool:
 
 
 class AsyncPool:
-    """The same for one event loop. It closes its connections when the loop ends.
+    """Connections of one event loop for the same settings. They are closed when the loop ends.
 
-    Before a loop is closed, `asyncio.run` and everything like it calls ``loop.shutdown_asyncgens()``, which closes
-    the asynchronous generators that are under way in the loop. The pool keeps one, `_until_the_loop_ends`, for that
-    moment. Who calls only ``loop.close()`` leaves the sockets to the garbage collector, as with any other library.
+    Before it closes a loop, `asyncio.run` calls ``loop.shutdown_asyncgens()``, which closes asynchronous generators
+    that have not ended. The pool keeps such a generator, `_until_the_loop_ends`, to be called then. If only
+    ``loop.close()`` is called, the sockets are left to the garbage collector, as with any other library.
     """
 
     def __init__(self, settings: StoreSettings) -> None:
@@ -113,7 +113,7 @@ class AsyncPool:
         self._guard: AsyncGenerator[None] | None = None
 
     async def open(self) -> None:
-        """Have the running loop tell when it ends; it calls nothing else."""
+        """Register with the running loop, so that the pool is closed with it."""
         self._guard = self._until_the_loop_ends()
         await anext(self._guard)
 

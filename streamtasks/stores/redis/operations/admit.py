@@ -58,7 +58,7 @@ def read_asks(words: Sequence[Any]) -> list[TokenRequest]:
 
 
 def _take(shards: Shards, asks: Sequence[TokenRequest]) -> Operation[list[TokenGrant]]:
-    """Ask limiters for tokens. A limiter lives on the shard that its name selects, whoever asks."""
+    """Ask limiters for tokens. A limiter lives on the shard that its name selects."""
     grants: list[TokenGrant] = []
     by_tag: dict[str, list[TokenRequest]] = {}
     for ask in asks:

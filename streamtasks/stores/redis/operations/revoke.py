@@ -1,4 +1,4 @@
-"""Revoke tasks, and tell which of the claimed ones were revoked."""
+"""Revoke tasks, and return which of the claimed ones were revoked."""
 
 from __future__ import annotations
 

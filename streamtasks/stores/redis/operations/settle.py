@@ -104,7 +104,7 @@ def settle_chunks(outcomes: Sequence[Outcome], most: int = 100) -> list[Sequence
 
 
 def settle_order(outcomes: Sequence[Outcome], codes: Sequence[int]) -> list[Settled]:
-    """Bring the codes that settle answered into the order of the outcomes."""
+    """Return the codes of a reply of settle in the order of the outcomes."""
     if all(code == 1 for code in codes):
         return [Settled.DONE] * len(codes)
     by_member: dict[tuple[str, str], int] = {}
