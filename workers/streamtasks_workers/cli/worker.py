@@ -32,13 +32,21 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--threads", type=int, default=0, help="Sync tasks at once in each child; 0: one, on its main thread.")
 @click.option("--async-concurrency", type=int, default=0, help="Coroutine tasks at once in each child.")
 @click.option("--max-tasks-per-child", type=int, default=0, help="Replace a child after so many tasks; 0: never.")
-@click.option("--max-memory-per-child", type=int, default=0, help="Replace a child that holds more MiB; 0: never.")
+@click.option(
+    "--max-memory-per-child", type=int, default=0, help="Replace a child that takes more memory, MiB; 0: never."
+)
 @click.option("--grace", type=float, default=25.0, help="Seconds that running tasks may take after SIGTERM.")
-@click.option("--lease", type=float, default=None, help="Seconds a claim lives without renewal (else as configured).")
-@click.option("--time-limit", type=float, default=None, help="Seconds after which a task is ended; its own wins.")
-@click.option("--soft-time-limit", type=float, default=None, help="Seconds until SoftTimeLimitExceeded is raised.")
-@click.option("--reload/--no-reload", default=False, help="Start again when a Python file changes (development).")
-@click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", help="Logs.")
+@click.option(
+    "--lease", type=float, default=None, help="Seconds that a claim lives without renewal (else as the backend says)."
+)
+@click.option("--time-limit", type=float, default=None, help="Hard time limit of tasks without their own, seconds.")
+@click.option(
+    "--soft-time-limit", type=float, default=None, help="Soft time limit of tasks without their own, seconds."
+)
+@click.option("--reload/--no-reload", default=False, help="Restart when a Python file changes (development).")
+@click.option(
+    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", help="Level of the log."
+)
 @click.version_option(package_name="streamtasks", prog_name="streamtasks-worker")
 @click.pass_context
 def worker_command(context: click.Context, /, **values: Any) -> None:
