@@ -12,8 +12,22 @@ from typing import Any, Concatenate, Final, cast
 
 from ...protocol.state import Snapshot
 from ...settings import StoreSettings
+from . import (
+    beat,
+    charge,
+    hand_back,
+    mark_running,
+    progress,
+    promote,
+    reclaim,
+    renew,
+    revoke,
+    schedules,
+    settle,
+    unfold,
+)
 from .server import MemoryServer
-from .store import MemoryStore
+from .store import MemoryStore, by_tag
 
 __all__ = ["AsyncMemoryStore"]
 
@@ -48,6 +62,7 @@ class AsyncMemoryStore:
 
     enqueue = awaiting(MemoryStore.enqueue)
     read = awaiting(MemoryStore.read)
+    revocations = awaiting(by_tag(revoke.revocations, changes=False))
     revoke = awaiting(MemoryStore.revoke)
 
     start_workflow = awaiting(MemoryStore.start_workflow)
@@ -55,6 +70,9 @@ class AsyncMemoryStore:
     gather = awaiting(MemoryStore.gather)
     revoke_workflow = awaiting(MemoryStore.revoke_workflow)
 
+    declare_schedules = awaiting(by_tag(schedules.declare))
+    undeclare_schedules = awaiting(by_tag(schedules.undeclare))
+    due_schedules = awaiting(by_tag(schedules.due, changes=False))
     put_schedule = awaiting(MemoryStore.put_schedule)
     delete_schedule = awaiting(MemoryStore.delete_schedule)
     pause_schedule = awaiting(MemoryStore.pause_schedule)
@@ -69,24 +87,20 @@ class AsyncMemoryStore:
     delete_finished = awaiting(MemoryStore.delete_finished)
     delete_result = awaiting(MemoryStore.delete_result)
 
-    settle = awaiting(MemoryStore.settle)
-    hand_back = awaiting(MemoryStore.hand_back)
-    charge = awaiting(MemoryStore.charge)
-    reclaim = awaiting(MemoryStore.reclaim)
-    promote = awaiting(MemoryStore.promote)
+    settle = awaiting(by_tag(settle.settle))
+    hand_back = awaiting(by_tag(hand_back.hand_back))
+    charge = awaiting(by_tag(charge.charge))
+    reclaim = awaiting(by_tag(reclaim.reclaim))
+    promote = awaiting(by_tag(promote.promote))
     admit = awaiting(MemoryStore.admit)
-    revocations = awaiting(MemoryStore.revocations)
-    unfold = awaiting(MemoryStore.unfold)
+    unfold = awaiting(by_tag(unfold.unfold))
 
-    mark_running = awaiting(MemoryStore.mark_running)
-    progress = awaiting(MemoryStore.progress)
-    renew = awaiting(MemoryStore.renew)
-    beat = awaiting(MemoryStore.beat)
+    mark_running = awaiting(by_tag(mark_running.mark_running))
+    progress = awaiting(by_tag(progress.progress))
+    renew = awaiting(by_tag(renew.renew))
+    beat = awaiting(by_tag(beat.beat))
     sweep = awaiting(MemoryStore.sweep)
 
-    declare_schedules = awaiting(MemoryStore.declare_schedules)
-    undeclare_schedules = awaiting(MemoryStore.undeclare_schedules)
-    due_schedules = awaiting(MemoryStore.due_schedules)
     fire = awaiting(MemoryStore.fire)
 
     async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:

@@ -20,19 +20,11 @@ from ..workflow_types import NewWorkflow
 from . import (
     admit,
     beat,
-    charge,
     delete_finished,
     enqueue,
-    hand_back,
-    mark_running,
-    progress,
-    promote,
     read,
-    reclaim,
-    renew,
     revoke,
     schedules,
-    settle,
     unfold,
     workflows,
 )
@@ -41,7 +33,7 @@ from .server import MemoryServer
 from .shard import Shard
 from .state import entry_age
 
-__all__ = ["MemoryStore"]
+__all__ = ["MemoryStore", "by_tag"]
 
 MOST_LETTERS: Final = 100
 MOST_SCHEDULES: Final = 1000
@@ -77,8 +69,6 @@ def by_id[**P, T](
 class MemoryStore:
     """`Store` without a server: for development, for tests, and to compare others with. Safe between threads.
 
-    It also has the methods of `SupervisorStore`, blocking: nothing here ever waits for long.
-
     Args:
         settings: as for any store; the ``url`` names the server.
         server: where things are kept; default: the one of ``settings.url``.
@@ -101,7 +91,6 @@ class MemoryStore:
         """Return the shard of a task or workflow; only while the server's lock is held."""
         return self.shard(tag_of(task_id, self.tags))
 
-    revocations = by_tag(revoke.revocations, changes=False)
     revoke = by_id(revoke.revoke)
     workflow = by_id(workflows.workflow, changes=False)
     gather = by_id(workflows.gather, changes=False)
@@ -109,20 +98,6 @@ class MemoryStore:
     delete_result = by_id(delete_finished.delete_result)
     delete_schedule = by_id(schedules.delete, select=schedule_tag)
     pause_schedule = by_id(schedules.pause, select=schedule_tag)
-
-    settle = by_tag(settle.settle)
-    hand_back = by_tag(hand_back.hand_back)
-    charge = by_tag(charge.charge)
-    reclaim = by_tag(reclaim.reclaim)
-    promote = by_tag(promote.promote)
-    unfold = by_tag(unfold.unfold)
-    mark_running = by_tag(mark_running.mark_running)
-    progress = by_tag(progress.progress)
-    renew = by_tag(renew.renew)
-    beat = by_tag(beat.beat)
-    declare_schedules = by_tag(schedules.declare)
-    undeclare_schedules = by_tag(schedules.undeclare)
-    due_schedules = by_tag(schedules.due, changes=False)
 
     def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]:  # noqa: ARG002
         """See `Store.enqueue`; there is nothing to be patient for.
