@@ -137,7 +137,8 @@ def test_revoked_forgotten_and_looked_at(lab: ScriptLab) -> None:
     assert lab.active()[0] == "a"
     assert lab.revoke("c", "0:default") == [1, ""]
     assert lab.revoke("d") == [0, ""]
-    lab.enqueue("d")
+    assert lab.enqueue("d") == [2]  # revoked before it came: whoever enqueues it revokes it now
+    assert lab.revoke("d", "0:default") == [1, ""]
     follow = (NewMessage("e", "mail", 0, b"E"), NewMessage("f", "mail", 0, b"F", after="e"))
     assert lab.settle(outcome(a, started=5), outcome(b, started=5, follow=follow), callbacks="all") == [1, 1]
     assert lab.statistics("REVOKED", "SUCCESS")[3] == ["3", "1"]
