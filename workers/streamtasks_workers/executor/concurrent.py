@@ -141,10 +141,7 @@ class ConcurrentExecutor:
             return 0
         if self._makes_room():
             return 0
-        attempts_left = self._lifeline.attempts_left - len(self._running)
-        if attempts_left <= 0:
-            self._board.set_aged()  # what runs may take long: another child has to claim meanwhile
-        return max(0, min(MOST, self._most - len(self._running), attempts_left))
+        return max(0, min(MOST, self._most - len(self._running), self._lifeline.attempts_left - len(self._running)))
 
     def _is_busy(self) -> bool:
         return bool(self._running or self._waiting or self._held)
@@ -301,6 +298,8 @@ class ConcurrentExecutor:
         if started:
             prepared.begin(guard(), self._board, slot, started)
             self._guards[slot] = (started, prepared.guard)
+            if self._lifeline.attempts_left <= len(self._guards):
+                self._board.set_aged()  # what runs may take long: another child has to claim meanwhile
         return started
 
     def _drop(self, slot: int, token: str) -> None:
