@@ -3,7 +3,7 @@
 The bytes are one JSON object with short names, version 1::
 
     {"v": 1, "id": ..., "t": task, "a": args, "k": kwargs, "q": queue, "p": priority,
-     "h": headers, "r": {"max": retries, "delay": s}, "x": expires ms, "d": due ms,
+     "h": headers, "r": {"max": retries, "delay": s}, "x": expires ms, "xi": expires in ms, "d": due ms,
      "l": {"soft": s, "hard": s}, "ok": [signature], "er": [signature], "pa": parent id, "ro": root id,
      "f": what it follows, "in": true if it takes the result of that}
 
@@ -49,6 +49,7 @@ class Message:
         max_retries: most retries; -1: without end; ``None``: the task's own.
         retry_delay_s: delay of a retry that gives none, seconds; ``None``: the task's own.
         expires_ms: not to be started after this time, ms since the epoch; 0: never expires.
+        expires_in_ms: the same, ms after the store accepted it; 0: never. No client's clock counts then.
         due_ms: when it was to start at the earliest, ms since the epoch; 0: at once.
         soft_limit_s, hard_limit_s: time limits of one attempt, seconds; ``None``: the task's own.
         links: signatures (see `protocol.links`) of what runs after it succeeded.
@@ -69,6 +70,7 @@ class Message:
     max_retries: int | None = None
     retry_delay_s: float | None = None
     expires_ms: int = 0
+    expires_in_ms: int = 0
     due_ms: int = 0
     soft_limit_s: float | None = None
     hard_limit_s: float | None = None
@@ -152,6 +154,10 @@ class Message:
             raise DecodeError(f"the envelope holds values of wrong types: {data[:80]!r}")
         return message
 
+    def expires_at_ms(self, enqueued_ms: int) -> int:
+        """Return when it expires, ms since the epoch, 0: never; ``enqueued_ms``: when the store accepted it."""
+        return enqueued_ms + self.expires_in_ms if self.expires_in_ms else self.expires_ms
+
     def _read_rest(self, body: dict[str, Any]) -> bool:
         """Take over the parts that only some envelopes have; return whether all are of the right types."""
         for part in _PARTS:
@@ -184,6 +190,7 @@ def _is(kind: type) -> Callable[[Any], bool]:
 _PARTS: Final = (
     _Part("headers", "h", {}, _is(dict)),
     _Part("expires_ms", "x", 0, _is(int)),
+    _Part("expires_in_ms", "xi", 0, _is(int)),
     _Part("due_ms", "d", 0, _is(int)),
     _Part("links", "ok", [], are_resolved),
     _Part("error_links", "er", [], are_resolved),

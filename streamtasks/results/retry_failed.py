@@ -152,7 +152,9 @@ class _Again:
         if follows and not follows.startswith("g"):
             follows = str(self._number[int(follows)])
             parent_id = self.graph.id_of(int(follows))
-        return replace(message, id=task_id, follows=follows, parent_id=parent_id, expires_ms=0, due_ms=0)
+        return replace(
+            message, id=task_id, follows=follows, parent_id=parent_id, expires_ms=0, expires_in_ms=0, due_ms=0
+        )
 
     def _then(self, old: int) -> str:
         if old in self._old.after:

@@ -160,8 +160,10 @@ class Definition:
         options = signature.options
         at = _EPOCH + timedelta(milliseconds=at_ms)
         if options.countdown is not None:
-            later = timedelta(seconds=seconds(options.countdown))
-            signature = replace(signature, options=replace(options, countdown=None, eta=at + later))
+            options = replace(options, countdown=None, eta=at + timedelta(seconds=seconds(options.countdown)))
+        if options.expires is not None:
+            options = replace(options, expires=at + timedelta(seconds=seconds(options.expires)))
+        signature = replace(signature, options=options)
         message = Message(
             id=task_id,
             task=signature.task,
@@ -169,7 +171,7 @@ class Definition:
             kwargs=dict(signature.kwargs),
             headers={**options.headers, "schedule": self.name, "scheduled_for": at.isoformat(timespec="milliseconds")},
         )
-        return link_message(signature, message, at_ms / 1000, settings.wire)
+        return link_message(signature, message, settings.wire)
 
     def firing(self, due: DueSchedule, now_ms: int, settings: StoreSettings, tag: str) -> Firing:
         """Return the messages to enqueue now (at most 100, and 1 MiB plus one message) and the next occurrence.

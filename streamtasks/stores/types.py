@@ -46,8 +46,9 @@ class NewMessage(NamedTuple):
 
     ``due_ms``: ms since the epoch (UTC), or ``None`` for now. ``delay_ms``: from now by the store's clock.
     ``limit``: the rate limit that its starts count against. ``after``: the id of a task on the same shard that must
-    succeed first; if that task fails or is unknown, this one fails, too. ``expires_ms``: when the message expires, ms
-    since the epoch, 0: never; one that expires while it waits for its limit does not count as a start.
+    succeed first; if that task fails or is unknown, this one fails, too. ``expires_ms``, ``expires_in_ms``: the
+    message's own, see `protocol.message.Message`; one that expires while it waits for its limit does not count as a
+    start.
     """
 
     id: str
@@ -59,6 +60,7 @@ class NewMessage(NamedTuple):
     limit: Limit | None = None
     after: str = ""
     expires_ms: int = 0
+    expires_in_ms: int = 0
 
 
 class Filter(NamedTuple):

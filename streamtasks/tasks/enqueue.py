@@ -154,10 +154,9 @@ def build(
         message.links = [_link(one, tag) for one in call.link]
         message.error_links = [_link(one, tag) for one in call.link_error]
     if call.has_times:
-        now_s = time.time()
         due_ms, delay_ms = call.due()
-        message.expires_ms = call.expires_ms(now_s)
-        message.due_ms = due_ms or (round(now_s * 1000) + delay_ms if delay_ms else 0)
+        message.expires_ms, message.expires_in_ms = call.expiry()
+        message.due_ms = due_ms or (round(time.time() * 1000) + delay_ms if delay_ms else 0)
     for one in CALL_FIELDS:
         setattr(message, one.attribute, getattr(call, one.option))
     return message
@@ -173,7 +172,16 @@ def pack(message: Message, call: CallOptions, limit: Limit | None, settings: Sto
     due_ms, delay_ms = call.due() if call.has_times else (None, None)
     envelope = message.encode(settings.max_payload_bytes, settings.wire)
     return NewMessage(
-        message.id, message.queue, message.priority, envelope, due_ms, delay_ms, limit, call.after, message.expires_ms
+        message.id,
+        message.queue,
+        message.priority,
+        envelope,
+        due_ms,
+        delay_ms,
+        limit,
+        call.after,
+        message.expires_ms,
+        message.expires_in_ms,
     )
 
 
@@ -206,22 +214,23 @@ def resolve_signature(signature: Signature, message: Message, call: CallOptions,
     return replace(signature, args=tuple(message.args), kwargs=message.kwargs, options=call, limit=limit, origin=None)
 
 
-def link_message(signature: Signature, message: Message, at_s: float, wire: Wire) -> NewMessage:
+def link_message(signature: Signature, message: Message, wire: Wire) -> NewMessage:
     """Return the message of a resolved signature, to be accepted now.
 
     Args:
         signature: a result of `resolve_signature`.
         message: gives the id, arguments and lineage, and the queue and priority where the signature has none.
-        at_s: the time from which its ``expires`` counts, s since the epoch.
         wire: encodes the message.
     """
     options = signature.options
     due_ms, delay_ms = options.due()
+    expires_ms, expires_in_ms = options.expiry()
     message = replace(
         message,
         queue=options.queue or message.queue,
         priority=message.priority if options.priority is None else options.priority,
-        expires_ms=options.expires_ms(at_s),
+        expires_ms=expires_ms,
+        expires_in_ms=expires_in_ms,
         due_ms=due_ms or message.due_ms,
         links=[encode_signature(one) for one in options.link],
         error_links=[encode_signature(one) for one in options.link_error],
@@ -235,7 +244,8 @@ def link_message(signature: Signature, message: Message, at_s: float, wire: Wire
         due_ms,
         delay_ms,
         signature.limit,
-        expires_ms=message.expires_ms,
+        expires_ms=expires_ms,
+        expires_in_ms=expires_in_ms,
     )
 
 

@@ -216,14 +216,13 @@ class CallOptions:
             return None, math.ceil(seconds(self.countdown) * 1000)
         return None, None
 
-    def expires_ms(self, now_s: float) -> int:
-        """Return when a call enqueued at ``now_s`` (s since the epoch) expires, ms since the epoch; 0: never."""
+    def expiry(self) -> tuple[int, int]:
+        """Return (``expires_ms``, ``expires_in_ms``) of a `Message`; 0: not given."""
         if self.expires is None:
-            return 0
+            return 0, 0
         if isinstance(self.expires, datetime):
-            return max(1, first_ms(self.expires))
-        later_s: float = seconds(self.expires)
-        return max(1, round((now_s + later_s) * 1000))
+            return max(1, first_ms(self.expires)), 0
+        return 0, max(1, round(seconds(self.expires) * 1000))
 
     def retry_time_s(self) -> float | None:
         """Return how long enqueueing is repeated, seconds; None: as the settings say, 0: one try."""

@@ -33,7 +33,7 @@ def encode_signature(signature: Signature) -> dict[str, Any]:
         "delay_s": delay_ms / 1000 if delay_ms is not None else None,
         "due_ms": due_ms,
         "expires_s": None if absolute else seconds(call.expires),
-        "expires_ms": call.expires_ms(0) if absolute else None,
+        "expires_ms": call.expiry()[0] if absolute else None,
         "h": dict(call.headers) or None,
         "ok": [encode_signature(link) for link in call.link] or None,
         "er": [encode_signature(link) for link in call.link_error] or None,

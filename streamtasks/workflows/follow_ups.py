@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
 
 from ..protocol.message import Message
@@ -57,4 +56,4 @@ def _follow(parent: Message, link: dict[str, Any], before: tuple[Any, ...], wire
         parent_id=parent.id,
         root_id=parent.root_id or parent.id,
     )
-    return link_message(signature, message, time.time(), wire)
+    return link_message(signature, message, wire)

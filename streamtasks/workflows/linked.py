@@ -95,7 +95,8 @@ def _packed_node(node: Node) -> list[Any]:
     of = node.message
     envelope = of.envelope.decode() if of.envelope[:1] == b"{" else [b64encode(of.envelope).decode()]
     limit = None if of.limit is None else list(of.limit)
-    return [envelope, of.queue, of.priority, of.due_ms, of.delay_ms, limit, of.expires_ms, node.waits_for, node.then]
+    times = of.due_ms, of.delay_ms, of.expires_ms, of.expires_in_ms
+    return [envelope, of.queue, of.priority, times, limit, node.waits_for, node.then]
 
 
 def workflow_of_call(call: Message, wire: Wire) -> NewWorkflow:
@@ -117,7 +118,7 @@ def workflow_of_call(call: Message, wire: Wire) -> NewWorkflow:
 
 
 def _node(task_id: str, packed: Sequence[Any]) -> Node:
-    envelope, queue, priority, due_ms, delay_ms, limit, expires_ms, waits_for, then = packed
+    envelope, queue, priority, (due_ms, delay_ms, expires_ms, expires_in_ms), limit, waits_for, then = packed
     message = NewMessage(
         task_id,
         queue,
@@ -127,6 +128,7 @@ def _node(task_id: str, packed: Sequence[Any]) -> Node:
         delay_ms,
         None if limit is None else Limit(*limit),
         expires_ms=expires_ms,
+        expires_in_ms=expires_in_ms,
     )
     return Node(message, waits_for, then)
 

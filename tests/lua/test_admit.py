@@ -215,6 +215,12 @@ def test_those_that_expired_need_no_token(lab: ScriptLab) -> None:
     assert found["limits"]["mail"].split()[6:] == []
 
 
+def test_an_expiry_from_now_counts_by_the_servers_clock(lab: ScriptLab) -> None:
+    lab.enqueue("a", limit=HOURLY, expires_in_ms=60_000)
+    [mark] = [word for word in lab.dump()["state"]["a"].split() if word.startswith("e=")]
+    assert mark == f"e={lab.now + 60_000}"
+
+
 def test_lost_numbers_come_back_from_those_who_wait(lab: ScriptLab) -> None:
     lab.enqueue("a", limit=HOURLY)
     lab.client.delete(lab.keys.limits)

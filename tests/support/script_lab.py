@@ -110,9 +110,11 @@ class ScriptLab(ShardView):
         after: str = "",
         limit: Limit | None = None,
         expires_ms: int = 0,
+        expires_in_ms: int = 0,
     ) -> list[int]:
         messages = [
-            NewMessage(task_id, queue, priority, body, due_ms, delay_ms, limit, after, expires_ms) for task_id in ids
+            NewMessage(task_id, queue, priority, body, due_ms, delay_ms, limit, after, expires_ms, expires_in_ms)
+            for task_id in ids
         ]
         codes: list[int] = self.run(enqueue_call(self.keys, messages, self.settings))[1:]
         return codes

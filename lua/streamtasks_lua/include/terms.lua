@@ -1,7 +1,8 @@
 -- terms: what a new message waits for before it may start.
 --
 -- Terms are words, separated by spaces: "at=<ms>" or "in=<ms>" (from now), "limit=<interval us>,<burst>,<name>",
--- "after=<id>"; and, with a limit, "until=<ms>": if it waits for longer it needs no token, because it will not run.
+-- "after=<id>"; and, with a limit, "until=<ms>" or "within=<ms>" (from now): if it waits for longer it needs no token,
+-- because it will not run.
 -- Keys: state, messages, links, delayed, control, waiting, limits, asking, ready, streams, wake.
 -- include: clock, place, children
 -- place_new(name, id, terms, parent, revoked): place a message that is in `messages` already. `parent` is the record of the
@@ -20,6 +21,8 @@ local function place_new(name, id, terms, parent, revoked)
       mark(s, 'l', value)
     elseif word == 'until' then
       mark(s, 'e', value)
+    elseif word == 'within' then
+      mark(s, 'e', int(now + tonumber(value)))
     elseif word == 'after' then
       after = value
     end

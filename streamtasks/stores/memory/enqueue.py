@@ -34,7 +34,8 @@ def accept(shard: Shard, new: NewMessage) -> bool:
         return False
     name = stream_name(new.queue, new.priority)
     body = b"%d %b" % (now_ms, new.envelope)
-    message = LiveMessage(new.id, body, name, limit=new.limit, expires_ms=new.expires_ms)
+    expires_ms = now_ms + new.expires_in_ms if new.expires_in_ms else new.expires_ms
+    message = LiveMessage(new.id, body, name, limit=new.limit, expires_ms=expires_ms)
     shard.accepted(new)
     shard.live[new.id] = message
     if record is not None:

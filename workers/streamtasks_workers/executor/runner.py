@@ -97,6 +97,7 @@ class Runner:
             try:
                 enqueued_ms, envelope = split_body(claimed.body)
                 message = Message.decode(envelope, self._settings.wire, claimed.id)
+                message.expires_ms = message.expires_at_ms(enqueued_ms)
             except EncodingUnavailable as error:
                 return Prepared(claimed, self._outcomes.unreadable(claimed, error))
             except EncodingRefused as error:

@@ -51,7 +51,9 @@ def conditions(message: NewMessage) -> str:
         words.append(f"in={message.delay_ms}")
     if message.limit is not None:
         words.append(f"limit={message.limit.interval_us},{message.limit.burst},{message.limit.name}")
-        if message.expires_ms:
+        if message.expires_in_ms:
+            words.append(f"within={message.expires_in_ms}")
+        elif message.expires_ms:
             words.append(f"until={message.expires_ms}")
     if message.after:
         words.append(f"after={message.after}")
