@@ -31,7 +31,7 @@ class StoreSettings:
         timeout_s: how long a call is repeated before `StoreUnavailable`, seconds.
         result_expires_s: how long the record of a success is kept, seconds (at least 15 minutes).
         failure_expires_s: the same for every other outcome.
-        max_payload_bytes: largest envelope and largest result.
+        max_payload_bytes: largest envelope and largest result; from 1 MiB on one is warned of, once per task.
         serializer: how messages and results are written: ``"json"``, ``"msgpack"`` or ``"pickle"``. JSON and msgpack
             are read by every process, signed pickles only by those with ``"pickle"``.
         compression: ``"gzip"``, ``"lz4"`` or ``"zstd"``, for 1 KiB or more; read by every process.
@@ -58,7 +58,7 @@ class StoreSettings:
     timeout_s: float = 10.0
     result_expires_s: float = 86_400.0
     failure_expires_s: float = 7 * 86_400.0
-    max_payload_bytes: int = 1024 * 1024
+    max_payload_bytes: int = 16 * 1024 * 1024
     serializer: str = "json"
     compression: str | None = None
     max_decompressed_bytes: int | None = None

@@ -21,6 +21,7 @@ from ..exceptions import DecodeError, PayloadTooLarge
 from .call_fields import CALL_FIELDS, are_call_fields
 from .json import dumps
 from .links import are_resolved
+from .sizes import LARGE_BYTES, warn_of_size
 from .wire import JSON, MESSAGE, Wire
 
 __all__ = ["MAX_HEADER_BYTES", "VERSION", "Message", "split_body"]
@@ -115,6 +116,8 @@ class Message:
                 f"A call of task {self.task} takes {len(data)} bytes; max_payload_bytes is {max_bytes}. "
                 "Store the data elsewhere and pass its id, or raise the limit."
             )
+        if len(data) >= LARGE_BYTES:
+            warn_of_size("call", self.task, len(data))
         return data
 
     @classmethod

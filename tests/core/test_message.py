@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamtasks.exceptions import DecodeError, InvalidTask, PayloadTooLarge, StreamTasksError
 from streamtasks.protocol.message import MAX_HEADER_BYTES, VERSION, Message
+from streamtasks.protocol.sizes import LARGE_BYTES
 
 LIMIT = 1024 * 1024
 FULL = Message(
@@ -50,6 +51,23 @@ def test_too_many_bytes_are_refused_with_both_sizes_and_the_setting() -> None:
     assert message.encode(size)
     with pytest.raises(PayloadTooLarge):
         message.encode(size - 1)
+
+
+def test_large_calls_are_warned_of_once_per_task(caplog: pytest.LogCaptureFixture) -> None:
+    Message(id="a", task="small", args=["x" * (LARGE_BYTES - 100)]).encode(2 * LARGE_BYTES)
+    assert not caplog.records
+    for _ in range(2):
+        for task in ("large", "other"):
+            Message(id="a", task=task, args=["x" * LARGE_BYTES]).encode(2 * LARGE_BYTES)
+    assert [(record.name, record.levelname) for record in caplog.records] == [("streamtasks.tasks", "WARNING")] * 2
+    assert "A call of task large takes 10486" in caplog.messages[0]
+    assert "task other" in caplog.messages[1]
+
+
+def test_a_call_that_is_refused_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(PayloadTooLarge):
+        Message(id="a", task="refused", args=["x" * LARGE_BYTES]).encode(LARGE_BYTES)
+    assert not caplog.records
 
 
 def test_headers_are_bounded() -> None:

@@ -187,6 +187,20 @@ def test_a_call_that_is_too_large_is_refused(site: str) -> None:
             tasks.echo.enqueue("x" * 1000)
 
 
+def test_a_large_call_is_stored_and_warned_of_once(
+    site: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamtasks.protocol.sizes._warned", set())
+    with override_settings(TASKS=tasks_setting(site, "idle:")):
+        sent = [tasks.echo.enqueue("x" * 4_000_000) for _ in range(2)]
+        assert [len(task_backends["default"].get_result(one.id).args[0]) for one in sent] == [4_000_000] * 2
+        with pytest.raises(PayloadTooLarge, match="max_payload_bytes is 16777216"):
+            tasks.echo.enqueue("x" * 17_000_000)
+    assert [record.name for record in caplog.records if "A call of task" in record.getMessage()] == [
+        "streamtasks.tasks"
+    ]
+
+
 def test_a_server_that_is_away_is_one_clear_error_in_time(bound: Callable[[float], float]) -> None:
     away = tasks_setting("redis://127.0.0.1:1/0")
     away["default"]["OPTIONS"]["timeout"] = 0.3

@@ -35,13 +35,13 @@ def test_every_outcome_is_recorded_once(fleet: Fleet, executor: str) -> None:
     retried = fleet.enqueue("again", 2, 0.02)
     given_up = fleet.enqueue("again", 9, 0.01)
     ignored = fleet.enqueue("ignore")
-    large = [fleet.enqueue("large", size) for size in (3_400, 3_700, 20_000, 1_040_000)]
-    too_large = fleet.enqueue("large", 1_200_000)
+    large = [fleet.enqueue("large", size) for size in (3_400, 3_700, 20_000, 1_040_000, 16_000_000)]
+    too_large = fleet.enqueue("large", 17_000_000)
     everything = [*sums, *failed, retried, given_up, ignored, *large, too_large]
     assert wait_for(everything, timeout=60), [r.snapshot() for r in everything if not r.ready()]
 
     assert [result.get(0) for result in sums] == list(range(1, 501))
-    assert [len(result.get(0)) for result in large] == [3_400, 3_700, 20_000, 1_040_000]
+    assert [len(result.get(0)) for result in large] == [3_400, 3_700, 20_000, 1_040_000, 16_000_000]
     for result in failed:
         with pytest.raises(ValueError, match=r"^no"):
             result.get(0)

@@ -57,6 +57,15 @@ class TestOutcomes:
         assert outcome.state == "FAILURE"
         assert "max_payload_bytes is 1000" in error_of(outcome)["message"]
 
+    def test_a_large_result_is_recorded_and_warned_of(
+        self, run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("streamtasks.protocol.sizes._warned", set())
+        assert run(lambda: "x" * 15_000_000).state == "SUCCESS"
+        assert [record.name for record in caplog.records if "takes 15000" in record.getMessage()] == [
+            "streamtasks.tasks"
+        ]
+
     def test_wrong_arguments_are_a_failure(self, run: Run) -> None:
         assert error_of(run(lambda a: a))["type"] == "builtins.TypeError"
 

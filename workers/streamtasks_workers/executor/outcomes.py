@@ -10,6 +10,7 @@ from streamtasks.exceptions import EncodingUnavailable, InvalidTask, PayloadTooL
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.json import dumps
 from streamtasks.protocol.message import Message
+from streamtasks.protocol.sizes import LARGE_BYTES, warn_of_size
 from streamtasks.protocol.state import State
 from streamtasks.protocol.validation import MAX_SECONDS
 from streamtasks.protocol.wire import RESULT
@@ -69,6 +70,8 @@ class Outcomes:
                 f"The result of task {message.task} takes {len(result)} bytes; max_payload_bytes is "
                 f"{self.settings.max_payload_bytes}. Store it elsewhere and return its id, or raise the limit."
             )
+        if len(result) >= LARGE_BYTES:
+            warn_of_size("result", message.task, len(result))
         return result
 
     def success(self, held: Claimed, started_ms: int, result: bytes, follow: tuple[NewMessage, ...] = ()) -> Outcome:
