@@ -15,6 +15,7 @@ from ..stores.owner import Owner
 from ..stores.types import Revocation
 from .lookup import parent_of, workflow_of
 from .snapshot_view import children_of, error_of, failure_of, info_of, outcome_of, shown_state, value_of
+from .unfinished import atimed_out, timed_out
 from .workflow_result import Workflow
 
 __all__ = ["Result", "wait_for"]
@@ -206,7 +207,8 @@ class Result[R]:
         if not snapshot.is_finished:
             finished = self._owner.store.wait_finished([self.id], timeout)
             if not finished:
-                raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {self.state}.")
+                late = self.snapshot()
+                raise timed_out(self._owner, late, timeout, shown_state(late))
             [snapshot] = finished
         return value_of(snapshot)  # type: ignore[no-any-return]
 
@@ -216,8 +218,8 @@ class Result[R]:
         if not snapshot.is_finished:
             finished = await self._owner.async_store.wait_finished([self.id], timeout)
             if not finished:
-                state = shown_state(await self.asnapshot())
-                raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {state}.")
+                late = await self.asnapshot()
+                raise await atimed_out(self._owner, late, timeout, shown_state(late))
             [snapshot] = finished
         return value_of(snapshot)  # type: ignore[no-any-return]
 

@@ -61,7 +61,10 @@ class Pipeline:
             UnknownQueue: it is not one of the configured ones.
         """
         if self.queues is not None and queue not in self.queues:
-            raise UnknownQueue(f"Queue {queue!r} is not one of the configured ones: {', '.join(sorted(self.queues))}.")
+            raise UnknownQueue(
+                f"Queue {queue!r} is not one of the queues of {self.owner.description}: "
+                f"{', '.join(sorted(self.queues))}."
+            )
 
     def check(self, call: CallOptions) -> None:
         """Check the options of a call that depend on the app.

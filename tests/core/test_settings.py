@@ -142,7 +142,7 @@ class TestApp:
 
     def test_a_queue_that_is_not_configured_is_refused_where_it_is_named(self) -> None:
         app = StreamTasks(queues=["default", "mail"])
-        with pytest.raises(UnknownQueue, match="'web' is not one of the configured ones: default, mail"):
+        with pytest.raises(UnknownQueue, match=r"'web' is not one of the queues of .*: default, mail"):
             app.task(name="t", queue="web")(print)
         task = app.task(name="u")(print)
         with pytest.raises(UnknownQueue, match="'web'"):

@@ -163,7 +163,7 @@ def test_unknown_options_are_refused() -> None:
 def test_without_queues_every_queue_is_accepted_and_with_it_only_those() -> None:
     assert tasks.add.using(queue_name="brand-new").enqueue(1, 2).task.queue_name == "brand-new"
     tasks.strictly.using(queue_name="mail").enqueue("x")
-    with pytest.raises(InvalidTask, match="Queue 'other' is not valid for backend"):
+    with pytest.raises(InvalidTask, match="Queue 'other' is not valid for backend 'strict'; its QUEUES are"):
         tasks.strictly.using(queue_name="other")
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.tasks import TaskResultStatus, task_backends
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.test import override_settings
@@ -154,6 +155,15 @@ def test_get_gives_up_in_time_with_the_builtin_error() -> None:
     result = enqueued()
     with pytest.raises(TimeoutError, match=rf"Task {result.id} was not finished within 0\.1 s; it is READY"):
         result.get(timeout=0.1)
+
+
+async def test_a_wait_names_the_queue_that_no_worker_serves(site: str) -> None:
+    result = await sync_to_async(enqueued)()
+    lacking = r"run_until_idle\(\)" if site.startswith("memory:") else "no worker serves it"
+    with pytest.raises(TimeoutError, match=f"queued in 'default'; .*{lacking}"):
+        await result.aget(timeout=0.1)
+    with pytest.raises(TimeoutError, match=f"queued in 'default'; .*{lacking}"):
+        await sync_to_async(result.get)(timeout=0.1)
 
 
 def test_a_push_wakes_get(hand: Consumer) -> None:

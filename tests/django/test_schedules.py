@@ -298,7 +298,7 @@ def test_manage_py_has_the_same_words(site_url: str) -> None:
         ),
         (
             {"a": {"task": ECHO, "schedule": 5, "options": {"backend": "strict", "queue": "other"}}},
-            "TASK_SCHEDULE['a']: Queue 'other' is not valid for backend.",
+            "TASK_SCHEDULE['a']: Queue 'other' is not valid for backend 'strict'; its QUEUES are",
         ),
         ({"": {"task": ECHO, "schedule": 5}}, "TASK_SCHEDULE['']: '' cannot be a schedule's name"),
     ],

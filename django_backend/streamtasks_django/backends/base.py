@@ -94,6 +94,11 @@ class StreamTaskMixin(TaskControl, BaseTaskBackend):
         known: tuple[object, str, type] | None = getattr(task, "_validated", None)
         if known is not None and known == (version.token, self.alias, type(self)):
             return  # tasks do not change
+        if self.queues and task.queue_name not in self.queues:
+            raise InvalidTask(
+                f"Queue {task.queue_name!r} is not valid for backend {self.alias!r}; its QUEUES are "
+                f"{', '.join(sorted(self.queues))}."
+            )
         super().validate_task(task)
         if isinstance(task, StreamTask) and task.bind:
             if task.takes_context:

@@ -22,6 +22,7 @@ from streamtasks.protocol.errors import describe, rebuild
 from streamtasks.protocol.state import Snapshot, State
 from streamtasks.results.lookup import parent_of, workflow_of
 from streamtasks.results.snapshot_view import children_of, failure_of, info_of, shown_state, value_of
+from streamtasks.results.unfinished import atimed_out, timed_out
 from streamtasks.results.workflow_result import Workflow
 
 from ..tasks.frozen import frozen_like_django
@@ -211,7 +212,9 @@ class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know
         """
         if not self.ready():
             self._backend().wait_for_results([self.id], timeout)
-        return self._look()._outcome(timeout)
+        if (late := self._look()._late()) is not None:
+            raise timed_out(self._owner(), late, timeout, self.status)
+        return self._outcome(timeout)
 
     async def aget(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - the name users know from get()
         """Wait for the result on an event loop; see `get`."""
@@ -221,6 +224,8 @@ class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know
             if self.status not in _FINAL:
                 await backend.await_for_results([self.id], timeout)
                 await self.arefresh()
+                if (late := self._late()) is not None:
+                    raise await atimed_out(self._owner(), late, timeout, self.status)
         return self._outcome(timeout)
 
     def revoke(self, *, terminate: bool = False) -> bool:
@@ -254,6 +259,10 @@ class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know
             return failure
         last = self.errors[-1] if self.errors else None  # read by another package's backend
         return rebuild({"traceback": last.traceback, "message": last.exception_class_path} if last is not None else {})
+
+    def _late(self) -> Snapshot | None:
+        """Return what a store knows of an unfinished task; None if it is finished, or its backend has no store."""
+        return None if self.status in _FINAL else self.known
 
     def _outcome(self, timeout: float | None) -> Any:
         if self.status == TaskResultStatus.SUCCESSFUL:

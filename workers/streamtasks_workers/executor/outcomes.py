@@ -117,8 +117,9 @@ class Outcomes:
     def unknown(self, held: Claimed, task: str) -> Outcome:
         """Return the outcome of a message whose task is not registered here: a delay, in the end a dead letter."""
         error = InvalidTask(
-            f"No task named {task!r} is registered in this worker. Is its module imported, and is this "
-            "the right release?"
+            f"No task named {task!r} is registered in this worker. Is its module imported (in Django: an app's "
+            "tasks.py, or one that TASK_IMPORTS names), is this the right release, or does another project use the "
+            f"same server with key_prefix {self.settings.key_prefix!r}?"
         )
         return self._delayed_or_dead(held, error, "unknown task")
 
