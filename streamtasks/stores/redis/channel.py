@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from ...exceptions import StoreError, StoreUnavailable
 from ..claims_held import ClaimsHeld
@@ -20,6 +20,7 @@ from ..readable import readable
 from ..types import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
 from . import connections
 from .conversation import command, exchange, finish
+from .faults import fault_of
 from .operations.claim import claim_call, claim_counts, pass_wake_call, wake_lists
 from .operations.settle import settle_call, settle_chunks, settle_order
 from .scripts import Call
@@ -74,7 +75,7 @@ class RedisChannel:
             settled, claimed = self._read()
         except (RedisError, OSError) as error:
             self._sent = False
-            if not isinstance(error, ResponseError):
+            if fault_of(error).spoils:
                 self._connection.disconnect()
             lasting = connections.lasting_error(error, self._settings)
             if lasting is not None:

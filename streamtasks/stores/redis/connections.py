@@ -1,4 +1,4 @@
-"""Make connections, and distinguish errors that pass from those that last.
+"""Make connections, and say what is raised for their errors.
 
 redis-py must not retry anything: it would repeat any write, and only the scripts are safe to repeat. So every
 connection is made without retries, and the drivers retry until a deadline.
@@ -16,53 +16,22 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    MaxConnectionsError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ...exceptions import AccessDenied, ConfigurationError, StoreError, StoreFull, StoreUnavailable
 from ...settings import StoreSettings
 from ..backoff import Backoff
+from .faults import Course, fault_of
 
 __all__ = [
-    "TRANSIENT",
     "Patience",
     "address",
     "lasting_error",
     "new_async_connection",
     "new_connection",
-    "spoils",
     "unavailable",
 ]
-
-TRANSIENT = (
-    RedisConnectionError,
-    RedisTimeoutError,
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    ReadOnlyError,
-    TryAgainError,
-    OSError,
-)
-"""Errors that may pass: the same call is sent again."""
-
-_PASSING_REPLIES = ("UNBLOCKED", "NOREPLICAS", "LOADING", "BUSY ", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "TRYAGAIN")
-_REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
 def connection_options(settings: StoreSettings) -> dict[str, Any]:
@@ -145,20 +114,12 @@ def _async_class(sync_class: type[Any] | None, options: dict[str, Any]) -> type[
 
 def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None:
     """Return what to raise for an error that repeating does not mend; None for one that may pass."""
-    if isinstance(error, _REFUSED):
+    fault = fault_of(error)
+    if fault.course is not Course.LASTS:
+        return None
+    if fault.refused:
         return AccessDenied(f"{address(settings)} refuses us: {error}. Check user, password and ACL.")
-    if isinstance(error, OutOfMemoryError):
-        return StoreFull(f"{address(settings)} is out of memory: {error}. Nothing was stored.")
-    if isinstance(error, MaxConnectionsError):
-        return None
-    if isinstance(error, TRANSIENT):
-        text = str(error)
-        if "invalid username-password" in text or "Authentication required" in text:
-            return AccessDenied(f"{address(settings)} refuses us: {error}. Check user and password.")
-        return None
-    if isinstance(error, ResponseError) and str(error).startswith(_PASSING_REPLIES):
-        return None
-    if isinstance(error, ResponseError) and "OOM" in str(error)[:80]:
+    if fault.full:
         return StoreFull(f"{address(settings)} is out of memory: {error}. Nothing was stored.")
     if isinstance(error, RedisError):
         return StoreError(f"{address(settings)} answered: {error}")
@@ -203,8 +164,3 @@ class Patience:
         if not self._seconds or time.monotonic() + delay > self._deadline:
             raise unavailable(self._settings, error, self._seconds) from error
         return delay
-
-
-def spoils(error: BaseException) -> bool:
-    """Whether a connection on which a call ended so may owe a reply, which must not meet the next caller."""
-    return not isinstance(error, ResponseError)

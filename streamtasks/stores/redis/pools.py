@@ -11,6 +11,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,8 +20,9 @@ import redis.asyncio
 from redis.exceptions import MaxConnectionsError
 
 from ...settings import StoreSettings
-from .connections import new_async_connection, new_connection, spoils
+from .connections import new_async_connection, new_connection
 from .conversation import aexchange, exchange
+from .faults import Course, fault_of
 from .scripts import Call
 
 __all__ = ["AsyncPool", "Pool", "async_pool", "sync_pool"]
@@ -57,7 +59,9 @@ class Pool:
         self._places.release()
 
     def exchange(self, calls: Sequence[Call]) -> list[Any]:
-        """Send calls on a connection and return the replies. A connection that may owe a reply is closed.
+        """Send calls on a connection and return the replies. A connection that an error spoils is closed.
+
+        If the server turns out to be the wrong one, idle connections are closed as well: they lead to it, too.
 
         Raises:
             MaxConnectionsError: as `get`.
@@ -67,8 +71,11 @@ class Pool:
         try:
             return exchange(connection, calls)
         except BaseException as error:
-            if spoils(error):
+            fault = fault_of(error)
+            if fault.spoils:
                 connection.disconnect()
+            if fault.course is Course.WRONG_SERVER:
+                self._disconnect_idle()
             raise
         finally:
             self.put(connection)
@@ -86,6 +93,11 @@ class Pool:
             self._idle.append(connection)
         else:
             connection.disconnect()
+
+    def _disconnect_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().disconnect()
 
 
 _pools: dict[tuple[Any, ...], Pool] = {}
@@ -149,8 +161,11 @@ class AsyncPool:
         try:
             return await aexchange(connection, calls)
         except BaseException as error:
-            if spoils(error):
+            fault = fault_of(error)
+            if fault.spoils:
                 await connection.disconnect(nowait=True)
+            if fault.course is Course.WRONG_SERVER:
+                await self._disconnect_idle()
             raise
         finally:
             await self.put(connection)
@@ -158,12 +173,15 @@ class AsyncPool:
     async def close(self) -> None:
         """Close what is idle, and from now on each connection when it comes back."""
         self._keeps = False
-        idle = list(self._idle)
-        self._idle.clear()
-        await asyncio.gather(*(connection.disconnect() for connection in idle), return_exceptions=True)
+        await self._disconnect_idle()
         # A generator holds the loop that it runs in, and so does a semaphore that was waited on.
         self._guard = None
         self._places = asyncio.Semaphore(self._settings.max_connections)
+
+    async def _disconnect_idle(self) -> None:
+        idle = list(self._idle)
+        self._idle.clear()
+        await asyncio.gather(*(connection.disconnect() for connection in idle), return_exceptions=True)
 
     async def _until_the_loop_ends(self) -> AsyncGenerator[None]:
         try:

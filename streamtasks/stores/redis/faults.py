@@ -1,0 +1,109 @@
+"""Say of an error whether it passes, lasts or shows the wrong server, and whether it spoils its connection."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, NamedTuple
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+__all__ = ["Course", "Fault", "fault_of"]
+
+
+class Course(enum.Enum):
+    """What becomes of an error."""
+
+    PASSES = enum.auto()
+    """The same call is sent again."""
+
+    LASTS = enum.auto()
+    """Repeating does not mend it."""
+
+    WRONG_SERVER = enum.auto()
+    """It passes on a new connection: the address may have moved to another server."""
+
+
+class Fault(NamedTuple):
+    """What an error means.
+
+    Attributes:
+        course: what becomes of it.
+        spoils: whether the connection must be closed: it may owe a reply, or it leads to a server that cannot serve.
+        refused: whether user, password or ACL are the reason.
+        full: whether the server is out of memory.
+    """
+
+    course: Course
+    spoils: bool
+    refused: bool = False
+    full: bool = False
+
+
+_KEPT: Final = Fault(Course.PASSES, spoils=False)
+_BROKEN: Final = Fault(Course.PASSES, spoils=True)
+_WRONG: Final = Fault(Course.WRONG_SERVER, spoils=True)
+_REFUSED: Final = Fault(Course.LASTS, spoils=True, refused=True)
+_DENIED: Final = Fault(Course.LASTS, spoils=False, refused=True)
+_FULL: Final = Fault(Course.LASTS, spoils=False, full=True)
+_LASTING: Final = Fault(Course.LASTS, spoils=False)
+_FOREIGN: Final = Fault(Course.LASTS, spoils=True)
+
+_BY_CODE: Final = {
+    "BUSY": _KEPT,  # a script runs for long
+    "TRYAGAIN": _KEPT,  # a slot is being moved
+    "LOADING": _BROKEN,
+    "READONLY": _WRONG,  # a replica: the master before a failover
+    "MASTERDOWN": _WRONG,  # a replica that has lost its master
+    "UNBLOCKED": _WRONG,  # a master that becomes a replica lets those go who wait, and closes their connections
+    "CLUSTERDOWN": _WRONG,
+    "NOREPLICAS": _WRONG,  # a master cut off from its replicas: another one may have been promoted
+    "NOPERM": _DENIED,
+    "NOAUTH": _REFUSED,
+    "WRONGPASS": _REFUSED,
+    "OOM": _FULL,
+}
+"""By the first word of an error reply."""
+
+_CODES: Final = (
+    (ReadOnlyError, "READONLY"),
+    (MasterDownError, "MASTERDOWN"),
+    (ClusterDownError, "CLUSTERDOWN"),
+    (TryAgainError, "TRYAGAIN"),
+    (OutOfMemoryError, "OOM"),
+)
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Return what an error of a call means, for its repetition and for its connection."""
+    if isinstance(error, NoPermissionError):
+        return _DENIED
+    if isinstance(error, (AuthenticationError, AuthorizationError)):
+        return _REFUSED
+    if isinstance(error, ResponseError):
+        return _BY_CODE.get(_code(error), _FULL if "OOM" in str(error)[:80] else _LASTING)
+    if isinstance(error, (RedisConnectionError, RedisTimeoutError, OSError)):
+        text = str(error)
+        if "invalid username-password" in text or "Authentication required" in text:
+            return _REFUSED
+        return _BROKEN  # also EMFILE and ENFILE: the next try needs a descriptor, and may get one
+    return _FOREIGN
+
+
+def _code(error: ResponseError) -> str:
+    """Return the first word of an error reply; redis-py may take it off the texts of those that it has a class for."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return str(error).partition(" ")[0]
