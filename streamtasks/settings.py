@@ -16,6 +16,9 @@ DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
 MIN_DEDUP_S: Final = 900.0
 """A finished id stays known for at least this long, seconds, whatever the result expiry (design rule I2)."""
 
+ENQUEUE_TIMEOUT_S: Final = 3.0
+"""How long enqueueing is repeated unless the settings say otherwise, seconds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
@@ -29,6 +32,8 @@ class StoreSettings:
         tags: hash tags of the shards; one on a single server.
         lease_s: lifetime of a claim without renewal, seconds.
         timeout_s: how long a call is repeated before `StoreUnavailable`, seconds.
+        enqueue_timeout_s: the same for enqueueing, which may keep a visitor of a site waiting; None: 3 s, or
+            ``timeout_s`` if that is less.
         result_expires_s: how long the record of a success is kept, seconds (at least 15 minutes).
         failure_expires_s: the same for every other outcome.
         max_payload_bytes: largest envelope and largest result; from 1 MiB on one is warned of, once per task.
@@ -56,6 +61,7 @@ class StoreSettings:
     tags: tuple[str, ...] = ("u0",)
     lease_s: float = 30.0
     timeout_s: float = 10.0
+    enqueue_timeout_s: float | None = None
     result_expires_s: float = 86_400.0
     failure_expires_s: float = 7 * 86_400.0
     max_payload_bytes: int = 16 * 1024 * 1024
@@ -81,6 +87,8 @@ class StoreSettings:
             raise ConfigurationError("tags must name at least one shard.")
         for name in ("lease_s", "timeout_s", "result_expires_s", "failure_expires_s"):
             check_seconds(name, getattr(self, name), ConfigurationError)
+        if self.enqueue_timeout_s is not None:
+            check_seconds("enqueue_timeout_s", self.enqueue_timeout_s, ConfigurationError)
         for name in ("crash_delay_s", "unknown_task_delay_s"):
             check_seconds(name, getattr(self, name), ConfigurationError, above_zero=False)
         if not isinstance(self.send_events, bool):
@@ -135,6 +143,11 @@ class StoreSettings:
     def lease_ms(self) -> int:
         """The lease in milliseconds."""
         return round(self.lease_s * 1000)
+
+    @property
+    def enqueue_retry_s(self) -> float:
+        """How long enqueueing is repeated, seconds."""
+        return min(ENQUEUE_TIMEOUT_S, self.timeout_s) if self.enqueue_timeout_s is None else self.enqueue_timeout_s
 
     def keep_ms(self, *, success: bool) -> int:
         """Return how long a record is kept, ms."""

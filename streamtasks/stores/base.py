@@ -46,7 +46,8 @@ class Transitions(ScheduleStore, Protocol):
     def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]:
         """Enqueue messages; return of each whether it is new; False: its id was known.
 
-        ``retry_time_s``: for how long the call is repeated, seconds; None: ``timeout_s`` of the settings; 0: one try.
+        ``retry_time_s``: for how long the call is repeated, seconds; None: as the settings say
+        (`enqueue_retry_s`); 0: one try.
 
         Raises:
             StoreUnavailable: no answer until the deadline; the same call may be repeated.
@@ -62,8 +63,8 @@ class Transitions(ScheduleStore, Protocol):
         """End a task before it finishes; ``terminate``: also interrupt it while it runs. See `Revocation`."""
         ...
 
-    def start_workflow(self, new: NewWorkflow) -> bool:
-        """Start a workflow, all of it or nothing; False: it was known.
+    def start_workflow(self, new: NewWorkflow, retry_time_s: float | None = None) -> bool:
+        """Start a workflow, all of it or nothing; False: it was known. ``retry_time_s``: see `enqueue`.
 
         Raises:
             StoreUnavailable: no answer until the deadline; the same call may be repeated.
@@ -175,7 +176,7 @@ class AsyncTransitions(AsyncScheduleStore, Protocol):
         """End a task before it finishes."""
         ...
 
-    async def start_workflow(self, new: NewWorkflow) -> bool:
+    async def start_workflow(self, new: NewWorkflow, retry_time_s: float | None = None) -> bool:
         """Start a workflow, all of it or nothing."""
         ...
 

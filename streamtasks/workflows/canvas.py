@@ -27,8 +27,8 @@ __all__ = ["Canvas", "Chain", "Chord", "Group", "chain", "chord", "group"]
 
 _INSTEAD: Final = {
     "task_id": "a workflow makes the ids of its tasks. Keep the id of its result, or use headers=.",
-    "retry": "it is an option of single tasks: a workflow is repeated as a whole for the store's timeout_s.",
-    "retry_policy": "it is an option of single tasks: a workflow is repeated as a whole for the store's timeout_s.",
+    "retry": "it is an option of single tasks: a workflow's start is repeated for enqueue_timeout_s.",
+    "retry_policy": "it is an option of single tasks: a workflow's start is repeated for enqueue_timeout_s.",
 }
 """Options that workflows do not have, and what to do instead."""
 

@@ -26,7 +26,7 @@ hypothesis.settings.load_profile("patient")
 
 @pytest.fixture
 def app(store_url: str) -> StreamTasks:
-    return StreamTasks(store_url, timeout_s=60.0)
+    return StreamTasks(store_url, timeout_s=60.0, enqueue_timeout_s=60.0)
 
 
 class AnyStore:
@@ -65,13 +65,13 @@ def any_store(request: pytest.FixtureRequest) -> Iterator[Callable[..., AnyStore
 @pytest.fixture
 def store(store_url: str, any_store: Callable[..., AnyStore]) -> AnyStore:
     """An empty store of either kind."""
-    return any_store(store_url, timeout_s=60.0)
+    return any_store(store_url, timeout_s=60.0, enqueue_timeout_s=60.0)
 
 
 @pytest.fixture
 def redis_store(server_url: str, any_store: Callable[..., AnyStore]) -> AnyStore:
     """A store of either kind on an empty server, for tests that look at its keys."""
-    return any_store(server_url, timeout_s=60.0)
+    return any_store(server_url, timeout_s=60.0, enqueue_timeout_s=60.0)
 
 
 @pytest.fixture

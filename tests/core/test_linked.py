@@ -83,10 +83,10 @@ class TestALinkedWorkflow:
     ) -> None:
         begin, refusals = site.worker.store.start_workflow, [StoreFull("no room"), StoreUnavailable("no answer")]
 
-        def refuse(new: NewWorkflow) -> bool:
+        def refuse(new: NewWorkflow, retry_time_s: float) -> bool:
             if refusals:
                 raise refusals.pop()
-            return bool(begin(new))
+            return bool(begin(new, retry_time_s))
 
         monkeypatch.setattr(site.worker.store, "start_workflow", refuse)
         result = site.add.apply_async((1,), link=chain(site.add.s(1), site.add.s(2)))

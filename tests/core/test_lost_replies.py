@@ -42,7 +42,7 @@ def test_a_hundred_lost_replies_to_enqueue_make_no_duplicate(
     embedded_url: str, any_store: Callable[..., AnyStore]
 ) -> None:
     with LossyProxy(urlsplit(embedded_url).port or 0) as proxy:
-        store = any_store(proxy.url, timeout_s=60.0)
+        store = any_store(proxy.url, timeout_s=60.0, enqueue_timeout_s=60.0)
         store.enqueue([message(0)])  # so that the server knows the script
         for n in range(1, 101):
             proxy.lose(1)
@@ -54,7 +54,7 @@ def test_a_hundred_lost_replies_to_enqueue_make_no_duplicate(
 
 
 def test_several_lost_in_a_row(server_url: str, proxy: LossyProxy, any_store: Callable[..., AnyStore]) -> None:
-    store = any_store(proxy.url, timeout_s=60.0)
+    store = any_store(proxy.url, timeout_s=60.0, enqueue_timeout_s=60.0)
     store.enqueue([message(0)])
     proxy.lose(4)
     messages = [message(n) for n in range(1, 251)]
@@ -67,7 +67,7 @@ def test_several_lost_in_a_row(server_url: str, proxy: LossyProxy, any_store: Ca
 def test_a_workflow_whose_replies_are_lost_starts_once(
     server_url: str, proxy: LossyProxy, any_store: Callable[..., AnyStore]
 ) -> None:
-    store = any_store(proxy.url, timeout_s=60.0)
+    store = any_store(proxy.url, timeout_s=60.0, enqueue_timeout_s=60.0)
     store.start_workflow(NewWorkflow("first", [Node(message(0)._replace(id="first.w0"))], 1, (), b"{}"))
     nodes = [Node(message(0)._replace(id=f"wf.w{n}"), "", f"g0.{n}") for n in range(250)]
     nodes.append(Node(message(0)._replace(id="wf.w250"), "wf", "-"))
@@ -83,7 +83,7 @@ def test_a_workflow_whose_replies_are_lost_starts_once(
 
 
 async def test_an_occurrence_whose_replies_are_lost_is_fired_once(proxy: LossyProxy) -> None:
-    store = AsyncRedisStore(StoreSettings(url=proxy.url, timeout_s=60.0))
+    store = AsyncRedisStore(StoreSettings(url=proxy.url, timeout_s=60.0, enqueue_timeout_s=60.0))
     for turn in range(3):
         proxy.lose(2 * turn)  # at first none, so that the server knows the scripts
         name = f"tick{turn}"
@@ -98,7 +98,7 @@ async def test_an_occurrence_whose_replies_are_lost_is_fired_once(proxy: LossyPr
 
 
 def test_a_lost_reply_to_a_read_is_read_again(proxy: LossyProxy, any_store: Callable[..., AnyStore]) -> None:
-    store = any_store(proxy.url, timeout_s=60.0)
+    store = any_store(proxy.url, timeout_s=60.0, enqueue_timeout_s=60.0)
     store.enqueue([message(0)])
     store.read(["0000"])
     proxy.lose(2)

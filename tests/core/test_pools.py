@@ -92,7 +92,7 @@ async def test_a_connection_is_used_again(embedded_url: str) -> None:
 
 
 async def test_more_than_max_connections_wait_for_their_turn(embedded_url: str) -> None:
-    store = AsyncRedisStore(StoreSettings(url=embedded_url, max_connections=2, timeout_s=60.0))
+    store = AsyncRedisStore(StoreSettings(url=embedded_url, max_connections=2, timeout_s=60.0, enqueue_timeout_s=60.0))
     found = await asyncio.gather(*(store.read(["none"]) for _ in range(50)))
     assert found == [[None]] * 50
 

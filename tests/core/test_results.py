@@ -259,7 +259,7 @@ class TestWaiting:
 
     def test_waiters_leave_connections_for_each_other(self, server_url: str) -> None:
         """As many wait at once as a pool has connections: they must not keep each other from reading."""
-        app = StreamTasks(server_url, max_connections=2, timeout_s=60.0)
+        app = StreamTasks(server_url, max_connections=2, timeout_s=60.0, enqueue_timeout_s=60.0)
         results = app.task(add).enqueue_many([(1, 2), (3, 4)])
         with ThreadPoolExecutor() as pool, Consumer(app.store) as hand, after(0.3, lambda: hand.succeed(7)):
             waits = [pool.submit(result.get, timeout=60) for result in results]

@@ -24,6 +24,7 @@ NAN, INF = float("nan"), float("inf")
         ),
         *(("lease_s", value) for value in (0, -1, 0.5, "30", None, NAN, INF)),
         *(("crash_delay_s", value) for value in (-1, "10", None)),
+        *(("enqueue_timeout_s", value) for value in (0, -1, "3")),
         *(("unknown_task_delay_s", value) for value in (-1, "10", None)),
         *(
             (name, value)

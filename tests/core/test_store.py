@@ -151,7 +151,7 @@ class TestWait:
 @pytest.fixture
 async def keeper(store_url: str) -> Any:
     """A supervisor's store, empty."""
-    return keeper_of(store_url, timeout_s=60.0)
+    return keeper_of(store_url, timeout_s=60.0, enqueue_timeout_s=60.0)
 
 
 @pytest.fixture

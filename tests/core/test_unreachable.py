@@ -26,6 +26,7 @@ from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.proxy import black_hole, closed_port
 from tests.support.server_dump import dump
+from tests.support.workflow_scripts import pair
 
 if TYPE_CHECKING:
     from tests.core.conftest import AnyStore
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def app(server_url: str) -> StreamTasks:
-    return StreamTasks(server_url, timeout_s=60.0)
+    return StreamTasks(server_url, timeout_s=60.0, enqueue_timeout_s=60.0)
 
 
 MESSAGE = NewMessage("a", "default", 0, b"{}")
@@ -84,6 +85,32 @@ class TestAway:
             with pytest.raises(StoreUnavailable, match=r"in 0\.8 s"):
                 store.enqueue([MESSAGE], 0.8)
             assert time.monotonic() - before > 0.2
+
+    @pytest.mark.parametrize("where", [closed_port, black_hole])
+    @pytest.mark.parametrize(
+        ("settings", "said"), [({}, 3.0), ({"enqueue_timeout_s": 0.5}, 0.5), ({"timeout_s": 0.4}, 0.4)]
+    )
+    def test_enqueueing_has_a_patience_of_its_own(
+        self,
+        any_store: Callable[..., AnyStore],
+        where: Any,
+        settings: dict[str, float],
+        said: float,
+        bound: Callable[[float], float],
+    ) -> None:
+        with where() as url:
+            store = any_store(url, **settings)
+            with at_most(bound(said + 0.7)), pytest.raises(StoreUnavailable, match=f"in {said:g} s"):
+                store.enqueue([MESSAGE])
+
+    @pytest.mark.parametrize("where", [closed_port, black_hole])
+    def test_so_has_starting_a_workflow(
+        self, any_store: Callable[..., AnyStore], where: Any, bound: Callable[[float], float]
+    ) -> None:
+        with where() as url:
+            store = any_store(url, enqueue_timeout_s=0.5)
+            with at_most(bound(1.2)), pytest.raises(StoreUnavailable, match=r"in 0\.5 s"):
+                store.start_workflow(pair())
 
     def test_a_password_is_never_in_the_message(self, any_store: Callable[..., AnyStore]) -> None:
         with closed_port() as url:

@@ -61,9 +61,10 @@ def test_tls_and_unix_sockets() -> None:
 
 def test_seconds_may_be_timedeltas() -> None:
     settings = conf_options.store_settings(
-        "default", {"result_expires": timedelta(hours=1), "lease": 7, "timeout": 0.5}
+        "default", {"result_expires": timedelta(hours=1), "lease": 7, "timeout": 0.5, "enqueue_timeout": 0.2}
     )
     assert (settings.result_expires_s, settings.lease_s, settings.timeout_s) == (3600, 7, 0.5)
+    assert settings.enqueue_retry_s == 0.2
 
 
 def test_two_aliases_have_prefixes_that_never_meet() -> None:
@@ -112,6 +113,7 @@ def test_good_settings_pass() -> None:
         "failure_expires": 7200,
         "lease": 30,
         "timeout": 5,
+        "enqueue_timeout": 2,
         "max_retries": 5,
         "default_retry_delay": 60,
         "serializer": "msgpack",

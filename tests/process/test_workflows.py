@@ -150,7 +150,7 @@ def test_a_producer_that_was_killed_leaves_nothing_running(fleet: Fleet) -> None
     """What was staged and never made live is thrown away by a keeper; what is live goes on without its producer."""
     from streamtasks.stores.redis.operations.workflows import start_workflow, unfold_call
     from streamtasks.stores.redis.scripts import Call
-    from streamtasks.stores.redis.shards import Operation
+    from streamtasks.stores.redis.shards import Operation, Request
     from streamtasks.workflows.start import prepare
 
     def only(calls: list[Call]) -> Operation[None]:
@@ -161,9 +161,9 @@ def test_a_producer_that_was_killed_leaves_nothing_running(fleet: Fleet) -> None
     halves = [prepare(group(give_back.s(n) for n in range(250))) for _ in range(2)]
     staged, live = (half.new for half in halves if half is not None)
     for new, calls in ((staged, 2), (live, 3)):
-        some = next(start_workflow(store.shards, new))
-        assert isinstance(some, list)
-        store.run(only(some[:calls]))
+        request = next(start_workflow(store.shards, new))
+        assert isinstance(request, Request)
+        store.run(only(request.calls[:calls]))
     store.run(only([unfold_call(fleet.keys, live.id, ["0:default"], fleet.app.settings, "live")]))
     for one in (staged, live):
         fleet.client.zadd(fleet.keys.unfolding, {one.id: 1})

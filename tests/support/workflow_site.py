@@ -58,7 +58,7 @@ class WorkflowSite:
     """An app, its tasks by name, and a worker by hand."""
 
     def __init__(self, url: str, **settings: Any) -> None:
-        self.app = StreamTasks(url, timeout_s=60.0, **settings)
+        self.app = StreamTasks(url, timeout_s=60.0, enqueue_timeout_s=60.0, **settings)
         tasks_of(self.app)
         self.worker = ManualWorker(self.app)
 

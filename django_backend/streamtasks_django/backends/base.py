@@ -148,7 +148,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             InvalidTask: an option of the task is wrong.
             TypeError, ValueError: JSON cannot encode an argument.
             PayloadTooLarge: the call takes more than ``max_payload_bytes``.
-            StoreUnavailable: the server did not answer in ``timeout`` seconds.
+            StoreUnavailable: the server did not answer in ``enqueue_timeout`` seconds.
             StoreFull: the server is out of memory.
         """
         result, message, retry_time_s = prepare(self, task, args, kwargs)

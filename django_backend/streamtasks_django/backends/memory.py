@@ -51,7 +51,9 @@ from .base import StoreBackend
 __all__ = ["MemoryBackend", "forget", "worker_of"]
 
 MAX_TASKS: Final = 1000
-_SERVER_OPTIONS: Final = frozenset({"connection", "connection_pool", "max_connections", "timeout", "url", "worker"})
+_SERVER_OPTIONS: Final = frozenset(
+    {"connection", "connection_pool", "enqueue_timeout", "max_connections", "timeout", "url", "worker"}
+)
 _SCHEME: Final = "memory://"
 
 _settings_of: dict[str, tuple[Mapping[str, Any], StoreSettings]] = {}

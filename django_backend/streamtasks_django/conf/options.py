@@ -14,6 +14,7 @@
 ``default_retry_delay`` default delay of a retry, seconds (``TASK_DEFAULT_RETRY_DELAY``)
 ``lease``           seconds or a timedelta a worker's claim lives without renewal (30)
 ``timeout``         how long a call is repeated before ``StoreUnavailable``, seconds (10)
+``enqueue_timeout`` the same for enqueueing: seconds (3, or ``timeout`` if that is less)
 ``max_payload_bytes``, ``max_dead_letters``, ``max_connections``, ``crash_limit``, ``crash_delay``,
 ``lost_limit``, ``unknown_task_limit``, ``unknown_task_delay``: as `streamtasks.StoreSettings` has them
 ``serializer``      how calls and results are written: ``"json"``, ``"msgpack"`` or ``"pickle"``; the default
@@ -55,6 +56,7 @@ _SECONDS: Final = {
     "failure_expires": "failure_expires_s",
     "lease": "lease_s",
     "timeout": "timeout_s",
+    "enqueue_timeout": "enqueue_timeout_s",
     "crash_delay": "crash_delay_s",
     "unknown_task_delay": "unknown_task_delay_s",
 }

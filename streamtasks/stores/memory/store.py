@@ -151,7 +151,7 @@ class MemoryStore:
                 self.server.changed.wait(left_s)
             return found
 
-    def start_workflow(self, new: NewWorkflow) -> bool:
+    def start_workflow(self, new: NewWorkflow, retry_time_s: float | None = None) -> bool:  # noqa: ARG002
         """See `Store.start_workflow`.
 
         Raises:

@@ -55,8 +55,8 @@ def connection_options(settings: StoreSettings) -> dict[str, Any]:
         options.pop(unwanted, None)
     defaults = {
         # One try may not take longer than a call as a whole; a server that is stopped accepts and never answers.
-        "socket_timeout": min(5.0, settings.timeout_s),
-        "socket_connect_timeout": min(3.0, settings.timeout_s),
+        "socket_timeout": min(5.0, settings.timeout_s, settings.enqueue_retry_s),
+        "socket_connect_timeout": min(3.0, settings.timeout_s, settings.enqueue_retry_s),
         "health_check_interval": 0,
         "protocol": 2,
     }

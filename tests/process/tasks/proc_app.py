@@ -405,7 +405,8 @@ WITH_OPTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 
 def make(url: str, **settings: Any) -> StreamTasks:
     """Return an app with all tasks; their names are those of the functions."""
-    made = StreamTasks(url, label="proc", **settings)
+    patience_s = settings.get("timeout_s", 10.0)  # tests take servers away for longer than a producer waits
+    made = StreamTasks(url, label="proc", **{"enqueue_timeout_s": patience_s, **settings})
     for function in TASKS:
         made.task(name=function.__name__)(recorded(function))
     for name, (function, options) in WITH_OPTIONS.items():

@@ -19,11 +19,11 @@ __all__ = ["StartWorkflow", "WorkflowStarter", "start_nowhere"]
 KEPT_MS: Final = 900_000
 """How long the record of a start is kept, which holds the whole workflow: as long as any id must be known, ms."""
 
-type StartWorkflow = Callable[[NewWorkflow], bool]
-"""`Store.start_workflow`."""
+type StartWorkflow = Callable[[NewWorkflow, float], bool]
+"""`Store.start_workflow`, with the time for which it is repeated, seconds."""
 
 
-def start_nowhere(new: NewWorkflow) -> bool:  # noqa: ARG001
+def start_nowhere(new: NewWorkflow, retry_time_s: float | None = None) -> bool:  # noqa: ARG001
     """Stand in for `Store.start_workflow` where there is no store."""
     return False
 
@@ -39,6 +39,6 @@ class WorkflowStarter(InternalTask):
     def execute(self, claimed: Claimed, attempt: Attempt, outcomes: Outcomes) -> Outcome:
         """Start the workflow; the result is its id."""
         new = workflow_of_call(attempt.message, outcomes.settings.wire)
-        self._start(new)
+        self._start(new, outcomes.settings.timeout_s)
         result = outcomes.encode(attempt.message, new.id)
         return outcomes.success(claimed, attempt.started_ms, result)._replace(keep_ms=KEPT_MS)

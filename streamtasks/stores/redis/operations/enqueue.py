@@ -62,6 +62,8 @@ def conditions(message: NewMessage) -> str:
 
 def enqueue(shards: Shards, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> Operation[list[bool]]:
     """See `Store.enqueue`. Messages of one stream are accepted in the order given."""
+    if retry_time_s is None:
+        retry_time_s = shards.settings.enqueue_retry_s
     if len(messages) == 1:
         task_id = messages[0].id
         [reply] = yield Request(

@@ -15,7 +15,7 @@ from ...rules import fan_in as fan_in_rules
 from ...workflow_types import FanIn, FanInCounts, KnownResult, NewWorkflow, Node, WorkflowCounts
 from ..batches import MOST, MOST_BYTES, batches
 from ..scripts import Call, script
-from ..shards import Operation, Shard, Shards
+from ..shards import Operation, Request, Shard, Shards
 from .revoke import revoke_call
 
 __all__ = [
@@ -130,17 +130,19 @@ def unfolding_call(keys: Keys, most: int) -> Call:
     return script("unfolding").call(keys, most=most)
 
 
-def start_workflow(shards: Shards, new: NewWorkflow) -> Operation[bool]:
+def start_workflow(shards: Shards, new: NewWorkflow, retry_time_s: float | None = None) -> Operation[bool]:
     """See `Store.start_workflow`: stage it in bounded calls, make it live in one, let its first nodes go in steps."""
     shard = shards.of(new.id)
     names = dict.fromkeys(stream_name(node.message.queue, node.message.priority) for node in new.nodes[: new.heads])
     fresh = False
+    if retry_time_s is None:
+        retry_time_s = shards.settings.enqueue_retry_s
     for requests in batched(_staging(shard, new), CALLS_AT_ONCE):
-        replies = yield list(requests)
+        replies = yield Request(list(requests), retry_time_s)
         if any(reply[1] == _THROWN for reply in replies):
             raise StoreError(f"Workflow {new.id} was not completed in time and is being thrown away; start it anew.")
         fresh = all(reply[1] == 1 for reply in replies)
-    code = yield from advance(shards, new.id, list(names), "live")
+    code = yield from advance(shards, new.id, list(names), "live", retry_time_s=retry_time_s)
     if code != _LIVE:
         raise StoreError(f"Workflow {new.id} was not completed in time and has been thrown away; start it anew.")
     return fresh
@@ -163,14 +165,19 @@ def _staging(shard: Shard, new: NewWorkflow) -> Iterable[Call]:
 
 
 def advance(
-    shards: Shards, workflow_id: str, names: Sequence[str] = (), verb: str = "go", whom: str = ""
+    shards: Shards,
+    workflow_id: str,
+    names: Sequence[str] = (),
+    verb: str = "go",
+    whom: str = "",
+    retry_time_s: float | None = None,
 ) -> Operation[int]:
     """Do all that a workflow has to do now, in bounded steps; return what unfold.lua answers of it."""
     shard = shards.of(workflow_id)
     known = list(dict.fromkeys([*names, *shard.names]))[:MOST_STREAMS]
     while True:
         call = unfold_call(shard.keys, workflow_id, known, shards.settings, verb, whom)
-        [reply] = yield [call]
+        [reply] = yield Request([call], retry_time_s)
         verb, whom = "go", ""
         if reply[3]:
             whom = reply[3].decode().split("\n")[0]
