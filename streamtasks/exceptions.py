@@ -26,6 +26,7 @@
     │   ├── SoftTimeLimitExceeded     raised in the task, which may clean up
     │   └── TimeLimitExceeded         recorded for a task that was ended
     ├── NeverIdle                     tasks that were run in-process go on without end
+    ├── WaitInTask                    a task would wait for a result and keep its place in a worker meanwhile
     ├── TaskFailed                    the awaited task failed, and its exception type is not known here
     └── TaskRevoked                   the awaited task was revoked
 
@@ -63,6 +64,7 @@ __all__ = [
     "TaskRevoked",
     "TimeLimitExceeded",
     "UnknownQueue",
+    "WaitInTask",
     "WorkerCrashed",
     "WorkerLost",
 ]
@@ -163,6 +165,10 @@ class TaskFailed(StreamTasksError):
         super().__init__(message)
         self.exception_path = exception_path
         self.traceback = traceback
+
+
+class WaitInTask(StreamTasksError, RuntimeError):
+    """Raised by ``get()`` inside a task for a result that is not there yet, unless ``allow_wait`` is True."""
 
 
 class TaskRevoked(StreamTasksError):

@@ -31,6 +31,7 @@ from streamtasks.exceptions import (
     TaskLimitExceeded,
     TaskRevoked,
     TimeLimitExceeded,
+    WaitInTask,
     WorkerCrashed,
     WorkerLost,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "TaskResultMismatch",
     "TaskRevoked",
     "TimeLimitExceeded",
+    "WaitInTask",
     "WorkerCrashed",
     "WorkerLost",
 ]

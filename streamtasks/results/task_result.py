@@ -16,6 +16,7 @@ from ..stores.types import Revocation
 from .lookup import parent_of, workflow_of
 from .snapshot_view import children_of, error_of, failure_of, info_of, outcome_of, shown_state, value_of
 from .unfinished import atimed_out, timed_out
+from .waits import is_refused, refusal
 from .workflow_result import Workflow
 
 __all__ = ["Result", "wait_for"]
@@ -191,20 +192,24 @@ class Result[R]:
         """Delete its result from the store; False if it is not finished, or unknown."""
         return self._owner.store.delete_result(self.id)
 
-    def get(self, timeout: float | None = None) -> R:
+    def get(self, timeout: float | None = None, *, allow_wait: bool = False) -> R:
         """Wait for the result and return it. A push wakes the wait; the store is also read once a second.
 
         Args:
             timeout: seconds, None for ever.
+            allow_wait: wait inside a task, too, which keeps the task's place in its worker.
 
         Raises:
             TimeoutError: it is not finished yet.
+            WaitInTask: a task is running here, and the result is not there yet.
             TaskNotFound: nothing is known of this id.
             TaskRevoked: it was revoked or has expired.
             Exception: the task's own error.
         """
         snapshot = self.snapshot()
         if not snapshot.is_finished:
+            if is_refused(timeout, allow_wait=allow_wait):
+                raise refusal(f"task {self.id}")
             finished = self._owner.store.wait_finished([self.id], timeout)
             if not finished:
                 late = self.snapshot()
@@ -212,10 +217,17 @@ class Result[R]:
             [snapshot] = finished
         return value_of(snapshot)  # type: ignore[no-any-return]
 
-    async def aget(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the name users know from get()
+    async def aget(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - the name users know from get()
+        *,
+        allow_wait: bool = False,
+    ) -> R:
         """Wait for the result on an event loop; see `get`."""
         snapshot = await self.asnapshot()
         if not snapshot.is_finished:
+            if is_refused(timeout, allow_wait=allow_wait):
+                raise refusal(f"task {self.id}")
             finished = await self._owner.async_store.wait_finished([self.id], timeout)
             if not finished:
                 late = await self.asnapshot()
@@ -224,14 +236,21 @@ class Result[R]:
         return value_of(snapshot)  # type: ignore[no-any-return]
 
 
-def wait_for(results: Iterable[Result[Any]], timeout: float | None = None) -> bool:
+def wait_for(results: Iterable[Result[Any]], timeout: float | None = None, *, allow_wait: bool = False) -> bool:
     """Wait until all of these are finished; return whether they are. One connection waits for all of them.
 
     Args:
         results: handles of one app.
         timeout: seconds for all together, None for ever.
+        allow_wait: wait inside a task, too.
+
+    Raises:
+        WaitInTask: a task is running here, and not all results are there yet.
     """
     waiting = {result.id: result for result in results}
+    refused = is_refused(timeout, allow_wait=allow_wait)
+    if refused:
+        timeout = 0
     deadline = None if timeout is None else time.monotonic() + timeout
     if not waiting:
         return True
@@ -242,4 +261,6 @@ def wait_for(results: Iterable[Result[Any]], timeout: float | None = None) -> bo
             del waiting[snapshot.id]
         if left == 0:
             break
+    if waiting and refused:
+        raise refusal(f"task {next(iter(waiting))}")
     return not waiting

@@ -13,6 +13,7 @@ from ..stores.owner import Owner
 from ..stores.workflow_types import WorkflowCounts
 from .graph_nodes import GraphNode, graph_nodes
 from .retry_failed import retry_failed
+from .waits import is_refused, refusal
 
 __all__ = [
     "GraphNode",
@@ -212,39 +213,49 @@ class GroupResult:
             "pending": members - succeeded - failed,
         }
 
-    def get(self, timeout: float | None = None, *, propagate: bool = True) -> list[Any]:
+    def get(self, timeout: float | None = None, *, propagate: bool = True, allow_wait: bool = False) -> list[Any]:
         """Wait for all members; return their results in order.
 
         Args:
             timeout: seconds, None for ever.
             propagate: raise the error of the first member that has failed, as soon as one has; False: errors stand in
                 the list, as exceptions.
+            allow_wait: wait inside a task, too, which keeps the task's place in its worker.
 
         Raises:
             TimeoutError: not all members are finished yet.
+            WaitInTask: a task is running here, and not all members are finished yet.
             TaskNotFound: nothing is known of it any more.
             Exception: a member's own error.
         """
         if self._owner is None or self.workflow is None:
             return []
+        refused = is_refused(timeout, allow_wait=allow_wait)
         join, store = self._fan_in(), self._owner.store
-        done = store.wait_workflow(self.workflow.id, join, timeout, failure=propagate)
+        done = store.wait_workflow(self.workflow.id, join, 0 if refused else timeout, failure=propagate)
         if not done:
-            raise self._late(timeout)
+            raise refusal(f"group {self.id}") if refused else self._late(timeout)
         if join is None:
             return []
         members = read_members(store.gather(self.workflow.id, f"r{join}"), self._owner.settings.wire)
         return self._values(members, timeout, propagate=propagate)
 
-    async def aget(self, timeout: float | None = None, *, propagate: bool = True) -> list[Any]:  # noqa: ASYNC109
+    async def aget(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - the name users know from get()
+        *,
+        propagate: bool = True,
+        allow_wait: bool = False,
+    ) -> list[Any]:
         """Wait for all members on an event loop; see `get`."""
         if self._owner is None or self.workflow is None:
             return []
+        refused = is_refused(timeout, allow_wait=allow_wait)
         store = self._owner.async_store
         await self.workflow.aread_graph()
         join = self._fan_in()
-        if not await store.wait_workflow(self.workflow.id, join, timeout, failure=propagate):
-            raise self._late(timeout)
+        if not await store.wait_workflow(self.workflow.id, join, 0 if refused else timeout, failure=propagate):
+            raise refusal(f"group {self.id}") if refused else self._late(timeout)
         if join is None:
             return []
         members = read_members(await store.gather(self.workflow.id, f"r{join}"), self._owner.settings.wire)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..exceptions import InvalidTask, StreamTasksError
 from ..protocol.message import Message
+from ..protocol.running import RUNNING
 from ..protocol.state import State, encode_progress
 
 __all__ = [
@@ -21,7 +22,7 @@ __all__ = [
     "running_attempt",
 ]
 
-_current: ContextVar[Attempt | None] = ContextVar("streamtasks_attempt", default=None)
+_current: Final[ContextVar[Attempt | None]] = RUNNING
 
 
 def current_attempt() -> Attempt:

@@ -18,11 +18,13 @@ from django.tasks.exceptions import TaskResultDoesNotExist
 from django.test import override_settings
 
 from contract.app import tasks
-from streamtasks import State, TaskFailed, TaskRevoked
+from streamtasks import Attempt, State, TaskFailed, TaskRevoked
+from streamtasks.exceptions import WaitInTask
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.json import dumps
 from streamtasks.protocol.message import Message
 from streamtasks.stores.types import Claimed
+from streamtasks.tasks.attempt import entered
 from streamtasks_django.backends.base import StoreBackend
 from streamtasks_django.results.task_result import StreamTaskResult
 from tests.support.manual_consumer import Consumer, outcome_of, report_progress
@@ -155,6 +157,21 @@ def test_get_gives_up_in_time_with_the_builtin_error() -> None:
     result = enqueued()
     with pytest.raises(TimeoutError, match=rf"Task {result.id} was not finished within 0\.1 s; it is READY"):
         result.get(timeout=0.1)
+
+
+def test_a_task_does_not_wait_for_a_result(hand: Consumer) -> None:
+    result = enqueued()
+    with entered(Attempt(Message(id="waiting", task="shop.wait"), 1, "w", 0, 0, 0)):
+        with pytest.raises(WaitInTask, match=rf"Task waiting \(shop\.wait\) would wait for task {result.id}"):
+            result.get()
+        with pytest.raises(WaitInTask):
+            asyncio.run(result.aget(timeout=5))
+        with pytest.raises(TimeoutError):
+            result.get(timeout=0.01, allow_wait=True)
+        with pytest.raises(TimeoutError):
+            asyncio.run(result.aget(timeout=0.01, allow_wait=True))
+        hand.settle(outcome_of(hand.claim(1)[0], "SUCCESS", dumps({"r": 5})))
+        assert result.get() == 5
 
 
 async def test_a_wait_names_the_queue_that_no_worker_serves(site: str) -> None:

@@ -23,6 +23,7 @@ from streamtasks.protocol.state import Snapshot, State
 from streamtasks.results.lookup import parent_of, workflow_of
 from streamtasks.results.snapshot_view import children_of, failure_of, info_of, shown_state, value_of
 from streamtasks.results.unfinished import atimed_out, timed_out
+from streamtasks.results.waits import is_refused, refusal
 from streamtasks.results.workflow_result import Workflow
 
 from ..tasks.frozen import frozen_like_django
@@ -196,32 +197,43 @@ class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know
         message = self._message()
         return [] if message is None else list(children_of(message, self._look()._final_state()))
 
-    def get(self, timeout: float | None = None) -> Any:
+    def get(self, timeout: float | None = None, *, allow_wait: bool = False) -> Any:
         """Wait for the result and return it.
 
         The server pushes the end of the task; the state is also read once a second in case a push was lost.
 
         Args:
             timeout: seconds; None waits for ever.
+            allow_wait: wait inside a task, too, which keeps that task's place in its worker.
 
         Raises:
             TimeoutError: the task is not finished in time.
+            WaitInTask: a task is running here, and the result is not there yet.
             TaskRevoked: the task was revoked, or expired before it started.
             TaskResultDoesNotExist: the id is unknown.
             Exception: the task's own error.
         """
         if not self.ready():
+            if is_refused(timeout, allow_wait=allow_wait):
+                raise refusal(f"task {self.id}")
             self._backend().wait_for_results([self.id], timeout)
         if (late := self._look()._late()) is not None:
             raise timed_out(self._owner(), late, timeout, self.status)
         return self._outcome(timeout)
 
-    async def aget(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - the name users know from get()
+    async def aget(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - the name users know from get()
+        *,
+        allow_wait: bool = False,
+    ) -> Any:
         """Wait for the result on an event loop; see `get`."""
         backend = self._backend()
         if self.status not in _FINAL and backend.keeps_results:
             await self.arefresh()
             if self.status not in _FINAL:
+                if is_refused(timeout, allow_wait=allow_wait):
+                    raise refusal(f"task {self.id}")
                 await backend.await_for_results([self.id], timeout)
                 await self.arefresh()
                 if (late := self._late()) is not None:
