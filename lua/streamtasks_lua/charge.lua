@@ -30,7 +30,7 @@
 --         One that was revoked while held goes back at once, with mark x: it will not run again. The limit holds for it
 --         as well, because its holder may have died of what belongs to its outcome.
 -- Safe to repeat: yes, by token. Clock: server.
--- include: clock, held, put_back
+-- include: clock, held, put_back, reports
 local reply, tokens = { now }, {}
 for at = args.more + stream_count, #ARGV, 4 do
   local id, token, started, report = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
@@ -44,7 +44,7 @@ for at = args.more + stream_count, #ARGV, 4 do
     tokens[token] = true
     s.crashes, s.settled = s.crashes + 1, s.token
     if s.first == 0 then s.first = started end
-    redis.call('HSET', keys.history, id, (redis.call('HGET', keys.history, id) or '') .. report .. '\n')
+    redis.call('HSET', keys.history, id, with_report(id, report))
     if keep_revoked(s) then code = 1 end
     if code == 1 and not limit_of(s) then
       put_back(s, id)

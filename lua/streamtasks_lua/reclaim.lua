@@ -32,7 +32,7 @@
 -- Moves:  claimed | running -> suspect (ready, but only for a child with empty hands) | waiting for its limit first
 --         One that was revoked while held becomes suspect as any other, with mark x: it will not run again.
 -- Safe to repeat: yes. Clock: server. After a silence of all workers (see beat) it waits one more lease.
--- include: clock, held, missing, put_back
+-- include: clock, held, missing, put_back, reports
 local lost_limit, lease_ms, most = tonumber(args.lost_limit), tonumber(args.lease_ms), tonumber(args.most)
 local MOST_MESSAGES = 100
 local last_beat, hold_until = (redis.call('GET', keys.beat) or '0 0'):match('^(%d+) (%d+)$')
@@ -56,8 +56,8 @@ local function take_over(id, token, consumer)
   keep_revoked(s)
   if started then
     s.lost = s.lost + 1
-    redis.call('HSET', keys.history, id, (redis.call('HGET', keys.history, id) or '') .. args.report
-      .. string.format(',"attempt":%d,"worker":"%s","started":%.0f}\n', s.attempts, consumer, s.started))
+    redis.call('HSET', keys.history, id, with_report(id, args.report
+      .. string.format(',"attempt":%d,"worker":"%s","started":%.0f}', s.attempts, consumer, s.started)))
   else
     s.attempts = s.attempts - 1
   end

@@ -120,7 +120,7 @@ local retried = 0
 local holder_ended_made
 local function holder_ended()
   if holder_ended_made then return holder_ended_made end
-  -- include: place, revoked
+  -- include: place, revoked, reports
   -- The holder was too late: this one has been revoked. Its holder's word only counts as a report, if it is one.
   local function finish_revoked(group, id, record, line, started, report)
     local s, of = parse(line), group.revoked
@@ -132,13 +132,13 @@ local function holder_ended()
     local first = s.first > 0 and int(s.first) or started
     local rest = revoked_record(group.token, first, started, group.attempt,
       redis.call('HGET', keys.messages, id) or '0 ')
-    finish(of, id, record, rest, started, line, group.outcome == 'RETRY' and report ~= '' and report .. '\n' or nil)
+    finish(of, id, record, rest, started, line, group.outcome == 'RETRY' and report ~= '' and with_report(id, report) or nil)
   end
   local function retry(group, id, line, started, report)
     local s = parse(line)
     s.settled = s.token
     if s.first == 0 then s.first = tonumber(started) end
-    redis.call('HSET', keys.history, id, (redis.call('HGET', keys.history, id) or '') .. report .. '\n')
+    redis.call('HSET', keys.history, id, with_report(id, report))
     place(s, id, now + group.ms)
     retried = retried + 1
     publish(keys.news, id) -- who watches it sees it wait

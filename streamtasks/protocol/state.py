@@ -118,7 +118,8 @@ class Snapshot:
 
     Attributes:
         envelope: the message's bytes; see `message`.
-        reports: one dict per earlier attempt: ``attempt, worker, started, finished, kind, error``.
+        reports: one dict per earlier attempt: ``kind, attempt, worker, started, finished, error``. Of more than 25 the
+            first 5 and the last 20, and between them ``{"kind": "OMITTED", "of": {kind: count}}``.
         worker: the consumer of the current or last attempt, ``""`` if none.
         result: the encoded result or error of a finished message; see `outcome`.
         progress: the last report of a running attempt, encoded, ``b""`` if there is none.

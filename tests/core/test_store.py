@@ -106,6 +106,29 @@ class TestRead:
         assert waiting.due_ms > waiting.first_started_ms
         assert waiting.reports == [{"kind": "RETRY", "attempt": 1}]
 
+    def test_of_many_attempts_the_first_and_the_last_are_kept_and_the_others_counted(
+        self, store: AnyStore, hand: Consumer
+    ) -> None:
+        store.enqueue([new("a")])
+        reports = [{"kind": kind, "attempt": 1 + i} for i, kind in enumerate(["RETRY", "UNKNOWN", "RETRY"] * 9 + ["A"])]
+        for i, report in enumerate(reports):
+            [claimed] = hand.claim(1)
+            note = json.dumps(report, separators=(",", ":"))
+            assert hand.settle(outcome_of(claimed, "RETRY", note=note)) == [Settled.DONE]
+            if i == 24:
+                assert store.read(["a"])[0].reports == reports[:25]
+        of = {"RETRY": 2, "UNKNOWN": 1}
+        omitted = {"kind": "OMITTED", "of": of}
+        assert store.read(["a"])[0].reports == [*reports[:5], omitted, *reports[8:]]
+        [claimed] = hand.claim(1)
+        store.revoke("a")
+        note = '{"kind":"RETRY"}'
+        assert hand.settle(outcome_of(claimed, "RETRY", note=note)) == [Settled.DONE]
+        [revoked] = store.read(["a"])
+        of["RETRY"] += 1
+        assert (revoked.state, revoked.attempts) == (State.REVOKED, 29)
+        assert revoked.reports == [*reports[:5], omitted, *reports[9:], {"kind": "RETRY"}]
+
     def test_a_delayed_one_says_when_it_is_due(self, store: AnyStore) -> None:
         store.enqueue([new("a", due_ms=2_000_000_000_123)])
         [snapshot] = store.read(["a"])

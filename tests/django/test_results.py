@@ -265,3 +265,18 @@ def test_within_the_attempt_it_knows_the_outcome_before_the_store() -> None:
     result.set(status=TaskResultStatus.FAILED, decided=State.FAILURE, raised=error)
     assert (result.ready(), result.state, result.result) == (True, "FAILURE", error)
     assert describe(error)["message"] == str(pickle.loads(pickle.dumps(result)).result)
+
+
+def test_attempts_whose_reports_were_left_out_still_count(hand: Consumer) -> None:
+    result = enqueued()
+    for number in range(1, 31):
+        [claimed] = hand.claim(1)
+        kind = "UNKNOWN" if number == 7 else "RETRY"
+        report = {"kind": kind, "attempt": number, "worker": f"w{number}", "error": describe(ValueError(f"{number}"))}
+        hand.settle(outcome_of(claimed, "RETRY", note=dumps(report).decode()))
+    [claimed] = hand.claim(1)
+    hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":1}'))
+    result.refresh()
+    workers = [*(f"w{n}" for n in range(1, 6)), *["unknown"] * 4, *(f"w{n}" for n in range(11, 31)), "hand"]
+    assert (result.attempts, result.worker_ids) == (30, workers)
+    assert len(result.errors) == 25

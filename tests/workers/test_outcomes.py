@@ -30,9 +30,11 @@ class Told(Middleware):
 
     def __init__(self) -> None:
         self.outcomes: list[tuple[str, AttemptOutcome]] = []
+        self.retries: list[int] = []
 
     def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         self.outcomes.append((attempt.id, outcome))
+        self.retries.append(attempt.retries)
 
 
 class Hooked(Task[Any, Any]):
@@ -293,6 +295,16 @@ class TestCallbackMessages:
         assert type(heard.error) is (TaskRevoked if error is None else type(error))
         assert case.told.outcomes == [("id-1", heard)]
         assert [following.id for following in outcome.follow] == ["id-2"]
+
+    def test_retries_count_although_their_reports_were_left_out(self, kind: str) -> None:
+        case = Case(kind, never, has_hooks=True)
+        left_out = {"kind": "OMITTED", "of": {"RETRY": 1475, "CRASH": 2}}
+        reports = [{"kind": "RETRY", "attempt": 1}, left_out, {"kind": "RETRY", "attempt": 1479}]
+        case.records["id-1"] = finished(State.FAILURE, ValueError("last"), reports=reports)
+        case.run(CALL)
+        case.run({**CALL, "args": ["id-1", 1479]})
+        case.run({**CALL, "args": ["id-1", 1]})
+        assert case.told.retries == [1477, 1476, 0]
 
     def test_hooks_hear_of_an_attempt_that_was_run_again(self, kind: str) -> None:
         case = Case(kind, never, has_hooks=True)

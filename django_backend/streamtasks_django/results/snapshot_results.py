@@ -14,6 +14,7 @@ from django.utils import timezone
 from streamtasks import Attempt, Message, State
 from streamtasks.exceptions import DecodeError, TaskFailed, WorkerCrashed, WorkerLost
 from streamtasks.protocol.errors import describe
+from streamtasks.protocol.reports import OMITTED, count_reports
 from streamtasks.protocol.state import STATUS as WORDS
 from streamtasks.protocol.state import Snapshot
 from streamtasks.results.snapshot_view import error_of, outcome_of
@@ -115,9 +116,14 @@ def worker_ids(reports: Sequence[dict[str, Any]], attempts: int, worker: str) ->
     """Return the worker of each attempt, in order: from the reports of earlier ones, and ``worker`` for the last."""
     if attempts == 1 and worker and not reports:
         return [worker]
-    ran = [report for report in reports if report.get("kind") != _NEVER_RAN]
-    attempts -= sum(1 for report in reports if report.get("kind") == _NEVER_RAN)
-    ids = [str(report.get("worker") or UNKNOWN_WORKER) for report in ran[:attempts]]
+    attempts -= count_reports(reports, _NEVER_RAN)
+    ids: list[str] = []
+    for report in reports:
+        if report.get("kind") == OMITTED:
+            ids += [UNKNOWN_WORKER] * sum(count for kind, count in report["of"].items() if kind != _NEVER_RAN)
+        elif report.get("kind") != _NEVER_RAN:
+            ids.append(str(report.get("worker") or UNKNOWN_WORKER))
+    del ids[attempts:]
     if worker and len(ids) < attempts:
         ids += [UNKNOWN_WORKER] * (attempts - 1 - len(ids))
         ids.append(worker)
@@ -132,9 +138,11 @@ def task_error(error: dict[str, Any]) -> TaskError:
 
 
 def errors_of(reports: Iterable[dict[str, Any]]) -> list[TaskError]:
-    """Return the errors of failed attempts from their reports."""
+    """Return the errors of failed attempts from their reports, as far as these were kept."""
     found = []
     for report in reports:
+        if report.get("kind") == OMITTED:
+            continue
         error = report.get("error")
         if not isinstance(error, dict):
             cls = WorkerLost if report.get("kind") == "LOST" else WorkerCrashed

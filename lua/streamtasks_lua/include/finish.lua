@@ -35,19 +35,19 @@ local function ending(outcome, name, keep_ms)
   endings[#endings + 1] = of
   return of
 end
--- finish(of, id, record, rest, started, line, report): finish one message. `record`: its key; `rest`: the record without its
+-- finish(of, id, record, rest, started, line, reports): finish one message. `record`: its key; `rest`: the record without its
 -- first two words and the reports of earlier attempts; `started`: of its attempt, ms as text, "0": none; `line`: its state
--- line, nil if it has none; `report`: one more, or nil.
-local function finish(of, id, record, rest, started, line, report)
+-- line, nil if it has none; `reports`: of all attempts, if they are more than its history has, else nil.
+local function finish(of, id, record, rest, started, line, reports)
   ended_size = ended_size + 1
   ended[ended_size] = id
   if of.has_past then
-    report = (redis.call('HGET', keys.history, id) or '') .. (report or '')
+    reports = reports or redis.call('HGET', keys.history, id) or ''
     past[#past + 1] = id
   end
   if line and has_nodes then rest = nodes_module().note_node(line, id, of, rest) end
   -- PXAT: with PX the server writes the command anew for its replicas.
-  call('SET', record, report and RECORD .. rest .. report or RECORD .. rest, 'PXAT', of.expires)
+  call('SET', record, reports and RECORD .. rest .. reports or RECORD .. rest, 'PXAT', of.expires)
   index[index_size + 1], index[index_size + 2] = id, of.text
   index_size = index_size + 2
   of.count = of.count + 1

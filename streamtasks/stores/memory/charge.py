@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..rules import phases
 from ..rules.attempts import crash_charge
+from ..rules.history import with_report
 from ..types import Charge, Claimed
 from .limits import wait_again
 from .shard import Shard
@@ -35,7 +36,7 @@ def _charge(shard: Shard, message: LiveMessage, started_ms: int, report: str, an
     message.crashes += 1
     message.settled = message.token
     message.first_ms = message.first_ms or started_ms
-    message.history += report.encode() + b"\n"
+    message.history = with_report(message.history, report.encode())
     shard.totals["CRASH"] += 1
     limit = None if message.phase == phases.REVOKED else message.active_limit
     if answer is Charge.AFTER_DELAY:

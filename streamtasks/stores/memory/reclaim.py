@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...protocol.json import dumps
 from ..rules import phases
 from ..rules.attempts import is_exhausted
+from ..rules.history import with_report
 from ..types import Exhausted, Reclaim
 from .limits import wait_again
 from .shard import Shard
@@ -57,7 +58,7 @@ def _take_over(shard: Shard, message: LiveMessage) -> None:
         message.lost += 1
         worker = message.token.rpartition("#")[0]
         report = {"kind": "LOST", "attempt": message.attempts, "worker": worker, "started": message.started_ms}
-        message.history += dumps(report) + b"\n"
+        message.history = with_report(message.history, dumps(report))
     else:
         message.attempts -= 1
     limit = None if message.phase == phases.REVOKED else message.active_limit

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..rules import phases
 from ..rules.attempts import is_overridden, must_run_alone
 from ..rules.fan_in import SUCCEEDED
+from ..rules.history import with_report
 from ..types import NewMessage, Outcome, Settled
 from .enqueue import accept, call_back, free_children, is_callback
 from .limits import wait
@@ -84,7 +85,7 @@ def _retry(shard: Shard, message: LiveMessage, outcome: Outcome) -> None:
     shard.push("news", message.id)
     message.settled = message.token
     message.first_ms = message.first_ms or outcome.started_ms
-    message.history += outcome.note.encode() + b"\n"
+    message.history = with_report(message.history, outcome.note.encode())
     message.token, message.entry, message.started_ms, message.progress = "", "", 0, b""
     suspect, limit = must_run_alone(message.crashes), message.active_limit
     if outcome.delay_ms > 0:
@@ -107,9 +108,9 @@ def _end(shard: Shard, message: LiveMessage, outcome: Outcome, *, overridden: bo
         return
     if overridden:
         # The holder was too late: its outcome is kept only as a report of a retry.
-        history = message.history + (
-            outcome.note.encode() + b"\n" if outcome.state == "RETRY" and outcome.note else b""
-        )
+        history = message.history
+        if outcome.state == "RETRY" and outcome.note:
+            history = with_report(history, outcome.note.encode())
         first_ms = message.first_ms or outcome.started_ms
         record = Record("REVOKED", outcome.token, now_ms, now_ms + shard.settings.keep_ms(success=False), first_ms)
         record.body, record.history = message.body, history

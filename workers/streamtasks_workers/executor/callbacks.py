@@ -14,6 +14,7 @@ from streamtasks.application import Application
 from streamtasks.exceptions import DecodeError, StoreError, TaskRevoked
 from streamtasks.protocol.errors import rebuild
 from streamtasks.protocol.message import Message
+from streamtasks.protocol.reports import count_reports
 from streamtasks.protocol.state import Snapshot, State
 from streamtasks.stores.types import Claimed, NewMessage, Outcome
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome, enter_attempt
@@ -124,7 +125,7 @@ def _retried(snapshot: Snapshot, message: Message, report: dict[str, Any]) -> At
         snapshot.enqueued_ms,
         started_ms,
         snapshot.first_started_ms or started_ms,
-        retries=sum(one.get("kind") == "RETRY" for one in before),
+        retries=count_reports(before, "RETRY"),
     )
 
 
@@ -144,7 +145,7 @@ def _attempt_of(snapshot: Snapshot, message: Message) -> Attempt:
         snapshot.enqueued_ms,
         started_ms,
         snapshot.first_started_ms or started_ms,
-        retries=sum(report.get("kind") == "RETRY" for report in snapshot.reports),
+        retries=count_reports(snapshot.reports, "RETRY"),
     )
 
 
