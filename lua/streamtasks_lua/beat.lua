@@ -1,22 +1,48 @@
 #!lua flags=allow-oom
--- beat: note that a worker lives; the first beat after a silence of all workers holds reclaim back.
+-- beat: note that a worker lives. The first beat after a silence of all workers holds reclaim back; the first one after the
+--       clock went back sets stored times right.
 --
 -- KEYS[1] workers      ZSET     keys.workers
 -- KEYS[2] worker_info  HASH     keys.worker_info
 -- KEYS[3] beat         STRING   keys.beat: "<last beat ms> <no reclaim before ms>"
+-- KEYS[4] leases       ZSET     keys.leases
+-- KEYS[5] asking       ZSET     keys.asking
+-- KEYS[6] unfolding    ZSET     keys.unfolding
 -- ARGV[1] worker: its name
 -- ARGV[2] info: what it reports of itself (JSON), or "" when it leaves
 -- ARGV[3] lease_ms: its lease
 -- ARGV[4] prune_ms: a worker that is silent for longer is removed
 --
--- Returns {now ms, hold ms}: how long reclaim is held back, 0 normally.
+-- Returns {now ms, hold ms, back ms}: how long reclaim is held back, 0 normally; by how much the clock went back since the
+--         last beat of any worker, 0 normally.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
+local MOST_MOVED = 1000 -- of each set, so that the call stays short
 local worker, info, lease_ms, prune_ms = args.worker, args.info, tonumber(args.lease_ms), tonumber(args.prune_ms)
+-- moved(set, back): scores and members of what lies ahead in a ZSET, moved back by so much, but not before now.
+local function moved(set, back)
+  local found = {}
+  local later = redis.call('ZRANGEBYSCORE', set, '(' .. int(now), '+inf', 'WITHSCORES', 'LIMIT', 0, MOST_MOVED)
+  for at = 1, #later, 2 do found[at], found[at + 1] = int(math.max(now, later[at + 1] - back)), later[at] end
+  return found
+end
 local last, hold = (redis.call('GET', keys.beat) or ''):match('^(%d+) (%d+)$')
 last, hold = tonumber(last or 0), tonumber(hold or 0)
 if last > 0 and now - last > lease_ms / 2 then hold = math.max(hold, now + lease_ms) end
+local back = math.max(0, last - now)
+if back > 0 then
+  -- The clock went back. No lease outlasts one from now on, nor does the hold; what is to be looked at waits no longer than
+  -- it did before. Holders that live renew theirs anyway.
+  hold = math.min(hold, now + lease_ms)
+  for _, token in ipairs(redis.call('ZRANGEBYSCORE', keys.leases, '(' .. int(now + lease_ms), '+inf', 'LIMIT', 0, MOST_MOVED)) do
+    redis.call('ZADD', keys.leases, int(now + lease_ms), token)
+  end
+  local asking, unfolding, workers = moved(keys.asking, back), moved(keys.unfolding, back), moved(keys.workers, back)
+  if #asking > 0 then redis.call('ZADD', keys.asking, unpack(asking)) end
+  if #unfolding > 0 then redis.call('ZADD', keys.unfolding, unpack(unfolding)) end
+  if #workers > 0 then redis.call('ZADD', keys.workers, unpack(workers)) end
+end
 redis.call('SET', keys.beat, int(now) .. ' ' .. int(hold))
 if info == '' then
   redis.call('ZREM', keys.workers, worker)
@@ -29,4 +55,4 @@ for _, silent in ipairs(redis.call('ZRANGEBYSCORE', keys.workers, '-inf', int(no
   redis.call('ZREM', keys.workers, silent)
   redis.call('HDEL', keys.worker_info, silent)
 end
-return { now, math.max(0, hold - now) }
+return { now, math.max(0, hold - now), back }

@@ -27,6 +27,8 @@
 --
 -- Returns {now ms, code...}: per firing 1 done, 0 nothing was done: the schedule is not what the caller saw (somebody
 --         else has fired it, or it was changed, paused or dropped), or is not due by this clock.
+--         A firing without messages may also bring an occurrence that is not due forward: the clock went back since it was
+--         stored, so it lies too far ahead.
 -- Moves:  (nothing) -> ready | delayed | waiting for its limit. One that was revoked before it came is ready with mark x.
 -- Safe to repeat: yes: the occurrence has passed by then. Clock: server.
 -- include: clock, streams, events, accept, schedule
@@ -53,7 +55,8 @@ for number, firing in ipairs(firings) do
   local name, due, next_ms = ARGV[from], tonumber(ARGV[from + 2]), tonumber(ARGV[from + 3])
   local text = redis.call('HGET', keys.schedules, name)
   local st = read_schedule_state(name)
-  local same = text and text:match('^%d+') == ARGV[from + 1] and not st.paused and st.next_ms == due and due <= now
+  local same = text and text:match('^%d+') == ARGV[from + 1] and not st.paused and st.next_ms == due
+    and (due <= now or (firing.count == 0 and next_ms and next_ms < due))
   reply[number + 1] = same and 1 or 0
   if same then
     for place = 1, firing.count do

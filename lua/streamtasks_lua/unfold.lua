@@ -89,7 +89,11 @@ end
 local late, next_look = redis.call('HGET', keys.workflow, 'late'), nil
 if late then
   local rest = ''
+  -- A workflow that became live in the future: the clock went back since then, and its deadlines with it.
+  local back = math.max(0, (tonumber(known[2]) or 0) - now)
+  if back > 0 then redis.call('HSET', keys.workflow, 'live', int(now)) end
   for number, at in late:gmatch('(%d+) (%d+)\n') do
+    at = int(at - back)
     if tonumber(at) > now then
       rest = rest .. number .. ' ' .. at .. '\n'
       next_look = math.min(next_look or tonumber(at), tonumber(at))

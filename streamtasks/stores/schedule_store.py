@@ -101,7 +101,8 @@ class Firing(NamedTuple):
     """What a due schedule brings: ``messages`` of its occurrences, oldest first, and its next occurrence.
 
     It happens only if the schedule's revision and next occurrence (``expected_ms``) are still these, that one has come
-    by the store's clock, and it is not paused. ``next_ms``: None if there is no other;
+    by the store's clock, and it is not paused. Without messages it may also bring an occurrence forward that has not
+    come, because the clock went back. ``next_ms``: None if there is no other;
     ``missed``: occurrences before it that bring nothing; ``last_ms``: that of the last message.
     """
 
@@ -180,6 +181,10 @@ class SupervisorScheduleStore(Protocol):
 
         From now on, what code declares that was loaded earlier is a CONFLICT.
         """
+        ...
+
+    async def shard_schedules(self, tag: str, /, after: str = "") -> list[StoredSchedule]:
+        """Return schedules in the order of their names, at most 100, after this one; empty: no more."""
         ...
 
     async def due_schedules(self, tag: str, /, passed: Mapping[str, int] = ...) -> DueSchedules:

@@ -212,10 +212,12 @@ class Heartbeat(NamedTuple):
     """The store's time, ms since the epoch, when a worker's sign of life arrived.
 
     ``hold_ms``: for how long nothing is reclaimed, because all workers were silent before; 0 normally.
+    ``back_ms``: by how much the clock went back since the last sign of life of any worker; 0 normally.
     """
 
     now_ms: int
     hold_ms: int
+    back_ms: int = 0
 
 
 class ClaimRequest(NamedTuple):

@@ -205,6 +205,16 @@ class TestFired:
         assert await anext(told) == (TAG, "schedule")
         await told.aclose()
 
+    async def test_a_shard_page_by_page(self, keeper: Any) -> None:
+        names = [f"s{number:03}" for number in range(250)]
+        for name in names:
+            await keeper.put_schedule(schedule(name), 0)
+        pages, after = [], ""
+        while page := await keeper.shard_schedules(TAG, after):
+            pages.append([one.name for one in page])
+            after = page[-1].name
+        assert pages == [names[:100], names[100:200], names[200:]]
+
     async def test_on_the_shard_of_its_name(self, store_url: str) -> None:
         keeper: Any = open_supervisor_store(StoreSettings(url=store_url, tags=ALL_TAGS))
         await keeper.put_schedule(schedule("elsewhere"), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamtasks.stores.redis.operations.leases import beat_call
 from tests.support.script_lab import LEASE_MS, ScriptLab
 
 
@@ -64,3 +65,67 @@ def test_what_was_damaged_by_hand_is_written_anew(lab: ScriptLab) -> None:
     lab.client.set(lab.keys.beat, "what is this")
     assert lab.beat() == 0
     assert lab.dump()["beat"] == f"{lab.now} 0"
+
+
+class TestTheClockWentBack:
+    """An hour: what was stored by the later clock is not believed."""
+
+    HOUR_MS = 3_600_000
+
+    def set_back(self, lab: ScriptLab) -> None:
+        """As if the clock had gone back by an hour after the last beat: all stored times lie an hour ahead."""
+        beat, hold = map(int, lab.client.get(lab.keys.beat).split())
+        lab.client.set(lab.keys.beat, f"{beat + self.HOUR_MS} {hold + self.HOUR_MS if hold else 0}")
+        for key in (lab.keys.leases, lab.keys.workers, lab.keys.asking, lab.keys.unfolding):
+            for member, at in lab.client.zrange(key, 0, -1, withscores=True):
+                lab.client.zadd(key, {member: at + self.HOUR_MS})
+
+    def test_what_a_vanished_worker_held_is_reclaimed_after_a_lease(self, lab: ScriptLab) -> None:
+        lab.beat()
+        lab.enqueue("a")
+        lab.claim_one("gone", 1)
+        self.set_back(lab)
+        lab.beat()
+        until = lab.client.zscore(lab.keys.leases, "gone#1")
+        assert until is not None
+        assert until <= lab.now + LEASE_MS, "no lease is longer than one from now on"
+        lab.expire_leases("gone#1")
+        assert lab.reclaim("0:default")[0] == 1
+
+    def test_a_lease_that_is_not_too_long_stays(self, lab: ScriptLab) -> None:
+        lab.beat()
+        lab.enqueue("a")
+        lab.claim_one("w", 1)
+        self.set_back(lab)
+        lab.renew("w#1", lease_ms=LEASE_MS // 2)
+        until = lab.client.zscore(lab.keys.leases, "w#1")
+        lab.beat()
+        assert lab.client.zscore(lab.keys.leases, "w#1") == until
+
+    def test_reclaim_is_held_back_for_a_lease_at_most(self, lab: ScriptLab) -> None:
+        lab.client.set(lab.keys.beat, f"{lab.server_ms() - LEASE_MS} 0")
+        assert lab.beat() == LEASE_MS
+        self.set_back(lab)
+        assert lab.beat() == LEASE_MS
+        assert int(lab.dump()["beat"].split()[1]) == lab.now + LEASE_MS
+
+    def test_limits_and_workflows_are_looked_at_as_soon_as_before(self, lab: ScriptLab) -> None:
+        lab.beat("silent")
+        at = lab.now
+        lab.client.zadd(lab.keys.asking, {"soon": at, "later": at + 50_000})
+        lab.client.zadd(lab.keys.unfolding, {"w1": at + 20_000})
+        self.set_back(lab)
+        lab.beat("w")
+        passed = lab.now - at
+        assert lab.client.zscore(lab.keys.workers, "silent") == lab.now, "no beat lies ahead"
+        # The clock went back by an hour less the time that has passed since the last beat.
+        assert lab.client.zscore(lab.keys.asking, "soon") == lab.now
+        assert lab.client.zscore(lab.keys.asking, "later") == at + 50_000 + passed
+        assert lab.client.zscore(lab.keys.unfolding, "w1") == at + 20_000 + passed
+
+    def test_says_by_how_much_and_only_once(self, lab: ScriptLab) -> None:
+        lab.beat()
+        self.set_back(lab)
+        call = beat_call(lab.keys, "w", "{}", LEASE_MS, 600_000)
+        assert self.HOUR_MS - 60_000 < lab.run(call)[2] <= self.HOUR_MS
+        assert lab.run(call)[2] == 0

@@ -105,6 +105,17 @@ class TestFire:
         assert fire(lab, firing(TICK._replace(next_ms=FAR_MS), FAR_MS + 1)) == [0]
         assert lab.dump() == before
 
+    def test_one_that_lies_too_far_ahead_is_brought_forward(self, lab: ScriptLab) -> None:
+        """The clock went back since it was stored. No message comes of that."""
+        put(lab, schedule(next_ms=FAR_MS))
+        soon = lab.server_ms() + 60_000
+        far = TICK._replace(next_ms=FAR_MS)
+        before = lab.dump()
+        assert fire(lab, firing(far, FAR_MS + 1, ()), firing(far, None, ())) == [0, 0], "never further ahead"
+        assert lab.dump() == before
+        assert fire(lab, firing(far, soon, ())) == [1]
+        assert lab.dump() == before | {"schedule_states": {"tick": f"0 {soon} 0 0 0 -"}, "scheduled": {"tick": soon}}
+
     def test_the_others_go_on(self, lab: ScriptLab) -> None:
         put(lab, *(schedule(name) for name in "abc"))
         firings = [firing(DueSchedule(name, number + 1, b"", PAST_MS)) for number, name in enumerate("abc")]

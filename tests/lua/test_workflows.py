@@ -183,6 +183,16 @@ class TestUnfold:
         assert fields(lab)["g0"] == "2 2 F d 2 2 0 0 f"
         assert "late" not in fields(lab)
 
+    def test_it_is_not_later_after_the_clock_went_back(self, lab: ScriptLab) -> None:
+        start(lab, chord(deadline_ms=10_000))
+        hour_ms = 3_600_000
+        lab.client.hset(
+            lab.keys.workflow(ID), mapping={"live": lab.now + hour_ms, "late": f"0 {lab.now + hour_ms + 9000}\n"}
+        )
+        unfold(lab)
+        assert fields(lab)["live"] == str(lab.now)
+        assert lab.now + 8000 <= int(fields(lab)["late"].split()[1]) <= lab.now + 9000
+
 
 @pytest.mark.parametrize("calls_made", range(7))
 def test_a_producer_that_dies_after_any_call_leaves_all_of_it_or_nothing(lab: ScriptLab, calls_made: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from streamtasks.protocol.state import State
 from streamtasks.stores.types import Claimed, Outcome
 from streamtasks_workers.process import board as board_module
 from streamtasks_workers.process.board import PAYLOAD_BYTES, Board, Slot
+from streamtasks_workers.process.boot_clock import boot_ns
+from streamtasks_workers.roles import fence
 
 LEASE_NS = 30 * 10**9
 
@@ -133,13 +136,39 @@ class TestLease:
     def test_a_renewal_makes_it_good_again(self, board: Board) -> None:
         board.reset("w", "u0", LEASE_NS)
         [slot] = place(board, message())
-        board.renewed(time.monotonic_ns() - LEASE_NS + 5 * 10**9)
+        board.renewed(boot_ns() - LEASE_NS + 5 * 10**9)
         assert board.start(slot) > 0
 
     def test_an_old_renewal_does_no_harm_to_a_new_claim(self, board: Board) -> None:
         board.renewed(1)
         [slot] = place(board, message())
         assert board.start(slot) > 0
+
+    def test_a_machine_that_slept(self, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The monotonic clock stands still meanwhile, the server's does not."""
+        board.reset("w", "u0", LEASE_NS)
+        first, second = place(board, message(1), message(2))
+        assert board.start(first) > 0
+        monkeypatch.setattr(board_module, "boot_ns", lambda: boot_ns() + LEASE_NS)
+        assert board.start(second) == 0
+        assert board.states()[second] == Slot.CLAIMED
+
+    async def test_what_ran_while_the_machine_slept_is_fenced(
+        self, board: Board, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        [slot] = place(board, message())
+        assert board.start(slot) > 0
+        killed: list[Board] = []
+        options, settings = SimpleNamespace(fence_after_s=None), SimpleNamespace(lease_s=LEASE_NS / 1e9)
+        app: Any = SimpleNamespace(
+            boards=[board], settings=settings, options=options, store=None, kill=lambda board, _: killed.append(board)
+        )
+        role = fence.Fence(app)
+        await role.run_once()
+        assert killed == []
+        monkeypatch.setattr(fence, "boot_ns", lambda: boot_ns() + LEASE_NS)
+        await role.run_once()
+        assert killed == [board]
 
 
 class TestHandingBack:

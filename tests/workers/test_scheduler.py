@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NOW_MS = 1_800_000_000_000
+DAY_MS = 86_400_000
 SETTINGS = StoreSettings(url="memory://scheduler")
 
 
@@ -103,6 +104,64 @@ class TestFiring:
         [mended] = await store.schedules(["odd7"])
         assert mended is not None
         assert mended.fired == 1
+
+
+class TestTheClockWentBack:
+    """By a day. Occurrences that were stored before lie a day too far ahead."""
+
+    async def test_while_a_keeper_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = Clock(NOW_MS + DAY_MS)
+        store = AsyncMemoryStore(SETTINGS, MemoryServer(clock))
+        role = scheduler(store, definition("tick"))
+        await role.run_once()
+        assert (await store.schedules(["tick"]))[0].next_ms == NOW_MS + DAY_MS + 60_000  # type: ignore[union-attr]
+        monkeypatch.setattr(clock, "_moved_us", -DAY_MS * 1000)
+        assert await role.run_once() == 2.0
+        assert (await store.schedules(["tick"]))[0].next_ms == NOW_MS + 60_000  # type: ignore[union-attr]
+        clock.advance(60)
+        await role.run_once()
+        assert (await store.schedules(["tick"]))[0].fired == 1  # type: ignore[union-attr]
+
+    async def test_before_a_keeper_starts_also_those_of_others(self, store: AsyncMemoryStore) -> None:
+        for number in range(250):
+            new = definition(f"t{number:03}").new_schedule(NOW_MS + (DAY_MS if number % 2 else 0))
+            await store.put_schedule(new, 0)
+        await store.put_schedule(definition("odd").new_schedule(NOW_MS)._replace(definition=b"{}"), 0)
+        await store.put_schedule(definition("paused").new_schedule(NOW_MS + DAY_MS), 0)
+        await store.pause_schedule("paused", None)
+        await scheduler(store).run_once()
+        found = {one.name: one.next_ms for one in await store.list_schedules(1000)}
+        assert found.pop("paused") == NOW_MS + DAY_MS + 60_000, "its time is set when it goes on"
+        assert set(found.values()) == {NOW_MS + 60_000}
+
+    async def test_an_occurrence_that_comes_again_is_enqueued_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = Clock(NOW_MS)
+        store = AsyncMemoryStore(SETTINGS, MemoryServer(clock))
+        role = scheduler(store, definition("tick"))
+        await role.run_once()
+        clock.advance(60)
+        await role.run_once()
+        monkeypatch.setattr(clock, "_moved_us", 0)
+        await role.run_once()
+        clock.advance(60)
+        await role.run_once()
+        [found] = await store.schedules(["tick"])
+        assert found is not None
+        assert (found.fired, found.next_ms) == (1, NOW_MS + 120_000)
+
+    async def test_a_store_that_is_away_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = Clock(NOW_MS + DAY_MS)
+        store = AsyncMemoryStore(SETTINGS, MemoryServer(clock))
+        away = Away(store, "")
+        role = scheduler(away, definition("tick"))
+        await role.run_once()
+        monkeypatch.setattr(clock, "_moved_us", -DAY_MS * 1000)
+        away.fails = "shard_schedules"
+        with pytest.raises(ConnectionError):
+            await role.run_once()
+        away.fails = ""
+        await role.run_once()
+        assert (await store.schedules(["tick"]))[0].next_ms == NOW_MS + 60_000  # type: ignore[union-attr]
 
 
 MARCH, OCTOBER = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)

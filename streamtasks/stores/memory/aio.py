@@ -72,6 +72,7 @@ class AsyncMemoryStore:
 
     declare_schedules = awaiting(by_tag(schedules.declare))
     undeclare_schedules = awaiting(by_tag(schedules.undeclare))
+    shard_schedules = awaiting(by_tag(schedules.page, changes=False))
     due_schedules = awaiting(by_tag(schedules.due, changes=False))
     put_schedule = awaiting(MemoryStore.put_schedule)
     delete_schedule = awaiting(MemoryStore.delete_schedule)

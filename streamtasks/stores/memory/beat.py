@@ -15,6 +15,9 @@ def beat(shard: Shard, worker: str, info: dict[str, Any] | None) -> Heartbeat:
     now_ms, lease_ms = shard.now_ms(), shard.settings.lease_ms
     if shard.last_beat_ms and now_ms - shard.last_beat_ms > lease_ms / 2:
         shard.hold_until_ms = max(shard.hold_until_ms, now_ms + lease_ms)
+    back_ms = max(0, shard.last_beat_ms - now_ms)
+    if back_ms:
+        _set_right(shard, now_ms, back_ms)
     shard.last_beat_ms = now_ms
     shard.workers.pop(worker, None)
     if info is not None:
@@ -22,7 +25,21 @@ def beat(shard: Shard, worker: str, info: dict[str, Any] | None) -> Heartbeat:
     silent_ms = now_ms - max(20 * lease_ms, 600_000)
     for name in [name for name, (beat_ms, _) in shard.workers.items() if beat_ms <= silent_ms]:
         del shard.workers[name]
-    return Heartbeat(now_ms, max(0, shard.hold_until_ms - now_ms))
+    return Heartbeat(now_ms, max(0, shard.hold_until_ms - now_ms), back_ms)
+
+
+def _set_right(shard: Shard, now_ms: int, back_ms: int) -> None:
+    """Bound stored times after the clock went back: no lease outlasts one from now on, nor does the hold."""
+    latest_ms = now_ms + shard.settings.lease_ms
+    shard.hold_until_ms = min(shard.hold_until_ms, latest_ms)
+    for token, until_ms in shard.leases.items():
+        shard.leases[token] = min(until_ms, latest_ms)
+    for name, at_ms in shard.asking.items():
+        shard.asking[name] = at_ms if at_ms <= now_ms else max(now_ms, at_ms - back_ms)
+    for state in shard.workflows.values():
+        state.late = {fan_in: at_ms - back_ms for fan_in, at_ms in state.late.items()}
+    for name, (beat_ms, info) in shard.workers.items():
+        shard.workers[name] = (min(beat_ms, now_ms), info)
 
 
 def workers(shard: Shard) -> list[WorkerInfo]:

@@ -11,7 +11,7 @@ from .enqueue import enqueue
 from .shard import Shard
 from .state import Schedule
 
-__all__ = ["declare", "delete", "due", "fire", "pause", "put", "stored", "undeclare"]
+__all__ = ["declare", "delete", "due", "fire", "page", "pause", "put", "stored", "undeclare"]
 
 MOST: Final = 100
 NO_REVISIONS: Final[Mapping[str, int]] = MappingProxyType({})
@@ -94,6 +94,12 @@ def stored(shard: Shard, name: str) -> StoredSchedule | None:
     )
 
 
+def page(shard: Shard, after: str = "") -> list[StoredSchedule]:
+    """Return the next schedules in the order of their names."""
+    names = sorted(name for name in shard.schedules if name > after)[:MOST]
+    return [one for name in names if (one := stored(shard, name)) is not None]
+
+
 def due(shard: Shard, passed: Mapping[str, int] = NO_REVISIONS) -> DueSchedules:
     """Return what is to be fired, the longest due first."""
     now_ms = shard.now_ms()
@@ -117,7 +123,7 @@ def fire(shard: Shard, firing: Firing) -> bool:
         known is None
         or known.revision != firing.revision
         or known.due_ms != firing.expected_ms
-        or firing.expected_ms > shard.now_ms()
+        or not (firing.expected_ms <= shard.now_ms() or _brings_forward(firing))
     ):
         return False
     known.fired += sum(enqueue(shard, firing.messages))
@@ -126,6 +132,11 @@ def fire(shard: Shard, firing: Firing) -> bool:
     known.next_ms = firing.next_ms
     known.missed += firing.missed
     return True
+
+
+def _brings_forward(firing: Firing) -> bool:
+    """Whether a firing only brings an occurrence forward that lies too far ahead: the clock went back."""
+    return not firing.messages and firing.next_ms is not None and firing.next_ms < firing.expected_ms
 
 
 def _push_next(shard: Shard, name: str) -> None:

@@ -122,6 +122,7 @@ class AsyncRedisStore(AwaitingDriver):
 
     declare_schedules = awaiting(ops.schedules.declare_schedules)
     undeclare_schedules = awaiting(ops.schedules.undeclare_schedules)
+    shard_schedules = awaiting(ops.schedules.shard_schedules)
     due_schedules = awaiting(ops.schedules.due_schedules)
     fire = awaiting(ops.schedules.fire)
 

@@ -21,6 +21,7 @@ from typing import Final
 from streamtasks.protocol.state import State
 from streamtasks.stores.types import Claimed, Outcome
 
+from .boot_clock import boot_ns
 from .slot_states import Interrupt, Slot
 
 __all__ = ["Board", "Interrupt", "Slot"]
@@ -34,7 +35,7 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 # Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
 _SENT, _RECEIVED, _INVALIDATED, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
-_WATCHED, _ACKNOWLEDGED, _AGED = 9, 10, 11
+_WATCHED, _ACKNOWLEDGED, _AGED, _LEASED_AT = 9, 10, 11, 12
 _STARTED, _FINISHED, _CLAIMED_AT, _SOFT, _HARD, _VERSION, _SIZE, _ON_LIMIT, _REQUESTED, _ENFORCED, _ALONE = range(
     50, 61
 )
@@ -96,7 +97,7 @@ class Board:
 
     def sent(self, sequence: int) -> None:
         """Note that a claim goes out."""
-        self._words[_SENT_AT] = monotonic_ns()
+        self._words[_SENT_AT], self._words[_LEASED_AT] = monotonic_ns(), boot_ns()
         self._words[_SENT] = sequence
 
     def settling(self) -> None:
@@ -114,7 +115,7 @@ class Board:
                 words[_RECEIVED] = sequence
                 return None
             taken = []
-            free, pack, sent_at, claimed_now = self._free, _HEAD.pack_into, words[_SENT_AT], int(Slot.CLAIMED)
+            free, pack, leased_at, claimed_now = self._free, _HEAD.pack_into, words[_LEASED_AT], int(Slot.CLAIMED)
             for task_id, _, stream, entry, attempt, retries, first_started_ms, _, _ in claimed:
                 slot = free.pop()
                 at = HEADER_BYTES + slot * SLOT_BYTES
@@ -130,7 +131,7 @@ class Board:
                     entry.encode(),
                     stream.encode(),
                 )
-                words[at // 8 + _CLAIMED_AT] = sent_at
+                words[at // 8 + _CLAIMED_AT] = leased_at
                 memory[_STATES_AT + slot] = claimed_now
                 taken.append(slot)
             words[_RECEIVED] = sequence
@@ -139,18 +140,18 @@ class Board:
     def start(self, slot: int) -> int:
         """Mark a message as running; return the time (monotonic ns), 0 if it must not start.
 
-        It was handed back meanwhile, or its lease may have ended: the process stood still, and another
-        worker may hold the message by now.
+        It was handed back meanwhile, or its lease may have ended: the process stood still, or the machine slept, and
+        another worker may hold the message by now.
         """
         memory, words, at = self._memory, self._words, (HEADER_BYTES + slot * SLOT_BYTES) // 8
         self._acquire()  # not "with": that is two calls more, for every message
         try:
             if memory[_STATES_AT + slot] != 1:
                 return 0
-            now, lease_ns = monotonic_ns(), words[_LEASE_NS]
+            now, lease_ns = boot_ns(), words[_LEASE_NS]
             if now - words[at + _CLAIMED_AT] > lease_ns and now - words[_RENEWED_AT] > lease_ns:
                 return 0
-            words[at + _STARTED] = now
+            words[at + _STARTED] = now = monotonic_ns()
             words[at + _FINISHED] = words[at + _VERSION] = words[at + _SOFT] = words[at + _HARD] = 0
             memory[_STATES_AT + slot] = 2
         finally:
@@ -256,11 +257,11 @@ class Board:
         return self._words[_SETTLING_AT]
 
     def renewed(self, at_ns: int) -> None:
-        """Note for the child that all its leases were renewed at this time (monotonic ns)."""
+        """Note for the child that all its leases were renewed at this time (see `boot_ns`)."""
         self._words[_RENEWED_AT] = at_ns
 
     def held_since(self, slot: int) -> int:
-        """Return from when on the lease of a slot's message counts (monotonic ns): its claim or the last renewal."""
+        """Return from when on the lease of a slot's message counts (see `boot_ns`): its claim or the last renewal."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
         return max(self._words[at + _CLAIMED_AT], self._words[_RENEWED_AT])
 

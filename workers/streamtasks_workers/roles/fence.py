@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 from ..process.board import Slot
+from ..process.boot_clock import boot_ns
 from .base import Role, ServedApp
 
 __all__ = ["Fence"]
@@ -23,7 +22,7 @@ class Fence(Role):
 
     async def run_once(self) -> None:
         """Kill each child that runs something without a lease."""
-        now = time.monotonic_ns()
+        now = boot_ns()
         for board in self.app.boards:
             running = (slot for slot, state in enumerate(board.states()) if state == Slot.RUNNING)
             if any(not board.enforced(slot) and now - board.held_since(slot) > self._after_s * 1e9 for slot in running):

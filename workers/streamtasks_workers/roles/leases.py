@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 from ..process.board import Board, Slot
+from ..process.boot_clock import boot_ns
 from .base import Role, ServedApp
 
 __all__ = ["Leases"]
@@ -26,7 +25,7 @@ class Leases(Role):
             board, in_flight = child.board, child.watch.in_flight()
             if not in_flight:
                 continue
-            asked_at = time.monotonic_ns()
+            asked_at = boot_ns()
             answers = await self.store.renew(board.tag, in_flight)
             if all(answers):
                 board.renewed(asked_at)

@@ -21,6 +21,9 @@ logger = logging.getLogger("streamtasks.worker")
 AGAIN_S: Final = 10.0
 """A name that was taken is declared again after so long, seconds: its holder may have deleted it."""
 
+STEP_MS: Final = 1000
+"""The store's clock was set back if it lacks more than this, ms."""
+
 MOST_IN_A_ROW: Final = 10
 """So many definitions are read before the event loop goes on with other work."""
 
@@ -48,13 +51,23 @@ class Scheduler(DueRole):
         self._has_declared = False
         self._declare_at = self._born = time.monotonic()
         self._unreadable: dict[str, int] = {}  # name -> revision
+        self._least_ahead_ms = 0.0  # the store's clock is so much ahead of the monotonic one, or more
+        self._clock_went_back = True  # it may have, before this keeper started
 
     async def work(self) -> float | None:
         """See `DueRole.work`."""
         if self._declare_at <= time.monotonic() and (self._to_declare or not self._has_declared):
             await self._declare()
         while True:
+            asked_ms = time.monotonic() * 1000
             looked = await self.store.due_schedules(self.tag, self._unreadable)
+            if looked.now_ms - asked_ms < self._least_ahead_ms - STEP_MS:
+                self._clock_went_back = True
+            self._least_ahead_ms = looked.now_ms - time.monotonic() * 1000
+            if self._clock_went_back:
+                await self._bring_forward(looked.now_ms)
+                self._clock_went_back = False
+                continue
             if not looked.due:
                 return None if looked.next_ms is None else looked.next_ms / 1000
             firings: list[Firing] = []
@@ -65,6 +78,30 @@ class Scheduler(DueRole):
                 if place % MOST_IN_A_ROW == 0:
                     await asyncio.sleep(0)
             await self.store.fire(self.tag, firings)
+
+    async def _bring_forward(self, now_ms: int) -> None:
+        """Bring occurrences forward that lie further ahead than the next one of their rule.
+
+        They were stored by a clock that went back. One that comes again has the id that it had: it is enqueued once.
+        """
+        moved, after = 0, ""
+        while some := await self.store.shard_schedules(self.tag, after):
+            after = some[-1].name
+            firings: list[Firing] = []
+            for stored in some:
+                if stored.next_ms is None or stored.paused:
+                    continue
+                await asyncio.sleep(0)
+                try:
+                    next_ms = Definition.decode(stored.definition).rule.next_ms(now_ms)
+                except Exception:
+                    logger.debug("the schedule %r cannot be read by this worker", stored.name, exc_info=True)
+                    continue
+                if next_ms < stored.next_ms:
+                    firings.append(Firing(stored.name, stored.revision, stored.next_ms, next_ms, []))
+            moved += sum(await self.store.fire(self.tag, firings)) if firings else 0
+        if moved:
+            logger.warning("%d schedules lay too far ahead, because the clock went back: brought forward", moved)
 
     def _firing(self, due: DueSchedule, now_ms: int) -> Firing | None:
         """Return what a schedule enqueues; None, and skip it from now on, if its definition cannot be read."""

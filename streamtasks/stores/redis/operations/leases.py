@@ -86,7 +86,7 @@ def beat(shards: Shards, tag: str, worker: str, info: dict[str, Any] | None) -> 
     lease_ms = shards.settings.lease_ms
     text = "" if info is None else orjson.dumps(info).decode()
     [reply] = yield [beat_call(shards.by_tag[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000))]
-    return Heartbeat(reply[0], reply[1])
+    return Heartbeat(*reply)
 
 
 def sweep_call(keys: Keys, names: Sequence[str], idle_ms: int, next_at: int, most: int) -> Call:

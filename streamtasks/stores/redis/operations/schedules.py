@@ -31,6 +31,7 @@ __all__ = [
     "put_schedule",
     "schedules",
     "schedules_call",
+    "shard_schedules",
     "undeclare_call",
     "undeclare_schedules",
 ]
@@ -150,6 +151,12 @@ def list_schedules(shards: Shards, limit: int = 100, after: str = "") -> Operati
             left[tag] = (some[-1].name, most - len(some)) if some and is_full else ("", 0)
         left = {tag: (last, most) for tag, (last, most) in left.items() if most > 0}
     return sorted(found, key=lambda stored: stored.name)[:limit]
+
+
+def shard_schedules(shards: Shards, tag: str, after: str = "") -> Operation[list[StoredSchedule]]:
+    """See `SupervisorScheduleStore.shard_schedules`."""
+    [reply] = yield [schedules_call(shards.by_tag[tag].keys, (), MOST, after)]
+    return [stored for parts in batched(reply[1:], 3) if (stored := _stored(*parts)) is not None]
 
 
 def declare_schedules(shards: Shards, tag: str, schedules: Sequence[NewSchedule]) -> Operation[list[PutResult]]:
