@@ -6,6 +6,7 @@
     ├── ConfigurationError            a setting or option is wrong
     │   └── ServerNotSupported        the server is too old, or set up so that it may lose tasks
     ├── InvalidTask                   a task is defined or called in a way that cannot work
+    │   ├── InvalidKey                a dict has a key that is not a string (also a TypeError)
     │   ├── UnknownQueue
     │   └── PayloadTooLarge
     ├── StoreError                    the store did not do what was asked
@@ -42,6 +43,7 @@ __all__ = [
     "EncodingRefused",
     "EncodingUnavailable",
     "Ignore",
+    "InvalidKey",
     "InvalidTask",
     "NeverIdle",
     "ParentFailed",
@@ -84,6 +86,20 @@ class ServerNotSupported(ConfigurationError):
 
 class InvalidTask(StreamTasksError, ValueError):
     """Raised when a task is defined or called in a way that cannot work."""
+
+
+class InvalidKey(InvalidTask, TypeError):
+    """Raised when a dict in arguments or a result has a key that is not a string: JSON would merge ``1`` and ``"1"``.
+
+    Attributes:
+        path: keys and positions that lead to the dict.
+        key: the key.
+    """
+
+    def __init__(self, message: str, path: tuple[object, ...] = (), key: object = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.key = key
 
 
 class UnknownQueue(InvalidTask):

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from ..exceptions import DecodeError, PayloadTooLarge
+from ..exceptions import DecodeError, InvalidKey, PayloadTooLarge
 from .call_fields import CALL_FIELDS, are_call_fields
-from .json import dumps
+from .json import dumps, invalid_key
 from .links import are_resolved
 from .sizes import LARGE_BYTES, warn_of_size
 from .wire import JSON, MESSAGE, Wire
@@ -87,6 +87,7 @@ class Message:
 
         Raises:
             InvalidTask: JSON cannot carry an argument or a header.
+            InvalidKey: a key in one of them is not a string.
             PayloadTooLarge: there are more than ``max_bytes`` of them, or too large headers.
         """
         body: dict[str, Any] = {
@@ -108,7 +109,11 @@ class Message:
             for field_, value in zip(CALL_FIELDS, values, strict=True):
                 if value is not None:
                     body.setdefault(field_.group, {})[field_.key] = value
-        data = dumps(body)
+        try:
+            data = dumps(body)
+        except InvalidKey as error:
+            part, *path = error.path
+            raise invalid_key(_SHOWN.get(str(part), str(part)), path, error.key, self.task) from None
         if not wire.is_plain:
             data = wire.dress(data, MESSAGE, self.id)
         if len(data) > max_bytes:
@@ -203,6 +208,9 @@ _PARTS: Final = (
     _Part("takes", "in", False, _is(bool)),
 )
 _values_of_parts = attrgetter(*(part.attribute for part in _PARTS))
+_SHOWN: Final = {"a": "args", "k": "kwargs"}
+"""Parts of the envelope as errors name them."""
+
 _EMPTY_PARTS: Final = tuple(part.empty for part in _PARTS)
 _values_of_fields = attrgetter(*(one.attribute for one in CALL_FIELDS))
 _EMPTY_FIELDS: Final = (None,) * len(CALL_FIELDS)

@@ -48,7 +48,7 @@ def json_meaning(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-KEYS = st.text() | st.integers() | st.booleans() | st.none() | st.floats()
+KEYS = st.text(st.characters(exclude_categories=())) | st.sampled_from([Colour.RED])
 LEAVES = (
     st.none()
     | st.booleans()
@@ -77,7 +77,6 @@ def test_any_value_means_what_json_makes_of_it(value: Any) -> None:
         2**64,
         2**70,
         -(2**70),
-        {1: "a", 2.5: "b", None: "c", False: "d"},
         (1, (2, [3])),
         {"a": (1, 2)},
         Pair(1, 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamtasks.exceptions import DecodeError, InvalidTask, PayloadTooLarge, StreamTasksError
+from streamtasks.exceptions import DecodeError, InvalidKey, InvalidTask, PayloadTooLarge, StreamTasksError
 from streamtasks.protocol.message import MAX_HEADER_BYTES, VERSION, Message
 from streamtasks.protocol.sizes import LARGE_BYTES
 
@@ -34,13 +35,23 @@ def test_what_goes_in_comes_out(message: Message) -> None:
 
 
 def test_arguments_mean_what_json_makes_of_them() -> None:
-    message = Message(id="a", task="t", args=[(1, 2), 2**70, {1: "x"}, "\ud800"])
+    message = Message(id="a", task="t", args=[(1, 2), 2**70, {"1": "x"}, "\ud800"])
     assert Message.decode(message.encode(LIMIT)).args == [[1, 2], 2**70, {"1": "x"}, "\ud800"]
 
 
 def test_an_argument_json_cannot_carry_is_refused() -> None:
     with pytest.raises(InvalidTask, match="set"):
         Message(id="a", task="t", args=[{1}]).encode(LIMIT)
+
+
+def test_a_key_that_is_no_string_is_refused_with_its_place() -> None:
+    for message, place in [
+        (Message(id="a", task="t", args=[0, {"x": [{1: "a", "1": "b"}]}]), "args[1]['x'][0]"),
+        (Message(id="a", task="t", kwargs={"a": {1: 2}}), "kwargs['a']"),
+    ]:
+        with pytest.raises(InvalidKey, match=re.escape(f"{place} of task t has the key 1. Pass")) as caught:
+            message.encode(LIMIT)
+        assert isinstance(caught.value, (InvalidTask, TypeError))
 
 
 def test_too_many_bytes_are_refused_with_both_sizes_and_the_setting() -> None:

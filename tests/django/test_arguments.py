@@ -43,8 +43,8 @@ JSON_VALUES: list[Any] = [
     b"caf\xc3\xa9",
     (1, (2, [3])),
     range(3),
-    {1: "int", None: "none", 2.5: "float"},
-    {"deep": {2: [{"x": (1,)}]}},
+    {"1": "int", b"bytes": "text"},
+    {"deep": {"2": [{"x": (1,)}]}},
     MappingProxyType({"a": 1}),
     OrderedDict(b=1, a=2),
     bytearray(b"ab"),
@@ -114,6 +114,16 @@ def test_what_json_cannot_carry_is_a_type_error_and_stores_nothing(value: Any) -
     finally:
         task_enqueued.disconnect(receiver)
     assert told == []
+
+
+@pytest.mark.parametrize("key", [1, None, 2.5, True], ids=repr)
+def test_a_key_that_is_no_string_is_a_type_error_with_its_place(key: Any) -> None:
+    with pytest.raises(
+        TypeError, match=rf"args\[0\]\['rates'\] of task .*echo has the key {key!r}. Pass a dict with str"
+    ):
+        tasks.echo.enqueue({"rates": {key: 1, str(key): 2}})
+    with pytest.raises(TypeError, match=r"kwargs\['rates'\] of task"):
+        tasks.echo.enqueue(rates={key: 1})
 
 
 def test_bytes_that_are_no_text_are_a_value_error() -> None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from contract.app import classes, documented, tasks
 from contract.backends import OddBackend
 from streamtasks import TaskFailed, TaskRevoked
+from streamtasks.exceptions import InvalidKey
 from streamtasks_django import StreamTask
 from streamtasks_django.results.task_result import StreamTaskResult
 
@@ -42,14 +43,17 @@ def test_they_have_the_same_task_class_and_rules(twin: str) -> None:
 
 
 def test_arguments_go_through_json(twin: str) -> None:
-    assert tasks.echo.enqueue({1: (2,)}).args == [{"1": [2]}]
+    assert tasks.echo.enqueue({"1": (2,)}).args == [{"1": [2]}]
+    with pytest.raises(TypeError, match=r"args\[0\] of task .*echo has the key 1"):
+        tasks.echo.enqueue({1: 2, "1": 3})
     with pytest.raises(TypeError):
         tasks.echo.enqueue({1})
 
 
 @pytest.mark.usefixtures("immediate")
 def test_the_immediate_backend_runs_tasks_with_json_results() -> None:
-    assert tasks.give.enqueue("keys").return_value == {"1": "one", "null": "none", "2.5": "half"}
+    assert tasks.give.enqueue("nested").return_value == {"a": [1, {"b": None}], "c": 1.5}
+    assert tasks.give.enqueue("keys").errors[0].exception_class is InvalidKey
     native: Any = tasks.aadd.enqueue(1, 2)
     assert native.return_value == 3
     assert tasks.context_of.enqueue("x").return_value["attempt"] == 1

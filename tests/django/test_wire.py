@@ -83,10 +83,9 @@ def backend(request: pytest.FixtureRequest, embedded_url: str) -> Iterator[Any]:
 
 
 def test_calls_and_results_travel_so(backend: Any) -> None:
-    given: Any = {1: "a", "nan": [float("inf")], "long": ["x" * 30] * 100, "big": 2**70}
+    given: Any = {"1": "a", "nan": [float("inf")], "long": ["x" * 30] * 100, "big": 2**70}
     result = tasks.echo.enqueue(given)
-    expected: Any = {**given, "1": "a"}
-    del expected[1]
+    expected: Any = dict(given)
     assert result.args == [expected]
     wire = backend.store_settings.wire
     with Consumer(backend.stores.plain) as hand:

@@ -13,8 +13,9 @@ from django.tasks.signals import task_enqueued
 from django.utils.inspect import get_func_args
 
 from streamtasks import UnknownQueue
+from streamtasks.exceptions import InvalidKey
 from streamtasks.exceptions import InvalidTask as InvalidId
-from streamtasks.protocol.json import dumps, loads
+from streamtasks.protocol.json import dumps, invalid_key, loads
 from streamtasks.protocol.keys import check_id, check_queue
 
 from ..checks import check_backend
@@ -49,8 +50,12 @@ def json_round_trip(value: Any, task: str, name: str) -> Any:
     Raises:
         TypeError: Django rejects values of this type.
         ValueError: JSON cannot encode it.
+        InvalidKey: a key in it is not a string.
     """
-    return loads(dumps(normalized(value, task, name)))
+    try:
+        return loads(dumps(normalized(value, task, name)))
+    except InvalidKey as error:
+        raise invalid_key(name, error.path, error.key, task) from None
 
 
 class StreamTaskMixin(TaskControl, BaseTaskBackend):

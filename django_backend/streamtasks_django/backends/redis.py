@@ -23,7 +23,8 @@ All of ``django.tasks`` is supported. Where Django leaves the behaviour open, it
   here and in ``enqueue()``, and changes nothing. If a worker is killed between ``task_finished`` and the write of the
   outcome, the task is run again, and the signal sent again.
 * ``return_value`` in ``task_finished`` is the output of Django's ``normalize_json``; a result that is read has been
-  through JSON (``{1: 2}`` is ``{"1": 2}``).
+  through JSON.
+* Dicts whose keys are not all strings are refused, in arguments (a TypeError of ``enqueue()``) and in results.
 * ``enqueued_at`` of the object that ``enqueue()`` returns is this process's clock; all times of a result that is read
   are the server's.
 * Messages and tracebacks of errors are cut to 8 KiB of text.

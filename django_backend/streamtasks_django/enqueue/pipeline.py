@@ -16,8 +16,8 @@ from django.conf import settings as django_settings
 from django.tasks.base import TaskResultStatus
 
 from streamtasks import Message
+from streamtasks.exceptions import InvalidKey, PayloadTooLarge
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
-from streamtasks.exceptions import PayloadTooLarge
 from streamtasks.stores.types import Limit, NewMessage
 from streamtasks.tasks.enqueue import assign_id, before_enqueue, build, check_limits, choose_id, pack, resolve_signature
 from streamtasks.tasks.options import WITHOUT_END
@@ -112,7 +112,7 @@ def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwar
     except (TypeError, ValueError) as error:
         raise explained(error, plan.name, args=args, kwargs=kwargs) from error
     if new.envelope[:1] != b"{":
-        # JSON may change something in it, such as a key that is not a string: show what the worker gets.
+        # JSON may change something in it: show what the worker gets.
         sent = Message.decode(new.envelope, settings.wire, new.id)
         object.__setattr__(result, "args", sent.args)
         object.__setattr__(result, "kwargs", sent.kwargs)
@@ -167,7 +167,7 @@ def _message(
 
 def _as_django(error: EngineInvalidTask) -> Exception:
     """Return the error as one that is Django's too; a more special one stays as it is."""
-    return error if isinstance(error, (InvalidTask, PayloadTooLarge)) else InvalidTask(str(error))
+    return error if isinstance(error, (InvalidTask, InvalidKey, PayloadTooLarge)) else InvalidTask(str(error))
 
 
 def registered_name(task: Task[..., Any]) -> str:

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from streamtasks.exceptions import EncodingUnavailable, InvalidTask, PayloadTooLarge
+from streamtasks.exceptions import EncodingUnavailable, InvalidKey, InvalidTask, PayloadTooLarge
 from streamtasks.protocol.errors import describe
-from streamtasks.protocol.json import dumps
+from streamtasks.protocol.json import dumps, invalid_key
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.sizes import LARGE_BYTES, warn_of_size
 from streamtasks.protocol.state import State
@@ -62,9 +62,13 @@ class Outcomes:
 
         Raises:
             InvalidTask: JSON cannot carry it.
+            InvalidKey: a key in it is not a string.
             PayloadTooLarge: it is larger than ``max_payload_bytes``.
         """
-        result = self.settings.wire.dumps({"r": value}, RESULT, message.id)
+        try:
+            result = self.settings.wire.dumps({"r": value}, RESULT, message.id)
+        except InvalidKey as error:
+            raise invalid_key("the result", error.path[1:], error.key, message.task) from None
         if len(result) > self.settings.max_payload_bytes:
             raise PayloadTooLarge(
                 f"The result of task {message.task} takes {len(result)} bytes; max_payload_bytes is "
