@@ -62,7 +62,9 @@ class Yard:
         self._folder.cleanup()
 
     def _start(self) -> Worker:
-        return self.fleet.start(*self._options, app="hostile_app:app", environment={"PYTHONPATH": str(ROOT)})
+        worker = self.fleet.worker(*self._options, app="hostile_app:app", environment={"PYTHONPATH": str(ROOT)})
+        worker.spawn()  # what is left from the one before may end it before it is ready
+        return worker
 
     def innocents(self, count: int) -> list[Result[Any]]:
         """Enqueue tasks that harm nobody."""

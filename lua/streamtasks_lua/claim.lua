@@ -13,8 +13,10 @@
 -- KEYS[10] control     CHANNEL  keys.control
 -- KEYS[11] news        CHANNEL  keys.news; one of sixteen by the id: ":" and a hexadecimal digit follow
 -- KEYS[12] events      STREAM   keys.events
--- KEYS[13] last_claim  STRING   keys.claim(consumer): its last sequence, and what became of it
--- KEYS[14..] wake lists LIST    the lists this child waits on; then
+-- KEYS[13] reserved    HASH     keys.reserved: for whom the next suspect of a stream is reserved
+-- KEYS[14] last_claim  STRING   keys.claim(consumer): its last sequence, and what became of it
+-- KEYS[15] suspect     STRING   keys.suspect(worker): the claim of the last suspect that this worker took
+-- KEYS[16..] wake lists LIST    the lists this child waits on; then
 --          streams     STREAM   keys.stream(name): the caller's candidates
 -- ARGV[1] consumer: its name
 -- ARGV[2] sequence: rises with each claim of this consumer; the same one gets the same messages
@@ -32,7 +34,7 @@
 -- Returns {"ok", now ms, flags, then per stream: name, {entry, id, "<enqueued ms> <envelope>", counts, ...}}
 --           counts: "<attempt> <retries before it> <first started ms, 0 if none>", and, if it must not run but only
 --           be settled, a fourth word that says why: "revoked", or "parent:<id>" of the one that failed
---           flags: 1 a suspect waits for a child with empty hands, 2 only streams not served are ready,
+--           flags: 1 a suspect is reserved for this child, which must empty its hands, 2 only streams not served are ready,
 --           4 nothing was found yet but more is ready: claim again at once, 8 this is a suspect: run it alone
 --      or {"streams", now ms, name...}: a better stream is ready than those given; nothing was claimed
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
@@ -178,6 +180,38 @@ local function parked(key, who, wanted)
 end
 
 local reply, ids, flags, taken_bytes = { 'ok', now, 0 }, {}, 0, 0
+-- Suspects. Two beside each other would be lost together again and again, so a worker takes one at a time; and only one
+-- child at a time, of all workers, makes room for those of a stream: the others go on with what else there is.
+local RESERVED_MS = 2000
+local is_skipped, worker_has_one = false, nil
+
+-- may_take(): whether no other child of this worker holds a suspect.
+local function may_take()
+  if worker_has_one == nil then
+    local held = redis.call('GET', keys.suspect)
+    worker_has_one = held and held:gsub('#%d+$', '') ~= consumer and redis.call('ZSCORE', keys.leases, held) and true
+      or false
+  end
+  return not worker_has_one
+end
+
+-- reserve(name): set the flags of a child whose hands are full. It keeps a reservation as long as it looks.
+local function reserve(name)
+  local who, until_ms = (redis.call('HGET', keys.reserved, name) or ''):match('^(%S+) (%d+)$')
+  local left = (tonumber(until_ms) or 0) - now
+  if who ~= consumer and left > 0 and left <= RESERVED_MS then return false end
+  redis.call('HSET', keys.reserved, name, consumer .. ' ' .. int(now + RESERVED_MS))
+  redis.call('PEXPIRE', keys.reserved, 60000)
+  return true
+end
+
+-- leave_suspect(name): note that one stays in a stream; whether this child makes room for it.
+local function leave_suspect(name)
+  if may_take() and reserve(name) then return 1 end
+  is_skipped = true
+  return 0
+end
+
 local started = {} -- each that runs from now on
 local limited = {} -- limit and id of each claimed message that has one
 local new_lines, phase = {}, (most == 1 and 'R' or 'C')
@@ -202,8 +236,8 @@ for _, name in ipairs(order) do
     if is_suspect then
       local suspects = parked(key, 'suspect', 1)
       if #suspects > 0 then
-        if not alone or #ids > 0 then
-          flags = 1
+        if not alone or #ids > 0 or not may_take() then
+          flags = math.max(flags, leave_suspect(name))
         else
           entries = redis.call('XCLAIM', key, GROUP, consumer, 0, suspects[1])
         end
@@ -254,9 +288,9 @@ for _, name in ipairs(order) do
         -- Finished, revoked, or living under another entry: this one stands for nothing any more.
         redis.call('XACK', key, GROUP, entry)
         redis.call('XDEL', key, entry)
-      elseif lone and (not alone or #ids > 0) then
+      elseif lone and (not alone or #ids > 0 or not may_take()) then
         redis.call('XCLAIM', key, GROUP, 'suspect', 0, entry, 'JUSTID')
-        if flags ~= 8 then flags = 1 end
+        if flags ~= 8 then flags = math.max(flags, leave_suspect(name)) end
       elseif gave_back or (#ids > 0 and taken_bytes + #blob > most_bytes) then
         back[#back + 1] = entry
         gave_back = true
@@ -322,6 +356,7 @@ for _, name in ipairs(order) do
     end
   end
   if drained then redis.call('ZREM', keys.ready, name) else work_left = true end
+  if flags == 8 then redis.call('HDEL', keys.reserved, name) end
 end
 
 if #ids > 0 then
@@ -329,6 +364,7 @@ if #ids > 0 then
   redis.call('ZADD', keys.leases, int(now + args.lease_ms), token)
   redis.call('HSET', keys.batches, token, #ids .. ' ' .. table.concat(ids, ' '))
   redis.call('SET', keys.last_claim, args.sequence .. (flags == 8 and ' alone' or ' ids'), 'PX', 86400000)
+  if flags == 8 then redis.call('SET', keys.suspect, token, 'PX', 86400000) end
   for _, id in ipairs(started) do publish(keys.news, id) end
   write_events()
   if #limited > 0 then
@@ -342,7 +378,7 @@ if work_left and #ids > 0 then
   for i = 0, wake_count - 1 do wake_one(KEYS[keys.more + i]) end
 elseif #ids > 0 and filter_mode == 'except' and redis.call('ZCARD', keys.ready) > 0 then
   wake_one(KEYS[keys.more])
-elseif #ids == 0 and work_left and flags == 0 and most > 0 then
+elseif #ids == 0 and work_left and flags == 0 and not is_skipped and most > 0 then
   flags = 4
 end
 reply[3] = flags

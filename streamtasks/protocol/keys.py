@@ -105,6 +105,7 @@ class Keys:
         "queue_wake",
         "ready",
         "record",
+        "reserved",
         "running",
         "schedule_names",
         "schedule_revision",
@@ -114,6 +115,7 @@ class Keys:
         "state",
         "stream",
         "streams",
+        "suspect",
         "tag",
         "totals",
         "unfolding",
@@ -133,6 +135,7 @@ class Keys:
         self.progress = base + "progress"  # HASH: id -> progress of a running attempt
         self.leases = base + "leases"  # ZSET: token of a claim -> when it expires
         self.batches = base + "batches"  # HASH: token of a claim -> how many messages it took, and their ids
+        self.reserved = base + "reserved"  # HASH: name of a stream -> the consumer that makes room for its next suspect
         self.running = base + "running"  # ZSET: id -> when its attempt started
         self.links = base + "links"  # HASH: id -> ids of those that wait until it has succeeded
         self.waiting = base + "waiting"  # ZSET: who waits for a rate limit, in the order of starts, all with score 0
@@ -162,6 +165,9 @@ class Keys:
         self.record: _Key = (base + "r:").__add__  # STRING: a finished message by its id, with its expiry
         self.workflow: _Key = (base + "w:").__add__  # HASH: a workflow by its id; expires once all have finished
         self.claim: _Key = (base + "claim:").__add__  # STRING: the sequence of a consumer's last claim, with its expiry
+        self.suspect: _Key = (
+            base + "suspect:"
+        ).__add__  # STRING: the claim of a worker's last suspect, with its expiry
         self.stream: _Key = (base + "q:").__add__  # STREAM: the messages of one `stream_name`
         self.queue_wake: _Key = (base + "wake:").__add__  # LIST: at most one token; children serving only named queues
         self.limiter: _Key = (base + "limiter:").__add__  # STRING: when the next start of a rate limit is on time

@@ -224,8 +224,8 @@ class ClaimRequest(NamedTuple):
     """A child's request for messages.
 
     ``sequence`` rises with each request; the same one again returns the same messages. ``most``: how many to claim;
-    0: none, only learn from `Exchange.suspects` whether a suspect waits. ``alone``: the child has nothing else in hand
-    and may get a suspect.
+    0: none, only learn from `Exchange.suspects` whether a suspect is reserved for this child. ``alone``: the child has
+    nothing else in hand and may get a suspect.
     """
 
     sequence: int
@@ -236,9 +236,9 @@ class ClaimRequest(NamedTuple):
 class Exchange(NamedTuple):
     """The answer to one `Channel.send`.
 
-    ``now_ms``: the store's time, ms since the epoch, 0: not known. ``suspects``: a suspect waits; claim next with empty
-    hands. ``others_only``: only queues that this worker does not serve have messages. ``again``: claim again at once,
-    there is more. ``run_alone``: nothing may run beside the claimed message.
+    ``now_ms``: the store's time, ms since the epoch, 0: not known. ``suspects``: a suspect is reserved for this child,
+    which has to claim next with empty hands. ``others_only``: only queues that this worker does not serve have
+    messages. ``again``: claim again at once, there is more. ``run_alone``: nothing may run beside the claimed message.
     """
 
     settled: list[Settled]

@@ -37,7 +37,8 @@ NEVER_MS = 4_000_000_000_000
 
 some_ids = st.lists(st.sampled_from(IDS), min_size=1, max_size=4)
 which = st.integers(0, 30)
-consumers = st.sampled_from(["one", "two"])
+CONSUMERS = ("one-1", "one-2", "two-1")
+consumers = st.sampled_from(CONSUMERS)
 number = itertools.count()
 
 
@@ -52,8 +53,8 @@ class Lives(RuleBasedStateMachine):
             self.url, key_prefix=f"model{next(number)}:", lost_limit=2, crash_limit=3, send_events=True
         )
         self.claimed: list[ClaimedPair] = []
-        self.sequence = {"one": 0, "two": 0}
-        self.filter = {"one": FILTERS[0], "two": FILTERS[0]}
+        self.sequence = dict.fromkeys(CONSUMERS, 0)
+        self.filter = dict.fromkeys(CONSUMERS, FILTERS[0])
 
     def teardown(self) -> None:
         if hasattr(self, "pair"):
@@ -119,7 +120,7 @@ class Lives(RuleBasedStateMachine):
         some = self.pick(places)[: 1 if state == "RETRY" else 3]
         changes: dict[str, Any] = {"delay_ms": delay_ms} if state == "RETRY" else {}
         changes["follow"] = tuple(new(task_id, "mail", 0, None, after) for task_id in follow)
-        self.pair.exchange("one", Filter(), [outcomes_of(both, state, **changes) for both in some], None)
+        self.pair.exchange("one-1", Filter(), [outcomes_of(both, state, **changes) for both in some], None)
 
     # -- the keeper ----------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from streamtasks.protocol.keys import GROUP
+from streamtasks.stores.rules.consumers import RESERVED_MS
 from streamtasks.stores.types import Filter
 from tests.support.script_lab import LEASE_MS, ScriptLab, outcome
 from tests.support.server_dump import Stream
@@ -173,7 +174,9 @@ class TestSuspects:
         before = lab.dump()
         answer = lab.claim("w", 1, count=0, alone=False)
         assert (answer.ids, answer.flags) == ([], SUSPECT)
-        assert lab.dump() == before
+        after = lab.dump()
+        assert after.pop("reserved (expires)") == {"0:default": f"w {lab.now + RESERVED_MS}"}
+        assert after == before
         assert lab.claim("v", 1).ids == ["s"]
         answer = lab.claim("w", 2, count=0, alone=False)
         assert (answer.ids, answer.flags) == ([], 0)
@@ -183,7 +186,9 @@ class TestSuspects:
         before = lab.dump()
         answer = lab.claim("w", 2, alone=False)
         assert (answer.ids, answer.flags) == ([], SUSPECT)
-        assert lab.dump() == before
+        after = lab.dump()
+        before["reserved (expires)"] = {"0:default": f"w {lab.now + RESERVED_MS}"}
+        assert after == before
         assert lab.claim("w", 3, alone=True).ids == ["s"]
 
     def test_it_is_not_added_to_what_a_claim_took_from_a_better_stream(self, lab: ScriptLab) -> None:
@@ -210,6 +215,44 @@ class TestSuspects:
         assert lab.claim("w", 2).ids == ["t"]
         assert lab.claim("w", 3).ids == []
         assert "ready" not in lab.dump()
+
+    def test_a_worker_takes_one_at_a_time(self, lab: ScriptLab) -> None:
+        """I7: two beside each other die together again and again, the innocent one with the poison."""
+        lab.claim("also-gone", 1, alone=False)
+        lab.expire_leases("also-gone#1")
+        lab.reclaim("0:default")
+        lab.enqueue("u")
+        [first] = lab.claim("host-1", 1).claimed
+        assert first.id == "s"
+        answer = lab.claim("host-2", 1)
+        assert (answer.ids, answer.flags) == (["u"], 0), "others go on"
+        answer = lab.claim("host-2", 2)
+        assert (answer.ids, answer.flags) == ([], 0), "neither told to claim again at once, nor to make room"
+        answer = lab.claim("host-2", 3, alone=False)
+        assert (answer.ids, answer.flags) == ([], 0)
+        assert lab.claim("other-1", 1).ids == ["t"], "another worker may"
+        assert lab.dump()["suspect:host (expires)"] == "host-1#1"
+
+    def test_once_it_has_ended_a_sibling_takes_the_next(self, lab: ScriptLab) -> None:
+        lab.claim("also-gone", 1, alone=False)
+        lab.expire_leases("also-gone#1")
+        lab.reclaim("0:default")
+        [first] = lab.claim("host-1", 1).claimed
+        assert lab.claim("host-2", 1).ids == []
+        assert lab.settle(outcome(first, "SUCCESS")) == [1]
+        assert lab.claim("host-2", 2).ids == ["t"]
+
+    def test_one_child_makes_room(self, lab: ScriptLab) -> None:
+        lab.claim("w", 1, alone=False)
+        assert lab.claim("v", 1, alone=False).flags == 0, "it is reserved for w"
+        assert lab.claim("w", 2, count=0, alone=False).flags == SUSPECT, "which keeps it as long as it looks"
+        lab.client.hset(lab.keys.reserved, "0:default", f"w {lab.now - 1}")
+        assert lab.claim("v", 2, alone=False).flags == SUSPECT, "w looks no more"
+        assert lab.claim("w", 3, count=0, alone=False).flags == 0
+        lab.client.hset(lab.keys.reserved, "0:default", f"v {lab.now + 3_600_000}")
+        assert lab.claim("w", 4, alone=False).flags == SUSPECT, "the server's clock has stepped back"
+        assert lab.claim("u", 1).ids == ["s"], "empty hands need no reservation"
+        assert "reserved (expires)" not in lab.dump()
 
     def test_a_suspect_that_finished_meanwhile_only_leaves_the_stream(self, lab: ScriptLab) -> None:
         lab.client.hdel(lab.keys.messages, "s")

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from ..rules import phases
+from ..rules.consumers import RESERVED_MS, worker_of
 from ..types import Claimed, ClaimRequest, Exchange, Filter
 from .hand_back import REMEMBERED_MS
 from .limits import count_starts
@@ -41,7 +42,7 @@ def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter) ->
         if ready and queues.mode == "except":
             shard.wake("")  # pass the wake token on to other children
         return _answer(shard, [], others_only=bool(ready))
-    taking = _Taking(shard, token, request)
+    taking = _Taking(shard, consumer, token, request)
     work_left = False
     for name in _in_turn(served, request.sequence):
         if taking.is_full:
@@ -57,11 +58,13 @@ def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter) ->
         shard.leases[token] = shard.now_ms() + shard.settings.lease_ms
         shard.batches[token] = tuple(c.id for c in claimed)
         kind = "alone" if taking.took_suspect else "ids"
+        if taking.took_suspect:
+            shard.suspects[worker_of(consumer)] = token
         shard.claims[consumer] = (request.sequence, kind, shard.now_ms() + REMEMBERED_MS)
         if work_left or (queues.mode == "except" and shard.ready):
             for queue in wake_lists(queues):
                 shard.wake(queue)
-    again = not claimed and work_left and not taking.suspect_waits and request.most > 0
+    again = not claimed and work_left and not (taking.suspect_waits or taking.skipped_suspect) and request.most > 0
     return _answer(shard, claimed, suspects=taking.suspect_waits, again=again, run_alone=taking.took_suspect)
 
 
@@ -110,14 +113,15 @@ def _claimed(message: LiveMessage) -> Claimed:
 class _Taking:
     """The messages that one claim takes, and whether it had to leave others."""
 
-    def __init__(self, shard: Shard, token: str, request: ClaimRequest) -> None:
+    def __init__(self, shard: Shard, consumer: str, token: str, request: ClaimRequest) -> None:
         self.shard = shard
+        self.consumer = consumer
         self.token = token
         self.request = request
         self.claimed: list[Claimed] = []
         self.messages: list[LiveMessage] = []
         self.bytes = 0
-        self.suspect_waits = False
+        self.suspect_waits = self.skipped_suspect = False
         self.took_suspect = False
         self.closed = False
 
@@ -126,11 +130,30 @@ class _Taking:
         """Whether nothing more may be added."""
         return self.closed or 0 < self.request.most <= len(self.claimed)
 
+    @property
+    def may_take_suspect(self) -> bool:
+        """Whether the hands are empty and no other child of this worker holds a suspect."""
+        return self.request.alone and not self.claimed and not self._worker_has_suspect()
+
+    def _worker_has_suspect(self) -> bool:
+        held = self.shard.suspects.get(worker_of(self.consumer), "")
+        return held.rpartition("#")[0] != self.consumer and held in self.shard.leases
+
+    def _leave_suspect(self, stream: Stream) -> None:
+        """Leave a suspect in its stream, reserved for this consumer if it is for nobody else."""
+        now = self.shard.now_ms()
+        who, until_ms = self.shard.reserved.get(stream.name, ("", 0))
+        if self._worker_has_suspect() or (who != self.consumer and 0 < until_ms - now <= RESERVED_MS):
+            self.skipped_suspect = True
+        else:
+            self.shard.reserved[stream.name] = (self.consumer, now + RESERVED_MS)
+            self.suspect_waits = not self.took_suspect
+
     def drains(self, stream: Stream) -> bool:
         """Take from a stream until it is drained or the hands are full; return whether nothing is left in it."""
         suspects = stream.owned_by(SUSPECTS, 1)
-        if suspects and (not self.request.alone or self.claimed):
-            self.suspect_waits = True
+        if suspects and not self.may_take_suspect:
+            self._leave_suspect(stream)
         elif suspects:
             self._take(stream, suspects, suspect=True)
             if self.claimed:
@@ -153,16 +176,16 @@ class _Taking:
         return False
 
     def _take(self, stream: Stream, entries: Iterable[str], *, suspect: bool = False) -> None:
-        alone = self.request.alone
         for entry in entries:
             task_id = stream.entries[entry]
             message = self.shard.live.get(task_id)
             delayed_suspect = message is not None and message.phase == phases.SUSPECT and not suspect
             if message is None or message.phase not in (phases.QUEUED, phases.SUSPECT):
                 stream.drop(entry)  # it is finished, revoked, or has another entry by now
-            elif delayed_suspect and (not alone or self.claimed):
+            elif delayed_suspect and not self.may_take_suspect:
                 stream.owners[entry] = SUSPECTS
-                self.suspect_waits = self.suspect_waits or not self.took_suspect
+                if not self.took_suspect:
+                    self._leave_suspect(stream)
             elif self.closed or (self.claimed and self.bytes + len(message.body) > MOST_BYTES):
                 stream.owners[entry] = NOBODY
                 self.closed = True
@@ -170,6 +193,7 @@ class _Taking:
                 if suspect or delayed_suspect:
                     self.closed = self.took_suspect = True
                     self.suspect_waits = False
+                    self.shard.reserved.pop(stream.name, None)
                 stream.owners[entry] = self.token
                 # What must not run is not started; but the follow-up of a suspect's outcome may end the child.
                 alone_now = self.request.most == 1 and not message.skip_reason

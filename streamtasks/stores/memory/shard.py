@@ -48,6 +48,8 @@ class Shard:
         self.leases: dict[str, int] = {}
         self.batches: dict[str, tuple[str, ...]] = {}
         self.claims: dict[str, tuple[int, str, int]] = {}
+        self.suspects: dict[str, str] = {}  # worker -> the claim of the suspect that it took last
+        self.reserved: dict[str, tuple[str, int]] = {}  # stream -> who makes room for its next suspect, until when
         self.delayed: dict[str, int] = {}
         self.children_of: dict[str, list[str]] = {}
         self.workflows: dict[str, WorkflowState] = {}

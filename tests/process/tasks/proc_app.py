@@ -277,6 +277,12 @@ def die_by_signal() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_with_worker() -> None:
+    """End the supervisor, as a kernel does that kills a whole container."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(5)
+
+
 def die_by_exit(status: int) -> None:
     os._exit(status)
 
@@ -380,7 +386,7 @@ def give_back_later(value: Any = None) -> Any:
 
 TASKS: tuple[Callable[..., Any], ...] = (
     add, aadd, fail, afail, again, ignore, large, nap, anap, hold_gil, steps, die_by_signal, die_by_exit, leave,
-    print_and_nap,
+    die_with_worker, print_and_nap,
     raise_odd, araise_odd, raise_hostile, araise_hostile, close_descriptors, aclose_descriptors, exhaust_memory,
     grow,
     burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, finalise, spin_in_bytecode, report,

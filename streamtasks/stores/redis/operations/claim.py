@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ....protocol.keys import Keys
 from ....settings import StoreSettings
+from ...rules.consumers import worker_of
 from ...types import ClaimRequest, Filter
 from ..batches import MOST_BYTES
 from ..scripts import Call, script
@@ -40,6 +41,7 @@ def claim_call(
     return script("claim").call(
         keys,
         last_claim=keys.claim(consumer),
+        suspect=keys.suspect(worker_of(consumer)),
         consumer=consumer,
         sequence=request.sequence,
         most=request.most,
