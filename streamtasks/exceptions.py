@@ -8,6 +8,7 @@
     ├── InvalidTask                   a task is defined or called in a way that cannot work
     │   ├── InvalidKey                a dict has a key that is not a string (also a TypeError)
     │   ├── UnknownQueue
+    │   ├── TaskIdInUse               another call has this id
     │   └── PayloadTooLarge
     ├── StoreError                    the store did not do what was asked
     │   ├── StoreUnavailable          no answer until the deadline (also a ConnectionError)
@@ -61,6 +62,7 @@ __all__ = [
     "StoreUnavailable",
     "StreamTasksError",
     "TaskFailed",
+    "TaskIdInUse",
     "TaskLimitExceeded",
     "TaskNotFound",
     "TaskRevoked",
@@ -104,6 +106,10 @@ class InvalidKey(InvalidTask, TypeError):
 
 class UnknownQueue(InvalidTask):
     """Raised when a queue is not configured, or its name is invalid."""
+
+
+class TaskIdInUse(InvalidTask):
+    """Raised when ``task_id`` is the id of another call. Nothing was enqueued."""
 
 
 class PayloadTooLarge(InvalidTask):

@@ -47,6 +47,7 @@ class StoreSettings:
         max_events: about how many of them are kept; the oldest are deleted first.
         events_kept: about how many events are kept; 0: none are written. Follows from the others.
         wire: encodes and decodes by these settings. Follows from the others.
+        enqueue_retry_s: how long enqueueing is repeated, seconds. Follows from the others.
         max_connections: most connections of a process.
         crash_limit: crashes of a child that make a message a dead letter.
         crash_delay_s: delay after every crash but the first, seconds.
@@ -79,6 +80,7 @@ class StoreSettings:
     unknown_task_delay_s: float = 30.0
     unknown_task_limit: int = 10
     wire: Wire = field(init=False, repr=False, compare=False)
+    enqueue_retry_s: float = field(init=False, repr=False, compare=False)
     events_kept: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,8 +89,11 @@ class StoreSettings:
             raise ConfigurationError("tags must name at least one shard.")
         for name in ("lease_s", "timeout_s", "result_expires_s", "failure_expires_s"):
             check_seconds(name, getattr(self, name), ConfigurationError)
-        if self.enqueue_timeout_s is not None:
-            check_seconds("enqueue_timeout_s", self.enqueue_timeout_s, ConfigurationError)
+        retry_s = self.enqueue_timeout_s
+        if retry_s is None:
+            retry_s = min(ENQUEUE_TIMEOUT_S, self.timeout_s)
+        check_seconds("enqueue_timeout_s", retry_s, ConfigurationError)
+        object.__setattr__(self, "enqueue_retry_s", retry_s)
         for name in ("crash_delay_s", "unknown_task_delay_s"):
             check_seconds(name, getattr(self, name), ConfigurationError, above_zero=False)
         if not isinstance(self.send_events, bool):
@@ -143,11 +148,6 @@ class StoreSettings:
     def lease_ms(self) -> int:
         """The lease in milliseconds."""
         return round(self.lease_s * 1000)
-
-    @property
-    def enqueue_retry_s(self) -> float:
-        """How long enqueueing is repeated, seconds."""
-        return min(ENQUEUE_TIMEOUT_S, self.timeout_s) if self.enqueue_timeout_s is None else self.enqueue_timeout_s
 
     def keep_ms(self, *, success: bool) -> int:
         """Return how long a record is kept, ms."""

@@ -17,6 +17,7 @@ from ..settings import StoreSettings
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import running_attempt
+from .known_id import check_known
 from .middleware import Middleware
 from .signature import NO_OPTIONS, CallOptions, Signature
 from .signature_wire import decode_signature, encode_signature
@@ -88,14 +89,32 @@ class Pipeline:
             message = before_enqueue(self.middleware, message)
         return message
 
-    def send(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[Result[Any]]:
-        """Enqueue encoded messages in one round trip, in order; ``retry_time_s``: see `Store.enqueue`."""
-        self.owner.store.enqueue(messages, retry_time_s)
+    def send(
+        self, messages: Sequence[NewMessage], retry_time_s: float | None = None, *, own_id: bool = False
+    ) -> list[Result[Any]]:
+        """Enqueue encoded messages in one round trip, in order.
+
+        Args:
+            messages: what to enqueue.
+            retry_time_s: see `Store.enqueue`.
+            own_id: the caller has chosen the id of the only message, so another call may have it.
+
+        Raises:
+            TaskIdInUse: another call has it.
+        """
+        accepted = self.owner.store.enqueue(messages, retry_time_s)
+        if own_id and not accepted[0]:
+            check_known(messages[0], self.owner.store.read([messages[0].id])[0], self.owner.settings.wire)
         return [Result(self.owner, message.id) for message in messages]
 
-    async def asend(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[Result[Any]]:
+    async def asend(
+        self, messages: Sequence[NewMessage], retry_time_s: float | None = None, *, own_id: bool = False
+    ) -> list[Result[Any]]:
         """Enqueue encoded messages from an event loop; see `send`."""
-        await self.owner.async_store.enqueue(messages, retry_time_s)
+        accepted = await self.owner.async_store.enqueue(messages, retry_time_s)
+        if own_id and not accepted[0]:
+            [known] = await self.owner.async_store.read([messages[0].id])
+            check_known(messages[0], known, self.owner.settings.wire)
         return [Result(self.owner, message.id) for message in messages]
 
 

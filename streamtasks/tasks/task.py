@@ -135,16 +135,19 @@ class Task[**P, R]:
 
         Raises:
             InvalidTask: an option has an unknown name or a wrong value.
+            TaskIdInUse: ``task_id`` is the id of another call.
         """
         call = CallOptions.of(options, self._defaults)
-        return self._pipeline.send([self._new(*check_arguments(args, kwargs), call)], call.retry_time_s())[0]
+        message = self._new(*check_arguments(args, kwargs), call)
+        return self._pipeline.send([message], call.retry_time_s(), own_id=call.task_id is not None)[0]
 
     async def aapply_async(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Result[R]:
         """Enqueue one call from an event loop; see `apply_async`."""
         call = CallOptions.of(options, self._defaults)
-        return (await self._pipeline.asend([self._new(*check_arguments(args, kwargs), call)], call.retry_time_s()))[0]
+        message = self._new(*check_arguments(args, kwargs), call)
+        return (await self._pipeline.asend([message], call.retry_time_s(), own_id=call.task_id is not None))[0]
 
     def enqueue_many(self, calls: Iterable[tuple[Any, ...] | dict[str, Any]]) -> list[Result[R]]:
         """Enqueue many calls in one round trip, in order: a tuple of arguments or a dict of keyword arguments each."""

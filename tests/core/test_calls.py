@@ -95,8 +95,9 @@ async def test_the_asynchronous_twin_says_the_same(app: StreamTasks, add: Task[.
     found = []
 
     class Asynchronous:
-        async def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> None:
+        async def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]:
             found.append((messages[0], retry_time_s))
+            return [True]
 
     vars(app.owner)["async_store"] = Asynchronous()
     await add.aapply_async([1, 2], queue="other", retry=False)

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from contract.app import documented
 from contract.app import tasks as contract_tasks
-from streamtasks import Message
+from streamtasks import Message, TaskIdInUse
 from streamtasks.stores.types import NewMessage
 from streamtasks_django import Task, task
 from streamtasks_django.tasks.stream_task import StreamTask
@@ -184,13 +184,19 @@ def test_apply_async_says_all_of_one_call(sent: list[NewMessage], patience: list
     assert timedelta(seconds=9) < result.task.run_after - before < timedelta(seconds=15)
     read = robust.get_result("my-id")
     assert (read.task.queue_name, read.task.priority, read.task.run_after) == ("mail", 5, result.task.run_after)
-    # The same id again is the same task: nothing happens.
-    assert robust.apply_async([1], task_id="my-id").id == "my-id"
+    # The same call with the same id again: nothing happens.
+    assert robust.apply_async([0], {"word": "x"}, task_id="my-id").id == "my-id"
+    with pytest.raises(TaskIdInUse, match="with other arguments"):
+        robust.apply_async([1], task_id="my-id")
     assert robust.get_result("my-id").args == [0]
 
 
 async def test_the_asynchronous_twins_do_the_same() -> None:
     robust: Any = documented.robust
+    for _ in range(2):
+        await robust.aapply_async([0], task_id="own")
+    with pytest.raises(TaskIdInUse, match="with other arguments"):
+        await robust.aapply_async([1], task_id="own")
     result = await robust.aapply_async([0], queue="mail", countdown=60)
     read = await robust.aget_result(result.id)
     assert (read.task.queue_name, read.state) == ("mail", "DELAYED")

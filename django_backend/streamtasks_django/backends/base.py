@@ -17,12 +17,13 @@ from streamtasks.exceptions import InvalidKey
 from streamtasks.exceptions import InvalidTask as InvalidId
 from streamtasks.protocol.json import dumps, invalid_key, loads
 from streamtasks.protocol.keys import check_id, check_queue
+from streamtasks.tasks.known_id import check_known
 
 from ..checks import check_backend
 from ..conf import version
 from ..enqueue.json_errors import normalized
 from ..enqueue.owner import BackendOwner, BackendSchedules, group_of
-from ..enqueue.pipeline import prepare
+from ..enqueue.pipeline import has_own_id, prepare
 from ..enqueue.signal_dispatch import asend, send
 from ..enqueue.store_alias import Stores
 from ..exceptions import InvalidTask
@@ -152,12 +153,15 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         Raises:
             InvalidTask: an option of the task is wrong.
             TypeError, ValueError: JSON cannot encode an argument.
+            TaskIdInUse: the ``task_id`` of the call is that of another one.
             PayloadTooLarge: the call takes more than ``max_payload_bytes``.
             StoreUnavailable: the server did not answer in ``enqueue_timeout`` seconds.
             StoreFull: the server is out of memory.
         """
         result, message, retry_time_s = prepare(self, task, args, kwargs)
-        self.stores.plain.enqueue((message,), retry_time_s)
+        store = self.stores.plain
+        if not store.enqueue((message,), retry_time_s)[0] and has_own_id(task):
+            check_known(message, store.read([message.id])[0], self.store_settings.wire)
         send(task_enqueued, type(self), result)
         return cast("TaskResult[P, R]", result)
 
@@ -166,7 +170,9 @@ class StoreBackend(StoreControl, StreamTaskMixin):
     ) -> TaskResult[P, R]:
         """Enqueue one call without blocking the event loop; errors as of `enqueue`."""
         result, message, retry_time_s = prepare(self, task, args, kwargs)
-        await self.stores.asynchronous.enqueue((message,), retry_time_s)
+        store = self.stores.asynchronous
+        if not (await store.enqueue((message,), retry_time_s))[0] and has_own_id(task):
+            check_known(message, (await store.read([message.id]))[0], self.store_settings.wire)
         await asend(task_enqueued, type(self), result)
         return cast("TaskResult[P, R]", result)
 

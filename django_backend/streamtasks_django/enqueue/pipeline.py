@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from .store_alias import StoreAlias
 
-__all__ = ["Prepared", "prepare", "registered_name", "resolve", "without_options"]
+__all__ = ["Prepared", "has_own_id", "prepare", "registered_name", "resolve", "without_options"]
 
 type Prepared = tuple[TaskResult[..., Any], NewMessage, float | None]
 """The result of a call, its message, and the ``retry_time_s`` of `Store.enqueue`."""
@@ -180,6 +180,11 @@ def without_options(task: Task[..., Any]) -> Task[..., Any]:
     if not isinstance(task, StreamTask) or task.options is NO_OPTIONS:
         return task
     return task.changed(options=NO_OPTIONS)
+
+
+def has_own_id(task: Task[..., Any]) -> bool:
+    """Return whether the caller has chosen the id of the call, so that another call may have it."""
+    return isinstance(task, StreamTask) and task.options.task_id is not None
 
 
 def _plan(backend: StoreAlias, task: Task[..., Any]) -> _Plan:
