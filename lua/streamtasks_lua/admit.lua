@@ -20,6 +20,7 @@
 --         missing: names of streams that a grant needs and the call did not bring; more: 1 if there are grants that were
 --         not looked at, because 100 messages had been: in both cases call again, with those streams and the same grants.
 --         asks: per limit 5 values: name, interval us, burst, tokens wanted, number of the ask
+-- Budget: 100 limits, 100 messages.
 -- Moves:  waiting for its limit -> ready | suspect
 -- Safe to repeat: yes, a grant counts once, by its number. Clock: server.
 -- include: clock, missing, limit, waiting, place

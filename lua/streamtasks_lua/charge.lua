@@ -25,6 +25,7 @@
 --
 -- Returns {now ms, code...}: 1 runs again at once, or when its rate limit lets it, 2 runs again after the delay,
 --         3 the limit is reached (settle it as DEAD with the same token), 0 not held by this token.
+-- Budget: 100 attempts.
 -- Moves:  running | claimed -> ready, at the old place | waiting for its limit, before the others |
 --         delayed (from where it comes back as a suspect)
 --         One that was revoked while held goes back at once, with mark x: it will not run again. The limit holds for it

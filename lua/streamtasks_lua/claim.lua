@@ -38,6 +38,7 @@
 --           4 nothing was found yet but more is ready: claim again at once, 8 this is a suspect: run it alone
 --      or {"streams", now ms, name...}: a better stream is ready than those given; nothing was claimed
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
+-- Budget: 100 messages, 512 KiB of their bodies and one more, 16 streams of those that are ready.
 -- Moves:  ready -> claimed | ready -> running (count 1, or a suspect) | garbage entry -> dead letter
 -- Safe to repeat: yes, by sequence. Clock: server.
 -- include: clock, group, wake, channel, events

@@ -4,10 +4,24 @@
 -- KEYS[1] dead         STREAM   keys.dead
 -- ARGV[1] before: only those before this entry id; "+": from the newest
 -- ARGV[2] most: how many at most, at most 100
+-- ARGV[3] most_bytes: size of the reply; then it holds no more
 --
--- Returns {entry id, {field, value, ...}} per dead letter: fields reason, id, stream, message; or for bytes that
+-- Returns {1: there may be more, 0: that was all, then {entry id, {field, value, ...}} per dead letter}: fields reason, id, stream, message; or for bytes that
 --         are no message reason "undecodable", stream, entry, data.
+-- Budget: 100 dead letters, 512 KiB of them and one more.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
 local before = args.before == '+' and '+' or '(' .. args.before
-return redis.call('XREVRANGE', keys.dead, before, '-', 'COUNT', tonumber(args.most))
+local reply, room = { 1 }, tonumber(args.most_bytes)
+for n = 1, tonumber(args.most) do
+  if room <= 0 then break end
+  -- One by one: each may be as large as a message may be.
+  local entry = redis.call('XREVRANGE', keys.dead, before, '-', 'COUNT', 1)[1]
+  if not entry then
+    reply[1] = 0
+    break
+  end
+  reply[n + 1], before = entry, '(' .. entry[1]
+  for _, value in ipairs(entry[2]) do room = room - #value end
+end
+return reply

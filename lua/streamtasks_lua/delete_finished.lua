@@ -9,6 +9,7 @@
 --
 -- Returns {now ms, deleted}. An entry all of whose records are gone goes, too. A record younger than ARGV[2] becomes
 --         "2 <finished ms> <outcome> <token>" and expires when it is as old: its id is known, and nothing else of it.
+-- Budget: 100 ids, or one entry of the index with all of its ids.
 -- Moves:  finished -> (nothing)
 -- Safe to repeat: yes. Clock: server.
 -- include: clock

@@ -8,6 +8,7 @@
 -- ARGV[1] name: of the schedule
 --
 -- Returns {now ms, 1}; 0 instead of 1: there is none of that name.
+-- Budget: one schedule.
 -- Moves:  nothing
 -- Safe to repeat: yes, but the answer differs. Clock: server.
 -- include: clock, remove_schedule

@@ -9,6 +9,7 @@
 --
 -- Returns {now ms, ms until the next one is due (-1: there is none, 0: there are more now), then per schedule 3 values:
 --         name, what it is (see include/schedule.lua), its due occurrence in ms}.
+-- Budget: 100 schedules, 512 KiB of them and one more.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
 -- include: clock

@@ -23,6 +23,7 @@
 --
 -- Returns {now ms, code...}: per message 1 accepted, 0 already known (queued, running or finished), 2 accepted, but it was
 --         revoked before it came: call revoke, which finishes it at once. Without that, the child that claims it does.
+-- Budget: 100 messages, 512 KiB of their bodies and one more.
 -- Moves:  (nothing) -> ready | delayed | blocked | waiting for its limit
 -- Safe to repeat: yes, by id. Clock: server.
 -- include: clock, streams, events, accept

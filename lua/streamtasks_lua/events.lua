@@ -6,6 +6,7 @@
 -- ARGV[2] most: how many entries at most, at most 100; each may concern 100 messages
 --
 -- Returns {entry id, {"kind", kind, id, detail, ...}} per entry.
+-- Budget: 100 entries of 100 messages.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
 local after = args.after == '' and '-' or '(' .. args.after

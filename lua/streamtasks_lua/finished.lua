@@ -6,6 +6,7 @@
 -- ARGV[2] most: how many entries at most, at most 100; each may hold 100 ids
 --
 -- Returns {entry id, {id, "<outcome> <stream name>", ...}} per entry.
+-- Budget: 100 entries of 100 ids.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
 local after = args.after == '' and '-' or '(' .. args.after

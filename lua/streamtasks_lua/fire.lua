@@ -29,6 +29,7 @@
 --         else has fired it, or it was changed, paused or dropped), or is not due by this clock.
 --         A firing without messages may also bring an occurrence that is not due forward: the clock went back since it was
 --         stored, so it lies too far ahead.
+-- Budget: 100 messages, 512 KiB of their bodies and one more.
 -- Moves:  (nothing) -> ready | delayed | waiting for its limit. One that was revoked before it came is ready with mark x.
 -- Safe to repeat: yes: the occurrence has passed by then. Clock: server.
 -- include: clock, streams, events, accept, schedule

@@ -9,6 +9,7 @@
 -- Returns {members, content...}: how many there are in all (1 for a node), then from that place on as many as fit, at
 --         least one: of a node its result; of a member "<outcome> <id>\n<result>", with "-" before it if it came too
 --         late to count, "" if it is not known.
+-- Budget: 1000 results, 512 KiB of them and one more.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
 local field, from, most = args.field, tonumber(args.place), tonumber(args.most_bytes)

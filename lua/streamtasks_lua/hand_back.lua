@@ -25,6 +25,7 @@
 --
 -- Returns {now ms, missing, code...}: 1 handed back, 0 not held by this token; missing: names of streams that the call
 --         must bring as well (nothing of those was touched): call again with them.
+-- Budget: 100 messages, and those of one claim.
 -- Moves:  claimed | running -> ready | suspect, at the old place; running, with a rate limit -> waiting for it, before the
 --         others
 --         One that was revoked while held goes back to its place with mark x.

@@ -9,6 +9,7 @@
 -- ARGV[2..] per attempt 3 values: id, token, ms since it started
 --
 -- Returns {now ms, code...}: 1 running now, 0 not held by this token.
+-- Budget: 100 attempts.
 -- Moves:  claimed -> running; one that was revoked while held (X) only gets its time
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, line, held, channel, events

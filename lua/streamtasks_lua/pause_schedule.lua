@@ -9,6 +9,7 @@
 -- ARGV[2] next_ms: its next occurrence, if it is to go on; "-": pause it
 --
 -- Returns {now ms, 1}; 0 instead of 1: there is none of that name. One that is not paused goes on as it does.
+-- Budget: one schedule.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
 -- include: clock, schedule, schedule_next

@@ -7,6 +7,7 @@
 -- ARGV[1..] per attempt 3 values: id, token, progress (JSON)
 --
 -- Returns {code...}: 1 stored, 0 not held by this token.
+-- Budget: 100 reports.
 -- Moves:  nothing
 -- Safe to repeat: yes, by token. Clock: none.
 -- include: held, channel

@@ -19,6 +19,7 @@
 --
 -- Returns {now ms, missing, promoted, next due in ms (-1: none, 0: more are due)}; missing: names of streams that due
 --         messages need and the call did not bring: call again with them.
+-- Budget: 100 due messages, 100 that waited for finished ones.
 -- Moves:  delayed -> ready | suspect, after two crashes | waiting for its limit; blocked -> delayed: those that waited
 --         for a task that is finished, if they are too many for the script that finished it ("free <id> ..." is due)
 -- Safe to repeat: yes. Clock: server; nothing is promoted early.

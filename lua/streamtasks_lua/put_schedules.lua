@@ -17,6 +17,7 @@
 -- Returns {now ms, code...}: per schedule 0 conflict (it exists, or is not of that revision; or its app has declared
 --         something later), 1 stored, 2 it is there already, to the byte, 3 the name is taken (by one that was made
 --         otherwise, or by another app).
+-- Budget: 100 schedules, 512 KiB of them and one more.
 -- Moves:  nothing
 -- Safe to repeat: yes, by content. Clock: server. A schedule whose rule stays keeps its next occurrence, and being
 --         paused. Revisions rise over all schedules, so none comes again after a schedule was dropped.

@@ -15,6 +15,7 @@
 -- Returns per message, as many as fit, at least one: {record} if finished, {record, result} if its workflow keeps the result (the record names the field
 --         in place of the result's size), {} if unknown (or a tombstone), else
 --         {"<enqueued ms> <envelope>", state line or "", history, progress, due ms or ""}.
+-- Budget: 100 messages, 512 KiB of their records and one more.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
 local count = tonumber(args.count)

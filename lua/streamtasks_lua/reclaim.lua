@@ -29,6 +29,7 @@
 -- Returns {now ms, missing, reclaimed, exhausted, more}: missing: names of streams that the call must bring as well: call
 --         again with them; more: 1 if there may be more, call again at once; exhausted: per message id, token, name, entry,
 --         attempt, started ms, first started ms; settle them as DEAD with that token.
+-- Budget: 100 messages, and the rest of one claim.
 -- Moves:  claimed | running -> suspect (ready, but only for a child with empty hands) | waiting for its limit first
 --         One that was revoked while held becomes suspect as any other, with mark x: it will not run again.
 -- Safe to repeat: yes. Clock: server. After a silence of all workers (see beat) it waits one more lease.

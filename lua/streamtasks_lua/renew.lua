@@ -6,6 +6,7 @@
 -- ARGV[2..] tokens
 --
 -- Returns {now ms, code...}: 1 renewed, 0 this claim is not held any more (its attempts must not go on).
+-- Budget: 100 claims.
 -- Moves:  nothing
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock

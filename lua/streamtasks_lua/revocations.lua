@@ -5,6 +5,7 @@
 -- ARGV[1..] per message 2 values: id, token
 --
 -- Returns {word...}: per message "revoked" (let it end), "terminate" (end it), or "": go on, or not held by this token.
+-- Budget: 100 messages.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
 -- include: line, held

@@ -40,6 +40,7 @@
 --         4 it waits, and the call must name its stream: the name, or "" if its queue and priority stand only in
 --         its envelope; nothing was done;
 --      or {"hour", now ms}: ARGV[3] is neither this hour nor the one before; nothing was done.
+-- Budget: one message, 20 that waited for it, 100 nodes that followed it.
 -- Moves:  ready | suspect | delayed | blocked | limited -> finished; claimed | running -> revoked while held (X)
 --         Its entry stays in its stream, and the claim that meets it drops it. What waits for it (`links`) goes on, to fail.
 --         A callback message has a child do what belongs to the outcome. Workers are told "revoke <id> <1: end it>".

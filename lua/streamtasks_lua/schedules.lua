@@ -11,6 +11,7 @@
 --
 -- Returns {more, then per schedule 3 values: name, what it is, how far it is (see include/schedule.lua); two times "":
 --         there is none of that name}. more: 1 the reply is full, ask again for the rest.
+-- Budget: 100 schedules, 512 KiB of them and one more.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
 local most, after, room = tonumber(args.most), args.after, tonumber(args.most_bytes)

@@ -62,6 +62,8 @@
 --
 -- Returns {now ms, code...}: 1 done, 2 already done by this token, 0 stale (another holder, or finished);
 --      or {"hour", now ms}: ARGV[1] is neither this hour nor the one before; nothing was written.
+-- Budget: 100 messages with their follow-ups, or one outcome with at most 100; 512 KiB of them and one outcome
+--         more; 100 messages that waited for them, 100 nodes that followed them.
 -- Moves:  claimed | running -> finished | delayed | ready | waiting for its limit; blocked -> delayed | ready
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, streams, held, leave, events, channel, finish

@@ -8,6 +8,7 @@
 -- ARGV[1..] fields of keys.totals that are wanted
 --
 -- Returns {unfinished, running, delayed, count or nil...}: one count per field, in their order.
+-- Budget: one count for each field; each takes the same time however many messages there are.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
 return {

@@ -8,6 +8,7 @@
 -- ARGV[3] most: how many names are wanted, at most 16
 --
 -- Returns {removed, names}: names of the streams to sweep next; none: that was all.
+-- Budget: 16 streams with all of their consumers.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server (idle time). A consumer is made again by its next read.
 -- include: group

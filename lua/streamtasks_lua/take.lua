@@ -5,6 +5,7 @@
 -- ARGV[1..] per ask 3 values: interval us, burst, tokens wanted
 --
 -- Returns {now ms, then per ask 2 values: tokens granted, us until the next one (0 if any were granted)}.
+-- Budget: 100 limits.
 -- Moves:  nothing
 -- Safe to repeat: no, what was granted before is lost; there are never more than the rate allows. Clock: server.
 -- include: clock, rate

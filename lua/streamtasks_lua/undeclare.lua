@@ -11,6 +11,7 @@
 -- ARGV[2] since_ms: when its code was loaded; what it has declared since then stays
 --
 -- Returns {now ms, forgotten, more}; more: 1 there may be more to forget.
+-- Budget: 100 schedules.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
 -- include: clock, schedule_text, remove_schedule

@@ -28,6 +28,7 @@
 --
 -- Returns {now ms, code, more, whom}: code 0 nothing is known of it; 1 it is not live; 2 live. more: 1 there is more to
 --         do at once. whom: who must be revoked, as in ARGV[3], one a line.
+-- Budget: 100 nodes.
 -- Moves:  blocked -> ready | delayed | waiting for its limit; blocked -> (nothing), if it has not become live in time
 -- Safe to repeat: yes. Clock: server.
 -- include: clock, line, streams, channel, events, workflow

@@ -5,6 +5,7 @@
 -- ARGV[1] most: workflows
 --
 -- Returns {now ms, ms until the next one is due (-1: there is none), id...}: those that are due now.
+-- Budget: 20 workflows.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
 -- include: clock

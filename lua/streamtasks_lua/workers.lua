@@ -6,6 +6,7 @@
 -- ARGV[1] most: how many at most, at most 1000
 --
 -- Returns per worker 3 values: its name, its last beat in ms, what it reports of itself (JSON).
+-- Budget: 1000 workers.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
 local found = redis.call('ZREVRANGE', keys.workers, 0, tonumber(args.most) - 1, 'WITHSCORES')

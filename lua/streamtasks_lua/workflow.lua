@@ -7,6 +7,7 @@
 -- Returns {} if nothing is known of it, or it is not live; else {nodes, finished nodes, failed nodes, when it became live
 --         in ms, shape, and per fan-in "<members> <needed> <F or C> <y, n or d: was done> <first> <last> <succeeded> <failed>
 --         <o: open, r: what follows was let go, f: it must fail>"}.
+-- Budget: one workflow, and one count for each fan-in that is named.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
 local known = redis.call('HMGET', keys.workflow, 'nodes', 'done', 'failed', 'live', 'plan')

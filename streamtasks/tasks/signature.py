@@ -24,6 +24,9 @@ from .retry_policy import check_retry_policy, retry_time_s
 
 __all__ = ["NO_OPTIONS", "OPTION_NAMES", "CallOptions", "Origin", "Signature", "Step"]
 
+MAX_LINKS: Final = 100
+"""At most so many signatures follow one task: all of them are accepted in the step that finishes it."""
+
 
 class Origin(Protocol):
     """What a signature was made from: a task, or a workflow that a link starts."""
@@ -333,6 +336,11 @@ def _links(name: str, value: Any) -> tuple[Signature, ...]:
     if value is None:
         return ()
     found = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else (value,)
+    if len(found) > MAX_LINKS:
+        raise InvalidTask(
+            f"{name} holds {len(found)} signatures; at most {MAX_LINKS} are let go in the step that finishes a task. "
+            f"Make them one: {name}=group(...)."
+        )
     signatures: list[Signature] = []
     for given in found:
         if not isinstance(given, Step):

@@ -213,6 +213,14 @@ def test_documented_options_are_understood(app: StreamTasks) -> None:
 
 
 class TestLinks:
+    def test_one_task_is_followed_by_at_most_100(self, add: Task[..., Any], sent: Sent) -> None:
+        add.apply_async([1, 2], link=[add.s(3)] * 100)
+        assert len(sent.message.links) == 100
+        for name in ("link", "link_error"):
+            many: dict[str, Any] = {name: [add.s(3)] * 101}
+            with pytest.raises(InvalidTask, match=rf"{name} holds 101 .*{name}=group\("):
+                add.s(1, 2).set(**many)
+
     def test_linked_signatures_live_on_the_shard_of_what_they_follow(
         self, app: StreamTasks, add: Task[..., Any], sent: Sent
     ) -> None:

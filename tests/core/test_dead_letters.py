@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import redis
 
 from streamtasks import Message, StoreSettings, StreamTasks
 from streamtasks.stores.redis import RedisStore
+from streamtasks.stores.redis.operations.inspection import dead_letters_call
+from streamtasks.stores.redis.shards import Operation
 from streamtasks.stores.types import NewMessage
 from tests.support.manual_consumer import Consumer, outcome_of
 
@@ -42,3 +46,21 @@ def test_given_up_messages_and_garbage_are_listed_in_pages(server_url: str) -> N
     assert {letter.reason for letter in rest} == {"crashed"}
     assert [Message.decode(letter.envelope).id for letter in rest] == ["m2", "m1", "m0"]
     assert all(letter.died_ms > 1_700_000_000_000 for letter in rest)
+
+
+def test_large_ones_are_read_in_several_calls(server_url: str) -> None:
+    settings = StoreSettings(url=server_url, key_prefix="t:")
+    store = RedisStore(settings)
+    client = redis.Redis.from_url(server_url)
+    body = b"1 " + b"x" * 300_000
+    for n in range(5):
+        client.xadd("t:{u0}:dead", {"reason": "crashed", "id": f"m{n}", "stream": "0:default", "message": body})
+    [first] = store.run(_page(store))
+    assert (first[0], len(first)) == (1, 3)
+    assert [letter.id for letter in store.dead_letters()] == ["m4", "m3", "m2", "m1", "m0"]
+    assert [letter.id for letter in store.dead_letters(limit=3)] == ["m4", "m3", "m2"]
+
+
+def _page(store: RedisStore) -> Operation[list[Any]]:
+    replies: list[Any] = yield [dead_letters_call(store.shards.by_tag["u0"].keys, "+", 100)]
+    return replies

@@ -110,7 +110,15 @@ class TestHeader:
         assert re.fullmatch(r"#!lua( flags=[a-z,-]+)?", text(name).splitlines()[0])
         top = header(name)
         assert top.startswith(f"-- {name}: "), "the first line says what the script does"
-        for part in (r"KEYS\[1", r"ARGV\[1", r"Returns ", r"Moves:  ?\S", r"Safe to repeat: (yes|no)", r"Clock: "):
+        for part in (
+            r"KEYS\[1",
+            r"ARGV\[1",
+            r"Returns ",
+            r"Budget: (\d|one )",
+            r"Moves:  ?\S",
+            r"Safe to repeat: (yes|no)",
+            r"Clock: ",
+        ):
             assert re.search(rf"^-- .*{part}", top, re.MULTILINE), f"the header does not say {part!r}"
 
     @pytest.mark.parametrize(("array", "prefix"), [("KEYS", "keys"), ("ARGV", "args")])

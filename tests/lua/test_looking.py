@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from streamtasks import StoreSettings
+from streamtasks.stores.redis.operations.inspection import active, active_call
+from streamtasks.stores.redis.shards import Shards
 from tests.support.script_lab import ScriptLab, outcome
 
 
@@ -41,6 +44,15 @@ class TestActive:
         lab.enqueue("a", "b")
         lab.settle(outcome(lab.claim_one()))
         assert lab.active() == []
+
+    def test_large_ones_are_returned_by_several_calls(self, lab: ScriptLab) -> None:
+        for number in range(5):
+            lab.enqueue(f"{number}", body=b"x" * 300_000)
+            lab.claim_one(f"w{number}")
+        place, *first = lab.run(active_call(lab.keys, 100))
+        assert (place, first[::4]) == (2, ["0", "1"])
+        found, rounds = lab.complete(active(Shards(replace(lab.settings, key_prefix=lab.prefix))))
+        assert ([one.id for one in found], rounds) == (["0", "1", "2", "3", "4"], 3)
 
 
 class TestStatistics:

@@ -47,3 +47,11 @@ def test_only_work_that_the_child_serves_counts(lab: ScriptLab, queues: Filter, 
     lab.client.delete(*lists)
     assert passed_on(lab, queues) == [rings]
     assert [lab.client.llen(name) for name in lists] == [rings] * len(lists)
+
+
+@pytest.mark.parametrize("others", [63, 64, 1023])
+def test_work_behind_many_better_streams_counts(lab: ScriptLab, others: int) -> None:
+    lab.enqueue("a", queue="mail", priority=-1)
+    lab.client.zadd(lab.keys.ready, {f"0:q{n}": 0 for n in range(others)})
+    assert passed_on(lab, Filter("only", ("mail",))) == [1]
+    assert passed_on(lab, Filter("only", ("none",))) == [1 if others == 1023 else 0], "more may be ready"

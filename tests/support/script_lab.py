@@ -279,7 +279,7 @@ class ScriptLab(ShardView):
         return self.run(read_call(self.keys, ids))
 
     def active(self, most: int = 100) -> Any:
-        return self.run(active_call(self.keys, most))
+        return self.run(active_call(self.keys, most))[1:]
 
     def statistics(self, *fields: str) -> Any:
         return self.run(statistics_call(self.keys, fields))

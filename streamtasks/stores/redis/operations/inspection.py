@@ -12,7 +12,7 @@ from ....protocol.keys import Keys
 from ....protocol.state import FINAL_STATES, DeadLetter
 from ....settings import MIN_DEDUP_S
 from ...types import Active, Event, Events, Statistics, WorkerInfo
-from ..batches import MOST
+from ..batches import MOST, MOST_BYTES
 from ..scripts import Call, script
 from ..shards import Operation, Shard, Shards
 
@@ -43,12 +43,12 @@ _TIME = "ms"
 
 def dead_letters_call(keys: Keys, before: str, most: int) -> Call:
     """Build dead_letters."""
-    return script("dead_letters").call(keys, before=before, most=most)
+    return script("dead_letters").call(keys, before=before, most=most, most_bytes=MOST_BYTES)
 
 
-def active_call(keys: Keys, most: int) -> Call:
-    """Build active."""
-    return script("active").call(keys, most=most)
+def active_call(keys: Keys, most: int, place: int = 0) -> Call:
+    """Build active; ``place``: how many to pass over."""
+    return script("active").call(keys, place=place, most=most, most_bytes=MOST_BYTES)
 
 
 def statistics_call(keys: Keys, fields: Sequence[str]) -> Call:
@@ -87,13 +87,16 @@ def events_call(keys: Keys, after: str, most: int) -> Call:
 
 def active(shards: Shards, limit: int = 100) -> Operation[list[Active]]:
     """See `Store.active`."""
-    replies = yield [active_call(shard.keys, min(limit, MOST)) for shard in shards.by_tag.values()]
-    found = [
-        Active(task_id.decode(), int(started), worker.decode(), body)
-        for flat in replies
-        for task_id, started, worker, body in batched(flat, 4)
-    ]
-    return sorted(found, key=lambda one: one.started_ms)[:limit]
+    most = min(limit, MOST)
+    found: dict[bytes, Active] = {}
+    left = [(shard.keys, 0) for shard in shards.by_tag.values()]
+    while left:
+        replies = yield [active_call(keys, most - place, place) for keys, place in left]
+        for _, *flat in replies:
+            for task_id, started, worker, body in batched(flat, 4):
+                found[task_id] = Active(task_id.decode(), int(started), worker.decode(), body)
+        left = [(keys, reply[0]) for (keys, _), reply in zip(left, replies, strict=True) if 0 <= reply[0] < most]
+    return sorted(found.values(), key=lambda one: one.started_ms)[:limit]
 
 
 def statistics(shards: Shards) -> Operation[Statistics]:
@@ -184,9 +187,17 @@ def _delete_finished_call(shard: Shard, hour: int, entries: list[tuple[str, list
 
 def dead_letters(shards: Shards, limit: int = 100, before: str = "") -> Operation[list[DeadLetter]]:
     """See `Store.dead_letters`. A cursor is an entry's id: the time it was written, so it orders all shards."""
-    requests = [dead_letters_call(shard.keys, before or "+", min(limit, MOST)) for shard in shards.by_tag.values()]
     wire = shards.settings.wire
-    found = [_dead_letter(*entry)._replace(wire=wire) for reply in (yield requests) for entry in reply]
+    found: list[DeadLetter] = []
+    left = [(shard.keys, before or "+", min(limit, MOST)) for shard in shards.by_tag.values()]
+    while left:
+        replies = yield [dead_letters_call(*one) for one in left]
+        more = []
+        for (keys, _, most), (has_more, *entries) in zip(left, replies, strict=True):
+            found += (_dead_letter(*entry)._replace(wire=wire) for entry in entries)
+            if has_more and len(entries) < most:
+                more.append((keys, entries[-1][0].decode(), most - len(entries)))
+        left = more
     return sorted(found, key=lambda letter: _entry_key(letter.cursor), reverse=True)[:limit]
 
 
