@@ -32,7 +32,7 @@
     ├── TaskFailed                    the awaited task failed, and its exception type is not known here
     └── TaskRevoked                   the awaited task was revoked
 
-``Retry`` and ``Ignore`` are signals a running task raises; they are no errors.
+``Retry`` and ``Ignore`` are signals a running task raises; they are no errors. Their base is ``ControlFlow``.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from __future__ import annotations
 __all__ = [
     "AccessDenied",
     "ConfigurationError",
+    "ControlFlow",
     "DecodeError",
     "EncodingRefused",
     "EncodingUnavailable",
@@ -229,11 +230,15 @@ class WorkerLost(StreamTasksError):
     """Recorded for a task whose whole worker vanished too often while it ran."""
 
 
-class Ignore(Exception):
+class ControlFlow(Exception):
+    """Base of what a task raises to say how it goes on: no error, and nothing to report."""
+
+
+class Ignore(ControlFlow):
     """Raise it in a task to end the task with neither a result nor a failure."""
 
 
-class Retry(Exception):
+class Retry(ControlFlow):
     """Raise it in a task to retry the task after ``delay_s`` seconds.
 
     Args:

@@ -13,6 +13,7 @@ from django.tasks.exceptions import (
 from streamtasks.exceptions import (
     AccessDenied,
     ConfigurationError,
+    ControlFlow,
     Ignore,
     ParentFailed,
     PayloadTooLarge,
@@ -41,6 +42,7 @@ from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 __all__ = [
     "AccessDenied",
     "ConfigurationError",
+    "ControlFlow",
     "Ignore",
     "InvalidTask",
     "InvalidTaskBackend",

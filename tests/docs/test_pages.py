@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from streamtasks import Ignore, StreamTasks
 from streamtasks_workers.testing.memory_tasks import memory_tasks
 from tests.docs.test_readme import README, block, environment, run
 
@@ -98,6 +99,29 @@ def test_tests(project: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_error_reporter_reports_failures_only(caplog: pytest.LogCaptureFixture) -> None:
+    names: dict[str, Any] = {"__name__": "reporting"}
+    exec(page_block("tasks.md", "reporting.py"), names)
+    app = StreamTasks("memory://reporting", middleware=[names["ErrorReporter"]()])
+
+    @app.task(name="fail", autoretry_for=(KeyError,), max_retries=1, default_retry_delay=0)
+    def fail(kind: str) -> None:
+        if kind == "ok":
+            return
+        raise {"ignore": Ignore(), "key": KeyError("k"), "value": ValueError("v")}[kind]
+
+    with memory_tasks(app) as tasks:
+        for kind in ("ok", "ignore", "key", "value"):
+            fail.delay(kind)
+        fail.delay("ok").revoke()
+        tasks.run_until_idle()
+    reports = [record.getMessage().split("\n")[0] for record in caplog.records if record.name == "reports"]
+    assert sorted(report.partition(", ")[2] for report in reports) == [
+        "attempt 1: ValueError('v')",
+        "attempt 2: KeyError('k')",
+    ]
 
 
 def test_a_class_in_plain_python(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from streamtasks import (
     Retry,
     StreamTasks,
 )
+from streamtasks.exceptions import ControlFlow
 from streamtasks.protocol.state import State
 from streamtasks_workers.executor.prepared import Prepared
 from streamtasks_workers.executor.runner import Runner
@@ -78,6 +79,26 @@ class TestMiddleware:
         log: list[Any] = []
         run(raising(error), middleware=[Told("a", log)])
         assert log == ["a in", "a out", f"a {state}"]
+
+    @pytest.mark.parametrize(
+        ("error", "reported"), [(ValueError(), True), (Retry(), False), (Ignore(), False)], ids=repr
+    )
+    def test_control_flow_is_told_apart_around_a_run(self, run: Run, error: Exception, reported: bool) -> None:
+        seen: list[Exception] = []
+
+        class Sees(Middleware):
+            @contextmanager
+            def around_run(self, attempt: Attempt) -> Generator[None]:
+                try:
+                    yield
+                except ControlFlow:
+                    raise
+                except Exception as raised:
+                    seen.append(raised)
+                    raise
+
+        run(raising(error), middleware=[Sees()])
+        assert seen == ([error] if reported else [])
 
     def test_it_sees_value_error_and_traceback(self, run: Run) -> None:
         seen: list[AttemptOutcome] = []
