@@ -33,7 +33,10 @@ class Channel(Protocol):
         ...
 
     async def replied(self) -> None:
-        """Wait until `receive` has something to read, or has to connect, without blocking the event loop."""
+        """Wait until `receive` has something to read, or has to connect, without blocking the event loop.
+
+        A connection on which nothing comes in time is closed.
+        """
         ...
 
     def drop(self, token: str) -> None:
@@ -48,6 +51,13 @@ class Channel(Protocol):
 
         ``claim``: claim at that moment, or when the wait ends by itself, after at most a quarter of the lease. Only for
         a child with nothing in hand, because the messages count as claimed since the wait began.
+        """
+        ...
+
+    def wait_left_s(self) -> float | None:
+        """Return how long to wait on that descriptor at most, seconds, before `finish_wait` is called; None: for ever.
+
+        Nothing for longer than a wait lasts means that the network has lost the connection without a word.
         """
         ...
 

@@ -60,6 +60,9 @@ class MemoryChannel:
             self._server.wait(self._waiter)
         return self._wait_pipe[0]
 
+    def wait_left_s(self) -> None:
+        """See `Channel.wait_left_s`: nothing can be lost."""
+
     def finish_wait(self) -> Exchange | None:
         """See `Channel.finish_wait`; blocks until the child is woken."""
         if self._waiter is not None and self._wait_pipe is not None:

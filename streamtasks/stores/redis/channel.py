@@ -8,6 +8,8 @@ which wakes another child as well: a task that holds the interpreter may keep th
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -31,6 +33,14 @@ __all__ = ["RedisChannel"]
 WAIT_S = 4.0
 """A wait ends after this long, so that a lost wake-up delays a claim by no more."""
 
+SILENT_S = 2.0
+"""A wait that has not ended this long after its own end, seconds, never will: its connection is dropped."""
+
+ROUNDING_S = 0.1
+"""Timers of event loops may fire so much too early, seconds."""
+
+logger = logging.getLogger("streamtasks.store")
+
 _FRESH = b"1 0 0"
 
 
@@ -52,9 +62,10 @@ class RedisChannel:
         self._requests: list[Call] = []
         self._sent = False
         self._connection: Any = connections.new_connection(self._settings)
-        self._waiter: Any = connections.new_connection(self._settings, socket_timeout=WAIT_S + 5)
+        self._waiter: Any = connections.new_connection(self._settings)
         self._wait_s = min(WAIT_S, self._settings.lease_s / 4)
         self._waiting = False
+        self._wait_until = 0.0  # monotonic seconds
         self._waits_to_claim: ClaimRequest | None = None
         self._behind: list[Call] = []  # calls that are sent behind the BLPOP
 
@@ -86,8 +97,15 @@ class RedisChannel:
 
     async def replied(self) -> None:
         """See `Channel.replied`."""
-        if self._connection._sock is not None:
-            await readable(self._connection._sock.fileno())
+        connection = self._connection
+        if connection._sock is None:
+            return
+        try:
+            async with asyncio.timeout(connection.socket_timeout):
+                await readable(connection._sock.fileno())
+        except TimeoutError:
+            connection.disconnect()
+            self._sent = False
 
     def drop(self, token: str) -> None:
         """See `Channel.drop`."""
@@ -110,11 +128,17 @@ class RedisChannel:
                 if not self._waiting:
                     commands.insert(0, ("BLPOP", *wake_lists(keys, self._queues), self._wait_s))
                 self._waiter.send_packed_command(self._waiter.pack_commands(commands), check_health=False)
+                if not self._waiting:
+                    self._wait_until = time.monotonic() + self._wait_s + SILENT_S
                 self._waiting, self._waits_to_claim = True, claim
                 self._behind += new
             return int(self._waiter._sock.fileno())
         except (RedisError, OSError) as error:
             raise self._wait_broke(error) from error
+
+    def wait_left_s(self) -> float:
+        """See `Channel.wait_left_s`."""
+        return max(0.0, self._wait_until - time.monotonic())
 
     def finish_wait(self) -> Exchange | None:
         """See `Channel.finish_wait`.
@@ -126,6 +150,10 @@ class RedisChannel:
             return None
         claim, reply = self._waits_to_claim, None
         try:
+            if self.wait_left_s() < ROUNDING_S and not self._waiter.can_read(0):
+                where, waited_s = connections.address(self._settings), self._wait_s + SILENT_S
+                logger.warning("nothing came from %s for %.0f s; trying a new connection", where, waited_s)
+                raise TimeoutError("a connection that waits has gone silent")
             self._waiter.read_response()
             replies = finish(self._waiter, self._behind)
             if claim is not None:
@@ -143,6 +171,8 @@ class RedisChannel:
     def _wait_broke(self, error: Exception) -> Exception:
         self._waiting, self._waits_to_claim, self._behind = False, None, []
         self._waiter.disconnect()
+        if not self._sent:
+            self._connection.disconnect()  # it leads to the same server by the same way
         lasting = connections.lasting_error(error, self._settings)
         return lasting or StoreUnavailable(f"{connections.address(self._settings)}: {error}")
 

@@ -6,6 +6,8 @@ connection is made without retries, and the drivers retry until a deadline.
 
 from __future__ import annotations
 
+import socket
+import sys
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,7 +55,7 @@ def connection_options(settings: StoreSettings) -> dict[str, Any]:
     options.update(settings.connection)
     for unwanted in ("retry_on_timeout", "retry_on_error", "decode_responses", "retry", "protocol"):
         options.pop(unwanted, None)
-    defaults = {
+    defaults: dict[str, Any] = {
         # One try may not take longer than a call as a whole; a server that is stopped accepts and never answers.
         "socket_timeout": min(5.0, settings.timeout_s, settings.enqueue_retry_s),
         "socket_connect_timeout": min(3.0, settings.timeout_s, settings.enqueue_retry_s),
@@ -66,7 +68,16 @@ def connection_options(settings: StoreSettings) -> dict[str, Any]:
         options.setdefault("connection_class", redis.UnixDomainSocketConnection)
     else:
         defaults["socket_keepalive"] = True
+        defaults["socket_keepalive_options"] = keepalive_options()
     return defaults | options
+
+
+def keepalive_options() -> dict[int, int]:
+    """Return what lets the kernel end a connection whose other end is gone, within about 20 s, where it can."""
+    wanted = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": 20_000}
+    if sys.platform == "darwin":
+        wanted["TCP_KEEPALIVE"] = wanted.pop("TCP_KEEPIDLE")
+    return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
 
 
 def address(settings: StoreSettings) -> str:

@@ -43,17 +43,20 @@ class Fault(NamedTuple):
         spoils: whether the connection must be closed: it may owe a reply, or it leads to a server that cannot serve.
         refused: whether user, password or ACL are the reason.
         full: whether the server is out of memory.
+        spoils_idle: whether idle connections to the same address are in doubt as well.
     """
 
     course: Course
     spoils: bool
     refused: bool = False
     full: bool = False
+    spoils_idle: bool = False
 
 
 _KEPT: Final = Fault(Course.PASSES, spoils=False)
 _BROKEN: Final = Fault(Course.PASSES, spoils=True)
-_WRONG: Final = Fault(Course.WRONG_SERVER, spoils=True)
+_SILENT: Final = Fault(Course.PASSES, spoils=True, spoils_idle=True)
+_WRONG: Final = Fault(Course.WRONG_SERVER, spoils=True, spoils_idle=True)
 _REFUSED: Final = Fault(Course.LASTS, spoils=True, refused=True)
 _DENIED: Final = Fault(Course.LASTS, spoils=False, refused=True)
 _FULL: Final = Fault(Course.LASTS, spoils=False, full=True)
@@ -93,7 +96,9 @@ def fault_of(error: BaseException) -> Fault:
         return _REFUSED
     if isinstance(error, ResponseError):
         return _BY_CODE.get(_code(error), _FULL if "OOM" in str(error)[:80] else _LASTING)
-    if isinstance(error, (RedisConnectionError, RedisTimeoutError, OSError)):
+    if isinstance(error, (RedisTimeoutError, TimeoutError)):
+        return _SILENT  # a network that has lost its state has lost it for every connection
+    if isinstance(error, (RedisConnectionError, OSError)):
         text = str(error)
         if "invalid username-password" in text or "Authentication required" in text:
             return _REFUSED

@@ -22,7 +22,7 @@ from redis.exceptions import MaxConnectionsError
 from ...settings import StoreSettings
 from .connections import new_async_connection, new_connection
 from .conversation import aexchange, exchange
-from .faults import Course, fault_of
+from .faults import fault_of
 from .scripts import Call
 
 __all__ = ["AsyncPool", "Pool", "async_pool", "sync_pool"]
@@ -61,7 +61,7 @@ class Pool:
     def exchange(self, calls: Sequence[Call]) -> list[Any]:
         """Send calls on a connection and return the replies. A connection that an error spoils is closed.
 
-        If the server turns out to be the wrong one, idle connections are closed as well: they lead to it, too.
+        If it did not answer in time, or is the wrong server, idle connections are closed as well: they lead to it, too.
 
         Raises:
             MaxConnectionsError: as `get`.
@@ -74,8 +74,8 @@ class Pool:
             fault = fault_of(error)
             if fault.spoils:
                 connection.disconnect()
-            if fault.course is Course.WRONG_SERVER:
-                self._disconnect_idle()
+            if fault.spoils_idle:
+                self.disconnect_idle()
             raise
         finally:
             self.put(connection)
@@ -94,7 +94,8 @@ class Pool:
         else:
             connection.disconnect()
 
-    def _disconnect_idle(self) -> None:
+    def disconnect_idle(self) -> None:
+        """Close the idle connections."""
         with suppress(IndexError):
             while True:
                 self._idle.pop().disconnect()
@@ -164,8 +165,8 @@ class AsyncPool:
             fault = fault_of(error)
             if fault.spoils:
                 await connection.disconnect(nowait=True)
-            if fault.course is Course.WRONG_SERVER:
-                await self._disconnect_idle()
+            if fault.spoils_idle:
+                await self._disconnect_idle(nowait=True)
             raise
         finally:
             await self.put(connection)
@@ -173,15 +174,15 @@ class AsyncPool:
     async def close(self) -> None:
         """Close what is idle, and from now on each connection when it comes back."""
         self._keeps = False
-        await self._disconnect_idle()
+        await self._disconnect_idle(nowait=False)
         # A generator holds the loop that it runs in, and so does a semaphore that was waited on.
         self._guard = None
         self._places = asyncio.Semaphore(self._settings.max_connections)
 
-    async def _disconnect_idle(self) -> None:
+    async def _disconnect_idle(self, *, nowait: bool) -> None:
         idle = list(self._idle)
         self._idle.clear()
-        await asyncio.gather(*(connection.disconnect() for connection in idle), return_exceptions=True)
+        await asyncio.gather(*(connection.disconnect(nowait=nowait) for connection in idle), return_exceptions=True)
 
     async def _until_the_loop_ends(self) -> AsyncGenerator[None]:
         try:

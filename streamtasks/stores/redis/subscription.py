@@ -10,11 +10,18 @@ from redis.exceptions import RedisError
 
 from ...settings import StoreSettings
 from . import connections, pools
+from .faults import fault_of
 
 __all__ = ["LOOK_S", "AsyncSubscription", "Subscription"]
 
 LOOK_S: Final = 1.0
 """What is waited for is read this often, seconds, in case a push was lost."""
+
+PING_S: Final = 3.0
+"""A subscription on which nothing has come for so long, seconds, is pinged; one silent for twice as long is closed."""
+
+END_S: Final = 0.3
+"""How long the end of a subscription is waited for, seconds; then the connection is closed instead."""
 
 
 class Subscription:
@@ -28,6 +35,8 @@ class Subscription:
         self._pool = pool
         self._channels = channels
         self._connection: Any = None
+        self._heard_at = 0.0
+        self._pinged = False
 
     def __enter__(self) -> Subscription:
         self._connection = self._pool.borrow()
@@ -44,13 +53,17 @@ class Subscription:
         try:
             if connection.is_connected:
                 connection.send_command("SUNSUBSCRIBE", check_health=False)
+                until = time.monotonic() + END_S
                 while left:
+                    if not connection.can_read(timeout=max(0.0, until - time.monotonic())):
+                        raise TimeoutError("no answer to SUNSUBSCRIBE")
                     left -= connection.read_response()[0] == b"sunsubscribe"
         except (RedisError, OSError):
             connection.disconnect()
         self._pool.give_back(connection)
 
     def _subscribe(self) -> None:
+        was_idle = self._connection.is_connected
         try:
             for channel in self._channels:
                 self._connection.send_command("SSUBSCRIBE", channel, check_health=False)
@@ -60,6 +73,12 @@ class Subscription:
             if lasting is not None:
                 raise lasting from error
             self._connection.disconnect()
+            if fault_of(error).spoils_idle:
+                self._pool.disconnect_idle()
+            if was_idle:
+                self._subscribe()
+        self._heard_at = time.monotonic()
+        self._pinged = False
 
     def wait(self, wanted: set[bytes], seconds: float) -> None:
         """Return when a push names one of the wanted ids, or after this time."""
@@ -69,8 +88,18 @@ class Subscription:
                 if not connection.is_connected:
                     time.sleep(left)
                     return
-                if connection.can_read(timeout=left) and _names(connection.read_response(), wanted):
-                    return
+                if connection.can_read(timeout=left):
+                    self._heard_at, self._pinged = time.monotonic(), False
+                    if _names(connection.read_response(), wanted):
+                        return
+            silent_s = time.monotonic() - self._heard_at
+            if silent_s >= 2 * PING_S:
+                connection.disconnect()
+                self._pool.disconnect_idle()
+                self._subscribe()
+            elif silent_s >= PING_S and not self._pinged:
+                self._pinged = True
+                connection.send_command("PING", check_health=False)
         except (RedisError, OSError):
             connection.disconnect()
 
@@ -82,6 +111,8 @@ class AsyncSubscription:
         self._settings = settings
         self._channels = channels
         self._connection: Any = None
+        self._heard_at = 0.0
+        self._pinged = False
 
     async def __aenter__(self) -> AsyncSubscription:
         await self._connect()
@@ -110,6 +141,7 @@ class AsyncSubscription:
             await connection.disconnect(nowait=True)
             raise
         self._connection = connection
+        self._heard_at, self._pinged = time.monotonic(), False
 
     async def wait(self, wanted: set[bytes], seconds: float, *, reconnect: bool = False) -> None:
         """Return when a push names one of the wanted ids, or after this time.
@@ -125,8 +157,12 @@ class AsyncSubscription:
         try:
             while (left := until - time.monotonic()) > 0:
                 # Its own timeout leaves the connection whole; cancelling the read would close it.
-                if _names(await self._connection.read_response(timeout=left), wanted):
+                push = await self._connection.read_response(timeout=left)
+                if push is not None:
+                    self._heard_at, self._pinged = time.monotonic(), False
+                if _names(push, wanted):
                     return
+            await self._check_silence()
         except (RedisError, OSError):
             await self._connection.disconnect(nowait=True)
             self._connection = None
@@ -149,11 +185,28 @@ class AsyncSubscription:
         self.check()
         try:
             while True:
-                push = await self._connection.read_response()
+                push = await self._connection.read_response(timeout=PING_S)
+                if push is None:
+                    await self._check_silence()
+                    continue
+                self._heard_at, self._pinged = time.monotonic(), False
                 if push[0] == b"smessage":
                     return push[1].decode(), push[2].decode()
         except (RedisError, OSError) as error:
             raise connections.unavailable(self._settings, error) from error
+
+    async def _check_silence(self) -> None:
+        """Ping a connection on which nothing has come for long.
+
+        Raises:
+            TimeoutError: the answer to a ping did not come either.
+        """
+        silent_s = time.monotonic() - self._heard_at
+        if silent_s >= 2 * PING_S:
+            raise TimeoutError(f"nothing came for {silent_s:.0f} s")
+        if silent_s >= PING_S and not self._pinged:
+            self._pinged = True
+            await self._connection.send_command("PING", check_health=False)
 
 
 def _names(push: Any, wanted: set[bytes]) -> bool:

@@ -173,11 +173,12 @@ class ConcurrentExecutor:
         woken = asyncio.ensure_future(readable(fd))
         changed = asyncio.ensure_future(self._changed.wait())
         try:
-            await asyncio.wait((woken, changed), return_when=asyncio.FIRST_COMPLETED)
+            left_s = link.channel.wait_left_s()
+            done, _ = await asyncio.wait((woken, changed), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             woken.cancel()
             changed.cancel()
-        if woken.done() and not woken.cancelled():
+        if woken in done or not done:
             try:
                 exchange = link.finish_wait()
             except StoreError as error:

@@ -124,6 +124,7 @@ class Link:
         if self._waiting:
             self._repeat_until = time.monotonic() + SETTLES_S
         self._waiting = False
+        self.again = True  # the wait may have used up the token that woke it: claim now, then wait
 
     def _next_claim(self, count: int, *, alone: bool) -> ClaimRequest:
         if time.monotonic() >= self._repeat_until:
