@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ..exceptions import InvalidTask, StreamTasksError
+from ..tasks.enqueue import declaring
 from ..tasks.signature import Signature
 from .definition import DEFAULT_BOUND_S, Definition
 from .occurrences import check_misfire
@@ -48,14 +49,15 @@ def definition_of_entry(owner: ScheduleOwner, name: str, entry: Any) -> Definiti
         InvalidTask: it is wrong; the message does not name the entry.
     """
     call, bound = _call(owner.signature_of, entry), entry.get("misfire_bound")
-    return definition_of(
-        owner,
-        name,
-        call,
-        entry["schedule"],
-        entry.get("misfire") or "one",
-        DEFAULT_BOUND_S if bound is None else bound,
-    )
+    with declaring():  # at each start of a worker, and in checks: nothing is enqueued
+        return definition_of(
+            owner,
+            name,
+            call,
+            entry["schedule"],
+            entry.get("misfire") or "one",
+            DEFAULT_BOUND_S if bound is None else bound,
+        )
 
 
 class _Call(Protocol):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Final
 
@@ -31,11 +33,14 @@ __all__ = [
     "check_arguments",
     "check_limits",
     "choose_id",
+    "declaring",
     "link_message",
     "merge_options",
     "pack",
     "resolve_signature",
 ]
+
+_declaring: Final[ContextVar[bool]] = ContextVar("streamtasks_declaring", default=False)
 
 NO_LIMIT: Final = 1 << 40
 """Most bytes of a message whose parts were checked before: no limit."""
@@ -118,12 +123,27 @@ class Pipeline:
         return [Result(self.owner, message.id) for message in messages]
 
 
+@contextmanager
+def declaring() -> Generator[None]:
+    """Return a context in which calls are described, not enqueued: `before_enqueue` leaves their messages alone.
+
+    A context variable, because links are resolved by their own tasks, far below what declares a schedule.
+    """
+    token = _declaring.set(True)
+    try:
+        yield
+    finally:
+        _declaring.reset(token)
+
+
 def before_enqueue(middleware: Sequence[Middleware], message: Message) -> Message:
-    """Return a message after ``before_enqueue()`` of each middleware.
+    """Return a message after ``before_enqueue()`` of each middleware; in `declaring`, as it is.
 
     Raises:
         ConfigurationError: one returned something else than a message.
     """
+    if _declaring.get():
+        return message
     for one in middleware:
         returned: Any = one.before_enqueue(message)
         if not isinstance(returned, Message):

@@ -18,7 +18,10 @@ class Middleware:
     """
 
     def before_enqueue(self, message: Message) -> Message:
-        """Return the message to enqueue: the same, or one with other headers. Errors reach the caller."""
+        """Return the message to enqueue: the same, or one with other headers. Errors reach the caller.
+
+        Called for schedules that are created at run time, once; not for those that code or settings declare.
+        """
         return message
 
     def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:  # noqa: ARG002

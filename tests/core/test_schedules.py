@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streamtasks import Message, StreamTasks, chain
+from streamtasks import Message, Middleware, StreamTasks, chain
 from streamtasks.exceptions import (
     ConfigurationError,
     InvalidTask,
@@ -325,3 +325,22 @@ async def test_declared_ones_are_changed_in_code(app: StreamTasks) -> None:
 
 def print_task(app: StreamTasks) -> Any:
     return app.find("shop.tick")
+
+
+def test_middleware_sees_calls_not_declarations() -> None:
+    seen: list[str] = []
+
+    class Sees(Middleware):
+        def before_enqueue(self, message: Message) -> Message:
+            seen.append(message.task)
+            return message
+
+    app = StreamTasks("memory://declarations", middleware=[Sees()])
+    after = app.task(name="after")(print)
+    report = app.task(name="report", schedule={"schedule": every(60), "options": {"link": after.s()}})(print)
+    [definition] = app.declared_schedules()
+    assert (definition.name, seen) == ("report", [])
+    report.apply_async(link=after.s())
+    assert sorted(seen) == ["after", "report"]
+    app.schedules.create("more", report, every(60))
+    assert sorted(seen) == ["after", "report", "report"]
