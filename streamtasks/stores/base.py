@@ -147,8 +147,8 @@ class Store(Transitions, Waits, Protocol):
         """The shards."""
         ...
 
-    def check(self) -> None:
-        """Check that tasks are safe on the server. A server that cannot be reached now passes.
+    def check(self) -> list[str]:
+        """Check that tasks are safe on the server; return warnings. A server that cannot be reached now passes.
 
         Raises:
             ServerNotSupported: tasks could be lost.

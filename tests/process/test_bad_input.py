@@ -60,6 +60,18 @@ def test_a_server_that_may_evict_is_refused_with_the_fix(own_server: OwnServer, 
     fleet.start()
 
 
+def test_a_user_without_dangerous_commands_is_served(own_server: OwnServer, open_fleet: OpenFleet) -> None:
+    server = own_server(append_only=True)
+    with redis.Redis.from_url(server.url) as client:
+        client.execute_command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-@dangerous")
+    fleet = open_fleet(server.url.replace("://", "://app:secret@"))
+    worker = fleet.start("--concurrency", "1")
+    assert fleet.enqueue("add", 1, 2).get(timeout=60) == 3
+    assert "eviction policy and persistence could not be checked" in worker.log
+    assert "+info" in worker.log
+    assert "secret" not in worker.log
+
+
 class _OldServer(socketserver.StreamRequestHandler):
     """Says in RESP that it is Redis 6.2."""
 

@@ -21,6 +21,7 @@ streamtasks.W004  a setting ``TASK_...`` is unknown
 streamtasks.W005  ``TASK_WORKERS`` names an alias that TASKS does not have
 streamtasks.W007  ``TASK_WORKERS`` and ``worker`` in OPTIONS contradict each other
 streamtasks.W008  an alias of TASKS has an unknown key
+streamtasks.W009  (``--deploy``) the server is a replica, has no persistence, or does not let itself be checked
 ================  ==================================================================================
 """
 

@@ -27,7 +27,10 @@ def check_servers(**_: Any) -> list[CheckMessage]:
         try:
             unreachable = None if settings.is_memory else _unreachable(settings)
             if unreachable is None:
-                open_store(settings).check()
+                messages += [
+                    checks.Warning(f"TASKS[{backend.alias!r}]: {warning}.", id="streamtasks.W009")
+                    for warning in open_store(settings).check()
+                ]
             else:
                 messages.append(checks.Warning(f"TASKS[{backend.alias!r}]: {unreachable}", id="streamtasks.W003"))
         except (ConfigurationError, StoreError) as error:

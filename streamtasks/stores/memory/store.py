@@ -269,7 +269,7 @@ class MemoryStore:
         latest = {worker.name: worker for worker in sorted(beats, key=lambda worker: worker.beat_ms)}
         return sorted(latest.values(), key=lambda worker: worker.name)
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """See `Store.check`.
 
         Raises:

@@ -1,12 +1,11 @@
-"""Look at a server before serving it: a worker refuses one on which tasks could be lost."""
+"""Look at a server before serving it: a worker refuses one on which tasks could be lost without notice."""
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from ...exceptions import ServerNotSupported
 from ...settings import StoreSettings
@@ -14,13 +13,12 @@ from . import connections
 
 __all__ = ["check_server"]
 
-logger = logging.getLogger("streamtasks.store")
 
+def check_server(settings: StoreSettings) -> list[str]:
+    """Check version, eviction policy, persistence and role; return what the operator has to know.
 
-def check_server(settings: StoreSettings) -> None:
-    """Check version and eviction policy.
-
-    A server that cannot be reached is no reason to refuse: the worker waits for it.
+    A server that cannot be reached is no reason to refuse: the worker waits for it. Nor is a user that may not ask:
+    what could not be checked is named.
 
     Raises:
         ServerNotSupported: it is older than Redis 7.0, or may evict keys.
@@ -30,30 +28,76 @@ def check_server(settings: StoreSettings) -> None:
     connection: Any = connections.new_connection(settings)
     try:
         connection.connect()
-        info = _ask(connection, "INFO", "server")
-        memory = _ask(connection, "INFO", "memory")
+        return _check(connection, where)
     except (RedisError, OSError) as error:
         lasting = connections.lasting_error(error, settings)
         if lasting is not None:
             raise lasting from error
-        logger.warning("%s cannot be reached (%s); the worker waits for it", where, error)
-        return
+        return [f"{where} cannot be reached ({error}); the worker waits for it"]
     finally:
         connection.disconnect()
-    version = _field(info, "redis_version")
-    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < (7, 0):
-        raise ServerNotSupported(f"{where} runs version {version}; streamtasks needs Redis 7.0 or Valkey 8 or later.")
-    policy = _field(memory, "maxmemory_policy")
-    if policy != "noeviction":
-        raise ServerNotSupported(
-            f"{where} has maxmemory-policy {policy!r} and may throw tasks away when memory is short. "
-            "Set it to noeviction: CONFIG SET maxmemory-policy noeviction, and the same in its configuration file."
+
+
+def _check(connection: Any, where: str) -> list[str]:
+    warnings = []
+    try:
+        info = {section: _info(connection, section) for section in ("server", "memory", "persistence", "replication")}
+    except ResponseError as error:
+        warnings.append(
+            f"{where} does not answer INFO ({error}): eviction policy and persistence could not be checked. Allow it "
+            "to this user (ACL SETUSER ... +info), or check that maxmemory-policy is noeviction and appendonly is on"
         )
+        hello = _hello(connection)
+        version, role, master = hello.get("version", ""), hello.get("role", ""), ""
+    else:
+        version, role = _field(info["server"], "redis_version"), _field(info["replication"], "role")
+        master = f" of {_field(info['replication'], 'master_host')}:{_field(info['replication'], 'master_port')}"
+        policy = _field(info["memory"], "maxmemory_policy")
+        if policy != "noeviction":
+            raise ServerNotSupported(
+                f"{where} has maxmemory-policy {policy!r} and may throw tasks away when memory is short. "
+                "Set it to noeviction: CONFIG SET maxmemory-policy noeviction, and the same in its configuration file."
+            )
+        if _field(info["persistence"], "aof_enabled") == "0":
+            warnings.append(_without_log(connection, where))
+    if version and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < (7, 0):
+        raise ServerNotSupported(f"{where} runs version {version}; streamtasks needs Redis 7.0 or Valkey 8 or later.")
+    if role in ("slave", "replica"):
+        warnings.append(f"{where} is a replica{master} and takes no tasks: name its master in the URL")
+    return warnings
 
 
-def _ask(connection: Any, *words: str) -> str:
+def _without_log(connection: Any, where: str) -> str:
+    """Return what a restart loses of a server that has appendonly off."""
+    lost = "what came since its last snapshot is lost when it restarts, and everything if it makes none"
+    try:
+        snapshots = _ask(connection, "CONFIG", "GET", "save")[1]
+    except (ResponseError, IndexError):
+        pass  # managed servers keep CONFIG to themselves
+    else:
+        lost = (
+            "what came since its last snapshot is lost when it restarts" if snapshots else "a restart loses all tasks"
+        )
+    return (
+        f"{where} has appendonly off: {lost}. Switch it on: CONFIG SET appendonly yes, and the same in its "
+        "configuration file"
+    )
+
+
+def _info(connection: Any, section: str) -> str:
+    return bytes(_ask(connection, "INFO", section)).decode()
+
+
+def _hello(connection: Any) -> dict[str, str]:
+    """Return what any user may know of a server."""
+    words = _ask(connection, "HELLO", "2")
+    texts = [word.decode() if isinstance(word, bytes) else str(word) for word in words]
+    return dict(zip(texts[::2], texts[1::2], strict=False))
+
+
+def _ask(connection: Any, *words: str) -> Any:
     connection.send_command(*words)
-    return bytes(connection.read_response()).decode()
+    return connection.read_response()
 
 
 def _field(text: str, name: str) -> str:

@@ -70,9 +70,9 @@ class RedisStore(BlockingDriver):
                     return found
                 subscription.wait(wanted, left_s)
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """See `Store.check`."""
-        check_server(self.settings)
+        return check_server(self.settings)
 
     def channel(self, tag: str, consumer: str, queues: Filter) -> RedisChannel:
         """See `Store.channel`."""

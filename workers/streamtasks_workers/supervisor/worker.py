@@ -54,7 +54,8 @@ def run_worker(
         one: Application = found
         if its.lease_s is not None:
             one = _WithLease(found, its.lease_s)  # type: ignore[assignment]
-        open_store(one.settings).check()
+        for warning in open_store(one.settings).check():
+            logger.warning("%s: %s", found.label, warning)
         served.append((one, its))
     grace_s = max(its.grace_s for _, its in served)
     with suppress(RuntimeError, ValueError, OSError):  # stderr may be closed
