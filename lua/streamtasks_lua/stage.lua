@@ -53,6 +53,7 @@ for _ = 1, given do
   at = at + 2
 end
 redis.call('HSET', keys.workflow, unpack(fields))
+redis.call('PERSIST', keys.workflow) -- if it was revoked before it came, that was to expire
 local bodies, lines = {}, {}
 local stamp = int(now) .. ' '
 while at <= #ARGV do

@@ -18,7 +18,7 @@
 -- KEYS[15..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] id: of the workflow
 -- ARGV[2] verb: what to do: "go" on; "live": let it begin, if all of its nodes are there; "cancel": note that ARGV[3] is
---         to be revoked; "canceled": note that it has been
+--         to be revoked, also if it has not come yet; "canceled": note that it has been
 -- ARGV[3] whom: the number of a fan-in (all that ends with it) or "all", and "!" behind it: also what runs
 -- ARGV[4] mine_ms: for how long the caller looks after what is left: until then no keeper does
 -- ARGV[5] keep_ms: how long a finished workflow is kept
@@ -36,8 +36,15 @@ local id, verb, whom = args.id, args.verb, args.whom
 local flow = { id = id, key = keys.workflow }
 local known = redis.call('HMGET', keys.workflow, 'nodes', 'live', 'staged', 'heads', 'done')
 local nodes, heads = tonumber(known[1] or 0), tonumber(known[4] or 0)
+local cancel = redis.call('HGET', keys.workflow, 'cancel') or ''
+if verb == 'cancel' and (not known[2] or tonumber(known[5] or 0) < nodes) then
+  if not ('\n' .. cancel):find('\n' .. whom .. '\n', 1, true) then cancel = cancel .. whom .. '\n' end
+  redis.call('HSET', keys.workflow, 'cancel', cancel)
+end
 if not known[1] then
   redis.call('ZREM', keys.unfolding, id)
+  -- Revoked before it came: that is remembered, and counts when it goes live.
+  if cancel ~= '' then redis.call('PEXPIRE', keys.workflow, args.keep_ms) end
   return { now, 0, 0, '' }
 end
 if not known[2] and verb == 'live' then
@@ -46,7 +53,10 @@ if not known[2] and verb == 'live' then
   end
   redis.call('HSET', keys.workflow, 'live', int(now))
   known[2] = true
-  if heads > 0 then redis.call('HSET', keys.workflow, 'todo', string.format('0 %d -\n', heads - 1)) end
+  -- Of what was revoked as a whole before it went live, nothing starts.
+  if heads > 0 and not ('\n' .. cancel):find('\nall!?\n') then
+    redis.call('HSET', keys.workflow, 'todo', string.format('0 %d -\n', heads - 1))
+  end
   if nodes == 0 then
     redis.call('PEXPIRE', keys.workflow, args.keep_ms)
     publish(keys.done, id)
@@ -74,11 +84,7 @@ elseif not known[2] then
   redis.call('ZREM', keys.unfolding, id)
   return { now, 0, 0, '' }
 end
-local cancel = redis.call('HGET', keys.workflow, 'cancel') or ''
-if verb == 'cancel' and tonumber(known[5] or 0) < nodes then
-  if not ('\n' .. cancel):find('\n' .. whom .. '\n', 1, true) then cancel = cancel .. whom .. '\n' end
-  redis.call('HSET', keys.workflow, 'cancel', cancel)
-elseif verb == 'canceled' then
+if verb == 'canceled' then
   local from, to = ('\n' .. cancel):find('\n' .. whom .. '\n', 1, true)
   if from then cancel = cancel:sub(1, from - 1) .. cancel:sub(to) end
   if cancel == '' then

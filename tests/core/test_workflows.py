@@ -17,6 +17,7 @@ from streamtasks import (
     group,
 )
 from streamtasks.exceptions import ParentFailed
+from streamtasks.results.workflow_result import result_of
 from streamtasks.workflows.start import prepare
 from tests.support.workflow_site import WorkflowSite, told
 
@@ -232,6 +233,23 @@ class TestAsAWhole:
         assert {node.state for node in result.workflow.graph()} == {"REVOKED"}
         assert result.workflow.ready()
         assert [name for name, _ in site.worker.ran if not name.startswith("cb.")] == []
+
+    @pytest.mark.parametrize("terminate", [False, True])
+    def test_revoking_it_before_it_comes(self, site: WorkflowSite, *, terminate: bool) -> None:
+        store, wire = site.app.store, chain(site.add.s(1), group(site.add.s(n) for n in range(120)), site.same.s())
+        for part in (None, 0):
+            prepared = prepare(wire)
+            assert prepared is not None
+            assert not store.revoke_workflow(prepared.new.id, part, terminate=terminate)
+            assert store.workflow(prepared.new.id) is None
+            assert store.start_workflow(prepared.new)
+            site.run()
+            states = [one.state for one in result_of(prepared.owner, prepared.graph).workflow.graph()]
+            first, body = ("REVOKED", "REVOKED") if part is None else ("SUCCESS", "FAILURE")
+            assert states == [first, *["REVOKED"] * 120, body]
+            assert not store.start_workflow(prepared.new)
+            if part is None:
+                assert [name for name, _ in site.worker.ran if not name.startswith("cb.")] == []
 
     def test_a_group_is_revoked_without_what_led_to_it(self, site: WorkflowSite) -> None:
         result = chain(site.add.s(1), group(site.add.s(1), site.add.s(2)), site.same.s()).apply_async()

@@ -168,6 +168,22 @@ class TestUnfold:
         assert unfold(lab, "canceled", "0") == [LIVE, 0, ""]
         assert "cancel" not in fields(lab)
 
+    def test_what_was_revoked_before_it_came_does_not_start(self, lab: ScriptLab) -> None:
+        assert unfold(lab, "cancel", "all") == [GONE, 0, ""]
+        assert unfold(lab, "cancel", "all") == [GONE, 0, ""]
+        assert lab.dump() == {f"w:{ID} (expires)": {"cancel": "all\n"}}
+        assert stage(lab, chord()) == STAGED
+        assert lab.client.pttl(lab.keys.workflow(ID)) == -1
+        assert unfold(lab, "live") == [LIVE, 0, "all\n"]
+        assert lab.dump()["unfolding"] == {ID: lab.now + 5000}, "a keeper goes on if its client dies"
+        assert lab.line(f"{ID}.w0") == blocked("g0.0")
+
+    def test_revoked_before_it_is_live(self, lab: ScriptLab) -> None:
+        assert stage(lab, chord()) == STAGED
+        assert unfold(lab, "cancel", "all") == [STAGED, 0, ""]
+        assert unfold(lab, "live") == [LIVE, 0, "all\n"]
+        assert lab.line(f"{ID}.w0") == blocked("g0.0")
+
     def test_a_deadline_is_counted_from_the_start(self, lab: ScriptLab) -> None:
         stage(lab, chord(deadline_ms=10_000))
         assert fields(lab)["late"] == "0 10000\n"

@@ -54,6 +54,7 @@ class Shard:
         self.children_of: dict[str, list[str]] = {}
         self.workflows: dict[str, WorkflowState] = {}
         self.unfolding: set[str] = set()
+        self.revoked_workflows: dict[str, tuple[int, list[str]]] = {}  # before they came: when that expires, what of it
         self.many_workflows = MANY
         self.schedules: dict[str, Schedule] = {}
         self.declarations: dict[str, int] = {}  # app -> when the code was loaded that declared last

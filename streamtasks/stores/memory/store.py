@@ -164,6 +164,7 @@ class MemoryStore:
                 return False
             self.server.make_room([shard] * len(new.nodes), [node.message for node in new.nodes])
             workflows.start(shard, new)
+            unfold.advance(shard, new.id)  # part of it may have been revoked before
             return True
 
     def put_schedule(self, schedule: NewSchedule, revision: int) -> PutResult:

@@ -28,6 +28,7 @@ def start(shard: Shard, new: NewWorkflow) -> None:
     joins = [FanInState(one, one.cancels, one.succeeded) for one in new.fan_ins]
     state = WorkflowState(len(new.nodes), new.plan, now_ms, joins)
     state.fields.update((name, (b"", content)) for name, content in new.known_results)
+    state.cancel = _revoked_before(shard, new.id)
     state.late = {place: now_ms + one.deadline_ms for place, one in enumerate(new.fan_ins) if one.deadline_ms}
     shard.workflows[new.id] = state
     for node in new.nodes:
@@ -45,14 +46,29 @@ def start(shard: Shard, new: NewWorkflow) -> None:
         )
         shard.live[message.id] = live
         shard.accepted(message)
-    for number in range(new.heads):
+    for number in () if {"all", "all!"}.intersection(state.cancel) else range(new.heads):
         _release(shard, new.id, number, "")
     if not new.nodes:
         state.expires_ms = now_ms + shard.settings.keep_ms(success=True)
         shard.push("done", new.id)
-    if state.late:
+    if state.late or state.cancel:
         shard.unfolding.add(new.id)
         shard.push("control", "workflow")
+
+
+def _remember_revoked(shard: Shard, workflow_id: str, part: str) -> None:
+    """Note that a workflow is to be revoked if it comes."""
+    now_ms, before = shard.now_ms(), shard.revoked_workflows
+    for one in [one for one, (expires_ms, _) in before.items() if expires_ms <= now_ms]:
+        del before[one]
+    parts = _revoked_before(shard, workflow_id)
+    before[workflow_id] = (now_ms + shard.settings.keep_ms(success=True), list(dict.fromkeys([*parts, part])))
+
+
+def _revoked_before(shard: Shard, workflow_id: str) -> list[str]:
+    """Take what was to be revoked of a workflow before it came."""
+    expires_ms, parts = shard.revoked_workflows.pop(workflow_id, (0, []))
+    return parts if expires_ms > shard.now_ms() else []
 
 
 def known(shard: Shard, workflow_id: str) -> WorkflowState | None:
@@ -158,6 +174,8 @@ def look_at(shard: Shard, workflow_id: str, cancel: str = "") -> WorkflowState |
     """Do what is due of a workflow, and return it; the parts in its ``cancel`` are to be revoked: `numbers_of`."""
     state = known(shard, workflow_id)
     if state is None:
+        if cancel:
+            _remember_revoked(shard, workflow_id, cancel)
         return None
     if cancel and cancel not in state.cancel and state.finished < state.nodes:
         state.cancel.append(cancel)
