@@ -52,6 +52,17 @@ class Graph:
         """Return the id of a node."""
         return self.known.get(number) or node_id(self.workflow_id, number)
 
+    def numbers_in(self, part: str) -> list[int]:
+        """Return the nodes of a part that is to be revoked, the last one first, so that none goes on meanwhile.
+
+        Args:
+            part: ``"all"``, or the number of a fan-in; one that there is not, noted before the workflow came, has none.
+        """
+        if part == "all":
+            return list(range(self.nodes - 1, -1, -1))
+        place = int(part)
+        return sorted(self.fan_ins[place].inside, reverse=True) if place < len(self.fan_ins) else []
+
     def encode(self) -> bytes:
         """Return the bytes that are stored."""
         return dumps(

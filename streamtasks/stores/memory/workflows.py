@@ -200,9 +200,7 @@ def next_look_ms(shard: Shard) -> int | None:
 
 def numbers_of(state: WorkflowState, workflow_id: str, whom: str) -> list[int]:
     """Return the nodes to be revoked, in the order in which that must be done: the last first."""
-    part = whom.removesuffix("!")
-    numbers = range(state.nodes) if part == "all" else Graph.decode(workflow_id, state.plan).fan_ins[int(part)].inside
-    return sorted(numbers, reverse=True)
+    return Graph.decode(workflow_id, state.plan).numbers_in(whom.removesuffix("!"))
 
 
 def gather(shard: Shard, workflow_id: str, field: str) -> list[bytes]:

@@ -217,15 +217,14 @@ def is_over(shards: Shards, workflow_id: str, fan_in: int | None, *, failure: bo
 
 
 def _revoke_nodes(shards: Shards, workflow_id: str, whom: str) -> Operation[None]:
-    """Revoke nodes, the last ones first, so that none of them goes on meanwhile."""
+    """Revoke the nodes of a part."""
     found = yield from workflow(shards, workflow_id, ())
     if found is None:
         return
     graph = Graph.decode(workflow_id, found.plan)
     part, terminate = whom.removesuffix("!"), whom.endswith("!")
-    numbers = range(found.nodes) if part == "all" else graph.fan_ins[int(part)].inside
     shard, settings = shards.of(workflow_id), shards.settings
-    for some in batched(sorted(numbers, reverse=True), MOST):
+    for some in batched(graph.numbers_in(part), MOST):
         names = dict.fromkeys((graph.id_of(number) for number in some), "")
         while names:
             replies = yield [
