@@ -125,7 +125,12 @@ class StoreUnavailable(StoreError, ConnectionError):
     """Raised when the store does not answer before the deadline.
 
     Whether the last call took effect is not known; every call of ours is safe to repeat.
+
+    Attributes:
+        reached: whether a server answered, but could not serve: it is a replica, or still loads.
     """
+
+    reached: bool = False
 
 
 class AccessDenied(StoreError):

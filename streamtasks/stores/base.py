@@ -335,6 +335,10 @@ class SupervisorStore(SupervisorTransitions, Admits, Protocol):
         """Return events after a cursor; see `Transitions.events`."""
         ...
 
+    def answered_at(self, tag: str, /) -> float:
+        """Return when a shard last answered a call, `time.monotonic`; 0: never."""
+        ...
+
     def listen(self) -> AsyncIterator[tuple[str, str]]:
         """Yield control messages as (tag, text), first ``("", "subscribed")``.
 

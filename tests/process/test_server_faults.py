@@ -20,7 +20,7 @@ from tests.support.worker_process import is_alive
 OwnServer = Callable[..., EmbeddedServer]
 OpenFleet = Callable[[str], Fleet]
 AWAY = "does not reach the store"
-BACK = "reaches the store again"
+BACK = "reaches the store of"
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -126,3 +126,20 @@ def test_a_worker_stops_although_the_server_is_away(own_server: OwnServer, open_
     worker.terminate()
     worker.wait()
     assert not any(is_alive(pid) for pid in everyone)
+
+
+def test_no_line_says_that_a_server_is_back_while_nothing_listens(own_server: OwnServer, open_fleet: OpenFleet) -> None:
+    server = own_server()
+    fleet = open_fleet(server.url)
+    worker = fleet.start("--concurrency", "1")
+    server.kill()
+    worker.wait_log(AWAY)
+    away = time.monotonic()
+    wait_until(lambda: time.monotonic() - away > 4.0, "every role has run meanwhile")
+    assert (worker.log.count(AWAY), worker.log.count(BACK)) == (1, 0)
+    server.start()
+    worker.wait_log(BACK)
+    fleet.enqueue("add", 1, 2).get(timeout=60)
+    assert (worker.log.count(AWAY), worker.log.count(BACK)) == (1, 1)
+    lines = [line for line in worker.log.splitlines() if AWAY in line or BACK in line]
+    assert all(f"redis://127.0.0.1:{server.port}/0" in line for line in lines)

@@ -18,7 +18,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.retry import Retry
 
 from ...exceptions import AccessDenied, ConfigurationError, StoreError, StoreFull, StoreUnavailable
@@ -141,7 +141,9 @@ def unavailable(settings: StoreSettings, error: Exception, after_s: float | None
     """Return the error for a store that did not answer for ``after_s`` seconds (None: the settings' ``timeout_s``)."""
     seconds = settings.timeout_s if after_s is None else after_s
     how_long = f"in {seconds:g} s" if seconds else "at the first try"
-    return StoreUnavailable(f"no answer from the store at {address(settings)} {how_long}: {error}")
+    raised = StoreUnavailable(f"no answer from the store at {address(settings)} {how_long}: {error}")
+    raised.reached = isinstance(error, (ResponseError, BusyLoadingError))
+    return raised
 
 
 class Patience:

@@ -87,6 +87,7 @@ class AwaitingDriver:
         self.settings = settings
         self.shards = shards or Shards(settings)
         self._pool_of: tuple[Callable[[], Any], pools.AsyncPool] | None = None
+        self._answered: dict[str, float] = {}
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -111,11 +112,18 @@ class AwaitingDriver:
         since = time.monotonic()
         while True:
             try:
-                return await (await self.pool()).exchange(calls)
+                replies = await (await self.pool()).exchange(calls)
             except (RedisError, OSError) as error:
                 patience = patience or Patience(self.settings, retry_time_s, since)
                 delay_s = patience.delay_s(error)
+            else:
+                self._answered[calls[0].tag] = time.monotonic()
+                return replies
             await asyncio.sleep(delay_s)
+
+    def answered_at(self, tag: str) -> float:
+        """See `SupervisorStore.answered_at`."""
+        return self._answered.get(tag, 0.0)
 
     async def pool(self) -> pools.AsyncPool:
         """Return the running event loop's pool."""

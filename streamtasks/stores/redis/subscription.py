@@ -111,6 +111,7 @@ class AsyncSubscription:
         self._settings = settings
         self._channels = channels
         self._connection: Any = None
+        self._error: Exception = ConnectionError("not subscribed")
         self._heard_at = 0.0
         self._pinged = False
 
@@ -136,6 +137,7 @@ class AsyncSubscription:
             lasting = connections.lasting_error(error, self._settings)
             if lasting is not None:
                 raise lasting from error
+            self._error = error
             return
         except BaseException:
             await connection.disconnect(nowait=True)
@@ -174,7 +176,7 @@ class AsyncSubscription:
             StoreUnavailable: it does not.
         """
         if self._connection is None:
-            raise connections.unavailable(self._settings, ConnectionError("could not subscribe"))
+            raise connections.unavailable(self._settings, self._error, 0.0) from self._error
 
     async def read(self) -> tuple[str, str]:
         """Return the next push as (channel, text).

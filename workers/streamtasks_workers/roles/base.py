@@ -71,13 +71,11 @@ class Role(ABC):
     Attributes:
         per_shard: whether each shard of an app has one of its own; else there is one per app, without a tag.
         wake_on: the first word of the control messages that wake it; empty: none does.
-        calls_store: whether every run calls the store, so that one that succeeds shows that it can be reached.
         interval_s: it runs at least this often, seconds.
     """
 
     per_shard: ClassVar[bool] = True
     wake_on: ClassVar[str] = ""
-    calls_store: ClassVar[bool] = True
 
     def __init__(self, app: ServedApp, tag: str = "") -> None:
         self.app = app

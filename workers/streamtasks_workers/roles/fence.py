@@ -13,7 +13,6 @@ class Fence(Role):
     """The fence of one app's children. It works without the store."""
 
     per_shard = False
-    calls_store = False
 
     def __init__(self, app: ServedApp, tag: str = "") -> None:
         super().__init__(app, tag)

@@ -13,7 +13,6 @@ class Leases(Role):
     """The leases of one app's children."""
 
     per_shard = False
-    calls_store = False  # only if something is in flight
 
     def __init__(self, app: ServedApp, tag: str = "") -> None:
         super().__init__(app, tag)

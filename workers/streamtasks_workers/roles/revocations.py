@@ -22,7 +22,6 @@ class Revocations(Role):
     """Revocations of one app's messages."""
 
     per_shard = False
-    calls_store = False  # only if something is held
     wake_on = "revoke"
 
     def __init__(self, app: ServedApp, tag: str = "") -> None:

@@ -138,7 +138,7 @@ class Keeper:
         roles.app.children.pop(board.number, None)
         ended = EndedChild(roles.app, board, message["pid"], message["how"], charged=message["charged"])
         backoff = Backoff(0.1, 1.0)
-        while not await roles.attempt(ended.settle()):  # noqa: ASYNC110 - each turn is a try
+        while not await roles.attempt(ended.settle(), board.tag, "EndedChild"):  # noqa: ASYNC110 - each turn is a try
             await asyncio.sleep(backoff.next_s())
         self._send(op="free", board=board.number)
 
@@ -149,7 +149,7 @@ class Keeper:
             for roles in self._apps:
                 for child in roles.app.children.values():
                     for work in child.look(stopping=self._stopping):
-                        self._spawn(roles.attempt(work, calls_store=False))
+                        self._spawn(roles.attempt(work, child.board.tag, "Watch"))
             await asyncio.sleep(TICK_S)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
