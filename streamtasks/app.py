@@ -73,6 +73,11 @@ class StreamTasks:
         return self.owner.label
 
     @property
+    def project_name(self) -> str:
+        """See `streamtasks.application.Application.project_name`."""
+        return self.owner.label
+
+    @property
     def settings(self) -> StoreSettings:
         """The settings of its store."""
         return self.owner.settings

@@ -54,6 +54,11 @@ class Application(Protocol):
         ...
 
     @property
+    def project_name(self) -> str:
+        """What declares its schedules: ``"module:app"``, or the settings module and the alias."""
+        ...
+
+    @property
     def settings(self) -> StoreSettings: ...
 
     @property

@@ -105,6 +105,7 @@ class Keys:
         "queue_wake",
         "ready",
         "record",
+        "release",
         "reserved",
         "running",
         "schedule_names",
@@ -147,7 +148,7 @@ class Keys:
         self.schedule_names = base + "schedule_names"  # ZSET: names of all schedules, all with score 0
         self.schedule_revision = base + "schedule_revision"  # STRING: the last revision that a schedule was given
         self.scheduled = base + "scheduled"  # ZSET: schedule that is not paused -> its next occurrence
-        self.declarations = base + "declarations"  # HASH: app -> when the code was loaded that declared last
+        self.declarations = base + "declarations"  # HASH: project -> when the code was loaded that declares, last beat
         self.delayed = base + "delayed"  # ZSET: id -> when it is due
         self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
         self.streams = base + "streams"  # ZSET: names of all streams ever used, all with score 0
@@ -171,7 +172,10 @@ class Keys:
         self.stream: _Key = (base + "q:").__add__  # STREAM: the messages of one `stream_name`
         self.queue_wake: _Key = (base + "wake:").__add__  # LIST: at most one token; children serving only named queues
         self.limiter: _Key = (base + "limiter:").__add__  # STRING: when the next start of a rate limit is on time
-        self.declared: _Key = (base + "declared:").__add__  # ZSET: schedules that an app declares -> when it was loaded
+        self.declared: _Key = (base + "declared:").__add__  # ZSET: what a project declares -> when a worker last did
+        self.release: _Key = (
+            base + "release:"
+        ).__add__  # STRING: when "<project>\0<release>" came first, with its expiry
 
     def finished(self, hour: int) -> str:
         """STREAM: ids finished in one hour since the epoch, with outcome and stream name."""

@@ -136,10 +136,10 @@ class Definition:
         except (KeyError, InvalidTask) as error:
             raise DecodeError(f"a schedule lacks a value, or has a wrong one: {error}: {data[:80]!r}") from error
 
-    def new_schedule(self, now_ms: int, declared: str = "", since_ms: int = 0) -> NewSchedule:
+    def new_schedule(self, now_ms: int, declared: str = "", since_ms: int = 0, release: str = "") -> NewSchedule:
         """Return the schedule as a store keeps it. ``now_ms``: its first occurrence is later than this."""
         rule = dumps(self.rule.as_dict()).decode()
-        return NewSchedule(self.name, self.encode(), rule, self.rule.next_ms(now_ms), declared, since_ms)
+        return NewSchedule(self.name, self.encode(), rule, self.rule.next_ms(now_ms), declared, since_ms, release)
 
     # -- what comes of it -------------------------------------------------------------------------------
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from .types import NewMessage
 
 __all__ = [
+    "SILENT_MS",
     "AsyncScheduleStore",
     "DueSchedule",
     "DueSchedules",
@@ -25,13 +26,17 @@ __all__ = [
 ]
 
 
+SILENT_MS: Final = 600_000
+"""What no worker has declared for longer, ms, is gone."""
+
+
 class NewSchedule(NamedTuple):
     """A schedule to store.
 
     ``definition``: an encoded `schedules.definition.Definition`. ``rule``: the part of it that determines its times; if
     it changes, the next occurrence does as well. ``next_ms``: the next occurrence, ms since the epoch; None: there is
-    none. ``declared``: the label of the app whose code declares it; empty: it was made at run time. ``since_ms``: when
-    that code was loaded; older code changes nothing.
+    none. ``declared``: the label of the project whose code declares it; empty: it was made at run time. ``since_ms``:
+    when that code was loaded; older code changes nothing. ``release``: its name; then it counts when that came first.
     """
 
     name: str
@@ -40,14 +45,15 @@ class NewSchedule(NamedTuple):
     next_ms: int | None
     declared: str = ""
     since_ms: int = 0
+    release: str = ""
 
 
 class PutResult(IntEnum):
     """What became of a schedule that was to be stored.
 
     CONFLICT: it exists (of one to be created), does not exist or is of another revision (of one to be changed), or
-    its app has declared it later than this (of a declared one). TAKEN: the name belongs to a declared one, or to one
-    that another app declares; or the declared name to one that was made at run time.
+    a later release of its project declares (of a declared one). TAKEN: the name belongs to a declared one, or to one
+    that another project declares; or the declared name to one that was made at run time.
     """
 
     CONFLICT = 0
@@ -172,15 +178,13 @@ class SupervisorScheduleStore(Protocol):
     async def declare_schedules(self, tag: str, /, schedules: Sequence[NewSchedule]) -> list[PutResult]:
         """Store schedules that code declares, at most 100: created, or changed if they differ.
 
-        What keeps its ``rule`` keeps its next occurrence; all keep being paused.
+        What keeps its ``rule`` keeps its next occurrence; all keep being paused. While a later release of the project
+        declares (within `SILENT_MS`), what differs is a CONFLICT.
         """
         ...
 
-    async def undeclare_schedules(self, tag: str, /, label: str, since_ms: int) -> int:
-        """Forget what code of that label has declared, and not since then; return how many.
-
-        From now on, what code declares that was loaded earlier is a CONFLICT.
-        """
+    async def undeclare_schedules(self, tag: str, /, label: str, silent_ms: int = ...) -> list[str]:
+        """Forget what no worker has declared for longer, of a project; return the names."""
         ...
 
     async def shard_schedules(self, tag: str, /, after: str = "") -> list[StoredSchedule]:

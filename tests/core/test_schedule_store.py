@@ -102,30 +102,37 @@ class TestDeclared:
             PutResult.UNCHANGED,
             PutResult.STORED,
         ]
-        assert await keeper.undeclare_schedules(TAG, "shop", 6) == 1
+        assert await keeper.undeclare_schedules(TAG, "shop") == []
+        await asyncio.sleep(0.3)
+        await keeper.declare_schedules(TAG, [declared("a", 6), declared("c", 6)])
+        assert await keeper.undeclare_schedules(TAG, "other", 200) == []
+        assert await keeper.undeclare_schedules(TAG, "shop", 200) == ["b"]
         assert [(found.name, found.declared) for found in await keeper.list_schedules()] == [
             ("a", "shop"),
             ("c", "shop"),
         ]
-        assert await keeper.declare_schedules(TAG, [declared("b", 5)]) == [PutResult.CONFLICT], (
-            "older code comes too late"
-        )
-        assert await keeper.declare_schedules(TAG, [declared("a", 5)]) == [PutResult.UNCHANGED], (
-            "older code that says the same"
-        )
-        assert await keeper.put_schedule(schedule("a"), 0) is PutResult.TAKEN
-        assert await keeper.declare_schedules(TAG, [declared("a", 6, label="other")]) == [PutResult.TAKEN]
 
     async def test_hundreds(self, keeper: Any) -> None:
         many = [declared(f"s{number}", 5) for number in range(250)]
         assert await keeper.declare_schedules(TAG, many) == [PutResult.STORED] * 250
-        assert await keeper.undeclare_schedules(TAG, "shop", 6) == 250
+        assert len(await keeper.undeclare_schedules(TAG, "shop", -1000)) == 250
         assert await keeper.list_schedules() == []
 
     async def test_none(self, keeper: Any) -> None:
         assert await keeper.declare_schedules(TAG, []) == []
-        assert await keeper.undeclare_schedules(TAG, "shop", 6) == 0
-        assert await keeper.declare_schedules(TAG, [declared("a", 5)]) == [PutResult.CONFLICT]
+        assert await keeper.undeclare_schedules(TAG, "shop") == []
+
+    async def test_a_release_counts_from_when_it_came_first(self, keeper: Any) -> None:
+        async def declare(since_ms: int, release: str) -> PutResult:
+            [put] = await keeper.declare_schedules(
+                TAG, [declared("a", since_ms, release=release, definition=release.encode())]
+            )
+            return PutResult(put)
+
+        assert await declare(5, "r1") is PutResult.STORED
+        assert await declare(6, "r2") is PutResult.STORED
+        assert await declare(7, "r1") is PutResult.CONFLICT, "an old one that restarts during a roll-out"
+        assert await declare(8, "r2") is PutResult.UNCHANGED
 
     async def test_a_declared_one_may_be_paused_and_stays_so(self, keeper: Any) -> None:
         await keeper.declare_schedules(TAG, [declared("a", 5)])
@@ -273,16 +280,28 @@ class Lives(RuleBasedStateMachine):
         rule=rules,
         since_ms=st.integers(1, 4),
         label=st.sampled_from(["shop", "other"]),
+        release=st.sampled_from(["", "r1", "r2"]),
     )
     def declare(
-        self, some: list[str], next_ms: int | None, definition: bytes, rule: str, since_ms: int, label: str
+        self,
+        some: list[str],
+        next_ms: int | None,
+        definition: bytes,
+        rule: str,
+        since_ms: int,
+        label: str,
+        release: str,
     ) -> None:
-        new = [declared(n, since_ms, label, next_ms=next_ms, definition=definition, rule=rule) for n in some]
+        more: dict[str, Any] = {"next_ms": next_ms, "definition": definition, "rule": rule, "release": release}
+        new = [declared(n, since_ms, label, **more) for n in some]
         self.pair.keeper(lambda store, _: store.declare_schedules(TAG, new))
 
-    @rule(since_ms=st.integers(1, 4), label=st.sampled_from(["shop", "other"]))
-    def undeclare(self, since_ms: int, label: str) -> None:
-        self.pair.keeper(lambda store, _: store.undeclare_schedules(TAG, label, since_ms))
+    @rule(silent_ms=st.sampled_from([-1000, 600_000]), label=st.sampled_from(["shop", "other"]))
+    def undeclare(self, silent_ms: int, label: str) -> None:
+        async def gone(store: Any, _: Any) -> list[str]:
+            return sorted(await store.undeclare_schedules(TAG, label, silent_ms))
+
+        self.pair.keeper(gone)
 
     @rule(name=names, next_ms=times)
     def pause(self, name: str, next_ms: int | None) -> None:

@@ -40,7 +40,7 @@ from shop import at_run_time
 assert at_run_time.result.get(timeout=60) == 4
 assert at_run_time.reminder.rule.minute == "*/10"
 [night] = [one for one in at_run_time.schedules.list() if one.name == "sums-at-night"]
-assert (night.rule.tz, night.next_run.minute, night.declared) == ("Europe/Berlin", 30, "default"), night
+assert (night.rule.tz, night.next_run.minute, night.declared) == ("Europe/Berlin", 30, "mysite.settings:default"), night
 assert backend.schedules.get("shop.reports.morning_report").next_run.minute == 30
 assert backend.schedules.run_now("shop.reports.look").get(timeout=60) == "looked at eu"
 print("done")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streamtasks.stores.redis.operations.schedules import due_call, schedules_call
+from streamtasks.stores.schedule_store import SILENT_MS
 from tests.support.schedule_samples import FAR_MS, PAST_MS, declared, firing, schedule
 from tests.support.schedule_scripts import (
     CONFLICT,
@@ -105,8 +108,8 @@ class TestDeclared:
             "schedule_names": {"a": 0, "b": 0},
             "scheduled": {"a": PAST_MS, "b": PAST_MS},
             "schedule_revision": "2",
-            "declarations": {"shop": "5"},
-            "declared:shop": {"a": 5, "b": 5},
+            "declarations": {"shop": f"5 {lab.now}"},
+            "declared:shop": {"a": lab.now, "b": lab.now},
         }
 
     def test_a_later_declaration_replaces_an_earlier_one(self, lab: ScriptLab) -> None:
@@ -116,46 +119,66 @@ class TestDeclared:
         found = lab.dump()
         assert found["schedules"]["a"] == "3 4 9\nshopeach hournew"
         assert found["schedule_states"]["a"] == f"1 {PAST_MS} 0 0 0 -"
-        assert found["declared:shop"] == {"a": 6, "b": 6}
+        assert found["declarations"] == {"shop": f"6 {lab.now}"}
 
-    def test_an_earlier_one_changes_nothing(self, lab: ScriptLab) -> None:
+    def test_an_earlier_one_keeps_alive_but_changes_nothing(self, lab: ScriptLab) -> None:
         put(lab, declared("a", 5))
         before = lab.dump()
         assert put(lab, declared("a", 4, definition=b"old"), declared("b", 4)) == [CONFLICT, CONFLICT]
+        assert lab.dump() == before | {"declared:shop": {"a": lab.now}}
         assert put(lab, declared("a", 4)) == [UNCHANGED], "another worker of the same release"
-        assert lab.dump() == before
 
-    def test_what_was_undeclared_does_not_come_back_with_older_code(self, lab: ScriptLab) -> None:
+    def test_an_earlier_one_counts_when_no_worker_of_the_later_one_lives(self, lab: ScriptLab) -> None:
         put(lab, declared("a", 5))
-        assert undeclare(lab, "shop", 6) == [1, 0]
-        assert put(lab, declared("a", 5)) == [CONFLICT]
-        assert lab.dump() == {"declarations": {"shop": "6"}, "schedule_revision": "1"}
+        lab.client.hset(lab.keys.declarations, "shop", f"5 {lab.now - SILENT_MS - 1}")
+        assert put(lab, declared("a", 4, definition=b"old")) == [STORED]
+        assert lab.dump()["declarations"] == {"shop": f"4 {lab.now}"}
+
+    @pytest.mark.parametrize("shop", ["{ahead} {now}", "{ahead} {ahead}"])
+    def test_code_that_was_loaded_before_the_clock_went_back_does_not_count_for_long(
+        self, lab: ScriptLab, shop: str
+    ) -> None:
+        put(lab, declared("a", 5))
+        now = lab.now
+        lab.client.hset(lab.keys.declarations, "shop", shop.format(now=now, ahead=now + 3_600_000))
+        assert put(lab, declared("a", now, definition=b"new")) == [STORED]
+        assert lab.dump()["declarations"] == {"shop": f"{now} {lab.now}"}
+
+    def test_a_release_counts_from_when_it_came_first(self, lab: ScriptLab) -> None:
+        """So an old one that restarts during a roll-out, and was loaded last, changes nothing."""
+        assert put(lab, declared("a", 5, release="r1")) == [STORED]
+        assert put(lab, declared("a", 6, release="r2", definition=b"new")) == [STORED]
+        assert put(lab, declared("a", 7, release="r1")) == [CONFLICT]
+        assert put(lab, declared("a", 8, release="r2", definition=b"new")) == [UNCHANGED]
+        assert lab.client.get(lab.keys.release("shop\0r1")) == b"5"
+        assert 0 < lab.client.pttl(lab.keys.release("shop\0r1")) <= SILENT_MS
+
+    def test_a_release_that_is_gone_comes_as_a_new_one(self, lab: ScriptLab) -> None:
+        """It is rolled back."""
+        put(lab, declared("a", 5, release="r1"))
+        put(lab, declared("a", 6, release="r2", definition=b"new"))
+        lab.client.delete(lab.keys.release("shop\0r1"))
+        assert put(lab, declared("a", 7, release="r1")) == [STORED]
 
     def test_what_is_declared_no_more_goes(self, lab: ScriptLab) -> None:
         put(lab, schedule("mine"))
         put(lab, declared("other", 5, label="other"))
         put(lab, declared("a", 5), declared("b", 5))
-        put(lab, declared("a", 6))
-        assert undeclare(lab, "shop", 6) == [1, 0]
+        lab.client.zadd(lab.keys.declared("shop"), {"b": lab.now - 60_000})
+        lab.client.zadd(lab.keys.declared("other"), {"other": 1})
+        assert undeclare(lab, "shop", 70_000) == [0]
+        assert undeclare(lab, "shop", 50_000) == [0, "b"]
         found = lab.dump()
         assert set(found["schedules"]) == set(found["schedule_names"]) == {"mine", "other", "a"}
         assert set(found["schedule_states"]) == set(found["scheduled"]) == {"mine", "other", "a"}
-        assert found["declared:shop"] == {"a": 6}
-        assert undeclare(lab, "shop", 6) == [0, 0]
+        assert set(found["declared:shop"]) == {"a"}
+        assert undeclare(lab, "shop", 50_000) == [0]
         assert lab.dump() == found
-
-    def test_older_code_undeclares_only_what_is_older_still(self, lab: ScriptLab) -> None:
-        put(lab, declared("a", 3), declared("b", 3))
-        put(lab, declared("b", 7))
-        assert undeclare(lab, "shop", 5) == [1, 0]
-        assert set(lab.dump()["schedules"]) == {"b"}
-        assert lab.dump()["declarations"] == {"shop": "7"}
 
     def test_a_hundred_go_at_once(self, lab: ScriptLab) -> None:
         for start in range(0, 150, 75):
             put(lab, *(declared(f"s{number}") for number in range(start, start + 75)))
-        assert undeclare(lab, "shop", 2) == [100, 1]
-        assert undeclare(lab, "shop", 2) == [50, 0]
+        assert [len(undeclare(lab, "shop", -1000)) for _ in range(2)] == [101, 51]
         assert set(lab.dump()) == {"declarations", "schedule_revision"}
 
     def test_a_name_belongs_to_whoever_had_it_first(self, lab: ScriptLab) -> None:
@@ -165,15 +188,22 @@ class TestDeclared:
         assert put(lab, declared("mine"), declared("theirs")) == [TAKEN, UNCHANGED]
         assert put(lab, schedule("theirs")) == [TAKEN]
         assert put(lab, schedule("theirs", definition=b"x"), revision=2) == [TAKEN]
-        assert lab.dump() == before
         assert put(lab, declared("theirs", label="other")) == [TAKEN]
-        assert lab.dump() == before | {"declarations": {"shop": "1", "other": "1"}}
+        assert lab.dump()["schedules"] == before["schedules"]
+
+    def test_until_its_project_is_gone(self, lab: ScriptLab) -> None:
+        put(lab, declared("theirs"))
+        lab.client.hset(lab.keys.declarations, "shop", f"1 {lab.now - SILENT_MS - 1}")
+        assert put(lab, declared("theirs", label="other")) == [STORED]
+        lab.client.zadd(lab.keys.declared("shop"), {"theirs": 1})
+        assert undeclare(lab, "shop", 0) == [0], "it is another's by now"
+        assert set(lab.dump()["schedules"]) == {"theirs"}
 
     def test_one_that_was_dropped_and_made_again_by_hand_is_not_undeclared(self, lab: ScriptLab) -> None:
         put(lab, declared("a", 5))
         drop(lab, "a")
         put(lab, schedule("a"))
-        assert undeclare(lab, "shop", 6) == [0, 0]
+        assert undeclare(lab, "shop", -1000) == [0]
         assert set(lab.dump()["schedules"]) == {"a"}
         assert "declared:shop" not in lab.dump()
 

@@ -210,11 +210,22 @@ def test_what_code_declares_follows_the_release_that_was_loaded_last(fleet: Flee
     fleet.configure(schedule={"tick": entry(1, 9)})
     fleet.start("--concurrency", "1")
     store = fleet.app.store
-    wait_until(lambda: store.schedules(["gone"]) == [None], "what is declared no more has gone")
+    wait_until(lambda: known(fleet, "tick").revision > 2, "the new definition is there")
     pids = old.pids()
     assert pids.keeper is not None
     kill(pids.keeper)
-    old.wait_log("loaded later")
-    assert store.schedules(["gone"]) == [None], "a keeper of the old release brings nothing back"
+    old.wait_log("'tick' of proc is left out: a later release counts")
     found = wait_fired(fleet, "tick", known(fleet, "tick").fired + 3)
     assert fleet.app.get_result(found.last_id).get(timeout=60) == 10
+    assert store.schedules(["gone"]) != [None], "a worker that lives declares it"
+
+
+def test_what_code_declares_comes_back_after_the_server_has_lost_it(fleet: Fleet) -> None:
+    """No worker is restarted."""
+    fleet.configure(schedule={"tick": {"task": "add", "schedule": 0.1, "args": [1, 2]}})
+    worker = fleet.start("--concurrency", "1")
+    wait_fired(fleet, "tick", 2)
+    fleet.client.flushdb()
+    worker.wait_log("'tick' of proc is stored anew")
+    found = wait_fired(fleet, "tick", 3)
+    assert fleet.app.get_result(found.last_id).get(timeout=60) == 3

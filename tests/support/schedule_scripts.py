@@ -40,8 +40,9 @@ def drop(lab: ScriptLab, name: str) -> int:
     return code
 
 
-def undeclare(lab: ScriptLab, label: str, since_ms: int) -> list[int]:
-    answer: list[int] = lab.run(undeclare_call(lab.keys, label, since_ms))[1:]
+def undeclare(lab: ScriptLab, label: str, silent_ms: int) -> list[Any]:
+    """Return whether there is more, and the names."""
+    answer: list[Any] = lab.run(undeclare_call(lab.keys, label, silent_ms))[1:]
     return answer
 
 

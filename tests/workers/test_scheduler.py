@@ -219,28 +219,88 @@ class Away:
 
 
 class TestDeclaring:
-    async def test_once_and_what_is_declared_no_more_goes(self, store: AsyncMemoryStore) -> None:
-        await scheduler(store, definition("a"), definition("b")).run_once()
-        store.server.clock.advance(60)
-        role = scheduler(store, definition("b"), definition("c"))
+    async def test_again_and_again_so_that_a_server_may_lose_them(
+        self, store: AsyncMemoryStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        role = scheduler(store, definition("a"), definition("b"))
         await role.run_once()
-        assert await names(store) == ["b", "c"]
         await store.delete_schedule("b")
         await role.run_once()
-        assert await names(store) == ["c"], "a role declares once"
+        assert await names(store) == ["a"], "not at once"
+        role._declare_at = 0.0
+        await role.run_once()
+        assert await names(store) == ["a", "b"]
+        assert caplog.text.count("'b' of shop is stored anew") == 1
 
-    async def test_code_without_any_forgets_those_of_before(self, store: AsyncMemoryStore) -> None:
-        await scheduler(store, definition("a")).run_once()
+    async def test_what_no_worker_has_declared_for_minutes_goes(
+        self, store: AsyncMemoryStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        old, new = scheduler(store, definition("a"), definition("b")), scheduler(store, definition("b"))
+        await old.run_once()
         await scheduler(store, definition("theirs"), label="other").run_once()
+        for role in (old, new, new, new):
+            store.server.clock.advance(400)
+            role._declare_at = 0.0
+            await role.run_once()
+            assert "a" in await names(store), "a worker that has just started does not know who lives"
+        new._born -= 601
+        new._declare_at = 0.0
+        await new.run_once()
+        assert await names(store) == ["b", "theirs"]
+        assert caplog.text.count("'a' of shop is deleted: no worker has declared it lately") == 1
+
+    async def test_it_stays_while_an_older_release_declares_it(self, store: AsyncMemoryStore) -> None:
+        old, new = scheduler(store, definition("a"), loaded_ms=1), scheduler(store)
+        new._born -= 601
+        for _ in range(4):
+            store.server.clock.advance(400)
+            for role in (old, new):
+                role._declare_at = 0.0
+                await role.run_once()
+        assert await names(store) == ["a"]
+
+    async def test_an_old_release_that_restarts_during_a_roll_out_changes_nothing(
+        self, store: AsyncMemoryStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def of(release: str, *schedules: Definition) -> Scheduler:
+            role = scheduler(store, *schedules)
+            role.app.release = release
+            return role
+
+        await of("r1", definition("a")).run_once()
         store.server.clock.advance(1)
-        await scheduler(store).run_once()
-        assert await names(store) == ["theirs"]
+        await of("r2", definition("a", 120)).run_once()
+        store.server.clock.advance(1)
+        await of("r1", definition("a")).run_once()
+        [found] = await store.list_schedules()
+        assert found.definition == definition("a", 120).encode()
+        assert caplog.text.count("'a' of shop is left out: a later release counts") == 1
+
+    async def test_projects_with_one_label_share_nothing(
+        self, store: AsyncMemoryStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Two Django projects with the alias "default" on one server and prefix."""
+
+        def of(project: str, *schedules: Definition) -> Scheduler:
+            role = scheduler(store, *schedules, label="default")
+            role.app.project = project
+            role._born -= 601
+            return role
+
+        await of("shop.settings:default", definition("a")).run_once()
+        store.server.clock.advance(1000)
+        await of("blog.settings:default", definition("b")).run_once()
+        assert await names(store) == ["a", "b"]
+        await of("blog.settings:default").run_once()
+        assert await names(store) == ["a", "b"]
 
     @pytest.mark.parametrize("fails", ["due_schedules", "declare_schedules", "undeclare_schedules"])
     async def test_again_until_it_has_succeeded(self, store: AsyncMemoryStore, fails: str) -> None:
         await scheduler(store, definition("old"), loaded_ms=1).run_once()
         away = Away(store, fails)
+        store.server.clock.advance(601)
         role = scheduler(away, definition("a"))
+        role._born -= 601
         for _ in range(2):
             with pytest.raises(ConnectionError):
                 await role.run_once()
@@ -268,9 +328,9 @@ class TestDeclaring:
         await scheduler(store, new).run_once()
         store.server.clock.advance(1)
         await scheduler_of(store, loaded, old, definition("gone")).run_once()
-        [found] = await store.list_schedules()
+        [found, _] = await store.list_schedules()
         assert found.definition == new.encode()
-        assert "loaded later" in caplog.text
+        assert "'a' of shop is left out: a later release counts" in caplog.text
 
     async def test_a_taken_name_is_asked_for_until_it_is_free(
         self, store: AsyncMemoryStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

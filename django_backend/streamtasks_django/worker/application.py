@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.tasks import task_backends
 from django.tasks.base import TaskContext
 from django.tasks.exceptions import InvalidTaskBackend
@@ -116,6 +118,12 @@ class DjangoApplication:
             self._signals,
         )
         self._runnables: dict[str, DjangoRunnable] = {}
+
+    @property
+    def project_name(self) -> str:
+        """See `streamtasks.application.Application.project_name`."""
+        module = getattr(settings, "SETTINGS_MODULE", None) or os.environ.get("DJANGO_SETTINGS_MODULE")
+        return f"{module}:{self.label}" if module else self.label
 
     @property
     def schedules(self) -> Schedules:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from ..schedule_store import DueSchedule, DueSchedules, Firing, NewSchedule, PutResult, StoredSchedule
+from ..schedule_store import SILENT_MS, DueSchedule, DueSchedules, Firing, NewSchedule, PutResult, StoredSchedule
 from .enqueue import enqueue
 from .shard import Shard
 from .state import Schedule
@@ -19,25 +19,27 @@ NO_REVISIONS: Final[Mapping[str, int]] = MappingProxyType({})
 
 def put(shard: Shard, new: NewSchedule, revision: int) -> PutResult:
     """Store a schedule that is made at run time, in the place of a revision (0: none), or one that code declares."""
-    known = shard.schedules.get(new.name)
-    outdated = bool(new.declared) and shard.declarations.get(new.declared, new.since_ms) > new.since_ms
-    if new.declared and not outdated:
-        shard.declarations[new.declared] = new.since_ms
-    if known is not None and known.declared != new.declared:
-        return PutResult.TAKEN
-    same = known is not None and (known.definition, known.rule) == (new.definition, new.rule)
+    known, now_ms = shard.schedules.get(new.name), shard.now_ms()
+    outdated = bool(new.declared) and _is_outdated(shard, new)
+    mine = known is not None and known.declared == new.declared
+    if known is not None and not mine:
+        other = known.declared
+        if not (new.declared and other) or _heard(shard, (other, "")) is not None:
+            return PutResult.TAKEN
+    same = known is not None and mine and (known.definition, known.rule) == (new.definition, new.rule)
+    if known is not None and (mine or not outdated):
+        known.declared_ms = now_ms
     if outdated:
         return PutResult.UNCHANGED if same else PutResult.CONFLICT
-    if known is not None:
-        known.since_ms = new.since_ms
     if same:
         return PutResult.UNCHANGED
     if not new.declared and revision != (0 if known is None else known.revision):
         return PutResult.CONFLICT
     if known is None:
-        known = shard.schedules[new.name] = Schedule(0, b"", new.rule, new.declared, new.since_ms, new.next_ms)
+        known = shard.schedules[new.name] = Schedule(0, b"", new.rule, new.declared, now_ms, new.next_ms)
     if known.rule != new.rule:
         known.next_ms = new.next_ms
+    known.declared = new.declared
     shard.schedule_revision += 1
     known.revision, known.definition, known.rule = shard.schedule_revision, new.definition, new.rule
     _push_next(shard, new.name)
@@ -49,13 +51,42 @@ def declare(shard: Shard, schedules: Sequence[NewSchedule]) -> list[PutResult]:
     return [put(shard, one, 0) for one in schedules]
 
 
-def undeclare(shard: Shard, label: str, since_ms: int) -> int:
-    """Delete what code of a label has declared before a time, and not since then."""
-    shard.declarations[label] = max(since_ms, shard.declarations.get(label, since_ms))
-    gone = [name for name, one in shard.schedules.items() if one.declared == label and one.since_ms < since_ms]
+def _heard(shard: Shard, of: tuple[str, str]) -> int | None:
+    """Return since when declarations of a project, or a release, count, ms.
+
+    None: no worker has declared them lately. 0: unknown, because the clock went back.
+    """
+    first_ms, last_ms = shard.declarations.get(of, (0, 0))
+    now_ms = shard.now_ms()
+    if abs(now_ms - last_ms) > SILENT_MS:
+        return None
+    return first_ms if first_ms <= now_ms else 0
+
+
+def _is_outdated(shard: Shard, new: NewSchedule) -> bool:
+    """Whether a later release declares; if not, note that this one does."""
+    since_ms, now_ms = new.since_ms, shard.now_ms()
+    if new.release:
+        of = (new.declared, new.release)
+        heard_ms = _heard(shard, of)
+        since_ms = heard_ms or since_ms
+        shard.declarations[of] = (since_ms, now_ms)
+    latest_ms = _heard(shard, (new.declared, ""))
+    if latest_ms is not None and latest_ms > since_ms:
+        return True
+    shard.declarations[new.declared, ""] = (since_ms, now_ms)
+    return False
+
+
+def undeclare(shard: Shard, label: str, silent_ms: int = SILENT_MS) -> list[str]:
+    """Delete schedules of a project that no worker has declared for longer; return their names."""
+    before_ms = shard.now_ms() - silent_ms
+    gone = [
+        name for name, one in shard.schedules.items() if label and one.declared == label and one.declared_ms < before_ms
+    ]
     for name in gone:
         del shard.schedules[name]
-    return len(gone)
+    return gone
 
 
 def delete(shard: Shard, name: str) -> bool:

@@ -57,7 +57,7 @@ class Shard:
         self.revoked_workflows: dict[str, tuple[int, list[str]]] = {}  # before they came: when that expires, what of it
         self.many_workflows = MANY
         self.schedules: dict[str, Schedule] = {}
-        self.declarations: dict[str, int] = {}  # app -> when the code was loaded that declared last
+        self.declarations: dict[tuple[str, str], tuple[int, int]] = {}  # project, release -> since when, last heard of
         self.schedule_revision = 0
         # Rate limits: the waiting messages, and their place (the smallest goes first); the limits; when to look, ms.
         self.waiting: dict[str, dict[str, tuple[int, int, str]]] = {}

@@ -174,13 +174,13 @@ class WorkflowState:
 
 @dataclass(slots=True)
 class Schedule:
-    """A schedule: its definition, and how far it is. ``since_ms``: when the code was loaded that declares it."""
+    """A schedule: its definition, and how far it is. ``declared_ms``: when a worker last declared it."""
 
     revision: int
     definition: bytes
     rule: str
     declared: str
-    since_ms: int
+    declared_ms: int
     next_ms: int | None
     paused: bool = False
     fired: int = 0

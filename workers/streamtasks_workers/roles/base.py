@@ -40,6 +40,8 @@ class ServedApp:
         worker: the worker's name.
         schedules: what the app's code declares.
         loaded_ms: one word for each shard, see `Scheduler`.
+        project: what declares its schedules, as `Application.project_name`; empty: the label.
+        release: of the project's code, empty: unknown.
         kill: ends the child of a board, for a reason.
         children: those that live, by the numbers of their boards.
     """
@@ -51,6 +53,8 @@ class ServedApp:
     worker: str = ""
     schedules: Sequence[Definition] = ()
     loaded_ms: memoryview | None = None
+    project: str = ""
+    release: str = ""
     kill: Callable[[Board, str], None] = _no_child
     children: dict[int, WatchedChild] = field(default_factory=dict)
 

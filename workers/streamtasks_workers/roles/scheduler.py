@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from streamtasks.protocol.shards import schedule_tag
 from streamtasks.schedules.definition import Definition
-from streamtasks.stores.schedule_store import DueSchedule, Firing, NewSchedule, PutResult
+from streamtasks.stores.schedule_store import SILENT_MS, DueSchedule, Firing, NewSchedule, PutResult
 
 from .base import DueRole, ServedApp
 
@@ -19,7 +18,7 @@ __all__ = ["Scheduler"]
 logger = logging.getLogger("streamtasks.worker")
 
 AGAIN_S: Final = 10.0
-"""A name that was taken is declared again after so long, seconds: its holder may have deleted it."""
+"""Schedules are declared again after so long, seconds."""
 
 STEP_MS: Final = 1000
 """The store's clock was set back if it lacks more than this, ms."""
@@ -48,7 +47,7 @@ class Scheduler(DueRole):
             memoryview(bytearray(8)).cast("Q") if app.loaded_ms is None else app.loaded_ms[place : place + 1]
         )
         self._to_declare = [one for one in app.schedules if schedule_tag(one.name, app.tags) == tag]
-        self._has_declared = False
+        self._declared: dict[str, PutResult] = {}
         self._declare_at = self._born = time.monotonic()
         self._unreadable: dict[str, int] = {}  # name -> revision
         self._least_ahead_ms = 0.0  # the store's clock is so much ahead of the monotonic one, or more
@@ -56,7 +55,7 @@ class Scheduler(DueRole):
 
     async def work(self) -> float | None:
         """See `DueRole.work`."""
-        if self._declare_at <= time.monotonic() and (self._to_declare or not self._has_declared):
+        if self._declare_at <= time.monotonic():
             await self._declare()
         while True:
             asked_ms = time.monotonic() * 1000
@@ -113,35 +112,49 @@ class Scheduler(DueRole):
             return None
 
     async def _declare(self) -> None:
-        """Store what the code declares, and delete what it declared before and does not any more."""
-        label = self.app.label
+        """Store what the code declares, again and again: a server may have lost it, and what nobody declares goes."""
+        project, release = self.app.project or self.app.label, self.app.release
         now_ms = (await self.store.due_schedules(self.tag)).now_ms
         loaded_ms = self._loaded_ms
-        loaded_ms[0] = since_ms = loaded_ms[0] or now_ms - round((time.monotonic() - self._born) * 1000)
+        born_ms = now_ms - round((time.monotonic() - self._born) * 1000)
+        if not loaded_ms[0] or loaded_ms[0] > born_ms + STEP_MS:  # later only if the clock went back
+            loaded_ms[0] = born_ms
+        since_ms = loaded_ms[0]
         new: dict[str, NewSchedule] = {}
-        for schedule in self._to_declare:
+        for place, schedule in enumerate(list(self._to_declare), 1):
             try:
-                new[schedule.name] = schedule.new_schedule(now_ms, label, since_ms)
+                new[schedule.name] = schedule.new_schedule(now_ms, project, since_ms, release)
             except Exception:
-                logger.exception("the schedule %r of %s is left out", schedule.name, label)
-        answers = await self.store.declare_schedules(self.tag, list(new.values()))
-        taken = [name for name, put in zip(new, answers, strict=True) if put is PutResult.TAKEN]
-        if not self._has_declared:
-            await self.store.undeclare_schedules(self.tag, label, since_ms)
-            self._log(taken, outdated=PutResult.CONFLICT in answers)
-        self._to_declare = [schedule for schedule in self._to_declare if schedule.name in taken]
-        self._has_declared, self._declare_at = True, time.monotonic() + AGAIN_S
+                logger.exception("the schedule %r of %s is left out", schedule.name, project)
+                self._to_declare.remove(schedule)
+            if place % MOST_IN_A_ROW == 0:
+                await asyncio.sleep(0)
+        for name, put in zip(new, await self.store.declare_schedules(self.tag, list(new.values())), strict=True):
+            self._log(name, put, project)
+        if time.monotonic() - self._born > SILENT_MS / 1000:  # by then all that live have declared theirs
+            for name in await self.store.undeclare_schedules(self.tag, project):
+                logger.warning("the schedule %r of %s is deleted: no worker has declared it lately", name, project)
+        self._declare_at = time.monotonic() + AGAIN_S
 
-    def _log(self, taken: Sequence[str], *, outdated: bool) -> None:
-        for name in taken:
-            logger.error(
-                "the schedule %r of %s is not declared: another app declares that name, or it was created at run time; "
-                "give one of them another name, or delete the other one",
-                name,
-                self.app.label,
-            )
-        if outdated:
+    def _log(self, name: str, put: PutResult, project: str) -> None:
+        """Log what became of a declaration, if it is not what became of it before."""
+        known, self._declared[name] = self._declared.get(name), put
+        if put is PutResult.STORED and known is not None:
             logger.warning(
-                "schedules of %s were declared by a release that was loaded later; those of this one are left out",
-                self.app.label,
+                "the schedule %r of %s is stored anew: the server had lost it, or had another definition", name, project
+            )
+        elif put is known:
+            return
+        elif put is PutResult.TAKEN:
+            logger.error(
+                "the schedule %r of %s is not declared: another project declares that name, or it was created at run "
+                "time; give one of them another name, or delete the other one",
+                name,
+                project,
+            )
+        elif put is PutResult.CONFLICT:
+            logger.warning(
+                "the schedule %r of %s is left out: a later release counts, which declares it otherwise or not at all",
+                name,
+                project,
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import socket
 import time
@@ -68,7 +69,20 @@ class WorkerPlan:
             timeout_s = min(app.settings.timeout_s, max(1.0, app.settings.lease_s / 4))
             settings = replace(app.settings, timeout_s=timeout_s)
             store = open_supervisor_store(settings)
-            served.append(ServedApp(app.label, settings, store, options, self.name, schedules, loaded_ms, kill))
+            served.append(
+                ServedApp(
+                    app.label,
+                    settings,
+                    store,
+                    options,
+                    self.name,
+                    schedules,
+                    loaded_ms,
+                    app.project_name,
+                    os.environ.get("STREAMTASKS_RELEASE", ""),
+                    kill,
+                )
+            )
             loaded_ms = loaded_ms[len(settings.tags) :]
         return served
 

@@ -215,6 +215,7 @@ class _Lane:
             self._options,
             schedules=app.declared_schedules(),
             loaded_ms=loaded_ms,
+            project=app.project_name,
         )
         return [role for role in roles_of(served) if isinstance(role, DueRole)]
 

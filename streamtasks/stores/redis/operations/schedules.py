@@ -10,7 +10,7 @@ from typing import Any, Final
 from ....protocol.keys import Keys, stream_name
 from ....protocol.shards import schedule_tag
 from ....settings import StoreSettings
-from ...schedule_store import DueSchedule, DueSchedules, Firing, NewSchedule, PutResult, StoredSchedule
+from ...schedule_store import SILENT_MS, DueSchedule, DueSchedules, Firing, NewSchedule, PutResult, StoredSchedule
 from ..batches import MOST, MOST_BYTES, batches
 from ..scripts import Call, script
 from ..shards import Operation, Shards
@@ -40,20 +40,27 @@ MOST_LISTED: Final = 1000
 NONE: Final[Mapping[str, int]] = MappingProxyType({})
 
 
-def put_call(keys: Keys, schedules: Sequence[NewSchedule], revision: int) -> Call:
-    """Build put_schedules: up to 100 schedules with one label and one time; ``revision``: the one to be replaced."""
-    label, since_ms = schedules[0].declared, schedules[0].since_ms
+def put_call(keys: Keys, schedules: Sequence[NewSchedule], revision: int, silent_ms: int = SILENT_MS) -> Call:
+    """Build put_schedules: up to 100 schedules of one release; ``revision``: the one to be replaced."""
+    label, since_ms, release = schedules[0].declared, schedules[0].since_ms, schedules[0].release
     words: list[Any] = []
     for one in schedules:
         words += (one.name, revision, _or_dash(one.next_ms), one.rule, one.definition)
     return script("put_schedules").call(
-        keys, declared=keys.declared(label), label=label, since_ms=since_ms, more_args=words
+        keys,
+        declared=keys.declared(label),
+        came_first=keys.release(f"{label}\0{release}"),
+        label=label,
+        since_ms=since_ms,
+        release=release,
+        silent_ms=silent_ms,
+        more_args=words,
     )
 
 
-def undeclare_call(keys: Keys, label: str, since_ms: int) -> Call:
+def undeclare_call(keys: Keys, label: str, silent_ms: int) -> Call:
     """Build undeclare."""
-    return script("undeclare").call(keys, declared=keys.declared(label), label=label, since_ms=since_ms)
+    return script("undeclare").call(keys, declared=keys.declared(label), label=label, silent_ms=silent_ms)
 
 
 def delete_schedule_call(keys: Keys, name: str) -> Call:
@@ -168,13 +175,13 @@ def declare_schedules(shards: Shards, tag: str, schedules: Sequence[NewSchedule]
     return answers
 
 
-def undeclare_schedules(shards: Shards, tag: str, label: str, since_ms: int) -> Operation[int]:
+def undeclare_schedules(shards: Shards, tag: str, label: str, silent_ms: int = SILENT_MS) -> Operation[list[str]]:
     """See `SupervisorScheduleStore.undeclare_schedules`."""
-    forgotten: int = 0
+    forgotten: list[str] = []
     while True:
-        [reply] = yield [undeclare_call(shards.by_tag[tag].keys, label, since_ms)]
-        forgotten += reply[1]
-        if not reply[2]:
+        [reply] = yield [undeclare_call(shards.by_tag[tag].keys, label, silent_ms)]
+        forgotten += (name.decode() for name in reply[2:])
+        if not reply[1]:
             return forgotten
 
 
@@ -198,7 +205,7 @@ def fire(shards: Shards, tag: str, firings: Sequence[Firing]) -> Operation[list[
 
 
 def _declared_together(one: NewSchedule, other: NewSchedule) -> bool:
-    return (one.declared, one.since_ms) == (other.declared, other.since_ms)
+    return (one.declared, one.since_ms, one.release) == (other.declared, other.since_ms, other.release)
 
 
 def _size(firing: Firing) -> int:
