@@ -56,7 +56,13 @@ class Transitions(ScheduleStore, Protocol):
         ...
 
     def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
-        """Return a snapshot of each id; None if it is not known."""
+        """Return a snapshot of each id; None if it is not known.
+
+        Of several, one that cannot be read is None, too, and is logged.
+
+        Raises:
+            DecodeError: what is stored of a single id is not ours, or of a later release.
+        """
         ...
 
     def revoke(self, task_id: str, /, *, terminate: bool = False) -> Revocation:

@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 import redis
+from redis.exceptions import ResponseError
 
 from streamtasks import StoreSettings
+from streamtasks.exceptions import DecodeError
 from streamtasks.protocol.json import dumps
+from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.shards import ALL_TAGS, new_id
 from streamtasks.protocol.state import State
 from streamtasks.stores.factory import open_store, open_supervisor_store
+from streamtasks.stores.redis.conversation import conversation
+from streamtasks.stores.redis.operations.enqueue import enqueue_call
 from streamtasks.stores.types import Charge, Claimed, ClaimId, NewMessage, Settled
 from tests.core.conftest import AnyStore
 from tests.support.manual_consumer import Consumer, outcome_of
@@ -330,3 +335,42 @@ class TestScripts:
                 assert hand.succeed() == [task_id]
                 client.script_flush()
                 assert store.read([task_id])[0].state is State.SUCCESS
+
+    def test_a_script_that_comes_between_two_chunks_does_not_change_their_order(
+        self, redis_store: AnyStore, server_url: str
+    ) -> None:
+        """Another client may load a script after the server has refused the first chunk, before it gets the second."""
+        store = redis_store
+        keys = Keys(store.settings.key_prefix, TAG)
+        calls = [enqueue_call(keys, [new(task_id)], store.settings) for task_id in ("a", "b", "c")]
+        with redis.Redis.from_url(server_url) as client:
+            client.script_flush()
+            talk = conversation(calls)
+            commands = next(talk)
+            replies: list[Any] = []
+            for place, words in enumerate(commands):
+                if place == len(commands) - 2:
+                    client.script_load(calls[0].script.source)
+                try:
+                    replies.append(client.execute_command(*words))
+                except ResponseError as error:
+                    replies.append(error)
+            with pytest.raises(StopIteration) as stop:
+                talk.send(replies)
+            assert [reply[1:] for reply in stop.value.value] == [[1]] * 3
+            entries: Any = client.xrange(keys.stream("0:default"))
+            assert [fields[b"id"] for _, fields in entries] == [b"a", b"b", b"c"]
+
+
+def test_a_record_that_cannot_be_read_does_not_hide_its_neighbours(
+    redis_store: AnyStore, server_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = redis_store
+    store.enqueue([new("a"), new("c")])
+    with redis.Redis.from_url(server_url) as client:
+        client.set(Keys(store.settings.key_prefix, TAG).record("b"), b"7 of a later release\n")
+    found = store.read(["a", "b", "c"])
+    assert [one and one.id for one in found] == ["a", None, "c"]
+    assert "task b" in caplog.text
+    with pytest.raises(DecodeError, match="task b"):
+        store.read(["b"])

@@ -6,6 +6,7 @@ replies, errors of the server among them as values; what it returns are the repl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -24,13 +25,22 @@ def command(call: Call) -> tuple[Any, ...]:
     return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
 
 
-def conversation(requests: Sequence[Call]) -> Conversation:
+def conversation(requests: Sequence[Call], *, are_sent: bool = False) -> Conversation:
     """Send calls, and again with their scripts those whose script the server does not know.
+
+    A script that several of the calls use is sent ahead: if another client brought it between two of them, the first
+    would be sent again after the second had taken effect, and messages would change their order.
+
+    Args:
+        requests: the calls.
+        are_sent: they are on their way already.
 
     Raises:
         ResponseError: a call was answered with an error; all replies have been read by then.
     """
-    replies = yield [command(call) for call in requests]
+    ahead = [] if are_sent else _repeated(requests)
+    # Whether the server lets us load scripts only counts if it does not know them.
+    replies = (yield ahead + [command(call) for call in requests])[len(ahead) :]
     unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:
         # The other calls of the packet took effect: only these are sent again, in their order.
@@ -50,8 +60,18 @@ def exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
     Raises:
         RedisError: the connection broke, or a call was answered with an error.
     """
+    if len(requests) > 1:
+        return _converse(connection, conversation(requests))
     _send(connection, [command(call) for call in requests])
     return finish(connection, requests)
+
+
+def _repeated(requests: Sequence[Call]) -> list[tuple[Any, ...]]:
+    """Return commands that load the scripts that more than one call uses."""
+    if len(requests) < 2:
+        return []
+    uses = Counter(call.script.source for call in requests)
+    return [("SCRIPT", "LOAD", source) for source, count in uses.items() if count > 1]
 
 
 def finish(connection: Any, requests: Sequence[Call]) -> list[Any]:
@@ -63,11 +83,16 @@ def finish(connection: Any, requests: Sequence[Call]) -> list[Any]:
     replies, failed = _read(connection, len(requests))
     if not failed:
         return replies
-    talk = conversation(requests)
-    next(talk)  # the commands that are sent already
+    talk = conversation(requests, are_sent=True)
+    next(talk)
+    return _converse(connection, talk, replies)
+
+
+def _converse(connection: Any, talk: Conversation, replies: list[Any] | None = None) -> list[Any]:
+    """Have a conversation; ``replies``: to the commands that are sent already."""
     try:
         while True:
-            commands = talk.send(replies)
+            commands = next(talk) if replies is None else talk.send(replies)
             _send(connection, commands)
             replies, _ = _read(connection, len(commands))
     except StopIteration as stop:

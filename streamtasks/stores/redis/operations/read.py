@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 
+from ....exceptions import DecodeError
 from ....protocol.keys import Keys
 from ....protocol.shards import node_of
 from ....protocol.state import Snapshot
+from ....protocol.wire import Wire
 from ..batches import MOST_BYTES, chunks
 from ..scripts import Call, script
 from ..shards import Operation, Shards
 from ..snapshots import from_reply
 
 __all__ = ["finished", "read", "read_call", "read_parts"]
+
+logger = logging.getLogger("streamtasks.store")
 
 
 def read_call(keys: Keys, ids: Sequence[str]) -> Call:
@@ -53,7 +58,18 @@ def read(shards: Shards, ids: Sequence[str]) -> Operation[list[Snapshot | None]]
         for tag, places in shards.indexes_by_tag(ids).items()
         for some in chunks(places)
     )
-    return [from_reply(task_id, found[task_id], shards.settings.wire) for task_id in ids]
+    if len(ids) == 1:
+        return [from_reply(ids[0], found[ids[0]], shards.settings.wire)]
+    return [_readable(task_id, found[task_id], shards.settings.wire) for task_id in ids]
+
+
+def _readable(task_id: str, reply: list[bytes], wire: Wire) -> Snapshot | None:
+    """Return a snapshot; None if nothing is known, or if what is stored cannot be read: its neighbours can."""
+    try:
+        return from_reply(task_id, reply, wire)
+    except DecodeError as error:
+        logger.warning("%s", error)
+        return None
 
 
 def finished(shards: Shards, ids: Sequence[str]) -> Operation[list[Snapshot]]:
