@@ -17,6 +17,7 @@ import psutil
 import redis
 
 from streamtasks.protocol.keys import Keys
+from streamtasks_workers.executor.guards import INTERRUPT
 from tests.process.tasks import proc_app
 from tests.support.execution_record import Record
 from tests.support.waiting import DEADLINE_S, wait_until
@@ -32,16 +33,17 @@ class Pids(NamedTuple):
     children: list[int]
 
 
-def _ignored_signals(pid: int) -> int:
+def _signals(pid: int, what: str) -> int:
+    """The signals that a process handles (``SigCgt``) or ignores (``SigIgn``), as a mask."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    line = next((line for line in status.splitlines() if line.startswith("SigIgn:")), "SigIgn: 0")
+    line = next((line for line in status.splitlines() if line.startswith(what)), f"{what}: 0")
     return int(line.split()[1], 16)
 
 
-def _ignores(mask: int, number: int) -> bool:
+def _has(mask: int, number: int) -> bool:
     return bool(mask >> (number - 1) & 1)
 
 
@@ -169,7 +171,7 @@ class Worker:
     # -- processes -----------------------------------------------------------------------------------
 
     def pids(self) -> Pids:
-        """Tell the processes apart: all but the root ignore SIGINT, and the keeper ignores SIGTERM too."""
+        """Tell the processes apart, see `pids_of`."""
         return pids_of(self.process.pid)
 
     def all_pids(self) -> list[int]:
@@ -199,13 +201,12 @@ class Worker:
 
 
 def pids_of(root: int) -> Pids:
-    """Tell the processes of a worker apart: all but the root ignore SIGINT, and the keeper ignores SIGTERM too."""
+    """Tell the processes of a worker apart: the keeper ignores SIGTERM, children handle the signal of interrupts."""
     keeper, children = None, []
     for pid in all_pids_of(root)[1:]:
-        mask = _ignored_signals(pid)
-        if _ignores(mask, signal.SIGINT) and _ignores(mask, signal.SIGTERM):
+        if _has(_signals(pid, "SigIgn"), signal.SIGTERM):
             keeper = pid
-        elif _ignores(mask, signal.SIGINT):
+        elif _has(_signals(pid, "SigCgt"), INTERRUPT):
             children.append(pid)
     return Pids(root, keeper, children)
 

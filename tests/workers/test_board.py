@@ -47,6 +47,22 @@ def place(board: Board, *claimed: Claimed, sequence: int = 3, recorded: bool = F
     return slots
 
 
+def test_a_detached_copy_shows_nothing_to_the_keeper(board: Board) -> None:
+    """What a task forks is not the child: nothing that it does is done in the child's name."""
+    slot, other = place(board, message(1), message(2))
+    started = board.start(slot)
+    pid = os.fork()
+    if pid == 0:
+        board.detach()
+        board.report(slot, b"copy")
+        board.finish(slot, success(message(1)), started)
+        os._exit(0 if board.start(other) else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert board.states()[slot] == Slot.RUNNING
+    assert board.states()[other] == Slot.CLAIMED
+    assert board.reported(slot, 0) is None
+
+
 class TestLife:
     def test_a_placed_message_can_be_read_back_without_its_body(self, board: Board) -> None:
         [slot] = place(board, message())

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from streamtasks import Retry, StreamTasks
+from streamtasks import Retry, StreamTasks, current_attempt
 from tests.process.tasks import proc_app
 
 _kept: list[Any] = []
@@ -53,6 +54,36 @@ def terminate_a_process() -> str:
 def use_a_process_pool() -> int:
     with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
         return sum(pool.map(int, range(10)))
+
+
+def use_a_pool() -> int:
+    """Leaving a pool sends SIGTERM to its processes, some of which have only just been forked."""
+    total = 0
+    for _ in range(5):
+        with multiprocessing.get_context("fork").Pool(3) as pool:
+            total += sum(pool.map(int, range(4)))
+    return total
+
+
+async def fork_and_wait() -> str:
+    """The copy goes on awaiting, on a loop that it has in common with others' coroutines."""
+    pid = os.fork()
+    await asyncio.sleep(0.05)
+    return "parent" if pid else "copy"
+
+
+def fork_and_report() -> str:
+    if os.fork() == 0:
+        current_attempt().set_progress(step="copy")
+        os._exit(0)
+    time.sleep(0.2)
+    return "parent"
+
+
+def start_a_program() -> bool:
+    """Tell whether a program that it starts can be interrupted."""
+    code = "import signal; print(signal.getsignal(signal.SIGINT) == signal.default_int_handler)"
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "True\n"
 
 
 def kill_its_child() -> None:
@@ -261,7 +292,8 @@ def stop_collecting() -> str:
 
 
 BODIES: tuple[Callable[..., Any], ...] = (
-    fork_and_run_on, fork_and_exit, terminate_a_process, use_a_process_pool, kill_its_child, kill_the_supervisor,
+    fork_and_run_on, fork_and_exit, terminate_a_process, use_a_process_pool, use_a_pool, fork_and_wait,
+    fork_and_report, start_a_program, kill_its_child, kill_the_supervisor,
     leave_at_once, crash_in_c, leave_a_thread, exit_the_interpreter, interrupt_itself, pretend_to_be_cancelled,
     retry_in_ages, raise_what_exits_when_shown, raise_what_ends_a_generator_when_shown, recurse_for_ever,
     return_what_is_no_json, stop_the_loop, exit_in_the_background, cancel_everything, block_the_loop, close_the_loop,

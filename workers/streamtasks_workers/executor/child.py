@@ -15,9 +15,11 @@ from streamtasks.application import Application
 from streamtasks.stores.factory import open_store
 
 from ..process.board import Board
-from ..process.lifeline import Lifeline, die_with_parent
+from ..process.fork_guard import guard_forks
+from ..process.lifeline import STOP_SIGNALS, Lifeline, die_with_parent
 from ..process.options import WorkerOptions
 from .concurrent import ConcurrentExecutor
+from .guards import INTERRUPT
 from .inline import InlineExecutor
 from .limits import Limits
 from .link import Link
@@ -44,16 +46,24 @@ def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: i
     runner = Runner(app, board.consumer, store.read, limits, store.gather, store.start_workflow)
     channel = store.channel(board.tag, board.consumer, options.filter)
     link = Link(channel, board, runner)
+    executor: ConcurrentExecutor | InlineExecutor
+    if options.threads or options.async_concurrency:
+        executor = ConcurrentExecutor(
+            link, board, runner, lifeline, threads=options.threads, coroutines=options.async_concurrency
+        )
+    else:
+        executor = InlineExecutor(link, board, runner, lifeline)
+
+    def forget() -> None:
+        board.detach()
+        channel.close()
+
+    guard_forks((*STOP_SIGNALS, INTERRUPT), lifeline.descriptors, forget)
     with ExitStack() as stack:
         for middleware in app.middleware:
             stack.enter_context(middleware.in_child())
         logger.debug("child %d of %s is ready", os.getpid(), app.label)
-        if options.threads or options.async_concurrency:
-            ConcurrentExecutor(
-                link, board, runner, lifeline, threads=options.threads, coroutines=options.async_concurrency
-            ).run()
-        else:
-            InlineExecutor(link, board, runner, lifeline).run()
+        executor.run()
     channel.close()
     return 0
 

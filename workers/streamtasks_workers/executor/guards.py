@@ -21,6 +21,7 @@ from typing import Any, Final
 from streamtasks.exceptions import SoftTimeLimitExceeded, TaskRevoked, TimeLimitExceeded
 
 from ..process.board import Board, Interrupt
+from ..process.fork_guard import end_copy, is_copy
 
 __all__ = ["INTERRUPT", "OPEN", "CoroutineGuard", "Guard", "MainGuard", "ThreadGuard"]
 
@@ -188,7 +189,15 @@ class CoroutineGuard(Guard):
                 try:
                     awaited = inner.send(value) if error is None else inner.throw(error)
                 except StopIteration as stop:
+                    if is_copy():
+                        end_copy()
                     return stop.value
+                except BaseException as raised:
+                    if is_copy():
+                        end_copy(raised)
+                    raise
+                if is_copy():
+                    end_copy()  # it shall not turn this loop, on which others' coroutines wait
                 value = error = None
                 try:
                     value = yield awaited

@@ -20,6 +20,7 @@ from streamtasks.tasks.attempt import Attempt, AttemptOutcome, enter_attempt
 from streamtasks.workflows.follow_ups import follow_ups
 
 from ..process.board import Interrupt
+from ..process.fork_guard import end_copy, is_copy
 from .callbacks import Callbacks
 from .error_callbacks import error_callbacks
 from .error_outcome import outcome_of_error
@@ -283,6 +284,14 @@ def _call_task(prepared: Prepared) -> Any:
     """Call the task itself; of a coroutine function, return the coroutine."""
     assert prepared.runnable is not None
     assert prepared.attempt is not None
-    if prepared.settles_alone:
-        prepared.runnable.before_start(prepared.attempt)
-    return prepared.runnable.run(prepared.attempt)
+    try:
+        if prepared.settles_alone:
+            prepared.runnable.before_start(prepared.attempt)
+        value = prepared.runnable.run(prepared.attempt)
+    except BaseException as error:
+        if is_copy():
+            end_copy(error)
+        raise
+    if is_copy():
+        end_copy()
+    return value

@@ -230,6 +230,14 @@ class Board:
         self._memory[_STATES_AT + slot] = 0
         self._free.append(slot)
 
+    def detach(self) -> None:
+        """Go on with a copy of the board that nobody else sees: this process is not the child."""
+        memory = mmap.mmap(-1, len(self._memory))
+        memory[:] = self._memory[:]
+        self._memory, self._words = memory, memoryview(memory).cast("Q")
+        self._lock = multiprocessing.get_context("fork").Lock()
+        self._acquire, self._release = self._lock.acquire, self._lock.release
+
     # -- the keeper, and the child -------------------------------------------------------------------
 
     def is_returned(self, slot: int) -> bool:

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from .fork_guard import ignore
+
 __all__ = ["STOP_SIGNALS", "Lifeline", "die_with_parent", "drain"]
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP)
@@ -52,22 +54,27 @@ class Lifeline:
         self.attempts_left = max_attempts or _NO_LIMIT
         self.stopping = False
         self._next_look = 0.0
-        self._wake_r, wake_w = os.pipe()
+        self._wake_r, self._wake_w = os.pipe()
         self._wake_pipe = os.fstat(self._wake_r).st_ino
-        os.set_blocking(wake_w, False)
+        os.set_blocking(self._wake_w, False)
         os.set_blocking(self._wake_r, False)
         signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+        signal.signal(signal.SIGINT, ignore)  # Ctrl-C reaches the whole group; the supervisor decides
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         for number in (signal.SIGHUP, signal.SIGTSTP):
-            signal.signal(number, signal.SIG_IGN)  # likewise
-        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+            signal.signal(number, ignore)  # likewise
+        signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     @property
     def wake_fd(self) -> int:
         """Readable when a signal has arrived."""
         return self._wake_r
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All that is of use to this process only."""
+        return (self._wake_r, self._wake_w, self._life_fd)
 
     @property
     def life_fd(self) -> int:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 
+from ..process.fork_guard import end_copy, is_copy
 from ..process.lifeline import STOP_SIGNALS
 
 __all__ = ["fork", "send_signal", "status_text"]
@@ -42,7 +43,9 @@ def fork(live: Callable[[], int], not_inherited: Callable[[], None]) -> int:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         not_inherited()
         code = live()
-    except BaseException:
+    except BaseException as error:
+        if is_copy():
+            end_copy(error)
         logger.exception("process %d ends by an error of its own", os.getpid())
     finally:
         logging.shutdown()

@@ -1,0 +1,72 @@
+"""What a task does to its process reaches no other attempt (I7). ``benchmarks/hostile.py`` runs all of its bodies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamtasks import State, wait_for
+from tests.process.tasks import hostile_app
+from tests.process.test_executors import EXECUTORS, each_executor
+from tests.support.fleet import Fleet
+from tests.support.worker_process import Worker
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent.parent
+
+FORKS = {
+    "fork_and_run_on": "parent",
+    "fork_and_exit": "parent",
+    "fork_and_wait": "parent",
+    "fork_and_report": "parent",
+    "terminate_a_process": "ended",
+    "use_a_process_pool": 45,
+    "use_a_pool": 30,
+    "start_a_program": True,
+}
+
+
+def start(fleet: Fleet, executor: str, *options: str, **settings: Any) -> Worker:
+    """Start a worker that knows the hostile tasks."""
+    fleet.configure(**settings)
+    fleet.app = hostile_app.make(fleet.url, **settings)
+    environment = {"PYTHONPATH": str(ROOT)}
+    return fleet.start(*options, *EXECUTORS[executor], app="hostile_app:app", environment=environment)
+
+
+def processes_in(session: int) -> list[int]:
+    """The processes of a session."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(") ")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+@each_executor
+def test_what_a_task_forks_is_no_second_worker(fleet: Fleet, executor: str) -> None:
+    worker = start(fleet, executor, "--concurrency", "1")
+    fleet.wait_idle(1)
+    before = worker.pids().children
+    session = os.getsid(worker.process.pid)
+    family = processes_in(session)
+    innocents = fleet.many("nap", [(0.02,)] * 10) + fleet.many("anap", [(0.02,)] * 10)
+    hostile = {name: fleet.enqueue(name) for name in FORKS for _ in range(3)}
+    innocents += fleet.many("nap", [(0.02,)] * 10) + fleet.many("anap", [(0.02,)] * 10)
+    assert wait_for([*innocents, *hostile.values()], timeout=60), worker.log
+    assert {name: result.get(0) for name, result in hostile.items()} == FORKS
+    for innocent in innocents:
+        assert (innocent.state, innocent.attempts) == (State.SUCCESS, 1)
+        assert len(fleet.record.of(innocent)) == 1
+    assert fleet.enqueue("add", 1, 2).get(timeout=60) == 3
+    assert worker.pids().children == before
+    assert sorted(processes_in(session)) == sorted(family), "no copy lives on"
