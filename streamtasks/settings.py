@@ -36,6 +36,7 @@ class StoreSettings:
             ``timeout_s`` if that is less.
         result_expires_s: how long the record of a success is kept, seconds (at least 15 minutes).
         failure_expires_s: the same for every other outcome.
+        ignore_result: whether the values of successes are not stored, unless a task or a call says otherwise.
         max_payload_bytes: largest envelope and largest result; from 1 MiB on one is warned of, once per task.
         serializer: how messages and results are written: ``"json"``, ``"msgpack"`` or ``"pickle"``. JSON and msgpack
             are read by every process, signed pickles only by those with ``"pickle"``.
@@ -65,6 +66,7 @@ class StoreSettings:
     enqueue_timeout_s: float | None = None
     result_expires_s: float = 86_400.0
     failure_expires_s: float = 7 * 86_400.0
+    ignore_result: bool = False
     max_payload_bytes: int = 16 * 1024 * 1024
     serializer: str = "json"
     compression: str | None = None
@@ -96,8 +98,9 @@ class StoreSettings:
         object.__setattr__(self, "enqueue_retry_s", retry_s)
         for name in ("crash_delay_s", "unknown_task_delay_s"):
             check_seconds(name, getattr(self, name), ConfigurationError, above_zero=False)
-        if not isinstance(self.send_events, bool):
-            raise ConfigurationError(f"send_events is {self.send_events!r}; it must be True or False.")
+        for name in ("send_events", "ignore_result"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"{name} is {getattr(self, name)!r}; it must be True or False.")
         if self.lease_s < 1:
             raise ConfigurationError(f"lease_s is {self.lease_s!r}; a lease under 1 second cannot be renewed in time.")
         for name in (

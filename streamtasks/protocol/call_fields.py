@@ -37,6 +37,7 @@ CALL_FIELDS: Final = (
     CallField("default_retry_delay", "retry_delay_s", "r", "delay", is_seconds),
     CallField("soft_time_limit", "soft_limit_s", "l", "soft", is_seconds),
     CallField("time_limit", "hard_limit_s", "l", "hard", is_seconds),
+    CallField("ignore_result", "ignore_result", "o", "ignore", lambda value: type(value) is bool),
 )
 GROUPS: Final = tuple(dict.fromkeys(one.group for one in CALL_FIELDS))
 """The JSON keys of all groups."""

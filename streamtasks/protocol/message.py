@@ -53,6 +53,7 @@ class Message:
         expires_in_ms: the same, ms after the store accepted it; 0: never. No client's clock counts then.
         due_ms: when it was to start at the earliest, ms since the epoch; 0: at once.
         soft_limit_s, hard_limit_s: time limits of one attempt, seconds; ``None``: the task's own.
+        ignore_result: whether the value of a success is not stored; ``None``: the task's own.
         links: signatures (see `protocol.links`) of what runs after it succeeded.
         error_links: signatures of what runs after it finally failed.
         parent_id: the task that enqueued it, or that it follows; empty: none.
@@ -75,6 +76,7 @@ class Message:
     due_ms: int = 0
     soft_limit_s: float | None = None
     hard_limit_s: float | None = None
+    ignore_result: bool | None = None
     links: list[dict[str, Any]] = field(default_factory=list)
     error_links: list[dict[str, Any]] = field(default_factory=list)
     parent_id: str = ""

@@ -216,6 +216,11 @@ def to_retries(name: str, value: Any) -> Any:
     return value
 
 
+def to_optional_switch(name: str, value: Any) -> Any:
+    """Return True, False or None."""
+    return None if value is None else to_switch(name, value)
+
+
 def to_switch(name: str, value: Any) -> Any:
     """Return True or False."""
     switch(name, value)

@@ -41,6 +41,8 @@ class RunOptions:
         time_limit_s: an attempt is ended for certain after so long, seconds; None: never.
         executor: ``"inline"``: it runs alone in its child, on the main thread, whatever executor that child has; None:
             as the worker runs all.
+        ignore_result: True: store the outcome, but not the value of a success, unless others in its workflow get it;
+            None: as the settings say.
         has_hooks: it has hooks, so that its outcomes are settled one by one.
     """
 
@@ -58,6 +60,7 @@ class RunOptions:
     soft_time_limit_s: float | None = option(None, options.limit, name="soft_time_limit", convert=options.to_limit)
     time_limit_s: float | None = option(None, options.limit, name="time_limit", convert=options.to_limit)
     executor: str | None = option(None, _executor)
+    ignore_result: bool | None = option(None, options.switch, convert=options.to_optional_switch)
     has_hooks: bool = False
 
     def __post_init__(self) -> None:

@@ -129,6 +129,7 @@ class CallOptions:
         soft_time_limit, time_limit: limits of one attempt, seconds.
         max_retries: how often it may be retried; `WITHOUT_END` for ever.
         default_retry_delay: seconds before a retry that names no delay.
+        ignore_result: True: store the outcome, but not the value of a success.
         headers: JSON values that travel with the message, by name.
         link: signatures that run after it succeeded.
         link_error: signatures that run after it finally failed.
@@ -148,6 +149,7 @@ class CallOptions:
     time_limit: float | None = option(None, options.limit)
     max_retries: int | None = option(None, options.retries_or_without_end)
     default_retry_delay: float | None = option(None, options.delay)
+    ignore_result: bool | None = option(None, options.switch)
     headers: Mapping[str, Any] = field(default_factory=dict, hash=False)
     link: tuple[Signature, ...] = ()
     link_error: tuple[Signature, ...] = ()

@@ -271,3 +271,15 @@ def test_a_signature_enqueues_with_what_it_was_set_to(add: Task[..., Any], sent:
     assert (sent.message.args, sent.last.queue, sent.last.priority, sent.last.delay_ms) == ([1, 2], "base", 7, 1000)
     add.s(2).set(max_retries=None, link="1" * 32 + "-u0").delay(1)
     assert (sent.message.args, sent.message.max_retries, sent.last.after) == ([1, 2], -1, "1" * 32 + "-u0")
+
+
+def test_a_call_says_that_its_result_is_ignored(app: StreamTasks, sent: Sent) -> None:
+    quiet: Any = app.task(name="quiet", ignore_result=True)(print)
+    quiet.enqueue()
+    assert sent.message.ignore_result is None, "the worker knows"
+    quiet.apply_async(ignore_result=False)
+    assert sent.message.ignore_result is False
+    with pytest.raises(InvalidTask, match="ignore_result is 'no'"):
+        quiet.apply_async(ignore_result="no")
+    with pytest.raises(InvalidTask, match="ignore_result is 1"):
+        app.task(name="wrong", ignore_result=1)(print)

@@ -280,3 +280,13 @@ def test_attempts_whose_reports_were_left_out_still_count(hand: Consumer) -> Non
     workers = [*(f"w{n}" for n in range(1, 6)), *["unknown"] * 4, *(f"w{n}" for n in range(11, 31)), "hand"]
     assert (result.attempts, result.worker_ids) == (30, workers)
     assert len(result.errors) == 25
+
+
+def test_an_ignored_value_is_none(hand: Consumer) -> None:
+    result = cast("Any", tasks.echo).using(ignore_result=True).enqueue(1)
+    [claimed] = hand.claim(1)
+    assert Message.decode(claimed.body.partition(b" ")[2]).ignore_result is True
+    hand.settle(outcome_of(claimed, "SUCCESS", b""))
+    assert (result.get(timeout=5), result.status) == (None, TaskResultStatus.SUCCESSFUL)
+    result.refresh()
+    assert result.return_value is None

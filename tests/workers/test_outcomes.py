@@ -58,9 +58,11 @@ class Hooked(Task[Any, Any]):
 class Case:
     """One app with one task, and a runner for it."""
 
-    def __init__(self, kind: str, function: Callable[..., Any], **options: Any) -> None:
+    def __init__(
+        self, kind: str, function: Callable[..., Any], settings: dict[str, Any] | None = None, **options: Any
+    ) -> None:
         self.told = Told()
-        self.app = StreamTasks(middleware=[self.told])
+        self.app = StreamTasks(middleware=[self.told], **settings or {})
         self.hooked: Hooked | None = None
         has_hooks = options.get("has_hooks")
 
@@ -348,3 +350,37 @@ class TestCallbackMessages:
     @pytest.mark.parametrize("args", [[], ["a", "b"], [3]])
     def test_one_made_wrongly_does_no_harm(self, kind: str, args: list[Any]) -> None:
         assert Case(kind, never).run({**CALL, "args": args}).state == "CALLED"
+
+
+class TestIgnoredResults:
+    @pytest.mark.parametrize(
+        ("setting", "task", "call", "stored"),
+        [
+            (False, None, None, True),
+            (True, None, None, False),
+            (True, False, None, True),
+            (False, True, None, False),
+            (True, True, False, True),
+            (False, False, True, False),
+        ],
+    )
+    def test_the_call_wins_over_the_task_and_that_over_the_settings(
+        self, kind: str, *, setting: bool, task: bool | None, call: bool | None, stored: bool
+    ) -> None:
+        case = Case(kind, lambda: 7, {"ignore_result": setting}, ignore_result=task)
+        outcome = case.run({"ignore_result": call})
+        assert (outcome.state, outcome.result) == ("SUCCESS", b'{"r":7}' if stored else b"")
+        assert case.told.outcomes[0][1].value == 7
+
+    def test_a_link_gets_the_value(self, kind: str) -> None:
+        case = Case(kind, lambda: 7, ignore_result=True)
+        outcome = case.run({"links": [NEXT | {"args": []}]})
+        assert outcome.result == b""
+        assert Envelope.decode(outcome.follow[0].envelope).args == [7]
+
+    def test_in_a_workflow_it_is_stored(self, kind: str) -> None:
+        case = Case(kind, lambda: 7, ignore_result=True)
+        assert case.run({"id": f"{'0' * 32}-u0.w1"}, id=f"{'0' * 32}-u0.w1").result == b'{"r":7}'
+
+    def test_a_value_that_json_cannot_carry_does_no_harm(self, kind: str) -> None:
+        assert Case(kind, object, ignore_result=True).run().state == "SUCCESS"

@@ -15,6 +15,7 @@
 ``lease``           seconds or a timedelta a worker's claim lives without renewal (30)
 ``timeout``         how long a call is repeated before ``StoreUnavailable``, seconds (10)
 ``enqueue_timeout`` the same for enqueueing: seconds (3, or ``timeout`` if that is less)
+``ignore_result``   True: the values of successes are not stored, unless a task or a call says otherwise
 ``max_payload_bytes``, ``max_dead_letters``, ``max_connections``, ``crash_limit``, ``crash_delay``,
 ``lost_limit``, ``unknown_task_limit``, ``unknown_task_delay``: as `streamtasks.StoreSettings` has them
 ``serializer``      how calls and results are written: ``"json"``, ``"msgpack"`` or ``"pickle"``; the default
@@ -68,6 +69,7 @@ _PLAIN: Final = (
     "max_dead_letters",
     "max_events",
     "send_events",
+    "ignore_result",
     "max_connections",
     "crash_limit",
     "lost_limit",

@@ -45,7 +45,6 @@ _CELERY: Final = {
     "acks_late": "A task is acknowledged after it has run, always; leave it out.",
     "base": "Subclass streamtasks_django.Task instead.",
     "compression": "It is set for a backend, in OPTIONS.",
-    "ignore_result": "Results expire (result_expires in OPTIONS); leave it out.",
     "reject_on_worker_lost": "A task whose worker is lost runs again, always; leave it out.",
     "routing_key": "Use queue_name.",
     "serializer": "It is set for a backend, in OPTIONS.",

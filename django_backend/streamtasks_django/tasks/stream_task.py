@@ -56,6 +56,7 @@ class StreamTask(EnqueuableTask):
         retry_jitter: use a random part of this delay.
         soft_time_limit: raise `SoftTimeLimitExceeded` in the task after this time, seconds.
         time_limit: end the task for certain after this time, seconds.
+        ignore_result: True stores the outcome, but not the value of a success; None: OPTIONS decide.
         executor: ``"inline"`` runs the task alone in its child, on the main thread; see `streamtasks.TaskOptions`.
         expires: do not start the task later than this after it was enqueued, seconds.
         rate_limit: most starts over all workers: ``"10/m"``, ``"5/s"``, ``"100/h"``, ``"7/d"``, or a number per second.
@@ -78,6 +79,7 @@ class StreamTask(EnqueuableTask):
     soft_time_limit: Any = None
     time_limit: Any = None
     executor: Any = None
+    ignore_result: Any = None
     expires: Any = None
     rate_limit: Any = None
     rate_limit_burst: int = 1

@@ -14,6 +14,7 @@ from streamtasks.application import Application, Runnable
 from streamtasks.exceptions import DecodeError, EncodingRefused, EncodingUnavailable, StoreError
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.message import Message, split_body
+from streamtasks.protocol.shards import node_of
 from streamtasks.protocol.state import State
 from streamtasks.stores.types import Claimed, NewMessage, Outcome
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome, enter_attempt
@@ -237,11 +238,20 @@ class Runner:
         if prepared.guard.kind > Interrupt.SOFT_LIMIT:
             raise _EndedByWorker
         message = attempt.message
-        result = self._outcomes.encode(message, value)
+        result = b"" if self._ignores_result(prepared, message) else self._outcomes.encode(message, value)
         follow: tuple[NewMessage, ...] = ()
         if message.links:
             follow = follow_ups(message, State.SUCCESS, value, None, self._settings.wire)
         return self._outcomes.success(prepared.claimed, attempt.started_ms, result, follow)
+
+    def _ignores_result(self, prepared: Prepared, message: Message) -> bool:
+        """Return whether the value of a success is not stored. That of a workflow's node is: others may get it."""
+        ignored = message.ignore_result
+        if ignored is None and prepared.runnable is not None:
+            ignored = prepared.runnable.run_options.ignore_result
+        if ignored is None:
+            ignored = self._settings.ignore_result
+        return ignored and (".w" not in message.id or node_of(message.id) is None)
 
     def _failure(
         self, prepared: Prepared, runnable: Runnable, attempt: Attempt, error: BaseException
