@@ -15,7 +15,7 @@
 --
 -- Returns {now ms, hold ms, back ms}: how long reclaim is held back, 0 normally; by how much the clock went back since the
 --         last beat of any worker, 0 normally.
--- Budget: one worker; 100 silent ones are forgotten.
+-- Budget: one worker; 100 silent ones are forgotten; after the clock went back, 1,000 members of each set are set right.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
 -- include: clock

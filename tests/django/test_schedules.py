@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import pickle
 import sys
 from datetime import UTC, datetime, timedelta
@@ -207,6 +208,18 @@ def test_what_a_project_declares(shop: Callable[[str], Any], caplog: pytest.LogC
     assert list(strict) == ["elsewhere", "routed", "shop.strictly"]
     assert (strict["shop.strictly"].signature.args, strict["shop.strictly"].misfire) == ((1,), "skip")
     assert [record.getMessage().split("'")[1] for record in caplog.records] == ["unknown", "wrong"]
+
+
+def test_declarations_belong_to_the_settings_module_and_the_alias(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So another project on the same server and prefix, also with an alias "default", deletes none of them."""
+    backend: Any = get_task_backend("default")
+    application = DjangoApplication(backend)
+    module = os.environ["DJANGO_SETTINGS_MODULE"]
+    assert application.project_name == f"{module}:default"
+    with override_settings(DEBUG=True):
+        assert application.project_name == f"{module}:default"
+        monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
+        assert application.project_name in {f"{module}:default", "default"}, "settings.configure() names no module"
 
 
 def test_a_module_that_is_loaded_anew_declares_once(shop: Callable[[str], Any]) -> None:

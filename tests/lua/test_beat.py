@@ -129,3 +129,10 @@ class TestTheClockWentBack:
         call = beat_call(lab.keys, "w", "{}", LEASE_MS, 600_000)
         assert self.HOUR_MS - 60_000 < lab.run(call)[2] <= self.HOUR_MS
         assert lab.run(call)[2] == 0
+
+    def test_a_bounded_number_in_one_call(self, lab: ScriptLab) -> None:
+        lab.beat()
+        lab.client.zadd(lab.keys.leases, {f"gone{number}#1": lab.now + LEASE_MS for number in range(1200)})
+        self.set_back(lab)
+        lab.beat()
+        assert lab.client.zcount(lab.keys.leases, "-inf", lab.now + LEASE_MS) == 1000
