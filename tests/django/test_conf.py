@@ -124,6 +124,7 @@ def test_good_settings_pass() -> None:
         "max_dead_letters": 10,
         "max_events": 10,
         "send_events": True,
+        "ignore_result": True,
         "max_connections": 5,
         "crash_limit": 2,
         "crash_delay": 0,
