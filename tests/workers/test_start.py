@@ -90,7 +90,7 @@ def test_a_worker_that_gets_no_locks_says_what_to_look_at(monkeypatch: pytest.Mo
     (tmp_path / "app_in_memory.py").write_text("import streamtasks\napp = streamtasks.StreamTasks('memory://start')\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(worker, "Supervisor", fail)
-    monkeypatch.setattr(worker, "open_store", lambda _: SimpleNamespace(check=lambda: None))
+    monkeypatch.setattr(worker, "open_store", lambda _: SimpleNamespace(check=list))
     monkeypatch.setattr("faulthandler.enable", lambda: None)
     with pytest.raises(ConfigurationError, match=r"Read-only file system.*/dev/shm"):
         worker.run_worker("app_in_memory:app", None, (), {}, "INFO")
