@@ -343,6 +343,22 @@ def close_descriptors(result_bytes: int = 0) -> str:
     return "x" * result_bytes or "closed"
 
 
+_FILES: list[Any] = []
+
+
+def keep_files_open(count: int) -> int:
+    """Open so many files and keep them open; return how many are."""
+    while len(_FILES) < count:
+        _FILES.append(Path(os.devnull).open("rb"))  # noqa: SIM115 - a leak is the purpose
+    return len(_FILES)
+
+
+def use_up_descriptors() -> None:
+    """Let the process have no further descriptor, from a moment after this task has ended."""
+    limits = (8, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    threading.Timer(0.3, resource.setrlimit, (resource.RLIMIT_NOFILE, limits)).start()
+
+
 async def aclose_descriptors() -> str:
     return close_descriptors()
 
@@ -388,6 +404,7 @@ TASKS: tuple[Callable[..., Any], ...] = (
     add, aadd, fail, afail, again, ignore, large, nap, anap, hold_gil, steps, die_by_signal, die_by_exit, leave,
     die_with_worker, print_and_nap,
     raise_odd, araise_odd, raise_hostile, araise_hostile, close_descriptors, aclose_descriptors, exhaust_memory,
+    keep_files_open, use_up_descriptors,
     grow,
     burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, finalise, spin_in_bytecode, report,
     give_back, give_back_later,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 
@@ -22,6 +23,9 @@ BATCH_NS = 10_000_000
 """A child holds about this much work, what runs and what is prefetched together (design: 10 ms)."""
 
 MOST = 100
+
+CUT_OFF_S = 2.5
+"""A child logs that it alone does not reach the store after so long, seconds."""
 
 QUICK_NS = 20_000_000
 
@@ -59,6 +63,7 @@ class Link:
         self._sequence = 0
         self._sent_ns = 0
         self._away_since = 0.0
+        self._warned = False
         self._backoff = Backoff(0.1, 2.0)
         self._slots_out: Sequence[int] = ()
         self._claiming = self._one = False
@@ -176,17 +181,26 @@ class Link:
 
     def away(self, error: Exception) -> None:
         """Note that the server does not answer."""
+        now = time.monotonic()
+        away_s = now - (self._away_since or now)
+        if away_s >= CUT_OFF_S and self.board.cut_off_since() and not self._warned:
+            self._warned = True
+            why = "does not reach the store, which the keeper reaches"
+            logger.warning("child %d %s, for %.0f s: %s", os.getpid(), why, away_s, error)
         if not self._away_since:
-            self._away_since = time.monotonic()
+            self._away_since = now
+            self.board.away()
             # The keeper logs that the server is away, once per worker; anything else is logged here.
             level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.ERROR
             logger.log(level, "the store does not answer as it should (%s); trying again until it does", error)
 
     def back(self) -> None:
         """Note that the server answers."""
+        self.board.answered()
         if self._away_since:
             logger.debug("the store answers again after %.1f s", time.monotonic() - self._away_since)
             self._away_since = 0.0
+            self._warned = False
         self._backoff.reset()
 
     def pause_s(self) -> float:

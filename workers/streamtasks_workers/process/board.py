@@ -36,6 +36,7 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
 _SENT, _RECEIVED, _INVALIDATED, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
 _WATCHED, _ACKNOWLEDGED, _AGED, _LEASED_AT = 9, 10, 11, 12
+_ANSWERED_AT, _AWAY_SINCE, _CUT_OFF_SINCE = 20, 21, 22
 _STARTED, _FINISHED, _CLAIMED_AT, _SOFT, _HARD, _VERSION, _SIZE, _ON_LIMIT, _REQUESTED, _ENFORCED, _ALONE = range(
     50, 61
 )
@@ -195,6 +196,19 @@ class Board:
         asked = self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _REQUESTED]
         return asked & 3 if asked >> 2 == started_ns else 0
 
+    def answered(self) -> None:
+        """Note that an exchange with the store has succeeded."""
+        self._words[_ANSWERED_AT] = monotonic_ns()
+        self._words[_AWAY_SINCE] = 0
+
+    def away(self) -> None:
+        """Note that exchanges with the store fail from now on."""
+        self._words[_AWAY_SINCE] = monotonic_ns()
+
+    def cut_off_since(self) -> int:
+        """Return since when (monotonic ns) the keeper reaches the store and this child does not; 0: it is not so."""
+        return self._words[_CUT_OFF_SINCE]
+
     def set_aged(self) -> None:
         """Note that this child claims no more because of its age, although some of its attempts still run."""
         self._words[_AGED] = 1
@@ -348,6 +362,14 @@ class Board:
     def aged(self) -> bool:
         """Whether this child claims no more because of its age."""
         return self._words[_AGED] != 0
+
+    def exchanges(self) -> tuple[int, int]:
+        """Return when the child's last exchange succeeded (0: none yet), and since when they fail (0: they do not)."""
+        return self._words[_ANSWERED_AT], self._words[_AWAY_SINCE]
+
+    def set_cut_off_since(self, since_ns: int) -> None:
+        """See `cut_off_since`."""
+        self._words[_CUT_OFF_SINCE] = since_ns
 
     def acknowledged_at(self) -> int:
         """Return when the child last looked at interrupt requests (monotonic ns)."""

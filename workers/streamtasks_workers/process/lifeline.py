@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import select
 import signal
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from .fork_guard import ignore
+from .ready import ready
 
 __all__ = ["STOP_SIGNALS", "Lifeline", "die_with_parent", "drain"]
 
@@ -104,9 +104,7 @@ class Lifeline:
         """Wait until ``fd`` is readable (True), the child shall stop, or the time is up (False)."""
         if self.stopping and fd is not None:
             return False
-        readable, _, _ = select.select(
-            [f for f in (fd, self._wake_r, self._life_fd) if f is not None], [], [], timeout_s
-        )
+        readable = ready([f for f in (fd, self._wake_r, self._life_fd) if f is not None], timeout_s)
         if self._wake_r in readable:
             self.drain()
         if self._life_fd in readable:
@@ -119,7 +117,7 @@ class Lifeline:
 
     def check_parent(self) -> None:
         """Leave at once if the parent is dead."""
-        if select.select([self._life_fd], [], [], 0)[0]:
+        if ready([self._life_fd], 0):
             os._exit(1)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:

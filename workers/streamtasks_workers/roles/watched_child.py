@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, Final
 
 from ..process.board import Board
 from .enforcer import Enforcer
@@ -11,22 +12,42 @@ from .watch import Watch
 
 __all__ = ["WatchedChild"]
 
+CUT_OFF_S: Final = 10.0
+"""A child that does not reach the store for so long, seconds, while the keeper does, is replaced."""
+
+FRESH_S: Final = 5.0
+"""The keeper reaches the store if it has had an answer within this time, seconds."""
+
 
 class WatchedChild:
     """A child, its watch and its enforcer. A slow store delays only the board it was asked for.
 
-    ``request``: asks the supervisor for something, with the reason; see `ProcessTable.obey`.
+    Args:
+        board: of the child.
+        pid: of the child.
+        watch: looks at what the child holds and has finished.
+        enforcer: ends what must end.
+        request: asks the supervisor for something, with the reason; see `ProcessTable.obey`.
+        answered_at: see `SupervisorStore.answered_at`.
     """
 
     def __init__(
-        self, board: Board, pid: int, watch: Watch, enforcer: Enforcer, request: Callable[[str, str], None]
+        self,
+        board: Board,
+        pid: int,
+        watch: Watch,
+        enforcer: Enforcer,
+        request: Callable[[str, str], None],
+        answered_at: Callable[[str], float],
     ) -> None:
         self.board = board
         self.pid = pid
         self.watch = watch
         self.enforcer = enforcer
         self._request = request
-        self._watching = self._enforcing = self._replaced = False
+        self._answered_at = answered_at
+        self._tag = board.tag
+        self._watching = self._enforcing = self._replaced = self._retired = False
 
     def look(self, *, stopping: bool) -> Iterator[Coroutine[Any, Any, None]]:
         """Look at the board; yield what must be done with the store, beside all else."""
@@ -36,10 +57,32 @@ class WatchedChild:
         if self.board.aged and not self._replaced:
             self._replaced = True
             self._request("replace", "it has reached its age or size")
+        self._look_at_exchanges(stopping=stopping)
         slots = self.enforcer.look()
         if slots and not self._enforcing:
             self._enforcing = True
             yield self._enforce(slots)
+
+    def _look_at_exchanges(self, *, stopping: bool) -> None:
+        """Let a child be replaced that alone does not reach the store: its descriptors may be used up."""
+        answered_ns, away_ns = self.board.exchanges()
+        cut_off_ns = self.board.cut_off_since()
+        if not away_ns:
+            if cut_off_ns:
+                self.board.set_cut_off_since(0)
+            return
+        ours, now = self._answered_at(self._tag), time.monotonic()
+        if ours * 1e9 <= away_ns or now - ours > FRESH_S:
+            if cut_off_ns:
+                self.board.set_cut_off_since(0)
+        elif not cut_off_ns:
+            self.board.set_cut_off_since(round(now * 1e9))
+        elif now - cut_off_ns / 1e9 > CUT_OFF_S and not (self._retired or stopping):
+            self._retired = True
+            last = (
+                f"its last answer came {now - answered_ns / 1e9:.0f} s ago" if answered_ns else "it never had an answer"
+            )
+            self._request("retire", f"it does not reach the store, which the keeper reaches; {last}")
 
     async def _watch(self, *, stopping: bool) -> None:
         try:

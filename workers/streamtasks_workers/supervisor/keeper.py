@@ -135,7 +135,8 @@ class Keeper:
 
         single = not (app.options.threads or app.options.async_concurrency)
         enforcer = Enforcer(app.store, app.settings, board, single=single, request=request)
-        app.children[board.number] = WatchedChild(board, pid, Watch(app.store, board), enforcer, request)
+        watch, answered_at = Watch(app.store, board), app.store.answered_at
+        app.children[board.number] = WatchedChild(board, pid, watch, enforcer, request, answered_at)
 
     def _send(self, **message: Any) -> None:
         assert self._writer is not None

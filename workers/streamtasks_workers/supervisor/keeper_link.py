@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import select
 import signal
 import socket
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from streamtasks.stores.backoff import Backoff
 
+from ..process.ready import ready
 from .forks import send_signal, status_text
 
 __all__ = ["KeeperLink"]
@@ -124,7 +124,7 @@ class KeeperLink:
 
     def receive(self, timeout_s: float = 0.0) -> list[dict[str, Any]]:
         """Return the messages that have arrived, or arrive within ``timeout_s`` seconds."""
-        if self._line is None or not select.select([self._line], [], [], timeout_s)[0]:
+        if self._line is None or not ready([self._line.fileno()], timeout_s):
             return []
         try:
             data = self._line.recv(65536)

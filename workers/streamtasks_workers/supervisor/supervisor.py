@@ -12,7 +12,6 @@ import mmap
 import os
 import re
 import secrets
-import select
 import socket
 import time
 from typing import Any
@@ -23,6 +22,7 @@ from streamtasks.exceptions import ConfigurationError
 from ..executor.child import run_child
 from ..process.board import Board
 from ..process.options import WorkerOptions
+from ..process.ready import ready
 from .forks import fork
 from .keeper import WorkerPlan, run_keeper
 from .keeper_link import SILENCE_S, KeeperLink
@@ -101,7 +101,7 @@ class Supervisor:
             self._table.next_event_s(filling=self._signals.claims),
         )
         fds = [fd for fd in (wake_fd, self._keeper.fileno()) if fd is not None]
-        select.select(fds, [], [], timeout_s)
+        ready(fds, timeout_s)
 
     def _fence_after_standstill(self) -> None:
         """Kill all children if this very process stood still for longer than the leases live."""
