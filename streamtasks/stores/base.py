@@ -317,6 +317,18 @@ class SupervisorTransitions(SupervisorScheduleStore, Protocol):
         """Delete consumers that hold nothing and were idle for longer than this; return how many."""
         ...
 
+    async def expire_results(self, tag: str, /, success: bool, after: str = "") -> str:
+        """Delete the results of successes, or all others, that expired; their ids stay known for 15 minutes.
+
+        For results that expire earlier than that; what is kept for longer expires by itself.
+
+        Args:
+            tag: of the shard.
+            success: which ones.
+            after: what the last call returned, ``""``: the first call.
+        """
+        ...
+
     async def progress(self, tag: str, /, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
         """Store progress of running attempts. False: the claim was lost."""
         ...

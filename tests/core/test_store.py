@@ -374,3 +374,39 @@ def test_a_record_that_cannot_be_read_does_not_hide_its_neighbours(
     assert "task b" in caplog.text
     with pytest.raises(DecodeError, match="task b"):
         store.read(["b"])
+
+
+async def test_results_that_expire_early_go_and_their_ids_stay_known(store_url: str) -> None:
+    store = open_store(StoreSettings(url=store_url, result_expires_s=0.05, failure_expires_s=3600))
+    keeper = open_supervisor_store(StoreSettings(url=store_url, result_expires_s=0.05, failure_expires_s=3600))
+    store.enqueue([new(task_id) for task_id in "abc"])
+    with Consumer(store) as hand:
+        first, second, third = hand.claim(3)
+        settled = outcome_of(first, "SUCCESS", b'{"r":1}'), outcome_of(second, "FAILURE"), outcome_of(third, "IGNORED")
+        hand.settle(*settled)
+    await asyncio.sleep(0.1)
+    after = await keeper.expire_results(TAG, True)
+    assert [one and one.id for one in store.read(["a", "b", "c"])] == [None, "b", None]
+    assert store.enqueue([new("a"), new("c")]) == [False, False]
+    store.enqueue([new("d")])
+    with Consumer(store, "other") as hand:
+        hand.settle(outcome_of(hand.claim(1)[0], "SUCCESS", b'{"r":1}'))
+    assert store.read(["d"])[0] is not None
+    await asyncio.sleep(0.1)
+    await keeper.expire_results(TAG, True, after)
+    assert [one and one.id for one in store.read(["b", "d"])] == ["b", None]
+
+
+async def test_many_results_that_expire_early_go_page_by_page(store_url: str) -> None:
+    settings = StoreSettings(url=store_url, failure_expires_s=0.01)
+    store = open_store(settings)
+    ids = [f"m{n}" for n in range(130)]
+    store.enqueue([new(task_id) for task_id in ids])
+    with Consumer(store) as hand:
+        for claimed in (*hand.claim(), *hand.claim()):
+            hand.settle(outcome_of(claimed, "FAILURE"))
+    await asyncio.sleep(0.05)
+    keeper = open_supervisor_store(settings)
+    after = await keeper.expire_results(TAG, False)
+    assert store.read(ids) == [None] * 130
+    assert await keeper.expire_results(TAG, False, after) == after

@@ -8,7 +8,7 @@
                     connections are not
 ``key_prefix``      every key begins with it. ``"streamtasks:"`` for the alias ``default``, else
                     ``"streamtasks:<alias>:"``: two aliases on one server never meet
-``result_expires``  how long the result of a success is kept: seconds or a timedelta (1 day; at least 15 minutes)
+``result_expires``  how long the result of a success is kept: seconds or a timedelta (1 day)
 ``failure_expires`` the same for other outcomes (7 days)
 ``max_retries``     how often a task may be retried by default (``TASK_MAX_RETRIES``)
 ``default_retry_delay`` default delay of a retry, seconds (``TASK_DEFAULT_RETRY_DELAY``)

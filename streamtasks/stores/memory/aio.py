@@ -101,6 +101,7 @@ class AsyncMemoryStore:
     renew = awaiting(by_tag(renew.renew))
     beat = awaiting(by_tag(beat.beat))
     sweep = awaiting(MemoryStore.sweep)
+    expire_results = awaiting(MemoryStore.expire_results)
 
     fire = awaiting(MemoryStore.fire)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..rules.attempts import KNOWN_MS
+from ..rules.fan_in import SUCCEEDED
 from .shard import Shard
 from .state import Record
 
-__all__ = ["delete_finished", "delete_result"]
+__all__ = ["delete_finished", "delete_result", "expire_results"]
 
 
 def delete_finished(shard: Shard, before_ms: int) -> int:
@@ -19,6 +20,17 @@ def delete_finished(shard: Shard, before_ms: int) -> int:
     for task_id in old:
         _delete(shard, task_id)
     return len(old)
+
+
+def expire_results(shard: Shard, success: bool, after: str = "") -> str:
+    """Delete results that expire before their ids may be forgotten; there is no place to go on from."""
+    settings = shard.settings
+    until_ms = shard.now_ms() - round((settings.result_expires_s if success else settings.failure_expires_s) * 1000)
+    for task_id in list(shard.records):
+        record = _readable(shard, task_id)
+        if record is not None and record.finished_ms <= until_ms and (record.state in SUCCEEDED) == success:
+            _delete(shard, task_id)
+    return after
 
 
 def delete_result(shard: Shard, task_id: str) -> bool:

@@ -214,6 +214,8 @@ class MemoryStore:
         """See `SupervisorStore.sweep`: consumers leave nothing behind here."""
         return 0
 
+    expire_results = by_tag(delete_finished.expire_results)
+
     def active(self, limit: int = 100) -> list[Active]:
         """See `Store.active`."""
         with self.server.lock:

@@ -119,6 +119,7 @@ class AsyncRedisStore(AwaitingDriver):
     renew = awaiting(ops.leases.renew)
     beat = awaiting(ops.leases.beat)
     sweep = awaiting(ops.leases.sweep)
+    expire_results = awaiting(ops.early_expiry.expire_results)
 
     declare_schedules = awaiting(ops.schedules.declare_schedules)
     undeclare_schedules = awaiting(ops.schedules.undeclare_schedules)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from .base import Role, ServedApp
+from .expirer import Expirer
 from .fence import Fence
 from .heartbeat import Heartbeat
 from .janitor import Janitor
@@ -32,6 +33,7 @@ ROLES: Final[tuple[type[Role], ...]] = (
     WorkflowExpander,
     Limiter,
     Janitor,
+    Expirer,
 )
 
 

@@ -1,9 +1,23 @@
 """Operations of the store on Redis, by subject: each with the calls that it sends."""
 
-from . import admit, enqueue, hand_back, inspection, leases, promote, read, revoke, schedules, settle, workflows
+from . import (
+    admit,
+    early_expiry,
+    enqueue,
+    hand_back,
+    inspection,
+    leases,
+    promote,
+    read,
+    revoke,
+    schedules,
+    settle,
+    workflows,
+)
 
 __all__ = [
     "admit",
+    "early_expiry",
     "enqueue",
     "hand_back",
     "inspection",
