@@ -70,3 +70,34 @@ def test_what_a_task_forks_is_no_second_worker(fleet: Fleet, executor: str) -> N
     assert fleet.enqueue("add", 1, 2).get(timeout=60) == 3
     assert worker.pids().children == before
     assert sorted(processes_in(session)) == sorted(family), "no copy lives on"
+
+
+LOOPS = {
+    "stop_the_loop": (State.SUCCESS, "went on"),
+    "exit_in_the_background": (State.SUCCESS, "went on"),
+    "cancel_everything": (State.FAILURE, None),
+    "cancel_itself": (State.FAILURE, None),
+    "pretend_to_be_cancelled": (State.FAILURE, None),
+    "use_timeouts": (State.SUCCESS, "in time"),
+    "close_the_loop": (State.SUCCESS, "closed"),
+}
+
+
+@each_executor
+@pytest.mark.parametrize("name", LOOPS)
+def test_what_a_task_does_to_the_loop_reaches_no_other(fleet: Fleet, executor: str, name: str) -> None:
+    worker = start(fleet, executor, "--concurrency", "1")
+    fleet.wait_idle(1)
+    before = worker.pids().children
+    innocents = fleet.many("anap", [(0.1,)] * 5)
+    hostile = [fleet.enqueue(name) for _ in range(3)]
+    innocents += fleet.many("anap", [(0.1,)] * 5) + fleet.many("nap", [(0.02,)] * 5)
+    assert wait_for([*innocents, *hostile], timeout=60), worker.log
+    state, value = LOOPS[name]
+    for result in hostile:
+        assert (result.state, result.attempts) == (state, 1)
+        assert state != State.SUCCESS or result.get(0) == value
+    for innocent in innocents:
+        assert (innocent.state, innocent.attempts) == (State.SUCCESS, 1)
+        assert len(fleet.record.of(innocent)) == 1
+    assert worker.pids().children == before

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from streamtasks import Retry, StreamTasks, current_attempt
@@ -176,6 +177,25 @@ async def cancel_everything() -> str:
     return "went on"
 
 
+async def cancel_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(1)
+
+
+async def use_timeouts() -> str:
+    """No harm, but what rests on cancelling: time-outs and groups of asyncio."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await asyncio.sleep(1)
+    with suppress(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(1))
+            group.create_task(asyncio.wait_for(asyncio.sleep(1), 0.01))
+    return "in time"
+
+
 async def block_the_loop() -> str:
     time.sleep(2)  # noqa: ASYNC251 (that is the harm)
     return "went on"
@@ -296,7 +316,8 @@ BODIES: tuple[Callable[..., Any], ...] = (
     fork_and_report, start_a_program, kill_its_child, kill_the_supervisor,
     leave_at_once, crash_in_c, leave_a_thread, exit_the_interpreter, interrupt_itself, pretend_to_be_cancelled,
     retry_in_ages, raise_what_exits_when_shown, raise_what_ends_a_generator_when_shown, recurse_for_ever,
-    return_what_is_no_json, stop_the_loop, exit_in_the_background, cancel_everything, block_the_loop, close_the_loop,
+    return_what_is_no_json, stop_the_loop, exit_in_the_background, cancel_everything, cancel_itself, use_timeouts,
+    block_the_loop, close_the_loop,
     arm_an_alarm, arm_a_timer, replace_handlers, block_signals, terminate_itself, interrupt_by_signal, close_stdout,
     close_everything, use_up_descriptors, limit_descriptors, change_directory, change_the_mask, empty_the_environment,
     set_a_socket_timeout, hold_the_interpreter, stop_collecting,

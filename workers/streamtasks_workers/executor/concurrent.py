@@ -14,16 +14,19 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import NoReturn
 
 from streamtasks.exceptions import StoreError
 from streamtasks.stores.readable import readable
 from streamtasks.stores.types import Claimed, Exchange, Outcome
 
 from ..process.board import Board
+from ..process.fork_guard import end_copy, is_copy
 from ..process.lifeline import Lifeline
 from .guards import CoroutineGuard, Guard, MainGuard, ThreadGuard
 from .inline import OTHERS_PAUSE_S
 from .link import MOST, Link
+from .own_loop import OwnTask, complete
 from .prepared import Prepared
 from .runner import Runner
 
@@ -77,16 +80,37 @@ class ConcurrentExecutor:
     def run(self) -> None:
         """Work until the lifeline stops, then settle and return."""
         try:
-            with asyncio.Runner() as loop:
-                while loop.run(self._main()):
+            # A factory of our own: this loop shall not be what asyncio.get_event_loop() gives to a plain task.
+            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                while self._turn(runner.get_loop()):
                     self._run_alone(*self._held.pop(0))
-        except Exception:
+        except Exception as error:
             if self._lifeline.is_whole():
                 raise
-            time.sleep(LAST_S)  # a thread whose task ends now saves its outcome and leaves
-            logger.exception("a task has closed descriptors of this process, which ends")
-            os._exit(NOT_WHOLE)
+            self._leave_broken(error)
         self._pool.shutdown()
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Run the loop until `_main` returns. A loop that cannot go on ends this child: what runs has crashed.
+
+        To close such a loop would cancel what runs on it, and so record failures that nobody has asked for.
+        """
+        try:
+            return complete(loop, OwnTask(self._main(), loop=loop))
+        except BaseException as error:
+            if is_copy():
+                end_copy(error)
+            if not self._running:
+                raise
+            self._leave_broken(error)
+
+    def _leave_broken(self, error: BaseException) -> NoReturn:
+        if not self._lifeline.is_whole():
+            time.sleep(LAST_S)  # a thread whose task ends now saves its outcome and leaves
+            logger.error("a task has closed descriptors of this process, which ends", exc_info=error)
+        else:
+            logger.error("the event loop of this process cannot go on; it ends", exc_info=error)
+        os._exit(NOT_WHOLE)
 
     async def _main(self) -> bool:
         """Work until there is something to run outside the loop (True), or the child shall stop (False)."""
@@ -243,7 +267,8 @@ class ConcurrentExecutor:
         else:
             self._waiting.append((slot, message))  # the keeper hands it back if no thread is free soon
             return True
-        task = asyncio.create_task(work, context=contextvars.copy_context())
+        task = OwnTask(work, loop=asyncio.get_running_loop(), context=contextvars.copy_context())
+        task.attempt = prepared.attempt
         self._running.add(task)
         task.add_done_callback(self._done)
         return True

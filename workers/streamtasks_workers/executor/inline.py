@@ -17,6 +17,7 @@ from ..process.board import Board
 from ..process.lifeline import Lifeline
 from .guards import CoroutineGuard, MainGuard
 from .link import Link, Pace
+from .own_loop import OwnTask, complete
 from .prepared import Prepared
 from .runner import Runner
 
@@ -62,7 +63,7 @@ class InlineExecutor:
             (claimed, slots), self._next = self._next, ([], [])
             while not (claimed or self._outcomes or link.suspects or link.again or lifeline.stopping):
                 claimed, slots = self._wait()
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
@@ -140,9 +141,9 @@ class InlineExecutor:
         self._receive()
 
     def _run_async(self, prepared: Prepared, slot: int, started: int) -> Outcome:
-        if self._loop is None:
+        if self._loop is None or self._loop.is_closed():
+            # It is not set as the current one: asyncio.get_event_loop() must not give it to a plain task, to close it.
             self._loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self._loop)
         loop, guard = self._loop, CoroutineGuard()
         prepared.begin(guard, self._board, slot, started)
 
@@ -157,7 +158,9 @@ class InlineExecutor:
 
         self._guard.begin(slot, started, interrupt)
         try:
-            loop.run_until_complete(run())
+            main = OwnTask(run(), loop=loop)
+            main.attempt = prepared.attempt
+            complete(loop, main)
         except OSError:
             if not outcomes:
                 raise
