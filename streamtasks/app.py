@@ -176,6 +176,10 @@ class StreamTasks:
         check_entry(self.owner.signature_of, entry)
         self._schedule[task.name] = entry
 
+    def task_names(self) -> Sequence[str]:
+        """See `Application.task_names`."""
+        return list(self.tasks)
+
     def find(self, name: str) -> Task[Any, Any] | None:
         """See `Application.find`."""
         return self.tasks.get(name)

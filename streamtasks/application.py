@@ -76,6 +76,10 @@ class Application(Protocol):
         """
         ...
 
+    def task_names(self) -> Sequence[str]:
+        """Return the names of the tasks that `find` finds, for other workers. Imports nothing."""
+        ...
+
     def find(self, name: str) -> Runnable | None:
         """Return the registered task of that name. Never imports anything."""
         ...

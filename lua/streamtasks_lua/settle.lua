@@ -48,7 +48,7 @@
 --         each with a head of 7 values: how many, token, number of their stream, outcome, attempt, record kept for ms
 --         (final) or delay ms (RETRY), reason (DEAD, else "");
 --         then per member 4 values: id, entry, started ms, and the record without its first two words (final)
---         or the attempt's report, one line of JSON (RETRY)
+--         or the attempt's report, one line of JSON (RETRY; "": it is left to another worker, and has not begun)
 --         outcome: SUCCESS FAILURE IGNORED EXPIRED REVOKED DEAD (final), RETRY (runs again after the delay),
 --         CALLED (a callback message: it leaves no trace, but its dead letter if it ends as DEAD)
 --
@@ -139,6 +139,13 @@ local function holder_ended()
   local function retry(group, id, line, started, report)
     local s = parse(line)
     s.settled = s.token
+    if report == '' then
+      s.attempts = s.attempts - 1
+      if s.attempts == 0 then s.first = 0 end
+      place(s, id, now + group.ms)
+      publish(keys.news, id)
+      return
+    end
     if s.first == 0 then s.first = tonumber(started) end
     redis.call('HSET', keys.history, id, with_report(id, report))
     place(s, id, now + group.ms)

@@ -111,6 +111,16 @@ class TestRead:
         assert waiting.due_ms > waiting.first_started_ms
         assert waiting.reports == [{"kind": "RETRY", "attempt": 1}]
 
+    def test_one_that_is_left_to_another_worker_is_not_counted(self, store: AnyStore, hand: Consumer) -> None:
+        store.enqueue([new("a")])
+        [first] = hand.claim(1)
+        left = outcome_of(first, "RETRY", note="", delay_ms=0)
+        assert [hand.settle(left), hand.settle(left)] == [[Settled.DONE], [Settled.ALREADY]]
+        [waiting] = store.read(["a"])
+        assert (waiting.state, waiting.attempts, waiting.reports) == (State.QUEUED, 0, [])
+        [again] = hand.claim(1)
+        assert (again.attempt, again.retries) == (1, 0)
+
     def test_of_many_attempts_the_first_and_the_last_are_kept_and_the_others_counted(
         self, store: AnyStore, hand: Consumer
     ) -> None:

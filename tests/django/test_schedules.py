@@ -222,6 +222,14 @@ def test_declarations_belong_to_the_settings_module_and_the_alias(monkeypatch: p
         assert application.project_name in {f"{module}:default", "default"}, "settings.configure() names no module"
 
 
+def test_a_worker_tells_others_which_tasks_it_knows() -> None:
+    backend: Any = get_task_backend("default")
+    application = DjangoApplication(backend)
+    known = application.task_names()
+    assert {ECHO, "contract.app.tasks.add", "contract.elsewhere.elsewhere"} <= set(known)
+    assert all(application.find(name) is not None for name in known if name.startswith("contract."))
+
+
 def test_a_module_that_is_loaded_anew_declares_once(shop: Callable[[str], Any]) -> None:
     module = shop(SHOP)
     importlib.reload(module)

@@ -185,6 +185,37 @@ class TestTokens:
         assert lab.dump() == before
 
 
+class TestLeftToAnotherWorker:
+    """A RETRY without a report: the attempt has not begun, and is not counted."""
+
+    def test_it_comes_again_as_if_it_had_never_been_claimed(self, lab: ScriptLab) -> None:
+        lab.enqueue("a")
+        first = lab.claim_one("w", 1)
+        assert lab.settle(outcome(first, "RETRY", note="", delay_ms=500)) == [1]
+        left = lab.dump()
+        assert left["delayed"] == {"a": lab.now + 500}
+        assert left["state"] == {"a": f"- D 0:default - 0 0 0 0 0 {first.token}"}
+        assert not {"history", "totals", "running", "leases", "batches"} & set(left)
+        assert lab.settle(outcome(first, "RETRY", note="", delay_ms=500)) == [2], "sent again"
+        lab.client.zadd(lab.keys.delayed, {"a": 1})
+        lab.promote("0:default")
+        again = lab.claim_one("w", 2)
+        assert (again.attempt, again.retries) == (1, 0)
+
+    def test_what_has_run_before_keeps_that(self, lab: ScriptLab) -> None:
+        lab.enqueue("a")
+        first = lab.claim_one("w", 1)
+        lab.settle(outcome(first, "RETRY"))
+        second = lab.claim_one("w", 2)
+        history = lab.history("a")
+        assert lab.settle(outcome(second, "RETRY", note="")) == [1]
+        third = lab.claim_one("w", 3)
+        assert (third.attempt, third.retries) == (second.attempt, second.retries) == (2, 1)
+        assert third.first_started_ms == first.first_started_ms
+        assert lab.history("a") == history
+        assert lab.totals() == {"RETRY": 1}
+
+
 class TestBatches:
     def test_outcomes_of_all_kinds_go_in_one_call(self, lab: ScriptLab) -> None:
         a, b, c, d = claimed_batch(lab, "a", "b", "c", "d")

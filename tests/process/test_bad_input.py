@@ -15,6 +15,7 @@ import redis
 from streamtasks import State, wait_for
 from streamtasks.exceptions import InvalidTask
 from streamtasks_workers.testing.embedded import EmbeddedServer
+from tests.process.tasks import proc_app
 from tests.process.test_executors import EXECUTORS, each_executor
 from tests.support.fleet import Fleet
 from tests.support.waiting import wait_until
@@ -171,6 +172,20 @@ def test_every_option_has_an_environment_variable(fleet: Fleet) -> None:
 
 
 # -- messages ----------------------------------------------------------------------------------------
+
+
+def test_a_task_that_another_worker_knows_is_left_to_that_one(fleet: Fleet) -> None:
+    """Two projects on one prefix, or an old worker that meets a new task during a roll-out: nothing is counted."""
+    fleet.configure(unknown_task_delay_s=30.0, unknown_task_limit=3)
+    old = fleet.start("--concurrency", "1", environment={proc_app.WITHOUT_VARIABLE: "add"})
+    fleet.start("--concurrency", "1")
+    wait_until(lambda: len(fleet.app.store.workers()) == 2, "both are registered")
+    results = fleet.many("add", [(number, 1) for number in range(20)])
+    assert [result.get(timeout=60) for result in results] == list(range(1, 21))
+    left = [result.snapshot() for result in results]
+    assert [(snapshot.attempts, snapshot.reports) for snapshot in left] == [(1, [])] * 20
+    assert fleet.totals() == {"SUCCESS": 20}
+    assert "is left to another worker" in old.log
 
 
 def test_an_unknown_task_waits_and_becomes_a_dead_letter(fleet: Fleet) -> None:

@@ -9,7 +9,7 @@ from ..exceptions import InvalidTask
 if TYPE_CHECKING:
     from django.tasks.base import Task
 
-__all__ = ["named", "register"]
+__all__ = ["named", "register", "registered_names"]
 
 _named: dict[str, Task[..., Any]] = {}
 
@@ -32,6 +32,11 @@ def register(name: str, task: Task[..., Any]) -> None:
 def named(name: str) -> Task[..., Any] | None:
     """Return the task with this name, None if there is none."""
     return _named.get(name)
+
+
+def registered_names() -> list[str]:
+    """Return the names of all tasks registered here."""
+    return list(_named)
 
 
 def _is_reload(known: Task[..., Any], task: Task[..., Any]) -> bool:

@@ -16,13 +16,13 @@ from django.utils.module_loading import autodiscover_modules
 from streamtasks import ConfigurationError
 
 from ..conf import project
-from .names import named
+from .names import named, registered_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-__all__ = ["discover", "find_task", "known_task", "stand_in"]
+__all__ = ["discover", "find_task", "known_task", "stand_in", "task_names"]
 
 logger = logging.getLogger("streamtasks.django")
 
@@ -62,6 +62,17 @@ def find_task(path: str) -> Task[..., Any] | None:
         if task is not None:
             _found[path] = task
     return task
+
+
+def task_names() -> list[str]:
+    """Return the names of all tasks of loaded modules, without importing or evaluating anything."""
+    found = set(registered_names())
+    for module in list(sys.modules.values()):
+        # The type and not isinstance(), which would evaluate lazy objects.
+        for value in list(getattr(module, "__dict__", {}).values()):
+            if issubclass(type(value), Task):
+                found.add(value.module_path)
+    return sorted(found)
 
 
 def known_task(path: str) -> Task[..., Any] | None:

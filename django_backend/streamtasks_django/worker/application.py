@@ -24,7 +24,7 @@ from ..enqueue.store_alias import StoreAlias
 from ..tasks import declared_schedules
 from ..tasks.class_hooks import run_off_the_loop
 from ..tasks.class_task import Task as ClassTask
-from ..tasks.registry import find_task
+from ..tasks.registry import find_task, task_names
 from ..tasks.stream_task import StreamTask
 from .databases import Databases
 from .signals import Signals
@@ -146,6 +146,10 @@ class DjangoApplication:
         from streamtasks.schedules.declared import declared
 
         return declared(BackendOwner(self.backend), mine)
+
+    def task_names(self) -> Sequence[str]:
+        """See `streamtasks.application.Application.task_names`."""
+        return task_names()
 
     def find(self, name: str) -> DjangoRunnable | None:
         """Return the task with this name, without importing anything."""

@@ -13,7 +13,7 @@ local function waiting_set()
 end
 -- write_idle(s, id, phase): the state line of a message in its stream that nobody holds; none if it has no past.
 local function write_idle(s, id, phase)
-  if phase == 'Q' and s.marks == '' and s.attempts == 0 and s.crashes == 0 and s.lost == 0 then
+  if phase == 'Q' and s.marks == '' and s.attempts == 0 and s.crashes == 0 and s.lost == 0 and s.settled == '-' then
     redis.call('HDEL', keys.state, id)
     return
   end

@@ -56,7 +56,8 @@ def _live(shard: Shard, message: LiveMessage) -> Snapshot:
             message.phase,
             message.started_ms,
             has_progress=bool(message.progress),
-            has_retried=bool(message.settled),
+            has_retried=bool(message.settled)
+            and phases.attempts_made(message.phase, message.started_ms, message.attempts) > 0,
         ),
         envelope=envelope,
         enqueued_ms=enqueued_ms,

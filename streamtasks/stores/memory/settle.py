@@ -47,7 +47,7 @@ def settle(
         shard.stream(outcome.stream).drop(outcome.entry)
         if state == "RETRY":
             _retry(shard, message, outcome)
-            if callbacks == "all":
+            if callbacks == "all" and outcome.note:
                 to_call.append((message, outcome.attempt))
         else:
             _end(shard, message, outcome, overridden=overridden)
@@ -80,12 +80,16 @@ def _settled_before(shard: Shard, outcome: Outcome) -> Settled:
 
 
 def _retry(shard: Shard, message: LiveMessage, outcome: Outcome) -> None:
-    shard.totals["RETRY"] += 1
-    shard.note("settled", message.id, "RETRY")
     shard.push("news", message.id)
     message.settled = message.token
-    message.first_ms = message.first_ms or outcome.started_ms
-    message.history = with_report(message.history, outcome.note.encode())
+    if outcome.note:
+        shard.totals["RETRY"] += 1
+        shard.note("settled", message.id, "RETRY")
+        message.first_ms = message.first_ms or outcome.started_ms
+        message.history = with_report(message.history, outcome.note.encode())
+    else:  # it is left to another worker
+        message.attempts -= 1
+        message.first_ms = message.first_ms if message.attempts else 0
     message.token, message.entry, message.started_ms, message.progress = "", "", 0, b""
     suspect, limit = must_run_alone(message.crashes), message.active_limit
     if outcome.delay_ms > 0:

@@ -77,7 +77,9 @@ def _live(task_id: str, reply: list[Any]) -> Snapshot:
     snapshot.attempts = phases.attempts_made(phase, started_ms, int(attempts))
     snapshot.first_started_ms = int(first)
     snapshot.started_ms = started_ms
-    snapshot.state = phases.visible_state(phase, started_ms, has_progress=bool(progress), has_retried=settled != "-")
+    snapshot.state = phases.visible_state(
+        phase, started_ms, has_progress=bool(progress), has_retried=settled != "-" and snapshot.attempts > 0
+    )
     if phases.is_running(phase, started_ms):
         snapshot.progress = progress
         snapshot.worker = token.rpartition("#")[0]

@@ -44,6 +44,7 @@ from streamtasks.tasks.task import Task
 
 URL_VARIABLE = "PROC_APP_URL"
 SETTINGS_VARIABLE = "PROC_APP_SETTINGS"
+WITHOUT_VARIABLE = "PROC_APP_WITHOUT"  # names of tasks that this worker does not know
 RECORD_VARIABLE = "PROC_APP_RECORD"
 
 _grown: list[bytearray] = []
@@ -534,4 +535,6 @@ def make_hooked(url: str, **settings: Any) -> StreamTasks:
 if URL_VARIABLE in os.environ:
     _settings: dict[str, Any] = json.loads(os.environ.get(SETTINGS_VARIABLE, "{}"))
     app = make(os.environ[URL_VARIABLE], **_settings)
+    for _name in os.environ.get(WITHOUT_VARIABLE, "").split():
+        del app.tasks[_name]
     hooked = make_hooked(os.environ[URL_VARIABLE], **_settings)

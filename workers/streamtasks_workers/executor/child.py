@@ -43,7 +43,7 @@ def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: i
     lifeline = Lifeline(life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb)
     store = open_store(app.settings)
     limits = Limits(options.soft_time_limit_s, options.time_limit_s)
-    runner = Runner(app, board.consumer, store.read, limits, store.gather, store.start_workflow)
+    runner = Runner(app, board.consumer, store.read, limits, store.gather, store.start_workflow, store.workers)
     channel = store.channel(board.tag, board.consumer, options.filter)
     link = Link(channel, board, runner)
     executor: ConcurrentExecutor | InlineExecutor

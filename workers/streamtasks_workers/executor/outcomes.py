@@ -17,9 +17,14 @@ from streamtasks.protocol.wire import RESULT
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.types import Claimed, Exhausted, NewMessage, Outcome
 
+from .other_workers import OtherWorkers
+
 __all__ = ["CALLED", "Outcomes", "attempt_report"]
 
 logger = logging.getLogger("streamtasks.worker")
+
+LEFT_MS: Final = 500
+"""A message that is left to another worker comes again after so long, ms."""
 
 CALLED: Final = "CALLED"
 """The state in which a callback message ends; nothing is recorded of it."""
@@ -48,12 +53,16 @@ class Outcomes:
         settings: with how long records are kept.
         consumer: the name of the child that holds the messages.
         now_ms: returns the store's time, ms since the epoch.
+        others: the other workers, to which a message is left whose task is unknown here.
     """
 
-    def __init__(self, settings: StoreSettings, consumer: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: StoreSettings, consumer: str, now_ms: Callable[[], int], others: OtherWorkers | None = None
+    ) -> None:
         self.settings = settings
         self._consumer = consumer
         self._now_ms = now_ms
+        self._others = others
         self._keep_success_ms = settings.keep_ms(success=True)
         self._keep_failure_ms = settings.keep_ms(success=False)
 
@@ -119,7 +128,13 @@ class Outcomes:
         return Outcome.of(held, CALLED, started_ms, follow=follow)
 
     def unknown(self, held: Claimed, task: str) -> Outcome:
-        """Return the outcome of a message whose task is not registered here: a delay, in the end a dead letter."""
+        """Return the outcome of a message whose task is not registered here: a delay, in the end a dead letter.
+
+        If another worker knows it, the message is left to that one, and nothing is counted.
+        """
+        if self._others is not None and self._others.know(task, held.stream.partition(":")[2]):
+            logger.info("task %s (%s) is left to another worker, which knows it", held.id, task)
+            return Outcome.of(held, "RETRY", 0, delay_ms=LEFT_MS)
         error = InvalidTask(
             f"No task named {task!r} is registered in this worker. Is its module imported (in Django: an app's "
             "tasks.py, or one that TASK_IMPORTS names), is this the right release, or does another project use the "

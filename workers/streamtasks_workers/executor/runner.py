@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
@@ -16,7 +16,7 @@ from streamtasks.protocol.errors import describe
 from streamtasks.protocol.message import Message, split_body
 from streamtasks.protocol.shards import node_of
 from streamtasks.protocol.state import State
-from streamtasks.stores.types import Claimed, NewMessage, Outcome
+from streamtasks.stores.types import Claimed, NewMessage, Outcome, WorkerInfo
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome, enter_attempt
 from streamtasks.workflows.follow_ups import follow_ups
 
@@ -29,6 +29,7 @@ from .hooks import Hooks, overrides
 from .inputs import Gather, Inputs, ResultGatherer, gather_nothing
 from .internal_task import InternalTask
 from .limits import NO_LIMITS, Limits, explained, limits_of
+from .other_workers import OtherWorkers
 from .outcomes import Outcomes
 from .prepared import Prepared
 from .skipped import Read, outcome_of_skipped
@@ -61,13 +62,18 @@ class Runner:
         limits: Limits = NO_LIMITS,
         gather: Gather = gather_nothing,
         start_workflow: StartWorkflow = start_nowhere,
+        workers: Callable[[], Sequence[WorkerInfo]] = list,
     ) -> None:
         self._app = app
         self._consumer = consumer
         self._settings = app.settings
         self._limits = limits
         self._read = read
-        self._outcomes = Outcomes(app.settings, consumer, lambda: self.now_ms(time.monotonic_ns()))
+
+        def now_ms() -> int:
+            return self.now_ms(time.monotonic_ns())
+
+        self._outcomes = Outcomes(app.settings, consumer, now_ms, OtherWorkers(workers, now_ms))
         self._around = [m for m in app.middleware if overrides(m, "around_run", "around_run_async")]
         self._hooks = Hooks(app.middleware)
         self._inputs = Inputs(gather, app.settings.wire)

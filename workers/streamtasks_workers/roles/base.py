@@ -42,6 +42,7 @@ class ServedApp:
         loaded_ms: one word for each shard, see `Scheduler`.
         project: what declares its schedules, as `Application.project_name`; empty: the label.
         release: of the project's code, empty: unknown.
+        tasks: names of those that it knows.
         kill: ends the child of a board, for a reason.
         children: those that live, by the numbers of their boards.
     """
@@ -55,6 +56,7 @@ class ServedApp:
     loaded_ms: memoryview | None = None
     project: str = ""
     release: str = ""
+    tasks: Sequence[str] = ()
     kill: Callable[[Board, str], None] = _no_child
     children: dict[int, WatchedChild] = field(default_factory=dict)
 

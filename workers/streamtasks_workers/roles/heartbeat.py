@@ -7,6 +7,8 @@ import socket
 import time
 from typing import Any
 
+from streamtasks.protocol.task_digests import digests
+
 from .base import Role, ServedApp
 
 __all__ = ["Heartbeat"]
@@ -24,6 +26,7 @@ class Heartbeat(Role):
             "pid": os.getppid(),
             "queues": list(app.options.filter.queues),
             "queue_mode": app.options.filter.mode,
+            "tasks": digests(app.tasks),
             "started": time.time_ns() // 1_000_000,
         }
 

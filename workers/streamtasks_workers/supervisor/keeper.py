@@ -80,6 +80,7 @@ class WorkerPlan:
                     loaded_ms,
                     app.project_name,
                     os.environ.get("STREAMTASKS_RELEASE", ""),
+                    app.task_names(),
                     kill,
                 )
             )

@@ -1,0 +1,58 @@
+"""Which other workers know a task that this one does not."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from streamtasks.exceptions import StoreError
+from streamtasks.protocol.task_digests import digest
+from streamtasks.stores.types import WorkerInfo
+
+__all__ = ["OtherWorkers"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+LIVE_MS: Final = 30_000
+"""A worker whose last sign of life is older, ms, counts as gone."""
+
+KNOWN_S: Final = 2.0
+"""The store is asked again after so long, seconds."""
+
+
+class OtherWorkers:
+    """The workers that live, as the store knows them.
+
+    Args:
+        read: returns the registered workers; see `Store.workers`.
+        now_ms: returns the store's time, ms since the epoch.
+    """
+
+    def __init__(self, read: Callable[[], Sequence[WorkerInfo]], now_ms: Callable[[], int]) -> None:
+        self._read = read
+        self._now_ms = now_ms
+        self._known: Sequence[WorkerInfo] = ()
+        self._read_at = -KNOWN_S
+
+    def know(self, task: str, queue: str) -> bool:
+        """Whether one that serves this queue knows a task. A store that cannot be reached: no."""
+        if time.monotonic() - self._read_at >= KNOWN_S:
+            try:
+                self._known = self._read()
+            except StoreError as error:
+                logger.debug("the workers that know %s cannot be asked for: %s", task, error)
+                return False
+            self._read_at = time.monotonic()
+        wanted, since_ms = digest(task), self._now_ms() - LIVE_MS
+        return any(
+            wanted in worker.about.get("tasks", "").split()
+            for worker in self._known
+            if worker.beat_ms >= since_ms and _serves(worker.about, queue)
+        )
+
+
+def _serves(about: dict[str, Any], queue: str) -> bool:
+    mode = about.get("queue_mode", "all")
+    return bool(mode == "all" or (queue in about.get("queues", ())) == (mode == "only"))
