@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import select
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from streamtasks.exceptions import ServerNotSupported
 from streamtasks.protocol.state import State
 from streamtasks.stores.factory import open_async_store, open_store, open_supervisor_store
 from streamtasks.stores.memory import AsyncMemoryStore, Clock, MemoryServer, MemoryStore
+from streamtasks.stores.memory.delayed import Delayed
 from streamtasks.stores.types import ClaimRequest, Filter, NewMessage
 from tests.support.manual_consumer import Consumer, outcome_of
 
@@ -225,3 +227,25 @@ class TestWaiting:
             thread.start()
             assert result.get(timeout=60) == 3
             thread.join()
+
+
+def test_delayed_messages_come_in_the_order_in_which_they_are_due() -> None:
+    delayed = Delayed()
+    expected: dict[str, int] = {}
+    order = random.Random(1)
+    for _ in range(5000):
+        task_id, due_ms = f"m{order.randrange(300)}", order.randrange(1, 1000)
+        if order.random() < 0.3:
+            delayed.discard(task_id)
+            expected.pop(task_id, None)
+        else:
+            delayed.put(task_id, due_ms)
+            expected[task_id] = due_ms
+        in_order = sorted((at_ms, one) for one, at_ms in expected.items())
+        assert delayed.first() == (in_order[0] if in_order else None)
+    assert len(delayed) == len(expected)
+    assert len(delayed._heap) <= 1000 + 2 * 300
+    due = [one for at_ms, one in in_order if at_ms <= 500]
+    assert delayed.take_due(500) == due
+    assert (delayed.take_due(500), len(delayed)) == ([], len(expected) - len(due))
+    assert delayed.due_ms(due[0]) == 0

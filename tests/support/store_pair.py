@@ -117,7 +117,9 @@ class StorePair:
         """Let delayed messages be due."""
         self._client.zadd(self._keys.delayed, dict.fromkeys(ids, 1), xx=True)
         delayed = self.model_shard.delayed
-        delayed.update((task_id, 1) for task_id in ids if task_id in delayed)
+        for task_id in ids:
+            if delayed.due_ms(task_id):
+                delayed.put(task_id, 1)
 
     def end_deadlines(self, workflow_id: str) -> None:
         """Let the deadlines of a workflow be over."""

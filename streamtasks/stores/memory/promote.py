@@ -14,10 +14,8 @@ __all__ = ["promote"]
 def promote(shard: Shard) -> Promotion:
     """Move all due messages to their streams, or to their limits, earliest first."""
     now_ms = shard.now_ms()
-    due = sorted((due_ms, task_id) for task_id, due_ms in shard.delayed.items() if due_ms <= now_ms)
     promoted = 0
-    for _, task_id in due:
-        del shard.delayed[task_id]
+    for task_id in shard.delayed.take_due(now_ms):
         message = shard.live.get(task_id)
         if message is None or message.phase != phases.DELAYED:
             continue
@@ -29,5 +27,5 @@ def promote(shard: Shard) -> Promotion:
         else:
             message.suspect = message.suspect or suspect
             wait(shard, message, limit)
-    next_ms = min(shard.delayed.values(), default=None)
-    return Promotion(promoted, None if next_ms is None else max(1, next_ms - now_ms))
+    first = shard.delayed.first()
+    return Promotion(promoted, None if first is None else max(1, first[0] - now_ms))

@@ -64,7 +64,7 @@ def _live(shard: Shard, message: LiveMessage) -> Snapshot:
         attempts=phases.attempts_made(message.phase, message.started_ms, message.attempts),
         first_started_ms=message.first_ms,
         started_ms=message.started_ms,
-        due_ms=message.after_due_ms or shard.delayed.get(message.id, 0),
+        due_ms=message.after_due_ms or shard.delayed.due_ms(message.id),
         worker=message.token.rpartition("#")[0] if runs else "",
         reports=_reports(message.history),
         progress=message.progress if runs else b"",

@@ -35,7 +35,7 @@ def revoke(shard: Shard, task_id: str, *, terminate: bool = False) -> Revocation
         shard.push("control", f"revoke {task_id} {int(terminate)}")
         return Revocation.MARKED
     # It waits somewhere, where nothing will be found under its id.
-    shard.delayed.pop(task_id, None)
+    shard.delayed.discard(task_id)
     stop_waiting(shard, message)
     record = Record("REVOKED", "", now_ms, until_ms, message.first_ms, attempts=message.attempts)
     record.body, record.history = message.body, message.history

@@ -16,6 +16,7 @@ from ..rules import phases
 from ..rules.rate_limits import LimitState
 from ..types import Event, NewMessage
 from .clock import Clock
+from .delayed import Delayed
 from .state import NOBODY, SUSPECTS, LiveMessage, Record, Schedule, Stream, WorkflowState
 
 __all__ = ["MANY", "Shard"]
@@ -50,7 +51,7 @@ class Shard:
         self.claims: dict[str, tuple[int, str, int]] = {}
         self.suspects: dict[str, str] = {}  # worker -> the claim of the suspect that it took last
         self.reserved: dict[str, tuple[str, int]] = {}  # stream -> who makes room for its next suspect, until when
-        self.delayed: dict[str, int] = {}
+        self.delayed = Delayed()
         self.children_of: dict[str, list[str]] = {}
         self.workflows: dict[str, WorkflowState] = {}
         self.unfolding: set[str] = set()
@@ -134,8 +135,8 @@ class Shard:
     def park(self, message: LiveMessage, due_ms: int) -> None:
         """Keep a message until it is due; push the time if it is the next one."""
         message.phase = phases.DELAYED
-        self.delayed[message.id] = due_ms
-        if min(self.delayed.items(), key=lambda item: (item[1], item[0]))[0] == message.id:
+        self.delayed.put(message.id, due_ms)
+        if self.delayed.first() == (due_ms, message.id):
             self.push("control", f"due {due_ms}")
 
     # -- claims --------------------------------------------------------------------------------------
