@@ -35,7 +35,7 @@ class StoreSettings:
         enqueue_timeout_s: the same for enqueueing, which may keep a visitor of a site waiting; None: 3 s, or
             ``timeout_s`` if that is less.
         result_expires_s: how long the record of a success is kept, seconds. The id stays known for 15 minutes in any
-            case. Under 15 minutes, workers delete it, up to a quarter of that time late, at most a minute.
+            case. Under 15 minutes, workers delete it, up to a quarter of that time or a second late, at most a minute.
         failure_expires_s: the same for every other outcome.
         ignore_result: whether the values of successes are not stored, unless a task or a call says otherwise.
         max_payload_bytes: largest envelope and largest result; from 1 MiB on one is warned of, once per task.
