@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +103,25 @@ def test_what_a_task_does_to_the_loop_reaches_no_other(fleet: Fleet, executor: s
         assert (innocent.state, innocent.attempts) == (State.SUCCESS, 1)
         assert len(fleet.record.of(innocent)) == 1
     assert worker.pids().children == before
+
+
+SETTINGS = ["arm_an_alarm", "arm_a_timer", "replace_handlers", "block_signals", "change_directory", "change_the_mask"]
+
+
+@each_executor
+def test_what_a_task_sets_in_its_process_is_restored(fleet: Fleet, executor: str) -> None:
+    worker = start(fleet, executor, "--concurrency", "1", "--grace", "20")
+    fleet.wait_idle(1)
+    before = worker.pids().children
+    [state] = [fleet.enqueue("settings_of_process").get(timeout=60)]
+    for name in SETTINGS:
+        wait_for([fleet.enqueue(name)], timeout=60)
+        assert fleet.enqueue("settings_of_process").get(timeout=60) == state, name
+    innocents = fleet.many("nap", [(0.02,)] * 60)
+    assert wait_for(innocents, timeout=60)
+    assert {(one.state, one.attempts) for one in innocents} == {(State.SUCCESS, 1)}
+    assert worker.pids().children == before
+    began = time.monotonic()
+    os.kill(worker.process.pid, signal.SIGTERM)
+    assert worker.process.wait(30) == 0
+    assert time.monotonic() - began < 10, "it hears SIGTERM, and does not take the whole grace"

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from streamtasks import Retry, StreamTasks, current_attempt
@@ -263,7 +264,7 @@ def close_everything() -> str:
     return "closed"
 
 
-def use_up_descriptors() -> int:
+def leak_descriptors() -> int:
     while True:
         try:
             _kept.append(socket.socket())
@@ -319,9 +320,23 @@ BODIES: tuple[Callable[..., Any], ...] = (
     return_what_is_no_json, stop_the_loop, exit_in_the_background, cancel_everything, cancel_itself, use_timeouts,
     block_the_loop, close_the_loop,
     arm_an_alarm, arm_a_timer, replace_handlers, block_signals, terminate_itself, interrupt_by_signal, close_stdout,
-    close_everything, use_up_descriptors, limit_descriptors, change_directory, change_the_mask, empty_the_environment,
+    close_everything, leak_descriptors, limit_descriptors, change_directory, change_the_mask, empty_the_environment,
     set_a_socket_timeout, hold_the_interpreter, stop_collecting,
 )  # fmt: skip
+
+
+def settings_of_process() -> list[Any]:
+    """What a task finds in its process; an innocent one."""
+    umask = os.umask(0o22)
+    os.umask(umask)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    return [
+        str(Path.cwd()),
+        umask,
+        signal.getitimer(signal.ITIMER_REAL)[0],
+        repr(signal.getsignal(signal.SIGTERM)),
+        len(mask),
+    ]
 
 
 def make(url: str, **settings: Any) -> StreamTasks:
@@ -329,6 +344,7 @@ def make(url: str, **settings: Any) -> StreamTasks:
     made = proc_app.make(url, **settings)
     for body in BODIES:
         made.task(name=body.__name__)(body)
+    made.task(name="settings_of_process")(settings_of_process)
     return made
 
 

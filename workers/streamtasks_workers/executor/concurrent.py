@@ -22,8 +22,9 @@ from streamtasks.stores.types import Claimed, Exchange, Outcome
 
 from ..process.board import Board
 from ..process.fork_guard import end_copy, is_copy
-from ..process.lifeline import Lifeline
-from .guards import CoroutineGuard, Guard, MainGuard, ThreadGuard
+from ..process.lifeline import STOP_SIGNALS, Lifeline
+from ..process.process_state import ProcessState
+from .guards import INTERRUPT, CoroutineGuard, Guard, MainGuard, ThreadGuard
 from .inline import OTHERS_PAUSE_S
 from .link import MOST, Link
 from .own_loop import OwnTask, complete
@@ -37,8 +38,7 @@ logger = logging.getLogger("streamtasks.worker")
 NOT_WHOLE = 71
 """Exit status of a child whose descriptors were closed by a task."""
 
-OTHERS_END_S = 0.1
-"""The thread that notices it first waits so long, seconds, for others to end and save their outcomes."""
+OTHERS_END_S = 0.1  # the thread that notices it first waits so long for others to end and save their outcomes
 
 LAST_S = 0.5
 
@@ -75,6 +75,7 @@ class ConcurrentExecutor:
         self._alone = False  # a suspect runs, and nothing beside it
         self._held: list[tuple[int, Claimed]] = []  # what must run alone, and what was claimed behind it
         self._main_guard = MainGuard(board)
+        self._state = ProcessState((*STOP_SIGNALS, INTERRUPT))
         self._look_at = 0.0
 
     def run(self) -> None:
@@ -107,9 +108,7 @@ class ConcurrentExecutor:
     def _leave_broken(self, error: BaseException) -> NoReturn:
         if not self._lifeline.is_whole():
             time.sleep(LAST_S)  # a thread whose task ends now saves its outcome and leaves
-            logger.error("a task has closed descriptors of this process, which ends", exc_info=error)
-        else:
-            logger.error("the event loop of this process cannot go on; it ends", exc_info=error)
+        logger.error("the event loop of this process cannot go on; it ends", exc_info=error)
         os._exit(NOT_WHOLE)
 
     async def _main(self) -> bool:
@@ -306,6 +305,7 @@ class ConcurrentExecutor:
         if not started:
             return 0, None
         outcome = self._runner.run(prepared)
+        self._state.restore_mask(outcome.id)
         if not self._lifeline.is_whole():
             self._leave(slot, outcome, started)  # in here: the loop will never hear of it
         return started, outcome
@@ -335,6 +335,8 @@ class ConcurrentExecutor:
 
     def _finished(self, slot: int, outcome: Outcome, started: int) -> None:
         self._guards.pop(slot, None)
+        # Beside what still runs, only signals: the rest may be of use to it.
+        (self._state.restore_signals if self._guards else self._state.restore)(outcome.id)
         if self._board.enforced(slot):
             self._drop(slot, outcome.token)  # its outcome was written while it lived on
             return

@@ -14,8 +14,9 @@ from streamtasks.exceptions import StoreError
 from streamtasks.stores.types import Claimed, Outcome
 
 from ..process.board import Board
-from ..process.lifeline import Lifeline
-from .guards import CoroutineGuard, MainGuard
+from ..process.lifeline import STOP_SIGNALS, Lifeline
+from ..process.process_state import ProcessState
+from .guards import INTERRUPT, CoroutineGuard, MainGuard
 from .link import Link, Pace
 from .own_loop import OwnTask, complete
 from .prepared import Prepared
@@ -37,6 +38,7 @@ class InlineExecutor:
         self._lifeline = lifeline
         self._pace = Pace()
         self._guard = MainGuard(board)
+        self._state = ProcessState((*STOP_SIGNALS, INTERRUPT))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outcomes: list[Outcome] = []
         self._slots: list[int] = []
@@ -125,6 +127,7 @@ class InlineExecutor:
                 self._guard.begin(slot, started)
                 prepared.begin(self._guard, board, slot, started)
                 outcome = runner.run(prepared)
+            self._state.restore(outcome.id)
             self._outcomes.append(outcome)
             self._slots.append(slot)
             if not board.finish(slot, outcome, started) or prepared.settles_alone:
