@@ -23,7 +23,7 @@ class TestSchedules:
 
         assert project.wait_for(declared) == ["welcome"]
         label, args, hour, next_run = project.run(f"{backend}one = schedules.get('welcome')\n{shown}")
-        assert (label, args, hour) == ("default", [1], "9")
+        assert (label, args, hour) == ("myproject.settings:default", [1], "9")
         assert next_run.endswith("T03:15:00+00:00")  # 9 o'clock in Kathmandu
         task_id = project.run(f"{backend}answer = schedules.run_now('welcome').id")
         assert project.finish(task_id)["result"] == "Welcome email sent to anna@example.com"

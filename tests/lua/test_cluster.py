@@ -180,7 +180,8 @@ def test_schedules(lab: ScriptLab) -> None:
     assert lab.run(fire_call(lab.keys, [brought], lab.settings))[1:] == [1]
     assert lab.run(schedules_call(lab.keys, ["a"]))[3].startswith(f"0 {FAR_MS} 1 0 {PAST_MS} ")
     assert lab.claim().ids == [brought.messages[0].id]
-    assert lab.run(undeclare_call(lab.keys, "shop", 6))[1:] == [2, 0]
+    assert lab.run(undeclare_call(lab.keys, "shop", 60_000))[1:] == [0]
+    assert lab.run(undeclare_call(lab.keys, "shop", -1))[1:] == [0, "b", "c"]
     assert lab.run(delete_schedule_call(lab.keys, "a"))[1:] == [1]
 
 
