@@ -27,7 +27,7 @@ class TestWhatTakesLong:
 
     def test_a_countdown(self, project: GuideProject) -> None:
         assert project.finish(project.early["profile"].content["task_id"])["result"]["updated_fields"] == ["first_name"]
-        name = "from django.contrib.auth.models import User\nanswer = User.objects.get(id=2).first_name"
+        name = "from django.contrib.auth.models import User\nanswer = User.objects.get(id=5000).first_name"
         assert project.run(name) == "Bertram"
 
 
