@@ -21,13 +21,14 @@ from typing import Final
 from streamtasks.protocol.state import State
 from streamtasks.stores.types import Claimed, Outcome
 
+from .board_layout import HARD, HEADER_BYTES, SLOT_BYTES, SOFT, STARTED
 from .boot_clock import boot_ns
+from .exchange_words import ExchangeWords
+from .interrupt_words import InterruptWords
 from .slot_states import Interrupt, Slot
 
 __all__ = ["Board", "Interrupt", "Slot"]
 
-HEADER_BYTES: Final = 4096
-SLOT_BYTES: Final = 4096
 HEAD_BYTES: Final = 512
 PAYLOAD_BYTES: Final = SLOT_BYTES - HEAD_BYTES
 MOST_SLOTS: Final = HEADER_BYTES - 1024
@@ -35,11 +36,8 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 # Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
 _SENT, _RECEIVED, _INVALIDATED, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
-_WATCHED, _ACKNOWLEDGED, _AGED, _LEASED_AT = 9, 10, 11, 12
-_ANSWERED_AT, _AWAY_SINCE, _CUT_OFF_SINCE = 20, 21, 22
-_STARTED, _FINISHED, _CLAIMED_AT, _SOFT, _HARD, _VERSION, _SIZE, _ON_LIMIT, _REQUESTED, _ENFORCED, _ALONE = range(
-    50, 61
-)
+_AGED, _LEASED_AT = 11, 12  # 9, 10 and 57 to 59: see `InterruptWords`; 20 to 22: see `ExchangeWords`
+_FINISHED, _CLAIMED_AT, _VERSION, _SIZE, _ALONE = 51, 52, 55, 56, 60
 # sequence, start recorded, attempt, retries, first started ms, id, entry, stream
 _HEAD = struct.Struct("<QQIIQ65p33p140p")
 _OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
@@ -49,7 +47,7 @@ _STATES: Final = (*(state.value for state in State), "CALLED")
 _STATE_CODES: Final = {state: code for code, state in enumerate(_STATES)}
 
 
-class Board:
+class Board(InterruptWords, ExchangeWords):
     """One child's board. Made before the fork; both sides use the same object."""
 
     def __init__(self, number: int, slots: int) -> None:
@@ -152,8 +150,8 @@ class Board:
             now, lease_ns = boot_ns(), words[_LEASE_NS]
             if now - words[at + _CLAIMED_AT] > lease_ns and now - words[_RENEWED_AT] > lease_ns:
                 return 0
-            words[at + _STARTED] = now = monotonic_ns()
-            words[at + _FINISHED] = words[at + _VERSION] = words[at + _SOFT] = words[at + _HARD] = 0
+            words[at + STARTED] = now = monotonic_ns()
+            words[at + _FINISHED] = words[at + _VERSION] = words[at + SOFT] = words[at + HARD] = 0
             memory[_STATES_AT + slot] = 2
         finally:
             self._release()
@@ -180,42 +178,9 @@ class Board:
         words[word + _VERSION] = version + 1
         return True
 
-    def limit(self, slot: int, started_ns: int, soft_s: float | None, hard_s: float | None, retry_ms: int) -> None:
-        """Note the time limits of the attempt that has just started.
-
-        ``retry_ms``: when it is run again after the hard one; -1: that one is final.
-        """
-        words, at = self._words, (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        words[at + _ON_LIMIT] = retry_ms + 1
-        words[at + _SOFT] = started_ns + round(soft_s * 1e9) if soft_s else 0
-        words[at + _HARD] = started_ns + round(hard_s * 1e9) if hard_s else 0
-        words[_WATCHED] = 1
-
-    def requested_interrupt(self, slot: int, started_ns: int) -> int:
-        """Return the interrupt requested of the attempt that started then in this slot."""
-        asked = self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _REQUESTED]
-        return asked & 3 if asked >> 2 == started_ns else 0
-
-    def answered(self) -> None:
-        """Note that an exchange with the store has succeeded."""
-        self._words[_ANSWERED_AT] = monotonic_ns()
-        self._words[_AWAY_SINCE] = 0
-
-    def away(self) -> None:
-        """Note that exchanges with the store fail from now on."""
-        self._words[_AWAY_SINCE] = monotonic_ns()
-
-    def cut_off_since(self) -> int:
-        """Return since when (monotonic ns) the keeper reaches the store and this child does not; 0: it is not so."""
-        return self._words[_CUT_OFF_SINCE]
-
     def set_aged(self) -> None:
         """Note that this child claims no more because of its age, although some of its attempts still run."""
         self._words[_AGED] = 1
-
-    def acknowledge(self) -> None:
-        """Note that interrupt requests have been looked at."""
-        self._words[_ACKNOWLEDGED] = monotonic_ns()
 
     def finish(self, slot: int, outcome: Outcome, started_ns: int) -> bool:
         """Put a finished attempt's outcome on the board; False if it is not safe there: too large, or followed."""
@@ -227,7 +192,7 @@ class Board:
         now = monotonic_ns()
         words[_ATTEMPTS] += 1
         words[_SPENT_NS] += now - started_ns
-        words[word + _HARD] = 0  # what has ended can run no longer
+        words[word + HARD] = 0  # what has ended can run no longer
         if size > PAYLOAD_BYTES - _OUTCOME.size or follow:
             return False
         words[word + _VERSION] = 0  # what lies there from now on is no progress
@@ -317,7 +282,7 @@ class Board:
     def times(self, slot: int) -> tuple[int, int]:
         """Return when the attempt in a slot started and finished (monotonic ns)."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        return self._words[at + _STARTED], self._words[at + _FINISHED]
+        return self._words[at + STARTED], self._words[at + _FINISHED]
 
     def reported(self, slot: int, known_version: int) -> tuple[int, bytes] | None:
         """Return (version, progress) of a running attempt if there is news and it is whole."""
@@ -343,47 +308,9 @@ class Board:
         return Outcome.of(self.claimed(slot), _STATES[code], started_ms, result, note, keep_ms, delay_ms)
 
     @property
-    def watched(self) -> bool:
-        """Whether any attempt of this child ever had a limit or an interrupt request."""
-        return self._words[_WATCHED] != 0
-
-    def limits(self, slot: int) -> tuple[int, int, int]:
-        """Return when an attempt is interrupted and when it is ended (monotonic ns; 0: never), and ``retry_ms``."""
-        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        words = self._words
-        return words[at + _SOFT], words[at + _HARD], words[at + _ON_LIMIT] - 1
-
-    def request_interrupt(self, slot: int, started_ns: int, what: Interrupt) -> None:
-        """Request an interrupt of the attempt that started then; the child looks when it gets a signal."""
-        self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _REQUESTED] = started_ns << 2 | what
-        self._words[_WATCHED] = 1
-
-    @property
     def aged(self) -> bool:
         """Whether this child claims no more because of its age."""
         return self._words[_AGED] != 0
-
-    def exchanges(self) -> tuple[int, int]:
-        """Return when the child's last exchange succeeded (0: none yet), and since when they fail (0: they do not)."""
-        return self._words[_ANSWERED_AT], self._words[_AWAY_SINCE]
-
-    def set_cut_off_since(self, since_ns: int) -> None:
-        """See `cut_off_since`."""
-        self._words[_CUT_OFF_SINCE] = since_ns
-
-    def acknowledged_at(self) -> int:
-        """Return when the child last looked at interrupt requests (monotonic ns)."""
-        return self._words[_ACKNOWLEDGED]
-
-    def enforce(self, slot: int, started_ns: int, why: Interrupt) -> None:
-        """Note that the attempt that started then counts as ended, whatever it still does, and why."""
-        self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _ENFORCED] = started_ns << 2 | why
-
-    def enforced(self, slot: int) -> int:
-        """Return why the outcome of the attempt in a slot was enforced (see `Interrupt`); 0: it was not."""
-        at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        enforced = self._words[at + _ENFORCED]
-        return enforced & 3 if enforced >> 2 == self._words[at + _STARTED] else 0
 
     def counts(self) -> tuple[int, int]:
         """Return how many attempts this child finished, and the ns it spent in them."""

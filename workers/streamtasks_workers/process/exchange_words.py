@@ -1,0 +1,39 @@
+"""On a board: whether its child reaches the store."""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+from typing import Final
+
+__all__ = ["ExchangeWords"]
+
+ANSWERED_AT: Final = 20
+AWAY_SINCE: Final = 21
+CUT_OFF_SINCE: Final = 22
+
+
+class ExchangeWords:
+    """How a child's exchanges with the store go; part of a `Board`."""
+
+    _words: memoryview
+
+    def answered(self) -> None:
+        """Note that an exchange with the store has succeeded."""
+        self._words[ANSWERED_AT] = monotonic_ns()
+        self._words[AWAY_SINCE] = 0
+
+    def away(self) -> None:
+        """Note that exchanges with the store fail from now on."""
+        self._words[AWAY_SINCE] = monotonic_ns()
+
+    def exchanges(self) -> tuple[int, int]:
+        """Return when the child's last exchange succeeded (0: none yet), and since when they fail (0: they do not)."""
+        return self._words[ANSWERED_AT], self._words[AWAY_SINCE]
+
+    def cut_off_since(self) -> int:
+        """Return since when (monotonic ns) the keeper reaches the store and this child does not; 0: it is not so."""
+        return self._words[CUT_OFF_SINCE]
+
+    def set_cut_off_since(self, since_ns: int) -> None:
+        """See `cut_off_since`."""
+        self._words[CUT_OFF_SINCE] = since_ns
