@@ -168,50 +168,10 @@ local key_of, first_stream, first_name = {}, keys.more + wake_count, args.more +
 for i = first_stream, #KEYS do key_of[ARGV[first_name + i - first_stream]] = KEYS[i] end
 if not key_of[order[1]] then return { 'streams', now, unpack(order) } end
 
--- parked(key, who): the oldest entries that a consumer has which does not exist, "suspect" or "returned".
-local function parked(key, who, wanted)
-  local pending = redis.pcall('XPENDING', key, GROUP, '-', '+', wanted, who)
-  if pending.err then
-    redis.call('XGROUP', 'CREATE', key, GROUP, '0', 'MKSTREAM')
-    return {}
-  end
-  local entry_ids = {}
-  for i, row in ipairs(pending) do entry_ids[i] = row[1] end
-  return entry_ids
-end
+-- include: parked
 
 local reply, ids, flags, taken_bytes = { 'ok', now, 0 }, {}, 0, 0
--- Suspects. Two beside each other would be lost together again and again, so a worker takes one at a time; and only one
--- child at a time, of all workers, makes room for those of a stream: the others go on with what else there is.
-local RESERVED_MS = 2000
-local is_skipped, worker_has_one = false, nil
-
--- may_take(): whether no other child of this worker holds a suspect.
-local function may_take()
-  if worker_has_one == nil then
-    local held = redis.call('GET', keys.suspect)
-    worker_has_one = held and held:gsub('#%d+$', '') ~= consumer and redis.call('ZSCORE', keys.leases, held) and true
-      or false
-  end
-  return not worker_has_one
-end
-
--- reserve(name): set the flags of a child whose hands are full. It keeps a reservation as long as it looks.
-local function reserve(name)
-  local who, until_ms = (redis.call('HGET', keys.reserved, name) or ''):match('^(%S+) (%d+)$')
-  local left = (tonumber(until_ms) or 0) - now
-  if who ~= consumer and left > 0 and left <= RESERVED_MS then return false end
-  redis.call('HSET', keys.reserved, name, consumer .. ' ' .. int(now + RESERVED_MS))
-  redis.call('PEXPIRE', keys.reserved, 60000)
-  return true
-end
-
--- leave_suspect(name): note that one stays in a stream; whether this child makes room for it.
-local function leave_suspect(name)
-  if may_take() and reserve(name) then return 1 end
-  is_skipped = true
-  return 0
-end
+-- include: one_suspect
 
 local started = {} -- each that runs from now on
 local limited = {} -- limit and id of each claimed message that has one

@@ -1,0 +1,15 @@
+-- parked: entries of a stream that were put aside for the consumers "suspect" and "returned", whom nobody is.
+--
+-- Keys: none.
+-- include: group
+-- parked(key, who, wanted): the ids of the oldest entries of that consumer, at most so many.
+local function parked(key, who, wanted)
+  local pending = redis.pcall('XPENDING', key, GROUP, '-', '+', wanted, who)
+  if pending.err then
+    redis.call('XGROUP', 'CREATE', key, GROUP, '0', 'MKSTREAM')
+    return {}
+  end
+  local entry_ids = {}
+  for i, row in ipairs(pending) do entry_ids[i] = row[1] end
+  return entry_ids
+end
