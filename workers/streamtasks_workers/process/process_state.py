@@ -47,8 +47,11 @@ class ProcessState:
             if _getsignal(number) is not handler:
                 signal.signal(number, handler)
                 _changed(task_id, f"the handler of {_name(number)}")
-        if self._listen() != self._wakeup_fd:
-            _changed(task_id, "set_wakeup_fd")
+        try:
+            if self._listen() != self._wakeup_fd:
+                _changed(task_id, "set_wakeup_fd")
+        except (OSError, ValueError):
+            return  # the task has closed our descriptors: the executor notices, and ends this process
         self.restore_mask(task_id)
 
     def restore_mask(self, task_id: str) -> None:
