@@ -1,11 +1,14 @@
-"""Checks of numbers that users give. Every error names the option, its value and the allowed range."""
+"""Checks of numbers and arguments that users give. Every error names the value and what is allowed."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["MAX_SECONDS", "check_count", "check_seconds", "is_number", "is_seconds"]
+from ..exceptions import InvalidTask
+
+__all__ = ["MAX_SECONDS", "check_arguments", "check_count", "check_seconds", "is_number", "is_seconds"]
 
 MAX_SECONDS: Final = 100 * 365.25 * 86_400
 """The longest duration that is accepted: 100 years, in seconds. It fits wherever ms and ns are kept."""
@@ -40,3 +43,20 @@ def check_count(name: str, value: Any, error: type[Exception], *, least: int, mo
     if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
         wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise error(f"{name} is {value!r}; it must be a whole number {wanted}.")
+
+
+def check_arguments(args: Any, kwargs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return ``args`` and ``kwargs`` of ``apply_async()`` if they can be arguments.
+
+    Raises:
+        InvalidTask: ``args`` is no list, or ``kwargs`` no dict with strings as keys.
+    """
+    if not isinstance(args, Sequence) or isinstance(args, (str, bytes)):
+        if args is not None:
+            raise InvalidTask(f"args is {args!r}; it must be a list or a tuple.")
+        args = ()
+    if kwargs is None:
+        return args, {}
+    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
+        raise InvalidTask(f"kwargs is {kwargs!r}; it must be a dict with strings as keys.")
+    return args, kwargs

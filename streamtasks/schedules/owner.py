@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from ..exceptions import InvalidTask
 from ..protocol.links import START
+from ..protocol.validation import check_arguments
 from ..stores.owner import Owner
 from ..stores.types import NewMessage
-from ..tasks.enqueue import check_arguments
 from ..tasks.signature import Signature
 from .definition import DEFAULT_BOUND_S, Definition
 from .rules import rule_of

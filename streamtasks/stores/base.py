@@ -11,33 +11,24 @@ Nothing above this package names Redis. Ids, names and tags are positional argum
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Container, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
 
 from ..protocol.state import DeadLetter, Snapshot
 from .channel import Channel
-from .schedule_store import AsyncScheduleStore, ScheduleStore, SupervisorScheduleStore
+from .schedule_store import AsyncScheduleStore, ScheduleStore
 from .types import (
     Active,
-    Admission,
-    Charge,
-    Claimed,
-    ClaimId,
     Events,
     Filter,
-    Heartbeat,
     NewMessage,
-    Outcome,
-    Promotion,
-    Reclaim,
     Revocation,
-    Settled,
     Statistics,
     WorkerInfo,
 )
 from .workflow_types import NewWorkflow, WorkflowCounts
 
-__all__ = ["AsyncStore", "Store", "SupervisorStore"]
+__all__ = ["AsyncStore", "Store"]
 
 
 class Transitions(ScheduleStore, Protocol):
@@ -250,117 +241,3 @@ class AsyncWaits(Protocol):
 
 class AsyncStore(AsyncTransitions, AsyncWaits, Protocol):
     """The store of producers on event loops."""
-
-
-class SupervisorTransitions(SupervisorScheduleStore, Protocol):
-    """What a keeper changes, natively asynchronous. Each call concerns one shard."""
-
-    async def settle(self, tag: str, /, outcomes: Sequence[Outcome], callbacks: str = "") -> list[Settled]:
-        """Settle outcomes in the name of children that cannot.
-
-        ``callbacks``: which outcomes send a callback message, with which a child runs the hooks of an outcome that no
-        child has seen: ``""``: none, ``"revoked"``: those of messages that were revoked while they were held (as the
-        channel of a child does), ``"all"``: these, every final one and every retry.
-        """
-        ...
-
-    async def hand_back(
-        self,
-        tag: str,
-        /,
-        claimed: Sequence[Claimed],
-        *,
-        invalidate: ClaimId | None = None,
-        gone: bool = False,
-        alone: Container[str] = (),
-    ) -> list[bool]:
-        """Return messages to their places, uncharged: the attempt does not count.
-
-        Args:
-            tag: the shard.
-            claimed: the messages.
-            invalidate: a claim whose messages are returned as well, and that takes nothing if it is sent again.
-            gone: the consumer of that claim has ended.
-            alone: ids of messages that only a child with nothing else in hand may get.
-        """
-        ...
-
-    async def charge(self, tag: str, /, attempts: Sequence[tuple[Claimed, int, str]]) -> list[Charge]:
-        """Count a crash against running attempts: (claimed, started ms since the epoch, report)."""
-        ...
-
-    async def promote(self, tag: str, /) -> Promotion:
-        """Move due messages to their streams, or to their rate limits."""
-        ...
-
-    async def reclaim(self, tag: str, /) -> Reclaim:
-        """Take messages of expired claims back; they become suspects."""
-        ...
-
-    async def mark_running(self, tag: str, /, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
-        """Record starts of attempts: (claimed, ms since it started). False: the claim was lost."""
-        ...
-
-    async def revocations(self, tag: str, /, claimed: Sequence[Claimed]) -> list[str]:
-        """Return of each whether it was revoked while it is held: ``"revoked"``, ``"terminate"`` (end it) or ``""``."""
-        ...
-
-    async def renew(self, tag: str, /, tokens: Sequence[str]) -> list[bool]:
-        """Extend the leases of claims. False: the claim was lost, its attempts must be stopped."""
-        ...
-
-    async def beat(self, tag: str, /, worker: str, info: dict[str, Any] | None) -> Heartbeat:
-        """Record a sign of life of a worker with its description; ``None``: it leaves."""
-        ...
-
-    async def sweep(self, tag: str, /, idle_ms: int) -> int:
-        """Delete consumers that hold nothing and were idle for longer than this; return how many."""
-        ...
-
-    async def expire_results(self, tag: str, /, success: bool, after: str = "") -> str:
-        """Delete the results of successes, or all others, that expired; their ids stay known for 15 minutes.
-
-        For results that expire earlier than that; what is kept for longer expires by itself.
-
-        Args:
-            tag: of the shard.
-            success: which ones.
-            after: what the last call returned, ``""``: the first call.
-        """
-        ...
-
-    async def progress(self, tag: str, /, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
-        """Store progress of running attempts. False: the claim was lost."""
-        ...
-
-    async def unfold(self, tag: str, /) -> int | None:
-        """Advance workflows whose next step is due; return ms until the next one, None if none is known."""
-        ...
-
-
-class Admits(Protocol):
-    """Admission of messages that wait for rate limits."""
-
-    async def admit(self, tag: str, /) -> Admission:
-        """Admit as many messages as their rate limits allow now."""
-        ...
-
-
-class SupervisorStore(SupervisorTransitions, Admits, Protocol):
-    """The store of keepers."""
-
-    async def events(self, after: str = "", limit: int = 100) -> Events:
-        """Return events after a cursor; see `Transitions.events`."""
-        ...
-
-    def answered_at(self, tag: str, /) -> float:
-        """Return when a shard last answered a call, `time.monotonic`; 0: never."""
-        ...
-
-    def listen(self) -> AsyncIterator[tuple[str, str]]:
-        """Yield control messages as (tag, text), first ``("", "subscribed")``.
-
-        Raises:
-            StoreUnavailable: the connection broke.
-        """
-        ...

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from ..settings import StoreSettings
-from .base import AsyncStore, Store, SupervisorStore
+from .base import AsyncStore, Store
 from .memory import AsyncMemoryStore, MemoryStore
+from .supervisor_store import SupervisorStore
 
 __all__ = ["clock_ms", "open_async_store", "open_store", "open_supervisor_store"]
 

@@ -30,7 +30,6 @@ __all__ = [
     "assign_id",
     "before_enqueue",
     "build",
-    "check_arguments",
     "check_limits",
     "choose_id",
     "declaring",
@@ -335,20 +334,3 @@ def merge_options(signature: Signature, defaults: CallOptions, **more: Any) -> C
     if signature.options is NO_OPTIONS:
         return replace(defaults, **more) if more else defaults
     return replace(CallOptions.of(signature.options.given(), defaults), **more)
-
-
-def check_arguments(args: Any, kwargs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """Return ``args`` and ``kwargs`` of ``apply_async()`` if they can be arguments.
-
-    Raises:
-        InvalidTask: ``args`` is no list, or ``kwargs`` no dict with strings as keys.
-    """
-    if not isinstance(args, Sequence) or isinstance(args, (str, bytes)):
-        if args is not None:
-            raise InvalidTask(f"args is {args!r}; it must be a list or a tuple.")
-        args = ()
-    if kwargs is None:
-        return args, {}
-    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
-        raise InvalidTask(f"kwargs is {kwargs!r}; it must be a dict with strings as keys.")
-    return args, kwargs

@@ -16,7 +16,17 @@ from ..exceptions import InvalidTask
 from ..protocol.keys import check_id, check_queue
 from ..protocol.validation import check_count, check_seconds
 
-__all__ = ["WITHOUT_END", "Option", "check_limit_order", "check_options", "first_ms", "option", "options_of", "seconds"]
+__all__ = [
+    "WITHOUT_END",
+    "Option",
+    "check_limit_order",
+    "check_options",
+    "first_ms",
+    "option",
+    "options_of",
+    "seconds",
+    "split_parent_id",
+]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
@@ -225,3 +235,21 @@ def to_switch(name: str, value: Any) -> Any:
     """Return True or False."""
     switch(name, value)
     return value
+
+
+def split_parent_id(values: dict[str, Any]) -> None:
+    """Move the id of the task to run after from ``link``, where it stands alone or among signatures, to ``after``."""
+    link = values["link"]
+    if isinstance(link, str):
+        values["after"] = values.pop("link")
+    elif isinstance(link, Sequence) and not isinstance(link, bytes):
+        ids = [one for one in link if isinstance(one, str)]
+        if len(ids) > 1:
+            raise InvalidTask(f"link is {link!r}; it holds {len(ids)} ids, but a task can run after one only.")
+        if ids:
+            values["after"] = ids[0]
+            values["link"] = [one for one in link if not isinstance(one, str)]
+    try:
+        check_id(values.get("after", "-"))
+    except InvalidTask as error:
+        raise InvalidTask(f"link: {error}") from error

@@ -14,11 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Protocol, Self
 
 from ..exceptions import InvalidTask
-from ..protocol.keys import check_id
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from . import options
-from .options import WITHOUT_END, check_limit_order, check_options, first_ms, option, seconds
+from .options import WITHOUT_END, check_limit_order, check_options, first_ms, option, seconds, split_parent_id
 from .position import Position
 from .retry_policy import check_retry_policy, retry_time_s
 
@@ -187,7 +186,7 @@ class CallOptions:
             options.retries_or_none("max_retries", values["max_retries"])
             values["max_retries"] = WITHOUT_END if values["max_retries"] is None else values["max_retries"]
         if "link" in values:
-            _split_parent_id(values)
+            split_parent_id(values)
         for name in ("link", "link_error"):
             if name in values:
                 values[name] = _links(name, values[name])
@@ -314,24 +313,6 @@ class Signature(Step):
         if self.origin is None:
             raise InvalidTask(f"{self!r} came over the wire; look its task up to enqueue it.")
         return self.origin
-
-
-def _split_parent_id(values: dict[str, Any]) -> None:
-    """Move the id of the task to run after from ``link``, where it stands alone or among signatures, to ``after``."""
-    link = values["link"]
-    if isinstance(link, str):
-        values["after"] = values.pop("link")
-    elif isinstance(link, Sequence) and not isinstance(link, bytes):
-        ids = [one for one in link if isinstance(one, str)]
-        if len(ids) > 1:
-            raise InvalidTask(f"link is {link!r}; it holds {len(ids)} ids, but a task can run after one only.")
-        if ids:
-            values["after"] = ids[0]
-            values["link"] = [one for one in link if not isinstance(one, str)]
-    try:
-        check_id(values.get("after", "-"))
-    except InvalidTask as error:
-        raise InvalidTask(f"link: {error}") from error
 
 
 def _links(name: str, value: Any) -> tuple[Signature, ...]:

@@ -12,11 +12,12 @@ from typing import Any
 
 from ..exceptions import InvalidTask
 from ..protocol.message import Message
+from ..protocol.validation import check_arguments
 from ..results import Result
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import Attempt, AttemptOutcome
-from .enqueue import Pipeline, assign_id, check_arguments, check_limits, merge_options, pack, resolve_signature
+from .enqueue import Pipeline, assign_id, check_limits, merge_options, pack, resolve_signature
 from .position import Position
 from .rate_limit import limit_of
 from .request import BoundTask, Request

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from streamtasks import Message
-from streamtasks.stores.base import SupervisorStore
+from streamtasks.stores.supervisor_store import SupervisorStore
 from streamtasks.stores.types import Charge, ClaimId, ClaimRequest, Filter, Limit, NewMessage
 from tests.support.store_pair import TAG, ClaimedPair, StorePair, outcomes_of
 
@@ -37,7 +37,7 @@ NEVER_MS = 4_000_000_000_000
 
 some_ids = st.lists(st.sampled_from(IDS), min_size=1, max_size=4)
 which = st.integers(0, 30)
-CONSUMERS = ("one-1", "one-2", "two-1")
+CONSUMERS: tuple[str, ...] = ("one-1", "one-2", "two-1")
 consumers = st.sampled_from(CONSUMERS)
 number = itertools.count()
 

@@ -17,7 +17,7 @@ from tests.core.test_model import KNOWN, Lives, callback_id, consumers
 from tests.support.store_pair import TAG, outcomes_of, same
 
 if TYPE_CHECKING:
-    from streamtasks.stores.base import SupervisorStore
+    from streamtasks.stores.supervisor_store import SupervisorStore
     from streamtasks.stores.workflow_types import NewWorkflow
     from streamtasks.workflows.canvas import Canvas
 

@@ -20,7 +20,8 @@ def worker(mode: str, *queues: str) -> WorkerInfo:
 
 
 def late(workers: list[WorkerInfo] | None, snapshot: Snapshot = QUEUED, url: str = "redis://127.0.0.1:1") -> str:
-    return str(unfinished._error(StreamTasks(url).owner, snapshot, 2, snapshot.state.value, workers))
+    error = unfinished._error  # pyright: ignore[reportPrivateUsage]
+    return str(error(StreamTasks(url).owner, snapshot, 2, snapshot.state.value, workers))
 
 
 @pytest.mark.parametrize(

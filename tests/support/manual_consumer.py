@@ -12,8 +12,9 @@ from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Outcome, Set
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamtasks.stores.base import Store, SupervisorStore
+    from streamtasks.stores.base import Store
     from streamtasks.stores.channel import Channel
+    from streamtasks.stores.supervisor_store import SupervisorStore
     from streamtasks.stores.types import Exchange
 
 KEEP_MS = 900_000

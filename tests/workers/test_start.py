@@ -55,7 +55,8 @@ class TestUsableCores:
 
     @pytest.mark.parametrize(("quota", "usable"), [("250000", 3), ("-1", 64)])
     def test_version_1(self, cgroup: Path, quota: str, usable: int) -> None:
-        cores._OWN_CGROUP.write_text("4:cpu,cpuacct:/here\n1:name=systemd:/x\n")
+        own_cgroup = cores._OWN_CGROUP  # pyright: ignore[reportPrivateUsage]
+        own_cgroup.write_text("4:cpu,cpuacct:/here\n1:name=systemd:/x\n")
         (cgroup / "cpu/here").mkdir(parents=True)
         (cgroup / "cpu/here/cpu.cfs_quota_us").write_text(quota)
         (cgroup / "cpu/here/cpu.cfs_period_us").write_text("100000")

@@ -147,7 +147,7 @@ class TestStopSignals:
         return made
 
     def arrive(self, signals: StopSignals, number: int) -> bool:
-        signals._receive(number, None)
+        signals._receive(number, None)  # pyright: ignore[reportPrivateUsage]
         return signals.changed()
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from django.tasks.base import Task as DjangoTask
 
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
-from streamtasks.tasks.enqueue import check_arguments
+from streamtasks.protocol.validation import check_arguments
 from streamtasks.tasks.signature import CallOptions, Signature
 
 from ..conf import task_settings, version

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 
 from streamtasks.schedules.definition import Definition
 from streamtasks.settings import StoreSettings
-from streamtasks.stores.base import SupervisorStore
+from streamtasks.stores.supervisor_store import SupervisorStore
 
 from ..process.board import Board
 from ..process.options import WorkerOptions

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamtasks.settings import StoreSettings
-from streamtasks.stores.base import SupervisorStore
+from streamtasks.stores.supervisor_store import SupervisorStore
 
 from ..process.board import Board, Interrupt, Slot
 from .keeper_outcomes import enforced_outcome

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from streamtasks.stores.base import SupervisorStore
+from streamtasks.stores.supervisor_store import SupervisorStore
 from streamtasks.stores.types import Claimed, ClaimId, Outcome
 
 from ..process.board import Board, Slot
