@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from ..process.board import Board, Slot
 from ..process.boot_clock import boot_ns
 from .base import Role, ServedApp
 
 __all__ = ["Leases"]
+
+REPLY_S: Final = 0.25
+"""For so long a settled attempt may look as if it ran, seconds: until its child has read the reply."""
 
 
 class Leases(Role):
@@ -29,13 +35,18 @@ class Leases(Role):
             if all(answers):
                 board.renewed(asked_at)
             lost = {token for token, held in zip(in_flight, answers, strict=True) if not held}
-            if lost and _runs_one_of(board, lost):
+            # An outcome too large for the board shows as running until the child has read that it is settled.
+            if not lost or not (running := _running(board, lost)):
+                continue
+            await asyncio.sleep(REPLY_S)
+            if running & _running(board, lost):
                 self.app.kill(board, "fenced: its claim belongs to another worker")
 
 
-def _runs_one_of(board: Board, tokens: set[str]) -> bool:
-    """Whether one of these still runs; what has been settled since the look is not lost."""
-    return any(
-        state == Slot.RUNNING and board.claimed(slot).token in tokens and not board.enforced(slot)
+def _running(board: Board, tokens: set[str]) -> set[tuple[int, int]]:
+    """Return the attempts with one of these tokens that run: slot and start."""
+    return {
+        (slot, board.times(slot)[0])
         for slot, state in enumerate(board.states())
-    )
+        if state == Slot.RUNNING and board.claimed(slot).token in tokens and not board.enforced(slot)
+    }
