@@ -80,7 +80,7 @@ def test_poison_harms_nobody_else(fleet: Fleet, figure: Callable[[str], None]) -
         messages.insert(place, fleet.app.tasks["die_by_signal"].message((), {}))
     began = time.monotonic()
     results = fleet.app.enqueue(messages)
-    assert wait_for(results, timeout=60), f"{fleet.unfinished()} are not finished"
+    assert wait_for(results, timeout=200), f"{fleet.unfinished()} are not finished"
     figure(f"5 poisons among 300 tasks, 15 crashes: all settled in {time.monotonic() - began:.1f} s")
     times = Counter(e.id for e in fleet.record.executions())
     for message, result in zip(messages, results, strict=True):
