@@ -16,8 +16,8 @@ from streamtasks.protocol.keys import Keys
 from streamtasks.stores.redis import AsyncRedisStore, RedisStore
 from streamtasks.stores.types import ClaimRequest, Exchange, Filter, NewMessage, Outcome, Settled
 from streamtasks.stores.workflow_types import FanIn, NewWorkflow, Node
+from tests.support.lossy_proxy import LossyProxy
 from tests.support.manual_consumer import Consumer, outcome_of
-from tests.support.proxy import LossyProxy
 from tests.support.schedule_samples import FAR_MS, firing, schedule
 from tests.support.server_dump import dump
 

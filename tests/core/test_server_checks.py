@@ -9,7 +9,7 @@ from streamtasks import StoreSettings
 from streamtasks.exceptions import AccessDenied, ServerNotSupported
 from streamtasks.stores.factory import open_store
 from streamtasks_workers.testing.embedded import EmbeddedServer
-from tests.support.proxy import closed_port
+from tests.support.unreachable import closed_port
 
 
 def warnings_of(url: str) -> list[str]:

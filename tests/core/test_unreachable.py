@@ -24,8 +24,8 @@ from streamtasks.stores.redis import RedisStore, connections, pools
 from streamtasks.stores.types import ClaimRequest, Filter, NewMessage, Revocation, Settled
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.manual_consumer import Consumer, outcome_of
-from tests.support.proxy import black_hole, closed_port
 from tests.support.server_dump import dump
+from tests.support.unreachable import black_hole, closed_port
 from tests.support.workflow_scripts import pair
 
 if TYPE_CHECKING:

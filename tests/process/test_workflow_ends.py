@@ -12,7 +12,7 @@ from streamtasks import chain, chord
 from streamtasks.exceptions import ParentFailed
 from streamtasks.stores.redis.scripts import script
 from tests.support.fleet import Fleet
-from tests.support.proxy import StrikingProxy
+from tests.support.killing_proxy import KillingProxy
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Worker
 
@@ -84,10 +84,10 @@ class TestHowAMemberEnds:
 
 
 @pytest.fixture
-def struck(fleet: Fleet) -> Iterator[tuple[Fleet, StrikingProxy]]:
-    """A fleet whose one worker is behind a proxy that kills."""
+def deadly(fleet: Fleet) -> Iterator[tuple[Fleet, KillingProxy]]:
+    """A fleet with one worker behind a proxy that kills its processes."""
     fleet.configure(lease_s=2.0, crash_limit=50, lost_limit=50, crash_delay_s=0.02)
-    with StrikingProxy(urlsplit(fleet.url).port or 0) as proxy:
+    with KillingProxy(urlsplit(fleet.url).port or 0) as proxy:
         worker = Worker(proxy.url, fleet.directory, "--concurrency", "2", settings=fleet.settings)
         fleet.workers.append(worker)
         worker.start()
@@ -136,11 +136,11 @@ STEPS = [
 ]
 
 
-def outlives(fleet: Fleet, proxy: StrikingProxy, kind: str, name: str, turn: int, *, before: bool) -> None:
+def outlives(fleet: Fleet, proxy: KillingProxy, kind: str, name: str, turn: int, *, before: bool) -> None:
     """A workflow ends as it must although a process dies at one of its steps."""
     canvas, expected = getattr(Flows(fleet), kind)()
     fleet.wait_idle(2)
-    proxy.strike(script(name).sha.encode(), turn, before=before)
+    proxy.kill_at(script(name).sha.encode(), turn, before=before)
     result: Any = canvas.apply_async()
     if expected is ParentFailed:
         with pytest.raises(ParentFailed):
@@ -148,7 +148,7 @@ def outlives(fleet: Fleet, proxy: StrikingProxy, kind: str, name: str, turn: int
     else:
         assert result.get(timeout=60) == expected
     wait_until(result.workflow.ready, "all of it is finished")
-    wait_until(lambda: proxy.struck, f"a process dies at call {turn} of {name}")
+    wait_until(lambda: proxy.kills, f"a process dies at call {turn} of {name}")
     fleet.wait_drained()
 
 
@@ -156,33 +156,33 @@ def outlives(fleet: Fleet, proxy: StrikingProxy, kind: str, name: str, turn: int
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize(("name", "turn"), [("stage", 1), ("stage", 2), ("unfold", 1), ("unfold", 2)])
 def test_who_starts_a_linked_workflow_dies_at_any_step(
-    struck: tuple[Fleet, StrikingProxy], name: str, turn: int, before: bool
+    deadly: tuple[Fleet, KillingProxy], name: str, turn: int, before: bool
 ) -> None:
     """It is started all the same, and once."""
-    fleet, proxy = struck
+    fleet, proxy = deadly
     give_back = tasks_of(fleet)["give_back"]
     fleet.wait_idle(2)
-    proxy.strike(script(name).sha.encode(), turn, before=before)
+    proxy.kill_at(script(name).sha.encode(), turn, before=before)
     first = give_back.apply_async((1,), link=chord([give_back.s() for _ in range(2500)], give_back.s()))
     assert first.get(timeout=60) == 1
     [child] = first.children
     last = fleet.app.get_result(child)
     wait_until(lambda: fleet.app.store.wait_finished([child], 60), "the linked workflow is finished")
     assert last.get(timeout=0) == [1] * 2500
-    assert proxy.struck == 1
+    assert proxy.kills == 1
     assert fleet.totals()["SUCCESS"] == 2503
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_a_child_dies_at_a_step(struck: tuple[Fleet, StrikingProxy], before: bool) -> None:
+def test_a_child_dies_at_a_step(deadly: tuple[Fleet, KillingProxy], before: bool) -> None:
     for name, turn in (("settle", 1), ("settle", 3), ("gather", 1)):
-        outlives(*struck, "plain", name, turn, before=before)
+        outlives(*deadly, "plain", name, turn, before=before)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize(("kind", "name", "turn"), STEPS)
 def test_somebody_dies_at_any_step(
-    struck: tuple[Fleet, StrikingProxy], kind: str, name: str, turn: int, before: bool
+    deadly: tuple[Fleet, KillingProxy], kind: str, name: str, turn: int, before: bool
 ) -> None:
-    outlives(*struck, kind, name, turn, before=before)
+    outlives(*deadly, kind, name, turn, before=before)

@@ -1,186 +1,154 @@
-"""A TCP proxy that loses replies: the server executes a request, and the client never hears of it."""
+"""A TCP proxy between clients and a server. Its variants lose replies, kill clients, change the server or go silent."""
 
 from __future__ import annotations
 
-import os
-import select
-import signal
+import selectors
 import socket
 import threading
-from contextlib import ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING, Self
+import traceback
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
-import psutil
+from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Iterator
 
-_PONG = b"+PONG\r\n"
+_CHUNK = 1 << 20
 
 
-class LossyProxy:
-    """Stands between clients and a server; a context manager.
+@dataclass(slots=True)
+class Link:
+    """One client's connection and, once it is open, the connection to the server that belongs to it."""
 
-    `lose` says what is to be lost. When such a request comes, it is passed on, the server executes it (a PING
-    behind it proves that), and then the client's connection is closed without a byte of the reply.
+    client: socket.socket
+    address: tuple[str, int]
+    """The client's own end."""
+    server_port: int
+    server: socket.socket
+
+
+class Proxy:
+    """Passes bytes between clients and a server; a context manager.
+
+    Each connection is served by a thread. A thread that raises fails the test, with its traceback, at the next
+    `check()` or when the proxy is left.
+
+    Args:
+        port: the server's port on this host.
     """
 
     def __init__(self, port: int) -> None:
-        self._server = ("127.0.0.1", port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._marker = b""
-        self._to_lose = 0
+        self.server_port = port
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.address: tuple[str, int] = self._listener.getsockname()
+        # All threads wait for this end, too: it becomes readable when the other one is closed.
+        self._stopped, self._stop = socket.socketpair()
         self._lock = threading.Lock()
-        self._stopping = False
         self._threads: list[threading.Thread] = []
-        self.lost = 0
+        self._open: set[socket.socket] = set()
+        self._errors: list[str] = []
+        self.accepted = 0
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        """The address of the proxy as a URL of a server."""
+        return f"redis://127.0.0.1:{self.address[1]}/0"
 
-    def lose(self, times: int, marker: bytes = b"EVALSHA") -> None:
-        """Lose the replies to the next requests that hold ``marker``."""
+    def link(self, client: socket.socket, address: tuple[str, int]) -> Link:
+        """Return the link for a connection just accepted; its server's end is connected later."""
+        return Link(client, address, self.server_port, socket.socket())
+
+    def serve(self, link: Link) -> None:
+        """Serve a connection until this returns or raises `ConnectionError`; here: pass everything on."""
+        for source, data in self.received(link.client, link.server):
+            (link.server if source is link.client else link.client).sendall(data)
+
+    def received(self, *sources: socket.socket) -> Iterator[tuple[socket.socket, bytes]]:
+        """Yield what comes on any of the sockets, until one of them is closed by its peer or the proxy stops."""
+        # poll(), which knows no highest descriptor as select() does, and needs none of its own as epoll does.
+        with selectors.PollSelector() as selector:
+            for source in (self._stopped, *sources):
+                selector.register(source, selectors.EVENT_READ)
+            while True:
+                ready: list[Any] = [key.fileobj for key, _ in selector.select()]
+                if self._stopped in ready:
+                    return
+                for source in ready:
+                    data = source.recv(_CHUNK)
+                    if not data:
+                        return
+                    yield source, data
+
+    def check(self) -> None:
+        """Raise an `AssertionError` if a thread has failed."""
         with self._lock:
-            self._marker, self._to_lose = marker, times
-
-    def refuses(self, request: bytes, client: socket.socket) -> bool:
-        """Whether a request shall not even reach the server."""
-        return False
-
-    def has_lost(self, client: socket.socket) -> None:
-        """Hear of a client whose request was executed, and whose reply is lost."""
+            if self._errors:
+                raise AssertionError("a thread of the proxy failed:\n" + "\n".join(self._errors))
 
     def __enter__(self) -> Self:
         self._start(self._accept)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stopping = True
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._stop.close()
+        with self._lock:
+            for end in self._open:
+                # Ends a send to a client that reads no more.
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+        # The first thread starts the others, and is joined first.
         for thread in self._threads:
-            thread.join(5)
+            thread.join(DEADLINE_S)
+            if thread.is_alive():
+                self._errors.append(f"{thread.name} did not stop within {DEADLINE_S} s")
         self._listener.close()
+        self._stopped.close()
+        if error is None:
+            self.check()
+        elif self._errors:
+            error.add_note("a thread of the proxy failed:\n" + "\n".join(self._errors))
 
-    def _start(self, target: object, *arguments: object) -> None:
-        thread = threading.Thread(target=target, args=arguments, daemon=True)  # type: ignore[arg-type]
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=self._guarded, args=(target, *arguments), daemon=True)
         self._threads.append(thread)
         thread.start()
 
+    def _guarded(self, target: Callable[..., None], *arguments: object) -> None:
+        try:
+            target(*arguments)
+        except BaseException:
+            with self._lock:
+                self._errors.append(traceback.format_exc())
+
     def _accept(self) -> None:
-        while not self._stopping:
-            if select.select([self._listener], [], [], 0.02)[0]:
-                self._start(self._serve, self._listener.accept()[0])
+        self._listener.setblocking(False)
+        with selectors.PollSelector() as selector:
+            for source in (self._stopped, self._listener):
+                selector.register(source, selectors.EVENT_READ)
+            while self._stopped not in [key.fileobj for key, _ in selector.select()]:
+                try:
+                    client, address = self._listener.accept()
+                except (BlockingIOError, ConnectionError):
+                    continue  # the client has left already
+                client.setblocking(True)
+                self.accepted += 1
+                self._start(self._serve, self.link(client, address))
 
-    def _is_to_be_lost(self, request: bytes) -> bool:
-        with self._lock:
-            if self._to_lose == 0 or self._marker not in request:
-                return False
-            self._to_lose -= 1
-            self.lost += 1
-            return True
-
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, link: Link) -> None:
         with ExitStack() as stack:
-            stack.enter_context(closing(client))
-            server = stack.enter_context(closing(socket.create_connection(self._server)))
-            request = b""
-            while not self._stopping:
-                for ready in select.select([client, server], [], [], 0.02)[0]:
-                    try:
-                        data = ready.recv(1 << 20)
-                    except ConnectionError:
-                        return
-                    if not data:
-                        return
-                    if ready is server:
-                        client.sendall(data)
-                        continue
-                    request += data
-                    if not _is_whole(request):
-                        continue
-                    if self.refuses(request, client):
-                        return
-                    server.sendall(request)
-                    if self._is_to_be_lost(request):
-                        _drain(server)
-                        self.has_lost(client)
-                        return
-                    request = b""
+            for end in (link.client, link.server):
+                stack.enter_context(end)
+                stack.callback(self._forget, end)
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with self._lock:
+                    self._open.add(end)
+            # Either end may close at any time: that ends the other one, and is no error.
+            with suppress(ConnectionError):
+                link.server.connect(("127.0.0.1", link.server_port))
+                self.serve(link)
 
-
-class StrikingProxy(LossyProxy):
-    """Kills the process that sends a certain request: right before the server gets it, or right after."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
-        self._kills_before = False
-        self._turns = 0
-        self.struck = 0
-
-    def strike(self, marker: bytes, turn: int, *, before: bool) -> None:
-        """Strike at the ``turn``-th request from now on that holds ``marker``."""
+    def _forget(self, end: socket.socket) -> None:
         with self._lock:
-            self._marker, self._turns, self._kills_before, self.struck = marker, turn, before, 0
-
-    def refuses(self, request: bytes, client: socket.socket) -> bool:
-        """See `LossyProxy.refuses`."""
-        with self._lock:
-            if not self._turns or self._marker not in request:
-                return False
-            self._turns -= 1
-            if self._turns:
-                return False
-            if not self._kills_before:
-                self._to_lose = 1
-                return False
-        self.has_lost(client)
-        return True
-
-    def has_lost(self, client: socket.socket) -> None:
-        """Kill who is at the other end."""
-        port = client.getpeername()[1]
-        [pid] = {one.pid for one in psutil.net_connections("tcp4") if one.laddr and one.laddr.port == port and one.pid}
-        os.kill(pid, signal.SIGKILL)
-        self.struck += 1
-
-
-def _is_whole(request: bytes) -> bool:
-    """Whether this ends where a command ends (RESP: an array of strings, each with its length)."""
-    at = 0
-    while at < len(request):
-        end = request.find(b"\r\n", at)
-        if end < 0:
-            return False
-        words, at = int(request[at + 1 : end]), end + 2
-        for _ in range(words):
-            end = request.find(b"\r\n", at)
-            if end < 0:
-                return False
-            at = end + 2 + int(request[at + 1 : end]) + 2
-            if at > len(request):
-                return False
-    return True
-
-
-def _drain(server: socket.socket) -> None:
-    """Return when the server has executed all it was sent."""
-    server.settimeout(5)
-    server.sendall(b"PING\r\n")
-    tail = b""
-    while not tail.endswith(_PONG):
-        tail = (tail + server.recv(1 << 20))[-len(_PONG) :]
-
-
-@contextmanager
-def black_hole() -> Generator[str]:
-    """Yield the URL of a server that accepts connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
-
-
-@contextmanager
-def closed_port() -> Generator[str]:
-    """Yield the URL of a port that refuses connections, and which nobody else gets meanwhile."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield f"redis://127.0.0.1:{bound.getsockname()[1]}/0"
+            self._open.discard(end)
