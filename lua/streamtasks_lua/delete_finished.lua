@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- delete_finished: delete the records of what finished before a time.
 --
--- KEYS[1] finished     STREAM   keys.finished(hour)
+-- KEYS[1] finished     STREAM   keys.finished(hour, class)
 -- KEYS[2..] records    STRING   keys.record(id) of every id of some entries of it, in their order
 -- ARGV[1] before_ms: what finished earlier goes
 -- ARGV[2] known_ms: for how long after its finish an id stays known

@@ -17,22 +17,22 @@
 -- KEYS[14] limits      HASH     keys.limits
 -- KEYS[15] asking      ZSET     keys.asking
 -- KEYS[16] unfolding   ZSET     keys.unfolding
--- KEYS[17] finished    STREAM   keys.finished(hour)
--- KEYS[18] finished_next STREAM keys.finished(hour + 1)
--- KEYS[19] counts      HASH     keys.counts(hour)
--- KEYS[20] counts_next HASH     keys.counts(hour + 1)
--- KEYS[21] record      STRING   keys.record(id)
--- KEYS[22] flow        HASH     keys.workflow(ARGV[7])
--- KEYS[23..] pair      STREAM, LIST   keys.stream(name), keys.queue_wake(queue) of the stream, if it is given
+-- KEYS[17] counts      HASH     keys.counts(hour)
+-- KEYS[18] counts_next HASH     keys.counts(hour + 1)
+-- KEYS[19] record      STRING   keys.record(id)
+-- KEYS[20] flow        HASH     keys.workflow(ARGV[8])
+-- KEYS[21..] pair      STREAM, LIST   keys.stream(name), keys.queue_wake(queue) of the stream, if it is given; then
+--          indexes     STREAM   keys.finished(hour, class), keys.finished(hour + 1, class) of the record's class
 -- ARGV[1] id: of the message
 -- ARGV[2] terminate: 1: end it also while it runs
 -- ARGV[3] hour: since 1970, as the caller thinks
--- ARGV[4] keep_ms: how long the finished and counts keys of an hour are kept after it
--- ARGV[5] record_ms: how long the record is kept, or that this unknown id is revoked
--- ARGV[6] events_kept: how many, 0: none are written
--- ARGV[7] workflow: of which it may be a node, by its id; "": none
--- ARGV[8] stream_count: 1 if the caller knows the message's stream, else 0
--- ARGV[9..] the name of that stream
+-- ARGV[4] keep_ms: how long the counts of an hour are kept after it
+-- ARGV[5] retentions: hours of the record's retention class
+-- ARGV[6] record_ms: how long the record is kept, or that this unknown id is revoked
+-- ARGV[7] events_kept: how many, 0: none are written
+-- ARGV[8] workflow: of which it may be a node, by its id; "": none
+-- ARGV[9] stream_count: 1 if the caller knows the message's stream, else 0
+-- ARGV[10..] the name of that stream
 --
 -- Returns {now ms, code, name}: 0 unknown: remembered (a record "0 <now ms>", a tombstone), so that it is REVOKED
 --         should it be enqueued; 1 gone: it was waiting, and is finished as REVOKED (also if an earlier call did that);

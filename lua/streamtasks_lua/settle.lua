@@ -23,27 +23,28 @@
 -- KEYS[20] batches     HASH     keys.batches
 -- KEYS[21] news        CHANNEL  keys.news; one of sixteen, as keys.done
 -- KEYS[22] unfolding   ZSET     keys.unfolding
--- KEYS[23] finished    STREAM   keys.finished(hour)
--- KEYS[24] finished_next STREAM keys.finished(hour + 1)
--- KEYS[25] counts      HASH     keys.counts(hour)
--- KEYS[26] counts_next HASH     keys.counts(hour + 1)
--- KEYS[27..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[23] counts      HASH     keys.counts(hour)
+-- KEYS[24] counts_next HASH     keys.counts(hour + 1)
+-- KEYS[25..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per member, then one per follow-up; then keys.record(parent) of
 --                               each after= of the follow-ups in order; then
---          workflows   HASH     keys.workflow(id), one per workflow of which a member may be a node
+--          workflows   HASH     keys.workflow(id), one per workflow of which a member may be a node; then
+--          indexes     STREAM   keys.finished(hour, class), keys.finished(hour + 1, class) of each retention class
 -- ARGV[1] hour: since 1970, as the caller thinks
--- ARGV[2] keep_ms: how long the finished and counts keys of an hour are kept after it
--- ARGV[3] dead_kept: most dead letters
--- ARGV[4] revoked_ms: how long the record of a member is kept that is REVOKED whatever its holder says
--- ARGV[5] callbacks: for which outcomes a callback message is sent: "" none, "revoked" members that were revoked while they
+-- ARGV[2] keep_ms: how long the counts of an hour are kept after it
+-- ARGV[3] retentions: hours of the retention classes, rising, separated by spaces; a record belongs to the first that is as
+--         long as it is kept, or to the last
+-- ARGV[4] dead_kept: most dead letters
+-- ARGV[5] revoked_ms: how long the record of a member is kept that is REVOKED whatever its holder says
+-- ARGV[6] callbacks: for which outcomes a callback message is sent: "" none, "revoked" members that were revoked while they
 --         were held and end otherwise for their holder, "all" those, every final one and every RETRY
--- ARGV[6] events_kept: how many, 0: none are written
--- ARGV[7] member_count: number of members
--- ARGV[8] follow_count: number of follow-ups
--- ARGV[9] stream_count: number of streams
--- ARGV[10] workflow_count: number of workflows
--- ARGV[11] token_count: number of tokens that hold nothing any more after this call
--- ARGV[12..] names of the streams, ids of the workflows, those tokens; then per follow-up 5 values: number of its member
+-- ARGV[7] events_kept: how many, 0: none are written
+-- ARGV[8] member_count: number of members
+-- ARGV[9] follow_count: number of follow-ups
+-- ARGV[10] stream_count: number of streams
+-- ARGV[11] workflow_count: number of workflows
+-- ARGV[12] token_count: number of tokens that hold nothing any more after this call
+-- ARGV[13..] names of the streams, ids of the workflows, those tokens; then per follow-up 5 values: number of its member
 --         from 1, id, number of its stream, terms (include/terms.lua), envelope; then groups of members that end alike,
 --         each with a head of 7 values: how many, token, number of their stream, outcome, attempt, record kept for ms
 --         (final) or delay ms (RETRY), reason (DEAD, else "");
@@ -76,7 +77,8 @@ local first_group = first_follow + 5 * follow_count
 local first_record = keys.more + 2 * stream_count
 local redis, ARGV, KEYS, byte = redis, ARGV, KEYS, string.byte
 has_nodes = workflow_count > 0
-for w = 0, workflow_count - 1 do workflow_keys[ARGV[first_workflow + w]] = KEYS[#KEYS - workflow_count + 1 + w] end
+local first_flow = #KEYS - 2 * #retentions - workflow_count + 1
+for w = 0, workflow_count - 1 do workflow_keys[ARGV[first_workflow + w]] = KEYS[first_flow + w] end
 
 -- Check all members before the first write.
 local ids, groups = {}, {}

@@ -8,16 +8,35 @@ hold no brace, so two prefixes never meet.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from ..exceptions import ConfigurationError, InvalidTask, UnknownQueue
 
-__all__ = ["GROUP", "Keys", "check_id", "check_prefix", "check_queue", "check_schedule_name", "stream_name"]
+__all__ = [
+    "GROUP",
+    "RETENTIONS_H",
+    "Keys",
+    "check_id",
+    "check_prefix",
+    "check_queue",
+    "check_schedule_name",
+    "retention_class",
+    "stream_name",
+]
 
 GROUP = "workers"
 """The consumer group of every stream."""
 
+RETENTIONS_H: Final = tuple(3 << doublings for doublings in range(13))
+"""Retention classes, hours: records that expire at about the same age share an index, which expires with the last.
+
+Few, so that no choice of expiries makes many keys: 3 hours to 512 days.
+"""
+
+_RETENTIONS_MS: Final = tuple(hours * 3_600_000 for hours in RETENTIONS_H)
 _NAME = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
 _CALLBACK = re.compile(r"cb\.[0-9a-f]{40}")
 _ID = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")
@@ -70,6 +89,11 @@ def check_prefix(prefix: str) -> str:
     if not isinstance(prefix, str) or len(prefix) > 128 or re.search(r"[{}\s]", prefix):
         raise ConfigurationError(f"key_prefix {prefix!r} may hold no brace and no space, and at most 128 characters.")
     return prefix
+
+
+def retention_class(keep_ms: int) -> int:
+    """Return the retention class of a record: the first of `RETENTIONS_H` that is as long (ms), or the last."""
+    return RETENTIONS_H[min(bisect_left(_RETENTIONS_MS, keep_ms), len(RETENTIONS_H) - 1)]
 
 
 @lru_cache(maxsize=1024)
@@ -177,9 +201,9 @@ class Keys:
             base + "release:"
         ).__add__  # STRING: when "<project>\0<release>" came first, with its expiry
 
-    def finished(self, hour: int) -> str:
-        """STREAM: ids finished in one hour since the epoch, with outcome and stream name."""
-        return f"{self._base}finished:{hour}"
+    def finished(self, hour: int, retention_h: int) -> str:
+        """STREAM: ids finished in one hour since the epoch, with outcome and stream name, of one of `RETENTIONS_H`."""
+        return f"{self._base}finished:{hour}:{retention_h}"
 
     def counts(self, hour: int) -> str:
         """HASH: ``"<minute> <queue> <outcome or ms>"`` -> count, of one hour."""

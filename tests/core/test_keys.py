@@ -24,7 +24,7 @@ def all_of(keys: Keys) -> list[str]:
     made = [
         *(key("id") for key in found if not isinstance(key, str)),
         keys.stream(stream_name("a:{b}", -7)),
-        keys.finished(5),
+        keys.finished(5, 24),
         keys.counts(5),
         keys.done_channel("id"),
     ]

@@ -147,8 +147,7 @@ def test_revoked_forgotten_and_looked_at(lab: ScriptLab) -> None:
     lab.beat("host")
     assert lab.workers()[0] == "host"
     hour = lab.now // 3_600_000
-    entries = [(entry, flat[::2]) for entry, flat in lab.finished(hour)]
-    assert lab.forget(hour, *entries) == 5
+    assert lab.forget(hour, *lab.finished(hour)) == 5
     assert lab.events()[0][1] == ["kind", "accepted", "a", "0:default", "b", "0:default"]
 
 

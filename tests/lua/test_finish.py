@@ -92,7 +92,7 @@ def given_up(lab: ScriptLab) -> str:
     ids=lambda end: getattr(end, "__name__", "end"),
 )
 def test_what_an_end_writes(lab: ScriptLab, end: Callable[[ScriptLab], str]) -> None:
-    lab.settings = StoreSettings(send_events=True)
+    lab.settings = StoreSettings(send_events=True, failure_expires_s=900)
     lab.enqueue("a")
     lab.enqueue("child", after="a")
     with lab.listen(lab.keys.done_channel("a")) as done:
@@ -101,7 +101,7 @@ def test_what_an_end_writes(lab: ScriptLab, end: Callable[[ScriptLab], str]) -> 
     found = lab.dump()
     hour, minute = lab.now // 3_600_000, lab.now // 60_000 % 60
     assert lab.record("a").state == state
-    assert found[f"finished:{hour} (expires)"] == [{"a": f"{state} {NAME}"}]
+    assert found[f"finished:{hour}:3 (expires)"] == [{f"{state} {NAME}": "a"}]
     assert found[f"counts:{hour} (expires)"][f"{minute} default {state}"] == "1"
     assert found["totals"][state] == "1"
     events = [(words[1], *words[2:]) for _, words in lab.events()]

@@ -173,7 +173,8 @@ def test_every_message_ends_as_it_must(lab: ScriptLab, seed: int) -> None:
     assert {task_id for task_id in lives.revoked if states[task_id] != "REVOKED"} == set()
     assert {task_id for task_id, state in lives.settled.items() if states[task_id] not in (state, "REVOKED")} == set()
     assert sum(lab.totals().get(state, 0) for state in (*FINAL[2:], "REVOKED")) == len(lives.ids)
-    listed = [flat for key in left if key.startswith("finished:") for entry in left[key] for flat in entry]
+    entries = [entry for key in left if key.startswith("finished:") for entry in left[key]]
+    listed = [task_id for entry in entries for ids in entry.values() for task_id in ids.split(" ")]
     assert sorted(listed) == sorted(lives.ids)
     lab.claim("last", 1)
     for name in NAMES:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from streamtasks import StoreSettings
+from streamtasks.stores.redis.operations.delete_finished import IndexEntry
 from streamtasks.stores.redis.operations.inspection import active, active_call
 from streamtasks.stores.redis.shards import Shards
 from tests.support.script_lab import ScriptLab, outcome
@@ -88,9 +89,28 @@ class TestFinished:
             lab.settle(outcome(lab.claim_one("w", number + 1)))
         hour = lab.now // 3_600_000
         rows = lab.finished(hour)
-        assert [flat for _, flat in rows] == [[task_id, "SUCCESS 0:default"] for task_id in "abc"]
-        assert lab.finished(hour, rows[0][0], 1) == [rows[1]]
-        assert lab.finished(hour, rows[2][0]) == lab.finished(hour - 1) == []
+        assert [one.ids for one in rows] == [{"SUCCESS 0:default": [task_id]} for task_id in "abc"]
+        assert lab.finished(hour, rows[0], 1) == [rows[1]]
+        assert lab.finished(hour, rows[2]) == lab.finished(hour - 1) == []
+
+    @pytest.mark.parametrize("most", [1, 7, 10, 100])
+    def test_pages_over_several_classes_hold_each_entry_once_oldest_first(self, lab: ScriptLab, most: int) -> None:
+        hour, expected = lab.hour(), []
+        for retention in (3, 24, 192):
+            for number in range(25):
+                # Entries of two classes may have the same id; there is a page's end between them.
+                entry = f"{1000 + number // 3}-{number % 3}"
+                lab.client.xadd(
+                    lab.keys.finished(hour, retention), {"SUCCESS 0:default": f"{retention}.{number}"}, entry
+                )
+                expected.append((1000 + number // 3, number % 3, retention, f"{retention}.{number}"))
+        found: list[IndexEntry] = []
+        before = lab.dump()
+        while page := lab.finished(hour, found[-1] if found else None, most):
+            assert len(page) == min(most, 75 - len(found))
+            found += page
+        assert [one.all_ids for one in found] == [[one[-1]] for one in sorted(expected)]
+        assert lab.dump() == before
 
 
 class TestEvents:

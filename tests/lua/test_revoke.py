@@ -25,7 +25,7 @@ def gone(lab: ScriptLab, task_id: str = "a") -> dict[str, Any]:
     """What a message leaves behind that had waited and was revoked, without its stream, rings and callback's body."""
     now = lab.now
     return {
-        f"finished:{now // 3_600_000} (expires)": [{task_id: f"REVOKED {NAME}"}],
+        f"finished:{now // 3_600_000}:3 (expires)": [{f"REVOKED {NAME}": task_id}],
         f"counts:{now // 3_600_000} (expires)": {f"{now // 60_000 % 60} default REVOKED": "1"},
         "totals": {"REVOKED": "1"},
         "streams": {NAME: 0},

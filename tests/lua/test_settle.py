@@ -33,7 +33,7 @@ class TestSuccess:
         left = lab.dump()
         assert left == {
             "r:a (expires)": left["r:a (expires)"],
-            f"finished:{now // 3_600_000} (expires)": [{"a": "SUCCESS 0:default"}],
+            f"finished:{now // 3_600_000}:3 (expires)": [{"SUCCESS 0:default": "a"}],
             f"counts:{now // 3_600_000} (expires)": counted(now, SUCCESS=1, **spent),
             "totals": {"SUCCESS": "1"} | {name: str(ms) for name, ms in spent.items()},
             "claim:w (expires)": "1 ids",
@@ -56,22 +56,14 @@ class TestSuccess:
         lab.settle(outcome(lab.claim_one(), keep_ms=1_000_000))
         assert 990_000 < lab.client.pttl(lab.keys.record("a")) <= 1_000_000
 
-    def test_the_index_expires_after_the_longest_record(self, lab: ScriptLab) -> None:
-        lab.enqueue("a")
-        lab.settle(outcome(lab.claim_one()))
-        hour = lab.now // 3_600_000
-        for key in (lab.keys.finished(hour), lab.keys.counts(hour)):
-            assert lab.client.pexpiretime(key) == (hour + 1) * 3_600_000 + lab.settings.index_keep_ms
-
-    def test_the_index_is_kept_as_long_as_any_writer_says(self, lab: ScriptLab) -> None:
+    def test_the_counts_are_kept_as_long_as_any_writer_says(self, lab: ScriptLab) -> None:
         for days in (30, 3):
             lab.enqueue(f"{days}")
             lab.settings = StoreSettings(failure_expires_s=days * 86_400.0)
             lab.settle(outcome(lab.claim_one(f"w{days}")))
             assert lab.settings.index_keep_ms == (days + 1) * 86_400_000
         hour = lab.now // 3_600_000
-        for key in (lab.keys.finished(hour), lab.keys.counts(hour)):
-            assert lab.client.pexpiretime(key) == (hour + 1) * 3_600_000 + 31 * 86_400_000
+        assert lab.client.pexpiretime(lab.keys.counts(hour)) == (hour + 1) * 3_600_000 + 31 * 86_400_000
 
     def test_result_bytes_are_kept_as_they_are(self, lab: ScriptLab) -> None:
         lab.enqueue("a", body=b"\x00\n\xff" * 5)
@@ -98,11 +90,11 @@ class TestFinalStates:
         assert lab.settle(outcome(claimed, state, note="why", started=0)) == [1]
         left = lab.dump()
         hour = lab.now // 3_600_000
-        index = {f"finished:{hour} (expires)", f"counts:{hour} (expires)"}
+        index = {f"finished:{hour}:3 (expires)", f"counts:{hour} (expires)"}
         expected = {"r:a (expires)", "totals", "claim:w (expires)", "streams"} | index
         assert set(left) == expected | {"q:0:default"} | ({"dead"} if state == "DEAD" else set())
         assert lab.record("a")[:2] == (state, "w#1")
-        assert left[f"finished:{hour} (expires)"] == [{"a": f"{state} 0:default"}]
+        assert left[f"finished:{hour}:3 (expires)"] == [{f"{state} 0:default": "a"}]
         assert left[f"counts:{hour} (expires)"] == counted(lab.now, **{state: 1})
         assert lab.totals() == {state: 1}
         assert left["q:0:default"] == Stream([], {})
@@ -228,8 +220,8 @@ class TestBatches:
         assert codes == [1, 1, 1, 1]
         left = lab.dump()
         assert lab.totals() == {"SUCCESS": 1, "FAILURE": 1, "RETRY": 1, "DEAD": 1}
-        assert left[f"finished:{lab.now // 3_600_000} (expires)"] == [
-            {"a": "SUCCESS 0:default", "b": "FAILURE 0:default", "d": "DEAD 0:default"}
+        assert left[f"finished:{lab.now // 3_600_000}:3 (expires)"] == [
+            {"SUCCESS 0:default": "a", "FAILURE 0:default": "b", "DEAD 0:default": "d"}
         ]
         assert left["q:0:default"] == Stream([], {})
         assert set(left["messages"]) == set(left["state"]) == set(left["delayed"]) == {"c"}
@@ -261,7 +253,7 @@ class TestBatches:
         assert second != 1
         left = lab.dump()
         assert lab.totals() == {"SUCCESS": 1}
-        assert left[f"finished:{lab.now // 3_600_000} (expires)"] == [{"a": "SUCCESS 0:default"}]
+        assert left[f"finished:{lab.now // 3_600_000}:3 (expires)"] == [{"SUCCESS 0:default": "a"}]
 
     def test_a_batch_repeated_after_a_lost_reply_is_already_done_throughout(self, lab: ScriptLab) -> None:
         claimed = claimed_batch(lab, *(f"{n:02}" for n in range(100)))
@@ -279,7 +271,9 @@ class TestBatches:
         assert lab.settle(*(outcome(c, started=5) for c in claimed)) == [1, 1]
         left = lab.dump()
         assert left["q:0:default"] == left["q:3:mail"] == Stream([], {})
-        assert left[f"finished:{lab.now // 3_600_000} (expires)"] == [{"b": "SUCCESS 3:mail", "a": "SUCCESS 0:default"}]
+        assert left[f"finished:{lab.now // 3_600_000}:3 (expires)"] == [
+            {"SUCCESS 3:mail": "b", "SUCCESS 0:default": "a"}
+        ]
 
     def test_finished_ids_are_told_on_the_channels_of_their_buckets(self, lab: ScriptLab) -> None:
         long = "0" * 31 + "a-u0"
@@ -341,7 +335,7 @@ class TestHours:
         assert {key for key in lab.dump() if "expires" in key} == {
             "r:a (expires)",
             "claim:w (expires)",
-            f"finished:{hour} (expires)",
+            f"finished:{hour}:3 (expires)",
             f"counts:{hour} (expires)",
         }
 

@@ -173,7 +173,7 @@ class TestRevokedWhileHeld:
         assert REVOKED_MS - 5_000 < lab.client.pttl(lab.keys.record("a")) <= REVOKED_MS
         left = lab.dump()
         assert not {"messages", "state", "history", "running", "leases", "batches", "dead", "wake"} & set(left)
-        assert left[f"finished:{now // 3_600_000} (expires)"] == [{"a": "REVOKED 0:default"}]
+        assert left[f"finished:{now // 3_600_000}:3 (expires)"] == [{"REVOKED 0:default": "a"}]
         assert lab.totals() == {"REVOKED": 1}
         assert left["q:0:default"] == Stream([], {})
         assert lab.settle(done) == [2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from streamtasks.stores.redis.operations.inspection import delete_finished_call
 from streamtasks.stores.redis.operations.read import read_call
 from streamtasks.stores.redis.operations.settle import settle_call
 from streamtasks.stores.redis.operations.workflows import gather_call, unfolding_call, workflow_call
@@ -56,7 +55,7 @@ class TestSettle:
         assert set(left) - {"wake", "wake:default"} == {
             f"w:{ID} (expires)",
             *(f"r:{ID}.w{number} (expires)" for number in range(3)),
-            f"finished:{hour} (expires)",
+            f"finished:{hour}:3 (expires)",
             f"counts:{hour} (expires)",
             "claim:w (expires)",
             "q:0:default",
@@ -209,8 +208,7 @@ class TestKeptOnce:
         first, _ = lab.claim().claimed
         lab.settle(outcome(first, started=5, result=self.LONG.encode()))
         hour = lab.hour()
-        [(entry, _)] = lab.client.xrange(lab.keys.finished(hour))
-        lab.run(delete_finished_call(lab.keys, hour, [(entry.decode(), [first.id])], lab.now + 1, 900_000))
+        assert lab.forget(hour, *lab.finished(hour), before_ms=lab.now + 1, known_ms=900_000) == 1
         assert self.result(lab, 0) is None
         assert lab.run(gather_call(lab.keys, ID, "r0", 0))[1] == f"SUCCESS {ID}.w0\n{self.LONG}"
 

@@ -10,15 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from streamtasks.protocol.keys import RETENTIONS_H
 from streamtasks.stores.redis.operations.admit import admit_call, read_grants, take_call
 from streamtasks.stores.redis.operations.claim import claim_call, claim_counts
+from streamtasks.stores.redis.operations.delete_finished import (
+    IndexEntry,
+    delete_finished_call,
+    finished_call,
+    index_page,
+)
 from streamtasks.stores.redis.operations.enqueue import enqueue_call
 from streamtasks.stores.redis.operations.hand_back import charge_call, hand_back_call, reclaim_call
 from streamtasks.stores.redis.operations.inspection import (
     active_call,
-    delete_finished_call,
     events_call,
-    finished_call,
     statistics_call,
     workers_call,
 )
@@ -287,15 +292,17 @@ class ScriptLab(ShardView):
     def workers(self, most: int = 1000) -> Any:
         return self.run(workers_call(self.keys, most))
 
-    def finished(self, hour: int, after: str = "", most: int = 100) -> Any:
-        return self.run(finished_call(self.keys, hour, after, most))
+    def finished(
+        self, hour: int, after: IndexEntry | None = None, most: int = 100, retentions: Sequence[int] = RETENTIONS_H
+    ) -> list[IndexEntry]:
+        return index_page(self.raw(finished_call(self.keys, hour, retentions, after, most)), retentions)
 
-    def forget(
-        self, hour: int, *entries: tuple[str, list[str]], before_ms: int | None = None, known_ms: int = 0
-    ) -> int:
-        """Return how many records went; by default whatever finished until now does, and all of it."""
+    def forget(self, hour: int, *entries: IndexEntry, before_ms: int | None = None, known_ms: int = 0) -> int:
+        """Return how many records of one class went; by default whatever finished until now does, and all of it."""
         before_ms = self.server_ms() + 1 if before_ms is None else before_ms
-        forgotten: int = self.run(delete_finished_call(self.keys, hour, entries, before_ms, known_ms))[1]
+        retention_h = entries[0].retention_h
+        ids = [(one.entry, one.all_ids) for one in entries]
+        forgotten: int = self.run(delete_finished_call(self.keys, hour, retention_h, ids, before_ms, known_ms))[1]
         return forgotten
 
     def events(self, after: str = "", most: int = 100) -> Any:

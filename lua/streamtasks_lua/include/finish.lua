@@ -1,16 +1,19 @@
 -- finish: messages end, whatever ends them: their records, counts and events, and all that follows.
 --
--- A script that finishes messages brings the hour's index and counts, and those of the next one; it ends here if the
--- caller's hour is neither this one nor the one before.
+-- A script that finishes messages brings the hour's counts and, of each retention class, its index, and those of the next
+-- hour; it ends here if the caller's hour is neither this one nor the one before. The indexes are the last of KEYS: of each
+-- class that of the hour and that of the next.
 -- workflow_keys: the key of each workflow whose nodes may finish, by its id; the script fills it.
--- Keys: messages, state, history, finished, finished_next, counts, counts_next, totals, done, links, events, delayed, control,
--- waiting, limits, asking, ready, streams, wake, unfolding.
+-- Keys: messages, state, history, counts, counts_next, totals, done, links, events, delayed, control, waiting, limits,
+-- asking, ready, streams, wake, unfolding.
 -- include: clock, events, channel, callback_id, streams
 local this_hour = math.floor(now / 3600000)
 local hours_on = this_hour - tonumber(args.hour)
 if hours_on ~= 0 and hours_on ~= 1 then return { 'hour', now } end
 -- How many messages go on that waited for one that is finished, and for all of a call; promote does the rest.
 local MOST_FREED, MOST_FREED_IN_ALL = 20, 100
+local retentions = {} -- hours of each class, rising
+for hours in args.retentions:gmatch('%d+') do retentions[#retentions + 1] = tonumber(hours) end
 local RECORD = '1 ' .. int(now) .. ' '
 local ended, past, index, endings, to_call = {}, {}, {}, {}, {}
 local ended_size, index_size = 0, 0
@@ -28,8 +31,8 @@ end
 -- may be reports of earlier attempts; hears: a callback message is sent.
 local function ending(outcome, name, keep_ms)
   local of = {
-    outcome = outcome, name = name, text = outcome .. ' ' .. name, keep_until = now + keep_ms, count = 0, spent = 0,
-    succeeded = outcome == 'SUCCESS' or outcome == 'IGNORED',
+    outcome = outcome, name = name, text = outcome .. ' ' .. name, keep_ms = keep_ms, keep_until = now + keep_ms,
+    ids = {}, count = 0, spent = 0, succeeded = outcome == 'SUCCESS' or outcome == 'IGNORED',
   }
   of.expires = int(of.keep_until)
   endings[#endings + 1] = of
@@ -51,6 +54,7 @@ local function finish(of, id, record, rest, started, line, reports)
   index[index_size + 1], index[index_size + 2] = id, of.text
   index_size = index_size + 2
   of.count = of.count + 1
+  of.ids[of.count] = id
   local spent = started == '0' and 0 or now - started
   if spent > 0 then of.spent = of.spent + spent end
   if of.hears then to_call[#to_call + 1] = { of.name, id } end
@@ -61,11 +65,34 @@ local function vanish(of, id)
   ended[ended_size] = id
   if of.has_past then past[#past + 1] = id end
 end
--- write_index(): note what finished in the index of the hour, and count it.
+-- keep(key, keep_ms): let a key of this hour expire so long after the hour, or later if another caller has said so.
+local function keep(key, keep_ms)
+  local keep_until = (this_hour + 1) * 3600000 + keep_ms
+  if redis.call('PEXPIRETIME', key) < keep_until then redis.call('PEXPIREAT', key, int(keep_until)) end
+end
+-- write_index(): note what finished in the indexes of the hour, each of which expires with the longest record of its class.
 local function write_index()
-  local finished = hours_on == 0 and keys.finished or keys.finished_next
+  local by_class = {}
+  for _, of in ipairs(endings) do
+    if of.count > 0 then
+      local class = #retentions
+      while class > 1 and retentions[class - 1] * 3600000 >= of.keep_ms do class = class - 1 end
+      local into = by_class[class] or { words = {}, keep_ms = 0 }
+      by_class[class] = into
+      into.words[#into.words + 1] = of.text
+      into.words[#into.words + 1] = table.concat(of.ids, ' ')
+      into.keep_ms = math.max(into.keep_ms, of.keep_ms)
+    end
+  end
+  for class, of in pairs(by_class) do
+    local key = KEYS[#KEYS - 2 * (#retentions - class) - 1 + hours_on]
+    redis.call('XADD', key, '*', unpack(of.words))
+    keep(key, of.keep_ms)
+  end
+end
+-- write_counts(): count what finished, in this minute and in all.
+local function write_counts()
   local counts = hours_on == 0 and keys.counts or keys.counts_next
-  redis.call('XADD', finished, '*', unpack(index))
   local minute = math.floor(now / 60000) % 60 .. ' '
   local of_queue, of_all = {}, {}
   for _, of in ipairs(endings) do
@@ -81,11 +108,7 @@ local function write_index()
   end
   for field, count in pairs(of_queue) do redis.call('HINCRBY', counts, field, int(count)) end
   for outcome, count in pairs(of_all) do redis.call('HINCRBY', keys.totals, outcome, int(count)) end
-  local keep_until = (this_hour + 1) * 3600000 + args.keep_ms
-  for _, key in ipairs({ finished, counts }) do
-    -- Whoever keeps records longest decides.
-    if redis.call('PEXPIRETIME', key) < keep_until then redis.call('PEXPIREAT', key, int(keep_until)) end
-  end
+  keep(counts, args.keep_ms)
 end
 -- write_finished(): write what was finished, and let go what follows. Once, when all have been.
 local function write_finished()
@@ -96,6 +119,7 @@ local function write_finished()
   end
   if #index > 0 then
     write_index()
+    write_counts()
     local buckets = {}
     for at = 1, index_size, 2 do
       local id = index[at]

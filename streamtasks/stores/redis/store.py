@@ -40,8 +40,8 @@ class RedisStore(BlockingDriver):
     workers = blocking(ops.inspection.workers)
     events = blocking(ops.inspection.events)
     dead_letters = blocking(ops.inspection.dead_letters)
-    delete_finished = blocking(ops.inspection.delete_finished)
-    delete_result = blocking(ops.inspection.delete_result)
+    delete_finished = blocking(ops.delete_finished.delete_finished)
+    delete_result = blocking(ops.delete_finished.delete_result)
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`."""
@@ -102,8 +102,8 @@ class AsyncRedisStore(AwaitingDriver):
     workers = awaiting(ops.inspection.workers)
     events = awaiting(ops.inspection.events)
     dead_letters = awaiting(ops.inspection.dead_letters)
-    delete_finished = awaiting(ops.inspection.delete_finished)
-    delete_result = awaiting(ops.inspection.delete_result)
+    delete_finished = awaiting(ops.delete_finished.delete_finished)
+    delete_result = awaiting(ops.delete_finished.delete_result)
 
     settle = awaiting(ops.settle.settle)
     hand_back = awaiting(ops.hand_back.hand_back)

@@ -2,6 +2,7 @@
 
 from . import (
     admit,
+    delete_finished,
     early_expiry,
     enqueue,
     hand_back,
@@ -17,6 +18,7 @@ from . import (
 
 __all__ = [
     "admit",
+    "delete_finished",
     "early_expiry",
     "enqueue",
     "hand_back",

@@ -1,32 +1,26 @@
-"""Look at a store as a whole, and delete finished tasks."""
+"""Read a store as a whole: counts, workers, running attempts, events and dead letters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import batched
-from typing import Any
 
 import orjson
 
 from ....protocol.keys import Keys
 from ....protocol.state import FINAL_STATES, DeadLetter
-from ....settings import MIN_DEDUP_S
 from ...types import Active, Event, Events, Statistics, WorkerInfo
 from ..batches import MOST, MOST_BYTES
 from ..scripts import Call, script
-from ..shards import Operation, Shard, Shards
+from ..shards import Operation, Shards
 
 __all__ = [
     "active",
     "active_call",
     "dead_letters",
     "dead_letters_call",
-    "delete_finished",
-    "delete_finished_call",
-    "delete_result",
     "events",
     "events_call",
-    "finished_call",
     "statistics",
     "statistics_call",
     "workers",
@@ -34,9 +28,6 @@ __all__ = [
 ]
 
 MOST_WORKERS = 1000
-HOURS_AT_ONCE = 24
-_HOUR_MS = 3_600_000
-_EVER_MS = 1 << 52  # later than any finish
 _COUNTS = (*sorted(state.value for state in FINAL_STATES), "RETRY", "CRASH", "RECLAIMED")
 _TIME = "ms"
 
@@ -59,25 +50,6 @@ def statistics_call(keys: Keys, fields: Sequence[str]) -> Call:
 def workers_call(keys: Keys, most: int) -> Call:
     """Build workers."""
     return script("workers").call(keys, most=most)
-
-
-def finished_call(keys: Keys, hour: int, after: str, most: int) -> Call:
-    """Build finished: a page of the index of one hour."""
-    return script("finished").call(keys, finished=keys.finished(hour), after=after, most=most)
-
-
-def delete_finished_call(
-    keys: Keys, hour: int, entries: Sequence[tuple[str, Sequence[str]]], before_ms: int, known_ms: int
-) -> Call:
-    """Build forget: entries of the index of one hour, each with its ids."""
-    return script("delete_finished").call(
-        keys,
-        finished=keys.finished(hour),
-        before_ms=before_ms,
-        known_ms=known_ms,
-        more_keys=[keys.record(task_id) for _, ids in entries for task_id in ids],
-        more_args=[word for entry, ids in entries for word in (entry, len(ids))],
-    )
 
 
 def events_call(keys: Keys, after: str, most: int) -> Call:
@@ -136,53 +108,6 @@ def events(shards: Shards, after: str = "", limit: int = 100) -> Operation[Event
     return Events(
         sorted(found, key=lambda event: event.at_ms), ",".join(f"{tag}={entry}" for tag, entry in cursors.items())
     )
-
-
-def delete_finished(shards: Shards, before_ms: int) -> Operation[int]:
-    """See `Store.delete_finished`: hour by hour, the latest first, as far back as records may reach."""
-    forgotten = 0
-    for shard in shards.by_tag.values():
-        now = shard.hour()
-        first = now - shards.settings.index_keep_ms // _HOUR_MS - 2
-        last = min(before_ms // _HOUR_MS, now + 1)
-        for hours in batched(range(last, first - 1, -1), HOURS_AT_ONCE):
-            pages = yield [finished_call(shard.keys, hour, "", MOST) for hour in hours]
-            for hour, page in zip(hours, pages, strict=True):
-                forgotten += yield from _delete_hour(shard, hour, page, before_ms)
-    return forgotten
-
-
-def delete_result(shards: Shards, task_id: str) -> Operation[bool]:
-    """See `Store.delete_result`. Its place in the index stays, until a clean-up finds that nothing is behind it."""
-    shard = shards.of(task_id)
-    [reply] = yield [_delete_finished_call(shard, shard.hour(), [("0-1", [task_id])], _EVER_MS)]
-    return bool(reply[1])
-
-
-def _delete_hour(shard: Shard, hour: int, page: list[Any], before_ms: int) -> Operation[int]:
-    forgotten = 0
-    while page:
-        some: list[tuple[str, list[str]]] = []
-        size = 0
-        for entry, flat in page:
-            ids = [task_id.decode() for task_id in flat[::2]]
-            if some and size + len(ids) > MOST:
-                [reply] = yield [_delete_finished_call(shard, hour, some, before_ms)]
-                forgotten += reply[1]
-                some, size = [], 0
-            some.append((entry.decode(), ids))
-            size += len(ids)
-        [reply] = yield [_delete_finished_call(shard, hour, some, before_ms)]
-        forgotten += reply[1]
-        last = page[-1][0].decode()
-        if len(page) < MOST or _entry_key(last)[0] >= before_ms:
-            break
-        [page] = yield [finished_call(shard.keys, hour, last, MOST)]
-    return forgotten
-
-
-def _delete_finished_call(shard: Shard, hour: int, entries: list[tuple[str, list[str]]], before_ms: int) -> Call:
-    return delete_finished_call(shard.keys, hour, entries, before_ms, round(MIN_DEDUP_S * 1000))
 
 
 def dead_letters(shards: Shards, limit: int = 100, before: str = "") -> Operation[list[DeadLetter]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ....exceptions import DecodeError
-from ....protocol.keys import Keys, stream_name
+from ....protocol.keys import Keys, retention_class, stream_name
 from ....protocol.message import Message, split_body
 from ....protocol.shards import node_of
 from ....protocol.wire import Wire
@@ -27,10 +27,10 @@ def revoke_call(
     """Build revoke; ``name``: of the stream, as far as known."""
     node = node_of(task_id) if ".w" in task_id else None
     workflow = "" if node is None else node[0]
+    record_ms = settings.keep_ms(success=False)
+    retention = retention_class(record_ms)
     return script("revoke").call(
         keys,
-        finished=keys.finished(hour),
-        finished_next=keys.finished(hour + 1),
         counts=keys.counts(hour),
         counts_next=keys.counts(hour + 1),
         record=keys.record(task_id),
@@ -39,10 +39,12 @@ def revoke_call(
         terminate=int(terminate),
         hour=hour,
         keep_ms=settings.index_keep_ms,
-        record_ms=settings.keep_ms(success=False),
+        retentions=retention,
+        record_ms=record_ms,
         events_kept=settings.events_kept,
         workflow=workflow,
         streams=[name] if name else [],
+        more_keys=[keys.finished(one, retention) for one in (hour, hour + 1)],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ....protocol.keys import Keys, stream_name
+from ....protocol.keys import Keys, retention_class, stream_name
 from ....protocol.shards import node_of
 from ....settings import StoreSettings
 from ...types import NewMessage, Outcome, Settled
@@ -34,12 +34,16 @@ def settle_call(
     words: list[Any] = []
     records: list[str] = []
     workflows: dict[str, None] = {}
+    revoked_ms = settings.keep_ms(success=False)
+    kept = {revoked_ms}
     follows: list[tuple[int, NewMessage]] = []
     record = keys.record
     for head, members in _grouped(outcomes).items():
         token, name, state, attempt, ms, reason = head
         words += (len(members), token, numbers.setdefault(name, len(numbers) + 1), state, attempt, ms, reason)
         retry, head_words = state == "RETRY", f"{state} {token} "
+        if not retry:
+            kept.add(ms)
         for task_id, _, _, entry, _, first_ms, started_ms, _, result, note, _, _, body, follow in members:
             if retry:
                 words += (task_id, entry, started_ms, note)
@@ -55,16 +59,16 @@ def settle_call(
     for member, message in follows:
         number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
         follow_words += (member, message.id, number, conditions(message), message.envelope)
+    retentions = sorted({*map(retention_class, kept)})
     return script("settle").call(
         keys,
-        finished=keys.finished(hour),
-        finished_next=keys.finished(hour + 1),
         counts=keys.counts(hour),
         counts_next=keys.counts(hour + 1),
         hour=hour,
         keep_ms=settings.index_keep_ms,
+        retentions=" ".join(map(str, retentions)),
         dead_kept=settings.max_dead_letters,
-        revoked_ms=settings.keep_ms(success=False),
+        revoked_ms=revoked_ms,
         callbacks=callbacks,
         events_kept=settings.events_kept,
         member_count=len(records),
@@ -77,6 +81,7 @@ def settle_call(
             *(keys.record(message.id) for _, message in follows),
             *(keys.record(message.after) for _, message in follows if message.after),
             *map(keys.workflow, workflows),
+            *(keys.finished(one, retention) for retention in retentions for one in (hour, hour + 1)),
         ],
         more_args=[*workflows, *released, *follow_words, *words],
     )

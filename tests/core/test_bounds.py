@@ -1,0 +1,33 @@
+"""Nothing grows with the number of things that ever were: clean-ups, in every store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from streamtasks.protocol.message import Message
+from streamtasks.stores.factory import open_store
+from streamtasks.stores.types import NewMessage
+from tests.core.conftest import AnyStore
+from tests.support.manual_consumer import Consumer, outcome_of
+
+DAY_MS = 86_400_000
+
+
+def new(task_id: str, queue: str = "default", priority: int = 0, **options: Any) -> NewMessage:
+    message = Message(id=task_id, task="t", args=[task_id], queue=queue, priority=priority)
+    return NewMessage(task_id, queue, priority, message.encode(1 << 20), **options)
+
+
+def test_a_clean_up_deletes_records_of_every_retention(store_url: str, any_store: Callable[..., AnyStore]) -> None:
+    store = any_store(store_url, failure_expires_s=400 * 86_400.0)
+    kept_ms = [900_000, DAY_MS, DAY_MS + 1, 7 * DAY_MS, 30 * DAY_MS, 399 * DAY_MS]
+    ids = [f"{number:03}" for number in range(5 * len(kept_ms))]
+    store.enqueue([new(task_id) for task_id in ids])
+    with Consumer(open_store(store.settings)) as hand:
+        while claimed := hand.claim(7):
+            hand.settle(*(outcome_of(c, "SUCCESS", keep_ms=kept_ms[int(c.id) % len(kept_ms)]) for c in claimed))
+    finished_ms = max(snapshot.finished_ms for snapshot in store.read(ids) if snapshot)
+    assert store.delete_finished(finished_ms + 1) == len(ids)
+    assert store.read(ids) == [None] * len(ids)
+    assert store.delete_finished(finished_ms + 1) == 0
