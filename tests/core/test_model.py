@@ -86,6 +86,10 @@ class Lives(RuleBasedStateMachine):
     def revoke(self, task_id: str, terminate: bool) -> None:
         self.pair.revoke(task_id, terminate)
 
+    @rule(ids=st.lists(st.sampled_from([*IDS, "unknown"]), max_size=4), terminate=st.booleans())
+    def revoke_many(self, ids: list[str], terminate: bool) -> None:
+        self.pair.revoke_many(ids, terminate)
+
     @rule()
     def forget(self) -> None:
         """A clean-up: what has finished cannot be read any more, but its id stays known."""

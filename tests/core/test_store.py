@@ -21,7 +21,7 @@ from streamtasks.protocol.state import State
 from streamtasks.stores.factory import open_store, open_supervisor_store
 from streamtasks.stores.redis.conversation import conversation
 from streamtasks.stores.redis.operations.enqueue import enqueue_call
-from streamtasks.stores.types import Charge, Claimed, ClaimId, NewMessage, Settled
+from streamtasks.stores.types import Charge, Claimed, ClaimId, NewMessage, Revocation, Settled
 from tests.core.conftest import AnyStore
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.server_dump import dump
@@ -92,6 +92,30 @@ class TestEnqueue:
         one.enqueue([new("a")])
         assert other.read(["a"]) == [None]
         assert other.enqueue([new("a")]) == [True]
+
+
+class TestRevokeMany:
+    def test_each_has_its_own_answer(self, store: AnyStore, hand: Consumer) -> None:
+        store.enqueue([new("held")])
+        hand.claim()
+        store.enqueue([new(f"{n}") for n in range(250)])
+        ids = [f"{n}" for n in range(250)]
+        assert store.revoke_many([*ids, "held", "unknown", "0"]) == [
+            *[Revocation.GONE] * 250,
+            Revocation.MARKED,
+            Revocation.UNKNOWN,
+            Revocation.GONE,
+        ]
+        assert all(one is not None and one.state == State.REVOKED for one in store.read(ids))
+
+    def test_nothing_to_revoke(self, store: AnyStore) -> None:
+        assert store.revoke_many([]) == []
+
+    def test_those_that_come_later_are_revoked_at_once(self, store: AnyStore) -> None:
+        ids = [f"{n}" for n in range(150)]
+        assert store.revoke_many(ids) == [Revocation.UNKNOWN] * 150
+        assert store.enqueue([new(one) for one in ids]) == [True] * 150
+        assert all(one is not None and one.state == State.REVOKED for one in store.read(ids))
 
 
 class TestRead:

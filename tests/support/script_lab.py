@@ -8,6 +8,7 @@ so a key that leaks makes the comparison fail by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import batched
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streamtasks.protocol.keys import RETENTIONS_H
@@ -195,8 +196,16 @@ class ScriptLab(ShardView):
     def revoke(self, task_id: str, name: str = "", *, terminate: bool = False, hour: int | None = None) -> list[Any]:
         """Return (code, name of the stream that is wanted)."""
         hour = self.hour() if hour is None else hour
-        reply: list[Any] = self.run(revoke_call(self.keys, task_id, hour, self.settings, name, terminate=terminate))
+        call = revoke_call(self.keys, [(task_id, name)], hour, self.settings, terminate=terminate)
+        reply: list[Any] = self.run(call)
         return reply[1:]
+
+    def revoke_many(self, *members: tuple[str, str], terminate: bool = False, most_bytes: int = 0) -> list[Any]:
+        """Revoke (id, name of its stream or "") in one call; return (code, name of the stream wanted) of each."""
+        call = revoke_call(self.keys, members, self.hour(), self.settings, terminate=terminate)
+        if most_bytes:
+            call.args[6] = most_bytes
+        return list(batched(self.run(call)[1:], 2))
 
     def revocations(self, *claimed: Claimed) -> list[str]:
         words: list[str] = self.run(revocations_call(self.keys, claimed))

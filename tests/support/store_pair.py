@@ -68,6 +68,10 @@ class StorePair:
     def revoke(self, task_id: str, terminate: bool) -> Revocation:
         return same(self.real.revoke(task_id, terminate=terminate), self.model.revoke(task_id, terminate=terminate))
 
+    def revoke_many(self, ids: Sequence[str], terminate: bool) -> list[Revocation]:
+        real, model = self.real.revoke_many(ids, terminate=terminate), self.model.revoke_many(ids, terminate=terminate)
+        return same(real, model)
+
     def forget(self) -> int:
         before_ms = time.time_ns() // 1_000_000 + 60_000
         return same(self.real.delete_finished(before_ms), self.model.delete_finished(before_ms))

@@ -64,6 +64,7 @@ class AsyncMemoryStore:
     read = awaiting(MemoryStore.read)
     revocations = awaiting(by_tag(revoke.revocations, changes=False))
     revoke = awaiting(MemoryStore.revoke)
+    revoke_many = awaiting(MemoryStore.revoke_many)
 
     start_workflow = awaiting(MemoryStore.start_workflow)
     workflow = awaiting(MemoryStore.workflow)

@@ -15,7 +15,7 @@ from ...settings import StoreSettings
 from ..rules.fan_in import is_over
 from ..schedule_store import Firing, NewSchedule, PutResult, StoredSchedule
 from ..tokens import TokenGrant
-from ..types import Active, Admission, Event, Events, Filter, NewMessage, Statistics, WorkerInfo
+from ..types import Active, Admission, Event, Events, Filter, NewMessage, Revocation, Statistics, WorkerInfo
 from ..workflow_types import NewWorkflow
 from . import (
     admit,
@@ -114,6 +114,11 @@ class MemoryStore:
                 if is_new:
                     revoke.end_revoked_before(shard, message.id)
             return accepted
+
+    def revoke_many(self, ids: Sequence[str], *, terminate: bool = False) -> list[Revocation]:
+        """See `Store.revoke_many`."""
+        with self.server.step():
+            return [revoke.revoke(self.shard_of(task_id), task_id, terminate=terminate) for task_id in ids]
 
     def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
         """See `Store.read`."""

@@ -23,6 +23,7 @@ class RedisStore(BlockingDriver):
     enqueue = blocking(ops.enqueue.enqueue)
     read = blocking(ops.read.read)
     revoke = blocking(ops.revoke.revoke)
+    revoke_many = blocking(ops.revoke.revoke_many)
 
     start_workflow = blocking(ops.workflows.start_workflow)
     workflow = blocking(ops.workflows.workflow)
@@ -85,6 +86,7 @@ class AsyncRedisStore(AwaitingDriver):
     enqueue = awaiting(ops.enqueue.enqueue)
     read = awaiting(ops.read.read)
     revoke = awaiting(ops.revoke.revoke)
+    revoke_many = awaiting(ops.revoke.revoke_many)
 
     start_workflow = awaiting(ops.workflows.start_workflow)
     workflow = awaiting(ops.workflows.workflow)

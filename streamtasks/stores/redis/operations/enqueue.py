@@ -12,7 +12,7 @@ from ...types import NewMessage
 from ..batches import batches
 from ..scripts import Call, script
 from ..shards import Operation, Request, Shards
-from .revoke import revoke
+from .revoke import revoke_many
 
 __all__ = ["conditions", "enqueue", "enqueue_call"]
 
@@ -70,7 +70,7 @@ def enqueue(shards: Shards, messages: Sequence[NewMessage], retry_time_s: float 
             [enqueue_call(shards.by_tag[tag_of(task_id, shards.tags)].keys, messages, shards.settings)], retry_time_s
         )
         if reply[1] == _REVOKED_BEFORE:
-            yield from revoke(shards, task_id)
+            yield from revoke_many(shards, [task_id])
         return [reply[1] != 0]
     accepted = [False] * len(messages)
     requests: list[Call] = []
@@ -81,9 +81,12 @@ def enqueue(shards: Shards, messages: Sequence[NewMessage], retry_time_s: float 
             requests.append(enqueue_call(keys, [messages[place] for place in some], shards.settings))
             places_of.append(some)
     replies = yield Request(requests, retry_time_s)
+    revoked: list[str] = []
     for some, reply in zip(places_of, replies, strict=True):
         for place, code in zip(some, reply[1:], strict=True):
             accepted[place] = code != 0
             if code == _REVOKED_BEFORE:
-                yield from revoke(shards, messages[place].id)
+                revoked.append(messages[place].id)
+    if revoked:
+        yield from revoke_many(shards, revoked)
     return accepted

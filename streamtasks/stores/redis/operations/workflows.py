@@ -16,7 +16,7 @@ from ...workflow_types import FanIn, FanInCounts, KnownResult, NewWorkflow, Node
 from ..batches import MOST, MOST_BYTES, batches
 from ..scripts import Call, script
 from ..shards import Operation, Request, Shard, Shards
-from .revoke import revoke_call
+from .revoke import revoke_on
 
 __all__ = [
     "STAGING_MS",
@@ -43,7 +43,6 @@ RESERVED_MS: Final = 5_000
 CALLS_AT_ONCE: Final = 20
 MOST_WORKFLOWS: Final = 20
 MOST_STREAMS: Final = 64
-_STREAM_WANTED: Final = 4
 _UNKNOWN, _STAGED, _LIVE = range(3)
 _THROWN = 0
 
@@ -222,23 +221,8 @@ def _revoke_nodes(shards: Shards, workflow_id: str, whom: str) -> Operation[None
     if found is None:
         return
     graph = Graph.decode(workflow_id, found.plan)
-    part, terminate = whom.removesuffix("!"), whom.endswith("!")
-    shard, settings = shards.of(workflow_id), shards.settings
-    for some in batched(graph.numbers_in(part), MOST):
-        names = dict.fromkeys((graph.id_of(number) for number in some), "")
-        while names:
-            replies = yield [
-                revoke_call(shard.keys, task_id, shard.hour(), settings, name, terminate=terminate)
-                for task_id, name in names.items()
-            ]
-            left: dict[str, str] = {}
-            for (task_id, name), reply in zip(names.items(), replies, strict=True):
-                if reply[0] == b"hour":
-                    shard.learn_clock(reply[1])
-                    left[task_id] = name
-                elif reply[1] == _STREAM_WANTED and reply[2]:
-                    left[task_id] = reply[2].decode()
-            names = left
+    ids = [graph.id_of(number) for number in graph.numbers_in(whom.removesuffix("!"))]
+    yield from revoke_on(shards.of(workflow_id), shards.settings, ids, terminate=whom.endswith("!"))
 
 
 def workflow(shards: Shards, workflow_id: str, fan_ins: Sequence[int] = ()) -> Operation[WorkflowCounts | None]:
