@@ -105,7 +105,15 @@ def test_what_a_task_does_to_the_loop_reaches_no_other(fleet: Fleet, executor: s
     assert worker.pids().children == before
 
 
-SETTINGS = ["arm_an_alarm", "arm_a_timer", "replace_handlers", "block_signals", "change_directory", "change_the_mask"]
+SETTINGS = [
+    "arm_an_alarm",
+    "arm_a_timer",
+    "arm_timers_of_the_processor",
+    "replace_handlers",
+    "block_signals",
+    "change_directory",
+    "change_the_mask",
+]
 
 
 @each_executor
@@ -125,3 +133,14 @@ def test_what_a_task_sets_in_its_process_is_restored(fleet: Fleet, executor: str
     os.kill(worker.process.pid, signal.SIGTERM)
     assert worker.process.wait(30) == 0
     assert time.monotonic() - began < 10, "it hears SIGTERM, and does not take the whole grace"
+
+
+def test_what_quick_tasks_set_is_restored_before_the_next_one_of_the_same_batch(fleet: Fleet) -> None:
+    start(fleet, "inline", "--concurrency", "1")
+    wait_for(fleet.many("add", [(1, 1)] * 500), timeout=60)  # they are quick: from now on many are claimed at once
+    [state] = [fleet.enqueue("settings_of_process").get(timeout=60)]
+    names = [name for _ in range(20) for setting in SETTINGS for name in (setting, "settings_of_process")]
+    results = fleet.app.enqueue([fleet.app.tasks[name].message((), {}) for name in names])
+    assert wait_for(results, timeout=60)
+    found = [result.get(0) for name, result in zip(names, results, strict=True) if name == "settings_of_process"]
+    assert found == [state] * len(found)

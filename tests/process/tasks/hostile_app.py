@@ -225,6 +225,12 @@ def arm_a_timer() -> str:
     return "armed"
 
 
+def arm_timers_of_the_processor() -> str:
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.2)
+    signal.setitimer(signal.ITIMER_PROF, 0.2)
+    return "armed"
+
+
 def replace_handlers() -> str:
     """Only the main thread may; elsewhere this is an error, which is an end too."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGALRM):
@@ -319,7 +325,8 @@ BODIES: tuple[Callable[..., Any], ...] = (
     retry_in_ages, raise_what_exits_when_shown, raise_what_ends_a_generator_when_shown, recurse_for_ever,
     return_what_is_no_json, stop_the_loop, exit_in_the_background, cancel_everything, cancel_itself, use_timeouts,
     block_the_loop, close_the_loop,
-    arm_an_alarm, arm_a_timer, replace_handlers, block_signals, terminate_itself, interrupt_by_signal, close_stdout,
+    arm_an_alarm, arm_a_timer, arm_timers_of_the_processor, replace_handlers, block_signals, terminate_itself,
+    interrupt_by_signal, close_stdout,
     close_everything, leak_descriptors, limit_descriptors, change_directory, change_the_mask, empty_the_environment,
     set_a_socket_timeout, hold_the_interpreter, stop_collecting,
 )  # fmt: skip
@@ -333,7 +340,7 @@ def settings_of_process() -> list[Any]:
     return [
         str(Path.cwd()),
         umask,
-        signal.getitimer(signal.ITIMER_REAL)[0],
+        [signal.getitimer(timer)[0] for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)],
         repr(signal.getsignal(signal.SIGTERM)),
         len(mask),
     ]

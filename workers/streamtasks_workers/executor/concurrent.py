@@ -80,6 +80,7 @@ class ConcurrentExecutor:
 
     def run(self) -> None:
         """Work until the lifeline stops, then settle and return."""
+        self._state.note_timers()
         try:
             # A factory of our own: this loop shall not be what asyncio.get_event_loop() gives to a plain task.
             with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
@@ -185,6 +186,8 @@ class ConcurrentExecutor:
         GIL is held cannot take what was claimed for it.
         """
         link = self._link
+        if not self._is_busy():
+            self._state.before_waiting()
         if link.others_only:
             await asyncio.sleep(OTHERS_PAUSE_S)
         try:
@@ -335,8 +338,7 @@ class ConcurrentExecutor:
 
     def _finished(self, slot: int, outcome: Outcome, started: int) -> None:
         self._guards.pop(slot, None)
-        # Beside what still runs, only signals: the rest may be of use to it.
-        (self._state.restore_signals if self._guards else self._state.restore)(outcome.id)
+        self._state.after_attempt(outcome.id, time.monotonic_ns(), alone=not self._guards)
         if self._board.enforced(slot):
             self._drop(slot, outcome.token)  # its outcome was written while it lived on
             return

@@ -15,15 +15,15 @@ logger = logging.getLogger("streamtasks.worker")
 
 
 class Hooks:
-    """Everything that is called with an outcome: a task's own hooks first, then middleware, the outermost last."""
+    """Everything that is called with an outcome: a task's own hooks first, then middleware, the outermost last.
+
+    ``has_middleware``: whether any middleware is called with the outcomes of all tasks.
+    """
 
     def __init__(self, middleware: Sequence[Middleware]) -> None:
         after = [m for m in middleware if overrides(m, "after_outcome", "after_outcome_async")]
         self._middleware = after[::-1]
-
-    def any_for(self, runnable: Runnable) -> bool:
-        """Whether there are hooks or middleware for the outcomes of this task."""
-        return bool(self._middleware) or runnable.run_options.has_hooks
+        self.has_middleware = bool(after)
 
     def report(self, runnable: Runnable, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """Call all of them, on this thread."""

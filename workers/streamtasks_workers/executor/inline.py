@@ -49,6 +49,7 @@ class InlineExecutor:
     def run(self) -> None:
         """Work until the lifeline stops, then settle and return."""
         link, lifeline = self._link, self._lifeline
+        self._state.note_timers()
         claimed: list[Claimed] = []
         slots: list[int] = []
         while claimed or self._outcomes or not lifeline.stopping:
@@ -110,7 +111,7 @@ class InlineExecutor:
 
     def _work(self, claimed: list[Claimed], slots: list[int]) -> None:
         """Run messages one after the other; their outcomes wait on the board for the next exchange."""
-        board, runner, reporters = self._board, self._runner, self._reporters
+        board, runner, reporters, state = self._board, self._runner, self._reporters, self._state
         begun = attempts = 0
         for message, slot in zip(claimed, slots, strict=True):
             started = board.start(slot)
@@ -127,12 +128,13 @@ class InlineExecutor:
                 self._guard.begin(slot, started)
                 prepared.begin(self._guard, board, slot, started)
                 outcome = runner.run(prepared)
-            self._state.restore(outcome.id)
+            state.after_attempt(outcome.id, time.monotonic_ns())
             self._outcomes.append(outcome)
             self._slots.append(slot)
             if not board.finish(slot, outcome, started) or prepared.settles_alone:
                 self._flush()
         if attempts:
+            state.before_waiting()
             self._lifeline.attempted(attempts)
             self._pace.measured(attempts, time.monotonic_ns() - begun)
 

@@ -26,6 +26,9 @@ logger = logging.getLogger("streamtasks.worker")
 LEFT_MS: Final = 500
 """A message that is left to another worker comes again after so long, ms."""
 
+_NOTHING: Final = dumps({"r": None})
+"""The result of a task that returns nothing, as most do."""
+
 CALLED: Final = "CALLED"
 """The state in which a callback message ends; nothing is recorded of it."""
 
@@ -63,6 +66,7 @@ class Outcomes:
         self._consumer = consumer
         self._now_ms = now_ms
         self._others = others
+        self._is_plain = settings.wire.is_plain
         self._keep_success_ms = settings.keep_ms(success=True)
         self._keep_failure_ms = settings.keep_ms(success=False)
 
@@ -74,6 +78,8 @@ class Outcomes:
             InvalidKey: a key in it is not a string.
             PayloadTooLarge: it is larger than ``max_payload_bytes``.
         """
+        if value is None and self._is_plain:
+            return _NOTHING
         try:
             result = self.settings.wire.dumps({"r": value}, RESULT, message.id)
         except InvalidKey as error:

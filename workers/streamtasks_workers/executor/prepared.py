@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from streamtasks.application import Runnable
 from streamtasks.stores.types import Claimed, Outcome
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome
-from streamtasks.tasks.run_options import INLINE
+from streamtasks.tasks.run_options import INLINE, RunOptions
 
 from ..process.board import Board
 from .guards import OPEN, Guard
 from .limits import Limits
 
 __all__ = ["Prepared"]
+
+_NONE: Final = RunOptions()
 
 
 class Prepared:
@@ -22,6 +26,7 @@ class Prepared:
         outcome: its outcome if there is nothing to run: it cannot be read, or its task is not known here.
         attempt: this attempt, else None.
         runnable: its task, else None.
+        options: of the task.
         skipped: how it ends without a start: revoked, expired, or after a parent that failed.
         limits: the time limits that are in force.
         is_async: whether it runs on an event loop.
@@ -29,7 +34,18 @@ class Prepared:
         guard: what the executor puts around the task's own code.
     """
 
-    __slots__ = ("attempt", "claimed", "guard", "is_async", "limits", "outcome", "runnable", "settles_alone", "skipped")
+    __slots__ = (
+        "attempt",
+        "claimed",
+        "guard",
+        "is_async",
+        "limits",
+        "options",
+        "outcome",
+        "runnable",
+        "settles_alone",
+        "skipped",
+    )
 
     def __init__(
         self,
@@ -37,6 +53,7 @@ class Prepared:
         outcome: Outcome | None = None,
         attempt: Attempt | None = None,
         runnable: Runnable | None = None,
+        options: RunOptions = _NONE,
         limits: Limits | None = None,
         skipped: AttemptOutcome | None = None,
     ) -> None:
@@ -47,13 +64,14 @@ class Prepared:
         self.limits = limits
         self.skipped = skipped
         self.guard: Guard = OPEN
+        self.options = options
         self.is_async = runnable is not None and runnable.is_async
-        self.settles_alone = runnable is not None and runnable.run_options.has_hooks
+        self.settles_alone = options.has_hooks
 
     @property
     def runs_inline(self) -> bool:
         """Whether it must run alone in its child, on the main thread."""
-        return self.runnable is not None and self.runnable.run_options.executor == INLINE
+        return self.options.executor == INLINE
 
     def begin(self, guard: Guard, board: Board, slot: int, started_ns: int) -> None:
         """Put a guard around it, and note the limits of the attempt that has just started on the board."""

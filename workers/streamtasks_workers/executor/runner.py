@@ -137,8 +137,9 @@ class Runner:
                 report,
                 claimed.retries,
             )
-            limits = limits_of(message, runnable.run_options, claimed.retries, self._limits)
-            return Prepared(claimed, None, attempt, runnable, limits, skipped)
+            options = runnable.run_options
+            limits = limits_of(message, options, claimed.retries, self._limits)
+            return Prepared(claimed, None, attempt, runnable, options, limits, skipped)
         except BaseException as error:  # noqa: BLE001 - see _contained
             return Prepared(claimed, self._contained(claimed, 0, error))
 
@@ -174,7 +175,7 @@ class Runner:
         if isinstance(runnable, InternalTask):
             return self._run_internal(prepared, runnable, attempt)
         enter_attempt(attempt)
-        has_hooks = self._hooks.any_for(runnable)
+        has_hooks = prepared.settles_alone or self._hooks.has_middleware
         if (ended := prepared.skipped) is not None:
             outcome = self._skipped(prepared.claimed, attempt.message, ended)
         else:
@@ -192,7 +193,7 @@ class Runner:
                 if has_hooks:
                     ended = AttemptOutcome(State.SUCCESS, value)
             except BaseException as error:  # noqa: BLE001 - SystemExit too is a failure of the task, not of the child
-                ended, outcome = self._failure(prepared, runnable, attempt, error)
+                ended, outcome = self._failure(prepared, attempt, error)
                 if has_hooks and ended.state != State.IGNORED:
                     self._hooks.report(runnable, attempt, ended)  # in here, so that sys.exc_info() is the failure
                     ended = None
@@ -205,7 +206,7 @@ class Runner:
         assert attempt is not None
         assert runnable is not None
         enter_attempt(attempt)
-        has_hooks = self._hooks.any_for(runnable)
+        has_hooks = prepared.settles_alone or self._hooks.has_middleware
         if (ended := prepared.skipped) is not None:
             outcome = self._skipped(prepared.claimed, attempt.message, ended)
         else:
@@ -220,7 +221,7 @@ class Runner:
                 if has_hooks:
                     ended = AttemptOutcome(State.SUCCESS, value)
             except BaseException as error:  # noqa: BLE001 - as above
-                ended, outcome = self._failure(prepared, runnable, attempt, error)
+                ended, outcome = self._failure(prepared, attempt, error)
                 if has_hooks and ended.state != State.IGNORED:
                     await self._hooks.areport(runnable, attempt, ended)
                     ended = None
@@ -253,15 +254,13 @@ class Runner:
     def _ignores_result(self, prepared: Prepared, message: Message) -> bool:
         """Return whether the value of a success is not stored. That of a workflow's node is: others may get it."""
         ignored = message.ignore_result
-        if ignored is None and prepared.runnable is not None:
-            ignored = prepared.runnable.run_options.ignore_result
+        if ignored is None:
+            ignored = prepared.options.ignore_result
         if ignored is None:
             ignored = self._settings.ignore_result
         return ignored and (".w" not in message.id or node_of(message.id) is None)
 
-    def _failure(
-        self, prepared: Prepared, runnable: Runnable, attempt: Attempt, error: BaseException
-    ) -> tuple[AttemptOutcome, Outcome]:
+    def _failure(self, prepared: Prepared, attempt: Attempt, error: BaseException) -> tuple[AttemptOutcome, Outcome]:
         """Decide what an exception means; return that for hooks and for the store."""
         claimed, message, interrupted = prepared.claimed, attempt.message, prepared.guard.kind
         if interrupted:
@@ -269,7 +268,7 @@ class Runner:
         if interrupted == Interrupt.REVOKED:
             ended = AttemptOutcome(State.REVOKED, error=error)
         else:
-            ended = outcome_of_error(message, runnable.run_options, claimed.retries, error)
+            ended = outcome_of_error(message, prepared.options, claimed.retries, error)
         details: dict[str, Any] | None = None
         if ended.error is not None and ended.state != State.IGNORED:
             details = describe(ended.error)

@@ -9,85 +9,128 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from .process_calls import NOTICED, PLAIN, notice_calls
+
 __all__ = ["ProcessState"]
 
 logger = logging.getLogger("streamtasks.worker")
 
-# What the module `signal` wraps: without its enumerations a look takes a tenth of the time; each attempt needs some.
-_plain: Any = importlib.import_module("_signal")
-_getsignal: Final[Callable[[int], Any]] = _plain.getsignal
-_pthread_sigmask: Final[Callable[[int, Iterable[int]], set[int]]] = _plain.pthread_sigmask
+LOOK_NS: Final = 500_000
+"""After so long, ns, everything is looked at, whatever was noticed."""
+
+# What the module `signal` wraps: without its enumerations a look takes a tenth of the time.
+_getsignal: Final[Callable[[int], Any]] = importlib.import_module("_signal").getsignal
 
 
 class ProcessState:
     """How the process was before the first attempt. Only `restore_mask` may be called outside the main thread.
+
+    Python's functions that change any of it note their calls, see `notice_calls`. What was changed in another way, by
+    code in C for example, is found by a look: at the latest after half a millisecond of work, and before a child waits.
 
     Args:
         numbers: the signals that are handled for the worker.
     """
 
     def __init__(self, numbers: Iterable[int]) -> None:
+        notice_calls()
         self._handlers = [(number, _getsignal(number)) for number in numbers]
-        self._wakeup_fd = signal.set_wakeup_fd(-1)
+        self._wakeup_fd = PLAIN.set_wakeup_fd(-1)
         self._listen()
-        self._mask = _pthread_sigmask(signal.SIG_BLOCK, ())
-        self._umask = os.umask(0)
-        os.umask(self._umask)
+        self._mask = PLAIN.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._umask = PLAIN.umask(0)
+        PLAIN.umask(self._umask)
         try:
             self._directory = os.getcwd()  # noqa: PTH109 - a third of the time
         except OSError:
             self._directory = ""  # it was deleted before we came
+        self._timers: list[int] = []
+        self._looked_at_ns = 0
+        self._last_id = ""
+        self._noticed = False
+        NOTICED.changed = False
 
-    def _listen(self) -> int:
-        return signal.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)
+    def note_timers(self) -> None:
+        """Note which timers run before the first attempt: those of middleware, a profiler's for example, go on."""
+        timers = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+        self._timers = [timer for timer in timers if not signal.getitimer(timer)[0]]
+        NOTICED.changed = False
 
-    def restore_signals(self, task_id: str) -> None:
-        """Restore the signals by which the worker reaches this process, and log what the task has changed."""
+    def after_attempt(self, task_id: str, now_ns: int, *, alone: bool = True) -> None:
+        """Restore what a task has changed, if that was noticed or the last look is long ago.
+
+        Args:
+            task_id: of the attempt that has ended.
+            now_ns: monotonic ns.
+            alone: whether nothing else runs in this process. Else only signals are restored: the rest may be of use to
+                others.
+        """
+        self._last_id = task_id
+        if NOTICED.changed or now_ns - self._looked_at_ns >= LOOK_NS:
+            self._looked_at_ns = now_ns
+            self._look(everything=alone)
+
+    def before_waiting(self) -> None:
+        """Look at everything. Call it when nothing runs in this process."""
+        if self._last_id:
+            self._look(everything=True)
+
+    def _look(self, *, everything: bool) -> None:
+        self._noticed = NOTICED.changed
+        if everything:
+            NOTICED.changed = False
+            for timer in self._timers:
+                if signal.getitimer(timer)[0]:
+                    PLAIN.setitimer(timer, 0)
+                    self._changed("a timer (or alarm)")
+            umask = PLAIN.umask(self._umask)
+            if umask != self._umask:
+                self._changed(f"the umask, to {umask:03o}")
+            if self._directory:
+                self._restore_directory()
+        self._restore_signals()
+
+    def _restore_signals(self) -> None:
+        """Restore the signals by which the worker reaches this process."""
         for number, handler in self._handlers:
             if _getsignal(number) is not handler:
-                signal.signal(number, handler)
-                _changed(task_id, f"the handler of {_name(number)}")
+                PLAIN.signal(number, handler)
+                self._changed(f"the handler of {_name(number)}")
         try:
             if self._listen() != self._wakeup_fd:
-                _changed(task_id, "set_wakeup_fd")
+                self._changed("set_wakeup_fd")
         except (OSError, ValueError):
             return  # the task has closed our descriptors: the executor notices, and ends this process
-        self.restore_mask(task_id)
+        self.restore_mask(self._last_id)
+
+    def _listen(self) -> int:
+        return PLAIN.set_wakeup_fd(self._wakeup_fd, warn_on_full_buffer=False)  # type: ignore[no-any-return]
 
     def restore_mask(self, task_id: str) -> None:
         """Restore the signal mask of this thread, which may be another one."""
-        if _pthread_sigmask(signal.SIG_BLOCK, ()) != self._mask:
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-            _changed(task_id, "the signal mask")
+        if PLAIN.pthread_sigmask(signal.SIG_BLOCK, ()) != self._mask:
+            PLAIN.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            _log(f"task {task_id}", "the signal mask")
 
-    def restore(self, task_id: str) -> None:
-        """Restore everything. Call it when nothing else runs in this process."""
-        if signal.getitimer(signal.ITIMER_REAL)[0]:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            _changed(task_id, "a timer (or alarm)")
-        self.restore_signals(task_id)
-        umask = os.umask(self._umask)
-        if umask != self._umask:
-            _changed(task_id, f"the umask, to {umask:03o}")
-        if self._directory:
-            self._restore_directory(task_id)
-
-    def _restore_directory(self, task_id: str) -> None:
+    def _restore_directory(self) -> None:
         try:
             if os.getcwd() == self._directory:  # noqa: PTH109
                 return
         except OSError:
             pass  # where the task went is no more: back, all the same
         try:
-            os.chdir(self._directory)
+            PLAIN.chdir(self._directory)
         except OSError as error:
             logger.warning("the working directory of this worker is no more: %s", error)
             self._directory = ""
-        _changed(task_id, "the working directory")
+        self._changed("the working directory")
+
+    def _changed(self, what: str) -> None:
+        _log(f"task {self._last_id}" if self._noticed else f"task {self._last_id}, or one just before it,", what)
 
 
-def _changed(task_id: str, what: str) -> None:
-    logger.warning("task %s has changed %s of its process; it is restored", task_id, what)
+def _log(who: str, what: str) -> None:
+    logger.warning("%s has changed %s of its process; it is restored", who, what)
 
 
 def _name(number: int) -> str:

@@ -17,6 +17,7 @@ from streamtasks.stores.factory import open_store
 from ..app_loader import load
 from ..process.logs import set_up_logs
 from ..process.options import WorkerOptions
+from ..process.process_calls import notice_calls
 from .supervisor import Supervisor
 
 __all__ = ["run_worker"]
@@ -46,6 +47,7 @@ def run_worker(
         ConfigurationError: an app, an option or a server is wrong.
     """
     _open_standard_descriptors()
+    notice_calls()
     served = []
     found_apps = load(app, settings, backends)
     set_up_logs(log_level)
