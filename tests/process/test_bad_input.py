@@ -160,7 +160,7 @@ def test_every_option_has_an_environment_variable(fleet: Fleet) -> None:
     assert wait_for(fleet.many("add", [(n, 1) for n in range(30)], queue="b"), timeout=60)
     assert elsewhere.state == State.QUEUED
     assert len({e.pid for e in fleet.record.executions()}) >= 6
-    long = fleet.enqueue("nap", 2.0, queue="a")
+    long = fleet.enqueue("nap", 120, queue="a")
     fleet.record.wait_started(long)
     score: Any = fleet.client.zrange(fleet.keys.leases, 0, -1, withscores=True)
     seconds: Any = fleet.client.time()

@@ -53,11 +53,11 @@ class Killer:
             kill(pids.keeper)
         elif kind == "child":
             victim = self._random.choice(pids.children)
-            kill(victim)
             self.killed_children[victim] = (time.monotonic(), kind)
+            kill(victim)
         else:
-            kill(worker.process.pid)
             now = time.monotonic()
+            kill(worker.process.pid)
             # A child forked since the look dies with its root too.
             self.killed_children |= dict.fromkeys({*pids.children, *worker.pids().children}, (now, kind))
             worker.process.wait()

@@ -43,7 +43,7 @@ def test_a_new_earlier_time_wakes_the_promoter(
 
 def test_delays_outlive_the_worker(fleet: Fleet) -> None:
     worker = fleet.start("--concurrency", "1")
-    result = fleet.enqueue("add", 1, 2, run_after=timedelta(seconds=1.5))
+    result = fleet.enqueue("add", 1, 2, run_after=timedelta(seconds=3))
     worker.end()
     wait_until(lambda: fleet.client.time()[0] * 1000 > result.snapshot().due_ms, "it is due")
     assert result.state == State.DELAYED

@@ -91,7 +91,7 @@ def test_no_exception_ends_a_child_or_leaves_an_attempt_running(fleet: Fleet, ex
     beside = [*fleet.many("nap", [(0.02,)] * 5), *fleet.many("anap", [(0.02,)] * 5)]
     hostile = [fleet.enqueue(task, kind) for kind in HOSTILE for task in ("raise_hostile", "araise_hostile")]
     after = fleet.many("add", [(n, 1) for n in range(20)])
-    assert wait_for([*beside, *hostile, *after], timeout=20)
+    assert wait_for([*beside, *hostile, *after], timeout=60)
     assert {result.state for result in hostile} == {State.FAILURE}
     assert {result.state for result in (*beside, *after)} == {State.SUCCESS}
     assert worker.pids().children == before, "no child was replaced"
@@ -145,10 +145,12 @@ def test_a_long_task_is_visible_and_nothing_waits_behind_it(
 def test_a_burst_wakes_all_children(fleet: Fleet) -> None:
     worker = fleet.start("--concurrency", "4")
     fleet.wait_idle(4)
-    results = fleet.many("nap", [(1.0,)] * 4)
+    gate = fleet.gate()
+    results = fleet.many("nap_until", [(gate.path,)] * 4)
+    started = [fleet.record.wait_started(result) for result in results]
+    assert {e.pid for e in started} == set(worker.pids().children)
+    gate.open()
     assert wait_for(results, timeout=60)
-    executions = fleet.record.executions()
-    assert {e.pid for e in executions} == set(worker.pids().children)
     wait_until(lambda: not fleet.client.zcard(fleet.keys.ready), "nothing is ready any more")
 
 
@@ -168,10 +170,12 @@ def test_a_held_interpreter_takes_no_ring_from_others(
 ) -> None:
     fleet.start("--concurrency", "2", "--threads", "4")
     fleet.wait_idle(2)
-    long = fleet.enqueue("hold_gil", 120, 0.2)
+    begin, end = fleet.gate(), fleet.gate()
+    long = fleet.enqueue("hold_gil_until", end.path, begin.path)
     held = fleet.record.wait_started(long).pid
     fleet.wait_idle(2)  # its child listens for more, beside the task
-    time.sleep(0.4)  # until it has the lock, which nobody can tell
+    begin.open()
+    end.wait_held(held)
     waited = []
     for _ in range(4):
         called = time.monotonic()

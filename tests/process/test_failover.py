@@ -31,7 +31,7 @@ class Pair:
 
     def fail_over(self, proxy: SwitchProxy) -> None:
         """Promote the replica, let the address lead to it, and demote the master, which keeps its connections."""
-        self.old_client.wait(1, 5000)
+        assert self.old_client.wait(1, 60_000) == 1
         self.new_client.replicaof("NO", "ONE")
         proxy.switch(self.new.port)
         self.old_client.replicaof("127.0.0.1", self.new.port)

@@ -14,7 +14,7 @@ from tests.support.fleet import Fleet
 from tests.support.waiting import wait_until
 from tests.support.worker_process import is_alive
 
-LEASE_S = 1.0
+LEASE_S = 2.0
 STALL_LEASE_S = 2.0
 """Longer, because a whole machine may stand still for a second too; then both workers are fenced, and rightly."""
 
@@ -85,7 +85,7 @@ def test_a_stalled_worker_is_fenced_and_its_late_outcomes_refused(
 
 
 def test_a_worker_that_stalls_under_load_adds_only_what_it_was_running(
-    fleet: Fleet, figure: Callable[[str], None]
+    fleet: Fleet, figure: Callable[[str], None], bound: Callable[[float], float]
 ) -> None:
     fleet.configure(lease_s=STALL_LEASE_S)
     stalled = fleet.start("--concurrency", "2")
@@ -96,7 +96,9 @@ def test_a_worker_that_stalls_under_load_adds_only_what_it_was_running(
     children = set(stalled.pids().children)
     # Stopping is not instant: what began and did not end by now was running when it stopped.
     stopped_at = time.monotonic()
-    running = sum(1 for e in fleet.record.executions() if not e.ended and e.pid in children)
+    begun = [e for e in fleet.record.executions() if e.pid in children]
+    running = sum(1 for e in begun if not e.ended)
+    unfinished: Any = fleet.client.hkeys(fleet.keys.messages)
     fleet.start("--concurrency", "2")
     wait_until(lambda: fleet.unfinished() == 0, "the other worker does everything")
     stalled.resume()
@@ -106,9 +108,12 @@ def test_a_worker_that_stalls_under_load_adds_only_what_it_was_running(
     times = Counter(e.id for e in executions)
     extra = sum(count - 1 for count in times.values())
     begun_late = sum(1 for e in executions if e.pid in children and e.started > stopped_at)
-    recent = sum(1 for e in executions if e.pid in children and stalling_at - 0.03 < e.ended <= stopped_at)
+    # An outcome is safe 20 ms after its end; for longer only where a busy machine held up the child or the keeper.
+    earliest = stalling_at - bound(0.03)
+    recent = sum(1 for e in executions if e.pid in children and earliest < e.ended <= stopped_at)
     figure(f"{extra} extra executions, {running} were running, {recent} had just ended; {begun_late} begun after it")
     assert len(times) == len(results)
+    assert {task_id for task_id, count in times.items() if count > 1} <= set(unfinished), "a recorded one ran again"
     assert extra <= running + recent
     # Each child may have been stopped between the note of a start and its task's first line.
     assert begun_late <= len(children), "a stalled worker began messages whose claims it had lost"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from streamtasks import wait_for
 from tests.process.test_executors import EXECUTORS
 from tests.support.fleet import Fleet
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -30,12 +32,14 @@ def test_a_child_runs_exactly_so_many_tasks(fleet: Fleet, executor: str) -> None
 def test_a_long_task_in_an_aged_child_starves_nobody(fleet: Fleet, executor: str) -> None:
     fleet.start("--concurrency", "1", "--max-tasks-per-child", "4", "--grace", "1", *EXECUTORS[executor])
     nap = "anap" if executor == "async" else "nap"
-    long = fleet.enqueue(nap, 6.0)
+    gate = fleet.gate()
+    long = fleet.enqueue(f"{nap}_until", gate.path)
     started = fleet.record.wait_started(long)
     quick = fleet.many(nap, [(0.01,)] * 20)
-    assert wait_for(quick, timeout=60)
-    assert not long.ready(), "they did not wait for it"
-    assert long.get(timeout=60) == 6.0, "it may finish, however short the grace period"
+    assert wait_for(quick, timeout=60), "they do not wait for it"
+    wait_until(lambda: time.monotonic() - started.started > 4.0, "it lasts far longer than the grace period")
+    gate.open()
+    assert long.get(timeout=60) == "opened", "it may finish, however short the grace period"
     [execution] = fleet.record.of(long)
     assert execution.pid == started.pid
     assert len({e.pid for result in quick for e in fleet.record.of(result)}) >= 5

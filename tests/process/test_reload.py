@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from streamtasks import StreamTasks
+from tests.support.waiting import DEADLINE_S
 
 MODULE = """
 from streamtasks import StreamTasks
@@ -40,7 +41,7 @@ def test_a_changed_file_is_served_after_a_moment(embedded_url: str, tmp_path: Pa
     try:
         assert answer.enqueue().get(timeout=60) == 1
         module.write_text(MODULE.format(url=embedded_url, value=22))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + DEADLINE_S
         while answer.enqueue().get(timeout=60) != 22:
             assert time.monotonic() < deadline, "the worker still serves the old code"
     finally:

@@ -49,11 +49,14 @@ def test_sigterm_under_load_loses_and_repeats_nothing(
 
 def test_a_running_task_may_finish_within_the_grace_period(fleet: Fleet) -> None:
     worker = fleet.start("--concurrency", "2", "--grace", "60")
-    results = [fleet.enqueue("nap", 1.0), fleet.enqueue("hold_gil", 1.0)]
+    gate = fleet.gate()
+    results = [fleet.enqueue("nap_until", gate.path), fleet.enqueue("hold_gil_until", gate.path)]
     for result in results:
         fleet.record.wait_started(result)
     waiting = fleet.many("add", [(1, 1)] * 5)
     worker.terminate()
+    worker.wait_log("stopping: running tasks may take")
+    gate.open()
     assert worker.wait() == 0
     for result in results:
         assert (result.state, len(fleet.record.of(result))) == (State.SUCCESS, 1)
@@ -96,7 +99,7 @@ def test_the_second_signal_stops_at_once(fleet: Fleet, how: str, bound: Callable
         worker.process.send_signal(number)
     assert worker.wait() != 0
     assert time.monotonic() - told < bound(3.5)
-    assert not any(is_alive(pid) for pid in everyone)
+    wait_until(lambda: not any(is_alive(pid) for pid in everyone), "no process is left")
     assert (result.state, result.attempts) == (State.QUEUED, 0)
     assert fleet.client.zcard(fleet.keys.leases) == 0
 
@@ -104,30 +107,38 @@ def test_the_second_signal_stops_at_once(fleet: Fleet, how: str, bound: Callable
 def test_a_stop_signal_that_comes_twice_at_the_same_time_counts_once(fleet: Fleet) -> None:
     """Process managers send it to the group and to the process."""
     worker = fleet.start("--concurrency", "1", "--grace", "60")
-    result = fleet.enqueue("nap", 1.0)
+    gate = fleet.gate()
+    result = fleet.enqueue("nap_until", gate.path)
     fleet.record.wait_started(result)
     worker.terminate()
     worker.wait_log("stopping: running tasks may take")
     worker.terminate()
+    wait_until(lambda: not worker.pends(signal.SIGTERM), "the second one is delivered, too")
+    gate.open()
     assert worker.wait() == 0
     assert (result.state, len(fleet.record.of(result))) == (State.SUCCESS, 1)
 
 
 def test_a_hang_up_of_the_terminal_stops_gracefully(fleet: Fleet) -> None:
     worker = fleet.start("--concurrency", "1", "--grace", "60")
-    result = fleet.enqueue("nap", 1.0)
+    gate = fleet.gate()
+    result = fleet.enqueue("nap_until", gate.path)
     fleet.record.wait_started(result)
     os.killpg(worker.process.pid, signal.SIGHUP)
+    worker.wait_log("stopping: running tasks may take")
+    gate.open()
     assert worker.wait() == 0
     assert (result.state, len(fleet.record.of(result))) == (State.SUCCESS, 1)
 
 
 def test_a_quiet_worker_finishes_what_it_runs_and_claims_no_more(fleet: Fleet) -> None:
     worker = fleet.start("--concurrency", "2")
-    running = fleet.enqueue("nap", 1.0)
+    gate = fleet.gate()
+    running = fleet.enqueue("nap_until", gate.path)
     fleet.record.wait_started(running)
     os.killpg(worker.process.pid, signal.SIGTSTP)
     worker.wait_log("quiet: no more tasks are claimed")
+    gate.open()
     wait_until(lambda: running.state == State.SUCCESS, "what runs is finished")
     wait_until(lambda: not worker.pids().children, "its children have left")
     waiting = fleet.enqueue("add", 1, 1)

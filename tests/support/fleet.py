@@ -14,6 +14,7 @@ from streamtasks.protocol.keys import Keys
 from streamtasks.results import Result
 from tests.process.tasks import proc_app
 from tests.support.execution_record import Record
+from tests.support.gate import Gate
 from tests.support.waiting import DEADLINE_S, wait_until
 from tests.support.worker_process import Worker
 
@@ -26,6 +27,7 @@ class Fleet:
     directory: Path
     settings: dict[str, Any] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.record = Record(self.directory / "record")
@@ -59,6 +61,11 @@ class Fleet:
 
         wait_until(blocked, f"{children} children wait for work")
 
+    def gate(self) -> Gate:
+        """Make a gate for tasks that run until it is opened."""
+        self.gates.append(Gate(self.directory, f"gate{len(self.gates)}"))
+        return self.gates[-1]
+
     def enqueue(self, name: str, *args: Any, **options: Any) -> Result[Any]:
         """Enqueue one call."""
         task = self.app.tasks[name]
@@ -88,4 +95,6 @@ class Fleet:
         """End all workers."""
         for worker in self.workers:
             worker.end()
+        for gate in self.gates:
+            gate.open()
         self.client.close()

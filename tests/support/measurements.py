@@ -67,7 +67,7 @@ def lateness(fleet: Fleet, count: int, gap_s: float = 0.25) -> list[float]:
     began = datetime.now(UTC)
     due: dict[Any, int] = {}
     for number in range(count):
-        at = began + timedelta(seconds=0.5 + number * gap_s, microseconds=1370 * number)
+        at = began + timedelta(seconds=2.0 + number * gap_s, microseconds=1370 * number)
         due[fleet.enqueue("add", number, 1, run_after=at)] = round(at.timestamp() * 1000)
     assert {result.state for result in due} <= {State.DELAYED}
     # Nothing looks at the server meanwhile: on two cores that alone would make tasks late.

@@ -34,7 +34,7 @@ class Pids(NamedTuple):
 
 
 def _signals(pid: int, what: str) -> int:
-    """The signals that a process handles (``SigCgt``) or ignores (``SigIgn``), as a mask."""
+    """The signals that a process handles (``SigCgt``), ignores (``SigIgn``) or has yet to get (``ShdPnd``): a mask."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -159,6 +159,10 @@ class Worker:
         # could take the next test's.
         for pid in pids:
             wait_until(lambda pid=pid: not is_alive(pid), f"process {pid} is gone")  # type: ignore[misc]
+
+    def pends(self, number: int) -> bool:
+        """Whether a signal was sent to the supervisor and not delivered yet."""
+        return _has(_signals(self.process.pid, "ShdPnd"), number)
 
     def terminate(self) -> None:
         """Ask for a graceful stop."""

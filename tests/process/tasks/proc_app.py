@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import hashlib
 import json
 import os
@@ -138,6 +139,32 @@ def hold_gil(seconds: float, first: float = 0.0) -> float:
     time.sleep(first)
     ctypes.PyDLL(None).usleep(int(seconds * 1e6))
     return seconds
+
+
+def nap_until(gate: str, rest_s: float = 0.0) -> str:
+    """Nap until this file exists, see ``tests/support/gate.py``, and so long after that."""
+    while not Path(gate).exists():
+        time.sleep(0.005)
+    time.sleep(rest_s)
+    return "opened"
+
+
+async def anap_until(gate: str) -> str:
+    while not Path(gate).exists():  # noqa: ASYNC110, ASYNC240 - another process makes it, a look takes microseconds
+        await asyncio.sleep(0.005)
+    return "opened"
+
+
+def hold_gil_until(gate: str, first: str = "") -> str:
+    """Keep the interpreter's lock until the gate's own lock is free. ``first``: nap until this gate is open."""
+    if first:
+        nap_until(first)
+    fd = os.open(f"{gate}.lock", os.O_RDWR)
+    try:
+        ctypes.PyDLL(None).flock(fd, fcntl.LOCK_EX)
+    finally:
+        os.close(fd)
+    return "opened"
 
 
 def burn(_seconds: float) -> int:
@@ -402,7 +429,8 @@ def give_back_later(value: Any = None) -> Any:
 
 
 TASKS: tuple[Callable[..., Any], ...] = (
-    add, aadd, fail, afail, again, ignore, large, nap, anap, hold_gil, steps, die_by_signal, die_by_exit, leave,
+    add, aadd, fail, afail, again, ignore, large, nap, anap, hold_gil, steps,
+    nap_until, anap_until, hold_gil_until, die_by_signal, die_by_exit, leave,
     die_with_worker, print_and_nap,
     raise_odd, araise_odd, raise_hostile, araise_hostile, close_descriptors, aclose_descriptors, exhaust_memory,
     keep_files_open, use_up_descriptors,
