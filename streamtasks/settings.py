@@ -44,7 +44,8 @@ class StoreSettings:
         compression: ``"gzip"``, ``"lz4"`` or ``"zstd"``, for 1 KiB or more; read by every process.
         max_decompressed_bytes: larger data are refused; None: 16 MiB, or ``max_payload_bytes`` if that is more.
         signing_keys: the secrets for pickle; the first signs, all are accepted.
-        max_dead_letters: most dead letters; the oldest are deleted first.
+        max_dead_letters: most dead letters of a shard; the oldest are deleted first.
+        max_dead_letter_bytes: most bytes of them; the oldest are deleted first, and the newest stays in any case.
         send_events: write events of tasks into a capped stream (`Store.events`).
         max_events: about how many of them are kept; the oldest are deleted first.
         events_kept: about how many events are kept; 0: none are written. Follows from the others.
@@ -74,6 +75,7 @@ class StoreSettings:
     max_decompressed_bytes: int | None = None
     signing_keys: tuple[str | bytes, ...] = field(default=(), repr=False)
     max_dead_letters: int = 10_000
+    max_dead_letter_bytes: int = 256 * 1024 * 1024
     send_events: bool = False
     max_events: int = 10_000
     max_connections: int = 100
@@ -107,6 +109,7 @@ class StoreSettings:
         for name in (
             "max_payload_bytes",
             "max_dead_letters",
+            "max_dead_letter_bytes",
             "max_events",
             "max_connections",
             "crash_limit",

@@ -14,9 +14,11 @@
 -- KEYS[11] news        CHANNEL  keys.news; one of sixteen by the id: ":" and a hexadecimal digit follow
 -- KEYS[12] events      STREAM   keys.events
 -- KEYS[13] reserved    HASH     keys.reserved: for whom the next suspect of a stream is reserved
--- KEYS[14] last_claim  STRING   keys.claim(consumer): its last sequence, and what became of it
--- KEYS[15] suspect     STRING   keys.suspect(worker): the claim of the last suspect that this worker took
--- KEYS[16..] wake lists LIST    the lists this child waits on; then
+-- KEYS[14] dead_sizes  ZSET     keys.dead_sizes
+-- KEYS[15] dead_bytes  STRING   keys.dead_bytes
+-- KEYS[16] last_claim  STRING   keys.claim(consumer): its last sequence, and what became of it
+-- KEYS[17] suspect     STRING   keys.suspect(worker): the claim of the last suspect that this worker took
+-- KEYS[18..] wake lists LIST    the lists this child waits on; then
 --          streams     STREAM   keys.stream(name): the caller's candidates
 -- ARGV[1] consumer: its name
 -- ARGV[2] sequence: rises with each claim of this consumer; the same one gets the same messages
@@ -25,26 +27,27 @@
 -- ARGV[5] alone: 1 if the child has nothing else in hand (only then it gets a suspect)
 -- ARGV[6] most_bytes: of envelopes
 -- ARGV[7] dead_kept: most dead letters
--- ARGV[8] events_kept: how many, 0: none are written
--- ARGV[9] wake_count: number of wake lists
--- ARGV[10] filter_count: number of queue names
--- ARGV[11] filter_mode: how they count: "all", "only" or "except"
--- ARGV[12..] those queue names; then the names of the candidate streams
+-- ARGV[8] dead_bytes_kept: most bytes of them; the oldest go
+-- ARGV[9] events_kept: how many, 0: none are written
+-- ARGV[10] wake_count: number of wake lists
+-- ARGV[11] filter_count: number of queue names
+-- ARGV[12] filter_mode: how they count: "all", "only" or "except"
+-- ARGV[13..] those queue names; then the names of the candidate streams
 --
 -- Returns {"ok", now ms, flags, then per stream: name, {entry, id, "<enqueued ms> <envelope>", counts, ...}}
---           counts: "<attempt> <retries before it> <first started ms, 0 if none>", and, if it must not run but only
---           be settled, a fourth word that says why: "revoked", or "parent:<id>" of the one that failed
+--           counts: "<attempt> <retries before it> <first started ms, 0 if none>", and, if it must not run but only be
+--           settled, a fourth word that says why: "revoked", or "parent:<id>" of the one that failed
 --           flags: 1 a suspect is reserved for this child, which must empty its hands, 2 only streams not served are ready,
 --           4 nothing was found yet but more is ready: claim again at once, 8 this is a suspect: run it alone
 --      or {"streams", now ms, name...}: a better stream is ready than those given; nothing was claimed
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
--- Budget: 100 messages, 512 KiB of their bodies and one more, 16 streams of those that are ready.
+-- Budget: 100 messages, 512 KiB of bodies and one more, 16 streams of those that are ready; 5,000 old dead letters per garbage entry.
 -- Moves:  ready -> claimed | ready -> running (count 1, or a suspect) | garbage entry -> dead letter
 -- Safe to repeat: yes, by sequence. Clock: server.
 -- include: clock, group, wake, channel, events
 local consumer, sequence, most, alone = args.consumer, tonumber(args.sequence), tonumber(args.most), args.alone == '1'
-local most_bytes, wake_count = tonumber(args.most_bytes), tonumber(args.wake_count)
-local filter_count, filter_mode = tonumber(args.filter_count), args.filter_mode
+local most_bytes, wake_count, filter_count = tonumber(args.most_bytes), tonumber(args.wake_count), tonumber(args.filter_count)
+local filter_mode = args.filter_mode
 local MOST_CANDIDATES, MOST_TURNS, MOST_READ, MOST_LOOKED_UP = 16, 4, 64, 8
 local token = consumer .. '#' .. args.sequence
 
@@ -187,8 +190,7 @@ for _, name in ipairs(order) do
     work_left = true
     break
   end
-  local list, drained = nil, false
-  local before = token .. ' ' .. phase .. ' ' .. name .. ' '
+  local list, drained, before = nil, false, token .. ' ' .. phase .. ' ' .. name .. ' '
   local after = ' 1 0 0 ' .. fresh_first .. ' ' .. fresh_first .. ' -'
   -- First a suspect; then returned entries and new ones, until the stream is drained or the hands are full. Entries
   -- without a message only cost a turn.
@@ -222,8 +224,10 @@ for _, name in ipairs(order) do
         entry_ids[#entry_ids + 1] = fields[2]
         entry_of[#entry_of + 1] = entry[1]
       else
-        redis.call('XADD', keys.dead, 'MAXLEN', '~', args.dead_kept, '*', 'reason', 'undecodable', 'stream', name,
-          'entry', entry[1], 'data', table.concat(fields or {}, ' '))
+        -- include: dead
+        local reason, data = 'undecodable', table.concat(fields or {}, ' ')
+        bury(#reason + #name + #entry[1] + #data, 'reason', reason, 'stream', name, 'entry', entry[1], 'data', data)
+        delete_oldest_dead()
         redis.call('XACK', key, GROUP, entry[1])
         redis.call('XDEL', key, entry[1])
       end

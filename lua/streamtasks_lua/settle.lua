@@ -20,12 +20,14 @@
 -- KEYS[17] leases      ZSET     keys.leases
 -- KEYS[18] running     ZSET     keys.running
 -- KEYS[19] dead        STREAM   keys.dead
--- KEYS[20] batches     HASH     keys.batches
--- KEYS[21] news        CHANNEL  keys.news; one of sixteen, as keys.done
--- KEYS[22] unfolding   ZSET     keys.unfolding
--- KEYS[23] counts      HASH     keys.counts(hour)
--- KEYS[24] counts_next HASH     keys.counts(hour + 1)
--- KEYS[25..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[20] dead_sizes  ZSET     keys.dead_sizes
+-- KEYS[21] dead_bytes  STRING   keys.dead_bytes
+-- KEYS[22] batches     HASH     keys.batches
+-- KEYS[23] news        CHANNEL  keys.news; one of sixteen, as keys.done
+-- KEYS[24] unfolding   ZSET     keys.unfolding
+-- KEYS[25] counts      HASH     keys.counts(hour)
+-- KEYS[26] counts_next HASH     keys.counts(hour + 1)
+-- KEYS[27..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per member, then one per follow-up; then keys.record(parent) of
 --                               each after= of the follow-ups in order; then
 --          workflows   HASH     keys.workflow(id), one per workflow of which a member may be a node; then
@@ -35,16 +37,17 @@
 -- ARGV[3] retentions: hours of the retention classes, rising, separated by spaces; a record belongs to the first that is as
 --         long as it is kept, or to the last
 -- ARGV[4] dead_kept: most dead letters
--- ARGV[5] revoked_ms: how long the record of a member is kept that is REVOKED whatever its holder says
--- ARGV[6] callbacks: for which outcomes a callback message is sent: "" none, "revoked" members that were revoked while they
+-- ARGV[5] dead_bytes_kept: most bytes of them; the oldest go
+-- ARGV[6] revoked_ms: how long the record of a member is kept that is REVOKED whatever its holder says
+-- ARGV[7] callbacks: for which outcomes a callback message is sent: "" none, "revoked" members that were revoked while they
 --         were held and end otherwise for their holder, "all" those, every final one and every RETRY
--- ARGV[7] events_kept: how many, 0: none are written
--- ARGV[8] member_count: number of members
--- ARGV[9] follow_count: number of follow-ups
--- ARGV[10] stream_count: number of streams
--- ARGV[11] workflow_count: number of workflows
--- ARGV[12] token_count: number of tokens that hold nothing any more after this call
--- ARGV[13..] names of the streams, ids of the workflows, those tokens; then per follow-up 5 values: number of its member
+-- ARGV[8] events_kept: how many, 0: none are written
+-- ARGV[9] member_count: number of members
+-- ARGV[10] follow_count: number of follow-ups
+-- ARGV[11] stream_count: number of streams
+-- ARGV[12] workflow_count: number of workflows
+-- ARGV[13] token_count: number of tokens that hold nothing any more after this call
+-- ARGV[14..] names of the streams, ids of the workflows, those tokens; then per follow-up 5 values: number of its member
 --         from 1, id, number of its stream, terms (include/terms.lua), envelope; then groups of members that end alike,
 --         each with a head of 7 values: how many, token, number of their stream, outcome, attempt, record kept for ms
 --         (final) or delay ms (RETRY), reason (DEAD, else "");
@@ -64,7 +67,7 @@
 -- Returns {now ms, code...}: 1 done, 2 already done by this token, 0 stale (another holder, or finished);
 --      or {"hour", now ms}: ARGV[1] is neither this hour nor the one before; nothing was written.
 -- Budget: 100 messages with their follow-ups, or one outcome with at most 100; 512 KiB of them and one outcome
---         more; 100 messages that waited for them, 100 nodes that followed them.
+--         more; 100 messages that waited for them, 100 nodes that followed them; 5,000 old dead letters.
 -- Moves:  claimed | running -> finished | delayed | ready | waiting for its limit; blocked -> delayed | ready
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, streams, held, leave, events, channel, finish
@@ -160,6 +163,16 @@ local function holder_ended()
   return holder_ended_made
 end
 
+local dead_letters_made
+-- dead_letters(): the functions of include/dead.lua; they are made when the first one is given up on.
+local function dead_letters()
+  if not dead_letters_made then
+    -- include: dead
+    dead_letters_made = { bury = bury, delete_oldest = delete_oldest_dead }
+  end
+  return dead_letters_made
+end
+
 local overridden = {}
 for _, group in ipairs(groups) do
   local outcome, name, token, phase_at, at, of = group.outcome, group.name, group.token, group.phase_at, group.at - 4, nil
@@ -184,8 +197,9 @@ for _, group in ipairs(groups) do
         holder_ended().retry(group, id, lines[i], ARGV[at + 2], ARGV[at + 3])
       else
         if outcome == 'DEAD' then
-          redis.call('XADD', keys.dead, 'MAXLEN', '~', args.dead_kept, '*', 'reason', group.reason, 'id', id, 'stream',
-            name, 'message', redis.call('HGET', keys.messages, id) or '')
+          local message = redis.call('HGET', keys.messages, id) or ''
+          dead_letters().bury(#group.reason + #id + #name + #message, 'reason', group.reason, 'id', id, 'stream', name,
+            'message', message)
         end
         if outcome == 'CALLED' or (byte(id, 1) == 99 and is_callback(id)) then -- c
           vanish(of, id)
@@ -198,6 +212,7 @@ for _, group in ipairs(groups) do
   if entries then leave(token, #entries - entries_before) end
 end
 write_left()
+if dead_letters_made then dead_letters_made.delete_oldest() end
 
 if follow_count > 0 then
   -- include: accept

@@ -113,6 +113,8 @@ class Keys:
         "claim",
         "control",
         "dead",
+        "dead_bytes",
+        "dead_sizes",
         "declarations",
         "declared",
         "delayed",
@@ -184,6 +186,8 @@ class Keys:
         self.worker_info = base + "worker_info"  # HASH: worker -> its own description
         self.beat = base + "beat"  # STRING: last beat of any worker
         self.dead = base + "dead"  # STREAM: dead letters, capped
+        self.dead_sizes = base + "dead_sizes"  # ZSET: entry of a dead letter and its bytes -> its place in their order
+        self.dead_bytes = base + "dead_bytes"  # STRING: bytes of all dead letters
         self.events = base + "events"  # STREAM: what happened to tasks, capped
         self.totals = base + "totals"  # HASH: outcome -> count
         # Functions of a name. A bound method of a string takes a tenth of the time of a method here.

@@ -1,12 +1,14 @@
-"""Nothing grows with the number of things that ever were: clean-ups, in every store."""
+"""Nothing grows with the number of things that ever were: clean-ups and caps, in every store."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from streamtasks import StoreSettings
 from streamtasks.protocol.message import Message
-from streamtasks.stores.factory import open_store
+from streamtasks.stores.factory import open_store, open_supervisor_store
 from streamtasks.stores.types import NewMessage
 from tests.core.conftest import AnyStore
 from tests.support.manual_consumer import Consumer, outcome_of
@@ -14,8 +16,8 @@ from tests.support.manual_consumer import Consumer, outcome_of
 DAY_MS = 86_400_000
 
 
-def new(task_id: str, queue: str = "default", priority: int = 0, **options: Any) -> NewMessage:
-    message = Message(id=task_id, task="t", args=[task_id], queue=queue, priority=priority)
+def new(task_id: str, queue: str = "default", priority: int = 0, args: str = "", **options: Any) -> NewMessage:
+    message = Message(id=task_id, task="t", args=[args], queue=queue, priority=priority)
     return NewMessage(task_id, queue, priority, message.encode(1 << 20), **options)
 
 
@@ -31,3 +33,17 @@ def test_a_clean_up_deletes_records_of_every_retention(store_url: str, any_store
     assert store.delete_finished(finished_ms + 1) == len(ids)
     assert store.read(ids) == [None] * len(ids)
     assert store.delete_finished(finished_ms + 1) == 0
+
+
+async def test_dead_letters_are_capped_by_bytes(store_url: str) -> None:
+    settings = StoreSettings(url=store_url, max_dead_letter_bytes=4000)
+    store, keeper = open_store(settings), open_supervisor_store(settings)
+    control = keeper.listen()
+    assert await anext(control) == ("", "subscribed")
+    with Consumer(store) as hand:
+        for number in range(5):
+            store.enqueue([new(f"{number}", args="x" * 1000)])
+            hand.settle(*(outcome_of(c, "DEAD", note="given up") for c in hand.claim()))
+    assert [letter.id for letter in store.dead_letters()] == ["4", "3", "2"]
+    async with asyncio.timeout(60):
+        assert [await anext(control) for _ in range(2)] == [("u0", "dead 1")] * 2

@@ -31,6 +31,7 @@ NAN, INF = float("nan"), float("inf")
             for name in (
                 "max_payload_bytes",
                 "max_dead_letters",
+                "max_dead_letter_bytes",
                 "max_events",
                 "max_connections",
                 "crash_limit",

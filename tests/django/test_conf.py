@@ -122,6 +122,7 @@ def test_good_settings_pass() -> None:
         "max_decompressed_bytes": 1_000_000,
         "max_payload_bytes": 1000,
         "max_dead_letters": 10,
+        "max_dead_letter_bytes": 1_000_000,
         "max_events": 10,
         "send_events": True,
         "ignore_result": True,

@@ -163,6 +163,8 @@ def test_every_message_ends_as_it_must(lab: ScriptLab, seed: int) -> None:
         "workers",
         "worker_info",
         "dead",
+        "dead_bytes",
+        "dead_sizes",
         "ready",
         "wake",
         "wake:default",

@@ -244,7 +244,7 @@ class TestCallbacks:
         lab.take_tokens()
         assert lab.settle(outcome(claimed, state), callbacks="all") == [1]
         left = lab.dump()
-        dead = {"dead"} if state == "DEAD" else set()
+        dead = {"dead", "dead_bytes", "dead_sizes"} if state == "DEAD" else set()
         assert set(left) == {"claim:w (expires)", "streams", "q:0:default"} | dead
         assert left["q:0:default"] == Stream([], {})
 

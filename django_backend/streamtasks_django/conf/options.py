@@ -16,8 +16,9 @@
 ``timeout``         how long a call is repeated before ``StoreUnavailable``, seconds (10)
 ``enqueue_timeout`` the same for enqueueing: seconds (3, or ``timeout`` if that is less)
 ``ignore_result``   True: the values of successes are not stored, unless a task or a call says otherwise
-``max_payload_bytes``, ``max_dead_letters``, ``max_connections``, ``crash_limit``, ``crash_delay``,
-``lost_limit``, ``unknown_task_limit``, ``unknown_task_delay``: as `streamtasks.StoreSettings` has them
+``max_payload_bytes``, ``max_dead_letters``, ``max_dead_letter_bytes``, ``max_connections``,
+``crash_limit``, ``crash_delay``, ``lost_limit``, ``unknown_task_limit``, ``unknown_task_delay``: as
+`streamtasks.StoreSettings` has them
 ``serializer``      how calls and results are written: ``"json"``, ``"msgpack"`` or ``"pickle"``; the default
                     is ``TASK_SERIALIZER``, and that of it ``"json"``. Only a process that says pickle reads
                     pickles, and only signed ones
@@ -67,6 +68,7 @@ _PLAIN: Final = (
     "max_decompressed_bytes",
     "max_payload_bytes",
     "max_dead_letters",
+    "max_dead_letter_bytes",
     "max_events",
     "send_events",
     "ignore_result",

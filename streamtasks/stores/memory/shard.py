@@ -65,7 +65,8 @@ class Shard:
         self.limits: dict[str, LimitState] = {}
         self.asking: dict[str, int] = {}
         self.limiters: dict[str, int] = {}
-        self.dead: deque[DeadLetter] = deque()
+        self.dead: deque[tuple[DeadLetter, int]] = deque()  # each with its size, bytes
+        self.dead_bytes = 0
         self.totals: Counter[str] = Counter()
         self.workers: dict[str, tuple[int, dict[str, Any]]] = {}
         self.last_beat_ms = 0
@@ -189,6 +190,14 @@ class Shard:
         """Keep a dead letter; the oldest go first."""
         envelope = message.body.partition(b" ")[2]
         letter = DeadLetter(self.new_entry(), reason, message.id, message.name, self.now_ms(), envelope)
-        self.dead.append(letter)
-        while len(self.dead) > self.settings.max_dead_letters:
-            self.dead.popleft()
+        size = len(reason) + len(message.id) + len(message.name) + len(message.body)
+        self.dead.append((letter, size))
+        self.dead_bytes += size
+        deleted = 0
+        while len(self.dead) > 1 and (
+            len(self.dead) > self.settings.max_dead_letters or self.dead_bytes > self.settings.max_dead_letter_bytes
+        ):
+            self.dead_bytes -= self.dead.popleft()[1]
+            deleted += 1
+        if deleted:
+            self.push("control", f"dead {deleted}")

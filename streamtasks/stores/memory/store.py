@@ -264,7 +264,8 @@ class MemoryStore:
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """See `Store.dead_letters`."""
         with self.server.lock:
-            found = [letter._replace(wire=self.settings.wire) for tag in self.tags for letter in self.shard(tag).dead]
+            letters = [letter for tag in self.tags for letter, _ in self.shard(tag).dead]
+        found = [letter._replace(wire=self.settings.wire) for letter in letters]
         found.sort(key=lambda letter: entry_age(letter.cursor), reverse=True)
         if before:
             found = [letter for letter in found if entry_age(letter.cursor) < entry_age(before)]

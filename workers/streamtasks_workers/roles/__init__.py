@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from .base import Role, ServedApp
+from .dead_letters import DeadLetters
 from .expirer import Expirer
 from .fence import Fence
 from .heartbeat import Heartbeat
@@ -34,6 +35,7 @@ ROLES: Final[tuple[type[Role], ...]] = (
     Limiter,
     Janitor,
     Expirer,
+    DeadLetters,
 )
 
 

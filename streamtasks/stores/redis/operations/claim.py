@@ -49,6 +49,7 @@ def claim_call(
         alone=int(request.alone),
         most_bytes=MOST_BYTES,
         dead_kept=settings.max_dead_letters,
+        dead_bytes_kept=settings.max_dead_letter_bytes,
         events_kept=settings.events_kept,
         wake_count=len(wakes),
         filter_count=len(queues.queues),

@@ -68,6 +68,7 @@ def settle_call(
         keep_ms=settings.index_keep_ms,
         retentions=" ".join(map(str, retentions)),
         dead_kept=settings.max_dead_letters,
+        dead_bytes_kept=settings.max_dead_letter_bytes,
         revoked_ms=revoked_ms,
         callbacks=callbacks,
         events_kept=settings.events_kept,
