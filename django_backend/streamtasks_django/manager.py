@@ -90,19 +90,29 @@ class TaskResultManager:
         except Exception as error:  # noqa: BLE001
             return _no_info(task_id, error)
 
-    def wait_for_multiple_tasks(self, task_ids: Iterable[str], timeout: float = 60) -> dict[str, dict[str, Any]]:
-        """Wait until all of these tasks are finished, together for at most ``timeout`` seconds.
+    def wait_for_multiple_tasks(
+        self, task_ids: Iterable[str], timeout: float = 60, *, allow_wait: bool = False
+    ) -> dict[str, dict[str, Any]]:
+        """Wait until all of these tasks are finished.
+
+        Args:
+            task_ids: the ids of the tasks.
+            timeout: seconds for all together.
+            allow_wait: wait inside a task, too, which keeps that task's place in its worker.
 
         Returns:
             A dict by id, in the order given: ``status`` (``"completed"``, ``"timeout"`` or ``"error"``), and
             ``result`` or ``error``.
+
+        Raises:
+            WaitInTask: a task is running here, and not all of these are finished.
         """
         ids = list(dict.fromkeys(task_ids))
         deadline = time.monotonic() + timeout
         found = self._ends(ids)
         while (left := deadline - time.monotonic()) > 0:
             waiting = [task_id for task_id in ids if task_id not in found]
-            if not waiting or not (finished := self.backend.wait_for_results(waiting, left)):
+            if not waiting or not (finished := self.backend.wait_for_results(waiting, left, allow_wait=allow_wait)):
                 break
             found |= self._ends(list(finished))
         late = {"status": "timeout", "error": f"Task did not complete within {timeout} seconds"}

@@ -31,7 +31,12 @@ class TaskMonitor:
         self.backend = backend_of(backend_name)
 
     def monitor_task_progress(
-        self, task_id: str, callback: Callable[[dict[str, Any]], object] | None = None, interval: float = 1.0
+        self,
+        task_id: str,
+        callback: Callable[[dict[str, Any]], object] | None = None,
+        interval: float = 1.0,
+        *,
+        allow_wait: bool = False,
     ) -> dict[str, Any]:
         """Follow a task until it is finished; return its end, which is also reported last.
 
@@ -40,9 +45,11 @@ class TaskMonitor:
             callback: called with ``task_id``, ``status``, ``timestamp`` and, if there is one, ``progress``; at the end
                 with ``task_id``, ``status``, ``completed``, ``successful``, ``timestamp``, and ``result`` or ``error``.
             interval: seconds between two reports; the end is reported at once.
+            allow_wait: wait inside a task, too, which keeps that task's place in its worker.
 
         Raises:
             TaskResultDoesNotExist: the id is unknown.
+            WaitInTask: a task is running here, and this one is not finished.
         """
         result = cast("StreamTaskResult", self.backend.get_result(task_id))
         while not result.ready():
@@ -52,7 +59,7 @@ class TaskMonitor:
                 report["progress"] = progress
             if callback is not None:
                 callback(report)
-            self.backend.wait_for_results([task_id], interval)
+            self.backend.wait_for_results([task_id], interval, allow_wait=allow_wait)
         final: dict[str, Any] = {
             "task_id": task_id,
             "status": str(result.status),

@@ -13,6 +13,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
 from streamtasks import ConfigurationError
+from streamtasks.protocol.absent_module import is_absent
 
 if TYPE_CHECKING:
     from .worker.application import DjangoApplication
@@ -29,6 +30,7 @@ def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplicatio
 
     Raises:
         ConfigurationError: there are no settings, an alias is unknown or has another backend, or an option is wrong.
+        Exception: a module of the project raises it; its traceback shows where.
     """
     if settings is not None:
         os.environ[ENVIRONMENT_VARIABLE] = settings
@@ -43,7 +45,7 @@ def load(settings: str | None, backends: Sequence[str]) -> list[DjangoApplicatio
         raise ConfigurationError(f"The Django project cannot be set up: {error}") from error
     except ModuleNotFoundError as error:
         module = os.environ.get(ENVIRONMENT_VARIABLE, "")
-        if error.name is None or not (module == error.name or module.startswith(error.name + ".")):
+        if not is_absent(module, error):
             raise
         raise ConfigurationError(f"The settings module {module!r} cannot be imported: {error}") from error
 
@@ -65,6 +67,11 @@ def move(handed_over: Mapping[str, Any]) -> None:
         django_settings.DATABASES[alias]["NAME"] = name
 
 
+def _is_wrong_path(alias: str, error: ImportError) -> bool:
+    """Return whether the BACKEND of an alias names nothing; else its module fails."""
+    return error.name is None or is_absent(str(django_settings.TASKS[alias].get("BACKEND")), error)
+
+
 def _applications(backends: Sequence[str]) -> list[DjangoApplication]:
     from django.tasks import task_backends
     from django.tasks.exceptions import InvalidTaskBackend
@@ -76,6 +83,8 @@ def _applications(backends: Sequence[str]) -> list[DjangoApplication]:
         try:
             backend = task_backends[alias]
         except InvalidTaskBackend as error:
+            if isinstance(cause := error.__cause__, ImportError) and not _is_wrong_path(alias, cause):
+                raise cause from None
             if alias in backends:
                 raise ConfigurationError(f"TASKS[{alias!r}]: {error}") from error
             continue

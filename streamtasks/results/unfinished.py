@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ..exceptions import DecodeError, StreamTasksError
 from ..protocol.state import Snapshot, State
 from ..stores.owner import Owner
-from ..stores.types import Filter, WorkerInfo
+from ..stores.types import WorkerInfo
 
 __all__ = ["atimed_out", "timed_out"]
 
@@ -58,19 +56,11 @@ def _error(
         text += f", queued in {queue!r}"
         if owner.settings.is_memory:
             text += _IN_MEMORY
-        elif workers is not None and not _is_served(queue, workers):
-            text += f"; no worker serves it ({_running(workers)})"
+        elif workers is not None:
+            live = [worker for worker in workers if worker.is_live]
+            if not any(worker.serves(queue) for worker in live):
+                text += f"; no worker serves it ({_running(live)})"
     return TimeoutError(f"{text}.")
-
-
-def _is_served(queue: str, workers: Iterable[WorkerInfo]) -> bool:
-    return any(_serves(worker, queue) for worker in workers)
-
-
-def _serves(worker: WorkerInfo, queue: str) -> bool:
-    mode: str = worker.about.get("queue_mode", Filter().mode)
-    queues: list[str] = worker.about.get("queues", [])
-    return mode == "all" or (queue in queues) == (mode == "only")
 
 
 def _running(workers: list[WorkerInfo]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 __all__ = [
+    "LIVE_MS",
     "Active",
     "Admission",
     "Charge",
@@ -28,6 +29,10 @@ __all__ = [
     "Statistics",
     "WorkerInfo",
 ]
+
+
+LIVE_MS: Final = 30_000
+"""A worker that has been silent for longer, ms, counts as gone."""
 
 
 class Limit(NamedTuple):
@@ -317,8 +322,23 @@ class Admission(NamedTuple):
 
 
 class WorkerInfo(NamedTuple):
-    """A registered worker: its last sign of life, ms since the epoch, and its description of itself."""
+    """A registered worker: its last sign of life, ms since the epoch, and its description of itself.
+
+    ``silent_ms``: how long that sign was ago by the store's clock, ms. A worker gives one every 5 s or more often; one
+    that was killed stays registered for 10 minutes or longer.
+    """
 
     name: str
     beat_ms: int
     about: dict[str, Any]
+    silent_ms: int = 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has given a sign of life in the last 30 s."""
+        return self.silent_ms <= LIVE_MS
+
+    def serves(self, queue: str) -> bool:
+        """Whether it serves a queue."""
+        mode = self.about.get("queue_mode", "all")
+        return bool(mode == "all" or (queue in self.about.get("queues", ())) == (mode == "only"))

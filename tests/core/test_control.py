@@ -173,6 +173,7 @@ class TestWorkers:
         assert await open_async_store(settings).workers() == [one, two]
         assert (one.name, one.about, one.beat_ms) == ("one", {"children": 3}, beat.now_ms)
         assert (two.name, two.about) == ("two", {})
+        assert 0 <= one.silent_ms <= 60_000
         await keeper.beat("qp", "one", None)
         await keeper.beat("u0", "one", None)
         assert [worker.name for worker in store.workers()] == ["two"]

@@ -23,7 +23,7 @@ from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.backends.base import StoreBackend
 from streamtasks_django.backends.memory import forget
 from tests.support.manual_consumer import Consumer, outcome_of, report_progress
-from tests.support.servers import flush
+from tests.support.servers import flush, silence
 
 MEMORY_URL = "memory://control"
 MEMORY = {"BACKEND": "streamtasks_django.backends.memory.MemoryBackend"}
@@ -214,6 +214,8 @@ class TestStatistics:
             found = TaskMonitor().get_worker_statistics()
             assert found == {**idle, "active_workers": 2, "worker_load": {"box": 1, "rack": 0}}
             assert await TaskMonitor().aget_worker_statistics() == found
+        silence(backend().store_settings, "box", 31_000)
+        assert TaskMonitor().get_worker_statistics()["worker_load"] == {"rack": 0}
 
 
 class TestDeadLetters:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from io import StringIO
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -20,9 +21,10 @@ from django.test import override_settings
 from contract.app import tasks
 from contract.options import tasks_setting
 from streamtasks import State
+from streamtasks.exceptions import WaitInTask
 from streamtasks.protocol.json import dumps
 from streamtasks.protocol.message import Message
-from streamtasks.tasks.attempt import Attempt, AttemptOutcome
+from streamtasks.tasks.attempt import Attempt, AttemptOutcome, entered
 from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.backends.memory import MemoryBackend
 from streamtasks_django.backends.redis import RedisBackend
@@ -45,6 +47,10 @@ def hand() -> Iterator[Consumer]:
         yield opened
 
 
+def backend() -> RedisBackend:
+    return cast("RedisBackend", task_backends["default"])
+
+
 def enqueue(*args: Any) -> str:
     return tasks.echo.enqueue(*args).id
 
@@ -53,6 +59,37 @@ def after(seconds: float, action: Callable[[], object]) -> threading.Timer:
     timer = threading.Timer(seconds, action)
     timer.start()
     return timer
+
+
+class TestInTasks:
+    """Whatever waits for results keeps the task's place in its worker, so it is refused."""
+
+    WAITS: ClassVar[dict[str, Callable[..., Any]]] = {
+        "many": lambda task_id, **more: TaskResultManager().wait_for_multiple_tasks([task_id], 0.05, **more),
+        "backend": lambda task_id, **more: backend().wait_for_results([task_id], 0.05, **more),
+        "backend, async": lambda task_id, **more: asyncio.run(backend().await_for_results([task_id], 0.05, **more)),
+        "progress": lambda task_id, **more: TaskMonitor().monitor_task_progress(task_id, interval=0.05, **more),
+        "watch": lambda task_id, **more: asyncio.run(watch(task_id, **more)),
+    }
+
+    @pytest.mark.parametrize("how", WAITS)
+    def test_it_is_refused_unless_it_is_allowed_or_nothing_is_left_to_wait_for(self, how: str, hand: Consumer) -> None:
+        task_id, wait = enqueue(), self.WAITS[how]
+        with entered(Attempt(Message(id="waiting", task="shop.wait"), 1, "w", 0, 0, 0)):
+            with pytest.raises(WaitInTask, match=rf"shop\.wait\) would wait for task {task_id}.*allow_wait=True"):
+                wait(task_id)
+            if how not in ("progress", "watch"):  # these two have no end of their own
+                assert wait(task_id, allow_wait=True) is not None
+            timer = after(0.05, lambda: hand.succeed(7))
+            assert wait(task_id, allow_wait=True) is not None
+            timer.join()
+            TaskResultManager().wait_for_multiple_tasks([task_id], allow_wait=True)
+            found = wait(task_id)
+        assert found in ({task_id: {"status": "completed", "result": 7}}, {task_id}, [task_id]) or found["result"] == 7
+
+
+async def watch(task_id: str, **more: Any) -> list[str]:
+    return [result.id async for result in backend().awatch(task_id, **more)]
 
 
 class TestInfo:

@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import redis
 
+from streamtasks import StoreSettings
+from streamtasks.protocol.keys import Keys
 from streamtasks.stores.memory import MemoryServer
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.waiting import wait_until
@@ -41,6 +43,17 @@ def start_server(kind: str, *, append_only: bool = False) -> EmbeddedServer:
     server = EmbeddedServer(find_redis() if kind == "redis" else None, append_only=append_only)
     server.start()
     return server
+
+
+def silence(settings: StoreSettings, worker: str, silent_ms: int, tag: str = "u0") -> None:
+    """Have a worker's last sign of life be so long ago, ms."""
+    if settings.is_memory:
+        workers = MemoryServer.at(settings.url).shard(settings, tag).workers
+        beat_ms, about = workers[worker]
+        workers[worker] = (beat_ms - silent_ms, about)
+        return
+    with redis.Redis.from_url(settings.url) as client:
+        client.zincrby(Keys(settings.key_prefix, tag).workers, -silent_ms, worker)
 
 
 class Cluster:

@@ -8,33 +8,33 @@ import pytest
 
 from streamtasks.exceptions import StoreUnavailable
 from streamtasks.protocol.task_digests import digests
-from streamtasks.stores.types import WorkerInfo
+from streamtasks.stores.types import LIVE_MS, WorkerInfo
 from streamtasks_workers.executor import other_workers
-from streamtasks_workers.executor.other_workers import LIVE_MS, OtherWorkers
+from streamtasks_workers.executor.other_workers import OtherWorkers
 
 NOW_MS = 1_800_000_000_000
 
 
-def others(beat_ms: int = NOW_MS, **about: Any) -> OtherWorkers:
+def others(silent_ms: int = 0, **about: Any) -> OtherWorkers:
     known = {"tasks": digests(["shop.add", "shop.mail"])} | about
-    return OtherWorkers(lambda: [WorkerInfo("w", beat_ms, known)], lambda: NOW_MS)
+    return OtherWorkers(lambda: [WorkerInfo("w", NOW_MS, known, silent_ms)])
 
 
 def test_one_that_knows_it() -> None:
     assert others().know("shop.add", "mail")
     assert not others().know("blog.add", "mail")
     assert not others(tasks="").know("shop.add", "mail")
-    assert not OtherWorkers(list, lambda: NOW_MS).know("shop.add", "mail")
+    assert not OtherWorkers(list).know("shop.add", "mail")
 
 
 def test_one_of_an_older_release_says_nothing_of_tasks() -> None:
-    silent = OtherWorkers(lambda: [WorkerInfo("w", NOW_MS, {"queues": []})], lambda: NOW_MS)
+    silent = OtherWorkers(lambda: [WorkerInfo("w", NOW_MS, {"queues": []})])
     assert not silent.know("shop.add", "mail")
 
 
 def test_one_that_is_gone() -> None:
-    assert others(NOW_MS - LIVE_MS).know("shop.add", "mail")
-    assert not others(NOW_MS - LIVE_MS - 1).know("shop.add", "mail")
+    assert others(LIVE_MS).know("shop.add", "mail")
+    assert not others(LIVE_MS + 1).know("shop.add", "mail")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_store_is_asked_now_and_then(monkeypatch: pytest.MonkeyPatch) -> Non
         asked.append(1)
         return []
 
-    known = OtherWorkers(read, lambda: NOW_MS)
+    known = OtherWorkers(read)
     assert not any(known.know("shop.add", "mail") for _ in range(5))
     assert len(asked) == 1
     monkeypatch.setattr(other_workers, "KNOWN_S", 0.0)
@@ -70,4 +70,4 @@ def test_a_store_that_is_away() -> None:
     def read() -> list[WorkerInfo]:
         raise StoreUnavailable("away")
 
-    assert not OtherWorkers(read, lambda: NOW_MS).know("shop.add", "mail")
+    assert not OtherWorkers(read).know("shop.add", "mail")

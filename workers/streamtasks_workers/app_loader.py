@@ -11,6 +11,7 @@ from pathlib import Path
 from streamtasks import StreamTasks
 from streamtasks.application import Application
 from streamtasks.exceptions import ConfigurationError
+from streamtasks.protocol.absent_module import is_absent
 
 from .plugins import plugin
 
@@ -41,8 +42,8 @@ def _from_module(path: str) -> Application:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the app is there; what it imports is not, and the traceback shows where
+        if not is_absent(module_name, error):
+            raise
         raise ConfigurationError(f"--app {path}: {error}. Is it importable from {Path.cwd()}?") from error
     if attribute:
         found = getattr(module, attribute, None)

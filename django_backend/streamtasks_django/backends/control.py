@@ -151,20 +151,45 @@ class TaskControl:
         """Return many results from an event loop; see `get_results`."""
         return self.get_results(ids)
 
-    def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:  # noqa: ARG002
-        """Wait until at least one task is finished, or ``timeout`` seconds; return the ids of finished ones."""
+    def wait_for_results(
+        self,
+        ids: Sequence[str],  # noqa: ARG002
+        timeout: float | None,  # noqa: ARG002
+        *,
+        allow_wait: bool = False,  # noqa: ARG002
+    ) -> set[str]:
+        """Wait until at least one task is finished, or ``timeout`` seconds; return the ids of finished ones.
+
+        Args:
+            ids: of the tasks.
+            timeout: seconds; None waits for ever.
+            allow_wait: wait inside a task, too, which keeps that task's place in its worker.
+
+        Raises:
+            WaitInTask: a task is running here, and none of these is finished.
+        """
         return set()
 
     async def await_for_results(
         self,
         ids: Sequence[str],
         timeout: float | None,  # noqa: ASYNC109
+        *,
+        allow_wait: bool = False,
     ) -> set[str]:
         """Wait on an event loop; see `wait_for_results`."""
-        return self.wait_for_results(ids, timeout)
+        return self.wait_for_results(ids, timeout, allow_wait=allow_wait)
 
-    async def awatch(self, task_id: str) -> AsyncGenerator[StreamTaskResult]:
-        """Yield a task's result whenever it may have changed, until it is final or unknown."""
+    async def awatch(self, task_id: str, *, allow_wait: bool = False) -> AsyncGenerator[StreamTaskResult]:  # noqa: ARG002
+        """Yield a task's result whenever it may have changed, until it is final or unknown.
+
+        Args:
+            task_id: the id of the task.
+            allow_wait: wait inside a task, too, which keeps that task's place in its worker.
+
+        Raises:
+            WaitInTask: a task is running here, and the first result is not final.
+        """
         for result in self.get_results([task_id]):
             if result is not None:
                 yield result

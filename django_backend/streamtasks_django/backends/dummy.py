@@ -86,7 +86,13 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
         known = {result.id: result for result in self._known()}
         return [known.get(task_id) for task_id in ids]
 
-    def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:  # noqa: ARG002
+    def wait_for_results(
+        self,
+        ids: Sequence[str],
+        timeout: float | None,  # noqa: ARG002
+        *,
+        allow_wait: bool = False,  # noqa: ARG002
+    ) -> set[str]:
         """See `TaskControl.wait_for_results`; it returns at once, because no task runs."""
         return {result.id for result in self._known() if result.is_finished and result.id in ids}
 

@@ -40,6 +40,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from streamtasks import ConfigurationError, StoreSettings
 from streamtasks.protocol.validation import check_count
+from streamtasks.results.waits import is_refused
 from streamtasks.stores.memory import AsyncMemoryStore, MemoryServer, MemoryStore
 from streamtasks_workers.testing.background import BackgroundWorker
 from streamtasks_workers.testing.in_process import MOST_ATTEMPTS, InProcessWorker, Ran
@@ -142,14 +143,25 @@ class MemoryBackend(StoreBackend):
         return self._worker(own_connections=False).run_ready()
 
     @override
-    def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
+    def wait_for_results(self, ids: Sequence[str], timeout: float | None, *, allow_wait: bool = False) -> set[str]:
         """Wait until at least one task is finished; without ``autostart`` and a timeout, return at once."""
-        return super().wait_for_results(ids, timeout if self.autostart or timeout is not None else 0)
+        return super().wait_for_results(ids, self._longest_wait(timeout, allow_wait), allow_wait=allow_wait)
 
     @override
-    async def await_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
+    async def await_for_results(
+        self,
+        ids: Sequence[str],
+        timeout: float | None,
+        *,
+        allow_wait: bool = False,
+    ) -> set[str]:
         """Wait without blocking the event loop; see `wait_for_results`."""
-        return await super().await_for_results(ids, timeout if self.autostart or timeout is not None else 0)
+        return await super().await_for_results(ids, self._longest_wait(timeout, allow_wait), allow_wait=allow_wait)
+
+    def _longest_wait(self, timeout: float | None, allow_wait: bool) -> float | None:
+        if timeout is not None or self.autostart or is_refused(timeout, allow_wait=allow_wait):
+            return timeout
+        return 0
 
     def _worker(self, *, own_connections: bool = True) -> InProcessWorker:
         return worker_of([self], own_connections=own_connections)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from streamtasks.protocol.keys import check_id
 from streamtasks.protocol.message import Message, split_body
 from streamtasks.protocol.state import STATUS, DeadLetter, Snapshot, State
 from streamtasks.protocol.wire import Wire
+from streamtasks.results.waits import is_refused, refusal
 from streamtasks.stores.types import Active, Events, Revocation, Statistics, WorkerInfo
 
 from ..enqueue.store_alias import StoreAlias
@@ -120,19 +121,24 @@ class StoreControl(TaskControl, StoreAlias):
         known = {snapshot.id: snapshot for snapshot in snapshots if snapshot is not None}
         return [from_snapshot(known[task_id], self.alias) if task_id in known else None for task_id in ids]
 
-    def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]:
+    def wait_for_results(self, ids: Sequence[str], timeout: float | None, *, allow_wait: bool = False) -> set[str]:
         """See `TaskControl.wait_for_results`."""
-        return {snapshot.id for snapshot in self.stores.plain.wait_finished(ids, timeout)}
+        refused = is_refused(timeout, allow_wait=allow_wait)
+        return _finished(ids, self.stores.plain.wait_finished(ids, 0 if refused else timeout), refused=refused)
 
     async def await_for_results(
         self,
         ids: Sequence[str],
         timeout: float | None,  # noqa: ASYNC109
+        *,
+        allow_wait: bool = False,
     ) -> set[str]:
         """See `TaskControl.wait_for_results`."""
-        return {snapshot.id for snapshot in await self.stores.asynchronous.wait_finished(ids, timeout)}
+        refused = is_refused(timeout, allow_wait=allow_wait)
+        snapshots = await self.stores.asynchronous.wait_finished(ids, 0 if refused else timeout)
+        return _finished(ids, snapshots, refused=refused)
 
-    async def awatch(self, task_id: str) -> AsyncGenerator[StreamTaskResult]:
+    async def awatch(self, task_id: str, *, allow_wait: bool = False) -> AsyncGenerator[StreamTaskResult]:
         """See `TaskControl.awatch`; the server pushes changes.
 
         Raises:
@@ -142,6 +148,15 @@ class StoreControl(TaskControl, StoreAlias):
             async with aclosing(self.stores.asynchronous.watch(task_id)) as snapshots:
                 async for snapshot in snapshots:
                     yield from_snapshot(snapshot, self.alias)
+                    if not snapshot.is_finished and is_refused(None, allow_wait=allow_wait):
+                        raise refusal(f"task {task_id}")
+
+
+def _finished(ids: Sequence[str], snapshots: Iterable[Snapshot], *, refused: bool) -> set[str]:
+    found = {snapshot.id for snapshot in snapshots}
+    if refused and ids and not found:
+        raise refusal(f"task {ids[0]}")
+    return found
 
 
 def _before_ms(cutoff: datetime) -> int:
@@ -151,8 +166,8 @@ def _before_ms(cutoff: datetime) -> int:
 
 
 def _load(workers: Sequence[WorkerInfo], running: Sequence[Active]) -> dict[str, int]:
-    """Return the number of running tasks of each worker."""
-    load = {worker.name: 0 for worker in workers}
+    """Return the number of running tasks of each live worker."""
+    load = {worker.name: 0 for worker in workers if worker.is_live}
     for one in running:
         name = one.worker.rpartition("-")[0]  # a child's name is its worker's and a number
         if name in load:

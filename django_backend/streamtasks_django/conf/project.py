@@ -22,6 +22,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from streamtasks import ConfigurationError, Middleware
+from streamtasks.protocol.absent_module import is_absent
 
 from . import task_settings
 
@@ -82,7 +83,8 @@ def middleware() -> tuple[Middleware, ...]:
     """Return one instance of each class in ``STREAMTASKS["MIDDLEWARE"]``, shared by the whole process.
 
     Raises:
-        ConfigurationError: a path cannot be imported, or does not name a `Middleware`.
+        ConfigurationError: a path does not name a `Middleware`.
+        Exception: the module of one raises it.
     """
     paths = _streamtasks().get("MIDDLEWARE") or ()
     if isinstance(paths, str):
@@ -91,10 +93,7 @@ def middleware() -> tuple[Middleware, ...]:
 
 
 def _one_middleware(path: str) -> Middleware:
-    try:
-        cls = import_string(path)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"STREAMTASKS['MIDDLEWARE'] names {path!r}: {error}") from error
+    cls = _named("MIDDLEWARE", path)
     if not (isinstance(cls, type) and issubclass(cls, Middleware)):
         raise ConfigurationError(
             f"STREAMTASKS['MIDDLEWARE'] names {path!r}, which is not a subclass of streamtasks.Middleware."
@@ -107,21 +106,31 @@ def may_view_task() -> Callable[[Any, str], Any] | None:
     """Return the function that ``STREAMTASKS["MAY_VIEW_TASK"]`` names, None if it is unset.
 
     Raises:
-        ConfigurationError: the path cannot be imported, or does not name a function.
+        ConfigurationError: the path does not name a function.
+        Exception: its module raises it.
     """
     path = _streamtasks().get("MAY_VIEW_TASK")
     if path is None:
         return None
-    try:
-        function = import_string(path)
-    except (ImportError, AttributeError, TypeError) as error:
-        raise ConfigurationError(f"STREAMTASKS['MAY_VIEW_TASK'] is {path!r}: {error}") from error
+    function = _named("MAY_VIEW_TASK", path)
     if not callable(function):
         raise ConfigurationError(
             f"STREAMTASKS['MAY_VIEW_TASK'] is {path!r}, which is not a function; "
             "name one that takes a user and a task's id."
         )
     return function  # type: ignore[no-any-return]
+
+
+def _named(key: str, path: Any) -> Any:
+    """Return what a dotted path in STREAMTASKS names."""
+    if not isinstance(path, str):
+        raise ConfigurationError(f"STREAMTASKS[{key!r}] has {path!r}; it must be a dotted path.")
+    try:
+        return import_string(path)
+    except ImportError as error:
+        if error.name is not None and not is_absent(path, error):
+            raise  # the module is there and fails itself
+        raise ConfigurationError(f"STREAMTASKS[{key!r}] names {path!r}: {error}.") from error
 
 
 def _forget(*, setting: str, **_: Any) -> None:

@@ -19,10 +19,12 @@ class ResultBackend(Protocol):
 
     def forget_result(self, task_id: str) -> bool: ...
 
-    def wait_for_results(self, ids: Sequence[str], timeout: float | None) -> set[str]: ...
+    def wait_for_results(self, ids: Sequence[str], timeout: float | None, *, allow_wait: bool = False) -> set[str]: ...
 
     async def await_for_results(
         self,
         ids: Sequence[str],
-        timeout: float | None,  # noqa: ASYNC109 - Django's name for it
+        timeout: float | None,  # noqa: ASYNC109 - the name users know from get()
+        *,
+        allow_wait: bool = False,
     ) -> set[str]: ...

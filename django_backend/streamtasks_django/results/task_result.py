@@ -23,7 +23,6 @@ from streamtasks.protocol.state import Snapshot, State
 from streamtasks.results.lookup import parent_of, workflow_of
 from streamtasks.results.snapshot_view import children_of, failure_of, info_of, shown_state, value_of
 from streamtasks.results.unfinished import atimed_out, timed_out
-from streamtasks.results.waits import is_refused, refusal
 from streamtasks.results.workflow_result import Workflow
 
 from ..tasks.frozen import frozen_like_django
@@ -214,9 +213,7 @@ class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know
             Exception: the task's own error.
         """
         if not self.ready():
-            if is_refused(timeout, allow_wait=allow_wait):
-                raise refusal(f"task {self.id}")
-            self._backend().wait_for_results([self.id], timeout)
+            self._backend().wait_for_results([self.id], timeout, allow_wait=allow_wait)
         if (late := self._look()._late()) is not None:
             raise timed_out(self._owner(), late, timeout, self.status)
         return self._outcome(timeout)
@@ -232,9 +229,7 @@ class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know
         if self.status not in _FINAL and backend.keeps_results:
             await self.arefresh()
             if self.status not in _FINAL:
-                if is_refused(timeout, allow_wait=allow_wait):
-                    raise refusal(f"task {self.id}")
-                await backend.await_for_results([self.id], timeout)
+                await backend.await_for_results([self.id], timeout, allow_wait=allow_wait)
                 await self.arefresh()
                 if (late := self._late()) is not None:
                     raise await atimed_out(self._owner(), late, timeout, self.status)

@@ -14,6 +14,7 @@ from django.tasks.base import Task
 from django.utils.module_loading import autodiscover_modules
 
 from streamtasks import ConfigurationError
+from streamtasks.protocol.absent_module import is_absent
 
 from ..conf import project
 from .names import named, registered_names
@@ -34,24 +35,29 @@ def discover() -> None:
     """Import the modules that define tasks: every app's ``tasks.py``, ``TASK_IMPORTS`` and the root URLconf.
 
     Raises:
-        ConfigurationError: one of the named modules cannot be imported.
-        Exception: a ``tasks.py`` raises it.
+        ConfigurationError: a module that a setting names does not exist.
+        Exception: one of the modules raises it.
     """
     autodiscover_modules("tasks")
     for name in project.task_imports():
-        try:
-            import_module(name)
-        except ImportError as error:
-            raise ConfigurationError(f"TASK_IMPORTS names {name!r}, which cannot be imported: {error}") from error
+        _import(name, f"TASK_IMPORTS names {name!r}")
     urlconf = getattr(settings, "ROOT_URLCONF", None)
     if isinstance(urlconf, str) and project.import_urlconf():
-        try:
-            import_module(urlconf)
-        except Exception as error:
-            raise ConfigurationError(
-                f"The root URLconf {urlconf!r} cannot be imported ({type(error).__name__}: {error}). Workers import it "
-                "to find tasks defined beside views; STREAMTASKS = {'IMPORT_URLCONF': False} disables that."
-            ) from error
+        _import(
+            urlconf,
+            f"ROOT_URLCONF names {urlconf!r}, which workers import to find tasks that are defined beside views "
+            "(STREAMTASKS = {'IMPORT_URLCONF': False} disables that)",
+        )
+
+
+def _import(name: str, why: str) -> None:
+    try:
+        import_module(name)
+    except Exception as error:
+        if isinstance(error, ImportError) and is_absent(name, error):
+            raise ConfigurationError(f"{why}: {error}.") from error
+        error.add_note(f"{why}.")
+        raise
 
 
 def find_task(path: str) -> Task[..., Any] | None:

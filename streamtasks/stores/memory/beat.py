@@ -44,4 +44,7 @@ def _set_right(shard: Shard, now_ms: int, back_ms: int) -> None:
 
 def workers(shard: Shard) -> list[WorkerInfo]:
     """Return the workers that have given a sign of life lately."""
-    return [WorkerInfo(name, beat_ms, about) for name, (beat_ms, about) in shard.workers.items()]
+    now_ms = shard.now_ms()
+    return [
+        WorkerInfo(name, beat_ms, about, max(0, now_ms - beat_ms)) for name, (beat_ms, about) in shard.workers.items()
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from streamtasks.exceptions import StoreError
 from streamtasks.protocol.task_digests import digest
@@ -14,9 +14,6 @@ from streamtasks.stores.types import WorkerInfo
 __all__ = ["OtherWorkers"]
 
 logger = logging.getLogger("streamtasks.worker")
-
-LIVE_MS: Final = 30_000
-"""A worker whose last sign of life is older, ms, counts as gone."""
 
 KNOWN_S: Final = 2.0
 """The store is asked again after so long, seconds."""
@@ -27,12 +24,10 @@ class OtherWorkers:
 
     Args:
         read: returns the registered workers; see `Store.workers`.
-        now_ms: returns the store's time, ms since the epoch.
     """
 
-    def __init__(self, read: Callable[[], Sequence[WorkerInfo]], now_ms: Callable[[], int]) -> None:
+    def __init__(self, read: Callable[[], Sequence[WorkerInfo]]) -> None:
         self._read = read
-        self._now_ms = now_ms
         self._known: Sequence[WorkerInfo] = ()
         self._read_at = -KNOWN_S
 
@@ -45,14 +40,9 @@ class OtherWorkers:
                 logger.debug("the workers that know %s cannot be asked for: %s", task, error)
                 return False
             self._read_at = time.monotonic()
-        wanted, since_ms = digest(task), self._now_ms() - LIVE_MS
+        wanted = digest(task)
         return any(
             wanted in worker.about.get("tasks", "").split()
             for worker in self._known
-            if worker.beat_ms >= since_ms and _serves(worker.about, queue)
+            if worker.is_live and worker.serves(queue)
         )
-
-
-def _serves(about: dict[str, Any], queue: str) -> bool:
-    mode = about.get("queue_mode", "all")
-    return bool(mode == "all" or (queue in about.get("queues", ())) == (mode == "only"))

@@ -73,7 +73,7 @@ class Runner:
         def now_ms() -> int:
             return self.now_ms(time.monotonic_ns())
 
-        self._outcomes = Outcomes(app.settings, consumer, now_ms, OtherWorkers(workers, now_ms))
+        self._outcomes = Outcomes(app.settings, consumer, now_ms, OtherWorkers(workers))
         self._around = [m for m in app.middleware if overrides(m, "around_run", "around_run_async")]
         self._hooks = Hooks(app.middleware)
         self._inputs = Inputs(gather, app.settings.wire)

@@ -86,8 +86,8 @@ def workers(shards: Shards) -> Operation[list[WorkerInfo]]:
     replies = yield [workers_call(shard.keys, MOST_WORKERS) for shard in shards.by_tag.values()]
     found: dict[str, WorkerInfo] = {}
     for flat in replies:
-        for name, beat, info in batched(flat, 3):
-            worker = WorkerInfo(name.decode(), int(beat), orjson.loads(info))
+        for name, beat, silent, info in batched(flat, 4):
+            worker = WorkerInfo(name.decode(), int(beat), orjson.loads(info), int(silent))
             known = found.get(worker.name)
             if known is None or worker.beat_ms >= known.beat_ms:
                 found[worker.name] = worker
