@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
-from typing import Any, Concatenate, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 from .app_owner import AppOwner
 from .exceptions import ConfigurationError, InvalidTask
@@ -16,17 +17,18 @@ from .results.lookup import group_result
 from .results.workflow_result import GroupResult
 from .schedules.declared import check_entry, declared, entry_of
 from .schedules.definition import Definition
-from .schedules.rules import zone_name
+from .schedules.rules import RuleLike, zone_name
 from .schedules.schedules import Schedules
 from .settings import DEFAULT_URL, StoreSettings
 from .stores.base import AsyncStore, Store
 from .stores.types import NewMessage
 from .tasks.class_task import ClassTask, InstanceTask
+from .tasks.decorators import BoundDecorator, Decorator
 from .tasks.enqueue import Pipeline, pack
 from .tasks.middleware import Middleware
-from .tasks.request import BoundTask
+from .tasks.option_types import PlainDefinitionOptions
 from .tasks.signature import CallOptions
-from .tasks.task import Task, name_of
+from .tasks.task import CoroutineTask, Task, name_of
 from .tasks.task_options import TaskOptions
 
 __all__ = ["StreamTasks"]
@@ -107,22 +109,31 @@ class StreamTasks:
         return declared(self.owner, self._schedule.items())
 
     @overload
+    def task[**P, R](self, function: Callable[P, Coroutine[Any, Any, R]], /) -> CoroutineTask[P, R]: ...
+    @overload
     def task[**P, R](self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def task[**P, R](  # pyright: ignore[reportOverlappingOverload]  # callers give no `self`
+    def task(
         self,
         function: None = None,
         /,
         *,
         bind: Literal[True],
         name: str | None = None,
-        schedule: Any = None,
-        **options: Any,
-    ) -> Callable[[Callable[Concatenate[BoundTask, P], R]], Task[P, R]]: ...
+        schedule: RuleLike | Mapping[str, Any] | None = None,
+        **options: Unpack[PlainDefinitionOptions],
+    ) -> BoundDecorator: ...
     @overload
-    def task[**P, R](
-        self, function: None = None, /, *, name: str | None = None, schedule: Any = None, **options: Any
-    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(
+        self,
+        function: None = None,
+        /,
+        *,
+        bind: Literal[False] = False,
+        name: str | None = None,
+        schedule: RuleLike | Mapping[str, Any] | None = None,
+        **options: Unpack[PlainDefinitionOptions],
+    ) -> Decorator: ...
     def task(
         self,
         function: Callable[..., Any] | None = None,
@@ -142,13 +153,14 @@ class StreamTasks:
         """
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
-            task: Task[..., Any] = Task(self.pipeline, function, name or name_of(function), TaskOptions.of(options))
+            cls: type[Task[..., Any]] = CoroutineTask if inspect.iscoroutinefunction(function) else Task
+            task = cls(self.pipeline, function, name or name_of(function), TaskOptions.of(options))
             self._add(task, schedule)
             return task
 
         return register if function is None else register(function)
 
-    def register(self, body: ClassTask, *, schedule: Any = None) -> Task[..., Any]:
+    def register(self, body: ClassTask, *, schedule: RuleLike | Mapping[str, Any] | None = None) -> Task[..., Any]:
         """Register an instance of a class-based task; return a task that is enqueued like any other.
 
         ``schedule``: as in `task`.

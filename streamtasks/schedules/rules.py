@@ -14,7 +14,7 @@ from ..protocol.validation import is_number
 from .cron_fields import FIELDS, check_field, cron_times, zone_of
 from .cron_times import DAY_S, CronTimes
 
-__all__ = ["Rule", "crontab", "every", "rule_from_dict", "rule_of", "zone_name"]
+__all__ = ["Rule", "RuleLike", "crontab", "every", "rule_from_dict", "rule_of", "zone_name"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
@@ -49,6 +49,10 @@ class Rule(Protocol):
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object that names its zone."""
         ...
+
+
+type RuleLike = Rule | timedelta | float | str
+"""What describes a rule: one itself, an interval, its seconds, or the five fields of cron."""
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)

@@ -232,9 +232,9 @@ class InstanceTask(Task[..., Any]):
         """See `Runnable.after`."""
         tell(self.body, attempt, outcome)
 
-    def changed(self, options: TaskOptions) -> InstanceTask:
+    def changed(self, options: TaskOptions) -> Self:
         """Return the same task with other options."""
-        return InstanceTask(self._pipeline, self.body, self.name, options, self._registered)
+        return type(self)(self._pipeline, self.body, self.name, options, self._registered)
 
 
 _OPTIONS: Final = frozenset({*(one.name for one in fields(TaskOptions)), *USER_NAMES} - {"bind", "has_hooks"})

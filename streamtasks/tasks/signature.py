@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import difflib
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final, Protocol, Self
+from typing import Any, Final, Protocol, Unpack
 
 from ..exceptions import InvalidTask
 from ..stores.owner import Owner
@@ -20,8 +19,9 @@ from . import options
 from .options import WITHOUT_END, check_limit_order, check_options, first_ms, option, seconds, split_parent_id
 from .position import Position
 from .retry_policy import check_retry_policy, retry_time_s
+from .step import ApplyOptions, Step
 
-__all__ = ["NO_OPTIONS", "OPTION_NAMES", "CallOptions", "Origin", "Signature", "Step"]
+__all__ = ["NO_OPTIONS", "OPTION_NAMES", "CallOptions", "Origin", "Signature"]
 
 MAX_LINKS: Final = 100
 """At most so many signatures follow one task: all of them are accepted in the step that finishes it."""
@@ -43,12 +43,14 @@ class Origin(Protocol):
         """
         ...
 
-    def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    def apply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
+    ) -> Any:
         """Enqueue one call; return a handle on its result."""
         ...
 
     async def aapply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
     ) -> Any:
         """Enqueue one call from an event loop; return a handle on its result."""
         ...
@@ -64,54 +66,6 @@ class Origin(Protocol):
     def owner_of(self, signature: Signature) -> Owner:
         """Return the owner to which this call is enqueued."""
         ...
-
-
-class Step(ABC):
-    """A part of a workflow: a signature, or a chain, group or chord of them. Immutable."""
-
-    __slots__ = ()
-
-    chained: ClassVar[Callable[[Step, Step], Step]]
-    """What ``|`` returns. `streamtasks.workflows.canvas` sets it: a signature has the operator, but chains are built
-    from signatures, so this module cannot import them."""
-
-    def __or__(self, other: Step) -> Step:
-        """Return a chain: this step, then the other one with this one's result."""
-        return Step.chained(self, other)
-
-    @abstractmethod
-    def set(self, **options: Any) -> Self:
-        """Return the same step with other options, as ``apply_async()`` takes them.
-
-        Raises:
-            InvalidTask: an option has an unknown name or a wrong value.
-        """
-
-    @abstractmethod
-    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
-        """Return the same step with more arguments and other options."""
-
-    @abstractmethod
-    def with_defaults(self, options: Mapping[str, Any]) -> Self:
-        """Return the same step with these options where it has none of its own."""
-
-    @abstractmethod
-    def as_link(self) -> Signature:
-        """Return the step as a signature that a link can hold."""
-
-    @abstractmethod
-    def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """Enqueue it with more arguments and other options; return a handle on its result."""
-
-    @abstractmethod
-    async def aapply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
-        """Enqueue it from an event loop; see `apply_async`."""
-
-    def delay(self, *args: Any, **kwargs: Any) -> Any:
-        """Enqueue it with more arguments; see `apply_async`."""
-        return self.apply_async(args, kwargs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +224,9 @@ class Signature(Step):
         given = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
         return f"{self.task}.{'si' if self.immutable else 's'}({', '.join(given)})"
 
-    def set(self, *, immutable: bool | None = None, **options: Any) -> Signature:
+    def set(  # pyright: ignore[reportIncompatibleMethodOverride]  # one option more
+        self, *, immutable: bool | None = None, **options: Unpack[ApplyOptions]
+    ) -> Signature:
         """See `Step.set`; ``immutable``: whether no result is put before its arguments."""
         return replace(
             self,
@@ -278,7 +234,9 @@ class Signature(Step):
             immutable=self.immutable if immutable is None else immutable,
         )
 
-    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Signature:
+    def clone(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
+    ) -> Signature:
         """Return the same call with more arguments: ``args`` before its own, ``kwargs`` instead of its own."""
         merged = {**self.kwargs, **(kwargs or {})}
         return replace(self, args=(*args, *self.args), kwargs=merged, options=CallOptions.of(options, self.options))
@@ -292,13 +250,15 @@ class Signature(Step):
         """See `Step.as_link`."""
         return self
 
-    def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    def apply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
+    ) -> Any:
         """Enqueue it; see `clone` for the arguments and ``apply_async()`` of the task for the options."""
         call = self.clone(args, kwargs, **options)
         return call.needed_origin().apply_async(call.args, call.kwargs, **call.options.given())
 
     async def aapply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
     ) -> Any:
         """Enqueue it from an event loop; see `apply_async`."""
         call = self.clone(args, kwargs, **options)
@@ -332,7 +292,7 @@ def _links(name: str, value: Any) -> tuple[Signature, ...]:
                 f"{name} is {value!r}; it must be a signature (task.s(...)), a chain, group or chord, a list of "
                 f"these{or_id}."
             )
-        one = given.as_link()
+        one: Signature = given.as_link()
         if one.options.after:
             raise InvalidTask(f"{name}: {one!r} is linked to task {one.options.after} already; it can follow only one.")
         signatures.append(one)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import update_wrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, Unpack
 
 from ..exceptions import InvalidTask
 from ..protocol.message import Message
@@ -18,14 +18,16 @@ from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import Attempt, AttemptOutcome
 from .enqueue import Pipeline, assign_id, check_limits, merge_options, pack, resolve_signature
+from .option_types import UsingOptions
 from .position import Position
 from .rate_limit import limit_of
 from .request import BoundTask, Request
 from .run_options import RunOptions, check_executor
 from .signature import CallOptions, Signature
+from .step import ApplyOptions
 from .task_options import DEFINITION_ONLY, TaskOptions, engine_options
 
-__all__ = ["Task", "name_of"]
+__all__ = ["CoroutineTask", "Task", "name_of"]
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -47,7 +49,7 @@ class Task[**P, R]:
     def __init__(
         self,
         pipeline: Pipeline,
-        function: Callable[..., R],
+        function: Callable[..., Any],
         name: str,
         options: TaskOptions,
         registered: TaskOptions | None = None,
@@ -66,8 +68,8 @@ class Task[**P, R]:
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""
         if self.options.bind:
-            return self.function(self._bound(Request.here(self.name, args, kwargs)), *args, **kwargs)
-        return self.function(*args, **kwargs)
+            return self.function(self._bound(Request.here(self.name, args, kwargs)), *args, **kwargs)  # type: ignore[no-any-return]
+        return self.function(*args, **kwargs)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
@@ -79,7 +81,7 @@ class Task[**P, R]:
 
     def run(self, attempt: Attempt) -> Any:
         """See `Runnable.run`."""
-        function: Callable[..., Any] = self.function
+        function = self.function
         message = attempt.message
         if self.options.bind:
             return function(self._bound(Request.of(attempt)), *message.args, **message.kwargs)
@@ -91,7 +93,7 @@ class Task[**P, R]:
     def after(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """See `Runnable.after`."""
 
-    def using(self, **options: Any) -> Task[P, R]:
+    def using(self, **options: Unpack[UsingOptions]) -> Self:
         """Return the same task with other options (see `TaskOptions`).
 
         Raises:
@@ -107,9 +109,9 @@ class Task[**P, R]:
             raise InvalidTask(f"using(): {error}") from error
         return self.changed(changed)
 
-    def changed(self, options: TaskOptions) -> Task[P, R]:
+    def changed(self, options: TaskOptions) -> Self:
         """Return the same task with other, checked options."""
-        return Task(self._pipeline, self.function, self.name, options, self._registered)
+        return type(self)(self._pipeline, self.function, self.name, options, self._registered)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """Enqueue one call; return a handle on its result.
@@ -130,7 +132,7 @@ class Task[**P, R]:
     adelay = aenqueue
 
     def apply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
     ) -> Result[R]:
         """Enqueue one call with options of its own (see `CallOptions`, and `enqueue` for errors).
 
@@ -143,7 +145,7 @@ class Task[**P, R]:
         return self._pipeline.send([message], call.retry_time_s(), own_id=call.task_id is not None)[0]
 
     async def aapply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
     ) -> Result[R]:
         """Enqueue one call from an event loop; see `apply_async`."""
         call = CallOptions.of(options, self._defaults)
@@ -212,3 +214,12 @@ class Task[**P, R]:
 
     def _bound(self, request: Request) -> BoundTask:
         return BoundTask(self, request, self.options)
+
+
+class CoroutineTask[**P, R](Task[P, R]):
+    """A registered coroutine function; ``R`` is what its coroutine returns."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
+        """Return the coroutine, to be awaited here."""
+        coroutine: Any = super().__call__(*args, **kwargs)
+        return coroutine  # type: ignore[no-any-return]

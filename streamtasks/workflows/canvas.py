@@ -15,10 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
 from ..exceptions import InvalidTask
-from ..tasks.signature import CallOptions, Signature, Step
+from ..results.workflow_result import GroupResult
+from ..tasks.signature import CallOptions, Signature
+from ..tasks.step import AnyChain, ApplyOptions, Step
 from .linked import linked
 from .plan import DEFAULT_POLICY, FAIL, After, CompositeStep, Planner, Policy
 from .start import astart, start
@@ -33,7 +35,7 @@ _INSTEAD: Final = {
 """Options that workflows do not have, and what to do instead."""
 
 
-class Canvas(CompositeStep):
+class Canvas[T](CompositeStep):
     """Base of chains, groups and chords."""
 
     __slots__ = ()
@@ -44,7 +46,7 @@ class Canvas(CompositeStep):
         """Return a chain: this, then the other one with this one's result."""
         return chain(self, other)
 
-    def set(self, **options: Any) -> Self:
+    def set(self, **options: Unpack[ApplyOptions]) -> Self:
         """Return the same with options for all of its tasks that do not set them themselves.
 
         As those of ``apply_async()``; ``countdown`` and ``eta`` count for what starts first, ``link`` for the end,
@@ -54,13 +56,13 @@ class Canvas(CompositeStep):
             InvalidTask: an option has an unknown name or a wrong value.
         """
         CallOptions.of(options)
-        for name in _INSTEAD:
-            if name in options:
-                raise InvalidTask(f"{name} is {options[name]!r}; {_INSTEAD[name]}")
-        if isinstance(options.get("link"), str):
+        for name, value in options.items():
+            if name in _INSTEAD:
+                raise InvalidTask(f"{name} is {value!r}; {_INSTEAD[name]}")
+        if isinstance(link := options.get("link"), str):
             raise InvalidTask(
-                f"link is {options['link']!r}; a workflow cannot wait for an enqueued task. Enqueue its first "
-                f"task by itself, with the rest as a link: first.apply_async(link=[{options['link']!r}, chain(...)])."
+                f"link is {link!r}; a workflow cannot wait for an enqueued task. Enqueue its first "
+                f"task by itself, with the rest as a link: first.apply_async(link=[{link!r}, chain(...)])."
             )
         return replace(self, options={**self.options, **options})  # type: ignore[type-var]
 
@@ -72,7 +74,9 @@ class Canvas(CompositeStep):
         """See `Step.as_link`."""
         return linked(self)
 
-    def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    def apply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
+    ) -> T:
         """Enqueue the workflow atomically; return a handle on its result.
 
         Args:
@@ -84,17 +88,17 @@ class Canvas(CompositeStep):
             InvalidTask: an option or a step is wrong.
             StoreUnavailable: no answer from the store in time; no task of it will run.
         """
-        return start(self.clone(args, kwargs, **options))
+        return start(self.clone(args, kwargs, **options))  # type: ignore[no-any-return]
 
     async def aapply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
+    ) -> T:
         """Enqueue it from an event loop; see `apply_async`."""
-        return await astart(self.clone(args, kwargs, **options))
+        return await astart(self.clone(args, kwargs, **options))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
-class Group(Canvas):
+class Group(Canvas[GroupResult]):
     """Tasks that run side by side. The result is the list of their results, in order."""
 
     members: tuple[Step, ...]
@@ -108,7 +112,9 @@ class Group(Canvas):
         """Enqueue it."""
         return self.apply_async(args, kwargs)
 
-    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Group:
+    def clone(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
+    ) -> Group:
         """Return the same with more arguments for each member."""
         changed = self.set(**options) if options else self
         if not args and not kwargs:
@@ -123,10 +129,10 @@ class Group(Canvas):
 
 
 @dataclass(frozen=True, slots=True)
-class Chain(Canvas):
+class Chain(Canvas[Any], AnyChain):
     """Tasks that run one after the other, each with the result of the previous one. The result is that of the last."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...]  # pyright: ignore[reportIncompatibleMethodOverride]  # a frozen field is as good
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -136,7 +142,9 @@ class Chain(Canvas):
         """Enqueue it."""
         return self.apply_async(args, kwargs)
 
-    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Chain:
+    def clone(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
+    ) -> Chain:
         """Return the same with more arguments for its first step."""
         changed = self.set(**options) if options else self
         if not args and not kwargs:
@@ -149,7 +157,7 @@ class Chain(Canvas):
 
 
 @dataclass(frozen=True, slots=True)
-class Chord(Canvas):
+class Chord(Canvas[Any]):
     """A group, the header, and a step that follows it, the body. The result is that of the body.
 
     Call it with a body to enqueue both.
@@ -159,12 +167,14 @@ class Chord(Canvas):
     body: Step | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def __call__(self, body: Step | None = None, **options: Any) -> Any:
+    def __call__(self, body: Step | None = None, **options: Unpack[ApplyOptions]) -> Any:
         """Enqueue the header with this body (default: its own)."""
         whole = self if body is None else replace(self, body=_step("body", body))
         return whole.apply_async(**options)
 
-    def clone(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Chord:
+    def clone(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[ApplyOptions]
+    ) -> Chord:
         """Return the same with more arguments for each member of its header."""
         changed = self.set(**options) if options else self
         return replace(changed, header=changed.header.clone(args, kwargs))

@@ -11,7 +11,8 @@ from typing import Any, Final, Literal, NamedTuple
 from ..exceptions import InvalidTask
 from ..protocol.validation import check_count, check_seconds
 from ..tasks.options import seconds, switch
-from ..tasks.signature import Signature, Step
+from ..tasks.signature import Signature
+from ..tasks.step import Step
 
 __all__ = [
     "COLLECT",

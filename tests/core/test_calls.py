@@ -53,7 +53,7 @@ def app(sent: Sent) -> StreamTasks:
 
 @pytest.fixture
 def add(app: StreamTasks) -> Task[..., Any]:
-    return app.task(name="add", queue="sums", priority=2)(lambda a, b: a + b)
+    return app.task(name="add", queue="sums", priority=2)(lambda a, b: a + b)  # type: ignore[no-any-return]
 
 
 def test_delay_gives_all_keyword_arguments_to_the_task(add: Task[..., Any], sent: Sent) -> None:
@@ -190,7 +190,7 @@ def test_executor_inline_is_for_plain_functions(app: StreamTasks) -> None:
 
 def test_what_belongs_to_the_definition_cannot_be_changed_later(add: Task[..., Any]) -> None:
     with pytest.raises(InvalidTask, match="autoretry_for belongs to the definition"):
-        add.using(autoretry_for=(KeyError,))
+        add.using(autoretry_for=(KeyError,))  # type: ignore[call-arg]
 
 
 def test_documented_options_are_understood(app: StreamTasks) -> None:
@@ -282,4 +282,4 @@ def test_a_call_says_that_its_result_is_ignored(app: StreamTasks, sent: Sent) ->
     with pytest.raises(InvalidTask, match="ignore_result is 'no'"):
         quiet.apply_async(ignore_result="no")
     with pytest.raises(InvalidTask, match="ignore_result is 1"):
-        app.task(name="wrong", ignore_result=1)(print)
+        app.task(name="wrong", ignore_result=1)(print)  # pyright: ignore[reportArgumentType]

@@ -30,7 +30,7 @@ HOUR_S = 3600
 flows = st.sampled_from(WORKFLOWS)
 
 
-def canvases() -> list[Canvas]:
+def canvases() -> list[Canvas[Any]]:
     app = StreamTasks("memory://shapes", label="shapes")
 
     @app.task(name="t")

@@ -48,7 +48,7 @@ def test_self_tells_of_the_call_that_runs(app: StreamTasks) -> None:
     assert request.delivery_info == {"queue": "mail", "priority": 3, "redelivered": False}
     request = run(tell, "hello")
     assert (request.eta, request.expires, request.parent_id, request.root_id) == (None, None, None, "m")
-    direct = tell("there")
+    direct: Any = tell("there")
     assert (direct.called_directly, direct.id, direct.retries, direct.args) == (True, "", 0, ["there"])
 
 

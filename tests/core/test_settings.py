@@ -134,7 +134,7 @@ class TestApp:
     def test_an_unknown_option_of_a_task_is_refused(self) -> None:
         app = StreamTasks()
         with pytest.raises(InvalidTask, match="prioritty"):
-            app.task(name="t", prioritty=5)(print)
+            app.task(name="t", prioritty=5)(print)  # type: ignore[call-overload]
 
     def test_two_tasks_of_one_name_are_refused(self) -> None:
         app = StreamTasks()
@@ -152,7 +152,7 @@ class TestApp:
 
     def test_using_refuses_an_unknown_option(self) -> None:
         with pytest.raises(InvalidTask, match="colour"):
-            StreamTasks().task(name="t")(print).using(colour="red")
+            StreamTasks().task(name="t")(print).using(colour="red")  # type: ignore[call-arg]
 
     @pytest.mark.parametrize("url", ["http://localhost", "localhost:6379", "redis://host:port/0", ""])
     def test_a_wrong_url_is_a_clear_error(self, url: str) -> None:

@@ -22,7 +22,7 @@ from streamtasks.workflows.start import prepare
 from tests.support.workflow_site import WorkflowSite, told
 
 if TYPE_CHECKING:
-    from streamtasks.tasks.signature import Step
+    from streamtasks.tasks.step import Step
 
 
 class TestResults:

@@ -100,19 +100,19 @@ class Flows:
     def __init__(self, fleet: Fleet) -> None:
         self._tasks = tasks_of(fleet)
 
-    def plain(self) -> tuple[Canvas, Any]:
+    def plain(self) -> tuple[Canvas[Any], Any]:
         give_back = self._tasks["give_back"]
         return chain(give_back.s(1), chord([give_back.s(), give_back.si(2)], give_back.s())), [1, 2]
 
-    def delayed(self) -> tuple[Canvas, Any]:
+    def delayed(self) -> tuple[Canvas[Any], Any]:
         give_back = self._tasks["give_back"]
         return chain(give_back.s(1), give_back.s().set(countdown=0.02)), 1
 
-    def cancelled(self) -> tuple[Canvas, Any]:
+    def cancelled(self) -> tuple[Canvas[Any], Any]:
         members = [self._tasks["fail"].s("boom"), *(self._tasks["give_back"].s().set(countdown=60) for _ in range(3))]
         return chord(members, self._tasks["give_back"].s(), fail_fast=True), ParentFailed
 
-    def late(self) -> tuple[Canvas, Any]:
+    def late(self) -> tuple[Canvas[Any], Any]:
         members = [self._tasks["give_back"].s(1), self._tasks["give_back"].s(2).set(countdown=60)]
         body = self._tasks["give_back"].s()
         return chord(members, body, deadline=0.05, on_error="collect", fail_fast=True), [1, None]

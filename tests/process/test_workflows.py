@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamtasks import Result
-    from streamtasks.tasks.signature import Step
+    from streamtasks.tasks.step import Step
 
 SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
 

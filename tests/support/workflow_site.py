@@ -78,7 +78,7 @@ class WorkflowSite:
         with redis.Redis.from_url(settings.url) as client:
             end_on_server(client, Keys(settings.key_prefix, tag), workflow_id)
 
-    def get(self, canvas: Canvas) -> Any:
+    def get(self, canvas: Canvas[Any]) -> Any:
         """Start, run, return the result."""
         result = canvas.apply_async()
         self.run()

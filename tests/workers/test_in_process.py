@@ -57,7 +57,8 @@ def test_plain_and_coroutine_tasks_run_on_the_calling_thread(app: StreamTasks, w
 async def test_from_an_event_loop(app: StreamTasks, worker: InProcessWorker) -> None:
     @app.task(name="plain")
     def plain() -> int:
-        return asyncio.run(coroutine.function())
+        answer: int = asyncio.run(coroutine.function())
+        return answer
 
     @app.task(name="coroutine")
     async def coroutine() -> int:
@@ -97,7 +98,7 @@ def test_the_clock_jumps_to_what_is_due(app: StreamTasks, worker: InProcessWorke
 
 
 def test_retries_wait_and_end(app: StreamTasks, worker: InProcessWorker) -> None:
-    @app.task(name="flaky", max_retries=2, retry_delay_s=600)
+    @app.task(name="flaky", max_retries=2, default_retry_delay=600)
     def flaky(fails: int) -> int:
         if current_attempt().number <= fails:
             raise Retry
@@ -119,7 +120,7 @@ def test_every_way_to_end(app: StreamTasks, worker: InProcessWorker) -> None:
     results = [end.enqueue(how) for how in ("ignore", "fail", "exit")]
     worker.run_until_idle()
     assert [result.state for result in results] == [State.IGNORED, State.FAILURE, State.FAILURE]
-    late = end.using(expires_s=5).enqueue("fail")
+    late = end.using(expires=5).enqueue("fail")
     worker.clock.advance(6)
     worker.run_until_idle()
     assert late.state == State.EXPIRED
@@ -272,7 +273,7 @@ def test_links_follow(app: StreamTasks, worker: InProcessWorker, words: list[Any
 
 class TestInterrupts:
     def test_limits_of_plain_tasks(self, app: StreamTasks, worker: InProcessWorker) -> None:
-        @app.task(name="soft", soft_time_limit_s=0.05)
+        @app.task(name="soft", soft_time_limit=0.05)
         def soft() -> str:
             try:
                 spin(10)
@@ -280,7 +281,7 @@ class TestInterrupts:
                 return "cleaned up"
             return "not interrupted"
 
-        @app.task(name="hard", time_limit_s=0.05)
+        @app.task(name="hard", time_limit=0.05)
         def hard() -> None:
             spin(10)
 
@@ -302,7 +303,7 @@ class TestInterrupts:
             result.get(0)
 
     async def test_limits_of_coroutine_tasks(self, app: StreamTasks, worker: InProcessWorker) -> None:
-        @app.task(name="soft", soft_time_limit_s=0.05)
+        @app.task(name="soft", soft_time_limit=0.05)
         async def soft() -> None:
             await asyncio.sleep(10)
 

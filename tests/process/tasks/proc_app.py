@@ -551,7 +551,7 @@ def make_hooked(url: str, **settings: Any) -> StreamTasks:
     """Return an app whose outcomes are told to middleware and hooks."""
     made = StreamTasks(url, label="hooked", middleware=[Notes()], **settings)
     for name, (function, options) in HOOKED.items():
-        register: Any = made.task(name=name, has_hooks=True, **options)
+        register: Any = made.task(name=name, has_hooks=True, **options)  # type: ignore[call-overload]
         plain = register(recorded(function))
         made.tasks[name] = Hooked(made.pipeline, plain.function, name, plain.options)
     made.register(Told())
