@@ -10,6 +10,7 @@ from typing import Any, Literal, Unpack, overload
 
 from .app_owner import AppOwner
 from .exceptions import ConfigurationError, InvalidTask
+from .protocol.heard import EVERYTHING
 from .protocol.message import Message
 from .protocol.state import DeadLetter
 from .results import Result
@@ -25,7 +26,7 @@ from .stores.types import NewMessage
 from .tasks.class_task import ClassTask, InstanceTask
 from .tasks.decorators import BoundDecorator, Decorator
 from .tasks.enqueue import Pipeline, pack
-from .tasks.middleware import Middleware
+from .tasks.middleware import Middleware, listens_to_ends
 from .tasks.option_types import PlainDefinitionOptions
 from .tasks.signature import CallOptions
 from .tasks.task import CoroutineTask, Task, name_of
@@ -103,6 +104,11 @@ class StreamTasks:
     def schedules(self) -> Schedules:
         """The app's schedules: create, change, pause, run and delete them."""
         return Schedules(self.owner)
+
+    @property
+    def listens_to_ends(self) -> bool:
+        """See `Application.listens_to_ends`."""
+        return listens_to_ends(self.middleware)
 
     def declared_schedules(self) -> Sequence[Definition]:
         """See `Application.declared_schedules`."""
@@ -218,7 +224,9 @@ class StreamTasks:
         return [self._packed_one(message, call) for message in messages]
 
     def _packed_one(self, message: Message, call: CallOptions) -> NewMessage:
-        return pack(message, call, self.owner.limit_of(message), self.settings)
+        task = self.tasks.get(message.task)
+        hears = EVERYTHING if task is None or task.options.has_hooks else self.pipeline.hears
+        return pack(message, call, self.owner.limit_of(message), self.settings, hears)
 
     def get_result(self, task_id: str) -> Result[Any]:
         """Return a handle on an enqueued task; nothing is read yet."""

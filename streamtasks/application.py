@@ -69,6 +69,11 @@ class Application(Protocol):
     @property
     def middleware(self) -> Sequence[Middleware]: ...
 
+    @property
+    def listens_to_ends(self) -> bool:
+        """Whether something is called with the end of every task: middleware, receivers of signals."""
+        ...
+
     def declared_schedules(self) -> Sequence[Definition]:
         """Return the schedules that its code and settings declare. Called once, in the process that loads the code.
 

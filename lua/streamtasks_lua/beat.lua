@@ -8,10 +8,12 @@
 -- KEYS[4] leases       ZSET     keys.leases
 -- KEYS[5] asking       ZSET     keys.asking
 -- KEYS[6] unfolding    ZSET     keys.unfolding
+-- KEYS[7] listeners   STRING   keys.listeners: it is there while workers listen
 -- ARGV[1] worker: its name
 -- ARGV[2] info: what it reports of itself (JSON), or "" when it leaves
 -- ARGV[3] lease_ms: its lease
 -- ARGV[4] prune_ms: a worker that is silent for longer is removed
+-- ARGV[5] listens_ms: for how long it is remembered that it listens to the ends of all tasks, 0: it does not
 --
 -- Returns {now ms, hold ms, back ms}: how long reclaim is held back, 0 normally; by how much the clock went back since the
 --         last beat of any worker, 0 normally.
@@ -45,6 +47,7 @@ if back > 0 then
   if #workers > 0 then redis.call('ZADD', keys.workers, unpack(workers)) end
 end
 redis.call('SET', keys.beat, int(now) .. ' ' .. int(hold))
+if args.listens_ms ~= '0' then redis.call('SET', keys.listeners, '1', 'PX', args.listens_ms) end
 if info == '' then
   redis.call('ZREM', keys.workers, worker)
   redis.call('HDEL', keys.worker_info, worker)

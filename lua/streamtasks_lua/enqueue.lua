@@ -30,7 +30,7 @@
 local count = tonumber(args.count)
 local first_record, first_member = keys.more + 2 * stream_count, args.more + stream_count
 local next_parent = first_record + count
-local KEYS, ARGV, stamp, reply = KEYS, ARGV, int(now) .. ' ', { now }
+local KEYS, ARGV, reply = KEYS, ARGV, { now }
 for at = first_member, #ARGV, 4 do
   if not by_name[ARGV[args.more - 1 + ARGV[at + 1]]] then
     return redis.error_reply('ERR enqueue: message ' .. ARGV[at] .. ' names no stream of this call')
@@ -43,8 +43,7 @@ for i = 1, count do
     parent = KEYS[next_parent]
     next_parent = next_parent + 1
   end
-  reply[i + 1] = accept(KEYS[first_record + i - 1], ARGV[args.more - 1 + ARGV[at + 1]], ARGV[at], terms, parent,
-    stamp .. ARGV[at + 3])
+  reply[i + 1] = accept(KEYS[first_record + i - 1], ARGV[args.more - 1 + ARGV[at + 1]], ARGV[at], terms, parent, ARGV[at + 3])
 end
 write_events()
 return reply

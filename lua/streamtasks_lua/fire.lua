@@ -33,7 +33,6 @@
 -- Moves:  (nothing) -> ready | delayed | waiting for its limit. One that was revoked before it came is ready with mark x.
 -- Safe to repeat: yes: the occurrence has passed by then. Clock: server.
 -- include: clock, streams, events, accept, schedule
-local stamp = int(now) .. ' '
 local firings, record, at = {}, keys.more + 2 * stream_count, args.more + stream_count
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 6])
@@ -63,7 +62,7 @@ for number, firing in ipairs(firings) do
     for place = 1, firing.count do
       local member = from + 3 + 4 * place
       local id, stream, terms = ARGV[member], ARGV[args.more - 1 + ARGV[member + 1]], ARGV[member + 2]
-      if accept(KEYS[firing.record + place - 1], stream, id, terms, nil, stamp .. ARGV[member + 3]) > 0 then
+      if accept(KEYS[firing.record + place - 1], stream, id, terms, nil, ARGV[member + 3]) > 0 then
         st.fired = st.fired + 1
       end
       st.last_ms, st.last_id = tonumber(ARGV[from + 5]), id

@@ -18,9 +18,10 @@
 -- KEYS[14] limits      HASH     keys.limits
 -- KEYS[15] asking      ZSET     keys.asking
 -- KEYS[16] unfolding   ZSET     keys.unfolding
--- KEYS[17] counts      HASH     keys.counts(hour)
--- KEYS[18] counts_next HASH     keys.counts(hour + 1)
--- KEYS[19..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of; then
+-- KEYS[17] listeners   STRING   keys.listeners
+-- KEYS[18] counts      HASH     keys.counts(hour)
+-- KEYS[19] counts_next HASH     keys.counts(hour + 1)
+-- KEYS[20..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of; then
 --          records     STRING   keys.record(id), one per message; then
 --          workflows   HASH     keys.workflow(id), one per workflow of which a message may be a node; then
 --          indexes     STREAM   keys.finished(hour, class), keys.finished(hour + 1, class) of the records' class
@@ -45,7 +46,7 @@
 -- Budget: 100 messages, 512 KiB of their bodies and one more; 100 that waited for them, 100 nodes that followed them.
 -- Moves:  ready | suspect | delayed | blocked | limited -> finished; claimed | running -> revoked while held (X)
 --         Its entry stays in its stream, and the claim that meets it drops it. What waits for it (`links`) goes on, to fail.
---         A callback message has a child do what belongs to the outcome. Workers are told "revoke <id> <1: end it>".
+--         A callback message has a child do what belongs to an outcome that is heard of (include/heard.lua). Workers are told "revoke <id> <1: end it>".
 -- Safe to repeat: yes. Clock: server.
 -- include: clock, streams, line, events, callback_id, finish, revoked
 local terminate, workflow_count = args.terminate == '1', tonumber(args.workflow_count)

@@ -25,9 +25,10 @@
 -- KEYS[22] batches     HASH     keys.batches
 -- KEYS[23] news        CHANNEL  keys.news; one of sixteen, as keys.done
 -- KEYS[24] unfolding   ZSET     keys.unfolding
--- KEYS[25] counts      HASH     keys.counts(hour)
--- KEYS[26] counts_next HASH     keys.counts(hour + 1)
--- KEYS[27..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[25] listeners   STRING   keys.listeners
+-- KEYS[26] counts      HASH     keys.counts(hour)
+-- KEYS[27] counts_next HASH     keys.counts(hour + 1)
+-- KEYS[28..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per member, then one per follow-up; then keys.record(parent) of
 --                               each after= of the follow-ups in order; then
 --          workflows   HASH     keys.workflow(id), one per workflow of which a member may be a node; then
@@ -39,8 +40,9 @@
 -- ARGV[4] dead_kept: most dead letters
 -- ARGV[5] dead_bytes_kept: most bytes of them; the oldest go
 -- ARGV[6] revoked_ms: how long the record of a member is kept that is REVOKED whatever its holder says
--- ARGV[7] callbacks: for which outcomes a callback message is sent: "" none, "revoked" members that were revoked while they
---         were held and end otherwise for their holder, "all" those, every final one and every RETRY
+-- ARGV[7] callbacks: for which outcomes that are heard of (include/heard.lua) a callback message is sent: "" none, "revoked"
+--         members that were revoked while they were held and end otherwise for their holder, "all" those, every final one
+--         and every RETRY
 -- ARGV[8] events_kept: how many, 0: none are written
 -- ARGV[9] member_count: number of members
 -- ARGV[10] follow_count: number of follow-ups
@@ -157,7 +159,9 @@ local function holder_ended()
     retried = retried + 1
     publish(keys.news, id) -- who watches it sees it wait
     note('settled', id, 'RETRY')
-    if callbacks == 'all' then to_call[#to_call + 1] = { group.name, id, group.attempt } end
+    if callbacks == 'all' and is_heard('RETRY', byte(redis.call('HGET', keys.messages, id) or '', 1, 2)) then
+      to_call[#to_call + 1] = { group.name, id, group.attempt }
+    end
   end
   holder_ended_made = { finish_revoked = finish_revoked, retry = retry }
   return holder_ended_made
@@ -216,7 +220,6 @@ if dead_letters_made then dead_letters_made.delete_oldest() end
 
 if follow_count > 0 then
   -- include: accept
-  local stamp = int(now) .. ' '
   local next_parent = first_record + member_count + follow_count
   for f = 1, follow_count do
     local at = first_follow + (f - 1) * 5
@@ -227,7 +230,7 @@ if follow_count > 0 then
       next_parent = next_parent + 1
     end
     if reply[member + 1] == 1 and not overridden[member] and by_name[name] then
-      accept(KEYS[first_record + member_count + f - 1], name, ARGV[at + 1], terms, parent, stamp .. ARGV[at + 4])
+      accept(KEYS[first_record + member_count + f - 1], name, ARGV[at + 1], terms, parent, ARGV[at + 4])
     end
   end
 end

@@ -14,8 +14,8 @@
 --         "F" (a failure fails what follows) or "C" (failures are collected), "y" (a failure cancels the others) or "n",
 --         first and last node that follow it (last before first: none), deadline in ms from when it is live, 0:
 --         none, and how many members have succeeded already; then what readers are told of its shape, "" if this is not the first call; then per result that is
---         known already 2 values after their number: field and content; then per node 4 values: number, name of its
---         stream, marks of its state line, envelope
+--         known already 2 values after their number: field and content; then per node 5 values: number, name of its
+--         stream, marks of its state line, zeros (include/heard.lua), envelope
 --
 -- Returns {now ms, code}: 1 staged, 2 it is live already: nothing was done, 0 it is being thrown away: nothing was done.
 -- Budget: 100 nodes, 100 fan-ins, 100 known results, 512 KiB of each and one more.
@@ -58,11 +58,11 @@ local bodies, lines = {}, {}
 local stamp = int(now) .. ' '
 while at <= #ARGV do
   local task_id, n = id .. '.w' .. ARGV[at], #bodies
-  bodies[n + 1], bodies[n + 2] = task_id, stamp .. ARGV[at + 3]
+  bodies[n + 1], bodies[n + 2] = task_id, ARGV[at + 3] .. stamp .. ARGV[at + 4]
   local s = new_line(ARGV[at + 1], 'B')
   s.marks = ARGV[at + 2]
   lines[n + 1], lines[n + 2] = task_id, format(s)
-  at = at + 4
+  at = at + 5
 end
 if #bodies > 0 then
   redis.call('HSET', keys.state, unpack(lines))

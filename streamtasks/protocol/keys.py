@@ -125,6 +125,7 @@ class Keys:
         "limiter",
         "limits",
         "links",
+        "listeners",
         "messages",
         "news",
         "progress",
@@ -184,6 +185,7 @@ class Keys:
         self.news = base + "news"  # CHANNEL: prefix of the sixteen that announce starts and progress
         self.workers = base + "workers"  # ZSET: worker -> last beat
         self.worker_info = base + "worker_info"  # HASH: worker -> its own description
+        self.listeners = base + "listeners"  # STRING: there while workers listen to the ends of all tasks; expires
         self.beat = base + "beat"  # STRING: last beat of any worker
         self.dead = base + "dead"  # STREAM: dead letters, capped
         self.dead_sizes = base + "dead_sizes"  # ZSET: entry of a dead letter and its bytes -> its place in their order

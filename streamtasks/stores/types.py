@@ -6,6 +6,8 @@ from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 __all__ = [
+    "LISTENS",
+    "LISTENS_MS",
     "LIVE_MS",
     "Active",
     "Admission",
@@ -30,6 +32,12 @@ __all__ = [
     "WorkerInfo",
 ]
 
+LISTENS: Final = "listens"
+"""In what a worker reports of itself: whether something in it is called with the end of every task."""
+
+LISTENS_MS: Final = 7 * 86_400_000
+"""For how long that is remembered after the last beat, ms."""
+
 
 LIVE_MS: Final = 30_000
 """A worker that has been silent for longer, ms, counts as gone."""
@@ -53,7 +61,7 @@ class NewMessage(NamedTuple):
     ``limit``: the rate limit that its starts count against. ``after``: the id of a task on the same shard that must
     succeed first; if that task fails or is unknown, this one fails, too. ``expires_ms``, ``expires_in_ms``: the
     message's own, see `protocol.message.Message`; one that expires while it waits for its limit does not count as a
-    start.
+    start. ``hears``: what is heard of its end, see `protocol.heard`.
     """
 
     id: str
@@ -66,6 +74,7 @@ class NewMessage(NamedTuple):
     after: str = ""
     expires_ms: int = 0
     expires_in_ms: int = 0
+    hears: str = ""
 
 
 class Filter(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ..exceptions import ConfigurationError, InvalidTask, UnknownQueue
 from ..protocol.call_fields import CALL_FIELDS
+from ..protocol.heard import EVERYTHING, NOTHING
 from ..protocol.message import Message
 from ..protocol.shards import id_beside, new_id, tag_of
 from ..protocol.wire import Wire
@@ -20,7 +21,7 @@ from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import running_attempt
 from .known_id import check_known
-from .middleware import Middleware
+from .middleware import Middleware, listens_to_ends
 from .signature import NO_OPTIONS, CallOptions, Signature
 from .signature_wire import decode_signature, encode_signature
 
@@ -58,6 +59,11 @@ class Pipeline:
         self.owner = owner
         self.queues = queues
         self.middleware = middleware
+
+    @property
+    def hears(self) -> str:
+        """What is heard of the ends of tasks without hooks; see `streamtasks.protocol.heard`."""
+        return EVERYTHING if self.middleware and listens_to_ends(self.middleware) else NOTHING
 
     def check_queue(self, queue: str) -> None:
         """Check that a queue may be used.
@@ -203,8 +209,12 @@ def build(
     return message
 
 
-def pack(message: Message, call: CallOptions, limit: Limit | None, settings: StoreSettings) -> NewMessage:
+def pack(
+    message: Message, call: CallOptions, limit: Limit | None, settings: StoreSettings, hears: str = EVERYTHING
+) -> NewMessage:
     """Encode a message for the store.
+
+    ``hears``: what is heard of its end but by ``link_error``; see `streamtasks.protocol.heard`.
 
     Raises:
         InvalidTask: JSON cannot carry an argument or a header.
@@ -223,6 +233,7 @@ def pack(message: Message, call: CallOptions, limit: Limit | None, settings: Sto
         call.after,
         message.expires_ms,
         message.expires_in_ms,
+        EVERYTHING if message.error_links else hears,
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 
 from ..protocol.message import Message
 from .attempt import Attempt, AttemptOutcome
 
-__all__ = ["Middleware"]
+__all__ = ["Middleware", "listens_to_ends", "overrides"]
 
 
 class Middleware:
@@ -49,6 +49,16 @@ class Middleware:
     def in_child(self) -> AbstractContextManager[None]:
         """Return a context for the whole life of a child process, entered after the fork."""
         return nullcontext()
+
+
+def overrides(middleware: Middleware, *names: str) -> bool:
+    """Return whether a middleware has any of these methods of its own."""
+    return any(getattr(type(middleware), name) is not getattr(Middleware, name) for name in names)
+
+
+def listens_to_ends(middleware: Iterable[Middleware]) -> bool:
+    """Return whether any of these is called with outcomes."""
+    return any(overrides(one, "after_outcome", "after_outcome_async") for one in middleware)
 
 
 @asynccontextmanager

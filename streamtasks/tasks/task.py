@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self, Unpack
 
 from ..exceptions import InvalidTask
+from ..protocol.heard import EVERYTHING
 from ..protocol.message import Message
 from ..protocol.validation import check_arguments
 from ..results import Result
@@ -186,7 +187,8 @@ class Task[**P, R]:
         call = merge_options(signature, self._defaults, task_id=position.id)
         args = (*position.before, *signature.args)
         message = position.applied_to(self._message(args, signature.kwargs, call))
-        return pack(message, call, self.limit_of(args, signature.kwargs), self._pipeline.owner.settings)
+        limit = self.limit_of(args, signature.kwargs)
+        return pack(message, call, limit, self._pipeline.owner.settings, self._hears())
 
     def owner_of(self, signature: Signature) -> Owner:  # noqa: ARG002
         """See `Origin.owner_of`."""
@@ -202,7 +204,11 @@ class Task[**P, R]:
     def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> NewMessage:
         message = self._message(args, kwargs, call)
         limit = None if self.options.rate_limit is None else self.limit_of(args, kwargs)
-        return pack(message, call, limit, self._pipeline.owner.settings)
+        return pack(message, call, limit, self._pipeline.owner.settings, self._hears())
+
+    def _hears(self) -> str:
+        """Return what is heard of an end that no child has seen."""
+        return EVERYTHING if self._registered.has_hooks else self._pipeline.hears
 
     def _message(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> Message:
         if call is not self._checked:

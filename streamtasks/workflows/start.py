@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..exceptions import InvalidTask
 from ..protocol.graph import Graph, GraphFanIn
+from ..protocol.heard import NOTHING
 from ..protocol.links import GATHER
 from ..protocol.message import Message
 from ..protocol.shards import new_id, node_id
@@ -123,7 +124,8 @@ def _gather_message(like: NewMessage, position: Position, settings: StoreSetting
         root_id=position.root_id,
     )
     message = position.applied_to(message)
-    return NewMessage(position.id, like.queue, like.priority, message.encode(settings.max_payload_bytes, settings.wire))
+    envelope = message.encode(settings.max_payload_bytes, settings.wire)
+    return NewMessage(position.id, like.queue, like.priority, envelope, hears=NOTHING)
 
 
 def _position(workflow_id: str, planned: PlannedNode) -> Position:

@@ -117,9 +117,10 @@ class ScriptLab(ShardView):
         limit: Limit | None = None,
         expires_ms: int = 0,
         expires_in_ms: int = 0,
+        hears: str = "",
     ) -> list[int]:
         messages = [
-            NewMessage(task_id, queue, priority, body, due_ms, delay_ms, limit, after, expires_ms, expires_in_ms)
+            NewMessage(task_id, queue, priority, body, due_ms, delay_ms, limit, after, expires_ms, expires_in_ms, hears)
             for task_id in ids
         ]
         codes: list[int] = self.run(enqueue_call(self.keys, messages, self.settings))[1:]
@@ -280,9 +281,16 @@ class ScriptLab(ShardView):
         codes: list[int] = self.run(renew_call(self.keys, tokens, lease_ms))[1:]
         return codes
 
-    def beat(self, worker: str = "host", info: str = "{}", lease_ms: int = LEASE_MS, prune_ms: int = 600_000) -> int:
+    def beat(
+        self,
+        worker: str = "host",
+        info: str = "{}",
+        lease_ms: int = LEASE_MS,
+        prune_ms: int = 600_000,
+        listens_ms: int = 0,
+    ) -> int:
         """Return how long reclaim is held back."""
-        hold: int = self.run(beat_call(self.keys, worker, info, lease_ms, prune_ms))[1]
+        hold: int = self.run(beat_call(self.keys, worker, info, lease_ms, prune_ms, listens_ms))[1]
         return hold
 
     def progress(self, *claimed: Claimed, data: bytes = b"{}") -> list[int]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from streamtasks import ConfigurationError, Ignore, Retry, State, StreamTasks, current_attempt
+from streamtasks import ConfigurationError, Ignore, Retry, State, StreamTasks, chain, current_attempt, group
 from streamtasks.exceptions import NeverIdle, SoftTimeLimitExceeded, TimeLimitExceeded
+from streamtasks.protocol.heard import EVERYTHING
 from streamtasks.stores.memory import MemoryServer
 from streamtasks_workers.testing.in_process import InProcessWorker
 
@@ -338,6 +339,21 @@ class TestInterrupts:
         result = long.enqueue()
         worker.run_until_idle()
         assert (words, result.state) == (["ended"], State.REVOKED)
+
+    def test_nobody_is_asked_for_hooks_of_our_own_tasks(
+        self, app: StreamTasks, worker: InProcessWorker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        task = app.task(name="t")(lambda *_: None)
+        nested = group(chain(group(task.s(), task.s()), group(task.s(), task.s())), task.s()).apply_async()
+        store: Any = app.store
+        for tag in store.tags:
+            for message in store.shard(tag).live.values():
+                message.hears = EVERYTHING
+        nested.revoke()
+        assert store.statistics().unfinished > 0  # callback messages
+        worker.run_until_idle()
+        assert store.statistics().unfinished == 0
+        assert not caplog.records
 
 
 def spin(seconds: float) -> None:

@@ -18,10 +18,12 @@ All of ``django.tasks`` is supported. Where Django leaves the behaviour open, it
   ``transaction.on_commit()`` as Django's documentation shows.
 * Without ``QUEUES``, every queue name of letters, digits and ``_ . : -`` is valid.
 * ``status`` becomes RUNNING for attempts that run longer than about 20 ms; shorter ones are READY, then finished.
-* ``task_started`` is sent for every attempt, ``task_finished`` once at the end, and for an outcome that was
-  decided without the task's process (a dead letter after crashes) not at all. An error of a receiver is logged,
-  here and in ``enqueue()``, and changes nothing. If a worker is killed between ``task_finished`` and the write of the
-  outcome, the task is run again, and the signal sent again.
+* ``task_started`` is sent for every attempt, ``task_finished`` once at the end. For an outcome that was decided
+  without the task's process (a dead letter after crashes, a hard time limit, a revocation) another process of a
+  worker sends it afterwards. A revocation is only told to receivers that were connected, besides Django's own log
+  receiver, when the task was enqueued, or in a worker. An error of a receiver is logged, here and in ``enqueue()``,
+  and changes nothing. If a worker is killed between ``task_finished`` and the write of the outcome, the task is run
+  again, and the signal sent again.
 * ``return_value`` in ``task_finished`` is the output of Django's ``normalize_json``; a result that is read has been
   through JSON.
 * Dicts whose keys are not all strings are refused, in arguments (a TypeError of ``enqueue()``) and in results.

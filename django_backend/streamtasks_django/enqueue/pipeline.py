@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings as django_settings
 from django.tasks.base import TaskResultStatus
+from django.tasks.signals import task_finished
 
 from streamtasks import Message
 from streamtasks.exceptions import InvalidKey, PayloadTooLarge
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
+from streamtasks.protocol.heard import EVERYTHING, FAILURES
 from streamtasks.stores.types import Limit, NewMessage
 from streamtasks.tasks.enqueue import assign_id, before_enqueue, build, check_limits, choose_id, pack, resolve_signature
+from streamtasks.tasks.middleware import listens_to_ends
 from streamtasks.tasks.options import WITHOUT_END
 from streamtasks.tasks.position import Position
 from streamtasks.tasks.signature import NO_OPTIONS, CallOptions
@@ -34,6 +37,7 @@ from ..tasks.definition import PER_CALL
 from ..tasks.registry import find_task
 from ..tasks.stream_task import StreamTask
 from .json_errors import explained, normalized
+from .signal_dispatch import only_logs
 
 if TYPE_CHECKING:
     from django.tasks.base import Task, TaskResult
@@ -59,6 +63,7 @@ class _Plan(NamedTuple):
         limited: whether starts count against a rate limit.
         retry_time_s: see `Store.enqueue`.
         use_tz: the setting USE_TZ.
+        has_listeners: whether hooks, middleware or ``store_result()`` are called with its end, as far as is known.
     """
 
     task: Task[..., Any]
@@ -68,6 +73,7 @@ class _Plan(NamedTuple):
     limited: bool
     retry_time_s: float | None
     use_tz: bool
+    has_listeners: bool
 
 
 def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Prepared:
@@ -106,7 +112,7 @@ def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwar
         if middleware := project.middleware():
             message = before_enqueue(middleware, message)
         limit = plan.task.limit_of(result.args, result.kwargs) if plan.limited else None  # type: ignore[attr-defined]
-        new = pack(message, plan.call, limit, settings)
+        new = pack(message, plan.call, limit, settings, _hears(plan))
     except EngineInvalidTask as error:
         raise _as_django(error) from error
     except (TypeError, ValueError) as error:
@@ -148,7 +154,7 @@ def node_message(backend: StoreAlias, task: StreamTask, signature: Signature, po
         call = replace(plan.call, task_id=position.id)
         args = (*position.before, *signature.args)
         message, limit = _message(plan, call, args, signature.kwargs, settings.tags)
-        return pack(position.applied_to(message), call, limit, settings)
+        return pack(position.applied_to(message), call, limit, settings, _hears(plan))
     except EngineInvalidTask as error:
         raise _as_django(error) from error
 
@@ -168,6 +174,16 @@ def _message(
 def _as_django(error: EngineInvalidTask) -> Exception:
     """Return the error as one that is Django's too; a more special one stays as it is."""
     return error if isinstance(error, (InvalidTask, InvalidKey, PayloadTooLarge)) else InvalidTask(str(error))
+
+
+def _has_listeners(backend: StoreAlias, task: Task[..., Any]) -> bool:
+    has_hooks = isinstance(task, StreamTask) and task.has_hooks()
+    return has_hooks or backend.wants_outcomes or listens_to_ends(project.middleware())
+
+
+def _hears(plan: _Plan) -> str:
+    """Return what is heard of an end that no child has seen: Django's log has a line for each failure."""
+    return EVERYTHING if plan.has_listeners or not only_logs(task_finished) else FAILURES
 
 
 def registered_name(task: Task[..., Any]) -> str:
@@ -213,6 +229,7 @@ def _plan(backend: StoreAlias, task: Task[..., Any]) -> _Plan:
         isinstance(routed, StreamTask) and bool(routed.rate_limit),
         call.retry_time_s(),
         django_settings.USE_TZ,
+        defined is None or _has_listeners(backend, defined),
     )
     if isinstance(routed, StreamTask) and defined is not None:  # until its module is loaded, its definition is unknown
         for one in (task, routed):

@@ -12,14 +12,17 @@ from django.conf import settings
 from django.tasks import task_backends
 from django.tasks.base import TaskContext
 from django.tasks.exceptions import InvalidTaskBackend
+from django.tasks.signals import task_finished
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, StoreSettings
 from streamtasks.tasks.class_task import tell
+from streamtasks.tasks.middleware import listens_to_ends
 from streamtasks.tasks.run_options import RunOptions
 
 from ..conf import project
 from ..enqueue.json_errors import normalized
 from ..enqueue.owner import BackendOwner, BackendSchedules
+from ..enqueue.signal_dispatch import only_logs
 from ..enqueue.store_alias import StoreAlias
 from ..tasks import declared_schedules
 from ..tasks.class_hooks import run_off_the_loop
@@ -129,6 +132,12 @@ class DjangoApplication:
     def schedules(self) -> Schedules:
         """The schedules of this alias."""
         return BackendSchedules(BackendOwner(self.backend))
+
+    @property
+    def listens_to_ends(self) -> bool:
+        """See `streamtasks.application.Application.listens_to_ends`; Django's own log lines do not count."""
+        wanted = self.backend.wants_outcomes or listens_to_ends(project.middleware())
+        return wanted or not only_logs(task_finished)
 
     def declared_schedules(self) -> Sequence[Definition]:
         """See `streamtasks.application.Application.declared_schedules`.

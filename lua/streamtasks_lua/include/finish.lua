@@ -5,8 +5,8 @@
 -- class that of the hour and that of the next.
 -- workflow_keys: the key of each workflow whose nodes may finish, by its id; the script fills it.
 -- Keys: messages, state, history, counts, counts_next, totals, done, links, events, delayed, control, waiting, limits,
--- asking, ready, streams, wake, unfolding.
--- include: clock, events, channel, callback_id, streams
+-- asking, ready, streams, wake, unfolding, listeners.
+-- include: clock, events, channel, callback_id, streams, heard
 local this_hour = math.floor(now / 3600000)
 local hours_on = this_hour - tonumber(args.hour)
 if hours_on ~= 0 and hours_on ~= 1 then return { 'hour', now } end
@@ -28,7 +28,7 @@ local function nodes_module()
   return nodes_made
 end
 -- ending(outcome, name, keep_ms): an end that several messages of one stream may share. The caller may set has_past: there
--- may be reports of earlier attempts; hears: a callback message is sent.
+-- may be reports of earlier attempts; hears: a callback message is sent, if the end is heard of.
 local function ending(outcome, name, keep_ms)
   local of = {
     outcome = outcome, name = name, text = outcome .. ' ' .. name, keep_ms = keep_ms, keep_until = now + keep_ms,
@@ -57,7 +57,10 @@ local function finish(of, id, record, rest, started, line, reports)
   of.ids[of.count] = id
   local spent = started == '0' and 0 or now - started
   if spent > 0 then of.spent = of.spent + spent end
-  if of.hears then to_call[#to_call + 1] = { of.name, id } end
+  if of.hears then
+    local head = string.find(rest, '\n', 1, true) or 0
+    if is_heard(of.outcome, byte(rest, head + 1, head + 2)) then to_call[#to_call + 1] = { of.name, id } end
+  end
 end
 -- vanish(of, id): a callback message ends; it leaves no trace.
 local function vanish(of, id)

@@ -1,6 +1,7 @@
 -- terms: what a new message waits for before it may start.
 --
--- Terms are words, separated by spaces: "at=<ms>" or "in=<ms>" (from now), "limit=<interval us>,<burst>,<name>",
+-- Terms are words, separated by spaces: first "hears=1" or "hears=0", if that is known: only failures, or nothing, is heard
+-- of when it ends without a child (include/heard.lua); then "at=<ms>" or "in=<ms>" (from now), "limit=<interval us>,<burst>,<name>",
 -- "after=<id>"; and, with a limit, "until=<ms>" or "within=<ms>" (from now): if it waits for longer it needs no token,
 -- because it will not run.
 -- Keys: state, messages, links, delayed, control, waiting, limits, asking, ready, streams, wake.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..types import Heartbeat, WorkerInfo
+from ..types import LISTENS, LISTENS_MS, Heartbeat, WorkerInfo
 from .shard import Shard
 
 __all__ = ["beat", "workers"]
@@ -19,6 +19,8 @@ def beat(shard: Shard, worker: str, info: dict[str, Any] | None) -> Heartbeat:
     if back_ms:
         _set_right(shard, now_ms, back_ms)
     shard.last_beat_ms = now_ms
+    if info is not None and info.get(LISTENS):
+        shard.listeners_until_ms = now_ms + LISTENS_MS
     shard.workers.pop(worker, None)
     if info is not None:
         shard.workers[worker] = (now_ms, info)

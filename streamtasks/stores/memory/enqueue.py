@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from ...protocol.heard import EVERYTHING, FAILURES
 from ...protocol.json import dumps
 from ...protocol.keys import stream_name
 from ..rules import phases
@@ -35,7 +36,7 @@ def accept(shard: Shard, new: NewMessage) -> bool:
     name = stream_name(new.queue, new.priority)
     body = b"%d %b" % (now_ms, new.envelope)
     expires_ms = now_ms + new.expires_in_ms if new.expires_in_ms else new.expires_ms
-    message = LiveMessage(new.id, body, name, limit=new.limit, expires_ms=expires_ms)
+    message = LiveMessage(new.id, body, name, limit=new.limit, expires_ms=expires_ms, hears=new.hears)
     shard.accepted(new)
     shard.live[new.id] = message
     if record is not None:
@@ -82,12 +83,13 @@ def free_children(shard: Shard, task_id: str, *, succeeded: bool) -> None:
         shard.park(child, due_ms)
 
 
-def call_back(shard: Shard, message: LiveMessage, attempt: int = 0) -> None:
+def call_back(shard: Shard, message: LiveMessage, outcome: str, attempt: int = 0) -> None:
     """Send the callback message of an outcome that no child has seen; a callback message itself gets none.
 
-    ``attempt``: of that one, after which the message runs again; 0: of the message's end.
+    None is sent if nothing hears of it. ``attempt``: of that one, after which the message runs again; 0: of the
+    message's end.
     """
-    if is_callback(message.id):
+    if is_callback(message.id) or not _is_heard(shard, message.hears, outcome):
         return
     what = f"{message.id} {attempt}" if attempt else message.id
     callback_id = "cb." + hashlib.sha1(what.encode(), usedforsecurity=False).hexdigest()
@@ -99,6 +101,12 @@ def call_back(shard: Shard, message: LiveMessage, attempt: int = 0) -> None:
     body = b"%d %b" % (shard.now_ms(), dumps({**envelope, "p": int(priority)}))
     shard.live[callback_id] = LiveMessage(callback_id, body, message.name)
     shard.append(shard.live[callback_id])
+
+
+def _is_heard(shard: Shard, hears: str, outcome: str) -> bool:
+    if hears == EVERYTHING or (hears == FAILURES and outcome != "REVOKED"):
+        return True
+    return shard.listeners_until_ms > shard.now_ms()
 
 
 def is_callback(task_id: str) -> bool:

@@ -40,7 +40,7 @@ def revoke(shard: Shard, task_id: str, *, terminate: bool = False) -> Revocation
     record = Record("REVOKED", "", now_ms, until_ms, message.first_ms, attempts=message.attempts)
     record.body, record.history = message.body, message.history
     shard.finish(message, record)
-    call_back(shard, message)
+    call_back(shard, message, "REVOKED")
     free_children(shard, task_id, succeeded=False)
     if message.then:
         node_ended(shard, message, "REVOKED", b"", until_ms - now_ms)

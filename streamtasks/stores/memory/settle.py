@@ -32,7 +32,7 @@ def settle(
     answers: dict[tuple[str, str], Settled] = {}
     ended: list[tuple[LiveMessage, str]] = []
     follow: list[NewMessage] = []
-    to_call: list[tuple[LiveMessage, int]] = []
+    to_call: list[tuple[LiveMessage, str, int]] = []
     for outcome in outcomes:
         member = (outcome.id, outcome.token)
         if member in answers:
@@ -48,20 +48,20 @@ def settle(
         if state == "RETRY":
             _retry(shard, message, outcome)
             if callbacks == "all" and outcome.note:
-                to_call.append((message, outcome.attempt))
+                to_call.append((message, state, outcome.attempt))
         else:
             _end(shard, message, outcome, overridden=overridden)
             if state != "CALLED" and not is_callback(message.id):
                 ended.append((message, state))
                 if callbacks == "all" or (callbacks and overridden):
-                    to_call.append((message, 0))
+                    to_call.append((message, state, 0))
         if not overridden:
             follow += outcome.follow
     shard.release(released)
     for new in follow:
         accept(shard, new)
-    for message, attempt in to_call:
-        call_back(shard, message, attempt)
+    for message, state, attempt in to_call:
+        call_back(shard, message, state, attempt)
     for message, state in ended:
         if message.then:
             record = shard.records[message.id]

@@ -71,6 +71,7 @@ class Shard:
         self.workers: dict[str, tuple[int, dict[str, Any]]] = {}
         self.last_beat_ms = 0
         self.hold_until_ms = 0
+        self.listeners_until_ms = 0  # until then it is believed that workers listen to the ends of all tasks
         self.events: deque[Event] = deque()
         self.events_dropped = 0
         self.wakes: set[str] = set()

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from ...protocol.heard import EVERYTHING
 from ..rules import phases
 from ..types import Limit
 from ..workflow_types import FanIn
@@ -25,7 +26,7 @@ class LiveMessage:
     run: ``"revoked"``, ``"terminate"`` or ``"parent:<id>"``. ``after`` is the task it waits for,
     ``after_due_ms`` when it is due once that has succeeded, and ``after_delay_ms`` how long after it. ``suspect``: a
     suspect that waits for its limit. ``then``: what follows a workflow's node, as in `workflow_types.Node`.
-    ``expires_ms``: from a second later it needs no token of its limit.
+    ``expires_ms``: from a second later it needs no token of its limit. ``hears``: see `protocol.heard`.
     """
 
     id: str
@@ -48,6 +49,7 @@ class LiveMessage:
     after_due_ms: int = 0
     after_delay_ms: int = 0
     then: str = ""
+    hears: str = EVERYTHING
     history: bytes = b""
     progress: bytes = b""
 

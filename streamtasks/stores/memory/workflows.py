@@ -43,6 +43,7 @@ def start(shard: Shard, new: NewWorkflow) -> None:
             after_due_ms=message.due_ms or 0,
             after_delay_ms=message.delay_ms or 0,
             then=node.then,
+            hears=message.hears,
         )
         shard.live[message.id] = live
         shard.accepted(message)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from streamtasks.application import Application
 from streamtasks.exceptions import DecodeError, StoreError, TaskRevoked
 from streamtasks.protocol.errors import rebuild
+from streamtasks.protocol.links import GATHER, START
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.reports import count_reports
 from streamtasks.protocol.state import Snapshot, State
@@ -87,6 +88,8 @@ class Callbacks(InternalTask):
             logger.debug("nothing is known any more of task %s, whose outcome was to be reported", task_id)
             return ()
         message = snapshot.message()
+        if message.task in (GATHER, START):  # ours: they have no hooks
+            return error_callbacks(message, snapshot.state, _error_of(snapshot), self._app.settings.wire)
         runnable = self._app.find(message.task)
         if runnable is None:
             raise UnknownTask(message.task)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from streamtasks.application import Runnable
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome
-from streamtasks.tasks.middleware import Middleware
+from streamtasks.tasks.middleware import Middleware, overrides
 
-__all__ = ["Hooks", "overrides"]
+__all__ = ["Hooks"]
 
 logger = logging.getLogger("streamtasks.worker")
 
@@ -51,11 +51,6 @@ class Hooks:
             runnable.after(attempt, outcome)
         except BaseException:  # noqa: BLE001 - logged there; a hook may not change an outcome
             _failed("a hook", attempt)
-
-
-def overrides(middleware: Middleware, *names: str) -> bool:
-    """Whether a middleware has any of these methods of its own."""
-    return any(getattr(type(middleware), name) is not getattr(Middleware, name) for name in names)
 
 
 def _failed(what: str, attempt: Attempt) -> None:

@@ -18,6 +18,7 @@ from streamtasks.protocol.shards import node_of
 from streamtasks.protocol.state import State
 from streamtasks.stores.types import Claimed, NewMessage, Outcome, WorkerInfo
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome, enter_attempt
+from streamtasks.tasks.middleware import overrides
 from streamtasks.workflows.follow_ups import follow_ups
 
 from ..process.board import Interrupt
@@ -25,7 +26,7 @@ from ..process.fork_guard import end_copy, is_copy
 from .callbacks import Callbacks
 from .error_callbacks import error_callbacks
 from .error_outcome import outcome_of_error
-from .hooks import Hooks, overrides
+from .hooks import Hooks
 from .inputs import Gather, Inputs, ResultGatherer, gather_nothing
 from .internal_task import InternalTask
 from .limits import NO_LIMITS, Limits, explained, limits_of

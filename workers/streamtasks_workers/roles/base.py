@@ -43,6 +43,7 @@ class ServedApp:
         project: what declares its schedules, as `Application.project_name`; empty: the label.
         release: of the project's code, empty: unknown.
         tasks: names of those that it knows.
+        listens: whether something in it is called with the end of every task.
         kill: ends the child of a board, for a reason.
         children: those that live, by the numbers of their boards.
     """
@@ -58,6 +59,7 @@ class ServedApp:
     release: str = ""
     tasks: Sequence[str] = ()
     kill: Callable[[Board, str], None] = _no_child
+    listens: bool = False
     children: dict[int, WatchedChild] = field(default_factory=dict)
 
     @property

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from streamtasks.protocol.task_digests import digests
+from streamtasks.stores.types import LISTENS
 
 from .base import Role, ServedApp
 
@@ -27,6 +28,7 @@ class Heartbeat(Role):
             "queues": list(app.options.filter.queues),
             "queue_mode": app.options.filter.mode,
             "tasks": digests(app.tasks),
+            LISTENS: app.listens,
             "started": time.time_ns() // 1_000_000,
         }
 

@@ -82,6 +82,7 @@ class WorkerPlan:
                     os.environ.get("STREAMTASKS_RELEASE", ""),
                     app.task_names(),
                     kill,
+                    app.listens_to_ends,
                 )
             )
             loaded_ms = loaded_ms[len(settings.tags) :]

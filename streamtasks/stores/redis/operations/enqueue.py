@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ....protocol.heard import ZEROS
 from ....protocol.keys import Keys, stream_name
 from ....protocol.shards import tag_of
 from ....settings import StoreSettings
@@ -17,6 +18,7 @@ from .revoke import revoke_many
 __all__ = ["conditions", "enqueue", "enqueue_call"]
 
 _NO_CONDITIONS = tuple(NewMessage._field_defaults.values())[:4]
+_HEARS = {hears: f"hears={hears}" if hears else "" for hears in ZEROS}
 _REVOKED_BEFORE = 2
 
 
@@ -41,10 +43,10 @@ def enqueue_call(keys: Keys, messages: Sequence[NewMessage], settings: StoreSett
 
 
 def conditions(message: NewMessage) -> str:
-    """Return what a message waits for, as include/terms.lua reads it; empty: nothing."""
+    """Return what a message waits for, and what is heard of its end, as include/terms.lua reads it."""
     if message[4:8] == _NO_CONDITIONS:
-        return ""
-    words = []
+        return _HEARS[message.hears]
+    words = [_HEARS[message.hears]] if message.hears else []
     if message.due_ms is not None:
         words.append(f"at={message.due_ms}")
     elif message.delay_ms is not None:

@@ -9,7 +9,7 @@ import orjson
 
 from ....protocol.keys import Keys
 from ....settings import StoreSettings
-from ...types import Claimed, Heartbeat
+from ...types import LISTENS, LISTENS_MS, Claimed, Heartbeat
 from ..batches import chunks
 from ..scripts import Call, script
 from ..shards import Operation, Shards
@@ -76,16 +76,21 @@ def renew(shards: Shards, tag: str, tokens: Sequence[str]) -> Operation[list[boo
     return answers
 
 
-def beat_call(keys: Keys, worker: str, info: str, lease_ms: int, prune_ms: int) -> Call:
-    """Build beat; empty ``info``: the worker leaves."""
-    return script("beat").call(keys, worker=worker, info=info, lease_ms=lease_ms, prune_ms=prune_ms)
+def beat_call(keys: Keys, worker: str, info: str, lease_ms: int, prune_ms: int, listens_ms: int = 0) -> Call:
+    """Build beat; empty ``info``: the worker leaves. ``listens_ms``: for how long it is remembered that it listens."""
+    return script("beat").call(
+        keys, worker=worker, info=info, lease_ms=lease_ms, prune_ms=prune_ms, listens_ms=listens_ms
+    )
 
 
 def beat(shards: Shards, tag: str, worker: str, info: dict[str, Any] | None) -> Operation[Heartbeat]:
     """See `SupervisorStore.beat`."""
     lease_ms = shards.settings.lease_ms
     text = "" if info is None else orjson.dumps(info).decode()
-    [reply] = yield [beat_call(shards.by_tag[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000))]
+    listens_ms = LISTENS_MS if info is not None and info.get(LISTENS) else 0
+    [reply] = yield [
+        beat_call(shards.by_tag[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000), listens_ms)
+    ]
     return Heartbeat(*reply)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ....exceptions import StoreError
 from ....protocol.graph import Graph
+from ....protocol.heard import ZEROS
 from ....protocol.keys import Keys, stream_name
 from ....protocol.shards import node_of
 from ....settings import StoreSettings
@@ -68,7 +69,8 @@ def stage_call(
         message = node.message
         found = node_of(message.id)
         assert found is not None
-        words += (found[1], stream_name(message.queue, message.priority), _marks(node), message.envelope)
+        words += (found[1], stream_name(message.queue, message.priority), _marks(node))
+        words += (ZEROS[message.hears], message.envelope)
     return script("stage").call(
         keys,
         workflow=keys.workflow(new.id),

@@ -1,0 +1,23 @@
+"""What is heard of an end that no child has seen (a revocation, a dead letter), as a producer notes it with a message.
+
+Hooks, middleware, receivers of signals and ``link_error`` run in children, so such an end sends a callback message to
+one. A producer that knows that there is none of these spares it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["EVERYTHING", "FAILURES", "NOTHING", "ZEROS"]
+
+EVERYTHING: Final = ""
+"""Everything is heard of, or what is heard of is not known."""
+
+FAILURES: Final = "1"
+"""All but a revocation."""
+
+NOTHING: Final = "0"
+"""Nothing."""
+
+ZEROS: Final = {EVERYTHING: "", FAILURES: "0", NOTHING: "00"}
+"""How a store notes it: before the time in ``<enqueued ms> <envelope>``, where readers of numbers pass over them."""
