@@ -46,6 +46,8 @@ class SupervisorTransitions(SupervisorScheduleStore, Protocol):
     ) -> list[bool]:
         """Return messages to their places, uncharged: the attempt does not count.
 
+        One that its claim does not hold any more stays as it is. Claims that hold nothing then are released.
+
         Args:
             tag: the shard.
             claimed: the messages.

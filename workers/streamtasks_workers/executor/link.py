@@ -69,7 +69,8 @@ class Link:
         self._claiming = self._one = False
         self._waiting = False  # a claim waits with us for work
         self._repeat_until = 0.0  # the last claim may yet take effect: until then (monotonic seconds) it is asked again
-        self.suspects = False
+        self.suspects = False  # one waits for this child's empty hands
+        self.runs_suspect = False  # one was claimed last: nothing is claimed beside it, or ahead
         self.others_only = False
         self.again = False
 
@@ -165,6 +166,7 @@ class Link:
         if not self._claiming:
             return [], []  # only the answer to a claim shows what waits
         self.suspects, self.others_only, self.again = exchange.suspects, exchange.others_only, exchange.again
+        self.runs_suspect = exchange.run_alone and bool(exchange.claimed)
         slots = self.board.place(self._sequence, exchange.claimed, recorded=self._one)
         if slots is None or exchange.claimed:
             self._repeat_until = 0.0

@@ -54,18 +54,19 @@ class EndedChild:
             if slot not in enforced_slots
         ]
         back = [board.claimed(slot) for slot in held.get(Slot.CLAIMED, ())]
+        ended = [board.claimed(slot) for slot in (*held.get(Slot.FINISHED, ()), *held.get(Slot.RUNNING, ()))]
         if finished:
             await self._store.settle(self._tag, finished, callbacks="revoked")
         if enforced:
             await self._store.settle(self._tag, enforced, callbacks="all")
         if running and self._charged:
             await self._charge(running)
-        elif running:
-            back += [claimed for claimed, _ in running]
         sent, _, _, _ = board.sequences()
-        # Its last claim may have been on its way when it died: the store knows what was in it.
-        await self._store.hand_back(self._tag, back, invalidate=ClaimId(board.consumer, sent), gone=True)
-        return len(finished) + len(enforced) + len(running) + len(back)
+        # What has ended or was charged is in nobody's hands any more and stays as it is, but with it the claim is
+        # released: a suspect's would keep the worker from the next suspect until its lease ends. The last claim may
+        # have been on its way when the child died: the store knows what was in it.
+        await self._store.hand_back(self._tag, [*back, *ended], invalidate=ClaimId(board.consumer, sent), gone=True)
+        return len(back) + len(ended)
 
     async def _charge(self, running: list[tuple[Claimed, int]]) -> None:
         crash = WorkerCrashed(f"The process that ran this task (pid {self._pid}) ended with {self._how}.")
