@@ -346,12 +346,59 @@ def settings_of_process() -> list[Any]:
     ]
 
 
+def leave_a_helper(file: str, how: str, seconds: float) -> None:
+    """Start a process that lives on, write its pid to a file, and go on for some time."""
+    if how == "fork":
+        pid = os.fork()
+        if not pid:
+            time.sleep(600)
+            os._exit(0)
+    else:
+        pid = subprocess.Popen(["sleep", "600"], start_new_session=how == "session").pid
+    Path(file).write_text(str(pid))
+    time.sleep(seconds)
+
+
+def ignore_sigterm_in_c() -> None:
+    ctypes.CDLL(None).signal(signal.SIGTERM, ctypes.c_void_p(1))
+
+
+def ignore_sigterm_for(seconds: float) -> None:
+    """Ignore it as code does that must not be interrupted."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    proc_app.note("S")
+    time.sleep(seconds)
+    signal.signal(signal.SIGTERM, before)
+
+
+def close_outputs(how: str) -> None:
+    """Close stdout and stderr: the streams, their descriptors, or both."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        if how != "descriptors":
+            stream.close()
+        if how != "streams":
+            with suppress(OSError):
+                os.close(number)
+
+
+def print_something(text: str) -> str:
+    print(text)
+    print(text, file=sys.stderr)
+    return text
+
+
+INNOCENT_OR_WITH_ARGUMENTS: tuple[Callable[..., Any], ...] = (
+    settings_of_process, leave_a_helper, ignore_sigterm_in_c, ignore_sigterm_for, close_outputs, print_something,
+)  # fmt: skip
+
+
 def make(url: str, **settings: Any) -> StreamTasks:
     """Return the app of the process tests with all hostile tasks in it; their names are those of the functions."""
     made = proc_app.make(url, **settings)
     for body in BODIES:
         made.task(name=body.__name__)(body)
-    made.task(name="settings_of_process")(settings_of_process)
+    for body in INNOCENT_OR_WITH_ARGUMENTS:
+        made.task(name=body.__name__)(body)
     return made
 
 

@@ -16,6 +16,7 @@ from streamtasks.stores.factory import open_store
 
 from ..process.board import Board
 from ..process.fork_guard import guard_forks
+from ..process.groups import lead_a_group
 from ..process.lifeline import STOP_SIGNALS, Lifeline, die_with_parent
 from ..process.options import WorkerOptions
 from .concurrent import ConcurrentExecutor
@@ -36,11 +37,14 @@ OOM_SCORE: Final = 300
 def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: int, parent_pid: int) -> int:
     """Live as a child; return the exit status. Called right after the fork, never returns to the supervisor's loop."""
     die_with_parent(parent_pid)
+    lead_a_group()
     gc.enable()
     _die_first_without_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a task prints is visible at once
-    lifeline = Lifeline(life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb)
+    lifeline = Lifeline(
+        life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb, lambda: board.stop_requested
+    )
     store = open_store(app.settings)
     limits = Limits(options.soft_time_limit_s, options.time_limit_s)
     runner = Runner(app, board.consumer, store.read, limits, store.gather, store.start_workflow, store.workers)

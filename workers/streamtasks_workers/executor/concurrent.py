@@ -25,7 +25,7 @@ from ..process.fork_guard import end_copy, is_copy
 from ..process.lifeline import STOP_SIGNALS, Lifeline
 from ..process.process_state import ProcessState
 from .guards import INTERRUPT, CoroutineGuard, Guard, MainGuard, ThreadGuard
-from .inline import OTHERS_PAUSE_S
+from .inline import OTHERS_PAUSE_S, reporter
 from .link import MOST, Link
 from .own_loop import OwnTask, complete
 from .prepared import Prepared
@@ -35,13 +35,10 @@ __all__ = ["ConcurrentExecutor"]
 
 logger = logging.getLogger("streamtasks.worker")
 
-NOT_WHOLE = 71
-"""Exit status of a child whose descriptors were closed by a task."""
+NOT_WHOLE = 71  # exit status of a child whose descriptors were closed by a task
 
 OTHERS_END_S = 0.1  # the thread that notices it first waits so long for others to end and save their outcomes
-
 LAST_S = 0.5
-
 LOOK_S = 0.1
 """A child that empties its hands for what must run alone looks so often, seconds, whether another one has taken it."""
 
@@ -117,7 +114,7 @@ class ConcurrentExecutor:
         loop = asyncio.get_running_loop()
         link, lifeline = self._link, self._lifeline
         loop.add_reader(lifeline.wake_fd, self._signalled)
-        loop.add_reader(lifeline.life_fd, lifeline.check_parent)
+        loop.add_reader(lifeline.life_fd, self._alarmed)
         empty = False
         held, self._held = self._held, []
         self._begin_all(held)
@@ -151,6 +148,11 @@ class ConcurrentExecutor:
                     await asyncio.wait_for(self._changed.wait(), LOOK_S if self._held or self._makes_room() else None)
         return False
 
+    def _alarmed(self) -> None:
+        self._lifeline.check_parent()
+        asyncio.get_running_loop().remove_reader(self._lifeline.life_fd)  # it stays readable
+        self._changed.set()
+
     def _signalled(self) -> None:
         self._lifeline.drain()
         self._board.acknowledge()
@@ -161,9 +163,8 @@ class ConcurrentExecutor:
 
     def _places(self) -> int:
         """How many messages may be claimed now."""
-        if self._lifeline.stopping or self._waiting or self._held or (self._alone and self._running):
-            return 0
-        if self._makes_room():
+        full = self._waiting or self._held or (self._alone and self._running) or self._makes_room()
+        if full or self._lifeline.stopping:
             return 0
         return max(0, min(MOST, self._most - len(self._running), self._lifeline.attempts_left - len(self._running)))
 
@@ -240,7 +241,7 @@ class ConcurrentExecutor:
     def _run_alone(self, slot: int, message: Claimed) -> None:
         """Run a message on this thread, outside the loop and with nothing beside it."""
         started = self._board.start(slot)
-        prepared = self._runner.prepare(message, started, lambda data: self._report(slot, data))
+        prepared = self._runner.prepare(message, started, reporter(self._board, slot))
         if not started:
             self._drop(slot, message.token)
             return
@@ -252,7 +253,7 @@ class ConcurrentExecutor:
 
     def _begin(self, message: Claimed, slot: int) -> bool:
         """Begin a message; return False, and do nothing, if it must run alone."""
-        prepared = self._runner.prepare(message, time.monotonic_ns(), lambda data: self._report(slot, data))
+        prepared = self._runner.prepare(message, time.monotonic_ns(), reporter(self._board, slot))
         if prepared.runs_inline:
             return False
         if prepared.outcome is not None:
@@ -278,9 +279,6 @@ class ConcurrentExecutor:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._changed.set()
-
-    def _report(self, slot: int, data: bytes) -> None:
-        self._board.report(slot, data)
 
     # The start is noted where user code begins, not where it is scheduled: what has not begun when another
     # attempt holds the GIL can still be handed back.

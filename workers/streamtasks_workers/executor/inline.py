@@ -22,7 +22,7 @@ from .own_loop import OwnTask, complete
 from .prepared import Prepared
 from .runner import Runner
 
-__all__ = ["InlineExecutor"]
+__all__ = ["OTHERS_PAUSE_S", "InlineExecutor", "reporter"]
 
 OTHERS_PAUSE_S = 0.05
 """A child that excludes queues is woken for those too; then it pauses this long before it listens again."""
@@ -44,7 +44,7 @@ class InlineExecutor:
         self._slots: list[int] = []
         self._next: tuple[list[Claimed], list[int]] = ([], [])
         self._in_flight = False
-        self._reporters = [_reporter(board, slot) for slot in range(board.slots)]
+        self._reporters = [reporter(board, slot) for slot in range(board.slots)]
 
     def run(self) -> None:
         """Work until the lifeline stops, then settle and return."""
@@ -173,7 +173,9 @@ class InlineExecutor:
         return outcomes[0]
 
 
-def _reporter(board: Board, slot: int) -> Callable[[bytes], None]:
+def reporter(board: Board, slot: int) -> Callable[[bytes], None]:
+    """Return what puts the progress of the attempt in a slot on the board."""
+
     def report(data: bytes) -> None:
         board.report(slot, data)
 

@@ -36,7 +36,7 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 # Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
 _SENT, _RECEIVED, _INVALIDATED, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
-_AGED, _LEASED_AT = 11, 12  # 9, 10 and 57 to 59: see `InterruptWords`; 20 to 22: see `ExchangeWords`
+_AGED, _LEASED_AT, _STOP = 11, 12, 13  # 9, 10 and 57 to 59: see `InterruptWords`; 20 to 22: see `ExchangeWords`
 _FINISHED, _CLAIMED_AT, _VERSION, _SIZE, _ALONE = 51, 52, 55, 56, 60
 # sequence, start recorded, attempt, retries, first started ms, id, entry, stream
 _HEAD = struct.Struct("<QQIIQ65p33p140p")
@@ -157,6 +157,11 @@ class Board(InterruptWords, ExchangeWords):
             self._release()
         return now
 
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the supervisor wants this child to stop, in whatever way a task treats signals."""
+        return self._words[_STOP] != 0
+
     def set_runs_alone(self, slot: int) -> None:
         """Note that the claimed message in a slot must run alone, on the child's main thread."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
@@ -216,6 +221,12 @@ class Board(InterruptWords, ExchangeWords):
         self._memory, self._words = memory, memoryview(memory).cast("Q")
         self._lock = multiprocessing.get_context("fork").Lock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
+
+    # -- the supervisor ------------------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Let the child claim no more and end when it has finished what it runs."""
+        self._words[_STOP] = 1
 
     # -- the keeper, and the child -------------------------------------------------------------------
 

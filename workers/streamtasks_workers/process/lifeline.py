@@ -1,4 +1,4 @@
-"""What stops a child: a signal, its age, its memory, or the death of its parent."""
+"""What stops a child: the supervisor's request, its age, its memory, or the death of its parent."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -42,17 +43,30 @@ def drain(fd: int) -> None:
 class Lifeline:
     """What stops a child, and waits that end with it.
 
+    The supervisor's request is a word on the board; SIGTERM and the life pipe make a child that waits look at it.
+
     Args:
-        life_fd: the read end of a pipe whose write end only the supervisor holds: readable means orphaned.
+        life_fd: the read end of a pipe whose write end only the supervisor holds: at its end, this process is an
+            orphan; something in it means that all children have to look at their boards.
         max_attempts: stop after so many; 0: no limit.
         max_memory_mb: stop when the process holds more, MiB; 0: no limit.
+        stop_requested: see `Board.stop_requested`.
     """
 
-    def __init__(self, life_fd: int, max_attempts: int, max_memory_mb: int) -> None:
+    def __init__(
+        self,
+        life_fd: int,
+        max_attempts: int,
+        max_memory_mb: int,
+        stop_requested: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._life_fd = life_fd
+        self._life_fds: tuple[int, ...] = (life_fd,)
+        self._parent_pid = os.getppid()
+        self._stop_requested = stop_requested
         self._max_memory = max_memory_mb * 1024 * 1024
         self.attempts_left = max_attempts or _NO_LIMIT
-        self.stopping = False
+        self._stopping = False
         self._next_look = 0.0
         self._wake_r, self._wake_w = os.pipe()
         self._wake_pipe = os.fstat(self._wake_r).st_ino
@@ -67,6 +81,13 @@ class Lifeline:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     @property
+    def stopping(self) -> bool:
+        """Whether no more may be claimed."""
+        if not self._stopping and self._stop_requested():
+            self._stopping = True
+        return self._stopping
+
+    @property
     def wake_fd(self) -> int:
         """Readable when a signal has arrived."""
         return self._wake_r
@@ -78,7 +99,7 @@ class Lifeline:
 
     @property
     def life_fd(self) -> int:
-        """Readable when the parent is dead."""
+        """Readable when `check_parent` has something to do; once only."""
         return self._life_fd
 
     def is_whole(self) -> bool:
@@ -97,18 +118,18 @@ class Lifeline:
             self._next_look = now + 0.25
             aged = aged or _resident_bytes() > self._max_memory
         if aged:
-            self.stopping = True
+            self._stopping = True
         return aged
 
     def wait(self, fd: int | None, timeout_s: float | None) -> bool:
         """Wait until ``fd`` is readable (True), the child shall stop, or the time is up (False)."""
         if self.stopping and fd is not None:
             return False
-        readable = ready([f for f in (fd, self._wake_r, self._life_fd) if f is not None], timeout_s)
+        readable = ready([f for f in (fd, self._wake_r, *self._life_fds) if f is not None], timeout_s)
         if self._wake_r in readable:
             self.drain()
         if self._life_fd in readable:
-            os._exit(1)
+            self.check_parent()
         return fd in readable
 
     def drain(self) -> None:
@@ -116,12 +137,14 @@ class Lifeline:
         drain(self._wake_r)
 
     def check_parent(self) -> None:
-        """Leave at once if the parent is dead."""
-        if ready([self._life_fd], 0):
-            os._exit(1)
+        """Leave at once if the parent is dead. What lies in the life pipe is for all children: it stays there."""
+        if ready(self._life_fds, 0):
+            if os.getppid() != self._parent_pid:
+                os._exit(1)
+            self._life_fds = ()
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
-        self.stopping = True
+        self._stopping = True
 
 
 def _resident_bytes() -> int:

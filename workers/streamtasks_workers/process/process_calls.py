@@ -1,4 +1,4 @@
-"""Notice the calls by which code changes signals, timers, the directory or the umask of its process.
+"""Notice the calls by which code changes signals, timers, the directory, the umask or the outputs of its process.
 
 A look at all of these after every attempt takes six system calls. Attempts that change none of them, which are nearly
 all, shall not pay for that: the functions of the standard library that do so note that they were called.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final
 
-__all__ = ["NOTICED", "PLAIN", "notice_calls"]
+__all__ = ["NOTICED", "PLAIN", "notice_calls", "noticing"]
 
 _SIGNALS: Final[tuple[Any, ...]] = tuple(map(importlib.import_module, ("_signal", "signal")))
 _SYSTEM: Final[tuple[Any, ...]] = tuple(map(importlib.import_module, (os.name, "os")))  # "posix"
@@ -27,7 +27,10 @@ _CALLS: Final = {
     "chdir": _SYSTEM,
     "fchdir": _SYSTEM,
     "umask": _SYSTEM,
+    "closerange": _SYSTEM,
+    "close": _SYSTEM,
 }
+_OUTPUTS: Final = (1, 2)
 
 PLAIN: Final[Any] = SimpleNamespace(**{name: getattr(modules[0], name) for name, modules in _CALLS.items()})
 """The functions themselves, whose calls are not noticed."""
@@ -56,19 +59,33 @@ def notice_calls() -> None:
         original = getattr(PLAIN, name)
         if getattr(modules[0], name) is not original:
             continue
-        noticing = _noticing(original)
+        replacement = (_noticing_outputs if name == "close" else noticing)(original)
         for module in modules:
             if getattr(module, name) is original:
-                setattr(module, name, noticing)
+                setattr(module, name, replacement)
         for supported in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks):
             if original in supported:
-                supported.add(noticing)
+                supported.add(replacement)
 
 
-def _noticing[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+def noticing[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that notes its call on `NOTICED` and makes it."""
+
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         NOTICED.changed = True
         return function(*args, **kwargs)
+
+    return call
+
+
+def _noticing_outputs(close: Callable[[int], None]) -> Callable[[int], None]:
+    """Return a function that closes a descriptor and notes it if that is stdout or stderr."""
+
+    @functools.wraps(close)
+    def call(fd: int) -> None:
+        if fd in _OUTPUTS:
+            NOTICED.changed = True
+        close(fd)
 
     return call

@@ -1,4 +1,4 @@
-"""Restore what belongs to a child's process and not to an attempt: signals, timers, directory and umask."""
+"""Restore what belongs to a child's process and not to an attempt: signals, timers, directory, umask, outputs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from .process_calls import NOTICED, PLAIN, notice_calls
+from .standard_streams import StandardStreams
 
 __all__ = ["ProcessState"]
 
@@ -45,6 +46,7 @@ class ProcessState:
         except OSError:
             self._directory = ""  # it was deleted before we came
         self._timers: list[int] = []
+        self._streams = StandardStreams()
         self._looked_at_ns = 0
         self._last_id = ""
         self._noticed = False
@@ -62,8 +64,8 @@ class ProcessState:
         Args:
             task_id: of the attempt that has ended.
             now_ns: monotonic ns.
-            alone: whether nothing else runs in this process. Else only signals are restored: the rest may be of use to
-                others.
+            alone: whether nothing else runs in this process. Else only signals and closed outputs are restored: the
+                rest may be of use to others.
         """
         self._last_id = task_id
         if NOTICED.changed or now_ns - self._looked_at_ns >= LOOK_NS:
@@ -77,6 +79,9 @@ class ProcessState:
 
     def _look(self, *, everything: bool) -> None:
         self._noticed = NOTICED.changed
+        opened = self._streams.restore()  # before all else, which may have to be logged
+        if opened:
+            self._changed(" and ".join(opened))
         if everything:
             NOTICED.changed = False
             for timer in self._timers:

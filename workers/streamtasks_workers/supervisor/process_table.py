@@ -14,6 +14,7 @@ from streamtasks.stores.backoff import Backoff
 
 from ..executor.guards import INTERRUPT
 from ..process.board import Board
+from ..process.groups import end_group
 from .forks import send_signal, status_text
 
 __all__ = ["Child", "Place", "ProcessTable"]
@@ -43,6 +44,11 @@ class Child:
     killed_because: str = ""
     is_retired: bool = False  # it claims no more, and another child fills its place
     end_at: float = float("inf")  # it is killed then, monotonic seconds
+
+    def stop(self) -> None:
+        """Let it claim no more, and end when it has finished what it runs."""
+        self.board.request_stop()
+        send_signal(self.pid, signal.SIGTERM)
 
     def kill(self, why: str) -> None:
         """End it at once; what it runs is not charged."""
@@ -110,6 +116,8 @@ class ProcessTable:
         child = self.children.pop(pid, None)
         if child is None:
             return
+        if end_group(pid):
+            logger.info("processes that tasks in child %d had started have ended with it", pid)
         text = status_text(status)
         clean = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
         if child.killed_because:
@@ -177,7 +185,7 @@ class ProcessTable:
         )
         child.end_at = min(child.end_at, time.monotonic() + grace_s)
         child.is_retired = True
-        send_signal(child.pid, signal.SIGTERM)
+        child.stop()
 
     def end_retired(self) -> None:
         """Kill retired children whose grace is over, and the oldest one if its board is needed."""
@@ -190,9 +198,9 @@ class ProcessTable:
             min(retired, key=lambda child: child.end_at).kill("retired, and its board is needed")
 
     def terminate(self) -> None:
-        """Interrupt all children to stop."""
+        """Let all children stop."""
         for child in self.children.values():
-            send_signal(child.pid, signal.SIGTERM)
+            child.stop()
 
     def kill(self, why: str) -> None:
         """End all children at once."""

@@ -120,6 +120,7 @@ class Supervisor:
             self._table.kill("stopped at once")
         else:
             self._table.terminate()
+            os.write(self._life_w, b"!")  # for those that do not hear signals; after this, none is started
 
     def _reap(self) -> None:
         while True:
