@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
     from streamtasks.workflows.canvas import chain, chord, group
 
+    from .backends.access import get_task_backend
     from .install import install_as_django_tasks
     from .manager import TaskResultManager
     from .monitor import TaskMonitor
     from .results.task_result import StreamTaskResult
-    from .tasks.access import get_task_backend, task
     from .tasks.class_task import Task
+    from .tasks.decorator import task
     from .tasks.stream_task import StreamTask
 
 __all__ = [
@@ -74,10 +75,10 @@ _ORIGIN = {
     "chain": "streamtasks.workflows.canvas",
     "chord": "streamtasks.workflows.canvas",
     "default_task_backend": "django.tasks",
-    "get_task_backend": "streamtasks_django.tasks.access",
+    "get_task_backend": "streamtasks_django.backends.access",
     "group": "streamtasks.workflows.canvas",
     "install_as_django_tasks": "streamtasks_django.install",
-    "task": "streamtasks_django.tasks.access",
+    "task": "streamtasks_django.tasks.decorator",
     "task_backends": "django.tasks",
 }
 

@@ -123,7 +123,7 @@ class TaskProgressConsumer(AsyncWebsocketConsumer):
             else:
                 return
 
-    async def _report(self, results: AsyncGenerator[StreamTaskResult]) -> None:
+    async def _report(self, results: AsyncGenerator[StreamTaskResult[Any]]) -> None:
         """Report every change until the task is finished or its record has expired."""
         reported: Any = None
         async for result in results:
@@ -136,7 +136,7 @@ class TaskProgressConsumer(AsyncWebsocketConsumer):
                 await self.task_progress_update({"data": {**now, "timestamp": timezone.now().isoformat()}})
 
 
-def _progress(result: StreamTaskResult) -> dict[str, Any]:
+def _progress(result: StreamTaskResult[Any]) -> dict[str, Any]:
     """Return the progress in a result that was just read; nothing is read here."""
     return {
         "task_id": result.id,

@@ -11,8 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.utils import timezone
 
+from .backends.access import get_task_backend
 from .backends.base import StreamTaskMixin
-from .tasks.access import get_task_backend
 
 if TYPE_CHECKING:
     from .results.task_result import StreamTaskResult
@@ -36,7 +36,7 @@ def backend_of(alias: str) -> StreamTaskMixin:
     return backend
 
 
-def describe_result(result: StreamTaskResult) -> dict[str, Any]:
+def describe_result(result: StreamTaskResult[Any]) -> dict[str, Any]:
     """Return a result that was just read as plain data; nothing is read here."""
     ready = result.is_finished
     successful = str(result.status) == "SUCCESSFUL"
@@ -153,8 +153,8 @@ class TaskResultManager:
         return found
 
     @staticmethod
-    def _typed(result: Any) -> StreamTaskResult:
-        return cast("StreamTaskResult", result)
+    def _typed(result: Any) -> StreamTaskResult[Any]:
+        return cast("StreamTaskResult[Any]", result)
 
 
 def _no_info(task_id: str, error: Exception) -> dict[str, Any]:

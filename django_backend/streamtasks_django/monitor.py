@@ -51,7 +51,7 @@ class TaskMonitor:
             TaskResultDoesNotExist: the id is unknown.
             WaitInTask: a task is running here, and this one is not finished.
         """
-        result = cast("StreamTaskResult", self.backend.get_result(task_id))
+        result = cast("StreamTaskResult[Any]", self.backend.get_result(task_id))
         while not result.ready():
             report: dict[str, Any] = {"task_id": task_id, "status": str(result.status), "timestamp": _now()}
             progress = result.info

@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from ..exceptions import ScheduleDeclared, ScheduleExists, ScheduleNotFound
 from ..protocol.shards import new_id, schedule_tag
@@ -14,9 +14,10 @@ from ..stores.factory import clock_ms
 from ..stores.schedule_store import NewSchedule, PutResult, StoredSchedule
 from ..stores.types import NewMessage
 from ..tasks.signature import Signature
+from ..tasks.step import ApplyOptions
 from .definition import DEFAULT_BOUND_S, Definition
 from .owner import ScheduleOwner, definition_of
-from .rules import rule_of
+from .rules import RuleLike, rule_of
 from .schedule import Schedule, show
 
 __all__ = ["Schedule", "Schedules"]
@@ -25,6 +26,17 @@ _TRIES: Final = 20
 """How often a change is tried while others change the same schedule."""
 
 _CHANGES: Final = frozenset({"args", "kwargs", "misfire", "misfire_bound", "schedule", "task"})
+
+
+class ScheduleChanges(ApplyOptions, total=False):
+    """The keyword arguments of `Schedules.update`."""
+
+    task: Any
+    schedule: RuleLike
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any] | None
+    misfire: str
+    misfire_bound: float | timedelta
 
 
 class Schedules:
@@ -44,14 +56,14 @@ class Schedules:
         self,
         name: str,
         task: Any,
-        schedule: Any,
+        schedule: RuleLike,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         *,
         misfire: str = "one",
         misfire_bound: float | timedelta = DEFAULT_BOUND_S,
         paused: bool = False,
-        **options: Any,
+        **options: Unpack[ApplyOptions],
     ) -> Schedule:
         """Create a schedule. Creating the same one again changes nothing.
 
@@ -82,14 +94,14 @@ class Schedules:
         self,
         name: str,
         task: Any,
-        schedule: Any,
+        schedule: RuleLike,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         *,
         misfire: str = "one",
         misfire_bound: float | timedelta = DEFAULT_BOUND_S,
         paused: bool = False,
-        **options: Any,
+        **options: Unpack[ApplyOptions],
     ) -> Schedule:
         """Create a schedule from an event loop; see `create`."""
         call = self._owner.signature_of(task, args, kwargs or {}, options)
@@ -99,7 +111,7 @@ class Schedules:
             await self._owner.async_store.pause_schedule(name, None)
         return await self.aget(name)
 
-    def update(self, name: str, **changes: Any) -> Schedule:
+    def update(self, name: str, **changes: Unpack[ScheduleChanges]) -> Schedule:
         """Change a schedule: any argument or option of `create`. Everything else stays.
 
         A new ``schedule`` counts from now on; else the next occurrence stays. With a new ``task``, nothing of the old
@@ -116,7 +128,7 @@ class Schedules:
                 return self.get(name)
         raise self._contended(name)
 
-    async def aupdate(self, name: str, **changes: Any) -> Schedule:
+    async def aupdate(self, name: str, **changes: Unpack[ScheduleChanges]) -> Schedule:
         """Change a schedule from an event loop; see `update`."""
         for _ in range(_TRIES):
             stored = self._stored(name, (await self._owner.async_store.schedules([name]))[0])

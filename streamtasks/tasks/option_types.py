@@ -6,15 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-__all__ = ["DefinitionOptions", "PlainDefinitionOptions", "SharedOptions", "UsingOptions"]
+__all__ = ["CommonOptions", "DefinitionOptions", "PlainDefinitionOptions", "UsingOptions"]
 
 
-class SharedOptions(TypedDict, total=False):
-    """What both a definition and ``using()`` take."""
+class CommonOptions(TypedDict, total=False):
+    """What definitions and ``using()`` take, in plain Python and in Django."""
 
-    queue: str
-    queue_name: str
-    priority: int
     max_retries: int | None
     default_retry_delay: float | timedelta
     soft_time_limit: float | timedelta | None
@@ -26,15 +23,21 @@ class SharedOptions(TypedDict, total=False):
     rate_limit_key: str | Callable[..., str] | None
 
 
-class UsingOptions(SharedOptions, total=False):
-    """What ``using()`` takes."""
+class UsingOptions(CommonOptions, total=False):
+    """What ``using()`` takes in plain Python."""
 
+    queue: str
+    queue_name: str
+    priority: int
     run_after: datetime | timedelta | None
 
 
-class DefinitionOptions(SharedOptions, total=False):
+class DefinitionOptions(CommonOptions, total=False):
     """What the decorators take, beside what changes the type of the task."""
 
+    queue: str
+    queue_name: str
+    priority: int
     autoretry_for: type[BaseException] | Sequence[type[BaseException]]
     dont_autoretry_for: type[BaseException] | Sequence[type[BaseException]]
     retry_backoff: float | timedelta

@@ -155,9 +155,9 @@ def test_a_context_needs_its_argument() -> None:
 
 def test_unknown_options_are_refused() -> None:
     with pytest.raises(TypeError):
-        our_task(no_such_option=1)(tasks.plainly)
+        our_task(no_such_option=1)(tasks.plainly)  # type: ignore[call-overload]
     with pytest.raises(TypeError):
-        our_task(run_after=timezone.now())(tasks.plainly)
+        our_task(run_after=timezone.now())(tasks.plainly)  # type: ignore[call-overload]
 
 
 def test_without_queues_every_queue_is_accepted_and_with_it_only_those() -> None:

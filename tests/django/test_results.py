@@ -50,8 +50,8 @@ def backend() -> StoreBackend:
     return found
 
 
-def enqueued(*args: Any) -> StreamTaskResult:
-    return cast("StreamTaskResult", cast("Any", tasks.echo).enqueue(*args))
+def enqueued(*args: Any) -> StreamTaskResult[Any]:
+    return cast("StreamTaskResult[Any]", cast("Any", tasks.echo).enqueue(*args))
 
 
 def say(claimed: Claimed, state: str, meta: Any) -> None:

@@ -27,8 +27,8 @@ from ..enqueue.pipeline import has_own_id, prepare
 from ..enqueue.signal_dispatch import asend, send
 from ..enqueue.store_alias import Stores
 from ..exceptions import InvalidTask
-from ..results.snapshot_results import from_snapshot
 from ..results.task_result import StreamTaskResult
+from ..tasks.snapshot_results import from_snapshot
 from ..tasks.stream_task import StreamTask
 from .control import TaskControl
 from .store_control import StoreControl
@@ -213,7 +213,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             )
         return routed
 
-    def get_result(self, result_id: str) -> StreamTaskResult:
+    def get_result(self, result_id: str) -> StreamTaskResult[Any]:
         """Return the present state of a task, in one round trip (two for an unknown id).
 
         Raises:
@@ -224,7 +224,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             raise _does_not_exist(result_id, self.stores.plain.workflow(result_id) is not None)
         return from_snapshot(snapshot, self.alias)
 
-    async def aget_result(self, result_id: str) -> StreamTaskResult:
+    async def aget_result(self, result_id: str) -> StreamTaskResult[Any]:
         """Return the present state of a task from an event loop; see `get_result`."""
         store = self.stores.asynchronous
         snapshot = (await store.read((_valid_id(result_id),)))[0]

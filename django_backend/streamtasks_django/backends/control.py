@@ -143,11 +143,11 @@ class TaskControl:
         """Return dead letters from an event loop; see `get_dead_letters`."""
         return self.get_dead_letters(limit, before)
 
-    def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
+    def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult[Any] | None]:
         """Return many results, in order; None for an unknown id."""
         return [None for _ in ids]
 
-    async def aget_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
+    async def aget_results(self, ids: Sequence[str]) -> list[StreamTaskResult[Any] | None]:
         """Return many results from an event loop; see `get_results`."""
         return self.get_results(ids)
 
@@ -180,7 +180,7 @@ class TaskControl:
         """Wait on an event loop; see `wait_for_results`."""
         return self.wait_for_results(ids, timeout, allow_wait=allow_wait)
 
-    async def awatch(self, task_id: str, *, allow_wait: bool = False) -> AsyncGenerator[StreamTaskResult]:  # noqa: ARG002
+    async def awatch(self, task_id: str, *, allow_wait: bool = False) -> AsyncGenerator[StreamTaskResult[Any]]:  # noqa: ARG002
         """Yield a task's result whenever it may have changed, until it is final or unknown.
 
         Args:

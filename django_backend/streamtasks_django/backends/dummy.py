@@ -18,7 +18,7 @@ from django.utils import timezone
 from streamtasks import State, TaskRevoked
 from streamtasks.protocol.errors import describe
 
-from ..results.snapshot_results import task_error
+from ..tasks.snapshot_results import task_error
 from .base import StreamTaskMixin
 from .control import statistics_of
 from .local import new_result
@@ -81,7 +81,7 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
         revoked = sum(result.is_finished for result in self.results)
         return statistics_of({State.REVOKED.value: revoked}, len(self.results) - revoked, 0)
 
-    def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
+    def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult[Any] | None]:
         """See `TaskControl.get_results`."""
         known = {result.id: result for result in self._known()}
         return [known.get(task_id) for task_id in ids]
@@ -96,5 +96,5 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
         """See `TaskControl.wait_for_results`; it returns at once, because no task runs."""
         return {result.id for result in self._known() if result.is_finished and result.id in ids}
 
-    def _known(self) -> list[StreamTaskResult]:
-        return cast("list[StreamTaskResult]", self.results)
+    def _known(self) -> list[StreamTaskResult[Any]]:
+        return cast("list[StreamTaskResult[Any]]", self.results)

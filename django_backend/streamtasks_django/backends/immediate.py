@@ -31,8 +31,8 @@ from streamtasks_workers.executor.error_outcome import outcome_of_error
 
 from ..enqueue.pipeline import registered_name
 from ..enqueue.signal_dispatch import send
-from ..results.snapshot_results import STATUS, task_error
 from ..tasks.class_task import Task as ClassTask
+from ..tasks.snapshot_results import STATUS, task_error
 from ..tasks.stream_task import StreamTask
 from .base import StreamTaskMixin, json_round_trip
 from .local import new_result
@@ -68,7 +68,7 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
         self._run_to_the_end(result, call)
         return cast("TaskResult[P, R]", result)
 
-    def _run_to_the_end(self, result: StreamTaskResult, call: CallOptions) -> None:
+    def _run_to_the_end(self, result: StreamTaskResult[Any], call: CallOptions) -> None:
         message = _message_of(result, call)
         options = result.task.run_options() if isinstance(result.task, StreamTask) else RunOptions()
         retries = 0
@@ -82,7 +82,7 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
                     return
             retries += 1
 
-    def _run(self, result: StreamTaskResult, attempt: Attempt, options: RunOptions) -> AttemptOutcome:
+    def _run(self, result: StreamTaskResult[Any], attempt: Attempt, options: RunOptions) -> AttemptOutcome:
         started = timezone.now()
         result.worker_ids.append(self.worker_id)
         result.set(last_attempted_at=started, status=TaskResultStatus.RUNNING)
@@ -108,7 +108,7 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
             self._finish(result, State.SUCCESS, _return_value=value)
         return outcome
 
-    def _unsuccessful(self, result: StreamTaskResult, attempt: Attempt, outcome: AttemptOutcome) -> None:
+    def _unsuccessful(self, result: StreamTaskResult[Any], attempt: Attempt, outcome: AttemptOutcome) -> None:
         """Called inside the ``except`` block, as in a worker: Django's log receiver shows the error."""
         assert outcome.error is not None
         if outcome.state == State.IGNORED:
@@ -121,12 +121,12 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
         if outcome.state != State.RETRY:
             self._finish(result, outcome.state, raised=outcome.error)
 
-    def _finish(self, result: StreamTaskResult, state: State, **more: Any) -> None:
+    def _finish(self, result: StreamTaskResult[Any], state: State, **more: Any) -> None:
         result.set(decided=state, finished_at=timezone.now(), **more, status=STATUS[state])
         send(task_finished, type(self), result)
 
 
-def _message_of(result: StreamTaskResult, call: CallOptions) -> Message:
+def _message_of(result: StreamTaskResult[Any], call: CallOptions) -> Message:
     task, parent = result.task, running_attempt()
     return Message(
         id=result.id,
@@ -147,7 +147,7 @@ def _run_hooks(task: Any, attempt: Attempt, outcome: AttemptOutcome) -> None:
         tell(task, attempt, outcome)
 
 
-def _follow(result: StreamTaskResult, outcome: AttemptOutcome, call: CallOptions) -> None:
+def _follow(result: StreamTaskResult[Any], outcome: AttemptOutcome, call: CallOptions) -> None:
     """Enqueue the linked tasks, on whatever backend."""
     if outcome.state == State.SUCCESS:
         before: tuple[Any, ...] = (outcome.value,)

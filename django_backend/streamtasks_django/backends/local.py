@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["new_result"]
 
 
-def new_result(task: Task[..., Any], args: Any, kwargs: Any, alias: str) -> StreamTaskResult:
+def new_result(task: Task[..., Any], args: Any, kwargs: Any, alias: str) -> StreamTaskResult[Any]:
     """Return the result of a new call, with its arguments as a worker would receive them.
 
     Raises:

@@ -16,8 +16,8 @@ from streamtasks.results.waits import is_refused, refusal
 from streamtasks.stores.types import Active, Events, Revocation, Statistics, WorkerInfo
 
 from ..enqueue.store_alias import StoreAlias
-from ..results.snapshot_results import due_ms, from_snapshot, moment
 from ..results.task_result import StreamTaskResult, as_text
+from ..tasks.snapshot_results import due_ms, from_snapshot, moment
 from .control import TaskControl, statistics_of, worker_statistics
 
 __all__ = ["StoreControl"]
@@ -107,17 +107,17 @@ class StoreControl(TaskControl, StoreAlias):
         """See `TaskControl.get_dead_letters`."""
         return [_dead(letter) for letter in await self.stores.asynchronous.dead_letters(limit, before)]
 
-    def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
+    def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult[Any] | None]:
         """Return many results in one round trip; see `TaskControl.get_results`."""
         possible = [task_id for task_id in ids if _is_id(task_id)]
         return self._results(ids, self.stores.plain.read(possible) if possible else ())
 
-    async def aget_results(self, ids: Sequence[str]) -> list[StreamTaskResult | None]:
+    async def aget_results(self, ids: Sequence[str]) -> list[StreamTaskResult[Any] | None]:
         """Return many results in one round trip; see `TaskControl.get_results`."""
         possible = [task_id for task_id in ids if _is_id(task_id)]
         return self._results(ids, await self.stores.asynchronous.read(possible) if possible else ())
 
-    def _results(self, ids: Sequence[str], snapshots: Sequence[Snapshot | None]) -> list[StreamTaskResult | None]:
+    def _results(self, ids: Sequence[str], snapshots: Sequence[Snapshot | None]) -> list[StreamTaskResult[Any] | None]:
         known = {snapshot.id: snapshot for snapshot in snapshots if snapshot is not None}
         return [from_snapshot(known[task_id], self.alias) if task_id in known else None for task_id in ids]
 
@@ -138,7 +138,7 @@ class StoreControl(TaskControl, StoreAlias):
         snapshots = await self.stores.asynchronous.wait_finished(ids, 0 if refused else timeout)
         return _finished(ids, snapshots, refused=refused)
 
-    async def awatch(self, task_id: str, *, allow_wait: bool = False) -> AsyncGenerator[StreamTaskResult]:
+    async def awatch(self, task_id: str, *, allow_wait: bool = False) -> AsyncGenerator[StreamTaskResult[Any]]:
         """See `TaskControl.awatch`; the server pushes changes.
 
         Raises:

@@ -5,7 +5,7 @@ They answer in JSON and do not depend on this site: paste them into your own, an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from django import forms
 from django.http import HttpRequest, JsonResponse
@@ -21,7 +21,6 @@ from .views import latest
 
 if TYPE_CHECKING:
     from ..backends.base import StoreBackend
-    from ..results.task_result import StreamTaskResult
 
 __all__ = ["active", "revoke", "start", "status", "wait"]
 
@@ -42,7 +41,7 @@ class WaitForm(forms.Form):
 
 
 def _backend() -> StoreBackend:
-    return cast("StoreBackend", get_task_backend())
+    return get_task_backend()
 
 
 def _error(message: str, status: int, **more: str) -> JsonResponse:
@@ -72,7 +71,7 @@ def start(request: HttpRequest) -> JsonResponse:
 def status(request: HttpRequest, task_id: str) -> JsonResponse:  # noqa: ARG001
     """Answer with the state of a task."""
     try:
-        result: StreamTaskResult = _backend().get_result(task_id)
+        result = _backend().get_result(task_id)
         ready = result.ready()
         answer = {
             "task_id": task_id,

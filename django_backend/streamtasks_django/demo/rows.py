@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from streamtasks.protocol.state import Snapshot, State, decode_progress
 
 from .. import get_task_backend
-from ..results.snapshot_results import from_snapshot
+from ..tasks.snapshot_results import from_snapshot
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from django.tasks.base import TaskResult
 
-    from ..backends.base import StoreBackend
 
 __all__ = ["progress_of", "rows"]
 
@@ -36,7 +35,7 @@ _WORDS = {
 
 
 def _read(ids: Sequence[str]) -> tuple[str, list[Snapshot | None]]:
-    backend = cast("StoreBackend", get_task_backend())
+    backend = get_task_backend()
     return backend.alias, backend.stores.plain.read(ids) if ids else []
 
 

@@ -25,8 +25,8 @@ from streamtasks.tasks.position import Position
 from streamtasks.tasks.signature import Signature
 
 from ..exceptions import InvalidTask
-from ..results.snapshot_results import RUN_AFTER, from_snapshot
 from ..tasks.registry import known_task
+from ..tasks.snapshot_results import RUN_AFTER, from_snapshot
 from ..tasks.stream_task import StreamTask
 from . import pipeline
 from .signal_dispatch import asend, only_logs, send
@@ -84,11 +84,11 @@ class BackendOwner:
 
     # -- links and workflows -------------------------------------------------------------------------
 
-    def resolve_link(self, task: StreamTask, signature: Signature, tag: str) -> Signature:
+    def resolve_link(self, task: StreamTask[..., Any], signature: Signature, tag: str) -> Signature:
         """Return the signature of a routed task with its id and all options; see `Origin.resolve`."""
         return pipeline.resolve(self._backend, task, signature, tag)
 
-    def node_message(self, task: StreamTask, signature: Signature, position: Position) -> NewMessage:
+    def node_message(self, task: StreamTask[..., Any], signature: Signature, position: Position) -> NewMessage:
         """Return a signature of a routed task as a node of a workflow; see `Origin.node_message`."""
         return pipeline.node_message(self._backend, task, signature, position)
 
@@ -113,7 +113,7 @@ class BackendOwner:
         for node in new.nodes:
             yield self._new_result(node.message, State.BLOCKED if node.waits_for else State.QUEUED)
 
-    def _new_result(self, message: NewMessage, state: State = State.QUEUED) -> StreamTaskResult:
+    def _new_result(self, message: NewMessage, state: State = State.QUEUED) -> StreamTaskResult[Any]:
         now_ms = time.time_ns() // 1_000_000
         snapshot = Snapshot(message.id, state, message.envelope, now_ms, wire=self.settings.wire)
         return from_snapshot(snapshot, self._backend.alias)
@@ -201,14 +201,14 @@ class BackendOwner:
         headers = {name: value for name, value in found.options.headers.items() if name != RUN_AFTER}
         return replace(found, options=replace(found.options, headers=headers))
 
-    def enqueue(self, message: NewMessage) -> StreamTaskResult:
+    def enqueue(self, message: NewMessage) -> StreamTaskResult[Any]:
         """Enqueue one call of a schedule; return its result."""
         self.store.enqueue([message])
         result = self._new_result(message)
         send(task_enqueued, type(self._backend), result)
         return result
 
-    async def aenqueue(self, message: NewMessage) -> StreamTaskResult:
+    async def aenqueue(self, message: NewMessage) -> StreamTaskResult[Any]:
         """Enqueue one call of a schedule from an event loop; return its result."""
         await self.async_store.enqueue([message])
         result = self._new_result(message)

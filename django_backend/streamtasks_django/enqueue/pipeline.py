@@ -31,10 +31,10 @@ from streamtasks.workflows.linked import Linked
 
 from ..conf import project, version
 from ..exceptions import InvalidTask
-from ..results.snapshot_results import RUN_AFTER, moment
 from ..results.task_result import StreamTaskResult
 from ..tasks.definition import PER_CALL
 from ..tasks.registry import find_task
+from ..tasks.snapshot_results import RUN_AFTER, moment
 from ..tasks.stream_task import StreamTask
 from .json_errors import explained, normalized
 from .signal_dispatch import only_logs
@@ -125,7 +125,7 @@ def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwar
     return result, new, plan.retry_time_s
 
 
-def resolve(backend: StoreAlias, task: StreamTask, signature: Signature, tag: str) -> Signature:
+def resolve(backend: StoreAlias, task: StreamTask[..., Any], signature: Signature, tag: str) -> Signature:
     """Return a signature of a routed task with its id and all options; see `streamtasks.tasks.signature.Origin`.
 
     Raises:
@@ -139,7 +139,9 @@ def resolve(backend: StoreAlias, task: StreamTask, signature: Signature, tag: st
     return resolve_signature(signature, message, call, limit)
 
 
-def node_message(backend: StoreAlias, task: StreamTask, signature: Signature, position: Position) -> NewMessage:
+def node_message(
+    backend: StoreAlias, task: StreamTask[..., Any], signature: Signature, position: Position
+) -> NewMessage:
     """Return a signature of a routed task as a node of a workflow.
 
     Raises:
@@ -260,7 +262,7 @@ def _complete(task: Task[..., Any], defined: Task[..., Any] | None) -> CallOptio
     return call
 
 
-def _differing(task: StreamTask, defined: Task[..., Any] | None) -> dict[str, Any]:
+def _differing(task: StreamTask[..., Any], defined: Task[..., Any] | None) -> dict[str, Any]:
     """Return options that ``using()`` has changed: a worker has only the task as it was defined."""
     if defined is None or defined is task or not isinstance(defined, StreamTask):
         return {}

@@ -25,17 +25,14 @@ from streamtasks.results.snapshot_view import children_of, failure_of, info_of, 
 from streamtasks.results.unfinished import atimed_out, timed_out
 from streamtasks.results.workflow_result import Workflow
 
-from ..tasks.frozen import frozen_like_django
-from ..tasks.owners import owner_of
+from .frozen import frozen_like_django
+from .generic_bases import GenericTaskResult
+from .owners import owner_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from .result_backend import ResultBackend
-
-    _Base = TaskResult[..., Any]
-else:
-    _Base = TaskResult
 
 __all__ = ["StreamTaskResult", "as_text"]
 
@@ -56,7 +53,7 @@ def as_text(when: datetime | None) -> str | None:
 
 
 @frozen_like_django  # pyright: ignore[reportGeneralTypeIssues]  # it does not see that results of Django are frozen
-class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know that results are frozen
+class StreamTaskResult[R](GenericTaskResult[..., R]):  # type: ignore[misc]  # django-stubs do not know that results are frozen
     """The object that ``enqueue()``, ``delay()`` and ``get_result()`` return.
 
     Attributes:
@@ -196,7 +193,7 @@ class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know
         message = self._message()
         return [] if message is None else list(children_of(message, self._look()._final_state()))
 
-    def get(self, timeout: float | None = None, *, allow_wait: bool = False) -> Any:
+    def get(self, timeout: float | None = None, *, allow_wait: bool = False) -> R:
         """Wait for the result and return it.
 
         The server pushes the end of the task; the state is also read once a second in case a push was lost.
@@ -223,7 +220,7 @@ class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know
         timeout: float | None = None,  # noqa: ASYNC109 - the name users know from get()
         *,
         allow_wait: bool = False,
-    ) -> Any:
+    ) -> R:
         """Wait for the result on an event loop; see `get`."""
         backend = self._backend()
         if self.status not in _FINAL and backend.keeps_results:
@@ -271,11 +268,11 @@ class StreamTaskResult(_Base):  # type: ignore[misc]  # django-stubs do not know
         """Return what a store knows of an unfinished task; None if it is finished, or its backend has no store."""
         return None if self.status in _FINAL else self.known
 
-    def _outcome(self, timeout: float | None) -> Any:
+    def _outcome(self, timeout: float | None) -> R:
         if self.status == TaskResultStatus.SUCCESSFUL:
             if self._return_value is None and self.known is not None:
-                return value_of(self.known)  # None, or the error of reading it
-            return self._return_value
+                return value_of(self.known)  # type: ignore[no-any-return]  # None, or the error of reading it
+            return self._return_value  # type: ignore[no-any-return]
         if self.status != TaskResultStatus.FAILED:
             raise TimeoutError(f"Task {self.id} was not finished within {timeout} s; it is {self.status}.")
         failure = self._failure()

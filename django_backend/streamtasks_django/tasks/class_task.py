@@ -47,7 +47,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
 """Fields of Django's own task that have no defaults in 6.0."""
 
 
-class Task(TaskBody, StreamTask):
+class Task(TaskBody, StreamTask[..., Any]):
     """Base of class-based tasks: define ``run()``, and make one instance in the module.
 
     Class attributes with the names of `StreamTask`'s options are its options. Each attempt, with its hooks, has its own

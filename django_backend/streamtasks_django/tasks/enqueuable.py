@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from django.tasks.base import Task as DjangoTask
 
@@ -14,24 +14,22 @@ from streamtasks.tasks.signature import CallOptions, Signature
 
 from ..conf import task_settings, version
 from ..exceptions import InvalidTask
+from ..results.generic_bases import GenericTask
+from ..results.owners import owner_of
 from .call_options import call_options, django_fields, extra_names, with_columns
-from .owners import owner_of
+from .option_types import DjangoApplyOptions
 
 if TYPE_CHECKING:
-    from django.tasks.base import TaskResult
-
     from streamtasks.stores.owner import Owner
     from streamtasks.stores.types import NewMessage
     from streamtasks.tasks.position import Position
 
-    _DjangoTask = DjangoTask[..., Any]
-else:
-    _DjangoTask = DjangoTask
+    from ..results.task_result import StreamTaskResult
 
 __all__ = ["EnqueuableTask"]
 
 
-class EnqueuableTask(_DjangoTask):
+class EnqueuableTask[**P, R](GenericTask[P, R]):
     """A task that can be enqueued with options; `StreamTask` adds the definition.
 
     The slots hold what is derived from a task and from the settings. Copies of a task begin with empty ones.
@@ -42,36 +40,41 @@ class EnqueuableTask(_DjangoTask):
     if TYPE_CHECKING:
         options: CallOptions
 
+        def get_result(self, result_id: str) -> StreamTaskResult[R]: ...  # type: ignore[override]
+
+        async def aget_result(self, result_id: str) -> StreamTaskResult[R]: ...  # type: ignore[override]
+
         @property
         def registered_name(self) -> str: ...
 
         def changed(self, **changes: Any) -> Self: ...
 
-    def enqueue(self, /, *args: Any, **kwargs: Any) -> TaskResult[..., Any]:
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> StreamTaskResult[R]:  # type: ignore[override]
         """Enqueue one call to the backend and queue that TASK_ROUTES names."""
         task = self.routed()
         if "self" in kwargs:  # Django's own method has a parameter of that name
-            return task.get_backend().enqueue(task, list(args), kwargs)
-        return DjangoTask.enqueue(task, *args, **kwargs)  # looked up there, because tracing libraries patch it
+            return task.get_backend().enqueue(task, list(args), kwargs)  # type: ignore[return-value]
+        # Looked up there, because tracing libraries patch it.
+        return DjangoTask.enqueue(task, *args, **kwargs)  # type: ignore[return-value]
 
-    async def aenqueue(self, /, *args: Any, **kwargs: Any) -> TaskResult[..., Any]:
+    async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> StreamTaskResult[R]:  # type: ignore[override]
         """Enqueue one call from an event loop."""
         task = self.routed()
         if "self" in kwargs:
-            return await task.get_backend().aenqueue(task, list(args), kwargs)
-        return await DjangoTask.aenqueue(task, *args, **kwargs)
+            return await task.get_backend().aenqueue(task, list(args), kwargs)  # type: ignore[return-value]
+        return await DjangoTask.aenqueue(task, *args, **kwargs)  # type: ignore[return-value]
 
-    def delay(self, /, *args: Any, **kwargs: Any) -> TaskResult[..., Any]:
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> StreamTaskResult[R]:
         """Enqueue one call with these arguments."""
         return self.enqueue(*args, **kwargs)
 
-    async def adelay(self, /, *args: Any, **kwargs: Any) -> TaskResult[..., Any]:
+    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> StreamTaskResult[R]:
         """Enqueue one call from an event loop."""
         return await self.aenqueue(*args, **kwargs)
 
     def apply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> TaskResult[..., Any]:
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[DjangoApplyOptions]
+    ) -> StreamTaskResult[R]:
         """Enqueue one call with options; see `streamtasks.CallOptions`.
 
         A naive ``eta`` or ``expires`` is in Django's current time zone.
@@ -79,17 +82,17 @@ class EnqueuableTask(_DjangoTask):
         Raises:
             InvalidTask: an option has an unknown name or a wrong value.
         """
-        task, args, kwargs = self._with(args, kwargs, options)
-        return task.enqueue(*args, **kwargs)
+        task, positional, named = self._with(args, kwargs, options)
+        return task.enqueue(*positional, **named)
 
     async def aapply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> TaskResult[..., Any]:
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[DjangoApplyOptions]
+    ) -> StreamTaskResult[R]:
         """Enqueue one call from an event loop; see `apply_async`."""
-        task, args, kwargs = self._with(args, kwargs, options)
-        return await task.aenqueue(*args, **kwargs)
+        task, positional, named = self._with(args, kwargs, options)
+        return await task.aenqueue(*positional, **named)
 
-    def _with(self, args: Any, kwargs: Any, options: dict[str, Any]) -> tuple[Self, Sequence[Any], Mapping[str, Any]]:
+    def _with(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> tuple[EnqueuableTask[..., R], Any, Any]:
         try:
             args, kwargs = check_arguments(args, kwargs)
         except EngineInvalidTask as error:
@@ -144,11 +147,13 @@ class EnqueuableTask(_DjangoTask):
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """Return a signature. The result of what it follows becomes its first argument."""
-        return Signature(self.registered_name, args, kwargs, origin=self)
+        origin: Any = self  # it takes more options than an origin has to
+        return Signature(self.registered_name, args, kwargs, origin=origin)
 
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """Return an immutable signature: it does not receive the result of what it follows."""
-        return Signature(self.registered_name, args, kwargs, immutable=True, origin=self)
+        origin: Any = self
+        return Signature(self.registered_name, args, kwargs, immutable=True, origin=origin)
 
     def with_options(self, signature: Signature, options: Mapping[str, Any]) -> Signature:
         """Return a signature of this task with further options of ``apply_async()``.

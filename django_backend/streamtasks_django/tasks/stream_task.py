@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import InitVar, field, fields, replace
 from datetime import timedelta
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from django.core.signals import setting_changed
 from django.tasks import DEFAULT_TASK_QUEUE_NAME
@@ -25,10 +25,11 @@ from streamtasks.tasks.unset import UNSET
 
 from ..conf import task_settings
 from ..exceptions import InvalidTask
+from ..results.frozen import frozen_like_django
 from . import declared_schedules, names
 from .definition import CHECKED, RUN, USING, check_definition, engine_run_options, unknown_option
 from .enqueuable import EnqueuableTask
-from .frozen import frozen_like_django
+from .option_types import DjangoUsingOptions
 
 if TYPE_CHECKING:
     from streamtasks.stores.types import Limit
@@ -37,7 +38,7 @@ __all__ = ["StreamTask"]
 
 
 @frozen_like_django
-class StreamTask(EnqueuableTask):
+class StreamTask[**P, R](EnqueuableTask[P, R]):
     """The task that ``@task`` makes on a backend of this package.
 
     ``run_after`` may be a timedelta, as Django documents it: it counts from the call of ``using()``, and
@@ -204,17 +205,19 @@ class StreamTask(EnqueuableTask):
 
     # -- run ----------------------------------------------------------------------------------
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now."""
         return self.call(*args, **kwargs)
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here; a bound one gets its ``self``."""
-        return DjangoTask.call(self, *self._arguments(args, kwargs), **kwargs)
+        whole: Any = self._arguments(args, kwargs)
+        return DjangoTask.call(self, *whole, **kwargs)
 
-    async def acall(self, *args: Any, **kwargs: Any) -> Any:
+    async def acall(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a coroutine function on this event loop, a plain function on another thread."""
-        return await DjangoTask.acall(self, *self._arguments(args, kwargs), **kwargs)
+        whole: Any = self._arguments(args, kwargs)
+        return await DjangoTask.acall(self, *whole, **kwargs)
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         return (BoundTask(self, self._request(args, kwargs), self.run_options()), *args) if self.bind else args
@@ -227,13 +230,15 @@ class StreamTask(EnqueuableTask):
 
     # -- enqueue -------------------------------------------------------------------------------
 
-    def using(self, *, queue: str | None = None, **changes: Any) -> Self:
+    def using(self, **options: Unpack[DjangoUsingOptions]) -> Self:
         """Return the task with other options: Django's, ``queue``, ``expires``, limits and retries.
 
         Raises:
             InvalidTask: a value is wrong, or the option belongs to the definition of the task.
             TypeError: an option is unknown.
         """
+        changes: dict[str, Any] = dict(options)
+        queue = changes.pop("queue", None)
         if queue is not None:
             _check_one_queue(queue, changes.get("queue_name"), None)
             changes["queue_name"] = queue
@@ -273,7 +278,7 @@ def _option_names() -> frozenset[str]:
 
 
 @lru_cache(maxsize=4096)
-def _run_options(task: StreamTask) -> RunOptions:
+def _run_options(task: StreamTask[..., Any]) -> RunOptions:
     options = task.get_backend().options
     values: dict[str, Any] = {name: getattr(task, name) for name in RUN}
     if task.max_retries is UNSET:

@@ -17,8 +17,8 @@ from streamtasks.protocol.errors import describe
 from streamtasks.protocol.state import Snapshot
 
 from ..enqueue.signal_dispatch import asend, send
-from ..results.snapshot_results import STATUS, from_attempt, task_error
 from ..tasks.registry import find_task
+from ..tasks.snapshot_results import STATUS, from_attempt, task_error
 
 if TYPE_CHECKING:
     from django.tasks.base import TaskResult

@@ -8,8 +8,8 @@ from asgiref.sync import sync_to_async
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, State
 
-from ..results.snapshot_results import STATUS
 from ..tasks.call_options import COLUMNS
+from ..tasks.snapshot_results import STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

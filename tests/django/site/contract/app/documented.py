@@ -11,17 +11,15 @@ from contract import notes
 from streamtasks_django import task
 from streamtasks_django.exceptions import Ignore, Retry
 
-options: Any = {
-    "bind": True,
-    "max_retries": 2,
-    "default_retry_delay": timedelta(milliseconds=50),
-    "rate_limit": "1000/s",
-    "time_limit": 300,
-    "soft_time_limit": 240,
-}
 
-
-@task(**options)
+@task(
+    bind=True,
+    max_retries=2,
+    default_retry_delay=timedelta(milliseconds=50),
+    rate_limit="1000/s",
+    time_limit=300,
+    soft_time_limit=240,
+)
 def robust(self: Any, times: int, word: str = "") -> dict[str, Any]:
     """Fail so often, then tell what was known while it ran."""
     request = self.request

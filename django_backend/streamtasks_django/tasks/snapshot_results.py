@@ -20,9 +20,9 @@ from streamtasks.protocol.state import Snapshot
 from streamtasks.results.snapshot_view import error_of, outcome_of
 
 from ..conf import task_settings
-from ..tasks.registry import known_task, stand_in
-from ..tasks.stream_task import StreamTask
-from .task_result import StreamTaskResult
+from ..results.task_result import StreamTaskResult
+from .registry import known_task, stand_in
+from .stream_task import StreamTask
 
 __all__ = [
     "RUN_AFTER",
@@ -167,7 +167,7 @@ def _not_started(snapshot: Snapshot) -> Snapshot:
     )
 
 
-def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult:
+def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult[Any]:
     """Return the result of a message. Its task may be unknown here, and its bytes may be broken."""
     if snapshot.state == State.STARTED and task_settings.hides_started():
         snapshot = _not_started(snapshot)
@@ -209,7 +209,7 @@ def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult:
 
 def from_attempt(
     attempt: Attempt, task: Task[..., Any], alias: str, reports: Sequence[dict[str, Any]]
-) -> StreamTaskResult:
+) -> StreamTaskResult[Any]:
     """Return the result of an attempt at its start, for the task and the receivers of signals."""
     message = attempt.message
     ids = worker_ids(reports, attempt.number, attempt.worker)

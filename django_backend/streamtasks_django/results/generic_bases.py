@@ -1,0 +1,23 @@
+"""Django's task and result as base classes with type arguments, which only their stubs have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__all__ = ["GenericTask", "GenericTaskResult"]
+
+if TYPE_CHECKING:
+    from django.tasks.base import Task as GenericTask
+    from django.tasks.base import TaskResult as GenericTaskResult
+else:
+    from django.tasks.base import Task, TaskResult
+
+    class _Subscriptable:
+        def __init__(self, cls):
+            self._cls = cls
+
+        def __getitem__(self, _arguments):
+            return self._cls
+
+    GenericTask = _Subscriptable(Task)
+    GenericTaskResult = _Subscriptable(TaskResult)
