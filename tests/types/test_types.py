@@ -1,6 +1,7 @@
 """What users write passes ``mypy --strict`` and a strict pyright, and their mistakes do not.
 
-The checkers run in a folder of their own with settings of their own, and find the packages as an installed project does.
+The checkers run in a folder of their own with settings of their own, and find the packages as an installed project
+does.
 """
 
 from __future__ import annotations
