@@ -36,9 +36,9 @@ for i = 1, count do
   local id = ARGV[args.more - 1 + i]
   local record = redis.call('GET', KEYS[keys.more - 1 + i])
   local version = record and string.sub(record, 1, 2)
-  if version == '0 ' or version == '2 ' then
-    reply[i] = {} -- revoked before it came, or forgotten by a clean-up
-  elseif record then
+  if version == '2 ' then
+    reply[i] = {} -- forgotten by a clean-up
+  elseif record and version ~= '0 ' then -- a tombstone: it was revoked before it came, and may have come since
     local result = kept_result(id, record)
     reply[i] = result == nil and { record } or result and { record, result } or {} -- deleted by hand
     room = room - #record - (result and #result or 0)

@@ -38,7 +38,8 @@
 --         if the caller has read it in the envelope, else 0
 --
 -- Returns {now ms, then per message, as many as fit, at least one: code, name}: call again with the others. Code 0: unknown:
---         remembered (a record "0 <now ms>", a tombstone), so that it is REVOKED should it be enqueued; 1 gone: it was
+--         remembered (a record "0 <now ms>", a tombstone), so that it is REVOKED should it be enqueued; of a node whose
+--         workflow is not live, its workflow remembers it, too, and it is revoked when that is; 1 gone: it was
 --         waiting, and is finished as REVOKED (also if an earlier call did that); 2 marked: it is held, in phase X from now
 --         on; 3 finished already, or a callback message: nothing was done; 4 it waits, and the call must bring its stream:
 --         the name, or "" if its queue and priority stand only in its envelope; nothing was done;
@@ -85,6 +86,24 @@ local function hold(s, id)
   redis.call('SPUBLISH', keys.control, 'revoke ' .. id .. ' ' .. (terminate and '1' or '0'))
   note('revoked', id, terminate and 'terminate' or 'wait')
 end
+-- remember_node(id): note a node of a workflow that is not live; return whether it is one. What the call notes is written
+-- once for each workflow, by write_noted().
+local notes = {}
+local function remember_node(id)
+  local workflow, number = id:match('^(.+)%.w(%d+)$')
+  local key = workflow and workflow_keys[workflow]
+  if not key or tostring(tonumber(number)) ~= number or redis.call('HEXISTS', key, 'live') == 1 then return false end
+  if redis.call('HSET', key, 'x' .. number, '1') == 1 then
+    notes[key] = (notes[key] or '') .. 'n' .. number .. (terminate and '!\n' or '\n')
+  end
+  return true
+end
+local function write_noted()
+  for key, lines in pairs(notes) do
+    redis.call('HSET', key, 'cancel', (redis.call('HGET', key, 'cancel') or '') .. lines)
+    if redis.call('HEXISTS', key, 'nodes') == 0 then redis.call('PEXPIRE', key, args.record_ms) end
+  end
+end
 -- revoke(id, record, given): code and name of one message; see Returns. `given`: the name of its stream, "": not known.
 local function revoke(id, record, given)
   if is_callback(id) then return 3, '' end
@@ -94,6 +113,7 @@ local function revoke(id, record, given)
   end
   local size = redis.call('HSTRLEN', keys.messages, id)
   if size == 0 then
+    if has_nodes then remember_node(id) end
     redis.call('SET', record, '0 ' .. int(now), 'PX', args.record_ms)
     return 0, ''
   end
@@ -103,6 +123,7 @@ local function revoke(id, record, given)
     hold(s, id)
     return 2, ''
   end
+  if s and s.phase == 'B' and has_nodes and remember_node(id) then return 0, '' end
   local name = s and s.name ~= '-' and s.name or given
   if not by_name[name] then return 4, name end
   room = room - size
@@ -126,6 +147,7 @@ for i = 0, count - 1 do
   reply[2 * i + 2], reply[2 * i + 3] = revoke(ARGV[at], KEYS[first_record + i],
     number > 0 and ARGV[args.more - 1 + number] or '')
 end
+write_noted()
 write_finished()
 write_events()
 return reply

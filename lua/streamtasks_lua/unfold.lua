@@ -27,7 +27,8 @@
 -- ARGV[8..] their names
 --
 -- Returns {now ms, code, more, whom}: code 0 nothing is known of it; 1 it is not live; 2 live. more: 1 there is more to
---         do at once. whom: who must be revoked, as in ARGV[3], one a line.
+--         do at once. whom: who must be revoked, as in ARGV[3], one a line; or "n" and the number of a node that was
+--         revoked before the workflow was live; as many lines as fit into 4,000 bytes.
 -- Budget: 100 nodes.
 -- Moves:  blocked -> ready | delayed | waiting for its limit; blocked -> (nothing), if it has not become live in time
 -- Safe to repeat: yes. Clock: server.
@@ -125,12 +126,15 @@ if late then
     redis.call('HSET', keys.workflow, 'late', rest)
   end
 end
-local todo = redis.call('HGET', keys.workflow, 'todo')
+local todo, some_revoked = redis.call('HGET', keys.workflow, 'todo'), ('\n' .. cancel):find('\nn%d') ~= nil
 while todo and to_release > 0 do
   local from, to, reason, rest = todo:match('^(%d+) (%d+) (%S+)\n(.*)$')
   from, to = tonumber(from), tonumber(to)
   local last = math.min(to, from + to_release - 1)
-  for number = from, last do release_node(id .. '.w' .. number, reason) end
+  for number = from, last do
+    local is_revoked = some_revoked and redis.call('HEXISTS', keys.workflow, 'x' .. number) == 1
+    release_node(id .. '.w' .. number, is_revoked and 'revoked' or reason)
+  end
   to_release = to_release - (last - from + 1)
   todo = last < to and string.format('%d %d %s\n', last + 1, to, reason) .. rest or rest
   if todo == '' then todo = nil end
@@ -145,4 +149,4 @@ else
   redis.call('ZREM', keys.unfolding, id)
 end
 write_events()
-return { now, 2, todo and 1 or 0, cancel }
+return { now, 2, todo and 1 or 0, #cancel > 4000 and cancel:sub(1, 4000):match('^(.*\n)') or cancel }

@@ -50,7 +50,9 @@ def noted(app: StreamTasks) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("middleware", "hears"), [((), NOTHING), ((Middleware(),), NOTHING), ((Listener(),), EVERYTHING)], ids=str
+    ("middleware", "hears"),
+    [((), NOTHING), ((Middleware(),), NOTHING), ((Listener(),), EVERYTHING)],
+    ids=["none", "other", "listener"],
 )
 def test_middleware_that_is_called_with_outcomes_hears(middleware: tuple[Middleware, ...], hears: str) -> None:
     app = app_with(*middleware)

@@ -106,8 +106,7 @@ class Flows(Lives):
 
     @rule(task_id=st.sampled_from(NODES), terminate=st.booleans())
     def revoke_node(self, task_id: str, terminate: bool) -> None:
-        if task_id.partition(".")[0] in self.flows:  # what is revoked before it comes is no node yet
-            self.pair.revoke(task_id, terminate)
+        self.pair.revoke(task_id, terminate)
 
     @rule(workflow_id=flows)
     def pass_deadlines(self, workflow_id: str) -> None:

@@ -17,7 +17,9 @@ from streamtasks import (
     group,
 )
 from streamtasks.exceptions import ParentFailed
+from streamtasks.protocol.state import State
 from streamtasks.results.workflow_result import result_of
+from streamtasks.stores.types import Revocation
 from streamtasks.workflows.start import prepare
 from tests.support.workflow_site import WorkflowSite, told
 
@@ -250,6 +252,38 @@ class TestAsAWhole:
             assert not store.start_workflow(prepared.new)
             if part is None:
                 assert [name for name, _ in site.worker.ran if not name.startswith("cb.")] == []
+
+    @pytest.mark.parametrize("number", [0, 1, 60, 121])
+    def test_revoking_a_node_before_it_comes(self, site: WorkflowSite, number: int) -> None:
+        store, wire = site.app.store, chain(site.add.s(1), group(site.add.s(n) for n in range(120)), site.same.s())
+        prepared = prepare(wire)
+        assert prepared is not None
+        revoked = prepared.new.nodes[number].message.id
+        assert store.revoke(revoked, terminate=True) == Revocation.UNKNOWN
+        assert store.revoke(revoked) == Revocation.UNKNOWN
+        assert store.read([revoked]) == [None]
+        assert store.start_workflow(prepared.new)
+        [snapshot] = store.read([revoked])
+        assert snapshot is not None
+        assert snapshot.state == State.REVOKED
+        site.run()
+        states = [one.state for one in result_of(prepared.owner, prepared.graph).workflow.graph()]
+        assert states[number] == "REVOKED"
+        assert states.count("REVOKED") == 1
+        assert states[-1] == ("REVOKED" if number == 121 else "FAILURE")
+        assert revoked not in [task_id for task_id, _ in site.worker.ran]
+
+    def test_revoking_many_nodes_before_they_come(self, site: WorkflowSite) -> None:
+        store = site.app.store
+        prepared = prepare(group(site.add.s(n) for n in range(1500)))
+        assert prepared is not None
+        ids = [node.message.id for node in prepared.new.nodes]
+        some = ids[::2]
+        assert store.revoke_many(some) == [Revocation.UNKNOWN] * 750
+        assert store.revoke_many([*some, f"{prepared.new.id}.w007"]) == [Revocation.UNKNOWN] * 751
+        assert store.start_workflow(prepared.new)
+        assert all(one is not None and one.state == State.REVOKED for one in store.read(some))
+        assert all(one is not None and one.state == State.QUEUED for one in store.read(ids[1::2]))
 
     def test_a_group_is_revoked_without_what_led_to_it(self, site: WorkflowSite) -> None:
         result = chain(site.add.s(1), group(site.add.s(1), site.add.s(2)), site.same.s()).apply_async()

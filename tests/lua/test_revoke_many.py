@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from streamtasks.stores.redis.batches import MOST_BYTES
 from streamtasks.stores.redis.operations.revoke import revoke_many
 from streamtasks.stores.redis.shards import Shards
 from streamtasks.stores.types import Limit, Revocation
 from tests.lua.test_revoke import FINISHED, GONE, MARKED, NAME, STREAM_WANTED, UNKNOWN
 from tests.support.script_lab import ScriptLab, outcome
-from tests.support.workflow_scripts import ID, STAGED, chord, pair, stage, start
+from tests.support.shard_view import REVOKED_MS
+from tests.support.workflow_scripts import ID, LIVE, STAGED, chord, pair, stage, start, unfold
 
 
 def shards_of(lab: ScriptLab) -> Shards:
@@ -168,3 +171,56 @@ def test_who_waits_for_many_of_a_call_goes_on_in_steps(lab: ScriptLab) -> None:
         pass
     assert "delayed" not in lab.dump()
     assert "links" not in lab.dump()
+
+
+class TestNodesThatAreNotLive:
+    def test_one_that_has_not_come_is_remembered_by_its_workflow(self, lab: ScriptLab) -> None:
+        assert lab.revoke(f"{ID}.w1", NAME) == [UNKNOWN, ""]
+        before = lab.dump()
+        assert before.keys() == {f"r:{ID}.w1 (expires)", f"w:{ID} (expires)"}
+        assert before[f"w:{ID} (expires)"] == {"x1": "1", "cancel": "n1\n"}
+        assert lab.client.pttl(lab.keys.workflow(ID)) <= REVOKED_MS
+        assert lab.revoke(f"{ID}.w1", NAME) == [UNKNOWN, ""]
+        assert lab.dump()[f"w:{ID} (expires)"] == before[f"w:{ID} (expires)"]
+        assert stage(lab, pair()) == STAGED
+        assert lab.client.pttl(lab.keys.workflow(ID)) == -1
+        assert unfold(lab, "live") == [LIVE, 0, "n1\n"]
+
+    def test_one_that_is_staged_waits_for_its_workflow(self, lab: ScriptLab) -> None:
+        assert stage(lab, pair()) == STAGED
+        assert lab.revoke_many((f"{ID}.w0", NAME), (f"{ID}.w1", NAME), terminate=True) == [(UNKNOWN, "")] * 2
+        assert set(lab.dump()["state"]) == {f"{ID}.w0", f"{ID}.w1"}
+        assert stage(lab, pair()) == STAGED
+        assert unfold(lab, "live") == [LIVE, 0, "n0!\nn1!\n"]
+        assert (lab.line(f"{ID}.w0") or "").endswith("x=revoked")
+
+    def test_one_that_is_let_go_before_it_is_revoked_does_not_start(self, lab: ScriptLab) -> None:
+        assert lab.revoke(f"{ID}.w0", NAME) == [UNKNOWN, ""]
+        start_at = stage(lab, chord())
+        assert start_at == STAGED
+        unfold(lab, "live")
+        claimed = {c.id: c for c in lab.claim(count=10).claimed}
+        assert claimed[f"{ID}.w0"].skip_reason == "revoked"
+        assert not claimed[f"{ID}.w1"].skip_reason
+
+    def test_what_was_done_is_taken_off(self, lab: ScriptLab) -> None:
+        lab.revoke_many((f"{ID}.w0", NAME), (f"{ID}.w1", NAME), (f"{ID}.w2", NAME))
+        stage(lab, chord())
+        assert unfold(lab, "live") == [LIVE, 0, "n0\nn1\nn2\n"]
+        assert unfold(lab, "canceled", "n0\nn1") == [LIVE, 0, "n2\n"]
+        assert unfold(lab, "canceled", "n2") == [LIVE, 0, ""]
+
+    def test_the_answer_of_unfold_is_short(self, lab: ScriptLab) -> None:
+        numbers = range(1000, 3000)
+        for first in range(1000, 3000, 100):
+            lab.revoke_many(*((f"{ID}.w{n}", NAME) for n in range(first, first + 100)))
+        stage(lab, pair())
+        _, _, whom = unfold(lab, "live")
+        assert len(whom) <= 4000
+        assert whom.splitlines() == [f"n{n}" for n in numbers[: len(whom.splitlines())]]
+
+    @pytest.mark.parametrize("task_id", ["report.w3", f"{ID}.w03", ".w1", f"{ID}.w99999999999999999999"])
+    def test_what_is_no_node_is_remembered_as_any_task(self, lab: ScriptLab, task_id: str) -> None:
+        assert lab.revoke(task_id, NAME) == [UNKNOWN, ""]
+        assert lab.enqueue(task_id) == [2]
+        assert lab.revoke(task_id, NAME) == [GONE, ""]

@@ -18,8 +18,8 @@ __all__ = ["active", "read", "statistics"]
 def read(shard: Shard, task_id: str) -> Snapshot | None:
     """Return what is known of an id; None if nothing is."""
     record = shard.record(task_id)
-    if record is not None:
-        return _finished(task_id, record) if record.state and not record.deleted else None
+    if record is not None and record.state:
+        return None if record.deleted else _finished(task_id, record)
     message = shard.live.get(task_id)
     return None if message is None else _live(shard, message)
 

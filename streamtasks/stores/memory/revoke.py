@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...protocol.shards import node_id, node_of
 from ..rules import phases
 from ..types import Claimed, Revocation
 from .enqueue import call_back, free_children, is_callback
 from .limits import stop_waiting
 from .shard import Shard
 from .state import Record
-from .workflows import node_ended
+from .workflows import known, node_ended, remember_revoked
 
 __all__ = ["end_revoked_before", "revocations", "revoke"]
 
@@ -27,6 +28,9 @@ def revoke(shard: Shard, task_id: str, *, terminate: bool = False) -> Revocation
     message = shard.live.get(task_id)
     if message is None:
         shard.keep(task_id, Record("", "", now_ms, until_ms))
+        node = node_of(task_id)
+        if node is not None and node_id(*node) == task_id and known(shard, node[0]) is None:
+            remember_revoked(shard, node[0], f"n{node[1]}!" if terminate else f"n{node[1]}")
         return Revocation.UNKNOWN
     if message.phase in phases.HELD:
         message.phase = phases.REVOKED

@@ -15,7 +15,17 @@ from .limits import place, update_rate
 from .shard import MANY, Shard
 from .state import FanInState, LiveMessage, WorkflowState
 
-__all__ = ["gather", "known", "look_at", "next_look_ms", "node_ended", "numbers_of", "start", "workflow"]
+__all__ = [
+    "gather",
+    "known",
+    "look_at",
+    "next_look_ms",
+    "node_ended",
+    "numbers_of",
+    "remember_revoked",
+    "start",
+    "workflow",
+]
 
 
 def start(shard: Shard, new: NewWorkflow) -> None:
@@ -57,7 +67,7 @@ def start(shard: Shard, new: NewWorkflow) -> None:
         shard.push("control", "workflow")
 
 
-def _remember_revoked(shard: Shard, workflow_id: str, part: str) -> None:
+def remember_revoked(shard: Shard, workflow_id: str, part: str) -> None:
     """Note that a workflow is to be revoked if it comes."""
     now_ms, before = shard.now_ms(), shard.revoked_workflows
     for one in [one for one, (expires_ms, _) in before.items() if expires_ms <= now_ms]:
@@ -176,7 +186,7 @@ def look_at(shard: Shard, workflow_id: str, cancel: str = "") -> WorkflowState |
     state = known(shard, workflow_id)
     if state is None:
         if cancel:
-            _remember_revoked(shard, workflow_id, cancel)
+            remember_revoked(shard, workflow_id, cancel)
         return None
     if cancel and cancel not in state.cancel and state.finished < state.nodes:
         state.cancel.append(cancel)
@@ -201,7 +211,8 @@ def next_look_ms(shard: Shard) -> int | None:
 
 def numbers_of(state: WorkflowState, workflow_id: str, whom: str) -> list[int]:
     """Return the nodes to be revoked, in the order in which that must be done: the last first."""
-    return Graph.decode(workflow_id, state.plan).numbers_in(whom.removesuffix("!"))
+    part = whom.removesuffix("!")
+    return [int(part[1:])] if part.startswith("n") else Graph.decode(workflow_id, state.plan).numbers_in(part)
 
 
 def gather(shard: Shard, workflow_id: str, field: str) -> list[bytes]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import batched
+from itertools import batched, islice, takewhile
 from typing import Any, Final
 
 from ....exceptions import StoreError
 from ....protocol.graph import Graph
 from ....protocol.heard import ZEROS
 from ....protocol.keys import Keys, stream_name
-from ....protocol.shards import node_of
+from ....protocol.shards import node_id, node_of
 from ....settings import StoreSettings
 from ...rules import fan_in as fan_in_rules
 from ...workflow_types import FanIn, FanInCounts, KnownResult, NewWorkflow, Node, WorkflowCounts
@@ -181,7 +181,7 @@ def advance(
         [reply] = yield Request([call], retry_time_s)
         verb, whom = "go", ""
         if reply[3]:
-            whom = reply[3].decode().split("\n")[0]
+            whom = _next_of(reply[3].decode().splitlines())
             yield from _revoke_nodes(shards, workflow_id, whom)
             verb = "canceled"
         elif not reply[2]:
@@ -217,13 +217,25 @@ def is_over(shards: Shards, workflow_id: str, fan_in: int | None, *, failure: bo
     return fan_in_rules.is_over(counts, fan_in, failure=failure)
 
 
+def _next_of(lines: Sequence[str]) -> str:
+    """Return whom to revoke next, of what unfold.lua answers: one part, or the lines of up to 100 nodes."""
+    first = lines[0]
+    if not first.startswith("n"):
+        return first
+    alike = takewhile(lambda line: line[0] == "n" and line.endswith("!") == first.endswith("!"), lines)
+    return "\n".join(islice(alike, MOST))
+
+
 def _revoke_nodes(shards: Shards, workflow_id: str, whom: str) -> Operation[None]:
     """Revoke the nodes of a part."""
-    found = yield from workflow(shards, workflow_id, ())
-    if found is None:
-        return
-    graph = Graph.decode(workflow_id, found.plan)
-    ids = [graph.id_of(number) for number in graph.numbers_in(whom.removesuffix("!"))]
+    if whom.startswith("n"):
+        ids = [node_id(workflow_id, int(one.strip("n!"))) for one in whom.splitlines()]
+    else:
+        found = yield from workflow(shards, workflow_id, ())
+        if found is None:
+            return
+        graph = Graph.decode(workflow_id, found.plan)
+        ids = [graph.id_of(number) for number in graph.numbers_in(whom.removesuffix("!"))]
     yield from revoke_on(shards.of(workflow_id), shards.settings, ids, terminate=whom.endswith("!"))
 
 
