@@ -1,166 +1,179 @@
 """Run tasks that harm their process beside innocent ones, and show how each ends, as a table of Markdown.
 
-    uv run python benchmarks/hostile.py [--executors inline,threads] [--only fork_and_exit,...] [--together]
+    uv run python benchmarks/hostile.py [--executors inline,threads] [--bodies fork_and_exit,...]
+    uv run python benchmarks/hostile.py --together          # the second table only
+    uv run python benchmarks/hostile.py --jobs 2 --write    # everything, into docs/hostile.md
 
-Each body runs in a worker of its own, among innocent tasks, in each executor. A cell says how the hostile task ended
-and what became of the innocents that did not simply succeed at the first attempt: *again* ran a second time
-(uncharged: it was lost with its worker), *charged* were blamed for a crash, *wrong* have another outcome, *unfinished*
-have none. ``--together`` runs all bodies one after the other in one worker, with 1,000 innocents beside them. A worker
-that ends is started again, as a process manager would. The exit status is 1 if an innocent was charged, wrong or
-unfinished.
+Each body runs in a worker of its own, among 30 innocent tasks, in each executor. Then all chosen bodies run one after
+the other in one worker, with 1,000 innocents beside them. A worker that ends is started again, as a process manager
+would. Lines on stderr tell the numbers of each cell.
+
+The exit status is 1 if an innocent was harmed where it must not be: if one has another outcome than it must have, or
+was charged a crash beside a body that does not end its child. With ``--check``, also if a cell differs from the page.
 """
 
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
-import tempfile
-import time
-from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import redis
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from streamtasks import Result, State
 from streamtasks_workers.testing.embedded import EmbeddedServer
-from tests.process.tasks import hostile_app
-from tests.process.test_executors import EXECUTORS
-from tests.support.fleet import Fleet
-from tests.support.worker_process import Worker
+from tests.process.tasks.hostile_app import GROUPS
+from tests.process.tasks.hostile_bodies.body import Body
+from tests.support.hostile import (
+    BODIES,
+    EXECUTORS,
+    PAGE,
+    Cell,
+    documented_cells,
+    is_as_documented,
+    run_body,
+    run_together,
+)
 
-ROOT = Path(__file__).parent.parent
-SETTINGS: dict[str, Any] = {"lease_s": 2.0, "crash_limit": 3, "lost_limit": 3, "crash_delay_s": 0.1}
-NAP_S = 0.05
-PATIENCE_S = 20.0
-TOGETHER = 1000
-GOOD = ("right", "again")
-
-
-class Yard:
-    """A server and one worker that is started again whenever it ends; a context manager."""
-
-    def __init__(self, server: EmbeddedServer, executor: str) -> None:
-        with redis.Redis.from_url(server.url) as client:
-            client.flushall()
-        self._folder = tempfile.TemporaryDirectory(prefix="streamtasks-hostile-")
-        self.fleet = Fleet(server.url, Path(self._folder.name))
-        self.fleet.configure(**SETTINGS)
-        self.fleet.app = hostile_app.make(server.url, **SETTINGS)
-        self._options = ("--concurrency", "2", "--grace", "2", *EXECUTORS[executor])
-        self._coroutines = executor == "async"
-        self._worker = self._start()
-        self.restarts = 0
-
-    def __enter__(self) -> Yard:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.fleet.close()
-        self._folder.cleanup()
-
-    def _start(self) -> Worker:
-        worker = self.fleet.worker(*self._options, app="hostile_app:app", environment={"PYTHONPATH": str(ROOT)})
-        worker.spawn()  # what is left from the one before may end it before it is ready
-        return worker
-
-    def innocents(self, count: int) -> list[Result[Any]]:
-        """Enqueue tasks that harm nobody."""
-        return self.fleet.many("anap" if self._coroutines else "nap", [(NAP_S,)] * count)
-
-    def wait(self, results: list[Result[Any]], retry_time_s: float) -> None:
-        """Wait until all are finished, or patience is over; start the worker again when it has ended."""
-        deadline = time.monotonic() + retry_time_s
-        ids = {result.id for result in results}
-        while ids and time.monotonic() < deadline:
-            ids -= {found.id for found in self.fleet.app.store.wait_finished(sorted(ids)[:100], 0.2)}
-            if self._worker.process.poll() is not None:
-                self._worker.end()
-                self._worker = self._start()
-                self.restarts += 1
-
-    def judge(self, innocent: Result[Any]) -> str:
-        """Say what became of an innocent task."""
-        snapshot = innocent.snapshot()
-        if not snapshot.is_finished:
-            return "unfinished"
-        if snapshot.state != State.SUCCESS or innocent.get(0) != NAP_S:
-            return "wrong"
-        kinds = {report["kind"] for report in snapshot.reports}
-        if kinds - {"LOST"}:
-            return "charged"
-        return "right" if len(self.fleet.record.of(innocent)) == 1 else "again"
+BEGIN, END = "<!-- generated by benchmarks/hostile.py --write -->\n", "<!-- end of what is generated -->\n"
 
 
-def end_of(result: Result[Any]) -> str:
-    """Say how a hostile task ended."""
-    snapshot = result.snapshot()
-    if not snapshot.is_finished:
-        return f"{snapshot.state}, no end"
-    if snapshot.state == State.SUCCESS:
-        return f"SUCCESS ({result.get(0)})"
-    return f"{snapshot.state} ({type(result.result).__name__})"
+def row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
 
 
-def told(counts: Counter[str]) -> str:
-    bad = [f"{count} {fate}" for fate, count in sorted(counts.items()) if fate != "right"]
-    return ", ".join(bad) or "all right"
+def table_of_bodies(executors: list[str], rows: dict[str, dict[str, Cell]]) -> str:
+    """Return a table for each group of bodies."""
+    text = ""
+    for title, bodies in GROUPS.items():
+        if not (chosen := [body for body in bodies if body.name in rows]):
+            continue
+        text += f"### {title}\n\n"
+        text += row(["the task", *executors, "changed for those after it"]) + f"|{'---|' * (len(executors) + 2)}\n"
+        for body in chosen:
+            cells = rows[body.name]
+            changed = sorted({name for cell in cells.values() for name in cell.changed})
+            what = f"{body.summary} (`{body.name}`)"
+            text += row([what, *(str(cells[executor]) for executor in executors), ", ".join(changed)])
+        text += "\n"
+    return text
 
 
-def alone(server: EmbeddedServer, executor: str, body: str) -> tuple[str, Counter[str]]:
-    """Run one body among innocents, in a worker of its own."""
-    with Yard(server, executor) as yard:
-        innocents = yard.innocents(10)
-        hostile = yard.fleet.enqueue(body)
-        innocents += yard.innocents(10)
-        yard.wait([hostile], PATIENCE_S)
-        innocents += yard.innocents(10)  # what it has done to its process meets these
-        yard.wait([hostile, *innocents], PATIENCE_S)
-        return end_of(hostile), Counter(map(yard.judge, innocents))
+def kinds(bodies: list[Body]) -> dict[str, list[Body]]:
+    """Return which bodies run together in one worker, by the title of their row."""
+    gentle = [body for body in bodies if body.ends == "nothing" and not body.fails]
+    found = {f"{len(bodies)}: all of them": bodies}
+    if len(gentle) < len(bodies):
+        found[f"{len(gentle)}: those that end no process"] = gentle
+    return {title: chosen for title, chosen in found.items() if chosen}
 
 
-def together(server: EmbeddedServer, executor: str, bodies: list[str]) -> Counter[str]:
-    """Run all bodies one after the other in one worker, with many innocents beside them."""
-    share = TOGETHER // len(bodies)
-    with Yard(server, executor) as yard:
-        innocents = yard.innocents(TOGETHER - share * len(bodies))
-        for body in bodies:
-            innocents += yard.innocents(share // 2)
-            hostile = yard.fleet.enqueue(body)
-            innocents += yard.innocents(share - share // 2)
-            yard.wait([hostile], PATIENCE_S)
-        yard.wait(innocents, 3 * PATIENCE_S)
-        return Counter(map(yard.judge, innocents))
+class Run:
+    """Runs what was asked for, some of it at the same time, and notes what must not be."""
+
+    def __init__(self, executors: list[str], server: str | None, jobs: int) -> None:
+        self.faults: list[str] = []
+        self.version = ""
+        self._executors = executors
+        self._server = server
+        self._pool = ThreadPoolExecutor(jobs)
+
+    def _on_a_server(self, work: Callable[[str], Cell | str]) -> Cell | str:
+        with EmbeddedServer(self._server) as server:
+            with redis.Redis.from_url(server.url, decode_responses=True) as client:
+                info = client.info("server")
+            kind, version = info.get("server_name", "redis"), info.get("valkey_version") or info["redis_version"]
+            self.version = f"{'Valkey' if kind == 'valkey' else 'Redis'} {version}"
+            return work(server.url)
+
+    def bodies(self, bodies: list[Body]) -> dict[str, dict[str, Cell]]:
+        """Run each body in each executor, and return the cells."""
+
+        def run(body: Body, executor: str) -> Cell:
+            cell = self._on_a_server(lambda url: run_body(url, executor, body))
+            assert isinstance(cell, Cell)
+            print(f"{body.name}, {executor}: {cell}; innocents: {cell.innocents}", file=sys.stderr, flush=True)
+            if not cell.innocents.are_allowed(body.harms(executor)):
+                self.faults.append(f"{body.name}, {executor}: {cell}; innocents: {cell.innocents}")
+            return cell
+
+        found = {
+            body.name: {executor: self._pool.submit(run, body, executor) for executor in self._executors}
+            for body in bodies
+        }
+        return {name: {executor: cell.result() for executor, cell in cells.items()} for name, cells in found.items()}
+
+    def together(self, bodies: list[Body]) -> str:
+        """Run bodies one after the other in one worker, and return a table."""
+
+        def run(chosen: list[Body], executor: str) -> str:
+            return str(self._on_a_server(lambda url: together(url, executor, chosen)))
+
+        def together(url: str, executor: str, chosen: list[Body]) -> str:
+            innocents, left = run_together(url, executor, chosen)
+            print(f"{len(chosen)} together, {executor}: {innocents} {left}", file=sys.stderr, flush=True)
+            if not innocents.are_allowed({harm for body in chosen for harm in body.harms(executor)}):
+                self.faults.append(f"{len(chosen)} together, {executor}: {innocents} {left}")
+            return str(innocents)
+
+        text = row(["tasks", *self._executors]) + f"|{'---|' * (len(self._executors) + 1)}\n"
+        for title, chosen in kinds(bodies).items():
+            cells = [self._pool.submit(run, chosen, executor) for executor in self._executors]
+            text += row([title, *(cell.result() for cell in cells)])
+        return text
+
+
+def write(tables: str, together: str, version: str) -> None:
+    """Write the tables into the page."""
+    made = f"Made on {datetime.now(UTC):%Y-%m-%d} with Python {platform.python_version()} and {version}.\n\n"
+    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    text = f"{BEGIN}\n{made}{tables}### One after the other in one worker\n\n{together}\n{END}"
+    PAGE.write_text(before + text + after, "utf-8")
+
+
+def chosen(option: str, known: Iterable[str], text: str) -> list[str]:
+    """Return the names in an option's text; end the program if one is unknown."""
+    names = text.split(",")
+    if unknown := sorted(set(names) - set(known)):
+        sys.exit(f"{option} {','.join(unknown)}: unknown; there are {', '.join(known)}")
+    return names
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [body.__name__ for body in hostile_app.BODIES]
     parser.add_argument("--executors", default=",".join(EXECUTORS), help="default: %(default)s")
-    parser.add_argument("--only", default=",".join(names), help="names of bodies; default: all")
+    parser.add_argument("--bodies", default=",".join(BODIES), help="names of bodies; default: all")
     parser.add_argument("--together", action="store_true", help="only the run of all bodies in one worker")
+    parser.add_argument("--alone", action="store_true", help="only the runs of each body in a worker of its own")
+    parser.add_argument("--jobs", type=int, default=1, help="so many workers at once; default: 1")
+    parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE.name}")
+    parser.add_argument("--check", action="store_true", help=f"compare with {PAGE.name}")
     parser.add_argument("--server", help="the server's program; default: the embedded Valkey")
     options = parser.parse_args()
-    executors, bodies = options.executors.split(","), options.only.split(",")
-    total: Counter[str] = Counter()
-    with EmbeddedServer(options.server) as server:
-        print(f"| body | {' | '.join(executors)} |\n|---|{'---|' * len(executors)}", flush=True)
-        for body in () if options.together else bodies:
-            cells = []
-            for executor in executors:
-                end, counts = alone(server, executor, body)
-                cells.append(f"{end}; {told(counts)}")
-                total += counts
-            print(f"| `{body}` | {' | '.join(cells)} |", flush=True)
-        cells = []
-        for executor in executors:
-            counts = together(server, executor, bodies)
-            cells.append(f"{TOGETHER} innocents: {told(counts)}")
-            total += counts
-        print(f"| all in one worker | {' | '.join(cells)} |")
-    return 0 if set(total) <= set(GOOD) else 1
+    executors = chosen("--executors", EXECUTORS, options.executors)
+    bodies = [BODIES[name] for name in chosen("--bodies", BODIES, options.bodies)]
+    run = Run(executors, options.server, options.jobs)
+    rows = {} if options.together else run.bodies(bodies)
+    tables = table_of_bodies(executors, rows)
+    together = "" if options.alone else run.together(bodies)
+    print(tables + together)
+    if options.write:
+        write(tables, together, run.version)
+    if options.check:
+        documented = documented_cells()
+        for name, cells in rows.items():
+            for executor, cell in cells.items():
+                if not is_as_documented(cell, documented[name][executor]):
+                    run.faults.append(f"{name}, {executor}: {cell}; the page says: {documented[name][executor]}")
+    for fault in run.faults:
+        print(f"must not be: {fault}", file=sys.stderr)
+    return 1 if run.faults else 0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ __all__ = ["describe", "exception_path", "rebuild"]
 MAX_TEXT = 8 * 1024
 """Most characters kept of a message and of a traceback."""
 
+MAX_FRAMES = 1000
+"""Of a longer traceback only the first and the last frames are shown."""
+
 
 def exception_path(error: BaseException) -> str:
     """Return the dotted name of an exception's class."""
@@ -31,7 +34,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     except BaseException as inner:  # noqa: BLE001 - a broken __str__ must not hide the failure it belongs to
         message = f"<{path.rpartition('.')[2]} whose str() raised {type(inner).__name__}>"
     try:
-        text = "".join(tb.format_exception(error))
+        text = _traceback(error)
     except BaseException as inner:  # noqa: BLE001
         text = f"<traceback could not be formatted: {type(inner).__name__}>\n"
     if len(text) > MAX_TEXT:
@@ -41,6 +44,19 @@ def describe(error: BaseException) -> dict[str, Any]:
         "message": _carriable(message[:MAX_TEXT]),
         "traceback": _carriable(text),
     }
+
+
+def _traceback(error: BaseException) -> str:
+    """Return the traceback as text; of a very long one only its ends, because every frame costs microseconds."""
+    frames, last = [], error.__traceback__
+    while last is not None:
+        frames.append(last)
+        last = last.tb_next
+    if len(frames) <= MAX_FRAMES:
+        return "".join(tb.format_exception(error))
+    first = "".join(tb.format_tb(error.__traceback__, MAX_FRAMES // 2))
+    text = "".join(tb.format_exception(type(error), error, frames[-MAX_FRAMES // 2]))
+    return f"{first}... ({len(frames)} frames; the first and the last are shown) ...\n{text}"
 
 
 def _carriable(text: str) -> str:

@@ -81,7 +81,7 @@ class Attempt:
     enqueued_ms: int
     started_ms: int
     first_started_ms: int
-    report: Callable[[bytes], None] = _nowhere
+    report: Callable[[bytes], object] = _nowhere
     retries: int = 0
 
     @property

@@ -18,6 +18,7 @@ from ..process.board import Board
 from ..process.fork_guard import guard_forks
 from ..process.groups import lead_a_group
 from ..process.lifeline import STOP_SIGNALS, Lifeline, die_with_parent
+from ..process.logs import contain_handlers
 from ..process.options import WorkerOptions
 from .concurrent import ConcurrentExecutor
 from .guards import INTERRUPT
@@ -40,6 +41,7 @@ def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: i
     lead_a_group()
     gc.enable()
     _die_first_without_memory()
+    contain_handlers()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a task prints is visible at once
     lifeline = Lifeline(

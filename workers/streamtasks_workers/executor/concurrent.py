@@ -27,7 +27,7 @@ from ..process.process_state import ProcessState
 from .guards import INTERRUPT, CoroutineGuard, Guard, MainGuard, ThreadGuard
 from .inline import OTHERS_PAUSE_S, reporter
 from .link import MOST, Link
-from .own_loop import OwnTask, complete
+from .own_loop import complete, listen, new_loop, own_task
 from .prepared import Prepared
 from .runner import Runner
 
@@ -35,7 +35,7 @@ __all__ = ["ConcurrentExecutor"]
 
 logger = logging.getLogger("streamtasks.worker")
 
-NOT_WHOLE = 71  # exit status of a child whose descriptors were closed by a task
+NOT_WHOLE = 71  # exit status of a child that tasks have broken
 
 OTHERS_END_S = 0.1  # the thread that notices it first waits so long for others to end and save their outcomes
 LAST_S = 0.5
@@ -80,8 +80,10 @@ class ConcurrentExecutor:
         self._state.note_timers()
         try:
             # A factory of our own: this loop shall not be what asyncio.get_event_loop() gives to a plain task.
-            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-                while self._turn(runner.get_loop()):
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                life, loop = self._lifeline, runner.get_loop()
+                listen(loop, {life.wake_fd: self._signalled, life.life_fd: self._alarmed}, life.is_whole)
+                while self._turn(loop):
                     self._run_alone(*self._held.pop(0))
         except Exception as error:
             if self._lifeline.is_whole():
@@ -95,7 +97,7 @@ class ConcurrentExecutor:
         To close such a loop would cancel what runs on it, and so record failures that nobody has asked for.
         """
         try:
-            return complete(loop, OwnTask(self._main(), loop=loop))
+            return complete(loop, own_task(self._main(), None, loop))
         except BaseException as error:
             if is_copy():
                 end_copy(error)
@@ -106,15 +108,12 @@ class ConcurrentExecutor:
     def _leave_broken(self, error: BaseException) -> NoReturn:
         if not self._lifeline.is_whole():
             time.sleep(LAST_S)  # a thread whose task ends now saves its outcome and leaves
-        logger.error("the event loop of this process cannot go on; it ends", exc_info=error)
+        logger.error("this process cannot go on; it ends", exc_info=error)
         os._exit(NOT_WHOLE)
 
     async def _main(self) -> bool:
         """Work until there is something to run outside the loop (True), or the child shall stop (False)."""
-        loop = asyncio.get_running_loop()
         link, lifeline = self._link, self._lifeline
-        loop.add_reader(lifeline.wake_fd, self._signalled)
-        loop.add_reader(lifeline.life_fd, self._alarmed)
         empty = False
         held, self._held = self._held, []
         self._begin_all(held)
@@ -270,14 +269,15 @@ class ConcurrentExecutor:
         else:
             self._waiting.append((slot, message))  # the keeper hands it back if no thread is free soon
             return True
-        task = OwnTask(work, loop=asyncio.get_running_loop(), context=contextvars.copy_context())
-        task.attempt = prepared.attempt
+        task = own_task(work, prepared.attempt, asyncio.get_running_loop(), contextvars.copy_context())
         self._running.add(task)
         task.add_done_callback(self._done)
         return True
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._leave_broken(error)  # this attempt has no outcome, and would seem to run for ever
         self._changed.set()
 
     # The start is noted where user code begins, not where it is scheduled: what has not begun when another
@@ -346,5 +346,8 @@ class ConcurrentExecutor:
         self._slots.append(slot)
         self._board.finish(slot, outcome, started)  # a large one is settled at once, this loop being free
         if self._lifeline.attempted(1):
+            self._board.set_aged()
+        if self._state.is_spoilt:
+            self._lifeline.stopping = True
             self._board.set_aged()
         self._changed.set()

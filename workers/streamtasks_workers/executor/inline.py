@@ -18,7 +18,7 @@ from ..process.lifeline import STOP_SIGNALS, Lifeline
 from ..process.process_state import ProcessState
 from .guards import INTERRUPT, CoroutineGuard, MainGuard
 from .link import Link, Pace
-from .own_loop import OwnTask, complete
+from .own_loop import complete, new_loop, own_task
 from .prepared import Prepared
 from .runner import Runner
 
@@ -26,6 +26,10 @@ __all__ = ["OTHERS_PAUSE_S", "InlineExecutor", "reporter"]
 
 OTHERS_PAUSE_S = 0.05
 """A child that excludes queues is woken for those too; then it pauses this long before it listens again."""
+
+
+class _ProcessSpoilt(Exception):
+    """Raised when a task has done to this process what cannot be undone."""
 
 
 class InlineExecutor:
@@ -47,9 +51,20 @@ class InlineExecutor:
         self._reporters = [reporter(board, slot) for slot in range(board.slots)]
 
     def run(self) -> None:
-        """Work until the lifeline stops, then settle and return."""
-        link, lifeline = self._link, self._lifeline
+        """Work until the lifeline stops, or a task has spoilt this process; then settle and return."""
         self._state.note_timers()
+        try:
+            self._work_on()
+        except _ProcessSpoilt:
+            if self._lifeline.is_whole():
+                self._flush()
+            # What has not started, the keeper hands back; what could not be settled, it settles.
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def _work_on(self) -> None:
+        link, lifeline = self._link, self._lifeline
         claimed: list[Claimed] = []
         slots: list[int] = []
         while claimed or self._outcomes or not lifeline.stopping:
@@ -66,9 +81,6 @@ class InlineExecutor:
             (claimed, slots), self._next = self._next, ([], [])
             while not (claimed or self._outcomes or link.suspects or link.again or lifeline.stopping):
                 claimed, slots = self._wait()
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
 
     def _send(self, count: int, *, alone: bool) -> None:
         outcomes, slots, self._outcomes, self._slots = self._outcomes, self._slots, [], []
@@ -133,8 +145,12 @@ class InlineExecutor:
             self._slots.append(slot)
             if not board.finish(slot, outcome, started) or prepared.settles_alone:
                 self._flush()
+            if state.is_spoilt:
+                raise _ProcessSpoilt
         if attempts:
             state.before_waiting()
+            if state.is_spoilt:
+                raise _ProcessSpoilt
             self._lifeline.attempted(attempts)
             self._pace.measured(attempts, time.monotonic_ns() - begun)
 
@@ -148,7 +164,7 @@ class InlineExecutor:
     def _run_async(self, prepared: Prepared, slot: int, started: int) -> Outcome:
         if self._loop is None or self._loop.is_closed():
             # It is not set as the current one: asyncio.get_event_loop() must not give it to a plain task, to close it.
-            self._loop = asyncio.new_event_loop()
+            self._loop = new_loop()
         loop, guard = self._loop, CoroutineGuard()
         prepared.begin(guard, self._board, slot, started)
 
@@ -163,9 +179,7 @@ class InlineExecutor:
 
         self._guard.begin(slot, started, interrupt)
         try:
-            main = OwnTask(run(), loop=loop)
-            main.attempt = prepared.attempt
-            complete(loop, main)
+            complete(loop, own_task(run(), prepared.attempt, loop))
         except OSError:
             if not outcomes:
                 raise

@@ -5,33 +5,105 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import Context
 from typing import Any, Final
 
 from streamtasks.tasks.attempt import Attempt, running_attempt
 
-__all__ = ["OwnTask", "complete"]
+__all__ = ["OwnTask", "complete", "listen", "new_loop", "own_task"]
 
 logger = logging.getLogger("streamtasks.worker")
 
 MOST_STOPS: Final = 100
 """A loop that is stopped more often within a second does not get on any more."""
 
+LISTEN_S: Final = 1.0
+
+_running: Final[set[Attempt]] = set()
+"""The attempts that run on a loop of this process."""
+
 
 class OwnTask[T](asyncio.Task[T]):
     """A task of the loop that other attempts cannot cancel, as code does that cancels ``asyncio.all_tasks()``.
 
-    ``attempt``: the attempt that runs in it; it, and what it starts, may cancel this task.
+    ``attempt``: the one that runs in it, or that has started it. While that runs, only it may cancel this task; tasks
+    that it has left behind are anybody's.
     """
 
     attempt: Attempt | None = None
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """See `asyncio.Task.cancel`; return False if an attempt asks for it that does not run here."""
+        """See `asyncio.Task.cancel`; return False if an attempt asks for it that does not own this task."""
         caller = running_attempt()
-        if caller is not None and caller is not self.attempt:
-            logger.warning("task %s has tried to cancel what is not its own; nothing was cancelled", caller.id)
-            return False
-        return super().cancel(msg)
+        if caller is None or caller is self.attempt or not (self.attempt is None or self.attempt in _running):
+            return super().cancel(msg)
+        logger.warning("task %s has tried to cancel what is not its own; nothing was cancelled", caller.id)
+        return False
+
+
+def own_task[T](
+    coroutine: Coroutine[Any, Any, T],
+    attempt: Attempt | None,
+    loop: asyncio.AbstractEventLoop,
+    context: Context | None = None,
+) -> OwnTask[T]:
+    """Return a task of the loop in which an attempt runs."""
+    task = OwnTask(coroutine, loop=loop, context=context)
+    task.attempt = attempt
+    if attempt is not None:
+        _running.add(attempt)
+        task.add_done_callback(lambda _: _running.discard(attempt))
+    return task
+
+
+def _start_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> OwnTask[Any]:
+    """The loop's task factory: what an attempt starts belongs to it."""
+    task = OwnTask(coroutine, loop=loop, **options)
+    task.attempt = running_attempt()
+    return task
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop on which attempts may run beside each other.
+
+    What would take tasks or threads from all others is refused to attempts, and logged.
+    """
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(_start_task)
+    set_task_factory, shut_down = loop.set_task_factory, loop.shutdown_default_executor
+
+    def guarded_set_task_factory(factory: Any) -> None:
+        if _allowed("set the task factory"):
+            set_task_factory(factory)
+
+    async def guarded_shut_down(*timeout_s: float) -> None:
+        if _allowed("shut down the default executor"):
+            await shut_down(*timeout_s)
+
+    # On the object: the class of the loop is chosen by the project's event loop policy.
+    vars(loop).update(set_task_factory=guarded_set_task_factory, shutdown_default_executor=guarded_shut_down)
+    return loop
+
+
+def _allowed(what: str) -> bool:
+    caller = running_attempt()
+    if caller is not None:
+        logger.warning("task %s has tried to %s of the event loop, which others use; it was not done", caller.id, what)
+    return caller is None
+
+
+def listen(
+    loop: asyncio.AbstractEventLoop, readers: Mapping[int, Callable[[], None]], may_go_on: Callable[[], bool]
+) -> None:
+    """Call functions when their descriptors are readable, from now on. Once a second what a task has removed is added.
+
+    With that the loop also wakes for what threads have finished, should a task have closed what wakes it.
+    """
+    if may_go_on():
+        for fd, function in readers.items():
+            loop.add_reader(fd, function)
+        loop.call_later(LISTEN_S, listen, loop, readers, may_go_on)
 
 
 def complete[T](loop: asyncio.AbstractEventLoop, main: asyncio.Task[T]) -> T:

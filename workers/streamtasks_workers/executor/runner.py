@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from traceback import clear_frames
 from typing import Any
 
 from streamtasks.application import Application, Runnable
@@ -91,7 +92,7 @@ class Runner:
         """Return the store's time for a monotonic one, ms since the epoch."""
         return (monotonic_ns + self.clock_offset_ns) // 1_000_000
 
-    def prepare(self, claimed: Claimed, started_ns: int, report: Callable[[bytes], None]) -> Prepared:
+    def prepare(self, claimed: Claimed, started_ns: int, report: Callable[[bytes], object]) -> Prepared:
         """Decode a message and find its task.
 
         Args:
@@ -163,6 +164,8 @@ class Runner:
 
         An exception that left here would end the child, or leave the attempt running for ever.
         """
+        if isinstance(error, MemoryError):
+            clear_frames(error.__traceback__)
         details = describe(error)
         logger.error("message %s failed outside its task's own code:\n%s", claimed.id, details["traceback"])
         return self._outcomes.failure(claimed, started_ms, details)
@@ -264,6 +267,8 @@ class Runner:
     def _failure(self, prepared: Prepared, attempt: Attempt, error: BaseException) -> tuple[AttemptOutcome, Outcome]:
         """Decide what an exception means; return that for hooks and for the store."""
         claimed, message, interrupted = prepared.claimed, attempt.message, prepared.guard.kind
+        if isinstance(error, MemoryError):
+            clear_frames(error.__traceback__)  # what the task holds is needed to record its end
         if interrupted:
             error = explained(interrupted, error, message.id, prepared.limits)
         if interrupted == Interrupt.REVOKED:

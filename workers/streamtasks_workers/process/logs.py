@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 
-__all__ = ["set_up_logs"]
+__all__ = ["contain_handlers", "set_up_logs"]
+
+OWN = ("streamtasks.worker", "streamtasks.tasks")
 
 
 def set_up_logs(level: str) -> None:
@@ -17,3 +22,21 @@ def set_up_logs(level: str) -> None:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for name in ("streamtasks", "django.tasks"):
         logging.getLogger(name).setLevel(level)
+
+
+def contain_handlers() -> None:
+    """Let no error of a log handler, which may be a task's, reach our code that logs."""
+    for name in OWN:
+        logger = logging.getLogger(name)
+        vars(logger)["handle"] = _contained(logger.handle)
+
+
+def _contained(handle: Callable[[logging.LogRecord], None]) -> Callable[[logging.LogRecord], None]:
+    def contained(record: logging.LogRecord) -> None:
+        try:
+            handle(record)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the handler, and to no task
+            with suppress(Exception):
+                os.write(2, f"a log handler has raised {type(error).__name__} for: {record.getMessage()}\n".encode())
+
+    return contained

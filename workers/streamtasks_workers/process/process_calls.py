@@ -1,4 +1,4 @@
-"""Notice the calls by which code changes signals, timers, the directory, the umask or the outputs of its process.
+"""Notice the calls by which code changes signals, timers, the directory, the umask, limits or outputs of its process.
 
 A look at all of these after every attempt takes six system calls. Attempts that change none of them, which are nearly
 all, shall not pay for that: the functions of the standard library that do so note that they were called.
@@ -17,6 +17,7 @@ __all__ = ["NOTICED", "PLAIN", "notice_calls", "noticing"]
 
 _SIGNALS: Final[tuple[Any, ...]] = tuple(map(importlib.import_module, ("_signal", "signal")))
 _SYSTEM: Final[tuple[Any, ...]] = tuple(map(importlib.import_module, (os.name, "os")))  # "posix"
+_LIMITS: Final[tuple[Any, ...]] = (importlib.import_module("resource"),)
 
 _CALLS: Final = {
     "signal": _SIGNALS,  # `signal.signal` and `signal.pthread_sigmask` look for those of `_signal` when they are called
@@ -29,6 +30,7 @@ _CALLS: Final = {
     "umask": _SYSTEM,
     "closerange": _SYSTEM,
     "close": _SYSTEM,
+    "setrlimit": _LIMITS,
 }
 _OUTPUTS: Final = (1, 2)
 

@@ -1,4 +1,4 @@
-"""Restore what belongs to a child's process and not to an attempt: signals, timers, directory, umask, outputs."""
+"""Restore what belongs to a process and not to an attempt: signals, timers, limits, directory, umask, outputs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from .process_calls import NOTICED, PLAIN, notice_calls
+from .resource_limits import ResourceLimits
 from .standard_streams import StandardStreams
 
 __all__ = ["ProcessState"]
@@ -31,6 +32,9 @@ class ProcessState:
 
     Args:
         numbers: the signals that are handled for the worker.
+
+    ``is_spoilt``: whether a task has left the process without descriptors, or has lowered a limit for good. Then it has
+    to be replaced.
     """
 
     def __init__(self, numbers: Iterable[int]) -> None:
@@ -45,6 +49,8 @@ class ProcessState:
             self._directory = os.getcwd()  # noqa: PTH109 - a third of the time
         except OSError:
             self._directory = ""  # it was deleted before we came
+        self._limits = ResourceLimits(self._wakeup_fd)
+        self.is_spoilt = False
         self._timers: list[int] = []
         self._streams = StandardStreams()
         self._looked_at_ns = 0
@@ -94,6 +100,13 @@ class ProcessState:
             if self._directory:
                 self._restore_directory()
         self._restore_signals()
+        if (everything and not self._limits.restore(self._last_id)) or not self._limits.has_descriptors():
+            self._spoil()
+
+    def _spoil(self) -> None:
+        if not self.is_spoilt:
+            self.is_spoilt = True
+            logger.error("task %s has left this process without descriptors or limits; it is replaced", self._last_id)
 
     def _restore_signals(self) -> None:
         """Restore the signals by which the worker reaches this process."""
