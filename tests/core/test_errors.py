@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from streamtasks.exceptions import TaskFailed
@@ -101,3 +103,22 @@ def test_it_says_again_what_it_said(error: Exception) -> None:
 
 def test_a_record_of_another_shape_is_still_an_error() -> None:
     assert isinstance(rebuild({}), TaskFailed)
+
+
+def test_the_ends_of_a_very_long_traceback_are_kept() -> None:
+    def deeper(left: int) -> None:
+        if left:
+            deeper(left - 1)
+        raise ValueError("deep")
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        deeper(10_000)
+    except ValueError as error:
+        text = describe(error)["traceback"]
+    finally:
+        sys.setrecursionlimit(limit)
+    assert "(10002 frames; the first and the last are shown)" in text
+    assert text.startswith("  File")
+    assert text.endswith("ValueError: deep\n")

@@ -1,4 +1,4 @@
-"""What a task does to its process reaches no other attempt (I7). ``benchmarks/hostile.py`` runs all of its bodies."""
+"""What a task does to its process reaches no other attempt (I7). ``benchmarks/hostile.py`` runs all hostile tasks."""
 
 from __future__ import annotations
 
@@ -82,7 +82,10 @@ LOOPS = {
     "cancel_itself": (State.FAILURE, None),
     "pretend_to_be_cancelled": (State.FAILURE, None),
     "use_timeouts": (State.SUCCESS, "in time"),
-    "close_the_loop": (State.SUCCESS, "closed"),
+    "close_the_current_loop": (State.SUCCESS, "closed"),
+    "exit_in_a_callback": (State.SUCCESS, "went on"),
+    "spoil_the_loop": (State.SUCCESS, "spoilt"),
+    "remove_readers": (State.SUCCESS, "removed"),
 }
 
 
@@ -92,9 +95,9 @@ def test_what_a_task_does_to_the_loop_reaches_no_other(fleet: Fleet, executor: s
     worker = start(fleet, executor, "--concurrency", "1")
     fleet.wait_idle(1)
     before = worker.pids().children
-    innocents = fleet.many("anap", [(0.1,)] * 5)
+    innocents = fleet.many("ainnocent", [(0.1,)] * 5)
     hostile = [fleet.enqueue(name) for _ in range(3)]
-    innocents += fleet.many("anap", [(0.1,)] * 5) + fleet.many("nap", [(0.02,)] * 5)
+    innocents += fleet.many("ainnocent", [(0.1,)] * 5) + fleet.many("innocent", [(0.02,)] * 5)
     assert wait_for([*innocents, *hostile], timeout=60), worker.log
     state, value = LOOPS[name]
     for result in hostile:
@@ -147,3 +150,41 @@ def test_what_quick_tasks_set_is_restored_before_the_next_one_of_the_same_batch(
     assert wait_for(results, timeout=60)
     found = [result.get(0) for name, result in zip(names, results, strict=True) if name == "settings_of_process"]
     assert found == [state] * len(found)
+
+
+SPOILT = {"leak_descriptors": "leaked", "limit_descriptors": "limited", "limit_file_sizes": "limited"}
+
+
+@each_executor
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_process_without_descriptors_or_with_other_limits_runs_nothing_else(
+    fleet: Fleet, executor: str, name: str
+) -> None:
+    worker = start(fleet, executor, "--concurrency", "1")
+    wait_for(fleet.many("add", [(1, 1)] * 500), timeout=60)  # they are quick: from now on many are claimed at once
+    hostile = fleet.enqueue(name)
+    assert wait_for([hostile], timeout=60), worker.log
+    innocents = fleet.many("innocent", [(0.02,)] * 10) + fleet.many("ainnocent", [(0.02,)] * 10)
+    assert wait_for(innocents, timeout=60), worker.log
+    assert hostile.get(0) == SPOILT[name]
+    assert {(one.state, one.attempts) for one in innocents} == {(State.SUCCESS, 1)}
+
+
+@each_executor
+def test_a_log_handler_that_raises_harms_nothing(fleet: Fleet, executor: str) -> None:
+    worker = start(fleet, executor, "--concurrency", "1")
+    hostile = [fleet.enqueue("break_logging") for _ in range(2)]  # each changes something that is restored and logged
+    innocents = fleet.many("innocent", [(0.02,)] * 5)
+    assert wait_for([*hostile, *innocents], timeout=60), worker.log
+    assert {(one.state, one.attempts) for one in (*hostile, *innocents)} == {(State.SUCCESS, 1)}
+    worker.wait_log("a log handler has raised RuntimeError")
+
+
+@each_executor
+def test_a_task_that_has_used_up_its_memory_fails_and_goes(fleet: Fleet, executor: str) -> None:
+    worker = start(fleet, executor, "--concurrency", "1")
+    hostile = [fleet.enqueue("use_up_its_memory") for _ in range(2)]
+    innocents = fleet.many("innocent", [(0.02,)] * 5)
+    assert wait_for([*hostile, *innocents], timeout=60), worker.log
+    assert {one.state for one in hostile} == {State.FAILURE}
+    assert {one.state for one in innocents} == {State.SUCCESS}

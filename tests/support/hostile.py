@@ -258,15 +258,15 @@ def run_body(url: str, executor: str, body: Body, timeout_s: float = DEADLINE_S)
         return Cell(_outcome(hostile), ended, found, changed, worker.stop())
 
 
-def run_together(url: str, executor: str, bodies: list[Body]) -> tuple[Innocents, list[str]]:
+def run_together(url: str, executor: str, bodies: list[Body], innocents: int = TOGETHER) -> tuple[Innocents, list[str]]:
     """Run bodies one after the other in one worker, with many innocents beside them; return what is left, too."""
-    share = TOGETHER // len(bodies)
+    share = innocents // len(bodies)
     with HostileWorker(url, executor) as worker:
-        innocents = worker.innocents(TOGETHER - share * len(bodies))
+        results = worker.innocents(innocents - share * len(bodies))
         for body in bodies:
-            innocents += worker.innocents(share // 2)
+            results += worker.innocents(share // 2)
             hostile = worker.hostile(body.name)
-            innocents += worker.innocents(share - share // 2)
+            results += worker.innocents(share - share // 2)
             worker.wait([hostile])
-        worker.wait(innocents, 3 * DEADLINE_S)
-        return worker.judge(innocents), worker.stop()
+        worker.wait(results, 3 * DEADLINE_S)
+        return worker.judge(results), worker.stop()

@@ -345,9 +345,7 @@ class ConcurrentExecutor:
         self._outcomes.append(outcome)
         self._slots.append(slot)
         self._board.finish(slot, outcome, started)  # a large one is settled at once, this loop being free
-        if self._lifeline.attempted(1):
-            self._board.set_aged()
-        if self._state.is_spoilt:
-            self._lifeline.stopping = True
+        self._lifeline.stopping |= self._state.is_spoilt
+        if self._lifeline.attempted(1) or self._state.is_spoilt:
             self._board.set_aged()
         self._changed.set()

@@ -54,6 +54,7 @@ class ResourceLimits:
             logger.warning("task %s has lowered %s of its process; it is restored", task_id, name)
         return True
 
+
 def _is_lower(limits: tuple[int, int], known: tuple[int, int]) -> bool:
     """Whether the soft or the hard limit is lower than before; RLIM_INFINITY is -1."""
     most = (1 << 64) - 1

@@ -191,13 +191,13 @@ def kill_the_supervisor() -> None:
     time.sleep(5)
 
 
-@hostile(ends="worker")
+@hostile(ends="child")
 def kill_its_group() -> None:
     """Send SIGKILL to its process group."""
     os.killpg(0, signal.SIGKILL)
 
 
-@hostile(ends="worker")
+@hostile()
 def terminate_its_group() -> str:
     """Send SIGTERM to its process group."""
     os.killpg(0, signal.SIGTERM)
