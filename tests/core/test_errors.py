@@ -114,9 +114,9 @@ def test_the_ends_of_a_very_long_traceback_are_kept() -> None:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(20_000)
     try:
-        deeper(10_000)
-    except ValueError as error:
-        text = describe(error)["traceback"]
+        with pytest.raises(ValueError, match="deep") as raised:
+            deeper(10_000)
+        text = describe(raised.value)["traceback"]
     finally:
         sys.setrecursionlimit(limit)
     assert "(10002 frames; the first and the last are shown)" in text

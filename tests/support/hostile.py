@@ -29,7 +29,7 @@ __all__ = [
     "Cell",
     "HostileWorker",
     "Innocents",
-    "documented_cells",
+    "documented_rows",
     "is_as_documented",
     "run_body",
     "run_together",
@@ -103,13 +103,10 @@ class Cell:
         return "; ".join([text, *([f"innocents: {harmed}"] if str(harmed) else []), *self.left])
 
 
-def documented_cells() -> dict[str, dict[str, str]]:
-    """Return the cells of the page: body -> executor -> text."""
-    found = {}
-    for line in PAGE.read_text("utf-8").splitlines():
-        if match := re.match(r"\| [^|]*\(`(\w+)`\) \| (.*) \|$", line):
-            found[match[1]] = dict(zip(EXECUTORS, match[2].split(" | "), strict=False))
-    return found
+def documented_rows() -> dict[str, list[str]]:
+    """Return the rows of the page's tables: body -> a text for each executor, and what is changed."""
+    rows = re.finditer(r"^\| [^|]*\(`(\w+)`\) \| (.*) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    return {row[1]: row[2].split(" | ") for row in rows}
 
 
 def is_as_documented(cell: Cell, text: str) -> bool:
