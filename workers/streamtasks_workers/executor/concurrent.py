@@ -36,7 +36,6 @@ __all__ = ["ConcurrentExecutor"]
 logger = logging.getLogger("streamtasks.worker")
 
 NOT_WHOLE = 71  # exit status of a child that tasks have broken
-
 OTHERS_END_S = 0.1  # the thread that notices it first waits so long for others to end and save their outcomes
 LAST_S = 0.5
 LOOK_S = 0.1
@@ -345,7 +344,6 @@ class ConcurrentExecutor:
         self._outcomes.append(outcome)
         self._slots.append(slot)
         self._board.finish(slot, outcome, started)  # a large one is settled at once, this loop being free
-        self._lifeline.stopping |= self._state.is_spoilt
-        if self._lifeline.attempted(1) or self._state.is_spoilt:
+        if self._lifeline.attempted(self._lifeline.attempts_left if self._state.is_spoilt else 1):
             self._board.set_aged()
         self._changed.set()

@@ -43,7 +43,7 @@ class Body(NamedTuple):
             return {"again"}
         if executor not in BESIDE:
             return set()
-        return {"again", "charged"} if self.ends == "child" else {self.fails} - {""}
+        return {"again", "charged", self.fails} if self.ends == "child" or self.fails else set()
 
 
 class Bodies(list[Body]):

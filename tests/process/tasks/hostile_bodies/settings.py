@@ -96,7 +96,7 @@ def limit_descriptors() -> str:
     return "limited"
 
 
-@hostile()
+@hostile(fails="FAILURE MemoryError")
 def use_up_its_memory() -> None:
     """Set the limit of memory, and use it up."""
     size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: PTH123, SIM115
