@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from streamtasks_workers.process.board import Board
+from streamtasks_workers.process.last_error import LastError
 from streamtasks_workers.supervisor import keeper_link, process_table
 from streamtasks_workers.supervisor.keeper_link import KeeperLink
 from streamtasks_workers.supervisor.process_table import Place, ProcessTable
@@ -101,7 +102,7 @@ class TestKeeperLink:
             told.append(line.fileno())
             return 4711
 
-        link = KeeperLink(start, lambda: [{"op": "born"}], memoryview(bytearray(8)).cast("Q"))
+        link = KeeperLink(start, lambda: [{"op": "born"}], memoryview(bytearray(8)).cast("Q"), LastError())
         deadline = time.monotonic() + 30
         while not link.pid and time.monotonic() < deadline:
             link.check()
@@ -111,7 +112,7 @@ class TestKeeperLink:
         link.close()
 
     def test_one_that_cannot_start_is_started_with_growing_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        link = KeeperLink(lambda _: 4711, list, memoryview(bytearray(8)).cast("Q"))
+        link = KeeperLink(lambda _: 4711, list, memoryview(bytearray(8)).cast("Q"), LastError())
         pauses = []
         for _ in range(9):
             monkeypatch.setattr(link, "_start_at", 0.0)
@@ -126,7 +127,7 @@ class TestKeeperLink:
         killed: list[int] = []
         monkeypatch.setattr(keeper_link, "send_signal", lambda pid, _: killed.append(pid))
         alive = memoryview(bytearray(8)).cast("Q")
-        link = KeeperLink(lambda _: 4711, list, alive)
+        link = KeeperLink(lambda _: 4711, list, alive, LastError())
         link.check()
         link.check()
         assert killed == []
@@ -176,3 +177,32 @@ class TestStopSignals:
         assert (signals.quiet, signals.claims, signals.stopping_since) == (True, False, 0.0)
         assert self.arrive(signals, signal.SIGTERM)
         assert not signals.at_once
+
+
+class TestLastError:
+    def raised(self, number: int) -> Exception:
+        try:
+            if number == 3:
+                raise KeyError("another one")
+            raise ValueError(f"object at 0x{number:x} in process {number}")
+        except (KeyError, ValueError) as error:
+            return error
+
+    def test_the_same_one_is_new_once_whatever_its_addresses(self) -> None:
+        last = LastError()
+        assert [last.is_new(self.raised(number)) for number in (1, 20, 300)] == [True, False, False]
+        assert last.times == 3
+        assert last.is_new(self.raised(3))
+        assert last.is_new(self.raised(1))
+        last.forget()
+        assert last.is_new(self.raised(1))
+
+    def test_a_forked_process_shares_it(self) -> None:
+        last = LastError()
+        for _ in range(2):
+            pid = os.fork()
+            if not pid:
+                last.is_new(self.raised(os.getpid()))
+                os._exit(0)
+            os.waitpid(pid, 0)
+        assert last.times == 2

@@ -10,6 +10,7 @@ from typing import Any
 from streamtasks.exceptions import StoreError
 from streamtasks.stores.backoff import Backoff
 
+from ..process.last_error import LastError
 from . import roles_of
 from .base import Role, ServedApp
 from .store_state import StoreState
@@ -26,6 +27,7 @@ class AppRoles:
         self.app = app
         self._roles = roles_of(app)
         self._state = StoreState(app)
+        self._errors: dict[tuple[str, str], LastError] = {}  # by shard and by who failed
 
     def loops(self) -> Iterator[Coroutine[Any, Any, None]]:
         """Yield what must run for as long as the keeper lives: each role, and the control messages that wake them."""
@@ -84,9 +86,14 @@ class AppRoles:
         except (StoreError, OSError) as error:
             self._state.failed(tag, who, error)
             return False
-        except Exception:
-            logger.exception("a background role failed; it is tried again")
+        except Exception as error:
+            last = self._errors.setdefault((tag, who), LastError())
+            if last.is_new(error):
+                logger.exception("%s failed; it is tried again", who)
+            elif last.times & (last.times - 1) == 0:  # the 2nd, 4th, 8th, ... time
+                logger.error("%s has failed %d times in a row by the same error", who, last.times)  # noqa: TRY400
             return False
+        self._errors.pop((tag, who), None)
         self._state.succeeded(tag, who)
         return True
 

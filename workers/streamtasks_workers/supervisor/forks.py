@@ -7,21 +7,27 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import Final
 
 from ..process.fork_guard import end_copy, is_copy
+from ..process.last_error import LastError
 from ..process.lifeline import STOP_SIGNALS
 
-__all__ = ["fork", "send_signal", "status_text"]
+__all__ = ["OWN_ERROR", "fork", "send_signal", "status_text"]
 
 logger = logging.getLogger("streamtasks.worker")
 
+OWN_ERROR: Final = 70
+"""Exit status of a process that ends by an exception."""
 
-def fork(live: Callable[[], int], not_inherited: Callable[[], None]) -> int:
+
+def fork(live: Callable[[], int], not_inherited: Callable[[], None], last_error: LastError) -> int:
     """Fork a process that does ``live`` and exits with what it returns; return its pid.
 
     Args:
         live: the work of the new process.
         not_inherited: closes there what only the supervisor may hold.
+        last_error: of the processes of this kind: only another one is logged.
 
     Raises:
         OSError: the system has no room for another process.
@@ -37,7 +43,7 @@ def fork(live: Callable[[], int], not_inherited: Callable[[], None]) -> int:
     if pid:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         return pid
-    code = 70
+    code = OWN_ERROR
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -46,7 +52,8 @@ def fork(live: Callable[[], int], not_inherited: Callable[[], None]) -> int:
     except BaseException as error:
         if is_copy():
             end_copy(error)
-        logger.exception("process %d ends by an error of its own", os.getpid())
+        if last_error.is_new(error):
+            logger.exception("process %d ends by an error of its own", os.getpid())
     finally:
         logging.shutdown()
         _flush()

@@ -13,8 +13,9 @@ from typing import Any
 
 from streamtasks.stores.backoff import Backoff
 
+from ..process.last_error import LastError
 from ..process.ready import ready
-from .forks import send_signal, status_text
+from .forks import OWN_ERROR, send_signal, status_text
 
 __all__ = ["KeeperLink"]
 
@@ -34,6 +35,7 @@ class KeeperLink:
         start: forks a keeper that uses one end of the line; returns its pid.
         known: yields all that a new keeper has to know.
         alive: one word of shared memory: the last sign of life of the keeper, monotonic ns.
+        last_error: by which a keeper has ended.
     """
 
     def __init__(
@@ -41,11 +43,14 @@ class KeeperLink:
         start: Callable[[socket.socket], int],
         known: Callable[[], Iterable[dict[str, Any]]],
         alive: memoryview,
+        last_error: LastError,
     ) -> None:
         self.pid = 0
         self._start = start
         self._known = known
         self._alive = alive
+        self._last_error = last_error
+        self._has_lived = False
         self._line: socket.socket | None = None
         self._buffer = b""
         self._born = self._start_at = 0.0
@@ -62,6 +67,18 @@ class KeeperLink:
             logger.error("the keeper has been silent for %.1f s; replacing it", silent_s)
             self.count_silence_from_now()
             send_signal(self.pid, signal.SIGKILL)
+
+    @property
+    def has_lived(self) -> bool:
+        """Whether any keeper has lived for longer than one that cannot start."""
+        if self.pid and time.monotonic() - self._born > QUICK_S:
+            self._has_lived = True
+        return self._has_lived
+
+    @property
+    def failures(self) -> int:
+        """How many keepers in a row could not be forked, or could not start."""
+        return self._backoff.tries
 
     def count_silence_from_now(self) -> None:
         """Give the keeper its full time once more."""
@@ -92,10 +109,15 @@ class KeeperLink:
         """Note that the keeper has died; `check` starts another."""
         self.pid = 0
         now = time.monotonic()
+        by_error = os.WIFEXITED(status) and os.WEXITSTATUS(status) == OWN_ERROR
+        times = self._last_error.times if by_error else 0
         if now - self._born > QUICK_S:
+            self._has_lived = True
             self._backoff.reset()
-        logger.error("the keeper ended with %s; starting another", status_text(status))
-        self._start_at = now + self._backoff.next_s()
+        pause_s = self._backoff.next_s()
+        self._start_at = now + pause_s
+        again = f", {times} times in a row by the same error" if times > 1 else ""
+        logger.error("the keeper ended with %s%s; starting another in %.1f s", status_text(status), again, pause_s)
 
     def next_event_s(self) -> float:
         """Return when `check` has something to do next, seconds from now."""

@@ -84,6 +84,7 @@ class ProcessTable:
         self._start = start
         self._tell_keeper = tell_keeper
         self._grace_s = grace_s
+        self._has_lived = False
         self._fork_backoff = Backoff(0.2, 5.0)
 
     def fill_places(self) -> None:
@@ -105,6 +106,14 @@ class ProcessTable:
             place.fill_at = None
             child = self.children[pid] = Child(place, board, pid, now)
             self._tell_keeper(_born(child))
+
+    @property
+    def has_lived(self) -> bool:
+        """Whether any child has lived for longer than one that cannot start."""
+        if not self._has_lived:
+            now = time.monotonic()
+            self._has_lived = any(now - child.born > QUICK_S for child in self.children.values())
+        return self._has_lived
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Yield all that a new keeper has to know."""
@@ -143,6 +152,7 @@ class ProcessTable:
         _, received, _, _ = child.board.sequences()
         could_start = clean or received or now - child.born >= QUICK_S
         if could_start:
+            self._has_lived = True
             child.place.backoff.reset()
         child.place.fill_at = now + (0.0 if could_start else child.place.backoff.next_s())
 

@@ -21,6 +21,7 @@ from streamtasks.exceptions import ConfigurationError
 
 from ..executor.child import run_child
 from ..process.board import Board
+from ..process.last_error import LastError
 from ..process.options import WorkerOptions
 from ..process.ready import ready
 from .forks import fork
@@ -35,6 +36,11 @@ logger = logging.getLogger("streamtasks.worker")
 
 BASE_SLOTS = 224
 """Two batches of 100 and some room."""
+
+
+NOTHING_LIVES_S = 10.0
+NOTHING_LIVES_TIMES = 5
+"""A worker whose keeper failed so often within so long, seconds, ends if no process of it has ever lived."""
 
 
 class Supervisor:
@@ -58,14 +64,18 @@ class Supervisor:
         self._births = 0
         self._life_r, self._life_w = os.pipe()
         self._signals = StopSignals(grace_s)
-        self._keeper = KeeperLink(self._fork_keeper, self._known, shared[:1])
+        self._keeper_error, self._child_error = LastError(), LastError()
+        self._keeper = KeeperLink(self._fork_keeper, self._known, shared[:1], self._keeper_error)
         self._table = ProcessTable(places, boards, self._fork_child, self._keeper.send, grace_s)
         self._fence_s = min((o.fence_after_s or a.settings.lease_s for a, o in apps), default=30.0)
-        self._looked_at = time.monotonic()
+        self._began = self._looked_at = time.monotonic()
         self._exit_code = 0
 
     def run(self) -> int:
-        """Work until a stop signal; return the exit status: 0 after a graceful stop, else 1."""
+        """Work until a stop signal; return the exit status: 0 after a graceful stop, else 1.
+
+        What fails is tried again for ever, unless no process of this worker has ever lived: then it ends.
+        """
         wake_fd = self._signals.install()
         gc.collect()
         gc.freeze()  # what is loaded stays shared with the children
@@ -87,6 +97,9 @@ class Supervisor:
                 self._table.fill_places()
             self._keeper.check()
             self._obey(self._keeper.receive())
+            if self._nothing_lives():
+                logger.error("no process of this worker can live; see the errors above. It ends")
+                return 1
         self._end_keeper()
         logger.info("worker %s has stopped", self._plan.name)
         return self._exit_code
@@ -102,6 +115,13 @@ class Supervisor:
         )
         fds = [fd for fd in (wake_fd, self._keeper.fileno()) if fd is not None]
         ready(fds, timeout_s)
+
+    def _nothing_lives(self) -> bool:
+        return (
+            self._keeper.failures >= NOTHING_LIVES_TIMES
+            and time.monotonic() - self._began > NOTHING_LIVES_S
+            and not (self._keeper.has_lived or self._table.has_lived)
+        )
 
     def _fence_after_standstill(self) -> None:
         """Kill all children if this very process stood still for longer than the leases live."""
@@ -171,10 +191,13 @@ class Supervisor:
         app, options = self._plan.apps[place.app]
         self._births += 1
         board.reset(f"{self._plan.name}-{self._births}", place.tag, round(app.settings.lease_s * 1e9))
-        return fork(lambda: run_child(app, options, board, self._life_r, self._plan.pid), self._close_our_ends)
+        parent = self._plan.pid
+        return fork(
+            lambda: run_child(app, options, board, self._life_r, parent), self._close_our_ends, self._child_error
+        )
 
     def _fork_keeper(self, line: socket.socket) -> int:
-        return fork(lambda: run_keeper(self._plan, line), self._close_our_ends)
+        return fork(lambda: run_keeper(self._plan, line), self._close_our_ends, self._keeper_error)
 
     def _close_our_ends(self) -> None:
         os.close(self._life_w)
