@@ -33,6 +33,8 @@ def run_reloading() -> int:
     for _ in watch(Path.cwd(), watch_filter=PythonFilter(), stop_event=stop, raise_interrupt=False):
         worker.send_signal(signal.SIGTERM)
         worker.wait()
+        if stop.is_set():
+            break
         worker = subprocess.Popen(command, env=environment)
     worker.send_signal(signal.SIGTERM)
     return worker.wait()
