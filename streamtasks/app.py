@@ -248,6 +248,21 @@ class StreamTasks:
         """Return dead letters, from an event loop; see `dead_letters`."""
         return await self.async_store.dead_letters(limit, before)
 
+    def forget_queue(self, queue: str) -> bool:
+        """Delete what is kept of a queue that is used no more, at once; return False if there was nothing.
+
+        It goes by itself some days after its last message (``queue_expires_s``). A queue that is used again comes back.
+
+        Raises:
+            QueueNotEmpty: messages are in it; it says how many, and what to do.
+            UnknownQueue: it cannot be a queue's name.
+        """
+        return self.store.forget_queue(queue)
+
+    async def aforget_queue(self, queue: str) -> bool:
+        """Delete what is kept of a queue, from an event loop; see `forget_queue`."""
+        return await self.async_store.forget_queue(queue)
+
 
 def _checked_schedule(schedule: Mapping[str, Any] | None) -> dict[str, Any]:
     if schedule is not None and not isinstance(schedule, Mapping):

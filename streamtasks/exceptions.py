@@ -18,6 +18,7 @@
     │   ├── EncodingRefused           a pickle or compressed data that this process may not read
     │   └── EncodingUnavailable       the library that reads them is not installed here
     ├── TaskNotFound                  no task of that id
+    ├── QueueNotEmpty                 a queue cannot be forgotten: messages are in it
     ├── ScheduleError                 a schedule cannot be what was asked
     │   ├── ScheduleExists            there is one of that name
     │   ├── ScheduleNotFound          there is none of that name
@@ -50,6 +51,7 @@ __all__ = [
     "NeverIdle",
     "ParentFailed",
     "PayloadTooLarge",
+    "QueueNotEmpty",
     "RetriesExhausted",
     "Retry",
     "ScheduleDeclared",
@@ -153,6 +155,18 @@ class EncodingRefused(DecodeError):
 
 class EncodingUnavailable(DecodeError):
     """Raised when bytes need a library that is not installed here; the message names it."""
+
+
+class QueueNotEmpty(StreamTasksError):
+    """Raised when a queue cannot be forgotten, because messages are in it.
+
+    Attributes:
+        messages: how many.
+    """
+
+    def __init__(self, message: str, messages: int = 0) -> None:
+        super().__init__(message)
+        self.messages = messages
 
 
 class TaskNotFound(StreamTasksError, KeyError):

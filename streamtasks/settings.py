@@ -47,6 +47,8 @@ class StoreSettings:
         max_dead_letters: most dead letters of a shard; the oldest are deleted first.
         max_dead_letter_bytes: most bytes of them; the oldest are deleted first, and the newest stays in any case.
         send_events: write events of tasks into a capped stream (`Store.events`).
+        queue_expires_s: how long the stream of a queue that nothing is in stays after its last message came, seconds.
+            The next message makes it again.
         max_events: about how many of them are kept; the oldest are deleted first.
         events_kept: about how many events are kept; 0: none are written. Follows from the others.
         wire: encodes and decodes by these settings. Follows from the others.
@@ -76,6 +78,7 @@ class StoreSettings:
     signing_keys: tuple[str | bytes, ...] = field(default=(), repr=False)
     max_dead_letters: int = 10_000
     max_dead_letter_bytes: int = 256 * 1024 * 1024
+    queue_expires_s: float = 7 * 86_400.0
     send_events: bool = False
     max_events: int = 10_000
     max_connections: int = 100
@@ -92,7 +95,7 @@ class StoreSettings:
         check_prefix(self.key_prefix)
         if not self.tags:
             raise ConfigurationError("tags must name at least one shard.")
-        for name in ("lease_s", "timeout_s", "result_expires_s", "failure_expires_s"):
+        for name in ("lease_s", "timeout_s", "result_expires_s", "failure_expires_s", "queue_expires_s"):
             check_seconds(name, getattr(self, name), ConfigurationError)
         retry_s = self.enqueue_timeout_s
         if retry_s is None:
@@ -155,6 +158,11 @@ class StoreSettings:
     def lease_ms(self) -> int:
         """The lease in milliseconds."""
         return round(self.lease_s * 1000)
+
+    @property
+    def queue_expires_ms(self) -> int:
+        """How long the empty stream of a queue stays, ms."""
+        return round(self.queue_expires_s * 1000)
 
     def keep_ms(self, *, success: bool) -> int:
         """Return how long a record is kept, ms."""

@@ -124,6 +124,18 @@ class Transitions(ScheduleStore, Protocol):
         """Delete the record of a finished task; False: it is not finished, or not known. See `delete_finished`."""
         ...
 
+    def forget_queue(self, queue: str, /) -> bool:
+        """Delete what is kept of a queue that nothing is in, at once; False: nothing was.
+
+        Messages that are delayed, wait for a limit or for others are not counted: they make its stream again when they
+        come to it.
+
+        Raises:
+            QueueNotEmpty: messages are in it.
+            UnknownQueue: it cannot be a queue's name.
+        """
+        ...
+
 
 class Waits(Protocol):
     """What a producer waits for."""
@@ -223,6 +235,10 @@ class AsyncTransitions(AsyncScheduleStore, Protocol):
 
     async def delete_result(self, task_id: str, /) -> bool:
         """Delete the record of a finished task."""
+        ...
+
+    async def forget_queue(self, queue: str, /) -> bool:
+        """Delete what is kept of a queue that nothing is in."""
         ...
 
 

@@ -17,6 +17,7 @@ from .types import (
     Promotion,
     Reclaim,
     Settled,
+    Swept,
 )
 
 __all__ = ["SupervisorStore"]
@@ -85,8 +86,11 @@ class SupervisorTransitions(SupervisorScheduleStore, Protocol):
         """Record a sign of life of a worker with its description; ``None``: it leaves."""
         ...
 
-    async def sweep(self, tag: str, /, idle_ms: int) -> int:
-        """Delete consumers that hold nothing and were idle for longer than this; return how many."""
+    async def sweep(self, tag: str, /, idle_ms: int) -> Swept:
+        """Delete consumers that hold nothing and were idle for longer than this, and streams that nothing is in.
+
+        A stream goes once nothing has come to it for `queue_expires_s`.
+        """
         ...
 
     async def expire_results(self, tag: str, /, success: bool, after: str = "") -> str:

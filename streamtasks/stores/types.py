@@ -29,6 +29,7 @@ __all__ = [
     "Revocation",
     "Settled",
     "Statistics",
+    "Swept",
     "WorkerInfo",
 ]
 
@@ -190,6 +191,13 @@ class Charge(IntEnum):
     AT_ONCE = 1
     AFTER_DELAY = 2
     LIMIT = 3
+
+
+class Swept(NamedTuple):
+    """What a clean-up removed: consumers that have ended, and streams that nothing was in."""
+
+    consumers: int
+    streams: int
 
 
 class Promotion(NamedTuple):

@@ -16,7 +16,8 @@ from streamtasks.protocol.state import State
 from streamtasks.stores.factory import open_async_store, open_store, open_supervisor_store
 from streamtasks.stores.memory import AsyncMemoryStore, Clock, MemoryServer, MemoryStore
 from streamtasks.stores.memory.delayed import Delayed
-from streamtasks.stores.types import ClaimRequest, Filter, NewMessage
+from streamtasks.stores.memory.shard import MANY
+from streamtasks.stores.types import ClaimRequest, Filter, Limit, NewMessage
 from tests.support.manual_consumer import Consumer, outcome_of
 
 SETTINGS = StoreSettings(url="memory://own", failure_expires_s=7 * 86_400)
@@ -114,6 +115,25 @@ class TestBound:
             store.enqueue([new(task_id)])
             hand.succeed()
         assert [s is not None and s.state for s in store.read(["a", "b", "d"])] == [False, State.SUCCESS, State.SUCCESS]
+
+
+class TestGrowth:
+    """Nobody sweeps a store in memory in a process that only enqueues and runs: it cleans up as it grows."""
+
+    def test_names_that_are_used_once_do_not_stay(self, server: MemoryServer, store: MemoryStore) -> None:
+        limit = Limit("slow", 1000, 1)
+        with server.step():
+            shard = store.shard("u0")
+        for number in range(3 * MANY):
+            task_id = f"{number}"
+            store.enqueue([NewMessage(task_id, f"tenant-{number}", 0, b"{}", limit=limit._replace(name=task_id))])
+            with Consumer(store, f"child-{number}") as hand:
+                store.admit("u0")
+                hand.settle(*(outcome_of(c, "SUCCESS", keep_ms=1) for c in hand.claim()))
+            server.clock.advance(3600)
+            store.admit("u0")
+        for kept in ("streams", "wakes", "claims", "limiters", "waiting", "limits", "asking", "records", "live"):
+            assert len(getattr(shard, kept)) < MANY + 10, kept
 
 
 class TestNames:

@@ -95,6 +95,10 @@ class Lives(RuleBasedStateMachine):
         """A clean-up: what has finished cannot be read any more, but its id stays known."""
         self.pair.forget()
 
+    @rule(queue=st.sampled_from(["default", "mail"]))
+    def forget_queue(self, queue: str) -> None:
+        self.pair.forget_queue(queue)
+
     # -- children ------------------------------------------------------------------------------------
 
     @rule(consumer=consumers, most=st.integers(0, 4), alone=st.booleans(), queues=st.sampled_from(FILTERS))

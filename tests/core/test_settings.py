@@ -19,7 +19,7 @@ NAN, INF = float("nan"), float("inf")
     [
         *(
             (name, value)
-            for name in ("timeout_s", "result_expires_s", "failure_expires_s")
+            for name in ("timeout_s", "result_expires_s", "failure_expires_s", "queue_expires_s")
             for value in (0, -1, "5", None, True, NAN)
         ),
         *(("lease_s", value) for value in (0, -1, 0.5, "30", None, NAN, INF)),

@@ -111,6 +111,7 @@ def test_good_settings_pass() -> None:
         "key_prefix": "django_tasks:",
         "result_expires": 3600,
         "failure_expires": 7200,
+        "queue_expires": 86400,
         "lease": 30,
         "timeout": 5,
         "enqueue_timeout": 2,

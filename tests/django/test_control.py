@@ -18,6 +18,7 @@ from django.utils import timezone
 from contract.app import tasks
 from contract.options import tasks_setting
 from streamtasks import TaskRevoked
+from streamtasks.exceptions import QueueNotEmpty
 from streamtasks.stores.factory import open_supervisor_store
 from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.backends.base import StoreBackend
@@ -232,6 +233,16 @@ class TestDeadLetters:
         assert abs(datetime.fromisoformat(newest["died_at"]) - timezone.now()) < timedelta(seconds=10)
         assert await backend().aget_dead_letters(1) == found[:1]
         assert await backend().aget_dead_letters(before=newest["cursor"]) == found[1:]
+
+
+class TestForgetQueue:
+    async def test_one_that_is_used_no_more(self, hand: Consumer) -> None:
+        await tasks.echo.aenqueue()
+        with pytest.raises(QueueNotEmpty, match="1 message is in queue 'default'"):
+            backend().forget_queue("default")
+        hand.succeed()
+        assert await backend().aforget_queue("default")
+        assert not backend().forget_queue("default")
 
 
 class TestEvents:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from streamtasks.protocol.keys import GROUP
-from streamtasks.stores.redis.operations.leases import sweep_call
+from streamtasks.stores.redis.operations.queues import sweep_call
 from tests.support.script_lab import ScriptLab, outcome
 from tests.support.server_dump import text
 
 
-def sweep(lab: ScriptLab, *names: str, idle_ms: int = -1, next_at: int = 0, most: int = 16) -> Any:
+def sweep(lab: ScriptLab, *names: str, idle_ms: int = -1, after: str = "", most: int = 16) -> Any:
     """Return (removed, names to sweep next). By default every consumer counts as long silent."""
-    return tuple(text(lab.raw(sweep_call(lab.keys, names, idle_ms, next_at, most))))
+    removed, retired, found = text(lab.raw(sweep_call(lab.keys, names, idle_ms, 60_000, after, most)))
+    assert retired == 0
+    return removed, found
 
 
 def consumers(lab: ScriptLab) -> set[str]:
@@ -23,7 +25,7 @@ def test_streams_are_named_in_steps_until_there_are_no_more(lab: ScriptLab) -> N
     for place in range(5):
         lab.enqueue(f"m{place}", queue=f"q{place}")
     before = lab.dump()
-    steps = [sweep(lab, next_at=at, most=2) for at in (0, 2, 4, 6)]
+    steps = [sweep(lab, after=after, most=2) for after in ("", "0:q1", "0:q3", "0:q4")]
     assert [removed for removed, _ in steps] == [0] * 4
     assert [len(names) for _, names in steps] == [2, 2, 1, 0]
     assert {name for _, names in steps for name in names} == {f"0:q{place}" for place in range(5)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import redis
 
 from streamtasks import StoreSettings
+from streamtasks.exceptions import QueueNotEmpty
 from streamtasks.protocol.json import dumps
 from streamtasks.protocol.keys import Keys
 from streamtasks.stores.memory import AsyncMemoryStore, MemoryServer, MemoryStore
@@ -75,6 +76,10 @@ class StorePair:
     def forget(self) -> int:
         before_ms = time.time_ns() // 1_000_000 + 60_000
         return same(self.real.delete_finished(before_ms), self.model.delete_finished(before_ms))
+
+    def forget_queue(self, queue: str) -> None:
+        """Both forget a queue, or say the same of what is in it."""
+        same(forgotten(self.real, queue), forgotten(self.model, queue))
 
     def exchange(
         self, consumer: str, queues: Filter, outcomes: Sequence[tuple[Outcome, Outcome]], request: ClaimRequest | None
@@ -156,6 +161,14 @@ class StorePair:
         same(self.real.statistics()._replace(run_ms=0), self.model.statistics()._replace(run_ms=0))
         same({a.id for a in self.real.active()}, {a.id for a in self.model.active()})
         same(happened(self.real), happened(self.model))
+
+
+def forgotten(store: Any, queue: str) -> bool | str:
+    """Forget a queue; the error's text if messages are in it."""
+    try:
+        return bool(store.forget_queue(queue))
+    except QueueNotEmpty as error:
+        return str(error)
 
 
 def happened(store: Any) -> list[tuple[str, ...]]:

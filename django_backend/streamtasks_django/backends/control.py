@@ -143,6 +143,21 @@ class TaskControl:
         """Return dead letters from an event loop; see `get_dead_letters`."""
         return self.get_dead_letters(limit, before)
 
+    def forget_queue(self, queue: str) -> bool:  # noqa: ARG002
+        """Delete what is kept of a queue that is used no more, at once; return False if there was nothing.
+
+        It goes by itself some days after its last message (option ``queue_expires``). A queue that is used again comes
+        back.
+
+        Raises:
+            QueueNotEmpty: messages are in it; it says how many, and what to do.
+        """
+        return False
+
+    async def aforget_queue(self, queue: str) -> bool:
+        """Delete what is kept of a queue from an event loop; see `forget_queue`."""
+        return self.forget_queue(queue)
+
     def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult[Any] | None]:
         """Return many results, in order; None for an unknown id."""
         return [None for _ in ids]

@@ -107,6 +107,14 @@ class StoreControl(TaskControl, StoreAlias):
         """See `TaskControl.get_dead_letters`."""
         return [_dead(letter) for letter in await self.stores.asynchronous.dead_letters(limit, before)]
 
+    def forget_queue(self, queue: str) -> bool:
+        """See `TaskControl.forget_queue`."""
+        return self.stores.plain.forget_queue(queue)
+
+    async def aforget_queue(self, queue: str) -> bool:
+        """See `TaskControl.forget_queue`."""
+        return bool(await self.stores.asynchronous.forget_queue(queue))
+
     def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult[Any] | None]:
         """Return many results in one round trip; see `TaskControl.get_results`."""
         possible = [task_id for task_id in ids if _is_id(task_id)]

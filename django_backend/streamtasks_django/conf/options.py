@@ -10,6 +10,7 @@
                     ``"streamtasks:<alias>:"``: two aliases on one server never meet
 ``result_expires``  how long the result of a success is kept: seconds or a timedelta (1 day)
 ``failure_expires`` the same for other outcomes (7 days)
+``queue_expires``   how long the stream of a queue stays that nothing is in and nothing comes to (7 days)
 ``max_retries``     how often a task may be retried by default (``TASK_MAX_RETRIES``)
 ``default_retry_delay`` default delay of a retry, seconds (``TASK_DEFAULT_RETRY_DELAY``)
 ``lease``           seconds or a timedelta a worker's claim lives without renewal (30)
@@ -56,6 +57,7 @@ __all__ = ["OPTIONS", "settings_of", "store_settings"]
 _SECONDS: Final = {
     "result_expires": "result_expires_s",
     "failure_expires": "failure_expires_s",
+    "queue_expires": "queue_expires_s",
     "lease": "lease_s",
     "timeout": "timeout_s",
     "enqueue_timeout": "enqueue_timeout_s",

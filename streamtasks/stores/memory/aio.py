@@ -19,6 +19,7 @@ from . import (
     mark_running,
     progress,
     promote,
+    queues,
     reclaim,
     renew,
     revoke,
@@ -88,6 +89,7 @@ class AsyncMemoryStore:
     dead_letters = awaiting(MemoryStore.dead_letters)
     delete_finished = awaiting(MemoryStore.delete_finished)
     delete_result = awaiting(MemoryStore.delete_result)
+    forget_queue = awaiting(MemoryStore.forget_queue)
 
     settle = awaiting(by_tag(settle.settle))
     hand_back = awaiting(by_tag(hand_back.hand_back))
@@ -101,7 +103,7 @@ class AsyncMemoryStore:
     progress = awaiting(by_tag(progress.progress))
     renew = awaiting(by_tag(renew.renew))
     beat = awaiting(by_tag(beat.beat))
-    sweep = awaiting(MemoryStore.sweep)
+    sweep = awaiting(by_tag(queues.sweep))
     expire_results = awaiting(MemoryStore.expire_results)
 
     fire = awaiting(MemoryStore.fire)

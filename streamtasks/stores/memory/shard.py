@@ -77,7 +77,7 @@ class Shard:
         self.wakes: set[str] = set()
         self.pushes: list[tuple[str, str]] = []
         self._entries = count(1)
-        self._crowded = MANY
+        self._crowded = self._many_streams = MANY
 
     def now_ms(self) -> int:
         """Return the time, ms since the epoch."""
@@ -101,8 +101,32 @@ class Shard:
         """Return the stream of that name, made at first use."""
         found = self.streams.get(name)
         if found is None:
-            found = self.streams[name] = Stream(name)
+            if len(self.streams) >= self._many_streams:
+                self.clean()
+                self._many_streams = max(MANY, 2 * len(self.streams))
+            found = self.streams[name] = Stream(name, used_ms=self.now_ms())
         return found
+
+    def retire(self, stream: Stream) -> None:
+        """Delete a stream in which nothing is; the next message makes it again."""
+        del self.streams[stream.name]
+        self.ready.discard(stream.name)
+        self.reserved.pop(stream.name, None)
+
+    def clean(self) -> int:
+        """Delete what nothing needs any more, empty streams included, of which it returns how many."""
+        now_ms, expires_ms = self.now_ms(), self.settings.queue_expires_ms
+        idle = [s for s in self.streams.values() if not s.entries and now_ms - s.used_ms > expires_ms]
+        for stream in idle:
+            self.retire(stream)
+        ready = {name.partition(":")[2] for name in self.ready}
+        self.wakes = {queue for queue in self.wakes if not queue or queue in ready}
+        self.reserved = {name: held for name, held in self.reserved.items() if held[1] > now_ms}
+        self.claims = {consumer: claim for consumer, claim in self.claims.items() if claim[2] > now_ms}
+        self.suspects = {worker: token for worker, token in self.suspects.items() if token in self.leases}
+        self.waiting = {limit: waiting for limit, waiting in self.waiting.items() if waiting or limit in self.limits}
+        self.limiters = {limit: full_us for limit, full_us in self.limiters.items() if full_us > self.clock.now_us()}
+        return len(idle)
 
     def new_entry(self) -> str:
         """Return an entry's id, later than all before."""
@@ -112,6 +136,7 @@ class Shard:
         """Put a message at the end of its stream, and wake a child."""
         stream, entry = self.stream(message.name), self.new_entry()
         stream.entries[entry] = message.id
+        stream.used_ms = self.now_ms()
         stream.unread.append(entry)
         self.make_ready(stream)
 
@@ -176,6 +201,7 @@ class Shard:
             for known in list(self.records):
                 self.record(known)
             self._crowded = max(MANY, 2 * len(self.records))
+            self.clean()
 
     def finish(self, message: LiveMessage, record: Record) -> None:
         """Replace a message by its record, count it, and push that it is finished."""

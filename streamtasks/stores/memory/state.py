@@ -110,14 +110,17 @@ class Record:
 
 @dataclass(slots=True)
 class Stream:
-    """Entries of one queue and priority. ``unread`` ones belong to nobody yet; of the others ``owners`` says who has
-    them: the token of a claim, `NOBODY` or `SUSPECTS`.
+    """Entries of one queue and priority; ``used_ms``: when the latest was made.
+
+    ``unread`` ones belong to nobody yet; of the others ``owners`` says who has them: the token of a claim, `NOBODY` or
+    `SUSPECTS`.
     """
 
     name: str
     entries: dict[str, str] = field(default_factory=dict)
     unread: deque[str] = field(default_factory=deque)
     owners: dict[str, str] = field(default_factory=dict)
+    used_ms: int = 0
 
     @property
     def queue(self) -> str:

@@ -9,10 +9,12 @@ from functools import update_wrapper
 from typing import Concatenate, Final
 
 from ...exceptions import ServerNotSupported
+from ...protocol.keys import check_queue
 from ...protocol.shards import limiter_tag, schedule_tag, tag_of
 from ...protocol.state import DeadLetter, Snapshot
 from ...settings import StoreSettings
 from ..rules.fan_in import is_over
+from ..rules.queues import not_empty
 from ..schedule_store import Firing, NewSchedule, PutResult, StoredSchedule
 from ..tokens import TokenGrant
 from ..types import Active, Admission, Event, Events, Filter, NewMessage, Revocation, Statistics, WorkerInfo
@@ -22,6 +24,7 @@ from . import (
     beat,
     delete_finished,
     enqueue,
+    queues,
     read,
     revoke,
     schedules,
@@ -215,10 +218,6 @@ class MemoryStore:
                     return Admission(admitted, next_us)
                 grants = [admit.take(self.shard(limiter_tag(one.limit.name, self.tags)), one) for one in requests]
 
-    def sweep(self, tag: str, idle_ms: int) -> int:  # noqa: ARG002
-        """See `SupervisorStore.sweep`: consumers leave nothing behind here."""
-        return 0
-
     expire_results = by_tag(delete_finished.expire_results)
 
     def active(self, limit: int = 100) -> list[Active]:
@@ -260,6 +259,16 @@ class MemoryStore:
         """See `Store.delete_finished`."""
         with self.server.step():
             return sum(delete_finished.delete_finished(self.shard(tag), before_ms) for tag in self.tags)
+
+    def forget_queue(self, queue: str) -> bool:
+        """See `Store.forget_queue`."""
+        check_queue(queue)
+        with self.server.step():
+            found = [queues.forget_queue(self.shard(tag), queue) for tag in self.tags]
+        forgotten, left, held = (sum(one[place] for one in found) for place in range(3))
+        if left:
+            raise not_empty(queue, left, held)
+        return forgotten > 0
 
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """See `Store.dead_letters`."""

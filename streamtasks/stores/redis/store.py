@@ -43,6 +43,7 @@ class RedisStore(BlockingDriver):
     dead_letters = blocking(ops.inspection.dead_letters)
     delete_finished = blocking(ops.delete_finished.delete_finished)
     delete_result = blocking(ops.delete_finished.delete_result)
+    forget_queue = blocking(ops.queues.forget_queue)
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`."""
@@ -106,6 +107,7 @@ class AsyncRedisStore(AwaitingDriver):
     dead_letters = awaiting(ops.inspection.dead_letters)
     delete_finished = awaiting(ops.delete_finished.delete_finished)
     delete_result = awaiting(ops.delete_finished.delete_result)
+    forget_queue = awaiting(ops.queues.forget_queue)
 
     settle = awaiting(ops.settle.settle)
     hand_back = awaiting(ops.hand_back.hand_back)
@@ -120,7 +122,7 @@ class AsyncRedisStore(AwaitingDriver):
     progress = awaiting(ops.leases.progress)
     renew = awaiting(ops.leases.renew)
     beat = awaiting(ops.leases.beat)
-    sweep = awaiting(ops.leases.sweep)
+    sweep = awaiting(ops.queues.sweep)
     expire_results = awaiting(ops.early_expiry.expire_results)
 
     declare_schedules = awaiting(ops.schedules.declare_schedules)

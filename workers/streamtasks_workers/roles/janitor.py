@@ -1,4 +1,4 @@
-"""Forget the consumers of children that ended long ago; their names are never used again."""
+"""Delete what queues leave behind: consumers of children that have ended, and streams that are used no more."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ class Janitor(Role):
         self.interval_s = 600.0
 
     async def run_once(self) -> None:
-        """Sweep once."""
+        """Sweep all streams once."""
         await self.store.sweep(self.tag, IDLE_MS)

@@ -1,4 +1,4 @@
-"""Keep claims and workers alive: leases, heartbeats, starts and progress of attempts; sweep dead consumers."""
+"""Keep claims and workers alive: leases, heartbeats, starts and progress of attempts."""
 
 from __future__ import annotations
 
@@ -23,11 +23,7 @@ __all__ = [
     "progress_call",
     "renew",
     "renew_call",
-    "sweep",
-    "sweep_call",
 ]
-
-MOST_SWEPT = 16
 
 
 def mark_running_call(keys: Keys, attempts: Sequence[tuple[Claimed, int]], settings: StoreSettings) -> Call:
@@ -92,25 +88,3 @@ def beat(shards: Shards, tag: str, worker: str, info: dict[str, Any] | None) -> 
         beat_call(shards.by_tag[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000), listens_ms)
     ]
     return Heartbeat(*reply)
-
-
-def sweep_call(keys: Keys, names: Sequence[str], idle_ms: int, next_at: int, most: int) -> Call:
-    """Build sweep of these streams; it returns the names of the next ``most`` from place ``next_at``."""
-    return script("sweep").call(
-        keys, idle_ms=idle_ms, place=next_at, most=most, more_keys=[keys.stream(name) for name in names]
-    )
-
-
-def sweep(shards: Shards, tag: str, idle_ms: int) -> Operation[int]:
-    """See `SupervisorStore.sweep`."""
-    keys = shards.by_tag[tag].keys
-    removed: int = 0
-    place = 0
-    names: list[str] = []
-    while True:
-        [reply] = yield [sweep_call(keys, names, idle_ms, place, MOST_SWEPT)]
-        removed += reply[0]
-        names = [raw.decode() for raw in reply[1]]
-        place += len(names)
-        if not names:
-            return removed

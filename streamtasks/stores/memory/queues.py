@@ -1,0 +1,32 @@
+"""sweep.lua and forget_queue.lua: queues that nothing is in are forgotten."""
+
+from __future__ import annotations
+
+from ..types import Swept
+from .shard import Shard
+from .state import NOBODY, SUSPECTS, Stream
+
+__all__ = ["forget_queue", "sweep"]
+
+
+def sweep(shard: Shard, idle_ms: int) -> Swept:  # noqa: ARG001 - consumers leave nothing behind here
+    """Delete what nothing needs any more; return how many streams."""
+    return Swept(0, shard.clean())
+
+
+def forget_queue(shard: Shard, queue: str) -> tuple[int, int, int]:
+    """Retire the streams of a queue; return how many, or how many messages are left, and how many are held."""
+    streams = [stream for stream in shard.streams.values() if stream.queue == queue]
+    for stream in streams:
+        for entry in [entry for entry, task_id in stream.entries.items() if task_id not in shard.live]:
+            stream.drop(entry)
+    left = sum(len(stream.entries) for stream in streams)
+    if left:
+        return 0, left, sum(map(_held_in, streams))
+    for stream in streams:
+        shard.retire(stream)
+    return len(streams), 0, 0
+
+
+def _held_in(stream: Stream) -> int:
+    return sum(owner not in (NOBODY, SUSPECTS) for owner in stream.owners.values())
