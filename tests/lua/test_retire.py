@@ -166,6 +166,20 @@ def test_a_stream_with_a_message_stays(
     assert lab.dump() == before
 
 
+@WAYS
+def test_a_held_message_keeps_its_stream_though_its_entry_was_deleted_by_hand(
+    lab: ScriptLab, retire: Callable[[ScriptLab], Any]
+) -> None:
+    lab.enqueue("a", queue="once")
+    claimed = lab.claim_one("w")
+    lab.client.xdel(lab.keys.stream("0:once"), claimed.entry)
+    before = lab.dump()
+    assert retire(lab) == 0
+    assert lab.dump() == before
+    assert lab.settle(outcome(claimed)) == [1]
+    assert retire(lab) == 1
+
+
 class TestSweep:
     @pytest.mark.parametrize(("idle_days", "retired"), [(6, 0), (8, 1)])
     def test_the_latest_message_came_long_ago(self, lab: ScriptLab, idle_days: int, retired: int) -> None:

@@ -1,4 +1,4 @@
-"""admit.lua and take.lua: messages that wait for rate limits go on, as far as the limiters give tokens."""
+"""Admit messages that wait for rate limits, as far as the limiters give tokens (admit.lua, take.lua)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def take(shard: Shard, request: TokenRequest) -> TokenGrant:
 
 
 def admit(shard: Shard, grants: Sequence[TokenGrant]) -> tuple[int, list[TokenRequest], int | None]:
-    """Let waiting messages go on as far as these tokens go.
+    """Admit as many waiting messages as there are tokens.
 
     Return how many did, what to ask the limiters for next, and microseconds until there is something to ask for.
     """
@@ -51,7 +51,7 @@ def _heads(shard: Shard, name: str, most: int) -> list[LiveMessage]:
 
 
 def _living_heads(shard: Shard, name: str, most: int) -> list[LiveMessage]:
-    """Return the messages that may go next. Expired ones before them go on without a token, only to be settled."""
+    """Return the messages that may go next. Expired ones before them go to their streams without a token."""
     sent_off = 0
     while True:
         heads = _heads(shard, name, most)
@@ -117,7 +117,7 @@ def _next_request(shard: Shard, name: str, now_us: int) -> TokenRequest | None:
 
 
 def _check_out(shard: Shard, state: LimitState) -> None:
-    """Forget admitted messages that do not wait to be claimed any more: else nobody would ever ask again."""
+    """Forget admitted messages that no longer wait to be claimed; otherwise no tokens would be asked for again."""
 
     def waits(task_id: str) -> bool:
         message = shard.live.get(task_id)

@@ -39,7 +39,7 @@ LOOK_S: Final = 1.0
 def awaiting[**P, T](
     blocking: Callable[Concatenate[MemoryStore, P], T],
 ) -> Callable[Concatenate[AsyncMemoryStore, P], CoroutineType[Any, Any, T]]:
-    """Make a method of `MemoryStore`, which never waits, an asynchronous one with the same signature."""
+    """Make an asynchronous method of one of `MemoryStore`, which never waits; the signature stays."""
 
     async def method(self: AsyncMemoryStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return blocking(self.plain, *args, **kwargs)
@@ -49,7 +49,7 @@ def awaiting[**P, T](
 
 
 class AsyncMemoryStore:
-    """What `MemoryStore` does, on an event loop; arguments as there."""
+    """The asynchronous store in memory; see `MemoryStore` for arguments."""
 
     def __init__(self, settings: StoreSettings, server: MemoryServer | None = None) -> None:
         self.settings = settings

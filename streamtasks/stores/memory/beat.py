@@ -1,4 +1,4 @@
-"""beat.lua and workers.lua: workers show that they live."""
+"""Record signs of life of workers (beat.lua, workers.lua)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["beat", "workers"]
 
 
 def beat(shard: Shard, worker: str, info: dict[str, Any] | None) -> Heartbeat:
-    """Note that a worker lives, ``None``: that it leaves. A silence of all workers holds reclaim back."""
+    """Record that a worker lives, or leaves (``None``). After a silence of all workers, reclaim is held back."""
     now_ms, lease_ms = shard.now_ms(), shard.settings.lease_ms
     if shard.last_beat_ms and now_ms - shard.last_beat_ms > lease_ms / 2:
         shard.hold_until_ms = max(shard.hold_until_ms, now_ms + lease_ms)

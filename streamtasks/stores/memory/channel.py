@@ -1,4 +1,4 @@
-"""A child's channel to a memory store. Its file descriptors are pipes, which are waited for as sockets are."""
+"""A child's channel to a memory store. Its file descriptors are pipes, which can be waited for like sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""charge.lua: a crash is counted against the attempts that ran in a child when it died."""
+"""Count a crash against the attempts that ran in a child when it died (charge.lua)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""claim.lua: a child gets the next messages, best priority first, and a token that proves it."""
+"""Claim the next messages for a child, best priority first (claim.lua)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _serves(queues: Filter, name: str) -> bool:
 
 
 def _in_turn(names: list[str], sequence: int) -> list[str]:
-    """Those of the best priority take turns, by the claim's sequence; the others follow in their order."""
+    """Rotate the streams of the best priority by the claim's sequence; append the others in their order."""
     priorities = [name.partition(":")[0] for name in names]
     tier = next((at for at, (one, other) in enumerate(pairwise(priorities), 1) if one != other), len(names))
     turns = [names[(sequence + i) % tier] for i in range(min(tier, MOST_STREAMS))]

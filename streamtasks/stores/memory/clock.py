@@ -1,4 +1,4 @@
-"""The time of a memory store: the system's, or one that stands still; both can be moved forward."""
+"""The clock of a memory store: the system's, or one that stands still; both can be moved forward."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Clock:
             watcher()
 
     def reset(self) -> None:
-        """Take back every `advance`; only where nothing is stored any more."""
+        """Undo every `advance`; only for a server that holds nothing."""
         self._moved_us = 0
 
     def watch(self, watcher: Callable[[], None]) -> None:

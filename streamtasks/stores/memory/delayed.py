@@ -46,7 +46,7 @@ class Delayed:
         return self._heap[0] if self._heap else None
 
     def take_due(self, now_ms: int) -> list[str]:
-        """Take all that are due, the earliest first."""
+        """Remove and return all that are due, the earliest first."""
         taken = []
         while (first := self.first()) is not None and first[0] <= now_ms:
             heapq.heappop(self._heap)

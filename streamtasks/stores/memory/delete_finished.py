@@ -1,4 +1,4 @@
-"""delete_finished.lua: records of finished messages are deleted."""
+"""Delete records of finished messages (delete_finished.lua)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["delete_finished", "delete_result", "expire_results"]
 
 
 def delete_finished(shard: Shard, before_ms: int) -> int:
-    """Delete records of what finished before a time; the ids of the youngest stay known."""
+    """Delete records of messages that finished before a time; ids stay known for 15 minutes."""
     old = [
         task_id
         for task_id in list(shard.records)
@@ -23,7 +23,7 @@ def delete_finished(shard: Shard, before_ms: int) -> int:
 
 
 def expire_results(shard: Shard, success: bool, after: str = "") -> str:
-    """Delete results that expire before their ids may be forgotten; there is no place to go on from."""
+    """Delete results that expire before their ids may be forgotten; ``after`` is not used."""
     settings = shard.settings
     until_ms = shard.now_ms() - round((settings.result_expires_s if success else settings.failure_expires_s) * 1000)
     for task_id in list(shard.records):

@@ -1,4 +1,4 @@
-"""enqueue.lua and include/accept.lua: messages come in, each once by its id."""
+"""Accept messages, each once by its id (enqueue.lua, include/accept.lua)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def accept(shard: Shard, new: NewMessage) -> bool:
 
 
 def _place_new(shard: Shard, message: LiveMessage, new: NewMessage, due_ms: int) -> None:
-    """Put a new message where its conditions send it."""
+    """Place a new message: in its stream, its limit, `delayed`, or behind the task it follows."""
     if new.after:
         parent = shard.record(new.after)
         if parent is None and new.after in shard.live and new.after != new.id:

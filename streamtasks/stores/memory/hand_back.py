@@ -1,4 +1,4 @@
-"""hand_back.lua: messages leave hands unstarted, uncharged, and keep their places."""
+"""Return claimed messages to their places, uncharged (hand_back.lua)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def hand_back(
 
 
 def _invalidate(shard: Shard, claim: ClaimId, *, gone: bool) -> str:
-    """Return what a claim took to its place, and have it take nothing from now on; return its token."""
+    """Return the messages of a claim to their places, and void it; return its token."""
     token = f"{claim.consumer}#{claim.sequence}"
     for task_id in shard.batches.get(token, ()):
         _hand_back(shard, task_id, token, unstarted=True)

@@ -1,4 +1,4 @@
-"""Messages that wait for rate limits; include/limit.lua. Times are microseconds (``_us``)."""
+"""Messages that wait for rate limits (include/limit.lua, waiting.lua). Times are microseconds (``_us``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["count_starts", "keep_token", "look_at", "place", "stop_waiting", "up
 
 
 def place(shard: Shard, message: LiveMessage, *, new: bool = False) -> None:
-    """Let a message go on: to the end of its stream, or to wait for its limit; ``new``: its rate is the newest."""
+    """Append a message to its stream, or let it wait for its limit; ``new``: its rate is the newest."""
     limit = message.active_limit
     if limit is not None:
         wait(shard, message, limit, new=new)
@@ -43,7 +43,7 @@ def wait(shard: Shard, message: LiveMessage, limit: Limit, *, first: bool = Fals
 
 
 def wait_again(shard: Shard, message: LiveMessage, limit: Limit) -> None:
-    """Take a message whose start was for nothing out of its stream; it waits for its limit before the others."""
+    """Take a message whose start came to nothing out of its stream; it waits for its limit before the others."""
     shard.stream(message.name).drop(message.entry)
     wait(shard, message, limit, first=True)
 
@@ -56,7 +56,7 @@ def update_rate(shard: Shard, limit: Limit) -> None:
 
 
 def stop_waiting(shard: Shard, message: LiveMessage) -> None:
-    """Take out a message that will never be claimed: it leaves the waiting ones, or its token is lost."""
+    """Remove a message that will never be claimed from the waiting ones, or give its token up."""
     if message.limit is None:
         return
     name = message.limit.name

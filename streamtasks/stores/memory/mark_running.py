@@ -1,4 +1,4 @@
-"""mark_running.lua: starts of attempts become visible."""
+"""Record starts of attempts (mark_running.lua)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["mark_running", "note_start"]
 
 
 def mark_running(shard: Shard, attempts: Sequence[tuple[Claimed, int]]) -> list[bool]:
-    """Make the start of attempts visible: (claimed, ms since it started)."""
+    """Record starts of attempts: (claimed, ms since it started)."""
     answers: list[bool] = []
     for claimed, ago_ms in attempts:
         message = shard.held(claimed.id, claimed.token)

@@ -1,4 +1,4 @@
-"""progress.lua: running attempts report how far they are."""
+"""Store progress of running attempts (progress.lua)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["progress"]
 
 
 def progress(shard: Shard, reports: Sequence[tuple[Claimed, bytes]]) -> list[bool]:
-    """Store reports of running attempts; the last one counts."""
+    """Store progress reports of running attempts; the last one counts."""
     answers: list[bool] = []
     for claimed, data in reports:
         message = shard.held(claimed.id, claimed.token)

@@ -1,4 +1,4 @@
-"""promote.lua: delayed messages that are due go on."""
+"""Promote delayed messages that are due (promote.lua)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sweep.lua and forget_queue.lua: queues that nothing is in are forgotten."""
+"""Retire streams of queues that nothing is in (sweep.lua, forget_queue.lua)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["forget_queue", "sweep"]
 
 
 def sweep(shard: Shard, idle_ms: int) -> Swept:  # noqa: ARG001 - consumers leave nothing behind here
-    """Delete what nothing needs any more; return how many streams."""
+    """Delete empty streams, and whatever else is not needed any more."""
     return Swept(0, shard.clean())
 
 

@@ -1,4 +1,4 @@
-"""read.lua, active.lua and statistics.lua: what is known, without a change."""
+"""Read tasks, running attempts and counts (read.lua, active.lua, statistics.lua)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["active", "read", "statistics"]
 
 
 def read(shard: Shard, task_id: str) -> Snapshot | None:
-    """Return what is known of an id; None if nothing is."""
+    """Return a snapshot of a task; None if its id is not known."""
     record = shard.record(task_id)
     if record is not None and record.state:
         return None if record.deleted else _finished(task_id, record)

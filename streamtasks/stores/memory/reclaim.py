@@ -1,4 +1,4 @@
-"""reclaim.lua: expired claims are taken from workers that vanished; what they held becomes suspect."""
+"""Take over expired claims of workers that vanished; their messages become suspects (reclaim.lua)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""revoke.lua and revocations.lua: tasks end because somebody asks for it."""
+"""Revoke tasks (revoke.lua, revocations.lua)."""
 
 from __future__ import annotations
 

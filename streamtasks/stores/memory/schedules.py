@@ -1,4 +1,4 @@
-"""The scripts of schedules: they are stored, paused, found due, fired and deleted."""
+"""Store, pause, list, fire and delete schedules (the scripts of schedules)."""
 
 from __future__ import annotations
 

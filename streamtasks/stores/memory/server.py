@@ -27,7 +27,7 @@ type Listener = Callable[[str, str, str], None]
 
 
 class MemoryServer:
-    """Everything that one in-process server holds.
+    """An in-process server: its shards, clock, lock and listeners.
 
     Args:
         clock: tells the time; default: the system's.
@@ -92,7 +92,7 @@ class MemoryServer:
 
     @contextmanager
     def step(self) -> Generator[None]:
-        """Make one change whole: nobody sees a part of it, and pushes leave at its end."""
+        """Make one change atomic; its pushes are sent at the end."""
         pushed: list[tuple[str, str, str]] = []
         with self.lock:
             try:
@@ -110,14 +110,14 @@ class MemoryServer:
                 listener(channel, tag, text)
 
     def flush(self) -> None:
-        """Delete everything, and set the clock right."""
+        """Delete everything and reset the clock."""
         with self.lock:
             self._shards.clear()
             self.clock.reset()
             self.changed.notify_all()
 
     def make_room(self, shards: Sequence[Shard], messages: Sequence[NewMessage]) -> None:
-        """Check that messages, each for the shard of the same place, fit in.
+        """Check that there is room for messages; ``shards`` are theirs, in the same order.
 
         Raises:
             StoreFull: there would be more than ``max_tasks`` unfinished ones.
@@ -151,12 +151,12 @@ class MemoryServer:
     # -- children that wait --------------------------------------------------------------------------
 
     def wait(self, waiter: Waiter) -> None:
-        """Let a child wait to be woken; a wake token that is there already is taken at once."""
+        """Register a child that waits; it takes a wake token that is there already at once."""
         with self.step():
             self._waiting.append(waiter)
 
     def stop_waiting(self, waiter: Waiter) -> None:
-        """Let a child wait no longer."""
+        """Remove a child that waits."""
         with self.lock:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)

@@ -1,4 +1,4 @@
-"""settle.lua: outcomes of attempts are written, each checked by its token."""
+"""Write outcomes of attempts, each checked by its token (settle.lua)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def settle(
     *,
     released: Sequence[str] = (),
 ) -> list[Settled]:
-    """Write outcomes; then end the claims in ``released``, as far as they hold nothing any more.
+    """Write outcomes; then end the claims in ``released`` that hold nothing any more.
 
     ``callbacks``: see `SupervisorStore.settle`.
     """

@@ -1,4 +1,4 @@
-"""One shard in memory, and the small moves that several transitions share.
+"""One shard in memory, and the steps that several transitions share.
 
 Each transition is a module named as its Lua script, with functions on a shard; `store` makes methods of them.
 """

@@ -139,7 +139,7 @@ class Stream:
 
 
 def entry_age(entry: str) -> tuple[int, int]:
-    """Return what orders entries by their age."""
+    """Return the sort key of an entry by age."""
     ms, _, number = entry.partition("-")
     return int(ms), int(number)
 

@@ -1,4 +1,4 @@
-"""unfold.lua: workflows go on at their deadlines, and parts of them are revoked."""
+"""Advance workflows at their deadlines, and revoke parts of them (unfold.lua)."""
 
 from __future__ import annotations
 

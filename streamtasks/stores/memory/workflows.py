@@ -1,4 +1,4 @@
-"""stage.lua, workflow.lua, gather.lua and include/workflow.lua: workflows start, go on and end."""
+"""Start, advance and end workflows (stage.lua, workflow.lua, gather.lua, include/workflow.lua)."""
 
 from __future__ import annotations
 

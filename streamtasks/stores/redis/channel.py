@@ -39,6 +39,9 @@ SILENT_S = 2.0
 ROUNDING_S = 0.1
 """Timers of event loops may fire so much too early, seconds."""
 
+MOST_NAMES = 1024
+"""How many names of streams are kept decoded."""
+
 logger = logging.getLogger("streamtasks.store")
 
 _FRESH = b"1 0 0"
@@ -251,6 +254,8 @@ class RedisChannel:
         for part in range(3, len(claim_reply), 2):
             name = names.get(claim_reply[part])
             if name is None:
+                if len(names) >= MOST_NAMES:
+                    names.clear()
                 name = names[claim_reply[part]] = claim_reply[part].decode()
             flat = claim_reply[part + 1]
             for at in range(0, len(flat), 4):

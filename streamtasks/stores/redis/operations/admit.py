@@ -18,7 +18,7 @@ __all__ = ["admit", "admit_call", "read_asks", "read_grants", "take_call"]
 
 
 def take_call(keys: Keys, asks: Sequence[TokenRequest]) -> Call:
-    """Build take: up to 100 asks of limiters that live on one shard."""
+    """Build take: up to 100 requests of limiters that live on one shard."""
     return script("take").call(
         keys,
         more_keys=[keys.limiter(ask.limit.name) for ask in asks],
@@ -50,7 +50,7 @@ def admit(shards: Shards, tag: str) -> Operation[Admission]:
 
 
 def read_asks(words: Sequence[Any]) -> list[TokenRequest]:
-    """Read what admit answers of the limits that need tokens."""
+    """Read the requests for tokens in the reply to admit."""
     return [
         TokenRequest(Limit(name.decode(), int(interval), int(burst)), tokens, number)
         for name, interval, burst, tokens, number in batched(words, 5)
@@ -72,7 +72,7 @@ def _take(shards: Shards, asks: Sequence[TokenRequest]) -> Operation[list[TokenG
 
 
 def read_grants(asks: Sequence[TokenRequest], words: Sequence[int]) -> list[TokenGrant]:
-    """Read what take answers."""
+    """Read the reply to take."""
     return [
         TokenGrant(ask.limit.name, ask.number, tokens, wait_us)
         for ask, (tokens, wait_us) in zip(asks, batched(words, 2), strict=True)

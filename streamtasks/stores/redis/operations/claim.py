@@ -60,6 +60,6 @@ def claim_call(
 
 
 def claim_counts(words: bytes) -> tuple[int, int, int, str]:
-    """Read what claim answers of a message's past: attempt, retries, first start in ms, and `Claimed.skip_reason`."""
+    """Read the counts in the reply to claim: attempt, retries, first start in ms, and `Claimed.skip_reason`."""
     attempt, retries, first, *skip_reason = words.split(b" ")
     return int(attempt), int(retries), int(first), skip_reason[0].decode().replace(":", " ", 1) if skip_reason else ""

@@ -30,7 +30,10 @@ _NO_ENTRY: Final = "0-1"
 
 
 class IndexEntry(NamedTuple):
-    """What one call finished of one retention class. ``ids``: by outcome and stream name."""
+    """An entry of an index: the messages of one retention class that one call finished.
+
+    ``ids``: by outcome and stream name.
+    """
 
     retention_h: int
     entry: str

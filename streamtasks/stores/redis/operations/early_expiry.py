@@ -42,6 +42,6 @@ def expire_results(shards: Shards, tag: str, success: bool, after: str = "") -> 
 
 
 def _of_outcome(entry: IndexEntry, *, success: bool) -> list[str]:
-    """Return the ids of those that succeeded, or that did not."""
+    """Return the ids of the tasks that succeeded, or of the others."""
     succeeded = {text: text.partition(" ")[0] in SUCCEEDED for text in entry.ids}
     return [task_id for text, ids in entry.ids.items() if succeeded[text] == success for task_id in ids]

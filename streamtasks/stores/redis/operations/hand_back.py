@@ -1,4 +1,4 @@
-"""Take messages out of hands without an outcome: hand back, charge a crash, reclaim."""
+"""Take claimed messages back without an outcome: hand back, charge a crash, reclaim."""
 
 from __future__ import annotations
 

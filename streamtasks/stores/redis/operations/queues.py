@@ -51,9 +51,10 @@ def forget_queue(shards: Shards, queue: str) -> Operation[bool]:
     left: int = 0
     held: int = 0
     for shard in shards.by_tag.values():
-        more = 1
-        while more:
+        while True:
             [[streams, messages, in_hands, more]] = yield [forget_queue_call(shard.keys, queue)]
+            if not more:
+                break
         forgotten, left, held = forgotten + streams, left + messages, held + in_hands
     if left:
         raise not_empty(queue, left, held)

@@ -33,7 +33,7 @@ def read_call(keys: Keys, ids: Sequence[str]) -> Call:
 
 
 def read_parts(requests: Iterable[tuple[Keys, Sequence[str]]]) -> Operation[dict[str, list[bytes]]]:
-    """Return what the script answers of each id, in as many calls as the size of that takes.
+    """Return the parts of the snapshot of each id, in as many calls as their size needs.
 
     Args:
         requests: keys of a shard and up to 100 ids of it.
@@ -64,7 +64,7 @@ def read(shards: Shards, ids: Sequence[str]) -> Operation[list[Snapshot | None]]
 
 
 def _readable(task_id: str, reply: list[bytes], wire: Wire) -> Snapshot | None:
-    """Return a snapshot; None if nothing is known, or if what is stored cannot be read: its neighbours can."""
+    """Return a snapshot; None if the id is not known, or its record cannot be read."""
     try:
         return from_reply(task_id, reply, wire)
     except DecodeError as error:

@@ -26,7 +26,7 @@ def settle_call(
     released: Sequence[str] = (),
     callbacks: str = "",
 ) -> Call:
-    """Build settle: up to 100 outcomes of one shard, grouped; `settle_order` says how the replies lie.
+    """Build settle: up to 100 outcomes of one shard, grouped; `settle_order` sorts the replies.
 
     ``released``: tokens that hold nothing any more after this call. ``callbacks``: see `SupervisorStore.settle`.
     """

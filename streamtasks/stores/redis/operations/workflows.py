@@ -115,7 +115,7 @@ def unfold_call(
 
 
 def gather_call(keys: Keys, workflow_id: str, field: str, place: int) -> Call:
-    """Build gather: a part of what a field holds, from a place on."""
+    """Build gather: a part of the results in a field, from a place on."""
     return script("gather").call(
         keys, workflow=keys.workflow(workflow_id), field=field, place=place, most_bytes=MOST_BYTES
     )
@@ -173,7 +173,7 @@ def advance(
     whom: str = "",
     retry_time_s: float | None = None,
 ) -> Operation[int]:
-    """Do all that a workflow has to do now, in bounded steps; return what unfold.lua answers of it."""
+    """Advance a workflow as far as it can go now, in bounded steps; return the reply to unfold."""
     shard = shards.of(workflow_id)
     known = list(dict.fromkeys([*names, *shard.names]))[:MOST_STREAMS]
     while True:
