@@ -13,6 +13,8 @@
     ├── StoreError                    the store did not do what was asked
     │   ├── StoreUnavailable          no answer until the deadline (also a ConnectionError)
     │   ├── AccessDenied              wrong user or password
+    │   ├── UntrustedServer           a TLS certificate is expired, or of an unknown authority or name
+    │   ├── UnknownService            no Sentinel knows the service
     │   └── StoreFull                 out of memory: nothing was stored
     ├── DecodeError                   bytes that are not a message or record of ours
     │   ├── EncodingRefused           a pickle or compressed data that this process may not read
@@ -71,6 +73,8 @@ __all__ = [
     "TaskRevoked",
     "TimeLimitExceeded",
     "UnknownQueue",
+    "UnknownService",
+    "UntrustedServer",
     "WaitInTask",
     "WorkerCrashed",
     "WorkerLost",
@@ -137,6 +141,14 @@ class StoreUnavailable(StoreError, ConnectionError):
 
 class AccessDenied(StoreError):
     """Raised when the server refuses the user, the password or a command."""
+
+
+class UntrustedServer(StoreError):
+    """Raised when a TLS certificate is not accepted: it has expired, or is of another name or an unknown authority."""
+
+
+class UnknownService(StoreError):
+    """Raised when Sentinels answer and do not know the service; the message names those that they know."""
 
 
 class StoreFull(StoreError):

@@ -25,9 +25,11 @@ class StoreSettings:
     """The address of a store and how it keeps messages and results.
 
     Attributes:
-        url: ``redis://[user:password@]host:port/db``, ``rediss://`` or ``unix://``; or ``memory://name``, which
-            keeps everything in this process (``?max_tasks=1000`` bounds it).
+        url: ``redis://[user:password@]host:port/db``, ``rediss://`` or ``unix://``; or Sentinels and the service that
+            they watch, ``redis+sentinel://[user:password@]host:port,host:port/service/db`` (``rediss+sentinel://``
+            with TLS); or ``memory://name``, which keeps everything in this process (``?max_tasks=1000`` bounds it).
         connection: redis-py connection keyword arguments; they win over the URL.
+        sentinel_connection: the same for the connections to Sentinels: ``username``, ``password``, ``ssl`` and so on.
         key_prefix: the first characters of every key, exactly as given.
         tags: hash tags of the shards; one on a single server.
         lease_s: lifetime of a claim without renewal, seconds.
@@ -63,6 +65,7 @@ class StoreSettings:
 
     url: str = field(default=DEFAULT_URL, repr=False)
     connection: dict[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    sentinel_connection: dict[str, Any] = field(default_factory=dict, hash=False, repr=False)
     key_prefix: str = "streamtasks:"
     tags: tuple[str, ...] = ("u0",)
     lease_s: float = 30.0
@@ -141,6 +144,11 @@ class StoreSettings:
     def is_memory(self) -> bool:
         """Whether the store is in the memory of this process."""
         return self.url.startswith("memory://")
+
+    @property
+    def is_sentinel(self) -> bool:
+        """Whether Sentinels say which server is the master."""
+        return self.url.startswith(("redis+sentinel://", "rediss+sentinel://"))
 
     @property
     def shown_url(self) -> str:

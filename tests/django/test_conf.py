@@ -13,7 +13,7 @@ from django.core.checks import run_checks
 from django.test import override_settings
 
 from contract.notes import NoteMiddleware
-from streamtasks.stores.redis import connections
+from streamtasks.stores.redis import addresses
 from streamtasks_django.conf import options as conf_options
 from streamtasks_django.conf import project
 
@@ -29,7 +29,7 @@ def messages_of(options: Any = None, *, deploy: bool = False, **params: Any) -> 
 
 
 def where(options: Mapping[str, Any]) -> dict[str, Any]:
-    return connections.connection_options(conf_options.store_settings("default", options))
+    return addresses.connection_options(conf_options.store_settings("default", options))
 
 
 def test_a_server_can_be_named_in_three_ways() -> None:

@@ -13,7 +13,7 @@ from django.tasks.exceptions import InvalidTaskBackend
 
 from streamtasks import ConfigurationError, StoreSettings, UnknownQueue
 from streamtasks.protocol.keys import check_queue
-from streamtasks.stores.redis import connections
+from streamtasks.stores.redis import addresses, connections
 
 from ..conf import project, task_settings
 from ..enqueue.store_alias import StoreAlias
@@ -85,7 +85,7 @@ def _options(backend: StoreAlias) -> Iterator[CheckMessage]:
         task_settings.check_retry_options(options)
         settings = backend.read_settings()
         if not settings.is_memory:
-            connections.connection_options(settings)
+            addresses.connection_options(settings)
     except ConfigurationError as error:
         yield Error(f"{where}: {error}", id="streamtasks.E001")
 
@@ -121,7 +121,7 @@ def check_same_keys(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
         settings = readable_settings(backend)
         if settings is None or settings.is_memory:
             continue
-        options = connections.connection_options(settings)
+        options = addresses.connection_options(settings)
         key = (connections.address(settings), options.get("db") or 0, settings.key_prefix)
         if key in seen:
             yield Error(

@@ -22,10 +22,13 @@ from ..readable import readable
 from ..types import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
 from . import connections
 from .conversation import command, exchange, finish
+from .endpoints import endpoint_of
 from .faults import fault_of
 from .operations.claim import claim_call, claim_counts, pass_wake_call, wake_lists
 from .operations.settle import settle_call, settle_chunks, settle_order
 from .scripts import Call
+from .sentinel.errors import MasterChanged
+from .sentinel.watch import SwitchWatch
 from .shards import Shards
 
 __all__ = ["RedisChannel"]
@@ -64,8 +67,10 @@ class RedisChannel:
         self._released: Sequence[str] = ()
         self._requests: list[Call] = []
         self._sent = False
-        self._connection: Any = connections.new_connection(self._settings)
-        self._waiter: Any = connections.new_connection(self._settings)
+        self._endpoint = endpoint_of(self._settings)
+        self._connection: Any = self._endpoint.connection()
+        self._waiter: Any = self._endpoint.connection()
+        self._watch = SwitchWatch(self._endpoint.search) if self._endpoint.search else None
         self._wait_s = min(WAIT_S, self._settings.lease_s / 4)
         self._waiting = False
         self._wait_until = 0.0  # monotonic seconds
@@ -75,6 +80,10 @@ class RedisChannel:
     def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
         """See `Channel.send`. A connection that breaks here is replaced by `receive`."""
         self._outcomes, self._claim = outcomes, claim
+        if self._watch is not None:
+            self._watch.look()
+            if self._is_left(self._connection):
+                self._connection.disconnect()
         self._released = self._held.emptied(outcome.token for outcome in outcomes)
         try:
             self._transmit()
@@ -121,6 +130,13 @@ class RedisChannel:
             StoreUnavailable: the server cannot be reached.
         """
         try:
+            if self._watch is not None:
+                self._watch.look()
+                if self._is_left(self._waiter):
+                    if self._waiting:
+                        raise MasterChanged("the server that is waited on is not the master any more")
+                    self._watch.forget()
+                    self._waiter.disconnect()
             keys, new = self._shard.keys, []
             if claim is not None and self._waits_to_claim is None:
                 new = [self._claim_call(claim)]
@@ -135,7 +151,8 @@ class RedisChannel:
                     self._wait_until = time.monotonic() + self._wait_s + SILENT_S
                 self._waiting, self._waits_to_claim = True, claim
                 self._behind += new
-            return int(self._waiter._sock.fileno())
+            descriptor = int(self._waiter._sock.fileno())
+            return descriptor if self._watch is None else self._watch.beside(descriptor)
         except (RedisError, OSError) as error:
             raise self._wait_broke(error) from error
 
@@ -153,6 +170,10 @@ class RedisChannel:
             return None
         claim, reply = self._waits_to_claim, None
         try:
+            if self._watch is not None:
+                readable = self._watch.look()
+                if self._is_left(self._waiter) or (not readable and self.wait_left_s() >= ROUNDING_S):
+                    raise MasterChanged("the master has changed, or a Sentinel has gone")
             if self.wait_left_s() < ROUNDING_S and not self._waiter.can_read(0):
                 where, waited_s = connections.address(self._settings), self._wait_s + SILENT_S
                 logger.warning("nothing came from %s for %.0f s; trying a new connection", where, waited_s)
@@ -170,9 +191,17 @@ class RedisChannel:
         """See `Channel.close`."""
         self._connection.disconnect()
         self._waiter.disconnect()
+        if self._watch is not None:
+            self._watch.close()
+
+    def _is_left(self, connection: Any) -> bool:
+        """Whether a connection leads to where the master was."""
+        return connection.is_connected and getattr(connection, "changes", 0) != self._endpoint.changes
 
     def _wait_broke(self, error: Exception) -> Exception:
         self._waiting, self._waits_to_claim, self._behind = False, None, []
+        if self._watch is not None:
+            self._watch.forget()
         self._waiter.disconnect()
         if not self._sent:
             self._connection.disconnect()  # it leads to the same server by the same way

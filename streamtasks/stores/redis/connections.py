@@ -6,29 +6,31 @@ connection is made without retries, and the drivers retry until a deadline.
 
 from __future__ import annotations
 
-import socket
-import sys
 import time
-from typing import Any
-from urllib.parse import urlsplit
 
-import hiredis
 import redis
 import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.connection import parse_url
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
-from redis.retry import Retry
 
-from ...exceptions import AccessDenied, ConfigurationError, StoreError, StoreFull, StoreUnavailable
+from ...exceptions import (
+    AccessDenied,
+    ConfigurationError,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    UnknownService,
+    UntrustedServer,
+)
 from ...settings import StoreSettings
 from ..backoff import Backoff
+from .endpoints import endpoint_of
 from .faults import Course, fault_of
+from .sentinel.errors import SentinelsRefuse, ServiceUnknown
 
 __all__ = [
     "Patience",
     "address",
+    "check_options",
     "lasting_error",
     "new_async_connection",
     "new_connection",
@@ -36,91 +38,31 @@ __all__ = [
 ]
 
 
-def connection_options(settings: StoreSettings) -> dict[str, Any]:
-    """Return redis-py's connection keyword arguments, ``connection_class`` among them where it matters.
-
-    Raises:
-        ConfigurationError: the URL or an option cannot be understood.
-    """
-    try:
-        options: dict[str, Any] = dict(parse_url(settings.url))
-    except ValueError as error:
-        raise ConfigurationError(f"url {settings.shown_url!r}: {error}") from error
-    database = urlsplit(settings.url).path.strip("/")
-    if "path" not in options and database and not database.isdigit():  # redis-py would use database 0
-        raise ConfigurationError(
-            f"url {settings.shown_url!r}: the database is {database!r}; it must be a number, as in redis://host:6379/0."
-        )
-    options.setdefault("host", "127.0.0.1") if "path" not in options else None
-    options.update(settings.connection)
-    for unwanted in ("retry_on_timeout", "retry_on_error", "decode_responses", "retry", "protocol"):
-        options.pop(unwanted, None)
-    defaults: dict[str, Any] = {
-        # One try may not take longer than a call as a whole; a server that is stopped accepts and never answers.
-        "socket_timeout": min(5.0, settings.timeout_s, settings.enqueue_retry_s),
-        "socket_connect_timeout": min(3.0, settings.timeout_s, settings.enqueue_retry_s),
-        "health_check_interval": 0,
-        "protocol": 2,
-    }
-    if "path" in options:
-        for needless in ("host", "port"):
-            options.pop(needless, None)
-        options.setdefault("connection_class", redis.UnixDomainSocketConnection)
-    else:
-        defaults["socket_keepalive"] = True
-        defaults["socket_keepalive_options"] = keepalive_options()
-    return defaults | options
-
-
-def keepalive_options() -> dict[int, int]:
-    """Return what lets the kernel end a connection whose other end is gone, within about 20 s, where it can."""
-    wanted = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": 20_000}
-    if sys.platform == "darwin":
-        wanted["TCP_KEEPALIVE"] = wanted.pop("TCP_KEEPIDLE")
-    return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
-
-
 def address(settings: StoreSettings) -> str:
-    """Return ``host:port`` (or the path of the socket) for messages; never a password."""
-    options = connection_options(settings)
-    return str(options.get("path") or f"{options.get('host', '127.0.0.1')}:{options.get('port', 6379)}")
+    """Return ``host:port`` (or the path of the socket, or Sentinels and service) for messages; never a password."""
+    return endpoint_of(settings).address
 
 
-def new_connection(settings: StoreSettings, **overrides: Any) -> redis.Connection:
+def new_connection(settings: StoreSettings) -> redis.Connection:
     """Return one connection of its own, not yet connected, with no retries."""
-    options = connection_options(settings) | overrides
-    connection_class = options.pop("connection_class", None)
-    if connection_class is None:
-        connection_class = redis.UnixDomainSocketConnection if "path" in options else redis.Connection
-    return connection_class(  # type: ignore[no-any-return]
-        retry=Retry(NoBackoff(), 0), command_packer=_Packer(), **options
-    )
+    return endpoint_of(settings).connection()
 
 
 def new_async_connection(settings: StoreSettings) -> redis.asyncio.Connection:
     """Return the same for event loops."""
-    options = connection_options(settings)
-    connection_class = _async_class(options.pop("connection_class", None), options)
-    return connection_class(retry=AsyncRetry(NoBackoff(), 0), **options)  # type: ignore[no-any-return]
+    return endpoint_of(settings).async_connection()
 
 
-class _Packer:
-    """Packs commands of str, bytes, int and float; redis-py's own looks at every word first, which takes as long."""
+def check_options(settings: StoreSettings) -> None:
+    """Check that connections can be made with these settings; none is opened.
 
-    @staticmethod
-    def pack(*words: Any) -> list[bytes]:
-        """Return the bytes of one command. Its name may be two words ("SCRIPT LOAD")."""
-        if " " in words[0]:
-            words = (*words[0].split(), *words[1:])
-        return [hiredis.pack_command(words)]
-
-
-def _async_class(sync_class: type[Any] | None, options: dict[str, Any]) -> type[Any]:
-    if sync_class is not None and issubclass(sync_class, redis.SSLConnection):
-        return redis.asyncio.SSLConnection
-    if "path" in options:
-        return redis.asyncio.UnixDomainSocketConnection
-    return redis.asyncio.Connection
+    Raises:
+        ConfigurationError: the URL or an option is wrong.
+    """
+    try:
+        new_connection(settings)
+    except TypeError as error:
+        raise ConfigurationError(f"connection: {error}") from error
 
 
 def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None:
@@ -128,6 +70,14 @@ def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None
     fault = fault_of(error)
     if fault.course is not Course.LASTS:
         return None
+    if isinstance(error, ServiceUnknown):
+        return UnknownService(f"{error}: it stands in url, or in service_name of a Django backend.")
+    if isinstance(error, SentinelsRefuse):
+        return AccessDenied(
+            f"No Sentinel lets us in: {error}. Check username and password in sentinel_connection, and the ACL there."
+        )
+    if fault.untrusted:
+        return UntrustedServer(f"{address(settings)}: {error}. {_tls_remedy(str(error))}")
     if fault.refused:
         return AccessDenied(f"{address(settings)} refuses us: {error}. Check user, password and ACL.")
     if fault.full:
@@ -135,6 +85,17 @@ def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None
     if isinstance(error, RedisError):
         return StoreError(f"{address(settings)} answered: {error}")
     return error
+
+
+def _tls_remedy(text: str) -> str:
+    """Return what to do about a certificate that was not accepted."""
+    if "ALERT" in text:
+        return "The server does not accept our certificate: check ssl_certfile and ssl_keyfile."
+    if "expired" in text or "not yet valid" in text:
+        return "Renew the server's certificate, or set the clock of this machine right."
+    if "ostname" in text or "IP address" in text:
+        return "Connect by a name that stands in the server's certificate, or have one issued for this name."
+    return "Name the file of the authority that issued the server's certificate: ssl_ca_certs."
 
 
 def unavailable(settings: StoreSettings, error: Exception, after_s: float | None = None) -> StoreUnavailable:

@@ -43,6 +43,7 @@ class Fault(NamedTuple):
         spoils: whether the connection must be closed: it may owe a reply, or it leads to a server that cannot serve.
         refused: whether user, password or ACL are the reason.
         full: whether the server is out of memory.
+        untrusted: whether a TLS certificate is the reason, theirs or ours.
         spoils_idle: whether idle connections to the same address are in doubt as well.
     """
 
@@ -50,6 +51,7 @@ class Fault(NamedTuple):
     spoils: bool
     refused: bool = False
     full: bool = False
+    untrusted: bool = False
     spoils_idle: bool = False
 
 
@@ -59,6 +61,7 @@ _SILENT: Final = Fault(Course.PASSES, spoils=True, spoils_idle=True)
 _WRONG: Final = Fault(Course.WRONG_SERVER, spoils=True, spoils_idle=True)
 _REFUSED: Final = Fault(Course.LASTS, spoils=True, refused=True)
 _DENIED: Final = Fault(Course.LASTS, spoils=False, refused=True)
+_UNTRUSTED: Final = Fault(Course.LASTS, spoils=True, untrusted=True)
 _FULL: Final = Fault(Course.LASTS, spoils=False, full=True)
 _LASTING: Final = Fault(Course.LASTS, spoils=False)
 _FOREIGN: Final = Fault(Course.LASTS, spoils=True)
@@ -78,6 +81,14 @@ _BY_CODE: Final = {
     "OOM": _FULL,
 }
 """By the first word of an error reply."""
+
+_CERTIFICATE_SIGNS: Final = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_CERTIFICATE",
+)
+"""In the texts of OpenSSL, which redis-py passes on."""
 
 _CODES: Final = (
     (ReadOnlyError, "READONLY"),
@@ -102,6 +113,8 @@ def fault_of(error: BaseException) -> Fault:
         text = str(error)
         if "invalid username-password" in text or "Authentication required" in text:
             return _REFUSED
+        if any(sign in text for sign in _CERTIFICATE_SIGNS):
+            return _UNTRUSTED
         return _BROKEN  # also EMFILE and ENFILE: the next try needs a descriptor, and may get one
     return _FOREIGN
 

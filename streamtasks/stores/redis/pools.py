@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import redis
-import redis.asyncio
 from redis.exceptions import MaxConnectionsError
 
 from ...settings import StoreSettings
-from .connections import new_async_connection, new_connection
 from .conversation import aexchange, exchange
+from .endpoints import connection_key, endpoint_of
 from .faults import fault_of
 from .scripts import Call
 
@@ -31,8 +30,7 @@ MOST_IDLE = 32
 
 
 def _key(settings: StoreSettings) -> tuple[Any, ...]:
-    options = tuple(sorted((name, repr(value)) for name, value in settings.connection.items()))
-    return (os.getpid(), settings.url, options, settings.max_connections)
+    return (os.getpid(), *connection_key(settings), settings.max_connections)
 
 
 class Pool:
@@ -40,10 +38,12 @@ class Pool:
 
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
-        self._idle: deque[redis.Connection] = deque()
+        self._endpoint = endpoint_of(settings)
+        self._changes = 0
+        self._idle: deque[Any] = deque()
         self._places = threading.BoundedSemaphore(settings.max_connections)
 
-    def get(self) -> redis.Connection:
+    def get(self) -> Any:
         """Return a connection, when fewer than ``max_connections`` are out. Give it back with `put`.
 
         Raises:
@@ -53,7 +53,7 @@ class Pool:
             raise MaxConnectionsError(f"all {self._settings.max_connections} connections are in use")
         return self.borrow()
 
-    def put(self, connection: redis.Connection) -> None:
+    def put(self, connection: Any) -> None:
         """Take a connection back."""
         self.give_back(connection)
         self._places.release()
@@ -67,6 +67,8 @@ class Pool:
             MaxConnectionsError: as `get`.
             RedisError: the connection broke, or a call was answered with an error.
         """
+        if time.monotonic() >= self._endpoint.look_at:
+            self._endpoint.look()
         connection = self.get()
         try:
             return exchange(connection, calls)
@@ -80,19 +82,26 @@ class Pool:
         finally:
             self.put(connection)
 
-    def borrow(self) -> redis.Connection:
+    def borrow(self) -> Any:
         """Return a connection to wait on: it counts against nobody. Give it back with `give_back`."""
+        if self._changes != self._endpoint.changes:  # they lead to where the master was
+            self._changes = self._endpoint.changes
+            self.disconnect_idle()
         try:
             return self._idle.pop()
         except IndexError:
-            return new_connection(self._settings)
+            return self._endpoint.connection()
 
-    def give_back(self, connection: redis.Connection) -> None:
+    def give_back(self, connection: Any) -> None:
         """Take a borrowed connection back; it must owe no reply."""
-        if len(self._idle) < MOST_IDLE:
+        if len(self._idle) < MOST_IDLE and self.is_current(connection):
             self._idle.append(connection)
         else:
             connection.disconnect()
+
+    def is_current(self, connection: Any) -> bool:
+        """Whether a connection leads to where the master is, as far as is known."""
+        return bool(getattr(connection, "changes", 0) == self._endpoint.changes)
 
     def disconnect_idle(self) -> None:
         """Close the idle connections."""
@@ -120,7 +129,9 @@ class AsyncPool:
 
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
-        self._idle: deque[redis.asyncio.Connection] = deque()
+        self._endpoint = endpoint_of(settings)
+        self._changes = 0
+        self._idle: deque[Any] = deque()
         self._places = asyncio.Semaphore(settings.max_connections)
         self._keeps = True
         self._guard: AsyncGenerator[None] | None = None
@@ -130,7 +141,7 @@ class AsyncPool:
         self._guard = self._until_the_loop_ends()
         await anext(self._guard)
 
-    async def get(self) -> redis.asyncio.Connection:
+    async def get(self) -> Any:
         """Return a connection, when fewer than ``max_connections`` are out. Give it back with `put`.
 
         Raises:
@@ -141,12 +152,13 @@ class AsyncPool:
                 await self._places.acquire()
         except TimeoutError as error:
             raise MaxConnectionsError(f"all {self._settings.max_connections} connections are in use") from error
-        return self._idle.pop() if self._idle else new_async_connection(self._settings)
+        return self._idle.pop() if self._idle else self._endpoint.async_connection()
 
-    async def put(self, connection: redis.asyncio.Connection) -> None:
+    async def put(self, connection: Any) -> None:
         """Take a connection back; it must owe no reply."""
         self._places.release()
-        if self._keeps and len(self._idle) < MOST_IDLE:
+        is_current = getattr(connection, "changes", 0) == self._endpoint.changes
+        if self._keeps and is_current and len(self._idle) < MOST_IDLE:
             self._idle.append(connection)
         else:
             await connection.disconnect(nowait=True)
@@ -158,6 +170,11 @@ class AsyncPool:
             MaxConnectionsError: as `get`.
             RedisError: the connection broke, or a call was answered with an error.
         """
+        if time.monotonic() >= self._endpoint.look_at:
+            await self._endpoint.alook()
+        if self._changes != self._endpoint.changes:  # they lead to where the master was
+            self._changes = self._endpoint.changes
+            await self._disconnect_idle(nowait=True)
         connection = await self.get()
         try:
             return await aexchange(connection, calls)

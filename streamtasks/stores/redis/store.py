@@ -11,6 +11,7 @@ from . import operations as ops
 from .channel import RedisChannel
 from .checks import check_server
 from .driver import AwaitingDriver, BlockingDriver, awaiting, blocking
+from .endpoints import endpoint_of
 from .shards import Operation
 from .subscription import LOOK_S, AsyncSubscription, Subscription
 
@@ -183,6 +184,8 @@ class AsyncRedisStore(AwaitingDriver):
         tags = {shard.keys.control: tag for tag, shard in self.shards.by_tag.items()}
         async with AsyncSubscription(self.settings, set(tags)) as subscription:
             subscription.check()
+            if (search := endpoint_of(self.settings).search) is not None:
+                subscription.leave_when_moved(search)
             yield "", "subscribed"
             while True:
                 channel, text = await subscription.read()

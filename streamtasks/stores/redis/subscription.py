@@ -11,6 +11,8 @@ from redis.exceptions import RedisError
 from ...settings import StoreSettings
 from . import connections, pools
 from .faults import fault_of
+from .sentinel.search import Search
+from .sentinel.watch import next_switch
 
 __all__ = ["LOOK_S", "AsyncSubscription", "Subscription"]
 
@@ -88,6 +90,9 @@ class Subscription:
                 if not connection.is_connected:
                     time.sleep(left)
                     return
+                if not self._pool.is_current(connection):
+                    connection.disconnect()
+                    self._subscribe()
                 if connection.can_read(timeout=left):
                     self._heard_at, self._pinged = time.monotonic(), False
                     if _names(connection.read_response(), wanted):
@@ -112,6 +117,7 @@ class AsyncSubscription:
         self._channels = channels
         self._connection: Any = None
         self._error: Exception = ConnectionError("not subscribed")
+        self._leaving: asyncio.Task[None] | None = None
         self._heard_at = 0.0
         self._pinged = False
 
@@ -120,8 +126,19 @@ class AsyncSubscription:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
         if self._connection is not None:
             await self._connection.disconnect(nowait=True)
+
+    def leave_when_moved(self, search: Search) -> None:
+        """Break the connection as soon as Sentinels announce a new master; for a subscription that stands for long."""
+
+        async def leave(connection: Any) -> None:
+            await next_switch(search, connection.changes)
+            await connection.disconnect(nowait=True)
+
+        self._leaving = asyncio.ensure_future(leave(self._connection))
 
     async def _connect(self) -> None:
         """Open the connection and subscribe, if that is possible now."""
