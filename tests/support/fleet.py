@@ -15,6 +15,7 @@ from streamtasks.results import Result
 from tests.process.tasks import proc_app
 from tests.support.execution_record import Record
 from tests.support.gate import Gate
+from tests.support.servers import client_of
 from tests.support.waiting import DEADLINE_S, wait_until
 from tests.support.worker_process import Worker
 
@@ -33,7 +34,7 @@ class Fleet:
         self.record = Record(self.directory / "record")
         self.app: StreamTasks = proc_app.make(self.url, **self.settings)
         self.keys = Keys(self.app.settings.key_prefix, "u0")
-        self.client: redis.Redis = redis.Redis.from_url(self.url, decode_responses=True)
+        self.client: redis.Redis = client_of(self.url)
 
     def configure(self, **settings: Any) -> None:
         """Use these settings of the app from now on, here and in workers still to start."""

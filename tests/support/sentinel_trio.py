@@ -97,21 +97,20 @@ class SentinelTrio:
     def fail_over(self) -> EmbeddedServer:
         """Let Sentinels promote a replica, as an operator would; return the new master as soon as it is named."""
         before = self.master()
-        wait_until(lambda: self._accepts_failover(), "a Sentinel starts the failover")
+        wait_until(self._accepts_failover, "a Sentinel starts the failover")
         return self.wait_other_master(before)
 
     def wait_other_master(self, before: EmbeddedServer) -> EmbeddedServer:
         """Return the new master as soon as every Sentinel that runs names it."""
 
-        def other() -> EmbeddedServer | None:
+        def others() -> list[EmbeddedServer]:
             named = set()
             for sentinel in self.sentinels:
                 with suppress(redis.RedisError):
                     named.add(self.master(sentinel))
-            found = named.pop() if len(named) == 1 else before
-            return None if found is before else found
+            return [] if len(named) != 1 or before in named else list(named)
 
-        return wait_until(other, "all Sentinels name another master")
+        return wait_until(others, "all Sentinels name another master")[0]
 
     def replicate(self) -> int:
         """Wait until the replicas that run have what the master has; return how many they are."""

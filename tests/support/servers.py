@@ -9,6 +9,7 @@ import subprocess
 from typing import Any, Self
 
 import redis
+from redis.sentinel import Sentinel
 
 from streamtasks import StoreSettings
 from streamtasks.protocol.keys import Keys
@@ -113,6 +114,18 @@ class Cluster:
         """Stop every node."""
         for node in self.nodes:
             node.stop()
+
+
+def client_of(url: str) -> redis.Redis:
+    """Return a client of a server, or of the master that Sentinels name; it follows that one."""
+    if not url.startswith("redis+sentinel://"):
+        return redis.Redis.from_url(url, decode_responses=True)
+    account, _, place = url.removeprefix("redis+sentinel://").rpartition("@")
+    hosts, service, _ = place.split("/")
+    nodes = [(host, int(port)) for host, port in (one.split(":") for one in hosts.split(","))]
+    password = account.partition(":")[2] or None
+    found: redis.Redis = Sentinel(nodes).master_for(service, password=password, decode_responses=True)
+    return found
 
 
 def flush(url: str) -> None:

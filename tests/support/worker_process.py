@@ -20,6 +20,7 @@ from streamtasks.protocol.keys import Keys
 from streamtasks_workers.executor.guards import INTERRUPT
 from tests.process.tasks import proc_app
 from tests.support.execution_record import Record
+from tests.support.servers import client_of
 from tests.support.waiting import DEADLINE_S, wait_until
 
 TASKS_DIRECTORY = Path(proc_app.__file__).parent
@@ -119,7 +120,7 @@ class Worker:
     def start(self) -> None:
         """Start the process and return when it is in the registry and its children have connected."""
         self.spawn()
-        with redis.Redis.from_url(self.url, decode_responses=True) as client:
+        with client_of(self.url) as client:
 
             def ready() -> bool:
                 if self.process.poll() is not None:

@@ -9,6 +9,18 @@
         }
     }
 
+Where Sentinels watch the servers::
+
+    TASKS = {
+        "default": {
+            "BACKEND": "streamtasks_django.backends.redis.RedisSentinelBackend",
+            "OPTIONS": {
+                "sentinels": [("sentinel1", 26379), ("sentinel2", 26379), ("sentinel3", 26379)],
+                "service_name": "mymaster",
+            },
+        }
+    }
+
 `streamtasks_django.conf.options` lists all OPTIONS. Workers: ``python manage.py streamtasks_worker``.
 
 All of ``django.tasks`` is supported. Where Django leaves the behaviour open, it is this:
@@ -39,14 +51,17 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
+from typing import override
 
 from streamtasks import StoreSettings
 from streamtasks.stores.redis import AsyncRedisStore, RedisStore
 
+from ..conf.options import store_settings
+from ..conf.sentinel_options import SENTINEL_OPTIONS, sentinel_server
 from ..enqueue.store_alias import Stores
 from .base import StoreBackend
 
-__all__ = ["RedisBackend"]
+__all__ = ["RedisBackend", "RedisSentinelBackend"]
 
 _stores: dict[StoreSettings, Stores] = {}
 _lock = threading.Lock()
@@ -65,3 +80,13 @@ class RedisBackend(StoreBackend):
                 plain = RedisStore(settings)
                 found = _stores.setdefault(settings, Stores(plain, AsyncRedisStore(settings, plain.shards)))
         return found
+
+
+class RedisSentinelBackend(RedisBackend):
+    """Keeps tasks and results on the master that Sentinels name, and follows it when it changes."""
+
+    known_options = SENTINEL_OPTIONS
+
+    @override
+    def read_settings(self) -> StoreSettings:
+        return store_settings(self.alias, self.params.get("OPTIONS") or {}, sentinel_server)

@@ -1,7 +1,8 @@
 """Read ``TASKS[alias]["OPTIONS"]``. All keys are optional.
 
 ==================  ==============================================================================
-``url``             ``redis://[user:password@]host:port/db``, ``rediss://`` or ``unix://``
+``url``             ``redis://[user:password@]host:port/db``, ``rediss://``, ``unix://``, or Sentinels:
+                    ``redis+sentinel://[user:password@]host:port,host:port/service/db``
 ``connection``      the same in parts: ``{"host", "port", "db", "username", "password", "ssl", ...}``,
                     the keyword arguments of a redis-py connection
 ``connection_pool`` a ``redis.ConnectionPool``; where it connects to and how is taken over, its
@@ -29,13 +30,15 @@
 ``send_events``     True: write an event for each change of a task (``TASK_SEND_EVENTS``)
 ``max_events``      about how many events are kept (10,000)
 ``max_decompressed_bytes``  upper bound of a decompressed message (16 MiB, or ``max_payload_bytes``)
+``sentinels``, ``service_name``, ``sentinel_connection``: of RedisSentinelBackend, see
+                    `streamtasks_django.conf.sentinel_options`
 ``worker``          options of the worker for this alias; they win over ``STREAMTASKS["WORKER"]``
 ==================  ==============================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -52,7 +55,7 @@ from streamtasks.tasks.options import seconds
 from . import task_settings
 from .task_settings import RETRY_OPTIONS
 
-__all__ = ["OPTIONS", "settings_of", "store_settings"]
+__all__ = ["OPTIONS", "connection_of", "settings_of", "store_settings"]
 
 _SECONDS: Final = {
     "result_expires": "result_expires_s",
@@ -91,17 +94,21 @@ _POOL_OPTIONS: Final = (
 """Options that are copied from a pool's connections, besides ``ssl_*``."""
 
 
-def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
+def store_settings(
+    alias: str, options: Mapping[str, Any], server: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+) -> StoreSettings:
     """Read the OPTIONS of one alias. A system check reports unknown keys.
+
+    Args:
+        alias: the alias.
+        options: its OPTIONS.
+        server: returns settings of the engine that say where the server is; None: `_server`.
 
     Raises:
         ConfigurationError: two options contradict each other, or one has a wrong value.
     """
     if not isinstance(options, Mapping):
         raise ConfigurationError(f"OPTIONS is {options!r}; it must be a dict.")
-    given = [way for way in _WAYS if options.get(way) is not None]
-    if len(given) > 1:
-        raise ConfigurationError(f"{' and '.join(given)} are given; give only one of them.")
     values: dict[str, Any] = {"key_prefix": "streamtasks:" if alias == "default" else f"streamtasks:{alias}:"}
     values["send_events"] = (
         getattr(django_settings, "TASK_SEND_EVENTS", False) is True
@@ -115,22 +122,31 @@ def store_settings(alias: str, options: Mapping[str, Any]) -> StoreSettings:
         if name in options:
             value = options[name]
             values[target] = value.total_seconds() if isinstance(value, timedelta) else value
+    values.update((server or _server)(options))
+    settings = StoreSettings(**values)
+    if not settings.is_memory:
+        connections.check_options(settings)
+    return settings
+
+
+def _server(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where one server is: its URL, or the options of a connection."""
+    given = [way for way in _WAYS if options.get(way) is not None]
+    if len(given) > 1:
+        raise ConfigurationError(f"{' and '.join(given)} are given; give only one of them.")
+    if "sentinels" in options:
+        raise ConfigurationError(
+            "sentinels is given: set BACKEND to streamtasks_django.backends.redis.RedisSentinelBackend."
+        )
     if "url" in given:
         if not isinstance(options["url"], str):
             raise ConfigurationError(f"url is {options['url']!r}; it must be a string.")
-        values["url"] = options["url"]
-    elif "connection" in given:
-        values.update(_address(_connection(options["connection"])))
-    elif "connection_pool" in given:
-        values.update(_address(_of_pool(options["connection_pool"])))
-    settings = StoreSettings(**values)
-    if settings.is_memory:
-        return settings
-    try:
-        connections.new_connection(settings)  # does not connect; raises if redis-py rejects an option
-    except TypeError as error:
-        raise ConfigurationError(f"connection: {error}") from error
-    return settings
+        return {"url": options["url"]}
+    if "connection" in given:
+        return _address(connection_of(options["connection"]))
+    if "connection_pool" in given:
+        return _address(_of_pool(options["connection_pool"]))
+    return {}
 
 
 def _serialization(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,7 +180,7 @@ def _address(connection: dict[str, Any]) -> dict[str, Any]:
     return {"url": f"unix://{path}", "connection": connection}
 
 
-def _connection(given: Any) -> dict[str, Any]:
+def connection_of(given: Any) -> dict[str, Any]:
     """Translate arguments of ``redis.Redis()`` into those of its connections."""
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"connection is {given!r}; it must be a dict such as {{'host': ..., 'port': ...}}.")
@@ -200,15 +216,15 @@ def _of_pool(pool: Any) -> dict[str, Any]:
 _settings_of: dict[str, tuple[Any, StoreSettings]] = {}
 
 
-def settings_of(alias: str, params: Mapping[str, Any]) -> StoreSettings:
-    """Return `store_settings` of ``TASKS[alias]``, read once: Django makes backends per thread and per request.
+def settings_of(alias: str, params: Mapping[str, Any], read: Callable[[], StoreSettings]) -> StoreSettings:
+    """Return the settings of ``TASKS[alias]``, read once: Django makes backends per thread and per request.
 
     Raises:
-        ConfigurationError: see `store_settings`.
+        ConfigurationError: as ``read``.
     """
     known = _settings_of.get(alias)
     if known is None or known[0] is not params:
-        known = _settings_of[alias] = (params, store_settings(alias, params.get("OPTIONS") or {}))
+        known = _settings_of[alias] = (params, read())
     return known[1]
 
 

@@ -49,7 +49,7 @@ class StoreAlias(BaseTaskBackend):
         Raises:
             ConfigurationError: OPTIONS has a wrong value.
         """
-        return settings_of(self.alias, self.params)
+        return settings_of(self.alias, self.params, self.read_settings)
 
     def read_settings(self) -> StoreSettings:
         """Read `store_settings` anew, for the system checks; errors as there."""

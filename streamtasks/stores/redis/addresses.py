@@ -14,7 +14,7 @@ from redis.connection import parse_url
 from ...exceptions import ConfigurationError
 from ...settings import StoreSettings
 
-__all__ = ["Node", "SentinelAddress", "connection_options", "sentinel_address"]
+__all__ = ["Node", "SentinelAddress", "connection_options", "parse_node", "sentinel_address", "sentinel_url"]
 
 SENTINEL_PORT: Final = 26379
 
@@ -167,12 +167,24 @@ class _SentinelUrl:
 
 
 def _node(text: str, settings: StoreSettings) -> Node:
+    try:
+        return parse_node(text)
+    except ValueError as error:
+        raise ConfigurationError(f"url {settings.shown_url!r}: {error}; write {_FORM}.") from error
+
+
+def parse_node(text: str) -> Node:
+    """Return the address of a Sentinel that is written as ``host:port`` or ``host``.
+
+    Raises:
+        ValueError: it is not.
+    """
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):  # the second: an IPv6 address alone
         host, port = text, str(SENTINEL_PORT)
     host = unquote(host.strip("[]"))
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise ConfigurationError(f"url {settings.shown_url!r}: {text!r} is not a Sentinel's host:port; write {_FORM}.")
+        raise ValueError(f"{text!r} is not the host:port of a Sentinel")
     return Node(host, int(port))
 
 

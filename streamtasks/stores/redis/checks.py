@@ -10,6 +10,8 @@ from redis.exceptions import RedisError, ResponseError
 from ...exceptions import ServerNotSupported
 from ...settings import StoreSettings
 from . import connections
+from .endpoints import endpoint_of
+from .sentinel.connections import ask
 
 __all__ = ["check_server"]
 
@@ -23,19 +25,37 @@ def check_server(settings: StoreSettings) -> list[str]:
     Raises:
         ServerNotSupported: it is older than Redis 7.0, or may evict keys.
         AccessDenied: user or password are wrong.
+        UntrustedServer: a certificate is not accepted.
+        UnknownService: Sentinels do not know the service.
     """
-    where = connections.address(settings)
     connection: Any = connections.new_connection(settings)
     try:
         connection.connect()
-        return _check(connection, where)
+        return _sentinels(settings) + _check(connection, connections.address(settings))
     except (RedisError, OSError) as error:
         lasting = connections.lasting_error(error, settings)
         if lasting is not None:
             raise lasting from error
-        return [f"{where} cannot be reached ({error}); the worker waits for it"]
+        return [f"{connections.address(settings)} cannot be reached ({error}); the worker waits for it"]
     finally:
         connection.disconnect()
+
+
+def _sentinels(settings: StoreSettings) -> list[str]:
+    """Return what is wrong with Sentinels that were not needed to find the master."""
+    search = endpoint_of(settings).search
+    if search is None:
+        return []
+    warnings = []
+    for sentinel in search.address.sentinels:
+        try:
+            named = ask(search.address, sentinel).master
+        except (RedisError, OSError) as error:
+            warnings.append(f"Sentinel {sentinel} is of no use now: {error}")
+        else:
+            if named != search.master:
+                warnings.append(f"Sentinel {sentinel} names {named} as the master, others {search.master}")
+    return warnings
 
 
 def _check(connection: Any, where: str) -> list[str]:
