@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 REDIS = "streamtasks_django.backends.redis.RedisBackend"
+SENTINEL = "streamtasks_django.backends.redis.RedisSentinelBackend"
 SERVER = {"url": "redis://127.0.0.1:1/0"}
+SERVICE: dict[str, Any] = {"sentinels": [("127.0.0.1", 1), ("127.0.0.1", 2)], "service_name": "main"}
 
 SCRIPT = """
 import json, os, sys
@@ -58,6 +60,11 @@ def tasks(options: Any = None, **more: Any) -> dict[str, Any]:
     return {"default": {"BACKEND": REDIS, "OPTIONS": SERVER if options is None else options, **more}}
 
 
+def by_sentinels(**options: Any) -> dict[str, Any]:
+    """Return the setting TASKS with one alias whose master Sentinels know."""
+    return {"TASKS": {"default": {"BACKEND": SENTINEL, "OPTIONS": {**SERVICE, **options}}}}
+
+
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"TASKS": tasks({"url": "http://127.0.0.1"})}, "E001", "http://127.0.0.1"),
     ({"TASKS": tasks({"url": 6379})}, "E001", "6379"),
@@ -88,11 +95,22 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"TASKS": tasks(), "TASK_ROUTE": {}}, "W004", "'TASK_ROUTES'"),
     ({"TASKS": tasks(), "TASK_WORKERS": {"defualt": {}}}, "W005", "'default'"),
     ({"TASKS": tasks(QUEUE=["mail"])}, "W008", "'QUEUES'"),
+    (by_sentinels(service_name=None), "E001", "service_name is None"),
+    (by_sentinels(sentinels=None), "E001", "sentinels is None"),
+    (by_sentinels(sentinels="s1:26379"), "E001", "[('host', 26379)]"),
+    (by_sentinels(sentinels=["s1", ("s2", "abc")]), "E001", "sentinels[1] is"),
+    (by_sentinels(sentinels=[["s1"]]), "E001", "sentinels[0] is ['s1']"),
+    (by_sentinels(connection={"host": "a"}), "E001", "leaves that to Sentinels"),
+    (by_sentinels(connection={"usrname": "a"}), "E001", "usrname"),
+    (by_sentinels(sentinel_connection="x"), "E001", "sentinel_connection is 'x'"),
+    (by_sentinels(sentinel_connection={"pasword": "x"}), "E001", "pasword"),
+    (by_sentinels(servce_name="x"), "W001", "'service_name'"),
 ]
 
 
 def test_a_right_configuration_gives_no_message() -> None:
-    assert checked({"TASKS": tasks()}) == [[]]
+    secrets = {"connection": {"username": "a", "password": "b", "ssl": True}, "sentinel_connection": {"password": "c"}}
+    assert checked({"TASKS": tasks()}, by_sentinels(), by_sentinels(**secrets)) == [[], [], []]
 
 
 def test_each_wrong_configuration_gives_a_message() -> None:
@@ -103,10 +121,16 @@ def test_each_wrong_configuration_gives_a_message() -> None:
         assert text in messages[0][1]
 
 
+def test_sentinels_need_their_own_backend() -> None:
+    [messages] = checked({"TASKS": tasks(SERVICE)})
+    assert [one for one, _ in messages] == ["streamtasks.W001", "streamtasks.W001", "streamtasks.E001"]
+    assert "RedisSentinelBackend" in messages[2][1]
+
+
 def test_deployment_checks_ask_the_server() -> None:
-    [found] = checked({"TASKS": tasks()}, deploy=True)
-    assert [one for one, _ in found] == ["streamtasks.W003"]
-    assert "127.0.0.1:1" in found[0][1]
+    for found in checked({"TASKS": tasks()}, by_sentinels(), deploy=True):
+        assert [one for one, _ in found] == ["streamtasks.W003"]
+        assert "127.0.0.1:1" in found[0][1]
 
 
 @pytest.mark.parametrize("installed", [["streamtasks_django"], ["streamtasks_django.apps.StreamTasksConfig"]])

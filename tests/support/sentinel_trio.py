@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any, Self
 
@@ -13,7 +12,8 @@ from tests.support.servers import find_redis
 from tests.support.waiting import wait_until
 
 SERVICE = "main"
-DOWN_AFTER_MS = 1000
+DOWN_AFTER_MS = 1500
+"""Short, and long enough for a busy machine."""
 
 
 class SentinelTrio:
@@ -141,6 +141,3 @@ class SentinelTrio:
 
     def _ask(self, sentinel: EmbeddedServer, what: str) -> Any:
         return self.client(sentinel).execute_command("SENTINEL", what, SERVICE)
-
-
-type StartTrio = Callable[..., SentinelTrio]

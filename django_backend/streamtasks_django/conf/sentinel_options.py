@@ -56,11 +56,13 @@ def sentinel_server(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _node(place: int, given: Any) -> Node:
-    is_pair = isinstance(given, (list, tuple)) and len(given) == 2 and isinstance(given[0], str)
-    text = str(Node(given[0], given[1])) if is_pair else given
+    if isinstance(given, (list, tuple)) and len(given) == 2 and isinstance(given[0], str):
+        text = str(Node(given[0], given[1]))
+    else:
+        text = given if isinstance(given, str) else ""
     try:
         return parse_node(text)
-    except (TypeError, AttributeError, ValueError) as error:
+    except ValueError as error:
         raise ConfigurationError(
             f"sentinels[{place}] is {given!r}; it must be a pair such as ('host', 26379)."
         ) from error

@@ -27,8 +27,8 @@ from .faults import fault_of
 from .operations.claim import claim_call, claim_counts, pass_wake_call, wake_lists
 from .operations.settle import settle_call, settle_chunks, settle_order
 from .scripts import Call
-from .sentinel.errors import MasterChanged
 from .sentinel.watch import SwitchWatch
+from .sentinel_errors import MasterChanged
 from .shards import Shards
 
 __all__ = ["RedisChannel"]

@@ -25,7 +25,7 @@ from ...settings import StoreSettings
 from ..backoff import Backoff
 from .endpoints import endpoint_of
 from .faults import Course, fault_of
-from .sentinel.errors import SentinelsRefuse, ServiceUnknown
+from .sentinel_errors import SentinelsRefuse, ServiceUnknown
 
 __all__ = [
     "Patience",

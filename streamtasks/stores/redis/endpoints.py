@@ -111,7 +111,7 @@ class SentinelEndpoint:
     def address(self) -> str:
         """See `Endpoint.address`."""
         service, sentinels, _ = self.search.address
-        where = f"{self.search.master}, " if self.search.master else ""
+        where = f"{self.search.tried}, " if self.search.tried else ""
         return f"{where}master of {service!r} by Sentinel {', '.join(map(str, sentinels))}"
 
     @property

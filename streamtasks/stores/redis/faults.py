@@ -19,6 +19,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from .sentinel_errors import NoMaster
+
 __all__ = ["Course", "Fault", "fault_of"]
 
 
@@ -109,6 +111,8 @@ def fault_of(error: BaseException) -> Fault:
         return _BY_CODE.get(_code(error), _FULL if "OOM" in str(error)[:80] else _LASTING)
     if isinstance(error, (RedisTimeoutError, TimeoutError)):
         return _SILENT  # a network that has lost its state has lost it for every connection
+    if isinstance(error, NoMaster):
+        return _BROKEN
     if isinstance(error, (RedisConnectionError, OSError)):
         text = str(error)
         if "invalid username-password" in text or "Authentication required" in text:

@@ -14,7 +14,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 from redis.retry import Retry
 
 from ..addresses import Node, SentinelAddress
-from .errors import NotMaster
+from ..sentinel_errors import NotMaster
 from .search import Answer, Ask, Search, Try
 
 __all__ = ["AsyncMaster", "AsyncMasterTLS", "Master", "MasterTLS", "aask", "asentinel", "ask", "sentinel"]

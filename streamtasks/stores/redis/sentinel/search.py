@@ -13,10 +13,11 @@ from collections.abc import Generator
 from typing import Final, NamedTuple
 
 from redis.exceptions import AuthenticationError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ..addresses import Node, SentinelAddress
 from ..faults import Course, fault_of
-from .errors import NoMaster, NotMaster, SentinelsRefuse, ServiceUnknown
+from ..sentinel_errors import NoMaster, NotMaster, SentinelsRefuse, ServiceUnknown
 
 __all__ = ["Answer", "Ask", "Search", "Try"]
 
@@ -66,6 +67,7 @@ class Search:
 
     Attributes:
         master: where it was found last; None: not yet, or it has changed since.
+        tried: the server that was connected to last.
         changes: how often it has changed: connections that were made before a change are to be replaced.
         look_at: when producers should look again, `time.monotonic`.
     """
@@ -73,6 +75,7 @@ class Search:
     def __init__(self, address: SentinelAddress) -> None:
         self.address = address
         self.master: Node | None = None
+        self.tried: Node | None = None
         self.changes = 0
         self.look_at = math.inf
         self._last: Node | None = None
@@ -142,6 +145,7 @@ class Search:
         self._answers_in_s[sentinel] = time.monotonic() - began + (0.0 if answers else _SLOW_S)
 
     def _is_master(self, server: Node, polled: _Poll) -> Generator[Try, Answer | Exception | None, bool]:
+        self.tried = server
         error = yield Try(server)
         polled.tried[server] = error if isinstance(error, Exception) else None
         if isinstance(error, Exception):
@@ -218,5 +222,7 @@ class _Poll:
             )
         if self._errors and all(isinstance(error, AuthenticationError) for error in self._errors.values()):
             return SentinelsRefuse(who)
+        if self._errors and all(fault_of(error).untrusted for error in self._errors.values()):
+            return RedisConnectionError(who)
         unknown = f"; unknown to {', '.join(map(str, self._unknown))}" if self._unknown else ""
         return NoMaster(f"no Sentinel names a master of {service} ({who}{unknown})")
