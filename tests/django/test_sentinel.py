@@ -14,8 +14,10 @@ from django.test import override_settings
 
 from contract.app.tasks import add
 from streamtasks.protocol.keys import Keys
+from streamtasks.stores.redis import connections
 from streamtasks.stores.redis.addresses import connection_options, sentinel_address
 from streamtasks_django.backends.base import StoreBackend
+from tests.docs.test_pages import page_block
 from tests.support.fake_sentinel import FakeSentinel
 
 BACKEND = "streamtasks_django.backends.redis.RedisSentinelBackend"
@@ -86,3 +88,18 @@ def test_the_options_of_servers_and_of_sentinels_are_apart() -> None:
     assert options["ssl_ca_certs"] == address.options["ssl_ca_certs"] == "/ca.pem"
     assert "hers" not in repr(settings)
     assert "p@ss" not in repr(settings)
+
+
+@pytest.mark.parametrize("kind", ["one server", "Sentinels"])
+def test_the_examples_in_the_documentation(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REDIS_PASSWORD", "SENTINEL_PASSWORD"):
+        monkeypatch.setenv(name, "x")
+    names: dict[str, Any] = {}
+    exec(page_block("servers.md", f"mysite/settings.py: {kind}"), names)
+    exec(page_block("servers.md", f"sums.py: {kind}"), names)
+    with override_settings(TASKS=names["TASKS"]):
+        assert [one for one in run_checks(tags=["tasks"]) if str(one.id).startswith("streamtasks.")] == []
+        backend = task_backends["default"]
+        assert isinstance(backend, StoreBackend)
+        found = [connections.address(settings) for settings in (backend.store_settings, names["app"].settings)]
+    assert found[0] == found[1]
