@@ -19,7 +19,7 @@ from streamtasks.stores.redis.endpoints import endpoint_of
 from streamtasks.stores.types import ClaimRequest, Filter, NewMessage
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.fake_sentinel import FakeSentinel
-from tests.support.proxy import closed_port
+from tests.support.unreachable import closed_port
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
