@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import sys
 import warnings
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import failure_logs
+from tests.support.bounds import Bound
+from tests.support.machine_noise import NoiseProbe
 from tests.support.servers import Cluster, flush, server_kinds, start_server
-from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from streamtasks_workers.testing.embedded import EmbeddedServer
 
-TIERS = ("topology", "browser", "chaos", "slow", "timing")
 TIMING = "timing"
+TIERS = ("topology", "browser", "chaos", "slow", TIMING)
+OTHER_TIERS = ("fast", *TIERS[:-1])
+SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
 FIGURE = "figure"
 """The user property in which a test reports what it measured."""
 
@@ -81,6 +86,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the logs of servers and workers where a test failed."""
+    report = yield
+    if report.failed:
+        report.sections += failure_logs.sections()
+    if call.when == "teardown":
+        failure_logs.forget()
+    return report
+
+
+@pytest.fixture
+def seed() -> int:
+    """The seed of a random test, shown where it fails; the environment may give it."""
+    seed = int(os.environ.get(SEED_VARIABLE, "0")) or random.randrange(1, 1_000_000)
+    print(f"{SEED_VARIABLE}={seed}")
+    return seed
+
+
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Keep a line for the table of figures at the end of the run."""
@@ -92,16 +119,26 @@ def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 @pytest.fixture
-def bound(request: pytest.FixtureRequest) -> Callable[[float], float]:
-    """Return how many seconds something may take: as promised in the timing tier, else as long as a wait may last.
+def bound(request: pytest.FixtureRequest) -> Iterator[Bound]:
+    """How many seconds something may take: as promised in the timing tier, else as long as a wait may last.
 
     A test with this fixture belongs to its own tier, where it must pass on a busy machine, and to the timing tier.
+    There a probe measures what the machine itself takes away, and bounds are wider by that.
     """
+    properties: list[tuple[str, object]] = request.node.user_properties
+    told: list[tuple[str, object]] = []
 
-    def seconds(promised: float) -> float:
-        return promised if _is_timing(request.config) else max(promised, DEADLINE_S)
+    def tell(text: str) -> None:
+        for line in told:
+            properties.remove(line)
+        told[:] = [(FIGURE, text)]
+        properties.extend(told)
 
-    return seconds
+    if _is_timing(request.config) or not any(request.node.get_closest_marker(tier) for tier in OTHER_TIERS):
+        with NoiseProbe() as probe:
+            yield Bound(probe, tell)
+    else:
+        yield Bound(None, tell)
 
 
 @pytest.fixture(scope="session")

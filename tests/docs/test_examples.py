@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.test_readme import environment, running
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -88,9 +88,7 @@ def test_django(folder: Path, embedded_url: str, monkeypatch: pytest.MonkeyPatch
     project = folder / "django_project"
     worker, site = commands(project / "manage.py")
     run(project, "python manage.py check")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     assert site.endswith(" 8000")
     words = [sys.executable, *site.replace(" 8000", f" {port}").split()[1:]]
     with running(project, worker), (folder / "site.log").open("wb") as log:
@@ -103,7 +101,7 @@ def test_django(folder: Path, embedded_url: str, monkeypatch: pytest.MonkeyPatch
             assert get(base + shown["task"])["result"] == "order 7 is confirmed"
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def get(url: str) -> dict[str, str]:

@@ -62,7 +62,7 @@ def running(directory: Path, command: str) -> Generator[None]:
         yield
     finally:
         process.terminate()
-        assert process.wait(20) == 0, log.read_text()
+        assert process.wait(60) == 0, log.read_text()
 
 
 def test_two_commands_set_up() -> None:

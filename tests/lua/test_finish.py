@@ -45,7 +45,8 @@ def revoked_while_it_is_held(lab: ScriptLab) -> str:
     return "REVOKED"
 
 
-def revoked_before_it_came(lab: ScriptLab) -> str:
+def enqueue_revoked(lab: ScriptLab) -> None:
+    """Start anew with a message that was revoked before it was enqueued, and one that waits for it."""
     lab.client.delete(lab.keys.messages, lab.keys.links, lab.keys.state, lab.stream())
     lab.client.delete(lab.keys.events)
     lab.revoke("a")
@@ -53,18 +54,16 @@ def revoked_before_it_came(lab: ScriptLab) -> str:
     lab.client.hset(lab.keys.links, "a", "child")
     lab.client.hset(lab.keys.messages, "child", "1 {}")
     lab.client.hset(lab.keys.state, "child", f"- B {NAME} - 0 0 0 0 0 - a=a")
+
+
+def revoked_before_it_came(lab: ScriptLab) -> str:
+    enqueue_revoked(lab)
     assert lab.revoke("a", NAME) == [GONE, ""]
     return "REVOKED"
 
 
 def revoked_before_it_came_and_settled_by_a_child(lab: ScriptLab) -> str:
-    lab.client.delete(lab.keys.messages, lab.keys.links, lab.keys.state, lab.stream())
-    lab.client.delete(lab.keys.events)
-    lab.revoke("a")
-    assert lab.enqueue("a") == [2]
-    lab.client.hset(lab.keys.links, "a", "child")
-    lab.client.hset(lab.keys.messages, "child", "1 {}")
-    lab.client.hset(lab.keys.state, "child", f"- B {NAME} - 0 0 0 0 0 - a=a")
+    enqueue_revoked(lab)
     [claimed] = lab.claim().claimed
     lab.settle(outcome(claimed, "REVOKED", started=0), callbacks="all")
     return "REVOKED"

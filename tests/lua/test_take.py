@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamtasks.stores.tokens import TokenGrant, TokenRequest
 from streamtasks.stores.types import Limit
+from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from tests.support.script_lab import ScriptLab
@@ -81,7 +82,7 @@ def test_a_clock_that_was_set_back_and_damage_do_not_block_for_long(lab: ScriptL
 
 def test_what_is_full_again_leaves_nothing_behind(lab: ScriptLab) -> None:
     lab.take(TokenRequest(Limit("mail", 1000), 20, 1))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + DEADLINE_S
     while lab.dump():
         assert time.monotonic() < deadline
 

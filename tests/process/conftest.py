@@ -1,37 +1,22 @@
-"""A fleet to work in for each test, the logs of its workers when it fails."""
+"""A fleet for each test, and servers of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streamtasks_workers.testing.embedded import EmbeddedServer
+from tests.support.failure_logs import show_log
 from tests.support.fleet import Fleet
-
-_FIELDS = pytest.StashKey[list[Fleet]]()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the workers' logs where a test failed."""
-    report = yield
-    if report.failed:
-        for one in item.stash.get(_FIELDS, []):
-            for number, worker in enumerate(one.workers):
-                report.sections.append((f"log of worker {number}", worker.log[-20_000:]))
-    return report
 
 
 @pytest.fixture
-def open_fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Fleet]]:
+def open_fleet(tmp_path: Path) -> Iterator[Callable[[str], Fleet]]:
     """Make fleets on servers of the test's own."""
     fleets: list[Fleet] = []
-    request.node.stash[_FIELDS] = fleets
 
     def make(url: str) -> Fleet:
         fleets.append(Fleet(url, tmp_path))
@@ -57,6 +42,7 @@ def own_server() -> Iterator[Callable[..., EmbeddedServer]]:
         server = EmbeddedServer(**options)
         servers.append(server)
         server.start()
+        show_log("own server", server.directory / "server.log")
         return server
 
     yield start

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections import Counter, defaultdict
@@ -18,15 +17,10 @@ from tests.support.fleet import Fleet
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Pids, Worker, kill
 
-SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
 SAFE_S = 0.020
 """A finished outcome is recorded, or safe with the supervisor, within this time (design rule I5)."""
 SLACK_S = 0.030
 """Between the kill as the test sees it and the last line a process wrote; machines are noisy."""
-
-
-def _seed() -> int:
-    return int(os.environ.get(SEED_VARIABLE, "0")) or random.randrange(1, 1_000_000)
 
 
 class Killer:
@@ -142,17 +136,19 @@ def _chaos(fleet: Fleet, options: tuple[str, ...], seed: int, tasks: int, kills:
     return text
 
 
-def test_kills_of_anything_lose_nothing_and_repeat_little(fleet: Fleet, figure: Callable[[str], None]) -> None:
-    figure(_chaos(fleet, (), _seed(), tasks=2000, kills=10))
+def test_kills_of_anything_lose_nothing_and_repeat_little(
+    fleet: Fleet, seed: int, figure: Callable[[str], None]
+) -> None:
+    figure(_chaos(fleet, (), seed, tasks=2000, kills=10))
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("turn", range(5))
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_many_kills_of_anything_lose_nothing_and_repeat_little(
-    fleet: Fleet, executor: str, turn: int, figure: Callable[[str], None]
+    fleet: Fleet, executor: str, turn: int, seed: int, figure: Callable[[str], None]
 ) -> None:
-    figure(_chaos(fleet, EXECUTORS[executor], _seed() + turn, tasks=6000, kills=20))
+    figure(_chaos(fleet, EXECUTORS[executor], seed + turn, tasks=6000, kills=20))
 
 
 @pytest.mark.chaos

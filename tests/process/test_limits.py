@@ -203,7 +203,7 @@ def test_a_hundred_limits_in_a_row_leave_nothing(fleet: Fleet, executor: str, fi
     def memory() -> float:
         pids = worker.pids()
         assert pids.keeper is not None
-        return sum(psutil.Process(pid).memory_info().rss for pid in (pids.root, pids.keeper)) / 1e6
+        return sum(psutil.Process(pid).memory_info().rss for pid in (pids.supervisor, pids.keeper)) / 1e6
 
     def some(count: int) -> None:
         results = [limited(fleet, name, 30, time_limit=0.05) for _ in range(count)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamtasks_workers.testing.embedded import EmbeddedServer
-
-SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
 
 
 def create(fleet: Fleet, name: str, seconds: float, *args: Any, misfire: str = "one") -> int:
@@ -124,17 +121,13 @@ def under_kills(fleet: Fleet, seed: int, period_s: float, ticks: int, pause_s: f
     )
 
 
-def seed() -> int:
-    return int(os.environ.get(SEED_VARIABLE, "0")) or random.randrange(1, 1_000_000)
-
-
-def test_exactly_one_task_per_tick_under_kills(fleet: Fleet, figure: Callable[[str], None]) -> None:
-    figure(under_kills(fleet, seed(), period_s=0.2, ticks=15, pause_s=0.3))
+def test_exactly_one_task_per_tick_under_kills(fleet: Fleet, seed: int, figure: Callable[[str], None]) -> None:
+    figure(under_kills(fleet, seed, period_s=0.2, ticks=15, pause_s=0.3))
 
 
 @pytest.mark.slow
-def test_exactly_one_task_each_second_for_a_minute(fleet: Fleet, figure: Callable[[str], None]) -> None:
-    figure(under_kills(fleet, seed(), period_s=1.0, ticks=60, pause_s=1.0))
+def test_exactly_one_task_each_second_for_a_minute(fleet: Fleet, seed: int, figure: Callable[[str], None]) -> None:
+    figure(under_kills(fleet, seed, period_s=1.0, ticks=60, pause_s=1.0))
 
 
 def test_paused_changed_and_deleted_while_it_runs(fleet: Fleet) -> None:

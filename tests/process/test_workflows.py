@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     from streamtasks import Result
     from streamtasks.tasks.step import Step
-
-SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
 
 
 class Failed:
@@ -113,18 +110,14 @@ def _workflows_under_kills(fleet: Fleet, seed: int, count: int, pause_s: float) 
     return f"seed {seed}: {count} workflows, {kills} kills, {time.monotonic() - began:.1f} s"
 
 
-def _seed() -> int:
-    return int(os.environ.get(SEED_VARIABLE, "0")) or random.randrange(1, 1_000_000)
-
-
-def test_random_workflows_while_workers_are_killed(fleet: Fleet, figure: Callable[[str], None]) -> None:
-    figure(_workflows_under_kills(fleet, _seed(), count=30, pause_s=0.4))
+def test_random_workflows_while_workers_are_killed(fleet: Fleet, seed: int, figure: Callable[[str], None]) -> None:
+    figure(_workflows_under_kills(fleet, seed, count=30, pause_s=0.4))
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(400)
-def test_many_random_workflows_while_workers_are_killed(fleet: Fleet, figure: Callable[[str], None]) -> None:
-    figure(_workflows_under_kills(fleet, _seed(), count=300, pause_s=1.0))
+def test_many_random_workflows_while_workers_are_killed(fleet: Fleet, seed: int, figure: Callable[[str], None]) -> None:
+    figure(_workflows_under_kills(fleet, seed, count=300, pause_s=1.0))
 
 
 def test_a_large_chord_on_a_real_worker(fleet: Fleet, figure: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Count the Python functions of ours that run until a call reaches the socket."""
+"""Count our Python functions that run until a call reaches the socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``streamtasks demo`` as a process of its own, and whether anything of it is left."""
+"""Run ``streamtasks demo`` as a process, and find the processes it leaves behind."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class DemoProcess:
         for process in self.left():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        self.process.wait(10)
-        self._reader.join(10)
+        self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -67,11 +67,11 @@ class DemoProcess:
 
     @property
     def text(self) -> str:
-        """What it has printed so far."""
+        """The output so far."""
         return "".join(self.said)
 
     def address(self, timeout_s: float = DEADLINE_S) -> str:
-        """Wait until it serves and return where."""
+        """Wait until it serves; return its URL."""
         line = self._lines.get(timeout=timeout_s)
         found = re.search(r"http://127\.0\.0\.1:\d+/", line)
         assert found, line
@@ -82,7 +82,7 @@ class DemoProcess:
         # Each look reads about every process of the machine, beside the demo, which wants the processors too.
         wait_until(lambda: not self._alive(), lambda: f"the demo ends; it said:\n{self.text}", timeout_s, every_s=0.1)
         status = self.process.wait()
-        self._reader.join(10)
+        self._reader.join(DEADLINE_S)
         return status
 
     def _alive(self) -> bool:
@@ -90,7 +90,7 @@ class DemoProcess:
         return self.process.poll() is None
 
     def left(self) -> Sequence[psutil.Process]:
-        """Return the processes that descend from it, itself included, and live."""
+        """Return its living processes: itself and its descendants."""
         # The mark tells the orphans; but the server writes its title over its environment.
         with contextlib.suppress(psutil.NoSuchProcess):
             self._seen.update(psutil.Process(self.process.pid).children(recursive=True))
@@ -105,7 +105,7 @@ class DemoProcess:
         return found
 
     def wait_for_process(self, word: str) -> psutil.Process:
-        """Wait until one of its processes has this word in its command line."""
+        """Wait for a process of it with this word in its command line."""
         matching: list[psutil.Process] = []
 
         def look() -> bool:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.support.failure_logs import show_log
 from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ SETTINGS = "contract.settings"
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a process that shall see the project and what this process imports."""
+    """Return the environment of a process that can import the project and everything this process can import."""
     paths = [str(SITE), *(path for path in sys.path if path)]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTRACT_")}
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "DJANGO_SETTINGS_MODULE": SETTINGS, **more}
 
 
 def manage(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run one command of manage.py and return what became of it."""
+    """Run one command of manage.py; return its status and output."""
     command = [sys.executable, "-m", "django", *words]
     return subprocess.run(
         command, cwd=SITE, env=environment(**more), capture_output=True, text=True, timeout=2 * DEADLINE_S, check=False
@@ -52,6 +53,7 @@ class DjangoWorker:
         self.process: subprocess.Popen[bytes]
 
     def __enter__(self) -> Self:
+        show_log("Django worker", self.log)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "django", "streamtasks_worker", *self._options],

@@ -1,4 +1,4 @@
-"""What the tasks of the process tests wrote down, of all workers of a directory."""
+"""The executions that the tasks of the process tests recorded, for all workers of a directory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Execution(NamedTuple):
 
 
 class Record:
-    """What the tasks of all workers wrote down."""
+    """The file in which the tasks of all workers record their executions."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,7 +33,7 @@ class Record:
         return [words for line in text.splitlines() if (words := line.split())[0] in kinds]
 
     def executions(self) -> list[Execution]:
-        """All of them, in the order of their starts."""
+        """All executions, in the order of their starts."""
         started: dict[tuple[str, str, str], list[list[float]]] = {}
         order: list[tuple[tuple[str, str, str], list[float]]] = []
         for kind, task_id, attempt, pid, at, wall in (words[:6] for words in self._lines("SE")):
@@ -47,22 +47,22 @@ class Record:
         return [Execution(k[0], int(k[1]), int(k[2]), *times) for k, times in order]
 
     def of(self, result: Result[Any] | str) -> list[Execution]:
-        """Those of one task."""
+        """The executions of one message."""
         task_id = result if isinstance(result, str) else result.id
         return [e for e in self.executions() if e.id == task_id]
 
     def steps(self, result: Result[Any]) -> list[float]:
-        """When the steps of one task were made, monotonic seconds."""
+        """The times of the steps of one message, monotonic seconds."""
         return [int(words[4]) / 1e9 for words in self._lines("P") if words[1] == result.id]
 
     def steps_by_pid(self, result: Result[Any]) -> list[tuple[int, float]]:
-        """The same with the process that made each."""
+        """The process and the time of each step of one message."""
         return [(int(words[3]), int(words[4]) / 1e9) for words in self._lines("P") if words[1] == result.id]
 
     def told(self, kind: str) -> list[tuple[str, str]]:
-        """Of which outcomes middleware (``M``) or hooks (``H``) were told: id and state."""
+        """The outcomes that middleware (``M``) or hooks (``H``) were called with: id and state."""
         return [(words[1], words[6]) for words in self._lines(kind)]
 
     def wait_started(self, result: Result[Any] | str, times: int = 1) -> Execution:
-        """Return an execution (the ``times``-th) of a task as soon as it has started."""
+        """Wait until a message has started ``times`` times; return that execution."""
         return wait_until(lambda: self.of(result)[times - 1 : times], f"start {times} of task {result}")[0]

@@ -22,7 +22,7 @@ from tests.support.worker_process import Worker
 
 @dataclass
 class Fleet:
-    """One server, one app on it, its workers and what their tasks wrote down."""
+    """One server, one app on it, its workers and the record of their executions."""
 
     url: str
     directory: Path
@@ -37,7 +37,7 @@ class Fleet:
         self.client: redis.Redis = client_of(self.url)
 
     def configure(self, **settings: Any) -> None:
-        """Use these settings of the app from now on, here and in workers still to start."""
+        """Change settings of the app, here and in workers started later."""
         self.settings |= settings
         self.app = proc_app.make(self.url, **self.settings)
 
@@ -54,7 +54,7 @@ class Fleet:
         return worker
 
     def wait_idle(self, children: int) -> None:
-        """Wait until so many children, of all workers together, wait for work."""
+        """Wait until this many children of all workers together are idle."""
 
         def blocked() -> bool:
             clients: Any = self.client.info("clients")
@@ -77,7 +77,7 @@ class Fleet:
         return self.app.tasks[name].using(**options).enqueue_many(calls)
 
     def unfinished(self) -> int:
-        """How many messages have no outcome yet."""
+        """The number of messages without an outcome."""
         count: Any = self.client.hlen(self.keys.messages)
         return int(count)
 

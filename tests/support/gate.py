@@ -1,4 +1,4 @@
-"""Tasks that run until the test lets them end, so that how fast the machine is decides nothing."""
+"""Tasks that run until the test lets them end, so that the speed of the machine does not matter."""
 
 from __future__ import annotations
 

@@ -17,13 +17,13 @@ from tests.support.waiting import DEADLINE_S
 
 SITE = Path(__file__).parent.parent / "guide" / "site"
 INSTALLED = "django.tasks"
-"""The documented spelling itself, after ``install_as_django_tasks()``."""
+"""The code exactly as documented, after ``install_as_django_tasks()``."""
 REPLACED = "streamtasks_django"
-"""The same with ``django.tasks`` replaced."""
+"""The code with ``django.tasks`` replaced by ``streamtasks_django``."""
 
 
 class Answer(NamedTuple):
-    """What a view answered."""
+    """The answer of a view."""
 
     status: int
     content: Any
@@ -51,7 +51,7 @@ class GuideProject:
             "GUIDE_URL": url,
         }
         self.early: dict[str, Any] = {}
-        """What was enqueued at the start because it takes long: it is looked at by later tests."""
+        """Long tasks that are enqueued at the start and checked by later tests."""
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -80,7 +80,7 @@ class GuideProject:
                 process.stdout.close()
 
     def run(self, code: str) -> Any:
-        """Run code in the web process; return what it left in ``answer``."""
+        """Run code in the web process; return the value of its variable ``answer``."""
         return self._ask({"run": code})
 
     def evaluate(self, expression: str) -> Any:

@@ -45,20 +45,20 @@ class Consumer:
         return self.exchange(outcomes, None).settled
 
     def succeed(self, value: Any = None, most: int = 100) -> list[str]:
-        """Claim what there is and let it succeed with a value; return the ids."""
+        """Claim messages and settle them as successes with a value; return the ids."""
         claimed = self.claim(most)
         settled = self.settle(*(outcome_of(c, "SUCCESS", dumps({"r": value})) for c in claimed)) if claimed else []
         assert all(answer is Settled.DONE for answer in settled)
         return [c.id for c in claimed]
 
     def fail(self, error: BaseException) -> None:
-        """Claim one message and let it fail."""
+        """Claim one message and settle it as a failure."""
         [claimed] = self.claim(1)
         assert self.settle(outcome_of(claimed, "FAILURE", dumps({"e": describe(error)}))) == [Settled.DONE]
 
 
 def report_progress(store: SupervisorStore, claimed: Claimed, said: bytes, tag: str = "u0") -> None:
-    """Store progress of a message that is in hand."""
+    """Store progress of a claimed message."""
 
     async def call() -> list[bool]:
         return await store.progress(tag, [(claimed, said)])

@@ -1,4 +1,4 @@
-"""A worker without processes, on any store: what a keeper and a child do, one step after the other, in this process."""
+"""A worker without processes, on any store: the steps of a keeper and of a child, called one by one in this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 
 
 class ManualWorker:
-    """Runs the tasks of an app until there is nothing to run; what is delayed is waited for. A context manager."""
+    """Runs the tasks of an app until no message is left, also delayed ones. A context manager."""
 
     def __init__(self, app: StreamTasks) -> None:
         self.app = app
@@ -41,7 +41,7 @@ class ManualWorker:
         self._loop.close()
 
     def move_on(self) -> float | None:
-        """Do what a keeper does; return when something is due, seconds."""
+        """Promote, unfold and admit as a keeper does; return the time until something is due, seconds."""
         due_ms = self._loop.run(self.keeper.promote(self.tag)).next_due_ms
         unfold_ms = self._loop.run(self.keeper.unfold(self.tag))
         limit_us = self._loop.run(self._admit())
@@ -49,12 +49,12 @@ class ManualWorker:
         return min((ms / 1000 for ms in (due_ms, unfold_ms, limit_ms) if ms is not None), default=None)
 
     async def _admit(self) -> int | None:
-        """Let those go whose rate limit allows it; return when the next may, microseconds."""
+        """Admit messages that their rate limits allow; return the time until the next, microseconds."""
         next_us: int | None = (await self.keeper.admit(self.tag)).next_us
         return next_us
 
     def claim(self, most: int = 1) -> list[Claimed]:
-        """Claim what is ready."""
+        """Claim ready messages."""
         self._sequence += 1
         self._channel.send((), ClaimRequest(self._sequence, most, alone=True))
         claimed: list[Claimed] = self._channel.receive().claimed
@@ -67,14 +67,14 @@ class ManualWorker:
         return settled
 
     def run(self, claimed: Claimed) -> Outcome:
-        """Run one message; its outcome is not written yet."""
+        """Run one message; return its outcome without settling it."""
         gather, begin = self.store.gather, self.store.start_workflow
         runner = Runner(self.app, self.consumer, self.store.read, gather=gather, start_workflow=begin)
         prepared = runner.prepare(claimed, time.monotonic_ns(), lambda _: None)
         return runner.run(prepared)
 
     def run_one(self) -> bool:
-        """Run the next message that is ready; False: there is none."""
+        """Run the next ready message; return False if there is none."""
         claimed = self.claim()
         if not claimed:
             return False
@@ -84,7 +84,7 @@ class ManualWorker:
         return True
 
     def until_idle(self, most_s: float = DEADLINE_S) -> None:
-        """Run everything."""
+        """Run messages until none is left."""
         deadline = time.monotonic() + most_s
         while time.monotonic() < deadline:
             wait_s = self.move_on()

@@ -1,4 +1,4 @@
-"""How the times that are promised are measured: by the process tests, in few rounds, and by ``benchmarks/figures.py``.
+"""Measure the promised times: for the process tests, in few rounds, and for ``benchmarks/figures.py``.
 
 Each takes a fleet whose worker runs already; all times are ms.
 """
@@ -48,12 +48,12 @@ def _delay(fleet: Fleet, children: int, **options: Any) -> float:
 
 
 def start_delays(fleet: Fleet, count: int, children: int = 2) -> list[float]:
-    """From the call of ``enqueue()`` to the start, on children that all wait for work."""
+    """Measure from the call of ``enqueue()`` to the start, on idle children."""
     return [_delay(fleet, children) for _ in range(count)]
 
 
 def new_stream_delays(fleet: Fleet, count: int, children: int) -> list[float]:
-    """The same, each time for a queue or a priority that was never used before."""
+    """Measure the same for queues and priorities that were never used before."""
 
     def places() -> Iterator[dict[str, Any]]:
         for number in range(count):
@@ -63,7 +63,7 @@ def new_stream_delays(fleet: Fleet, count: int, children: int) -> list[float]:
 
 
 def lateness(fleet: Fleet, count: int, gap_s: float = 0.25) -> list[float]:
-    """How late delayed tasks start, one every ``gap_s``."""
+    """Measure how late delayed tasks start, one every ``gap_s`` seconds."""
     began = datetime.now(UTC)
     due: dict[Any, int] = {}
     for number in range(count):
@@ -78,7 +78,7 @@ def lateness(fleet: Fleet, count: int, gap_s: float = 0.25) -> list[float]:
 
 
 def occurrence_lateness(fleet: Fleet, count: int, period_s: float = 0.25) -> list[float]:
-    """How late occurrences of a schedule start."""
+    """Measure how late occurrences of a schedule start."""
     create, name = fleet.app.schedules.create, "measured"
     shown = create(name, "add", every(period_s), (1, 1))
     time.sleep((count + 2) * period_s)  # as above
@@ -145,7 +145,7 @@ class Commands(NamedTuple):
 
 
 def idle_commands(fleet: Fleet, seconds: float = 10.0) -> Commands:
-    """Count what an idle worker has the server do."""
+    """Count the commands that an idle worker sends, and those inside its scripts."""
     before, began = _calls(fleet), time.monotonic()
     time.sleep(seconds)  # nothing is awaited: this is the time over which idleness is measured
     after, spent = _calls(fleet), time.monotonic() - began

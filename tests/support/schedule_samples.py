@@ -1,4 +1,4 @@
-"""Schedules of tests, and what they bring: opaque to every store."""
+"""Schedules for tests, and their occurrences: opaque to every store."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FAR_MS = 4_000_000_000_000
 
 
 def schedule(name: str = "tick", next_ms: int | None = PAST_MS, definition: bytes = b"{}", **more: Any) -> NewSchedule:
-    """A schedule that is due since long."""
+    """A schedule that has been due for a long time."""
     return NewSchedule(name, definition, more.pop("rule", "each hour"), next_ms, **more)
 
 
 def declared(name: str, since_ms: int = 1, label: str = "shop", **more: Any) -> NewSchedule:
-    """One that an app's code declares."""
+    """A schedule that an app's code declares."""
     return schedule(name, declared=label, since_ms=since_ms, **more)
 
 
@@ -33,7 +33,7 @@ def occurrence(name: str, at_ms: int, tag: str = "u0", queue: str = "default", *
 
 
 def firing(due: DueSchedule, next_ms: int | None = FAR_MS, times: Sequence[int] | None = None, **more: Any) -> Firing:
-    """What a due schedule brings: by default its due occurrence."""
+    """The firing of a due schedule: by default its due occurrence."""
     times = (due.next_ms,) if times is None else times
     tag = more.pop("tag", "u0")
     messages = more.pop("messages", [occurrence(due.name, at_ms, tag) for at_ms in times])

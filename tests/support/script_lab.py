@@ -152,7 +152,7 @@ class ScriptLab(ShardView):
         return call
 
     def claim_with(self, candidates: Sequence[str], consumer: str = "w", seq: int = 1, **options: Any) -> Claim:
-        """Claim once, with these candidates."""
+        """Send one claim with these candidates."""
         reply = text(self.raw(self.claim_call(candidates, consumer, seq, **options)))
         self.now = reply[1]
         if reply[0] != "ok":
@@ -187,7 +187,7 @@ class ScriptLab(ShardView):
         released: Sequence[str] | None = None,
         callbacks: str = "",
     ) -> list[int]:
-        """Settle, and let the claims go (those that still hold something stay)."""
+        """Settle, and release the claims that hold nothing more."""
         if released is None:
             released = sorted({o.token for o in outcomes})
         hour = self.hour() if hour is None else hour
@@ -248,7 +248,7 @@ class ScriptLab(ShardView):
         return read_grants(asks, reply[1:])
 
     def admit(self, *grants: TokenGrant, names: Sequence[str] = (), most: int = 100) -> tuple[AdmitReply, list[str]]:
-        """Return what came of it, and the names of missing streams."""
+        """Return the admission and the names of missing streams."""
         _, missing, admitted, next_us, flat, _ = self.run(admit_call(self.keys, names, grants, most))
         asks = [
             TokenRequest(Limit(*flat[at : at + 1], *map(int, flat[at + 1 : at + 3])), *flat[at + 3 : at + 5])

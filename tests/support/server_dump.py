@@ -1,4 +1,4 @@
-"""Everything that is in a server, in a form that can be compared."""
+"""The whole content of a server, in a form that can be compared."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from streamtasks import StoreSettings
 from streamtasks.protocol.keys import Keys
 from streamtasks.stores.memory import MemoryServer
 from streamtasks_workers.testing.embedded import EmbeddedServer
-from tests.support.waiting import wait_until
+from tests.support.failure_logs import show_log
+from tests.support.waiting import DEADLINE_S, wait_until
 
 REDIS_VARIABLE = "STREAMTASKS_REDIS_SERVER"
 SLOTS = 16384
@@ -29,13 +30,13 @@ def find_redis() -> str | None:
         if named:
             raise FileNotFoundError(f"{REDIS_VARIABLE} names {named!r}, which is no program")
         return None
-    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=DEADLINE_S).stdout
     found = re.search(r"v=(\d+)\.", version)
     return path if found and int(found[1]) >= 7 else None
 
 
 def server_kinds() -> list[str]:
-    """Return the kinds of server that can be had here."""
+    """Return the kinds of server that can be started here."""
     return ["valkey", "redis"] if find_redis() else ["valkey"]
 
 
@@ -43,6 +44,7 @@ def start_server(kind: str, *, append_only: bool = False) -> EmbeddedServer:
     """Start a server of a kind; the caller stops it."""
     server = EmbeddedServer(find_redis() if kind == "redis" else None, append_only=append_only)
     server.start()
+    show_log(kind, server.directory / "server.log", lasting=True)
     return server
 
 
@@ -79,7 +81,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """Where a client finds the first node, and from it the others."""
+        """The URL of the first node, from which a client finds the others."""
         return self.nodes[0].url
 
     def _join(self) -> None:

@@ -1,4 +1,4 @@
-"""One shard of a real server: what is in it, and how to make a situation in it."""
+"""One shard of a real server: read its keys, and set up situations in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETTINGS = StoreSettings(failure_expires_s=REVOKED_MS / 1000, max_dead_letters=M
 
 
 class Record(NamedTuple):
-    """What is kept of a finished message. ``times``: finished, first started, started."""
+    """The record of a finished message. ``times``: finished, first started, started."""
 
     state: str
     token: str
@@ -93,7 +93,7 @@ class ShardView:
         return Record(state, token, times, int(attempt), rest[:body_end], rest[body_end:result_end], reports)
 
     def totals(self) -> dict[str, int]:
-        """The counts since ever, without the time that attempts took."""
+        """The counts of all time, without the time that attempts took."""
         return {text(k): int(v) for k, v in self.client.hgetall(self.keys.totals).items() if k != b"ms"}
 
     def server_ms(self) -> int:
@@ -109,13 +109,13 @@ class ShardView:
     # -- making situations ---------------------------------------------------------------------------
 
     def expire_leases(self, *tokens: str) -> None:
-        """Let the leases of these claims run out, while workers keep beating."""
+        """End the leases of these claims, while workers keep beating."""
         for place, token in enumerate(tokens):
             assert self.client.zadd(self.keys.leases, {token: 1 + place}, xx=True, ch=True) == 1
         self.client.set(self.keys.beat, f"{self.server_ms()} 0")
 
     def make_due(self, *ids: str) -> None:
-        """Let the time of delayed messages come, in this order."""
+        """Make delayed messages due, in this order."""
         for place, task_id in enumerate(ids):
             assert self.client.zadd(self.keys.delayed, {task_id: 1 + place}, xx=True, ch=True) == 1
 
@@ -124,7 +124,7 @@ class ShardView:
 
 
 class Listener:
-    """Hears one sharded channel; a context manager."""
+    """Listens to one sharded channel; a context manager."""
 
     def __init__(self, client: Any, channel: str) -> None:
         self._connection = client.connection_pool.make_connection()
@@ -140,7 +140,7 @@ class Listener:
         self._connection.disconnect()
 
     def heard(self) -> list[str]:
-        """What was said since the last look: all of it, because the server answers in order."""
+        """The messages since the last call: all of them, because the server answers in order."""
         self._connection.send_command("PING", check_health=False)
         told: list[str] = []
         while True:

@@ -108,7 +108,7 @@ class StorePair:
         return same(plain(real), plain(model))
 
     def due_schedules(self, passed: Mapping[str, int]) -> list[DueSchedule]:
-        """Ask both what is to be fired, and whether there is more at once; return what is."""
+        """Ask both for the due schedules and whether there are more; return the schedules."""
         found = [self._loop.run(keeper.due_schedules(TAG, passed)) for keeper in self._keepers]
         real, model = ((looked.due, looked.next_ms and looked.next_ms > 0) for looked in found)
         due: list[DueSchedule] = same(real, model)[0]
@@ -117,13 +117,13 @@ class StorePair:
     # -- time ----------------------------------------------------------------------------------------
 
     def end_lease(self, token: str) -> None:
-        """Let a claim's lease be over."""
+        """End a claim's lease."""
         self._client.zadd(self._keys.leases, {token: 1}, xx=True)
         leases = self.model_shard.leases
         leases.update({token: 1} if token in leases else {})
 
     def make_due(self, ids: Sequence[str]) -> None:
-        """Let delayed messages be due."""
+        """Make delayed messages due."""
         self._client.zadd(self._keys.delayed, dict.fromkeys(ids, 1), xx=True)
         delayed = self.model_shard.delayed
         for task_id in ids:
@@ -131,7 +131,7 @@ class StorePair:
                 delayed.put(task_id, 1)
 
     def end_deadlines(self, workflow_id: str) -> None:
-        """Let the deadlines of a workflow be over."""
+        """End the deadlines of a workflow."""
         end_on_server(self._client, self._keys, workflow_id)
         end_in_memory(self.model_shard, workflow_id)
 
@@ -151,13 +151,13 @@ class StorePair:
         return self.server.shard(self.settings, TAG)
 
     def compare(self, ids: Sequence[str]) -> None:
-        """Both must know the same of these ids."""
+        """Check that both know the same about these ids."""
         real, model = self.real.read(ids), self.model.read(ids)
         for task_id, one, other in zip(ids, real, model, strict=True):
             assert shown(one) == shown(other), f"{task_id}: the server has {one}\nthe model has {other}"
 
     def compare_whole(self) -> None:
-        """Both must have counted the same, and noted the same events."""
+        """Check that both have the same counts and events."""
         same(self.real.statistics()._replace(run_ms=0), self.model.statistics()._replace(run_ms=0))
         same({a.id for a in self.real.active()}, {a.id for a in self.model.active()})
         same(happened(self.real), happened(self.model))
@@ -191,13 +191,13 @@ def same[T](real: T, model: T) -> T:
 
 
 def about(claimed: Claimed) -> tuple[Any, ...]:
-    """What must agree of a claimed message."""
+    """The parts of a claimed message that must agree."""
     body = claimed.body.partition(b" ")[2]
     return (*claimed[:3], claimed.attempt, claimed.retries, claimed.first_started_ms > 0, body, claimed.skip_reason)
 
 
 def plain(answer: Any) -> Any:
-    """An answer without what differs from store to store: times and entries."""
+    """An answer without times and entries, which differ between stores."""
     if isinstance(answer, Reclaim):
         return answer.reclaimed, sorted((e.id, e.token, e.stream, e.attempt) for e in answer.exhausted)
     if isinstance(answer, Promotion):
@@ -206,7 +206,7 @@ def plain(answer: Any) -> Any:
 
 
 def shown(snapshot: Snapshot | None) -> Any:
-    """What must agree of a snapshot: of times, that there is one."""
+    """The parts of a snapshot that must agree; of times only whether they are set."""
     if snapshot is None:
         return None
     reports = [{k: v for k, v in report.items() if k != "started"} for report in snapshot.reports]

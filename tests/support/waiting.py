@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 DEADLINE_S = 60.0
-"""Long enough for a machine whose processors others use, too. How long something may take is no matter of deadlines."""
+"""Long enough for a busy machine: a deadline ends what hangs, and says nothing about how long something may take."""
 _SOONEST_S, _LATEST_S = 0.001, 0.02
 
 

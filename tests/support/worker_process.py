@@ -20,6 +20,7 @@ from streamtasks.protocol.keys import Keys
 from streamtasks_workers.executor.guards import INTERRUPT
 from tests.process.tasks import proc_app
 from tests.support.execution_record import Record
+from tests.support.failure_logs import show_log
 from tests.support.servers import client_of
 from tests.support.waiting import DEADLINE_S, wait_until
 
@@ -27,9 +28,9 @@ TASKS_DIRECTORY = Path(proc_app.__file__).parent
 
 
 class Pids(NamedTuple):
-    """The processes of one worker. One that was forked this very moment may be missing."""
+    """The processes of one worker; one that was just forked may be missing."""
 
-    root: int
+    supervisor: int
     keeper: int | None
     children: list[int]
 
@@ -106,6 +107,7 @@ class Worker:
             proc_app.SETTINGS_VARIABLE: json.dumps(self.settings),
             proc_app.RECORD_VARIABLE: str(self.record.path),
         }
+        show_log("worker", self._log)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, *self._options],
@@ -137,19 +139,19 @@ class Worker:
 
     @property
     def registered_name(self) -> str:
-        """What begins the names of its consumers, as its log tells."""
+        """The prefix of its consumers' names, from its log."""
         found = re.search(r"worker (\S+): ", self.log)
         assert found, "the worker has not logged its name"
         return found[1]
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The root."""
+        """The supervisor."""
         assert self._process is not None, "the worker has not been started"
         return self._process
 
     def end(self) -> None:
-        """End everything of it at once."""
+        """Kill all of its processes."""
         if self._process is None:
             return
         pids = self.all_pids()
@@ -176,20 +178,20 @@ class Worker:
     # -- processes -----------------------------------------------------------------------------------
 
     def pids(self) -> Pids:
-        """Tell the processes apart, see `pids_of`."""
+        """Return its processes by kind, see `pids_of`."""
         return pids_of(self.process.pid)
 
     def all_pids(self) -> list[int]:
-        """The root's and those of all its living descendants."""
+        """The pids of the supervisor and of all its living descendants."""
         return all_pids_of(self.process.pid)
 
     def stall(self) -> None:
-        """Stop every process where it is."""
+        """Send SIGSTOP to every process."""
         for pid in self.all_pids():
             kill(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let every process go on."""
+        """Send SIGCONT to every process."""
         for pid in reversed(self.all_pids()):
             kill(pid, signal.SIGCONT)
 
@@ -197,7 +199,7 @@ class Worker:
 
     @property
     def log(self) -> str:
-        """What it has logged so far."""
+        """The log so far."""
         return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
 
     def wait_log(self, text: str) -> None:
@@ -205,23 +207,23 @@ class Worker:
         wait_until(lambda: text in self.log, f"{text!r} in the worker's log")
 
 
-def pids_of(root: int) -> Pids:
-    """Tell the processes of a worker apart: the keeper ignores SIGTERM, children handle the signal of interrupts."""
+def pids_of(supervisor: int) -> Pids:
+    """Return a worker's processes by kind: the keeper ignores SIGTERM, children handle the signal of interrupts."""
     keeper, children = None, []
-    for pid in all_pids_of(root)[1:]:
+    for pid in all_pids_of(supervisor)[1:]:
         if _has(_signals(pid, "SigIgn"), signal.SIGTERM):
             keeper = pid
         elif _has(_signals(pid, "SigCgt"), INTERRUPT):
             children.append(pid)
-    return Pids(root, keeper, children)
+    return Pids(supervisor, keeper, children)
 
 
-def all_pids_of(root: int) -> list[int]:
-    """A worker's root, and all its living descendants."""
+def all_pids_of(supervisor: int) -> list[int]:
+    """The pids of a worker's supervisor and of all its living descendants."""
     try:
-        return [root, *(process.pid for process in psutil.Process(root).children(recursive=True))]
+        return [supervisor, *(process.pid for process in psutil.Process(supervisor).children(recursive=True))]
     except psutil.NoSuchProcess:
-        return [root]
+        return [supervisor]
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:

@@ -1,4 +1,4 @@
-"""Let the deadlines of a workflow be over without waiting for them."""
+"""End the deadlines of a workflow without waiting for them."""
 
 from __future__ import annotations
 

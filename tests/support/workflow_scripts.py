@@ -48,7 +48,7 @@ def start(lab: ScriptLab, new: NewWorkflow) -> None:
 
 
 def fields(lab: ScriptLab) -> dict[str, str]:
-    """What is kept of the workflow."""
+    """The stored state of the workflow."""
     return {text(name): text(value) for name, value in lab.client.hgetall(lab.keys.workflow(ID)).items()}
 
 

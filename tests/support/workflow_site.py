@@ -69,7 +69,7 @@ class WorkflowSite:
         self.worker.until_idle()
 
     def end_deadlines(self, workflow_id: str) -> None:
-        """Let the deadlines of a workflow be over."""
+        """End the deadlines of a workflow."""
         settings = self.app.settings
         [tag] = settings.tags
         if settings.is_memory:

@@ -194,7 +194,7 @@ def test_in_memory(streamtasks_memory):
 
 def test_a_real_worker(streamtasks_worker):
     result = pid.enqueue()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not result.is_finished and time.monotonic() < deadline:
         time.sleep(0.01)
         result.refresh()

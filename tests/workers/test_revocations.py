@@ -14,7 +14,7 @@ from streamtasks_workers.process.board import Board, Interrupt, Slot
 from streamtasks_workers.process.options import WorkerOptions
 from streamtasks_workers.roles.base import ServedApp
 from streamtasks_workers.roles.revocations import Revocations
-from tests.workers.test_board import LEASE_NS, message, place
+from tests.support.boards import LEASE_NS, message, place
 
 SOON_S = 1.0
 """What is wanted and not found is looked for again sooner than that, seconds; else the next look is far."""

@@ -57,7 +57,7 @@ def progress(self: Any, path: str) -> str:
     import os
 
     self.update_state(state="WAITING", meta={"for": path})
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not os.path.exists(path) and time.monotonic() < deadline:  # noqa: PTH110
         time.sleep(0.005)
     return path
