@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HAND_OVERS = 6
 """So often does one process wake another between a call and what is measured of it: each may be late."""
 
-WORTH_TELLING_S = 0.005
+WORTH_TELLING_S = 0.02
 
 
 class Bound:
