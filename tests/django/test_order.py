@@ -45,6 +45,7 @@ def order_of_priorities(site_url: str, folder: Path) -> list[str]:
 def test_priorities_run_exactly_in_order_and_each_first_in_first_out(
     site_url: str, tmp_path: Path, bound: Bound
 ) -> None:
+    found: list[str] = []
     for attempt in range(5):
         folder = tmp_path / str(attempt)
         folder.mkdir()
