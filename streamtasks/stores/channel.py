@@ -32,6 +32,19 @@ class Channel(Protocol):
         """
         ...
 
+    @property
+    def connected(self) -> bool:
+        """Whether `send`, `receive` and `start_wait` need not connect, which would block an event loop."""
+        ...
+
+    async def connect(self) -> None:
+        """Connect without blocking the event loop.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached.
+        """
+        ...
+
     async def replied(self) -> None:
         """Wait until `receive` has something to read, or has to connect, without blocking the event loop.
 

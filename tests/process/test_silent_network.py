@@ -134,3 +134,21 @@ async def test_an_event_loop_gets_its_result_although_its_connections_were_lost(
     got_s = time.monotonic() - began
     figure(f"event loop: result of a 3 s task after {got_s:.1f} s")
     assert got_s <= bound(PROMISED_S)
+
+
+@pytest.mark.parametrize("executor", ["threads", "async"])
+def test_coroutines_go_on_while_their_child_tries_to_connect(
+    net: Net, executor: str, figure: Callable[[str], None], bound: Callable[[float], float]
+) -> None:
+    fleet = net.fleet
+    fleet.start("--concurrency", "1", *EXECUTORS[executor])
+    fleet.wait_idle(1)
+    result = net.direct.tasks["longest_gap"].enqueue(14.0)
+    fleet.record.wait_started(result)
+    net.proxy.silence()
+    silent = time.monotonic()
+    wait_until(lambda: time.monotonic() - silent > 11.0, "the child has noticed the silence, and tries to connect")
+    net.proxy.heal()
+    longest_s = result.get(timeout=60)
+    figure(f"{executor}: a coroutine was kept waiting for at most {longest_s * 1e3:.0f} ms")
+    assert longest_s < bound(1.0)

@@ -43,6 +43,14 @@ class MemoryChannel:
         answer, self._answer = self._answer, None
         return answer
 
+    @property
+    def connected(self) -> bool:
+        """See `Channel.connected`."""
+        return True
+
+    async def connect(self) -> None:
+        """See `Channel.connect`: there is nothing to do."""
+
     async def replied(self) -> None:
         """See `Channel.replied`: there is always something to read."""
 

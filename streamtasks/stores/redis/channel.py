@@ -100,22 +100,35 @@ class RedisChannel:
             self._sent = False
             if fault_of(error).spoils:
                 self._connection.disconnect()
-            lasting = connections.lasting_error(error, self._settings)
-            if lasting is not None:
-                raise lasting from error
-            raise StoreUnavailable(f"{connections.address(self._settings)}: {error}") from error
+            raise self._unavailable(error) from error
         self._sent = False
         return self._exchange(self._chunks, settled, self._claim, claimed)
+
+    @property
+    def connected(self) -> bool:
+        """See `Channel.connected`."""
+        return self._connection._sock is not None and self._waiter._sock is not None
+
+    async def connect(self) -> None:
+        """See `Channel.connect`."""
+        for connection in (self._connection, self._waiter):
+            if connection._sock is None:
+                try:
+                    await asyncio.to_thread(connection.connect)
+                except (RedisError, OSError) as error:
+                    raise self._unavailable(error) from error
 
     async def replied(self) -> None:
         """See `Channel.replied`."""
         connection = self._connection
-        if connection._sock is None:
-            return
         try:
+            if connection._sock is None:
+                return
+            if not self._sent:
+                self._transmit()
             async with asyncio.timeout(connection.socket_timeout):
                 await readable(connection._sock.fileno())
-        except TimeoutError:
+        except (RedisError, OSError):  # TimeoutError is one
             connection.disconnect()
             self._sent = False
 
@@ -205,6 +218,9 @@ class RedisChannel:
         self._waiter.disconnect()
         if not self._sent:
             self._connection.disconnect()  # it leads to the same server by the same way
+        return self._unavailable(error)
+
+    def _unavailable(self, error: Exception) -> Exception:
         lasting = connections.lasting_error(error, self._settings)
         return lasting or StoreUnavailable(f"{connections.address(self._settings)}: {error}")
 

@@ -134,6 +134,16 @@ async def anap(seconds: float) -> float:
     return seconds
 
 
+async def longest_gap(seconds: float) -> float:
+    """Return for how long, at most, other work on the loop has kept this task from going on."""
+    end, last, longest = time.monotonic() + seconds, time.monotonic(), 0.0
+    while last < end:
+        await asyncio.sleep(0.01)
+        now = time.monotonic()
+        longest, last = max(longest, now - last), now
+    return longest
+
+
 def hold_gil(seconds: float, first: float = 0.0) -> float:
     """Keep the interpreter's lock for so long: no other thread of this process runs. ``first``: nap so long before."""
     time.sleep(first)
@@ -436,7 +446,7 @@ TASKS: tuple[Callable[..., Any], ...] = (
     keep_files_open, use_up_descriptors,
     grow,
     burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, finalise, spin_in_bytecode, report,
-    give_back, give_back_later,
+    give_back, give_back_later, longest_gap,
 )  # fmt: skip
 
 

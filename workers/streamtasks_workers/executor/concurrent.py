@@ -124,11 +124,14 @@ class ConcurrentExecutor:
             count = self._places()
             look = self._makes_room() and time.monotonic() >= self._look_at
             if self._outcomes or look or (count and not empty):
+                if not await link.connected():
+                    await asyncio.sleep(link.pause_s())
+                    continue
                 outcomes, slots, self._outcomes, self._slots = self._outcomes, self._slots, [], []
                 if look or count:
                     self._look_at = time.monotonic() + LOOK_S
                 link.send(outcomes, slots, count, alone=not self._is_busy(), look=look)
-                while (exchange := await self._received()) is None:
+                while (exchange := await link.received()) is None:
                     await asyncio.sleep(link.pause_s())
                     lifeline.check_parent()
                     if lifeline.stopping and not link.settling:
@@ -173,11 +176,6 @@ class ConcurrentExecutor:
         """Whether nothing is claimed because something waits for a child with empty hands, which this one has not."""
         return self._link.suspects and bool(self._running) and not (self._held or self._lifeline.stopping)
 
-    async def _received(self) -> Exchange | None:
-        """Wait for the reply without blocking the loop, then read it."""
-        await self._link.channel.replied()
-        return self._link.try_receive()
-
     async def _idle(self, count: int) -> bool:
         """Wait for work, or for something of our own; return whether the store is still thought empty.
 
@@ -190,6 +188,7 @@ class ConcurrentExecutor:
         if link.others_only:
             await asyncio.sleep(OTHERS_PAUSE_S)
         try:
+            await link.channel.connect()
             fd = link.start_wait(count)
         except StoreError as error:
             link.away(error)

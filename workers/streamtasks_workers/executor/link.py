@@ -153,6 +153,23 @@ class Link:
         self.back()
         return exchange
 
+    async def connected(self) -> bool:
+        """Connect, if the channel is not connected, without blocking the event loop; return whether it is."""
+        if not self.channel.connected:
+            try:
+                await self.channel.connect()
+            except StoreError as error:
+                self.away(error)
+                return False
+        return True
+
+    async def received(self) -> Exchange | None:
+        """Do as `try_receive`, but wait for the answer without blocking the event loop."""
+        if not await self.connected():
+            return None
+        await self.channel.replied()
+        return self.try_receive()
+
     def taken(self, exchange: Exchange) -> tuple[list[Claimed], list[int]]:
         """Apply an exchange: free settled slots, place what was claimed; return messages and their slots."""
         if exchange.now_ms:
