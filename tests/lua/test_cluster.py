@@ -15,6 +15,7 @@ from redis.cluster import RedisCluster
 from streamtasks import StoreSettings
 from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.shards import ALL_TAGS, limiter_tag
+from streamtasks.stores.redis.operations.queues import forget_queue_call, sweep_call
 from streamtasks.stores.redis.operations.read import read_call
 from streamtasks.stores.redis.operations.schedules import (
     delete_schedule_call,
@@ -148,6 +149,9 @@ def test_revoked_forgotten_and_looked_at(lab: ScriptLab) -> None:
     assert lab.workers()[0] == "host"
     hour = lab.now // 3_600_000
     assert lab.forget(hour, *lab.finished(hour)) == 5
+    left = tuple(lab.raw(forget_queue_call(lab.keys, "default")))
+    assert left[1] > 0, "callback messages"
+    assert lab.raw(sweep_call(lab.keys, ["0:default", "0:mail"], 0, 0, "", 16))[2] == [b"0:default", b"0:mail"]
     assert lab.events()[0][1] == ["kind", "accepted", "a", "0:default", "b", "0:default"]
 
 
