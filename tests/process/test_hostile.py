@@ -15,6 +15,7 @@ from streamtasks import State, wait_for
 from tests.process.tasks import hostile_app
 from tests.process.test_executors import EXECUTORS, each_executor
 from tests.support.fleet import Fleet
+from tests.support.waiting import wait_until
 from tests.support.worker_process import Worker
 
 pytestmark = pytest.mark.slow
@@ -170,6 +171,30 @@ def test_a_process_without_descriptors_or_with_other_limits_runs_nothing_else(
     assert {(one.state, one.attempts) for one in innocents} == {(State.SUCCESS, 1)}
 
 
+@pytest.mark.parametrize("executor", ["threads", "async", "mixed"])
+@pytest.mark.parametrize("name", ["arm_an_alarm", "arm_a_timer"])
+def test_a_timer_that_was_armed_beside_others_kills_nobody(fleet: Fleet, executor: str, name: str) -> None:
+    worker = start(fleet, executor, "--concurrency", "1")
+    fleet.wait_idle(1)
+    beside = fleet.enqueue("sleep_only", 3.0)
+    wait_until(lambda: beside.state == State.STARTED, "it runs")
+    assert fleet.enqueue(name).get(timeout=60) == "armed"
+    assert wait_for([beside], timeout=60), worker.log
+    assert (beside.state, beside.attempts) == (State.SUCCESS, 1)
+
+
+@pytest.mark.parametrize("executor", ["threads", "async", "mixed"])
+def test_a_limit_that_was_lowered_beside_others_reaches_nobody_new(fleet: Fleet, executor: str) -> None:
+    worker = start(fleet, executor, "--concurrency", "1")
+    fleet.wait_idle(1)
+    beside = fleet.enqueue("sleep_only", 3.0)
+    wait_until(lambda: beside.state == State.STARTED, "it runs")
+    assert fleet.enqueue("limit_file_sizes").get(timeout=60) == "limited"
+    innocents = fleet.many("innocent", [(0.02,)] * 10) + fleet.many("ainnocent", [(0.02,)] * 10)
+    assert wait_for([beside, *innocents], timeout=60), worker.log
+    assert {(one.state, one.attempts) for one in (beside, *innocents)} == {(State.SUCCESS, 1)}
+
+
 @each_executor
 def test_a_log_handler_that_raises_harms_nothing(fleet: Fleet, executor: str) -> None:
     worker = start(fleet, executor, "--concurrency", "1")
@@ -178,6 +203,17 @@ def test_a_log_handler_that_raises_harms_nothing(fleet: Fleet, executor: str) ->
     assert wait_for([*hostile, *innocents], timeout=60), worker.log
     assert {(one.state, one.attempts) for one in (*hostile, *innocents)} == {(State.SUCCESS, 1)}
     worker.wait_log("a log handler has raised RuntimeError")
+
+
+@each_executor
+def test_streams_that_raise_are_replaced(fleet: Fleet, executor: str) -> None:
+    worker = start(fleet, executor, "--concurrency", "1")
+    hostile = [fleet.enqueue("break_the_streams") for _ in range(2)]
+    assert wait_for(hostile, timeout=60), worker.log
+    printed = fleet.enqueue("print_something", "printed after all")
+    assert printed.get(timeout=60) == "printed after all"
+    assert {(one.state, one.attempts) for one in (*hostile, printed)} == {(State.SUCCESS, 1)}
+    worker.wait_log("printed after all")
 
 
 @each_executor

@@ -62,6 +62,11 @@ async def ainnocent(seconds: float) -> float:
     return seconds
 
 
+async def sleep_only(seconds: float) -> None:
+    """Nap, and need nothing else."""
+    await asyncio.sleep(seconds)
+
+
 def settings_of_process() -> list[Any]:
     """Return what a task finds in its process; an innocent one."""
     state = process_state()
@@ -177,7 +182,7 @@ def print_something(text: str) -> str:
 
 
 INNOCENT_OR_WITH_ARGUMENTS: tuple[Callable[..., Any], ...] = (
-    settings_of_process, probe,
+    settings_of_process, probe, sleep_only,
     leave_a_helper, ignore_sigterm_in_c, ignore_sigterm_for, close_outputs, print_something,
 )  # fmt: skip
 

@@ -20,6 +20,12 @@ logger = logging.getLogger("streamtasks.worker")
 LOOK_NS: Final = 500_000
 """After so long, ns, everything is looked at, whatever was noticed."""
 
+_TIMERS: Final = {
+    signal.ITIMER_REAL: signal.SIGALRM,
+    signal.ITIMER_VIRTUAL: signal.SIGVTALRM,
+    signal.ITIMER_PROF: signal.SIGPROF,
+}
+
 # What the module `signal` wraps: without its enumerations a look takes a tenth of the time.
 _getsignal: Final[Callable[[int], Any]] = importlib.import_module("_signal").getsignal
 
@@ -33,8 +39,8 @@ class ProcessState:
     Args:
         numbers: the signals that are handled for the worker.
 
-    ``is_spoilt``: whether a task has left the process without descriptors, or has lowered a limit for good. Then it has
-    to be replaced.
+    ``is_spoilt``: whether a task has left the process without descriptors, or has lowered a limit for good or while
+    others run. Then it has to be replaced: under load it may never be without others.
     """
 
     def __init__(self, numbers: Iterable[int]) -> None:
@@ -51,7 +57,7 @@ class ProcessState:
             self._directory = ""  # it was deleted before we came
         self._limits = ResourceLimits(self._wakeup_fd)
         self.is_spoilt = False
-        self._timers: list[int] = []
+        self._timers: list[tuple[int, int]] = []
         self._streams = StandardStreams()
         self._looked_at_ns = 0
         self._last_id = ""
@@ -60,8 +66,7 @@ class ProcessState:
 
     def note_timers(self) -> None:
         """Note which timers run before the first attempt: those of middleware, a profiler's for example, go on."""
-        timers = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
-        self._timers = [timer for timer in timers if not signal.getitimer(timer)[0]]
+        self._timers = [(timer, number) for timer, number in _TIMERS.items() if not signal.getitimer(timer)[0]]
         NOTICED.changed = False
 
     def after_attempt(self, task_id: str, now_ns: int, *, alone: bool = True) -> None:
@@ -70,8 +75,8 @@ class ProcessState:
         Args:
             task_id: of the attempt that has ended.
             now_ns: monotonic ns.
-            alone: whether nothing else runs in this process. Else only signals and closed outputs are restored: the
-                rest may be of use to others.
+            alone: whether nothing else runs in this process. Else only signals, timers that would kill it and closed
+                outputs are restored: the rest may be of use to others.
         """
         self._last_id = task_id
         if NOTICED.changed or now_ns - self._looked_at_ns >= LOOK_NS:
@@ -88,19 +93,22 @@ class ProcessState:
         opened = self._streams.restore()  # before all else, which may have to be logged
         if opened:
             self._changed(" and ".join(opened))
+        for timer, number in self._timers:
+            # Without a handler it is of use to nobody, and would kill whoever runs then.
+            if signal.getitimer(timer)[0] and (everything or _getsignal(number) == signal.SIG_DFL):
+                PLAIN.setitimer(timer, 0)
+                self._changed("a timer (or alarm)")
         if everything:
             NOTICED.changed = False
-            for timer in self._timers:
-                if signal.getitimer(timer)[0]:
-                    PLAIN.setitimer(timer, 0)
-                    self._changed("a timer (or alarm)")
             umask = PLAIN.umask(self._umask)
             if umask != self._umask:
                 self._changed(f"the umask, to {umask:03o}")
             if self._directory:
                 self._restore_directory()
         self._restore_signals()
-        if (everything and not self._limits.restore(self._last_id)) or not self._limits.has_descriptors():
+        limits = self._limits
+        restored = limits.restore(self._last_id) if everything else not limits.are_lowered()
+        if not (restored and limits.has_descriptors()):
             self._spoil()
 
     def _spoil(self) -> None:

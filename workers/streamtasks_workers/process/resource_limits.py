@@ -37,6 +37,10 @@ class ResourceLimits:
             return False
         return True
 
+    def are_lowered(self) -> bool:
+        """Whether one of them is lower than it was."""
+        return any(_is_lower(getrlimit(number), known) for _, number, known in self._known)
+
     def restore(self, task_id: str) -> bool:
         """Restore limits that a task has lowered, and log them; return False if one cannot be restored."""
         for at, (name, number, known) in enumerate(self._known):

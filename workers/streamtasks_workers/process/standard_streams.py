@@ -37,7 +37,7 @@ class StandardStreams:
                 self._open(number)
                 opened.append(name)
             stream = getattr(sys, name)
-            if stream is not None and getattr(stream, "closed", False):
+            if stream is not None and _is_closed(stream):
                 _replace(stream, name, number)
                 if name not in opened:
                     opened.append(name)
@@ -47,10 +47,11 @@ class StandardStreams:
         try:
             os.dup2(self._copies[number], number)
         except (KeyError, OSError):
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            if nothing != number:
-                os.dup2(nothing, number)
-                os.close(nothing)
+            with suppress(OSError):  # no descriptor is left: this process is replaced
+                nothing = os.open(os.devnull, os.O_WRONLY)
+                if nothing != number:
+                    os.dup2(nothing, number)
+                    os.close(nothing)
 
 
 def _is_open(number: int) -> bool:
@@ -59,6 +60,14 @@ def _is_open(number: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_closed(stream: Any) -> bool:
+    """Whether nothing can be printed there; a task may have put any object in its place."""
+    try:
+        return bool(getattr(stream, "closed", False))
+    except BaseException:  # noqa: BLE001
+        return True
 
 
 def _replace(closed: Any, name: str, number: int) -> None:

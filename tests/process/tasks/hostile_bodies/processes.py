@@ -126,13 +126,15 @@ def leave_a_program() -> str:
 
 @hostile()
 def reap_everything() -> str:
-    """Wait for any child process until there is none."""
+    """Reap any process that has ended, as a signal handler does that is not its own."""
     subprocess.Popen(["true"])
+    time.sleep(0.1)
     try:
-        while True:
-            os.waitpid(-1, 0)
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
     except ChildProcessError:
-        return "reaped"
+        pass
+    return "reaped"
 
 
 @hostile(ends="child")
