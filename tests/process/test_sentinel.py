@@ -28,14 +28,14 @@ def trio(request: pytest.FixtureRequest) -> Iterator[SentinelTrio]:
         yield started
 
 
-def processes(worker: Worker) -> Pids:
-    """Return the processes of a worker with two children."""
+def processes(worker: Worker, children: int = 2) -> Pids:
+    """Return the processes of a worker with so many children."""
 
     def whole() -> Pids | None:
         found = worker.pids()
-        return found if found.keeper and len(found.children) == 2 else None
+        return found if found.keeper and len(found.children) == children else None
 
-    found = wait_until(whole, "a keeper and two children")
+    found = wait_until(whole, f"a keeper and {children} children")
     assert found is not None
     return found
 
@@ -103,8 +103,8 @@ def test_idle_children_and_the_keeper_leave_at_once(
 ) -> None:
     fleet = open_fleet(trio.url)
     fleet.configure(**SETTINGS)
-    worker = fleet.start("--concurrency", "2")
-    before = processes(worker)
+    workers = [fleet.start("--concurrency", "1"), fleet.start("--concurrency", "1", "--async-concurrency", "4")]
+    before = [processes(worker, 1) for worker in workers]
     assert fleet.enqueue("add", 1, 2).get(timeout=60) == 3
     fleet.wait_idle(2)
     trio.replicate()
@@ -113,12 +113,12 @@ def test_idle_children_and_the_keeper_leave_at_once(
 
     def moved() -> bool:
         waiting = int(new.info("clients")["blocked_clients"]) >= 2
-        return waiting and new.pubsub_shardnumsub(fleet.keys.control)[0][1] == 1
+        return waiting and new.pubsub_shardnumsub(fleet.keys.control)[0][1] == 2
 
-    wait_until(moved, "two children and the keeper listen to the new master")
+    wait_until(moved, "two children and two keepers listen to the new master")
     moved_s = time.monotonic() - named
     result = fleet.enqueue("add", 2, 2)
     assert result.get(timeout=60) == 4
     figure(f"all processes wait at the new master {moved_s * 1e3:.0f} ms after all Sentinels name it")
     assert moved_s < bound(2.0)
-    assert processes(worker) == before
+    assert [processes(worker, 1) for worker in workers] == before

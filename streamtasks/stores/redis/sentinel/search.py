@@ -122,6 +122,10 @@ class Search:
         self._looks_failed = 0 if polled.epochs else min(5, self._looks_failed + 1)
         self.look_at = began + LOOK_EVERY_S * 2.0**self._looks_failed
 
+    def is_slow(self, sentinel: Node) -> None:
+        """Note that a Sentinel cannot be reached, or is out of date: others are asked first."""
+        self._answers_in_s[sentinel] += _SLOW_S
+
     def announced(self, server: Node) -> bool:
         """Take in that a Sentinel has announced a new master; return whether that is news.
 
@@ -154,7 +158,7 @@ class Search:
             return False
         for sentinel, named in polled.named.items():
             if named != server:
-                self._answers_in_s[sentinel] += _SLOW_S  # out of date
+                self.is_slow(sentinel)
         if self.master not in {None, server}:
             self.changes += 1
         self.master = self._last = server

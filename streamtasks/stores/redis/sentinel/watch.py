@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from ...backoff import Backoff
 from ..addresses import Node
 from .connections import asentinel, sentinel
 from .search import LOOK_EVERY_S, Search
@@ -21,7 +22,7 @@ WATCHED: Final = 2
 """So many Sentinels each child listens to."""
 
 AGAIN_S: Final = 5.0
-"""Sentinels that could not be subscribed to are tried again after so long, seconds."""
+"""A Sentinel that could not be subscribed to is tried again after so long, seconds."""
 
 CHANNEL: Final = "+switch-master"
 
@@ -39,6 +40,7 @@ class SwitchWatch:
         self._selector = selectors.DefaultSelector()
         self._waiter = -1
         self._try_at = 0.0
+        self._backoff = Backoff(1.0, 60.0, at_once=1)
         self._listened: set[Node] = set()
         self._wanted = min(WATCHED, len(search.address.sentinels))
 
@@ -90,20 +92,26 @@ class SwitchWatch:
         """Keep up enough subscriptions, at the Sentinels that answer soonest."""
         if len(self._listened) >= self._wanted or time.monotonic() < self._try_at:
             return
-        self._try_at = time.monotonic() + AGAIN_S
         for node in self._search.quickest():
-            if len(self._listened) < self._wanted and node not in self._listened:
-                connection = sentinel(self._search.address, node)
-                try:
-                    connection.connect()
-                    connection.send_command("SUBSCRIBE", CHANNEL, check_health=False)
-                    connection.read_response()
-                except (RedisError, OSError) as error:
-                    logger.debug("Sentinel %s does not let us listen: %s", node, error)
-                    connection.disconnect()
-                else:
-                    self._selector.register(connection._sock, selectors.EVENT_READ, connection)
-                    self._listened.add(node)
+            if node in self._listened:
+                continue
+            connection = sentinel(self._search.address, node)
+            try:
+                connection.connect()
+                connection.send_command("SUBSCRIBE", CHANNEL, check_health=False)
+                connection.read_response()
+            except (RedisError, OSError) as error:
+                logger.debug("Sentinel %s does not let us listen: %s", node, error)
+                connection.disconnect()
+                # One at a time: a child that has work may not stand still for long.
+                self._search.is_slow(node)
+                self._try_at = time.monotonic() + self._backoff.next_s()
+                return
+            self._selector.register(connection._sock, selectors.EVENT_READ, connection)
+            self._listened.add(node)
+            self._backoff.reset()
+            if len(self._listened) >= self._wanted:
+                return
 
 
 async def next_switch(search: Search, changes: int) -> None:
@@ -146,8 +154,8 @@ def _concerns(push: Any, search: Search) -> bool:
     """Return whether a push announces a master of our service; note it."""
     if not push or push[0] != b"message":
         return False
-    service, _, _, host, port = push[2].decode().split(" ")
-    if service != search.address.service:
+    words = push[2].decode().split(" ")
+    if len(words) != 5 or words[0] != search.address.service:
         return False
-    search.announced(Node(host, int(port)))
+    search.announced(Node(words[3], int(words[4])))
     return True
