@@ -212,3 +212,14 @@ class TestDamage:
         lab.client.xgroup_destroy(lab.stream(), GROUP)
         assert lab.hand_back(*held) == ([], [1, 1, 1])
         assert lab.claim("v").ids == ["a", "b", "c"]
+
+
+def test_what_was_claimed_meanwhile_with_less_priority_comes_after_what_is_handed_back(lab: ScriptLab) -> None:
+    """A child has one batch in hand and a second one on its way; both go back, and both come again in their order."""
+    lab.enqueue("a", "b", "c", priority=-1)
+    lab.enqueue("y", "z", priority=-99)
+    [first, *rest] = lab.claim("w", 1, count=3).claimed
+    assert lab.claim("w", 2, count=2).ids == ["y", "z"]
+    assert lab.hand_back(*rest, names=("-1:default", "-99:default"), invalidate=ClaimId("w", 2)) == ([], [1, 1])
+    assert lab.settle(outcome(first, started=5)) == [1]
+    assert [lab.claim("w", seq, count=1).ids for seq in range(3, 7)] == [["b"], ["c"], ["y"], ["z"]]

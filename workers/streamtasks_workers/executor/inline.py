@@ -84,6 +84,8 @@ class InlineExecutor:
 
     def _send(self, count: int, *, alone: bool) -> None:
         outcomes, slots, self._outcomes, self._slots = self._outcomes, self._slots, [], []
+        if count:
+            self._board.wait_for_hand_back()  # what it lets go comes first
         self._link.send(outcomes, slots, count, alone=alone)
         self._in_flight = True
 
@@ -105,6 +107,7 @@ class InlineExecutor:
         link, lifeline = self._link, self._lifeline
         if link.others_only:
             lifeline.wait(None, OTHERS_PAUSE_S)
+        self._board.wait_for_hand_back()
         try:
             fd = link.start_wait(min(self._pace.count, lifeline.attempts_left))
             left_s = link.channel.wait_left_s()

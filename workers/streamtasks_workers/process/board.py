@@ -36,7 +36,7 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 # Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
 _SENT, _RECEIVED, _INVALIDATED, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
-_AGED, _LEASED_AT, _STOP = 11, 12, 13  # 9, 10 and 57 to 59: see `InterruptWords`; 20 to 22: see `ExchangeWords`
+_AGED, _LEASED_AT, _STOP = 11, 12, 13  # 9, 10 and 57 to 59: see `InterruptWords`; 20 to 23: see `ExchangeWords`
 _FINISHED, _CLAIMED_AT, _VERSION, _SIZE, _ALONE = 51, 52, 55, 56, 60
 # sequence, start recorded, attempt, retries, first started ms, id, entry, stream
 _HEAD = struct.Struct("<QQIIQ65p33p140p")

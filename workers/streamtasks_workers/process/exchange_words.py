@@ -1,8 +1,8 @@
-"""On a board: whether its child reaches the store."""
+"""On a board: whether its child reaches the store, and what the keeper sends there for it."""
 
 from __future__ import annotations
 
-from time import monotonic_ns
+from time import monotonic_ns, sleep
 from typing import Final
 
 __all__ = ["ExchangeWords"]
@@ -10,6 +10,10 @@ __all__ = ["ExchangeWords"]
 ANSWERED_AT: Final = 20
 AWAY_SINCE: Final = 21
 CUT_OFF_SINCE: Final = 22
+HANDED_BACK_UNTIL: Final = 23
+
+HAND_BACK_NS: Final = 100_000_000
+"""A child waits no longer for a hand-back of its keeper; that may have died."""
 
 
 class ExchangeWords:
@@ -37,3 +41,19 @@ class ExchangeWords:
     def set_cut_off_since(self, since_ns: int) -> None:
         """See `cut_off_since`."""
         self._words[CUT_OFF_SINCE] = since_ns
+
+    def hand_back_begins(self) -> None:
+        """Note that messages are marked as returned, and that the store learns of it now; call with the lock held."""
+        self._words[HANDED_BACK_UNTIL] = monotonic_ns() + HAND_BACK_NS
+
+    def hand_back_ended(self) -> None:
+        """Note that the store has them back, or that it cannot be reached."""
+        self._words[HANDED_BACK_UNTIL] = 0
+
+    def wait_for_hand_back(self) -> None:
+        """Wait until the keeper's hand-back has reached the store, for at most `HAND_BACK_NS`.
+
+        A child that claims before that gets what comes behind the messages that are on their way back.
+        """
+        while self._words[HANDED_BACK_UNTIL] > monotonic_ns():
+            sleep(0.0002)

@@ -140,8 +140,13 @@ class Watch:
             if on_its_way and sent > max(received, invalidated):
                 board.invalidate(sent)
                 lost_claim = ClaimId(board.consumer, sent)
+            if back or lost_claim:
+                board.hand_back_begins()
         if back or lost_claim:
-            await self._store.hand_back(self._tag, back, invalidate=lost_claim, alone=alone)
+            try:
+                await self._store.hand_back(self._tag, back, invalidate=lost_claim, alone=alone)
+            finally:
+                board.hand_back_ended()
         return len(back)
 
     async def _settle_finished(self) -> int:
