@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 
 from streamtasks import Ignore, StreamTasks
 from streamtasks_workers.testing.memory_tasks import memory_tasks
-from tests.docs.test_readme import README, block, environment, run
+from tests.docs.test_readme import README, block, environment, run, running
 
 PAGES = README.parent / "docs"
 
 MEMORY = "mysite/settings.py: development"
 SCHEDULE = "mysite/settings.py: schedules"
+IMPORTS = "mysite/settings.py: modules with tasks"
 USE = """
 from shop import reports  # before the first task: then the thread of the memory backend declares what it knows
 from shop import calls, flows, imports
@@ -47,6 +49,15 @@ print("done")
 """
 
 
+USE_WORKER = """
+from shop import flows, imports, mails
+
+results = [mails.send_receipt.delay(5), imports.import_task.delay("abc"), flows.one_by_one.delay()]
+results += [flows.gathered.delay(), flows.together.apply_async()]
+print(*(result.get(timeout=60) for result in results))
+"""
+
+
 def page_block(page: str, first_line: str) -> str:
     """Return the Python block of a page that begins with this comment."""
     blocks = re.findall(r"^```python\n(.*?)^```$", (PAGES / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -62,11 +73,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(tmp_path, sys.executable, "manage.py", "startapp", "shop")
     settings = tmp_path / "mysite" / "settings.py"
     ours = 'INSTALLED_APPS += ["shop", "streamtasks_django"]\n' + page_block("testing.md", MEMORY)
-    ours += page_block("schedules.md", SCHEDULE) + 'TASK_IMPORTS = ["shop.reports"]\n'
+    ours += (
+        page_block("schedules.md", SCHEDULE) + page_block("tasks.md", IMPORTS) + 'TASK_IMPORTS += ["shop.reports"]\n'
+    )
     settings.write_text(settings.read_text() + "\n" + ours)
     shop = tmp_path / "shop"
-    total = "\n\n@task\ndef total(numbers: list[int]) -> int:\n    return sum(numbers)\n"
-    (shop / "tasks.py").write_text(block("shop/tasks.py", "") + total)
+    (shop / "tasks.py").write_text(block("shop/tasks.py", "") + page_block("workflows.md", "shop/tasks.py: below add"))
     for page, name in (
         ("tasks.md", "mails"),
         ("tasks.md", "calls"),
@@ -85,6 +97,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_tasks_and_workflows(project: Path) -> None:
     run(project, sys.executable, "manage.py", "check")
     assert run(project, sys.executable, "manage.py", "shell", "-c", USE).splitlines()[-1] == "done"
+
+
+def test_a_worker_on_a_server(project: Path, tmp_path: Path, embedded_url: str) -> None:
+    whole = tmp_path / "project"
+    shutil.copytree(project, whole)
+    settings = whole / "mysite" / "settings.py"
+    text = settings.read_text() + "\n" + block("mysite/settings.py", embedded_url)
+    settings.write_text(text.replace('["shop", "streamtasks_django"]', '["shop"]'))
+    with running(whole, "python manage.py streamtasks_worker --concurrency 1"):
+        printed = run(whole, sys.executable, "manage.py", "shell", "-c", USE_WORKER)
+        listed = run(whole, "streamtasks", "schedules", "--settings", "mysite.settings", "list")
+    assert printed.splitlines()[-1] == "sent 5 3 113 15 [1, 2, 3, 4, 5]"
+    assert "sums-at-night" in listed
+    lines = (whole / "worker.log").read_text().splitlines()
+    assert sum("path=shop.mails.send_receipt state=SUCCESSFUL" in line for line in lines) == 1, lines
 
 
 def test_tests(project: Path) -> None:

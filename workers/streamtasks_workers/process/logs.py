@@ -20,6 +20,7 @@ def set_up_logs(level: str) -> None:
     """
     if not logging.getLogger().handlers:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+        logging.getLogger().handlers[0].addFilter(_is_not_shown)
     for name in ("streamtasks", "django.tasks"):
         logging.getLogger(name).setLevel(level)
 
@@ -40,3 +41,18 @@ def _contained(handle: Callable[[logging.LogRecord], None]) -> Callable[[logging
                 os.write(2, f"a log handler has raised {type(error).__name__} for: {record.getMessage()}\n".encode())
 
     return contained
+
+
+def _is_not_shown(record: logging.LogRecord) -> bool:
+    """Return whether no other handler writes a record to the terminal, as Django's does with DEBUG."""
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None and logger is not logging.root:
+        if any(_writes(handler, record) for handler in logger.handlers):
+            return False
+        logger = logger.parent if logger.propagate else None
+    return True
+
+
+def _writes(handler: logging.Handler, record: logging.LogRecord) -> bool:
+    to_terminal = isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stderr, sys.stdout)
+    return to_terminal and record.levelno >= handler.level and bool(handler.filter(record))
