@@ -19,6 +19,7 @@ from streamtasks.exceptions import PayloadTooLarge, TaskNotFound, UnknownQueue
 from streamtasks.protocol.state import Snapshot, State
 from streamtasks.results.lookup import group_result
 from streamtasks.results.workflow_result import GroupResult
+from streamtasks.schedules.operations import ScheduleOperations
 from streamtasks.schedules.owner import make_signature
 from streamtasks.schedules.schedules import Schedules
 from streamtasks.tasks.position import Position
@@ -216,9 +217,7 @@ class BackendOwner:
         return result
 
 
-class BackendSchedules(Schedules):
-    """``backend.schedules``; errors in a schedule are Django's ``InvalidTask`` as well as the engine's."""
-
+class _Operations(ScheduleOperations):
     def _new(self, *args: Any, **kwargs: Any) -> NewSchedule:
         with _as_django():
             return super()._new(*args, **kwargs)
@@ -226,6 +225,12 @@ class BackendSchedules(Schedules):
     def _changed(self, stored: StoredSchedule, changes: Mapping[str, Any]) -> NewSchedule:
         with _as_django():
             return super()._changed(stored, changes)
+
+
+class BackendSchedules(Schedules):
+    """``backend.schedules``; errors in a schedule are Django's ``InvalidTask`` as well as the engine's."""
+
+    operations = _Operations
 
 
 def group_of(owner: BackendOwner, group_id: str) -> GroupResult:
