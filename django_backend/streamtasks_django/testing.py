@@ -140,7 +140,7 @@ def on_server(tasks: Mapping[str, Any] | None, url: str) -> dict[str, Any]:
 
 
 class MemoryTasksMixin:
-    """Goes before ``TestCase``: each test has its tasks in memory, and `MemoryTasks` as ``self.tasks``."""
+    """A mixin before ``TestCase``: each test has its tasks in memory, and `MemoryTasks` as ``self.tasks``."""
 
     tasks: MemoryTasks
 

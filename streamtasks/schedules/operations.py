@@ -1,4 +1,4 @@
-"""What can be done with schedules at run time, for blocking and for asynchronous callers alike."""
+"""Operations on schedules at run time, for blocking and for asynchronous callers alike."""
 
 from __future__ import annotations
 

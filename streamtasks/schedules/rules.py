@@ -52,7 +52,7 @@ class Rule(Protocol):
 
 
 type RuleLike = Rule | timedelta | float | str
-"""What describes a rule: one itself, an interval, its seconds, or the five fields of cron."""
+"""The ways to give a rule: a `Rule`, an interval, seconds, or the five fields of cron."""
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)

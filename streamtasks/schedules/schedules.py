@@ -20,7 +20,7 @@ def blocking[**P, T](
     """Make an operation a blocking method with its own signature."""
 
     def method(self: Schedules, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.run(operation(self.known_operations, *args, **kwargs))
+        return self._run(operation(self._operations, *args, **kwargs))
 
     return update_wrapper(method, operation)
 
@@ -31,7 +31,7 @@ def awaiting[**P, T](
     """Make an operation an asynchronous method with its own signature."""
 
     async def method(self: Schedules, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.arun(operation(self.known_operations, *args, **kwargs))
+        return await self._arun(operation(self._operations, *args, **kwargs))
 
     lifted = update_wrapper(method, operation)
     return cast("Callable[Concatenate[Schedules, P], CoroutineType[Any, Any, T]]", lifted)
@@ -50,9 +50,9 @@ class Schedules:
 
     def __init__(self, owner: ScheduleOwner) -> None:
         self._owner = owner
-        self.known_operations = self.operations(owner)
+        self._operations = self.operations(owner)
 
-    def run[T](self, operation: Operation[T]) -> T:
+    def _run[T](self, operation: Operation[T]) -> T:
         """Run an operation to its end."""
         try:
             request = next(operation)
@@ -61,7 +61,7 @@ class Schedules:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
-    async def arun[T](self, operation: Operation[T]) -> T:
+    async def _arun[T](self, operation: Operation[T]) -> T:
         """Run an operation to its end, from an event loop."""
         try:
             request = next(operation)
@@ -92,8 +92,8 @@ class Schedules:
             ScheduleNotFound: it does not exist.
             DecodeError: it was made by a later release.
         """
-        return self._owner.enqueue(self.run(self.known_operations.call_now(name)))
+        return self._owner.enqueue(self._run(self._operations.call_now(name)))
 
     async def arun_now(self, name: str) -> Any:
         """Enqueue one call of a schedule now, from an event loop; see `run_now`."""
-        return await self._owner.aenqueue(await self.arun(self.known_operations.call_now(name)))
+        return await self._owner.aenqueue(await self._arun(self._operations.call_now(name)))

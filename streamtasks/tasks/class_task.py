@@ -140,20 +140,20 @@ class TaskBody(RunningTask):
         raise NotImplementedError
 
     def before_start(self, task_id: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Is called before an attempt runs."""
+        """Prepare an attempt."""
 
     def on_success(self, retval: Any, task_id: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Is called after a success."""
+        """Handle a success."""
 
     def on_failure(
         self, exc: BaseException | None, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: ErrorInfo
     ) -> None:
-        """Is called after a final failure: an error, a time limit, a revocation, an expiry, a dead letter."""
+        """Handle a final failure: an error, a time limit, a revocation, an expiry, a dead letter."""
 
     def on_retry(
         self, exc: BaseException | None, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: ErrorInfo
     ) -> None:
-        """Is called when the task will be retried."""
+        """Handle an attempt that will be retried."""
 
     def after_return(
         self,
@@ -164,7 +164,7 @@ class TaskBody(RunningTask):
         kwargs: dict[str, Any],
         einfo: ErrorInfo | None,
     ) -> None:
-        """Is called last, after any outcome but an ignored one; ``retval`` is the result or the exception."""
+        """Handle any outcome but an ignored one, after the other hooks; ``retval``: the result or the exception."""
 
 
 class ClassTask(TaskBody):

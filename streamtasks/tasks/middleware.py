@@ -36,14 +36,14 @@ class Middleware:
         return _as_async(self.around_run(attempt))
 
     def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Is called in the child before an outcome is committed, inside the ``except`` block of a failure.
+        """Handle an outcome in the child before it is committed, inside the ``except`` block of a failure.
 
         Called at least once per outcome; twice only if the child is killed before the commit. Errors are
         logged and change nothing.
         """
 
     async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Is called before the outcome of a coroutine task is committed."""
+        """Handle the outcome of a coroutine task before it is committed."""
         self.after_outcome(attempt, outcome)
 
     def in_child(self) -> AbstractContextManager[None]:

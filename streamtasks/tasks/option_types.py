@@ -10,7 +10,7 @@ __all__ = ["CommonOptions", "DefinitionOptions", "PlainDefinitionOptions", "Usin
 
 
 class CommonOptions(TypedDict, total=False):
-    """What definitions and ``using()`` take, in plain Python and in Django."""
+    """The options of definitions and of ``using()``, in plain Python and in Django."""
 
     max_retries: int | None
     default_retry_delay: float | timedelta
@@ -24,7 +24,7 @@ class CommonOptions(TypedDict, total=False):
 
 
 class UsingOptions(CommonOptions, total=False):
-    """What ``using()`` takes in plain Python."""
+    """The keyword arguments of ``using()`` in plain Python."""
 
     queue: str
     queue_name: str
@@ -33,7 +33,7 @@ class UsingOptions(CommonOptions, total=False):
 
 
 class DefinitionOptions(CommonOptions, total=False):
-    """What the decorators take, beside what changes the type of the task."""
+    """The keyword arguments of the decorators, except those that change the type of the task."""
 
     queue: str
     queue_name: str
@@ -47,6 +47,6 @@ class DefinitionOptions(CommonOptions, total=False):
 
 
 class PlainDefinitionOptions(DefinitionOptions, total=False):
-    """What ``@app.task`` takes."""
+    """The keyword arguments of ``@app.task``."""
 
     run_after: datetime | timedelta | None

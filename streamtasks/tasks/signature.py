@@ -28,7 +28,7 @@ MAX_LINKS: Final = 100
 
 
 class Origin(Protocol):
-    """What a signature was made from: a task, or a workflow that a link starts."""
+    """The origin of a signature: a task, or a workflow that a link starts."""
 
     @property
     def name(self) -> str:

@@ -41,7 +41,7 @@ class Step(ABC):
     __slots__ = ()
 
     chained: ClassVar[Callable[[Step, Step], AnyChain]]
-    """What ``|`` returns. `streamtasks.workflows.canvas` sets it: a signature has the operator, but chains are built
+    """The function of ``|``. `streamtasks.workflows.canvas` sets it: a signature has the operator, but chains are built
     from signatures, so this module cannot import them."""
 
     def __or__(self, other: Step) -> AnyChain:
@@ -88,7 +88,7 @@ class Step(ABC):
 
 
 class AnyChain(Step):
-    """What type checkers know of a chain; `streamtasks.workflows.canvas.Chain` is the class of all chains."""
+    """The type of chains where `streamtasks.workflows.canvas.Chain`, its only subclass, cannot be imported."""
 
     __slots__ = ()
 

@@ -109,7 +109,7 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
         return outcome
 
     def _unsuccessful(self, result: StreamTaskResult[Any], attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Called inside the ``except`` block, as in a worker: Django's log receiver shows the error."""
+        """Finish a failed call inside its ``except`` block, so that Django's log receiver shows the error."""
         assert outcome.error is not None
         if outcome.state == State.IGNORED:
             self._finish(result, State.IGNORED, raised=outcome.error)

@@ -68,7 +68,7 @@ _lock = threading.Lock()
 
 
 class RedisBackend(StoreBackend):
-    """Keeps tasks and results on one Redis or Valkey server."""
+    """Keep tasks and results on one Redis or Valkey server."""
 
     @cached_property
     def stores(self) -> Stores:

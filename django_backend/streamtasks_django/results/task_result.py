@@ -119,15 +119,15 @@ class StreamTaskResult[R](GenericTaskResult[..., R]):  # type: ignore[misc]  # d
     # -- live ----------------------------------------------------------------------------------------
 
     def ready(self) -> bool:
-        """Whether the task is finished, with any outcome."""
+        """Return whether the task is finished, with any outcome."""
         return self._look().is_finished
 
     def successful(self) -> bool:
-        """Whether the task succeeded or was ignored."""
+        """Return whether the task succeeded or was ignored."""
         return self._look().status == TaskResultStatus.SUCCESSFUL
 
     def failed(self) -> bool:
-        """Whether the task failed, was revoked, expired, or became a dead letter."""
+        """Return whether the task failed, was revoked, expired, or became a dead letter."""
         return self._look().status == TaskResultStatus.FAILED
 
     @property

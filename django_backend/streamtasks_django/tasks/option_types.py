@@ -21,7 +21,7 @@ class DjangoApplyOptions(ApplyOptions, total=False):
 
 
 class DjangoUsingOptions(CommonOptions, total=False):
-    """What ``using()`` takes."""
+    """The keyword arguments of ``using()``."""
 
     queue: str | None
     queue_name: str | None
@@ -31,7 +31,7 @@ class DjangoUsingOptions(CommonOptions, total=False):
 
 
 class DjangoDefinitionOptions(DefinitionOptions, total=False):
-    """What ``@task`` takes, beside ``bind`` and ``takes_context``, which change the type of the task."""
+    """The keyword arguments of ``@task``, except ``bind`` and ``takes_context``, which change the type of the task."""
 
     name: str
     backend: str

@@ -185,7 +185,7 @@ class StreamTask[**P, R](EnqueuableTask[P, R]):
         return {**values, "func": func, "takes_context": False, "name": name}
 
     def has_hooks(self) -> bool:
-        """Whether the task has hooks that receive outcomes."""
+        """Return whether the task has hooks that receive outcomes."""
         return False
 
     @classmethod
