@@ -7,11 +7,32 @@ from functools import update_wrapper
 from types import CoroutineType
 from typing import Any, ClassVar, Concatenate, cast
 
+from ..stores.base import AsyncStore, Store
 from .operations import Operation, ScheduleOperations
 from .owner import ScheduleOwner
 from .schedule import Schedule
 
 __all__ = ["Schedule", "Schedules"]
+
+
+def _run[T](operation: Operation[T], store: Store) -> T:
+    """Run an operation to its end."""
+    try:
+        request = next(operation)
+        while True:
+            request = operation.send(request(store))
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+async def _arun[T](operation: Operation[T], store: AsyncStore) -> T:
+    """Run an operation to its end, from an event loop."""
+    try:
+        request = next(operation)
+        while True:
+            request = operation.send(await request(store))
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
 
 
 def blocking[**P, T](
@@ -20,7 +41,7 @@ def blocking[**P, T](
     """Make an operation a blocking method with its own signature."""
 
     def method(self: Schedules, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run(operation(self._operations, *args, **kwargs))
+        return _run(operation(self.bound_operations, *args, **kwargs), self.owner.store)
 
     return update_wrapper(method, operation)
 
@@ -31,7 +52,7 @@ def awaiting[**P, T](
     """Make an operation an asynchronous method with its own signature."""
 
     async def method(self: Schedules, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._arun(operation(self._operations, *args, **kwargs))
+        return await _arun(operation(self.bound_operations, *args, **kwargs), self.owner.async_store)
 
     lifted = update_wrapper(method, operation)
     return cast("Callable[Concatenate[Schedules, P], CoroutineType[Any, Any, T]]", lifted)
@@ -49,26 +70,8 @@ class Schedules:
     operations: ClassVar[type[ScheduleOperations]] = ScheduleOperations
 
     def __init__(self, owner: ScheduleOwner) -> None:
-        self._owner = owner
-        self._operations = self.operations(owner)
-
-    def _run[T](self, operation: Operation[T]) -> T:
-        """Run an operation to its end."""
-        try:
-            request = next(operation)
-            while True:
-                request = operation.send(request(self._owner.store))
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-
-    async def _arun[T](self, operation: Operation[T]) -> T:
-        """Run an operation to its end, from an event loop."""
-        try:
-            request = next(operation)
-            while True:
-                request = operation.send(await request(self._owner.async_store))
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+        self.owner = owner
+        self.bound_operations = self.operations(owner)
 
     create = blocking(ScheduleOperations.create)
     acreate = awaiting(ScheduleOperations.create)
@@ -92,8 +95,9 @@ class Schedules:
             ScheduleNotFound: it does not exist.
             DecodeError: it was made by a later release.
         """
-        return self._owner.enqueue(self._run(self._operations.call_now(name)))
+        return self.owner.enqueue(_run(self.bound_operations.call_now(name), self.owner.store))
 
     async def arun_now(self, name: str) -> Any:
         """Enqueue one call of a schedule now, from an event loop; see `run_now`."""
-        return await self._owner.aenqueue(await self._arun(self._operations.call_now(name)))
+        message = await _arun(self.bound_operations.call_now(name), self.owner.async_store)
+        return await self.owner.aenqueue(message)
