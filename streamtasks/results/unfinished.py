@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..exceptions import DecodeError, StreamTasksError
 from ..protocol.state import Snapshot, State
+from ..stores.inspection_types import WorkerInfo
 from ..stores.owner import Owner
-from ..stores.types import WorkerInfo
 
 __all__ = ["atimed_out", "timed_out"]
 

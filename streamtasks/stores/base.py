@@ -16,16 +16,9 @@ from typing import Protocol
 
 from ..protocol.state import DeadLetter, Snapshot
 from .channel import Channel
+from .inspection_types import Active, Events, Statistics, WorkerInfo
 from .schedule_store import AsyncScheduleStore, ScheduleStore
-from .types import (
-    Active,
-    Events,
-    Filter,
-    NewMessage,
-    Revocation,
-    Statistics,
-    WorkerInfo,
-)
+from .types import Filter, NewMessage, Revocation
 from .workflow_types import NewWorkflow, WorkflowCounts
 
 __all__ = ["AsyncStore", "Store"]

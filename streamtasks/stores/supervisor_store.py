@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Container, Sequence
 from typing import Any, Protocol
 
+from .inspection_types import Events
 from .schedule_store import SupervisorScheduleStore
-from .types import (
-    Admission,
-    Charge,
-    Claimed,
-    ClaimId,
-    Events,
-    Heartbeat,
-    Outcome,
-    Promotion,
-    Reclaim,
-    Settled,
-    Swept,
-)
+from .types import Admission, Charge, Claimed, ClaimId, Heartbeat, Outcome, Promotion, Reclaim, Settled, Swept
 
 __all__ = ["SupervisorStore"]
 

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
 __all__ = [
-    "LISTENS",
-    "LISTENS_MS",
-    "LIVE_MS",
-    "Active",
     "Admission",
     "Charge",
     "ClaimId",
     "ClaimRequest",
     "Claimed",
-    "Event",
-    "Events",
     "Exchange",
     "Exhausted",
     "Filter",
@@ -28,20 +22,8 @@ __all__ = [
     "Reclaim",
     "Revocation",
     "Settled",
-    "Statistics",
     "Swept",
-    "WorkerInfo",
 ]
-
-LISTENS: Final = "listens"
-"""In what a worker reports of itself: whether something in it is called with the end of every task."""
-
-LISTENS_MS: Final = 7 * 86_400_000
-"""For how long that is remembered after the last beat, ms."""
-
-
-LIVE_MS: Final = 30_000
-"""A worker that has been silent for longer, ms, counts as gone."""
 
 
 class Limit(NamedTuple):
@@ -286,48 +268,6 @@ class Revocation(IntEnum):
     FINISHED = 3
 
 
-class Active(NamedTuple):
-    """A running attempt, started at ``started_ms`` (ms since the epoch) by the consumer ``worker``.
-
-    ``body`` is ``b"<enqueued ms> <envelope>"``.
-    """
-
-    id: str
-    started_ms: int
-    worker: str
-    body: bytes
-
-
-class Event(NamedTuple):
-    """Something that happened to a message at ``at_ms``, ms since the epoch.
-
-    ``kind`` and ``detail``: ``accepted`` and the name of its stream, ``started`` and the consumer that runs it,
-    ``settled`` and its outcome (RETRY included), ``revoked`` and ``wait`` or ``terminate`` (while somebody held it).
-    """
-
-    at_ms: int
-    kind: str
-    id: str
-    detail: str
-
-
-class Events(NamedTuple):
-    """Events in the order of their times; ``cursor``: where to continue."""
-
-    events: list[Event]
-    cursor: str
-
-
-class Statistics(NamedTuple):
-    """Counts since the store was first used. ``outcomes``: by state. ``run_ms``: run time of finished attempts, ms."""
-
-    unfinished: int
-    running: int
-    delayed: int
-    outcomes: dict[str, int]
-    run_ms: int
-
-
 class Admission(NamedTuple):
     """How many messages were admitted.
 
@@ -336,26 +276,3 @@ class Admission(NamedTuple):
 
     admitted: int
     next_us: int | None
-
-
-class WorkerInfo(NamedTuple):
-    """A registered worker: its last sign of life, ms since the epoch, and its description of itself.
-
-    ``silent_ms``: how long that sign was ago by the store's clock, ms. A worker gives one every 5 s or more often; one
-    that was killed stays registered for 10 minutes or longer.
-    """
-
-    name: str
-    beat_ms: int
-    about: dict[str, Any]
-    silent_ms: int = 0
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it has given a sign of life in the last 30 s."""
-        return self.silent_ms <= LIVE_MS
-
-    def serves(self, queue: str) -> bool:
-        """Whether it serves a queue."""
-        mode = self.about.get("queue_mode", "all")
-        return bool(mode == "all" or (queue in self.about.get("queues", ())) == (mode == "only"))

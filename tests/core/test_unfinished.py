@@ -11,7 +11,7 @@ from streamtasks.protocol.message import Message
 from streamtasks.protocol.state import Snapshot, State
 from streamtasks.results import unfinished
 from streamtasks.stores.factory import open_supervisor_store
-from streamtasks.stores.types import WorkerInfo
+from streamtasks.stores.inspection_types import WorkerInfo
 from tests.support.servers import silence
 
 QUEUED = Snapshot("id", State.QUEUED, Message(id="id", task="t", queue="mail").encode(1000), 0)

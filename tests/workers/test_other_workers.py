@@ -8,7 +8,7 @@ import pytest
 
 from streamtasks.exceptions import StoreUnavailable
 from streamtasks.protocol.task_digests import digests
-from streamtasks.stores.types import LIVE_MS, WorkerInfo
+from streamtasks.stores.inspection_types import LIVE_MS, WorkerInfo
 from streamtasks_workers.executor import other_workers
 from streamtasks_workers.executor.other_workers import OtherWorkers
 

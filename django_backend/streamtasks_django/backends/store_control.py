@@ -13,7 +13,8 @@ from streamtasks.protocol.message import Message, split_body
 from streamtasks.protocol.state import STATUS, DeadLetter, Snapshot, State
 from streamtasks.protocol.wire import Wire
 from streamtasks.results.waits import is_refused, refusal
-from streamtasks.stores.types import Active, Events, Revocation, Statistics, WorkerInfo
+from streamtasks.stores.inspection_types import Active, Events, Statistics, WorkerInfo
+from streamtasks.stores.types import Revocation
 
 from ..enqueue.store_alias import StoreAlias
 from ..results.task_result import StreamTaskResult, as_text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..types import LISTENS, LISTENS_MS, Heartbeat, WorkerInfo
+from ..inspection_types import LISTENS, LISTENS_MS, WorkerInfo
+from ..types import Heartbeat
 from .shard import Shard
 
 __all__ = ["beat", "workers"]

@@ -7,8 +7,8 @@ from typing import Any
 from ...protocol.json import loads
 from ...protocol.message import split_body
 from ...protocol.state import Snapshot, State
+from ..inspection_types import Active, Statistics
 from ..rules import phases
-from ..types import Active, Statistics
 from .shard import Shard
 from .state import LiveMessage, Record
 

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from ...protocol.state import DeadLetter
 from ...settings import StoreSettings
+from ..inspection_types import Event
 from ..rules import phases
 from ..rules.rate_limits import LimitState
-from ..types import Event, NewMessage
+from ..types import NewMessage
 from .clock import Clock
 from .delayed import Delayed
 from .state import NOBODY, SUSPECTS, LiveMessage, Record, Schedule, Stream, WorkflowState

@@ -13,11 +13,12 @@ from ...protocol.keys import check_queue
 from ...protocol.shards import limiter_tag, schedule_tag, tag_of
 from ...protocol.state import DeadLetter, Snapshot
 from ...settings import StoreSettings
+from ..inspection_types import Active, Event, Events, Statistics, WorkerInfo
 from ..rules.fan_in import is_over
 from ..rules.queues import not_empty
 from ..schedule_store import Firing, NewSchedule, PutResult, StoredSchedule
 from ..tokens import TokenGrant
-from ..types import Active, Admission, Event, Events, Filter, NewMessage, Revocation, Statistics, WorkerInfo
+from ..types import Admission, Filter, NewMessage, Revocation
 from ..workflow_types import NewWorkflow
 from . import (
     admit,

@@ -9,7 +9,7 @@ from typing import Final
 
 from streamtasks.exceptions import StoreError
 from streamtasks.protocol.task_digests import digest
-from streamtasks.stores.types import WorkerInfo
+from streamtasks.stores.inspection_types import WorkerInfo
 
 __all__ = ["OtherWorkers"]
 

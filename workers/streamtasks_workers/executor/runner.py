@@ -17,7 +17,8 @@ from streamtasks.protocol.errors import describe
 from streamtasks.protocol.message import Message, split_body
 from streamtasks.protocol.shards import node_of
 from streamtasks.protocol.state import State
-from streamtasks.stores.types import Claimed, NewMessage, Outcome, WorkerInfo
+from streamtasks.stores.inspection_types import WorkerInfo
+from streamtasks.stores.types import Claimed, NewMessage, Outcome
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome, enter_attempt
 from streamtasks.tasks.middleware import overrides
 from streamtasks.workflows.follow_ups import follow_ups

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from streamtasks.protocol.task_digests import digests
-from streamtasks.stores.types import LISTENS
+from streamtasks.stores.inspection_types import LISTENS
 
 from .base import Role, ServedApp
 

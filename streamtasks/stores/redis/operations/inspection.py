@@ -9,7 +9,7 @@ import orjson
 
 from ....protocol.keys import Keys
 from ....protocol.state import FINAL_STATES, DeadLetter
-from ...types import Active, Event, Events, Statistics, WorkerInfo
+from ...inspection_types import Active, Event, Events, Statistics, WorkerInfo
 from ..batches import MOST, MOST_BYTES
 from ..scripts import Call, script
 from ..shards import Operation, Shards

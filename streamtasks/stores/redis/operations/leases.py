@@ -9,7 +9,8 @@ import orjson
 
 from ....protocol.keys import Keys
 from ....settings import StoreSettings
-from ...types import LISTENS, LISTENS_MS, Claimed, Heartbeat
+from ...inspection_types import LISTENS, LISTENS_MS
+from ...types import Claimed, Heartbeat
 from ..batches import chunks
 from ..scripts import Call, script
 from ..shards import Operation, Shards
