@@ -29,11 +29,11 @@ def _helper(file: Path) -> int:
 @pytest.mark.parametrize("how", ["program", "fork"])
 def test_what_a_killed_child_has_started_is_ended(fleet: Fleet, executor: str, how: str, tmp_path: Path) -> None:
     worker = start(fleet, executor, "--concurrency", "1")
+    [child] = worker.pids().children  # now: a copy looks like a child for a moment
     file = tmp_path / "pid"
     running = fleet.enqueue("leave_a_helper", str(file), how, 1.0)
     helper = _helper(file)
     file.unlink()
-    [child] = worker.pids().children
     kill(child)
     wait_until(lambda: not is_alive(helper), "the helper has ended with its child")
     again = _helper(file)  # the task itself runs again
