@@ -54,7 +54,10 @@ class Transitions(ScheduleStore, Protocol):
         ...
 
     def revoke_many(self, ids: Sequence[str], *, terminate: bool = False) -> list[Revocation]:
-        """End tasks before they finish, 100 in one step; return what became of each. See `revoke`."""
+        """End tasks before they finish, 100 in one step; return what became of each. See `revoke`.
+
+        An id that is given twice is revoked once.
+        """
         ...
 
     def start_workflow(self, new: NewWorkflow, retry_time_s: float | None = None) -> bool:

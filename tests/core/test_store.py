@@ -102,6 +102,14 @@ class TestRevokeMany:
         ]
         assert all(one is not None and one.state == State.REVOKED for one in store.read(ids))
 
+    def test_one_that_is_given_twice_is_revoked_once(self, store_url: str, any_store: Any) -> None:
+        store = any_store(store_url, send_events=True)
+        store.enqueue([new("held")])
+        with Consumer(store) as hand:
+            hand.claim()
+            assert store.revoke_many(["held", "held"]) == [Revocation.MARKED] * 2
+        assert [event.kind for event in store.events().events].count("revoked") == 1
+
     def test_nothing_to_revoke(self, store: AnyStore) -> None:
         assert store.revoke_many([]) == []
 

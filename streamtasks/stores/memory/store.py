@@ -122,7 +122,9 @@ class MemoryStore:
     def revoke_many(self, ids: Sequence[str], *, terminate: bool = False) -> list[Revocation]:
         """See `Store.revoke_many`."""
         with self.server.step():
-            return [revoke.revoke(self.shard_of(task_id), task_id, terminate=terminate) for task_id in ids]
+            once = dict.fromkeys(ids)
+            found = {one: revoke.revoke(self.shard_of(one), one, terminate=terminate) for one in once}
+            return [found[task_id] for task_id in ids]
 
     def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
         """See `Store.read`."""
