@@ -105,7 +105,7 @@ class TestRevokeMany:
     def test_one_that_is_given_twice_is_revoked_once(self, store_url: str, any_store: Any) -> None:
         store = any_store(store_url, send_events=True)
         store.enqueue([new("held")])
-        with Consumer(store) as hand:
+        with Consumer(open_store(store.settings)) as hand:
             hand.claim()
             assert store.revoke_many(["held", "held"]) == [Revocation.MARKED] * 2
         assert [event.kind for event in store.events().events].count("revoked") == 1
