@@ -120,14 +120,15 @@ class Worker:
             )
 
     def start(self) -> None:
-        """Start the process and return when it is in the registry and its children have connected."""
+        """Start the process and return when it is in the registry and all of its children handle signals."""
         self.spawn()
         with client_of(self.url) as client:
 
-            def ready() -> bool:
+            def ready() -> Any:
                 if self.process.poll() is not None:
                     raise AssertionError(f"the worker ended with {self.process.returncode} before it was ready")
-                return self.registered(client) and bool(self.pids().children)
+                started = re.search(r"worker \S+: (\d+) children for ", self.log)
+                return started and self.registered(client) and len(self.pids().children) >= int(started[1])
 
             wait_until(ready, "the worker is ready")
 
