@@ -194,3 +194,9 @@ def test_a_message_that_wakes_a_leaving_child_starts_elsewhere(
     figure(f"{len(delays)} messages around SIGTERM started after at most {max(delays) * 1e3:.0f} ms")
     assert staying.pids().children
     assert max(delays) <= bound(1.0)
+
+
+def test_stop_signals_while_the_process_exits_leave_its_status(fleet: Fleet) -> None:
+    worker = fleet.start("--concurrency", "1", app="late_signals_app:app")
+    worker.terminate()
+    assert worker.wait() == 0

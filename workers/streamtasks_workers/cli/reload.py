@@ -37,4 +37,7 @@ def run_reloading() -> int:
             break
         worker = subprocess.Popen(command, env=environment)
     worker.send_signal(signal.SIGTERM)
-    return worker.wait()
+    status = worker.wait()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # one that comes while this process exits must not change its status
+    return status

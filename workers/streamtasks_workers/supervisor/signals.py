@@ -49,6 +49,14 @@ class StopSignals:
         self._wake_fd = wake_r
         return wake_r
 
+    def ignore(self) -> None:
+        """Ignore stop signals from now on: Python resets handlers before it exits, and one more would kill it then.
+
+        SIGQUIT still ends a process that does not get to its end.
+        """
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGQUIT else signal.SIG_IGN)
+
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         self._received.append(number)
 

@@ -101,6 +101,7 @@ class Supervisor:
                 logger.error("no process of this worker can live; see the errors above. It ends")
                 return 1
         self._end_keeper()
+        self._signals.ignore()
         logger.info("worker %s has stopped", self._plan.name)
         return self._exit_code
 
