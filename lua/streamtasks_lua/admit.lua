@@ -141,7 +141,7 @@ for _, limit in ipairs(redis.call('ZRANGEBYSCORE', keys.asking, '-inf', int(now)
       else
         of.asked = of.asked + 1
         for _, value in ipairs({
-          limit, int(of.interval), int(of.burst), math.min(#head, most_out(of) - count_out(of)), of.asked,
+          limit, int(of.interval), int(of.burst), math.min(#head, wanted(of)), of.asked,
         }) do
           asks[#asks + 1] = value
         end

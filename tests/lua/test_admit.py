@@ -244,6 +244,18 @@ def test_a_new_rate_counts_for_those_who_wait_already(lab: ScriptLab) -> None:
     assert lab.claim(seq=2).ids == ["b"]
 
 
+def test_tokens_that_were_used_late_do_not_make_a_burst(lab: ScriptLab) -> None:
+    """The limiter counts tokens, the shard starts: it asks for no more than its own count allows."""
+    limit = Limit("mail", 3_600_000_000, 3)
+    lab.enqueue(*(f"m{number}" for number in range(6)), limit=limit)
+    assert lab.admit_now(NAME) == 2
+    lab.client.delete(lab.keys.limiter("mail"))  # hours later it has all of its tokens again
+    assert len(lab.claim(count=100).ids) == 2
+    assert lab.admit_now(NAME) == 1
+    assert len(lab.claim(seq=2, count=100).ids) == 1
+    assert lab.admit_now(NAME) == 0, "three have just started"
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     burst=st.integers(1, 3),

@@ -45,6 +45,13 @@ local function ask_at(of)
   if out + least > most_out(of) then return nil end
   return math.max(of.full_at + (out + least - math.max(of.burst, grain)) * of.interval, now_us)
 end
+-- wanted(of): how many tokens to ask for now, at least one when ask_at(of) has come: no more than the shard's own count
+-- allows to start at once. The limiter may have more: its count is of tokens, which may have been used late.
+local function wanted(of)
+  local from = math.max(of.full_at, now_us - slack_of(of.interval))
+  local own = math.floor((now_us - from) / of.interval) + math.max(of.burst, at_once(of.interval))
+  return math.min(most_out(of), own) - count_out(of)
+end
 -- plan_ask(limit, of): note when to ask next, and tell keepers if that is earlier than they know. While an ask is on its
 -- way nothing changes: its answer leads on, or its time runs out.
 local function plan_ask(limit, of)

@@ -113,7 +113,7 @@ def _next_request(shard: Shard, name: str, now_us: int) -> TokenRequest | None:
     state.asked += 1
     # No answer until then: the keeper that asked has died, and another one asks. That costs one token.
     look_at(shard, name, now_us + repeat_after_us(state.limit.interval_us))
-    return TokenRequest(state.limit, min(len(heads), state.room), state.asked)
+    return TokenRequest(state.limit, min(len(heads), state.wanted(now_us)), state.asked)
 
 
 def _check_out(shard: Shard, state: LimitState) -> None:

@@ -107,6 +107,16 @@ class LimitState:
         ahead = len(self.out) + least - max(self.limit.burst, self.grain)
         return max(self.full_at_us + ahead * self.limit.interval_us, now_us)
 
+    def wanted(self, now_us: int) -> int:
+        """Return how many tokens to ask for now, at least one when the time of `ask_at_us` has come.
+
+        They are no more than may start at once by the shard's own count. The limiter may have more: it counts tokens,
+        which may have been used late.
+        """
+        from_us = max(self.full_at_us, now_us - slack_us(self.limit.interval_us))
+        own = (now_us - from_us) // self.limit.interval_us + max(self.limit.burst, self.grain)
+        return min(self.most_out, own) - len(self.out)
+
     def count_start(self, now_us: int) -> None:
         """Count a start."""
         self.bring_near(now_us)
