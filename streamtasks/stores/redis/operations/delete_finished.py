@@ -65,14 +65,13 @@ def finished_call(
 
 def index_page(reply: list[Any], retentions: Sequence[int]) -> list[IndexEntry]:
     """Read the reply to finished; ``retentions``: as in the call."""
-    return [
-        IndexEntry(
-            retentions[number - 1],
-            entry.decode(),
-            {text.decode(): ids.decode().split(" ") for text, ids in batched(flat, 2)},
-        )
-        for number, entry, flat in reply
-    ]
+    page = []
+    for number, entry, flat in reply:
+        ids_by_outcome: dict[str, list[str]] = {}
+        for text, ids in batched(flat, 2):  # a text stands there twice if its messages did not end all alike
+            ids_by_outcome.setdefault(text.decode(), []).extend(ids.decode().split(" "))
+        page.append(IndexEntry(retentions[number - 1], entry.decode(), ids_by_outcome))
+    return page
 
 
 def delete_finished_call(
