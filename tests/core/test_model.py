@@ -128,6 +128,8 @@ class Lives(RuleBasedStateMachine):
         some = self.pick(places)[: 1 if state == "RETRY" else 3]
         changes: dict[str, Any] = {"delay_ms": delay_ms} if state == "RETRY" else {}
         changes["follow"] = tuple(new(task_id, "mail", 0, None, after) for task_id in follow)
+        if state == "CALLED":  # only callback messages end so
+            some = [both for both in some if both.model.id.startswith("cb.")]
         self.pair.exchange("one-1", Filter(), [outcomes_of(both, state, **changes) for both in some], None)
 
     # -- the keeper ----------------------------------------------------------------------------------

@@ -43,6 +43,16 @@ def test_several_of_one_call_with_several_ids(lab: ScriptLab) -> None:
     assert not [key for key in lab.dump() if key.startswith("r:")]
 
 
+def test_several_of_one_call_from_two_claims(lab: ScriptLab) -> None:
+    """They stand in one entry in two fields of one name."""
+    lab.enqueue("a", "b")
+    lab.settle(outcome(lab.claim_one(seq=1)), outcome(lab.claim_one(seq=2)))
+    [entry] = lab.finished(lab.now // 3_600_000)
+    assert entry.ids == {"SUCCESS 0:default": ["a", "b"]}
+    assert lab.forget(lab.now // 3_600_000, entry) == 2
+    assert not [key for key in lab.dump() if key.startswith("r:")]
+
+
 def test_what_finished_later_stays(lab: ScriptLab) -> None:
     entries = finish(lab, "a")
     before = lab.dump()
