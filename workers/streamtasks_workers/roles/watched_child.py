@@ -18,6 +18,12 @@ CUT_OFF_S: Final = 10.0
 FRESH_S: Final = 5.0
 """The keeper reaches the store if it has had an answer within this time, seconds."""
 
+LATER_S: Final = 0.5
+"""The keeper's answer shows that a child alone is cut off if it came so much later than that child's failure, seconds.
+
+When a server ends, replies that are on their way arrive after others have lost their connections.
+"""
+
 
 class WatchedChild:
     """A child, its watch and its enforcer. A slow store delays only the board it was asked for.
@@ -72,7 +78,7 @@ class WatchedChild:
                 self.board.set_cut_off_since(0)
             return
         ours, now = self._answered_at(self._tag), time.monotonic()
-        if ours * 1e9 <= away_ns or now - ours > FRESH_S:
+        if ours - away_ns / 1e9 < LATER_S or now - ours > FRESH_S:
             if cut_off_ns:
                 self.board.set_cut_off_since(0)
         elif not cut_off_ns:
