@@ -11,8 +11,9 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from hiredis import pack_command
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
+from .replies import aread_replies, read_replies
 from .scripts import Call
 
 __all__ = ["Conversation", "aexchange", "command", "conversation", "exchange", "finish"]
@@ -80,7 +81,7 @@ def finish(connection: Any, requests: Sequence[Call]) -> list[Any]:
     Raises:
         RedisError: as `exchange`.
     """
-    replies, failed = _read(connection, len(requests))
+    replies, failed = read_replies(connection, len(requests))
     if not failed:
         return replies
     talk = conversation(requests, are_sent=True)
@@ -94,22 +95,9 @@ def _converse(connection: Any, talk: Conversation, replies: list[Any] | None = N
         while True:
             commands = next(talk) if replies is None else talk.send(replies)
             _send(connection, commands)
-            replies, _ = _read(connection, len(commands))
+            replies, _ = read_replies(connection, len(commands))
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
-
-
-def _read(connection: Any, expected: int) -> tuple[list[Any], bool]:
-    """Return so many replies, with errors of the server as values, and whether there are any of these."""
-    replies: list[Any] = []
-    failed = False
-    for _ in range(expected):
-        try:
-            replies.append(connection.read_response())
-        except ResponseError as error:
-            replies.append(error)
-            failed = True
-    return replies, failed
 
 
 def _send(connection: Any, commands: Sequence[tuple[Any, ...]]) -> None:
@@ -127,13 +115,7 @@ async def aexchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
     try:
         while True:
             await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-            replies: list[Any] = []
-            for _ in commands:
-                try:
-                    replies.append(await connection.read_response())
-                except ResponseError as error:
-                    replies.append(error)
-            commands = talk.send(replies)
+            commands = talk.send(await aread_replies(connection, len(commands)))
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 

@@ -14,6 +14,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 from redis.retry import Retry
 
 from ..addresses import Node, SentinelAddress
+from ..replies import aread_replies, read_replies
 from ..sentinel_errors import NotMaster
 from .search import Answer, Ask, Search, Try
 
@@ -149,13 +150,7 @@ def ask(address: SentinelAddress, node: Node) -> Answer:
         commands = next(questions)
         while True:
             connection.send_packed_command([_packed(commands)], check_health=False)
-            replies: list[Any] = []
-            for _ in commands:
-                try:
-                    replies.append(connection.read_response())
-                except ResponseError as error:
-                    replies.append(error)
-            commands = questions.send(replies)
+            commands = questions.send(read_replies(connection, len(commands))[0])
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
     finally:
@@ -174,13 +169,7 @@ async def aask(address: SentinelAddress, node: Node) -> Answer:
         commands = next(questions)
         while True:
             await connection.send_packed_command(_packed(commands), check_health=False)
-            replies: list[Any] = []
-            for _ in commands:
-                try:
-                    replies.append(await connection.read_response())
-                except ResponseError as error:
-                    replies.append(error)
-            commands = questions.send(replies)
+            commands = questions.send(await aread_replies(connection, len(commands)))
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
     finally:
