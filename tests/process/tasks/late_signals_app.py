@@ -23,4 +23,4 @@ class _Last:
             self._kill(self._pid, number)
 
 
-vars(builtins)["_streamtasks_last"] = _Last()  # what is there is deleted last
+builtins.__dict__["_streamtasks_last"] = _Last()  # what is there is deleted last
