@@ -40,11 +40,13 @@ class Answer(NamedTuple):
         master: the address of the master; None: it does not know the service.
         epoch: of the configuration; larger is newer. None: it does not tell us.
         services: names of the services that it knows, as far as it tells; only if ``master`` is None.
+        replicas: how many replicas it knows of, also those that are down; None: it does not tell us.
     """
 
     master: Node | None
     epoch: float | None = None
     services: tuple[str, ...] = ()
+    replicas: int | None = None
 
 
 class Ask(NamedTuple):
@@ -70,6 +72,7 @@ class Search:
         tried: the server that was connected to last.
         changes: how often it has changed: connections that were made before a change are to be replaced.
         look_at: when producers should look again, `time.monotonic`.
+        replicas: how many replicas the Sentinel that told us last knows of; None: none has told us.
     """
 
     def __init__(self, address: SentinelAddress) -> None:
@@ -78,6 +81,7 @@ class Search:
         self.tried: Node | None = None
         self.changes = 0
         self.look_at = math.inf
+        self.replicas: int | None = None
         self._last: Node | None = None
         self._epoch = 0.0
         self._looks_failed = 0
@@ -144,6 +148,8 @@ class Search:
         reply = yield Ask(sentinel)
         polled.take(sentinel, reply)
         answers = isinstance(reply, Answer)
+        if isinstance(reply, Answer) and reply.replicas is not None:
+            self.replicas = reply.replicas
         if not answers:
             self._failed_at[sentinel] = time.monotonic()
         self._answers_in_s[sentinel] = time.monotonic() - began + (0.0 if answers else _SLOW_S)
