@@ -154,7 +154,7 @@ class UnknownService(StoreError):
 
 
 class NotDurable(StoreError):
-    """Raised when a message is enqueued at the master, but not as durable as was asked for in the time that it may take.
+    """Raised when a message is enqueued at the master, but not as durable as was asked for in its time.
 
     It will run, unless a fault loses it. Enqueueing it again under the same id is safe, and waits again.
 

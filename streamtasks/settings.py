@@ -42,7 +42,7 @@ class StoreSettings:
             ``timeout_s`` if that is less.
         durability: what must have a message before enqueueing returns, unless its task or call says otherwise:
             ``"memory"`` the master, ``"replicated"`` all of its replicas too, ``"aof"`` the files of all of them.
-        durability_timeout_s: how long enqueueing waits for that before `NotDurable`, seconds; None: 2 s, or half of
+        durability_timeout_s: how long enqueueing waits for that before `NotDurable`, seconds; None: 2 s, or
             ``enqueue_timeout_s`` if that is less.
         replicas: how many replicas must have a message; None: all that the master, or a Sentinel, knows of. 0 with
             ``"aof"``: the file of the master only.
@@ -146,7 +146,7 @@ class StoreSettings:
         check_durability("durability", self.durability, ConfigurationError)
         wait_s = self.durability_timeout_s
         if wait_s is None:
-            wait_s = min(DURABILITY_TIMEOUT_S, self.enqueue_retry_s / 2)
+            wait_s = min(DURABILITY_TIMEOUT_S, self.enqueue_retry_s)
         check_seconds("durability_timeout_s", wait_s, ConfigurationError)
         object.__setattr__(self, "durability_wait_s", wait_s)
         if self.replicas is not None:

@@ -61,7 +61,8 @@ class Pool:
     def exchange(self, calls: Sequence[Call], behind: Behind | None = None) -> list[Any]:
         """Send calls on a connection and return the replies, also to what is behind.
 
-        A connection that an error spoils is closed. If it did not answer in time, or is the wrong server, idle connections are closed as well: they lead to it, too.
+        A connection that an error spoils is closed. If it did not answer in time, or is the wrong server, idle
+        connections are closed as well: they lead to it, too.
 
         Raises:
             MaxConnectionsError: as `get`.

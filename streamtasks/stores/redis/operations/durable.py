@@ -2,8 +2,8 @@
 
 WAIT and WAITAOF concern what their connection has written. A call that finds its message known writes nothing, and WAIT
 behind it would return at once, although no replica has the message: so `touch` goes first and writes something, behind
-what was written before. Calls and WAIT stand in one packet, so no failover comes between them unnoticed: a connection that
-breaks has all of it sent again.
+what was written before. Calls and WAIT stand in one packet, so that no failover comes between them: where the
+connection breaks, all of it is sent again.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ PROBES: Final[dict[str, tuple[Any, ...]]] = {"replicated": ("WAIT", 0, 1), "aof"
 """A command for each level that shows whether the server knows and allows what it needs, without waiting."""
 
 
-def touch_call(keys: Keys) -> Call:
+def touch_call(keys: Keys, first_id: str) -> Call:
     """Build touch."""
-    return script("touch").call(keys)
+    return script("touch").call(keys, id=first_id)
 
 
 def strongest(asked: Sequence[Durability | None], settings: StoreSettings) -> Durability:
@@ -68,8 +68,7 @@ def durable_calls(
     settings, count = shards.settings, shards.replica_count
     if level not in count.given or not _is_possible(level, count.needed(settings)):
         yield from probe(shards, level, retry_time_s)
-    first_key = calls[0].tag
-    requests = [touch_call(shards.by_tag[first_key].keys), *calls]
+    requests = [touch_call(shards.by_tag[calls[0].tag].keys, ids[0]), *calls]
     waited_s = 0.0
     while True:
         needed, began = count.needed(settings), time.monotonic()

@@ -199,10 +199,12 @@ def _questions(service: str) -> Generator[list[tuple[str, ...]], list[Any], Answ
         known = [] if isinstance(services, ResponseError) else [_fields(one)["name"] for one in services]
         return Answer(None, services=tuple(known))
     told = {} if isinstance(state, ResponseError) else _fields(state)
-    epoch, replicas = (
-        None if (value := told.get(name)) is None else int(value) for name in ("config-epoch", "num-slaves")
+    epoch, replicas = told.get("config-epoch"), told.get("num-slaves")
+    return Answer(
+        Node(where[0].decode(), int(where[1])),
+        None if epoch is None else int(epoch),
+        replicas=None if replicas is None else int(replicas),
     )
-    return Answer(Node(where[0].decode(), int(where[1])), epoch, replicas=replicas)
 
 
 def _fields(flat: Sequence[bytes]) -> dict[str, str]:
