@@ -49,8 +49,10 @@ def durable_calls(
     retry_time_s: float,
     ids: Sequence[str],
     what: str = "task",
-) -> Operation[list[Any]]:
+) -> Operation[list[list[Any]]]:
     """Send calls and return their replies once their writes are as durable as asked for.
+
+    They are sent once more if a replica has come meanwhile: the replies to each time, the first of which say what is new.
 
     Args:
         shards: of the store.
@@ -69,7 +71,7 @@ def durable_calls(
     if level not in count.given or not _is_possible(level, count.needed(settings)):
         yield from probe(shards, level, retry_time_s)
     requests = [touch_call(shards.by_tag[calls[0].tag].keys, ids[0]), *calls]
-    waited_s = 0.0
+    waited_s, all_replies = 0.0, []
     while True:
         needed, began = count.needed(settings), time.monotonic()
         asks = settings.replicas is None and began >= count.look_at
@@ -77,13 +79,14 @@ def durable_calls(
         wait = ("WAITAOF", 1, needed, left_ms) if level == AOF else ("WAIT", needed, left_ms)
         behind = Behind([INFO, wait] if asks else [wait], left_ms / 1000)
         replies = yield Request(requests, retry_time_s, behind)
+        all_replies.append(replies[1 : len(requests)])
         waited_s += time.monotonic() - began
         if asks:
             _learn(count, replies[-2], time.monotonic())
         fsynced, acknowledged, reason = _acknowledged(level, replies[-1])
         wanted = count.needed(settings)
         if fsynced is not False and acknowledged >= wanted:
-            return replies[1 : len(requests)]
+            return all_replies
         if reason or acknowledged < needed or fsynced is False or waited_s >= settings.durability_wait_s:
             raise _not_durable(settings, level, (fsynced, acknowledged, wanted), waited_s, (ids, what, reason))
         # A replica has come that was not waited for: wait for it as well.

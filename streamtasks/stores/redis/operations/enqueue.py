@@ -75,7 +75,7 @@ def enqueue(shards: Shards, messages: Sequence[NewMessage], retry_time_s: float 
         if level == MEMORY:
             [reply] = yield Request([call], retry_time_s)
         else:
-            [reply] = yield from durable_calls(shards, [call], level, retry_time_s, [task_id])
+            [reply] = (yield from durable_calls(shards, [call], level, retry_time_s, [task_id]))[0]
         if reply[1] == _REVOKED_BEFORE:
             yield from revoke_many(shards, [task_id])
         return [reply[1] != 0]
@@ -91,7 +91,7 @@ def enqueue(shards: Shards, messages: Sequence[NewMessage], retry_time_s: float 
     if level == MEMORY or not requests:
         replies = yield Request(requests, retry_time_s)
     else:
-        replies = yield from durable_calls(shards, requests, level, retry_time_s, [one.id for one in messages])
+        replies = (yield from durable_calls(shards, requests, level, retry_time_s, [one.id for one in messages]))[0]
     revoked: list[str] = []
     for some, reply in zip(places_of, replies, strict=True):
         for place, code in zip(some, reply[1:], strict=True):

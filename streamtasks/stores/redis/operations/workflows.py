@@ -152,7 +152,7 @@ def start_workflow(shards: Shards, new: NewWorkflow, retry_time_s: float | None 
     if level != MEMORY:
         # Once more, which changes nothing: it shows that what is waited for is there, on this very connection.
         call = unfold_call(shard.keys, new.id, [], shards.settings, "live")
-        [reply] = yield from durable_calls(shards, [call], level, retry_time_s, [new.id], "workflow")
+        [reply] = (yield from durable_calls(shards, [call], level, retry_time_s, [new.id], "workflow"))[-1]
         if reply[1] != _LIVE:
             raise StoreError(f"Workflow {new.id} was lost while it was waited for; start it anew.")
     return fresh
