@@ -59,7 +59,9 @@ class Replicated:
         return self.master.url
 
     def client(self, server: EmbeddedServer) -> redis.Redis:
-        return self._stack.enter_context(redis.Redis(port=server.port, decode_responses=True))
+        made: redis.Redis = redis.Redis(port=server.port, decode_responses=True)
+        self._stack.callback(made.close)
+        return made
 
     def attach(self) -> None:
         """Let both follow, from an empty start."""
@@ -143,7 +145,12 @@ def test_the_count_of_replicas_never_falls_and_rises_with_new_ones(servers: Repl
     _, second = servers.replicas
     servers.client(second).replicaof("NO", "ONE")
     master = servers.client(servers.master)
-    wait_until(lambda: master.info("replication")["connected_slaves"] == 1, "one replica is left")  # type: ignore[index]
+
+    def one_is_left() -> bool:
+        info: Any = master.info("replication")
+        return bool(info["connected_slaves"] == 1)
+
+    wait_until(one_is_left, "one replica is left")
     store = any_store(servers.url, durability="replicated", **PATIENT)
     assert store.enqueue([new("a")]) == [True]
     servers.follow(second)
@@ -152,7 +159,7 @@ def test_the_count_of_replicas_never_falls_and_rises_with_new_ones(servers: Repl
     assert store.shards.replica_count.most == 2
     assert servers.has(second, "b")
     servers.client(second).replicaof("NO", "ONE")
-    wait_until(lambda: master.info("replication")["connected_slaves"] == 1, "one replica is left")  # type: ignore[index]
+    wait_until(one_is_left, "one replica is left")
     hasty = any_store(servers.url, durability="replicated", **HASTY)
     hasty.shards.replica_count.most = 2
     hasty.shards.replica_count.look_at = 0.0
@@ -303,14 +310,22 @@ def test_in_memory_it_has_no_effect() -> None:
 
 
 def test_wrong_values() -> None:
-    for options in ({"durability": "disk"}, {"durability": None}, {"durability_timeout_s": 0}, {"replicas": -1}):
-        with pytest.raises(ConfigurationError, match=next(iter(options))):
-            StoreSettings(**options)  # type: ignore[arg-type]
+    wrong: list[tuple[str, Any]] = [
+        ("durability", "disk"),
+        ("durability", None),
+        ("durability_timeout_s", 0),
+        ("replicas", -1),
+    ]
+    for name, value in wrong:
+        with pytest.raises(ConfigurationError, match=name):
+            StoreSettings(**{name: value})
     app = StreamTasks("memory://durability")
     add = app.task(name="add")(lambda a, b: a + b)
     level: Any = "disk"
-    for call in (lambda: add.apply_async((1, 2), durability=level), lambda: add.using(durability=level)):
-        with pytest.raises(InvalidTask, match="durability is 'disk'; it must be one of 'memory', 'replicated', 'aof'"):
-            call()
+    said = "durability is 'disk'; it must be one of 'memory', 'replicated', 'aof'"
+    with pytest.raises(InvalidTask, match=said):
+        add.apply_async((1, 2), durability=level)
+    with pytest.raises(InvalidTask, match=said):
+        add.using(durability=level)
     with pytest.raises(InvalidTask, match="a link is written with the outcome"):
         add.apply_async((1, 2), link=add.s(3).set(durability="aof"))

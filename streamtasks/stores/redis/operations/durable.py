@@ -52,7 +52,8 @@ def durable_calls(
 ) -> Operation[list[list[Any]]]:
     """Send calls and return their replies once their writes are as durable as asked for.
 
-    They are sent once more if a replica has come meanwhile: the replies to each time, the first of which say what is new.
+    They are sent once more if a replica has come meanwhile. So there are replies to each time; the first say what is
+    new.
 
     Args:
         shards: of the store.
