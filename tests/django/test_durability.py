@@ -22,6 +22,10 @@ KEYS = Keys("streamtasks:", "u0")
 add: Any = tasks.add
 
 
+def _backend() -> Any:
+    return task_backends["default"]
+
+
 @pytest.fixture(scope="module")
 def server_without_fsync() -> Iterator[EmbeddedServer]:
     with EmbeddedServer(extra_args=["--appendonly", "yes", "--appendfsync", "no"]) as server:
@@ -38,7 +42,7 @@ WAYS: dict[str, Callable[[], Any]] = {
     "task": lambda: add.using(durability="aof").enqueue(1, 2),
     "signature": lambda: add.s(1, 2).set(durability="aof").apply_async(),
     "workflow": lambda: group(add.s(1, 2), add.s(3, 4)).apply_async(durability="aof"),
-    "many": lambda: task_backends["default"].enqueue_many(  # type: ignore[attr-defined][(add, (1, 2), {}), (add.using(durability="aof"), (1, 2), {})]),
+    "many": lambda: _backend().enqueue_many([(add, (1, 2), {}), (add.using(durability="aof"), (1, 2), {})]),
 }
 
 
