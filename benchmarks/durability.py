@@ -1,7 +1,9 @@
 """Kill or replace a master under load at each durability level, and count what was acknowledged and is gone.
 
-The table of docs/servers.md: `uv run python benchmarks/durability.py` prints it in Markdown. One master, two replicas and
-three Sentinels for each cell; a thread and an event loop enqueue as fast as they can.
+    uv run python benchmarks/durability.py [--kind redis] [--level replicated]
+
+It prints a table in Markdown: how many were lost of how many, and the longest pause of a producer. Each cell has one
+master, two replicas and three Sentinels of its own; a thread and an event loop enqueue as fast as they can.
 """
 
 from __future__ import annotations

@@ -207,6 +207,8 @@ def test_every_way_to_say_it(servers: Replicated) -> None:
     ):
         with pytest.raises(NotDurable):
             call()
+    default = StreamTasks(servers.url, durability="replicated", **HASTY).task(name="default")(lambda *_: None)
+    assert group(group(default.si(), default.si())).apply_async(durability="memory").ids
     assert safe.apply_async(durability="memory").id
     assert safe.using(durability="memory").enqueue().id
     servers.replicas[1].resume()
