@@ -3,7 +3,7 @@
     uv run python benchmarks/durability.py [--kind redis] [--level replicated]
 
 It prints a table in Markdown: how many were lost of how many, and the longest pause of a producer. Each cell has one
-master, two replicas and three Sentinels of its own; a thread and an event loop enqueue as fast as they can.
+master, two replicas and three Sentinels of its own; a thread and an event loop enqueue all the time.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from tests.support.waiting import wait_until
 
 STALL_S: Final = 0.8
 """Shorter than Sentinels take to call a server dead."""
+
+ARGUMENT: Final = "x" * 4000
+"""Large enough that what stalled replicas have not read does not fit into the buffers of their sockets."""
 
 AFTER: Final = 200
 """How many more messages each producer enqueues after the fault."""
@@ -89,8 +92,8 @@ def lost(kind: str, level: Durability, fault: str) -> str:
     arguments = ("--appendonly", "yes") if has_files or level == AOF else ()
     with SentinelTrio(kind, server_args=arguments) as trio:
         app = StreamTasks(trio.url, timeout_s=60.0, enqueue_timeout_s=60.0, durability=level, durability_timeout_s=3.0)
-        app.task(name="nothing")(print)
-        with Producers(app, "nothing", (), pause_s=0.0) as producers:
+        app.task(name="nothing")(len)
+        with Producers(app, "nothing", (ARGUMENT,), pause_s=0.001) as producers:
             producers.wait_for_more(20 if level == AOF else 1000)
             happens(trio, trio.master())
             client = trio.client(trio.master())

@@ -132,6 +132,20 @@ def test_a_frozen_replica_makes_it_not_durable_also_when_it_is_sent_again(
     assert servers.has(servers.replicas[0], "a")
 
 
+def test_it_may_take_longer_than_any_other_reply(servers: Replicated, any_store: OpenStore) -> None:
+    any_store(servers.url, durability="replicated", **PATIENT).enqueue([new("before")])
+    quick = any_store(
+        servers.url,
+        durability="replicated",
+        connection={"socket_timeout": 0.5},
+        **HASTY | {"durability_timeout_s": 1.5},
+    )
+    servers.replicas[0].pause()
+    with pytest.raises(NotDurable) as raised:
+        quick.enqueue([new("b")])
+    assert raised.value.waited_s >= 1.4
+
+
 def test_a_server_that_forgot_the_scripts_is_waited_for_behind_them(servers: Replicated, any_store: OpenStore) -> None:
     store = any_store(servers.url, durability="replicated", **HASTY)
     any_store(servers.url, durability="replicated", **PATIENT).enqueue([new("before")])

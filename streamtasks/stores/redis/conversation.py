@@ -145,7 +145,8 @@ async def aexchange(connection: Any, requests: Sequence[Call], behind: Behind | 
             await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             replies: list[Any] = []
             for left in range(len(commands), 0, -1):
-                timeout_s = connection.socket_timeout + slow_s if slow_s and left == 1 else None
+                own_s = connection.socket_timeout
+                timeout_s = own_s + slow_s if own_s and slow_s and left == 1 else None
                 try:
                     replies.append(await connection.read_response(timeout=timeout_s))
                 except ResponseError as error:
