@@ -286,7 +286,7 @@ def test_files_on_a_server_that_cannot(server_url: str, any_store: OpenStore, re
 @pytest.mark.parametrize("fsync", ["everysec", "always"])
 def test_files_of_the_master(any_store: OpenStore, fsync: str) -> None:
     with EmbeddedServer(extra_args=["--appendonly", "yes", "--appendfsync", fsync]) as server:
-        settings = {"durability": "aof", **PATIENT}
+        settings: dict[str, Any] = {"durability": "aof", **PATIENT}
         assert open_store(StoreSettings(url=server.url, **settings)).check() == []
         store = any_store(server.url, **settings)
         assert store.enqueue([new("a")]) == [True]
