@@ -9,9 +9,9 @@ __all__ = ["AOF", "LEVELS", "MEMORY", "REPLICATED", "Durability", "check_durabil
 Durability = Literal["memory", "replicated", "aof"]
 """``"memory"``: the master. ``"replicated"``: its replicas, too. ``"aof"``: the append-only files of all of them."""
 
-MEMORY: Final = "memory"
-REPLICATED: Final = "replicated"
-AOF: Final = "aof"
+MEMORY: Final[Durability] = "memory"
+REPLICATED: Final[Durability] = "replicated"
+AOF: Final[Durability] = "aof"
 
 LEVELS: Final[tuple[Durability, ...]] = (MEMORY, REPLICATED, AOF)
 """The weakest first; each holds all that the ones before it promise."""

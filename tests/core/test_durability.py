@@ -111,10 +111,9 @@ def test_a_frozen_replica_makes_it_not_durable_also_when_it_is_sent_again(
 ) -> None:
     assert any_store(servers.url, **PATIENT).enqueue([new("before", "replicated")]) == [True]
     servers.replicas[0].pause()
-    for _ in range(3):  # each on a connection that has written nothing yet
-        store = any_store(servers.url, durability="replicated", **HASTY)
+    for other in range(3):  # each on a connection that has written nothing yet
         with pytest.raises(NotDurable) as raised:
-            store.enqueue([new("a")])
+            any_store(servers.url, durability="replicated", max_connections=50 + other, **HASTY).enqueue([new("a")])
         error = raised.value
         assert (error.task_id, error.task_ids, error.durability) == ("a", ("a",), "replicated")
         assert (error.acknowledged, error.replicas, error.fsynced) == (1, 2, None)
@@ -122,6 +121,7 @@ def test_a_frozen_replica_makes_it_not_durable_also_when_it_is_sent_again(
         assert "task a is enqueued at 127.0.0.1:" in str(error)
         assert "1 of 2 replicas have it after" in str(error)
         assert "may be repeated" in str(error)
+    store = any_store(servers.url, durability="replicated", **HASTY)
     with pytest.raises(NotDurable) as raised:
         store.enqueue([new("b"), new("c")])
     assert raised.value.task_ids == ("b", "c")

@@ -39,7 +39,7 @@ def touch_call(keys: Keys, first_id: str) -> Call:
 
 def strongest(asked: Sequence[Durability | None], settings: StoreSettings) -> Durability:
     """Return the strongest of several levels; None stands for that of the settings."""
-    return max((level or settings.durability for level in asked), key=LEVELS.index, default=settings.durability)
+    return LEVELS[max((LEVELS.index(level or settings.durability) for level in asked), default=0)]
 
 
 def durable_calls(
