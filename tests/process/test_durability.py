@@ -24,6 +24,17 @@ def has_both(client: redis.Redis) -> bool:
     return bool(info["connected_slaves"] == 2)
 
 
+def who_comes_now_waits_for_both(trio: SentinelTrio) -> None:
+    """The new master has one replica; a Sentinel knows that the other one is only away."""
+    app = StreamTasks(
+        trio.url, timeout_s=50.0, enqueue_timeout_s=50.0, durability="replicated", durability_timeout_s=0.2
+    )
+    with pytest.raises(NotDurable) as raised:
+        app.task(name="nothing")(print).enqueue()
+    assert raised.value.replicas == 2
+    assert raised.value.acknowledged < 2
+
+
 @pytest.mark.parametrize("how", ["kill", "stall and kill", "failover"])
 @pytest.mark.parametrize("kind", server_kinds())
 def test_what_was_acknowledged_is_there(kind: str, how: str, figure: Callable[[str], None]) -> None:
@@ -48,6 +59,7 @@ def test_what_was_acknowledged_is_there(kind: str, how: str, figure: Callable[[s
                     if server is not old:
                         server.resume()
                 trio.wait_other_master(old)
+                who_comes_now_waits_for_both(trio)
                 old.start()
             new = trio.client(trio.master())
             wait_until(lambda: has_both(new), "it has both replicas again")
