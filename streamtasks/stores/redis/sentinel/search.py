@@ -32,6 +32,9 @@ LOOK_EVERY_S: Final = 1.0
 
 _SLOW_S: Final = 60.0
 
+_replicas: Final[dict[tuple[str, tuple[Node, ...]], int]] = {}
+"""How many replicas a service has, for all searches: they may share connections, and then only one of them asks."""
+
 
 class Answer(NamedTuple):
     """What a Sentinel says of a service.
@@ -72,7 +75,6 @@ class Search:
         tried: the server that was connected to last.
         changes: how often it has changed: connections that were made before a change are to be replaced.
         look_at: when producers should look again, `time.monotonic`.
-        replicas: how many replicas the Sentinel that told us last knows of; None: none has told us.
     """
 
     def __init__(self, address: SentinelAddress) -> None:
@@ -81,12 +83,16 @@ class Search:
         self.tried: Node | None = None
         self.changes = 0
         self.look_at = math.inf
-        self.replicas: int | None = None
         self._last: Node | None = None
         self._epoch = 0.0
         self._looks_failed = 0
         self._answers_in_s = dict.fromkeys(address.sentinels, 0.0)
         self._failed_at = dict.fromkeys(address.sentinels, -math.inf)
+
+    @property
+    def replicas(self) -> int | None:
+        """How many replicas there are, also those that are away, as a Sentinel told us last; None: none has told us."""
+        return _replicas.get(self.address[:2])
 
     def quickest(self) -> list[Node]:
         """Return the Sentinels in the order in which they are asked."""
@@ -149,7 +155,7 @@ class Search:
         polled.take(sentinel, reply)
         answers = isinstance(reply, Answer)
         if isinstance(reply, Answer) and reply.replicas is not None:
-            self.replicas = reply.replicas
+            _replicas[self.address[:2]] = reply.replicas
         if not answers:
             self._failed_at[sentinel] = time.monotonic()
         self._answers_in_s[sentinel] = time.monotonic() - began + (0.0 if answers else _SLOW_S)
