@@ -9,7 +9,7 @@ connection breaks, all of it is sent again.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Final
 
 from redis.exceptions import NoPermissionError, ResponseError
@@ -37,7 +37,7 @@ def touch_call(keys: Keys, first_id: str) -> Call:
     return script("touch").call(keys, id=first_id)
 
 
-def strongest(asked: Sequence[Durability | None], settings: StoreSettings) -> Durability:
+def strongest(asked: Set[Durability | None], settings: StoreSettings) -> Durability:
     """Return the strongest of several levels; None stands for that of the settings."""
     return LEVELS[max((LEVELS.index(level or settings.durability) for level in asked), default=0)]
 

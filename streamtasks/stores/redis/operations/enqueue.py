@@ -87,7 +87,7 @@ def enqueue(shards: Shards, messages: Sequence[NewMessage], retry_time_s: float 
         for some in batches(places, lambda place: len(messages[place].envelope)):
             requests.append(enqueue_call(keys, [messages[place] for place in some], shards.settings))
             places_of.append(some)
-    level = strongest([message.durability for message in messages], shards.settings)
+    level = strongest({message.durability for message in messages}, shards.settings)
     if level == MEMORY or not requests:
         replies = yield Request(requests, retry_time_s)
     else:

@@ -148,7 +148,7 @@ def start_workflow(shards: Shards, new: NewWorkflow, retry_time_s: float | None 
     code = yield from advance(shards, new.id, list(names), "live", retry_time_s=retry_time_s)
     if code != _LIVE:
         raise StoreError(f"Workflow {new.id} was not completed in time and has been thrown away; start it anew.")
-    level = strongest([node.message.durability for node in new.nodes], shards.settings)
+    level = strongest({node.message.durability for node in new.nodes}, shards.settings)
     if level != MEMORY:
         # Once more, which changes nothing: it shows that what is waited for is there, on this very connection.
         call = unfold_call(shard.keys, new.id, [], shards.settings, "live")
