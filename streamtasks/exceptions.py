@@ -15,6 +15,7 @@
     │   ├── AccessDenied              wrong user or password
     │   ├── UntrustedServer           a TLS certificate is expired, or of an unknown authority or name
     │   ├── UnknownService            no Sentinel knows the service
+    │   ├── NotDurable                enqueued at the master, but not as durable as was asked for
     │   └── StoreFull                 out of memory: nothing was stored
     ├── DecodeError                   bytes that are not a message or record of ours
     │   ├── EncodingRefused           a pickle or compressed data that this process may not read
@@ -51,6 +52,7 @@ __all__ = [
     "InvalidKey",
     "InvalidTask",
     "NeverIdle",
+    "NotDurable",
     "ParentFailed",
     "PayloadTooLarge",
     "QueueNotEmpty",
@@ -90,7 +92,7 @@ class ConfigurationError(StreamTasksError):
 
 
 class ServerNotSupported(ConfigurationError):
-    """Raised by a worker that refuses a server on which tasks could be lost."""
+    """Raised for a server on which tasks could be lost, or that cannot give the durability that is asked for."""
 
 
 class InvalidTask(StreamTasksError, ValueError):
@@ -149,6 +151,43 @@ class UntrustedServer(StoreError):
 
 class UnknownService(StoreError):
     """Raised when Sentinels answer and do not know the service; the message names those that they know."""
+
+
+class NotDurable(StoreError):
+    """Raised when a message is enqueued at the master, but not as durable as was asked for in its time.
+
+    It will run, unless a fault loses it. Enqueueing it again under the same id is safe, and waits again.
+
+    Attributes:
+        task_id: its id; of a workflow, that one's.
+        task_ids: the ids of all messages of the call.
+        durability: the level that was asked for.
+        acknowledged: how many replicas have it; with ``"aof"``, in their files.
+        replicas: how many should.
+        fsynced: whether it is in the file of the master; None: that was not asked for.
+        waited_s: how long was waited, seconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        task_id: str = "",
+        *,
+        task_ids: tuple[str, ...] = (),
+        durability: str = "",
+        acknowledged: int = 0,
+        replicas: int = 0,
+        fsynced: bool | None = None,
+        waited_s: float = 0.0,
+    ) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+        self.task_ids = task_ids or (task_id,)
+        self.durability = durability
+        self.acknowledged = acknowledged
+        self.replicas = replicas
+        self.fsynced = fsynced
+        self.waited_s = waited_s
 
 
 class StoreFull(StoreError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .exceptions import ConfigurationError
+from .protocol.durability import MEMORY, Durability, check_durability
 from .protocol.keys import check_prefix
 from .protocol.validation import check_count, check_seconds
 from .protocol.wire import DEFAULT_MOST, JSON, Wire
@@ -18,6 +19,9 @@ MIN_DEDUP_S: Final = 900.0
 
 ENQUEUE_TIMEOUT_S: Final = 3.0
 """How long enqueueing is repeated unless the settings say otherwise, seconds."""
+
+DURABILITY_TIMEOUT_S: Final = 2.0
+"""How long enqueueing waits for replicas and files unless the settings say otherwise, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,12 @@ class StoreSettings:
         timeout_s: how long a call is repeated before `StoreUnavailable`, seconds.
         enqueue_timeout_s: the same for enqueueing, which may keep a visitor of a site waiting; None: 3 s, or
             ``timeout_s`` if that is less.
+        durability: what must have a message before enqueueing returns, unless its task or call says otherwise:
+            ``"memory"`` the master, ``"replicated"`` all of its replicas too, ``"aof"`` the files of all of them.
+        durability_timeout_s: how long enqueueing waits for that before `NotDurable`, seconds; None: 2 s, or
+            ``enqueue_timeout_s`` if that is less.
+        replicas: how many replicas must have a message; None: all that the master, or a Sentinel, knows of. 0 with
+            ``"aof"``: the file of the master only.
         result_expires_s: how long the record of a success is kept, seconds. The id stays known for 15 minutes in any
             case. Under 15 minutes, workers delete it, up to a quarter of that time or a second late, at most a minute.
         failure_expires_s: the same for every other outcome.
@@ -55,6 +65,7 @@ class StoreSettings:
         events_kept: about how many events are kept; 0: none are written. Follows from the others.
         wire: encodes and decodes by these settings. Follows from the others.
         enqueue_retry_s: how long enqueueing is repeated, seconds. Follows from the others.
+        durability_wait_s: how long it waits for replicas and files, seconds. Follows from the others.
         max_connections: most connections of a process.
         crash_limit: crashes of a child that make a message a dead letter.
         crash_delay_s: delay after every crash but the first, seconds.
@@ -71,6 +82,9 @@ class StoreSettings:
     lease_s: float = 30.0
     timeout_s: float = 10.0
     enqueue_timeout_s: float | None = None
+    durability: Durability = MEMORY
+    durability_timeout_s: float | None = None
+    replicas: int | None = None
     result_expires_s: float = 86_400.0
     failure_expires_s: float = 7 * 86_400.0
     ignore_result: bool = False
@@ -92,6 +106,7 @@ class StoreSettings:
     unknown_task_limit: int = 10
     wire: Wire = field(init=False, repr=False, compare=False)
     enqueue_retry_s: float = field(init=False, repr=False, compare=False)
+    durability_wait_s: float = field(init=False, repr=False, compare=False)
     events_kept: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -105,6 +120,7 @@ class StoreSettings:
             retry_s = min(ENQUEUE_TIMEOUT_S, self.timeout_s)
         check_seconds("enqueue_timeout_s", retry_s, ConfigurationError)
         object.__setattr__(self, "enqueue_retry_s", retry_s)
+        self._set_durability()
         for name in ("crash_delay_s", "unknown_task_delay_s"):
             check_seconds(name, getattr(self, name), ConfigurationError, above_zero=False)
         for name in ("send_events", "ignore_result"):
@@ -125,6 +141,16 @@ class StoreSettings:
             check_count(name, getattr(self, name), ConfigurationError, least=1)
         self._set_wire()
         object.__setattr__(self, "events_kept", self.max_events if self.send_events else 0)
+
+    def _set_durability(self) -> None:
+        check_durability("durability", self.durability, ConfigurationError)
+        wait_s = self.durability_timeout_s
+        if wait_s is None:
+            wait_s = min(DURABILITY_TIMEOUT_S, self.enqueue_retry_s)
+        check_seconds("durability_timeout_s", wait_s, ConfigurationError)
+        object.__setattr__(self, "durability_wait_s", wait_s)
+        if self.replicas is not None:
+            check_count("replicas", self.replicas, ConfigurationError, least=0)
 
     def _set_wire(self) -> None:
         keys: Any = self.signing_keys

@@ -146,6 +146,7 @@ class Keys:
         "suspect",
         "tag",
         "totals",
+        "touched",
         "unfolding",
         "waiting",
         "wake",
@@ -192,6 +193,7 @@ class Keys:
         self.dead_bytes = base + "dead_bytes"  # STRING: bytes of all dead letters
         self.events = base + "events"  # STREAM: what happened to tasks, capped
         self.totals = base + "totals"  # HASH: outcome -> count
+        self.touched = base + "touched"  # STRING: when enqueueing that waits for replicas wrote last
         # Functions of a name. A bound method of a string takes a tenth of the time of a method here.
         self.record: _Key = (base + "r:").__add__  # STRING: a finished message by its id, with its expiry
         self.workflow: _Key = (base + "w:").__add__  # HASH: a workflow by its id; expires once all have finished

@@ -99,6 +99,11 @@ def check_repeatable(call: Signature) -> None:
         raise InvalidTask(
             "retry and retry_policy say how enqueueing is repeated; a schedule's calls are enqueued by workers."
         )
+    if options.durability is not None:
+        raise InvalidTask(
+            f"durability is {options.durability!r}, but a schedule's calls are enqueued by workers, which wait for "
+            "nothing. Leave it out."
+        )
     pending = [call]
     while pending:
         one = pending.pop()

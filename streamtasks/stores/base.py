@@ -36,6 +36,8 @@ class Transitions(ScheduleStore, Protocol):
         Raises:
             StoreUnavailable: no answer until the deadline; the same call may be repeated.
             StoreFull: the server is out of memory.
+            NotDurable: they are enqueued, but not as durable as was asked for; the same call may be repeated.
+            ServerNotSupported: the server cannot give that durability. Nothing was enqueued.
         """
         ...
 
@@ -66,6 +68,7 @@ class Transitions(ScheduleStore, Protocol):
         Raises:
             StoreUnavailable: no answer until the deadline; the same call may be repeated.
             StoreFull: the server is out of memory.
+            NotDurable: it is started, but not as durable as was asked for. See `enqueue`.
         """
         ...
 

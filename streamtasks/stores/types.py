@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
+from ..protocol.durability import Durability
+
 __all__ = [
     "Admission",
     "Charge",
@@ -44,7 +46,8 @@ class NewMessage(NamedTuple):
     ``limit``: the rate limit that its starts count against. ``after``: the id of a task on the same shard that must
     succeed first; if that task fails or is unknown, this one fails, too. ``expires_ms``, ``expires_in_ms``: the
     message's own, see `protocol.message.Message`; one that expires while it waits for its limit does not count as a
-    start. ``hears``: what is heard of its end, see `protocol.heard`.
+    start. ``hears``: what is heard of its end, see `protocol.heard`. ``durability``: what must have it before the call
+    returns, None: as the settings say; see `protocol.durability`.
     """
 
     id: str
@@ -58,6 +61,7 @@ class NewMessage(NamedTuple):
     expires_ms: int = 0
     expires_in_ms: int = 0
     hears: str = ""
+    durability: Durability | None = None
 
 
 class Filter(NamedTuple):

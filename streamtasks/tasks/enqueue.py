@@ -234,6 +234,7 @@ def pack(
         message.expires_ms,
         message.expires_in_ms,
         EVERYTHING if message.error_links else hears,
+        call.durability,
     )
 
 

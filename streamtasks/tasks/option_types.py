@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypedDict
 
+from ..protocol.durability import Durability
+
 __all__ = ["CommonOptions", "DefinitionOptions", "PlainDefinitionOptions", "UsingOptions"]
 
 
@@ -21,6 +23,7 @@ class CommonOptions(TypedDict, total=False):
     rate_limit: str | float | None
     rate_limit_burst: int
     rate_limit_key: str | Callable[..., str] | None
+    durability: Durability | None
 
 
 class UsingOptions(CommonOptions, total=False):

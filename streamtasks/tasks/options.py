@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from ..exceptions import InvalidTask
+from ..protocol.durability import check_durability
 from ..protocol.keys import check_id, check_queue
 from ..protocol.validation import check_count, check_seconds
 
@@ -174,6 +175,11 @@ def backend_alias(name: str, value: Any) -> None:
     """Check an alias."""
     if not isinstance(value, str):
         raise InvalidTask(f"{name} is {value!r}; it must be an alias of the setting TASKS.")
+
+
+def durability(name: str, value: Any) -> None:
+    """Check a durability level."""
+    check_durability(name, value, InvalidTask)
 
 
 def headers(name: str, value: Any) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, Unpack
 
 from ..exceptions import InvalidTask
+from ..protocol.durability import Durability
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from . import options
@@ -89,6 +90,8 @@ class CallOptions:
         after: the id of an enqueued task that must succeed before this one is run (``link="<id>"``).
         retry: False: enqueueing is tried once, and not repeated while the store cannot be reached.
         retry_policy: how long it is repeated: ``max_retries``, ``interval_start``, ``interval_step``, ``interval_max``.
+        durability: what must have the message before enqueueing returns: ``"memory"``, ``"replicated"`` or ``"aof"``;
+            None: as the task and the settings say. A workflow is as durable as the most durable call in it.
         backend: the alias of the backend that receives it (Django).
     """
 
@@ -109,6 +112,7 @@ class CallOptions:
     after: str = ""
     retry: bool = option(True, options.switch)
     retry_policy: Mapping[str, Any] | None = option(None, check_retry_policy)
+    durability: Durability | None = option(None, options.durability)
     backend: str | None = option(None, options.backend_alias)
     has_times: bool = field(init=False, repr=False, compare=False)
     """Whether a start or an expiry is set."""
@@ -295,5 +299,10 @@ def _links(name: str, value: Any) -> tuple[Signature, ...]:
         one: Signature = given.as_link()
         if one.options.after:
             raise InvalidTask(f"{name}: {one!r} is linked to task {one.options.after} already; it can follow only one.")
+        if one.options.durability is not None:
+            raise InvalidTask(
+                f"{name}: {one!r} has durability={one.options.durability!r}, but a link is written with the outcome of "
+                "what it follows, which waits for nothing. Leave it out."
+            )
         signatures.append(one)
     return tuple(signatures)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self, TypedDict, Unpack
 
+from ..protocol.durability import Durability
+
 __all__ = ["AnyChain", "ApplyOptions", "Step"]
 
 
@@ -32,6 +34,7 @@ class ApplyOptions(TypedDict, total=False):
     link_error: Step | Sequence[Step] | None
     retry: bool
     retry_policy: Mapping[str, Any] | None
+    durability: Durability | None
     backend: str | None
 
 

@@ -122,6 +122,7 @@ class Task[**P, R]:
             PayloadTooLarge: the call takes more than ``max_payload_bytes``.
             StoreUnavailable: no answer from the store in ``timeout_s``.
             StoreFull: the server is out of memory.
+            NotDurable: it is enqueued, but not as durable as was asked for.
         """
         return self._pipeline.send([self._new(args, kwargs, self._defaults)])[0]
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..exceptions import InvalidTask
 from ..protocol.call_fields import CALL_FIELDS
+from ..protocol.durability import Durability
 from . import options
 from .options import option, options_of
 from .rate_limit import check_rate_limit
@@ -40,6 +41,8 @@ class TaskOptions(RunOptions):
         rate_limit_burst: how many starts may follow each other at once after a pause.
         rate_limit_key: what is limited by itself, each user or tenant: a text, or a function that gets a call's
             arguments and returns one.
+        durability: what must have a call before enqueueing returns: ``"memory"``, ``"replicated"`` or ``"aof"``; None:
+            as the settings say.
 
     ``task()`` and ``using()`` take them by their names for users, too (``default_retry_delay``, ``time_limit``,
     ``retry_backoff``, ...; see `USER_NAMES`).
@@ -53,6 +56,7 @@ class TaskOptions(RunOptions):
     rate_limit: str | float | None = None
     rate_limit_burst: int = 1
     rate_limit_key: str | Callable[..., Any] | None = None
+    durability: Durability | None = option(None, options.durability)
 
     def __post_init__(self) -> None:
         RunOptions.__post_init__(self)  # a bare super() fails in a dataclass with slots
@@ -83,6 +87,7 @@ class TaskOptions(RunOptions):
             "countdown": max(timedelta(0), after) if isinstance(after, timedelta) else None,
             "eta": after if isinstance(after, datetime) else None,
             "expires": self.expires_s,
+            "durability": self.durability,
         }
         for name, own in PER_CALL.items():
             if getattr(self, own) != getattr(registered, own):

@@ -125,7 +125,7 @@ def _gather_message(like: NewMessage, position: Position, settings: StoreSetting
     )
     message = position.applied_to(message)
     envelope = message.encode(settings.max_payload_bytes, settings.wire)
-    return NewMessage(position.id, like.queue, like.priority, envelope, hears=NOTHING)
+    return NewMessage(position.id, like.queue, like.priority, envelope, hears=NOTHING, durability=like.durability)
 
 
 def _position(workflow_id: str, planned: PlannedNode) -> Position:

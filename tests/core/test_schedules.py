@@ -175,6 +175,7 @@ def test_pages_of_a_list(schedules: Any, report: Any) -> None:
         ({"queu": "slow"}, "'queu' is no option of a call. Did you mean 'queue'"),
         ({"priority": 101}, "priority is 101"),
         ({"task_id": "mine"}, "task_id is 'mine'; each call of a schedule"),
+        ({"durability": "aof"}, "durability is 'aof'"),
         ({"eta": datetime(2026, 1, 1, tzinfo=UTC)}, "eta is .* the schedule decides when"),
         ({"expires": datetime(2026, 1, 1, tzinfo=UTC)}, "expires is .* seconds from each occurrence"),
         ({"link": "0" * 32 + "-u0"}, "link is .* cannot wait for one"),

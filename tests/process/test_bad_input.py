@@ -51,6 +51,17 @@ def test_a_wrong_password_is_refused(own_server: OwnServer, open_fleet: OpenFlee
     assert "password" in _refused(open_fleet(server.url))
 
 
+@pytest.mark.parametrize(("level", "remedy"), [("replicated", "has no replicas"), ("aof", "CONFIG SET appendonly yes")])
+def test_a_server_that_cannot_give_the_durability_is_refused(
+    own_server: OwnServer, open_fleet: OpenFleet, level: str, remedy: str
+) -> None:
+    fleet = open_fleet(own_server().url)
+    fleet.configure(durability=level)
+    said = _refused(fleet)
+    assert f"cannot give durability '{level}'" in said
+    assert remedy in said
+
+
 def test_a_server_that_may_evict_is_refused_with_the_fix(own_server: OwnServer, open_fleet: OpenFleet) -> None:
     server = own_server(extra_args=["--maxmemory-policy", "allkeys-lru"])
     fleet = open_fleet(server.url)

@@ -157,6 +157,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             PayloadTooLarge: the call takes more than ``max_payload_bytes``.
             StoreUnavailable: the server did not answer in ``enqueue_timeout`` seconds.
             StoreFull: the server is out of memory.
+            NotDurable: it is enqueued, but not as durable as was asked for.
         """
         result, message, retry_time_s = prepare(self, task, args, kwargs)
         store = self.stores.plain

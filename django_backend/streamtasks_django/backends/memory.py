@@ -23,6 +23,7 @@ Differences from a worker process:
 
 * Tasks end with the process. A management command that only enqueues ends before its tasks run.
 * Each process has its own tasks: with several web processes, a result can only be read in the one that enqueued it.
+* ``durability`` of tasks and calls is accepted and has no effect.
 * Time limits and ``revoke(terminate=True)`` are raised in the task at its next bytecode, or where a coroutine awaits.
   A blocking call is not interrupted: that takes a process to kill.
 * The thread has database connections of its own. In a ``TestCase`` it would not see the test's transaction: set
@@ -53,7 +54,18 @@ __all__ = ["MemoryBackend", "forget", "worker_of"]
 
 MAX_TASKS: Final = 1000
 _SERVER_OPTIONS: Final = frozenset(
-    {"connection", "connection_pool", "enqueue_timeout", "max_connections", "timeout", "url", "worker"}
+    {
+        "connection",
+        "connection_pool",
+        "durability",
+        "durability_timeout",
+        "enqueue_timeout",
+        "max_connections",
+        "replicas",
+        "timeout",
+        "url",
+        "worker",
+    }
 )
 _SCHEME: Final = "memory://"
 

@@ -17,6 +17,10 @@
 ``lease``           seconds or a timedelta a worker's claim lives without renewal (30)
 ``timeout``         how long a call is repeated before ``StoreUnavailable``, seconds (10)
 ``enqueue_timeout`` the same for enqueueing: seconds (3, or ``timeout`` if that is less)
+``durability``      what must have a call before enqueueing returns, unless its task or the call says otherwise:
+                    ``"memory"``, ``"replicated"`` or ``"aof"``
+``durability_timeout`` how long enqueueing waits for that before ``NotDurable``: seconds (2)
+``replicas``        how many replicas must have it (all that the master or a Sentinel knows of)
 ``ignore_result``   True: the values of successes are not stored, unless a task or a call says otherwise
 ``max_payload_bytes``, ``max_dead_letters``, ``max_dead_letter_bytes``, ``max_connections``,
 ``crash_limit``, ``crash_delay``, ``lost_limit``, ``unknown_task_limit``, ``unknown_task_delay``: as
@@ -64,11 +68,14 @@ _SECONDS: Final = {
     "lease": "lease_s",
     "timeout": "timeout_s",
     "enqueue_timeout": "enqueue_timeout_s",
+    "durability_timeout": "durability_timeout_s",
     "crash_delay": "crash_delay_s",
     "unknown_task_delay": "unknown_task_delay_s",
 }
 _PLAIN: Final = (
     "key_prefix",
+    "durability",
+    "replicas",
     "compression",
     "max_decompressed_bytes",
     "max_payload_bytes",

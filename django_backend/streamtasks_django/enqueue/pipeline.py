@@ -247,6 +247,8 @@ def _complete(task: Task[..., Any], defined: Task[..., Any] | None) -> CallOptio
         more = _differing(task, defined)
         if task.expires is not None:
             more["expires"] = task.expires
+        if task.durability is not None:
+            more["durability"] = task.durability
     if task.run_after is not None:
         if given.countdown is None and given.eta is None:
             more["eta"] = task.run_after

@@ -63,6 +63,8 @@ class StreamTask[**P, R](EnqueuableTask[P, R]):
         rate_limit: most starts over all workers: ``"10/m"``, ``"5/s"``, ``"100/h"``, ``"7/d"``, or a number per second.
         rate_limit_burst: how many starts may follow each other at once.
         rate_limit_key: limits each key by itself: a string, or a function of the call's arguments that returns one.
+        durability: what must have a call before enqueueing returns: ``"memory"``, ``"replicated"`` or ``"aof"``; None:
+            OPTIONS decide.
         schedule: a rule by which the task is enqueued repeatedly, or an entry of TASK_SCHEDULE without its task.
         options: the options of one call; ``apply_async()`` and ``using()`` fill it.
         queue: an alias of ``queue_name``.
@@ -85,6 +87,7 @@ class StreamTask[**P, R](EnqueuableTask[P, R]):
     rate_limit: Any = None
     rate_limit_burst: int = 1
     rate_limit_key: str | Callable[..., Any] | None = None
+    durability: Any = None
     schedule: Any = field(default=None, compare=False, hash=False, repr=False)
     options: CallOptions = field(default=NO_OPTIONS, compare=False, hash=False, repr=False)
     queue: InitVar[str | None] = None

@@ -8,30 +8,37 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from ...exceptions import ServerNotSupported
+from ...protocol.durability import MEMORY
 from ...settings import StoreSettings
 from . import connections
 from .endpoints import endpoint_of
+from .operations import durable
+from .replica_count import ReplicaCount
 from .sentinel.connections import ask
 
 __all__ = ["check_server"]
 
 
 def check_server(settings: StoreSettings) -> list[str]:
-    """Check version, eviction policy, persistence and role; return what the operator has to know.
+    """Check version, eviction policy, persistence, role and durability; return what the operator has to know.
 
     A server that cannot be reached is no reason to refuse: the worker waits for it. Nor is a user that may not ask:
     what could not be checked is named.
 
     Raises:
-        ServerNotSupported: it is older than Redis 7.0, or may evict keys.
-        AccessDenied: user or password are wrong.
+        ServerNotSupported: it is older than Redis 7.0, may evict keys, or cannot give the durability of the settings.
+        AccessDenied: user or password are wrong, or this user may not ask for that durability.
         UntrustedServer: a certificate is not accepted.
         UnknownService: Sentinels do not know the service.
     """
     connection: Any = connections.new_connection(settings)
     try:
         connection.connect()
-        return _sentinels(settings) + _check(connection, connections.address(settings))
+        warnings = _sentinels(settings)
+        found, is_master = _check(connection, connections.address(settings))
+        if is_master and settings.durability != MEMORY:
+            _durability(connection, settings)
+        return warnings + found
     except (RedisError, OSError) as error:
         lasting = connections.lasting_error(error, settings)
         if lasting is not None:
@@ -58,7 +65,19 @@ def _sentinels(settings: StoreSettings) -> list[str]:
     return warnings
 
 
-def _check(connection: Any, where: str) -> list[str]:
+def _durability(connection: Any, settings: StoreSettings) -> None:
+    """Check that the server can give the durability of the settings; what is asked at first use is asked here, too."""
+    replies: list[Any] = []
+    for command in (durable.INFO, durable.PROBES[settings.durability]):
+        try:
+            replies.append(_ask(connection, *command))
+        except ResponseError as error:
+            replies.append(error)
+    durable.check_replies(settings, ReplicaCount(), settings.durability, *replies)
+
+
+def _check(connection: Any, where: str) -> tuple[list[str], bool]:
+    """Return warnings, and whether it is a master."""
     warnings = []
     try:
         info = {section: _info(connection, section) for section in ("server", "memory", "persistence", "replication")}
@@ -82,9 +101,10 @@ def _check(connection: Any, where: str) -> list[str]:
             warnings.append(_without_log(connection, where))
     if version and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < (7, 0):
         raise ServerNotSupported(f"{where} runs version {version}; streamtasks needs Redis 7.0 or Valkey 8 or later.")
-    if role in ("slave", "replica"):
+    is_replica = role in ("slave", "replica")
+    if is_replica:
         warnings.append(f"{where} is a replica{master} and takes no tasks: name its master in the URL")
-    return warnings
+    return warnings, not is_replica
 
 
 def _without_log(connection: Any, where: str) -> str:
@@ -115,7 +135,7 @@ def _hello(connection: Any) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=False))
 
 
-def _ask(connection: Any, *words: str) -> Any:
+def _ask(connection: Any, *words: Any) -> Any:
     connection.send_command(*words)
     return connection.read_response()
 

@@ -13,8 +13,9 @@ from typing import Any
 from hiredis import pack_command
 from redis.exceptions import NoScriptError
 
+from .faults import Course, fault_of
 from .replies import aread_replies, read_replies
-from .scripts import Call
+from .scripts import Behind, Call
 
 __all__ = ["Conversation", "aexchange", "command", "conversation", "exchange", "finish"]
 
@@ -26,7 +27,7 @@ def command(call: Call) -> tuple[Any, ...]:
     return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
 
 
-def conversation(requests: Sequence[Call], *, are_sent: bool = False) -> Conversation:
+def conversation(requests: Sequence[Call], *, are_sent: bool = False, behind: Behind | None = None) -> Conversation:
     """Send calls, and again with their scripts those whose script the server does not know.
 
     A script that several of the calls use is sent ahead: if another client brought it between two of them, the first
@@ -35,32 +36,42 @@ def conversation(requests: Sequence[Call], *, are_sent: bool = False) -> Convers
     Args:
         requests: the calls.
         are_sent: they are on their way already.
+        behind: is sent behind the calls, and again behind those that are sent again. Its replies follow theirs.
 
     Raises:
-        ResponseError: a call was answered with an error; all replies have been read by then.
+        ResponseError: a call was answered with an error, or what is behind with one that passes; all replies have been
+            read by then.
     """
     ahead = [] if are_sent else _repeated(requests)
     # Whether the server lets us load scripts only counts if it does not know them.
-    replies = (yield ahead + [command(call) for call in requests])[len(ahead) :]
+    last = behind.commands if behind is not None else []
+    replies = (yield ahead + [command(call) for call in requests] + last)[len(ahead) :]
+    late = replies[len(requests) :]
+    del replies[len(requests) :]
     unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:
         # The other calls of the packet took effect: only these are sent again, in their order.
         sources = {requests[place].script.source: None for place in unknown}
         commands: list[tuple[Any, ...]] = [("SCRIPT", "LOAD", source) for source in sources]
-        again = yield commands + [command(requests[place]) for place in unknown]
+        again = yield commands + [command(requests[place]) for place in unknown] + last
+        late = again[len(sources) + len(unknown) :]
+        del again[len(sources) + len(unknown) :]
         _raise_errors(again)
         for place, reply in zip(unknown, again[len(sources) :], strict=True):
             replies[place] = reply
     _raise_errors(replies)
-    return replies
+    _raise_errors([one for one in late if isinstance(one, Exception) and fault_of(one).course is not Course.LASTS])
+    return replies + late
 
 
-def exchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
-    """Have a conversation about these calls; return their replies.
+def exchange(connection: Any, requests: Sequence[Call], behind: Behind | None = None) -> list[Any]:
+    """Have a conversation about these calls; return their replies, and those to what is behind.
 
     Raises:
         RedisError: the connection broke, or a call was answered with an error.
     """
+    if behind is not None:
+        return _converse(connection, conversation(requests, behind=behind), slow_s=behind.slow_s)
     if len(requests) > 1:
         return _converse(connection, conversation(requests))
     _send(connection, [command(call) for call in requests])
@@ -89,13 +100,15 @@ def finish(connection: Any, requests: Sequence[Call]) -> list[Any]:
     return _converse(connection, talk, replies)
 
 
-def _converse(connection: Any, talk: Conversation, replies: list[Any] | None = None) -> list[Any]:
-    """Have a conversation; ``replies``: to the commands that are sent already."""
+def _converse(
+    connection: Any, talk: Conversation, replies: list[Any] | None = None, *, slow_s: float = 0.0
+) -> list[Any]:
+    """Have a conversation; ``replies``: to the commands that are sent already; ``slow_s``: see `Behind`."""
     try:
         while True:
             commands = next(talk) if replies is None else talk.send(replies)
             _send(connection, commands)
-            replies, _ = read_replies(connection, len(commands))
+            replies, _ = read_replies(connection, len(commands), slow_s)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
@@ -104,18 +117,19 @@ def _send(connection: Any, commands: Sequence[tuple[Any, ...]]) -> None:
     connection.send_packed_command([b"".join(map(pack_command, commands))], check_health=False)
 
 
-async def aexchange(connection: Any, requests: Sequence[Call]) -> list[Any]:
+async def aexchange(connection: Any, requests: Sequence[Call], behind: Behind | None = None) -> list[Any]:
     """Do what `exchange` does, on an event loop.
 
     Raises:
         RedisError: as `exchange`.
     """
-    talk = conversation(requests)
+    talk = conversation(requests, behind=behind)
     commands = next(talk)
+    slow_s = behind.slow_s if behind is not None else 0.0
     try:
         while True:
             await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-            commands = talk.send(await aread_replies(connection, len(commands)))
+            commands = talk.send(await aread_replies(connection, len(commands), slow_s))
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 

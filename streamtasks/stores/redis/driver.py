@@ -58,14 +58,14 @@ class BlockingDriver:
 
     def _replies(self, request: list[Call] | Request) -> list[Any]:
         """Send calls and return the replies; send them again after errors that may pass, until the deadline."""
-        calls, retry_time_s = request if isinstance(request, Request) else (request, None)
-        if not calls:
+        calls, retry_time_s, behind = request if isinstance(request, Request) else (request, None, None)
+        if not calls and behind is None:
             return []
         patience: Patience | None = None
         since = time.monotonic()
         while True:
             try:
-                return self.pool().exchange(calls)
+                return self.pool().exchange(calls, behind)
             except (RedisError, OSError) as error:
                 patience = patience or Patience(self.settings, retry_time_s, since)
                 delay_s = patience.delay_s(error)
@@ -105,19 +105,20 @@ class AwaitingDriver:
 
     async def _replies(self, request: list[Call] | Request) -> list[Any]:
         """See `BlockingDriver._replies`."""
-        calls, retry_time_s = request if isinstance(request, Request) else (request, None)
-        if not calls:
+        calls, retry_time_s, behind = request if isinstance(request, Request) else (request, None, None)
+        if not calls and behind is None:
             return []
         patience: Patience | None = None
         since = time.monotonic()
         while True:
             try:
-                replies = await (await self.pool()).exchange(calls)
+                replies = await (await self.pool()).exchange(calls, behind)
             except (RedisError, OSError) as error:
                 patience = patience or Patience(self.settings, retry_time_s, since)
                 delay_s = patience.delay_s(error)
             else:
-                self._answered[calls[0].tag] = time.monotonic()
+                if calls:
+                    self._answered[calls[0].tag] = time.monotonic()
                 return replies
             await asyncio.sleep(delay_s)
 

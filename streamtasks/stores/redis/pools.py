@@ -22,7 +22,7 @@ from ...settings import StoreSettings
 from .conversation import aexchange, exchange
 from .endpoints import connection_key, endpoint_of
 from .faults import fault_of
-from .scripts import Call
+from .scripts import Behind, Call
 
 __all__ = ["AsyncPool", "Pool", "async_pool", "sync_pool"]
 
@@ -58,10 +58,11 @@ class Pool:
         self.give_back(connection)
         self._places.release()
 
-    def exchange(self, calls: Sequence[Call]) -> list[Any]:
-        """Send calls on a connection and return the replies. A connection that an error spoils is closed.
+    def exchange(self, calls: Sequence[Call], behind: Behind | None = None) -> list[Any]:
+        """Send calls on a connection and return the replies, also to what is behind.
 
-        If it did not answer in time, or is the wrong server, idle connections are closed as well: they lead to it, too.
+        A connection that an error spoils is closed. If it did not answer in time, or is the wrong server, idle
+        connections are closed as well: they lead to it, too.
 
         Raises:
             MaxConnectionsError: as `get`.
@@ -71,7 +72,7 @@ class Pool:
             self._endpoint.look()
         connection = self.get()
         try:
-            return exchange(connection, calls)
+            return exchange(connection, calls, behind)
         except BaseException as error:
             fault = fault_of(error)
             if fault.spoils:
@@ -163,7 +164,7 @@ class AsyncPool:
         else:
             await connection.disconnect(nowait=True)
 
-    async def exchange(self, calls: Sequence[Call]) -> list[Any]:
+    async def exchange(self, calls: Sequence[Call], behind: Behind | None = None) -> list[Any]:
         """See `Pool.exchange`.
 
         Raises:
@@ -177,7 +178,7 @@ class AsyncPool:
             await self._disconnect_idle(nowait=True)
         connection = await self.get()
         try:
-            return await aexchange(connection, calls)
+            return await aexchange(connection, calls, behind)
         except BaseException as error:
             fault = fault_of(error)
             if fault.spoils:

@@ -9,15 +9,22 @@ from redis.exceptions import ResponseError
 __all__ = ["aread_replies", "read_replies"]
 
 
-def read_replies(connection: Any, count: int) -> tuple[list[Any], bool]:
+def read_replies(connection: Any, count: int, slow_s: float = 0.0) -> tuple[list[Any], bool]:
     """Return so many replies, and whether any of them is an error of the server.
+
+    Args:
+        connection: a connection of redis-py, on which the commands were sent.
+        count: how many replies are read.
+        slow_s: how much longer than the connection's time-out the last reply may take, in seconds.
 
     Raises:
         RedisError: the connection broke.
     """
     replies: list[Any] = []
     failed = False
-    for _ in range(count):
+    for left in range(count, 0, -1):
+        if slow_s and left == 1:
+            connection.can_read(slow_s)
         try:
             replies.append(connection.read_response())
         except ResponseError as error:
@@ -26,16 +33,18 @@ def read_replies(connection: Any, count: int) -> tuple[list[Any], bool]:
     return replies, failed
 
 
-async def aread_replies(connection: Any, count: int) -> list[Any]:
-    """Return so many replies, on an event loop.
+async def aread_replies(connection: Any, count: int, slow_s: float = 0.0) -> list[Any]:
+    """Do what `read_replies` does, on an event loop; return the replies.
 
     Raises:
         RedisError: the connection broke.
     """
     replies: list[Any] = []
-    for _ in range(count):
+    for left in range(count, 0, -1):
+        own_s = connection.socket_timeout
+        timeout_s = own_s + slow_s if own_s and slow_s and left == 1 else None
         try:
-            replies.append(await connection.read_response())
+            replies.append(await connection.read_response(timeout=timeout_s))
         except ResponseError as error:
             replies.append(error)
     return replies

@@ -12,7 +12,7 @@ import streamtasks_lua
 
 from ...protocol.keys import Keys
 
-__all__ = ["Call", "Script", "script"]
+__all__ = ["Behind", "Call", "Script", "script"]
 
 
 class Script:
@@ -80,6 +80,16 @@ class Call(NamedTuple):
     def tag(self) -> str:
         """The shard that the call concerns: all keys of a call have the same tag."""
         return self.keys[0].partition("{")[2].partition("}")[0]
+
+
+class Behind(NamedTuple):
+    """Plain commands behind the calls of a packet, on the same connection; errors of the server are values.
+
+    ``slow_s``: how long the last one may take longer than others, seconds.
+    """
+
+    commands: list[tuple[Any, ...]]
+    slow_s: float = 0.0
 
 
 @cache

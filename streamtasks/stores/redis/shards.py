@@ -10,9 +10,10 @@ from typing import Any, Final, NamedTuple
 from ...protocol.keys import Keys
 from ...protocol.shards import schedule_tag, tag_of
 from ...settings import StoreSettings
-from .scripts import Call
+from .replica_count import ReplicaCount
+from .scripts import Behind, Call
 
-__all__ = ["Operation", "Request", "Shard", "Shards"]
+__all__ = ["Behind", "Operation", "Request", "Shard", "Shards"]
 
 MOST_NAMES: Final = 32
 """How many streams a shard remembers."""
@@ -22,10 +23,14 @@ MOST_STREAMS: Final = 256
 
 
 class Request(NamedTuple):
-    """Calls to send in one packet. ``retry_time_s``: for how long they are repeated, seconds; None: as settings say."""
+    """Calls to send in one packet.
+
+    ``retry_time_s``: for how long they are repeated, seconds; None: as settings say. ``behind``: commands behind them.
+    """
 
     calls: list[Call]
     retry_time_s: float | None = None
+    behind: Behind | None = None
 
 
 type Operation[T] = Generator[list[Call] | Request, list[Any], T]
@@ -81,6 +86,7 @@ class Shards:
         self.settings = settings
         self.tags = settings.tags
         self.by_tag = {tag: Shard(settings.key_prefix, tag) for tag in settings.tags}
+        self.replica_count = ReplicaCount()
 
     def tag_of(self, task_id: str) -> str:
         """Return the tag of the shard of a task's or workflow's id."""

@@ -62,6 +62,7 @@ def results() -> None:
     assert_type(add(1, 2), int)
     assert_type(greet.using(queue="low", priority=5, run_after=timedelta(hours=1)).enqueue("Ada").get(), str)
     assert_type(greet.apply_async(["Ada"], countdown=3, expires=60, link=add.si(1)).get(), str)
+    assert_type(add.using(durability="aof").apply_async((1,), durability="replicated").get(), int)
     assert_type(greet.apply_async(kwargs={"name": "Ada"}, link="an-id", headers={"user": 7}, priority=9), Result[str])
     assert_type(fetch.enqueue("/").get(), bytes)
     assert_type(bound.enqueue(7).get(), str)
@@ -111,6 +112,8 @@ def wrong() -> None:
     greet.enqueue_many("Ada", "Eve")  # expect-error
     add.apply_async((1,), prioritty=3)  # expect-error
     add.apply_async((1,), priority="high")  # expect-error
+    add.apply_async((1,), durability="disk")  # expect-error
+    add.using(durability="disk")  # expect-error
     add.apply_async((1,), countdown="soon")  # expect-error
     add.apply_async((1,), link=add)  # expect-error
     add.using(autoretry_for=OSError)  # expect-error

@@ -70,6 +70,7 @@ def results() -> None:
     assert_type(add(1, 2), int)
     assert_type(add.using(priority=5, queue="low", run_after=timedelta(hours=1)).enqueue(1).get(), int)
     assert_type(greet.apply_async(["Ada"], countdown=3, expires=60, link=add.si(1)).get(), str)
+    assert_type(add.using(durability="aof").apply_async((1,), durability="replicated").get(), int)
     assert_type(greet.apply_async(kwargs={"name": "Ada"}, queue_name="low", run_after=timezone.now()).get(), str)
     assert_type(fetch.enqueue("/").get(), bytes)
     assert_type(fetch.call("/"), bytes)
@@ -124,6 +125,8 @@ def wrong() -> None:
     coroutine_with_context.delay()  # expect-error
     add.apply_async((1,), prioritty=3)  # expect-error
     add.apply_async((1,), priority="high")  # expect-error
+    add.apply_async((1,), durability="disk")  # expect-error
+    add.using(durability="disk")  # expect-error
     add.apply_async((1,), run_after="soon")  # expect-error
     add.apply_async((1,), link=add)  # expect-error
     add.using(autoretry_for=OSError)  # expect-error

@@ -3,6 +3,7 @@
 from . import (
     admit,
     delete_finished,
+    durable,
     early_expiry,
     enqueue,
     hand_back,
@@ -20,6 +21,7 @@ from . import (
 __all__ = [
     "admit",
     "delete_finished",
+    "durable",
     "early_expiry",
     "enqueue",
     "hand_back",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ....protocol.durability import MEMORY
 from ....protocol.heard import ZEROS
 from ....protocol.keys import Keys, stream_name
 from ....protocol.shards import tag_of
@@ -13,6 +14,7 @@ from ...types import NewMessage
 from ..batches import batches
 from ..scripts import Call, script
 from ..shards import Operation, Request, Shards
+from .durable import durable_calls, strongest
 from .revoke import revoke_many
 
 __all__ = ["conditions", "enqueue", "enqueue_call"]
@@ -68,9 +70,12 @@ def enqueue(shards: Shards, messages: Sequence[NewMessage], retry_time_s: float 
         retry_time_s = shards.settings.enqueue_retry_s
     if len(messages) == 1:
         task_id = messages[0].id
-        [reply] = yield Request(
-            [enqueue_call(shards.by_tag[tag_of(task_id, shards.tags)].keys, messages, shards.settings)], retry_time_s
-        )
+        call = enqueue_call(shards.by_tag[tag_of(task_id, shards.tags)].keys, messages, shards.settings)
+        level = messages[0].durability or shards.settings.durability
+        if level == MEMORY:
+            [reply] = yield Request([call], retry_time_s)
+        else:
+            [reply] = (yield from durable_calls(shards, [call], level, retry_time_s, [task_id]))[0]
         if reply[1] == _REVOKED_BEFORE:
             yield from revoke_many(shards, [task_id])
         return [reply[1] != 0]
@@ -82,7 +87,11 @@ def enqueue(shards: Shards, messages: Sequence[NewMessage], retry_time_s: float 
         for some in batches(places, lambda place: len(messages[place].envelope)):
             requests.append(enqueue_call(keys, [messages[place] for place in some], shards.settings))
             places_of.append(some)
-    replies = yield Request(requests, retry_time_s)
+    level = strongest({message.durability for message in messages}, shards.settings)
+    if level == MEMORY or not requests:
+        replies = yield Request(requests, retry_time_s)
+    else:
+        replies = (yield from durable_calls(shards, requests, level, retry_time_s, [one.id for one in messages]))[0]
     revoked: list[str] = []
     for some, reply in zip(places_of, replies, strict=True):
         for place, code in zip(some, reply[1:], strict=True):

@@ -7,6 +7,7 @@ from itertools import batched, islice, takewhile
 from typing import Any, Final
 
 from ....exceptions import StoreError
+from ....protocol.durability import MEMORY
 from ....protocol.graph import Graph
 from ....protocol.heard import ZEROS
 from ....protocol.keys import Keys, stream_name
@@ -17,6 +18,7 @@ from ...workflow_types import FanIn, FanInCounts, KnownResult, NewWorkflow, Node
 from ..batches import MOST, MOST_BYTES, batches
 from ..scripts import Call, script
 from ..shards import Operation, Request, Shard, Shards
+from .durable import durable_calls, strongest
 from .revoke import revoke_on
 
 __all__ = [
@@ -146,6 +148,13 @@ def start_workflow(shards: Shards, new: NewWorkflow, retry_time_s: float | None 
     code = yield from advance(shards, new.id, list(names), "live", retry_time_s=retry_time_s)
     if code != _LIVE:
         raise StoreError(f"Workflow {new.id} was not completed in time and has been thrown away; start it anew.")
+    level = strongest({node.message.durability for node in new.nodes}, shards.settings)
+    if level != MEMORY:
+        # Once more, which changes nothing: it shows that what is waited for is there, on this very connection.
+        call = unfold_call(shard.keys, new.id, [], shards.settings, "live")
+        [reply] = (yield from durable_calls(shards, [call], level, retry_time_s, [new.id], "workflow"))[-1]
+        if reply[1] != _LIVE:
+            raise StoreError(f"Workflow {new.id} was lost while it was waited for; start it anew.")
     return fresh
 
 

@@ -187,8 +187,13 @@ def _questions(service: str) -> Generator[list[tuple[str, ...]], list[Any], Answ
         [services] = yield [("SENTINEL", "MASTERS")]
         known = [] if isinstance(services, ResponseError) else [_fields(one)["name"] for one in services]
         return Answer(None, services=tuple(known))
-    epoch = None if isinstance(state, ResponseError) else _fields(state).get("config-epoch")
-    return Answer(Node(where[0].decode(), int(where[1])), None if epoch is None else int(epoch))
+    told = {} if isinstance(state, ResponseError) else _fields(state)
+    epoch, replicas = told.get("config-epoch"), told.get("num-slaves")
+    return Answer(
+        Node(where[0].decode(), int(where[1])),
+        None if epoch is None else int(epoch),
+        replicas=None if replicas is None else int(replicas),
+    )
 
 
 def _fields(flat: Sequence[bytes]) -> dict[str, str]:

@@ -32,6 +32,9 @@ LOOK_EVERY_S: Final = 1.0
 
 _SLOW_S: Final = 60.0
 
+_replicas: Final[dict[tuple[str, tuple[Node, ...]], int]] = {}
+"""How many replicas a service has, for all searches: they may share connections, and then only one of them asks."""
+
 
 class Answer(NamedTuple):
     """What a Sentinel says of a service.
@@ -40,11 +43,13 @@ class Answer(NamedTuple):
         master: the address of the master; None: it does not know the service.
         epoch: of the configuration; larger is newer. None: it does not tell us.
         services: names of the services that it knows, as far as it tells; only if ``master`` is None.
+        replicas: how many replicas it knows of, also those that are down; None: it does not tell us.
     """
 
     master: Node | None
     epoch: float | None = None
     services: tuple[str, ...] = ()
+    replicas: int | None = None
 
 
 class Ask(NamedTuple):
@@ -83,6 +88,11 @@ class Search:
         self._looks_failed = 0
         self._answers_in_s = dict.fromkeys(address.sentinels, 0.0)
         self._failed_at = dict.fromkeys(address.sentinels, -math.inf)
+
+    @property
+    def replicas(self) -> int | None:
+        """How many replicas there are, also those that are away, as a Sentinel told us last; None: none has told us."""
+        return _replicas.get(self.address[:2])
 
     def quickest(self) -> list[Node]:
         """Return the Sentinels in the order in which they are asked."""
@@ -144,6 +154,8 @@ class Search:
         reply = yield Ask(sentinel)
         polled.take(sentinel, reply)
         answers = isinstance(reply, Answer)
+        if isinstance(reply, Answer) and reply.replicas is not None:
+            _replicas[self.address[:2]] = reply.replicas
         if not answers:
             self._failed_at[sentinel] = time.monotonic()
         self._answers_in_s[sentinel] = time.monotonic() - began + (0.0 if answers else _SLOW_S)

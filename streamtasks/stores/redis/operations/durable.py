@@ -1,0 +1,196 @@
+"""Send calls and wait, in the same packet, until replicas or files have what they wrote.
+
+WAIT and WAITAOF concern what their connection has written. A call that finds its message known writes nothing, and WAIT
+behind it would return at once, although no replica has the message: so `touch` goes first and writes something, behind
+what was written before. Calls and WAIT stand in one packet, so that no failover comes between them: where the
+connection breaks, all of it is sent again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence, Set
+from typing import Any, Final
+
+from redis.exceptions import NoPermissionError, ResponseError
+
+from ....exceptions import AccessDenied, NotDurable, ServerNotSupported
+from ....protocol.durability import AOF, LEVELS, MEMORY, Durability
+from ....protocol.keys import Keys
+from ....settings import StoreSettings
+from .. import connections
+from ..endpoints import endpoint_of
+from ..replica_count import ReplicaCount, connected_replicas
+from ..scripts import Behind, Call, script
+from ..shards import Operation, Request, Shards
+
+__all__ = ["PROBES", "check_replies", "durable_calls", "probe", "strongest", "touch_call"]
+
+INFO: Final = ("INFO", "replication")
+
+PROBES: Final[dict[str, tuple[Any, ...]]] = {"replicated": ("WAIT", 0, 1), "aof": ("WAITAOF", 1, 0, 1)}
+"""A command for each level that shows whether the server knows and allows what it needs, without waiting."""
+
+
+def touch_call(keys: Keys, first_id: str) -> Call:
+    """Build touch."""
+    return script("touch").call(keys, id=first_id)
+
+
+def strongest(asked: Set[Durability | None], settings: StoreSettings) -> Durability:
+    """Return the strongest of several levels; None stands for that of the settings."""
+    return LEVELS[max((LEVELS.index(level or settings.durability) for level in asked), default=0)]
+
+
+def durable_calls(
+    shards: Shards,
+    calls: Sequence[Call],
+    level: Durability,
+    retry_time_s: float,
+    ids: Sequence[str],
+    what: str = "task",
+) -> Operation[list[list[Any]]]:
+    """Send calls and return their replies once their writes are as durable as asked for.
+
+    They are sent once more if a replica has come meanwhile. So there are replies to each time; the first say what is
+    new.
+
+    Args:
+        shards: of the store.
+        calls: what writes; each may be repeated.
+        level: not ``"memory"``.
+        retry_time_s: for how long they are repeated while the server cannot be reached, seconds.
+        ids: what they write, for errors.
+        what: "task" or "workflow".
+
+    Raises:
+        ServerNotSupported: the server cannot give this level. Nothing was sent.
+        AccessDenied: this user may not ask for it. Nothing was sent.
+        NotDurable: it was not reached in time. What the calls write is written on the master.
+    """
+    settings, count = shards.settings, shards.replica_count
+    if level not in count.given or not _is_possible(level, count.needed(settings)):
+        yield from probe(shards, level, retry_time_s)
+    requests = [touch_call(shards.by_tag[calls[0].tag].keys, ids[0]), *calls]
+    waited_s, all_replies = 0.0, []
+    while True:
+        needed, began = count.needed(settings), time.monotonic()
+        asks = settings.replicas is None and began >= count.look_at
+        left_ms = max(1, round((settings.durability_wait_s - waited_s) * 1000))
+        wait = ("WAITAOF", 1, needed, left_ms) if level == AOF else ("WAIT", needed, left_ms)
+        behind = Behind([INFO, wait] if asks else [wait], left_ms / 1000)
+        replies = yield Request(requests, retry_time_s, behind)
+        all_replies.append(replies[1 : len(requests)])
+        waited_s += time.monotonic() - began
+        if asks:
+            _learn(count, replies[-2], time.monotonic())
+        fsynced, acknowledged, reason = _acknowledged(level, replies[-1])
+        wanted = count.needed(settings)
+        if fsynced is not False and acknowledged >= wanted:
+            return all_replies
+        if reason or acknowledged < needed or fsynced is False or waited_s >= settings.durability_wait_s:
+            raise _not_durable(settings, level, (fsynced, acknowledged, wanted), waited_s, (ids, what, reason))
+        # A replica has come that was not waited for: wait for it as well.
+
+
+def probe(shards: Shards, level: Durability, retry_time_s: float | None = None) -> Operation[None]:
+    """Learn how many replicas there are, and that the server can give a level.
+
+    Raises:
+        ServerNotSupported: it cannot.
+        AccessDenied: this user may not ask for it.
+    """
+    info, answer = yield Request([], retry_time_s, Behind([INFO, PROBES[level]]))
+    check_replies(shards.settings, shards.replica_count, level, info, answer)
+    shards.replica_count.given.add(level)
+
+
+def check_replies(settings: StoreSettings, count: ReplicaCount, level: Durability, info: Any, answer: Any) -> None:
+    """Check the replies to `INFO` and to one of `PROBES`; take in how many replicas there are.
+
+    Raises:
+        ServerNotSupported: the server cannot give this level.
+        AccessDenied: this user may not ask for it.
+    """
+    where = connections.address(settings)
+    command = PROBES[level][0]
+    if isinstance(answer, NoPermissionError):
+        raise AccessDenied(
+            f"{where} refuses {command}, which durability {level!r} needs: {answer}. Allow it: ACL SETUSER ... "
+            f"+{command.lower()}"
+        )
+    if isinstance(answer, ResponseError) and "unknown command" in str(answer).lower():
+        raise ServerNotSupported(
+            f"{where} has no {command}, which durability {level!r} needs: use Redis 7.2 or Valkey 8 or later, or "
+            "durability 'replicated'."
+        )
+    if isinstance(answer, ResponseError) and "appendonly" in str(answer):
+        raise ServerNotSupported(
+            f"{where} has appendonly off, so it cannot give durability {level!r}. Switch it on: CONFIG SET appendonly "
+            "yes, and the same in its configuration file and in those of its replicas."
+        )
+    if isinstance(answer, Exception):
+        raise ServerNotSupported(f"{where} cannot give durability {level!r}: {command} answers {answer}")
+    search = endpoint_of(settings).search
+    if isinstance(info, Exception):
+        if settings.replicas is None and (search is None or search.replicas is None):
+            raise AccessDenied(
+                f"{where} refuses INFO ({info}), so it is not known how many replicas durability {level!r} has to wait "
+                "for. Allow it (ACL SETUSER ... +info), or set replicas."
+            )
+    else:
+        _learn(count, info, time.monotonic())
+    if not _is_possible(level, count.needed(settings)):
+        raise ServerNotSupported(
+            f"{where} has no replicas, so it cannot give durability {level!r}. Attach replicas, or use 'aof' (its own "
+            "file) or 'memory'."
+        )
+
+
+def _is_possible(level: Durability, replicas: int) -> bool:
+    return level in (MEMORY, AOF) or replicas > 0
+
+
+def _learn(count: ReplicaCount, info: Any, now: float) -> None:
+    if not isinstance(info, Exception):
+        count.learn(connected_replicas(bytes(info)), now)
+
+
+def _acknowledged(level: Durability, reply: Any) -> tuple[bool | None, int, str]:
+    """Return whether the master has it in its file (None: not asked), how many replicas have it, and an error."""
+    if isinstance(reply, Exception):
+        return False if level == AOF else None, 0, str(reply)
+    if level == AOF:
+        return bool(reply[0]), reply[1], ""
+    return None, reply, ""
+
+
+def _not_durable(
+    settings: StoreSettings,
+    level: Durability,
+    reached: tuple[bool | None, int, int],
+    waited_s: float,
+    about: tuple[Sequence[str], str, str],
+) -> NotDurable:
+    fsynced, acknowledged, wanted = reached
+    ids, what, reason = about
+    who = f"{what} {ids[0]} is" if len(ids) == 1 else f"{len(ids)} {what}s (first {ids[0]}) are"
+    parts = []
+    if fsynced is not None:
+        parts.append(f"the master has {'' if fsynced else 'not '}written it to its file")
+    if wanted or fsynced is None:
+        has = "have it in their files" if level == AOF else "have it"
+        parts.append(f"{acknowledged} of {wanted} replicas {has}")
+    why = f" ({reason})" if reason else ""
+    again = "with task_id= that of this error" if what == "task" else "by starting it once more, which is another one"
+    return NotDurable(
+        f"{who} enqueued at {connections.address(settings)}, but not {level!r}: {' and '.join(parts)} after "
+        f"{waited_s:.1f} s{why}. It runs unless a fault loses it; the same call may be repeated {again}.",
+        ids[0],
+        task_ids=tuple(ids),
+        durability=level,
+        acknowledged=acknowledged,
+        replicas=wanted,
+        fsynced=fsynced,
+        waited_s=waited_s,
+    )

@@ -1,0 +1,55 @@
+"""How many replicas must acknowledge a message, as far as one store knows."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from ...settings import StoreSettings
+from .endpoints import endpoint_of
+
+__all__ = ["LOOK_EVERY_S", "ReplicaCount", "connected_replicas"]
+
+LOOK_EVERY_S = 1.0
+"""How often a store that enqueues asks the master again, seconds."""
+
+
+class ReplicaCount:
+    """What one store has learnt of the replicas. May be shared between threads.
+
+    The master knows only the replicas that are connected now: during a failover it knows fewer, and the one that is
+    missing is the next master. So the count never falls, unless a Sentinel tells it, which knows those that are away.
+
+    Attributes:
+        most: how many were connected at most.
+        connected: how many were connected when the master was asked last.
+        look_at: when to ask it again, `time.monotonic`.
+        given: the levels that the server is known to give.
+    """
+
+    def __init__(self) -> None:
+        self.most = 0
+        self.connected = 0
+        self.look_at = -math.inf
+        self.given: set[str] = set()
+
+    def learn(self, connected: int, now: float) -> None:
+        """Take in how many replicas are connected."""
+        self.connected = connected
+        self.most = max(self.most, connected)
+        self.look_at = now + LOOK_EVERY_S
+
+    def needed(self, settings: StoreSettings) -> int:
+        """Return how many must acknowledge."""
+        if settings.replicas is not None:
+            return settings.replicas
+        search = endpoint_of(settings).search
+        if search is not None and search.replicas is not None:
+            return max(search.replicas, self.connected)
+        return self.most
+
+
+def connected_replicas(info: bytes) -> int:
+    """Return how many replicas are connected, from what INFO says of replication; 0 if it is not a master."""
+    found = re.search(rb"^connected_slaves:(\d+)", info, re.MULTILINE)
+    return int(found[1]) if found else 0
