@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.django_site import SETTINGS, SITE, DjangoWorker
-from tests.support.servers import server_kinds, start_server
+from tests.support.servers import flush, server_kinds, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +28,10 @@ from django.tasks import task_backends  # noqa: E402
 from django.test import override_settings  # noqa: E402
 
 from contract.options import tasks_setting  # noqa: E402
+from streamtasks_django.backends.memory import forget  # noqa: E402
+from tests.support.manual_consumer import Consumer  # noqa: E402
+
+MEMORY_URL = "memory://control"
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +66,30 @@ def site(request: pytest.FixtureRequest, _site_server: Callable[[str], str]) -> 
     url = "memory://django-site" if request.param == "memory" else _site_server(request.param)
     with override_settings(TASKS=tasks_setting(url, "idle:")):
         yield url
+
+
+@pytest.fixture(params=["server", "memory"])
+def server_and_memory(request: pytest.FixtureRequest, site_url: str) -> Iterator[None]:
+    """The project on an emptied server, then in memory; no worker serves either."""
+    if request.param == "memory":
+        backend = {"BACKEND": "streamtasks_django.backends.memory.MemoryBackend"}
+        options = {"autostart": False, "url": MEMORY_URL}
+        setting = {"default": {**backend, "OPTIONS": options}, "strict": {**backend, "QUEUES": ["default", "mail"]}}
+        with override_settings(TASKS=setting):
+            yield
+            forget(MEMORY_URL)
+    else:
+        with override_settings(TASKS=tasks_setting(site_url, "control:")):
+            flush(site_url)
+            yield
+
+
+@pytest.fixture
+def hand() -> Iterator[Consumer]:
+    """Claims and settles in the test's own process."""
+    backend: Any = task_backends["default"]
+    with Consumer(backend.stores.plain) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -42,12 +42,6 @@ def backend() -> RedisBackend:
 @pytest.fixture(autouse=True)
 def _empty(site: str) -> None:
     flush(site)
-
-
-@pytest.fixture
-def hand() -> Iterator[Consumer]:
-    with Consumer(backend().stores.plain) as opened:
-        yield opened
 
 
 @asynccontextmanager

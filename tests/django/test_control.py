@@ -16,38 +16,15 @@ from django.test import override_settings
 from django.utils import timezone
 
 from contract.app import tasks
-from contract.options import tasks_setting
 from streamtasks import TaskRevoked
 from streamtasks.exceptions import QueueNotEmpty
 from streamtasks.stores.factory import open_supervisor_store
 from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.backends.base import StoreBackend
-from streamtasks_django.backends.memory import forget
-from tests.support.manual_consumer import Consumer, outcome_of, report_progress
-from tests.support.servers import flush, silence
+from tests.support.manual_consumer import Consumer, outcome_of
+from tests.support.servers import silence
 
-MEMORY_URL = "memory://control"
-MEMORY = {"BACKEND": "streamtasks_django.backends.memory.MemoryBackend"}
-
-
-@pytest.fixture(params=["server", "memory"], autouse=True)
-def _store(request: pytest.FixtureRequest, site_url: str) -> Iterator[None]:
-    if request.param == "memory":
-        options = {"autostart": False, "url": MEMORY_URL}
-        setting = {"default": {**MEMORY, "OPTIONS": options}, "strict": {**MEMORY, "QUEUES": ["default", "mail"]}}
-        with override_settings(TASKS=setting):
-            yield
-            forget(MEMORY_URL)
-    else:
-        with override_settings(TASKS=tasks_setting(site_url, "control:")):
-            flush(site_url)
-            yield
-
-
-@pytest.fixture
-def hand() -> Iterator[Consumer]:
-    with Consumer(backend().stores.plain) as opened:
-        yield opened
+pytestmark = pytest.mark.usefixtures("server_and_memory")
 
 
 def backend() -> StoreBackend:
@@ -247,7 +224,7 @@ class TestForgetQueue:
 
 class TestEvents:
     @pytest.fixture(autouse=True)
-    def _wanted(self, _store: None) -> Iterator[None]:
+    def _wanted(self, server_and_memory: None) -> Iterator[None]:
         default = settings.TASKS["default"]
         options = {**default["OPTIONS"], "send_events": True}
         with override_settings(TASKS={**settings.TASKS, "default": {**default, "OPTIONS": options}}):
@@ -278,49 +255,6 @@ class TestEvents:
     def test_a_backend_without_a_store_tells_nothing(self) -> None:
         with override_settings(TASKS={"default": {"BACKEND": "streamtasks_django.backends.dummy.DummyBackend"}}):
             assert TaskMonitor().get_events("x") == {"events": [], "cursor": "x"}
-
-
-class TestUntrackedStarts:
-    """TASK_TRACK_STARTED = False."""
-
-    @pytest.fixture(autouse=True)
-    def _untracked(self) -> Iterator[None]:
-        with override_settings(TASK_TRACK_STARTED=False):
-            yield
-
-    def test_a_running_task_is_shown_as_waiting(self, hand: Consumer) -> None:
-        result = enqueue()
-        [claimed] = hand.claim(1)
-        assert not result.ready()
-        assert (result.state, result.status, result.started_at, result.attempts) == ("QUEUED", "READY", None, 0)
-        [listed] = backend().get_active_tasks()
-        assert (listed["id"], listed["status"], listed["worker"]) == (result.id, "RUNNING", "hand")
-        hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":1}'))
-        assert (result.state, result.status, result.worker_ids) == ("SUCCESS", "SUCCESSFUL", ["hand"])
-        assert result.started_at is not None
-
-    def test_until_it_says_something_of_its_progress(self, hand: Consumer) -> None:
-        result = enqueue()
-        [claimed] = hand.claim(1)
-        report_progress(open_supervisor_store(backend().store_settings), claimed, b'{"s":"SORTING","m":{"n":1}}')
-        assert (result.state, result.info, result.worker_ids) == ("SORTING", {"n": 1}, ["hand"])
-        assert result.status == "RUNNING"
-
-    def test_a_second_attempt_is_shown_as_the_retry_that_it_waits_for(self, hand: Consumer) -> None:
-        result = enqueue()
-        [claimed] = hand.claim(1)
-        hand.settle(outcome_of(claimed, "RETRY"))
-        hand.claim(1)
-        assert (result.state, result.attempts, len(result.errors)) == ("RETRY", 1, 1)
-        assert result.started_at is not None
-
-    def test_it_can_be_revoked(self, hand: Consumer) -> None:
-        result = enqueue()
-        [claimed] = hand.claim(1)
-        assert result.revoke()
-        assert (result.state, result.status) == ("QUEUED", "READY")
-        hand.settle(outcome_of(claimed, "SUCCESS", b'{"r":1}'))
-        assert result.state == "REVOKED"
 
 
 class TestFromAnEventLoop:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from io import StringIO
 from typing import Any, ClassVar, cast
@@ -39,12 +39,6 @@ pytestmark = pytest.mark.usefixtures("site")
 @pytest.fixture(autouse=True)
 def _empty(site: str) -> None:
     flush(site)
-
-
-@pytest.fixture
-def hand() -> Iterator[Consumer]:
-    with Consumer(cast("RedisBackend", task_backends["default"]).stores.plain) as opened:
-        yield opened
 
 
 def backend() -> RedisBackend:

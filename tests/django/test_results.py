@@ -7,7 +7,6 @@ import copy
 import json
 import pickle
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -36,12 +35,6 @@ pytestmark = pytest.mark.usefixtures("site")
 @pytest.fixture(autouse=True)
 def _empty(site: str) -> None:
     flush(site)
-
-
-@pytest.fixture
-def hand() -> Iterator[Consumer]:
-    with Consumer(backend().stores.plain) as opened:
-        yield opened
 
 
 def backend() -> StoreBackend:

@@ -22,12 +22,7 @@ from streamtasks.stores.redis.operations.delete_finished import (
 )
 from streamtasks.stores.redis.operations.enqueue import enqueue_call
 from streamtasks.stores.redis.operations.hand_back import charge_call, hand_back_call, reclaim_call
-from streamtasks.stores.redis.operations.inspection import (
-    active_call,
-    events_call,
-    statistics_call,
-    workers_call,
-)
+from streamtasks.stores.redis.operations.inspection import active_call, events_call, statistics_call, workers_call
 from streamtasks.stores.redis.operations.leases import beat_call, mark_running_call, progress_call, renew_call
 from streamtasks.stores.redis.operations.promote import promote_call
 from streamtasks.stores.redis.operations.read import read_call
@@ -35,15 +30,7 @@ from streamtasks.stores.redis.operations.revoke import revocations_call, revoke_
 from streamtasks.stores.redis.operations.settle import settle_call, settle_order
 from streamtasks.stores.redis.shards import Operation, Request
 from streamtasks.stores.tokens import TokenGrant, TokenRequest
-from streamtasks.stores.types import (
-    Claimed,
-    ClaimId,
-    ClaimRequest,
-    Filter,
-    Limit,
-    NewMessage,
-    Outcome,
-)
+from streamtasks.stores.types import Claimed, ClaimId, ClaimRequest, Filter, Limit, NewMessage, Outcome
 from tests.support.declared_keys import checked_source
 from tests.support.server_dump import text
 from tests.support.shard_view import ShardView
