@@ -8,8 +8,9 @@ from ..settings import StoreSettings
 from .base import AsyncStore, Store
 from .memory import AsyncMemoryStore, MemoryStore
 from .supervisor_store import SupervisorStore
+from .survey_types import Survey
 
-__all__ = ["clock_ms", "open_async_store", "open_store", "open_supervisor_store"]
+__all__ = ["clock_ms", "open_async_store", "open_store", "open_supervisor_store", "survey"]
 
 
 def open_store(settings: StoreSettings) -> Store:
@@ -37,6 +38,19 @@ def open_supervisor_store(settings: StoreSettings) -> SupervisorStore:
     from .redis import AsyncRedisStore
 
     return AsyncRedisStore(settings)
+
+
+def survey(settings: StoreSettings) -> Survey:
+    """Ask the servers of a store what a diagnosis needs; of a store in memory there is nothing to ask.
+
+    Raises:
+        StoreError: a server cannot be reached, or lets nobody in with these settings.
+    """
+    if settings.is_memory:
+        return Survey()
+    from .redis.survey import survey as of_servers
+
+    return of_servers(settings)
 
 
 def clock_ms(store: Store) -> int:

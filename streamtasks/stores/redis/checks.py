@@ -16,7 +16,7 @@ from .operations import durable
 from .replica_count import ReplicaCount
 from .sentinel.connections import ask
 
-__all__ = ["check_server"]
+__all__ = ["check_server", "sentinel_warnings"]
 
 
 def check_server(settings: StoreSettings) -> list[str]:
@@ -34,7 +34,7 @@ def check_server(settings: StoreSettings) -> list[str]:
     connection: Any = connections.new_connection(settings)
     try:
         connection.connect()
-        warnings = _sentinels(settings)
+        warnings = sentinel_warnings(settings)
         found, is_master = _check(connection, connections.address(settings))
         if is_master and settings.durability != MEMORY:
             _durability(connection, settings)
@@ -48,7 +48,7 @@ def check_server(settings: StoreSettings) -> list[str]:
         connection.disconnect()
 
 
-def _sentinels(settings: StoreSettings) -> list[str]:
+def sentinel_warnings(settings: StoreSettings) -> list[str]:
     """Return what is wrong with Sentinels that were not needed to find the master."""
     search = endpoint_of(settings).search
     if search is None:

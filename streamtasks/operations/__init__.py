@@ -1,0 +1,1 @@
+"""What operators do with an app: for command line, metrics, dashboards and health checks alike. Data, no rendering."""

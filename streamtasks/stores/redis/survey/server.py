@@ -1,0 +1,164 @@
+"""Ask one master: its version, memory, files, replicas, limits, and what our user may do there."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import ssl
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ....protocol.keys import Keys
+from ....settings import StoreSettings
+from ...survey_types import Refused, Rights, ServerSurvey, Tls
+from ..commands import SENT, examples, script_commands
+from ..operations.durable import touch_call
+from .asking import Asking, pairs
+
+__all__ = ["MOST_ARGUMENTS", "survey_server"]
+
+MOST_ARGUMENTS: Final = 3_999
+"""The most arguments and keys that any call of ours has: one service allows no more."""
+
+CONFIG: Final = ("maxmemory", "maxmemory-policy", "save", "appendonly", "appendfsync", "min-replicas-to-write",
+    "min-replicas-max-lag", "stop-writes-on-bgsave-error", "busy-reply-threshold")  # fmt: skip
+
+_PROBE: Final = "#!lua flags=no-writes\nreturn 1\n"
+"""A script that does nothing."""
+
+_RIGHTS: Final = """#!lua flags=no-writes
+local denied = {}
+for _, line in ipairs(ARGV) do
+  local words = {}
+  for word in line:gmatch('%S+') do words[#words + 1] = word == '@key' and KEYS[1] or word end
+  local is_known, allowed = pcall(redis.acl_check_cmd, unpack(words))
+  if is_known and not allowed then denied[#denied + 1] = line end
+end
+return denied
+"""
+"""Asks a server what the user may do; needs no right but that to run scripts."""
+
+
+def survey_server(asking: Asking, address: str, settings: StoreSettings, tags: Sequence[str]) -> ServerSurvey:
+    """Ask one master everything."""
+    keys = Keys(settings.key_prefix, tags[0])
+    key = keys.touched
+    info = _info(asking.ask("INFO", "everything"))
+    if isinstance(info, Refused):
+        info = _info(asking.ask("INFO"))
+    replies: dict[str, Any] = {"INFO": info if isinstance(info, Refused) else "answered"}
+    replies["HELLO"] = pairs(asking.ask("HELLO", "2"))
+    replies["CONFIG"], config = _config(asking)
+    loaded = asking.ask("SCRIPT", "LOAD", _PROBE)
+    sha = hashlib.sha1(_PROBE.encode(), usedforsecurity=False).hexdigest()
+    replies |= {
+        "CONFIG HELP": asking.ask("CONFIG", "HELP"),
+        "ROLE": asking.ask("ROLE"),
+        "ACL": asking.ask("ACL", "WHOAMI"),
+        "CLIENT": asking.ask("CLIENT", "GETNAME"),
+        "COMMAND": asking.ask("COMMAND", "COUNT"),
+        "CLUSTER": asking.ask("CLUSTER", "INFO"),
+        "WAIT": asking.ask("WAIT", "0", "1"),
+        "WAITAOF": asking.ask("WAITAOF", "0", "0", "1"),
+        "SCRIPT LOAD": loaded,
+        "EVALSHA": asking.ask("EVALSHA", sha, "1", key),
+        "script without keys": asking.ask("EVAL", _PROBE, "0"),
+        "4,000 arguments": asking.ask("EXISTS", *[key] * (MOST_ARGUMENTS + 1)),
+        "write": _write(asking, keys),
+    }
+    offset_ms, round_trip_ms = _clock(asking)
+    return ServerSurvey(
+        address=address,
+        is_local=_is_local(asking.socket, address),
+        replies=replies,
+        info={} if isinstance(info, Refused) else info,
+        config=config,
+        clock_offset_ms=offset_ms,
+        round_trip_ms=round_trip_ms,
+        rights=_rights(asking, replies["ACL"], keys),
+        tls=_tls(asking.socket),
+        tags=tuple(tags),
+    )
+
+
+def _info(reply: Any) -> dict[str, str] | Refused:
+    if isinstance(reply, Refused):
+        return reply
+    lines = str(reply).splitlines()
+    return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
+
+
+def _config(asking: Asking) -> tuple[Any, dict[str, str]]:
+    """Return the reply to CONFIG, and the values that were told."""
+    config: dict[str, str] = {}
+    reply: Any = None
+    for name in CONFIG:
+        reply = asking.ask("CONFIG", "GET", name)
+        if isinstance(reply, Refused):
+            return reply, config
+        config |= {option: str(value) for option, value in pairs(reply).items()}
+    return reply, config
+
+
+def _write(asking: Asking, keys: Keys) -> Any:
+    """Write as enqueueing does."""
+    call = touch_call(keys, "doctor")
+    loaded = asking.ask("SCRIPT", "LOAD", call.script.source)
+    if isinstance(loaded, Refused):
+        return loaded
+    return asking.ask("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
+
+
+def _clock(asking: Asking) -> tuple[float | None, float]:
+    """Return by how much the server's clock is ahead, ms, by the quickest of three answers, and how long it took."""
+    best: tuple[float | None, float] = (None, 0.0)
+    for _ in range(3):
+        began_ns, clock_ns = time.monotonic_ns(), time.time_ns()
+        reply = asking.ask("TIME")
+        took_ms = (time.monotonic_ns() - began_ns) / 1e6
+        if isinstance(reply, list) and len(reply) == 2 and (best[0] is None or took_ms < best[1]):
+            there_ms = int(reply[0]) * 1000 + int(reply[1]) / 1000
+            best = there_ms - (clock_ns / 1e6 + took_ms / 2), took_ms
+    return best
+
+
+def _is_local(socket: Any, address: str) -> bool:
+    """Return whether the other end is on this host."""
+    try:
+        peer = socket.getpeername()
+    except (OSError, AttributeError):
+        return address.startswith("/")
+    return isinstance(peer, str) or ipaddress.ip_address(peer[0]).is_loopback
+
+
+def _tls(socket: Any) -> Tls | None:
+    if not isinstance(socket, ssl.SSLSocket):
+        return None
+    certificate: Any = socket.getpeercert() or {}
+    expires = certificate.get("notAfter")
+    expires_ms = round(ssl.cert_time_to_seconds(expires) * 1000) if isinstance(expires, str) else 0
+    return Tls(socket.version() or "TLS", socket.context.verify_mode == ssl.CERT_REQUIRED, expires_ms)
+
+
+def _rights(asking: Asking, user: Any, keys: Keys) -> Rights:
+    """Learn what the user may do: by ACL DRYRUN, else by a script."""
+    name = user if isinstance(user, str) else ""
+    commands = (*SENT, *script_commands())
+    key, channel = keys.messages, keys.done_channel("0")
+    if name:
+        denied, is_answered = {}, False
+        for command in commands:
+            reply = asking.ask("ACL", "DRYRUN", name, *examples(command, key, channel))
+            if isinstance(reply, Refused):
+                break
+            is_answered = True
+            if reply != "OK":
+                denied[command] = str(reply)
+        if is_answered:
+            return Rights("ACL DRYRUN", denied, name)
+    lines = {" ".join(examples(command, "@key", channel)): command for command in commands}
+    reply = asking.ask("EVAL", _RIGHTS, "1", key, *lines)
+    if isinstance(reply, list):
+        return Rights("script", {lines[line]: "the ACL of this user does not allow it" for line in reply}, name)
+    return Rights("", {}, name)

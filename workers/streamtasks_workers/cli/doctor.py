@@ -1,0 +1,121 @@
+"""The command ``streamtasks doctor``: what is wrong with the server, the settings and the work, and what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from streamtasks.application import Application
+    from streamtasks.operations.doctor import Diagnosis
+
+__all__ = ["doctor_command"]
+
+FORMAT: Final = 1
+"""Of the JSON; it changes when something is taken away or means something else."""
+
+_STYLES: Final = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
+
+
+class _WrongSetup(click.ClickException):
+    exit_code = 2
+
+
+@click.command("doctor")
+@click.argument("url", required=False)
+@click.option("--app", envvar="STREAMTASKS_WORKER_APP", help="The plain Python app: module:attribute.")
+@click.option(
+    "--settings",
+    envvar="STREAMTASKS_WORKER_SETTINGS",
+    help="The Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
+)
+@click.option("--backend", help="Only this alias of TASKS.")
+@click.option("--key-prefix", help="With a URL: the first characters of the keys [default: streamtasks:].")
+@click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", is_flag=True, help="Leave out what is well.")
+def doctor_command(
+    url: str | None,
+    app: str | None,
+    settings: str | None,
+    backend: str | None,
+    key_prefix: str | None,
+    strict: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Report what is wrong with the server, the settings and the work, each with what to do.
+
+    Connects as the app would, over one connection, and writes one short key. Exit status: 0 nothing is wrong (or only
+    warnings), 1 warnings and --strict, 2 errors or a wrong configuration, 3 a server cannot be reached.
+    """
+    from streamtasks.exceptions import ConfigurationError
+    from streamtasks.operations.doctor import diagnose, exit_status
+
+    try:
+        apps = _apps(url, app, settings, backend, key_prefix)
+        diagnoses = [diagnose(one) for one in apps]
+    except ConfigurationError as error:
+        raise _WrongSetup(str(error)) from error
+    status = exit_status(diagnoses, strict=strict)
+    if as_json:
+        shown = {
+            "format": FORMAT,
+            "exit_status": status,
+            "level": max(one.level for one in diagnoses).word,
+            "apps": [one.as_dict() for one in diagnoses],
+        }
+        click.echo(json.dumps(shown, indent=2))
+    else:
+        _print(diagnoses, quiet=quiet)
+    click.get_current_context().exit(status)
+
+
+def _apps(
+    url: str | None, app: str | None, settings: str | None, backend: str | None, key_prefix: str | None
+) -> list[Application]:
+    if url is None:
+        if key_prefix is not None:
+            raise click.UsageError("--key-prefix is for a URL; an app has its own.")
+        from ..app_loader import load
+
+        return load(app, settings, (backend,) if backend else ())
+    from streamtasks import StreamTasks
+
+    more: dict[str, Any] = {} if key_prefix is None else {"key_prefix": key_prefix}
+    return [StreamTasks(url, label="url", **more)]
+
+
+def _print(diagnoses: Sequence[Diagnosis], *, quiet: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=False)
+    for diagnosis in diagnoses:
+        console.print(Text(_clean(f"{diagnosis.app}: {diagnosis.address}, prefix {diagnosis.key_prefix!r}"), "bold"))
+        servers = {finding.where for finding in diagnosis.findings if finding.check == "version"}
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for finding in diagnosis.findings:
+            word = finding.level.word
+            if quiet and not finding.level:
+                continue
+            where = f"{finding.where}: " if finding.where and (len(servers) > 1 or finding.where not in servers) else ""
+            shown = Text(_clean(where + finding.message))
+            if finding.remedy and finding.level:
+                shown.append(f"\n{_clean(finding.remedy)}", "dim")
+            table.add_row(Text(word, _STYLES[word]), Text(finding.check), shown)
+        console.print(table)
+        counts = [(level, sum(one.level.word == level for one in diagnosis.findings)) for level in _STYLES]
+        console.print(Text(", ".join(f"{count} {level}" for level, count in reversed(counts) if count)))
+
+
+def _clean(text: str) -> str:
+    """Return a text without control characters: what a server or a worker answers may hold any."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
