@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .inspection_types import WorkerInfo
 
-__all__ = ["Held", "KeySample", "Refused", "Rights", "ServerSurvey", "ShardSurvey", "StreamSurvey", "Survey", "Tls"]
+__all__ = [
+    "BYTES_OF_TASK",
+    "Held",
+    "KeySample",
+    "PossibleLoss",
+    "Refused",
+    "ReplicaLack",
+    "Rights",
+    "ServerSurvey",
+    "ShardSurvey",
+    "StreamSurvey",
+    "Survey",
+    "Tls",
+]
+
+
+BYTES_OF_TASK: Final = 300
+"""An enqueued task takes at least so many bytes on the way to a replica."""
 
 
 class Refused(NamedTuple):
@@ -43,6 +61,45 @@ class Tls(NamedTuple):
     expires_ms: int = 0
 
 
+class ReplicaLack(NamedTuple):
+    """A connected replica.
+
+    ``address``: as the master tells it. ``is_online``: False: it is being synchronized. ``missing_bytes``: how much of
+    what was written before the measurement it has not received.
+    """
+
+    address: str
+    is_online: bool
+    missing_bytes: int
+
+
+class PossibleLoss(NamedTuple):
+    """What would be lost if a master died now.
+
+    ``replicas``: the connected ones. ``replication_ms``: how long it took until all of them had what was written, ms;
+    None: longer than a second, there are none, or it could not be measured. ``has_file``: whether it has an append-only
+    file. ``file_ms``: how long it took until what was written was on its disk, ms; None: longer than two seconds, there
+    is no file, or the server has no WAITAOF. ``refused``: what the server or its ACL did not allow: command -> error.
+    """
+
+    replicas: tuple[ReplicaLack, ...] = ()
+    replication_ms: float | None = None
+    has_file: bool | None = None
+    file_ms: float | None = None
+    refused: dict[str, str] = {}  # noqa: RUF012  (a field of a named tuple, never changed)
+
+    @property
+    def missing_bytes(self) -> int | None:
+        """What the replica that lacks most has not received; None: there is none, so all of it."""
+        return max((replica.missing_bytes for replica in self.replicas), default=None)
+
+    @property
+    def missing_tasks(self) -> int | None:
+        """How many tasks that may be at most; None: there is no replica, so all of them."""
+        missing = self.missing_bytes
+        return None if missing is None else math.ceil(missing / BYTES_OF_TASK)
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSurvey:
     """One master, asked over one connection.
@@ -58,6 +115,7 @@ class ServerSurvey:
         rights: of the user.
         tls: None: the connection is not encrypted.
         tags: the shards that it serves.
+        loss: what would be lost if it died now.
     """
 
     address: str
@@ -70,6 +128,7 @@ class ServerSurvey:
     rights: Rights = field(default_factory=lambda: Rights("", {}))
     tls: Tls | None = None
     tags: tuple[str, ...] = ()
+    loss: PossibleLoss = field(default_factory=PossibleLoss)
 
     def refusal(self, question: str) -> Refused | None:
         """Return how a question was refused; None: it was answered, or not asked."""

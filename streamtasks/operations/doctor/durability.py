@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ...protocol.durability import AOF, MEMORY
 from ...settings import StoreSettings
@@ -13,21 +11,7 @@ from .finding import Finding, Level
 from .services import Service
 from .texts import amount, megabytes, option_remedy, unknown
 
-__all__ = ["durability_findings", "replicas_of"]
-
-SMALLEST_TASK_BYTES = 250
-"""Enqueueing one task takes no fewer bytes of the stream to replicas."""
-
-LAG_WARNING_BYTES = 1_000_000
-
-
-class Replica(NamedTuple):
-    """A replica as its master sees it. ``behind``: bytes that it has not acknowledged."""
-
-    address: str
-    state: str
-    behind: int
-    lag_s: int
+__all__ = ["durability_findings"]
 
 
 def durability_findings(server: ServerSurvey, settings: StoreSettings, service: Service) -> Iterator[Finding]:
@@ -38,26 +22,6 @@ def durability_findings(server: ServerSurvey, settings: StoreSettings, service: 
     yield from _least_replicas(server, service)
     yield from _durability(server, settings, service)
     yield _loss(server)
-
-
-def replicas_of(server: ServerSurvey) -> list[Replica]:
-    """Return the replicas that INFO lists."""
-    end = server.number("master_repl_offset") or 0
-    found = []
-    for name, value in server.info.items():
-        if not re.fullmatch(r"slave\d+", name):
-            continue
-        fields = dict(part.partition("=")[::2] for part in value.split(","))
-        offset, lag = fields.get("offset", ""), fields.get("lag", "")
-        found.append(
-            Replica(
-                f"{fields.get('ip', '?')}:{fields.get('port', '?')}",
-                fields.get("state", ""),
-                max(0, end - int(offset)) if offset.isdigit() else 0,
-                int(lag) if lag.isdigit() else -1,
-            )
-        )
-    return found
 
 
 def _persistence(server: ServerSurvey, service: Service) -> Finding:
@@ -91,7 +55,7 @@ def _persistence(server: ServerSurvey, service: Service) -> Finding:
         lost = "a restart loses all tasks"
     else:
         lost = "what came since its last snapshot is lost when it restarts, and everything if it makes none"
-    if replicas_of(server) and not save:
+    if server.loss.replicas and not save:
         lost += "; one that restarts before a failover empties its replicas, too"
     return Finding(
         "persistence", Level.WARNING, f"appendonly is off: {lost}.", option_remedy(service, "appendonly", "yes"),
@@ -124,11 +88,11 @@ def _replicas(server: ServerSurvey) -> Finding:
             "Attach two replicas, watched by Sentinels, if tasks shall survive the loss of a host.", server.address,
             {"connected": 0},
         )  # fmt: skip
-    replicas = replicas_of(server)
-    away = [one for one in replicas if one.state != "online"]
+    replicas = server.loss.replicas
+    away = [one for one in replicas if not one.is_online]
     values = {"connected": count, "replicas": [one._asdict() for one in replicas]}
     if away:
-        names = ", ".join(f"{one.address} ({one.state})" for one in away)
+        names = ", ".join(one.address for one in away)
         return Finding(
             "replicas", Level.WARNING, f"{len(away)} of {amount(count, 'replica')} not in step: {names}.",
             "Wait until it is online, or see its log.", server.address, values,
@@ -203,43 +167,44 @@ def _durability(server: ServerSurvey, settings: StoreSettings, service: Service)
 
 def _loss(server: ServerSurvey) -> Finding:
     """Say what would be lost if the master died now."""
-    if not server.info or server.number("connected_slaves") is None:
+    loss = server.loss
+    if loss.has_file is None and not loss.replicas:
         return unknown(
-            "loss", server.address, "what would be lost if it died now", "INFO does not tell its replicas",
+            "loss", server.address, "what would be lost if it died now", "INFO does not tell its replicas and files",
             "Look at the replication lag that whoever operates the server shows.",
         )  # fmt: skip
-    replicas = replicas_of(server)
-    waiting = server.number("aof_pending_bio_fsync") or 0
-    buffered = server.number("aof_buffer_length") or 0
-    late = server.number("aof_delayed_fsync") or 0
-    behind = max((one.behind for one in replicas), default=None)
-    least = min((one.behind for one in replicas), default=None)
     values = {
-        "unreplicated_bytes": behind,
-        "unreplicated_bytes_of_the_best": least,
-        "unreplicated_tasks_at_most": None if behind is None else behind // SMALLEST_TASK_BYTES,
-        "aof_pending_fsyncs": waiting,
-        "aof_buffer_bytes": buffered,
-        "aof_delayed_fsyncs": late,
+        "unreplicated_bytes": loss.missing_bytes,
+        "unreplicated_tasks_at_most": loss.missing_tasks,
+        "replication_ms": _rounded(loss.replication_ms),
+        "file_ms": _rounded(loss.file_ms),
+        "aof_buffer_bytes": server.number("aof_buffer_length"),
+        "aof_pending_fsyncs": server.number("aof_pending_bio_fsync"),
+        "aof_delayed_fsyncs": server.number("aof_delayed_fsync"),
     }
-    has_file = server.info.get("aof_enabled") == "1"
-    file = "what its file lacks, up to a second" if has_file else "everything since its last snapshot"
-    if waiting or buffered:
-        file += f" (now {megabytes(buffered)} not written, {amount(waiting, 'fsync')} under way)"
-    if behind is None:
+    if not loss.has_file:
+        file = "all since its last snapshot"
+    elif loss.file_ms is None:
+        file = "what its file lacks: longer than two seconds to its disk, or not known"
+    else:
+        file = f"what its file lacks: {loss.file_ms:.0f} ms to its disk"
+    missing, tasks = loss.missing_bytes, loss.missing_tasks
+    if missing is None or tasks is None:
         return Finding(
-            "loss", Level.OK if has_file else Level.NOTE,
+            "loss", Level.OK if loss.has_file else Level.NOTE,
             f"If it died now and came back: {file}. If its host were lost: everything.",
-            "" if has_file else "Switch appendonly on, and attach replicas.", server.address, values,
+            "" if loss.has_file else "Switch appendonly on, and attach replicas.", server.address, values,
         )  # fmt: skip
-    tasks = behind // SMALLEST_TASK_BYTES
-    text = f"If it died now and a replica were promoted: {megabytes(behind)}, at most {amount(tasks, 'task')}"
-    if least != behind:
-        text += f", by the replica that is furthest behind ({megabytes(least or 0)} by the nearest)"
-    level = Level.WARNING if behind >= LAG_WARNING_BYTES else Level.OK
-    remedy = (
-        "See why replicas are behind: their disks, the network. durability='replicated' waits for them."
-        if level
-        else ""
-    )
-    return Finding("loss", level, f"{text}. If it came back itself: {file}.", remedy, server.address, values)
+    lag = "more than a second" if loss.replication_ms is None else f"{loss.replication_ms:.0f} ms"
+    late = loss.replication_ms is None
+    remedy = "See why replicas are behind: their disks, the network. durability='replicated' waits for them."
+    return Finding(
+        "loss", Level.WARNING if late else Level.OK,
+        f"If it died now and a replica were promoted: {megabytes(missing)}, at most {amount(tasks, 'task')} (replicas "
+        f"take {lag}). If it came back itself: {file}.",
+        remedy if late else "", server.address, values,
+    )  # fmt: skip
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 1)

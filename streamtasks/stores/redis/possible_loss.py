@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ...protocol.keys import Keys
+from ..survey_types import BYTES_OF_TASK, PossibleLoss, ReplicaLack
 from .scripts import script
 
 __all__ = ["BYTES_OF_TASK", "PossibleLoss", "ReplicaLack", "loss_now"]
 
-BYTES_OF_TASK: Final = 300
-"""An enqueued task takes at least so many bytes on the way to a replica."""
-
 _WAIT_MS: Final = 1000
 
 _REPLICA: Final = re.compile(r"^slave\d+:(.*)$", re.MULTILINE)
-
-
-class ReplicaLack(NamedTuple):
-    """A connected replica.
-
-    ``address``: as the master tells it. ``is_online``: False: it is being synchronized. ``missing_bytes``: how much of
-    what was written before the measurement it has not received.
-    """
-
-    address: str
-    is_online: bool
-    missing_bytes: int
-
-
-class PossibleLoss(NamedTuple):
-    """What would be lost if a master died now.
-
-    ``replicas``: the connected ones. ``replication_ms``: how long it took until all of them had what was written, ms;
-    None: longer than a second, there are none, or it could not be measured. ``has_file``: whether it has an append-only
-    file. ``file_ms``: how long it took until what was written was on its disk, ms; None: longer than two seconds, there
-    is no file, or the server has no WAITAOF. ``refused``: what the server or its ACL did not allow: command -> error.
-    """
-
-    replicas: tuple[ReplicaLack, ...] = ()
-    replication_ms: float | None = None
-    has_file: bool | None = None
-    file_ms: float | None = None
-    refused: dict[str, str] = {}  # noqa: RUF012  (a field of a named tuple, never changed)
-
-    @property
-    def missing_bytes(self) -> int | None:
-        """What the replica that lacks most has not received; None: there is none, so all of it."""
-        return max((replica.missing_bytes for replica in self.replicas), default=None)
-
-    @property
-    def missing_tasks(self) -> int | None:
-        """How many tasks that may be at most; None: there is no replica, so all of them."""
-        missing = self.missing_bytes
-        return None if missing is None else math.ceil(missing / BYTES_OF_TASK)
 
 
 def loss_now(ask: Callable[..., Any], keys: Keys) -> PossibleLoss:

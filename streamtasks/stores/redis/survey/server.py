@@ -14,6 +14,7 @@ from ....settings import StoreSettings
 from ...survey_types import Refused, Rights, ServerSurvey, Tls
 from ..commands import SENT, examples, script_commands
 from ..operations.durable import touch_call
+from ..possible_loss import loss_now
 from .asking import Asking, pairs
 
 __all__ = ["MOST_ARGUMENTS", "survey_server"]
@@ -79,6 +80,7 @@ def survey_server(asking: Asking, address: str, settings: StoreSettings, tags: S
         rights=_rights(asking, replies["ACL"], keys),
         tls=_tls(asking.socket),
         tags=tuple(tags),
+        loss=loss_now(asking.ask, keys),
     )
 
 
