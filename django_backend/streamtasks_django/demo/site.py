@@ -7,9 +7,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
-from django.core.wsgi import get_wsgi_application
 
 from streamtasks import ConfigurationError
 
@@ -44,8 +42,8 @@ def served(port: int) -> Generator[str]:
     Raises:
         ConfigurationError: the port is in use.
     """
-    # This handler serves static files of the package without DEBUG.
-    application = StaticFilesHandler(get_wsgi_application())
+    from .wsgi import application
+
     try:
         server = ThreadedWSGIServer((HOST, port), WSGIRequestHandler)
     except (OSError, OverflowError) as error:

@@ -1,0 +1,70 @@
+"""The manifests: their times fit, what they name is there, and their commands run."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.docs.test_readme import environment, running
+from tests.support.example_project import run_a_task
+from tests.support.waiting import wait_until
+
+MANIFESTS = sorted((Path(__file__).parent.parent.parent / "deploy" / "kubernetes").glob("*.yaml"))
+OBJECTS: list[Any] = [one for path in MANIFESTS for one in yaml.safe_load_all(path.read_text("utf-8"))]
+DEPLOYMENT, BUDGET = OBJECTS
+POD = DEPLOYMENT["spec"]["template"]["spec"]
+[CONTAINER] = POD["containers"]
+
+
+def test_a_worker_is_killed_after_its_grace_period_only() -> None:
+    command = CONTAINER["command"]
+    grace_s = float(command[command.index("--grace") + 1])
+    assert POD["terminationGracePeriodSeconds"] >= grace_s + 10
+    assert "lifecycle" not in CONTAINER
+
+
+def test_the_pod_has_no_rights() -> None:
+    assert POD["securityContext"]["runAsNonRoot"] is True
+    assert POD["securityContext"]["runAsUser"] >= 10_000
+    context = CONTAINER["securityContext"]
+    assert context["readOnlyRootFilesystem"] is True
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert POD["automountServiceAccountToken"] is False
+    mounted = {mount["name"] for mount in CONTAINER["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in POD["volumes"]}
+    assert not CONTAINER["image"].endswith(":latest")
+    assert ":" in CONTAINER["image"]
+
+
+def test_selectors_select_the_pods_and_some_may_be_evicted() -> None:
+    labels = DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
+    assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == labels == BUDGET["spec"]["selector"]["matchLabels"]
+    assert BUDGET["spec"]["minAvailable"] < DEPLOYMENT["spec"]["replicas"]
+
+
+def test_no_probe_restarts_a_worker_because_its_server_is_away() -> None:
+    assert not {"livenessProbe", "startupProbe"} & CONTAINER.keys()
+    assert CONTAINER["readinessProbe"]["timeoutSeconds"] < CONTAINER["readinessProbe"]["periodSeconds"]
+
+
+@pytest.mark.slow
+def test_the_commands_run(example_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in CONTAINER["env"]:
+        if "value" in variable:
+            monkeypatch.setenv(variable["name"], variable["value"])
+    probe = CONTAINER["readinessProbe"]["exec"]["command"]
+
+    def ready() -> int:
+        return subprocess.run(probe, cwd=example_project, env=environment(), timeout=60, check=False).returncode
+
+    assert ready() == 1
+    with running(example_project, shlex.join(CONTAINER["command"])):
+        run_a_task(example_project)
+        wait_until(lambda: ready() == 0, "the probe finds the worker")
+    assert ready() == 1
