@@ -13,6 +13,11 @@ def noop() -> None:
 
 
 @app.task
+def take(text: str) -> None:
+    """Do nothing with an argument."""
+
+
+@app.task
 def count(results: list[None]) -> int:
     """Count what a chord's header returned."""
     return len(results)
