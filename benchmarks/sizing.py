@@ -58,7 +58,7 @@ def run_all(client: redis.Redis, tasks: int, children: int) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     worker = subprocess.Popen([*command, "--log-level", "WARNING"], env=environment)
     try:
-        while int(client.hget(totals, "SUCCESS") or 0) < tasks:  # type: ignore[arg-type]
+        while int(client.hget(totals, "SUCCESS") or 0) < tasks:
             time.sleep(0.05)
     finally:
         worker.send_signal(signal.SIGTERM)

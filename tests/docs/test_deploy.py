@@ -116,8 +116,8 @@ def test_kubernetes(tmp_path: Path) -> None:
 def test_the_probe(example_project: Path) -> None:
     [command] = commands("streamtasks health")
     with running(example_project, f"streamtasks-worker --settings {SETTINGS}"):
-        done = wait_until(lambda: re.match(r"default: .*", probe(example_project, command)), "the probe answers")
-    assert "last sign of life" in done[0]
+        printed = wait_until(lambda: probe(example_project, command), "the probe answers")
+    assert re.fullmatch(r"default: \S+, last sign of life [\d.]+ s ago\n", printed)
 
 
 def probe(project: Path, command: str) -> str:
