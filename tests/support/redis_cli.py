@@ -26,7 +26,8 @@ def main() -> int:
         except redis.RedisError as error:
             print(error, file=sys.stderr)
             return 1
-    print({True: "PONG" if given.words == ["ping"] else "OK"}.get(reply, reply))
+    simple = "PONG" if given.words == ["ping"] else "OK"
+    print(simple if reply is True else reply)
     return 0
 
 
