@@ -18,7 +18,8 @@ class ReplicaCount:
     """What one store has learnt of the replicas. May be shared between threads.
 
     The master knows only the replicas that are connected now: during a failover it knows fewer, and the one that is
-    missing is the next master. So the count never falls, unless a Sentinel tells it, which knows those that are away.
+    missing is the next master. So the count never falls, unless Sentinels tell it: they know how many there are, and
+    which of them are away and cannot be the next master.
 
     Attributes:
         most: how many were connected at most.
@@ -39,8 +40,22 @@ class ReplicaCount:
         self.most = max(self.most, connected)
         self.look_at = now + LOOK_EVERY_S
 
-    def needed(self, settings: StoreSettings) -> int:
-        """Return how many must acknowledge."""
+    def needed(self, settings: StoreSettings, since: int | None = None) -> int:
+        """Return how many must acknowledge.
+
+        Args:
+            settings: of the store.
+            since: `Endpoint.changes` before the message was sent. If the master has changed since then, the replicas
+                that are away are not those of the server that has the message.
+        """
+        endpoint = endpoint_of(settings)
+        total = self.total(settings)
+        if settings.replicas is not None or endpoint.search is None or since not in {None, endpoint.changes}:
+            return total
+        return max(min(1, total), total - endpoint.search.away, self.connected)
+
+    def total(self, settings: StoreSettings) -> int:
+        """Return how many there are, also those that are away."""
         if settings.replicas is not None:
             return settings.replicas
         search = endpoint_of(settings).search

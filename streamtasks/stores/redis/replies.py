@@ -15,7 +15,7 @@ def read_replies(connection: Any, count: int, slow_s: float = 0.0) -> tuple[list
     Args:
         connection: a connection of redis-py, on which the commands were sent.
         count: how many replies are read.
-        slow_s: how much longer than the connection's time-out the last reply may take, in seconds.
+        slow_s: how much longer than the connection's time-out each of the last two replies may take, in seconds.
 
     Raises:
         RedisError: the connection broke.
@@ -23,7 +23,7 @@ def read_replies(connection: Any, count: int, slow_s: float = 0.0) -> tuple[list
     replies: list[Any] = []
     failed = False
     for left in range(count, 0, -1):
-        if slow_s and left == 1:
+        if slow_s and left <= 2:
             connection.can_read(slow_s)
         try:
             replies.append(connection.read_response())
@@ -42,7 +42,7 @@ async def aread_replies(connection: Any, count: int, slow_s: float = 0.0) -> lis
     replies: list[Any] = []
     for left in range(count, 0, -1):
         own_s = connection.socket_timeout
-        timeout_s = own_s + slow_s if own_s and slow_s and left == 1 else None
+        timeout_s = own_s + slow_s if own_s and slow_s and left <= 2 else None
         try:
             replies.append(await connection.read_response(timeout=timeout_s))
         except ResponseError as error:

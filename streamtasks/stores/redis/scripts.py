@@ -85,7 +85,7 @@ class Call(NamedTuple):
 class Behind(NamedTuple):
     """Plain commands behind the calls of a packet, on the same connection; errors of the server are values.
 
-    ``slow_s``: how long the last one may take longer than others, seconds.
+    ``slow_s``: how long each of the last two may take longer than others, seconds.
     """
 
     commands: list[tuple[Any, ...]]

@@ -39,6 +39,9 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option(
     "--lease", type=float, default=None, help="Seconds that a claim lives without renewal (else as the backend says)."
 )
+@click.option(
+    "--fence-after", type=float, default=None, help="Seconds that tasks may run on without renewal (else the lease)."
+)
 @click.option("--time-limit", type=float, default=None, help="Hard time limit of tasks without their own, seconds.")
 @click.option(
     "--soft-time-limit", type=float, default=None, help="Soft time limit of tasks without their own, seconds."
@@ -81,6 +84,7 @@ def worker_command(context: click.Context, /, **values: Any) -> None:
 
 _NOT_OPTIONS = {"app", "settings", "backends", "reload", "log_level"}
 _OPTION_NAMES = {
+    "fence_after": "fence_after_s",
     "grace": "grace_s",
     "lease": "lease_s",
     "max_memory_per_child": "max_memory_per_child_mb",

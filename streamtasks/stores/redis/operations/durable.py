@@ -28,6 +28,12 @@ __all__ = ["PROBES", "check_replies", "durable_calls", "probe", "strongest", "to
 
 INFO: Final = ("INFO", "replication")
 
+FIRST_WAIT_S: Final[dict[str, float]] = {"replicated": 0.5, "aof": 1.0}
+"""With Sentinels: after so long, seconds, they are asked whether a replica is away. Files take up to a second."""
+
+PROBE_S: Final = 0.25
+"""How often they are asked then."""
+
 PROBES: Final[dict[str, tuple[Any, ...]]] = {"replicated": ("WAIT", 0, 1), "aof": ("WAITAOF", 1, 0, 1)}
 """A command for each level that shows whether the server knows and allows what it needs, without waiting."""
 
@@ -52,8 +58,8 @@ def durable_calls(
 ) -> Operation[list[list[Any]]]:
     """Send calls and return their replies once their writes are as durable as asked for.
 
-    They are sent once more if a replica has come meanwhile. So there are replies to each time; the first say what is
-    new.
+    They are sent once more if a replica has come meanwhile, or if one that was waited for is away. So there are replies
+    to each time; the first say what is new.
 
     Args:
         shards: of the store.
@@ -72,25 +78,58 @@ def durable_calls(
     if level not in count.given or not _is_possible(level, count.needed(settings)):
         yield from probe(shards, level, retry_time_s)
     requests = [touch_call(shards.by_tag[calls[0].tag].keys, ids[0]), *calls]
-    waited_s, all_replies = 0.0, []
+    endpoint = endpoint_of(settings)
+    may_be_away = settings.replicas is None and endpoint.search is not None
+    all_replies: list[list[Any]] = []
+    waited_s = 0.0
     while True:
-        needed, began = count.needed(settings), time.monotonic()
-        asks = settings.replicas is None and began >= count.look_at
-        left_ms = max(1, round((settings.durability_wait_s - waited_s) * 1000))
-        wait = ("WAITAOF", 1, needed, left_ms) if level == AOF else ("WAIT", needed, left_ms)
-        behind = Behind([INFO, wait] if asks else [wait], left_ms / 1000)
-        replies = yield Request(requests, retry_time_s, behind)
+        began, since, needed = time.monotonic(), endpoint.changes, count.needed(settings)
+        left_s = settings.durability_wait_s - waited_s
+        wait_s = left_s if all_replies or not may_be_away else min(left_s, FIRST_WAIT_S[level])
+        wait_ms = max(1, round(wait_s * 1000))
+        # Behind the wait: a replica that came during it, and acknowledged in place of another one, is noticed.
+        asks = settings.replicas is None and (began >= count.look_at or needed < count.total(settings))
+        wait = ("WAITAOF", 1, needed, wait_ms) if level == AOF else ("WAIT", needed, wait_ms)
+        replies = yield Request(requests, retry_time_s, Behind([wait, INFO] if asks else [wait], wait_s))
         all_replies.append(replies[1 : len(requests)])
-        waited_s += time.monotonic() - began
         if asks:
-            _learn(count, replies[-2], time.monotonic())
-        fsynced, acknowledged, reason = _acknowledged(level, replies[-1])
-        wanted = count.needed(settings)
+            _learn(count, replies[-1], time.monotonic())
+        fsynced, acknowledged, reason = _acknowledged(level, replies[len(requests)])
+        wanted = count.needed(settings, since) if asks else count.total(settings)
         if fsynced is not False and acknowledged >= wanted:
             return all_replies
-        if reason or acknowledged < needed or fsynced is False or waited_s >= settings.durability_wait_s:
+        waited_s += min(wait_s, time.monotonic() - began)
+        is_late = wait_s >= left_s and (acknowledged < needed or fsynced is False)
+        if reason or is_late or waited_s >= settings.durability_wait_s:
             raise _not_durable(settings, level, (fsynced, acknowledged, wanted), waited_s, (ids, what, reason))
-        # A replica has come that was not waited for: wait for it as well.
+        # A replica has come that was not waited for: wait for it as well. Or one does not answer.
+        if may_be_away:
+            waited_s += yield from _until_connected(shards, settings.durability_wait_s - waited_s, retry_time_s)
+
+
+def _until_connected(shards: Shards, left_s: float, retry_time_s: float) -> Operation[float]:
+    """Wait until as many replicas are connected as are needed, or fewer are needed because one is away.
+
+    After a failover the old master is not connected: instead of waiting for it in vain, Sentinels are asked again and
+    again. Nothing is sent that writes, so replies of replicas to what was written are not put off.
+
+    Returns:
+        How long it took, seconds; a bit less than ``left_s`` at most.
+    """
+    settings, count, search = shards.settings, shards.replica_count, endpoint_of(shards.settings).search
+    began = time.monotonic()
+    is_connected = False
+    while not is_connected and time.monotonic() - began < left_s - PROBE_S:
+        if search is not None:
+            search.look_at = min(search.look_at, time.monotonic())
+        needed = count.needed(settings)
+        behind = Behind([("WAIT", needed, round(PROBE_S * 1000)), INFO], PROBE_S)
+        *_, info = yield Request([], retry_time_s, behind)
+        if isinstance(info, Exception):
+            break
+        _learn(count, info, time.monotonic())
+        is_connected = count.connected >= count.needed(settings)
+    return time.monotonic() - began
 
 
 def probe(shards: Shards, level: Durability, retry_time_s: float | None = None) -> Operation[None]:

@@ -16,6 +16,7 @@ from redis.retry import Retry
 from ..addresses import Node, SentinelAddress
 from ..replies import aread_replies, read_replies
 from ..sentinel_errors import NotMaster
+from .replicas import report_of
 from .search import Answer, Ask, Search, Try
 
 __all__ = ["AsyncMaster", "AsyncMasterTLS", "Master", "MasterTLS", "aask", "asentinel", "ask", "sentinel"]
@@ -40,8 +41,8 @@ class _FindsMaster:
         try:
             while True:
                 step = steps.send(self._take(step, check_health=check_health))
-        except StopIteration:
-            self.changes = self.search.changes
+        except StopIteration as stop:
+            self.changes = self.search.changes_at(stop.value)
 
     def _take(self, step: Ask | Try, *, check_health: bool) -> Answer | Exception | None:
         connection: Any = self
@@ -73,8 +74,8 @@ class _FindsMasterAsync:
         try:
             while True:
                 step = steps.send(await self._take(step, check_health=check_health))
-        except StopIteration:
-            self.changes = self.search.changes
+        except StopIteration as stop:
+            self.changes = self.search.changes_at(stop.value)
 
     async def _take(self, step: Ask | Try, *, check_health: bool) -> Answer | Exception | None:
         connection: Any = self
@@ -178,7 +179,11 @@ async def aask(address: SentinelAddress, node: Node) -> Answer:
 
 def _questions(service: str) -> Generator[list[tuple[str, ...]], list[Any], Answer]:
     """Yield commands for a Sentinel, be sent their replies; return what they say. Only the first must be permitted."""
-    where, state = yield [("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service), ("SENTINEL", "MASTER", service)]
+    where, state, replicas = yield [
+        ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service),
+        ("SENTINEL", "MASTER", service),
+        ("SENTINEL", "REPLICAS", service),
+    ]
     if isinstance(where, NoPermissionError):
         raise AuthenticationError(str(where)) from where
     if isinstance(where, ResponseError):
@@ -188,12 +193,9 @@ def _questions(service: str) -> Generator[list[tuple[str, ...]], list[Any], Answ
         known = [] if isinstance(services, ResponseError) else [_fields(one)["name"] for one in services]
         return Answer(None, services=tuple(known))
     told = {} if isinstance(state, ResponseError) else _fields(state)
-    epoch, replicas = told.get("config-epoch"), told.get("num-slaves")
-    return Answer(
-        Node(where[0].decode(), int(where[1])),
-        None if epoch is None else int(epoch),
-        replicas=None if replicas is None else int(replicas),
-    )
+    master, epoch = Node(where[0].decode(), int(where[1])), told.get("config-epoch")
+    each = [] if isinstance(replicas, ResponseError) else [_fields(one) for one in replicas]
+    return Answer(master, None if epoch is None else int(epoch), report=report_of(master, told, each))
 
 
 def _fields(flat: Sequence[bytes]) -> dict[str, str]:

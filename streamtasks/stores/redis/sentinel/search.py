@@ -18,6 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from ..addresses import Node, SentinelAddress
 from ..faults import Course, fault_of
 from ..sentinel_errors import NoMaster, NotMaster, SentinelsRefuse, ServiceUnknown
+from .replicas import Replicas, Report
 
 __all__ = ["Answer", "Ask", "Search", "Try"]
 
@@ -32,8 +33,8 @@ LOOK_EVERY_S: Final = 1.0
 
 _SLOW_S: Final = 60.0
 
-_replicas: Final[dict[tuple[str, tuple[Node, ...]], int]] = {}
-"""How many replicas a service has, for all searches: they may share connections, and then only one of them asks."""
+_replicas: Final[dict[tuple[str, tuple[Node, ...]], Replicas]] = {}
+"""The replicas of each service, for all searches: they may share connections, and then only one of them asks."""
 
 
 class Answer(NamedTuple):
@@ -43,13 +44,13 @@ class Answer(NamedTuple):
         master: the address of the master; None: it does not know the service.
         epoch: of the configuration; larger is newer. None: it does not tell us.
         services: names of the services that it knows, as far as it tells; only if ``master`` is None.
-        replicas: how many replicas it knows of, also those that are down; None: it does not tell us.
+        report: of the replicas; None: it does not tell us.
     """
 
     master: Node | None
     epoch: float | None = None
     services: tuple[str, ...] = ()
-    replicas: int | None = None
+    report: Report | None = None
 
 
 class Ask(NamedTuple):
@@ -86,13 +87,19 @@ class Search:
         self._last: Node | None = None
         self._epoch = 0.0
         self._looks_failed = 0
+        self._replicas = _replicas.setdefault(address[:2], Replicas())
         self._answers_in_s = dict.fromkeys(address.sentinels, 0.0)
         self._failed_at = dict.fromkeys(address.sentinels, -math.inf)
 
     @property
     def replicas(self) -> int | None:
         """How many replicas there are, also those that are away, as a Sentinel told us last; None: none has told us."""
-        return _replicas.get(self.address[:2])
+        return self._replicas.total
+
+    @property
+    def away(self) -> int:
+        """How many replicas of the master that was found last are away, by most Sentinels."""
+        return self._replicas.away(self.master, len(self.address.sentinels), time.monotonic())
 
     def quickest(self) -> list[Node]:
         """Return the Sentinels in the order in which they are asked."""
@@ -120,15 +127,22 @@ class Search:
         raise polled.failure(self.address)
 
     def look(self) -> Generator[Ask, Answer | Exception | None, None]:
-        """Ask the quickest Sentinel whether the master is still the one found last; note a change."""
+        """Ask the quickest Sentinel whether the master is still the one found last; note a change.
+
+        If a replica is away, more Sentinels are asked, so that most of them have said so.
+        """
         began, known = time.monotonic(), self.master
         self.look_at = began + LOOK_EVERY_S  # one thread at a time
         polled = _Poll(self._epoch)
-        yield from self._ask(self.quickest()[0], polled)
+        for sentinel in self.quickest():
+            answer = yield from self._ask(sentinel, polled)
+            if answer is None or answer.report is None or not (answer.report.away or answer.report.unseen):
+                break
+            if 2 * len(polled.named) > max(len(self.address.sentinels), answer.report.sentinels):
+                break
         for server, epoch in polled.epochs.items():
             if known is not None and known == self.master and server != known and epoch >= self._epoch:
-                self.changes += 1
-                self.master = None
+                self._forget()
         self._looks_failed = 0 if polled.epochs else min(5, self._looks_failed + 1)
         self.look_at = began + LOOK_EVERY_S * 2.0**self._looks_failed
 
@@ -144,21 +158,32 @@ class Search:
         if server == self._last:
             return False
         self._last = server
-        self.changes += 1
-        self.master = None
+        self._forget()
         self._epoch += 1
         return True
 
-    def _ask(self, sentinel: Node, polled: _Poll) -> Generator[Ask, Answer | Exception | None, None]:
+    def changes_at(self, server: Node) -> int:
+        """Return `changes` for a connection to this server; -1: another one has been found in the meantime."""
+        changes = self.changes
+        return changes if self.master == server else -1
+
+    def _forget(self) -> None:
+        # In this order, see `changes_at`: other threads may look in between.
+        self.master = None
+        self.changes += 1
+
+    def _ask(self, sentinel: Node, polled: _Poll) -> Generator[Ask, Answer | Exception | None, Answer | None]:
         began = time.monotonic()
         reply = yield Ask(sentinel)
         polled.take(sentinel, reply)
-        answers = isinstance(reply, Answer)
-        if isinstance(reply, Answer) and reply.replicas is not None:
-            _replicas[self.address[:2]] = reply.replicas
-        if not answers:
-            self._failed_at[sentinel] = time.monotonic()
-        self._answers_in_s[sentinel] = time.monotonic() - began + (0.0 if answers else _SLOW_S)
+        answer = reply if isinstance(reply, Answer) else None
+        now = time.monotonic()
+        if answer is None:
+            self._failed_at[sentinel] = now
+        elif answer.report is not None:
+            self._replicas.take(sentinel, answer.report, now)
+        self._answers_in_s[sentinel] = now - began + (_SLOW_S if answer is None else 0.0)
+        return answer
 
     def _is_master(self, server: Node, polled: _Poll) -> Generator[Try, Answer | Exception | None, bool]:
         self.tried = server
@@ -171,9 +196,9 @@ class Search:
         for sentinel, named in polled.named.items():
             if named != server:
                 self.is_slow(sentinel)
-        if self.master not in {None, server}:
-            self.changes += 1
-        self.master = self._last = server
+        before, self.master, self._last = self.master, server, server
+        if before not in {None, server}:
+            self.changes += 1  # behind the assignment, see `changes_at`
         self._epoch = max(self._epoch, polled.epochs[server])
         self.look_at = time.monotonic() + LOOK_EVERY_S
         return True
