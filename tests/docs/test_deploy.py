@@ -31,7 +31,14 @@ COMMANDS = [
     for line in block.splitlines()
 ]
 SETTINGS = "mysite.settings"
-RUN_HERE = ("openssl", "streamtasks health", "streamtasks schedules", "python manage.py", "python benchmarks")
+RUN_HERE = (
+    "openssl",
+    "streamtasks doctor",
+    "streamtasks health",
+    "streamtasks schedules",
+    "python manage.py",
+    "python benchmarks",
+)
 CHECKED = ("docker compose", "sudo", "kubectl")
 """Commands that need an engine, a machine or a cluster: what they name is checked; tests in tests/deploy run it."""
 
@@ -126,6 +133,12 @@ def probe(project: Path, command: str) -> str:
         command.split(), cwd=project, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
     return done.stdout if done.returncode == 0 else ""
+
+
+@pytest.mark.slow
+def test_the_doctor(example_project: Path) -> None:
+    [command] = commands("streamtasks doctor")
+    assert "noeviction" in run(example_project, *command.split())
 
 
 @pytest.mark.slow

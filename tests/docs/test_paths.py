@@ -27,6 +27,7 @@ FOLDERS = (
     "benchmarks",
     "examples",
     "docs",
+    "deploy",
     ".ci",
     "include",
 )
