@@ -144,7 +144,7 @@ def test_the_doctor(example_project: Path) -> None:
 @pytest.mark.slow
 def test_sizing() -> None:
     [command] = commands("python benchmarks/sizing.py")
-    command = command.replace("20000", "400").replace("--rounds 3", "--rounds 1")
+    command = command.replace("20000", "400").replace("--rounds 4", "--rounds 1")
     printed = run(ROOT, sys.executable, *command.split()[1:])
     assert re.search(r"^\| claim, run, store the result \| [\d.,]+ us \|", printed, re.MULTILINE)
     assert re.search(r"^\| 100 \| [\d,]+ \| [\d,]+ \|$", printed, re.MULTILINE)
