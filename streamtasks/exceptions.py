@@ -19,7 +19,9 @@
     │   └── StoreFull                 out of memory: nothing was stored
     ├── DecodeError                   bytes that are not a message or record of ours
     │   ├── EncodingRefused           a pickle or compressed data that this process may not read
+    │   │   └── NotAuthentic          a signature that is wrong or missing, or encrypted data that were changed
     │   └── EncodingUnavailable       the library that reads them is not installed here
+    │       └── UnknownKey            they are signed or encrypted with a key that this process does not have
     ├── TaskNotFound                  no task of that id
     ├── QueueNotEmpty                 a queue cannot be forgotten: messages are in it
     ├── ScheduleError                 a schedule cannot be what was asked
@@ -52,6 +54,7 @@ __all__ = [
     "InvalidKey",
     "InvalidTask",
     "NeverIdle",
+    "NotAuthentic",
     "NotDurable",
     "ParentFailed",
     "PayloadTooLarge",
@@ -74,6 +77,7 @@ __all__ = [
     "TaskNotFound",
     "TaskRevoked",
     "TimeLimitExceeded",
+    "UnknownKey",
     "UnknownQueue",
     "UnknownService",
     "UntrustedServer",
@@ -204,8 +208,32 @@ class EncodingRefused(DecodeError):
     """
 
 
+class NotAuthentic(EncodingRefused):
+    """Raised for a message or a result that is not signed although it must be, or was changed, forged or moved.
+
+    Attributes:
+        why: what is wrong and what to do, in a few words without names: the reason of its dead letter.
+    """
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
+
+
 class EncodingUnavailable(DecodeError):
     """Raised when bytes need a library that is not installed here; the message names it."""
+
+
+class UnknownKey(EncodingUnavailable):
+    """Raised for bytes that were signed or encrypted with a key that this process does not have.
+
+    Attributes:
+        why: as of `NotAuthentic`.
+    """
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class QueueNotEmpty(StreamTasksError):

@@ -10,6 +10,7 @@ from .protocol.durability import MEMORY, Durability, check_durability
 from .protocol.keys import check_prefix
 from .protocol.validation import check_count, check_seconds
 from .protocol.wire import DEFAULT_MOST, JSON, Wire
+from .secrets import read_secrets
 
 __all__ = ["DEFAULT_URL", "MIN_DEDUP_S", "StoreSettings"]
 
@@ -55,7 +56,14 @@ class StoreSettings:
             are read by every process, signed pickles only by those with ``"pickle"``.
         compression: ``"gzip"``, ``"lz4"`` or ``"zstd"``, for 1 KiB or more; read by every process.
         max_decompressed_bytes: larger data are refused; None: 16 MiB, or ``max_payload_bytes`` if that is more.
-        signing_keys: the secrets for pickle; the first signs, all are accepted.
+        signing_keys: secrets of 32 bytes or more; the first signs messages and results, all are accepted. An entry may
+            be ``"env:NAME"`` or ``"file:/path"``, see `streamtasks.secrets`.
+        encryption_keys: the same for encryption, which needs ``streamtasks[crypto]``: the first encrypts, all decrypt.
+            What is encrypted is not signed as well. The same secret may stand in both.
+        encrypt: False: what is encrypted is read, and not written.
+        pickle_keys: secrets that only sign pickles, for a process with the serializer pickle and no signing_keys.
+        require_signed: refuse messages, results and schedules that are neither signed nor encrypted with one of the
+            keys.
         max_dead_letters: most dead letters of a shard; the oldest are deleted first.
         max_dead_letter_bytes: most bytes of them; the oldest are deleted first, and the newest stays in any case.
         send_events: write events of tasks into a capped stream (`Store.events`).
@@ -93,6 +101,10 @@ class StoreSettings:
     compression: str | None = None
     max_decompressed_bytes: int | None = None
     signing_keys: tuple[str | bytes, ...] = field(default=(), repr=False)
+    encryption_keys: tuple[str | bytes, ...] = field(default=(), repr=False)
+    encrypt: bool = True
+    require_signed: bool = False
+    pickle_keys: tuple[str | bytes, ...] = field(default=(), repr=False)
     max_dead_letters: int = 10_000
     max_dead_letter_bytes: int = 256 * 1024 * 1024
     queue_expires_s: float = 7 * 86_400.0
@@ -123,7 +135,7 @@ class StoreSettings:
         self._set_durability()
         for name in ("crash_delay_s", "unknown_task_delay_s"):
             check_seconds(name, getattr(self, name), ConfigurationError, above_zero=False)
-        for name in ("send_events", "ignore_result"):
+        for name in ("send_events", "ignore_result", "encrypt", "require_signed"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"{name} is {getattr(self, name)!r}; it must be True or False.")
         if self.lease_s < 1:
@@ -153,17 +165,27 @@ class StoreSettings:
             check_count("replicas", self.replicas, ConfigurationError, least=0)
 
     def _set_wire(self) -> None:
-        keys: Any = self.signing_keys
-        if not isinstance(keys, (tuple, list)) or not all(isinstance(key, (str, bytes)) and key for key in keys):
-            raise ConfigurationError("signing_keys must be a list of non-empty strings.")  # which are not shown
-        object.__setattr__(self, "signing_keys", tuple(keys))
+        for name in ("signing_keys", "encryption_keys"):
+            object.__setattr__(self, name, read_secrets(name, getattr(self, name)))
         most = self.max_decompressed_bytes
         if most is None:
             most = max(DEFAULT_MOST, self.max_payload_bytes)
         else:
             check_count("max_decompressed_bytes", most, ConfigurationError, least=1)
-        plain = self.serializer == "json" and self.compression is None and most == DEFAULT_MOST
-        wire = JSON if plain else Wire(self.serializer, self.compression, most, self.signing_keys)
+        keys = self.signing_keys or self.encryption_keys or self.require_signed
+        if self.serializer == "json" and self.compression is None and most == DEFAULT_MOST and not keys:
+            wire = JSON
+        else:
+            wire = Wire(
+                self.serializer,
+                self.compression,
+                most,
+                self.signing_keys,
+                self.encryption_keys,
+                encrypt=self.encrypt,
+                require_signed=self.require_signed,
+                pickle_keys=self.pickle_keys,
+            )
         object.__setattr__(self, "wire", wire)
 
     @property

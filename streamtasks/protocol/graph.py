@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..exceptions import DecodeError
 from .json import dumps, loads
+from .seals import GRAPH
 from .shards import node_id, node_of
+from .wire import JSON, Wire
 
-__all__ = ["Graph", "GraphFanIn"]
+__all__ = ["Graph", "GraphFanIn", "ids_of", "numbers_to_revoke", "runs_of"]
+
+logger = logging.getLogger("streamtasks.store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,9 @@ class Graph:
         place = int(part)
         return sorted(self.fan_ins[place].inside, reverse=True) if place < len(self.fan_ins) else []
 
-    def encode(self) -> bytes:
-        """Return the bytes that are stored."""
-        return dumps(
+    def encode(self, wire: Wire = JSON) -> bytes:
+        """Return the bytes that are stored; ``wire``: how they are signed or encrypted."""
+        plan = dumps(
             {
                 "v": 1,
                 "n": self.nodes,
@@ -75,18 +80,20 @@ class Graph:
                     [_runs(fan_in.members), _runs(fan_in.inside), fan_in.first, fan_in.last] for fan_in in self.fan_ins
                 ],
                 "r": self.result,
-                "k": _named_runs(self.known),
+                "k": runs_of(self.known),
             }
         )
+        return wire.seal(plan, GRAPH, self.workflow_id)
 
     @classmethod
-    def decode(cls, workflow_id: str, plan: bytes) -> Graph:
+    def decode(cls, workflow_id: str, plan: bytes, wire: Wire = JSON) -> Graph:
         """Read what `encode` returned.
 
         Raises:
+            NotAuthentic: it is changed, forged, moved, or unsigned although it must be signed.
             DecodeError: it is something else.
         """
-        found = loads(plan)
+        found = loads(wire.unseal(plan, GRAPH, workflow_id))
         try:
             return cls(
                 workflow_id,
@@ -98,11 +105,7 @@ class Graph:
                     for members, inside, first, last in found["g"]
                 ],
                 (found["r"][0], found["r"][1]),
-                {
-                    number: node_id(workflow_id, first + number - number_from)
-                    for number_from, count, workflow_id, first in found["k"]
-                    for number in range(number_from, number_from + count)
-                },
+                ids_of(found["k"]),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DecodeError(f"not the graph of a workflow: {plan[:80]!r}") from error
@@ -115,6 +118,21 @@ class Graph:
         for fan_in in self.fan_ins:
             found.update(dict.fromkeys(range(fan_in.first, fan_in.last + 1), fan_in.members))
         return found
+
+
+def numbers_to_revoke(workflow_id: str, plan: bytes, nodes: int, part: str, wire: Wire) -> list[int]:
+    """Return the nodes of a part; see `Graph.numbers_in`.
+
+    Of a graph that this process may not read, only the whole can be revoked; any other part is logged, so that no
+    keeper stands still because of it.
+    """
+    try:
+        return Graph.decode(workflow_id, plan, wire).numbers_in(part)
+    except DecodeError as error:
+        if part == "all":
+            return list(range(nodes - 1, -1, -1))
+        logger.error("a group of workflow %s cannot be revoked, only all of it: %s", workflow_id, error)  # noqa: TRY400
+        return []
 
 
 def _runs(numbers: Sequence[int]) -> list[list[int]]:
@@ -131,8 +149,8 @@ def _numbers(runs: Any) -> list[int]:
     return [number for first, last in runs for number in range(first, last + 1)]
 
 
-def _named_runs(known: dict[int, str]) -> list[list[Any]]:
-    """Shorten ids of nodes with rising numbers: first number here, how many, whose, and first number there."""
+def runs_of(known: dict[int, str]) -> list[list[Any]]:
+    """Shorten ids of nodes: runs of first number here, how many, whose, and first number there."""
     runs: list[list[Any]] = []
     for number, task_id in sorted(known.items()):
         node = node_of(task_id)
@@ -143,3 +161,12 @@ def _named_runs(known: dict[int, str]) -> list[list[Any]]:
         else:
             runs.append([number, 1, *node])
     return runs
+
+
+def ids_of(runs: Any) -> dict[int, str]:
+    """Undo `runs_of`."""
+    return {
+        number: node_id(workflow_id, first + number - number_from)
+        for number_from, count, workflow_id, first in runs
+        for number in range(number_from, number_from + count)
+    }

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from ..exceptions import ConfigurationError, InvalidTask, UnknownQueue
+from .callback_message import is_callback
 
 __all__ = [
     "GROUP",
@@ -38,7 +39,6 @@ Few, so that no choice of expiries makes many keys: 3 hours to 512 days.
 
 _RETENTIONS_MS: Final = tuple(hours * 3_600_000 for hours in RETENTIONS_H)
 _NAME = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
-_CALLBACK = re.compile(r"cb\.[0-9a-f]{40}")
 _ID = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")
 
 
@@ -64,7 +64,7 @@ def check_id(task_id: str) -> str:
     """
     if not isinstance(task_id, str) or not _ID.fullmatch(task_id):
         raise InvalidTask(f"{task_id!r} cannot be a task's id: use 1 to 64 letters, digits, '_', '.', ':' or '-'.")
-    if task_id.startswith("cb.") and _CALLBACK.fullmatch(task_id):
+    if is_callback(task_id):
         raise InvalidTask(f"{task_id!r} cannot be a task's id: 'cb.' and 40 hexadecimal digits name callback messages.")
     return task_id
 

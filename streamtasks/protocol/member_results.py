@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..exceptions import DecodeError, TaskRevoked, WorkerCrashed
+from ..exceptions import DecodeError, NotAuthentic, TaskRevoked, WorkerCrashed
 from .errors import describe, rebuild
-from .state import State
-from .wire import RESULT, Wire
+from .graph import ids_of, runs_of
+from .seals import RESULT, unsigned
+from .state import State, check_outcome
+from .wire import Wire
 
-__all__ = ["Member", "encode_member", "read_member", "read_members", "value_of_node"]
+__all__ = ["Member", "check_inputs", "encode_member", "inputs_of", "read_member", "read_members", "value_of_node"]
 
 
 @dataclass(slots=True)
@@ -38,6 +40,8 @@ class Member:
         Raises:
             DecodeError: this process cannot, or may not, read that.
         """
+        if self.wire.requires_signed:
+            check_outcome(self.state, self._said() if self.result else None, self.id)
         return value_of_node(self.result, self.id, self.wire)
 
     def error(self) -> dict[str, Any] | None:
@@ -66,9 +70,12 @@ def value_of_node(result: bytes, task_id: str, wire: Wire) -> Any:
     """Return what a node returned, by its encoded result.
 
     Raises:
+        NotAuthentic: nothing is stored, and it must be signed.
         DecodeError: this process cannot, or may not, read that.
     """
     if not result:
+        if wire.requires_signed:
+            raise unsigned(RESULT, task_id)
         return None
     found = wire.loads(result, RESULT, task_id)
     if not isinstance(found, dict):
@@ -88,6 +95,40 @@ def read_member(content: bytes, wire: Wire) -> Member | None:
 def read_members(contents: Sequence[bytes], wire: Wire) -> list[Member | None]:
     """Read what the store keeps of members."""
     return [read_member(content, wire) for content in contents]
+
+
+def inputs_of(ids: Sequence[str], needed: int) -> list[Any]:
+    """Return what a signed message says of the members of a fan-in, in order; ``needed``: how many must be there."""
+    return [needed, len(ids), runs_of(dict(enumerate(ids)))]
+
+
+def check_inputs(members: Sequence[Member | None], inputs: Sequence[Any], task_id: str) -> None:
+    """Check that these members, each of whose results is signed for itself, are those that a message is to get.
+
+    Args:
+        members: what the store keeps.
+        inputs: `Message.inputs` of a signed message.
+        task_id: its id.
+
+    Raises:
+        NotAuthentic: one is missing, or stands in the place of another.
+        DecodeError: the message holds something else.
+    """
+    try:
+        needed, count, runs = inputs
+        fits = len(members) == count == sum(run[1] for run in runs)
+        expected = ids_of(runs) if fits else {}
+        there = sum(member is not None and not member.late for member in members)
+        ids_fit = all(member is None or member.id == expected.get(place) for place, member in enumerate(members))
+        fits = fits and ids_fit and there >= needed
+    except (KeyError, TypeError, ValueError) as error:
+        raise DecodeError(f"not the members of a fan-in: {str(inputs)[:80]}") from error
+    if not fits:
+        raise NotAuthentic(
+            f"The results that {task_id} is to get are not authentic: a member is missing, or was moved to another "
+            "place. Find out who may write to the server, and start the workflow again.",
+            "results were moved on the server: find out who may write there, and start the workflow again",
+        )
 
 
 def encode_member(task_id: str, state: str, result: bytes, *, late: bool = False) -> bytes:

@@ -5,7 +5,7 @@ The bytes are one JSON object with short names, version 1::
     {"v": 1, "id": ..., "t": task, "a": args, "k": kwargs, "q": queue, "p": priority,
      "h": headers, "r": {"max": retries, "delay": s}, "x": expires ms, "xi": expires in ms, "d": due ms,
      "l": {"soft": s, "hard": s}, "ok": [signature], "er": [signature], "pa": parent id, "ro": root id,
-     "f": what it follows, "in": true if it takes the result of that}
+     "f": what it follows, "in": true if it takes the result of that, "ms": whose results these are}
 
 Empty parts are left out. The first byte tells the encoding: `wire` has others than JSON, and compresses.
 """
@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from ..exceptions import DecodeError, InvalidKey, PayloadTooLarge
 from .call_fields import CALL_FIELDS, are_call_fields
+from .callback_message import is_callback, read_callback
 from .json import dumps, invalid_key
 from .links import are_resolved
 from .sizes import LARGE_BYTES, warn_of_size
@@ -60,6 +61,8 @@ class Message:
         root_id: the first of that line; empty: itself.
         follows: what it follows in its workflow: "4", the node of that number; "g0", that fan-in; empty: nothing.
         takes: whether the result of that is put before its arguments.
+        inputs: in signed messages that take the results of a fan-in, whose these are: how many are needed, and the
+            members in order, see `member_results.inputs_of`.
     """
 
     id: str
@@ -83,6 +86,7 @@ class Message:
     root_id: str = ""
     follows: str = ""
     takes: bool = False
+    inputs: list[Any] = field(default_factory=list)
 
     def encode(self, max_bytes: int, wire: Wire = JSON) -> bytes:
         """Return the bytes of the envelope; ``wire``: how (`StoreSettings.wire`).
@@ -132,11 +136,14 @@ class Message:
         """Read an envelope; ``task_id``: the id under which it was stored, for signatures.
 
         Raises:
-            EncodingRefused: this process may not read it.
-            EncodingUnavailable: a library that reads it is not installed.
+            EncodingRefused: this process may not read it, or it is not authentic.
+            EncodingUnavailable: a library that reads it is not installed, or a key is missing.
             DecodeError: the bytes are no envelope, or one of a version this release does not know.
         """
-        body = wire.loads(data, MESSAGE, task_id)
+        if wire.requires_signed and is_callback(task_id):
+            body = read_callback(data, task_id)
+        else:
+            body = wire.loads(data, MESSAGE, task_id)
         if not isinstance(body, dict):
             raise DecodeError(f"not an envelope: {data[:80]!r}")
         if body.get("v") != VERSION:
@@ -208,6 +215,7 @@ _PARTS: Final = (
     _Part("root_id", "ro", "", _is(str)),
     _Part("follows", "f", "", _is(str)),
     _Part("takes", "in", False, _is(bool)),
+    _Part("inputs", "ms", [], _is(list)),
 )
 _values_of_parts = attrgetter(*(part.attribute for part in _PARTS))
 _SHOWN: Final = {"a": "args", "k": "kwargs"}

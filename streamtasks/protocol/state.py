@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from ..exceptions import DecodeError
+from ..exceptions import DecodeError, NotAuthentic
 from .json import dumps, loads
 from .message import Message
+from .seals import PROGRESS
 from .wire import JSON, RESULT, Wire
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "DeadLetter",
     "Snapshot",
     "State",
+    "check_outcome",
     "decode_progress",
     "encode_progress",
 ]
@@ -86,6 +88,28 @@ def decode_progress(data: bytes) -> tuple[str, Any]:
     """
     report = loads(data)
     return report["s"], report["m"]
+
+
+def check_outcome(state: State, outcome: dict[str, Any] | None, task_id: str) -> None:
+    """Check that what was signed as an outcome fits the state, which is not signed; None: nothing was stored.
+
+    Raises:
+        NotAuthentic: it does not, so that a failure could pass for a success, or a success for another.
+    """
+    fits = True
+    if state == State.SUCCESS:
+        fits = outcome is not None and "r" in outcome
+    elif state == State.IGNORED:
+        fits = outcome is not None and not outcome
+    elif outcome is not None:
+        fits = "r" not in outcome
+    if not fits:
+        raise NotAuthentic(
+            f"The result of {task_id} is not authentic: what was signed is not the outcome of a task in state "
+            f"{state.value}. The state was changed on the server, or the result was written without a key before "
+            "require_signed was set. Find out who may write to the server, and enqueue the task again.",
+            "the state was changed on the server: find out who may write there, and enqueue it again",
+        )
 
 
 class DeadLetter(NamedTuple):
@@ -163,8 +187,21 @@ class Snapshot:
             DecodeError: the bytes are none of ours, or this process may not read them.
         """
         if not self.result:
+            if self.wire.requires_signed:
+                check_outcome(self.state, None, self.id)
             return {}
         found = self.wire.loads(self.result, RESULT, self.id)
         if not isinstance(found, dict):
             raise DecodeError(f"not an outcome: {self.result[:80]!r}")
+        if self.wire.requires_signed:
+            check_outcome(self.state, found, self.id)
         return found
+
+    def report(self) -> tuple[str, Any]:
+        """Return the (state, meta) that the attempt reported last (see `progress`).
+
+        Raises:
+            DecodeError: the bytes are none of ours, or this process may not read them.
+            KeyError, TypeError: they are not a report of this release.
+        """
+        return decode_progress(self.wire.unseal(self.progress, PROGRESS, self.id))

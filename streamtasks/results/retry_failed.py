@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import batched
-from typing import Final
+from typing import Any, Final
 
 from ..exceptions import InvalidTask, TaskNotFound
 from ..protocol.graph import Graph, GraphFanIn
-from ..protocol.member_results import value_of_node
+from ..protocol.member_results import inputs_of, value_of_node
 from ..protocol.message import Message
 from ..protocol.shards import id_beside, node_id
 from ..protocol.state import Snapshot, State
@@ -131,7 +131,9 @@ class _Again:
         order = sorted(self._redo, key=lambda old: self._number[old])
         nodes = [self._node(old) for old in order]
         fan_ins = [self._fan_in(place) for place in range(len(self._old.fan_ins))]
-        return NewWorkflow(self._id, nodes, self._heads, fan_ins, self.graph.encode(), self._given())
+        return NewWorkflow(
+            self._id, nodes, self._heads, fan_ins, self.graph.encode(self._owner.settings.wire), self._given()
+        )
 
     def _node(self, old: int) -> Node:
         found = self._snapshots[old]
@@ -153,8 +155,22 @@ class _Again:
             follows = str(self._number[int(follows)])
             parent_id = self.graph.id_of(int(follows))
         return replace(
-            message, id=task_id, follows=follows, parent_id=parent_id, expires_ms=0, expires_in_ms=0, due_ms=0
+            message,
+            id=task_id,
+            follows=follows,
+            parent_id=parent_id,
+            expires_ms=0,
+            expires_in_ms=0,
+            due_ms=0,
+            inputs=self._inputs(int(follows[1:])) if follows.startswith("g") and message.takes else [],
         )
+
+    def _inputs(self, place: int) -> list[Any]:
+        """Return whose results a node takes, if that is signed; see `Message.inputs`."""
+        if not self._owner.settings.wire.is_sealed:
+            return []
+        ids = [self.graph.id_of(number) for number in self.graph.fan_ins[place].members]
+        return inputs_of(ids, self._counts.fan_ins[place].need)
 
     def _then(self, old: int) -> str:
         if old in self._old.after:

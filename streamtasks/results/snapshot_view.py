@@ -9,7 +9,7 @@ from ..exceptions import DecodeError, TaskRevoked, WorkerCrashed
 from ..protocol.errors import describe, rebuild
 from ..protocol.links import result_id
 from ..protocol.message import Message
-from ..protocol.state import Snapshot, State, decode_progress
+from ..protocol.state import Snapshot, State
 
 __all__ = ["children_of", "error_of", "failure_of", "info_of", "outcome_of", "shown_state", "value_of"]
 
@@ -20,7 +20,7 @@ def _report(snapshot: Snapshot) -> tuple[str, Any] | None:
     if snapshot.is_finished or not snapshot.progress:
         return None
     try:
-        return decode_progress(snapshot.progress)
+        return snapshot.report()
     except (DecodeError, KeyError, TypeError):  # of another release: a result must be readable all the same
         return None
 

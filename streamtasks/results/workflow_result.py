@@ -7,7 +7,7 @@ from typing import Any
 
 from ..exceptions import InvalidTask, TaskNotFound
 from ..protocol.graph import Graph
-from ..protocol.member_results import Member, read_members
+from ..protocol.member_results import Member, check_inputs, inputs_of, read_members
 from ..protocol.shards import ALL_TAGS, new_id
 from ..stores.owner import Owner
 from ..stores.workflow_types import WorkflowCounts
@@ -60,14 +60,14 @@ class Workflow:
     def read_graph(self) -> Graph:
         """Read its graph."""
         if self._graph is None:
-            self._graph = Graph.decode(self.id, self.counts().plan)
+            self._graph = Graph.decode(self.id, self.counts().plan, self.owner.settings.wire)
         return self._graph
 
     async def aread_graph(self) -> Graph:
         """Read its graph from an event loop."""
         if self._graph is None:
             counts = self.known(await self.owner.async_store.workflow(self.id))
-            self._graph = Graph.decode(self.id, counts.plan)
+            self._graph = Graph.decode(self.id, counts.plan, self.owner.settings.wire)
         return self._graph
 
     def ready(self) -> bool:
@@ -237,7 +237,7 @@ class GroupResult:
             raise refusal(f"group {self.id}") if refused else self._late(timeout)
         if join is None:
             return []
-        members = read_members(store.gather(self.workflow.id, f"r{join}"), self._owner.settings.wire)
+        members = self._members(store.gather(self.workflow.id, f"r{join}"))
         return self._values(members, timeout, propagate=propagate)
 
     async def aget(
@@ -258,8 +258,17 @@ class GroupResult:
             raise refusal(f"group {self.id}") if refused else self._late(timeout)
         if join is None:
             return []
-        members = read_members(await store.gather(self.workflow.id, f"r{join}"), self._owner.settings.wire)
+        members = self._members(await store.gather(self.workflow.id, f"r{join}"))
         return self._values(members, timeout, propagate=propagate)
+
+    def _members(self, contents: Sequence[bytes]) -> list[Member | None]:
+        """Read what the store keeps of the members; where it is signed, check that each stands in its place."""
+        assert self._owner is not None
+        wire = self._owner.settings.wire
+        members = read_members(contents, wire)
+        if members and (wire.is_sealed or wire.requires_signed):
+            check_inputs(members, inputs_of(self.ids, 0), self.id)
+        return members
 
     def _values(self, members: list[Member | None], timeout: float | None, *, propagate: bool) -> list[Any]:
         values: list[Any] = []

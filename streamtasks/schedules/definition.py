@@ -20,8 +20,10 @@ from ..protocol.json import dumps, loads
 from ..protocol.keys import check_schedule_name
 from ..protocol.links import check_signature
 from ..protocol.message import Message
+from ..protocol.seals import SCHEDULE
 from ..protocol.shards import occurrence_id
 from ..protocol.validation import check_seconds
+from ..protocol.wire import JSON, Wire
 from ..settings import StoreSettings
 from ..stores.schedule_store import DueSchedule, Firing, NewSchedule
 from ..stores.types import NewMessage
@@ -99,13 +101,13 @@ class Definition:
 
     # -- what is stored ---------------------------------------------------------------------------------
 
-    def encode(self) -> bytes:
-        """Return the bytes that are stored.
+    def encode(self, wire: Wire = JSON) -> bytes:
+        """Return the bytes that are stored; ``wire``: how they are signed or encrypted. The same become the same.
 
         Raises:
             InvalidTask: JSON cannot carry an argument or a header.
         """
-        return dumps(
+        body = dumps(
             {
                 "v": VERSION,
                 "name": self.name,
@@ -115,14 +117,17 @@ class Definition:
                 "bound_ms": self._bound_ms,
             }
         )
+        return wire.seal(body, SCHEDULE, self.name, stable=True)
 
     @classmethod
-    def decode(cls, data: bytes) -> Definition:
-        """Read what `encode` returned.
+    def decode(cls, data: bytes, name: str, wire: Wire = JSON) -> Definition:
+        """Read what `encode` returned; ``name``: the name under which it is stored.
 
         Raises:
+            NotAuthentic: it is changed, forged, moved, or unsigned although it must be signed.
             DecodeError: it is something else, or of a version that this release does not know.
         """
+        data = wire.unseal(data, SCHEDULE, name)
         body = loads(data)
         if not isinstance(body, dict) or body.get("v") != VERSION:
             raise DecodeError(f"not a schedule of version {VERSION}: {data[:80]!r}")
@@ -136,10 +141,12 @@ class Definition:
         except (KeyError, InvalidTask) as error:
             raise DecodeError(f"a schedule lacks a value, or has a wrong one: {error}: {data[:80]!r}") from error
 
-    def new_schedule(self, now_ms: int, declared: str = "", since_ms: int = 0, release: str = "") -> NewSchedule:
+    def new_schedule(
+        self, now_ms: int, wire: Wire = JSON, declared: str = "", since_ms: int = 0, release: str = ""
+    ) -> NewSchedule:
         """Return the schedule as a store keeps it. ``now_ms``: its first occurrence is later than this."""
         rule = dumps(self.rule.as_dict()).decode()
-        return NewSchedule(self.name, self.encode(), rule, self.rule.next_ms(now_ms), declared, since_ms, release)
+        return NewSchedule(self.name, self.encode(wire), rule, self.rule.next_ms(now_ms), declared, since_ms, release)
 
     # -- what comes of it -------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Unpack
 
 from ..exceptions import ScheduleDeclared, ScheduleExists, ScheduleNotFound
 from ..protocol.shards import new_id, schedule_tag
+from ..protocol.wire import Wire
 from ..stores.factory import clock_ms
 from ..stores.schedule_store import NewSchedule, PutResult, StoredSchedule
 from ..stores.types import NewMessage
@@ -48,6 +49,10 @@ class ScheduleOperations:
 
     def __init__(self, owner: ScheduleOwner) -> None:
         self._owner = owner
+
+    @property
+    def _wire(self) -> Wire:
+        return self._owner.settings.wire
 
     # -- make and change --------------------------------------------------------------------------------
 
@@ -165,11 +170,11 @@ class ScheduleOperations:
         Raises:
             ScheduleNotFound: it does not exist.
         """
-        return show((yield from self._read(name)))
+        return show((yield from self._read(name)), self._wire)
 
     def list(self, limit: int = 100, after: str = "") -> Operation[builtins.list[Schedule]]:
         """Return schedules in the order of their names, at most 1000; ``after``: the last name seen."""
-        return [show(stored) for stored in (yield lambda store: store.list_schedules(limit, after))]
+        return [show(stored, self._wire) for stored in (yield lambda store: store.list_schedules(limit, after))]
 
     # -- private -----------------------------------------------------------------------------
 
@@ -177,7 +182,7 @@ class ScheduleOperations:
         self, name: str, call: Signature, schedule: Any, misfire: str, misfire_bound: float | timedelta
     ) -> NewSchedule:
         return definition_of(self._owner, name, call, schedule, misfire, misfire_bound).new_schedule(
-            clock_ms(self._owner.store)
+            clock_ms(self._owner.store), self._wire
         )
 
     def _created(self, name: str, put: PutResult) -> None:
@@ -188,7 +193,7 @@ class ScheduleOperations:
 
     def _changed(self, stored: StoredSchedule, changes: Mapping[str, Any]) -> NewSchedule:
         self._undeclared(stored, "Change")
-        known = Definition.decode(stored.definition)
+        known = Definition.decode(stored.definition, stored.name, self._wire)
         given = {name: value for name, value in changes.items() if name in _CHANGES}
         options = {name: value for name, value in changes.items() if name not in _CHANGES}
         call = known.signature
@@ -208,14 +213,14 @@ class ScheduleOperations:
             misfire=given.get("misfire", known.misfire),
             bound_s=bound.total_seconds() if isinstance(bound, timedelta) else bound,
         )
-        return changed.new_schedule(clock_ms(self._owner.store))
+        return changed.new_schedule(clock_ms(self._owner.store), self._wire)
 
     def _next_ms(self, stored: StoredSchedule) -> int:
-        return Definition.decode(stored.definition).rule.next_ms(clock_ms(self._owner.store))
+        return Definition.decode(stored.definition, stored.name, self._wire).rule.next_ms(clock_ms(self._owner.store))
 
     def _message(self, stored: StoredSchedule, tags: tuple[str, ...]) -> NewMessage:
         tag = schedule_tag(stored.name, tags)
-        definition = Definition.decode(stored.definition)
+        definition = Definition.decode(stored.definition, stored.name, self._wire)
         return definition.message(clock_ms(self._owner.store), tag, self._owner.settings, new_id((tag,)))
 
     def _read(self, name: str) -> Operation[StoredSchedule]:

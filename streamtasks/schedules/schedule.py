@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..exceptions import DecodeError
+from ..protocol.wire import Wire
 from ..stores.schedule_store import StoredSchedule
 from .definition import DEFAULT_BOUND_S, Definition
 from .rules import Rule
@@ -60,8 +61,8 @@ def _moment(ms: int | None) -> datetime | None:
     return None if not ms else datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def show(stored: StoredSchedule) -> Schedule:
-    """Return what a store keeps of a schedule as users see it."""
+def show(stored: StoredSchedule, wire: Wire) -> Schedule:
+    """Return what a store keeps of a schedule as users see it; ``wire`` reads it."""
     shown = Schedule(
         name=stored.name,
         next_run=None if stored.paused else _moment(stored.next_ms),
@@ -73,7 +74,7 @@ def show(stored: StoredSchedule) -> Schedule:
         last_task_id=stored.last_id,
     )
     try:
-        known = Definition.decode(stored.definition)
+        known = Definition.decode(stored.definition, stored.name, wire)
         call = known.signature
     except DecodeError as error:
         return replace(shown, error=str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ class Position(NamedTuple):
         parent_id: the task that it follows; empty: none, or a fan-in.
         root_id: the first task of the workflow; empty: itself.
         before: values that stand before its arguments.
+        inputs: see `Message.inputs`.
     """
 
     id: str
@@ -29,6 +31,7 @@ class Position(NamedTuple):
     parent_id: str = ""
     root_id: str = ""
     before: tuple[Any, ...] = ()
+    inputs: Sequence[Any] = ()
 
     def applied_to(self, message: Message) -> Message:
         """Return a message with this position.
@@ -46,6 +49,7 @@ class Position(NamedTuple):
             message,
             follows=self.follows,
             takes=self.takes,
+            inputs=list(self.inputs),
             parent_id=self.parent_id or message.parent_id,
             root_id=message.root_id or self.root_id,
         )

@@ -85,7 +85,7 @@ def _packed(prepared: Prepared) -> dict[str, Any]:
         "result": node_id(new.id, number) if kind == "n" else new.id,
         "heads": new.heads,
         "takes": [int(takes) for takes in prepared.takes],
-        "plan": new.plan.decode(),
+        "plan": _packed_bytes(new.plan),
         "fans": [list(fan) for fan in new.fan_ins],
         "nodes": [_packed_node(node) for node in new.nodes],
     }
@@ -93,10 +93,20 @@ def _packed(prepared: Prepared) -> dict[str, Any]:
 
 def _packed_node(node: Node) -> list[Any]:
     of = node.message
-    envelope = of.envelope.decode() if of.envelope[:1] == b"{" else [b64encode(of.envelope).decode()]
+    envelope = _packed_bytes(of.envelope)
     limit = None if of.limit is None else list(of.limit)
     times = of.due_ms, of.delay_ms, of.expires_ms, of.expires_in_ms
     return [envelope, of.queue, of.priority, times, limit, node.waits_for, node.then]
+
+
+def _packed_bytes(data: bytes) -> Any:
+    """Return bytes as a JSON value: as text if they are a JSON object, else as a list with their base64."""
+    return data.decode() if data[:1] == b"{" else [b64encode(data).decode()]
+
+
+def _bytes(packed: Any) -> bytes:
+    """Undo `_packed_bytes`."""
+    return packed.encode() if isinstance(packed, str) else b64decode(packed[0])
 
 
 def workflow_of_call(call: Message, wire: Wire) -> NewWorkflow:
@@ -112,7 +122,7 @@ def workflow_of_call(call: Message, wire: Wire) -> NewWorkflow:
         for number, takes in enumerate(packed["takes"]):
             nodes[number] = _started_by(call, nodes[number], before if takes else (), wire)
         fans = [FanIn(*fan) for fan in packed["fans"]]
-        return NewWorkflow(workflow_id, nodes, packed["heads"], fans, packed["plan"].encode())
+        return NewWorkflow(workflow_id, nodes, packed["heads"], fans, _bytes(packed["plan"]))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DecodeError(f"not a workflow to start: {error!r}") from error
 
@@ -123,7 +133,7 @@ def _node(task_id: str, packed: Sequence[Any]) -> Node:
         task_id,
         queue,
         priority,
-        envelope.encode() if isinstance(envelope, str) else b64decode(envelope[0]),
+        _bytes(envelope),
         due_ms,
         delay_ms,
         None if limit is None else Limit(*limit),

@@ -9,6 +9,7 @@ from ..exceptions import InvalidTask
 from ..protocol.graph import Graph, GraphFanIn
 from ..protocol.heard import NOTHING
 from ..protocol.links import GATHER
+from ..protocol.member_results import inputs_of
 from ..protocol.message import Message
 from ..protocol.shards import new_id, node_id
 from ..results.workflow_result import GroupResult, aresult_of, result_of
@@ -73,7 +74,8 @@ def prepare(workflow: CompositeStep, workflow_id: str = "") -> Prepared | None:
     ]
     fan_ins = [_fan_in(fan_in) for fan_in in expanded.fan_ins]
     takes = [_takes(planned) and planned.after.gives != "empty" for planned in expanded.nodes[: graph.heads]]
-    return Prepared(owner, NewWorkflow(workflow_id, nodes, graph.heads, fan_ins, graph.encode()), graph, takes)
+    plan = graph.encode(owner.settings.wire)
+    return Prepared(owner, NewWorkflow(workflow_id, nodes, graph.heads, fan_ins, plan), graph, takes)
 
 
 def _owner(expanded: Expanded) -> Owner | None:
@@ -99,7 +101,7 @@ def _messages(owner: Owner, workflow_id: str, expanded: Expanded) -> Sequence[Ne
     like: NewMessage | None = None
     gathers: list[tuple[int, Position]] = []
     for planned in expanded.nodes:
-        position = _position(workflow_id, planned)
+        position = _position(workflow_id, planned, signed=owner.settings.wire.is_sealed)
         if planned.signature is None:
             gathers.append((planned.number, position))
             messages.append(NewMessage(position.id, "", 0, b""))
@@ -128,7 +130,7 @@ def _gather_message(like: NewMessage, position: Position, settings: StoreSetting
     return NewMessage(position.id, like.queue, like.priority, envelope, hears=NOTHING, durability=like.durability)
 
 
-def _position(workflow_id: str, planned: PlannedNode) -> Position:
+def _position(workflow_id: str, planned: PlannedNode, *, signed: bool) -> Position:
     task_id = node_id(workflow_id, planned.number)
     cause, gives = planned.after
     takes = _takes(planned)
@@ -143,7 +145,16 @@ def _position(workflow_id: str, planned: PlannedNode) -> Position:
         node_id(workflow_id, cause.number) if is_node else "",
         node_id(workflow_id, 0),
         before,
+        _inputs(workflow_id, cause) if signed and takes and isinstance(cause, PlannedFanIn) else [],
     )
+
+
+def _inputs(workflow_id: str, cause: PlannedFanIn) -> list[Any]:
+    """Return what a signed message says of the members whose results it takes; see `Message.inputs`."""
+    ids = [node_id(workflow_id, member.number) for member in cause.members]
+    policy = cause.policy
+    goes_on_late = policy.deadline_s and policy.on_error == COLLECT
+    return inputs_of(ids, 0 if goes_on_late else policy.quorum or len(ids))
 
 
 def _takes(planned: PlannedNode) -> bool:

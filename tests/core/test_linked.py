@@ -131,7 +131,7 @@ class TestALinkedWorkflow:
         [
             {"serializer": "msgpack"},
             {"compression": "gzip"},
-            {"serializer": "pickle", "signing_keys": ["secret"]},
+            {"serializer": "pickle", "signing_keys": ["a secret that is long enough to be one"]},
         ],
         ids=["msgpack", "gzip", "pickle"],
     )

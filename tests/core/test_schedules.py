@@ -111,7 +111,7 @@ def test_changes_of_many_at_once_all_count(app: StreamTasks, report: Any, monkey
         if meddled < 4:
             [stored] = app.store.schedules(["tick"])
             assert stored is not None
-            other = Definition.decode(stored.definition)
+            other = Definition.decode(stored.definition, "tick")
             changed = Definition(name="tick", rule=other.rule, call={**other.call, "args": [meddled]})
             put(changed.new_schedule(0), stored.revision)
         return put(new, revision)
@@ -306,9 +306,9 @@ async def test_declared_ones_are_changed_in_code(app: StreamTasks) -> None:
     app.task(name="shop.tick", schedule=NIGHTLY)(print)
     store = open_supervisor_store(app.settings)
     [one] = app.declared_schedules()
-    assert await store.declare_schedules("u0", [one.new_schedule(clock_ms(app.store), app.label, 1)]) == [
-        PutResult.STORED
-    ]
+    assert await store.declare_schedules(
+        "u0", [one.new_schedule(clock_ms(app.store), declared=app.label, since_ms=1)]
+    ) == [PutResult.STORED]
     schedules = app.schedules
     assert schedules.get("shop.tick").declared == "app"
     for change in (lambda: schedules.update("shop.tick", schedule=5), lambda: schedules.delete("shop.tick")):

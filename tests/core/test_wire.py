@@ -35,6 +35,7 @@ from streamtasks.protocol.wire import JSON, MESSAGE, RESULT, SERIALIZERS, Wire
 from tests.core.test_codec import VALUES, json_meaning, same
 
 KEY = "a secret of all processes"
+OLD, NEW = "the old secret, long enough to count", "the new secret, long enough to count"
 ID = "01890000000000000000000000000000-u0"
 LONG = {"r": ["the same again and again"] * 400}
 EVERY = list(itertools.product(SERIALIZERS, [None, *COMPRESSIONS]))
@@ -45,7 +46,7 @@ MARK = {"gzip": b"G", "lz4": b"L", "zstd": b"Z"}
 
 
 def wire(serializer: str = "json", compression: str | None = None, **more: Any) -> Wire:
-    return StoreSettings(serializer=serializer, compression=compression, signing_keys=(KEY,), **more).wire
+    return StoreSettings(serializer=serializer, compression=compression, pickle_keys=(KEY,), **more).wire
 
 
 @pytest.mark.parametrize(("serializer", "compression"), EVERY)
@@ -115,9 +116,9 @@ class TestPickle:
             both.loads(data, MESSAGE, ID)
 
     def test_old_keys_are_read_and_the_first_one_signs(self) -> None:
-        old = StoreSettings(serializer="pickle", signing_keys=("old",)).wire
-        turned = StoreSettings(serializer="pickle", signing_keys=["new", "old"]).wire  # type: ignore[arg-type]
-        new = StoreSettings(serializer="pickle", signing_keys=(b"new",)).wire
+        old = StoreSettings(serializer="pickle", signing_keys=(OLD,)).wire
+        turned = StoreSettings(serializer="pickle", signing_keys=[NEW, OLD]).wire  # type: ignore[arg-type]
+        new = StoreSettings(serializer="pickle", signing_keys=(NEW.encode(),)).wire
         assert turned.loads(old.dumps(1, RESULT, ID), RESULT, ID) == 1
         assert new.loads(turned.dumps(2, RESULT, ID), RESULT, ID) == 2
         with pytest.raises(EncodingRefused, match="signature"):
@@ -147,7 +148,7 @@ class TestPickle:
         for wrong in ("one string", ("",), (1,), None):
             with pytest.raises(ConfigurationError, match="signing_keys must be a list of non-empty strings"):
                 StoreSettings(signing_keys=wrong)  # type: ignore[arg-type]
-        assert "hush" not in repr(StoreSettings(serializer="pickle", signing_keys=("hush",)))
+        assert "hush" not in repr(StoreSettings(serializer="pickle", signing_keys=("hush" * 8,)))
 
 
 class TestCompression:

@@ -45,7 +45,7 @@ class TestSettings:
         with override_settings(SECRET_KEY="old", SECRET_KEY_FALLBACKS=[]):
             before = options.store_settings("default", {}).wire
         after = options.store_settings("default", {}).wire
-        own = options.store_settings("default", {"signing_keys": ["third"]}).wire
+        own = options.store_settings("default", {"signing_keys": ["a third one, which is long enough to count"]}).wire
         assert after.loads(before.dumps(1, RESULT, ID), RESULT, ID) == 1
         with pytest.raises(EncodingRefused):
             before.loads(after.dumps(1, RESULT, ID), RESULT, ID)

@@ -11,6 +11,7 @@ from streamtasks.exceptions import EncodingRefused
 from tests.support.fleet import Fleet
 
 LONG = "long " * 1000
+OLD, NEW = "the old secret, long enough to count", "the new secret, long enough to count"
 
 
 def test_a_mixed_fleet(fleet: Fleet) -> None:
@@ -19,9 +20,9 @@ def test_a_mixed_fleet(fleet: Fleet) -> None:
         {"serializer": "msgpack"},
         {"serializer": "json", "compression": "gzip"},
         {"serializer": "msgpack", "compression": "lz4"},
-        {"serializer": "pickle", "compression": "zstd", "signing_keys": ["new", "old"]},
+        {"serializer": "pickle", "compression": "zstd", "signing_keys": [NEW, OLD]},
     ]
-    fleet.configure(serializer="pickle", compression="zstd", signing_keys=["new", "old"])
+    fleet.configure(serializer="pickle", compression="zstd", signing_keys=[NEW, OLD])
     fleet.start("--concurrency", "1")
     for way in ways:
         fleet.settings = {}
@@ -33,7 +34,7 @@ def test_a_mixed_fleet(fleet: Fleet) -> None:
         else:
             with pytest.raises(EncodingRefused, match="reads no pickles"):
                 result.get(timeout=60)
-    fleet.configure(serializer="pickle", signing_keys=["old"])
+    fleet.configure(serializer="pickle", signing_keys=[OLD])
     again = fleet.enqueue("add", "signed with ", "the old key")
     assert fleet.app.store.wait_finished([again.id], 60)
     assert again.state == State.SUCCESS
@@ -41,7 +42,7 @@ def test_a_mixed_fleet(fleet: Fleet) -> None:
 
 def test_a_worker_set_to_json_refuses_pickles_and_lives(fleet: Fleet) -> None:
     worker = fleet.start("--concurrency", "1")
-    fleet.configure(serializer="pickle", signing_keys=["key"])
+    fleet.configure(serializer="pickle", signing_keys=[NEW])
     refused = fleet.enqueue("add", 1, 2)
     assert fleet.app.store.wait_finished([refused.id], 60)
     [letter] = fleet.app.dead_letters()

@@ -38,7 +38,7 @@ def definition(signature: Signature, rule: Rule | None = None, **more: Any) -> D
 def test_it_comes_back_as_it_was_stored() -> None:
     rule = crontab(hour=3, minute=0, day_of_week="mon-fri", tz="Europe/Berlin")
     made = definition(report.s(1, user="ü"), rule, misfire="all", misfire_bound=timedelta(hours=2))
-    read = Definition.decode(made.encode())
+    read = Definition.decode(made.encode(), made.name)
     assert read == made
     assert (read.rule, read.misfire, read.bound_s) == (rule, "all", 7200)
     assert (read.signature.task, read.signature.args, read.signature.kwargs) == (report.name, (1,), {"user": "ü"})
@@ -50,14 +50,14 @@ def test_it_comes_back_as_it_was_stored() -> None:
 
 
 def test_a_rule_without_a_zone_is_stored_with_the_one_it_is_meant_in() -> None:
-    assert Definition.decode(definition(report.s(), crontab(hour=3)).encode()).rule == crontab(hour=3, tz="UTC")
+    assert Definition.decode(definition(report.s(), crontab(hour=3)).encode(), "n").rule == crontab(hour=3, tz="UTC")
 
 
 def test_one_occurrence_is_one_message() -> None:
     signature = report.s(1, b=2).set(headers={"user": 7}, countdown=5, max_retries=None, soft_time_limit=1)
     made = definition(signature)
     new = made.message(AT_MS, "qp", SETTINGS)
-    assert new == Definition.decode(made.encode()).message(AT_MS, "qp", SETTINGS)
+    assert new == Definition.decode(made.encode(), made.name).message(AT_MS, "qp", SETTINGS)
     assert new.id == occurrence_id("nightly report", AT_MS, "qp")
     assert tag_of(new.id, SETTINGS.tags) == "qp"
     assert (new.queue, new.priority, new.due_ms, new.delay_ms) == ("reports", 3, AT_MS + 5000, None)
@@ -140,12 +140,12 @@ def test_what_is_stored_may_be_damaged_or_newer(change: dict[str, Any]) -> None:
         "misfire": "one",
         "bound_ms": 1000,
     }
-    assert Definition.decode(dumps(body)).name == "n"
+    assert Definition.decode(dumps(body), "n").name == "n"
     with pytest.raises(DecodeError):
-        Definition.decode(dumps({**body, **change}))
+        Definition.decode(dumps({**body, **change}), "n")
     for damaged in (b"", b"[]", b"{}", dumps({name: body[name] for name in body if name != "misfire"})):
         with pytest.raises(DecodeError):
-            Definition.decode(damaged)
+            Definition.decode(damaged, "n")
 
 
 def test_a_firing_says_all_that_happens_to_a_due_schedule() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from streamtasks import Message, Retry
 from streamtasks.exceptions import ParentFailed, TaskRevoked, TimeLimitExceeded
+from streamtasks.protocol.callback_message import CALLBACK
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.json import dumps
 from streamtasks.protocol.message import Message as Envelope
 from streamtasks.protocol.state import Snapshot, State
-from streamtasks_workers.executor.callbacks import CALLBACK
 from streamtasks_workers.executor.prepared import Prepared
 from tests.support.attempt_case import Case, error_of, raising
 

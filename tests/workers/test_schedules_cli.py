@@ -67,7 +67,7 @@ def test_changes(run: Any) -> None:
 def test_a_declared_one_is_deleted_by_force_only(run: Any, embedded_url: str) -> None:
     app = StreamTasks(embedded_url)
     report = app.task(name="shop.report")(print)
-    app.store.put_schedule(definition_of(app.owner, "kept", report.si(), every(60)).new_schedule(0, "shop"), 0)
+    app.store.put_schedule(definition_of(app.owner, "kept", report.si(), every(60)).new_schedule(0, declared="shop"), 0)
     refused = run("delete", "kept")
     assert (refused.exit_code, "declared by shop" in refused.output) == (1, True), refused.output
     assert run("delete", "kept", "--force").output == "kept: deleted\n"

@@ -10,12 +10,13 @@ import pytest
 
 from streamtasks import Message, StoreSettings, StreamTasks
 from streamtasks.protocol import compression as packing
-from streamtasks.protocol.json import dumps, loads
+from streamtasks.protocol.json import dumps
 from streamtasks.protocol.wire import RESULT
 from streamtasks.stores.types import Claimed, Outcome
 from streamtasks_workers.executor.prepared import Prepared
 from streamtasks_workers.executor.runner import Runner
 
+KEY = "a secret that is long enough to be one"
 CALL = Message(id="id-1", task="task", args=["x" * 3000])
 
 
@@ -31,7 +32,7 @@ def start(what: Claimed, **settings: Any) -> tuple[Runner, Prepared | Outcome]:
     return runner, prepared.outcome or prepared
 
 
-def written(serializer: str = "json", compression: str | None = None, key: str = "key") -> bytes:
+def written(serializer: str = "json", compression: str | None = None, key: str = KEY) -> bytes:
     return CALL.encode(10_000, StoreSettings(serializer=serializer, compression=compression, signing_keys=(key,)).wire)
 
 
@@ -39,10 +40,10 @@ def written(serializer: str = "json", compression: str | None = None, key: str =
 @pytest.mark.parametrize("compression", [None, "gzip", "lz4", "zstd"])
 @pytest.mark.parametrize("writer", ["json", "msgpack"])
 def test_fleets_may_be_mixed(writer: str, reader: str, compression: str | None) -> None:
-    runner, prepared = start(claimed(written(writer, compression)), serializer=reader, signing_keys=("key",))
+    runner, prepared = start(claimed(written(writer, compression)), serializer=reader, signing_keys=(KEY,))
     assert isinstance(prepared, Prepared)
     outcome = runner.run(prepared)
-    wire = StoreSettings(serializer=reader, signing_keys=("key",)).wire
+    wire = StoreSettings(serializer=reader, signing_keys=(KEY,)).wire
     assert wire.loads(outcome.result, RESULT, "id-1") == {"r": ["x" * 3000] * 3}
 
 
@@ -59,7 +60,7 @@ def test_a_result_is_compressed_and_only_then_measured() -> None:
         (written("pickle"), {}),
         (written("pickle", "gzip"), {}),
         (written("pickle"), {"serializer": "msgpack"}),
-        (written("pickle", key="other"), {"serializer": "pickle", "signing_keys": ("key",)}),
+        (written("pickle", key=KEY[::-1]), {"serializer": "pickle", "signing_keys": (KEY,)}),
         (CALL.encode(10_000, StoreSettings(compression="gzip").wire), {"max_decompressed_bytes": 1000}),
         (b"Gxx", {}),
     ],
@@ -69,12 +70,13 @@ def test_what_it_may_not_read_is_a_dead_letter(data: bytes, settings: dict[str, 
     _, outcome = start(claimed(data), **settings)
     assert isinstance(outcome, Outcome)
     assert (outcome.state, outcome.note) == ("DEAD", "refused")
-    assert loads(outcome.result)["e"]["type"] == "streamtasks.exceptions.EncodingRefused"
+    recorded = StoreSettings(**settings).wire.loads(outcome.result, RESULT, "id-1")
+    assert recorded["e"]["type"] == "streamtasks.exceptions.EncodingRefused"
 
 
 def test_a_message_of_another_task_is_refused_if_signed() -> None:
     moved = claimed(written("pickle"), id="id-2")
-    _, outcome = start(moved, serializer="pickle", signing_keys=("key",))
+    _, outcome = start(moved, serializer="pickle", signing_keys=(KEY,))
     assert isinstance(outcome, Outcome)
     assert outcome.note == "refused"
 
@@ -96,7 +98,7 @@ def test_plain_json_is_read_whatever_the_settings_say() -> None:
     callback = dumps({"v": 1, "id": "id-1", "t": "task", "a": ["b"], "k": {}, "q": "default", "p": 0})
     for settings in (
         {},
-        {"serializer": "pickle", "signing_keys": ("k",)},
+        {"serializer": "pickle", "signing_keys": (KEY,)},
         {"serializer": "msgpack", "compression": "gzip"},
     ):
         assert isinstance(start(claimed(callback), **settings)[1], Prepared)

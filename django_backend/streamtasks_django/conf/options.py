@@ -28,8 +28,11 @@
 ``serializer``      how calls and results are written: ``"json"``, ``"msgpack"`` or ``"pickle"``; the default
                     is ``TASK_SERIALIZER``, and that of it ``"json"``. Only a process that says pickle reads
                     pickles, and only signed ones
-``signing_keys``    secrets for pickle: the first signs, all are accepted (SECRET_KEY and
-                    SECRET_KEY_FALLBACKS)
+``signing_keys``    secrets of 32 bytes or more: the first signs calls and results, all are accepted. ``"env:NAME"`` and
+                    ``"file:/path"`` name where one is. None; with pickle SECRET_KEY and SECRET_KEY_FALLBACKS
+``encryption_keys`` the same for encryption (``streamtasks[crypto]``): the first encrypts, all decrypt
+``encrypt``         False: what is encrypted is read, and not written (True)
+``require_signed``  True: refuse what is neither signed nor encrypted with one of the keys (False)
 ``compression``     ``"gzip"``, ``"lz4"``, ``"zstd"`` or None, for what takes 1 KiB or more
 ``send_events``     True: write an event for each change of a task (``TASK_SEND_EVENTS``)
 ``max_events``      about how many events are kept (10,000)
@@ -84,6 +87,9 @@ _PLAIN: Final = (
     "max_events",
     "send_events",
     "ignore_result",
+    "encryption_keys",
+    "encrypt",
+    "require_signed",
     "max_connections",
     "crash_limit",
     "lost_limit",
@@ -165,9 +171,9 @@ def _serialization(options: Mapping[str, Any]) -> dict[str, Any]:
                 f"The setting TASK_SERIALIZER is {serializer!r}; it must be one of {', '.join(SERIALIZERS)}."
             )
     keys = options.get("signing_keys")
-    if keys is None:
-        keys = _secret_keys() if serializer == "pickle" else ()
-    return {"serializer": serializer, "signing_keys": keys}
+    if keys is not None:
+        return {"serializer": serializer, "signing_keys": keys}
+    return {"serializer": serializer, "pickle_keys": _secret_keys() if serializer == "pickle" else ()}
 
 
 def _secret_keys() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from streamtasks.protocol.state import Snapshot, State, decode_progress
+from streamtasks.protocol.state import Snapshot, State
 
 from .. import get_task_backend
 from ..tasks.snapshot_results import from_snapshot
@@ -42,7 +42,7 @@ def _read(ids: Sequence[str]) -> tuple[str, list[Snapshot | None]]:
 def progress_of(task_id: str) -> dict[str, Any]:
     """Return the last progress of a running task, empty if there is none."""
     snapshot = _read((task_id,))[1][0]
-    return decode_progress(snapshot.progress)[1] if snapshot is not None and snapshot.progress else {}
+    return snapshot.report()[1] if snapshot is not None and snapshot.progress else {}
 
 
 def rows(ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def rows(ids: Sequence[str]) -> list[dict[str, Any]]:
 
 def _row(snapshot: Snapshot, alias: str, now_ms: int) -> dict[str, Any]:
     result = from_snapshot(snapshot, alias)
-    progress = decode_progress(snapshot.progress)[1] if snapshot.progress else {}
+    progress = snapshot.report()[1] if snapshot.progress else {}
     return {
         "id": result.id,
         "short": result.id[24:32],  # ids begin with the time: their ends tell them apart

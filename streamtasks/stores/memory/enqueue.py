@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
-from typing import Final
 
+from ...protocol.callback_message import CALLBACK, callback_id, is_callback
 from ...protocol.heard import EVERYTHING, FAILURES
 from ...protocol.json import dumps
 from ...protocol.keys import stream_name
@@ -17,9 +15,7 @@ from .limits import place, update_rate
 from .shard import Shard
 from .state import LiveMessage
 
-__all__ = ["accept", "call_back", "enqueue", "free_children", "is_callback"]
-
-_CALLBACK: Final = re.compile(r"cb\.[0-9a-f]{40}")
+__all__ = ["accept", "call_back", "enqueue", "free_children"]
 
 
 def enqueue(shard: Shard, messages: Sequence[NewMessage]) -> list[bool]:
@@ -91,24 +87,18 @@ def call_back(shard: Shard, message: LiveMessage, outcome: str, attempt: int = 0
     """
     if is_callback(message.id) or not _is_heard(shard, message.hears, outcome):
         return
-    what = f"{message.id} {attempt}" if attempt else message.id
-    callback_id = "cb." + hashlib.sha1(what.encode(), usedforsecurity=False).hexdigest()
-    if callback_id in shard.live:
+    call_id = callback_id(message.id, attempt)
+    if call_id in shard.live:
         return
     priority, _, queue = message.name.partition(":")
     args = [message.id, attempt] if attempt else [message.id]
-    envelope = {"v": 1, "id": callback_id, "t": "streamtasks.callback", "a": args, "k": {}, "q": queue}
+    envelope = {"v": 1, "id": call_id, "t": CALLBACK, "a": args, "k": {}, "q": queue}
     body = b"%d %b" % (shard.now_ms(), dumps({**envelope, "p": int(priority)}))
-    shard.live[callback_id] = LiveMessage(callback_id, body, message.name)
-    shard.append(shard.live[callback_id])
+    shard.live[call_id] = LiveMessage(call_id, body, message.name)
+    shard.append(shard.live[call_id])
 
 
 def _is_heard(shard: Shard, hears: str, outcome: str) -> bool:
     if hears == EVERYTHING or (hears == FAILURES and outcome != "REVOKED"):
         return True
     return shard.listeners_until_ms > shard.now_ms()
-
-
-def is_callback(task_id: str) -> bool:
-    """Return whether this is the id of a callback message."""
-    return _CALLBACK.fullmatch(task_id) is not None

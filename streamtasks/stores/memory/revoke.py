@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...protocol.callback_message import is_callback
 from ...protocol.shards import node_id, node_of
 from ..rules import phases
 from ..types import Claimed, Revocation
-from .enqueue import call_back, free_children, is_callback
+from .enqueue import call_back, free_children
 from .limits import stop_waiting
 from .shard import Shard
 from .state import Record

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...protocol.callback_message import is_callback
 from ..rules import phases
 from ..rules.attempts import is_overridden, must_run_alone
 from ..rules.fan_in import SUCCEEDED
 from ..rules.history import with_report
 from ..types import NewMessage, Outcome, Settled
-from .enqueue import accept, call_back, free_children, is_callback
+from .enqueue import accept, call_back, free_children
 from .limits import wait
 from .shard import Shard
 from .state import LiveMessage, Record

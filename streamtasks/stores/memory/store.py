@@ -10,6 +10,7 @@ from typing import Concatenate, Final
 
 from ...exceptions import ServerNotSupported
 from ...protocol.keys import check_queue
+from ...protocol.reports import open_reports
 from ...protocol.shards import limiter_tag, schedule_tag, tag_of
 from ...protocol.state import DeadLetter, Snapshot
 from ...settings import StoreSettings
@@ -133,6 +134,8 @@ class MemoryStore:
         for snapshot in found:
             if snapshot is not None:
                 snapshot.wire = self.settings.wire
+                if snapshot.reports:
+                    open_reports(snapshot.reports, snapshot.wire, snapshot.id)
         return found
 
     def finished(self, ids: Sequence[str]) -> list[Snapshot]:

@@ -16,7 +16,7 @@ def advance(shard: Shard, workflow_id: str, cancel: str = "") -> None:
     state = workflows.look_at(shard, workflow_id, cancel)
     while state is not None and state.cancel:
         part = state.cancel[0]
-        for number in workflows.numbers_of(state, workflow_id, part):
+        for number in workflows.numbers_of(state, workflow_id, part, shard.settings.wire):
             revoke(shard, node_id(workflow_id, number), terminate=part.endswith("!"))
         if part in state.cancel:  # not if all of it is finished now
             state.cancel.remove(part)

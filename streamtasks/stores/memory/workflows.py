@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...protocol.graph import Graph
+from ...protocol.graph import numbers_to_revoke
 from ...protocol.keys import stream_name
 from ...protocol.member_results import encode_member
 from ...protocol.shards import node_id, node_of
+from ...protocol.wire import Wire
 from ..rules import phases
 from ..rules.fan_in import SUCCEEDED, decision, decision_at_deadline
 from ..workflow_types import FanInCounts, NewWorkflow, WorkflowCounts
@@ -209,10 +210,12 @@ def next_look_ms(shard: Shard) -> int | None:
     return min((at_ms for at_ms in times if at_ms >= 0), default=None)
 
 
-def numbers_of(state: WorkflowState, workflow_id: str, whom: str) -> list[int]:
+def numbers_of(state: WorkflowState, workflow_id: str, whom: str, wire: Wire) -> list[int]:
     """Return the nodes to be revoked, in the order in which that must be done: the last first."""
     part = whom.removesuffix("!")
-    return [int(part[1:])] if part.startswith("n") else Graph.decode(workflow_id, state.plan).numbers_in(part)
+    if part.startswith("n"):
+        return [int(part[1:])]
+    return numbers_to_revoke(workflow_id, state.plan, state.nodes, part, wire)
 
 
 def gather(shard: Shard, workflow_id: str, field: str) -> list[bytes]:

@@ -7,6 +7,7 @@ from typing import Any
 from ...exceptions import DecodeError
 from ...protocol.json import loads
 from ...protocol.message import split_body
+from ...protocol.reports import open_reports
 from ...protocol.state import Snapshot, State
 from ...protocol.wire import JSON, Wire
 from ..rules import phases
@@ -27,6 +28,8 @@ def from_reply(task_id: str, reply: list[Any], wire: Wire = JSON) -> Snapshot | 
     except (ValueError, IndexError) as error:
         raise DecodeError(f"what is stored of task {task_id} cannot be read: {error}") from error
     snapshot.wire = wire
+    if snapshot.reports:
+        open_reports(snapshot.reports, wire, task_id)
     return snapshot
 
 

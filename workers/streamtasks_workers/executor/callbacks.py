@@ -8,10 +8,11 @@ middleware and hooks, and settles with the state `CALLED`, which leaves no recor
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from typing import Any
 
 from streamtasks.application import Application
 from streamtasks.exceptions import DecodeError, StoreError, TaskRevoked
+from streamtasks.protocol.callback_message import CALLBACK
 from streamtasks.protocol.errors import rebuild
 from streamtasks.protocol.links import GATHER, START
 from streamtasks.protocol.message import Message
@@ -27,16 +28,9 @@ from .internal_task import InternalTask
 from .outcomes import Outcomes
 from .skipped import Read
 
-__all__ = ["CALLBACK", "Callbacks", "UnknownTask", "is_callback"]
+__all__ = ["Callbacks", "UnknownTask"]
 
 logger = logging.getLogger("streamtasks.worker")
-
-CALLBACK: Final = "streamtasks.callback"
-
-
-def is_callback(task_id: str) -> bool:
-    """Whether this is the id of a callback message."""
-    return task_id.startswith("cb.")
 
 
 class UnknownTask(Exception):

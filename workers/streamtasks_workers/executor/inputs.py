@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from streamtasks.exceptions import StoreUnavailable
 from streamtasks.protocol.links import GATHER
-from streamtasks.protocol.member_results import Member, read_members, value_of_node
+from streamtasks.protocol.member_results import Member, check_inputs, read_members, value_of_node
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.shards import node_id, node_of
 from streamtasks.protocol.wire import Wire
@@ -52,14 +52,17 @@ class Inputs:
         if node is None or not message.takes:
             return
         if message.follows.startswith("g"):
-            value: Any = self._list(node[0], f"r{message.follows[1:]}")
+            value: Any = self._list(node[0], f"r{message.follows[1:]}", message)
         else:
             cause = node_id(node[0], int(message.follows))
             value = value_of_node(b"".join(self._read(node[0], f"v{message.follows}")), cause, self._wire)
         message.args.insert(0, value)
 
-    def _list(self, workflow_id: str, field: str) -> list[Any]:
-        return [_value(member) for member in read_members(self._read(workflow_id, field), self._wire)]
+    def _list(self, workflow_id: str, field: str, message: Message) -> list[Any]:
+        members = read_members(self._read(workflow_id, field), self._wire)
+        if message.inputs:
+            check_inputs(members, message.inputs, message.id)
+        return [_value(member) for member in members]
 
     def _read(self, workflow_id: str, field: str) -> list[bytes]:
         while True:

@@ -6,10 +6,19 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from streamtasks.exceptions import EncodingUnavailable, InvalidKey, InvalidTask, PayloadTooLarge
+from streamtasks.exceptions import (
+    EncodingRefused,
+    EncodingUnavailable,
+    InvalidKey,
+    InvalidTask,
+    NotAuthentic,
+    PayloadTooLarge,
+    UnknownKey,
+)
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.json import dumps, invalid_key
 from streamtasks.protocol.message import Message
+from streamtasks.protocol.reports import attempt_report
 from streamtasks.protocol.sizes import LARGE_BYTES, warn_of_size
 from streamtasks.protocol.state import State
 from streamtasks.protocol.validation import MAX_SECONDS
@@ -19,7 +28,7 @@ from streamtasks.stores.types import Claimed, Exhausted, NewMessage, Outcome
 
 from .other_workers import OtherWorkers
 
-__all__ = ["CALLED", "Outcomes", "attempt_report"]
+__all__ = ["CALLED", "Outcomes"]
 
 logger = logging.getLogger("streamtasks.worker")
 
@@ -31,22 +40,6 @@ _NOTHING: Final = dumps({"r": None})
 
 CALLED: Final = "CALLED"
 """The state in which a callback message ends; nothing is recorded of it."""
-
-
-def attempt_report(
-    kind: str, attempt: int, worker: str, started_ms: int, finished_ms: int, error: dict[str, Any] | None
-) -> str:
-    """Return the report of an attempt that is not the last one, as a JSON line."""
-    return dumps(
-        {
-            "kind": kind,
-            "attempt": attempt,
-            "worker": worker,
-            "started": started_ms,
-            "finished": finished_ms,
-            "error": error,
-        }
-    ).decode()
 
 
 class Outcomes:
@@ -66,7 +59,8 @@ class Outcomes:
         self._consumer = consumer
         self._now_ms = now_ms
         self._others = others
-        self._is_plain = settings.wire.is_plain
+        self._wire = settings.wire
+        self._is_plain = self._wire.is_plain
         self._keep_success_ms = settings.keep_ms(success=True)
         self._keep_failure_ms = settings.keep_ms(success=False)
 
@@ -81,7 +75,7 @@ class Outcomes:
         if value is None and self._is_plain:
             return _NOTHING
         try:
-            result = self.settings.wire.dumps({"r": value}, RESULT, message.id)
+            result = self._wire.dumps({"r": value}, RESULT, message.id)
         except InvalidKey as error:
             raise invalid_key("the result", error.path[1:], error.key, message.task) from None
         if len(result) > self.settings.max_payload_bytes:
@@ -112,7 +106,10 @@ class Outcomes:
         follow: tuple[NewMessage, ...] = (),
     ) -> Outcome:
         """Return a final outcome without a result; only a failure records its error."""
-        result = dumps({"e": error}) if state == State.FAILURE else b""
+        if state == State.FAILURE:
+            result = self._sealed({"e": error}, held.id)
+        else:  # an ignored one is signed as such, so that it cannot be made of a failure
+            result = self._sealed({}, held.id) if state == State.IGNORED and self._wire.is_sealed else b""
         keep_ms = self._keep_success_ms if state == State.IGNORED else self._keep_failure_ms
         return Outcome.of(held, state.value, started_ms, result, keep_ms=keep_ms, follow=follow)
 
@@ -120,13 +117,15 @@ class Outcomes:
         self, held: Claimed, started_ms: int, error: dict[str, Any] | None, delay_s: float, kind: str = "RETRY"
     ) -> Outcome:
         """Return a RETRY after ``delay_s`` seconds; ``kind`` names its reason in the report."""
-        report = attempt_report(kind, held.attempt, self._consumer, started_ms, self._now_ms(), error)
+        report = attempt_report(
+            self._wire, held.id, kind, held.attempt, self._consumer, started_ms, self._now_ms(), error
+        )
         delay_ms = round(min(max(0.0, delay_s), MAX_SECONDS) * 1000)
         return Outcome.of(held, "RETRY", started_ms, note=report, delay_ms=delay_ms)
 
     def dead(self, held: Claimed | Exhausted, error: BaseException, reason: str, started_ms: int = 0) -> Outcome:
         """Return a DEAD: the message becomes a dead letter, with the reason for it."""
-        result = dumps({"e": describe(error)})
+        result = self._sealed({"e": describe(error)}, held.id)
         return Outcome.of(held, "DEAD", started_ms, result, reason, self._keep_failure_ms)
 
     def called(self, held: Claimed, started_ms: int, follow: tuple[NewMessage, ...] = ()) -> Outcome:
@@ -150,7 +149,18 @@ class Outcomes:
 
     def unreadable(self, held: Claimed, error: EncodingUnavailable) -> Outcome:
         """Return the outcome of a message that another worker can read; as for an unknown task."""
-        return self._delayed_or_dead(held, error, "undecodable")
+        why = f": {error.why}" if isinstance(error, UnknownKey) else ""
+        return self._delayed_or_dead(held, error, f"undecodable{why}")
+
+    def refused(self, held: Claimed, error: EncodingRefused) -> Outcome:
+        """Return the outcome of a message that this process may not read: it becomes a dead letter."""
+        logger.error("message %s is refused and becomes a dead letter: %s", held.id, error)
+        why = f": {error.why}" if isinstance(error, NotAuthentic) else ""
+        return self.dead(held, error, f"refused{why}")
+
+    def _sealed(self, outcome: dict[str, Any], task_id: str) -> bytes:
+        """Return an outcome that is not a value, as plain JSON within what seals it."""
+        return self._wire.seal(dumps(outcome), RESULT, task_id)
 
     def _delayed_or_dead(self, held: Claimed, error: Exception, reason: str) -> Outcome:
         settings = self.settings

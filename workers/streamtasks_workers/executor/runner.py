@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from functools import partial
 from traceback import clear_frames
 from typing import Any
 
@@ -15,6 +16,7 @@ from streamtasks.application import Application, Runnable
 from streamtasks.exceptions import DecodeError, EncodingRefused, EncodingUnavailable, StoreError
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.message import Message, split_body
+from streamtasks.protocol.seals import PROGRESS
 from streamtasks.protocol.shards import node_of
 from streamtasks.protocol.state import State
 from streamtasks.stores.inspection_types import WorkerInfo
@@ -34,6 +36,7 @@ from .internal_task import InternalTask
 from .limits import NO_LIMITS, Limits, explained, limits_of
 from .other_workers import OtherWorkers
 from .outcomes import Outcomes
+from .place_check import check_place
 from .prepared import Prepared
 from .skipped import Read, outcome_of_skipped
 from .workflow_starter import StartWorkflow, WorkflowStarter, start_nowhere
@@ -70,6 +73,7 @@ class Runner:
         self._app = app
         self._consumer = consumer
         self._settings = app.settings
+        self._wire = app.settings.wire
         self._limits = limits
         self._read = read
 
@@ -107,13 +111,15 @@ class Runner:
             started_ms = recorded_ms or self.now_ms(started_ns)
             try:
                 enqueued_ms, envelope = split_body(claimed.body)
-                message = Message.decode(envelope, self._settings.wire, claimed.id)
+                message = Message.decode(envelope, self._wire, claimed.id)
                 message.expires_ms = message.expires_at_ms(enqueued_ms)
+                if self._wire.is_sealed or self._wire.requires_signed:
+                    check_place(message, claimed)
+                    report = partial(self._report_sealed, claimed.id, report)
             except EncodingUnavailable as error:
                 return Prepared(claimed, self._outcomes.unreadable(claimed, error))
             except EncodingRefused as error:
-                logger.error("message %s is refused and becomes a dead letter: %s", claimed.id, error)  # noqa: TRY400
-                return Prepared(claimed, self._outcomes.dead(claimed, error, "refused"))
+                return Prepared(claimed, self._outcomes.refused(claimed, error))
             except (DecodeError, ValueError) as error:
                 logger.error("message %s cannot be read and becomes a dead letter: %s", claimed.id, error)  # noqa: TRY400
                 return Prepared(claimed, self._outcomes.dead(claimed, error, "undecodable"))
@@ -159,6 +165,10 @@ class Runner:
             return prepared.outcome or await self._arun(prepared)
         except BaseException as error:  # noqa: BLE001 - see _contained
             return self._contained(prepared.claimed, _started_ms(prepared), error)
+
+    def _report_sealed(self, task_id: str, report: Callable[[bytes], object], progress: bytes) -> object:
+        """Send the progress of a task, signed or encrypted."""
+        return report(self._wire.seal(progress, PROGRESS, task_id))
 
     def _contained(self, claimed: Claimed, started_ms: int, error: BaseException) -> Outcome:
         """Return the failure of an attempt that raised outside the task's own code, whatever it was.
@@ -250,10 +260,13 @@ class Runner:
         if prepared.guard.kind > Interrupt.SOFT_LIMIT:
             raise _EndedByWorker
         message = attempt.message
-        result = b"" if self._ignores_result(prepared, message) else self._outcomes.encode(message, value)
+        if not self._ignores_result(prepared, message):
+            result = self._outcomes.encode(message, value)
+        else:  # signed, nothing: so that nobody can take a value away
+            result = self._outcomes.encode(message, None) if self._wire.is_sealed else b""
         follow: tuple[NewMessage, ...] = ()
         if message.links:
-            follow = follow_ups(message, State.SUCCESS, value, None, self._settings.wire)
+            follow = follow_ups(message, State.SUCCESS, value, None, self._wire)
         return self._outcomes.success(prepared.claimed, attempt.started_ms, result, follow)
 
     def _ignores_result(self, prepared: Prepared, message: Message) -> bool:
@@ -284,13 +297,13 @@ class Runner:
             return ended, self._outcomes.retry(claimed, attempt.started_ms, details, ended.delay_s)
         follow: tuple[NewMessage, ...] = ()
         if ended.state != State.IGNORED:
-            follow = error_callbacks(message, ended.state, details, self._settings.wire)
+            follow = error_callbacks(message, ended.state, details, self._wire)
         return ended, self._outcomes.final(claimed, ended.state, attempt.started_ms, details, follow)
 
     def _skipped(self, claimed: Claimed, message: Message, ended: AttemptOutcome) -> Outcome:
         """Return the outcome of a message that must not start."""
         details = None if ended.error is None else describe(ended.error)
-        follow = error_callbacks(message, ended.state, details, self._settings.wire)
+        follow = error_callbacks(message, ended.state, details, self._wire)
         return self._outcomes.final(claimed, ended.state, 0, details, follow)
 
 

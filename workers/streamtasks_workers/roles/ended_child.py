@@ -6,9 +6,10 @@ import logging
 
 from streamtasks.exceptions import WorkerCrashed
 from streamtasks.protocol.errors import describe
+from streamtasks.protocol.reports import attempt_report
 from streamtasks.stores.types import Charge, Claimed, ClaimId
 
-from ..executor.outcomes import Outcomes, attempt_report
+from ..executor.outcomes import Outcomes
 from ..process.board import Board, Interrupt, Slot
 from .base import ServedApp
 from .keeper_outcomes import enforced_outcome, started_ms_of, wall_ms
@@ -72,8 +73,13 @@ class EndedChild:
         crash = WorkerCrashed(f"The process that ran this task (pid {self._pid}) ended with {self._how}.")
         error, consumer = describe(crash), self._board.consumer
         outcomes = Outcomes(self._settings, consumer, wall_ms)
+        wire = self._settings.wire
         attempts = [
-            (claimed, started_ms, attempt_report("CRASH", claimed.attempt, consumer, started_ms, wall_ms(), error))
+            (
+                claimed,
+                started_ms,
+                attempt_report(wire, claimed.id, "CRASH", claimed.attempt, consumer, started_ms, wall_ms(), error),
+            )
             for claimed, started_ms in running
         ]
         answers = await self._store.charge(self._tag, attempts)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
+from streamtasks.protocol.callback_message import is_callback
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.state import State
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.types import Outcome
 
-from ..executor.callbacks import is_callback
 from ..executor.limits import limit_exceeded
 from ..executor.outcomes import Outcomes
 from ..process.board import Board, Interrupt

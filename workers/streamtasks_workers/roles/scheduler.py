@@ -47,6 +47,7 @@ class Scheduler(DueRole):
             memoryview(bytearray(8)).cast("Q") if app.loaded_ms is None else app.loaded_ms[place : place + 1]
         )
         self._to_declare = [one for one in app.schedules if schedule_tag(one.name, app.tags) == tag]
+        self._wire = app.settings.wire
         self._declared: dict[str, PutResult] = {}
         self._declare_at = self._born = time.monotonic()
         self._unreadable: dict[str, int] = {}  # name -> revision
@@ -92,7 +93,7 @@ class Scheduler(DueRole):
                     continue
                 await asyncio.sleep(0)
                 try:
-                    next_ms = Definition.decode(stored.definition).rule.next_ms(now_ms)
+                    next_ms = Definition.decode(stored.definition, stored.name, self._wire).rule.next_ms(now_ms)
                 except Exception:
                     logger.debug("the schedule %r cannot be read by this worker", stored.name, exc_info=True)
                     continue
@@ -105,7 +106,9 @@ class Scheduler(DueRole):
     def _firing(self, due: DueSchedule, now_ms: int) -> Firing | None:
         """Return what a schedule enqueues; None, and skip it from now on, if its definition cannot be read."""
         try:
-            return Definition.decode(due.definition).firing(due, now_ms, self.app.settings, self.tag)
+            return Definition.decode(due.definition, due.name, self._wire).firing(
+                due, now_ms, self.app.settings, self.tag
+            )
         except Exception:
             logger.exception("the schedule %r cannot be fired by this worker; it is left to others", due.name)
             self._unreadable[due.name] = due.revision
@@ -123,7 +126,7 @@ class Scheduler(DueRole):
         new: dict[str, NewSchedule] = {}
         for place, schedule in enumerate(list(self._to_declare), 1):
             try:
-                new[schedule.name] = schedule.new_schedule(now_ms, project, since_ms, release)
+                new[schedule.name] = schedule.new_schedule(now_ms, self._wire, project, since_ms, release)
             except Exception:
                 logger.exception("the schedule %r of %s is left out", schedule.name, project)
                 self._to_declare.remove(schedule)

@@ -24,12 +24,12 @@ from typing import Any, Final, NamedTuple
 
 from streamtasks.application import Application
 from streamtasks.exceptions import ConfigurationError, DecodeError, NeverIdle
+from streamtasks.protocol.callback_message import CALLBACK
 from streamtasks.protocol.message import Message, split_body
 from streamtasks.stores.factory import open_store
 from streamtasks.stores.memory import AsyncMemoryStore, MemoryStore
 from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Filter, Outcome
 
-from ..executor.callbacks import CALLBACK
 from ..executor.limits import Limits
 from ..executor.prepared import Prepared
 from ..executor.runner import Runner

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ....exceptions import StoreError
 from ....protocol.durability import MEMORY
-from ....protocol.graph import Graph
+from ....protocol.graph import numbers_to_revoke
 from ....protocol.heard import ZEROS
 from ....protocol.keys import Keys, stream_name
 from ....protocol.shards import node_id, node_of
@@ -243,8 +243,9 @@ def _revoke_nodes(shards: Shards, workflow_id: str, whom: str) -> Operation[None
         found = yield from workflow(shards, workflow_id, ())
         if found is None:
             return
-        graph = Graph.decode(workflow_id, found.plan)
-        ids = [graph.id_of(number) for number in graph.numbers_in(whom.removesuffix("!"))]
+        part = whom.removesuffix("!")
+        numbers = numbers_to_revoke(workflow_id, found.plan, found.nodes, part, shards.settings.wire)
+        ids = [node_id(workflow_id, number) for number in numbers]
     yield from revoke_on(shards.of(workflow_id), shards.settings, ids, terminate=whom.endswith("!"))
 
 
