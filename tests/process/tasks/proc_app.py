@@ -422,6 +422,13 @@ def grow(mib: int) -> int:
     return len(_grown)
 
 
+def show_and_fail(text: str, gate: str) -> None:
+    """Show a text as progress until a gate opens, then fail with it."""
+    current_attempt().set_progress(text=text)
+    nap_until(gate)
+    raise ValueError(text)
+
+
 def give_back(value: Any = None) -> Any:
     """Return what it gets."""
     return value
@@ -444,7 +451,7 @@ TASKS: tuple[Callable[..., Any], ...] = (
     die_with_worker, print_and_nap,
     raise_odd, araise_odd, raise_hostile, araise_hostile, close_descriptors, aclose_descriptors, exhaust_memory,
     keep_files_open, use_up_descriptors,
-    grow,
+    grow, show_and_fail,
     burn, burn_free, aburn, stubborn, astubborn, wait_in, await_in, finalise, spin_in_bytecode, report,
     give_back, give_back_later, longest_gap,
 )  # fmt: skip
