@@ -12,7 +12,7 @@ Empty parts are left out. The first byte tells the encoding: `wire` has others t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -86,7 +86,7 @@ class Message:
     root_id: str = ""
     follows: str = ""
     takes: bool = False
-    inputs: list[Any] = field(default_factory=list)
+    inputs: Sequence[Any] = ()
 
     def encode(self, max_bytes: int, wire: Wire = JSON) -> bytes:
         """Return the bytes of the envelope; ``wire``: how (`StoreSettings.wire`).
@@ -140,10 +140,10 @@ class Message:
             EncodingUnavailable: a library that reads it is not installed, or a key is missing.
             DecodeError: the bytes are no envelope, or one of a version this release does not know.
         """
-        if wire.requires_signed and is_callback(task_id):
-            body = read_callback(data, task_id)
-        else:
+        if not wire.requires_signed or not is_callback(task_id):
             body = wire.loads(data, MESSAGE, task_id)
+        else:
+            body = read_callback(data, task_id)
         if not isinstance(body, dict):
             raise DecodeError(f"not an envelope: {data[:80]!r}")
         if body.get("v") != VERSION:
@@ -215,7 +215,7 @@ _PARTS: Final = (
     _Part("root_id", "ro", "", _is(str)),
     _Part("follows", "f", "", _is(str)),
     _Part("takes", "in", False, _is(bool)),
-    _Part("inputs", "ms", [], _is(list)),
+    _Part("inputs", "ms", (), _is(list)),
 )
 _values_of_parts = attrgetter(*(part.attribute for part in _PARTS))
 _SHOWN: Final = {"a": "args", "k": "kwargs"}

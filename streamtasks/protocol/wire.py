@@ -121,7 +121,17 @@ class Wire:
         """Pickle without the keys: a snapshot, which holds a wire, may end in a cache."""
         serializer = "json" if self._serializer == "pickle" else self._serializer
         had_keys = self.is_sealed or self.requires_signed
-        return _without_keys, (serializer, self._compression, self._most, had_keys, self.requires_signed)
+        return Wire._without_keys, (serializer, self._compression, self._most, had_keys, self.requires_signed)
+
+    @classmethod
+    def _without_keys(
+        cls, serializer: str, compression: str | None, most: int, had_keys: bool = False, requires_signed: bool = False
+    ) -> Wire:
+        wire = cls(serializer, compression, most)
+        if had_keys:
+            wire._seals = LOST
+            wire.requires_signed = requires_signed
+        return wire
 
     def dumps(self, value: Any, kind: bytes, task_id: str) -> bytes:
         """Encode a message or a result of one task.
@@ -184,9 +194,9 @@ class Wire:
             DecodeError: the bytes are none of ours.
         """
         first = data[:1]
-        authentic = not self.requires_signed
-        if first == _OBJECT and authentic:
+        if first == _OBJECT and not self.requires_signed:
             return json.loads(data)
+        authentic = not self.requires_signed
         if first in SEALED:
             data, is_proved = self._seals.open(data, kind, task_id)
             authentic = authentic or is_proved
@@ -206,16 +216,6 @@ class Wire:
         if not authentic:
             raise unsigned(kind, task_id)
         return _unpacked(data) if first == _PACKED else json.loads(data)
-
-
-def _without_keys(
-    serializer: str, compression: str | None, most: int, had_keys: bool = False, requires_signed: bool = False
-) -> Wire:
-    wire = Wire(serializer, compression, most)
-    if had_keys:
-        wire._seals = LOST
-        wire.requires_signed = requires_signed
-    return wire
 
 
 def _unpacked(data: bytes) -> Any:

@@ -5,6 +5,7 @@ A node that has succeeded keeps its old id. In the new workflow's graph its numb
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import batched
 from typing import Any, Final
@@ -162,13 +163,13 @@ class _Again:
             expires_ms=0,
             expires_in_ms=0,
             due_ms=0,
-            inputs=self._inputs(int(follows[1:])) if follows.startswith("g") and message.takes else [],
+            inputs=self._inputs(int(follows[1:])) if follows.startswith("g") and message.takes else (),
         )
 
-    def _inputs(self, place: int) -> list[Any]:
+    def _inputs(self, place: int) -> Sequence[Any]:
         """Return whose results a node takes, if that is signed; see `Message.inputs`."""
         if not self._owner.settings.wire.is_sealed:
-            return []
+            return ()
         ids = [self.graph.id_of(number) for number in self.graph.fan_ins[place].members]
         return inputs_of(ids, self._counts.fan_ins[place].need)
 

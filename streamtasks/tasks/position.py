@@ -49,7 +49,7 @@ class Position(NamedTuple):
             message,
             follows=self.follows,
             takes=self.takes,
-            inputs=list(self.inputs),
+            inputs=self.inputs,
             parent_id=self.parent_id or message.parent_id,
             root_id=message.root_id or self.root_id,
         )

@@ -145,7 +145,7 @@ def _position(workflow_id: str, planned: PlannedNode, *, signed: bool) -> Positi
         node_id(workflow_id, cause.number) if is_node else "",
         node_id(workflow_id, 0),
         before,
-        _inputs(workflow_id, cause) if signed and takes and isinstance(cause, PlannedFanIn) else [],
+        _inputs(workflow_id, cause) if signed and takes and isinstance(cause, PlannedFanIn) else (),
     )
 
 

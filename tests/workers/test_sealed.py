@@ -29,7 +29,8 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def app_of(**settings: Any) -> StreamTasks:
-    app = StreamTasks(URL, **{"unknown_task_limit": 1} | settings)
+    given: dict[str, Any] = {"unknown_task_limit": 1} | settings
+    app = StreamTasks(URL, **given)
     app.task(name="echo")(lambda value, *more: [value, *more])
     app.task(name="join")(lambda values, *more: [values, *more])
     app.task(name="quiet", ignore_result=True)(lambda value: value)

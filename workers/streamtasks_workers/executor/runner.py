@@ -74,6 +74,7 @@ class Runner:
         self._consumer = consumer
         self._settings = app.settings
         self._wire = app.settings.wire
+        self._has_keys = self._wire.is_sealed or self._wire.requires_signed
         self._limits = limits
         self._read = read
 
@@ -113,7 +114,7 @@ class Runner:
                 enqueued_ms, envelope = split_body(claimed.body)
                 message = Message.decode(envelope, self._wire, claimed.id)
                 message.expires_ms = message.expires_at_ms(enqueued_ms)
-                if self._wire.is_sealed or self._wire.requires_signed:
+                if self._has_keys:
                     check_place(message, claimed)
                     report = partial(self._report_sealed, claimed.id, report)
             except EncodingUnavailable as error:
