@@ -2,14 +2,15 @@
 
 ======  =======================================================================================================
 ``S1``  id of the key (4), HMAC-SHA256 (32), the bytes
-``E1``  id of the key (4), nonce (12), the bytes encrypted by AES-256-GCM, with their tag (16)
+``E1``  id of the key (4), salt (8), nonce (12), the bytes encrypted by AES-256-GCM, with their tag (16)
 ======  =======================================================================================================
 
 Both cover, beside the bytes, a *context*: the mark and the id of the key, what the bytes are (a message, a result), and
 whose (the id of a task or workflow, the name of a schedule). So bytes that were sealed for one place are refused in any
 other. The name and the queue of a task stand in the bytes.
 
-Each context has an encryption key of its own, so random nonces of 96 bits do not meet, however many messages there are.
+Each process encrypts with a key of its own, which a random salt makes of the common one, so that random nonces of 96
+bits do not meet, however many messages there are in all.
 """
 
 from __future__ import annotations
@@ -42,7 +43,16 @@ _MAC_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _MAC_AT: Final = len(_SIGNED) + ID_BYTES
-_NONCE_AT: Final = len(_ENCRYPTED) + ID_BYTES
+_SALT_BYTES: Final = 8
+_SALT_AT: Final = len(_ENCRYPTED) + ID_BYTES
+_NONCE_AT: Final = _SALT_AT + _SALT_BYTES
+_DATA_AT: Final = _NONCE_AT + _NONCE_BYTES
+
+_STABLE: Final = bytes(_SALT_BYTES)
+"""The salt of what must always become the same bytes."""
+
+_MANY: Final = 1024
+"""So many keys of other processes are kept."""
 
 
 @cache
@@ -77,7 +87,7 @@ class Seals:
         ConfigurationError: the library for encryption is not installed.
     """
 
-    __slots__ = ("_cipher", "_ciphers", "_signer", "_signers", "writes")
+    __slots__ = ("_cipher", "_ciphers", "_made", "_salt", "_signer", "_signers", "writes")
 
     def __init__(
         self, signing: Sequence[str | bytes] = (), encryption: Sequence[str | bytes] = (), *, encrypt: bool = True
@@ -88,6 +98,8 @@ class Seals:
             _aead()
         self._signer = next(iter(self._signers.values()), None)
         self._cipher = next(iter(self._ciphers.values()), None) if encrypt else None
+        self._salt = os.urandom(_SALT_BYTES)
+        self._made: dict[bytes, Any] = {}
         self.writes = self._signer is not None or self._cipher is not None
 
     @property
@@ -105,17 +117,16 @@ class Seals:
             stable: the same data become the same bytes, so that a store can see that nothing has changed.
         """
         if self._cipher is not None:
-            key = self._cipher
+            key, salt = self._cipher, _STABLE if stable else self._salt
             context = _context(_ENCRYPTED, key, kind, owner)
-            nonce = (
-                hmac.digest(key.nonce, context + data, "sha256")[:_NONCE_BYTES] if stable else os.urandom(_NONCE_BYTES)
-            )
-            sealed: bytes = _cipher_of(key, context).encrypt(nonce, data, context)
-            return _ENCRYPTED + key.id + nonce + sealed
+            nonce = key.mac(b"nonce" + context, data)[:_NONCE_BYTES] if stable else os.urandom(_NONCE_BYTES)
+            head = _ENCRYPTED + key.id + salt
+            sealed: bytes = self._cipher_of(head, key).encrypt(nonce, data, context)
+            return head + nonce + sealed
         if self._signer is not None:
             key = self._signer
             context = _context(_SIGNED, key, kind, owner)
-            return _SIGNED + key.id + hmac.digest(key.value, context + data, "sha256") + data
+            return _SIGNED + key.id + key.mac(context, data) + data
         return data
 
     def open(self, data: bytes, kind: bytes, owner: str) -> Opened:
@@ -142,23 +153,32 @@ class Seals:
         key = self._signers.get(data[len(_SIGNED) : _MAC_AT])
         if key is None:
             raise _unknown("signing", data[len(_SIGNED) : _MAC_AT], kind, owner)
-        mac = hmac.digest(key.value, _context(_SIGNED, key, kind, owner) + content, "sha256")
+        mac = key.mac(_context(_SIGNED, key, kind, owner), content)
         if not hmac.compare_digest(mac, data[_MAC_AT : _MAC_AT + _MAC_BYTES]):
             raise _forged("wrong signature", kind, owner)
         return Opened(content, authentic=True)
 
     def _decrypted(self, data: bytes, kind: bytes, owner: str) -> Opened:
-        if len(data) < _NONCE_AT + _NONCE_BYTES + _TAG_BYTES:
+        if len(data) < _DATA_AT + _TAG_BYTES:
             raise _forged("truncated", kind, owner)
-        key = self._ciphers.get(data[len(_ENCRYPTED) : _NONCE_AT])
+        key = self._ciphers.get(data[len(_ENCRYPTED) : _SALT_AT])
         if key is None:
-            raise _unknown("encryption", data[len(_ENCRYPTED) : _NONCE_AT], kind, owner)
+            raise _unknown("encryption", data[len(_ENCRYPTED) : _SALT_AT], kind, owner)
         context = _context(_ENCRYPTED, key, kind, owner)
-        nonce, sealed = data[_NONCE_AT : _NONCE_AT + _NONCE_BYTES], data[_NONCE_AT + _NONCE_BYTES :]
+        cipher = self._cipher_of(data[:_NONCE_AT], key)
         try:
-            return Opened(_cipher_of(key, context).decrypt(nonce, sealed, context), authentic=True)
+            return Opened(cipher.decrypt(data[_NONCE_AT:_DATA_AT], data[_DATA_AT:], context), authentic=True)
         except Exception as error:  # InvalidTag, from a library that is imported when it is needed
             raise _forged("wrong tag of the encryption", kind, owner) from error
+
+    def _cipher_of(self, head: bytes, key: Key) -> Any:
+        """Return the cipher of the process that wrote this head: mark, id of the key, and salt."""
+        cipher = self._made.get(head)
+        if cipher is None:
+            if len(self._made) >= _MANY:
+                self._made.clear()
+            cipher = self._made[head] = _aead()(key.mac(head))
+        return cipher
 
 
 class _LostKeys(Seals):
@@ -191,10 +211,6 @@ def _context(mark: bytes, key: Key, kind: bytes, owner: str) -> bytes:
     """Return what is covered beside the bytes; its length tells where the bytes begin."""
     name = owner.encode("utf-8", "surrogateescape")
     return b"%b%b%b\0%b%b" % (mark, key.id, kind, len(name).to_bytes(4), name)
-
-
-def _cipher_of(key: Key, context: bytes) -> Any:
-    return _aead()(hmac.digest(key.value, context, "sha256"))
 
 
 def _forged(why: str, kind: bytes, owner: str) -> NotAuthentic:
