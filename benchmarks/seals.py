@@ -76,9 +76,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     found = measure(options.tasks, options.rounds)
-    print(
-        "| characters in the argument | plain, us | signed: us more | encrypted: us more | bytes more, signed / encrypted |"
-    )
+    print("| characters in the argument | plain, us | signed: us more | encrypted: us more | bytes more, of each |")
     print("|---|---|---|---|---|")
     for size in SIZES:
         plain, stored = found["plain", size]
