@@ -5,7 +5,8 @@
 -- KEYS[2] scheduled    ZSET     keys.scheduled
 -- ARGV[1] most: schedules, at most 100
 -- ARGV[2] most_bytes: size of the reply; then it holds no more
--- ARGV[3..] per schedule to pass over 2 values: name, revision; one of another revision is not passed over
+-- ARGV[3] passed: a line per schedule to pass over: revision, name; one of another revision is not passed over. In one
+--         argument, because there may be any number of them
 --
 -- Returns {now ms, ms until the next one is due (-1: there is none, 0: there are more now), then per schedule 3 values:
 --         name, what it is (see include/schedule.lua), its due occurrence in ms}.
@@ -14,10 +15,10 @@
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
 local most, room = tonumber(args.most), tonumber(args.most_bytes)
-local passed = {}
-for at = args.more, #ARGV, 2 do passed[ARGV[at]] = ARGV[at + 1] end
+local passed, passed_count = {}, 0
+for revision, name in args.passed:gmatch('(%d+) ([^\n]+)') do passed[name], passed_count = revision, passed_count + 1 end
 local reply, count = { now, -1 }, 0
-local head = redis.call('ZRANGE', keys.scheduled, 0, most + (#ARGV - args.more + 1) / 2, 'WITHSCORES')
+local head = redis.call('ZRANGE', keys.scheduled, 0, most + passed_count, 'WITHSCORES')
 for at = 1, #head, 2 do
   local name, next_ms = head[at], tonumber(head[at + 1])
   local what = redis.call('HGET', keys.schedules, name)

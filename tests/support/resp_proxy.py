@@ -9,6 +9,7 @@ from typing import Any
 
 import hiredis
 
+import streamtasks_lua
 from tests.support.declared_keys import checked_source
 from tests.support.proxy import Link, Proxy
 
@@ -163,14 +164,13 @@ class StrictProxy(RespProxy):
 
     def __init__(self, port: int) -> None:
         super().__init__(port)
-        self.sources: dict[bytes, tuple[str, bytes]] = {}
+        self.sources: dict[bytes, tuple[str, bytes]] = {}  # by SHA1: the name, and the text that is run
         self.largest: Counter[str] = Counter()
         self.refusals: list[str] = []
-
-    def learn(self, name: str, source: str) -> None:
-        """Know a script by its name."""
-        sha = hashlib.sha1(source.encode()).hexdigest().encode()
-        self.sources[sha] = name, checked_source(source).encode()
+        for name in streamtasks_lua.names():
+            source = streamtasks_lua.source(name)
+            sha = hashlib.sha1(source.encode()).hexdigest().encode()
+            self.sources[sha] = name, checked_source(source).encode()
 
     def answer(self, words: Words) -> bytes | None:
         """See `RespProxy.answer`."""

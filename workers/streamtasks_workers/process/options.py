@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from streamtasks.exceptions import ConfigurationError
 from streamtasks.protocol.keys import check_queue
@@ -13,7 +13,10 @@ from streamtasks.stores.types import Filter
 
 from .cores import usable_cores
 
-__all__ = ["WorkerOptions"]
+__all__ = ["MOST_QUEUES", "WorkerOptions"]
+
+MOST_QUEUES: Final = 1000
+"""How many queues a worker may name: each is a key and an argument of a claim, and a service allows 3,999 of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,13 @@ class WorkerOptions:
             )
         if self.queues and self.exclude_queues:
             raise ConfigurationError("Give queues or exclude_queues, not both.")
-        for queue in (*self.queues, *self.exclude_queues):
+        names = (*self.queues, *self.exclude_queues)
+        if len(names) > MOST_QUEUES:
+            raise ConfigurationError(
+                f"{len(names)} queues are named; a worker takes {MOST_QUEUES} at most. Start several workers, or leave "
+                "queues out to serve all."
+            )
+        for queue in names:
             check_queue(queue)
 
     @property

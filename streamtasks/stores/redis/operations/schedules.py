@@ -81,7 +81,10 @@ def schedules_call(keys: Keys, names: Sequence[str] = (), most: int = 0, after: 
 def due_call(keys: Keys, most: int, passed: Mapping[str, int]) -> Call:
     """Build due_schedules; ``passed``: revisions of schedules that are not wanted."""
     return script("due_schedules").call(
-        keys, most=most, most_bytes=MOST_BYTES, more_args=[word for pair in passed.items() for word in pair]
+        keys,
+        most=most,
+        most_bytes=MOST_BYTES,
+        passed="\n".join(f"{revision} {name}" for name, revision in passed.items()),
     )
 
 

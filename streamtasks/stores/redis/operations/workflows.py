@@ -15,7 +15,7 @@ from ....protocol.shards import node_id, node_of
 from ....settings import StoreSettings
 from ...rules import fan_in as fan_in_rules
 from ...workflow_types import FanIn, FanInCounts, KnownResult, NewWorkflow, Node, WorkflowCounts
-from ..batches import MOST, MOST_BYTES, batches
+from ..batches import MOST, MOST_BYTES, batches, chunks
 from ..scripts import Call, script
 from ..shards import Operation, Request, Shard, Shards
 from .durable import durable_calls, strongest
@@ -46,6 +46,9 @@ RESERVED_MS: Final = 5_000
 CALLS_AT_ONCE: Final = 20
 MOST_WORKFLOWS: Final = 20
 MOST_STREAMS: Final = 64
+MOST_FAN_INS: Final = 1000
+"""How many fan-ins one call asks for."""
+
 _UNKNOWN, _STAGED, _LIVE = range(3)
 _THROWN = 0
 
@@ -252,10 +255,11 @@ def _revoke_nodes(shards: Shards, workflow_id: str, whom: str) -> Operation[None
 def workflow(shards: Shards, workflow_id: str, fan_ins: Sequence[int] = ()) -> Operation[WorkflowCounts | None]:
     """See `Store.workflow`."""
     keys = shards.of(workflow_id).keys
-    [reply] = yield [workflow_call(keys, workflow_id, fan_ins)]
-    if not reply:
+    replies = yield [workflow_call(keys, workflow_id, some) for some in list(chunks(fan_ins, MOST_FAN_INS)) or [[]]]
+    if not all(replies):
         return None
-    nodes, finished, failed, started, plan, *joins = reply
+    nodes, finished, failed, started, plan = replies[0][:5]
+    joins = [join for reply in replies for join in reply[5:]]
     return WorkflowCounts(int(nodes), int(finished), int(failed), int(started), plan, list(map(_fan_in, joins)))
 
 
