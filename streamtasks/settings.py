@@ -21,6 +21,9 @@ MIN_DEDUP_S: Final = 900.0
 ENQUEUE_TIMEOUT_S: Final = 3.0
 """How long enqueueing is repeated unless the settings say otherwise, seconds."""
 
+IDLE_POLL_S: Final = 2.0
+"""How often an idle worker asks without having been woken unless the settings say otherwise, seconds."""
+
 DURABILITY_TIMEOUT_S: Final = 2.0
 """How long enqueueing waits for replicas and files unless the settings say otherwise, seconds."""
 
@@ -38,6 +41,8 @@ class StoreSettings:
         key_prefix: the first characters of every key, exactly as given.
         tags: hash tags of the shards; one on a single server.
         lease_s: lifetime of a claim without renewal, seconds.
+        idle_poll_s: how often an idle worker asks the server although nothing has woken it, seconds: work that it was
+            not told of (a lost message, a clock that was set) starts so much later at most. Children ask half as often.
         timeout_s: how long a call is repeated before `StoreUnavailable`, seconds.
         enqueue_timeout_s: the same for enqueueing, which may keep a visitor of a site waiting; None: 3 s, or
             ``timeout_s`` if that is less.
@@ -88,6 +93,7 @@ class StoreSettings:
     key_prefix: str = "streamtasks:"
     tags: tuple[str, ...] = ("u0",)
     lease_s: float = 30.0
+    idle_poll_s: float = IDLE_POLL_S
     timeout_s: float = 10.0
     enqueue_timeout_s: float | None = None
     durability: Durability = MEMORY
@@ -125,7 +131,7 @@ class StoreSettings:
         check_prefix(self.key_prefix)
         if not self.tags:
             raise ConfigurationError("tags must name at least one shard.")
-        for name in ("lease_s", "timeout_s", "result_expires_s", "failure_expires_s", "queue_expires_s"):
+        for name in ("lease_s", "idle_poll_s", "timeout_s", "result_expires_s", "failure_expires_s", "queue_expires_s"):
             check_seconds(name, getattr(self, name), ConfigurationError)
         retry_s = self.enqueue_timeout_s
         if retry_s is None:

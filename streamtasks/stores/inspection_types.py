@@ -62,7 +62,7 @@ class Statistics(NamedTuple):
 class WorkerInfo(NamedTuple):
     """A registered worker: its last sign of life, ms since the epoch, and its description of itself.
 
-    ``silent_ms``: how long that sign was ago by the store's clock, ms. A worker gives one every 5 s or more often; one
+    ``silent_ms``: how long that sign was ago by the store's clock, ms. A worker gives one every 5 to 10 s; one
     that was killed stays registered for 10 minutes or longer.
     """
 

@@ -195,7 +195,9 @@ def waits(site: Site) -> None:
     """A child that waits for work, and one that passes a wake-up on."""
     site.channel.start_wait(ClaimRequest(10**7, 1, alone=True))
     site.store.enqueue(messages(1, 70_000))
-    assert site.channel.finish_wait().claimed
+    exchange = site.channel.finish_wait()
+    assert exchange is not None
+    assert exchange.claimed
     site.channel.start_wait()
     site.channel.finish_wait()
 

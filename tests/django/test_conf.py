@@ -113,6 +113,7 @@ def test_good_settings_pass() -> None:
         "failure_expires": 7200,
         "queue_expires": 86400,
         "lease": 30,
+        "idle_poll": 10,
         "timeout": 5,
         "enqueue_timeout": 2,
         "max_retries": 5,

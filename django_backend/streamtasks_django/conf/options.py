@@ -15,6 +15,7 @@
 ``max_retries``     how often a task may be retried by default (``TASK_MAX_RETRIES``)
 ``default_retry_delay`` default delay of a retry, seconds (``TASK_DEFAULT_RETRY_DELAY``)
 ``lease``           seconds or a timedelta a worker's claim lives without renewal (30)
+``idle_poll``       how often an idle worker asks the server although nothing has woken it: seconds (2)
 ``timeout``         how long a call is repeated before ``StoreUnavailable``, seconds (10)
 ``enqueue_timeout`` the same for enqueueing: seconds (3, or ``timeout`` if that is less)
 ``durability``      what must have a call before enqueueing returns, unless its task or the call says otherwise:
@@ -69,6 +70,7 @@ _SECONDS: Final = {
     "failure_expires": "failure_expires_s",
     "queue_expires": "queue_expires_s",
     "lease": "lease_s",
+    "idle_poll": "idle_poll_s",
     "timeout": "timeout_s",
     "enqueue_timeout": "enqueue_timeout_s",
     "durability_timeout": "durability_timeout_s",

@@ -33,9 +33,6 @@ from .shards import Shards
 
 __all__ = ["RedisChannel"]
 
-WAIT_S = 4.0
-"""A wait ends after this long, so that a lost wake-up delays a claim by no more."""
-
 SILENT_S = 2.0
 """A wait that has not ended this long after its own end, seconds, never will: its connection is dropped."""
 
@@ -71,7 +68,8 @@ class RedisChannel:
         self._connection: Any = self._endpoint.connection()
         self._waiter: Any = self._endpoint.connection()
         self._watch = SwitchWatch(self._endpoint.search) if self._endpoint.search else None
-        self._wait_s = min(WAIT_S, self._settings.lease_s / 4)
+        # A wait ends by itself, so that a lost wake-up delays a claim by no more.
+        self._wait_s = min(2 * self._settings.idle_poll_s, self._settings.lease_s / 4)
         self._waiting = False
         self._wait_until = 0.0  # monotonic seconds
         self._waits_to_claim: ClaimRequest | None = None

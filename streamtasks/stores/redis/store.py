@@ -13,7 +13,7 @@ from .checks import check_server
 from .driver import AwaitingDriver, BlockingDriver, awaiting, blocking
 from .endpoints import endpoint_of
 from .shards import Operation
-from .subscription import LOOK_S, AsyncSubscription, Subscription
+from .subscription import LOOK_S, PING_S, AsyncSubscription, Subscription
 
 __all__ = ["AsyncRedisStore", "RedisStore"]
 
@@ -182,7 +182,8 @@ class AsyncRedisStore(AwaitingDriver):
             StoreUnavailable: the connection broke.
         """
         tags = {shard.keys.control: tag for tag, shard in self.shards.by_tag.items()}
-        async with AsyncSubscription(self.settings, set(tags)) as subscription:
+        ping_s = max(PING_S, self.settings.idle_poll_s)
+        async with AsyncSubscription(self.settings, set(tags), ping_s) as subscription:
             subscription.check()
             if (search := endpoint_of(self.settings).search) is not None:
                 subscription.leave_when_moved(search)

@@ -14,7 +14,7 @@ from .faults import fault_of
 from .sentinel.search import Search
 from .sentinel.watch import next_switch
 
-__all__ = ["LOOK_S", "AsyncSubscription", "Subscription"]
+__all__ = ["LOOK_S", "PING_S", "AsyncSubscription", "Subscription"]
 
 LOOK_S: Final = 1.0
 """What is waited for is read this often, seconds, in case a push was lost."""
@@ -110,14 +110,18 @@ class Subscription:
 
 
 class AsyncSubscription:
-    """The same on an event loop, on a connection of its own; an asynchronous context manager."""
+    """The same on an event loop, on a connection of its own; an asynchronous context manager.
 
-    def __init__(self, settings: StoreSettings, channels: set[str]) -> None:
+    ``ping_s``: after so long a silence it is pinged, seconds.
+    """
+
+    def __init__(self, settings: StoreSettings, channels: set[str], ping_s: float = PING_S) -> None:
         self._settings = settings
         self._channels = channels
         self._connection: Any = None
         self._error: Exception = ConnectionError("not subscribed")
         self._leaving: asyncio.Task[None] | None = None
+        self._ping_s = ping_s
         self._heard_at = 0.0
         self._pinged = False
 
@@ -204,7 +208,7 @@ class AsyncSubscription:
         self.check()
         try:
             while True:
-                push = await self._connection.read_response(timeout=PING_S)
+                push = await self._connection.read_response(timeout=self._ping_s)
                 if push is None:
                     await self._check_silence()
                     continue
@@ -221,9 +225,9 @@ class AsyncSubscription:
             TimeoutError: the answer to a ping did not come either.
         """
         silent_s = time.monotonic() - self._heard_at
-        if silent_s >= 2 * PING_S:
+        if silent_s >= 2 * self._ping_s:
             raise TimeoutError(f"nothing came for {silent_s:.0f} s")
-        if silent_s >= PING_S and not self._pinged:
+        if silent_s >= self._ping_s and not self._pinged:
             self._pinged = True
             await self._connection.send_command("PING", check_health=False)
 

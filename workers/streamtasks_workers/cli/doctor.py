@@ -106,14 +106,16 @@ def _print(diagnoses: Sequence[Diagnosis], *, quiet: bool) -> None:
             word = finding.level.word
             if quiet and not finding.level:
                 continue
-            where = f"{finding.where}: " if finding.where and (len(servers) > 1 or finding.where not in servers) else ""
+            is_needed = finding.where not in finding.message and (len(servers) > 1 or finding.where not in servers)
+            where = f"{finding.where}: " if finding.where and is_needed else ""
             shown = Text(_clean(where + finding.message))
             if finding.remedy and finding.level:
                 shown.append(f"\n{_clean(finding.remedy)}", "dim")
             table.add_row(Text(word, _STYLES[word]), Text(finding.check), shown)
         console.print(table)
-        counts = [(level, sum(one.level.word == level for one in diagnosis.findings)) for level in _STYLES]
-        console.print(Text(", ".join(f"{count} {level}" for level, count in reversed(counts) if count)))
+        counts = [(word, sum(one.level.word == word for one in diagnosis.findings)) for word in _STYLES]
+        plurals = [f"{n} {word}{'s' if n > 1 and word != 'ok' else ''}" for word, n in reversed(counts) if n]
+        console.print(Text(", ".join(plurals)))
 
 
 def _clean(text: str) -> str:

@@ -36,7 +36,7 @@ def _aliases(_context: click.Context, _parameter: click.Parameter, value: str | 
     type=click.FloatRange(min=1),
     default=15.0,
     show_default=True,
-    help="Seconds: so old may the last sign of life be. A worker gives one every 5 s or more often.",
+    help="Seconds: so old may the last sign of life be. A worker gives one every 5 s (10 s with a longer idle_poll).",
 )
 def health_command(app: str | None, settings: str | None, backends: tuple[str, ...], within: float) -> None:
     """Exit with 0 if a worker of this host has lately given a sign of life on the server, for each app or backend.

@@ -7,7 +7,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from streamtasks.schedules.definition import Definition
 from streamtasks.settings import StoreSettings
@@ -17,10 +17,7 @@ from ..process.board import Board
 from ..process.options import WorkerOptions
 from .watched_child import WatchedChild
 
-__all__ = ["LOOK_S", "DueRole", "Role", "ServedApp"]
-
-LOOK_S: Final = 2.0
-"""How often a `DueRole` runs at least, seconds, in case a control message was lost."""
+__all__ = ["DueRole", "Role", "ServedApp"]
 
 
 def _no_child(board: Board, why: str) -> None:
@@ -79,7 +76,7 @@ class Role(ABC):
     Attributes:
         per_shard: whether each shard of an app has one of its own; else there is one per app, without a tag.
         wake_on: the first word of the control messages that wake it; empty: none does.
-        interval_s: it runs at least this often, seconds.
+        interval_s: it runs at least this often, seconds, in case a control message was lost.
     """
 
     per_shard: ClassVar[bool] = True
@@ -89,7 +86,7 @@ class Role(ABC):
         self.app = app
         self.tag = tag
         self.store = app.store
-        self.interval_s = LOOK_S
+        self.interval_s = app.settings.idle_poll_s
         self._woken = asyncio.Event()
 
     @abstractmethod

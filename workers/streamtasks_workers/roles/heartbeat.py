@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import Any
+from typing import Any, Final
 
 from streamtasks.protocol.task_digests import digests
 from streamtasks.stores.inspection_types import LISTENS
@@ -14,13 +14,18 @@ from .base import Role, ServedApp
 
 __all__ = ["Heartbeat"]
 
+BEAT_S: Final = 5.0
+MOST_BEAT_S: Final = 10.0
+"""The longest pause between two beats, seconds: a worker that was silent for three of them counts as gone."""
+
 
 class Heartbeat(Role):
     """The worker's entry on one shard, which also shows other workers that leases are renewed there."""
 
     def __init__(self, app: ServedApp, tag: str) -> None:
         super().__init__(app, tag)
-        self.interval_s = min(5.0, app.settings.lease_s / 6)
+        often_s = min(max(BEAT_S, app.settings.idle_poll_s), MOST_BEAT_S)
+        self.interval_s = min(often_s, app.settings.lease_s / 6)
         self._about: dict[str, Any] = {
             "app": app.label,
             "host": socket.gethostname(),

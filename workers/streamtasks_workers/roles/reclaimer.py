@@ -20,7 +20,7 @@ class Reclaimer(Role):
 
     def __init__(self, app: ServedApp, tag: str) -> None:
         super().__init__(app, tag)
-        self.interval_s = min(2.0, app.settings.lease_s / 4)
+        self.interval_s = min(app.settings.idle_poll_s, app.settings.lease_s / 4)
         self._outcomes = Outcomes(app.settings, "", wall_ms)
 
     async def run_once(self) -> None:
