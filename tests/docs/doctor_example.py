@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import redis
@@ -15,7 +15,7 @@ from streamtasks_workers.testing.embedded import EmbeddedServer
 
 
 @contextmanager
-def prepared() -> Iterator[str]:
+def prepared() -> Generator[str]:
     """Start a server on which some things are wrong; yield its URL."""
     with EmbeddedServer() as server, redis.Redis.from_url(server.url) as client:
         app = StreamTasks(server.url)
