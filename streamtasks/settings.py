@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from .exceptions import ConfigurationError
 from .protocol.durability import MEMORY, Durability, check_durability
-from .protocol.keys import check_prefix
+from .protocol.keys import check_prefix, check_tags
+from .protocol.shards import ALL_TAGS, Tags
 from .protocol.validation import check_count, check_seconds
 from .protocol.wire import DEFAULT_MOST, JSON, Wire
 from .secrets import read_secrets
@@ -17,6 +18,12 @@ __all__ = ["DEFAULT_URL", "MIN_DEDUP_S", "StoreSettings"]
 DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
 MIN_DEDUP_S: Final = 900.0
 """A finished id stays known for at least this long, seconds, whatever the result expiry (design rule I2)."""
+
+ONE_TAG: Final = ALL_TAGS[:1]
+"""The default, by its identity: in a Cluster it stands for `ALL_TAGS`."""
+
+_tags: Final[dict[tuple[str, str, tuple[str, ...]], Tags]] = {}
+"""What this process has learnt of the shards of its stores, by URL, prefix and tags."""
 
 ENQUEUE_TIMEOUT_S: Final = 3.0
 """How long enqueueing is repeated unless the settings say otherwise, seconds."""
@@ -34,12 +41,14 @@ class StoreSettings:
 
     Attributes:
         url: ``redis://[user:password@]host:port/db``, ``rediss://`` or ``unix://``; or Sentinels and the service that
-            they watch, ``redis+sentinel://[user:password@]host:port,host:port/service/db`` (``rediss+sentinel://``
-            with TLS); or ``memory://name``, which keeps everything in this process (``?max_tasks=1000`` bounds it).
+            they watch, ``redis+sentinel://[user:password@]host:port,host:port/service/db``; or some nodes of a Cluster,
+            ``redis+cluster://[user:password@]host:port,host:port`` (``rediss+...://`` with TLS); or ``memory://name``,
+            which keeps everything in this process (``?max_tasks=1000`` bounds it).
         connection: redis-py connection keyword arguments; they win over the URL.
         sentinel_connection: the same for the connections to Sentinels: ``username``, ``password``, ``ssl`` and so on.
         key_prefix: the first characters of every key, exactly as given.
-        tags: hash tags of the shards; one on a single server.
+        tags: hash tags of the shards; default: one on a single server, sixteen in a Cluster. Every process of an app
+            has to have the same. They are noted in the store at first use; new ones may be added behind them.
         lease_s: lifetime of a claim without renewal, seconds.
         idle_poll_s: how often an idle worker asks the server although nothing has woken it, seconds: work that it was
             not told of (a lost message, a clock that was set) starts so much later at most. Children ask half as often.
@@ -91,7 +100,7 @@ class StoreSettings:
     connection: dict[str, Any] = field(default_factory=dict, hash=False, repr=False)
     sentinel_connection: dict[str, Any] = field(default_factory=dict, hash=False, repr=False)
     key_prefix: str = "streamtasks:"
-    tags: tuple[str, ...] = ("u0",)
+    tags: tuple[str, ...] = ONE_TAG
     lease_s: float = 30.0
     idle_poll_s: float = IDLE_POLL_S
     timeout_s: float = 10.0
@@ -129,8 +138,9 @@ class StoreSettings:
 
     def __post_init__(self) -> None:
         check_prefix(self.key_prefix)
-        if not self.tags:
-            raise ConfigurationError("tags must name at least one shard.")
+        if self.tags is ONE_TAG and self.is_cluster:
+            object.__setattr__(self, "tags", ALL_TAGS)
+        object.__setattr__(self, "tags", self._known_tags())
         for name in ("lease_s", "idle_poll_s", "timeout_s", "result_expires_s", "failure_expires_s", "queue_expires_s"):
             check_seconds(name, getattr(self, name), ConfigurationError)
         retry_s = self.enqueue_timeout_s
@@ -203,6 +213,15 @@ class StoreSettings:
     def is_sentinel(self) -> bool:
         """Whether Sentinels say which server is the master."""
         return self.url.startswith(("redis+sentinel://", "rediss+sentinel://"))
+
+    def _known_tags(self) -> Tags:
+        tags = check_tags(self.tags)
+        return _tags.setdefault((self.url, self.key_prefix, tags), Tags(tags)) if len(tags) > 1 else Tags(tags)
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether the store is a Redis Cluster."""
+        return self.url.startswith(("redis+cluster://", "rediss+cluster://"))
 
     @property
     def shown_url(self) -> str:

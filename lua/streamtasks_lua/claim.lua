@@ -24,7 +24,8 @@
 -- ARGV[2] sequence: rises with each claim of this consumer; the same one gets the same messages
 -- ARGV[3] most: at most 100 messages; 0: only look whether a suspect waits
 -- ARGV[4] lease_ms: lease of the claim
--- ARGV[5] alone: 1 if the child has nothing else in hand (only then it gets a suspect)
+-- ARGV[5] alone: 1 if the child has nothing else in hand (only then it gets a suspect), 0 if it has; -1: its worker may hold
+--         a suspect of another shard, so it gets none, and none is reserved for it
 -- ARGV[6] most_bytes: of envelopes
 -- ARGV[7] dead_kept: most dead letters
 -- ARGV[8] dead_bytes_kept: most bytes of them; the oldest go
@@ -32,13 +33,16 @@
 -- ARGV[10] wake_count: number of wake lists
 -- ARGV[11] filter_count: number of queue names
 -- ARGV[12] filter_mode: how they count: "all", "only" or "except"
--- ARGV[13..] those queue names; then the names of the candidate streams
+-- ARGV[13] listens: 1 if the child serves several shards: it does not wait on lists, its worker listens to the channels of
+--          these names, and it is told what is left
+-- ARGV[14..] those queue names; then the names of the candidate streams
 --
 -- Returns {"ok", now ms, flags, then per stream: name, {entry, id, "<enqueued ms> <envelope>", counts, ...}}
 --           counts: "<attempt> <retries before it> <first started ms, 0 if none>", and, if it must not run but only be
 --           settled, a fourth word that says why: "revoked", or "parent:<id>" of the one that failed
 --           flags: 1 a suspect is reserved for this child, which must empty its hands, 2 only streams not served are ready,
---           4 nothing was found yet but more is ready: claim again at once, 8 this is a suspect: run it alone
+--           4 nothing was found yet but more is ready: claim again at once, 8 this is a suspect: run it alone;
+--           16 times (101 + the best priority of what is left), 0 if nothing is, for a child that listens
 --      or {"streams", now ms, name...}: a better stream is ready than those given; nothing was claimed
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
 -- Budget: 100 messages, 512 KiB of bodies and one more, 16 streams of those that are ready; 5,000 old dead letters per garbage entry.
@@ -48,8 +52,16 @@
 local consumer, sequence, most, alone = args.consumer, tonumber(args.sequence), tonumber(args.most), args.alone == '1'
 local most_bytes, wake_count, filter_count = tonumber(args.most_bytes), tonumber(args.wake_count), tonumber(args.filter_count)
 local filter_mode = args.filter_mode
+local listens = args.listens == '1'
 local MOST_CANDIDATES, MOST_TURNS, MOST_READ, MOST_LOOKED_UP = 16, 4, 64, 8
 local token = consumer .. '#' .. args.sequence
+
+if listens then
+  -- include: listen
+  for i = keys.more, keys.more + wake_count - 1 do
+    if redis.call('LLEN', KEYS[i]) ~= 2 then publish_next(KEYS[i]) end
+  end
+end
 
 -- lines(): what is needed for messages with a past; it is made when the first one comes by.
 local lines_made
@@ -182,12 +194,12 @@ local new_lines, phase = {}, (most == 1 and 'R' or 'C')
 local now_text = int(now)
 local fresh_first = phase == 'R' and now_text or '0'
 local fresh_counts = '1 0 ' .. fresh_first
-local gave_back, chosen, work_left = false, {}, false
+local gave_back, chosen, work_left, left = false, {}, false, nil
 
 for _, name in ipairs(order) do
   local key = key_of[name]
   if not key or (most > 0 and #ids >= most) or gave_back then
-    work_left = true
+    work_left, left = true, left or name
     break
   end
   local list, drained, before = nil, false, token .. ' ' .. phase .. ' ' .. name .. ' '
@@ -320,7 +332,11 @@ for _, name in ipairs(order) do
       end
     end
   end
-  if drained then redis.call('ZREM', keys.ready, name) else work_left = true end
+  if drained then
+    redis.call('ZREM', keys.ready, name)
+  else
+    work_left, left = true, left or name
+  end
   if flags == 8 then redis.call('HDEL', keys.reserved, name) end
 end
 
@@ -345,6 +361,11 @@ elseif #ids > 0 and filter_mode == 'except' and redis.call('ZCARD', keys.ready) 
   wake_one(KEYS[keys.more])
 elseif #ids == 0 and work_left and flags == 0 and not is_skipped and most > 0 then
   flags = 4
+end
+if listens then
+  -- Behind the streams of this claim there may be more: what they hold is no better than the last of these.
+  left = left or (#best >= MOST_CANDIDATES and best[#best])
+  if left then flags = flags + 16 * (101 + tonumber(left:match('^(-?%d+):'))) end
 end
 reply[3] = flags
 return reply

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from ..exceptions import ConfigurationError, InvalidTask, UnknownQueue
 from .callback_message import is_callback
@@ -24,6 +24,7 @@ __all__ = [
     "check_prefix",
     "check_queue",
     "check_schedule_name",
+    "check_tags",
     "retention_class",
     "stream_name",
 ]
@@ -40,6 +41,7 @@ Few, so that no choice of expiries makes many keys: 3 hours to 512 days.
 _RETENTIONS_MS: Final = tuple(hours * 3_600_000 for hours in RETENTIONS_H)
 _NAME = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
 _ID = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")
+_TAG = re.compile(r"[A-Za-z0-9_.\-]{1,31}")
 
 
 type _Key = Callable[[str], str]
@@ -96,6 +98,21 @@ def retention_class(keep_ms: int) -> int:
     return RETENTIONS_H[min(bisect_left(_RETENTIONS_MS, keep_ms), len(RETENTIONS_H) - 1)]
 
 
+def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return the tags of shards if they can be that.
+
+    Raises:
+        ConfigurationError: there are none, one is given twice, or is not 1 to 31 letters, digits and ``_ . -``.
+    """
+    found: tuple[Any, ...] = () if isinstance(tags, str) else tuple(tags)
+    if not found or len(set(found)) < len(found):
+        raise ConfigurationError(f"tags are {tags!r}; give a list of at least one tag, each once.")
+    for tag in found:
+        if not isinstance(tag, str) or not _TAG.fullmatch(tag):
+            raise ConfigurationError(f"tags: {tag!r} must be 1 to 31 letters, digits, '_', '.' or '-'.")
+    return found
+
+
 @lru_cache(maxsize=1024)
 def stream_name(queue: str, priority: int) -> str:
     """Return the name of the stream for one queue and priority: ``"<priority>:<queue>"``."""
@@ -120,6 +137,7 @@ class Keys:
         "delayed",
         "done",
         "events",
+        "first_tags",
         "history",
         "leases",
         "limiter",
@@ -145,6 +163,7 @@ class Keys:
         "streams",
         "suspect",
         "tag",
+        "tags",
         "totals",
         "touched",
         "unfolding",
@@ -181,6 +200,8 @@ class Keys:
         self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
         self.streams = base + "streams"  # ZSET: names of all streams ever used, all with score 0
         self.wake = base + "wake"  # LIST: at most one token; children serving any queue wait on it
+        self.tags = base + "tags"  # LIST: the tags of all shards, in order; only that of the shard "tags" is used
+        self.first_tags = base + "first_tags"  # STRING: how many of them were noted first; beside `tags`
         self.control = base + "control"  # CHANNEL: news for supervisors
         self.done = base + "done"  # CHANNEL: prefix of the sixteen that tell finished ids
         self.news = base + "news"  # CHANNEL: prefix of the sixteen that announce starts and progress

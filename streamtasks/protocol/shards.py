@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from binascii import crc_hqx
+from collections.abc import Iterable
 from hashlib import sha256
 from itertools import count
-from typing import Final
+from typing import Final, Self
 
 __all__ = [
     "ALL_TAGS",
+    "Tags",
     "id_beside",
     "limiter_tag",
     "new_id",
@@ -25,6 +27,24 @@ ALL_TAGS: Final = (
     "u0", "qp", "dj", "wz", "d2", "pv", "uh", "iy", "ly", "h9", "uv", "q6", "rz", "qn", "dt", "ha",
 )  # fmt: skip
 """Sixteen hash tags whose slots lie evenly over the 16384 of a Cluster: the i-th near ``i * 1024 + 512``."""
+
+
+class Tags(tuple[str, ...]):  # noqa: SLOT001 - a tuple's slots could only be empty
+    """The tags of the shards of one store, in order. The list only ever grows, at its end.
+
+    Attributes:
+        first: those that were noted first, as far as is known. Names that do not say their shard are hashed over these
+            for ever, so that they are found where they are.
+    """
+
+    first: tuple[str, ...]
+
+    def __new__(cls, tags: Iterable[str]) -> Self:
+        """Return these tags, as if they had all been noted first."""
+        made = super().__new__(cls, tags)
+        made.first = tuple(made)
+        return made
+
 
 _turn = count(int.from_bytes(os.urandom(2), "big"))
 _HEX = frozenset("0123456789abcdef")
@@ -44,11 +64,16 @@ def _uuid7(at_ms: int, random: int, tag: str) -> str:
     return f"{value:032x}-{tag}"
 
 
-def tag_of(task_id: str, tags: tuple[str, ...], first_tags: tuple[str, ...] | None = None) -> str:
+def _hashed(name: str, tags: tuple[str, ...]) -> str:
+    over = tags.first if isinstance(tags, Tags) else tags
+    return over[0] if len(over) == 1 else over[crc_hqx(name.encode(), 0) % len(over)]
+
+
+def tag_of(task_id: str, tags: tuple[str, ...]) -> str:
     """Return the tag of the shard on which an id lives.
 
-    An id of ours names its tag, and a workflow's nodes live where it does. Any other id is hashed over the list of tags
-    that was recorded first (``first_tags``), which never changes, so that it is found there for ever.
+    An id of ours names its tag, and a workflow's nodes live where it does. Any other id is hashed over the tags that
+    were noted first, see `Tags`.
     """
     if len(tags) == 1:
         return tags[0]
@@ -56,19 +81,17 @@ def tag_of(task_id: str, tags: tuple[str, ...], first_tags: tuple[str, ...] | No
         task_id = node[0]
     if len(task_id) > 33 and task_id[32] == "-" and task_id[33:] in tags and _HEX.issuperset(task_id[:32]):
         return task_id[33:]
-    over = first_tags or tags
-    return over[crc_hqx(task_id.encode(), 0) % len(over)]
+    return _hashed(task_id, tags)
 
 
 def limiter_tag(limit: str, tags: tuple[str, ...]) -> str:
     """Return the tag of the shard on which the starts of all shards are counted against a rate limit."""
-    return tags[0] if len(tags) == 1 else tags[crc_hqx(limit.encode(), 0) % len(tags)]
+    return _hashed(limit, tags)
 
 
-def schedule_tag(name: str, tags: tuple[str, ...], first_tags: tuple[str, ...] | None = None) -> str:
-    """Return the tag of the shard on which a schedule lives; see `tag_of` for ``first_tags``."""
-    over = first_tags or tags
-    return over[0] if len(over) == 1 else over[crc_hqx(name.encode(), 0) % len(over)]
+def schedule_tag(name: str, tags: tuple[str, ...]) -> str:
+    """Return the tag of the shard on which a schedule lives."""
+    return _hashed(name, tags)
 
 
 def occurrence_id(name: str, at_ms: int, tag: str) -> str:

@@ -165,11 +165,12 @@ class Store(Transitions, Waits, Protocol):
         Raises:
             ServerNotSupported: tasks could be lost.
             AccessDenied: user or password are wrong.
+            ConfigurationError: the server knows other shards.
         """
         ...
 
     def channel(self, tag: str, /, consumer: str, queues: Filter) -> Channel:
-        """Open a child's channel to one shard."""
+        """Open a child's channel. ``tag``: the shard of claims that name none."""
         ...
 
 

@@ -21,7 +21,7 @@ class Channel(Protocol):
     """
 
     def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
-        """Start an exchange: settle these outcomes, then claim."""
+        """Start an exchange: settle these outcomes, each on the shard of its claim, then claim."""
         ...
 
     def receive(self) -> Exchange:

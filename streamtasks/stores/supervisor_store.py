@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from .inspection_types import Events
 from .schedule_store import SupervisorScheduleStore
-from .types import Admission, Charge, Claimed, ClaimId, Heartbeat, Outcome, Promotion, Reclaim, Settled, Swept
+from .types import Admission, Charge, Claimed, ClaimId, Filter, Heartbeat, Outcome, Promotion, Reclaim, Settled, Swept
 
 __all__ = ["SupervisorStore"]
 
@@ -122,8 +122,15 @@ class SupervisorStore(SupervisorTransitions, Admits, Protocol):
         """Return when a shard last answered a call, `time.monotonic`; 0: never."""
         ...
 
-    def listen(self) -> AsyncIterator[tuple[str, str]]:
+    async def ready(self, queues: Filter) -> list[int | None]:
+        """Return for each shard the best priority at which something of these queues can be claimed; None: nothing."""
+        ...
+
+    def listen(self, wakes_of: Filter | None = None) -> AsyncIterator[tuple[str, str]]:
         """Yield control messages as (tag, text), first ``("", "subscribed")``.
+
+        ``wakes_of``: yield ``"wake"``, too, when something has become ready in one of these queues, but not again until
+        a child that serves several shards has claimed there.
 
         Raises:
             StoreUnavailable: the connection broke.

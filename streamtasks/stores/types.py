@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -159,11 +160,13 @@ class Settled(IntEnum):
     """What became of one outcome.
 
     DONE: it is recorded. ALREADY: it was recorded before, by this token. STALE: the claim was lost to another holder.
+    AWAY: its shard cannot be reached now; the channel settles it later, see `Exchange.late`.
     """
 
     STALE = 0
     DONE = 1
     ALREADY = 2
+    AWAY = 3
 
 
 class Charge(IntEnum):
@@ -233,12 +236,16 @@ class ClaimRequest(NamedTuple):
 
     ``sequence`` rises with each request; the same one again returns the same messages. ``most``: how many to claim;
     0: none, only learn from `Exchange.suspects` whether a suspect is reserved for this child. ``alone``: the child has
-    nothing else in hand and may get a suspect.
+    nothing else in hand and may get a suspect. ``tag``: the shard, from a child that serves several and is woken by
+    `SupervisorStore.listen`; empty: that of the channel. ``suspects``: False leaves suspects to other workers, because
+    this one may hold one of another shard.
     """
 
     sequence: int
     most: int
     alone: bool
+    tag: str = ""
+    suspects: bool = True
 
 
 class Exchange(NamedTuple):
@@ -247,6 +254,11 @@ class Exchange(NamedTuple):
     ``now_ms``: the store's time, ms since the epoch, 0: not known. ``suspects``: a suspect is reserved for this child,
     which has to claim next with empty hands. ``others_only``: only queues that this worker does not serve have
     messages. ``again``: claim again at once, there is more. ``run_alone``: nothing may run beside the claimed message.
+    ``left``: the best priority that is left on the shard, if the request named it; None: nothing is.
+
+    Only with several shards: ``late``: what became of outcomes that were away before: token, id, what. ``error``: why
+    a shard has not answered; None: all have. ``missed``: that of the claim has not; ``unsure``: the claim may have
+    taken effect all the same, so this sequence must be the next on that shard.
     """
 
     settled: list[Settled]
@@ -256,6 +268,11 @@ class Exchange(NamedTuple):
     others_only: bool
     again: bool
     run_alone: bool
+    left: int | None = None
+    late: Sequence[tuple[str, str, Settled]] = ()
+    error: Exception | None = None
+    missed: bool = False
+    unsure: bool = False
 
 
 class Revocation(IntEnum):

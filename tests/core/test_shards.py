@@ -10,7 +10,16 @@ import pytest
 from redis.crc import key_slot
 
 from streamtasks.protocol.keys import check_id
-from streamtasks.protocol.shards import ALL_TAGS, new_id, node_id, node_of, tag_of
+from streamtasks.protocol.shards import (
+    ALL_TAGS,
+    Tags,
+    limiter_tag,
+    new_id,
+    node_id,
+    node_of,
+    schedule_tag,
+    tag_of,
+)
 
 
 def test_ids_are_valid_and_differ() -> None:
@@ -51,7 +60,11 @@ def test_one_shard_takes_every_id() -> None:
 def test_ids_of_users_are_spread_and_stay_where_they_are(task_id: str) -> None:
     first = ALL_TAGS[:4]
     assert tag_of(task_id, first) in first
-    assert tag_of(task_id, ALL_TAGS, first) == tag_of(task_id, first), "the list has grown"
+    grown = Tags(ALL_TAGS)
+    grown.first = first
+    assert tag_of(task_id, grown) == tag_of(task_id, first)
+    assert limiter_tag(task_id, grown) == limiter_tag(task_id, first)
+    assert schedule_tag(task_id, grown) == schedule_tag(task_id, first)
 
 
 def test_ids_of_users_reach_every_shard() -> None:

@@ -9,6 +9,8 @@ import subprocess
 from typing import Any, Self
 
 import redis
+from redis.cluster import RedisCluster
+from redis.crc import key_slot
 from redis.sentinel import Sentinel
 
 from streamtasks import StoreSettings
@@ -60,17 +62,28 @@ def silence(settings: StoreSettings, worker: str, silent_ms: int, tag: str = "u0
 
 
 class Cluster:
-    """A Cluster of masters without replicas; a context manager."""
+    """A Cluster; a context manager.
 
-    def __init__(self, masters: int = 3, *, append_only: bool = False) -> None:
-        arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]
+    Args:
+        masters: how many.
+        replicas: give each master a replica.
+        append_only: see `EmbeddedServer`.
+        arguments: more of the servers' own.
+    """
+
+    def __init__(
+        self, masters: int = 3, *, replicas: bool = False, append_only: bool = False, arguments: tuple[str, ...] = ()
+    ) -> None:
+        arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *arguments)
         self.nodes = [EmbeddedServer(append_only=append_only, extra_args=arguments) for _ in range(masters)]
+        self.replicas = [EmbeddedServer(extra_args=arguments) for _ in range(masters if replicas else 0)]
 
     def __enter__(self) -> Self:
         try:
-            for node in self.nodes:
+            for node in (*self.nodes, *self.replicas):
                 node.start()
             self._join()
+            self._replicate()
         except BaseException:
             self.stop()
             raise
@@ -107,6 +120,61 @@ class Cluster:
             for client in clients:
                 client.close()
 
+    def _replicate(self) -> None:
+        for node, replica in zip(self.nodes, self.replicas, strict=False):
+            with client_of(node.url) as master, client_of(replica.url) as client:
+                client.execute_command("CLUSTER MEET", "127.0.0.1", node.port)
+                name = str(master.execute_command("CLUSTER MYID"))
+
+                def known(client: Any = client, name: str = name) -> bool:
+                    return name in str(client.execute_command("CLUSTER NODES"))
+
+                wait_until(known, "the replica knows its master")
+                client.execute_command("CLUSTER REPLICATE", name)
+
+                def linked(client: Any = client) -> bool:
+                    return bool(client.info("replication").get("master_link_status") == "up")
+
+                wait_until(linked, "the replica has its master's data")
+
+    def tags_at(self, node: EmbeddedServer, tags: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of these tags whose slots one node has."""
+        with client_of(node.url) as client:
+            slots: Any = client.execute_command("CLUSTER SLOTS")
+        ranges = [(start, end) for start, end, master, *_ in slots if master[1] == node.port]
+        return tuple(tag for tag in tags if any(start <= key_slot(tag.encode()) <= end for start, end in ranges))
+
+    def wait_replicated(self) -> None:
+        """Wait until each replica has all that its master has now."""
+        for node, replica in zip(self.nodes, self.replicas, strict=False):
+            with client_of(node.url) as master, client_of(replica.url) as client:
+
+                def offset(of: Any) -> int:
+                    return int(of.info("replication")["master_repl_offset"])
+
+                wanted = offset(master)
+                wait_until(lambda client=client, wanted=wanted: offset(client) >= wanted, "it is replicated")  # type: ignore[misc]
+
+    def move_slot(self, tag: str, *, to: int) -> None:
+        """Move the slot of a tag to another master, key by key, as redis-cli does. It may be there already."""
+        slot = key_slot(tag.encode())
+        clients: list[Any] = [client_of(node.url) for node in self.nodes]
+        names = [client.execute_command("CLUSTER MYID") for client in clients]
+        ranges = clients[0].execute_command("CLUSTER SLOTS")
+        [port] = [master[1] for start, end, master, *_ in ranges if start <= slot <= end]
+        at = next(place for place, node in enumerate(self.nodes) if node.port == port)
+        source, target = clients[at], clients[to]
+        if at == to:
+            return
+        target.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", names[at])
+        source.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", names[to])
+        while keys := source.execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
+            source.execute_command("MIGRATE", "127.0.0.1", self.nodes[to].port, "", 0, 60_000, "KEYS", *keys)
+        for client in (target, source, *clients):
+            client.execute_command("CLUSTER SETSLOT", slot, "NODE", names[to])
+        for client in clients:
+            client.close()
+
     def flush(self) -> None:
         """Remove every key."""
         for node in self.nodes:
@@ -114,12 +182,15 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop every node."""
-        for node in self.nodes:
+        for node in (*self.nodes, *self.replicas):
             node.stop()
 
 
 def client_of(url: str) -> redis.Redis:
-    """Return a client of a server, or of the master that Sentinels name; it follows that one."""
+    """Return a client of a server, of a Cluster, or of the master that Sentinels name; it follows that one."""
+    if url.startswith("redis+cluster://"):
+        cluster: Any = RedisCluster.from_url(url.replace("+cluster", ""), decode_responses=True)
+        return cluster  # type: ignore[no-any-return]
     if not url.startswith("redis+sentinel://"):
         return redis.Redis.from_url(url, decode_responses=True)
     account, _, place = url.removeprefix("redis+sentinel://").rpartition("@")

@@ -90,7 +90,7 @@ class StorePair:
             made = (self.real.channel(TAG, consumer, queues), self.model.channel(TAG, consumer, queues))
             channels = self._channels[consumer, queues] = made
         real_channel: Any = channels[0]
-        real_channel._candidates = []  # a channel that has learnt the streams looks at fewer
+        real_channel._candidates.clear()  # a channel that has learnt the streams looks at fewer
         answers = []
         for which, channel in enumerate(channels):
             some = [outcome[which] for outcome in outcomes]

@@ -46,6 +46,19 @@ class TestLife:
         assert board.claimed(slot) == message(body=b"")
         assert (board.consumer, board.tag) == ("w", "u0")
 
+    def test_each_slot_knows_the_shard_of_its_claim(self, board: Board) -> None:
+        [first] = place(board, message(1))
+        board.sent(4, "dj")
+        assert board.tag == "dj", "before the claim is sent: it may be the last sign of the child"
+        [second] = board.place(4, [message(2)], recorded=False) or []
+        board.sent(5)
+        [third] = board.place(5, [message(3)], recorded=False) or []
+        assert [board.tag_of(slot) for slot in (first, second, third)] == ["u0", "dj", "dj"]
+        board.free(first)
+        board.sent(6, "u0")
+        [again] = board.place(6, [message(4)], recorded=False) or []
+        assert (again, board.tag_of(again), board.tag_of(second)) == (first, "u0", "dj")
+
     def test_the_longest_names_fit(self, board: Board) -> None:
         consumer = "h" * 190
         board.reset(consumer, "u0", LEASE_NS)
@@ -128,13 +141,20 @@ class TestLease:
     def test_a_renewal_makes_it_good_again(self, board: Board) -> None:
         board.reset("w", "u0", LEASE_NS)
         [slot] = place(board, message())
-        board.renewed(boot_ns() - LEASE_NS + 5 * 10**9)
+        board.renewed([slot], boot_ns() - LEASE_NS + 5 * 10**9)
         assert board.start(slot) > 0
 
     def test_an_old_renewal_does_no_harm_to_a_new_claim(self, board: Board) -> None:
-        board.renewed(1)
         [slot] = place(board, message())
+        board.renewed([slot], 1)
         assert board.start(slot) > 0
+
+    def test_a_renewal_counts_for_its_slots_only(self, board: Board) -> None:
+        board.reset("w", "u0", LEASE_NS)
+        slot, other = place(board, message(1), message(2))
+        board.renewed([slot], boot_ns() + 5 * 10**9)
+        assert board.held_since(slot) > boot_ns()
+        assert board.held_since(other) <= boot_ns()
 
     def test_a_machine_that_slept(self, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
         """The monotonic clock stands still meanwhile, the server's does not."""
@@ -209,6 +229,27 @@ class TestHandingBack:
         assert sent_at >= before
         place(board, sequence=7)
         assert board.sequences()[:2] == (7, 7)
+
+    def test_a_claim_may_be_repeated_after_later_ones(self, board: Board) -> None:
+        """On another shard: it is not invalid because one of these was."""
+        board.sent(3)
+        board.give_up(3)
+        assert board.sequences()[:2] == (3, 3)
+        board.note_unsure({"u0": 3})
+        board.sent(4, "qp")
+        with board.locked(1):
+            board.invalidate(4)
+        assert board.place(4, [message()], recorded=False) is None
+        board.sent(3, "u0")
+        assert board.place(3, [message()], recorded=False) is not None
+
+    def test_claims_without_an_answer_are_noted(self, board: Board) -> None:
+        tags = [f"{place}{'x' * 30}"[:31] for place in range(12)]
+        board.note_unsure({tag: 2**60 + place for place, tag in enumerate(tags)})
+        assert board.unsure() == {tag: 2**60 + place for place, tag in enumerate(tags[:10])}
+        assert set(board.states()) == {Slot.FREE}
+        board.note_unsure({})
+        assert board.unsure() == {}
 
     def test_a_lock_that_cannot_be_had_is_told(self, board: Board) -> None:
         with board.locked(1), board.locked(0.01) as got:

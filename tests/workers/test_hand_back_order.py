@@ -11,7 +11,6 @@ import pytest
 
 from streamtasks_workers.executor.inline import InlineExecutor
 from streamtasks_workers.process.board import Board
-from streamtasks_workers.process.boot_clock import boot_ns
 from streamtasks_workers.process.exchange_words import HAND_BACK_NS
 from streamtasks_workers.roles.watch import SHARE_NS, Watch
 from tests.support.boards import message, place
@@ -53,7 +52,6 @@ def stalled_board() -> Board:
     """A board on which one message has run for long, and another one waits behind it."""
     board = Board(0, 4)
     board.reset("c", "u0", 30_000_000_000)
-    board.renewed(boot_ns())
     board.sent(3)
     first, _ = place(board, message(1), message(2), sequence=3)
     assert board.start(first)

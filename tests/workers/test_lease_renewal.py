@@ -42,7 +42,7 @@ async def killed(board: Board, monkeypatch: pytest.MonkeyPatch, while_waiting: A
         while_waiting()
 
     monkeypatch.setattr(leases, "asyncio", SimpleNamespace(sleep=sleep))
-    child = SimpleNamespace(board=board, watch=SimpleNamespace(in_flight=lambda: [TOKEN]))
+    child = SimpleNamespace(board=board, watch=SimpleNamespace(in_flight=lambda: {"u0": {TOKEN: [0]}}))
     app: Any = SimpleNamespace(
         children={0: child},
         settings=SimpleNamespace(lease_s=1.0),

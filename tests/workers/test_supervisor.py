@@ -29,7 +29,7 @@ class Table:
         self.failing = False
         self.told: list[dict[str, Any]] = []
         self.signals: list[tuple[int, int]] = []
-        self.places = [Place(0, "u0") for _ in range(places)]
+        self.places = [Place(0) for _ in range(places)]
         self._pids = iter(range(101, 999))
         self._boards = [Board(number, 1) for number in range(places + spare)]
         monkeypatch.setattr(process_table, "send_signal", lambda pid, number: self.signals.append((pid, number)))
@@ -38,7 +38,7 @@ class Table:
     def _start(self, place: Place, board: Board) -> int:
         if self.failing:
             raise NO_ROOM
-        board.reset("w", place.tag, 10**9)
+        board.reset("w", "u0", 10**9)
         return next(self._pids)
 
 

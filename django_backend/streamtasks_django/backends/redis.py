@@ -56,12 +56,13 @@ from typing import override
 from streamtasks import StoreSettings
 from streamtasks.stores.redis import AsyncRedisStore, RedisStore
 
+from ..conf.cluster_options import CLUSTER_OPTIONS, cluster_server
 from ..conf.options import store_settings
 from ..conf.sentinel_options import SENTINEL_OPTIONS, sentinel_server
 from ..enqueue.store_alias import Stores
 from .base import StoreBackend
 
-__all__ = ["RedisBackend", "RedisSentinelBackend"]
+__all__ = ["RedisBackend", "RedisClusterBackend", "RedisSentinelBackend"]
 
 _stores: dict[StoreSettings, Stores] = {}
 _lock = threading.Lock()
@@ -90,3 +91,25 @@ class RedisSentinelBackend(RedisBackend):
     @override
     def read_settings(self) -> StoreSettings:
         return store_settings(self.alias, self.params.get("OPTIONS") or {}, sentinel_server)
+
+
+class RedisClusterBackend(RedisBackend):
+    """Keeps tasks and results on a Redis Cluster: every queue is spread over all of its masters.
+
+    ::
+
+        TASKS = {
+            "default": {
+                "BACKEND": "streamtasks_django.backends.redis.RedisClusterBackend",
+                "OPTIONS": {"startup_nodes": [{"host": "redis1", "port": 6379}], "key_prefix": "tasks:"},
+            }
+        }
+
+    `streamtasks_django.conf.cluster_options` lists what is different in its OPTIONS.
+    """
+
+    known_options = CLUSTER_OPTIONS
+
+    @override
+    def read_settings(self) -> StoreSettings:
+        return store_settings(self.alias, self.params.get("OPTIONS") or {}, cluster_server)

@@ -153,6 +153,10 @@ def _server(options: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigurationError(
             "sentinels is given: set BACKEND to streamtasks_django.backends.redis.RedisSentinelBackend."
         )
+    if "startup_nodes" in options:
+        raise ConfigurationError(
+            "startup_nodes is given: set BACKEND to streamtasks_django.backends.redis.RedisClusterBackend."
+        )
     if "url" in given:
         if not isinstance(options["url"], str):
             raise ConfigurationError(f"url is {options['url']!r}; it must be a string.")

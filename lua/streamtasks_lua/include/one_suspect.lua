@@ -4,9 +4,9 @@
 -- the others go on with what else there is.
 --
 -- Keys: leases, reserved, suspect.
--- Needs: consumer (its name), now. Sets is_skipped: a suspect was left to another child.
+-- Needs: consumer (its name), now, args.alone. Sets is_skipped: a suspect was left to another child.
 local RESERVED_MS = 2000
-local is_skipped, worker_has_one = false, nil
+local is_skipped, worker_has_one = false, args.alone == '-1' or nil
 
 -- may_take(): whether no other child of this worker holds a suspect.
 local function may_take()

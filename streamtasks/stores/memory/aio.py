@@ -12,6 +12,7 @@ from typing import Any, Concatenate, Final, cast
 
 from ...protocol.state import Snapshot
 from ...settings import StoreSettings
+from ..types import Filter
 from . import (
     beat,
     charge,
@@ -27,6 +28,7 @@ from . import (
     settle,
     unfold,
 )
+from .claim import wake_lists
 from .server import MemoryServer
 from .store import MemoryStore, by_tag
 
@@ -104,6 +106,7 @@ class AsyncMemoryStore:
     renew = awaiting(by_tag(renew.renew))
     beat = awaiting(by_tag(beat.beat))
     sweep = awaiting(by_tag(queues.sweep))
+    ready = awaiting(MemoryStore.ready)
     expire_results = awaiting(MemoryStore.expire_results)
 
     fire = awaiting(MemoryStore.fire)
@@ -150,14 +153,17 @@ class AsyncMemoryStore:
         """See `SupervisorStore.answered_at`."""
         return time.monotonic()
 
-    async def listen(self) -> AsyncIterator[tuple[str, str]]:
+    async def listen(self, wakes_of: Filter | None = None) -> AsyncIterator[tuple[str, str]]:
         """See `SupervisorStore.listen`."""
+        wakes = () if wakes_of is None else wake_lists(wakes_of)
         with self._pushes() as pushes:
             yield "", "subscribed"
             while True:
                 channel, tag, text = await pushes.get()
                 if channel == "control":
                     yield tag, text
+                elif channel == "wake" and text in wakes:
+                    yield tag, "wake"
 
     @contextmanager
     def _pushes(self) -> Generator[asyncio.Queue[tuple[str, str, str]]]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...exceptions import StoreError
 from ...settings import StoreSettings
 from ..claims_held import ClaimsHeld
-from ..types import ClaimRequest, Exchange, Filter, Outcome
+from ..types import ClaimRequest, Exchange, Filter, Outcome, Settled
 from .claim import claim, wake_lists
 from .server import MemoryServer, Waiter
 from .settle import settle
@@ -33,8 +33,9 @@ class MemoryChannel:
 
     def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
         """See `Channel.send`: it is done at once."""
+        places = self._by_tag(outcomes)
         released = self._held.emptied(outcome.token for outcome in outcomes)
-        self._answer = self._exchange(outcomes, claim, released)
+        self._answer = self._exchange(outcomes, places, claim, released)
 
     def receive(self) -> Exchange:
         """See `Channel.receive`."""
@@ -77,7 +78,7 @@ class MemoryChannel:
             os.read(self._wait_pipe[0], 1)
             self._waiter = None
         request, self._waits_to_claim = self._waits_to_claim, None
-        return None if request is None else self._exchange((), request, ())
+        return None if request is None else self._exchange((), {}, request, ())
 
     def close(self) -> None:
         """See `Channel.close`."""
@@ -93,16 +94,33 @@ class MemoryChannel:
         if self._wait_pipe is not None:
             os.write(self._wait_pipe[1], b".")
 
-    def _exchange(self, outcomes: Sequence[Outcome], request: ClaimRequest | None, released: Sequence[str]) -> Exchange:
+    def _exchange(
+        self,
+        outcomes: Sequence[Outcome],
+        places_of: dict[str, list[int]],
+        request: ClaimRequest | None,
+        released: Sequence[str],
+    ) -> Exchange:
         server, settings = self._server, self._settings
+        settled = [Settled.STALE] * len(outcomes)
         with server.step():
-            shard = server.shard(settings, self._tag)
-            settled = settle(shard, outcomes, "revoked", released=released)
+            for tag, places in places_of.items():
+                shard = server.shard(settings, tag)
+                some = settle(shard, [outcomes[place] for place in places], "revoked", released=released)
+                for place, answer in zip(places, some, strict=True):
+                    settled[place] = answer
         if request is None:
             return Exchange(settled, [], server.clock.now_ms() if outcomes else 0, False, False, False, False)
+        tag = request.tag or self._tag
         with server.step():
-            shard = server.shard(settings, self._tag)
-            answer = claim(shard, self._consumer, request, self._queues)
-        if answer.claimed:
-            self._held.take(answer.claimed[0].token, len(answer.claimed))
-        return answer._replace(settled=settled)
+            found = claim(server.shard(settings, tag), self._consumer, request, self._queues)
+        if found.claimed:
+            self._held.take(found.claimed[0].token, len(found.claimed), request.tag)
+        return found._replace(settled=settled)
+
+    def _by_tag(self, outcomes: Sequence[Outcome]) -> dict[str, list[int]]:
+        """Group outcomes by the shards of their claims: tag -> their indexes."""
+        found: dict[str, list[int]] = {}
+        for place, outcome in enumerate(outcomes):
+            found.setdefault(self._held.tag_of(outcome.token) or self._tag, []).append(place)
+        return found

@@ -15,7 +15,7 @@ from .mark_running import note_start
 from .shard import Shard
 from .state import NOBODY, SUSPECTS, LiveMessage, Stream
 
-__all__ = ["claim", "wake_lists"]
+__all__ = ["best_ready", "claim", "wake_lists"]
 
 MOST_STREAMS: Final = 16
 MOST_TURNS: Final = 4
@@ -25,6 +25,11 @@ MOST_BYTES: Final = 512 * 1024
 def wake_lists(queues: Filter) -> tuple[str, ...]:
     """Return the queues whose wake tokens a child with this filter waits for; empty: the token for any queue."""
     return queues.queues if queues.mode == "only" else ("",)
+
+
+def best_ready(shard: Shard, queues: Filter) -> int | None:
+    """Return the best priority at which there is something to claim of these queues; None: nothing."""
+    return max((int(name.partition(":")[0]) for name in shard.ready if _serves(queues, name)), default=None)
 
 
 def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter) -> Exchange:
@@ -65,7 +70,8 @@ def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter) ->
             for queue in wake_lists(queues):
                 shard.wake(queue)
     again = not claimed and work_left and not (taking.suspect_waits or taking.skipped_suspect) and request.most > 0
-    return _answer(shard, claimed, suspects=taking.suspect_waits, again=again, run_alone=taking.took_suspect)
+    answer = _answer(shard, claimed, suspects=taking.suspect_waits, again=again, run_alone=taking.took_suspect)
+    return answer._replace(left=best_ready(shard, queues)) if request.tag else answer
 
 
 def _answer(
@@ -136,6 +142,8 @@ class _Taking:
         return self.request.alone and not self.claimed and not self._worker_has_suspect()
 
     def _worker_has_suspect(self) -> bool:
+        if not self.request.suspects:
+            return True
         held = self.shard.suspects.get(worker_of(self.consumer), "")
         return held.rpartition("#")[0] != self.consumer and held in self.shard.leases
 

@@ -85,7 +85,7 @@ class Shard:
         return self.clock.now_ms()
 
     def push(self, channel: str, text: str) -> None:
-        """Send a text to the listeners of a channel: ``control``, ``done`` or ``news``."""
+        """Send a text to the listeners of a channel: ``control``, ``done``, ``news`` or ``wake``."""
         self.pushes.append((channel, text))
 
     def note(self, kind: str, task_id: str, detail: str) -> None:
@@ -159,6 +159,7 @@ class Shard:
     def wake(self, queue: str) -> None:
         """Wake one child that waits for this queue; empty: for any."""
         self.wakes.add(queue)
+        self.push("wake", queue)
 
     def park(self, message: LiveMessage, due_ms: int) -> None:
         """Keep a message until it is due; push the time if it is the next one."""

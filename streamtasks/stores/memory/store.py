@@ -34,6 +34,7 @@ from . import (
     workflows,
 )
 from .channel import MemoryChannel
+from .claim import best_ready
 from .server import MemoryServer
 from .shard import Shard
 from .state import entry_age
@@ -223,6 +224,11 @@ class MemoryStore:
                 if not requests:
                     return Admission(admitted, next_us)
                 grants = [admit.take(self.shard(limiter_tag(one.limit.name, self.tags)), one) for one in requests]
+
+    def ready(self, queues: Filter) -> list[int | None]:
+        """See `SupervisorStore.ready`."""
+        with self.server.lock:
+            return [best_ready(self.shard(tag), queues) for tag in self.tags]
 
     expire_results = by_tag(delete_finished.expire_results)
 

@@ -13,6 +13,7 @@ from redis.connection import parse_url
 
 from ...exceptions import ConfigurationError
 from ...settings import StoreSettings
+from .nodes import Node, master_settings, start_nodes
 
 __all__ = ["Node", "SentinelAddress", "connection_options", "parse_node", "sentinel_address", "sentinel_url"]
 
@@ -25,16 +26,6 @@ _PREFIX: Final = "sentinel_"
 """Begins the names of those options in the query of a URL that concern Sentinels."""
 
 _FORM: Final = "redis+sentinel://user:password@host:26379,host:26379/service/0"
-
-
-class Node(NamedTuple):
-    """The address of one process."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class SentinelAddress(NamedTuple):
@@ -54,11 +45,13 @@ class SentinelAddress(NamedTuple):
 def connection_options(settings: StoreSettings) -> dict[str, Any]:
     """Return redis-py's connection keyword arguments, ``connection_class`` among them where it matters.
 
-    With Sentinels there is no host and port among them.
+    With Sentinels there is no host and port among them; with a Cluster they are of the first node that the URL names.
 
     Raises:
         ConfigurationError: the URL or an option cannot be understood.
     """
+    if settings.is_cluster:
+        settings = master_settings(settings, start_nodes(settings)[0])
     if settings.is_sentinel:
         parts = _SentinelUrl(settings)
         options = parts.server_options

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -29,9 +29,9 @@ from .operations.settle import settle_call, settle_chunks, settle_order
 from .scripts import Call
 from .sentinel.watch import SwitchWatch
 from .sentinel_errors import MasterChanged
-from .shards import Shards
+from .shards import Shard, Shards
 
-__all__ = ["RedisChannel"]
+__all__ = ["RedisChannel", "Settlement"]
 
 SILENT_S = 2.0
 """A wait that has not ended this long after its own end, seconds, never will: its connection is dropped."""
@@ -47,26 +47,33 @@ logger = logging.getLogger("streamtasks.store")
 _FRESH = b"1 0 0"
 
 
+class Settlement(NamedTuple):
+    """Outcomes that one call settles, and the claims that are empty after it."""
+
+    shard: Shard
+    outcomes: Sequence[Outcome]
+    released: Sequence[str]
+
+
 class RedisChannel:
     """See `Channel`. Belongs to one thread of one child."""
 
     def __init__(self, shards: Shards, tag: str, consumer: str, queues: Filter) -> None:
+        self._shards = shards
         self._shard = shards.by_tag[tag]
         self._settings = shards.settings
         self._consumer = consumer
         self._queues = queues
-        self._candidates: list[str] = []
+        self._candidates: dict[str, list[str]] = {}
         self._names: dict[bytes, str] = {}
-        self._outcomes: Sequence[Outcome] = ()
-        self._chunks: list[Sequence[Outcome]] = []
+        self._settles: list[Settlement] = []
+        self._order: list[int] = []  # the place of each settled outcome among those given; empty: it is the same
         self._claim: ClaimRequest | None = None
         self._held = ClaimsHeld()
-        self._released: Sequence[str] = ()
         self._requests: list[Call] = []
         self._sent = False
         self._endpoint = endpoint_of(self._settings)
-        self._connection: Any = self._endpoint.connection()
-        self._waiter: Any = self._endpoint.connection()
+        self._connection, self._waiter = self._connections()
         self._watch = SwitchWatch(self._endpoint.search) if self._endpoint.search else None
         # A wait ends by itself, so that a lost wake-up delays a claim by no more.
         self._wait_s = min(2 * self._settings.idle_poll_s, self._settings.lease_s / 4)
@@ -75,18 +82,22 @@ class RedisChannel:
         self._waits_to_claim: ClaimRequest | None = None
         self._behind: list[Call] = []  # calls that are sent behind the BLPOP
 
+    def _connections(self) -> tuple[Any, Any]:
+        """Return the connections for exchanges and for waiting."""
+        return self._endpoint.connection(), self._endpoint.connection()
+
     def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
         """See `Channel.send`. A connection that breaks here is replaced by `receive`."""
-        self._outcomes, self._claim = outcomes, claim
+        self._claim = claim
         if self._watch is not None:
             self._watch.look()
             if self._is_left(self._connection):
                 self._connection.disconnect()
-        self._released = self._held.emptied(outcome.token for outcome in outcomes)
+        self._divide(outcomes)
         try:
             self._transmit()
-        except (RedisError, OSError):
-            self._connection.disconnect()
+        except (RedisError, OSError) as error:
+            self._unsent(error)
 
     def receive(self) -> Exchange:
         """See `Channel.receive`."""
@@ -96,11 +107,10 @@ class RedisChannel:
             settled, claimed = self._read()
         except (RedisError, OSError) as error:
             self._sent = False
-            if fault_of(error).spoils:
-                self._connection.disconnect()
+            self._broke(error)
             raise self._unavailable(error) from error
         self._sent = False
-        return self._exchange(self._chunks, settled, self._claim, claimed)
+        return self._exchange(settled, self._claim, claimed)
 
     @property
     def connected(self) -> bool:
@@ -192,11 +202,11 @@ class RedisChannel:
             self._waiter.read_response()
             replies = finish(self._waiter, self._behind)
             if claim is not None:
-                reply = self._with_candidates(self._waiter, claim, replies[-1])
+                reply = self._with_candidates(claim, replies[-1], self._waiter)
         except (RedisError, OSError) as error:
             raise self._wait_broke(error) from error
         self._waiting, self._waits_to_claim, self._behind = False, None, []
-        return None if claim is None else self._exchange((), [], claim, reply)
+        return None if claim is None else self._exchange([], claim, reply)
 
     def close(self) -> None:
         """See `Channel.close`."""
@@ -222,71 +232,90 @@ class RedisChannel:
         lasting = connections.lasting_error(error, self._settings)
         return lasting or StoreUnavailable(f"{connections.address(self._settings)}: {error}")
 
+    def _divide(self, outcomes: Sequence[Outcome]) -> None:
+        """Divide outcomes into calls of one shard each; the last one of a shard ends claims that are empty then."""
+        held, self._order = self._held, []
+        if not held.spread:
+            released = held.emptied(outcome.token for outcome in outcomes)
+            self._settles = _settles(self._shard, outcomes, released)
+            return
+        places: dict[str, list[int]] = {}
+        for place, outcome in enumerate(outcomes):
+            places.setdefault(held.tag_of(outcome.token), []).append(place)
+        self._settles = []
+        for tag, some in places.items():
+            of_tag = [outcomes[place] for place in some]
+            shard = self._shards.by_tag[tag] if tag else self._shard
+            self._settles += _settles(shard, of_tag, held.emptied(outcome.token for outcome in of_tag))
+        if len(places) > 1:
+            self._order = [place for some in places.values() for place in some]
+
     def _transmit(self) -> None:
-        self._chunks = settle_chunks(self._outcomes)
-        requests = [self._settle_call(place) for place in range(len(self._chunks))]
+        requests = [self._settle_call(settle) for settle in self._settles]
         if self._claim is not None:
             requests.append(self._claim_call(self._claim))
         self._requests = requests
         if requests:
-            connection = self._connection
-            connection.send_packed_command(
-                connection.pack_commands([command(call) for call in requests]), check_health=False
-            )
+            self._send_requests(requests)
         self._sent = True
 
-    def _settle_call(self, place: int) -> Call:
-        released = self._released if place == len(self._chunks) - 1 else ()
-        # What becomes of a task that was revoked while it ran, no child has seen: another one does what belongs to it.
-        return settle_call(
-            self._shard.keys, self._chunks[place], self._shard.hour(), self._settings, released, "revoked"
+    def _send_requests(self, requests: Sequence[Call]) -> None:
+        connection = self._connection
+        connection.send_packed_command(
+            connection.pack_commands([command(call) for call in requests]), check_health=False
         )
 
+    def _replies(self) -> list[Any]:
+        return finish(self._connection, self._requests)
+
+    def _unsent(self, _error: Exception) -> None:
+        self._connection.disconnect()
+
+    def _broke(self, error: Exception) -> None:
+        """Close what an error of an exchange has spoilt."""
+        if fault_of(error).spoils:
+            self._connection.disconnect()
+
+    def _settle_call(self, settle: Settlement) -> Call:
+        shard, outcomes, released = settle
+        # What becomes of a task that was revoked while it ran, no child has seen: another one does what belongs to it.
+        return settle_call(shard.keys, outcomes, shard.hour(), self._settings, released, "revoked")
+
     def _claim_call(self, claim: ClaimRequest) -> Call:
-        return claim_call(
-            self._shard.keys,
-            self._consumer,
-            claim,
-            self._queues,
-            self._candidates,
-            self._settings,
-        )
+        shard = self._shards.by_tag[claim.tag] if claim.tag else self._shard
+        candidates = self._candidates.get(claim.tag, ())
+        return claim_call(shard.keys, self._consumer, claim, self._queues, candidates, self._settings)
 
     def _read(self) -> tuple[list[Any], list[Any] | None]:
         """Return the settle replies and the claim's; calls that must be put otherwise are sent again."""
-        replies = finish(self._connection, self._requests)
+        replies = self._replies()
         claimed = replies.pop() if self._claim is not None else None
         for place, reply in enumerate(replies):
             if reply[0] == b"hour":
-                self._shard.clock_offset_ms = reply[1] - time.time_ns() // 1_000_000
-                replies[place] = self._again(self._connection, self._settle_call(place))
+                self._settles[place].shard.learn_clock(reply[1])
+                replies[place] = self._again(self._settle_call(self._settles[place]))
         if self._claim is not None and claimed is not None:
-            claimed = self._with_candidates(self._connection, self._claim, claimed)
+            claimed = self._with_candidates(self._claim, claimed)
         return replies, claimed
 
-    def _with_candidates(self, connection: Any, claim: ClaimRequest, reply: list[Any]) -> list[Any]:
+    def _with_candidates(self, claim: ClaimRequest, reply: list[Any], waiter: Any = None) -> list[Any]:
         """Claim again for as long as the answer is that there are better streams than those that were named."""
         while reply[0] == b"streams":
-            self._candidates = [name.decode() for name in reply[2:]]
-            reply = self._again(connection, self._claim_call(claim))
+            self._candidates[claim.tag] = [name.decode() for name in reply[2:]]
+            reply = self._again(self._claim_call(claim), waiter)
         return reply
 
-    @staticmethod
-    def _again(connection: Any, call: Call) -> Any:
-        return exchange(connection, [call])[0]
+    def _again(self, call: Call, waiter: Any = None) -> Any:
+        return exchange(waiter or self._connection, [call])[0]
 
     def _exchange(
-        self,
-        chunks: Sequence[Sequence[Outcome]],
-        settle_replies: list[Any],
-        claim: ClaimRequest | None,
-        claim_reply: list[Any] | None,
+        self, settle_replies: list[Any], claim: ClaimRequest | None, claim_reply: list[Any] | None
     ) -> Exchange:
-        settled: list[Settled] = []
-        for place, reply in enumerate(settle_replies):
-            settled += settle_order(chunks[place], reply[1:])
+        settled = self._settled(settle_replies)
         if claim is None or claim_reply is None:
-            return Exchange(settled, [], settle_replies[-1][0] if settle_replies else 0, False, False, False, False)
+            last = settle_replies[-1] if settle_replies else None
+            now_ms = last[0] if isinstance(last, list) else 0
+            return Exchange(settled, [], now_ms, False, False, False, False)
         if claim_reply[0] == b"void":
             return Exchange(settled, [], claim_reply[1], False, False, False, False)
         if claim_reply[0] != b"ok":
@@ -308,8 +337,26 @@ class RedisChannel:
                     Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, first, body, skip_reason)
                 )
         if claimed:
-            self._held.take(token, len(claimed))
+            self._held.take(token, len(claimed), claim.tag)
         flags = claim_reply[2]
+        left = (flags >> 4) - 101 if flags > 15 else None
         return Exchange(
-            settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8)
+            settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8), left
         )
+
+    def _settled(self, replies: Sequence[Any]) -> list[Settled]:
+        """Return what became of each outcome, in the order in which they were given."""
+        settled: list[Settled] = []
+        for settle, reply in zip(self._settles, replies, strict=False):
+            settled += settle_order(settle.outcomes, reply[1:])
+        return self._ordered(settled)
+
+    def _ordered(self, settled: list[Settled]) -> list[Settled]:
+        if self._order:
+            return [answer for _, answer in sorted(zip(self._order, settled, strict=True))]
+        return settled
+
+
+def _settles(shard: Shard, outcomes: Sequence[Outcome], released: Sequence[str]) -> list[Settlement]:
+    chunks = settle_chunks(outcomes)
+    return [Settlement(shard, chunk, released if chunk is chunks[-1] else ()) for chunk in chunks]

@@ -73,7 +73,8 @@ def _durability(connection: Any, settings: StoreSettings) -> None:
             replies.append(_ask(connection, *command))
         except ResponseError as error:
             replies.append(error)
-    durable.check_replies(settings, ReplicaCount(), settings.durability, *replies)
+    where = connections.address(settings)
+    durable.check_replies(settings, where, ReplicaCount(), settings.durability, *replies)
 
 
 def _check(connection: Any, where: str) -> tuple[list[str], bool]:

@@ -10,7 +10,7 @@ import time
 
 import redis
 import redis.asyncio
-from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, MovedError, RedisError, ResponseError
 
 from ...exceptions import (
     AccessDenied,
@@ -39,8 +39,8 @@ __all__ = [
 
 
 def address(settings: StoreSettings) -> str:
-    """Return ``host:port`` (or the path of the socket, or Sentinels and service) for messages; never a password."""
-    return endpoint_of(settings).address
+    """Return ``host:port`` (or the path of the socket, or what knows the masters) for messages; never a password."""
+    return settings.shown_url if settings.is_cluster else endpoint_of(settings).address
 
 
 def new_connection(settings: StoreSettings) -> redis.Connection:
@@ -102,7 +102,12 @@ def unavailable(settings: StoreSettings, error: Exception, after_s: float | None
     """Return the error for a store that did not answer for ``after_s`` seconds (None: the settings' ``timeout_s``)."""
     seconds = settings.timeout_s if after_s is None else after_s
     how_long = f"in {seconds:g} s" if seconds else "at the first try"
-    raised = StoreUnavailable(f"no answer from the store at {address(settings)} {how_long}: {error}")
+    what = str(error)
+    if isinstance(error, MovedError):
+        what = f"slot {error.slot_id} is at {error.node_addr[0]}:{error.node_addr[1]}"
+        if not settings.is_cluster:
+            what += "; it is a node of a Cluster, whose URL begins with redis+cluster://"
+    raised = StoreUnavailable(f"no answer from the store at {address(settings)} {how_long}: {what}")
     raised.reached = isinstance(error, (ResponseError, BusyLoadingError))
     return raised
 

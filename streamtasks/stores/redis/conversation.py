@@ -11,13 +11,13 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from hiredis import pack_command
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
 from .faults import Course, fault_of
 from .replies import aread_replies, read_replies
 from .scripts import Behind, Call
 
-__all__ = ["Conversation", "aexchange", "command", "conversation", "exchange", "finish"]
+__all__ = ["Conversation", "aexchange", "command", "conversation", "exchange", "exchange_each", "finish", "passing"]
 
 type Conversation = Generator[list[tuple[Any, ...]], list[Any], list[Any]]
 
@@ -27,7 +27,9 @@ def command(call: Call) -> tuple[Any, ...]:
     return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
 
 
-def conversation(requests: Sequence[Call], *, are_sent: bool = False, behind: Behind | None = None) -> Conversation:
+def conversation(
+    requests: Sequence[Call], *, are_sent: bool = False, behind: Behind | None = None, raises: bool = True
+) -> Conversation:
     """Send calls, and again with their scripts those whose script the server does not know.
 
     A script that several of the calls use is sent ahead: if another client brought it between two of them, the first
@@ -37,6 +39,7 @@ def conversation(requests: Sequence[Call], *, are_sent: bool = False, behind: Be
         requests: the calls.
         are_sent: they are on their way already.
         behind: is sent behind the calls, and again behind those that are sent again. Its replies follow theirs.
+        raises: whether errors are raised; else they are among the replies.
 
     Raises:
         ResponseError: a call was answered with an error, or what is behind with one that passes; all replies have been
@@ -56,12 +59,20 @@ def conversation(requests: Sequence[Call], *, are_sent: bool = False, behind: Be
         again = yield commands + [command(requests[place]) for place in unknown] + last
         late = again[len(sources) + len(unknown) :]
         del again[len(sources) + len(unknown) :]
-        _raise_errors(again)
+        if raises:
+            _raise_errors(again)
         for place, reply in zip(unknown, again[len(sources) :], strict=True):
             replies[place] = reply
-    _raise_errors(replies)
-    _raise_errors([one for one in late if isinstance(one, Exception) and fault_of(one).course is not Course.LASTS])
+    if raises:
+        _raise_errors(replies)
+        _raise_errors(passing(late))
     return replies + late
+
+
+def passing(replies: Sequence[Any]) -> list[Exception]:
+    """Return the errors among replies that may pass when all is sent again."""
+    errors = (reply for reply in replies if isinstance(reply, Exception))
+    return [error for error in errors if fault_of(error).course is not Course.LASTS]
 
 
 def exchange(connection: Any, requests: Sequence[Call], behind: Behind | None = None) -> list[Any]:
@@ -78,6 +89,39 @@ def exchange(connection: Any, requests: Sequence[Call], behind: Behind | None = 
     return finish(connection, requests)
 
 
+def exchange_each(each: Sequence[tuple[Any, Sequence[Call], Behind | None]]) -> list[list[Any]]:
+    """Have a conversation on each connection, all at once; return the replies of each, errors among them.
+
+    A connection that broke is closed; its error is the reply to all of its calls, and to what is behind.
+    """
+    talks = [conversation(requests, behind=behind, raises=False) for _, requests, behind in each]
+    found: list[list[Any] | None] = [None] * len(each)
+    commands = {place: next(talk) for place, talk in enumerate(talks)}
+    while commands:
+        for place, some in list(commands.items()):
+            try:
+                _send(each[place][0], some)
+            except (RedisError, OSError) as error:
+                found[place] = _broken(*each[place], error)
+                del commands[place]
+        sent, commands = commands, {}
+        for place, some in sent.items():
+            connection, _, behind = each[place]
+            try:
+                replies, _ = read_replies(connection, len(some), behind.slow_s if behind is not None else 0.0)
+                commands[place] = talks[place].send(replies)
+            except StopIteration as stop:
+                found[place] = stop.value
+            except (RedisError, OSError) as error:
+                found[place] = _broken(*each[place], error)
+    return [replies for replies in found if replies is not None]
+
+
+def _broken(connection: Any, requests: Sequence[Call], behind: Behind | None, error: Exception) -> list[Any]:
+    connection.disconnect()
+    return [error] * (len(requests) + (len(behind.commands) if behind is not None else 0))
+
+
 def _repeated(requests: Sequence[Call]) -> list[tuple[Any, ...]]:
     """Return commands that load the scripts that more than one call uses."""
     if len(requests) < 2:
@@ -86,8 +130,8 @@ def _repeated(requests: Sequence[Call]) -> list[tuple[Any, ...]]:
     return [("SCRIPT", "LOAD", source) for source, count in uses.items() if count > 1]
 
 
-def finish(connection: Any, requests: Sequence[Call]) -> list[Any]:
-    """Do the same with calls that are sent already.
+def finish(connection: Any, requests: Sequence[Call], *, raises: bool = True) -> list[Any]:
+    """Do the same with calls that are sent already. ``raises``: see `conversation`.
 
     Raises:
         RedisError: as `exchange`.
@@ -95,7 +139,7 @@ def finish(connection: Any, requests: Sequence[Call]) -> list[Any]:
     replies, failed = read_replies(connection, len(requests))
     if not failed:
         return replies
-    talk = conversation(requests, are_sent=True)
+    talk = conversation(requests, are_sent=True, raises=raises)
     next(talk)
     return _converse(connection, talk, replies)
 
@@ -117,13 +161,15 @@ def _send(connection: Any, commands: Sequence[tuple[Any, ...]]) -> None:
     connection.send_packed_command([b"".join(map(pack_command, commands))], check_health=False)
 
 
-async def aexchange(connection: Any, requests: Sequence[Call], behind: Behind | None = None) -> list[Any]:
-    """Do what `exchange` does, on an event loop.
+async def aexchange(
+    connection: Any, requests: Sequence[Call], behind: Behind | None = None, *, raises: bool = True
+) -> list[Any]:
+    """Do what `exchange` does, on an event loop. ``raises``: see `conversation`.
 
     Raises:
         RedisError: as `exchange`.
     """
-    talk = conversation(requests, behind=behind)
+    talk = conversation(requests, behind=behind, raises=raises)
     commands = next(talk)
     slow_s = behind.slow_s if behind is not None else 0.0
     try:

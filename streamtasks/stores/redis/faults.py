@@ -6,10 +6,12 @@ import enum
 from typing import Final, NamedTuple
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     ClusterDownError,
     MasterDownError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -47,6 +49,7 @@ class Fault(NamedTuple):
         full: whether the server is out of memory.
         untrusted: whether a TLS certificate is the reason, theirs or ours.
         spoils_idle: whether idle connections to the same address are in doubt as well.
+        remaps: whether, in a Cluster, the shard may be elsewhere by now.
     """
 
     course: Course
@@ -55,12 +58,14 @@ class Fault(NamedTuple):
     full: bool = False
     untrusted: bool = False
     spoils_idle: bool = False
+    remaps: bool = False
 
 
 _KEPT: Final = Fault(Course.PASSES, spoils=False)
-_BROKEN: Final = Fault(Course.PASSES, spoils=True)
-_SILENT: Final = Fault(Course.PASSES, spoils=True, spoils_idle=True)
-_WRONG: Final = Fault(Course.WRONG_SERVER, spoils=True, spoils_idle=True)
+_MOVED: Final = Fault(Course.PASSES, spoils=False, remaps=True)
+_BROKEN: Final = Fault(Course.PASSES, spoils=True, remaps=True)
+_SILENT: Final = Fault(Course.PASSES, spoils=True, spoils_idle=True, remaps=True)
+_WRONG: Final = Fault(Course.WRONG_SERVER, spoils=True, spoils_idle=True, remaps=True)
 _REFUSED: Final = Fault(Course.LASTS, spoils=True, refused=True)
 _DENIED: Final = Fault(Course.LASTS, spoils=False, refused=True)
 _UNTRUSTED: Final = Fault(Course.LASTS, spoils=True, untrusted=True)
@@ -71,6 +76,8 @@ _FOREIGN: Final = Fault(Course.LASTS, spoils=True)
 _BY_CODE: Final = {
     "BUSY": _KEPT,  # a script runs for long
     "TRYAGAIN": _KEPT,  # a slot is being moved
+    "ASK": _KEPT,  # it is, and none of the keys is left here: to ask the other node now would end in TRYAGAIN
+    "MOVED": _MOVED,
     "LOADING": _BROKEN,
     "READONLY": _WRONG,  # a replica: the master before a failover
     "MASTERDOWN": _WRONG,  # a replica that has lost its master
@@ -93,6 +100,8 @@ _CERTIFICATE_SIGNS: Final = (
 """In the texts of OpenSSL, which redis-py passes on."""
 
 _CODES: Final = (
+    (MovedError, "MOVED"),
+    (AskError, "ASK"),
     (ReadOnlyError, "READONLY"),
     (MasterDownError, "MASTERDOWN"),
     (ClusterDownError, "CLUSTERDOWN"),

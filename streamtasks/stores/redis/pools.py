@@ -22,11 +22,15 @@ from ...settings import StoreSettings
 from .conversation import aexchange, exchange
 from .endpoints import connection_key, endpoint_of
 from .faults import fault_of
-from .scripts import Behind, Call
+from .scripts import Answer, Behind, BehindOf, Call
 
 __all__ = ["AsyncPool", "Pool", "async_pool", "sync_pool"]
 
 MOST_IDLE = 32
+
+
+def _with_answer(replies: list[Any], count: int, master: str, behind: Behind) -> list[Any]:
+    return [*replies[:count], Answer(master, behind, replies[count:])]
 
 
 def _key(settings: StoreSettings) -> tuple[Any, ...]:
@@ -39,6 +43,7 @@ class Pool:
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
         self._endpoint = endpoint_of(settings)
+        self.master = "" if settings.is_sentinel else self._endpoint.address
         self._changes = 0
         self._idle: deque[Any] = deque()
         self._places = threading.BoundedSemaphore(settings.max_connections)
@@ -58,8 +63,8 @@ class Pool:
         self.give_back(connection)
         self._places.release()
 
-    def exchange(self, calls: Sequence[Call], behind: Behind | None = None) -> list[Any]:
-        """Send calls on a connection and return the replies, also to what is behind.
+    def exchange(self, calls: Sequence[Call], behind: BehindOf | None = None) -> list[Any]:
+        """Send calls on a connection and return the replies, and an `Answer` if something is behind.
 
         A connection that an error spoils is closed. If it did not answer in time, or is the wrong server, idle
         connections are closed as well: they lead to it, too.
@@ -72,7 +77,10 @@ class Pool:
             self._endpoint.look()
         connection = self.get()
         try:
-            return exchange(connection, calls, behind)
+            if behind is None:
+                return exchange(connection, calls)
+            last = behind(self.master)
+            return _with_answer(exchange(connection, calls, last), len(calls), self.master, last)
         except BaseException as error:
             fault = fault_of(error)
             if fault.spoils:
@@ -131,6 +139,7 @@ class AsyncPool:
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
         self._endpoint = endpoint_of(settings)
+        self.master = "" if settings.is_sentinel else self._endpoint.address
         self._changes = 0
         self._idle: deque[Any] = deque()
         self._places = asyncio.Semaphore(settings.max_connections)
@@ -164,8 +173,10 @@ class AsyncPool:
         else:
             await connection.disconnect(nowait=True)
 
-    async def exchange(self, calls: Sequence[Call], behind: Behind | None = None) -> list[Any]:
-        """See `Pool.exchange`.
+    async def exchange(
+        self, calls: Sequence[Call], behind: BehindOf | None = None, *, raises: bool = True
+    ) -> list[Any]:
+        """See `Pool.exchange`. ``raises``: whether errors of the server are raised; else they are among the replies.
 
         Raises:
             MaxConnectionsError: as `get`.
@@ -178,7 +189,10 @@ class AsyncPool:
             await self._disconnect_idle(nowait=True)
         connection = await self.get()
         try:
-            return await aexchange(connection, calls, behind)
+            last = behind(self.master) if behind is not None else None
+            replies = await aexchange(connection, calls, last, raises=raises)
+            if not raises and any(isinstance(reply, Exception) and fault_of(reply).spoils for reply in replies):
+                await connection.disconnect(nowait=True)
         except BaseException as error:
             fault = fault_of(error)
             if fault.spoils:
@@ -186,6 +200,8 @@ class AsyncPool:
             if fault.spoils_idle:
                 await self._disconnect_idle(nowait=True)
             raise
+        else:
+            return replies if last is None else _with_answer(replies, len(calls), self.master, last)
         finally:
             await self.put(connection)
 

@@ -1,4 +1,4 @@
-"""How many replicas must acknowledge a message, as far as one store knows."""
+"""How many replicas of each master must acknowledge a message, as far as one store knows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import re
 from ...settings import StoreSettings
 from .endpoints import endpoint_of
 
-__all__ = ["LOOK_EVERY_S", "ReplicaCount", "connected_replicas"]
+__all__ = ["LOOK_EVERY_S", "ReplicaCount", "ReplicaCounts", "connected_replicas"]
 
 LOOK_EVERY_S = 1.0
 """How often a store that enqueues asks the master again, seconds."""
 
 
 class ReplicaCount:
-    """What one store has learnt of the replicas. May be shared between threads.
+    """What one store has learnt of the replicas of one master. May be shared between threads.
 
     The master knows only the replicas that are connected now: during a failover it knows fewer, and the one that is
     missing is the next master. So the count never falls, unless Sentinels tell it: they know how many there are, and
@@ -25,14 +25,12 @@ class ReplicaCount:
         most: how many were connected at most.
         connected: how many were connected when the master was asked last.
         look_at: when to ask it again, `time.monotonic`.
-        given: the levels that the server is known to give.
     """
 
-    def __init__(self) -> None:
-        self.most = 0
+    def __init__(self, most: int = 0) -> None:
+        self.most = most
         self.connected = 0
         self.look_at = -math.inf
-        self.given: set[str] = set()
 
     def learn(self, connected: int, now: float) -> None:
         """Take in how many replicas are connected."""
@@ -62,6 +60,33 @@ class ReplicaCount:
         if search is not None and search.replicas is not None:
             return max(search.replicas, self.connected)
         return self.most
+
+
+class ReplicaCounts:
+    """The counts of all masters of one store, by their addresses as in `scripts.Answer`.
+
+    A Cluster has several. One that was not there before may have been the replica of another, and that one may come
+    back as its own: it is taken to have as many as any.
+
+    Attributes:
+        given: the levels that the masters are known to give.
+    """
+
+    def __init__(self) -> None:
+        self.given: set[str] = set()
+        self._of: dict[str, ReplicaCount] = {}
+
+    def of(self, master: str) -> ReplicaCount:
+        """Return the count of one master."""
+        found = self._of.get(master)
+        if found is None:
+            most = max((count.most for count in list(self._of.values())), default=0) if self.given else 0
+            found = self._of.setdefault(master, ReplicaCount(most))
+        return found
+
+    def fewest(self, settings: StoreSettings) -> int:
+        """Return how many must acknowledge at the master that has the fewest."""
+        return min((count.needed(settings) for count in list(self._of.values())), default=settings.replicas or 0)
 
 
 def connected_replicas(info: bytes) -> int:

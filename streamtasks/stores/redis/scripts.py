@@ -12,7 +12,7 @@ import streamtasks_lua
 
 from ...protocol.keys import Keys
 
-__all__ = ["Behind", "Call", "Script", "script"]
+__all__ = ["Answer", "Behind", "BehindOf", "Call", "Script", "script"]
 
 
 class Script:
@@ -85,11 +85,27 @@ class Call(NamedTuple):
 class Behind(NamedTuple):
     """Plain commands behind the calls of a packet, on the same connection; errors of the server are values.
 
-    ``slow_s``: how long each of the last two may take longer than others, seconds.
+    ``slow_s``: how long each of the last two may take longer than others, seconds. ``replicas``: how many they need.
     """
 
     commands: list[tuple[Any, ...]]
     slow_s: float = 0.0
+    replicas: int = 0
+
+
+type BehindOf = Callable[[str], Behind]
+"""Returns what is sent behind the calls to one master, which is named as in `Answer`."""
+
+
+class Answer(NamedTuple):
+    """One master's replies to what was behind.
+
+    ``master``: its address; empty: whichever Sentinels name.
+    """
+
+    master: str
+    behind: Behind
+    replies: list[Any]
 
 
 @cache

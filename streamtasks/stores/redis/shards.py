@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 from ...protocol.keys import Keys
 from ...protocol.shards import schedule_tag, tag_of
 from ...settings import StoreSettings
-from .replica_count import ReplicaCount
-from .scripts import Behind, Call
+from .replica_count import ReplicaCounts
+from .scripts import BehindOf, Call
 
-__all__ = ["Behind", "Operation", "Request", "Shard", "Shards"]
+__all__ = ["Operation", "Request", "Shard", "Shards"]
 
 MOST_NAMES: Final = 32
 """How many streams a shard remembers."""
@@ -25,12 +25,15 @@ MOST_STREAMS: Final = 256
 class Request(NamedTuple):
     """Calls to send in one packet.
 
-    ``retry_time_s``: for how long they are repeated, seconds; None: as settings say. ``behind``: commands behind them.
+    ``retry_time_s``: for how long they are repeated, seconds; None: as settings say. ``behind``: what is sent behind
+    them, to each master that they concern (to all if there are no calls); the replies are an `Answer` of each.
+    ``partial``: what masters of a Cluster that cannot be reached do not answer is an error among the replies.
     """
 
     calls: list[Call]
     retry_time_s: float | None = None
-    behind: Behind | None = None
+    behind: BehindOf | None = None
+    partial: bool = False
 
 
 type Operation[T] = Generator[list[Call] | Request, list[Any], T]
@@ -85,8 +88,9 @@ class Shards:
     def __init__(self, settings: StoreSettings) -> None:
         self.settings = settings
         self.tags = settings.tags
+        self.agreed = False  # whether the server has noted these shards
         self.by_tag = {tag: Shard(settings.key_prefix, tag) for tag in settings.tags}
-        self.replica_count = ReplicaCount()
+        self.replica_counts = ReplicaCounts()
 
     def tag_of(self, task_id: str) -> str:
         """Return the tag of the shard of a task's or workflow's id."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 
+from ...exceptions import StoreUnavailable
 from ...protocol.state import Snapshot
 from ..types import Filter
 from . import operations as ops
 from .channel import RedisChannel
 from .checks import check_server
+from .cluster.pools import ClusterPool
+from .cluster_channel import ClusterChannel
+from .cluster_checks import check_cluster
+from .cluster_subscription import AsyncClusterSubscription, ClusterSubscription
 from .driver import AwaitingDriver, BlockingDriver, awaiting, blocking
 from .endpoints import endpoint_of
 from .shards import Operation
@@ -65,7 +71,7 @@ class RedisStore(BlockingDriver):
             return self.run(look())
         wanted = {task_id.encode() for task_id in ids}
         channels = {self.shards.of(task_id).keys.done_channel(task_id) for task_id in ids}
-        with Subscription(self.settings, self.pool(), channels) as subscription:
+        with self._subscription(channels) as subscription:
             while True:
                 found = self.run(look())
                 left_s = LOOK_S if deadline is None else min(LOOK_S, deadline - time.monotonic())
@@ -73,13 +79,23 @@ class RedisStore(BlockingDriver):
                     return found
                 subscription.wait(wanted, left_s)
 
+    def _subscription(self, channels: set[str]) -> Subscription | ClusterSubscription:
+        pool = self.pool()
+        if isinstance(pool, ClusterPool):
+            return ClusterSubscription(pool, channels)
+        return Subscription(self.settings, pool, channels)
+
     def check(self) -> list[str]:
         """See `Store.check`."""
-        return check_server(self.settings)
+        warnings = check_cluster(self.settings) if self.settings.is_cluster else check_server(self.settings)
+        with suppress(StoreUnavailable):
+            self.agree(0.0)
+        return warnings
 
     def channel(self, tag: str, consumer: str, queues: Filter) -> RedisChannel:
         """See `Store.channel`."""
-        return RedisChannel(self.shards, tag, consumer, queues)
+        channel = ClusterChannel if self.settings.is_cluster else RedisChannel
+        return channel(self.shards, tag, consumer, queues)
 
 
 class AsyncRedisStore(AwaitingDriver):
@@ -124,6 +140,7 @@ class AsyncRedisStore(AwaitingDriver):
     renew = awaiting(ops.leases.renew)
     beat = awaiting(ops.leases.beat)
     sweep = awaiting(ops.queues.sweep)
+    ready = awaiting(ops.claim.ready)
     expire_results = awaiting(ops.early_expiry.expire_results)
 
     declare_schedules = awaiting(ops.schedules.declare_schedules)
@@ -153,7 +170,7 @@ class AsyncRedisStore(AwaitingDriver):
             return await self.run(look())
         wanted = {task_id.encode() for task_id in ids}
         channels = {self.shards.of(task_id).keys.done_channel(task_id) for task_id in ids}
-        async with AsyncSubscription(self.settings, channels) as subscription:
+        async with self._subscription(channels) as subscription:
             while True:
                 found = await self.run(look())
                 left_s = LOOK_S if deadline is None else min(LOOK_S, deadline - time.monotonic())
@@ -165,7 +182,7 @@ class AsyncRedisStore(AwaitingDriver):
         """See `AsyncStore.watch`."""
         keys = self.shards.of(task_id).keys
         channels = {keys.done_channel(task_id), keys.news_channel(task_id)}
-        async with AsyncSubscription(self.settings, channels) as subscription:
+        async with self._subscription(channels) as subscription:
             while True:
                 [snapshot] = await self.read([task_id])
                 if snapshot is None:
@@ -175,7 +192,12 @@ class AsyncRedisStore(AwaitingDriver):
                     return
                 await subscription.wait({task_id.encode()}, LOOK_S, reconnect=True)
 
-    async def listen(self) -> AsyncIterator[tuple[str, str]]:
+    def _subscription(self, channels: set[str], ping_s: float = PING_S) -> AsyncSubscription | AsyncClusterSubscription:
+        if self.settings.is_cluster:
+            return AsyncClusterSubscription(self.settings, channels, ping_s)
+        return AsyncSubscription(self.settings, channels, ping_s)
+
+    async def listen(self, wakes_of: Filter | None = None) -> AsyncIterator[tuple[str, str]]:
         """See `SupervisorStore.listen`.
 
         Raises:
@@ -183,11 +205,19 @@ class AsyncRedisStore(AwaitingDriver):
         """
         tags = {shard.keys.control: tag for tag, shard in self.shards.by_tag.items()}
         ping_s = max(PING_S, self.settings.idle_poll_s)
-        async with AsyncSubscription(self.settings, set(tags), ping_s) as subscription:
+        wakes: dict[str, str] = {}
+        if wakes_of is not None:
+            for tag, shard in self.shards.by_tag.items():
+                wakes |= dict.fromkeys(ops.claim.wake_lists(shard.keys, wakes_of), tag)
+        async with self._subscription({*tags, *wakes}, ping_s) as subscription:
             subscription.check()
-            if (search := endpoint_of(self.settings).search) is not None:
+            search = endpoint_of(self.settings).search
+            if search is not None and isinstance(subscription, AsyncSubscription):
                 subscription.leave_when_moved(search)
             yield "", "subscribed"
             while True:
                 channel, text = await subscription.read()
-                yield tags[channel], text
+                if channel in wakes:
+                    yield wakes[channel], "wake"
+                else:
+                    yield tags[channel], text

@@ -14,7 +14,7 @@ from .faults import fault_of
 from .sentinel.search import Search
 from .sentinel.watch import next_switch
 
-__all__ = ["LOOK_S", "PING_S", "AsyncSubscription", "Subscription"]
+__all__ = ["LOOK_S", "PING_S", "AsyncSubscription", "Subscription", "names"]
 
 LOOK_S: Final = 1.0
 """What is waited for is read this often, seconds, in case a push was lost."""
@@ -82,21 +82,25 @@ class Subscription:
         self._heard_at = time.monotonic()
         self._pinged = False
 
-    def wait(self, wanted: set[bytes], seconds: float) -> None:
-        """Return when a push names one of the wanted ids, or after this time."""
+    def fileno(self) -> int | None:
+        """Return the descriptor of the connection; None: it is broken."""
+        return int(self._connection._sock.fileno()) if self._connection.is_connected else None
+
+    def wait(self, wanted: set[bytes], seconds: float) -> bool:
+        """Return when a push names one of the wanted ids (True), or after this time."""
         connection, until = self._connection, time.monotonic() + seconds
         try:
             while (left := until - time.monotonic()) > 0:
                 if not connection.is_connected:
                     time.sleep(left)
-                    return
+                    return False
                 if not self._pool.is_current(connection):
                     connection.disconnect()
                     self._subscribe()
                 if connection.can_read(timeout=left):
                     self._heard_at, self._pinged = time.monotonic(), False
                     if _names(connection.read_response(), wanted):
-                        return
+                        return True
             silent_s = time.monotonic() - self._heard_at
             if silent_s >= 2 * PING_S:
                 connection.disconnect()
@@ -107,6 +111,7 @@ class Subscription:
                 connection.send_command("PING", check_health=False)
         except (RedisError, OSError):
             connection.disconnect()
+        return False
 
 
 class AsyncSubscription:
@@ -190,6 +195,11 @@ class AsyncSubscription:
             await self._connection.disconnect(nowait=True)
             self._connection = None
 
+    @property
+    def error(self) -> Exception | None:
+        """Why the subscription does not stand; None: it does."""
+        return self._error if self._connection is None else None
+
     def check(self) -> None:
         """Check that the subscription stands.
 
@@ -215,6 +225,8 @@ class AsyncSubscription:
                 self._heard_at, self._pinged = time.monotonic(), False
                 if push[0] == b"smessage":
                     return push[1].decode(), push[2].decode()
+                if push[0] == b"sunsubscribe":  # unasked: the slot of the channel has moved
+                    raise ConnectionError(f"the server does not have {push[1].decode()} any more")
         except (RedisError, OSError) as error:
             raise connections.unavailable(self._settings, error) from error
 
@@ -233,4 +245,9 @@ class AsyncSubscription:
 
 
 def _names(push: Any, wanted: set[bytes]) -> bool:
-    return bool(push) and push[0] == b"smessage" and not wanted.isdisjoint(push[2].split(b" "))
+    return bool(push) and push[0] == b"smessage" and names(push[2], wanted)
+
+
+def names(text: bytes, wanted: set[bytes]) -> bool:
+    """Return whether the text of a push names one of the wanted ids."""
+    return not wanted.isdisjoint(text.split(b" "))

@@ -20,12 +20,15 @@ from ..process.groups import lead_a_group
 from ..process.lifeline import STOP_SIGNALS, Lifeline, die_with_parent
 from ..process.logs import contain_handlers
 from ..process.options import WorkerOptions
+from ..process.shard_table import ShardTable
+from ..process.suspect_permit import SuspectPermit
 from .concurrent import ConcurrentExecutor
 from .guards import INTERRUPT
 from .inline import InlineExecutor
 from .limits import Limits
 from .link import Link
 from .runner import Runner
+from .shard_choice import ShardChoice
 
 __all__ = ["run_child"]
 
@@ -35,7 +38,15 @@ OOM_SCORE: Final = 300
 """Added to a child's ``oom_score_adj``."""
 
 
-def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: int, parent_pid: int) -> int:
+def run_child(
+    app: Application,
+    options: WorkerOptions,
+    board: Board,
+    life_fd: int,
+    parent_pid: int,
+    table: ShardTable | None,
+    permit: SuspectPermit,
+) -> int:
     """Live as a child; return the exit status. Called right after the fork, never returns to the supervisor's loop."""
     die_with_parent(parent_pid)
     lead_a_group()
@@ -51,7 +62,10 @@ def run_child(app: Application, options: WorkerOptions, board: Board, life_fd: i
     limits = Limits(options.soft_time_limit_s, options.time_limit_s)
     runner = Runner(app, board.consumer, store.read, limits, store.gather, store.start_workflow, store.workers)
     channel = store.channel(board.tag, board.consumer, options.filter)
-    link = Link(channel, board, runner)
+    choice = None
+    if table is not None and board.doorbell is not None:
+        choice = ShardChoice(store.tags, table, board.doorbell, permit, store.tags.index(board.tag))
+    link = Link(channel, board, runner, choice)
     executor: ConcurrentExecutor | InlineExecutor
     if options.threads or options.async_concurrency:
         executor = ConcurrentExecutor(

@@ -197,7 +197,7 @@ class ConcurrentExecutor:
         woken = asyncio.ensure_future(readable(fd))
         changed = asyncio.ensure_future(self._changed.wait())
         try:
-            left_s = link.channel.wait_left_s()
+            left_s = link.wait_left_s()
             done, _ = await asyncio.wait((woken, changed), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             woken.cancel()

@@ -110,13 +110,13 @@ class InlineExecutor:
         self._board.wait_for_hand_back()
         try:
             fd = link.start_wait(min(self._pace.count, lifeline.attempts_left))
-            left_s = link.channel.wait_left_s()
+            left_s = link.wait_left_s()
             while not lifeline.wait(fd, left_s):
                 if lifeline.stopping:
                     return [], []  # what is claimed from now on, the keeper hands back
                 if left_s == 0.0:
                     break
-                left_s = link.channel.wait_left_s()
+                left_s = link.wait_left_s()
             exchange = link.finish_wait()
         except StoreError as error:
             link.away(error)

@@ -14,6 +14,7 @@ from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Outcome, S
 
 from ..process.board import Board
 from .runner import Runner
+from .shard_choice import ShardChoice
 
 __all__ = ["Link", "Pace"]
 
@@ -28,6 +29,9 @@ CUT_OFF_S = 2.5
 """A child logs that it alone does not reach the store after so long, seconds."""
 
 QUICK_NS = 20_000_000
+
+OWED_S = 0.5
+"""A child that waits asks so often, seconds, what has become of outcomes that could not be settled."""
 
 
 class Pace:
@@ -54,10 +58,17 @@ class Link:
     """One child's exchanges over its channel, with the board kept in step.
 
     While the server is away it retries with jittered backoff for ever and logs each change of state once.
+
+    Args:
+        channel: to the store.
+        board: of the child.
+        runner: learns the store's time.
+        choice: of the shard of each claim; None: there is one shard, and claims wait there for work.
     """
 
-    def __init__(self, channel: Channel, board: Board, runner: Runner) -> None:
+    def __init__(self, channel: Channel, board: Board, runner: Runner, choice: ShardChoice | None = None) -> None:
         self.channel = channel
+        self._choice = choice
         self.board = board
         self.runner = runner
         self._sequence = 0
@@ -65,7 +76,11 @@ class Link:
         self._away_since = 0.0
         self._warned = False
         self._backoff = Backoff(0.1, 2.0)
+        self._outcomes_out: Sequence[Outcome] = ()
         self._slots_out: Sequence[int] = ()
+        self._owed: dict[tuple[str, str], int] = {}  # outcomes that are away: token and id -> slot
+        self._last_sequence = 0  # of all shards
+        self._unsure: dict[str, int] = {}  # shard -> the claim that was not answered there
         self._claiming = self._one = False
         self._waiting = False  # a claim waits with us for work
         self._repeat_until = 0.0  # the last claim may yet take effect: until then (monotonic seconds) it is asked again
@@ -81,7 +96,7 @@ class Link:
 
         ``look``: claim nothing, but learn whether a suspect still waits.
         """
-        self._slots_out = slots
+        self._outcomes_out, self._slots_out = outcomes, slots
         self._claiming, self._one = count > 0 or look, count == 1
         claim = None
         if outcomes:
@@ -99,9 +114,12 @@ class Link:
         Raises:
             StoreUnavailable: the server is away.
         """
+        if self._choice is not None:
+            return self._choice.start_wait()
         if not count or self._waiting:
             return self.channel.start_wait()
-        self._slots_out, self._claiming, self._one = (), True, count == 1
+        self._outcomes_out = self._slots_out = ()
+        self._claiming, self._one = True, count == 1
         claim = self._next_claim(count, alone=True)
         self._sent_ns = time.monotonic_ns()
         self._waiting = True
@@ -112,11 +130,15 @@ class Link:
             raise
 
     def finish_wait(self) -> Exchange | None:
-        """Take what woke the wait; return what was claimed, if that was asked for.
+        """Take what woke the wait; return what was claimed, if that was asked for and could be.
 
         Raises:
             StoreUnavailable: the server is away.
         """
+        if self._choice is not None:
+            self._choice.finish_wait()
+            self.again = True
+            return None
         try:
             exchange = self.channel.finish_wait()
         except StoreError:
@@ -126,6 +148,13 @@ class Link:
         self.back()
         return exchange
 
+    def wait_left_s(self) -> float | None:
+        """See `Channel.wait_left_s`."""
+        if self._choice is None:
+            return self.channel.wait_left_s()
+        left_s = self._choice.wait_left_s()
+        return min(left_s, OWED_S) if self._owed else left_s
+
     def _wait_broke(self) -> None:
         if self._waiting:
             self._repeat_until = time.monotonic() + SETTLES_S
@@ -133,10 +162,19 @@ class Link:
         self.again = True  # the wait may have used up the token that woke it: claim now, then wait
 
     def _next_claim(self, count: int, *, alone: bool) -> ClaimRequest:
-        if time.monotonic() >= self._repeat_until:
-            self._sequence += 1
-        self.board.sent(self._sequence)
-        return ClaimRequest(self._sequence, count, alone)
+        choice = self._choice
+        if choice is None:
+            if time.monotonic() >= self._repeat_until:
+                self._sequence += 1
+            self.board.sent(self._sequence)
+            return ClaimRequest(self._sequence, count, alone)
+        tag = choice.next_tag()
+        sequence = self._unsure.get(tag)
+        if sequence is None:
+            sequence = self._last_sequence = self._last_sequence + 1
+        self._sequence = sequence
+        self.board.sent(sequence, tag)
+        return ClaimRequest(self._sequence, count, alone, tag, choice.may_take_suspect(alone=alone))
 
     @property
     def settling(self) -> bool:
@@ -150,8 +188,20 @@ class Link:
         except StoreError as error:
             self.away(error)
             return None
+        if exchange.error is not None:
+            return exchange if self._can_go_on(exchange, exchange.error) else None
         self.back()
         return exchange
+
+    def _can_go_on(self, exchange: Exchange, error: Exception) -> bool:
+        """Return whether to go on although a shard has not answered: what it is owed must be safe on the board."""
+        settled = exchange.settled
+        away = [slot for slot, answer in zip(self._slots_out, settled, strict=True) if answer is Settled.AWAY]
+        if len(away) < len(settled) or exchange.late or (self._claiming and not exchange.missed):
+            self.back()
+        else:
+            self.away(error)
+        return len(self._owed) + len(away) <= MOST and all(map(self.board.is_finished, away))
 
     async def connected(self) -> bool:
         """Connect, if the channel is not connected, without blocking the event loop; return whether it is."""
@@ -174,22 +224,55 @@ class Link:
         """Apply an exchange: free settled slots, place what was claimed; return messages and their slots."""
         if exchange.now_ms:
             self._set_clock(exchange.now_ms)
-        for slot in self._slots_out:
-            self.board.free(slot)
+        if exchange.error is not None or self._owed:
+            self._keep_owed(exchange)
+        else:
+            for slot in self._slots_out:
+                self.board.free(slot)
         if Settled.STALE in exchange.settled:
             stale = exchange.settled.count(Settled.STALE)
             logger.warning("%d outcomes came too late: their messages belong to another worker by now", stale)
         self._slots_out = ()
+        self._outcomes_out = ()
         if not self._claiming:
             return [], []  # only the answer to a claim shows what waits
+        if exchange.missed:
+            self._missed(exchange)
+            return [], []
         self.suspects, self.others_only, self.again = exchange.suspects, exchange.others_only, exchange.again
         self.runs_suspect = exchange.run_alone and bool(exchange.claimed)
+        if self._choice is not None:
+            tag = self._choice.took(exchange)
+            if self._unsure.pop(tag, None) is not None:
+                self.board.note_unsure(self._unsure)
         slots = self.board.place(self._sequence, exchange.claimed, recorded=self._one)
         if slots is None or exchange.claimed:
             self._repeat_until = 0.0
         if slots is None:
             return [], []  # the keeper has invalidated this claim and handed its messages back
         return exchange.claimed, slots
+
+    def _keep_owed(self, exchange: Exchange) -> None:
+        """Free the slots of what is settled; what is away stays on the board, where the keeper sees it."""
+        for token, task_id, _ in exchange.late:
+            slot = self._owed.pop((token, task_id), None)
+            if slot is not None:
+                self.board.free(slot)
+        for outcome, slot, settled in zip(self._outcomes_out, self._slots_out, exchange.settled, strict=True):
+            if settled is Settled.AWAY:
+                self._owed[outcome.token, outcome.id] = slot
+            else:
+                self.board.free(slot)
+
+    def _missed(self, exchange: Exchange) -> None:
+        """Go on without an answer to the claim. If it may have taken effect, it is the next one on its shard."""
+        assert self._choice is not None
+        self.suspects = self.others_only = self.again = self.runs_suspect = False
+        tag = self._choice.missed(unsure=exchange.unsure)
+        self.board.give_up(self._sequence)
+        if exchange.unsure and tag not in self._unsure:
+            self._unsure[tag] = self._sequence
+            self.board.note_unsure(self._unsure)
 
     def _set_clock(self, now_ms: int) -> None:
         """Learn the store's time. A reply that lay unread while a task ran is old: it is at least this late."""

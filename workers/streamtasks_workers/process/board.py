@@ -13,7 +13,7 @@ from __future__ import annotations
 import mmap
 import multiprocessing
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from time import monotonic_ns
 from typing import Final
@@ -23,6 +23,7 @@ from streamtasks.stores.types import Claimed, Outcome
 
 from .board_layout import HARD, HEADER_BYTES, SLOT_BYTES, SOFT, STARTED
 from .boot_clock import boot_ns
+from .doorbell import Doorbell
 from .exchange_words import ExchangeWords
 from .interrupt_words import InterruptWords
 from .slot_states import Interrupt, Slot
@@ -35,31 +36,45 @@ MOST_SLOTS: Final = HEADER_BYTES - 1024
 
 # Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
 # clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
-_SENT, _RECEIVED, _INVALIDATED, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _RENEWED_AT, _LEASE_NS = range(9)
+_SENT, _RECEIVED, _INVALIDATED, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _UNSURE_COUNT, _LEASE_NS = range(9)
 _AGED, _LEASED_AT, _STOP = 11, 12, 13  # 9, 10 and 57 to 59: see `InterruptWords`; 20 to 23: see `ExchangeWords`
-_FINISHED, _CLAIMED_AT, _VERSION, _SIZE, _ALONE = 51, 52, 55, 56, 60
-# sequence, start recorded, attempt, retries, first started ms, id, entry, stream
-_HEAD = struct.Struct("<QQIIQ65p33p140p")
+_FINISHED, _CLAIMED_AT, _VERSION, _SIZE, _ALONE, _RENEWED_AT = 51, 52, 55, 56, 60, 61
+# sequence, start recorded, attempt, retries, first started ms, id, entry, stream, tag
+_HEAD = struct.Struct("<QQIIQ65p33p140p33p")
+_TAG = struct.Struct("33p")
 _OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
+_UNSURE = struct.Struct("<Q33p7x")  # sequence and tag of a claim without an answer
+MOST_UNSURE: Final = 10
+_UNSURE_AT: Final = 512
 _STATES_AT: Final = 1024
 _NAMES_AT: Final = 256
+_TAG_AT: Final = _NAMES_AT + 200
+_SLOT_TAG_AT: Final = _HEAD.size - _TAG.size
 _STATES: Final = (*(state.value for state in State), "CALLED")
 _STATE_CODES: Final = {state: code for code, state in enumerate(_STATES)}
 
 
 class Board(InterruptWords, ExchangeWords):
-    """One child's board. Made before the fork; both sides use the same object."""
+    """One child's board. Made before the fork; both sides use the same object.
 
-    def __init__(self, number: int, slots: int) -> None:
+    Args:
+        number: its place among those of the worker.
+        slots: most messages in the child's hands.
+        doorbell: wakes the child, if it serves several shards.
+    """
+
+    def __init__(self, number: int, slots: int, doorbell: Doorbell | None = None) -> None:
         if not 0 < slots <= MOST_SLOTS:
             raise ValueError(f"a board has 1 to {MOST_SLOTS} slots, not {slots}")
         self.number = number
         self.slots = slots
+        self.doorbell = doorbell
         self._memory = mmap.mmap(-1, HEADER_BYTES + slots * SLOT_BYTES)
         self._words = memoryview(self._memory).cast("Q")
         self._lock = multiprocessing.get_context("fork").Lock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
         self._free = list(range(slots))
+        self._tag = b""  # of the last claim
 
     # -- both sides ----------------------------------------------------------------------------------
 
@@ -74,28 +89,40 @@ class Board(InterruptWords, ExchangeWords):
                 self._lock.release()
 
     def reset(self, consumer: str, tag: str, lease_ns: int) -> None:
-        """Clear the board for a new child whose claims live for ``lease_ns``. Only while no process uses it."""
+        """Clear the board for a new child. Only while no process uses it.
+
+        Args:
+            consumer: the child's name.
+            tag: the shard of its first claims.
+            lease_ns: how long a claim lives.
+        """
         self._memory[:HEADER_BYTES] = bytes(HEADER_BYTES)
         self._lock.acquire(block=False)  # a child that was killed may have held it
         self._lock.release()
-        struct.pack_into("<200p33p", self._memory, _NAMES_AT, consumer.encode(), tag.encode())
+        self._tag = tag.encode()
+        struct.pack_into("<200p33p", self._memory, _NAMES_AT, consumer.encode(), self._tag)
         self._words[_LEASE_NS] = lease_ns
         self._free = list(range(self.slots))
+        if self.doorbell is not None:
+            self.doorbell.reset()
 
     @property
     def consumer(self) -> str:
         """The child's consumer name."""
-        return struct.unpack_from("<200p33p", self._memory, _NAMES_AT)[0].decode()  # type: ignore[no-any-return]
+        return struct.unpack_from("<200p", self._memory, _NAMES_AT)[0].decode()  # type: ignore[no-any-return]
 
     @property
     def tag(self) -> str:
-        """The shard the child serves."""
-        return struct.unpack_from("<200p33p", self._memory, _NAMES_AT)[1].decode()  # type: ignore[no-any-return]
+        """The shard of the last claim."""
+        return _TAG.unpack_from(self._memory, _TAG_AT)[0].decode()  # type: ignore[no-any-return]
 
     # -- the child -----------------------------------------------------------------------------------
 
-    def sent(self, sequence: int) -> None:
-        """Note that a claim goes out."""
+    def sent(self, sequence: int, tag: str = "") -> None:
+        """Note that a claim goes out; ``tag``: to this shard, empty: to the same as before."""
+        if tag and (to := tag.encode()) != self._tag:
+            self._tag = to
+            _TAG.pack_into(self._memory, _TAG_AT, to)
         self._words[_SENT_AT], self._words[_LEASED_AT] = monotonic_ns(), boot_ns()
         self._words[_SENT] = sequence
 
@@ -110,11 +137,12 @@ class Board(InterruptWords, ExchangeWords):
         """
         memory, words = self._memory, self._words
         with self._lock:
-            if words[_INVALIDATED] >= sequence:
+            if words[_INVALIDATED] == sequence:
                 words[_RECEIVED] = sequence
                 return None
             taken = []
             free, pack, leased_at, claimed_now = self._free, _HEAD.pack_into, words[_LEASED_AT], int(Slot.CLAIMED)
+            tag = self._tag
             for task_id, _, stream, entry, attempt, retries, first_started_ms, _, _ in claimed:
                 slot = free.pop()
                 at = HEADER_BYTES + slot * SLOT_BYTES
@@ -129,12 +157,28 @@ class Board(InterruptWords, ExchangeWords):
                     task_id.encode(),
                     entry.encode(),
                     stream.encode(),
+                    tag,
                 )
                 words[at // 8 + _CLAIMED_AT] = leased_at
                 memory[_STATES_AT + slot] = claimed_now
                 taken.append(slot)
             words[_RECEIVED] = sequence
         return taken
+
+    def give_up(self, sequence: int) -> None:
+        """Note that no answer to a claim is waited for."""
+        self._words[_RECEIVED] = sequence
+
+    def note_unsure(self, claims: Mapping[str, int]) -> None:
+        """Note which claims may have taken effect without an answer: shard -> sequence. Of very many, only some."""
+        some = list(claims.items())[:MOST_UNSURE]
+        for place, (tag, sequence) in enumerate(some):
+            _UNSURE.pack_into(self._memory, _UNSURE_AT + place * _UNSURE.size, sequence, tag.encode())
+        self._words[_UNSURE_COUNT] = len(some)
+
+    def is_finished(self, slot: int) -> bool:
+        """Whether the outcome of a slot's attempt is safe here."""
+        return self._memory[_STATES_AT + slot] == Slot.FINISHED
 
     def start(self, slot: int) -> int:
         """Mark a message as running; return the time (monotonic ns), 0 if it must not start.
@@ -148,7 +192,7 @@ class Board(InterruptWords, ExchangeWords):
             if memory[_STATES_AT + slot] != 1:
                 return 0
             now, lease_ns = boot_ns(), words[_LEASE_NS]
-            if now - words[at + _CLAIMED_AT] > lease_ns and now - words[_RENEWED_AT] > lease_ns:
+            if now - words[at + _CLAIMED_AT] > lease_ns and now - words[at + _RENEWED_AT] > lease_ns:
                 return 0
             words[at + STARTED] = now = monotonic_ns()
             words[at + _FINISHED] = words[at + _VERSION] = words[at + SOFT] = words[at + HARD] = 0
@@ -254,14 +298,21 @@ class Board(InterruptWords, ExchangeWords):
         """Return when outcomes last went out to the store (monotonic ns)."""
         return self._words[_SETTLING_AT]
 
-    def renewed(self, at_ns: int) -> None:
-        """Note for the child that all its leases were renewed at this time (see `boot_ns`)."""
-        self._words[_RENEWED_AT] = at_ns
+    def unsure(self) -> dict[str, int]:
+        """Return which claims of the child may have taken effect without an answer: shard -> sequence."""
+        places = range(self._words[_UNSURE_COUNT])
+        found = [_UNSURE.unpack_from(self._memory, _UNSURE_AT + place * _UNSURE.size) for place in places]
+        return {tag.decode(): sequence for sequence, tag in found}
+
+    def renewed(self, slots: Iterable[int], at_ns: int) -> None:
+        """Note for the child that the leases of what these slots hold were renewed at this time (see `boot_ns`)."""
+        for slot in slots:
+            self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _RENEWED_AT] = at_ns
 
     def held_since(self, slot: int) -> int:
         """Return from when on the lease of a slot's message counts (see `boot_ns`): its claim or the last renewal."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        return max(self._words[at + _CLAIMED_AT], self._words[_RENEWED_AT])
+        return max(self._words[at + _CLAIMED_AT], self._words[at + _RENEWED_AT])
 
     def free_lock(self) -> None:
         """Release the lock if a keeper died with it. Its holders need microseconds; this waits 200 ms."""
@@ -279,11 +330,16 @@ class Board(InterruptWords, ExchangeWords):
 
     def claimed(self, slot: int) -> Claimed:
         """Return the message in a slot (without its body)."""
-        sequence, _, attempt, retries, first, task_id, entry, stream = _HEAD.unpack_from(
+        sequence, _, attempt, retries, first, task_id, entry, stream, _ = _HEAD.unpack_from(
             self._memory, HEADER_BYTES + slot * SLOT_BYTES
         )
         token = f"{self.consumer}#{sequence}"
         return Claimed(task_id.decode(), token, stream.decode(), entry.decode(), attempt, retries, first, b"")
+
+    def tag_of(self, slot: int) -> str:
+        """Return the shard of the message in a slot."""
+        at = HEADER_BYTES + slot * SLOT_BYTES + _SLOT_TAG_AT
+        return _TAG.unpack_from(self._memory, at)[0].decode()  # type: ignore[no-any-return]
 
     def start_recorded(self, slot: int) -> bool:
         """Whether the store knows already that this attempt has started."""

@@ -16,6 +16,7 @@ from .janitor import Janitor
 from .leases import Leases
 from .limiter import Limiter
 from .promoter import Promoter
+from .ready_watch import ReadyWatch
 from .reclaimer import Reclaimer
 from .revocations import Revocations
 from .scheduler import Scheduler
@@ -26,6 +27,7 @@ __all__ = ["ROLES", "roles_of"]
 ROLES: Final[tuple[type[Role], ...]] = (
     Leases,
     Fence,
+    ReadyWatch,
     Heartbeat,
     Reclaimer,
     Revocations,

@@ -52,11 +52,12 @@ class AppRoles:
 
     async def _listen(self) -> None:
         roles = [role for role in self._roles if role.wake_on]
+        wakes_of = None if self.app.table is None else self.app.options.filter
         backoff = Backoff(0.2, 2.0)
         stood = False
         while True:
             try:
-                async for tag, text in self.app.store.listen():
+                async for tag, text in self.app.store.listen(wakes_of):
                     backoff.reset()
                     if not stood:
                         stood = True

@@ -15,6 +15,7 @@ from streamtasks.stores.supervisor_store import SupervisorStore
 
 from ..process.board import Board
 from ..process.options import WorkerOptions
+from ..process.shard_table import ShardTable
 from .watched_child import WatchedChild
 
 __all__ = ["DueRole", "Role", "ServedApp"]
@@ -43,6 +44,7 @@ class ServedApp:
         listens: whether something in it is called with the end of every task.
         kill: ends the child of a board, for a reason.
         children: those that live, by the numbers of their boards.
+        table: what is known of its shards, if there are several.
     """
 
     label: str
@@ -58,6 +60,7 @@ class ServedApp:
     kill: Callable[[Board, str], None] = _no_child
     listens: bool = False
     children: dict[int, WatchedChild] = field(default_factory=dict)
+    table: ShardTable | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Iterable
 
 from streamtasks.exceptions import WorkerCrashed
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.reports import attempt_report
-from streamtasks.stores.types import Charge, Claimed, ClaimId
+from streamtasks.stores.types import Charge, ClaimId, Settled
 
 from ..executor.outcomes import Outcomes
 from ..process.board import Board, Interrupt, Slot
 from .base import ServedApp
 from .keeper_outcomes import enforced_outcome, started_ms_of, wall_ms
+from .shards import on_each
 
 __all__ = ["EndedChild"]
 
@@ -35,7 +37,6 @@ class EndedChild:
         self._store = app.store
         self._settings = app.settings
         self._board = board
-        self._tag = board.tag
         self._pid = pid
         self._how = how
         self._charged = charged
@@ -46,30 +47,45 @@ class EndedChild:
         held: dict[int, list[int]] = {}
         for slot, state in enumerate(board.states()):
             held.setdefault(state, []).append(slot)
-        finished = [board.outcome(slot) for slot in held.get(Slot.FINISHED, ())]
-        enforced_slots = {slot: Interrupt(why) for slot in held.get(Slot.RUNNING, ()) if (why := board.enforced(slot))}
-        enforced = [enforced_outcome(board, slot, why, self._settings) for slot, why in enforced_slots.items()]
-        running = [
-            (board.claimed(slot), started_ms_of(board, slot))
-            for slot in held.get(Slot.RUNNING, ())
-            if slot not in enforced_slots
-        ]
-        back = [board.claimed(slot) for slot in held.get(Slot.CLAIMED, ())]
-        ended = [board.claimed(slot) for slot in (*held.get(Slot.FINISHED, ()), *held.get(Slot.RUNNING, ()))]
-        if finished:
-            await self._store.settle(self._tag, finished, callbacks="revoked")
-        if enforced:
-            await self._store.settle(self._tag, enforced, callbacks="all")
-        if running and self._charged:
-            await self._charge(running)
-        sent, _, _, _ = board.sequences()
+        running = held.get(Slot.RUNNING, [])
+        enforced = [slot for slot in running if board.enforced(slot)]
+        await on_each(self._by_tag(held.get(Slot.FINISHED, ())), self._settle_finished)
+        await on_each(self._by_tag(enforced), self._settle_enforced)
+        if self._charged:
+            await on_each(self._by_tag(slot for slot in running if slot not in enforced), self._charge)
         # What has ended or was charged is in nobody's hands any more and stays as it is, but with it the claim is
         # released: a suspect's would keep the worker from the next suspect until its lease ends. The last claim may
         # have been on its way when the child died: the store knows what was in it.
-        await self._store.hand_back(self._tag, [*back, *ended], invalidate=ClaimId(board.consumer, sent), gone=True)
-        return len(back) + len(ended)
+        all_held = [slot for state, slots in held.items() if state not in (Slot.FREE, Slot.RETURNED) for slot in slots]
+        asked = {tag: list[int]() for tag in (board.tag, *board.unsure())}
+        await on_each(asked | self._by_tag(all_held), self._hand_back)
+        return len(all_held)
 
-    async def _charge(self, running: list[tuple[Claimed, int]]) -> None:
+    def _by_tag(self, slots: Iterable[int]) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for slot in slots:
+            found.setdefault(self._board.tag_of(slot), []).append(slot)
+        return found
+
+    def _settle_finished(self, tag: str, slots: list[int]) -> Awaitable[list[Settled]]:
+        outcomes = [self._board.outcome(slot) for slot in slots]
+        return self._store.settle(tag, outcomes, callbacks="revoked")
+
+    def _settle_enforced(self, tag: str, slots: list[int]) -> Awaitable[list[Settled]]:
+        board = self._board
+        outcomes = [enforced_outcome(board, slot, Interrupt(board.enforced(slot)), self._settings) for slot in slots]
+        return self._store.settle(tag, outcomes, callbacks="all")
+
+    def _hand_back(self, tag: str, slots: list[int]) -> Awaitable[list[bool]]:
+        board = self._board
+        back = [board.claimed(slot) for slot in slots]
+        sequence = board.sequences()[0] if tag == board.tag else board.unsure().get(tag)
+        if sequence is None:
+            return self._store.hand_back(tag, back)
+        return self._store.hand_back(tag, back, invalidate=ClaimId(board.consumer, sequence), gone=True)
+
+    async def _charge(self, tag: str, slots: list[int]) -> None:
+        running = [(self._board.claimed(slot), started_ms_of(self._board, slot)) for slot in slots]
         crash = WorkerCrashed(f"The process that ran this task (pid {self._pid}) ended with {self._how}.")
         error, consumer = describe(crash), self._board.consumer
         outcomes = Outcomes(self._settings, consumer, wall_ms)
@@ -82,7 +98,7 @@ class EndedChild:
             )
             for claimed, started_ms in running
         ]
-        answers = await self._store.charge(self._tag, attempts)
+        answers = await self._store.charge(tag, attempts)
         dead = []
         for (claimed, started_ms, _), answer in zip(attempts, answers, strict=True):
             logger.warning(
@@ -91,7 +107,7 @@ class EndedChild:
             if answer is Charge.LIMIT:
                 dead.append(outcomes.dead(claimed, crash, "crashed", started_ms))
         if dead:
-            await self._store.settle(self._tag, dead, callbacks="all")
+            await self._store.settle(tag, dead, callbacks="all")
 
 
 _MEANING = {

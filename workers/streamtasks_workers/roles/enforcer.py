@@ -70,7 +70,6 @@ class Enforcer:
         self._store = store
         self._settings = settings
         self._board = board
-        self._tag = board.tag
         self._single = single
         self._request = request
         self._cases: dict[int, _Case] = {}
@@ -156,9 +155,9 @@ class Enforcer:
             if self._board.states()[slot] != Slot.RUNNING:
                 continue  # it ended after all
             self._board.enforce(slot, case.started_ns, case.kind)
-            outcome = enforced_outcome(self._board, slot, case.kind, self._settings)
+            tag, outcome = self._board.tag_of(slot), enforced_outcome(self._board, slot, case.kind, self._settings)
             self._request("retire", f"{self._why(slot, case.kind)} and does not end")
-            await self._store.settle(self._tag, [outcome], callbacks="all")
+            await self._store.settle(tag, [outcome], callbacks="all")
             case.settled = True
             settled += 1
         return settled

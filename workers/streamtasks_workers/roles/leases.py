@@ -26,21 +26,30 @@ class Leases(Role):
 
     async def run_once(self) -> None:
         """Renew all; kill each child that runs what belongs to another worker."""
-        for child in list(self.app.children.values()):
-            board, in_flight = child.board, child.watch.in_flight()
-            if not in_flight:
-                continue
-            asked_at = boot_ns()
-            answers = await self.store.renew(board.tag, in_flight)
-            if all(answers):
-                board.renewed(asked_at)
-            lost = {token for token, held in zip(in_flight, answers, strict=True) if not held}
-            # An outcome too large for the board shows as running until the child has read that it is settled.
-            if not lost or not (running := _running(board, lost)):
-                continue
-            await asyncio.sleep(REPLY_S)
-            if running & _running(board, lost):
-                self.app.kill(board, "fenced: its claim belongs to another worker")
+        children = [(child.board, child.watch.in_flight()) for child in self.app.children.values()]
+        parts = [(board, tag, slots_of) for board, in_flight in children for tag, slots_of in in_flight.items()]
+        if len({tag for _, tag, _ in parts}) < 2:
+            for part in parts:
+                await self._renew(*part)
+            return
+        # At once: a shard that does not answer must not keep the claims on others from being renewed.
+        for answer in await asyncio.gather(*(self._renew(*part) for part in parts), return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
+
+    async def _renew(self, board: Board, tag: str, slots_of: dict[str, list[int]]) -> None:
+        asked_at = boot_ns()
+        answers = await self.store.renew(tag, list(slots_of))
+        lost = {token for token, held in zip(slots_of, answers, strict=True) if not held}
+        board.renewed((slot for token, slots in slots_of.items() if token not in lost for slot in slots), asked_at)
+        if not lost:
+            return
+        # An outcome too large for the board shows as running until the child has read that it is settled.
+        if not (running := _running(board, lost)):
+            return
+        await asyncio.sleep(REPLY_S)
+        if running & _running(board, lost):
+            self.app.kill(board, "fenced: its claim belongs to another worker")
 
 
 def _running(board: Board, tokens: set[str]) -> set[tuple[int, int]]:

@@ -9,6 +9,7 @@ from streamtasks.stores.types import Claimed
 
 from ..process.board import Board, Interrupt, Slot
 from .base import Role, ServedApp
+from .shards import on_each
 
 __all__ = ["Revocations"]
 
@@ -49,11 +50,12 @@ class Revocations(Role):
         for board in self.app.boards:
             found = [
                 (slot, claimed, wanted[0])
-                for slot, claimed in _held(board)
-                if (wanted := self._wanted.get((board.tag, claimed.id))) is not None
+                for tag, held in _held(board).items()
+                for slot, claimed in held
+                if (wanted := self._wanted.get((tag, claimed.id))) is not None
             ]
-            for task_id in await self._end(board, found):
-                self._wanted.pop((board.tag, task_id), None)
+            for key in await self._end(board, found):
+                self._wanted.pop(key, None)
         now = time.monotonic()
         self._wanted = {key: wanted for key, wanted in self._wanted.items() if wanted[1] > now}
         return AGAIN_S if self._wanted else max(0.0, self._ask_at - now)
@@ -62,22 +64,26 @@ class Revocations(Role):
         """Interrupt the store about all that is held, because a control message may have been lost."""
         for board in self.app.boards:
             held = _held(board)
-            if not held:
-                continue
-            answers = await self.store.revocations(board.tag, [claimed for _, claimed in held])
+            answers = await on_each(
+                held, lambda tag, some: self.store.revocations(tag, [claimed for _, claimed in some])
+            )
             revoked = [
                 (slot, claimed, answer == "terminate")
-                for (slot, claimed), answer in zip(held, answers, strict=True)
+                for tag, some in held.items()
+                for (slot, claimed), answer in zip(some, answers[tag], strict=True)
                 if answer
             ]
             await self._end(board, revoked)
 
-    async def _end(self, board: Board, revoked: list[tuple[int, Claimed, bool]]) -> list[str]:
-        """End what runs, if that is wanted, and hand back what has not started; return ids that need no other look."""
+    async def _end(self, board: Board, revoked: list[tuple[int, Claimed, bool]]) -> list[tuple[str, str]]:
+        """End what runs, if that is wanted, and hand back what has not started.
+
+        Return tag and id of those that need no other look.
+        """
         if not revoked:
             return []
-        back: list[Claimed] = []
-        done: list[str] = []
+        back: dict[str, list[Claimed]] = {}
+        done: list[tuple[str, str]] = []
         with board.locked(timeout_s=0.05) as got:
             for slot, claimed, terminate in revoked:
                 state, (started, _), there = board.states()[slot], board.times(slot), board.claimed(slot)
@@ -86,22 +92,24 @@ class Revocations(Role):
                 if state == Slot.RUNNING:
                     if terminate:
                         board.request_interrupt(slot, started, Interrupt.REVOKED)
-                    done.append(claimed.id)
+                    done.append((board.tag_of(slot), claimed.id))
                 elif state == Slot.CLAIMED and got:
                     board.set_returned(slot)
-                    back.append(claimed)
-        if back:
-            await self.store.hand_back(board.tag, back)
-        return done + [claimed.id for claimed in back]
+                    back.setdefault(board.tag_of(slot), []).append(claimed)
+        await on_each(back, self.store.hand_back)
+        return done + [(tag, claimed.id) for tag, some in back.items() for claimed in some]
 
 
-def _held(board: Board) -> list[tuple[int, Claimed]]:
-    """Return what a child has claimed or runs. It may be half of one message and half of another: look again."""
-    found = []
+def _held(board: Board) -> dict[str, list[tuple[int, Claimed]]]:
+    """Return what a child has claimed or runs, by shard.
+
+    It may be half of one message and half of another: look again.
+    """
+    found: dict[str, list[tuple[int, Claimed]]] = {}
     for slot, state in enumerate(board.states()):
         if state in (Slot.CLAIMED, Slot.RUNNING):
             try:
-                found.append((slot, board.claimed(slot)))
+                found.setdefault(board.tag_of(slot), []).append((slot, board.claimed(slot)))
             except ValueError:
                 continue
     return found

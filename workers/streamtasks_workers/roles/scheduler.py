@@ -46,7 +46,7 @@ class Scheduler(DueRole):
         self._loaded_ms = (
             memoryview(bytearray(8)).cast("Q") if app.loaded_ms is None else app.loaded_ms[place : place + 1]
         )
-        self._to_declare = [one for one in app.schedules if schedule_tag(one.name, app.tags) == tag]
+        self._unstorable: set[str] = set()  # names of those that cannot be declared
         self._wire = app.settings.wire
         self._declared: dict[str, PutResult] = {}
         self._declare_at = self._born = time.monotonic()
@@ -114,6 +114,12 @@ class Scheduler(DueRole):
             self._unreadable[due.name] = due.revision
             return None
 
+    def _to_declare(self) -> list[Definition]:
+        """Return those of this shard; which they are is known once the store has said which shards came first."""
+        app = self.app
+        mine = (one for one in app.schedules if schedule_tag(one.name, app.tags) == self.tag)
+        return [one for one in mine if one.name not in self._unstorable]
+
     async def _declare(self) -> None:
         """Store what the code declares, again and again: a server may have lost it, and what nobody declares goes."""
         project, release = self.app.project or self.app.label, self.app.release
@@ -124,12 +130,12 @@ class Scheduler(DueRole):
             loaded_ms[0] = born_ms
         since_ms = loaded_ms[0]
         new: dict[str, NewSchedule] = {}
-        for place, schedule in enumerate(list(self._to_declare), 1):
+        for place, schedule in enumerate(self._to_declare(), 1):
             try:
                 new[schedule.name] = schedule.new_schedule(now_ms, self._wire, project, since_ms, release)
             except Exception:
                 logger.exception("the schedule %r of %s is left out", schedule.name, project)
-                self._to_declare.remove(schedule)
+                self._unstorable.add(schedule.name)
             if place % MOST_IN_A_ROW == 0:
                 await asyncio.sleep(0)
         for name, put in zip(new, await self.store.declare_schedules(self.tag, list(new.values())), strict=True):

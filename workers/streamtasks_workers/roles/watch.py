@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from streamtasks.stores.supervisor_store import SupervisorStore
 from streamtasks.stores.types import Claimed, ClaimId, Outcome
 
 from ..process.board import Board, Slot
+from .shards import on_each
 
 __all__ = ["SHARE_NS", "Watch"]
 
@@ -35,7 +37,6 @@ class Watch:
     def __init__(self, store: SupervisorStore, board: Board) -> None:
         self._store = store
         self._board = board
-        self._tag = board.tag
         self._shown: dict[int, str] = {}  # slot -> token and id of the attempt shown as running
         self._progress: dict[int, tuple[int, int]] = {}  # slot -> version stored, when (monotonic ns)
         self._settled: dict[int, str] = {}  # slot -> outcome settled in the child's name
@@ -55,7 +56,7 @@ class Watch:
 
     def _claim_on_its_way(self) -> bool:
         sent, received, invalidated, _ = self._board.sequences()
-        return sent > max(received, invalidated)
+        return sent not in (received, invalidated)
 
     async def run_once(self, *, stopping: bool = False) -> int:
         """Look once; return how many messages were acted upon."""
@@ -76,15 +77,21 @@ class Watch:
         acted += await self._settle_finished()
         return acted
 
-    def in_flight(self) -> list[str]:
-        """Return the tokens of the claims whose leases must be renewed."""
+    def in_flight(self) -> dict[str, dict[str, list[int]]]:
+        """Return the claims whose leases must be renewed: shard -> token -> slots."""
         board = self._board
         kinds = (Slot.CLAIMED, Slot.RUNNING, Slot.FINISHED)
         held = (slot for slot, state in enumerate(board.states()) if state in kinds)
-        return list({board.claimed(slot).token for slot in held if not board.enforced(slot)})
+        found: dict[str, dict[str, list[int]]] = {}
+        for slot in held:
+            if not board.enforced(slot):
+                found.setdefault(board.tag_of(slot), {}).setdefault(board.claimed(slot).token, []).append(slot)
+        return found
 
-    def _steady(self, slot: int, state: Slot, read: Callable[[int], T]) -> tuple[tuple[int, int], T] | None:
-        """Read a slot that is in this state; None if it is not, or the child reused it while it was read.
+    def _steady(self, slot: int, state: Slot, read: Callable[[int], T]) -> tuple[tuple[int, int], str, T] | None:
+        """Read a slot that is in this state: its times, its shard, and what ``read`` returns of it.
+
+        None if it is not in that state, or the child reused it while it was read.
 
         The child works on while we look. To reuse a slot it must start another attempt, which changes the times.
         """
@@ -93,14 +100,14 @@ class Watch:
         if board.states()[slot] != state:
             return None
         try:
-            value = read(slot)
+            tag, value = board.tag_of(slot), read(slot)
         except (IndexError, ValueError):
             return None  # half of one attempt and half of another
-        return (before, value) if board.states()[slot] == state and board.times(slot) == before else None
+        return (before, tag, value) if board.states()[slot] == state and board.times(slot) == before else None
 
     async def _show(self, slots: list[int]) -> int:
         """Publish RUNNING."""
-        new: list[tuple[Claimed, int]] = []
+        new: defaultdict[str, list[tuple[Claimed, int]]] = defaultdict(list)
         keys: dict[int, str] = {}
         for slot in slots:
             if self._board.start_recorded(slot):
@@ -108,68 +115,73 @@ class Watch:
             found = self._steady(slot, Slot.RUNNING, self._board.claimed)
             if found is None:
                 continue
-            (started, _), claimed = found
+            (started, _), tag, claimed = found
             key = f"{claimed.token} {claimed.id}"
             if self._shown.get(slot) != key:
                 keys[slot] = key
-                new.append((claimed, (time.monotonic_ns() - started) // 1_000_000))
-        if new:
-            await self._store.mark_running(self._tag, new)
-            self._shown |= keys
-        return len(new)
+                new[tag].append((claimed, (time.monotonic_ns() - started) // 1_000_000))
+        await on_each(new, self._store.mark_running)
+        self._shown |= keys
+        return len(keys)
 
     async def _free_the_rest(self, now: int, *, stopping: bool) -> int:
         """Hand back what has not started, on the board or still on its way to the child."""
         board = self._board
         sent, received, invalidated, sent_at = board.sequences()
-        on_its_way = sent > max(received, invalidated) and (stopping or now - sent_at >= SHARE_NS)
+        on_its_way = sent not in (received, invalidated) and (stopping or now - sent_at >= SHARE_NS)
         if not on_its_way and Slot.CLAIMED not in board.states():
             return 0
-        back: list[Claimed] = []
+        back: defaultdict[str, list[Claimed]] = defaultdict(list)
         alone: set[str] = set()
         lost_claim = None
         with board.locked(timeout_s=0.05) as got:
             if not got:
                 return 0  # the child is starting something at this very moment, or is stopped
             for slot in _slots(board.states(), Slot.CLAIMED):
-                back.append(board.claimed(slot))
+                claimed = board.claimed(slot)
+                back[board.tag_of(slot)].append(claimed)
                 if board.runs_alone(slot):
-                    alone.add(back[-1].id)
+                    alone.add(claimed.id)
                 board.set_returned(slot)
             sent, received, invalidated, _ = board.sequences()
-            if on_its_way and sent > max(received, invalidated):
+            if on_its_way and sent not in (received, invalidated):
                 board.invalidate(sent)
-                lost_claim = ClaimId(board.consumer, sent)
-            if back or lost_claim:
+                lost_claim = board.tag, ClaimId(board.consumer, sent)
+                back[board.tag] += ()
+            if back:
                 board.hand_back_begins()
-        if back or lost_claim:
+
+        def hand_back(tag: str, some: list[Claimed]) -> Awaitable[list[bool]]:
+            invalidate = lost_claim[1] if lost_claim and lost_claim[0] == tag else None
+            return self._store.hand_back(tag, some, invalidate=invalidate, alone=alone)
+
+        if back:
             try:
-                await self._store.hand_back(self._tag, back, invalidate=lost_claim, alone=alone)
+                await on_each(back, hand_back)
             finally:
                 board.hand_back_ended()
-        return len(back)
+        return sum(map(len, back.values()))
 
     async def _settle_finished(self) -> int:
         """Settle in the child's name what it finished a while ago and could not settle itself."""
-        outcomes: list[Outcome] = []
+        outcomes: defaultdict[str, list[Outcome]] = defaultdict(list)
         keys: dict[int, str] = {}
         now, sent_at = time.monotonic_ns(), self._board.settling_at()
         for slot in _slots(self._board.states(), Slot.FINISHED):
             found = self._steady(slot, Slot.FINISHED, self._board.outcome)
             if found is None or not _overdue(found[0][1], sent_at, now):
                 continue
-            outcome = found[1]
+            _, tag, outcome = found
             key = f"{outcome.token} {outcome.id}"
             if self._settled.get(slot) != key:
                 keys[slot] = key
-                outcomes.append(outcome)
-        if outcomes:
-            await self._store.settle(self._tag, outcomes, callbacks="revoked")
-            self._settled |= keys
-        return len(outcomes)
+                outcomes[tag].append(outcome)
+        await on_each(outcomes, lambda tag, some: self._store.settle(tag, some, callbacks="revoked"))
+        self._settled |= keys
+        return len(keys)
 
     async def _store_progress(self, slots: list[int]) -> None:
-        reports: list[tuple[Claimed, bytes]] = []
+        reports: defaultdict[str, list[tuple[Claimed, bytes]]] = defaultdict(list)
         now = time.monotonic_ns()
         for slot in slots:
             version, stored_at = self._progress.get(slot, (0, 0))
@@ -180,9 +192,9 @@ class Watch:
             if found is None or news is None or self._board.times(slot) != found[0]:
                 continue
             self._progress[slot] = (news[0], now)
-            reports.append((found[1], news[1]))
+            reports[found[1]].append((found[2], news[1]))
         if reports:
-            await self._store.progress(self._tag, reports)
+            await on_each(reports, self._store.progress)
 
 
 def _slots(states: bytes, wanted: Slot) -> list[int]:

@@ -52,7 +52,6 @@ class WatchedChild:
         self.enforcer = enforcer
         self._request = request
         self._answered_at = answered_at
-        self._tag = board.tag
         self._watching = self._enforcing = self._replaced = self._retired = False
 
     def look(self, *, stopping: bool) -> Iterator[Coroutine[Any, Any, None]]:
@@ -77,7 +76,7 @@ class WatchedChild:
             if cut_off_ns:
                 self.board.set_cut_off_since(0)
             return
-        ours, now = self._answered_at(self._tag), time.monotonic()
+        ours, now = self._answered_at(self.board.tag), time.monotonic()
         if ours - away_ns / 1e9 < LATER_S or now - ours > FRESH_S:
             if cut_off_ns:
                 self.board.set_cut_off_since(0)

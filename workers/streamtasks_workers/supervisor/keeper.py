@@ -25,6 +25,7 @@ from streamtasks.stores.factory import open_supervisor_store
 from ..process.board import Board
 from ..process.lifeline import STOP_SIGNALS, die_with_parent
 from ..process.options import WorkerOptions
+from ..process.shard_table import ShardTable
 from ..roles.app_roles import AppRoles
 from ..roles.base import ServedApp
 from ..roles.ended_child import EndedChild
@@ -51,6 +52,7 @@ class WorkerPlan:
         boards: all boards, by their numbers.
         shared: words that the supervisor and all its keepers share: the last sign of life (monotonic ns), then one
             for each shard of each app, see `Scheduler`.
+        tables: of each app, if it has several shards.
         pid: the supervisor's.
     """
 
@@ -59,12 +61,13 @@ class WorkerPlan:
     schedules: Sequence[Sequence[Definition]]
     boards: Sequence[Board]
     shared: memoryview
+    tables: Sequence[ShardTable | None]
     pid: int
 
     def served(self, kill: Any) -> list[ServedApp]:
         """Return the apps as their roles see them, each with a store of its own."""
         loaded_ms, served = self.shared[1:], []
-        for (app, options), schedules in zip(self.apps, self.schedules, strict=True):
+        for (app, options), schedules, table in zip(self.apps, self.schedules, self.tables, strict=True):
             # No role may wait for one call for long: leases must be renewed meanwhile.
             timeout_s = min(app.settings.timeout_s, max(1.0, app.settings.lease_s / 4))
             settings = replace(app.settings, timeout_s=timeout_s)
@@ -83,6 +86,7 @@ class WorkerPlan:
                     app.task_names(),
                     kill,
                     app.listens_to_ends,
+                    table=table,
                 )
             )
             loaded_ms = loaded_ms[len(settings.tags) :]

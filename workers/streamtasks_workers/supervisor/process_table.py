@@ -30,7 +30,6 @@ class Place:
     """Where one child lives: a child that ends is replaced by another one there."""
 
     app: int
-    tag: str
     fill_at: float | None = 0.0  # monotonic seconds; None: a child is there
     backoff: Backoff = field(default_factory=lambda: Backoff(0.4, 5.0, at_once=2))
 

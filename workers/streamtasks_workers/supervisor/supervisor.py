@@ -17,13 +17,15 @@ import time
 from typing import Any
 
 from streamtasks.application import Application
-from streamtasks.exceptions import ConfigurationError
 
 from ..executor.child import run_child
 from ..process.board import Board
+from ..process.doorbell import Doorbell
 from ..process.last_error import LastError
 from ..process.options import WorkerOptions
 from ..process.ready import ready
+from ..process.shard_table import ShardTable
+from ..process.suspect_permit import SuspectPermit
 from .forks import fork
 from .keeper import WorkerPlan, run_keeper
 from .keeper_link import SILENCE_S, KeeperLink
@@ -36,6 +38,9 @@ logger = logging.getLogger("streamtasks.worker")
 
 BASE_SLOTS = 224
 """Two batches of 100 and some room."""
+
+OWED_SLOTS = 100
+"""For outcomes that cannot be settled now, because one of several shards does not answer."""
 
 
 NOTHING_LIVES_S = 10.0
@@ -54,13 +59,21 @@ class Supervisor:
     def __init__(self, apps: list[tuple[Application, WorkerOptions]], grace_s: float) -> None:
         host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:60] or "host"
         name = f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
-        places = [place for number, app in enumerate(apps) for place in _places(number, *app)]
+        places = [Place(number) for number, (_, options) in enumerate(apps) for _ in range(options.children)]
         most_at_once = max((max(o.threads, o.async_concurrency) for _, o in apps), default=0)
         spare = max(2, len(places) // 2)
-        boards = [Board(number, BASE_SLOTS + most_at_once) for number in range(len(places) + spare)]
-        shared = memoryview(mmap.mmap(-1, 8 + 8 * sum(len(app.settings.tags) for app, _ in apps))).cast("Q")
+        counts = [len(app.settings.tags) for app, _ in apps]
+        tables = [
+            ShardTable(count) if count > 1 or app.settings.is_cluster else None
+            for count, (app, _) in zip(counts, apps, strict=True)
+        ]
+        bells = [Doorbell() if any(tables) else None for _ in range(len(places) + spare)]
+        slots = BASE_SLOTS + most_at_once + (OWED_SLOTS if any(tables) else 0)
+        boards = [Board(number, slots, bell) for number, bell in enumerate(bells)]
+        self._permit = SuspectPermit()
+        shared = memoryview(mmap.mmap(-1, 8 + 8 * sum(counts))).cast("Q")
         schedules = [app.declared_schedules() for app, _ in apps]
-        self._plan = WorkerPlan(name, apps, schedules, boards, shared, os.getpid())
+        self._plan = WorkerPlan(name, apps, schedules, boards, shared, tables, os.getpid())
         self._births = 0
         self._life_r, self._life_w = os.pipe()
         self._signals = StopSignals(grace_s)
@@ -191,10 +204,14 @@ class Supervisor:
     def _fork_child(self, place: Place, board: Board) -> int:
         app, options = self._plan.apps[place.app]
         self._births += 1
-        board.reset(f"{self._plan.name}-{self._births}", place.tag, round(app.settings.lease_s * 1e9))
-        parent = self._plan.pid
+        tags = app.settings.tags
+        tag = tags[self._births % len(tags)]
+        board.reset(f"{self._plan.name}-{self._births}", tag, round(app.settings.lease_s * 1e9))
+        parent, table, permit = self._plan.pid, self._plan.tables[place.app], self._permit
         return fork(
-            lambda: run_child(app, options, board, self._life_r, parent), self._close_our_ends, self._child_error
+            lambda: run_child(app, options, board, self._life_r, parent, table, permit),
+            self._close_our_ends,
+            self._child_error,
         )
 
     def _fork_keeper(self, line: socket.socket) -> int:
@@ -203,13 +220,3 @@ class Supervisor:
     def _close_our_ends(self) -> None:
         os.close(self._life_w)
         self._keeper.close()
-
-
-def _places(number: int, app: Application, options: WorkerOptions) -> list[Place]:
-    """Return where the children of an app live: spread evenly over its shards."""
-    tags = app.settings.tags
-    if options.children < len(tags):
-        raise ConfigurationError(
-            f"{app.label} has {len(tags)} shards and needs a concurrency of at least that, not {options.children}."
-        )
-    return [Place(number, tags[i % len(tags)]) for i in range(options.children)]

@@ -2,6 +2,7 @@
 
 from . import (
     admit,
+    claim,
     delete_finished,
     durable,
     early_expiry,
@@ -15,11 +16,13 @@ from . import (
     revoke,
     schedules,
     settle,
+    tags,
     workflows,
 )
 
 __all__ = [
     "admit",
+    "claim",
     "delete_finished",
     "durable",
     "early_expiry",
@@ -33,5 +36,6 @@ __all__ = [
     "revoke",
     "schedules",
     "settle",
+    "tags",
     "workflows",
 ]

@@ -10,8 +10,9 @@ from ...rules.consumers import worker_of
 from ...types import ClaimRequest, Filter
 from ..batches import MOST_BYTES
 from ..scripts import Call, script
+from ..shards import Operation, Request, Shards
 
-__all__ = ["claim_call", "claim_counts", "pass_wake_call", "wake_lists"]
+__all__ = ["claim_call", "claim_counts", "pass_wake_call", "ready", "ready_call", "wake_lists"]
 
 
 def wake_lists(keys: Keys, queues: Filter) -> list[str]:
@@ -26,6 +27,20 @@ def pass_wake_call(keys: Keys, queues: Filter) -> Call:
     return script("pass_wake").call(
         keys, filter_mode=queues.mode, more_keys=wake_lists(keys, queues), more_args=queues.queues
     )
+
+
+def ready_call(keys: Keys, queues: Filter) -> Call:
+    """Build ready for a child with this filter."""
+    return script("ready").call(
+        keys, filter_mode=queues.mode, more_keys=wake_lists(keys, queues), more_args=queues.queues
+    )
+
+
+def ready(shards: Shards, queues: Filter) -> Operation[list[int | None]]:
+    """See `SupervisorStore.ready`."""
+    calls = [ready_call(shard.keys, queues) for shard in shards.by_tag.values()]
+    replies = yield Request(calls, 0.0, partial=True)
+    return [None if isinstance(reply, Exception) or not reply[0] else reply[0] - 101 for reply in replies]
 
 
 def claim_call(
@@ -46,7 +61,7 @@ def claim_call(
         sequence=request.sequence,
         most=request.most,
         lease_ms=settings.lease_ms,
-        alone=int(request.alone),
+        alone=int(request.alone) if request.suspects else -1,
         most_bytes=MOST_BYTES,
         dead_kept=settings.max_dead_letters,
         dead_bytes_kept=settings.max_dead_letter_bytes,
@@ -54,6 +69,7 @@ def claim_call(
         wake_count=len(wakes),
         filter_count=len(queues.queues),
         filter_mode=queues.mode,
+        listens=1 if request.tag else 0,
         more_keys=[*wakes, *map(keys.stream, candidates)],
         more_args=[*queues.queues, *candidates],
     )

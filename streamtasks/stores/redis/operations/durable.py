@@ -4,13 +4,16 @@ WAIT and WAITAOF concern what their connection has written. A call that finds it
 behind it would return at once, although no replica has the message: so `touch` goes first and writes something, behind
 what was written before. Calls and WAIT stand in one packet, so that no failover comes between them: where the
 connection breaks, all of it is sent again.
+
+In a Cluster each master that the calls concern is waited for, all at once: WAIT behind what it was sent, as many
+replicas as it has.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence, Set
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.exceptions import NoPermissionError, ResponseError
 
@@ -21,7 +24,7 @@ from ....settings import StoreSettings
 from .. import connections
 from ..endpoints import endpoint_of
 from ..replica_count import ReplicaCount, connected_replicas
-from ..scripts import Behind, Call, script
+from ..scripts import Answer, Behind, Call, script
 from ..shards import Operation, Request, Shards
 
 __all__ = ["PROBES", "check_replies", "durable_calls", "probe", "strongest", "touch_call"]
@@ -74,37 +77,67 @@ def durable_calls(
         AccessDenied: this user may not ask for it. Nothing was sent.
         NotDurable: it was not reached in time. What the calls write is written on the master.
     """
-    settings, count = shards.settings, shards.replica_count
-    if level not in count.given or not _is_possible(level, count.needed(settings)):
+    settings, counts = shards.settings, shards.replica_counts
+    if level not in counts.given or not _is_possible(level, counts.fewest(settings)):
         yield from probe(shards, level, retry_time_s)
-    requests = [touch_call(shards.by_tag[calls[0].tag].keys, ids[0]), *calls]
+    # One for each shard: a shard that moves to another master takes it there.
+    touches = [touch_call(shards.by_tag[tag].keys, ids[0]) for tag in dict.fromkeys(call.tag for call in calls)]
+    requests = [*touches, *calls]
     endpoint = endpoint_of(settings)
     may_be_away = settings.replicas is None and endpoint.search is not None
     all_replies: list[list[Any]] = []
     waited_s = 0.0
     while True:
-        began, since, needed = time.monotonic(), endpoint.changes, count.needed(settings)
+        began, since = time.monotonic(), endpoint.changes
         left_s = settings.durability_wait_s - waited_s
         wait_s = left_s if all_replies or not may_be_away else min(left_s, FIRST_WAIT_S[level])
-        wait_ms = max(1, round(wait_s * 1000))
-        # Behind the wait: a replica that came during it, and acknowledged in place of another one, is noticed.
-        asks = settings.replicas is None and (began >= count.look_at or needed < count.total(settings))
-        wait = ("WAITAOF", 1, needed, wait_ms) if level == AOF else ("WAIT", needed, wait_ms)
-        replies = yield Request(requests, retry_time_s, Behind([wait, INFO] if asks else [wait], wait_s))
-        all_replies.append(replies[1 : len(requests)])
-        if asks:
-            _learn(count, replies[-1], time.monotonic())
-        fsynced, acknowledged, reason = _acknowledged(level, replies[len(requests)])
-        wanted = count.needed(settings, since) if asks else count.total(settings)
-        if fsynced is not False and acknowledged >= wanted:
+
+        def behind(master: str, began: float = began, wait_s: float = wait_s) -> Behind:
+            count = counts.of(master)
+            needed, wait_ms = count.needed(settings), max(1, round(wait_s * 1000))
+            # Behind the wait: a replica that came during it, and acknowledged in place of another one, is noticed.
+            asks = settings.replicas is None and (began >= count.look_at or needed < count.total(settings))
+            wait = ("WAITAOF", 1, needed, wait_ms) if level == AOF else ("WAIT", needed, wait_ms)
+            return Behind([wait, INFO] if asks else [wait], wait_s, needed)
+
+        replies = yield Request(requests, retry_time_s, behind)
+        all_replies.append(replies[len(touches) : len(requests)])
+        lacks = [_lack_of(shards, level, answer, since) for answer in replies[len(requests) :]]
+        if not any(lacks):
             return all_replies
         waited_s += min(wait_s, time.monotonic() - began)
-        is_late = wait_s >= left_s and (acknowledged < needed or fsynced is False)
-        if reason or is_late or waited_s >= settings.durability_wait_s:
-            raise _not_durable(settings, level, (fsynced, acknowledged, wanted), waited_s, (ids, what, reason))
+        for lack in filter(None, lacks):
+            if lack.reason or (wait_s >= left_s and lack.is_short) or waited_s >= settings.durability_wait_s:
+                raise _not_durable(lack, level, waited_s, ids, what)
         # A replica has come that was not waited for: wait for it as well. Or one does not answer.
         if may_be_away:
             waited_s += yield from _until_connected(shards, settings.durability_wait_s - waited_s, retry_time_s)
+
+
+class _Lack(NamedTuple):
+    """What is missing at one master. ``is_short``: fewer have it than were waited for."""
+
+    where: str
+    fsynced: bool | None
+    acknowledged: int
+    wanted: int
+    reason: str
+    is_short: bool
+
+
+def _lack_of(shards: Shards, level: Durability, answer: Answer, since: int) -> _Lack | None:
+    """Return what is missing by one master's answer; None: nothing is. ``since``: see `ReplicaCount.needed`."""
+    settings, count = shards.settings, shards.replica_counts.of(answer.master)
+    asked = len(answer.replies) > 1
+    if asked:
+        _learn(count, answer.replies[1], time.monotonic())
+    fsynced, acknowledged, reason = _acknowledged(level, answer.replies[0])
+    wanted = count.needed(settings, since) if asked else count.total(settings)
+    if fsynced is not False and acknowledged >= wanted:
+        return None
+    is_short = acknowledged < answer.behind.replicas or fsynced is False
+    where = answer.master or connections.address(settings)
+    return _Lack(where, fsynced, acknowledged, wanted, reason, is_short)
 
 
 def _until_connected(shards: Shards, left_s: float, retry_time_s: float) -> Operation[float]:
@@ -116,7 +149,7 @@ def _until_connected(shards: Shards, left_s: float, retry_time_s: float) -> Oper
     Returns:
         How long it took, seconds; a bit less than ``left_s`` at most.
     """
-    settings, count, search = shards.settings, shards.replica_count, endpoint_of(shards.settings).search
+    settings, count, search = shards.settings, shards.replica_counts.of(""), endpoint_of(shards.settings).search
     began = time.monotonic()
     is_connected = False
     while not is_connected and time.monotonic() - began < left_s - PROBE_S:
@@ -124,7 +157,8 @@ def _until_connected(shards: Shards, left_s: float, retry_time_s: float) -> Oper
             search.look_at = min(search.look_at, time.monotonic())
         needed = count.needed(settings)
         behind = Behind([("WAIT", needed, round(PROBE_S * 1000)), INFO], PROBE_S)
-        *_, info = yield Request([], retry_time_s, behind)
+        [answer] = yield Request([], retry_time_s, lambda _, behind=behind: behind)  # type: ignore[misc]
+        info = answer.replies[-1]
         if isinstance(info, Exception):
             break
         _learn(count, info, time.monotonic())
@@ -139,19 +173,22 @@ def probe(shards: Shards, level: Durability, retry_time_s: float | None = None) 
         ServerNotSupported: it cannot.
         AccessDenied: this user may not ask for it.
     """
-    info, answer = yield Request([], retry_time_s, Behind([INFO, PROBES[level]]))
-    check_replies(shards.settings, shards.replica_count, level, info, answer)
-    shards.replica_count.given.add(level)
+    answers = yield Request([], retry_time_s, lambda _: Behind([INFO, PROBES[level]]))
+    for master, _, replies in answers:
+        where = master or connections.address(shards.settings)
+        check_replies(shards.settings, where, shards.replica_counts.of(master), level, *replies)
+    shards.replica_counts.given.add(level)
 
 
-def check_replies(settings: StoreSettings, count: ReplicaCount, level: Durability, info: Any, answer: Any) -> None:
-    """Check the replies to `INFO` and to one of `PROBES`; take in how many replicas there are.
+def check_replies(
+    settings: StoreSettings, where: str, count: ReplicaCount, level: Durability, info: Any, answer: Any
+) -> None:
+    """Check one master's replies to `INFO` and to one of `PROBES`; take in how many replicas there are.
 
     Raises:
         ServerNotSupported: the server cannot give this level.
         AccessDenied: this user may not ask for it.
     """
-    where = connections.address(settings)
     command = PROBES[level][0]
     if isinstance(answer, NoPermissionError):
         raise AccessDenied(
@@ -204,15 +241,8 @@ def _acknowledged(level: Durability, reply: Any) -> tuple[bool | None, int, str]
     return None, reply, ""
 
 
-def _not_durable(
-    settings: StoreSettings,
-    level: Durability,
-    reached: tuple[bool | None, int, int],
-    waited_s: float,
-    about: tuple[Sequence[str], str, str],
-) -> NotDurable:
-    fsynced, acknowledged, wanted = reached
-    ids, what, reason = about
+def _not_durable(lack: _Lack, level: Durability, waited_s: float, ids: Sequence[str], what: str) -> NotDurable:
+    where, fsynced, acknowledged, wanted, reason, _ = lack
     who = f"{what} {ids[0]} is" if len(ids) == 1 else f"{len(ids)} {what}s (first {ids[0]}) are"
     parts = []
     if fsynced is not None:
@@ -223,7 +253,7 @@ def _not_durable(
     why = f" ({reason})" if reason else ""
     again = "with task_id= that of this error" if what == "task" else "by starting it once more, which is another one"
     return NotDurable(
-        f"{who} enqueued at {connections.address(settings)}, but not {level!r}: {' and '.join(parts)} after "
+        f"{who} enqueued at {where}, but not {level!r}: {' and '.join(parts)} after "
         f"{waited_s:.1f} s{why}. It runs unless a fault loses it; the same call may be repeated {again}.",
         ids[0],
         task_ids=tuple(ids),

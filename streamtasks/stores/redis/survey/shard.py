@@ -13,6 +13,7 @@ import orjson
 from ....protocol.keys import GROUP, Keys
 from ...inspection_types import WorkerInfo
 from ...survey_types import Held, KeySample, Refused, ShardSurvey, StreamSurvey
+from ..operations.tags import NOTE_TAG
 from .asking import Asking, pairs
 
 __all__ = ["sample_keys", "survey_shard"]
@@ -126,7 +127,7 @@ def sample_keys(asking: Asking, prefix: str, tags: Sequence[str]) -> KeySample:
                 foreign_count += 1
                 if len(foreign) < MOST_SHOWN:
                     foreign.append(key)
-            elif rest.startswith("{") and found[1] not in tags:
+            elif rest.startswith("{") and found[1] not in (*tags, NOTE_TAG):
                 other_tags.add(found[1])
         if cursor == "0":
             break

@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+-- tags: note the shards of a prefix when it is used first, and those that are added later; say which they are.
+--
+-- KEYS[1] tags         LIST     keys.tags, of the shard `tags`, which holds nothing else
+-- KEYS[2] first_tags   STRING   keys.first_tags, beside it
+-- ARGV[1..] the tags that the caller is configured with: noted if those that are noted are the first of them
+--
+-- Returns {how many were noted first, tag...}: all that are noted now, in their order.
+-- Budget: one list of at most 4,000 tags.
+-- Moves:  nothing
+-- Safe to repeat: yes. Clock: none.
+local noted = redis.call('LRANGE', keys.tags, 0, -1)
+local grows = #ARGV > #noted
+for place, tag in ipairs(noted) do grows = grows and ARGV[place] == tag end
+if #noted == 0 then redis.call('SET', keys.first_tags, #ARGV) end
+if grows then
+  redis.call('RPUSH', keys.tags, unpack(ARGV, #noted + 1))
+  noted = ARGV
+end
+return { tonumber(redis.call('GET', keys.first_tags)), unpack(noted) }

@@ -1,0 +1,32 @@
+"""Look at every master of a Cluster before serving it."""
+
+from __future__ import annotations
+
+from redis.exceptions import RedisError
+
+from ...settings import StoreSettings
+from .checks import check_server
+from .cluster.masters import masters_of
+from .connections import lasting_error
+
+__all__ = ["check_cluster"]
+
+
+def check_cluster(settings: StoreSettings) -> list[str]:
+    """Check all masters, see `check_server`.
+
+    Raises:
+        ServerNotSupported: one is older than Redis 7.0, or may evict keys.
+        ConfigurationError: a node is no member of a Cluster.
+        AccessDenied: user or password are wrong.
+    """
+    masters = masters_of(settings)
+    try:
+        masters.refresh()
+        each = {master.url: master for master in map(masters.of, settings.tags)}
+    except (RedisError, OSError) as error:
+        lasting = lasting_error(error, settings)
+        if lasting is not None:
+            raise lasting from error
+        return [f"the Cluster cannot be reached ({error}); the worker waits for it"]
+    return [warning for url in sorted(each) for warning in check_server(each[url])]

@@ -1,0 +1,82 @@
+"""RedisClusterBackend: its OPTIONS, and tasks on a real Cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.tasks import task_backends
+from django.test import override_settings
+
+from streamtasks import ConfigurationError
+from streamtasks.protocol.shards import ALL_TAGS
+from streamtasks.stores.redis.nodes import Node, master_settings, start_nodes
+from streamtasks_django.conf.cluster_options import cluster_server
+from streamtasks_django.conf.options import store_settings
+
+BACKEND = "streamtasks_django.backends.redis.RedisClusterBackend"
+NODES = [{"host": "redis1", "port": 7000}, {"host": "redis2"}]
+
+
+def read(options: dict[str, Any]) -> Any:
+    return store_settings("default", options, cluster_server)
+
+
+def test_the_documented_options() -> None:
+    settings = read({"startup_nodes": NODES, "key_prefix": "tasks:"})
+    assert (settings.tags, settings.key_prefix) == (ALL_TAGS, "tasks:")
+    assert start_nodes(settings) == (Node("redis1", 7000), Node("redis2", 6379))
+    for nodes in (["redis1:7000", "redis2"], [("redis1", 7000), ("redis2", "6379")]):
+        assert start_nodes(read({"startup_nodes": nodes})) == start_nodes(settings)
+
+
+def test_user_and_password_hold_for_every_node() -> None:
+    settings = read({"startup_nodes": NODES, "connection": {"username": "me", "password": "s", "ssl": True}})
+    master = master_settings(settings, Node("redis7", 7001))
+    assert (master.url, master.is_cluster) == ("redis://redis7:7001/0", False)
+    assert master.connection == settings.connection
+    assert master.connection["password"] == "s"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({}, "startup_nodes is None"),
+        ({"startup_nodes": []}, "must be a list"),
+        ({"startup_nodes": "redis1"}, "must be a list"),
+        ({"startup_nodes": [{"host": "redis1", "prot": 1}]}, r"startup_nodes\[0\]"),
+        ({"startup_nodes": ["redis1", ("redis2", "x")]}, r"startup_nodes\[1\]"),
+        ({"startup_nodes": ["redis1:0"]}, "is not a node's host:port"),
+        ({"startup_nodes": NODES, "url": "redis://redis1"}, "url is given"),
+        ({"startup_nodes": NODES, "connection": {"host": "redis1"}}, "connection has 'host'"),
+        ({"startup_nodes": NODES, "connection": {"db": 1}}, "connection has 'db'"),
+    ],
+    ids=str,
+)
+def test_wrong_options(options: dict[str, Any], error: str) -> None:
+    with pytest.raises(ConfigurationError, match=error):
+        read(options)
+
+
+def test_the_checks_know_the_options() -> None:
+    def ids(backend: str, **options: Any) -> list[str]:
+        with override_settings(TASKS={"default": {"BACKEND": backend, "OPTIONS": options}}):
+            return [str(m.id) for m in run_checks() if str(m.id).startswith("streamtasks.")]
+
+    assert ids(BACKEND, startup_nodes=NODES) == []
+    assert ids(BACKEND, startup_nodes=NODES, startup_node=1) == ["streamtasks.W001"]
+    assert "streamtasks.E001" in ids(BACKEND)
+    assert "streamtasks.E001" in ids("streamtasks_django.backends.redis.RedisBackend", startup_nodes=NODES)
+
+
+@pytest.mark.topology
+def test_tasks_are_enqueued_and_read(cluster_url: str) -> None:
+    from contract.app.tasks import add
+
+    nodes = [cluster_url.removeprefix("redis://").removesuffix("/0")]
+    with override_settings(TASKS={"default": {"BACKEND": BACKEND, "OPTIONS": {"startup_nodes": nodes}}}):
+        results = [add.enqueue(n, 1) for n in range(40)]
+        backend = task_backends["default"]
+        assert [backend.get_result(result.id).args for result in results] == [[n, 1] for n in range(40)]
+        assert len({result.id.rpartition("-")[2] for result in results}) == len(ALL_TAGS)

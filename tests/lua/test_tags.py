@@ -1,0 +1,37 @@
+"""tags: the first list is noted, grows at its end, and is never changed otherwise."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamtasks.stores.redis.operations.tags import tags_call
+from tests.support.script_lab import ScriptLab
+from tests.support.server_dump import dump
+
+PREFIX = "t:"
+
+
+def noted(lab: ScriptLab, *tags: str) -> tuple[int, list[str]]:
+    first, *found = lab.run(tags_call(PREFIX, tags))
+    return first, found
+
+
+def test_the_first_list_is_noted(lab: ScriptLab) -> None:
+    assert noted(lab, "a", "b") == (2, ["a", "b"])
+    before = dump(lab.client, PREFIX)
+    assert noted(lab, "a", "b") == (2, ["a", "b"])
+    assert dump(lab.client, PREFIX) == before
+
+
+def test_a_list_that_continues_it_is_noted_too(lab: ScriptLab) -> None:
+    noted(lab, "a")
+    assert noted(lab, "a", "b", "c") == (1, ["a", "b", "c"])
+    assert noted(lab, "a", "b", "c", "d") == (1, ["a", "b", "c", "d"])
+
+
+@pytest.mark.parametrize("other", [("a",), ("b", "a"), ("a", "c"), ("b", "a", "c"), ("c",), ("a", "c", "b")])
+def test_any_other_list_changes_nothing(lab: ScriptLab, other: tuple[str, ...]) -> None:
+    noted(lab, "a", "b")
+    before = dump(lab.client, PREFIX)
+    assert noted(lab, *other) == (2, ["a", "b"])
+    assert dump(lab.client, PREFIX) == before
