@@ -99,6 +99,7 @@ def test_what_a_killed_child_held_on_several_shards_runs_again(shards: Fleet, ex
     worker = shards.start("--concurrency", "2", *EXECUTORS[executor])
     for n in range(3):
         shards.record.wait_started(results[40 * n])
+        wait_until(lambda: worker.pids().children, "a child lives")
         kill(worker.pids().children[0], signal.SIGKILL)
     wait_all(results)
     assert {result.state for result in results} == {State.SUCCESS}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from streamtasks import StoreSettings
 from streamtasks.protocol.state import State
 from streamtasks_workers.process import board as board_module
 from streamtasks_workers.process.board import Board, Slot
@@ -171,7 +172,7 @@ class TestLease:
         [slot] = place(board, message())
         assert board.start(slot) > 0
         killed: list[Board] = []
-        options, settings = SimpleNamespace(fence_after_s=None), SimpleNamespace(lease_s=LEASE_NS / 1e9)
+        options, settings = SimpleNamespace(fence_after_s=None), StoreSettings(lease_s=LEASE_NS / 1e9)
         app: Any = SimpleNamespace(
             boards=[board], settings=settings, options=options, store=None, kill=lambda board, _: killed.append(board)
         )

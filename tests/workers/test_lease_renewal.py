@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamtasks import StoreSettings
 from streamtasks.stores.types import Claimed
 from streamtasks_workers.process.board import Board
 from streamtasks_workers.roles import leases
@@ -45,7 +46,7 @@ async def killed(board: Board, monkeypatch: pytest.MonkeyPatch, while_waiting: A
     child = SimpleNamespace(board=board, watch=SimpleNamespace(in_flight=lambda: {"u0": {TOKEN: [0]}}))
     app: Any = SimpleNamespace(
         children={0: child},
-        settings=SimpleNamespace(lease_s=1.0),
+        settings=StoreSettings(lease_s=1.0),
         store=Renewals(lambda: None),
         kill=lambda _, why: found.append(why),
     )

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streamtasks import StoreSettings
 from streamtasks.protocol.shards import ALL_TAGS, schedule_tag
-from streamtasks.protocol.wire import JSON
 from streamtasks.schedules.definition import Definition
 from streamtasks.stores.memory import AsyncMemoryStore, Clock, MemoryServer
 from streamtasks_workers.process.options import WorkerOptions
@@ -161,7 +160,7 @@ class TestDeclaring:
         schedules: Sequence[Definition] = [definition(f"t{number}") for number in range(40)]
         loaded = memoryview(array("Q", range(len(ALL_TAGS))))
         store: Any = None
-        settings: Any = SimpleNamespace(tags=ALL_TAGS, wire=JSON)
+        settings = StoreSettings(tags=ALL_TAGS)
         app = ServedApp("shop", settings, store, WorkerOptions(), schedules=schedules, loaded_ms=loaded)
         parts = [Scheduler(app, tag) for tag in ALL_TAGS]
         assert sorted(one.name for part in parts for one in part._to_declare()) == sorted(one.name for one in schedules)
