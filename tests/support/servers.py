@@ -139,7 +139,7 @@ class Cluster:
 
     def tags_at(self, node: EmbeddedServer, tags: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of these tags whose slots one node has."""
-        with client_of(node.url) as client:
+        with client_of(self.nodes[0].url) as client:
             slots: Any = client.execute_command("CLUSTER SLOTS")
         ranges = [(start, end) for start, end, master, *_ in slots if master[1] == node.port]
         return tuple(tag for tag in tags if any(start <= key_slot(tag.encode()) <= end for start, end in ranges))

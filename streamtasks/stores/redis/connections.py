@@ -34,6 +34,7 @@ __all__ = [
     "lasting_error",
     "new_async_connection",
     "new_connection",
+    "note_server",
     "unavailable",
 ]
 
@@ -41,6 +42,16 @@ __all__ = [
 def address(settings: StoreSettings) -> str:
     """Return ``host:port`` (or the path of the socket, or what knows the masters) for messages; never a password."""
     return settings.shown_url if settings.is_cluster else endpoint_of(settings).address
+
+
+def note_server(error: BaseException, server: str) -> None:
+    """Note on an error which server of a Cluster it came from, for messages."""
+    error.streamtasks_server = server  # type: ignore[attr-defined]
+
+
+def _where(error: BaseException, settings: StoreSettings) -> str:
+    server: str = getattr(error, "streamtasks_server", "")
+    return f"{server} (a node of {address(settings)})" if server else address(settings)
 
 
 def new_connection(settings: StoreSettings) -> redis.Connection:
@@ -70,6 +81,7 @@ def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None
     fault = fault_of(error)
     if fault.course is not Course.LASTS:
         return None
+    where = _where(error, settings)
     if isinstance(error, ServiceUnknown):
         return UnknownService(f"{error}: it stands in url, or in service_name of a Django backend.")
     if isinstance(error, SentinelsRefuse):
@@ -77,13 +89,13 @@ def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None
             f"No Sentinel lets us in: {error}. Check username and password in sentinel_connection, and the ACL there."
         )
     if fault.untrusted:
-        return UntrustedServer(f"{address(settings)}: {error}. {_tls_remedy(str(error))}")
+        return UntrustedServer(f"{where}: {error}. {_tls_remedy(str(error))}")
     if fault.refused:
-        return AccessDenied(f"{address(settings)} refuses us: {error}. Check user, password and ACL.")
+        return AccessDenied(f"{where} refuses us: {error}. Check user, password and ACL.")
     if fault.full:
-        return StoreFull(f"{address(settings)} is out of memory: {error}. Nothing was stored.")
+        return StoreFull(f"{where} is out of memory: {error}. Nothing was stored.")
     if isinstance(error, RedisError):
-        return StoreError(f"{address(settings)} answered: {error}")
+        return StoreError(f"{where} answered: {error}")
     return error
 
 
@@ -107,7 +119,7 @@ def unavailable(settings: StoreSettings, error: Exception, after_s: float | None
         what = f"slot {error.slot_id} is at {error.node_addr[0]}:{error.node_addr[1]}"
         if not settings.is_cluster:
             what += "; it is a node of a Cluster, whose URL begins with redis+cluster://"
-    raised = StoreUnavailable(f"no answer from the store at {address(settings)} {how_long}: {what}")
+    raised = StoreUnavailable(f"no answer from the store at {_where(error, settings)} {how_long}: {what}")
     raised.reached = isinstance(error, (ResponseError, BusyLoadingError))
     return raised
 

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ....exceptions import ConfigurationError
 from ....settings import StoreSettings
-from ..connections import new_async_connection, new_connection
+from ..connections import new_async_connection, new_connection, note_server
 from ..faults import fault_of
 from ..nodes import Node, master_settings, start_nodes
 
@@ -89,19 +89,23 @@ class Masters:
         self._look_at = time.monotonic() + AGAIN_S
         known = list(self._nodes)
         random.shuffle(known)
-        errors = []
+        errors, refused = [], None
         for node in dict.fromkeys([*known, *self._start_nodes]):
             reply = yield node
             if isinstance(reply, ResponseError) and "cluster support disabled" in str(reply):
                 raise ConfigurationError(f"{node} is no node of a Cluster: give its address as redis://{node}/0.")
             if isinstance(reply, Exception):
-                if fault_of(reply).refused:
-                    raise reply
+                fault = fault_of(reply)
+                if fault.refused or fault.untrusted:
+                    note_server(reply, str(node))
+                    refused = refused or reply
                 errors.append(f"{node}: {reply}")
             elif self._take(node, reply):
                 return
             else:
                 errors.append(f"{node} knows of no slots")
+        if refused is not None:
+            raise refused
         raise RedisConnectionError(f"no node of the Cluster answers: {'; '.join(errors)}")
 
     def _take(self, asked: Node, reply: Iterable[Any]) -> bool:

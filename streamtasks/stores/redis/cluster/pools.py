@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import RedisError
 
 from ....settings import StoreSettings
+from ..connections import note_server
 from ..conversation import exchange_each, passing
 from ..endpoints import endpoint_of
 from ..faults import fault_of
@@ -81,6 +82,8 @@ def _whole(masters: Masters, count: int, groups: Sequence[_Group], answered: Seq
             replies[place] = reply
         of_calls, late = some[: len(group.places)], list(some[len(group.places) :])
         wrong = [reply for reply in of_calls if isinstance(reply, Exception)] + passing(late)
+        for error in wrong:
+            note_server(error, group.master)
         errors += wrong
         if wrong:
             whole = group.behind is not None
