@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import redis
 
-from streamtasks import State
 from streamtasks_workers.testing.embedded import EmbeddedServer
+from tests.support.failover_load import Load
 from tests.support.fleet import Fleet
-from tests.support.producers import Acknowledged, Producers
 from tests.support.sentinel_trio import DOWN_AFTER_MS, SentinelTrio
 from tests.support.switch_proxy import SwitchProxy
-from tests.support.waiting import DEADLINE_S, wait_until
-from tests.support.worker_process import Pids
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.topology
 
@@ -25,78 +22,13 @@ OpenFleet = Callable[[str], Fleet]
 Figure = Callable[[str], None]
 Bounds = Callable[[float], float]
 
-CHILDREN = 4
 TASKS = 3000
 BEFORE = TASKS // 4
 """So many are acknowledged when it happens."""
 OUTAGE_S = DOWN_AFTER_MS / 1000 + 5
 MOVED_S = 5.0
-LEASE_S = 6.0
-"""What a child had claimed by a call that was lost runs after so long."""
 TAIL_S = 1.0
 """What a killed master had acknowledged earlier than this was replicated."""
-
-
-class Load:
-    """Four producers of short tasks, and a worker with four children; a context manager."""
-
-    def __init__(self, fleet: Fleet, level: str) -> None:
-        fleet.configure(timeout_s=60.0, enqueue_timeout_s=60.0, durability=level, durability_timeout_s=3.0)
-        fleet.configure(lease_s=LEASE_S)
-        self._fleet = fleet
-        self._worker = fleet.start("--concurrency", str(CHILDREN))
-        self._processes = self._whole()
-        self._producers = [Producers(fleet.app, "nap", (0.002,), pause_s=0.0) for _ in range(2)]
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Load:
-        for each in self._producers:
-            self._stack.enter_context(each)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    @property
-    def acknowledged(self) -> list[Acknowledged]:
-        return [one for each in self._producers for one in each.all]
-
-    def wait_for(self, count: int) -> None:
-        """Wait until so many are acknowledged in all."""
-        wait_until(lambda: len(self.acknowledged) >= count, f"{count} acknowledged", 3 * DEADLINE_S)
-
-    def ended(self, figure: Figure, what: str) -> tuple[list[Acknowledged], float]:
-        """Stop producing, wait until everything has its outcome; return what is lost, and the longest pause."""
-        self._stack.close()
-        everything = self.acknowledged
-        states: dict[str, State | None] = {one.id: State.QUEUED for one in everything}
-
-        def all_ended() -> bool:
-            ids = [task_id for task_id, state in states.items() if state not in {None, State.SUCCESS}]
-            for task_id, one in zip(ids, self._fleet.app.store.read(ids), strict=True):
-                states[task_id] = None if one is None else one.state
-            return all(state in {None, State.SUCCESS} for state in states.values())
-
-        wait_until(all_ended, "every task has ended", 2 * DEADLINE_S)
-        lost = [one for one in everything if states[one.id] is None]
-        pause_s = max(pause for each in self._producers for pause in each.longest_pauses_s)
-        errors = [error for each in self._producers for error in each.errors]
-        repeated = len(self._fleet.record.executions()) - len(everything)
-        figure(
-            f"{what}: {len(everything)} acknowledged, {len(lost)} lost, {len(errors)} not durable, "
-            f"pause {pause_s:.2f} s, {repeated:+} executions"
-        )
-        assert self._whole() == self._processes, "something was restarted"
-        return lost, pause_s
-
-    def _whole(self) -> Pids:
-        def whole() -> Pids | None:
-            found = self._worker.pids()
-            return found if found.keeper and len(found.children) == CHILDREN else None
-
-        found = wait_until(whole, "the worker is whole")
-        assert found is not None
-        return found
 
 
 @pytest.mark.parametrize("how", ["kill", "failover"])
@@ -114,14 +46,15 @@ def test_sentinels_promote_a_replica(
             trio.fail_over()
         switched = time.monotonic()
         load.wait_for(TASKS)
-        lost, pause_s = load.ended(figure, f"{how}, {level}")
-        assert pause_s < bound(OUTAGE_S)
+        found = load.end()
+        figure(f"{how}, {level}: {found}")
+        assert found.pause_s < bound(OUTAGE_S)
         if level == "replicated":
-            assert lost == []
+            assert found.lost == []
         elif how == "kill":
-            assert all(happened - bound(TAIL_S) < one.at for one in lost), "more than the tail is lost"
+            assert all(happened - bound(TAIL_S) < one.at for one in found.lost), "more than the tail is lost"
         else:
-            assert all(happened - bound(TAIL_S) < one.at < switched + bound(3.0) for one in lost)
+            assert all(happened - bound(TAIL_S) < one.at < switched + bound(3.0) for one in found.lost)
 
 
 @pytest.fixture
@@ -158,7 +91,8 @@ def test_the_address_leads_to_the_replica(
         first = wait_until(
             lambda: [one for one in fleet.record.executions() if one.id in new_ids], "workers run new tasks"
         )[0]
-        lost, pause_s = load.ended(figure, f"a changed address; new tasks run after {first.started - moved:.2f} s")
-        assert pause_s < bound(MOVED_S)
+        found = load.end()
+        figure(f"a changed address; new tasks run after {first.started - moved:.2f} s: {found}")
+        assert found.pause_s < bound(MOVED_S)
         assert first.started - moved < bound(MOVED_S)
-        assert all(moved - bound(TAIL_S) < one.at < moved + bound(TAIL_S) for one in lost)
+        assert all(moved - bound(TAIL_S) < one.at < moved + bound(TAIL_S) for one in found.lost)
