@@ -32,6 +32,7 @@ COMMANDS = [
 ]
 SETTINGS = "mysite.settings"
 RUN_HERE = (
+    "chmod",
     "openssl",
     "streamtasks doctor",
     "streamtasks health",
@@ -56,11 +57,12 @@ def test_every_command_is_tried() -> None:
 def test_the_password(tmp_path: Path) -> None:
     if not shutil.which("openssl"):
         pytest.skip("needs openssl")
-    [command] = commands("openssl")
     path = tmp_path / load()["secrets"]["redis_password"]["file"]
     path.parent.mkdir(parents=True)
-    subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True, timeout=60)
+    for command in (*commands("chmod"), *commands("openssl")):
+        subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True, timeout=60)
     assert re.fullmatch(r"[0-9a-f]{64}\n", path.read_text())
+    assert path.parent.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("command", commands("docker compose"))
