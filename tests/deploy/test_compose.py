@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from tests.support.compose import ROOT, Compose, duration_s, load
+from tests.support.server_programs import find_redis_cli
 from tests.support.waiting import wait_until
 
 FILE = load()
 SERVICES: dict[str, Any] = FILE["services"]
 APPS = ("worker", "web")
-PROFILES = ("", "valkey-", "sentinel-")
+PROFILES = ("", "valkey-", "sentinel-", "cluster-")
 
 
 @pytest.fixture
@@ -112,6 +113,8 @@ class Browser:
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_command_line_until_tasks_have_run(profile: str, compose: Compose) -> None:
+    if profile == "cluster-" and find_redis_cli() is None:
+        pytest.skip("needs redis-cli, which joins the nodes")
     worker, web = (profile + name for name in APPS)
     compose.up(worker, web)
     browser = Browser(compose.port(web))

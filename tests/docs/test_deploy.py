@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from streamtasks import StreamTasks
+from streamtasks import ConfigurationError, StreamTasks
 from tests.docs.test_pages import page_block
 from tests.docs.test_readme import README, environment, run, running
 from tests.support.compose import load
@@ -223,3 +223,32 @@ class TestPrefix:
         with running(project, f"streamtasks-worker --settings {SETTINGS} --concurrency 1"):
             wait_until(lambda: self.totals(embedded_url, "streamtasks:mails:") == len(ids), "what was queued is run")
         assert self.python(project, READ.format(ids=ids)) == ["order 7 is confirmed", "order 8 is confirmed"]
+
+
+GROWN = """
+from streamtasks import StreamTasks
+
+app = StreamTasks({url!r}, key_prefix="grown:", tags=["a", "b", "c"])
+
+
+@app.task(name="add")
+def add(a, b):
+    return a + b
+"""
+
+
+@pytest.mark.slow
+def test_shards_grow_at_the_end(tmp_path: Path, embedded_url: str) -> None:
+    def app(*tags: str) -> Any:
+        return StreamTasks(embedded_url, key_prefix="grown:", tags=tags).task(name="add")(lambda: None)
+
+    before = [app("a", "b").delay(number, 1) for number in range(10)]
+    with pytest.raises(ConfigurationError, match=r"a.*b"):
+        app("b", "c").delay(1, 2)
+    (tmp_path / "grown.py").write_text(GROWN.format(url=embedded_url))
+    with running(tmp_path, "streamtasks-worker --app grown:app --concurrency 1"):
+        grown = app("a", "b", "c")
+        after = [grown.delay(number, 2) for number in range(30)]
+        assert [result.get(timeout=60) for result in before] == list(range(1, 11))
+        assert [result.get(timeout=60) for result in after] == list(range(2, 32))
+    assert {result.id.rpartition("-")[2] for result in after} == {"a", "b", "c"}
