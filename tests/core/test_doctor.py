@@ -20,6 +20,7 @@ from streamtasks.stores.redis.commands import examples, script_commands
 from streamtasks.stores.types import ClaimRequest, Filter, NewMessage
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.certificates import Authority, TLSProxy
+from tests.support.fake_sentinel import FakeSentinel
 from tests.support.manual_worker import ManualWorker
 from tests.support.resp_proxy import CannedProxy
 from tests.support.servers import silence
@@ -45,6 +46,10 @@ def found(url: str, check: str, **settings: Any) -> list[Finding]:
 def one(url: str, check: str, **settings: Any) -> Finding:
     [finding] = found(url, check, **settings)
     return finding
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2].split("/")[0])
 
 
 def is_worse(diagnosis: Diagnosis, level: Level) -> list[str]:
@@ -230,8 +235,37 @@ def test_a_durability_that_the_server_cannot_give(embedded_url: str, durability:
     assert (finding.level, text in finding.message) == (Level.ERROR, True), finding
 
 
+@pytest.mark.parametrize("field", ["aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"])
+def test_a_file_that_could_not_be_written(embedded_url: str, field: str) -> None:
+    with CannedProxy(port_of(embedded_url), info={field: "err"}) as proxy:
+        errors = [one for one in found(proxy.url, "persistence") if one.level == Level.ERROR]
+    assert [one.values["field"] for one in errors] == [field]
+    assert "room on its disk" in errors[0].remedy
+
+
+def test_a_server_that_cannot_write_its_snapshot() -> None:
+    """It refuses writes then."""
+    arguments = ["--save", "3600 1", "--enable-protected-configs", "yes"]
+    with EmbeddedServer(extra_args=arguments) as server, redis.Redis.from_url(server.url) as client:
+        client.set("one", "1")
+        (server.directory / "nowhere").mkdir()
+        client.config_set("dir", str(server.directory / "nowhere"))
+        (server.directory / "nowhere").rmdir()
+        client.bgsave()
+
+        def has_failed() -> bool:
+            info: Any = client.info("persistence")
+            return bool(info["rdb_last_bgsave_status"] == "err")
+
+        wait_until(has_failed, "the snapshot has failed")
+        findings = [one for one in diagnose(shop(server.url)).findings if one.level == Level.ERROR]
+        client.config_set("dir", str(server.directory))
+    assert [one.check for one in findings] == ["writes", "persistence"], findings
+    assert "It cannot write its snapshot" in findings[0].remedy
+
+
 def test_a_clock_that_is_wrong(embedded_url: str) -> None:
-    port = int(embedded_url.rpartition(":")[2].split("/")[0])
+    port = port_of(embedded_url)
 
     def time_reply(words: list[bytes]) -> bytes | None:
         if words[0] != b"TIME":
@@ -247,16 +281,18 @@ def test_a_clock_that_is_wrong(embedded_url: str) -> None:
 
 class TestTLS:
     def test_it_is_told(self, embedded_url: str, tmp_path: Path) -> None:
-        port = int(embedded_url.rpartition(":")[2].split("/")[0])
+        port = port_of(embedded_url)
         authority = Authority(tmp_path)
         with ExitStack() as stack:
             proxy = stack.enter_context(TLSProxy(port, authority.context()))
             url = f"rediss://127.0.0.1:{proxy.port}/0"
             short = one(f"{url}?ssl_ca_certs={authority.path}", "tls")
+            later = stack.enter_context(TLSProxy(port, authority.context(days=(-1, 90))))
+            good = one(f"rediss://127.0.0.1:{later.port}/0?ssl_ca_certs={authority.path}", "tls")
             unverified = one(f"{url}?ssl_cert_reqs=none&ssl_check_hostname=false", "tls")
             untrusted = diagnose(shop(url))
-        assert (short.level, "verified" in short.message) in ((Level.OK, True), (Level.WARNING, True))
-        assert short.values["verified"]
+        assert (good.level, good.values["verified"]) == (Level.OK, True)
+        assert (short.level, "expires in" in short.message) == (Level.WARNING, True)
         assert (unverified.level, "not verified" in unverified.message) == (Level.WARNING, True)
         assert not untrusted.connected
         assert untrusted.findings[0].values["error"] == "UntrustedServer"
@@ -277,6 +313,30 @@ class TestUnreachable:
     def test_a_store_in_memory(self) -> None:
         diagnosis = diagnose(shop("memory://doctor"))
         assert (diagnosis.connected, diagnosis.level) == (True, Level.NOTE)
+
+
+class TestSentinels:
+    def test_one_that_is_away_and_one_that_names_another_master(self, embedded_url: str) -> None:
+        port = port_of(embedded_url)
+        with (
+            FakeSentinel(port, epoch=2) as first,
+            FakeSentinel(port, epoch=2) as second,
+            FakeSentinel(port + 1) as old,
+            closed_port() as away,
+        ):
+            ports = (first.port, second.port, old.port, port_of(away))
+            url = f"redis+sentinel://{','.join(f'127.0.0.1:{one}' for one in ports)}/main"
+            warnings = found(url, "sentinels")
+            well = found(f"redis+sentinel://127.0.0.1:{first.port},127.0.0.1:{second.port}/main", "sentinels")
+        assert [finding.level for finding in warnings] == [Level.WARNING] * 2
+        assert f"127.0.0.1:{ports[2]} names" in warnings[0].message
+        assert f"127.0.0.1:{ports[3]} is of no use" in warnings[1].message
+        assert [finding.level for finding in well] == [Level.OK]
+
+    def test_an_unknown_service(self, embedded_url: str) -> None:
+        with FakeSentinel(port_of(embedded_url)) as sentinel:
+            diagnosis = diagnose(shop(f"redis+sentinel://127.0.0.1:{sentinel.port}/nothing"))
+        assert (diagnosis.connected, diagnosis.findings[0].values["error"]) == (False, "UnknownService")
 
 
 class TestWork:
@@ -312,6 +372,18 @@ class TestWork:
         workers = found(server_url, "workers")
         assert [finding.level for finding in workers] == [Level.WARNING, Level.OK]
         assert "silent for 2 min" in " ".join(finding.message for finding in workers)
+
+    def test_claims_that_nobody_takes_back(self, server_url: str) -> None:
+        app = shop(server_url, lease_s=1.0)
+        app.tasks["shop.add"].enqueue(1, 2)
+        with ManualWorker(app) as worker:
+            assert worker.claim()
+
+        def expired() -> list[Finding]:
+            return [finding for finding in found(server_url, "pending") if "expired_claims" in finding.values]
+
+        wait_until(lambda: bool(expired()), "the lease is over")
+        assert [finding.level for finding in expired()] == [Level.WARNING]
 
     def test_a_live_worker_with_claimed_messages(self, server_url: str, beat: Any) -> None:
         app = shop(server_url)
