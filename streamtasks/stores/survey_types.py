@@ -221,9 +221,11 @@ class Survey:
         shards: its shards.
         keys: a sample of the keys of each master.
         sentinel_warnings: what is wrong with Sentinels that were not needed.
+        unused: addresses of masters of the Cluster that have no shard.
     """
 
     servers: tuple[ServerSurvey, ...] = ()
     shards: tuple[ShardSurvey, ...] = ()
     keys: tuple[KeySample, ...] = ()
     sentinel_warnings: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()

@@ -75,7 +75,7 @@ def findings(found: Survey, settings: StoreSettings, project: Project, now_ms: i
         )
     if settings.is_sentinel and not found.sentinel_warnings:
         all_findings.append(Finding("sentinels", Level.OK, "All Sentinels name the same master."))
-    all_findings += work_findings(found.shards, found.keys, found.servers, settings.key_prefix, project)
+    all_findings += work_findings(found, settings.key_prefix, project)
     return sorted(all_findings, key=lambda finding: CHECKS.index(finding.check))
 
 

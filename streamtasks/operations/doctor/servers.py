@@ -75,11 +75,10 @@ def _role(server: ServerSurvey, settings: StoreSettings) -> Iterator[Finding]:
         yield unknown("role", server.address, "whether it is a master", "INFO and HELLO do not tell", "")
     else:
         yield Finding("role", Level.OK, "It is a master.", "", server.address, {"role": role})
-    is_cluster = getattr(settings, "is_cluster", False)
-    if server.info.get("cluster_enabled") == "1" and not is_cluster:
+    if server.info.get("cluster_enabled") == "1" and not settings.is_cluster:
         yield Finding(
             "role", Level.WARNING, "It is a node of a Cluster, and the URL names it as a single server.",
-            "Calls are refused (MOVED) when the shard is at another master. Use a URL of the Cluster, or an endpoint "
+            "Calls are refused (MOVED) when the shard is at another master. Use redis+cluster://, or an endpoint "
             "of the service that stands for all of it.", server.address, {"cluster": True},
         )  # fmt: skip
 

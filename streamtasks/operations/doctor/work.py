@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ...protocol.task_digests import digests
 from ...stores.inspection_types import WorkerInfo
 from ...stores.rules.consumers import worker_of
-from ...stores.survey_types import KeySample, ServerSurvey, ShardSurvey
+from ...stores.survey_types import KeySample, ShardSurvey, Survey
 from .finding import Finding, Level
 from .texts import amount, seconds, unknown
 
@@ -25,21 +25,16 @@ class Project(NamedTuple):
     tasks: tuple[str, ...] = ()
 
 
-def work_findings(
-    shards: Sequence[ShardSurvey],
-    samples: Sequence[KeySample],
-    servers: Sequence[ServerSurvey],
-    prefix: str,
-    project: Project,
-) -> Iterator[Finding]:
+def work_findings(found: Survey, prefix: str, project: Project) -> Iterator[Finding]:
     """Yield what is to be said of what lies in a store."""
+    shards, samples = found.shards, found.keys
     workers = _latest(worker for shard in shards for worker in shard.workers)
     live = [worker for worker in workers if worker.is_live]
     yield from _refused(shards)
     yield from _workers(workers, live, shards)
     yield from _pending(shards, live)
     yield from _queues(shards, live)
-    yield from _tags(shards, samples, servers)
+    yield from _tags(found)
     yield from _projects(shards, samples, workers, prefix, project)
 
 
@@ -160,22 +155,19 @@ def _queues(shards: Sequence[ShardSurvey], live: Sequence[WorkerInfo]) -> Iterat
             )
 
 
-def _tags(
-    shards: Sequence[ShardSurvey], samples: Sequence[KeySample], servers: Sequence[ServerSurvey]
-) -> Iterator[Finding]:
-    tags = {shard.tag: shard.slot for shard in shards}
-    by_server = {server.address: list(server.tags) for server in servers}
+def _tags(found: Survey) -> Iterator[Finding]:
+    tags = {shard.tag: shard.slot for shard in found.shards}
+    by_server = {server.address: list(server.tags) for server in found.servers} | {one: [] for one in found.unused}
     values = {"slots": tags, "servers": by_server}
-    others = sorted({tag for sample in samples for tag in sample.other_tags})
+    others = sorted({tag for sample in found.keys for tag in sample.other_tags})
     if others:
         yield Finding(
             "tags", Level.WARNING, f"Keys of shards that the settings do not name: {', '.join(others[:8])}.",
             "Give every process of the app the same tags; what lies in those shards is not carried out.", "",
             values | {"other_tags": others},
         )  # fmt: skip
-    empty = [address for address, own in by_server.items() if not own]
-    counts = [len(own) for own in by_server.values() if own]
-    if empty or (counts and max(counts) > 2 * min(counts)):
+    counts = [len(own) for own in by_server.values()]
+    if len(counts) > 1 and max(counts) > 2 * min(counts):
         shown = ", ".join(f"{address} {len(own)}" for address, own in by_server.items())
         yield Finding(
             "tags", Level.WARNING, f"Shards are spread unevenly over the masters: {shown}.",

@@ -63,6 +63,10 @@ class Masters:
         where = ", ".join(map(str, self._start_nodes))
         raise RedisConnectionError(f"no node of the Cluster at {where} serves slot {slot}")
 
+    def each(self) -> list[StoreSettings]:
+        """Return how each master is reached, as far as they are known."""
+        return [self._settings_of(node) for node in self._nodes]
+
     @property
     def wants_look(self) -> bool:
         """Whether the slots must be asked for before calls are sent."""
