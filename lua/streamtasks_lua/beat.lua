@@ -9,14 +9,17 @@
 -- KEYS[5] asking       ZSET     keys.asking
 -- KEYS[6] unfolding    ZSET     keys.unfolding
 -- KEYS[7] listeners   STRING   keys.listeners: it is there while workers listen
+-- KEYS[8] delayed      ZSET     keys.delayed
+-- KEYS[9] scheduled    ZSET     keys.scheduled
 -- ARGV[1] worker: its name
 -- ARGV[2] info: what it reports of itself (JSON), or "" when it leaves
 -- ARGV[3] lease_ms: its lease
 -- ARGV[4] prune_ms: a worker that is silent for longer is removed
 -- ARGV[5] listens_ms: for how long it is remembered that it listens to the ends of all tasks, 0: it does not
 --
--- Returns {now ms, hold ms, back ms}: how long reclaim is held back, 0 normally; by how much the clock went back since the
---         last beat of any worker, 0 normally.
+-- Returns {now ms, hold ms, back ms, delayed, schedule, unfold, limit, lease}: how long reclaim is held back, 0
+--         normally; by how much the clock went back since the last beat of any worker, 0 normally; in how many ms the
+--         first of each kind comes (a lease: that it ends), -1: there is none.
 -- Budget: one worker; 100 silent ones are forgotten; after the clock went back, 1,000 members of each set are set right.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
@@ -59,4 +62,9 @@ for _, silent in ipairs(redis.call('ZRANGEBYSCORE', keys.workers, '-inf', int(no
   redis.call('ZREM', keys.workers, silent)
   redis.call('HDEL', keys.worker_info, silent)
 end
-return { now, math.max(0, hold - now), back }
+local reply = { now, math.max(0, hold - now), back }
+for _, set in ipairs({ keys.delayed, keys.scheduled, keys.unfolding, keys.asking, keys.leases }) do
+  local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
+  reply[#reply + 1] = first and math.floor(math.max(0, first - now)) or -1
+end
+return reply

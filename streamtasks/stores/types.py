@@ -219,16 +219,32 @@ class Reclaim(NamedTuple):
     exhausted: list[Exhausted]
 
 
+class Coming(NamedTuple):
+    """What comes on a shard: in how many ms the first of each kind; None: there is none, or it is not known.
+
+    ``delayed``, ``schedule``, ``unfold``, ``limit``: when a message, a schedule, a workflow or a rate limit is to be
+    looked at. ``lease``: when the first lease ends.
+    """
+
+    delayed: int | None = None
+    schedule: int | None = None
+    unfold: int | None = None
+    limit: int | None = None
+    lease: int | None = None
+
+
 class Heartbeat(NamedTuple):
     """The store's time, ms since the epoch, when a worker's sign of life arrived.
 
     ``hold_ms``: for how long nothing is reclaimed, because all workers were silent before; 0 normally.
-    ``back_ms``: by how much the clock went back since the last sign of life of any worker; 0 normally.
+    ``back_ms``: by how much the clock went back since the last sign of life of any worker; 0 normally. ``coming``: what
+    comes on the shard.
     """
 
     now_ms: int
     hold_ms: int
     back_ms: int = 0
+    coming: Coming = Coming()
 
 
 class ClaimRequest(NamedTuple):

@@ -27,8 +27,8 @@ async def test_no_stored_time_outlasts_a_lease_or_an_interval(monkeypatch: pytes
 
     beat = await store.beat("u0", "w", {})
 
-    assert beat == (NOW_MS, settings.lease_ms, HOUR_MS)
+    assert beat[:3] == (NOW_MS, settings.lease_ms, HOUR_MS)
     assert shard.leases == {"gone#1": NOW_MS + settings.lease_ms, "w#1": NOW_MS + 5}
     assert shard.asking == {"soon": NOW_MS, "later": NOW_MS + 50_000}
     assert {worker.name: worker.beat_ms for worker in await store.workers()} == {"silent": NOW_MS, "w": NOW_MS}
-    assert await store.beat("u0", "w", {}) == (NOW_MS, settings.lease_ms, 0)
+    assert (await store.beat("u0", "w", {}))[:3] == (NOW_MS, settings.lease_ms, 0)

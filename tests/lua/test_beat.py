@@ -136,3 +136,18 @@ class TestTheClockWentBack:
         self.set_back(lab)
         lab.beat()
         assert lab.client.zcount(lab.keys.leases, "-inf", lab.now + LEASE_MS) == 1000
+
+
+def test_it_says_what_comes(lab: ScriptLab) -> None:
+    def coming() -> list[int]:
+        found: list[int] = lab.run(beat_call(lab.keys, "w", "{}", LEASE_MS, 600_000))[3:]
+        return found
+
+    assert coming() == [-1] * 5
+    sets = (lab.keys.delayed, lab.keys.scheduled, lab.keys.unfolding, lab.keys.asking, lab.keys.leases)
+    for place, key in enumerate(sets):
+        lab.client.zadd(key, {"first": lab.server_ms() + 10_000 * (place + 1), "second": lab.server_ms() + 900_000})
+    assert all(10_000 * place - 5_000 < ms <= 10_000 * place for place, ms in enumerate(coming(), 1))
+    for key in sets:
+        lab.client.zadd(key, {"first": lab.server_ms() - 5_000})
+    assert coming() == [0] * 5

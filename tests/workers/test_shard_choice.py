@@ -13,7 +13,7 @@ import pytest
 from streamtasks import StoreSettings
 from streamtasks.stores.types import Claimed, Exchange
 from streamtasks_workers.executor import shard_choice
-from streamtasks_workers.executor.shard_choice import ShardChoice
+from streamtasks_workers.executor.shard_choice import SLEEP_S, ShardChoice
 from streamtasks_workers.process.board import Board
 from streamtasks_workers.process.doorbell import Doorbell
 from streamtasks_workers.process.options import WorkerOptions
@@ -21,7 +21,7 @@ from streamtasks_workers.process.ready import ready
 from streamtasks_workers.process.shard_table import NOTHING, UNKNOWN, ShardTable, priority_code
 from streamtasks_workers.process.suspect_permit import SuspectPermit
 from streamtasks_workers.roles.base import ServedApp
-from streamtasks_workers.roles.ready_watch import BUSY_LOOK_S, ReadyWatch
+from streamtasks_workers.roles.ready_watch import BUSY_LOOK_S, IDLE_LOOK_S, ReadyWatch
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -167,10 +167,10 @@ def test_a_child_for_which_nobody_rings_looks_at_one_shard_after_the_other(child
     looked = []
     for _ in range(3):
         child.choice.start_wait()
-        child.later(5_000_000_000)
+        child.later(round(SLEEP_S / 2 * 1e9))
         child.choice.start_wait()
-        assert 4.0 < child.choice.wait_left_s() < 6.0, "it is one sleep"
-        child.later(6_000_000_000)
+        assert SLEEP_S / 2 - 1.0 < child.choice.wait_left_s() < SLEEP_S / 2 + 1.0, "it is one sleep"
+        child.later(round((SLEEP_S / 2 + 1.0) * 1e9))
         assert child.choice.wait_left_s() == 0.0
         child.choice.finish_wait()
         looked.append(child.claim(NONE))
@@ -286,4 +286,4 @@ class TestKeeper:
     async def test_an_idle_worker_looks_seldom(self, role: ReadyWatch, bells: list[Doorbell]) -> None:
         for bell in bells:
             bell.wait()
-        assert await role.run_once() == 2.0
+        assert await role.run_once() == IDLE_LOOK_S

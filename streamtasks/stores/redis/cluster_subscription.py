@@ -113,12 +113,24 @@ class AsyncClusterSubscription:
             asyncio.ensure_future(self._read(part, future)) for part, future in zip(self._parts, started, strict=True)
         ]
         try:
-            done, _ = await asyncio.wait(started, timeout=AT_ONCE_S)
-            for future in done:
-                future.result()
+            await self._until_it_stands(set(started))
         except BaseException:
             await self._close()
             raise
+
+    async def _until_it_stands(self, pending: set[asyncio.Future[None]]) -> None:
+        """Wait until it stands at one master at least, or at none, and `AT_ONCE_S` for the others."""
+        begun = time.monotonic()
+        while pending:
+            left_s = begun + AT_ONCE_S - time.monotonic()
+            stands = any(part.error is None for part in self._parts)
+            if stands and left_s <= 0:
+                return
+            done, pending = await asyncio.wait(
+                pending, timeout=left_s if stands else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for future in done:
+                future.result()
 
     async def _close(self) -> None:
         if self._again is not None:

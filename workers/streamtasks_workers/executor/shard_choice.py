@@ -28,7 +28,7 @@ MOST_AWAY_NS: Final = 500_000_000
 ASK_FIRST: Final = 1000
 """The code of a shard on which this child may hold what it does not know of: better than any other."""
 
-SLEEP_S: Final = 10.0
+SLEEP_S: Final = 30.0
 """A child that waits looks for itself after so long, seconds: the keeper, which looks more often, may be away."""
 
 

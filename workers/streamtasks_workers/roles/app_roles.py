@@ -26,6 +26,7 @@ class AppRoles:
     def __init__(self, app: ServedApp) -> None:
         self.app = app
         self._roles = roles_of(app)
+        app.wake = self._wake
         self._state = StoreState(app)
         self._errors: dict[tuple[str, str], LastError] = {}  # by shard and by who failed
 
@@ -49,6 +50,11 @@ class AppRoles:
             else:
                 backoff.reset()
             await role.sleep(wait_s[0])
+
+    def _wake(self, tag: str, word: str) -> None:
+        for role in self._roles:
+            if role.wake_on == word and (role.tag == tag or not role.per_shard):
+                role.wake()
 
     async def _listen(self) -> None:
         roles = [role for role in self._roles if role.wake_on]

@@ -7,7 +7,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from streamtasks.schedules.definition import Definition
 from streamtasks.settings import StoreSettings
@@ -18,12 +18,19 @@ from ..process.options import WorkerOptions
 from ..process.shard_table import ShardTable
 from .watched_child import WatchedChild
 
-__all__ = ["DueRole", "Role", "ServedApp"]
+__all__ = ["RARE_S", "DueRole", "Role", "ServedApp"]
+
+RARE_S: Final = 300.0
+"""With several shards each role asks by itself so often, seconds: beats say what comes, see `Heartbeat`."""
 
 
 def _no_child(board: Board, why: str) -> None:
     """Stand in for `ServedApp.kill` where there are no child processes."""
     raise NotImplementedError(f"{board.consumer} cannot be killed ({why})")
+
+
+def _nobody(tag: str, word: str) -> None:
+    """Stand in for `ServedApp.wake` where roles do not run by themselves."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +52,7 @@ class ServedApp:
         kill: ends the child of a board, for a reason.
         children: those that live, by the numbers of their boards.
         table: what is known of its shards, if there are several.
+        wake: wakes the roles of a shard that a word of control messages wakes.
     """
 
     label: str
@@ -61,6 +69,7 @@ class ServedApp:
     listens: bool = False
     children: dict[int, WatchedChild] = field(default_factory=dict)
     table: ShardTable | None = None
+    wake: Callable[[str, str], None] = _nobody
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -89,7 +98,7 @@ class Role(ABC):
         self.app = app
         self.tag = tag
         self.store = app.store
-        self.interval_s = app.settings.idle_poll_s
+        self.interval_s = app.settings.idle_poll_s if len(app.settings.tags) == 1 else RARE_S
         self._woken = asyncio.Event()
 
     @abstractmethod

@@ -14,6 +14,9 @@ __all__ = ["ReadyWatch"]
 BUSY_LOOK_S: Final = 0.04
 """While a child is busy, all shards are looked at this often, seconds: a better priority is known within 50 ms."""
 
+IDLE_LOOK_S: Final = 60.0
+"""So often otherwise, in case a wake was lost: children that wait look for themselves now and then, too."""
+
 RING_AGAIN_S: Final = 1.0
 """A child is woken for a shard of which nothing new is known at most this often, seconds."""
 
@@ -29,8 +32,7 @@ class ReadyWatch(Role):
         self._places = {tag: place for place, tag in enumerate(app.tags)}
         self._asked_ns = 0
         self._rung: dict[int, tuple[int, float]] = {}  # place -> the code for which a child was woken, and when
-        if app.table is None:
-            self.interval_s = 3600.0
+        self.interval_s = 3600.0 if app.table is None else IDLE_LOOK_S
 
     def heard(self, tag: str, text: str) -> None:
         """Wake a child: something has become ready on a shard."""

@@ -18,9 +18,12 @@ logger = logging.getLogger("streamtasks.worker")
 class Reclaimer(Role):
     """Reclaiming on one shard."""
 
+    wake_on = "lease"  # which beats announce
+
     def __init__(self, app: ServedApp, tag: str) -> None:
         super().__init__(app, tag)
-        self.interval_s = min(app.settings.idle_poll_s, app.settings.lease_s / 4)
+        if len(app.tags) == 1:
+            self.interval_s = min(app.settings.idle_poll_s, app.settings.lease_s / 4)
         self._outcomes = Outcomes(app.settings, "", wall_ms)
 
     async def run_once(self) -> None:

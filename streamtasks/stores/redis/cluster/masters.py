@@ -70,7 +70,7 @@ class Masters:
     @property
     def wants_look(self) -> bool:
         """Whether the slots must be asked for before calls are sent."""
-        return self._is_stale and time.monotonic() >= self._look_at
+        return self._is_stale and (time.monotonic() >= self._look_at or not self._ranges)
 
     def note(self, error: BaseException) -> None:
         """Take in an error of a call: it may say that a slot is elsewhere, or that nobody knows where."""

@@ -10,7 +10,7 @@ import orjson
 from ....protocol.keys import Keys
 from ....settings import StoreSettings
 from ...inspection_types import LISTENS, LISTENS_MS
-from ...types import Claimed, Heartbeat
+from ...types import Claimed, Coming, Heartbeat
 from ..batches import chunks
 from ..scripts import Call, script
 from ..shards import Operation, Shards
@@ -88,4 +88,4 @@ def beat(shards: Shards, tag: str, worker: str, info: dict[str, Any] | None) -> 
     [reply] = yield [
         beat_call(shards.by_tag[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000), listens_ms)
     ]
-    return Heartbeat(*reply)
+    return Heartbeat(reply[0], reply[1], reply[2], Coming(*(None if ms < 0 else ms for ms in reply[3:])))
