@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 import secrets
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from django.utils.csp import CSP
 
 URL_VARIABLE = "STREAMTASKS_DEMO_URL"
 """Where site and worker find the server that ``streamtasks demo`` has started."""
+
+
+def _url() -> str:
+    """Return the URL of the server, with the password that a container has in a file."""
+    scheme, _, rest = os.environ.get(URL_VARIABLE, "redis://127.0.0.1:6379/0").partition("://")
+    path = os.environ.get("STREAMTASKS_DEMO_PASSWORD_FILE")
+    account = f":{quote(Path(path).read_text('utf-8').strip(), safe='')}@" if path else ""
+    return f"{scheme}://{account}{rest}"
+
 
 SECRET_KEY = secrets.token_urlsafe(32)  # no signature outlives the process
 DEBUG = False
@@ -46,7 +57,7 @@ CSRF_COOKIE_SAMESITE = "Strict"
 TASKS: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "streamtasks_django.backends.redis.RedisBackend",
-        "OPTIONS": {"url": os.environ.get(URL_VARIABLE, "redis://127.0.0.1:6379/0"), "key_prefix": "demo:"},
+        "OPTIONS": {"url": _url(), "key_prefix": "demo:"},
     }
 }
 
