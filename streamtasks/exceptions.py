@@ -150,7 +150,11 @@ class AccessDenied(StoreError):
 
 
 class UntrustedServer(StoreError):
-    """Raised when a TLS certificate is not accepted: it has expired, or is of another name or an unknown authority."""
+    """Raised when no TLS connection can be made.
+
+    A certificate is not accepted: it has expired, or is of another name or an unknown authority. Or the server wants
+    one of ours, or speaks no TLS, or a file of the TLS options cannot be used.
+    """
 
 
 class UnknownService(StoreError):

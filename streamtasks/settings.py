@@ -44,7 +44,8 @@ class StoreSettings:
             they watch, ``redis+sentinel://[user:password@]host:port,host:port/service/db``; or some nodes of a Cluster,
             ``redis+cluster://[user:password@]host:port,host:port`` (``rediss+...://`` with TLS); or ``memory://name``,
             which keeps everything in this process (``?max_tasks=1000`` bounds it).
-        connection: redis-py connection keyword arguments; they win over the URL.
+        connection: redis-py connection keyword arguments; they win over the URL. Also ``password_file``, which is read
+            at each connect, and ``credential_provider`` as a dotted path.
         sentinel_connection: the same for the connections to Sentinels: ``username``, ``password``, ``ssl`` and so on.
         key_prefix: the first characters of every key, exactly as given.
         tags: hash tags of the shards; default: one on a single server, sixteen in a Cluster. Every process of an app
@@ -227,12 +228,12 @@ class StoreSettings:
     def shown_url(self) -> str:
         """The URL for messages: without user, password and query."""
         scheme, _, rest = self.url.partition("://")
-        place, query, _ = rest.partition("?")
+        place, _, query = rest.partition("?")
         _, at, host = place.rpartition("@")
+        if "@" in query or "#" in rest:  # a password with such a character that is not encoded?
+            return f"{scheme}://..."
         if at:
             return f"{scheme}://...@{host}"
-        if query and "@" in rest:  # a password with a question mark that is not escaped?
-            return f"{scheme}://..."
         return f"{scheme}://{place}" if rest else scheme
 
     @property

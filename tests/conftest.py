@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamtasks.stores.redis.access import UserRole
 from tests.support import failure_logs
 from tests.support.bounds import Bound
 from tests.support.machine_noise import NoiseProbe
 from tests.support.servers import Cluster, flush, server_kinds, start_server
+from tests.support.users import connect_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -44,12 +46,21 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return (os.cpu_count() or 1) + 4
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let all of the package connect as a user with the least privilege."""
+    parser.addoption(
+        "--acl", choices=[role.name.lower() for role in UserRole], help="the user: see tests.support.users"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled modules, also where the environment says not to: in a folder of the tests' own then.
 
     Tests start hundreds of Python processes; each would compile all that it imports, which takes three times as
     long as the import itself.
     """
+    if role := config.getoption("--acl"):
+        connect_as(UserRole[str(role).upper()])
     if sys.dont_write_bytecode:
         folder = str(config.rootpath / ".pytest_cache" / "bytecode")
         sys.dont_write_bytecode, sys.pycache_prefix = False, folder

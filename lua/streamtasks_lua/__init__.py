@@ -12,13 +12,16 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-__all__ = ["Script", "load", "names", "source"]
+__all__ = ["Script", "commands", "load", "names", "source"]
 
 _HERE = files(__name__)
 _INCLUDE = re.compile(r"( *)-- include: (.+)")
 _ROW = re.compile(r"-- (KEYS|ARGV)\[(\d+)(\.\.)?\] +(\w+)(?: +[A-Z]+ +keys\.(\w+)(\()?)?")
 _NAME = re.compile(r"\b(keys|args)\.(\w+)\b")
 _ARRAYS = {"keys": "KEYS", "args": "ARGV"}
+_COMMENT = re.compile(r"(^|\s)--.*$", re.MULTILINE)
+_COMMAND = re.compile(r"\bp?call\(\s*'(\w+)'(?:\s*,\s*'(\w+)')?")
+_CONTAINERS = ("XGROUP", "XINFO")
 
 
 class Script(NamedTuple):
@@ -43,6 +46,18 @@ def names() -> list[str]:
 def source(name: str) -> str:
     """Return the whole text of one script; errors as `load`."""
     return load(name).source
+
+
+def commands(name: str) -> frozenset[str]:
+    """Return the commands that a script may call, in small letters; subcommands as ``xgroup|create``. Errors as `load`.
+
+    Scripts name their commands literally, which ``tests/lua/test_headers.py`` checks.
+    """
+    code = _COMMENT.sub("", load(name).source)
+    return frozenset(
+        (f"{command}|{second}" if command in _CONTAINERS else command).lower()
+        for command, second in _COMMAND.findall(code)
+    )
 
 
 @cache

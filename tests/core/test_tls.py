@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socketserver
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamtasks import StoreSettings
-from streamtasks.exceptions import UntrustedServer
+from streamtasks import ConfigurationError, StoreSettings
+from streamtasks.exceptions import StoreUnavailable, UntrustedServer
 from streamtasks.stores.factory import open_store
+from streamtasks.stores.redis import connections
+from streamtasks.stores.redis.addresses import not_verified
 from streamtasks.stores.types import NewMessage
+from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.certificates import Authority, TLSProxy
 from tests.support.fake_sentinel import FakeSentinel
+from tests.support.ports import free_port
+from tests.support.servers import find_redis
 
 if TYPE_CHECKING:
     from tests.core.conftest import AnyStore
@@ -77,6 +84,142 @@ def test_a_certificate_that_is_wrong(
         open_store(StoreSettings(url=url, **PATIENT)).check()  # a worker refuses to start
 
 
+class TestClientCertificate:
+    def url(self, embedded_url: str, authority: Authority, stack: ExitStack) -> str:
+        proxy = stack.enter_context(TLSProxy(port_of(embedded_url), authority.context(asks=authority)))
+        return f"rediss://127.0.0.1:{proxy.port}/0?ssl_ca_certs={authority.path}"
+
+    def test_a_good_one(self, embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore) -> None:
+        url = self.url(embedded_url, authority, stack)
+        own = authority.issue(password="of-the-key")
+        connection = {"ssl_certfile": str(own), "ssl_password": "of-the-key"}
+        assert any_store(url, connection=connection, **PATIENT).enqueue([MESSAGE]) == [True]
+        connection = {"ssl_certfile": str(authority.issue()), "ssl_keyfile": str(authority.issue())}
+        assert any_store(url, connection=connection, **PATIENT).enqueue([MESSAGE]) == [False]
+
+    @pytest.mark.parametrize("what", ["none", "unknown authority"])
+    def test_one_that_is_not_accepted(
+        self, embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore, what: str, tmp_path: Path
+    ) -> None:
+        url = self.url(embedded_url, authority, stack)
+        connection = {} if what == "none" else {"ssl_certfile": str(Authority(tmp_path, "other").issue())}
+        with pytest.raises(UntrustedServer, match=r"127\.0\.0\.1:.*check ssl_certfile and ssl_keyfile"):
+            any_store(url, connection=connection, **PATIENT).enqueue([MESSAGE])
+
+
+class TestFiles:
+    """Files are looked at when a connection is made: an image may be built without them."""
+
+    @pytest.mark.parametrize(
+        ("name", "content", "remedy"),
+        [
+            ("ssl_ca_certs", None, "No such file"),
+            ("ssl_ca_certs", "nothing", "holds no certificates in PEM form"),
+            ("ssl_certfile", None, "No such file"),
+            ("ssl_certfile", "nothing", "must be a certificate and its key in PEM form"),
+        ],
+    )
+    def test_one_that_cannot_be_used(
+        self, embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore,
+        name: str, content: str | None, remedy: str, tmp_path: Path,
+    ) -> None:  # fmt: skip
+        path = tmp_path / "given.pem"
+        if content is not None:
+            path.write_text(content)
+        proxy = stack.enter_context(TLSProxy(port_of(embedded_url), authority.context()))
+        connection = {"ssl": True, "ssl_ca_certs": str(authority.path)} | {name: str(path)}
+        settings: dict[str, Any] = {"url": f"redis://127.0.0.1:{proxy.port}/0", "connection": connection, **PATIENT}
+        text = rf"127\.0\.0\.1:{proxy.port}: connection: {name} '{path}' .*{remedy}"
+        with pytest.raises(UntrustedServer, match=text):
+            any_store(**settings).enqueue([MESSAGE])
+        with pytest.raises(UntrustedServer, match=text):
+            open_store(StoreSettings(**settings)).check()
+
+    def test_a_key_without_its_password(
+        self, embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore
+    ) -> None:
+        proxy = stack.enter_context(TLSProxy(port_of(embedded_url), authority.context()))
+        url = f"rediss://127.0.0.1:{proxy.port}/0?ssl_ca_certs={authority.path}"
+        connection = {"ssl_certfile": str(authority.issue(password="x"))}
+        with pytest.raises(UntrustedServer, match="ssl_certfile"):
+            any_store(url, connection=connection, **PATIENT).enqueue([MESSAGE])
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("url", "text"),
+        [
+            ("redis://h?ssl_ca_certs=/ca.pem", "ssl_ca_certs without TLS; write rediss://"),
+            ("rediss://h?ssl_cert_reqs=no", "ssl_cert_reqs is 'no'"),
+            ("rediss://h?ssl_keyfile=/key.pem", "without ssl_certfile"),
+            ("redis+sentinel://s/main?sentinel_ssl=1&sentinel_ssl_cert_reqs=no", "sentinel_connection: ssl_cert_reqs"),
+        ],
+    )
+    def test_what_contradicts_itself(self, url: str, text: str) -> None:
+        with pytest.raises(ConfigurationError, match=text):
+            connections.check_options(StoreSettings(url=url))
+
+    @pytest.mark.parametrize("query", ["ssl_cert_reqs=none", "ssl_cert_reqs=optional", "ssl_check_hostname=false"])
+    def test_verification_that_is_off_is_warned_of(
+        self, embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore, query: str
+    ) -> None:
+        proxy = stack.enter_context(TLSProxy(port_of(embedded_url), authority.context(host="10.0.0.1")))
+        if query != "ssl_cert_reqs=none":
+            query += f"&ssl_ca_certs={authority.path}&ssl_check_hostname=false"
+        url = f"rediss://127.0.0.1:{proxy.port}/0?{query}"
+        assert any_store(url, **PATIENT).enqueue([MESSAGE]) == [True]
+        warnings = open_store(StoreSettings(url=url, **PATIENT)).check()
+        assert any("whoever is between can read and change everything" in one for one in warnings)
+
+    def test_verification_is_on_without_a_word(self) -> None:
+        assert not_verified(StoreSettings(url="rediss://h")) == []
+        [warning] = not_verified(
+            StoreSettings(url="redis+sentinel://s/main?sentinel_ssl=1&sentinel_ssl_cert_reqs=none")
+        )
+        assert warning == "ssl_cert_reqs is 'none': the certificate is not verified"
+
+
+def test_a_server_that_waits_for_more_instead_of_speaking_tls(embedded_url: str, any_store: OpenStore) -> None:
+    store = any_store(embedded_url.replace("redis://", "rediss://"), timeout_s=0.3, enqueue_timeout_s=0.3)
+    with pytest.raises(StoreUnavailable, match="does it speak TLS at this port"):
+        store.enqueue([MESSAGE])
+
+
+class _Plain(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.recv(65_536)
+        self.request.sendall(b"-ERR Protocol error\r\n")
+
+
+def test_a_server_that_answers_without_tls(any_store: OpenStore) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Plain) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with pytest.raises(UntrustedServer, match="does not speak TLS at this port"):
+                any_store(f"rediss://127.0.0.1:{server.server_address[1]}", **PATIENT).enqueue([MESSAGE])
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.skipif(find_redis() is None, reason="the embedded server is built without TLS")
+@pytest.mark.parametrize("asks", ["no", "yes"])
+def test_a_server_that_speaks_tls_itself(authority: Authority, any_store: OpenStore, asks: str) -> None:
+    own = str(authority.issue())
+    port = free_port()
+    arguments = ["--tls-port", str(port), "--tls-cert-file", own, "--tls-key-file", own]
+    arguments += ["--tls-ca-cert-file", str(authority.path), "--tls-auth-clients", asks]
+    url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={authority.path}"
+    with EmbeddedServer(find_redis(), extra_args=arguments):
+        with pytest.raises(UntrustedServer, match="ssl_ca_certs"):
+            any_store(f"rediss://127.0.0.1:{port}/0", **PATIENT).enqueue([MESSAGE])
+        if asks == "yes":
+            with pytest.raises(UntrustedServer, match="check ssl_certfile and ssl_keyfile"):
+                any_store(url, **PATIENT).enqueue([MESSAGE])
+        store = any_store(f"{url}&ssl_certfile={own}", **PATIENT)
+        assert store.enqueue([MESSAGE]) == [True]
+        assert store.wait_finished(["a"], 0.01) == []
+
+
 class TestSentinels:
     def url(self, stack: ExitStack, context: Any, master: int, query: str, scheme: str = "rediss") -> str:
         proxies = []
@@ -101,10 +244,30 @@ class TestSentinels:
         url = self.url(stack, authority.context(), port_of(embedded_url), query, "redis")
         assert any_store(url, **PATIENT).enqueue([MESSAGE]) == [True]
 
+    @pytest.mark.parametrize("what", WRONG)
     def test_a_certificate_of_theirs_that_is_wrong(
+        self, embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore, what: str
+    ) -> None:
+        options, remedy = WRONG[what]
+        context = authority.context(**options)  # type: ignore[arg-type]
+        url = self.url(stack, context, port_of(embedded_url), f"ssl_ca_certs={authority.path}")
+        with pytest.raises(UntrustedServer, match=remedy):
+            any_store(url, **PATIENT).enqueue([MESSAGE])
+
+    def test_an_authority_of_theirs_that_is_unknown(
+        self, embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore, tmp_path: Path
+    ) -> None:
+        other = Authority(tmp_path, "other")
+        url = self.url(stack, other.context(), port_of(embedded_url), f"ssl_ca_certs={authority.path}")
+        with pytest.raises(UntrustedServer, match=r"127\.0\.0\.1:.*ssl_ca_certs"):
+            any_store(url, **PATIENT).enqueue([MESSAGE])
+
+    def test_a_client_certificate_that_they_want(
         self, embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore
     ) -> None:
-        context = authority.context(days=(-3, -1))
-        url = self.url(stack, context, port_of(embedded_url), f"ssl_ca_certs={authority.path}")
-        with pytest.raises(UntrustedServer, match="Renew the server's certificate"):
+        own = authority.issue()
+        query = f"sentinel_ssl=1&sentinel_ssl_ca_certs={authority.path}"
+        url = self.url(stack, authority.context(asks=authority), port_of(embedded_url), query, "redis")
+        with pytest.raises(UntrustedServer, match="check ssl_certfile and ssl_keyfile"):
             any_store(url, **PATIENT).enqueue([MESSAGE])
+        assert any_store(f"{url}&sentinel_ssl_certfile={own}", **PATIENT).enqueue([MESSAGE]) == [True]

@@ -102,7 +102,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (by_sentinels(sentinels=[["s1"]]), "E001", "sentinels[0] is ['s1']"),
     (by_sentinels(connection={"host": "a"}), "E001", "leaves that to Sentinels"),
     (by_sentinels(connection={"usrname": "a"}), "E001", "usrname"),
-    (by_sentinels(sentinel_connection="x"), "E001", "sentinel_connection is 'x'"),
+    (by_sentinels(sentinel_connection="x"), "E001", "sentinel_connection is of type str"),
     (by_sentinels(sentinel_connection={"pasword": "x"}), "E001", "pasword"),
     (by_sentinels(servce_name="x"), "W001", "'service_name'"),
 ]

@@ -32,22 +32,35 @@ class Authority:
         own = own.add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
         self.path.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def context(self, *, days: tuple[int, int] = (-1, 10), host: str = "127.0.0.1") -> ssl.SSLContext:
-        """Return the TLS context of a server with a certificate for this host, valid between these days from now."""
+    def context(
+        self, *, days: tuple[int, int] = (-1, 10), host: str = "127.0.0.1", asks: Authority | None = None
+    ) -> ssl.SSLContext:
+        """Return the TLS context of a server with a certificate for this host, valid between these days from now.
+
+        ``asks``: it wants a certificate of the client from this authority.
+        """
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.issue(days=days, host=host))
+        if asks is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(asks.path)
+        return context
+
+    def issue(self, *, days: tuple[int, int] = (-1, 10), host: str = "127.0.0.1", password: str = "") -> Path:
+        """Return a file with a key and a certificate for a host, valid between these days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
         name = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))])
         made = self._builder(subject, key.public_key(), days).add_extension(name, critical=False)
-        path = self._directory / f"{host}-{days[1]}.pem"
+        path = self._directory / f"{self.path.stem}-{host}-{days[1]}{password}.pem"
+        hidden: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if password:
+            hidden = serialization.BestAvailableEncryption(password.encode())
         path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, hidden)
             + made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(path)
-        return context
+        return path
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: tuple[int, int]

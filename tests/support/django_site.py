@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.failure_logs import show_log
+from tests.support.users import worker_url
 from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class DjangoWorker:
         self.log = folder / "worker.log"
         self._options = options
         self._environment = environment(
-            CONTRACT_URL=url,
+            CONTRACT_URL=worker_url(url),
             CONTRACT_PREFIX=prefix,
             CONTRACT_NOTES=str(self.notes),
             CONTRACT_DATABASE=str(folder / "database.sqlite3"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.json import dumps
 from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Outcome, Settled
+from tests.support.users import as_worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ class Consumer:
     """One consumer on one shard. Close it when done: a context manager."""
 
     def __init__(self, store: Store, consumer: str = "hand", tag: str | None = None) -> None:
+        store = as_worker(store)
         self.channel: Channel = store.channel(tag or store.tags[0], consumer, Filter())
         self.sequence = 0
 

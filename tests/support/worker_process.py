@@ -22,6 +22,7 @@ from tests.process.tasks import proc_app
 from tests.support.execution_record import Record
 from tests.support.failure_logs import show_log
 from tests.support.servers import client_of
+from tests.support.users import worker_url
 from tests.support.waiting import DEADLINE_S, wait_until
 
 TASKS_DIRECTORY = Path(proc_app.__file__).parent
@@ -103,7 +104,7 @@ class Worker:
         command += ["--app", self._app] if self._app else []
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("STREAMTASKS_WORKER_", "DJANGO_"))}
         environment |= {
-            proc_app.URL_VARIABLE: self.url,
+            proc_app.URL_VARIABLE: worker_url(self.url),
             proc_app.SETTINGS_VARIABLE: json.dumps(self.settings),
             proc_app.RECORD_VARIABLE: str(self.record.path),
         }

@@ -4,7 +4,8 @@
 ``url``             ``redis://[user:password@]host:port/db``, ``rediss://``, ``unix://``, or Sentinels:
                     ``redis+sentinel://[user:password@]host:port,host:port/service/db``
 ``connection``      the same in parts: ``{"host", "port", "db", "username", "password", "ssl", ...}``,
-                    the keyword arguments of a redis-py connection
+                    the keyword arguments of a redis-py connection; also ``password_file``, and
+                    ``credential_provider`` as a dotted path
 ``connection_pool`` a ``redis.ConnectionPool``; where it connects to and how is taken over, its
                     connections are not
 ``key_prefix``      every key begins with it. ``"streamtasks:"`` for the alias ``default``, else
@@ -63,7 +64,7 @@ from streamtasks.tasks.options import seconds
 from . import task_settings
 from .task_settings import RETRY_OPTIONS
 
-__all__ = ["OPTIONS", "connection_of", "settings_of", "store_settings"]
+__all__ = ["OPTIONS", "connection_of", "settings_of", "shown", "store_settings"]
 
 _SECONDS: Final = {
     "result_expires": "result_expires_s",
@@ -159,7 +160,7 @@ def _server(options: Mapping[str, Any]) -> dict[str, Any]:
         )
     if "url" in given:
         if not isinstance(options["url"], str):
-            raise ConfigurationError(f"url is {options['url']!r}; it must be a string.")
+            raise ConfigurationError(f"url is {shown(options['url'])}; it must be a string.")
         return {"url": options["url"]}
     if "connection" in given:
         return _address(connection_of(options["connection"]))
@@ -199,10 +200,17 @@ def _address(connection: dict[str, Any]) -> dict[str, Any]:
     return {"url": f"unix://{path}", "connection": connection}
 
 
+def shown(value: Any) -> str:
+    """Return what a wrong value is for a message, which must not show passwords: a number, or its type."""
+    return repr(value) if value is None or isinstance(value, (bool, int, float)) else f"of type {type(value).__name__}"
+
+
 def connection_of(given: Any) -> dict[str, Any]:
     """Translate arguments of ``redis.Redis()`` into those of its connections."""
     if not isinstance(given, Mapping):
-        raise ConfigurationError(f"connection is {given!r}; it must be a dict such as {{'host': ..., 'port': ...}}.")
+        raise ConfigurationError(
+            f"connection is {shown(given)}; it must be a dict such as {{'host': ..., 'port': ...}}."
+        )
     options = dict(given)
     if options.pop("ssl", False):
         options["connection_class"] = redis.SSLConnection
@@ -220,7 +228,7 @@ def connection_of(given: Any) -> dict[str, Any]:
 def _of_pool(pool: Any) -> dict[str, Any]:
     if not isinstance(pool, redis.ConnectionPool):
         raise ConfigurationError(
-            f"connection_pool is {pool!r}; it must be a redis.ConnectionPool (also for asynchronous code)."
+            f"connection_pool is {shown(pool)}; it must be a redis.ConnectionPool (also for asynchronous code)."
         )
     options = {
         name: value

@@ -18,7 +18,7 @@ from typing import Any, Final
 from streamtasks import ConfigurationError
 from streamtasks.stores.redis.addresses import Node, parse_node, sentinel_url
 
-from .options import OPTIONS, connection_of
+from .options import OPTIONS, connection_of, shown
 
 __all__ = ["SENTINEL_OPTIONS", "sentinel_server"]
 
@@ -46,7 +46,7 @@ def sentinel_server(options: Mapping[str, Any]) -> dict[str, Any]:
     own = options.get("sentinel_connection") or {}
     if not isinstance(own, Mapping):
         raise ConfigurationError(
-            f"sentinel_connection is {own!r}; it must be a dict such as {{'username': ..., 'password': ...}}."
+            f"sentinel_connection is {shown(own)}; it must be a dict such as {{'username': ..., ...}}."
         )
     return {
         "url": sentinel_url(tuple(_node(place, one) for place, one in enumerate(given)), service),

@@ -6,6 +6,8 @@
 local function parked(key, who, wanted)
   local pending = redis.pcall('XPENDING', key, GROUP, '-', '+', wanted, who)
   if pending.err then
+    -- Only the group is missing? A user who may not ask gets the error that says so.
+    if not pending.err:find('NOGROUP', 1, true) then redis.call('XPENDING', key, GROUP, '-', '+', wanted, who) end
     redis.call('XGROUP', 'CREATE', key, GROUP, '0', 'MKSTREAM')
     return {}
   end

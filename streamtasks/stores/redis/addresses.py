@@ -13,9 +13,21 @@ from redis.connection import parse_url
 
 from ...exceptions import ConfigurationError
 from ...settings import StoreSettings
+from .credentials import with_credentials
 from .nodes import Node, master_settings, start_nodes
+from .tls import check_tls, file_problem, is_tls, unverified
 
-__all__ = ["Node", "SentinelAddress", "connection_options", "parse_node", "sentinel_address", "sentinel_url"]
+__all__ = [
+    "Node",
+    "SentinelAddress",
+    "connection_options",
+    "connection_problem",
+    "not_verified",
+    "parse_node",
+    "sentinel_address",
+    "sentinel_url",
+    "uses_tls",
+]
 
 SENTINEL_PORT: Final = 26379
 
@@ -50,6 +62,38 @@ def connection_options(settings: StoreSettings) -> dict[str, Any]:
     Raises:
         ConfigurationError: the URL or an option cannot be understood.
     """
+    options = _server_options(settings)
+    check_tls(options, "connection")
+    return with_credentials(options, "connection")
+
+
+def not_verified(settings: StoreSettings) -> list[str]:
+    """Return what TLS connections with these settings do not verify, a line for servers and one for Sentinels."""
+    return list(dict.fromkeys(filter(None, map(unverified, _all_options(settings).values()))))
+
+
+def connection_problem(settings: StoreSettings) -> str:
+    """Return why no connection can be made with these settings, ``""`` if none is seen: files that cannot be used."""
+    problems = (file_problem(options, where) for where, options in _all_options(settings).items())
+    return next(filter(None, problems), "")
+
+
+def uses_tls(settings: StoreSettings) -> bool:
+    """Whether any of these connections use TLS."""
+    return any(map(is_tls, _all_options(settings).values()))
+
+
+def _all_options(settings: StoreSettings) -> dict[str, dict[str, Any]]:
+    """Return the options of connections to servers and Sentinels, by the name of their setting."""
+    found = {"connection": _server_options(settings)}
+    if settings.is_sentinel:
+        found["sentinel_connection"] = _sentinel_options(_SentinelUrl(settings), settings)
+    return found
+
+
+def _server_options(settings: StoreSettings) -> dict[str, Any]:
+    """Return the options of connections to servers as they are given, with our defaults."""
+    _check_encoding(settings)
     if settings.is_cluster:
         settings = master_settings(settings, start_nodes(settings)[0])
     if settings.is_sentinel:
@@ -108,6 +152,13 @@ def sentinel_address(settings: StoreSettings) -> SentinelAddress:
         ConfigurationError: the URL or an option cannot be understood.
     """
     parts = _SentinelUrl(settings)
+    options = _sentinel_options(parts, settings)
+    check_tls(options, "sentinel_connection")
+    return SentinelAddress(parts.service, parts.sentinels, with_credentials(options, "sentinel_connection"))
+
+
+def _sentinel_options(parts: _SentinelUrl, settings: StoreSettings) -> dict[str, Any]:
+    """Return the options of connections to Sentinels as they are given, with our defaults."""
     server = parts.server_options | _with_class(settings.connection)
     options: dict[str, Any] = {
         name: value for name, value in server.items() if name.startswith("ssl_") or name == "connection_class"
@@ -126,7 +177,7 @@ def sentinel_address(settings: StoreSettings) -> SentinelAddress:
         raise ConfigurationError("sentinel_connection has a host, a port or a db: Sentinels are named in url.")
     if options.get("connection_class") is not redis.SSLConnection:
         options = {name: value for name, value in options.items() if not name.startswith("ssl_")}
-    return SentinelAddress(parts.service, parts.sentinels, options)
+    return options
 
 
 class _SentinelUrl:
@@ -185,10 +236,29 @@ def _parsed(url: str, settings: StoreSettings) -> dict[str, Any]:
     try:
         return dict(parse_url(url))
     except ValueError as error:
-        raise ConfigurationError(f"url {settings.shown_url!r}: {error}") from error
+        reason = str(error)
+        if "@" in url and not reason.startswith("Invalid value for"):  # it may name a part of the password
+            raise _not_encoded(settings) from None
+        raise ConfigurationError(f"url {settings.shown_url!r}: {reason}") from error
+
+
+def _check_encoding(settings: StoreSettings) -> None:
+    """Check that the URL does not end within a password, at a character that is not encoded."""
+    _, _, query = settings.url.partition("?")
+    if "#" in settings.url or any("=" not in pair.partition("@")[0] for pair in query.split("&") if "@" in pair):
+        raise _not_encoded(settings)
+
+
+def _not_encoded(settings: StoreSettings) -> ConfigurationError:
+    return ConfigurationError(
+        f"url {settings.shown_url!r} cannot be read. Characters of user and password such as / ? # @ : % must be "
+        "percent-encoded (urllib.parse.quote(password, safe='')), or given in connection instead."
+    )
 
 
 def _check_database(database: str, settings: StoreSettings) -> None:
+    if "@" in database:
+        raise _not_encoded(settings)
     if database and not database.isdigit():  # redis-py would use database 0
         raise ConfigurationError(
             f"url {settings.shown_url!r}: the database is {database!r}; it must be a number, as in redis://host:6379/0."

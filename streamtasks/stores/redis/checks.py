@@ -11,6 +11,7 @@ from ...exceptions import ServerNotSupported
 from ...protocol.durability import MEMORY
 from ...settings import StoreSettings
 from . import connections
+from .addresses import not_verified
 from .endpoints import endpoint_of
 from .operations import durable
 from .replica_count import ReplicaCount
@@ -34,7 +35,10 @@ def check_server(settings: StoreSettings) -> list[str]:
     connection: Any = connections.new_connection(settings)
     try:
         connection.connect()
-        warnings = sentinel_warnings(settings)
+        warnings = [
+            f"{what}; whoever is between can read and change everything. Name the authority in ssl_ca_certs instead"
+            for what in not_verified(settings)
+        ] + sentinel_warnings(settings)
         found, is_master = _check(connection, connections.address(settings))
         if is_master and settings.durability != MEMORY:
             _durability(connection, settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Final
 
@@ -13,18 +12,12 @@ __all__ = ["SENT", "examples", "script_commands"]
 SENT: Final = ("EVALSHA", "SCRIPT|LOAD", "BLPOP", "SSUBSCRIBE", "SUNSUBSCRIBE")
 """Commands that are sent by themselves, whatever the settings."""
 
-_CALL = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'(?:,\s*'([A-Z]+)')?")
-_WITH_SUBCOMMAND = frozenset({"XGROUP", "XINFO"})
-
 
 @cache
 def script_commands() -> tuple[str, ...]:
     """Return the commands that scripts use, a subcommand behind a bar: ``"XGROUP|CREATE"``."""
-    found: set[str] = set()
-    for name in streamtasks_lua.names():
-        for command, word in _CALL.findall(streamtasks_lua.load(name).source):
-            found.add(f"{command}|{word}" if command in _WITH_SUBCOMMAND and word else command)
-    return tuple(sorted(found))
+    found = {command for name in streamtasks_lua.names() for command in streamtasks_lua.commands(name)}
+    return tuple(sorted(command.upper() for command in found))
 
 
 def examples(command: str, key: str, channel: str) -> list[str]:

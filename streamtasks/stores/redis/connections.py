@@ -11,6 +11,7 @@ import time
 import redis
 import redis.asyncio
 from redis.exceptions import BusyLoadingError, MovedError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ...exceptions import (
     AccessDenied,
@@ -23,8 +24,9 @@ from ...exceptions import (
 )
 from ...settings import StoreSettings
 from ..backoff import Backoff
+from .addresses import connection_problem, uses_tls
 from .endpoints import endpoint_of
-from .faults import Course, fault_of
+from .faults import Course, Fault, fault_of
 from .sentinel_errors import SentinelsRefuse, ServiceUnknown
 
 __all__ = [
@@ -80,7 +82,8 @@ def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None
     """Return what to raise for an error that repeating does not mend; None for one that may pass."""
     fault = fault_of(error)
     if fault.course is not Course.LASTS:
-        return None
+        problem = connection_problem(settings) if isinstance(error, (RedisConnectionError, OSError)) else ""
+        return UntrustedServer(f"{_where(error, settings)}: {problem}.") if problem else None
     where = _where(error, settings)
     if isinstance(error, ServiceUnknown):
         return UnknownService(f"{error}: it stands in url, or in service_name of a Django backend.")
@@ -91,7 +94,7 @@ def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None
     if fault.untrusted:
         return UntrustedServer(f"{where}: {error}. {_tls_remedy(str(error))}")
     if fault.refused:
-        return AccessDenied(f"{where} refuses us: {error}. Check user, password and ACL.")
+        return AccessDenied(f"{where} refuses us: {error}. {_access_remedy(fault)}")
     if fault.full:
         return StoreFull(f"{where} is out of memory: {error}. Nothing was stored.")
     if isinstance(error, RedisError):
@@ -99,10 +102,19 @@ def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None
     return error
 
 
+def _access_remedy(fault: Fault) -> str:
+    """Return what to do about a login or a command that was refused."""
+    if fault.spoils:
+        return "Check user, password and ACL."
+    return "Check user, password and ACL: `streamtasks acl --role worker` (or producer, monitor) prints what it needs."
+
+
 def _tls_remedy(text: str) -> str:
     """Return what to do about a certificate that was not accepted."""
     if "ALERT" in text:
         return "The server does not accept our certificate: check ssl_certfile and ssl_keyfile."
+    if "WRONG_VERSION_NUMBER" in text:
+        return "The server does not speak TLS at this port: name its TLS port, or use redis:// (without TLS)."
     if "expired" in text or "not yet valid" in text:
         return "Renew the server's certificate, or set the clock of this machine right."
     if "ostname" in text or "IP address" in text:
@@ -114,12 +126,13 @@ def unavailable(settings: StoreSettings, error: Exception, after_s: float | None
     """Return the error for a store that did not answer for ``after_s`` seconds (None: the settings' ``timeout_s``)."""
     seconds = settings.timeout_s if after_s is None else after_s
     how_long = f"in {seconds:g} s" if seconds else "at the first try"
+    hint = " (does it speak TLS at this port?)" if "Timeout connecting" in str(error) and uses_tls(settings) else ""
     what = str(error)
     if isinstance(error, MovedError):
         what = f"slot {error.slot_id} is at {error.node_addr[0]}:{error.node_addr[1]}"
         if not settings.is_cluster:
             what += "; it is a node of a Cluster, whose URL begins with redis+cluster://"
-    raised = StoreUnavailable(f"no answer from the store at {_where(error, settings)} {how_long}: {what}")
+    raised = StoreUnavailable(f"no answer from the store at {_where(error, settings)} {how_long}: {what}{hint}")
     raised.reached = isinstance(error, (ResponseError, BusyLoadingError))
     return raised
 
@@ -141,6 +154,7 @@ class Patience:
         self._seconds = settings.timeout_s if seconds is None else seconds
         self._deadline = (time.monotonic() if since is None else since) + self._seconds
         self._backoff = Backoff(0.02, 1.0, at_once=1)
+        self._logged_in_again = False
 
     def delay_s(self, error: Exception) -> float:
         """Return how long to wait before the next try, seconds.
@@ -150,6 +164,11 @@ class Patience:
         """
         lasting = lasting_error(error, self._settings)
         if lasting is not None:
+            fault = fault_of(error)
+            if fault.refused and fault.spoils and not self._logged_in_again:
+                # Once: the password may have been replaced since that connection was made, or just now.
+                self._logged_in_again = True
+                return 0.0
             raise lasting from error
         delay = self._backoff.next_s()
         if not self._seconds or time.monotonic() + delay > self._deadline:

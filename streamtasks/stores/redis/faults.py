@@ -47,7 +47,7 @@ class Fault(NamedTuple):
         spoils: whether the connection must be closed: it may owe a reply, or it leads to a server that cannot serve.
         refused: whether user, password or ACL are the reason.
         full: whether the server is out of memory.
-        untrusted: whether a TLS certificate is the reason, theirs or ours.
+        untrusted: whether TLS is the reason: a certificate, theirs or ours, or a server without TLS.
         spoils_idle: whether idle connections to the same address are in doubt as well.
         remaps: whether, in a Cluster, the shard may be elsewhere by now.
     """
@@ -66,7 +66,7 @@ _MOVED: Final = Fault(Course.PASSES, spoils=False, remaps=True)
 _BROKEN: Final = Fault(Course.PASSES, spoils=True, remaps=True)
 _SILENT: Final = Fault(Course.PASSES, spoils=True, spoils_idle=True, remaps=True)
 _WRONG: Final = Fault(Course.WRONG_SERVER, spoils=True, spoils_idle=True, remaps=True)
-_REFUSED: Final = Fault(Course.LASTS, spoils=True, refused=True)
+_REFUSED: Final = Fault(Course.LASTS, spoils=True, refused=True, spoils_idle=True)
 _DENIED: Final = Fault(Course.LASTS, spoils=False, refused=True)
 _UNTRUSTED: Final = Fault(Course.LASTS, spoils=True, untrusted=True)
 _FULL: Final = Fault(Course.LASTS, spoils=False, full=True)
@@ -96,8 +96,15 @@ _CERTIFICATE_SIGNS: Final = (
     "ALERT_UNKNOWN_CA",
     "ALERT_BAD_CERTIFICATE",
     "ALERT_CERTIFICATE",
+    "WRONG_VERSION_NUMBER",  # no TLS at all
 )
 """In the texts of OpenSSL, which redis-py passes on."""
+
+_DENIED_IN_SCRIPT: Final = ("ACL failure in script", "The user executing the script can't")
+"""What servers say without the code NOPERM if a script may not do something; the second one: Redis 7.0."""
+
+_NOT_LOGGED_IN: Final = "Protocol error: unauthenticated"
+"""What servers say instead of NOAUTH to a command of more than ten words, and then close the connection."""
 
 _CODES: Final = (
     (MovedError, "MOVED"),
@@ -117,6 +124,10 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, (AuthenticationError, AuthorizationError)):
         return _REFUSED
     if isinstance(error, ResponseError):
+        if str(error).startswith(_DENIED_IN_SCRIPT):
+            return _DENIED
+        if str(error).startswith(_NOT_LOGGED_IN):
+            return _REFUSED
         return _BY_CODE.get(_code(error), _FULL if "OOM" in str(error)[:80] else _LASTING)
     if isinstance(error, (RedisTimeoutError, TimeoutError)):
         return _SILENT  # a network that has lost its state has lost it for every connection

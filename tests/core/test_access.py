@@ -1,0 +1,359 @@
+"""What each role may do on a server: everything that it needs, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from click.testing import CliRunner
+from redis.exceptions import NoPermissionError, ResponseError
+
+import streamtasks_lua
+from streamtasks import StoreSettings, StreamTasks, group
+from streamtasks.exceptions import AccessDenied
+from streamtasks.protocol.keys import Keys
+from streamtasks.protocol.message import Message
+from streamtasks.stores.factory import open_async_store, open_store, open_supervisor_store
+from streamtasks.stores.redis import RedisStore, access, scripts
+from streamtasks.stores.redis.access import UserRole
+from streamtasks.stores.redis.operations.delete_finished import finished_call
+from streamtasks.stores.redis.operations.durable import touch_call
+from streamtasks.stores.types import ClaimId, ClaimRequest, Filter, Limit, NewMessage
+from streamtasks_workers.cli.acl import acl_command
+from streamtasks_workers.testing.embedded import EmbeddedServer
+from tests.support.manual_consumer import Consumer, outcome_of
+from tests.support.schedule_samples import declared, firing, schedule
+from tests.support.server_dump import dump
+from tests.support.users import PASSWORD, as_user, create_users, restore_users, server_version
+
+if TYPE_CHECKING:
+    from streamtasks.stores.redis.scripts import Call
+    from streamtasks.stores.redis.shards import Operation
+
+CODE = Path(access.__file__).parent
+TAG = "u0"
+KEYS = Keys("streamtasks:", TAG)
+PATIENT: dict[str, Any] = {"timeout_s": 60.0, "enqueue_timeout_s": 60.0}
+DENIED = r"ACL failure|^The user executing the script can't|not allowed from script"
+NOT_COMMANDS = {"faults.py"}
+"""Files in which names of commands are codes of errors."""
+
+REFUSED = (
+    "KEYS *", "SCAN 0", "RANDOMKEY", "DBSIZE", "FLUSHALL", "FLUSHDB", "SWAPDB 0 1", "CONFIG GET save",
+    "CONFIG SET maxmemory 1", "SCRIPT FLUSH", "SCRIPT KILL", "FUNCTION LIST", "DEBUG OBJECT x", "SHUTDOWN NOSAVE",
+    "SAVE", "BGSAVE", "BGREWRITEAOF", "REPLICAOF no one", "FAILOVER", "ACL LIST", "ACL WHOAMI", "CLIENT LIST",
+    "CLIENT KILL 127.0.0.1:1", "MONITOR", "SLOWLOG GET", "LATENCY RESET", "MODULE LIST", "CLUSTER RESET",
+    "EVAL return 0", "SUBSCRIBE a", "PSUBSCRIBE *", "PUBLISH a b", "PUBSUB CHANNELS", "ROLE", "KEYS streamtasks:*",
+    "GET other:{u0}:x", "HGET streamtasks:mail:{u0}:state x", "GET streamtasks", "SSUBSCRIBE other:{u0}:done:1",
+    "DUMP streamtasks:{u0}:state", "RESTORE streamtasks:{u0}:state 0 x", "COPY streamtasks:{u0}:state other",
+    "RENAME streamtasks:{u0}:state other", "SORT streamtasks:{u0}:state STORE other",
+)  # fmt: skip
+
+
+@pytest.fixture
+def admin(server_url: str) -> Iterator[redis.Redis]:
+    create_users(server_url)
+    with redis.Redis.from_url(server_url, decode_responses=True) as client:
+        yield client
+    restore_users(server_url)
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The names of the scripts that were called."""
+    names: set[str] = set()
+    build = scripts.Script.call
+
+    def record(self: scripts.Script, *args: Any, **kwargs: Any) -> Call:
+        names.add(self.name)
+        return build(self, *args, **kwargs)
+
+    monkeypatch.setattr(scripts.Script, "call", record)
+    return names
+
+
+def of_role(least: UserRole) -> set[str]:
+    return {name for name, role in access.SCRIPTS.items() if role is least}
+
+
+def settings_of(url: str, role: UserRole) -> StoreSettings:
+    return StoreSettings(url=as_user(url, role), **PATIENT)
+
+
+def new(task_id: str, **options: Any) -> NewMessage:
+    return NewMessage(task_id, "default", 0, Message(id=task_id, task="t").encode(1 << 20), **options)
+
+
+def run(settings: StoreSettings, call: Call) -> Any:
+    """Send one call."""
+
+    def operation() -> Operation[Any]:
+        return (yield [call])
+
+    return RedisStore(settings).run(operation())
+
+
+class TestTable:
+    def test_it_has_every_script(self) -> None:
+        assert sorted(access.SCRIPTS) == streamtasks_lua.names()
+
+    @pytest.mark.parametrize("name", streamtasks_lua.names())
+    def test_what_scripts_call_is_read_from_them(self, name: str, admin: redis.Redis) -> None:
+        commands = streamtasks_lua.commands(name)
+        assert commands
+        assert not commands - set(known_commands(admin))
+
+    def test_it_has_every_command_of_the_code(self, admin: redis.Redis) -> None:
+        known = known_commands(admin)
+        table = {*access.UNPRIVILEGED, *access.allowed_commands(UserRole.WORKER)}
+        table |= {one.name for one in access.SENTINEL}
+        found = {
+            name: path.name
+            for path in CODE.rglob("*.py")
+            if path.name not in NOT_COMMANDS and path.name != Path(access.__file__).name
+            for name in sent_commands(path.read_text("utf-8"), known)
+        }
+        assert len(found) > 10
+        assert {name: file for name, file in found.items() if name not in table} == {}
+
+    def test_the_rules_have_no_more_of_the_dangerous_commands_than_info(self, admin: redis.Redis) -> None:
+        dangerous: Any = admin.execute_command("ACL", "CAT", "dangerous")
+        for role in UserRole:
+            allowed = access.allowed_commands(role)
+            assert set(allowed) & set(dangerous) == {"info"}
+            assert not [word for word in access.rules(role, "p:") if word.startswith(("+@", "allkeys", "~*", "&*"))]
+
+    def test_a_monitor_has_no_command_that_writes(self, admin: redis.Redis) -> None:
+        writes: Any = admin.execute_command("ACL", "CAT", "write")
+        assert not set(access.allowed_commands(UserRole.MONITOR)) & set(writes)
+
+    def test_rules_for_an_old_server_have_only_what_it_knows(self) -> None:
+        old, later = (set(access.rules(UserRole.WORKER, "p:", version)) for version in ((7, 0), (7, 2)))
+        assert later - old == {"+client|setinfo", "+waitaof"}
+
+
+def known_commands(client: redis.Redis) -> dict[str, bool]:
+    """The commands of a server, and whether each has subcommands, which are named as in ACL rules."""
+    ask: Any = client.execute_command
+    names = {name for category in ask("ACL", "CAT") for name in ask("ACL", "CAT", category)}
+    containers = {"sentinel"} | {name.partition("|")[0] for name in names if "|" in name}
+    return dict.fromkeys(names, False) | dict.fromkeys(containers, True)
+
+
+def sent_commands(source: str, known: dict[str, bool]) -> Iterator[str]:
+    """Yield what stands in a tuple or a call as the words of a command."""
+    for node in ast.walk(ast.parse(source)):
+        parts = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.Tuple) else []
+        words = [part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else "" for part in parts]
+        words = [word for text in words for word in (text.split(" ") or [""])]
+        for place, word in enumerate(words):
+            if word.isupper() and word.lower() in known:
+                has_more = known[word.lower()]
+                yield f"{word}|{words[place + 1]}".lower() if has_more else word.lower()
+                break
+
+
+class TestRoles:
+    """Each runs all that its role needs, as its user."""
+
+    def test_monitor(self, server_url: str, admin: redis.Redis, called: set[str]) -> None:
+        app = StreamTasks(server_url, **PATIENT)
+        flow = group([app.task(name="t")(print).s()]).apply_async()
+        app.store.enqueue([new("a")])
+        called.clear()
+        settings = settings_of(server_url, UserRole.MONITOR)
+        store = open_store(settings)
+        assert store.check() is not None
+        assert [one and one.id for one in store.read(["a"])] == ["a"]
+        assert store.active() == []
+        store.statistics()
+        store.workers()
+        store.events()
+        store.dead_letters()
+        store.list_schedules()
+        assert store.workflow(flow.id) is not None
+        store.gather(flow.id, "r0")
+        store.wait_finished(["a"], 0.01)
+        run(settings, finished_call(KEYS, 1, [3]))
+        assert called - {"tags"} == of_role(UserRole.MONITOR)
+        before = dump(admin)
+        with pytest.raises(AccessDenied, match="Check user, password and ACL"):
+            store.enqueue([new("b")])
+        with pytest.raises(AccessDenied):
+            store.revoke("a")
+        assert dump(admin) == before
+
+    async def test_monitor_on_an_event_loop(self, server_url: str, admin: redis.Redis) -> None:
+        open_store(StoreSettings(url=server_url)).enqueue([new("a")])
+        store = open_async_store(settings_of(server_url, UserRole.MONITOR))
+        watch = store.watch("a")
+        assert (await anext(watch)).id == "a"
+        await watch.aclose()  # type: ignore[attr-defined]
+
+    def test_producer(self, server_url: str, admin: redis.Redis, called: set[str]) -> None:
+        settings = settings_of(server_url, UserRole.PRODUCER)
+        store = open_store(settings)
+        assert store.check() is not None
+        app = StreamTasks(settings.url, **PATIENT)
+        assert store.enqueue([new("a"), new("b"), new("l", limit=Limit("x", 1_000_000, 1))]) == [True] * 3
+        run(settings, touch_call(KEYS, "a"))
+        store.revoke("b")
+        store.revoke_many(["a", "c"])
+        store.wait_finished(["a"], 60)
+        assert store.delete_result("a")
+        store.delete_finished(1)
+        flow = group([app.task(name="t")(print).s()]).apply_async()
+        store.revoke_workflow(flow.id)
+        store.put_schedule(schedule(), 0)
+        store.pause_schedule("tick", None)
+        store.delete_schedule("tick")
+        assert called - of_role(UserRole.MONITOR) == of_role(UserRole.PRODUCER)
+        store.enqueue([new("d")])
+        with Consumer(store) as child, pytest.raises(AccessDenied):
+            child.claim()
+
+    def test_worker(self, server_url: str, admin: redis.Redis, called: set[str]) -> None:
+        settings = settings_of(server_url, UserRole.WORKER)
+        store = open_store(settings)
+        assert store.check() is not None
+        store.enqueue([new(f"{n}") for n in range(6)] + [new("later", due_ms=1), new("l", limit=Limit("x", 1, 1))])
+        with Consumer(store) as child:
+            child.channel.start_wait()  # BLPOP, with pass_wake behind it
+            child.channel.finish_wait()
+            claimed = child.claim()
+            assert child.settle(outcome_of(claimed[0], "SUCCESS", b"{}"))
+            asyncio.run(self.keep(settings, claimed[1:]))
+            store.forget_queue("nothing")
+            waiting = child.channel.start_wait(ClaimRequest(child.sequence + 1, 1, True))
+            assert waiting >= 0
+        lower = of_role(UserRole.MONITOR) | of_role(UserRole.PRODUCER)
+        assert called - lower == of_role(UserRole.WORKER)
+
+    async def keep(self, settings: StoreSettings, claimed: list[Any]) -> None:
+        keeper = open_supervisor_store(settings)
+        await keeper.beat(TAG, "w", {})
+        await keeper.mark_running(TAG, [(claimed[0], 5)])
+        await keeper.renew(TAG, [claimed[0].token])
+        await keeper.progress(TAG, [(claimed[0], b"1")])
+        await keeper.revocations(TAG, claimed)
+        await keeper.charge(TAG, [(claimed[0], 1, "{}")])
+        await keeper.hand_back(TAG, claimed[1:], invalidate=ClaimId("hand", 9))
+        await keeper.settle(TAG, [outcome_of(claimed[1], "SUCCESS", b"{}")])
+        await keeper.promote(TAG)
+        await keeper.admit(TAG)
+        await keeper.reclaim(TAG)
+        await keeper.unfold(TAG)
+        await keeper.expire_results(TAG, True)
+        await keeper.declare_schedules(TAG, [declared("d", next_ms=1)])
+        await keeper.undeclare_schedules(TAG, "shop")
+        await keeper.shard_schedules(TAG)
+        due = await keeper.due_schedules(TAG)
+        await keeper.fire(TAG, [firing(due.due[0])])
+        await keeper.sweep(TAG, 0)
+        await keeper.ready(Filter())
+        listening = keeper.listen()
+        assert await anext(listening) == ("", "subscribed")
+        await listening.aclose()  # type: ignore[attr-defined]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("role", UserRole)
+    def test_what_nobody_may(self, server_url: str, admin: redis.Redis, role: UserRole) -> None:
+        admin.set("other:{u0}:x", "theirs")
+        with redis.Redis.from_url(as_user(server_url, role)) as client:
+            for line in REFUSED:
+                try:
+                    client.execute_command(*line.split(" "))
+                except NoPermissionError:
+                    continue
+                except ResponseError as error:
+                    if "DEBUG command not allowed" in str(error):  # nor is it to anybody else
+                        continue
+                pytest.fail(f"{role.name} may say {line}")
+        assert admin.get("other:{u0}:x") == "theirs"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "redis.call('FLUSHALL')",
+            "return redis.call('GET', 'other:{u0}:x')",
+            "return redis.call('GET', 'streamtasks:mail:{u0}:x')",
+            "redis.call('SPUBLISH', 'other:{u0}:done:1', 'a')",
+            "return redis.call('CONFIG', 'GET', 'save')",
+            "return redis.call('KEYS', '*')",
+        ],
+    )
+    @pytest.mark.parametrize("role", UserRole)
+    def test_nor_in_a_script(self, server_url: str, admin: redis.Redis, role: UserRole, body: str) -> None:
+        admin.set("other:{u0}:x", "theirs")
+        sha: Any = admin.script_load(body)
+        with redis.Redis.from_url(as_user(server_url, role)) as client, pytest.raises(ResponseError, match=DENIED):
+            client.evalsha(sha, 1, KEYS.state)
+        assert admin.get("other:{u0}:x") == "theirs"
+
+    def test_marks_in_a_prefix_are_no_patterns(self, server_url: str, admin: redis.Redis) -> None:
+        prefix = "a*b?[c]\\:"
+        create_users(server_url, prefix)
+        with redis.Redis.from_url(as_user(server_url, UserRole.WORKER)) as client:
+            client.get(Keys(prefix, TAG).beat)
+            for other in ("axb?[c]\\:", "a*bx[c]\\:", "a*b?c\\:", "a*b?[c]:", "a*b?[c]\\:x:"):
+                with pytest.raises(NoPermissionError):
+                    client.get(Keys(other, TAG).beat)
+
+
+class TestCommand:
+    def test_its_output_goes_to_a_server(self, admin: redis.Redis, server_url: str, tmp_path: Path) -> None:
+        secret = tmp_path / "secret"
+        secret.write_text(f"{PASSWORD}\n")
+        version = ".".join(map(str, server_version(admin)))
+        options = ["--prefix", 'a"b\\:', "--server", version, "--password-file", str(secret), "--user", "app"]
+        for role in ("monitor", "producer", "worker"):
+            done = CliRunner().invoke(acl_command, ["--role", role, *options])
+            assert done.exit_code == 0, done.output
+            assert PASSWORD not in done.output
+            assert admin.execute_command(*shlex.split(done.stdout)) == "OK"
+        store = open_store(
+            StoreSettings(
+                url=server_url, connection={"username": "app", "password": PASSWORD}, key_prefix='a"b\\:', **PATIENT
+            )
+        )
+        assert store.enqueue([new("a")]) == [True]
+
+    def test_a_file_of_users(self, tmp_path: Path) -> None:
+        secret, users = tmp_path / "secret", tmp_path / "users.acl"
+        secret.write_text(PASSWORD)
+        done = CliRunner().invoke(
+            acl_command, ["--role", "worker", "--format", "aclfile", "--password-file", str(secret)]
+        )
+        users.write_text(done.stdout)
+        with EmbeddedServer(extra_args=["--aclfile", str(users)]) as server:
+            connection = {"username": "streamtasks-worker", "password": PASSWORD}
+            store = open_store(StoreSettings(url=server.url, connection=connection, **PATIENT))
+            assert store.enqueue([new("a")]) == [True]
+
+    def test_passwords_that_are_not_named_stay(self, admin: redis.Redis, server_url: str) -> None:
+        done = CliRunner().invoke(acl_command, ["--role", "worker", "--user", "worker", "--server", "7.0"])
+        assert admin.execute_command(*shlex.split(done.stdout)) == "OK"
+        assert "worker can log in as soon as it has a password" in done.stderr
+        assert open_store(settings_of(server_url, UserRole.WORKER)).enqueue([new("a")]) == [True]
+
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            (["--server", "6.2"], "from 7.0 on"),
+            (["--server", "new"], "from 7.0 on"),
+            (["--prefix", "a{b}"], "no brace"),
+            (["--user", "a b"], "no spaces"),
+            (["--password-file", "/nowhere"], "does not exist"),
+        ],
+    )
+    def test_bad_options(self, options: list[str], text: str) -> None:
+        done = CliRunner().invoke(acl_command, ["--role", "worker", *options])
+        assert done.exit_code == 2
+        assert text in done.output

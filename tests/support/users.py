@@ -1,0 +1,95 @@
+"""Users of test servers, with the rights that `streamtasks acl` prints for their roles.
+
+`pytest --acl worker` and `--acl producer` run tests so that the package connects as such a user: in this process as the
+one named, in worker processes always as the worker. What tests look at themselves they read without a user, with all
+rights.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+
+from streamtasks.stores.factory import open_store
+from streamtasks.stores.redis import endpoints
+from streamtasks.stores.redis.access import UserRole, rules
+from streamtasks_workers.testing.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from streamtasks import StoreSettings
+    from streamtasks.stores.base import Store
+
+PASSWORD = "pw-of-a-test"
+ANY_PREFIX = ("~*{*", "&*{*")
+"""The keys of streamtasks, whatever their prefix: tests have many."""
+
+_CREDENTIALS = ("username", "password", "credential_provider")
+_READS_OPTIONS = "connection_options"
+_active = False
+
+
+def server_version(client: redis.Redis) -> tuple[int, int]:
+    """The version by which rules are made; every Valkey says that it is 7.2."""
+    info: Any = client.info("server")
+    major, minor, *_ = info["redis_version"].split(".")
+    return int(major), int(minor)
+
+
+def create_users(url: str, prefix: str = "streamtasks:", *more: str) -> None:
+    """Create a user for each role, named as it is; ``more``: further rules."""
+    with redis.Redis.from_url(url) as client:
+        version = server_version(client)
+        for role in UserRole:
+            words = [*rules(role, prefix, version), *more]
+            client.execute_command("ACL", "SETUSER", role.name.lower(), "reset", "on", f">{PASSWORD}", *words)
+
+
+def restore_users(url: str) -> None:
+    """Create the users anew that tests run as, if they do."""
+    if _active:
+        create_users(url, "streamtasks:", *ANY_PREFIX)
+
+
+def as_user(url: str, role: UserRole) -> str:
+    """Return the URL for a user of this role."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{role.name.lower()}:{PASSWORD}@{parts.netloc.rpartition('@')[2]}"))
+
+
+def worker_url(url: str) -> str:
+    """Return the URL for a worker process: with a user of its own if tests run so, and it names none."""
+    return as_user(url, UserRole.WORKER) if _active and url.startswith("redis://") and "@" not in url else url
+
+
+def as_worker(store: Store) -> Store:
+    """Return a store for a child by hand: that of a worker, if tests run so."""
+    settings: StoreSettings | None = getattr(store, "settings", None)
+    if settings is None or settings.connection or worker_url(settings.url) == settings.url:
+        return store
+    return open_store(replace(settings, url=worker_url(settings.url)))
+
+
+def connect_as(role: UserRole) -> None:
+    """Have each server of this process know the users, and the package connect as this one where no user is named."""
+    global _active
+    _active = True
+    start, read = EmbeddedServer.start, getattr(endpoints, _READS_OPTIONS)
+
+    def start_with_users(self: EmbeddedServer) -> None:
+        start(self)
+        if "--sentinel" not in self.extra_args:
+            with suppress(redis.AuthenticationError):  # it has a password; then tests name it
+                restore_users(self.url)
+
+    def with_user(settings: StoreSettings) -> dict[str, Any]:
+        options: dict[str, Any] = read(settings)
+        if not any(options.get(name) for name in _CREDENTIALS):
+            options |= {"username": role.name.lower(), "password": PASSWORD}
+        return options
+
+    EmbeddedServer.start = start_with_users  # type: ignore[method-assign]
+    setattr(endpoints, _READS_OPTIONS, with_user)
