@@ -90,6 +90,15 @@ class TestStore:
         assert store.enqueue([new(new_id(ALL_TAGS))]) == [True]
 
 
+class TestCheck:
+    def test_every_master_is_asked(self, url: str, cluster: Cluster) -> None:
+        """Also one that has none of the shards: it may get one."""
+        for settings in (StoreSettings(url=url), StoreSettings(url=url, tags=("u0",), key_prefix="one:")):
+            warnings = open_store(settings).check()
+            for node in cluster.nodes:
+                assert sum(f"127.0.0.1:{node.port} has appendonly off" in warning for warning in warnings) == 1
+
+
 class TestBadInput:
     def test_no_node_can_be_reached(self) -> None:
         store = open_store(StoreSettings(url="redis+cluster://127.0.0.1:1,127.0.0.1:2", enqueue_timeout_s=0.2))

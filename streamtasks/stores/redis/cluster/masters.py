@@ -67,6 +67,10 @@ class Masters:
         """Return how each master is reached, as far as they are known."""
         return [self._settings_of(node) for node in self._nodes]
 
+    def all(self) -> list[StoreSettings]:
+        """Return how each master is reached, also those that have none of the shards."""
+        return [self._settings_of(node) for node in self._nodes]
+
     @property
     def wants_look(self) -> bool:
         """Whether the slots must be asked for before calls are sent."""
