@@ -23,7 +23,7 @@ pytestmark = pytest.mark.topology
 OF_CLIENTS = ("evalsha", "script|load", "cluster|slots", "ping", "ssubscribe", "hello", "blpop", "wait")
 """Commands that scripts do not send; the others of a worker are sent by scripts."""
 
-WATCHED_S = 30.0
+WATCHED_S = 60.0
 
 
 @pytest.fixture

@@ -204,7 +204,8 @@ class AsyncRedisStore(AwaitingDriver):
             StoreUnavailable: the connection broke.
         """
         tags = {shard.keys.control: tag for tag, shard in self.shards.by_tag.items()}
-        ping_s = max(PING_S, self.settings.idle_poll_s)
+        # A Cluster has several connections, which are idle together.
+        ping_s = max(2 * PING_S if self.settings.is_cluster else PING_S, self.settings.idle_poll_s)
         wakes: dict[str, str] = {}
         if wakes_of is not None:
             for tag, shard in self.shards.by_tag.items():
