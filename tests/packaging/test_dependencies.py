@@ -18,7 +18,7 @@ PACKAGES = (
     "django_backend/streamtasks_django",
     "lua/streamtasks_lua",
 )
-LOADED_BY_NAME = {"lz4", "ormsgpack", "backports"}
+LOADED_BY_NAME = {"lz4", "ormsgpack", "backports", "cryptography"}
 """Top modules that `importlib.import_module` loads, because they are optional."""
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
