@@ -1,10 +1,15 @@
 """The tasks of the benchmarks."""
 
 import os
+import time
+from pathlib import Path
+from typing import Any
 
 from streamtasks import StreamTasks
 
-app = StreamTasks(os.environ.get("STREAMTASKS_BENCHMARK_URL", "redis://127.0.0.1:1/0"))
+_tags = os.environ.get("STREAMTASKS_BENCHMARK_TAGS")
+_more: dict[str, Any] = {"tags": tuple(_tags.split(","))} if _tags else {}
+app = StreamTasks(os.environ.get("STREAMTASKS_BENCHMARK_URL", "redis://127.0.0.1:1/0"), **_more)
 
 
 @app.task
@@ -38,3 +43,11 @@ def kilobyte(_: object = None) -> str:
 def fail() -> None:
     """Fail."""
     raise ValueError("it does")
+
+
+@app.task
+def tick(path: str, seconds: float, _: str = "") -> None:
+    """Note when it ran, and in which process; then sleep."""
+    with Path(path).open("ab", buffering=0) as file:
+        file.write(b"%d %d\n" % (os.getpid(), time.monotonic_ns()))
+    time.sleep(seconds)

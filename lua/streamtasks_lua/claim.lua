@@ -35,7 +35,8 @@
 -- ARGV[12] filter_mode: how they count: "all", "only" or "except"
 -- ARGV[13] listens: 1 if the child serves several shards: it does not wait on lists, its worker listens to the channels of
 --          these names, and it is told what is left
--- ARGV[14..] those queue names; then the names of the candidate streams
+-- ARGV[14] least: nothing of a lower priority is claimed, because another shard has better; only for a child that listens
+-- ARGV[15..] those queue names; then the names of the candidate streams
 --
 -- Returns {"ok", now ms, flags, then per stream: name, {entry, id, "<enqueued ms> <envelope>", counts, ...}}
 --           counts: "<attempt> <retries before it> <first started ms, 0 if none>", and, if it must not run but only be
@@ -52,7 +53,7 @@
 local consumer, sequence, most, alone = args.consumer, tonumber(args.sequence), tonumber(args.most), args.alone == '1'
 local most_bytes, wake_count, filter_count = tonumber(args.most_bytes), tonumber(args.wake_count), tonumber(args.filter_count)
 local filter_mode = args.filter_mode
-local listens = args.listens == '1'
+local listens, least = args.listens == '1', tonumber(args.least)
 local MOST_CANDIDATES, MOST_TURNS, MOST_READ, MOST_LOOKED_UP = 16, 4, 64, 8
 local token = consumer .. '#' .. args.sequence
 
@@ -181,7 +182,11 @@ for i = tier + 1, math.min(#best, MOST_CANDIDATES) do order[#order + 1] = best[i
 
 local key_of, first_stream, first_name = {}, keys.more + wake_count, args.more + filter_count
 for i = first_stream, #KEYS do key_of[ARGV[first_name + i - first_stream]] = KEYS[i] end
-if not key_of[order[1]] then return { 'streams', now, unpack(order) } end
+-- is_worse(name): whether what this stream holds is to be left, because it is worse than what another shard has.
+local function is_worse(name)
+  return listens and least > -100 and tonumber(name:match('^(-?%d+):')) < least
+end
+if not key_of[order[1]] and not is_worse(order[1]) then return { 'streams', now, unpack(order) } end
 
 -- include: parked
 
@@ -198,7 +203,10 @@ local gave_back, chosen, work_left, left = false, {}, false, nil
 
 for _, name in ipairs(order) do
   local key = key_of[name]
-  if not key or (most > 0 and #ids >= most) or gave_back then
+  if is_worse(name) then
+    work_left, left, is_skipped = true, left or name, true -- not to be claimed again at once
+    break
+  elseif not key or (most > 0 and #ids >= most) or gave_back then
     work_left, left = true, left or name
     break
   end

@@ -254,7 +254,7 @@ class ClaimRequest(NamedTuple):
     0: none, only learn from `Exchange.suspects` whether a suspect is reserved for this child. ``alone``: the child has
     nothing else in hand and may get a suspect. ``tag``: the shard, from a child that serves several and is woken by
     `SupervisorStore.listen`; empty: that of the channel. ``suspects``: False leaves suspects to other workers, because
-    this one may hold one of another shard.
+    this one may hold one of another shard. ``least``: with a tag, nothing of a lower priority is claimed.
     """
 
     sequence: int
@@ -262,6 +262,7 @@ class ClaimRequest(NamedTuple):
     alone: bool
     tag: str = ""
     suspects: bool = True
+    least: int = -100
 
 
 class Exchange(NamedTuple):

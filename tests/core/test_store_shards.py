@@ -101,6 +101,18 @@ def test_the_answer_says_what_is_left(child: Child) -> None:
     assert child.exchange((), "dj", 100).left is None
 
 
+def test_what_is_worse_than_another_shard_has_is_left(child: Child) -> None:
+    best = child.enqueue("dj", 2, priority=5)
+    worse = child.enqueue("dj", 2, priority=1)
+    assert [c.id for c in child.claim("dj", least=2)] == best
+    exchange = child.exchange((), "dj", least=2)
+    assert not exchange.claimed
+    assert exchange.left == 1
+    assert not exchange.again
+    assert [c.id for c in child.claim("dj", least=1)] == worse
+    assert child.exchange((), "dj", least=100).left is None
+
+
 @pytest.mark.parametrize(
     ("queues", "best"),
     [

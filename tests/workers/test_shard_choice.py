@@ -43,7 +43,7 @@ class Child:
         monkeypatch.setattr(shard_choice, "time", clock)
         self.table: Any = ShardTable(len(TAGS))
         self.bell = Doorbell()
-        self.choice: Any = ShardChoice(TAGS, self.table, self.bell, SuspectPermit(), A)
+        self.choice: Any = ShardChoice(TAGS, self.table, self.bell, SuspectPermit(), A, (A, B, C))
         self.choice.next_tag()
         self.later()
 
@@ -84,6 +84,19 @@ def test_a_better_priority_comes_first_and_the_child_goes_back(child: Child) -> 
     assert child.claim(SOME._replace(left=None)) == "b"
     assert child.claim(SOME._replace(left=None)) == "c", "the best of those that it knows"
     assert child.claim() == "a"
+
+
+def test_nothing_is_claimed_that_is_worse_than_what_another_shard_has(child: Child) -> None:
+    child.look(a=0, b=5, c=1)
+    assert (child.choice.next_tag(), child.choice.least) == ("b", 1)
+    child.later()
+    child.choice.took(NONE._replace(left=-3))
+    assert child.choice._code(B, child.now_ns) == priority_code(-3), "it is not left alone"
+    assert (child.choice.next_tag(), child.choice.least) == ("c", 0)
+    child.choice.took(SOME._replace(left=1))
+    assert (child.choice.next_tag(), child.choice.least) == ("c", 0)
+    child.choice.took(NONE._replace(again=True, left=1))
+    assert (child.choice.next_tag(), child.choice.least) == ("c", -100), "it is told to ask again"
 
 
 def test_shards_that_are_as_good_take_turns(child: Child) -> None:

@@ -48,10 +48,13 @@ def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter) ->
             shard.wake("")  # pass the wake token on to other children
         return _answer(shard, [], others_only=bool(ready))
     taking = _Taking(shard, consumer, token, request)
-    work_left = False
+    work_left = is_worse = False
     for name in _in_turn(served, request.sequence):
         if taking.is_full:
             work_left = True
+            break
+        if request.tag and int(name.partition(":")[0]) < request.least:
+            work_left = is_worse = True
             break
         if taking.drains(shard.stream(name)):
             shard.ready.discard(name)
@@ -69,7 +72,8 @@ def claim(shard: Shard, consumer: str, request: ClaimRequest, queues: Filter) ->
         if work_left or (queues.mode == "except" and shard.ready):
             for queue in wake_lists(queues):
                 shard.wake(queue)
-    again = not claimed and work_left and not (taking.suspect_waits or taking.skipped_suspect) and request.most > 0
+    is_skipped = taking.suspect_waits or taking.skipped_suspect or is_worse
+    again = not claimed and work_left and not is_skipped and request.most > 0
     answer = _answer(shard, claimed, suspects=taking.suspect_waits, again=again, run_alone=taking.took_suspect)
     return answer._replace(left=best_ready(shard, queues)) if request.tag else answer
 

@@ -50,6 +50,7 @@ class Fault(NamedTuple):
         untrusted: whether TLS is the reason: a certificate, theirs or ours, or a server without TLS.
         spoils_idle: whether idle connections to the same address are in doubt as well.
         remaps: whether, in a Cluster, the shard may be elsewhere by now.
+        brief: whether it passes soon: something runs long on a server that answers.
     """
 
     course: Course
@@ -59,9 +60,10 @@ class Fault(NamedTuple):
     untrusted: bool = False
     spoils_idle: bool = False
     remaps: bool = False
+    brief: bool = False
 
 
-_KEPT: Final = Fault(Course.PASSES, spoils=False)
+_KEPT: Final = Fault(Course.PASSES, spoils=False, brief=True)
 _MOVED: Final = Fault(Course.PASSES, spoils=False, remaps=True)
 _BROKEN: Final = Fault(Course.PASSES, spoils=True, remaps=True)
 _SILENT: Final = Fault(Course.PASSES, spoils=True, spoils_idle=True, remaps=True)

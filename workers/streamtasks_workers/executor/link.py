@@ -174,7 +174,7 @@ class Link:
             sequence = self._last_sequence = self._last_sequence + 1
         self._sequence = sequence
         self.board.sent(sequence, tag)
-        return ClaimRequest(self._sequence, count, alone, tag, choice.may_take_suspect(alone=alone))
+        return ClaimRequest(self._sequence, count, alone, tag, choice.may_take_suspect(alone=alone), choice.least)
 
     @property
     def settling(self) -> bool:

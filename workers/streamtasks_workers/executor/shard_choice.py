@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -28,6 +29,8 @@ MOST_AWAY_NS: Final = 500_000_000
 ASK_FIRST: Final = 1000
 """The code of a shard on which this child may hold what it does not know of: better than any other."""
 
+LEAST_PRIORITY: Final = -100
+
 SLEEP_S: Final = 30.0
 """A child that waits looks for itself after so long, seconds: the keeper, which looks more often, may be away."""
 
@@ -41,12 +44,22 @@ class ShardChoice:
         doorbell: by which the keeper wakes this child.
         permit: to run a suspect.
         first: the place of the shard to begin with.
+        order: of places, in which it goes from one shard to others that are as good; None: one of its own. Children
+            with one order would go from shard to shard together, and leave all masters but one idle.
     """
 
     def __init__(
-        self, tags: Sequence[str], table: ShardTable, doorbell: Doorbell, permit: SuspectPermit, first: int
+        self,
+        tags: Sequence[str],
+        table: ShardTable,
+        doorbell: Doorbell,
+        permit: SuspectPermit,
+        first: int,
+        order: Sequence[int] | None = None,
     ) -> None:
         self._tags = tags
+        order = order or random.sample(range(len(tags)), len(tags))
+        self._after = dict(zip(order, [*order[1:], order[0]], strict=True))
         self._table = table
         self._doorbell = doorbell
         self._permit = permit
@@ -60,28 +73,40 @@ class ShardChoice:
         self._away_ns = [0] * len(tags)
         self._is_unsure = [False] * len(tags)
         self._sent_ns = 0
+        self._floor = NOTHING  # the code of the best of the other shards
         self._stays = False  # the next claim must go to the same shard
         self._sleeps_until = 0.0
 
     def next_tag(self) -> str:
         """Choose the shard of a claim that is sent now."""
         now = self._sent_ns = time.monotonic_ns()
-        if not self._stays and (best := self._best(now)) != self._current:
+        if self._stays:
+            self._floor = NOTHING
+        elif (best := self._best(now)) != self._current:
             self._current, self._since_ns = best, now
         return self._tags[self._current]
 
+    @property
+    def least(self) -> int:
+        """The least priority to claim there: what is below it is worse than what another shard has."""
+        return max(LEAST_PRIORITY, self._floor - priority_code(0))
+
     def _best(self, now: int) -> int:
         """Return the place of the best shard; one that is as good as others is left after `STAY_NS`."""
-        current, shards = self._current, len(self._tags)
-        best, wanted = current, self._code(current, now) + 1
+        current = place = self._current
+        best, code_there, floor = current, self._code(current, now), NOTHING
+        wanted = code_there + 1
         if now - self._since_ns > STAY_NS:
             self._since_ns = now
             wanted -= 1
-        for step in range(1, shards):
-            place = (current + step) % shards
+        while (place := self._after[place]) != current:
             code = self._code(place, now)
             if code > NOTHING and code >= wanted:
-                best, wanted = place, code + 1
+                floor = max(floor, code_there if code_there < ASK_FIRST else NOTHING)
+                best, code_there, wanted = place, code, code + 1
+            elif floor < code < ASK_FIRST:
+                floor = code
+        self._floor = floor
         return best
 
     def _code(self, shard: int, now: int) -> int:
@@ -120,7 +145,7 @@ class ShardChoice:
         self._asked_ns[shard] = self._sent_ns
         self._left[shard] = priority_code(exchange.left)
         self._stays = exchange.suspects or exchange.again
-        if exchange.claimed or exchange.left is None or self._stays:
+        if exchange.claimed or exchange.left is None or exchange.left < self.least or self._stays:
             self._shunned_ns[shard] = 0
         else:
             self._shunned_ns[shard] = wait_ns = min(2 * self._shunned_ns[shard] or AGAIN_NS, MOST_AGAIN_NS)
@@ -164,5 +189,5 @@ class ShardChoice:
     def finish_wait(self) -> None:
         """Wait no longer."""
         if time.monotonic() >= self._sleeps_until:
-            self._current = (self._current + 1) % len(self._tags)  # nobody rang: look at one after the other
+            self._current = self._after[self._current]  # nobody rang: look at one after the other
         self._doorbell.reset()

@@ -70,6 +70,7 @@ def claim_call(
         filter_count=len(queues.queues),
         filter_mode=queues.mode,
         listens=1 if request.tag else 0,
+        least=request.least,
         more_keys=[*wakes, *map(keys.stream, candidates)],
         more_args=[*queues.queues, *candidates],
     )
