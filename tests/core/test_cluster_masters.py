@@ -172,3 +172,33 @@ def test_what_never_succeeds_is_an_error_at_the_deadline() -> None:
 def test_addresses_of_any_form() -> None:
     assert str(Node("::1", 7000)) == "[::1]:7000"
     assert "[::1]:7000" in str(next(Masters(StoreSettings(url="redis+cluster://[::1]:7000")).look()))
+
+
+class TestAbsence:
+    """A keeper has a hundred loops that try again; not each of them connects."""
+
+    def test_a_master_that_cannot_be_reached_is_tried_now_and_then(self, masters: Masters, clock: Clock) -> None:
+        tries = 0
+        for _ in range(1000):  # 10 s
+            clock.now += 0.01
+            if masters.absence("one:7000") is None:
+                tries += 1
+                masters.note_reached("one:7000", RedisConnectionError("refused"))
+        assert 10 <= tries <= 45
+        assert str(masters.absence("one:7000")) == "refused"
+        assert masters.absence("two:7000") is None
+
+    def test_it_is_tried_at_once_when_it_has_answered(self, masters: Masters) -> None:
+        masters.note_reached("one:7000", RedisConnectionError("refused"))
+        masters.note_reached("one:7000", None)
+        assert masters.absence("one:7000") is None
+
+    def test_nobody_is_asked_again_at_once_when_no_node_answered(self, clock: Clock) -> None:
+        masters, away = Masters(SETTINGS), RedisConnectionError("refused")
+        for _ in range(2):
+            with pytest.raises(RedisConnectionError, match="no node of the Cluster answers: one:7000: refused"):
+                look(masters, one=away, two=away)
+            with pytest.raises(RedisConnectionError, match="no node of the Cluster answers: one:7000: refused"):
+                next(masters.look())
+            clock.now += 1.0
+        assert look(masters, one=SLOTS) == ["one"]

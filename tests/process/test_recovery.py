@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-import psutil
 import pytest
 import redis
 
@@ -15,7 +14,6 @@ from streamtasks.protocol.keys import GROUP
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.fleet import Fleet
 from tests.support.waiting import wait_until
-from tests.support.worker_process import Worker
 
 OwnServer = Callable[..., EmbeddedServer]
 OpenFleet = Callable[[str], Fleet]
@@ -26,12 +24,6 @@ STALL_S = 12.0
 """Longer than a client waits for a reply."""
 BUSY = 0.5
 """Of a processor: a busy loop takes all that it can get."""
-
-
-def cpu_s(worker: Worker) -> float:
-    """The processor time that all processes of a worker have taken, seconds."""
-    times = [psutil.Process(pid).cpu_times() for pid in worker.all_pids()]
-    return sum(one.user + one.system for one in times)
 
 
 def pass_time(seconds: float) -> None:
@@ -89,10 +81,10 @@ def test_new_tasks_run_soon_after_it(
     children = worker.pids().children
     before = fleet.many("nap", [(0.3,)] * 20)  # the first ones run while it happens, the others wait
     fleet.record.wait_started(before[0])
-    took_s, began = cpu_s(worker), time.monotonic()
+    took_s, began = worker.cpu_s(), time.monotonic()
     happens(fleet, server)
     over = time.monotonic()
-    busy = (cpu_s(worker) - took_s) / (over - began)
+    busy = (worker.cpu_s() - took_s) / (over - began)
     keeps_data = has_file or happens is not restart
     results = fleet.many("add", [(n, 1) for n in range(10)], priority=10)
     assert wait_for(results, timeout=60)
@@ -109,9 +101,9 @@ def test_new_tasks_run_soon_after_it(
         assert len(runs) == 30
         assert sum(runs.values()) <= 30 + 2  # two were running
     fleet.wait_idle(2)
-    took_s, began = cpu_s(worker), time.monotonic()
+    took_s, began = worker.cpu_s(), time.monotonic()
     pass_time(1.0)
-    assert (cpu_s(worker) - took_s) / (time.monotonic() - began) <= BUSY
+    assert (worker.cpu_s() - took_s) / (time.monotonic() - began) <= BUSY
     assert worker.pids().children == children
     fleet.enqueue("add", 1, 2, queue="another").get(timeout=60)
 

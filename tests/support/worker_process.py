@@ -183,6 +183,11 @@ class Worker:
         """Return its processes by kind, see `pids_of`."""
         return pids_of(self.process.pid)
 
+    def cpu_s(self) -> float:
+        """Return the processor time that all processes of this worker have taken, seconds."""
+        times = [psutil.Process(pid).cpu_times() for pid in self.all_pids()]
+        return sum(one.user + one.system for one in times)
+
     def all_pids(self) -> list[int]:
         """The pids of the supervisor and of all its living descendants."""
         return all_pids_of(self.process.pid)

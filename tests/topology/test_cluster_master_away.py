@@ -13,7 +13,7 @@ from tests.process.test_executors import EXECUTORS
 from tests.support.fleet import Fleet
 from tests.support.measurements import percentile
 from tests.support.servers import Cluster
-from tests.support.waiting import DEADLINE_S
+from tests.support.waiting import DEADLINE_S, wait_until
 from tests.topology.test_cluster import wait_all
 
 if TYPE_CHECKING:
@@ -89,3 +89,21 @@ def test_an_idle_child_is_woken_by_the_other_masters(
     figure(f"idle to start with one master away: p50 {percentile(waits, 0.5) * 1e3:.1f} ms")
     assert percentile(waits, 0.5) < bound(0.1)
     cluster.nodes[1].restart()
+
+
+def test_a_worker_that_reaches_no_master_is_not_busy(
+    cluster: Cluster, fleet: Fleet, figure: Callable[[str], None]
+) -> None:
+    worker = fleet.start("--concurrency", "2")
+    wait_all(spread(fleet, ALL_TAGS))
+    for node in cluster.nodes:
+        node.kill()
+    took_s, began = worker.cpu_s(), time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 6.0, "the masters are away for so long")
+    busy = (worker.cpu_s() - took_s) / (time.monotonic() - began)
+    for node in cluster.nodes:
+        node.restart()
+    back = time.monotonic()
+    wait_all(spread(fleet, ALL_TAGS))
+    figure(f"{busy:.2f} of a processor without any master; all shards served {time.monotonic() - back:.1f} s after")
+    assert busy < 0.3

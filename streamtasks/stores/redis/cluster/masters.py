@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ....exceptions import ConfigurationError
 from ....settings import StoreSettings
+from ...backoff import Backoff
 from ..connections import new_async_connection, new_connection, note_server
 from ..faults import fault_of
 from ..nodes import Node, master_settings, start_nodes
@@ -27,8 +28,35 @@ LOOK_S: Final = 2.0
 AGAIN_S: Final = 0.1
 """The map is asked for at most this often, seconds."""
 
+FAILED_S: Final = 0.5
+"""After some failures it is asked for only so often, seconds; a node that cannot be reached is tried as often."""
+
 type Look = Generator[Node, Any]
 """Yields nodes to ask for the slots, and is sent their replies, or errors."""
+
+
+class _Absence:
+    """Why something could not be reached lately, and from when on it is tried again."""
+
+    def __init__(self) -> None:
+        self._backoff = Backoff(AGAIN_S, FAILED_S)
+        self._error: Exception | None = None
+        self._until = 0.0
+
+    def begin(self, error: Exception) -> None:
+        """Note that a try has failed."""
+        self._error, self._until = error, time.monotonic() + self._backoff.next_s()
+
+    def end(self) -> None:
+        """Note that one has succeeded."""
+        self._error = None
+        self._backoff.reset()
+
+    def error(self) -> Exception | None:
+        """Return what a try would raise now, without trying; None: try."""
+        if self._error is None or time.monotonic() >= self._until:
+            return None
+        return type(self._error)(*self._error.args)
 
 
 class Masters:
@@ -44,6 +72,8 @@ class Masters:
         self._nodes: tuple[Node, ...] = ()
         self._is_stale = True
         self._look_at = 0.0  # monotonic seconds
+        self._absences: dict[str, _Absence] = {}
+        self._no_node = _Absence()
 
     def of(self, tag: str) -> StoreSettings:
         """Return how the master of a shard is reached.
@@ -87,13 +117,30 @@ class Masters:
         elif fault_of(error).remaps and not isinstance(error, AskError):
             self._is_stale = True
 
+    def absence(self, master: str) -> Exception | None:
+        """Return why a master cannot be reached if that was found out just now, else None: it is tried.
+
+        A keeper has more than a hundred loops, each of which tries again: they do not all connect.
+        """
+        absence = self._absences.get(master)
+        return None if absence is None else absence.error()
+
+    def note_reached(self, master: str, error: Exception | None) -> None:
+        """Note whether a master could be reached; ``error``: why not."""
+        if error is not None:
+            self._absences.setdefault(master, _Absence()).begin(error)
+        elif self._absences and (absence := self._absences.get(master)) is not None:
+            absence.end()
+
     def look(self) -> Look:
         """Ask one node after the other for the slots, those that are masters first.
 
         Raises:
             ConfigurationError: a node is no member of a Cluster.
-            RedisConnectionError: none of them answers.
+            RedisConnectionError: none of them answers, or none did just now.
         """
+        if (error := self._no_node.error()) is not None:
+            raise error
         self._look_at = time.monotonic() + AGAIN_S
         known = list(self._nodes)
         random.shuffle(known)
@@ -114,7 +161,9 @@ class Masters:
                 errors.append(f"{node} knows of no slots")
         if refused is not None:
             raise refused
-        raise RedisConnectionError(f"no node of the Cluster answers: {'; '.join(errors)}")
+        nobody = RedisConnectionError(f"no node of the Cluster answers: {'; '.join(errors)}")
+        self._no_node.begin(nobody)
+        raise nobody
 
     def _take(self, asked: Node, reply: Iterable[Any]) -> bool:
         """Take in the reply to CLUSTER SLOTS; return whether there is anything in it."""
@@ -128,6 +177,7 @@ class Masters:
         self._of_tag = {}
         self._nodes = tuple(dict.fromkeys(node for _, _, node in ranges))
         self._is_stale = False
+        self._no_node.end()
         return True
 
     def _settings_of(self, node: Node) -> StoreSettings:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from ....settings import StoreSettings
 from ..connections import note_server
@@ -172,19 +172,27 @@ class AsyncClusterPool:
             await self.masters.arefresh()
         groups = _grouped(self.masters, self._tags, calls, behind)
         answers = await asyncio.gather(
-            *(_exchange(group, [calls[place] for place in group.places]) for group in groups)
+            *(_exchange(self.masters, group, [calls[place] for place in group.places]) for group in groups)
         )
         return _whole(self.masters, len(calls), groups, answers)
 
 
-async def _exchange(group: _Group, calls: Sequence[Call]) -> list[Any]:
+async def _exchange(masters: Masters, group: _Group, calls: Sequence[Call]) -> list[Any]:
     """Return the replies of one master, errors as values."""
     pool, behind = await async_pool(group.settings), group.behind
-    try:
-        if behind is None:
-            return await pool.exchange(calls, raises=False)
-        *replies, answer = await pool.exchange(calls, lambda _: behind, raises=False)
-    except (RedisError, OSError) as error:
-        return [error] * (len(calls) + (len(behind.commands) if behind is not None else 0))
-    found: list[Any] = [*replies, *answer.replies]
-    return found
+    error = masters.absence(group.master)
+    if error is None:
+        try:
+            if behind is None:
+                replies = await pool.exchange(calls, raises=False)
+            else:
+                *replies, answer = await pool.exchange(calls, lambda _: behind, raises=False)
+                replies += answer.replies
+        except (RedisError, OSError) as raised:
+            error = raised
+            if not isinstance(raised, ResponseError):
+                masters.note_reached(group.master, raised)
+        else:
+            masters.note_reached(group.master, None)
+            return replies
+    return [error] * (len(calls) + (len(behind.commands) if behind is not None else 0))
