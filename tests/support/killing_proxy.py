@@ -23,18 +23,25 @@ class KillingProxy(LossyProxy):
         super().__init__(port)
         self._kills_before = False
         self._turn = 0
-        self._kills = 0
+        self._kills = self._gone = 0
 
     def kill_at(self, marker: bytes, turn: int, *, before: bool) -> None:
         """Kill the process that sends the ``turn``-th request from now on that holds ``marker``."""
         with self._lock:
-            self._marker, self._turn, self._kills_before, self._kills = marker, turn, before, 0
+            self._marker, self._turn, self._kills_before = marker, turn, before
+            self._kills = self._gone = 0
 
     @property
     def kills(self) -> int:
         """How many processes were killed since `kill_at`; raises if a thread of the proxy has failed."""
         self.check()
         return self._kills
+
+    @property
+    def losses(self) -> int:
+        """How many requests or replies were lost since `kill_at`, with the sender killed, or gone by itself."""
+        self.check()
+        return self._kills + self._gone
 
     def is_refused(self, link: Link, request: bytes) -> bool:
         """Kill the sender if this is the request, and it is to die before the server gets it."""
@@ -51,7 +58,10 @@ class KillingProxy(LossyProxy):
         return True
 
     def on_lost(self, link: Link) -> None:
-        """Kill the process at the other end; if it is gone already, kill the sender of the next such request."""
+        """Kill the process at the other end; if it is gone already, kill the sender of the next such request.
+
+        There may be no next one: then that the connection ended is all that happens.
+        """
 
         pids: set[int] = set()
 
@@ -63,6 +73,7 @@ class KillingProxy(LossyProxy):
         if not pids:
             with self._lock:
                 self._turn = 1
+                self._gone += 1
             return
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
