@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from streamtasks import (
-    Middleware,
-    StreamTasks,
-)
+from streamtasks import Middleware, StreamTasks
+from streamtasks.stores.memory import MemoryServer
 from streamtasks.stores.types import Outcome
 from streamtasks_workers.executor.runner import Runner
+from streamtasks_workers.testing.in_process import InProcessWorker
 from tests.support.attempts import Run, claimed, message
+
+URL = "memory://in-process"
 
 
 @pytest.fixture(params=["plain", "coroutine"])
@@ -42,3 +43,20 @@ def run(request: pytest.FixtureRequest) -> Run:
             return loop.run(runner.arun(prepared))
 
     return run_it
+
+
+@pytest.fixture
+def app() -> StreamTasks:
+    """An app without tasks, on an empty store in memory."""
+    MemoryServer.at(URL).flush()
+    return StreamTasks(URL)
+
+
+@pytest.fixture
+def worker(app: StreamTasks) -> InProcessWorker:
+    return InProcessWorker(app)
+
+
+@pytest.fixture
+def words() -> list[Any]:
+    return []

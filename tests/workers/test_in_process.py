@@ -11,26 +11,7 @@ import pytest
 
 from streamtasks import ConfigurationError, Ignore, Retry, State, StreamTasks, current_attempt
 from streamtasks.exceptions import NeverIdle
-from streamtasks.stores.memory import MemoryServer
 from streamtasks_workers.testing.in_process import InProcessWorker
-
-URL = "memory://in-process"
-
-
-@pytest.fixture
-def app() -> StreamTasks:
-    MemoryServer.at(URL).flush()
-    return StreamTasks(URL)
-
-
-@pytest.fixture
-def worker(app: StreamTasks) -> InProcessWorker:
-    return InProcessWorker(app)
-
-
-@pytest.fixture
-def words() -> list[Any]:
-    return []
 
 
 def test_plain_and_coroutine_tasks_run_on_the_calling_thread(app: StreamTasks, worker: InProcessWorker) -> None:
@@ -188,7 +169,7 @@ def test_a_task_nobody_knows_becomes_a_dead_letter(app: StreamTasks, worker: InP
 
 
 def test_many_shards(app: StreamTasks, words: list[Any]) -> None:
-    app = StreamTasks(URL, tags=("u0", "qp", "dj"))
+    app = StreamTasks(app.settings.url, tags=("u0", "qp", "dj"))
 
     @app.task(name="note")
     def note(word: int) -> None:

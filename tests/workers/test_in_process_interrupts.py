@@ -12,26 +12,7 @@ import pytest
 from streamtasks import State, StreamTasks, chain, current_attempt, group
 from streamtasks.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from streamtasks.protocol.heard import EVERYTHING
-from streamtasks.stores.memory import MemoryServer
 from streamtasks_workers.testing.in_process import InProcessWorker
-
-URL = "memory://in-process-interrupts"
-
-
-@pytest.fixture
-def app() -> StreamTasks:
-    MemoryServer.at(URL).flush()
-    return StreamTasks(URL)
-
-
-@pytest.fixture
-def worker(app: StreamTasks) -> InProcessWorker:
-    return InProcessWorker(app)
-
-
-@pytest.fixture
-def words() -> list[Any]:
-    return []
 
 
 class TestInterrupts:
