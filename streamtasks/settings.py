@@ -8,7 +8,7 @@ from typing import Any, Final
 from .exceptions import ConfigurationError
 from .protocol.durability import MEMORY, Durability, check_durability
 from .protocol.keys import check_prefix, check_tags
-from .protocol.shards import ALL_TAGS, Tags
+from .protocol.shards import ALL_TAGS, SPREAD_TAGS, Tags
 from .protocol.validation import check_count, check_seconds
 from .protocol.wire import DEFAULT_MOST, JSON, Wire
 from .secrets import read_secrets
@@ -50,6 +50,8 @@ class StoreSettings:
         key_prefix: the first characters of every key, exactly as given.
         tags: hash tags of the shards; default: one on a single server, sixteen in a Cluster. Every process of an app
             has to have the same. They are noted in the store at first use; new ones may be added behind them.
+        shards: how many shards there are, 1 to 64, instead of ``tags``: the first of a fixed list whose slots lie
+            evenly in a Cluster, so that a larger number adds some at the end. None: as ``tags`` says.
         lease_s: lifetime of a claim without renewal, seconds.
         idle_poll_s: how often an idle worker asks the server although nothing has woken it, seconds: work that it was
             not told of (a lost message, a clock that was set) starts so much later at most. Children ask half as often.
@@ -102,6 +104,7 @@ class StoreSettings:
     sentinel_connection: dict[str, Any] = field(default_factory=dict, hash=False, repr=False)
     key_prefix: str = "streamtasks:"
     tags: tuple[str, ...] = ONE_TAG
+    shards: int | None = None
     lease_s: float = 30.0
     idle_poll_s: float = IDLE_POLL_S
     timeout_s: float = 10.0
@@ -139,9 +142,7 @@ class StoreSettings:
 
     def __post_init__(self) -> None:
         check_prefix(self.key_prefix)
-        if self.tags is ONE_TAG and self.is_cluster:
-            object.__setattr__(self, "tags", ALL_TAGS)
-        object.__setattr__(self, "tags", self._known_tags())
+        object.__setattr__(self, "tags", self._known_tags(self._chosen_tags()))
         for name in ("lease_s", "idle_poll_s", "timeout_s", "result_expires_s", "failure_expires_s", "queue_expires_s"):
             check_seconds(name, getattr(self, name), ConfigurationError)
         retry_s = self.enqueue_timeout_s
@@ -215,8 +216,16 @@ class StoreSettings:
         """Whether Sentinels say which server is the master."""
         return self.url.startswith(("redis+sentinel://", "rediss+sentinel://"))
 
-    def _known_tags(self) -> Tags:
-        tags = check_tags(self.tags)
+    def _chosen_tags(self) -> tuple[str, ...]:
+        if self.shards is None:
+            return ALL_TAGS if self.tags is ONE_TAG and self.is_cluster else check_tags(self.tags)
+        check_count("shards", self.shards, ConfigurationError, least=1, most=len(SPREAD_TAGS))
+        tags = SPREAD_TAGS[: self.shards]
+        if self.tags is not ONE_TAG and self.tags != tags:  # they are the same if settings are copied
+            raise ConfigurationError(f"shards is {self.shards} and tags are {self.tags!r}; give only one of them.")
+        return tags
+
+    def _known_tags(self, tags: tuple[str, ...]) -> Tags:
         return _tags.setdefault((self.url, self.key_prefix, tags), Tags(tags)) if len(tags) > 1 else Tags(tags)
 
     @property

@@ -12,6 +12,7 @@ from typing import Final, Self
 
 __all__ = [
     "ALL_TAGS",
+    "SPREAD_TAGS",
     "Tags",
     "id_beside",
     "limiter_tag",
@@ -23,10 +24,22 @@ __all__ = [
     "tag_of",
 ]
 
-ALL_TAGS: Final = (
+SPREAD_TAGS: Final = (
     "u0", "qp", "dj", "wz", "d2", "pv", "uh", "iy", "ly", "h9", "uv", "q6", "rz", "qn", "dt", "ha",
+    "ru", "nd", "kz", "wk", "cw", "g7", "zx", "fi", "sm", "5v", "jb", "vs", "bo", "5w", "c1", "gq",
+    "6u", "25", "kr", "o2", "6t", "po", "zp", "fa", "k4", "ot", "63", "2s", "z6", "qw", "c9", "gy",
+    "9e", "4w", "db", "xs", "06", "4v", "m1", "iq", "st", "x5", "ez", "yk", "mw", "i7", "tx", "p8",
 )  # fmt: skip
-"""Sixteen hash tags whose slots lie evenly over the 16384 of a Cluster: the i-th near ``i * 1024 + 512``."""
+"""Hash tags whose slots lie evenly over the 16384 of a Cluster: the i-th of a line near ``i * 1024``, and 512, 0, 256
+or 768 more. A store may have the first of them, as many as it likes: 16, 32 and all 64 are spread evenly."""
+
+ALL_TAGS: Final = SPREAD_TAGS[:16]
+"""The shards of a Cluster whose settings say nothing of them. They are the first of all others, so that a store can
+grow."""
+
+AT_A_TIME: Final = 16
+"""Of more shards, each is given several ids in a row: as many as if there were so few. Else what is enqueued together
+would be divided into many small calls."""
 
 
 class Tags(tuple[str, ...]):  # noqa: SLOT001 - a tuple's slots could only be empty
@@ -55,7 +68,8 @@ def new_id(tags: tuple[str, ...]) -> str:
 
     Ids sort by the time they were made; shards take turns.
     """
-    tag = tags[0] if len(tags) == 1 else tags[next(_turn) % len(tags)]
+    shards = len(tags)
+    tag = tags[0] if shards == 1 else tags[next(_turn) * AT_A_TIME // max(shards, AT_A_TIME) % shards]
     return _uuid7(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big"), tag)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from streamtasks import ConfigurationError, InvalidTask, StoreSettings, StreamTasks, TaskOptions, UnknownQueue
+from streamtasks.protocol.shards import ALL_TAGS, SPREAD_TAGS
 from streamtasks.settings import MIN_DEDUP_S
 from streamtasks_workers.process.options import WorkerOptions
 
@@ -54,6 +57,30 @@ def test_a_wrong_setting_is_refused_by_name_and_value(name: str, value: Any) -> 
 def test_no_shard_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="tags"):
         StoreSettings(tags=())
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+def test_shards_are_the_first_of_one_list(scheme: str) -> None:
+    """So that more of them are added at the end, and those that were there stay."""
+    url = f"{scheme}://redis1:7000"
+    assert StoreSettings(url=url).tags == ALL_TAGS[: 1 if scheme == "redis" else 16]
+    tags = [StoreSettings(url=url, shards=count).tags for count in (1, 16, 17, 64)]
+    assert [len(one) for one in tags] == [1, 16, 17, 64]
+    assert all(after[: len(before)] == before for before, after in pairwise(tags))
+    assert tags[1] == StoreSettings(url="redis+cluster://redis1").tags
+    settings = StreamTasks(url, shards=64).settings
+    assert replace(settings, timeout_s=1.0).tags == settings.tags == SPREAD_TAGS
+
+
+@pytest.mark.parametrize("count", [0, -1, 65, 1.5, "16", True])
+def test_a_number_of_shards_that_cannot_be(count: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"shards is {count!r}; it must be a whole number from 1 to 64"):
+        StoreSettings(shards=count)
+
+
+def test_shards_and_tags_contradict_each_other() -> None:
+    with pytest.raises(ConfigurationError, match=r"shards is 4 and tags are \('u0', 'dj'\); give only one of them"):
+        StoreSettings(shards=4, tags=("u0", "dj"))
 
 
 def test_results_are_kept_long_enough_to_recognise_a_repeated_enqueue() -> None:

@@ -10,10 +10,11 @@ from django.tasks import task_backends
 from django.test import override_settings
 
 from streamtasks import ConfigurationError
-from streamtasks.protocol.shards import ALL_TAGS
+from streamtasks.protocol.shards import ALL_TAGS, SPREAD_TAGS
 from streamtasks.stores.redis.nodes import Node, master_settings, start_nodes
 from streamtasks_django.conf.cluster_options import cluster_server
 from streamtasks_django.conf.options import store_settings
+from tests.docs.test_pages import page_block
 
 BACKEND = "streamtasks_django.backends.redis.RedisClusterBackend"
 NODES = [{"host": "redis1", "port": 7000}, {"host": "redis2"}]
@@ -27,6 +28,7 @@ def test_the_documented_options() -> None:
     settings = read({"startup_nodes": NODES, "key_prefix": "tasks:"})
     assert (settings.tags, settings.key_prefix) == (ALL_TAGS, "tasks:")
     assert start_nodes(settings) == (Node("redis1", 7000), Node("redis2", 6379))
+    assert read({"startup_nodes": NODES, "shards": 64}).tags == SPREAD_TAGS
     for nodes in (["redis1:7000", "redis2"], [("redis1", 7000), ("redis2", "6379")]):
         assert start_nodes(read({"startup_nodes": nodes})) == start_nodes(settings)
 
@@ -51,6 +53,7 @@ def test_user_and_password_hold_for_every_node() -> None:
         ({"startup_nodes": NODES, "url": "redis://redis1"}, "url is given"),
         ({"startup_nodes": NODES, "connection": {"host": "redis1"}}, "connection has 'host'"),
         ({"startup_nodes": NODES, "connection": {"db": 1}}, "connection has 'db'"),
+        ({"startup_nodes": NODES, "shards": 65}, "shards is 65; it must be a whole number from 1 to 64"),
     ],
     ids=str,
 )
@@ -64,10 +67,23 @@ def test_the_checks_know_the_options() -> None:
         with override_settings(TASKS={"default": {"BACKEND": backend, "OPTIONS": options}}):
             return [str(m.id) for m in run_checks() if str(m.id).startswith("streamtasks.")]
 
-    assert ids(BACKEND, startup_nodes=NODES) == []
+    assert ids(BACKEND, startup_nodes=NODES, shards=64) == []
     assert ids(BACKEND, startup_nodes=NODES, startup_node=1) == ["streamtasks.W001"]
     assert "streamtasks.E001" in ids(BACKEND)
     assert "streamtasks.E001" in ids("streamtasks_django.backends.redis.RedisBackend", startup_nodes=NODES)
+
+
+def test_the_examples_in_the_documentation() -> None:
+    names: dict[str, Any] = {}
+    for file in ("mysite/settings.py", "sums.py"):
+        exec(page_block("servers.md", f"{file}: a Cluster with 64 shards"), names)
+    with override_settings(TASKS=names["TASKS"]):
+        assert [one for one in run_checks(tags=["tasks"]) if str(one.id).startswith("streamtasks.")] == []
+        backend: Any = task_backends["default"]
+        found = [backend.store_settings, names["app"].settings]
+    assert [(one.tags, one.key_prefix, start_nodes(one)) for one in found] == [
+        (SPREAD_TAGS, "streamtasks:", (Node("redis1.example.com", 6379), Node("redis2.example.com", 6379)))
+    ] * 2
 
 
 @pytest.mark.topology

@@ -5,6 +5,7 @@
                    ``("redis1", 6379)`` and texts such as ``"redis1:6379"`` will do, too
 ``connection``     how nodes are reached: ``{"username", "password", "ssl", ...}``, without host
                    and port
+``shards``         how many shards every queue is spread over, 1 to 64 (16); may grow later
 =================  ==============================================================================
 """
 
@@ -20,7 +21,7 @@ from .options import OPTIONS, connection_of
 
 __all__ = ["CLUSTER_OPTIONS", "cluster_server"]
 
-CLUSTER_OPTIONS: Final = (OPTIONS - {"url", "connection_pool"}) | {"startup_nodes"}
+CLUSTER_OPTIONS: Final = (OPTIONS - {"url", "connection_pool"}) | {"startup_nodes", "shards"}
 """Every key that OPTIONS of `RedisClusterBackend` may have."""
 
 
@@ -43,7 +44,7 @@ def cluster_server(options: Mapping[str, Any]) -> dict[str, Any]:
         if name in connection:
             raise ConfigurationError(f"connection has {name!r}, but the nodes of a Cluster stand in startup_nodes.")
     nodes = ",".join(_node(place, one) for place, one in enumerate(given))
-    return {"url": f"redis+cluster://{nodes}", "connection": connection}
+    return {"url": f"redis+cluster://{nodes}", "connection": connection, "shards": options.get("shards")}
 
 
 def _node(place: int, given: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from ....exceptions import ConfigurationError
 from ....protocol.keys import Keys
-from ....protocol.shards import Tags
+from ....protocol.shards import SPREAD_TAGS, Tags
 from ..scripts import Call, script
 from ..shards import Operation, Request, Shards
 
@@ -33,10 +33,11 @@ def agree(shards: Shards, retry_time_s: float | None = None) -> Operation[None]:
     [reply] = yield Request([tags_call(settings.key_prefix, tags)], retry_time_s)
     noted = tuple(tag.decode() for tag in reply[1:])
     if noted != tags:
+        same = f" (shards={len(noted)})" if noted == SPREAD_TAGS[: len(noted)] else ""
         raise ConfigurationError(
             f"tags are {', '.join(tags)}, but the tasks under key_prefix {settings.key_prefix!r} at "
-            f"{settings.shown_url} are spread over {', '.join(noted)}: give these, in this order, and new ones only "
-            "behind them; or choose another key_prefix."
+            f"{settings.shown_url} are spread over {', '.join(noted)}: give these{same}, in this order, and new "
+            "ones only behind them; or choose another key_prefix."
         )
     tags.first = noted[: reply[0]]
     shards.agreed = True
