@@ -89,7 +89,8 @@ def test_the_build(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, path)
     # The image of Python has pip, the environment of the tests need not.
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "python"], check=True, timeout=120)
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    foreign = ("PYTHONPATH", "VIRTUAL_ENV", "DJANGO_", "STREAMTASKS_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environment |= {"PATH": f"{tmp_path}/python/bin:{environment['PATH']}", "PIP_RETRIES": "10"}
     for instruction in BUILD:
         if instruction.word == "RUN":
@@ -118,7 +119,7 @@ def test_the_build(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    assert "StaticFilesHandler" in page.stdout
+    assert "StaticFilesHandler" in page.stdout, page.stderr
     subprocess.run([programs / "gunicorn", "--version"], check=True, timeout=60)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.guide.test_guide import UNKNOWN, enqueue
 from tests.support.guide_project import GuideProject
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -97,11 +98,14 @@ class TestResultManagement:
         assert said[-1] == final
         assert (final["status"], final["completed"], final["successful"]) == ("SUCCESSFUL", True, True)
         assert final["result"]["report_path"] == "/reports/monthly-4.pdf"
-        assert any(one.get("progress", {}).get("total") == 4 for one in said[:-1]), said
+        assert any((one.get("progress") or {}).get("total") == 4 for one in said[:-1]), said
 
     def test_workers(self, project: GuideProject) -> None:
         code = "from streamtasks_django import TaskMonitor\nanswer = TaskMonitor().get_worker_statistics()"
-        found = project.run(code)
+        project.finish(enqueue(project, "myapp.tasks.simple_task.delay('m')"))
+        found = wait_until(
+            lambda: (answer := project.run(code))["active_workers"] and answer, "the worker has given a sign of life"
+        )
         assert found["active_workers"] == len(found["worker_load"]) == 1
         assert found["total_tasks_processed"] > 0
         assert found["average_task_duration"] > 0

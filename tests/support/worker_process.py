@@ -134,9 +134,12 @@ class Worker:
             wait_until(ready, "the worker is ready")
 
     def registered(self, client: redis.Redis) -> bool:
-        """Whether this worker is in the registry."""
+        """Whether this worker is in the registry; not known if the reply is lost on the way."""
         keys = Keys(self.settings.get("key_prefix", "streamtasks:"), "u0")
-        entries: Any = client.hvals(keys.worker_info)
+        try:
+            entries: Any = client.hvals(keys.worker_info)
+        except redis.ConnectionError:
+            return False
         return any(json.loads(entry)["pid"] == self.process.pid for entry in entries)
 
     @property

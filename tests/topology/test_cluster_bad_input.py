@@ -32,6 +32,7 @@ def locked(cluster: Cluster) -> Iterator[Cluster]:
     """A Cluster whose second node wants a password."""
     with redis.Redis(port=cluster.nodes[1].port) as client:
         client.config_set("requirepass", "secret")
+        client.client_kill_filter(_type="normal", skipme=True)  # connections of before need no password
         yield cluster
         client.config_set("requirepass", "")
 
