@@ -70,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _is_timing(config: pytest.Config) -> bool:
     """Whether this is the run of the timing tier, which has the machine to itself."""
-    return bool(config.option.markexpr == TIMING)
+    return str(config.option.markexpr).startswith(TIMING)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -16,7 +16,7 @@ from tests.support.sentinel_trio import DOWN_AFTER_MS, SentinelTrio
 from tests.support.servers import server_kinds
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.topology
+pytestmark = [pytest.mark.topology, pytest.mark.outage]
 
 OUTAGE_S = DOWN_AFTER_MS / 1000 + 5
 STALL_S = 0.8

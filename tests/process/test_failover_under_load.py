@@ -16,7 +16,7 @@ from tests.support.sentinel_trio import DOWN_AFTER_MS, SentinelTrio
 from tests.support.switch_proxy import SwitchProxy
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.topology
+pytestmark = [pytest.mark.topology, pytest.mark.outage]
 
 OpenFleet = Callable[[str], Fleet]
 Figure = Callable[[str], None]

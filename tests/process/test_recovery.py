@@ -15,6 +15,8 @@ from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.fleet import Fleet
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.outage
+
 OwnServer = Callable[..., EmbeddedServer]
 OpenFleet = Callable[[str], Fleet]
 

@@ -15,7 +15,7 @@ from tests.support.servers import server_kinds
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Pids, Worker
 
-pytestmark = pytest.mark.topology
+pytestmark = [pytest.mark.topology, pytest.mark.outage]
 
 OpenFleet = Callable[[str], Fleet]
 OUTAGE_S = DOWN_AFTER_MS / 1000 + 5

@@ -23,7 +23,7 @@ OpenFleet = Callable[[str], Fleet]
 
 PROMISED_S = 10.0
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.outage]
 
 
 class Net:
