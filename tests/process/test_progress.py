@@ -15,8 +15,8 @@ from tests.support.fleet import Fleet
 pytestmark = pytest.mark.timing
 
 MOST_TIMES = 3.0
-"""A report may take so many times the yardstick: a share of the task's time says little, for machines differ, and the
-same one from hour to hour (4.3 to 6.5 % of a task that reports 10,000 times a second, 2.1 to 2.4 times the yardstick)."""
+"""A report may take so many times the yardstick: a share of time says little, for machines differ, and the
+same one from hour to hour: 4.3 to 6.5 % for a task that reports 10,000 times a second, 2.1 to 2.4 yardsticks."""
 
 
 @pytest.mark.parametrize("executor", ["inline", "threads"])
