@@ -23,7 +23,7 @@ def check_cluster(settings: StoreSettings) -> list[str]:
     masters = masters_of(settings)
     try:
         masters.refresh()
-        each = {master.url: master for master in (*map(masters.of, settings.tags), *masters.all())}
+        each = {master.url: master for master in (*map(masters.of, settings.tags), *masters.each())}
     except (RedisError, OSError) as error:
         lasting = lasting_error(error, settings)
         if lasting is not None:

@@ -94,11 +94,7 @@ class Masters:
         raise RedisConnectionError(f"no node of the Cluster at {where} serves slot {slot}")
 
     def each(self) -> list[StoreSettings]:
-        """Return how each master is reached, as far as they are known."""
-        return [self._settings_of(node) for node in self._nodes]
-
-    def all(self) -> list[StoreSettings]:
-        """Return how each master is reached, also those that have none of the shards."""
+        """Return how each master is reached, as far as they are known; also those that have none of the shards."""
         return [self._settings_of(node) for node in self._nodes]
 
     @property
