@@ -33,6 +33,7 @@ from redis.crc import key_slot
 from slot_move import Masters, Moved, waits
 
 from streamtasks_workers.testing.embedded import BINARY_VARIABLE
+from tests.support.appended_file import whole_lines
 from tests.support.servers import REDIS_VARIABLE, SLOTS, Cluster
 
 TASK_S = 0.005
@@ -103,7 +104,7 @@ def worker(children: int) -> Iterator[subprocess.Popen[bytes]]:
 def longest_pause_s(path: Path, since_ns: int, until_ns: int) -> float:
     """Return the longest time in which some child started nothing."""
     starts: dict[str, list[int]] = {}
-    for line in path.read_text().splitlines():
+    for line in whole_lines(path):
         pid, _, at = line.partition(" ")
         starts.setdefault(pid, []).append(int(at))
     longest = 0

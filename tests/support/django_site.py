@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.support.appended_file import whole_lines
 from tests.support.failure_logs import show_log
 from tests.support.users import worker_url
 from tests.support.waiting import DEADLINE_S
@@ -88,7 +89,7 @@ class DjangoWorker:
 
     def noted(self) -> list[Any]:
         """Return the notes so far, in order."""
-        return [json.loads(line) for line in self.notes.read_text().splitlines()] if self.notes.exists() else []
+        return [json.loads(line) for line in whole_lines(self.notes)] if self.notes.exists() else []
 
     def finish(self, result: TaskResult[Any, Any], timeout_s: float = DEADLINE_S) -> TaskResult[Any, Any]:
         """Wait for one result, refreshed in place."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from streamtasks.results import Result
+from tests.support.appended_file import whole_lines
 from tests.support.waiting import wait_until
 
 
@@ -28,9 +29,7 @@ class Record:
         path.touch()
 
     def _lines(self, kinds: str) -> list[list[str]]:
-        text = self.path.read_text()
-        # The last line may be half written only if the machine stopped: an append is one system call.
-        return [words for line in text.splitlines() if (words := line.split())[0] in kinds]
+        return [words for line in whole_lines(self.path) if (words := line.split())[0] in kinds]
 
     def executions(self) -> list[Execution]:
         """All executions, in the order of their starts."""
