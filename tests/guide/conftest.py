@@ -26,13 +26,13 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
                 "answer = None"
             )
             robust = (
-                "myapp.tasks.robust_email_task.delay(1, 'welcome', {'subject': 'Robust', 'name': 'Anna'})",
+                "myapp.tasks.robust_email_task.delay(5000, 'welcome', {'subject': 'Robust', 'name': 'Anna'})",
                 "myapp.tasks.robust_email_task.delay(999, 'welcome')",
-                "myapp.tasks.robust_email_task.delay(1, 'missing', {})",
+                "myapp.tasks.robust_email_task.delay(5000, 'missing', {})",
             )
             code = f"import myapp.tasks\nanswer = [result.id for result in ({', '.join(robust)})]"
             started.early["robust"] = started.run(code)
-            # Of a user whom no other task saves: the guide's tasks save all fields of one that they have read before.
+            # Both of a user whom no other test changes; and the guide's tasks save all fields of one that they have read before.
             fields = {"user_id": 5000, "updates": {"first_name": "Bertram"}}
             started.early["profile"] = started.post("/profile/", "anna", json=fields)
             yield started
