@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from streamtasks_workers.process import board as board_module
-from streamtasks_workers.process.board import PAYLOAD_BYTES, Board, Slot
+from streamtasks_workers.process.board import Board, Slot
+from streamtasks_workers.process.board_layout import PAYLOAD_BYTES
 from tests.support.boards import message, new_board, place, success
 
 

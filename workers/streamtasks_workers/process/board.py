@@ -13,7 +13,7 @@ from __future__ import annotations
 import mmap
 import multiprocessing
 import struct
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from time import monotonic_ns
 from typing import Final
@@ -21,40 +21,52 @@ from typing import Final
 from streamtasks.protocol.state import State
 from streamtasks.stores.types import Claimed, Outcome
 
-from .board_layout import HARD, HEADER_BYTES, SLOT_BYTES, SOFT, STARTED
+from .board_layout import (
+    AGED,
+    ALONE,
+    ATTEMPTS,
+    CLAIMED_AT,
+    FINISHED,
+    HARD,
+    HEAD_BYTES,
+    HEADER_BYTES,
+    INVALIDATED,
+    LEASE_NS,
+    LEASED_AT,
+    NAMES_AT,
+    PAYLOAD_BYTES,
+    RECEIVED,
+    RENEWED_AT,
+    SETTLING_AT,
+    SLOT_BYTES,
+    SOFT,
+    SPENT_NS,
+    STARTED,
+    STATES_AT,
+    STOP,
+    VERSION,
+)
 from .boot_clock import boot_ns
+from .claim_words import TAG, ClaimWords
 from .doorbell import Doorbell
 from .exchange_words import ExchangeWords
 from .interrupt_words import InterruptWords
+from .progress_words import ProgressWords
 from .slot_states import Interrupt, Slot
 
 __all__ = ["Board", "Interrupt", "Slot"]
 
-HEAD_BYTES: Final = 512
-PAYLOAD_BYTES: Final = SLOT_BYTES - HEAD_BYTES
-MOST_SLOTS: Final = HEADER_BYTES - 1024
+MOST_SLOTS: Final = HEADER_BYTES - STATES_AT
 
-# Numbers that the other side reads at any moment are whole words, each written by one store. (struct's pack_into
-# clears its bytes first: a reader might see a zero.) Words of the header, and of a slot:
-_SENT, _RECEIVED, _INVALIDATED, _SENT_AT, _ATTEMPTS, _SPENT_NS, _SETTLING_AT, _UNSURE_COUNT, _LEASE_NS = range(9)
-_AGED, _LEASED_AT, _STOP = 11, 12, 13  # 9, 10 and 57 to 59: see `InterruptWords`; 20 to 23: see `ExchangeWords`
-_FINISHED, _CLAIMED_AT, _VERSION, _SIZE, _ALONE, _RENEWED_AT = 51, 52, 55, 56, 60, 61
 # sequence, start recorded, attempt, retries, first started ms, id, entry, stream, tag
-_HEAD = struct.Struct("<QQIIQ65p33p140p33p")
-_TAG = struct.Struct("33p")
-_OUTCOME = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
-_UNSURE = struct.Struct("<Q33p7x")  # sequence and tag of a claim without an answer
-MOST_UNSURE: Final = 10
-_UNSURE_AT: Final = 512
-_STATES_AT: Final = 1024
-_NAMES_AT: Final = 256
-_TAG_AT: Final = _NAMES_AT + 200
-_SLOT_TAG_AT: Final = _HEAD.size - _TAG.size
+_HEAD: Final = struct.Struct("<QQIIQ65p33p140p33p")
+_OUTCOME: Final = struct.Struct("<BQQQII")  # state, started ms, keep ms, delay ms, result bytes, note bytes
+_SLOT_TAG_AT: Final = _HEAD.size - TAG.size
 _STATES: Final = (*(state.value for state in State), "CALLED")
 _STATE_CODES: Final = {state: code for code, state in enumerate(_STATES)}
 
 
-class Board(InterruptWords, ExchangeWords):
+class Board(ClaimWords, ProgressWords, InterruptWords, ExchangeWords):
     """One child's board. Made before the fork; both sides use the same object.
 
     Args:
@@ -74,7 +86,7 @@ class Board(InterruptWords, ExchangeWords):
         self._lock = multiprocessing.get_context("fork").Lock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
         self._free = list(range(slots))
-        self._tag = b""  # of the last claim
+        self._tag = b""
 
     # -- both sides ----------------------------------------------------------------------------------
 
@@ -100,8 +112,8 @@ class Board(InterruptWords, ExchangeWords):
         self._lock.acquire(block=False)  # a child that was killed may have held it
         self._lock.release()
         self._tag = tag.encode()
-        struct.pack_into("<200p33p", self._memory, _NAMES_AT, consumer.encode(), self._tag)
-        self._words[_LEASE_NS] = lease_ns
+        struct.pack_into("<200p33p", self._memory, NAMES_AT, consumer.encode(), self._tag)
+        self._words[LEASE_NS] = lease_ns
         self._free = list(range(self.slots))
         if self.doorbell is not None:
             self.doorbell.reset()
@@ -109,26 +121,13 @@ class Board(InterruptWords, ExchangeWords):
     @property
     def consumer(self) -> str:
         """The child's consumer name."""
-        return struct.unpack_from("<200p", self._memory, _NAMES_AT)[0].decode()  # type: ignore[no-any-return]
-
-    @property
-    def tag(self) -> str:
-        """The shard of the last claim."""
-        return _TAG.unpack_from(self._memory, _TAG_AT)[0].decode()  # type: ignore[no-any-return]
+        return struct.unpack_from("<200p", self._memory, NAMES_AT)[0].decode()  # type: ignore[no-any-return]
 
     # -- the child -----------------------------------------------------------------------------------
 
-    def sent(self, sequence: int, tag: str = "") -> None:
-        """Note that a claim goes out; ``tag``: to this shard, empty: to the same as before."""
-        if tag and (to := tag.encode()) != self._tag:
-            self._tag = to
-            _TAG.pack_into(self._memory, _TAG_AT, to)
-        self._words[_SENT_AT], self._words[_LEASED_AT] = monotonic_ns(), boot_ns()
-        self._words[_SENT] = sequence
-
     def settling(self) -> None:
         """Note that all outcomes on the board go out to the store now."""
-        self._words[_SETTLING_AT] = monotonic_ns()
+        self._words[SETTLING_AT] = monotonic_ns()
 
     def place(self, sequence: int, claimed: list[Claimed], *, recorded: bool) -> list[int] | None:
         """Put a claim's messages into free slots; None if the keeper has invalidated the claim.
@@ -137,11 +136,11 @@ class Board(InterruptWords, ExchangeWords):
         """
         memory, words = self._memory, self._words
         with self._lock:
-            if words[_INVALIDATED] == sequence:
-                words[_RECEIVED] = sequence
+            if words[INVALIDATED] == sequence:
+                words[RECEIVED] = sequence
                 return None
             taken = []
-            free, pack, leased_at, claimed_now = self._free, _HEAD.pack_into, words[_LEASED_AT], int(Slot.CLAIMED)
+            free, pack, leased_at, claimed_now = self._free, _HEAD.pack_into, words[LEASED_AT], int(Slot.CLAIMED)
             tag = self._tag
             for task_id, _, stream, entry, attempt, retries, first_started_ms, _, _ in claimed:
                 slot = free.pop()
@@ -159,26 +158,15 @@ class Board(InterruptWords, ExchangeWords):
                     stream.encode(),
                     tag,
                 )
-                words[at // 8 + _CLAIMED_AT] = leased_at
-                memory[_STATES_AT + slot] = claimed_now
+                words[at // 8 + CLAIMED_AT] = leased_at
+                memory[STATES_AT + slot] = claimed_now
                 taken.append(slot)
-            words[_RECEIVED] = sequence
+            words[RECEIVED] = sequence
         return taken
-
-    def give_up(self, sequence: int) -> None:
-        """Note that no answer to a claim is waited for."""
-        self._words[_RECEIVED] = sequence
-
-    def note_unsure(self, claims: Mapping[str, int]) -> None:
-        """Note which claims may have taken effect without an answer: shard -> sequence. Of very many, only some."""
-        some = list(claims.items())[:MOST_UNSURE]
-        for place, (tag, sequence) in enumerate(some):
-            _UNSURE.pack_into(self._memory, _UNSURE_AT + place * _UNSURE.size, sequence, tag.encode())
-        self._words[_UNSURE_COUNT] = len(some)
 
     def is_finished(self, slot: int) -> bool:
         """Whether the outcome of a slot's attempt is safe here."""
-        return self._memory[_STATES_AT + slot] == Slot.FINISHED
+        return self._memory[STATES_AT + slot] == Slot.FINISHED
 
     def start(self, slot: int) -> int:
         """Mark a message as running; return the time (monotonic ns), 0 if it must not start.
@@ -189,14 +177,14 @@ class Board(InterruptWords, ExchangeWords):
         memory, words, at = self._memory, self._words, (HEADER_BYTES + slot * SLOT_BYTES) // 8
         self._acquire()  # not "with": that is two calls more, for every message
         try:
-            if memory[_STATES_AT + slot] != 1:
+            if memory[STATES_AT + slot] != 1:
                 return 0
-            now, lease_ns = boot_ns(), words[_LEASE_NS]
-            if now - words[at + _CLAIMED_AT] > lease_ns and now - words[at + _RENEWED_AT] > lease_ns:
+            now, lease_ns = boot_ns(), words[LEASE_NS]
+            if now - words[at + CLAIMED_AT] > lease_ns and now - words[at + RENEWED_AT] > lease_ns:
                 return 0
             words[at + STARTED] = now = monotonic_ns()
-            words[at + _FINISHED] = words[at + _VERSION] = words[at + SOFT] = words[at + HARD] = 0
-            memory[_STATES_AT + slot] = 2
+            words[at + FINISHED] = words[at + VERSION] = words[at + SOFT] = words[at + HARD] = 0
+            memory[STATES_AT + slot] = 2
         finally:
             self._release()
         return now
@@ -204,32 +192,16 @@ class Board(InterruptWords, ExchangeWords):
     @property
     def stop_requested(self) -> bool:
         """Whether the supervisor wants this child to stop, in whatever way a task treats signals."""
-        return self._words[_STOP] != 0
+        return self._words[STOP] != 0
 
     def set_runs_alone(self, slot: int) -> None:
         """Note that the claimed message in a slot must run alone, on the child's main thread."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        self._words[at + _ALONE] = self._words[at + _CLAIMED_AT]
-
-    def report(self, slot: int, data: bytes) -> bool:
-        """Show progress of a running attempt; False if there is too much of it."""
-        size = len(data)
-        if size > PAYLOAD_BYTES:
-            return False
-        memory, at = self._memory, HEADER_BYTES + slot * SLOT_BYTES
-        words, word = self._words, at // 8
-        # Odd while it is being written, so that the keeper never takes half of it. It is odd already if an interrupt
-        # hit a task that was writing.
-        version = words[word + _VERSION] | 1
-        words[word + _VERSION] = version
-        words[word + _SIZE] = size
-        memory[at + HEAD_BYTES : at + HEAD_BYTES + size] = data
-        words[word + _VERSION] = version + 1
-        return True
+        self._words[at + ALONE] = self._words[at + CLAIMED_AT]
 
     def set_aged(self) -> None:
         """Note that this child claims no more because of its age, although some of its attempts still run."""
-        self._words[_AGED] = 1
+        self._words[AGED] = 1
 
     def finish(self, slot: int, outcome: Outcome, started_ns: int) -> bool:
         """Put a finished attempt's outcome on the board; False if it is not safe there: too large, or followed."""
@@ -239,23 +211,23 @@ class Board(InterruptWords, ExchangeWords):
         note = text.encode()
         size = len(result) + len(note)
         now = monotonic_ns()
-        words[_ATTEMPTS] += 1
-        words[_SPENT_NS] += now - started_ns
+        words[ATTEMPTS] += 1
+        words[SPENT_NS] += now - started_ns
         words[word + HARD] = 0  # what has ended can run no longer
         if size > PAYLOAD_BYTES - _OUTCOME.size or follow:
             return False
-        words[word + _VERSION] = 0  # what lies there from now on is no progress
+        words[word + VERSION] = 0  # what lies there from now on is no progress
         start = at + HEAD_BYTES
         _OUTCOME.pack_into(memory, start, _STATE_CODES[state], started_ms, keep_ms, delay_ms, len(result), len(note))
         start += _OUTCOME.size
         memory[start : start + size] = result + note
-        words[word + _FINISHED] = now
-        memory[_STATES_AT + slot] = 3
+        words[word + FINISHED] = now
+        memory[STATES_AT + slot] = 3
         return True
 
     def free(self, slot: int) -> None:
         """Return a slot to the child's free list."""
-        self._memory[_STATES_AT + slot] = 0
+        self._memory[STATES_AT + slot] = 0
         self._free.append(slot)
 
     def detach(self) -> None:
@@ -270,49 +242,38 @@ class Board(InterruptWords, ExchangeWords):
 
     def request_stop(self) -> None:
         """Let the child claim no more and end when it has finished what it runs."""
-        self._words[_STOP] = 1
+        self._words[STOP] = 1
 
     # -- the keeper, and the child -------------------------------------------------------------------
 
     def is_returned(self, slot: int) -> bool:
         """Whether the keeper has handed the message in a slot back."""
-        return self._memory[_STATES_AT + slot] == Slot.RETURNED
+        return self._memory[STATES_AT + slot] == Slot.RETURNED
 
     def runs_alone(self, slot: int) -> bool:
         """Whether the message in a slot must run alone, on the child's main thread."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        return self._words[at + _ALONE] != 0 and self._words[at + _ALONE] == self._words[at + _CLAIMED_AT]
+        return self._words[at + ALONE] != 0 and self._words[at + ALONE] == self._words[at + CLAIMED_AT]
 
     # -- the keeper ----------------------------------------------------------------------------------
 
     def states(self) -> bytes:
         """Return the state byte of every slot."""
-        return self._memory[_STATES_AT : _STATES_AT + self.slots]
-
-    def sequences(self) -> tuple[int, int, int, int]:
-        """Return the claim sequences sent, received and invalidated, and when the last was sent (monotonic ns)."""
-        words = self._words
-        return words[_SENT], words[_RECEIVED], words[_INVALIDATED], words[_SENT_AT]
+        return self._memory[STATES_AT : STATES_AT + self.slots]
 
     def settling_at(self) -> int:
         """Return when outcomes last went out to the store (monotonic ns)."""
-        return self._words[_SETTLING_AT]
-
-    def unsure(self) -> dict[str, int]:
-        """Return which claims of the child may have taken effect without an answer: shard -> sequence."""
-        places = range(self._words[_UNSURE_COUNT])
-        found = [_UNSURE.unpack_from(self._memory, _UNSURE_AT + place * _UNSURE.size) for place in places]
-        return {tag.decode(): sequence for sequence, tag in found}
+        return self._words[SETTLING_AT]
 
     def renewed(self, slots: Iterable[int], at_ns: int) -> None:
         """Note for the child that the leases of what these slots hold were renewed at this time (see `boot_ns`)."""
         for slot in slots:
-            self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + _RENEWED_AT] = at_ns
+            self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + RENEWED_AT] = at_ns
 
     def held_since(self, slot: int) -> int:
         """Return from when on the lease of a slot's message counts (see `boot_ns`): its claim or the last renewal."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        return max(self._words[at + _CLAIMED_AT], self._words[at + _RENEWED_AT])
+        return max(self._words[at + CLAIMED_AT], self._words[at + RENEWED_AT])
 
     def free_lock(self) -> None:
         """Release the lock if a keeper died with it. Its holders need microseconds; this waits 200 ms."""
@@ -320,13 +281,9 @@ class Board(InterruptWords, ExchangeWords):
             if not got:
                 self._lock.release()
 
-    def invalidate(self, sequence: int) -> None:
-        """Invalidate claims up to this sequence; call with the lock held."""
-        self._words[_INVALIDATED] = sequence
-
     def set_returned(self, slot: int) -> None:
         """Mark an unstarted message as handed back; call with the lock held."""
-        self._memory[_STATES_AT + slot] = Slot.RETURNED
+        self._memory[STATES_AT + slot] = Slot.RETURNED
 
     def claimed(self, slot: int) -> Claimed:
         """Return the message in a slot (without its body)."""
@@ -339,7 +296,7 @@ class Board(InterruptWords, ExchangeWords):
     def tag_of(self, slot: int) -> str:
         """Return the shard of the message in a slot."""
         at = HEADER_BYTES + slot * SLOT_BYTES + _SLOT_TAG_AT
-        return _TAG.unpack_from(self._memory, at)[0].decode()  # type: ignore[no-any-return]
+        return TAG.unpack_from(self._memory, at)[0].decode()  # type: ignore[no-any-return]
 
     def start_recorded(self, slot: int) -> bool:
         """Whether the store knows already that this attempt has started."""
@@ -349,21 +306,7 @@ class Board(InterruptWords, ExchangeWords):
     def times(self, slot: int) -> tuple[int, int]:
         """Return when the attempt in a slot started and finished (monotonic ns)."""
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
-        return self._words[at + STARTED], self._words[at + _FINISHED]
-
-    def reported(self, slot: int, known_version: int) -> tuple[int, bytes] | None:
-        """Return (version, progress) of a running attempt if there is news and it is whole."""
-        at = HEADER_BYTES + slot * SLOT_BYTES
-        words, word = self._words, at // 8
-        version, size = words[word + _VERSION], words[word + _SIZE]
-        if version == known_version or version & 1 or version == 0:
-            return None
-        data = self._memory[at + HEAD_BYTES : at + HEAD_BYTES + size]
-        return (
-            (version, data)
-            if words[word + _VERSION] == version and self._memory[_STATES_AT + slot] == Slot.RUNNING
-            else None
-        )
+        return self._words[at + STARTED], self._words[at + FINISHED]
 
     def outcome(self, slot: int) -> Outcome:
         """Return the outcome of a FINISHED slot."""
@@ -377,8 +320,8 @@ class Board(InterruptWords, ExchangeWords):
     @property
     def aged(self) -> bool:
         """Whether this child claims no more because of its age."""
-        return self._words[_AGED] != 0
+        return self._words[AGED] != 0
 
     def counts(self) -> tuple[int, int]:
         """Return how many attempts this child finished, and the ns it spent in them."""
-        return self._words[_ATTEMPTS], self._words[_SPENT_NS]
+        return self._words[ATTEMPTS], self._words[SPENT_NS]

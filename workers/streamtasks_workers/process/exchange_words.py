@@ -5,12 +5,9 @@ from __future__ import annotations
 from time import monotonic_ns, sleep
 from typing import Final
 
-__all__ = ["ExchangeWords"]
+from .board_layout import ANSWERED_AT, AWAY_SINCE, CUT_OFF_SINCE, HANDED_BACK_UNTIL
 
-ANSWERED_AT: Final = 20
-AWAY_SINCE: Final = 21
-CUT_OFF_SINCE: Final = 22
-HANDED_BACK_UNTIL: Final = 23
+__all__ = ["ExchangeWords"]
 
 HAND_BACK_NS: Final = 100_000_000
 """A child waits no longer for a hand-back of its keeper; that may have died."""

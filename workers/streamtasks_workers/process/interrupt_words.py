@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from time import monotonic_ns
-from typing import Final
 
-from .board_layout import HARD, HEADER_BYTES, SLOT_BYTES, SOFT, STARTED
+from .board_layout import (
+    ACKNOWLEDGED,
+    ENFORCED,
+    HARD,
+    HEADER_BYTES,
+    ON_LIMIT,
+    REQUESTED,
+    SLOT_BYTES,
+    SOFT,
+    STARTED,
+    WATCHED,
+)
 from .slot_states import Interrupt
 
 __all__ = ["InterruptWords"]
-
-WATCHED: Final = 9
-ACKNOWLEDGED: Final = 10
-ON_LIMIT, REQUESTED, ENFORCED = 57, 58, 59
 
 
 class InterruptWords:
