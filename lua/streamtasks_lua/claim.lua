@@ -54,7 +54,7 @@ local consumer, sequence, most, alone = args.consumer, tonumber(args.sequence), 
 local most_bytes, wake_count, filter_count = tonumber(args.most_bytes), tonumber(args.wake_count), tonumber(args.filter_count)
 local filter_mode = args.filter_mode
 local listens, least = args.listens == '1', tonumber(args.least)
-local MOST_CANDIDATES, MOST_TURNS, MOST_READ, MOST_LOOKED_UP = 16, 4, 64, 8
+local MOST_TURNS, MOST_READ = 4, 64
 local token = consumer .. '#' .. args.sequence
 
 if listens then
@@ -108,77 +108,12 @@ if last then
   end
 end
 
-local named = {}
-for i = 1, filter_count do named[ARGV[args.more - 1 + i]] = true end
--- The best ready streams this child serves, best first. Those of the first priority take turns, however many there are.
-local best, top, tier, start = {}, nil, 0, sequence
-local page = redis.call('ZREVRANGE', keys.ready, 0, 63)
-local any_ready, is_large = #page > 0, #page == 64
-local wanted = MOST_CANDIDATES + (filter_mode == 'except' and filter_count or 0)
-if is_large and filter_mode ~= 'only' then
-  top = page[1]:match('^(-?%d+):')
-  tier = redis.call('ZCOUNT', keys.ready, top, top)
-end
-if tier > 48 + wanted then
-  -- Only those whose turn it is are read: an excluded queue has at most one stream among them.
-  local first = sequence % tier
-  local turns = redis.call('ZREVRANGE', keys.ready, first, math.min(first + wanted, tier) - 1)
-  if #turns < wanted then
-    for _, name in ipairs(redis.call('ZREVRANGE', keys.ready, 0, wanted - 1 - #turns)) do turns[#turns + 1] = name end
-  end
-  for _, name in ipairs(turns) do
-    if #best < MOST_CANDIDATES and not named[name:match('^%-?%d+:(.*)$')] then best[#best + 1] = name end
-  end
-  tier, start = MOST_CANDIDATES, 0
-else
-  if is_large and filter_mode == 'only' and filter_count <= MOST_LOOKED_UP then
-    -- Among many it is quicker to ask for the streams that there may be of the few queues.
-    page = {}
-    for i = 1, filter_count do
-      local names = {}
-      for priority = -100, 100 do names[priority + 101] = priority .. ':' .. ARGV[args.more - 1 + i] end
-      for place, score in ipairs(redis.call('ZMSCORE', keys.ready, unpack(names))) do
-        if score then page[#page + 1] = names[place] end
-      end
-    end
-    table.sort(page, function(one, other)
-      local p, q = tonumber(one:match('^(-?%d+):')), tonumber(other:match('^(-?%d+):'))
-      return p > q or (p == q and one > other)
-    end)
-    is_large = false
-  end
-  tier = 0
-  local from = 0
-  local full = false
-  while true do
-    for _, name in ipairs(page) do
-      if not full
-        and (filter_mode == 'all' or (named[name:match('^%-?%d+:(.*)$')] == true) == (filter_mode == 'only')) then
-        local priority = name:match('^(-?%d+):')
-        top = top or priority
-        if priority == top then
-          tier = tier + 1
-          best[#best + 1] = name
-        elseif #best < MOST_CANDIDATES then
-          best[#best + 1] = name
-        else
-          full = true
-        end
-      end
-    end
-    if full or not is_large or #page < 64 then break end
-    from = from + 64
-    page = redis.call('ZREVRANGE', keys.ready, from, from + 63)
-  end
-end
-if #best == 0 then
+-- include: candidates
+if #order == 0 then
   -- A child that excludes queues waits on the list of those who serve them: pass the token on.
   if any_ready and filter_mode == 'except' then wake_one(KEYS[keys.more]) end
   return { 'ok', now, any_ready and 2 or 0 }
 end
-local order = {}
-for i = 0, math.min(tier, MOST_CANDIDATES) - 1 do order[#order + 1] = best[1 + (start + i) % tier] end
-for i = tier + 1, math.min(#best, MOST_CANDIDATES) do order[#order + 1] = best[i] end
 
 local key_of, first_stream, first_name = {}, keys.more + wake_count, args.more + filter_count
 for i = first_stream, #KEYS do key_of[ARGV[first_name + i - first_stream]] = KEYS[i] end
@@ -372,7 +307,7 @@ elseif #ids == 0 and work_left and flags == 0 and not is_skipped and most > 0 th
 end
 if listens then
   -- Behind the streams of this claim there may be more: what they hold is no better than the last of these.
-  left = left or (#best >= MOST_CANDIDATES and best[#best])
+  left = left or last_of_many
   if left then flags = flags + 16 * (101 + tonumber(left:match('^(-?%d+):'))) end
 end
 reply[3] = flags
