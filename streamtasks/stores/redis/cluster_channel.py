@@ -12,14 +12,15 @@ from redis.exceptions import MovedError, RedisError
 
 from ...exceptions import ConfigurationError, StoreError
 from ..readable import readable
-from ..types import ClaimRequest, Exchange, Outcome, Settled
+from ..types import ClaimRequest, Exchange, Filter, Outcome, Settled
 from . import connections
-from .channel import RedisChannel, Settlement
 from .cluster.masters import masters_of
 from .conversation import command, exchange, finish
+from .exchange_channel import ExchangeChannel, Settlement
 from .faults import fault_of
 from .operations.settle import settle_order
 from .scripts import Call
+from .shards import Shards
 
 __all__ = ["ClusterChannel"]
 
@@ -44,14 +45,15 @@ class _Down(NamedTuple):
     error: Exception
 
 
-class ClusterChannel(RedisChannel):
+class ClusterChannel(ExchangeChannel):
     """See `Channel`. What is settled and claimed goes to all masters that it concerns at once.
 
     A master that cannot be reached keeps nobody waiting: what was to be settled there is owed, and goes out again with
     later exchanges. Children of a Cluster are woken by their keeper, so it does not wait itself.
     """
 
-    def _connections(self) -> tuple[Any, Any]:
+    def __init__(self, shards: Shards, tag: str, consumer: str, queues: Filter) -> None:
+        super().__init__(shards, tag, consumer, queues)
         self._masters = masters_of(self._settings)
         self._by_url: dict[str, Any] = {}
         self._down: dict[str, _Down] = {}
@@ -62,14 +64,15 @@ class ClusterChannel(RedisChannel):
         self._failed: list[Settlement] = []  # those of the last exchange that were not answered
         self._late: list[tuple[str, str, Settled]] = []
         self._unsure = False
-        return None, None
 
     # -- exchanges -----------------------------------------------------------------------------------
 
     def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
         """See `Channel.send`."""
         self._owed, self._failed = self._failed, []
-        super().send(outcomes, claim)
+        self._claim = claim
+        self._divide(outcomes)
+        self._transmit()
 
     def _divide(self, outcomes: Sequence[Outcome]) -> None:
         super()._divide(outcomes)
@@ -152,7 +155,7 @@ class ClusterChannel(RedisChannel):
         claimed: Any = replies.pop() if self._claim is not None else None
         if self._claim is not None and not isinstance(claimed, Exception):
             try:
-                claimed = self._with_candidates(self._claim, claimed)
+                claimed = self._with_candidates(self._claim, claimed, self._again)
             except (RedisError, OSError) as error:
                 claimed, self._unsure = error, True
         return replies, claimed
@@ -170,7 +173,7 @@ class ClusterChannel(RedisChannel):
             return error
         return reply
 
-    def _again(self, call: Call, waiter: Any = None) -> Any:  # noqa: ARG002 - see `start_wait`
+    def _again(self, call: Call) -> Any:
         url = self._ready(call.tag)
         try:
             return exchange(self._by_url[url], [call])[0]
@@ -290,6 +293,10 @@ class ClusterChannel(RedisChannel):
         """
         raise StoreError("a channel to a Cluster cannot wait: it has several shards; see SupervisorStore.listen().")
 
+    def wait_left_s(self) -> float:
+        """See `Channel.wait_left_s`: there is no wait."""
+        return 0.0
+
     def finish_wait(self) -> Exchange | None:
-        """See `Channel.finish_wait`: there is none."""
+        """See `Channel.finish_wait`: there is no wait."""
         return None

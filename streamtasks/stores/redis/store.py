@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from ...exceptions import StoreUnavailable
 from ...protocol.state import Snapshot
+from ..channel import Channel
 from ..types import Filter
 from . import operations as ops
 from .channel import RedisChannel
@@ -92,7 +93,7 @@ class RedisStore(BlockingDriver):
             self.agree(0.0)
         return warnings
 
-    def channel(self, tag: str, consumer: str, queues: Filter) -> RedisChannel:
+    def channel(self, tag: str, consumer: str, queues: Filter) -> Channel:
         """See `Store.channel`."""
         channel = ClusterChannel if self.settings.is_cluster else RedisChannel
         return channel(self.shards, tag, consumer, queues)
