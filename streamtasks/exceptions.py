@@ -43,6 +43,8 @@
 
 from __future__ import annotations
 
+from .control_flow import ControlFlow, Ignore, Retry
+
 __all__ = [
     "AccessDenied",
     "ConfigurationError",
@@ -330,35 +332,3 @@ class WorkerCrashed(StreamTasksError):
 
 class WorkerLost(StreamTasksError):
     """Recorded for a task whose whole worker vanished too often while it ran."""
-
-
-class ControlFlow(Exception):
-    """Base of what a task raises to say how it goes on: no error, and nothing to report."""
-
-
-class Ignore(ControlFlow):
-    """Raise it in a task to end the task with neither a result nor a failure."""
-
-
-class Retry(ControlFlow):
-    """Raise it in a task to retry the task after ``delay_s`` seconds.
-
-    Args:
-        message: the reason, kept with the attempt.
-        delay_s: seconds until the next attempt; ``None``: the task's own default.
-        exc: the error that is the reason; it becomes the task's error if no retries are left.
-        max_retries: most retries, instead of the task's own; -1: without end.
-    """
-
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        delay_s: float | None = None,
-        exc: BaseException | None = None,
-        max_retries: int | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.delay_s = delay_s
-        self.exc = exc
-        self.max_retries = max_retries

@@ -32,7 +32,8 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             )
             code = f"import myapp.tasks\nanswer = [result.id for result in ({', '.join(robust)})]"
             started.early["robust"] = started.run(code)
-            # Both of a user whom no other test changes; and the guide's tasks save all fields of one that they have read before.
+            # Both of a user whom no other test changes; and the guide's tasks save all fields of one that they
+            # have read before.
             fields = {"user_id": 5000, "updates": {"first_name": "Bertram"}}
             started.early["profile"] = started.post("/profile/", "anna", json=fields)
             yield started
