@@ -171,17 +171,16 @@ class TestLease:
     ) -> None:
         [slot] = place(board, message())
         assert board.start(slot) > 0
-        killed: list[Board] = []
+        killed: list[str] = []
+        child = SimpleNamespace(board=board, kill=killed.append)
         options, settings = SimpleNamespace(fence_after_s=None), StoreSettings(lease_s=LEASE_NS / 1e9)
-        app: Any = SimpleNamespace(
-            boards=[board], settings=settings, options=options, store=None, kill=lambda board, _: killed.append(board)
-        )
+        app: Any = SimpleNamespace(children={0: child}, settings=settings, options=options, store=None)
         role = fence.Fence(app)
         await role.run_once()
         assert killed == []
         monkeypatch.setattr(fence, "boot_ns", lambda: boot_ns() + LEASE_NS)
         await role.run_once()
-        assert killed == [board]
+        assert killed == [f"fenced: no renewal for {LEASE_NS / 1e9:g} s"]
 
 
 class TestHandingBack:

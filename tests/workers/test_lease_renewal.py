@@ -43,12 +43,12 @@ async def killed(board: Board, monkeypatch: pytest.MonkeyPatch, while_waiting: A
         while_waiting()
 
     monkeypatch.setattr(leases, "asyncio", SimpleNamespace(sleep=sleep))
-    child = SimpleNamespace(board=board, watch=SimpleNamespace(in_flight=lambda: {"u0": {TOKEN: [0]}}))
+    watch = SimpleNamespace(in_flight=lambda: {"u0": {TOKEN: [0]}})
+    child = SimpleNamespace(board=board, watch=watch, kill=found.append)
     app: Any = SimpleNamespace(
         children={0: child},
         settings=StoreSettings(lease_s=1.0),
         store=Renewals(lambda: None),
-        kill=lambda _, why: found.append(why),
     )
     await Leases(app).run_once()
     return found

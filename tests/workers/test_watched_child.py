@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from streamtasks.settings import StoreSettings
 from streamtasks_workers.process.board import Board
 from streamtasks_workers.roles.watched_child import LATER_S, WatchedChild
-
-
-class Idle:
-    """Stands for what else is done with a child: there is nothing to do."""
-
-    def wants_look(self, *, stopping: bool) -> bool:
-        return False
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: []
 
 
 @pytest.mark.parametrize(("later_s", "is_cut_off"), [(-0.1, False), (0.01, False), (LATER_S + 0.1, True)])
 def test_the_keepers_answer_counts_if_it_came_later(later_s: float, is_cut_off: bool) -> None:
     board, answered = Board(0, 4), [0.0]
     board.reset("w-1", "u0", 10**10)
-    child = WatchedChild(board, 1, cast("Any", Idle()), cast("Any", Idle()), lambda *_: None, lambda _: answered[0])
+    store: Any = SimpleNamespace(answered_at=lambda _: answered[0])
+    child = WatchedChild(board, store, StoreSettings(), lambda *_: None, single=True)
     board.away()
     answered[0] = time.monotonic() + later_s
     list(child.look(stopping=False))

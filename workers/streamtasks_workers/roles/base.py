@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
+from streamtasks.application import Application
 from streamtasks.schedules.definition import Definition
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.supervisor_store import SupervisorStore
@@ -22,11 +24,6 @@ __all__ = ["RARE_S", "DueRole", "Role", "ServedApp"]
 
 RARE_S: Final = 300.0
 """With several shards each role asks by itself so often, seconds: beats say what comes, see `Heartbeat`."""
-
-
-def _no_child(board: Board, why: str) -> None:
-    """Stand in for `ServedApp.kill` where there are no child processes."""
-    raise NotImplementedError(f"{board.consumer} cannot be killed ({why})")
 
 
 def _nobody(tag: str, word: str) -> None:
@@ -49,7 +46,6 @@ class ServedApp:
         release: of the project's code, empty: unknown.
         tasks: names of those that it knows.
         listens: whether something in it is called with the end of every task.
-        kill: ends the child of a board, for a reason.
         children: those that live, by the numbers of their boards.
         table: what is known of its shards, if there are several.
         wake: wakes the roles of a shard that a word of control messages wakes.
@@ -65,11 +61,39 @@ class ServedApp:
     project: str = ""
     release: str = ""
     tasks: Sequence[str] = ()
-    kill: Callable[[Board, str], None] = _no_child
     listens: bool = False
     children: dict[int, WatchedChild] = field(default_factory=dict)
     table: ShardTable | None = None
     wake: Callable[[str, str], None] = _nobody
+
+    @classmethod
+    def of(
+        cls,
+        app: Application,
+        settings: StoreSettings,
+        store: SupervisorStore,
+        options: WorkerOptions,
+        schedules: Sequence[Definition],
+        loaded_ms: memoryview,
+        *,
+        worker: str = "",
+        table: ShardTable | None = None,
+    ) -> Self:
+        """Return an app for its roles; see the attributes."""
+        return cls(
+            app.label,
+            settings,
+            store,
+            options,
+            worker,
+            schedules,
+            loaded_ms,
+            project=app.project_name,
+            release=os.environ.get("STREAMTASKS_RELEASE", ""),
+            tasks=app.task_names(),
+            listens=app.listens_to_ends,
+            table=table,
+        )
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -22,7 +22,8 @@ class Fence(Role):
     async def run_once(self) -> None:
         """Kill each child that runs something without a lease."""
         now = boot_ns()
-        for board in self.app.boards:
+        for child in self.app.children.values():
+            board = child.board
             running = (slot for slot, state in enumerate(board.states()) if state == Slot.RUNNING)
             if any(not board.enforced(slot) and now - board.held_since(slot) > self._after_s * 1e9 for slot in running):
-                self.app.kill(board, f"fenced: no renewal for {self._after_s:g} s")
+                child.kill(f"fenced: no renewal for {self._after_s:g} s")

@@ -8,6 +8,7 @@ from typing import Final
 from ..process.board import Board, Slot
 from ..process.boot_clock import boot_ns
 from .base import Role, ServedApp
+from .watched_child import WatchedChild
 
 __all__ = ["Leases"]
 
@@ -26,8 +27,8 @@ class Leases(Role):
 
     async def run_once(self) -> None:
         """Renew all; kill each child that runs what belongs to another worker."""
-        children = [(child.board, child.watch.in_flight()) for child in self.app.children.values()]
-        parts = [(board, tag, slots_of) for board, in_flight in children for tag, slots_of in in_flight.items()]
+        children = [(child, child.watch.in_flight()) for child in self.app.children.values()]
+        parts = [(child, tag, slots_of) for child, in_flight in children for tag, slots_of in in_flight.items()]
         if len({tag for _, tag, _ in parts}) < 2:
             for part in parts:
                 await self._renew(*part)
@@ -37,8 +38,8 @@ class Leases(Role):
             if isinstance(answer, BaseException):
                 raise answer
 
-    async def _renew(self, board: Board, tag: str, slots_of: dict[str, list[int]]) -> None:
-        asked_at = boot_ns()
+    async def _renew(self, child: WatchedChild, tag: str, slots_of: dict[str, list[int]]) -> None:
+        board, asked_at = child.board, boot_ns()
         answers = await self.store.renew(tag, list(slots_of))
         lost = {token for token, held in zip(slots_of, answers, strict=True) if not held}
         board.renewed((slot for token, slots in slots_of.items() if token not in lost for slot in slots), asked_at)
@@ -49,7 +50,7 @@ class Leases(Role):
             return
         await asyncio.sleep(REPLY_S)
         if running & _running(board, lost):
-            self.app.kill(board, "fenced: its claim belongs to another worker")
+            child.kill("fenced: its claim belongs to another worker")
 
 
 def _running(board: Board, tokens: set[str]) -> set[tuple[int, int]]:

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
+from streamtasks.settings import StoreSettings
+from streamtasks.stores.supervisor_store import SupervisorStore
+
 from ..process.board import Board
 from .enforcer import Enforcer
 from .watch import Watch
@@ -30,28 +33,30 @@ class WatchedChild:
 
     Args:
         board: of the child.
-        pid: of the child.
+        store: of its app.
+        settings: of the store.
+        request: asks the supervisor for something, with the reason; see `ProcessTable.obey`.
+        single: whether the child runs one attempt at a time.
+
+    Attributes:
         watch: looks at what the child holds and has finished.
         enforcer: ends what must end.
-        request: asks the supervisor for something, with the reason; see `ProcessTable.obey`.
-        answered_at: see `SupervisorStore.answered_at`.
     """
 
     def __init__(
         self,
         board: Board,
-        pid: int,
-        watch: Watch,
-        enforcer: Enforcer,
+        store: SupervisorStore,
+        settings: StoreSettings,
         request: Callable[[str, str], None],
-        answered_at: Callable[[str], float],
+        *,
+        single: bool,
     ) -> None:
         self.board = board
-        self.pid = pid
-        self.watch = watch
-        self.enforcer = enforcer
+        self.watch = Watch(store, board)
+        self.enforcer = Enforcer(store, settings, board, single=single, request=request)
         self._request = request
-        self._answered_at = answered_at
+        self._answered_at = store.answered_at
         self._watching = self._enforcing = self._replaced = self._retired = False
 
     def look(self, *, stopping: bool) -> Iterator[Coroutine[Any, Any, None]]:
@@ -67,6 +72,10 @@ class WatchedChild:
         if slots and not self._enforcing:
             self._enforcing = True
             yield self._enforce(slots)
+
+    def kill(self, why: str) -> None:
+        """Let the supervisor end it at once."""
+        self._request("kill", why)
 
     def _look_at_exchanges(self, *, stopping: bool) -> None:
         """Let a child be replaced that alone does not reach the store: its descriptors may be used up."""

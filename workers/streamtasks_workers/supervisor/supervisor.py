@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
-import mmap
 import os
-import re
-import secrets
 import socket
 import time
 from typing import Any
@@ -20,28 +17,19 @@ from streamtasks.application import Application
 
 from ..executor.child import run_child
 from ..process.board import Board
-from ..process.doorbell import Doorbell
 from ..process.last_error import LastError
 from ..process.options import WorkerOptions
 from ..process.ready import ready
-from ..process.shard_table import ShardTable
-from ..process.suspect_permit import SuspectPermit
 from .forks import fork
-from .keeper import WorkerPlan, run_keeper
+from .keeper import run_keeper
 from .keeper_link import SILENCE_S, KeeperLink
 from .process_table import Place, ProcessTable
 from .signals import StopSignals
+from .worker_plan import WorkerPlan
 
 __all__ = ["Supervisor"]
 
 logger = logging.getLogger("streamtasks.worker")
-
-BASE_SLOTS = 224
-"""Two batches of 100 and some room."""
-
-OWED_SLOTS = 100
-"""For outcomes that cannot be settled now, because one of several shards does not answer."""
-
 
 NOTHING_LIVES_S = 10.0
 NOTHING_LIVES_TIMES = 5
@@ -57,29 +45,14 @@ class Supervisor:
     """
 
     def __init__(self, apps: list[tuple[Application, WorkerOptions]], grace_s: float) -> None:
-        host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:60] or "host"
-        name = f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
-        places = [Place(number) for number, (_, options) in enumerate(apps) for _ in range(options.children)]
-        most_at_once = max((max(o.threads, o.async_concurrency) for _, o in apps), default=0)
-        spare = max(2, len(places) // 2)
-        counts = [len(app.settings.tags) for app, _ in apps]
-        tables = [
-            ShardTable(count) if count > 1 or app.settings.is_cluster else None
-            for count, (app, _) in zip(counts, apps, strict=True)
-        ]
-        bells = [Doorbell() if any(tables) else None for _ in range(len(places) + spare)]
-        slots = BASE_SLOTS + most_at_once + (OWED_SLOTS if any(tables) else 0)
-        boards = [Board(number, slots, bell) for number, bell in enumerate(bells)]
-        self._permit = SuspectPermit()
-        shared = memoryview(mmap.mmap(-1, 8 + 8 * sum(counts))).cast("Q")
-        schedules = [app.declared_schedules() for app, _ in apps]
-        self._plan = WorkerPlan(name, apps, schedules, boards, shared, tables, os.getpid())
+        self._plan = WorkerPlan.of(apps)
         self._births = 0
         self._life_r, self._life_w = os.pipe()
         self._signals = StopSignals(grace_s)
         self._keeper_error, self._child_error = LastError(), LastError()
-        self._keeper = KeeperLink(self._fork_keeper, self._known, shared[:1], self._keeper_error)
-        self._table = ProcessTable(places, boards, self._fork_child, self._keeper.send, grace_s)
+        self._keeper = KeeperLink(self._fork_keeper, self._known, self._plan.shared[:1], self._keeper_error)
+        places = [Place(number) for number, (_, options) in enumerate(apps) for _ in range(options.children)]
+        self._table = ProcessTable(places, self._plan.boards, self._fork_child, self._keeper.send, grace_s)
         self._fence_s = min((o.fence_after_s or a.settings.lease_s for a, o in apps), default=30.0)
         self._began = self._looked_at = time.monotonic()
         self._exit_code = 0
@@ -207,7 +180,7 @@ class Supervisor:
         tags = app.settings.tags
         tag = tags[self._births % len(tags)]
         board.reset(f"{self._plan.name}-{self._births}", tag, round(app.settings.lease_s * 1e9))
-        parent, table, permit = self._plan.pid, self._plan.tables[place.app], self._permit
+        parent, table, permit = self._plan.pid, self._plan.tables[place.app], self._plan.permit
         return fork(
             lambda: run_child(app, options, board, self._life_r, parent, table, permit),
             self._close_our_ends,

@@ -208,15 +208,7 @@ class _Lane:
         """The roles of a keeper whose work comes at known times; made at first use, when the app has all its tasks."""
         app = self._app
         loaded_ms = memoryview(array("Q", [self._loaded_ms] * len(self.store.tags)))
-        served = ServedApp(
-            app.label,
-            app.settings,
-            self._keeper,
-            self._options,
-            schedules=app.declared_schedules(),
-            loaded_ms=loaded_ms,
-            project=app.project_name,
-        )
+        served = ServedApp.of(app, app.settings, self._keeper, self._options, app.declared_schedules(), loaded_ms)
         return [role for role in roles_of(served) if isinstance(role, DueRole)]
 
     def run_one(self) -> _Steps:

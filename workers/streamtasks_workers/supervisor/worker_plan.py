@@ -1,0 +1,100 @@
+"""What a worker serves, and the memory that all its processes share: made before the first fork."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import secrets
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+from streamtasks.application import Application
+from streamtasks.schedules.definition import Definition
+from streamtasks.stores.factory import open_supervisor_store
+
+from ..process.board import Board
+from ..process.doorbell import Doorbell
+from ..process.options import WorkerOptions
+from ..process.shard_table import ShardTable
+from ..process.suspect_permit import SuspectPermit
+from ..roles.base import ServedApp
+
+__all__ = ["WorkerPlan"]
+
+BASE_SLOTS: Final = 224
+"""Two batches of 100 and some room."""
+
+OWED_SLOTS: Final = 100
+"""For outcomes that cannot be settled now, because one of several shards does not answer."""
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """What the processes of a worker have in common.
+
+    Attributes:
+        name: of the worker.
+        apps: what it serves, with the options for each.
+        schedules: what each app's code declares.
+        boards: all boards, by their numbers: one for each child, and some for children that are replaced while they
+            still run something.
+        shared: words that the supervisor and all its keepers share: the last sign of life (monotonic ns), then one
+            for each shard of each app, see `Scheduler`.
+        tables: of each app, if it has several shards.
+        permit: to run a suspect.
+        pid: the supervisor's.
+    """
+
+    name: str
+    apps: Sequence[tuple[Application, WorkerOptions]]
+    schedules: Sequence[Sequence[Definition]]
+    boards: Sequence[Board]
+    shared: memoryview
+    tables: Sequence[ShardTable | None]
+    permit: SuspectPermit
+    pid: int
+
+    @classmethod
+    def of(cls, apps: Sequence[tuple[Application, WorkerOptions]]) -> Self:
+        """Make the plan of a worker that serves these apps, in the process that becomes its supervisor.
+
+        Raises:
+            OSError: there is no shared memory, lock or pipe to be had.
+        """
+        host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:60] or "host"
+        counts = [len(app.settings.tags) for app, _ in apps]
+        tables = [
+            ShardTable(count) if count > 1 or app.settings.is_cluster else None
+            for count, (app, _) in zip(counts, apps, strict=True)
+        ]
+        children = sum(options.children for _, options in apps)
+        most_at_once = max((max(o.threads, o.async_concurrency) for _, o in apps), default=0)
+        slots = BASE_SLOTS + most_at_once + (OWED_SLOTS if any(tables) else 0)
+        bells = [Doorbell() if any(tables) else None for _ in range(children + max(2, children // 2))]
+        return cls(
+            name=f"{host}-{os.getpid()}-{secrets.token_hex(4)}",
+            apps=apps,
+            schedules=[app.declared_schedules() for app, _ in apps],
+            boards=[Board(number, slots, bell) for number, bell in enumerate(bells)],
+            shared=memoryview(mmap.mmap(-1, 8 + 8 * sum(counts))).cast("Q"),
+            tables=tables,
+            permit=SuspectPermit(),
+            pid=os.getpid(),
+        )
+
+    def served(self) -> list[ServedApp]:
+        """Return the apps as their roles see them, each with a store of its own."""
+        loaded_ms, served = self.shared[1:], []
+        for (app, options), schedules, table in zip(self.apps, self.schedules, self.tables, strict=True):
+            # No role may wait for one call for long: leases must be renewed meanwhile.
+            timeout_s = min(app.settings.timeout_s, max(1.0, app.settings.lease_s / 4))
+            settings = replace(app.settings, timeout_s=timeout_s)
+            store = open_supervisor_store(settings)
+            served.append(
+                ServedApp.of(app, settings, store, options, schedules, loaded_ms, worker=self.name, table=table)
+            )
+            loaded_ms = loaded_ms[len(settings.tags) :]
+        return served
