@@ -15,6 +15,7 @@ from streamtasks.application import Application
 from streamtasks.stores.factory import open_store
 
 from ..process.board import Board
+from ..process.counters import Counters
 from ..process.fork_guard import guard_forks
 from ..process.groups import lead_a_group
 from ..process.lifeline import STOP_SIGNALS, Lifeline, die_with_parent
@@ -46,6 +47,7 @@ def run_child(
     parent_pid: int,
     table: ShardTable | None,
     permit: SuspectPermit,
+    counters: Counters | None = None,
 ) -> int:
     """Live as a child; return the exit status. Called right after the fork, never returns to the supervisor's loop."""
     die_with_parent(parent_pid)
@@ -65,17 +67,27 @@ def run_child(
     choice = None
     if table is not None and board.doorbell is not None:
         choice = ShardChoice(store.tags, table, board.doorbell, permit, store.tags.index(board.tag))
-    link = Link(channel, board, runner, choice)
+    if counters is not None:
+        counters.adopt()
+    link = Link(channel, board, runner, choice, counters)
     executor: ConcurrentExecutor | InlineExecutor
     if options.threads or options.async_concurrency:
         executor = ConcurrentExecutor(
-            link, board, runner, lifeline, threads=options.threads, coroutines=options.async_concurrency
+            link,
+            board,
+            runner,
+            lifeline,
+            threads=options.threads,
+            coroutines=options.async_concurrency,
+            counters=counters,
         )
     else:
-        executor = InlineExecutor(link, board, runner, lifeline)
+        executor = InlineExecutor(link, board, runner, lifeline, counters)
 
     def forget() -> None:
         board.detach()
+        if counters is not None:
+            counters.detach()
         channel.close()
 
     guard_forks((*STOP_SIGNALS, INTERRUPT), lifeline.descriptors, forget)

@@ -21,9 +21,11 @@ from streamtasks.stores.readable import readable
 from streamtasks.stores.types import Claimed, Exchange, Outcome
 
 from ..process.board import Board
+from ..process.counters import Counters
 from ..process.fork_guard import end_copy, is_copy
 from ..process.lifeline import STOP_SIGNALS, Lifeline
 from ..process.process_state import ProcessState
+from .attempt_counts import count_end, count_start
 from .guards import INTERRUPT, CoroutineGuard, Guard, MainGuard, ThreadGuard
 from .inline import OTHERS_PAUSE_S, reporter
 from .link import MOST, Link
@@ -48,15 +50,26 @@ class ConcurrentExecutor:
     Args:
         threads: sync tasks at once; 0 if only coroutine tasks run side by side (sync ones then one at a time).
         coroutines: coroutine tasks at once; 0 likewise.
+        counters: for metrics, if they are on; only the thread of the loop uses them.
     """
 
     def __init__(
-        self, link: Link, board: Board, runner: Runner, lifeline: Lifeline, *, threads: int, coroutines: int
+        self,
+        link: Link,
+        board: Board,
+        runner: Runner,
+        lifeline: Lifeline,
+        *,
+        threads: int,
+        coroutines: int,
+        counters: Counters | None = None,
     ) -> None:
         self._link = link
         self._board = board
         self._runner = runner
         self._lifeline = lifeline
+        self._counters = counters
+        self._counted: dict[int, Prepared] = {}  # slot -> the attempt whose start was counted
         self._threads = max(1, threads)
         self._most = max(self._threads, coroutines)
         self._coroutines = coroutines or self._threads
@@ -244,6 +257,7 @@ class ConcurrentExecutor:
             return
         self._main_guard.begin(slot, started)
         prepared.begin(self._main_guard, self._board, slot, started)
+        self._count_start(slot, prepared)
         self._finished(slot, self._runner.run(prepared), started)
 
     # -- attempts ------------------------------------------------------------------------------------
@@ -255,6 +269,7 @@ class ConcurrentExecutor:
             return False
         if prepared.outcome is not None:
             if started := self._board.start(slot):
+                self._count_start(slot, prepared)
                 self._finished(slot, prepared.outcome, started)
             else:
                 self._drop(slot, message.token)
@@ -267,6 +282,7 @@ class ConcurrentExecutor:
         else:
             self._waiting.append((slot, message))  # the keeper hands it back if no thread is free soon
             return True
+        self._count_start(slot, prepared)
         task = own_task(work, prepared.attempt, asyncio.get_running_loop(), contextvars.copy_context())
         self._running.add(task)
         task.add_done_callback(self._done)
@@ -332,12 +348,21 @@ class ConcurrentExecutor:
         self._board.free(slot)
         self._link.channel.drop(token)
 
+    def _count_start(self, slot: int, prepared: Prepared) -> None:
+        if self._counters is not None:
+            count_start(self._counters, slot, prepared)
+            self._counted[slot] = prepared
+
     def _finished(self, slot: int, outcome: Outcome, started: int) -> None:
         self._guards.pop(slot, None)
-        self._state.after_attempt(outcome.id, time.monotonic_ns(), alone=not self._guards)
+        now = time.monotonic_ns()
+        self._state.after_attempt(outcome.id, now, alone=not self._guards)
         if self._board.enforced(slot):
             self._drop(slot, outcome.token)  # its outcome was written while it lived on
             return
+        if self._counters is not None and (prepared := self._counted.pop(slot, None)) is not None:
+            count_end(self._counters, slot, prepared, outcome, now - started)
+            self._counters.flush()
         if not self._lifeline.is_whole():
             self._leave(slot, outcome, started)
         self._outcomes.append(outcome)

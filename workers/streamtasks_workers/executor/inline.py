@@ -14,8 +14,10 @@ from streamtasks.exceptions import StoreError
 from streamtasks.stores.types import Claimed, Outcome
 
 from ..process.board import Board
+from ..process.counters import Counters
 from ..process.lifeline import STOP_SIGNALS, Lifeline
 from ..process.process_state import ProcessState
+from .attempt_counts import count_end, count_start
 from .guards import INTERRUPT, CoroutineGuard, MainGuard
 from .link import Link, Pace
 from .own_loop import complete, new_loop, own_task
@@ -33,13 +35,16 @@ class _ProcessSpoilt(Exception):
 
 
 class InlineExecutor:
-    """Claims, runs and settles until the child shall stop."""
+    """Claims, runs and settles until the child shall stop. ``counters``: for metrics, if they are on."""
 
-    def __init__(self, link: Link, board: Board, runner: Runner, lifeline: Lifeline) -> None:
+    def __init__(
+        self, link: Link, board: Board, runner: Runner, lifeline: Lifeline, counters: Counters | None = None
+    ) -> None:
         self._link = link
         self._board = board
         self._runner = runner
         self._lifeline = lifeline
+        self._counters = counters
         self._pace = Pace()
         self._guard = MainGuard(board)
         self._state = ProcessState((*STOP_SIGNALS, INTERRUPT))
@@ -127,6 +132,7 @@ class InlineExecutor:
     def _work(self, claimed: list[Claimed], slots: list[int]) -> None:
         """Run messages one after the other; their outcomes wait on the board for the next exchange."""
         board, runner, reporters, state = self._board, self._runner, self._reporters, self._state
+        counters = self._counters
         begun = attempts = 0
         for message, slot in zip(claimed, slots, strict=True):
             started = board.start(slot)
@@ -137,19 +143,26 @@ class InlineExecutor:
             begun = begun or started
             attempts += 1
             prepared = runner.prepare(message, started, reporters[slot])
+            if counters is not None:
+                count_start(counters, slot, prepared)
             if prepared.is_async:
                 outcome = self._run_async(prepared, slot, started)
             else:
                 self._guard.begin(slot, started)
                 prepared.begin(self._guard, board, slot, started)
                 outcome = runner.run(prepared)
-            state.after_attempt(outcome.id, time.monotonic_ns())
+            now = time.monotonic_ns()
+            state.after_attempt(outcome.id, now)
+            if counters is not None:
+                count_end(counters, slot, prepared, outcome, now - started)
             self._outcomes.append(outcome)
             self._slots.append(slot)
             if not board.finish(slot, outcome, started) or prepared.settles_alone:
                 self._flush()
             if state.is_spoilt:
                 raise _ProcessSpoilt
+        if counters is not None:
+            counters.flush()
         if attempts:
             state.before_waiting()
             if state.is_spoilt:

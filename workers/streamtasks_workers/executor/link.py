@@ -13,6 +13,8 @@ from streamtasks.stores.channel import SETTLES_S, Channel
 from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Outcome, Settled
 
 from ..process.board import Board
+from ..process.counters import Counters
+from ..process.worker_counters import kind_of_error
 from .runner import Runner
 from .shard_choice import ShardChoice
 
@@ -64,10 +66,19 @@ class Link:
         board: of the child.
         runner: learns the store's time.
         choice: of the shard of each claim; None: there is one shard, and claims wait there for work.
+        counters: for metrics, if they are on.
     """
 
-    def __init__(self, channel: Channel, board: Board, runner: Runner, choice: ShardChoice | None = None) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        board: Board,
+        runner: Runner,
+        choice: ShardChoice | None = None,
+        counters: Counters | None = None,
+    ) -> None:
         self.channel = channel
+        self._counters = counters
         self._choice = choice
         self.board = board
         self.runner = runner
@@ -231,6 +242,8 @@ class Link:
                 self.board.free(slot)
         if Settled.STALE in exchange.settled:
             stale = exchange.settled.count(Settled.STALE)
+            if self._counters is not None:
+                self._counters.count("fenced", "settle", stale)
             logger.warning("%d outcomes came too late: their messages belong to another worker by now", stale)
         self._slots_out = ()
         self._outcomes_out = ()
@@ -292,6 +305,8 @@ class Link:
         if not self._away_since:
             self._away_since = now
             self.board.away()
+            if self._counters is not None:
+                self._counters.count("store_error", kind_of_error(error))
             # The keeper logs that the server is away, once per worker; anything else is logged here.
             level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.ERROR
             logger.log(level, "the store does not answer as it should (%s); trying again until it does", error)
@@ -300,6 +315,8 @@ class Link:
         """Note that the server answers."""
         self.board.answered()
         if self._away_since:
+            if self._counters is not None:
+                self._counters.count("reconnect")
             logger.debug("the store answers again after %.1f s", time.monotonic() - self._away_since)
             self._away_since = 0.0
             self._warned = False

@@ -36,6 +36,8 @@ class WorkerOptions:
         time_limit_s: an attempt is ended after so long, seconds, if neither task nor call has a limit; None: never.
         soft_time_limit_s: `SoftTimeLimitExceeded` is raised in it after so long, likewise.
         fence_after_s: how long a worker that cannot renew its leases lets tasks run, seconds; None: the lease.
+        metrics_port: serves metrics and health at this port; 0: not.
+        metrics_host: the address for that; of IPv6 without brackets.
     """
 
     concurrency: int = 0
@@ -50,6 +52,8 @@ class WorkerOptions:
     time_limit_s: float | None = None
     soft_time_limit_s: float | None = None
     fence_after_s: float | None = None
+    metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         for name, most in (
@@ -58,6 +62,7 @@ class WorkerOptions:
             ("async_concurrency", 2000),
             ("max_tasks_per_child", None),
             ("max_memory_per_child_mb", None),
+            ("metrics_port", 65_535),
         ):
             check_count(name, getattr(self, name), ConfigurationError, least=0, most=most)
         check_seconds("grace_s", self.grace_s, ConfigurationError, above_zero=False)

@@ -11,6 +11,7 @@ from streamtasks.exceptions import StoreError
 from streamtasks.stores.backoff import Backoff
 
 from ..process.last_error import LastError
+from ..process.worker_counters import kind_of_error
 from . import roles_of
 from .base import Role, ServedApp
 from .store_state import StoreState
@@ -91,6 +92,8 @@ class AppRoles:
         try:
             await work
         except (StoreError, OSError) as error:
+            if self.app.counters is not None:
+                self.app.counters.keeper.count("store_error", kind_of_error(error))
             self._state.failed(tag, who, error)
             return False
         except Exception as error:

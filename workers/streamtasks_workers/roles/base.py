@@ -18,6 +18,7 @@ from streamtasks.stores.supervisor_store import SupervisorStore
 from ..process.board import Board
 from ..process.options import WorkerOptions
 from ..process.shard_table import ShardTable
+from ..process.worker_counters import WorkerCounters
 from .watched_child import WatchedChild
 
 __all__ = ["RARE_S", "DueRole", "Role", "ServedApp"]
@@ -49,6 +50,8 @@ class ServedApp:
         children: those that live, by the numbers of their boards.
         table: what is known of its shards, if there are several.
         wake: wakes the roles of a shard that a word of control messages wakes.
+        counters: for metrics, if they are on.
+        beats: when the last sign of life reached each shard, monotonic seconds.
     """
 
     label: str
@@ -65,6 +68,8 @@ class ServedApp:
     children: dict[int, WatchedChild] = field(default_factory=dict)
     table: ShardTable | None = None
     wake: Callable[[str, str], None] = _nobody
+    counters: WorkerCounters | None = None
+    beats: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(

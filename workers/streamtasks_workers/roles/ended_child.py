@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Iterable
 
 from streamtasks.exceptions import WorkerCrashed
@@ -35,6 +36,7 @@ class EndedChild:
 
     def __init__(self, app: ServedApp, board: Board, pid: int, how: str, *, charged: bool) -> None:
         self._store = app.store
+        self._counters = app.counters
         self._settings = app.settings
         self._board = board
         self._pid = pid
@@ -51,6 +53,7 @@ class EndedChild:
         enforced = [slot for slot in running if board.enforced(slot)]
         await on_each(self._by_tag(held.get(Slot.FINISHED, ())), self._settle_finished)
         await on_each(self._by_tag(enforced), self._settle_enforced)
+        self._count_enforced(enforced)
         if self._charged:
             await on_each(self._by_tag(slot for slot in running if slot not in enforced), self._charge)
         # What has ended or was charged is in nobody's hands any more and stays as it is, but with it the claim is
@@ -76,6 +79,14 @@ class EndedChild:
         outcomes = [enforced_outcome(board, slot, Interrupt(board.enforced(slot)), self._settings) for slot in slots]
         return self._store.settle(tag, outcomes, callbacks="all")
 
+    def _count_enforced(self, slots: Iterable[int]) -> None:
+        if self._counters is None:
+            return
+        board = self._board
+        for slot in slots:
+            outcome = enforced_outcome(board, slot, Interrupt(board.enforced(slot)), self._settings)
+            self._counters.enforced(board.number, slot, outcome.state, time.monotonic_ns() - board.times(slot)[0])
+
     def _hand_back(self, tag: str, slots: list[int]) -> Awaitable[list[bool]]:
         board = self._board
         back = [board.claimed(slot) for slot in slots]
@@ -100,12 +111,16 @@ class EndedChild:
         ]
         answers = await self._store.charge(tag, attempts)
         dead = []
-        for (claimed, started_ms, _), answer in zip(attempts, answers, strict=True):
+        for slot, (claimed, started_ms, _), answer in zip(slots, attempts, answers, strict=True):
             logger.warning(
                 "child %d ended with %s while it ran task %s: %s", self._pid, self._how, claimed.id, _MEANING[answer]
             )
             if answer is Charge.LIMIT:
                 dead.append(outcomes.dead(claimed, crash, "crashed", started_ms))
+            if self._counters is not None:
+                self._counters.charged(
+                    self._board.number, slot, answer, time.monotonic_ns() - self._board.times(slot)[0]
+                )
         if dead:
             await self._store.settle(tag, dead, callbacks="all")
 

@@ -14,6 +14,7 @@ from streamtasks.settings import StoreSettings
 from streamtasks.stores.supervisor_store import SupervisorStore
 
 from ..process.board import Board, Interrupt, Slot
+from ..process.worker_counters import WorkerCounters
 from .keeper_outcomes import enforced_outcome
 
 __all__ = ["Enforcer"]
@@ -56,6 +57,7 @@ class Enforcer:
         request: asks the supervisor for something, with the reason: ``"interrupt"`` sends the child the signal that
             makes it look at its board, ``"retire"`` replaces it and lets it finish its other attempts, ``"kill"``
             ends it at once.
+        counters: for metrics, if they are on.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class Enforcer:
         *,
         single: bool,
         request: Callable[[str, str], None],
+        counters: WorkerCounters | None = None,
     ) -> None:
         self._store = store
+        self._counters = counters
         self._settings = settings
         self._board = board
         self._single = single
@@ -158,6 +162,9 @@ class Enforcer:
             tag, outcome = self._board.tag_of(slot), enforced_outcome(self._board, slot, case.kind, self._settings)
             self._request("retire", f"{self._why(slot, case.kind)} and does not end")
             await self._store.settle(tag, [outcome], callbacks="all")
+            if self._counters is not None:
+                ran_ns = time.monotonic_ns() - case.started_ns
+                self._counters.enforced(self._board.number, slot, outcome.state, ran_ns)
             case.settled = True
             settled += 1
         return settled

@@ -26,4 +26,6 @@ class Fence(Role):
             board = child.board
             running = (slot for slot, state in enumerate(board.states()) if state == Slot.RUNNING)
             if any(not board.enforced(slot) and now - board.held_since(slot) > self._after_s * 1e9 for slot in running):
+                if self.app.counters is not None:
+                    self.app.counters.keeper.count("fenced", "no_renewal")
                 child.kill(f"fenced: no renewal for {self._after_s:g} s")

@@ -56,6 +56,7 @@ class Heartbeat(Role):
             "busy_ms": sum(spent_ns for _, spent_ns in counts) // 1_000_000,
         }
         beat = await self.store.beat(self.tag, self.app.worker, about)
+        self.app.beats[self.tag] = time.monotonic()
         if len(self.app.tags) > 1:
             self._announce(beat.coming)
 

@@ -50,6 +50,8 @@ class Leases(Role):
             return
         await asyncio.sleep(REPLY_S)
         if running & _running(board, lost):
+            if self.app.counters is not None:
+                self.app.counters.keeper.count("fenced", "renew")
             child.kill("fenced: its claim belongs to another worker")
 
 

@@ -29,12 +29,17 @@ class Reclaimer(Role):
     async def run_once(self) -> None:
         """Reclaim what has expired; settle what was lost too often as dead."""
         reclaim = await self.store.reclaim(self.tag)
+        counters = self.app.counters
         if reclaim.reclaimed:
+            if counters is not None:
+                counters.keeper.count("reclaimed", "", reclaim.reclaimed)
             logger.warning("reclaimed %d messages of a worker that vanished", reclaim.reclaimed)
         dead = []
         for lost in reclaim.exhausted:
             logger.error("task %s vanished with its worker once too often and becomes a dead letter", lost.id)
             error = WorkerLost(f"The worker of this task vanished {self.app.settings.lost_limit} times while it ran.")
             dead.append(self._outcomes.dead(lost, error, "worker lost", lost.started_ms))
+            if counters is not None:
+                counters.keeper.count("dead", "worker lost")
         if dead:
             await self.store.settle(self.tag, dead, callbacks="all")

@@ -10,6 +10,7 @@ from streamtasks.settings import StoreSettings
 from streamtasks.stores.supervisor_store import SupervisorStore
 
 from ..process.board import Board
+from ..process.worker_counters import WorkerCounters
 from .enforcer import Enforcer
 from .watch import Watch
 
@@ -37,6 +38,7 @@ class WatchedChild:
         settings: of the store.
         request: asks the supervisor for something, with the reason; see `ProcessTable.obey`.
         single: whether the child runs one attempt at a time.
+        counters: for metrics, if they are on.
 
     Attributes:
         watch: looks at what the child holds and has finished.
@@ -51,12 +53,14 @@ class WatchedChild:
         request: Callable[[str, str], None],
         *,
         single: bool,
+        counters: WorkerCounters | None = None,
     ) -> None:
         self.board = board
         self.watch = Watch(store, board)
-        self.enforcer = Enforcer(store, settings, board, single=single, request=request)
+        self.enforcer = Enforcer(store, settings, board, single=single, request=request, counters=counters)
         self._request = request
         self._answered_at = store.answered_at
+        self.born_ns = time.monotonic_ns()
         self._watching = self._enforcing = self._replaced = self._retired = False
 
     def look(self, *, stopping: bool) -> Iterator[Coroutine[Any, Any, None]]:

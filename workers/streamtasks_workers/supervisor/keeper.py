@@ -17,6 +17,9 @@ from typing import Any, Final
 
 from streamtasks.stores.backoff import Backoff
 
+from ..monitor.health import WorkerHealth
+from ..monitor.server import pages_of, start_server
+from ..monitor.worker_metrics import WorkerCollector
 from ..process.board import Board
 from ..process.lifeline import STOP_SIGNALS, die_with_parent
 from ..roles.app_roles import AppRoles
@@ -44,6 +47,11 @@ class Keeper:
         self._stopping = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._writer: asyncio.StreamWriter | None = None
+        if plan.counters is not None and plan.listener is not None:
+            plan.counters.keeper.adopt()
+            served = [roles.app for roles in self._apps]
+            health = WorkerHealth(served, lambda: self._stopping)
+            start_server(plan.listener, pages_of(WorkerCollector(served, plan.counters), health))
 
     async def run(self) -> None:
         """Work until all children have ended, or the supervisor closes the line."""
@@ -76,7 +84,9 @@ class Keeper:
             self._send(op=what, pid=pid, why=why)
 
         single = not (app.options.threads or app.options.async_concurrency)
-        app.children[board.number] = WatchedChild(board, app.store, app.settings, request, single=single)
+        app.children[board.number] = WatchedChild(
+            board, app.store, app.settings, request, single=single, counters=app.counters
+        )
 
     def _send(self, **message: Any) -> None:
         assert self._writer is not None

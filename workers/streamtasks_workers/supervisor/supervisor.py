@@ -42,10 +42,13 @@ class Supervisor:
     Args:
         apps: what it serves, with the options for each.
         grace_s: how long running tasks may take after the first SIGTERM, seconds.
+        listener: where metrics and health are served; None: they are not.
     """
 
-    def __init__(self, apps: list[tuple[Application, WorkerOptions]], grace_s: float) -> None:
-        self._plan = WorkerPlan.of(apps)
+    def __init__(
+        self, apps: list[tuple[Application, WorkerOptions]], grace_s: float, listener: socket.socket | None = None
+    ) -> None:
+        self._plan = WorkerPlan.of(apps, listener)
         self._births = 0
         self._life_r, self._life_w = os.pipe()
         self._signals = StopSignals(grace_s)
@@ -181,14 +184,20 @@ class Supervisor:
         tag = tags[self._births % len(tags)]
         board.reset(f"{self._plan.name}-{self._births}", tag, round(app.settings.lease_s * 1e9))
         parent, table, permit = self._plan.pid, self._plan.tables[place.app], self._plan.permit
+        counters = self._plan.counters.boards[board.number] if self._plan.counters else None
         return fork(
-            lambda: run_child(app, options, board, self._life_r, parent, table, permit),
-            self._close_our_ends,
+            lambda: run_child(app, options, board, self._life_r, parent, table, permit, counters),
+            self._close_childs_ends,
             self._child_error,
         )
 
     def _fork_keeper(self, line: socket.socket) -> int:
         return fork(lambda: run_keeper(self._plan, line), self._close_our_ends, self._keeper_error)
+
+    def _close_childs_ends(self) -> None:
+        self._close_our_ends()
+        if self._plan.listener is not None:
+            self._plan.listener.close()
 
     def _close_our_ends(self) -> None:
         os.close(self._life_w)

@@ -15,6 +15,7 @@ from streamtasks.exceptions import ConfigurationError
 from streamtasks.stores.factory import open_store
 
 from ..app_loader import load
+from ..monitor.server import listen
 from ..process.logs import set_up_logs
 from ..process.options import WorkerOptions
 from ..process.process_calls import notice_calls
@@ -60,10 +61,12 @@ def run_worker(
             logger.warning("%s: %s", found.label, warning)
         served.append((one, its))
     grace_s = max(its.grace_s for _, its in served)
+    at = next(((its.metrics_host, its.metrics_port) for _, its in served if its.metrics_port), None)
+    listener = None if at is None else listen(*at)
     with suppress(RuntimeError, ValueError, OSError):  # stderr may be closed
         faulthandler.enable()
     try:
-        supervisor = Supervisor(served, grace_s)
+        supervisor = Supervisor(served, grace_s, listener)
     except OSError as error:
         raise ConfigurationError(
             f"The worker cannot get its shared memory, locks or pipes: {error}. Is /dev/shm writable, and are "

@@ -15,11 +15,14 @@ from streamtasks.application import Application
 from streamtasks.schedules.definition import Definition
 from streamtasks.stores.factory import open_supervisor_store
 
+from ..monitor.timed_store import timed
 from ..process.board import Board
+from ..process.counters import Counters
 from ..process.doorbell import Doorbell
 from ..process.options import WorkerOptions
 from ..process.shard_table import ShardTable
 from ..process.suspect_permit import SuspectPermit
+from ..process.worker_counters import WorkerCounters
 from ..roles.base import ServedApp
 
 __all__ = ["WorkerPlan"]
@@ -46,6 +49,8 @@ class WorkerPlan:
         tables: of each app, if it has several shards.
         permit: to run a suspect.
         pid: the supervisor's.
+        counters: for metrics, if they are on.
+        listener: where metrics and health are served, likewise.
     """
 
     name: str
@@ -56,9 +61,11 @@ class WorkerPlan:
     tables: Sequence[ShardTable | None]
     permit: SuspectPermit
     pid: int
+    counters: WorkerCounters | None = None
+    listener: socket.socket | None = None
 
     @classmethod
-    def of(cls, apps: Sequence[tuple[Application, WorkerOptions]]) -> Self:
+    def of(cls, apps: Sequence[tuple[Application, WorkerOptions]], listener: socket.socket | None = None) -> Self:
         """Make the plan of a worker that serves these apps, in the process that becomes its supervisor.
 
         Raises:
@@ -83,6 +90,8 @@ class WorkerPlan:
             tables=tables,
             permit=SuspectPermit(),
             pid=os.getpid(),
+            counters=None if listener is None else WorkerCounters(tuple(Counters() for _ in bells)),
+            listener=listener,
         )
 
     def served(self) -> list[ServedApp]:
@@ -93,8 +102,10 @@ class WorkerPlan:
             timeout_s = min(app.settings.timeout_s, max(1.0, app.settings.lease_s / 4))
             settings = replace(app.settings, timeout_s=timeout_s)
             store = open_supervisor_store(settings)
-            served.append(
-                ServedApp.of(app, settings, store, options, schedules, loaded_ms, worker=self.name, table=table)
-            )
+            if self.counters is not None:
+                store = timed(store, self.counters.keeper)
+            one = ServedApp.of(app, settings, store, options, schedules, loaded_ms, worker=self.name, table=table)
+            one.counters = self.counters
+            served.append(one)
             loaded_ms = loaded_ms[len(settings.tags) :]
         return served

@@ -1,0 +1,138 @@
+"""Serve metrics and health over HTTP, on a thread of the keeper."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from streamtasks.exceptions import ConfigurationError, StoreError
+
+from .health import WorkerHealth
+
+__all__ = ["Pages", "listen", "pages_of", "start_server"]
+
+logger = logging.getLogger("streamtasks.worker")
+
+MOST_REQUESTS: Final = 8
+"""So many requests are answered at once; others are turned away."""
+
+REQUEST_S: Final = 5.0
+"""A client has so long to send its request, seconds."""
+
+type Answer = tuple[HTTPStatus, str, bytes]
+type Pages = Mapping[str, Callable[[str], Answer]]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        ConfigurationError: another process has the port, or the address is not of this machine.
+    """
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=16)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Metrics cannot be served at {host} port {port}: {error.strerror or error}. Choose another --metrics-port "
+            "(each worker on a machine needs its own) or --metrics-host."
+        ) from error
+
+
+def start_server(listener: socket.socket, pages: Pages) -> None:
+    """Answer requests for pages on threads of this process, as long as it lives."""
+    server = _Server(listener, pages)
+    threading.Thread(target=server.serve_forever, name="streamtasks-monitor", daemon=True).start()
+
+
+def metrics_page(collector: Collector, accept: str) -> Answer:
+    """Return metrics, in the format that the client asks for: OpenMetrics has exemplars."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    encode, content_type = choose_encoder(accept)
+    try:
+        return HTTPStatus.OK, content_type, encode(registry)
+    except StoreError as error:
+        return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", f"{error}\n".encode()
+
+
+def pages_of(collector: Collector, health: WorkerHealth) -> Pages:
+    """Return the pages of a worker."""
+    return {
+        "/metrics": partial(metrics_page, collector),
+        "/healthz": lambda _: _health_page(*health.live()),
+        "/readyz": lambda _: _health_page(*health.ready()),
+    }
+
+
+def _health_page(is_well: bool, state: Mapping[str, Any]) -> Answer:
+    status = HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE
+    return status, "application/json", json.dumps(state).encode() + b"\n"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, listener: socket.socket, pages: Pages) -> None:
+        super().__init__(("", 0), partial(_Handler, pages), bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self._places = threading.BoundedSemaphore(MOST_REQUESTS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - not our names
+        logger.debug("a request for metrics or health failed: %r", sys.exception())
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = REQUEST_S
+    server_version = "streamtasks"
+    sys_version = ""
+
+    def __init__(self, pages: Pages, *args: Any) -> None:
+        self._pages = pages
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        page = self._pages.get(self.path.partition("?")[0])
+        if page is None:
+            status, content_type, body = HTTPStatus.NOT_FOUND, "text/plain", b"/metrics, /healthz, /readyz\n"
+        else:
+            status, content_type, body = page(self.headers.get("Accept", ""))
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - not our name
+        logger.debug("monitor: %s", format % args)
