@@ -174,7 +174,7 @@ class TestLease:
         killed: list[str] = []
         child = SimpleNamespace(board=board, kill=killed.append)
         options, settings = SimpleNamespace(fence_after_s=None), StoreSettings(lease_s=LEASE_NS / 1e9)
-        app: Any = SimpleNamespace(children={0: child}, settings=settings, options=options, store=None)
+        app: Any = SimpleNamespace(children={0: child}, settings=settings, options=options, store=None, counters=None)
         role = fence.Fence(app)
         await role.run_once()
         assert killed == []

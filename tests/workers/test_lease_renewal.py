@@ -49,6 +49,7 @@ async def killed(board: Board, monkeypatch: pytest.MonkeyPatch, while_waiting: A
         children={0: child},
         settings=StoreSettings(lease_s=1.0),
         store=Renewals(lambda: None),
+        counters=None,
     )
     await Leases(app).run_once()
     return found

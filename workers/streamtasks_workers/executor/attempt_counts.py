@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from streamtasks.stores.types import Outcome
 
@@ -11,6 +12,9 @@ from ..process.counters import SLOW_NS, Counters
 from .prepared import Prepared
 
 __all__ = ["count_end", "count_start"]
+
+SOON_NS: Final = 1_000_000
+"""An attempt that took so long is shown at once: another one in its batch may take much longer."""
 
 
 def count_start(counters: Counters, slot: int, prepared: Prepared) -> None:
@@ -33,6 +37,9 @@ def count_end(counters: Counters, slot: int, prepared: Prepared, outcome: Outcom
         counters.retried(slot, _retry_reason(prepared))
     elif state == "DEAD":
         counters.count("dead", outcome.note.partition(":")[0])
+    if ran_ns < SOON_NS:
+        return  # it is shown with the others of its batch
+    counters.flush()
     if ran_ns >= SLOW_NS:
         counters.slow(slot, outcome.id, ran_ns, time.time_ns() // 1_000_000)
 

@@ -63,10 +63,19 @@ class KeeperLink:
         if not self.pid:
             if now >= self._start_at:
                 self._fork()
-        elif (silent_s := (time.monotonic_ns() - self._alive[0]) / 1e9) > SILENCE_S:
-            logger.error("the keeper has been silent for %.1f s; replacing it", silent_s)
+        elif self.is_silent:
+            logger.error("the keeper has been silent for %.1f s; replacing it", self._silent_s)
             self.count_silence_from_now()
             send_signal(self.pid, signal.SIGKILL)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is no keeper that has given a sign of life lately."""
+        return self._silent_s > SILENCE_S
+
+    @property
+    def _silent_s(self) -> float:
+        return (time.monotonic_ns() - self._alive[0]) / 1e9
 
     @property
     def has_lived(self) -> bool:

@@ -20,6 +20,7 @@ from ..process.board import Board
 from ..process.last_error import LastError
 from ..process.options import WorkerOptions
 from ..process.ready import ready
+from ..process.systemd import SystemdNotifier
 from .forks import fork
 from .keeper import run_keeper
 from .keeper_link import SILENCE_S, KeeperLink
@@ -59,6 +60,7 @@ class Supervisor:
         self._fence_s = min((o.fence_after_s or a.settings.lease_s for a, o in apps), default=30.0)
         self._began = self._looked_at = time.monotonic()
         self._exit_code = 0
+        self._systemd = SystemdNotifier()
 
     def run(self) -> int:
         """Work until a stop signal; return the exit status: 0 after a graceful stop, else 1.
@@ -86,6 +88,7 @@ class Supervisor:
                 self._table.fill_places()
             self._keeper.check()
             self._obey(self._keeper.receive())
+            self._tell_systemd()
             if self._nothing_lives():
                 logger.error("no process of this worker can live; see the errors above. It ends")
                 return 1
@@ -123,7 +126,15 @@ class Supervisor:
             logger.error("the worker stood still for %.1f s; its leases may have passed to others", still_s)
             self._table.kill(f"fenced: the worker stood still for {still_s:.1f} s")
 
+    def _tell_systemd(self) -> None:
+        """Tell that the worker is ready once its processes live, and then that they live on."""
+        if self._keeper.has_lived and self._table.has_lived:
+            self._systemd.ready()
+        if not self._keeper.is_silent:
+            self._systemd.alive()
+
     def _stop(self) -> None:
+        self._systemd.stopping()
         self._keeper.send({"op": "stop"})
         if self._signals.at_once:
             self._exit_code = 1

@@ -1,0 +1,86 @@
+"""What is counted for metrics, in shared memory and added up."""
+
+from __future__ import annotations
+
+import os
+
+from streamtasks_workers.monitor.totals import Names, Totals
+from streamtasks_workers.process.counters import OTHER, Counters
+from streamtasks_workers.process.worker_counters import WorkerCounters
+
+NOW_MS = 1_700_000_000_000
+
+
+def run(counters: Counters, task: str = "add", queue: str = "q", state: str = "SUCCESS", ms: int = 1) -> None:
+    counters.started(3, f"0:{queue}", task, NOW_MS, f"{NOW_MS - 20}-0")
+    counters.finished(3, state, ms * 1_000_000)
+
+
+def test_an_attempt() -> None:
+    counters = Counters()
+    counters.adopt()
+    run(counters, ms=2)
+    run(counters, state="FAILURE", ms=200)
+    run(counters, state="RETRY")
+    counters.retried(3, "raised")
+    counters.slow(3, "an-id", 200_000_000, NOW_MS)
+    counters.flush()
+    totals = Totals([counters], Names())
+    assert totals.finished == {("q", "add", "success"): 1, ("q", "add", "failure"): 1}
+    assert totals.retries == {("q", "add", "raised"): 1}
+    assert totals.durations["add"].buckets == (2, 0, 1, 0, 0, 0, 0, 0)
+    assert abs(totals.durations["add"].total - 0.203) < 1e-9
+    assert totals.waits["q"].buckets == (0, 3, *[0] * 10)
+    assert totals.exemplars["add"] == ("an-id", 0.2, NOW_MS / 1000)
+
+
+def test_a_successor_counts_on() -> None:
+    """The child of a board may be replaced: nothing is lost, and nothing falls."""
+    counters = Counters()
+    for _ in range(2):
+        counters.adopt()
+        run(counters)
+        counters.count("fenced", "settle", 2)
+        counters.flush()
+    totals = Totals([counters], Names())
+    assert totals.finished["q", "add", "success"] == 2
+    assert totals.numbers["fenced", "settle"] == 4
+
+
+def test_another_process_counts() -> None:
+    counters = Counters()
+    if not (pid := os.fork()):
+        counters.adopt()
+        run(counters)
+        counters.flush()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert Totals([counters], Names()).finished["q", "add", "success"] == 1
+
+
+def test_many_names_fold() -> None:
+    counters, names = Counters(), Names()
+    counters.adopt()
+    for number in range(10_000):
+        run(counters, f"task{number}")
+    counters.flush()
+    totals = Totals([counters], names)
+    assert len(totals.durations) <= 501
+    assert sum(totals.finished.values()) == 10_000
+    assert totals.finished[OTHER, OTHER, "success"] > 9_000
+    before = dict(totals.finished)
+    run(counters, "task9999")
+    counters.flush()
+    after = Totals([counters], names).finished
+    assert {key for key in before if after[key] != before[key]} == {(OTHER, OTHER, "success")}
+
+
+def test_what_the_keeper_ends_counts_for_its_task() -> None:
+    all_counters = WorkerCounters((Counters(),))
+    child = all_counters.boards[0]
+    child.adopt()
+    child.started(3, "0:q", "add", NOW_MS, "")
+    all_counters.enforced(0, 3, "FAILURE", 10**9)
+    totals = Totals([child, all_counters.keeper], Names())
+    assert totals.finished["q", "add", "failure"] == 1
+    assert totals.waits["q"].buckets == (0,) * 12
