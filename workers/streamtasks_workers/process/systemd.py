@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 
 __all__ = ["SystemdNotifier"]
@@ -19,7 +19,7 @@ class SystemdNotifier:
             of it, so that nothing that a task starts uses them.
     """
 
-    def __init__(self, environment: dict[str, str] | os._Environ[str] | None = None) -> None:
+    def __init__(self, environment: MutableMapping[str, str] | None = None) -> None:
         variables = os.environ if environment is None else environment
         self._address = variables.pop("NOTIFY_SOCKET", "")
         self._every_s = _watchdog_s(variables) / 2
