@@ -15,7 +15,7 @@ from streamtasks.results import Result
 from tests.support.bounds import Bound
 from tests.support.fleet import Fleet
 from tests.support.measurements import percentile
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE_S, wait_until
 from tests.support.worker_process import kill
 
 LATE_S = 0.06
@@ -229,7 +229,7 @@ def test_limits_outlive_the_workers(fleet: Fleet, bound: Bound) -> None:
     worker = fleet.start("--concurrency", "1")
     fleet.wait_idle(1)
     results = fleet.many("add", [(n, 1) for n in range(5)], rate_limit="2/s")
-    fleet.record.wait_started(results[1])
+    assert results[1].get(timeout=DEADLINE_S) == 2  # what a killed worker has not acknowledged would start once more
     worker.end()
     fleet.start("--concurrency", "1")
     fleet.wait_drained()
