@@ -32,21 +32,6 @@ def test_idle_children_cost_next_to_nothing(fleet: Fleet, figure: Callable[[str]
     assert max(delays) <= bound(0.3) * MS
 
 
-DAY_S = 86_400
-
-
-@pytest.mark.parametrize(("idle_poll_s", "lease_s", "most_a_day"), [(2.0, 30.0, 400_000), (30.0, 120.0, 45_000)])
-def test_an_idle_worker_sends_few_commands_a_day(
-    fleet: Fleet, figure: Callable[[str], None], idle_poll_s: float, lease_s: float, most_a_day: int
-) -> None:
-    fleet.configure(idle_poll_s=idle_poll_s, lease_s=lease_s)
-    fleet.start("--concurrency", "2")
-    fleet.wait_idle(2)
-    commands = idle_commands(fleet, 45.0)
-    figure(f"idle_poll {idle_poll_s:g} s: {commands.sent * DAY_S:,.0f} commands a day with two children")
-    assert commands.sent * DAY_S <= most_a_day
-
-
 def test_a_message_starts_soon_on_an_idle_worker(fleet: Fleet, figure: Callable[[str], None], bound: Bound) -> None:
     fleet.start("--concurrency", "2")
     delays = start_delays(fleet, 100)
