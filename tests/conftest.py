@@ -43,7 +43,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     is_small = len(config.args) == 1 and config.args[0].endswith(".py")
     if is_small or all("::" in argument for argument in config.args):
         return 0
-    return (os.cpu_count() or 1) + 4
+    # Tests of the slow tier wait longest.
+    waiting = 6 if "slow" in str(config.option.markexpr) else 4
+    return (os.cpu_count() or 1) + waiting
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -113,7 +113,7 @@ def test_one_suspect_at_a_time_in_a_worker(shards: Fleet, executor: str) -> None
     """Of any shard: two beside each other would be lost together, the innocent one as often as the other."""
     shards.configure(lease_s=1.0)
     options = ("--concurrency", "4", *EXECUTORS[executor])
-    results = [enqueue(shards, tag, "nap", 1.0) for tag in TAGS[:4]]
+    results = [enqueue(shards, tag, "nap", 1.5) for tag in TAGS[:4]]
     worker = shards.start(*options)
     for result in results:
         shards.record.wait_started(result)

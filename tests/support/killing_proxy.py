@@ -70,14 +70,22 @@ class KillingProxy(LossyProxy):
             return bool(pids) or _is_closed(link.client)
 
         wait_until(is_found, lambda: f"the process with the connection from {link.address} is found")
-        if not pids:
+        # Between the look and the signal it may have ended.
+        if not [pid for pid in pids if _is_killed(pid)]:
             with self._lock:
                 self._turn = 1
                 self._gone += 1
             return
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
         self._kills += 1
+
+
+def _is_killed(pid: int) -> bool:
+    """Kill a process; whether it was there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _is_closed(end: socket.socket) -> bool:
