@@ -14,6 +14,7 @@ from streamtasks import StoreSettings, StreamTasks
 from streamtasks.protocol.keys import Keys
 from streamtasks.stores.factory import open_async_store, open_store
 from streamtasks.stores.memory import MemoryServer
+from tests.support.users import create_users, restore_users
 from tests.support.workflow_site import WorkflowSite, told
 
 if TYPE_CHECKING:
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 
 hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture
+def admin(server_url: str) -> Iterator[redis.Redis]:
+    """A client with all rights to a server that has a user for each role."""
+    create_users(server_url)
+    with redis.Redis.from_url(server_url, decode_responses=True) as client:
+        yield client
+    restore_users(server_url)
 
 
 @pytest.fixture

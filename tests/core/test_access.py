@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-from click.testing import CliRunner
 from redis.exceptions import NoPermissionError, ResponseError
 
 import streamtasks_lua
@@ -25,12 +23,10 @@ from streamtasks.stores.redis.access import UserRole
 from streamtasks.stores.redis.operations.delete_finished import finished_call
 from streamtasks.stores.redis.operations.durable import touch_call
 from streamtasks.stores.types import ClaimId, ClaimRequest, Filter, Limit, NewMessage
-from streamtasks_workers.cli.acl import acl_command
-from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.schedule_samples import declared, firing, schedule
 from tests.support.server_dump import dump
-from tests.support.users import PASSWORD, as_user, create_users, restore_users, server_version
+from tests.support.users import as_user, create_users
 
 if TYPE_CHECKING:
     from streamtasks.stores.redis.scripts import Call
@@ -54,14 +50,6 @@ REFUSED = (
     "DUMP streamtasks:{u0}:state", "RESTORE streamtasks:{u0}:state 0 x", "COPY streamtasks:{u0}:state other",
     "RENAME streamtasks:{u0}:state other", "SORT streamtasks:{u0}:state STORE other",
 )  # fmt: skip
-
-
-@pytest.fixture
-def admin(server_url: str) -> Iterator[redis.Redis]:
-    create_users(server_url)
-    with redis.Redis.from_url(server_url, decode_responses=True) as client:
-        yield client
-    restore_users(server_url)
 
 
 @pytest.fixture
@@ -305,55 +293,3 @@ class TestRefusals:
             for other in ("axb?[c]\\:", "a*bx[c]\\:", "a*b?c\\:", "a*b?[c]:", "a*b?[c]\\:x:"):
                 with pytest.raises(NoPermissionError):
                     client.get(Keys(other, TAG).beat)
-
-
-class TestCommand:
-    def test_its_output_goes_to_a_server(self, admin: redis.Redis, server_url: str, tmp_path: Path) -> None:
-        secret = tmp_path / "secret"
-        secret.write_text(f"{PASSWORD}\n")
-        version = ".".join(map(str, server_version(admin)))
-        options = ["--prefix", 'a"b\\:', "--server", version, "--password-file", str(secret), "--user", "app"]
-        for role in ("monitor", "producer", "worker"):
-            done = CliRunner().invoke(acl_command, ["--role", role, *options])
-            assert done.exit_code == 0, done.output
-            assert PASSWORD not in done.output
-            assert admin.execute_command(*shlex.split(done.stdout)) == "OK"
-        store = open_store(
-            StoreSettings(
-                url=server_url, connection={"username": "app", "password": PASSWORD}, key_prefix='a"b\\:', **PATIENT
-            )
-        )
-        assert store.enqueue([new("a")]) == [True]
-
-    def test_a_file_of_users(self, tmp_path: Path) -> None:
-        secret, users = tmp_path / "secret", tmp_path / "users.acl"
-        secret.write_text(PASSWORD)
-        done = CliRunner().invoke(
-            acl_command, ["--role", "worker", "--format", "aclfile", "--password-file", str(secret)]
-        )
-        users.write_text(done.stdout)
-        with EmbeddedServer(extra_args=["--aclfile", str(users)]) as server:
-            connection = {"username": "streamtasks-worker", "password": PASSWORD}
-            store = open_store(StoreSettings(url=server.url, connection=connection, **PATIENT))
-            assert store.enqueue([new("a")]) == [True]
-
-    def test_passwords_that_are_not_named_stay(self, admin: redis.Redis, server_url: str) -> None:
-        done = CliRunner().invoke(acl_command, ["--role", "worker", "--user", "worker", "--server", "7.0"])
-        assert admin.execute_command(*shlex.split(done.stdout)) == "OK"
-        assert "worker can log in as soon as it has a password" in done.stderr
-        assert open_store(settings_of(server_url, UserRole.WORKER)).enqueue([new("a")]) == [True]
-
-    @pytest.mark.parametrize(
-        ("options", "text"),
-        [
-            (["--server", "6.2"], "from 7.0 on"),
-            (["--server", "new"], "from 7.0 on"),
-            (["--prefix", "a{b}"], "no brace"),
-            (["--user", "a b"], "no spaces"),
-            (["--password-file", "/nowhere"], "does not exist"),
-        ],
-    )
-    def test_bad_options(self, options: list[str], text: str) -> None:
-        done = CliRunner().invoke(acl_command, ["--role", "worker", *options])
-        assert done.exit_code == 2
-        assert text in done.output

@@ -12,44 +12,18 @@ from typing import Any
 import pytest
 import redis
 
-from streamtasks import StreamTasks
-from streamtasks.operations.doctor import CHECKS, Diagnosis, Finding, Level, diagnose, exit_status
-from streamtasks.protocol.keys import Keys
-from streamtasks.protocol.task_digests import digests
+from streamtasks.operations.doctor import CHECKS, Diagnosis, Level, diagnose, exit_status
 from streamtasks.stores.redis.commands import examples, script_commands
-from streamtasks.stores.types import ClaimRequest, Filter, NewMessage
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.certificates import Authority, TLSProxy
+from tests.support.diagnoses import found, one, port_of, shop
 from tests.support.fake_sentinel import FakeSentinel
-from tests.support.manual_worker import ManualWorker
 from tests.support.resp_proxy import CannedProxy
-from tests.support.servers import silence
 from tests.support.unreachable import closed_port
 from tests.support.waiting import wait_until
 
 PREFIX = "streamtasks:"
-KEYS = Keys(PREFIX, "u0")
-SHOP_TASKS = ("shop.add",)
 CHANGED = ("maxmemory", "maxmemory-policy", "save", "min-replicas-to-write")
-
-
-def shop(url: str, **settings: Any) -> StreamTasks:
-    app = StreamTasks(url, label="shop:app", timeout_s=60.0, **settings)
-    app.task(name="shop.add")(lambda a, b: a + b)
-    return app
-
-
-def found(url: str, check: str, **settings: Any) -> list[Finding]:
-    return [finding for finding in diagnose(shop(url, **settings)).findings if finding.check == check]
-
-
-def one(url: str, check: str, **settings: Any) -> Finding:
-    [finding] = found(url, check, **settings)
-    return finding
-
-
-def port_of(url: str) -> int:
-    return int(url.rpartition(":")[2].split("/")[0])
 
 
 def is_worse(diagnosis: Diagnosis, level: Level) -> list[str]:
@@ -63,21 +37,6 @@ def client(server_url: str) -> Iterator[redis.Redis]:
         yield opened
         for name, value in before.items():
             opened.config_set(name, value)
-
-
-@pytest.fixture
-def beat(server_url: str) -> Iterator[Any]:
-    """Have a worker give a sign of life."""
-    with redis.Redis.from_url(server_url) as opened:
-
-        def give(name: str = "w1", silent_ms: int = 0, tasks: tuple[str, ...] = SHOP_TASKS, **about: Any) -> None:
-            seconds, micros = opened.time()
-            now_ms = seconds * 1000 + micros // 1000
-            opened.zadd(KEYS.workers, {name: now_ms - silent_ms})
-            shown = {"host": "h", "pid": 1, "children": 2, "queue_mode": "all", "queues": [], "tasks": digests(tasks)}
-            opened.hset(KEYS.worker_info, name, json.dumps(shown | about))
-
-        yield give
 
 
 def test_a_server_as_it_should_be_has_nothing_worse_than_notes() -> None:
@@ -337,94 +296,6 @@ class TestSentinels:
         with FakeSentinel(port_of(embedded_url)) as sentinel:
             diagnosis = diagnose(shop(f"redis+sentinel://127.0.0.1:{sentinel.port}/nothing"))
         assert (diagnosis.connected, diagnosis.findings[0].values["error"]) == (False, "UnknownService")
-
-
-class TestWork:
-    def test_no_worker_and_tasks_that_wait(self, server_url: str) -> None:
-        app = shop(server_url)
-        app.tasks["shop.add"].enqueue(1, 2)
-        finding = one(server_url, "workers")
-        assert (finding.level, finding.values["unfinished"]) == (Level.WARNING, 1)
-
-    def test_a_queue_that_nobody_serves(self, server_url: str, beat: Any) -> None:
-        app = shop(server_url)
-        app.tasks["shop.add"].using(queue="mail").enqueue(1, 2)
-        app.tasks["shop.add"].using(queue="reports").enqueue(1, 2)
-        beat(queue_mode="only", queues=["mail"])
-        findings = {finding.where: finding for finding in found(server_url, "queues")}
-        assert {queue: finding.level for queue, finding in findings.items()} == {
-            "mail": Level.OK, "reports": Level.WARNING,
-        }  # fmt: skip
-        assert "--queues reports" in findings["reports"].remedy
-
-    def test_a_dead_worker_with_claimed_messages(self, server_url: str, beat: Any) -> None:
-        app = shop(server_url)
-        app.tasks["shop.add"].enqueue(1, 2)
-        channel: Any = app.store.channel("u0", "gone-1", Filter())
-        channel.send((), ClaimRequest(1, 1, alone=True))
-        assert channel.receive().claimed
-        channel.close()
-        beat("gone", silent_ms=120_000)
-        beat("here")
-        pending = found(server_url, "pending")
-        assert pending[0].level == Level.WARNING
-        assert pending[0].values["consumer"] == "gone-1"
-        workers = found(server_url, "workers")
-        assert [finding.level for finding in workers] == [Level.WARNING, Level.OK]
-        assert "silent for 2 min" in " ".join(finding.message for finding in workers)
-
-    def test_claims_that_nobody_takes_back(self, server_url: str) -> None:
-        app = shop(server_url, lease_s=1.0)
-        app.tasks["shop.add"].enqueue(1, 2)
-        with ManualWorker(app) as worker:
-            assert worker.claim()
-
-        def expired() -> list[Finding]:
-            return [finding for finding in found(server_url, "pending") if "expired_claims" in finding.values]
-
-        wait_until(lambda: bool(expired()), "the lease is over")
-        assert [finding.level for finding in expired()] == [Level.WARNING]
-
-    def test_a_live_worker_with_claimed_messages(self, server_url: str, beat: Any) -> None:
-        app = shop(server_url)
-        app.tasks["shop.add"].enqueue(1, 2)
-        with ManualWorker(app) as worker:
-            assert worker.claim()
-            beat("hand")
-            finding = one(server_url, "pending")
-        assert (finding.level, finding.values["messages"]) == (Level.OK, 1), finding
-
-    def test_keys_of_something_else_on_the_prefix(self, server_url: str, client: redis.Redis) -> None:
-        client.set(f"{PREFIX}session:1", "x")
-        client.set(f"{PREFIX}reports:{{u0}}:messages", "x")  # another alias, whose prefix begins with ours
-        finding = one(server_url, "projects")
-        assert (finding.level, finding.values["foreign_keys"]) == (Level.WARNING, 1)
-        assert f"{PREFIX}session:1" in finding.message
-        assert "key_prefix" in finding.remedy
-
-    def test_workers_of_another_project(self, server_url: str, beat: Any) -> None:
-        beat("ours")
-        beat("theirs", tasks=("bank.pay",))
-        finding = one(server_url, "projects")
-        assert (finding.level, finding.values["workers"]) == (Level.WARNING, ["theirs"])
-
-    def test_another_project_that_declares_schedules(self, server_url: str, client: redis.Redis) -> None:
-        client.hset(KEYS.declarations, "bank:app", "1 2")
-        client.hset(KEYS.declarations, "shop:app", "1 2")
-        finding = one(server_url, "projects")
-        assert (finding.level, finding.values["projects"]) == (Level.NOTE, ["bank:app"])
-
-    def test_shards_that_the_settings_do_not_name(self, server_url: str) -> None:
-        message = NewMessage("0" * 32 + "-qp", "default", 0, b"{}")
-        shop(server_url, tags=("u0", "qp")).store.enqueue([message])
-        finding = one(server_url, "tags")
-        assert (finding.level, finding.values["other_tags"]) == (Level.WARNING, ["qp"])
-
-    def test_a_silent_worker(self, server_url: str, beat: Any) -> None:
-        beat("w")
-        silence(shop(server_url).settings, "w", 60_000)
-        [gone, _] = found(server_url, "workers")
-        assert (gone.level, gone.values["worker"]) == (Level.WARNING, "w")
 
 
 def test_a_node_of_a_cluster_named_as_a_single_server() -> None:
