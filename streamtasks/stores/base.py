@@ -17,6 +17,7 @@ from typing import Protocol
 from ..protocol.state import DeadLetter, Snapshot
 from .channel import Channel
 from .inspection_types import Active, Events, Statistics, WorkerInfo
+from .measure_types import Measures
 from .schedule_store import AsyncScheduleStore, ScheduleStore
 from .types import Filter, NewMessage, Revocation
 from .workflow_types import NewWorkflow, WorkflowCounts
@@ -94,6 +95,10 @@ class Transitions(ScheduleStore, Protocol):
 
     def statistics(self) -> Statistics:
         """Return counts, in constant time."""
+        ...
+
+    def measures(self) -> Measures:
+        """Return how much lies in the store, and since when, for metrics; in constant time for each queue."""
         ...
 
     def workers(self) -> list[WorkerInfo]:
@@ -215,6 +220,10 @@ class AsyncTransitions(AsyncScheduleStore, Protocol):
 
     async def statistics(self) -> Statistics:
         """Return counts, in constant time."""
+        ...
+
+    async def measures(self) -> Measures:
+        """Return how much lies in the store, and since when."""
         ...
 
     async def workers(self) -> list[WorkerInfo]:

@@ -161,6 +161,7 @@ class TestRoles:
         assert [one and one.id for one in store.read(["a"])] == ["a"]
         assert store.active() == []
         store.statistics()
+        store.measures()
         store.workers()
         store.events()
         store.dead_letters()

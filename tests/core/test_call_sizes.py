@@ -140,6 +140,7 @@ def enqueue_and_settle(site: Site) -> None:
     store.events()
     store.dead_letters(1000)
     store.statistics()
+    store.measures()
     store.workers()
     site.keep("expire_results", "u0", True)
     store.delete_finished(FAR_MS)

@@ -214,9 +214,20 @@ class TestCommands:
 
 
 PLACING = "admit, charge, enqueue, fire, hand_back, promote, reclaim, revoke, settle, unfold"
-READS = {"exists", "get", "getrange", "hexists", "hget", "hlen", "hmget", "llen", "pexpiretime", "time", "xinfo"} | {
-    *("xpending", "xrange", "xrevrange", "zcard", "zrange", "zrangebylex", "zrangebyscore", "zrevrange", "zscore")
-}
+READS = {
+    "exists",
+    "get",
+    "getrange",
+    "hexists",
+    "hget",
+    "hlen",
+    "hmget",
+    "llen",
+    "pexpiretime",
+    "time",
+    "xinfo",
+    "xlen",
+} | {*("xpending", "xrange", "xrevrange", "zcard", "zrange", "zrangebylex", "zrangebyscore", "zrevrange", "zscore")}
 
 
 def writers() -> dict[str, set[str]]:

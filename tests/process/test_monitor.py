@@ -60,6 +60,9 @@ def test_metrics_and_health(fleet: Fleet) -> None:
     assert value(text, 'streamtasks_worker_slots{state="busy"}') == 1
     assert value(text, "streamtasks_last_claim_timestamp_seconds") > 1e9
     assert get(port, "/nothing")[0] == 404
+    stored = get(port, "/metrics/store")[1]
+    assert value(stored, 'streamtasks_queue_tasks{queue="default",state="claimed"}') == 1
+    assert value(stored, 'streamtasks_queue_workers{queue="default"}') == 1
 
     status, body = get(port, "/healthz")
     live: Any = json.loads(body)

@@ -86,6 +86,7 @@ class AsyncMemoryStore:
 
     active = awaiting(MemoryStore.active)
     statistics = awaiting(MemoryStore.statistics)
+    measures = awaiting(MemoryStore.measures)
     workers = awaiting(MemoryStore.workers)
     events = awaiting(MemoryStore.events)
     dead_letters = awaiting(MemoryStore.dead_letters)

@@ -15,6 +15,7 @@ from ...protocol.shards import limiter_tag, schedule_tag, tag_of
 from ...protocol.state import DeadLetter, Snapshot
 from ...settings import StoreSettings
 from ..inspection_types import Active, Event, Events, Statistics, WorkerInfo
+from ..measure_types import Measures
 from ..rules.fan_in import is_over
 from ..rules.queues import not_empty
 from ..schedule_store import Firing, NewSchedule, PutResult, StoredSchedule
@@ -26,6 +27,7 @@ from . import (
     beat,
     delete_finished,
     enqueue,
+    measures,
     queues,
     read,
     revoke,
@@ -252,6 +254,11 @@ class MemoryStore:
             dict(outcomes),
             sum(part.run_ms for part in parts),
         )
+
+    def measures(self) -> Measures:
+        """See `Store.measures`."""
+        with self.server.lock:
+            return measures.added([measures.measures(self.shard(tag)) for tag in self.tags])
 
     def events(self, after: str = "", limit: int = 100) -> Events:
         """See `Store.events`. A cursor holds per shard how many events were returned of it."""

@@ -67,6 +67,7 @@ SCRIPTS: Final = {
     "events": UserRole.MONITOR,
     "finished": UserRole.MONITOR,
     "gather": UserRole.MONITOR,
+    "measures": UserRole.MONITOR,
     "read": UserRole.MONITOR,
     "schedules": UserRole.MONITOR,
     "statistics": UserRole.MONITOR,

@@ -13,11 +13,10 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from streamtasks.exceptions import ConfigurationError, StoreError
+from streamtasks.operations.store_metrics import exposition
 
 from .health import WorkerHealth
 
@@ -58,19 +57,17 @@ def start_server(listener: socket.socket, pages: Pages) -> None:
 
 def metrics_page(collector: Collector, accept: str) -> Answer:
     """Return metrics, in the format that the client asks for: OpenMetrics has exemplars."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(collector)
-    encode, content_type = choose_encoder(accept)
     try:
-        return HTTPStatus.OK, content_type, encode(registry)
+        return HTTPStatus.OK, *exposition(collector, accept)
     except StoreError as error:
         return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", f"{error}\n".encode()
 
 
-def pages_of(collector: Collector, health: WorkerHealth) -> Pages:
-    """Return the pages of a worker."""
+def pages_of(collector: Collector, stores: Collector, health: WorkerHealth) -> Pages:
+    """Return the pages of a worker; ``stores`` collects what lies in its stores."""
     return {
         "/metrics": partial(metrics_page, collector),
+        "/metrics/store": partial(metrics_page, stores),
         "/healthz": lambda _: _health_page(*health.live()),
         "/readyz": lambda _: _health_page(*health.ready()),
     }
@@ -124,7 +121,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, with_body: bool) -> None:
         page = self._pages.get(self.path.partition("?")[0])
         if page is None:
-            status, content_type, body = HTTPStatus.NOT_FOUND, "text/plain", b"/metrics, /healthz, /readyz\n"
+            status, content_type, body = (
+                HTTPStatus.NOT_FOUND,
+                "text/plain",
+                b"/metrics, /metrics/store, /healthz, /readyz\n",
+            )
         else:
             status, content_type, body = page(self.headers.get("Accept", ""))
         self.send_response(status)

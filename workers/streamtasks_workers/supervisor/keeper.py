@@ -15,7 +15,9 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from streamtasks.operations.store_metrics import StoreCollector
 from streamtasks.stores.backoff import Backoff
+from streamtasks.stores.factory import open_store
 
 from ..monitor.health import WorkerHealth
 from ..monitor.server import pages_of, start_server
@@ -51,7 +53,8 @@ class Keeper:
             plan.counters.keeper.adopt()
             served = [roles.app for roles in self._apps]
             health = WorkerHealth(served, lambda: self._stopping)
-            start_server(plan.listener, pages_of(WorkerCollector(served, plan.counters), health))
+            stores = StoreCollector([open_store(app.settings) for app in served])
+            start_server(plan.listener, pages_of(WorkerCollector(served, plan.counters), stores, health))
 
     async def run(self) -> None:
         """Work until all children have ended, or the supervisor closes the line."""

@@ -1,0 +1,66 @@
+#!lua flags=no-writes
+-- measures: how much lies in a shard and in each of some streams, and since when, each in constant time.
+--
+-- KEYS[1] streams      ZSET     keys.streams
+-- KEYS[2] messages     HASH     keys.messages
+-- KEYS[3] running      ZSET     keys.running
+-- KEYS[4] delayed      ZSET     keys.delayed
+-- KEYS[5] waiting      ZSET     keys.waiting
+-- KEYS[6] scheduled    ZSET     keys.scheduled
+-- KEYS[7] dead         STREAM   keys.dead
+-- KEYS[8..] streams    STREAM   keys.stream(name) of those that are looked at
+-- ARGV[1] after: names of streams behind this one are wanted; empty: from the first
+-- ARGV[2] most: of them
+-- ARGV[3..] names of the streams in KEYS
+--
+-- Returns {now ms, {unfinished, running, delayed, that wait for a limit, dead letters, first occurrence of a schedule, ms},
+--          {of each stream in KEYS: entries that can be claimed, entries that are held, since when the oldest that can be
+--          claimed waits, ms, 0 if there is none, ...}, {next names}}
+-- Budget: 100 streams, each with the consumers that hold something; the time does not grow with messages.
+-- Moves:  nothing
+-- Safe to repeat: yes. Clock: server.
+-- include: clock, group
+local NOBODY = { 'returned', 'suspect' }
+local function since(entry)
+  return tonumber(entry:match('^(%d+)')) or 0
+end
+local found = {}
+for i = keys.more, #KEYS do
+  local key = KEYS[i]
+  local length, pending = redis.call('XLEN', key), redis.pcall('XPENDING', key, GROUP)
+  local held, oldest = 0, nil
+  if pending.err then
+    local first = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
+    oldest = first and first[1]
+  else
+    held = pending[1]
+    for _, of in ipairs(pending[4] or {}) do
+      if of[1] == NOBODY[1] or of[1] == NOBODY[2] then
+        held = held - of[2]
+        local first = redis.call('XPENDING', key, GROUP, '-', '+', 1, of[1])[1]
+        if first and (not oldest or since(first[1]) < since(oldest)) then oldest = first[1] end
+      end
+    end
+    for _, group in ipairs(redis.call('XINFO', 'GROUPS', key)) do
+      local last
+      for place = 1, #group, 2 do
+        if group[place] == 'last-delivered-id' then last = group[place + 1] end
+      end
+      local unread = last and redis.call('XRANGE', key, '(' .. last, '+', 'COUNT', 1)[1]
+      if unread and (not oldest or since(unread[1]) < since(oldest)) then oldest = unread[1] end
+    end
+  end
+  found[#found + 1] = math.max(0, length - held)
+  found[#found + 1] = held
+  found[#found + 1] = length > held and oldest and since(oldest) or 0
+end
+local first_due = redis.call('ZRANGE', keys.scheduled, 0, 0, 'WITHSCORES')[2]
+local from = args.after == '' and '-' or '(' .. args.after
+return {
+  now,
+  {
+    redis.call('HLEN', keys.messages), redis.call('ZCARD', keys.running), redis.call('ZCARD', keys.delayed),
+    redis.call('ZCARD', keys.waiting), redis.call('XLEN', keys.dead), first_due and math.floor(tonumber(first_due)) or 0,
+  },
+  found, redis.call('ZRANGEBYLEX', keys.streams, from, '+', 'LIMIT', 0, args.most),
+}

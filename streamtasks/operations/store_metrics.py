@@ -1,0 +1,114 @@
+"""The metrics of what lies in stores, for Prometheus: read when they are asked for, in constant time for each queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from ..stores.base import Store
+from ..stores.inspection_types import WorkerInfo
+from ..stores.measure_types import Measures, QueueMeasure
+
+__all__ = ["MOST_QUEUES", "StoreCollector", "exposition"]
+
+MOST_QUEUES = 500
+"""So many queues have metrics of their own; those behind them, by name, are added up as ``other``."""
+
+
+class StoreCollector(Collector):
+    """Collects how much lies in stores, and since when. Queues of the same name in several stores are added up.
+
+    Its `collect` raises `StoreError` if a store cannot be reached.
+
+    Args:
+        stores: of the aliases or apps.
+    """
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._stores = stores
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics of the stores."""
+        all_measures, workers = [], []
+        for store in self._stores:
+            measures, its_workers = store.measures(), [one for one in store.workers() if one.is_live]
+            all_measures.append(measures)
+            workers.append((measures, its_workers))
+        yield from _queues(workers)
+        for name, about, number in (
+            ("streamtasks_tasks_unfinished", "Tasks without an outcome.", sum(one.unfinished for one in all_measures)),
+            ("streamtasks_tasks_delayed", "Tasks that wait for their time.", sum(one.delayed for one in all_measures)),
+            ("streamtasks_tasks_limited", "Tasks that wait for a limit.", sum(one.limited for one in all_measures)),
+            ("streamtasks_dead_letters_kept", "Dead letters kept.", sum(one.dead_kept for one in all_measures)),
+            (
+                "streamtasks_schedule_overdue_seconds",
+                "For how long the first due occurrence of a schedule has been due.",
+                max((one.overdue_ms for one in all_measures), default=0) / 1000,
+            ),
+            (
+                "streamtasks_workers",
+                "Workers that give signs of life.",
+                len({worker.name for _, some in workers for worker in some}),
+            ),
+        ):
+            yield GaugeMetricFamily(name, about, number)
+        yield from _servers(all_measures)
+
+
+def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo]]]) -> Iterator[Metric]:
+    tasks = GaugeMetricFamily("streamtasks_queue_tasks", "Tasks in a queue.", labels=("queue", "state"))
+    about = "For how long the oldest task that waits could be claimed."
+    ages = GaugeMetricFamily("streamtasks_queue_oldest_age_seconds", about, labels=("queue",))
+    serving = GaugeMetricFamily("streamtasks_queue_workers", "Workers that serve a queue.", labels=("queue",))
+    by_queue: dict[str, QueueMeasure] = {}
+    workers: dict[str, int] = {}
+    for measures, live in found:
+        for one in measures.queues:
+            name = one.queue if one.queue in by_queue or len(by_queue) < MOST_QUEUES else "other"
+            known = by_queue.get(name, QueueMeasure(name, 0, 0, 0))
+            by_queue[name] = QueueMeasure(
+                name, known.ready + one.ready, known.claimed + one.claimed, max(known.oldest_ms, one.oldest_ms)
+            )
+            workers[name] = max(workers.get(name, 0), sum(worker.serves(one.queue) for worker in live))
+    for name, one in by_queue.items():
+        tasks.add_metric((name, "ready"), one.ready)
+        tasks.add_metric((name, "claimed"), one.claimed)
+        ages.add_metric((name,), one.oldest_ms / 1000)
+        serving.add_metric((name,), workers[name])
+    yield tasks
+    yield ages
+    yield serving
+
+
+def _servers(all_measures: Sequence[Measures]) -> Iterator[Metric]:
+    servers = {server.address: server for measures in all_measures for server in measures.servers}
+    memory = sum(server.memory_bytes for server in servers.values())
+    limits = [server.memory_limit_bytes for server in servers.values()]
+    lags = [server.lag_bytes for server in servers.values() if server.lag_bytes is not None]
+    yield GaugeMetricFamily("streamtasks_store_memory_bytes", "What the masters use.", memory)
+    about = "What they may use; 0: one has no limit."
+    yield GaugeMetricFamily("streamtasks_store_memory_limit_bytes", about, sum(limits) if all(limits) else 0)
+    lag = GaugeMetricFamily("streamtasks_replication_lag_bytes", "What the slowest replica has yet to get.")
+    if lags:
+        lag.add_metric((), max(lags))
+    yield lag
+    info = GaugeMetricFamily("streamtasks_store_info", "Versions of the servers; always 1.", labels=("server",))
+    for version in sorted({server.version for server in servers.values()}):
+        info.add_metric((version,), 1)
+    yield info
+
+
+def exposition(collector: Collector, accept: str) -> tuple[str, bytes]:
+    """Return the content type and the text of metrics, in the format that a client's Accept header asks for.
+
+    Raises:
+        StoreError: a store cannot be reached.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    encode, content_type = choose_encoder(accept)
+    return content_type, encode(registry)

@@ -1,0 +1,65 @@
+"""What `Store.measures` returns: how much lies in a store, and since when."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Measures", "QueueMeasure", "ServerMeasure"]
+
+
+class QueueMeasure(NamedTuple):
+    """What is in a queue now.
+
+    Attributes:
+        queue: its name.
+        ready: messages that can be claimed.
+        claimed: messages that workers hold.
+        oldest_ms: for how long the oldest that can be claimed has waited, ms; 0: there is none.
+    """
+
+    queue: str
+    ready: int
+    claimed: int
+    oldest_ms: int
+
+
+class ServerMeasure(NamedTuple):
+    """A master.
+
+    Attributes:
+        address: of it.
+        version: of the server; empty: it does not say.
+        memory_bytes: what it uses.
+        memory_limit_bytes: what it may use, 0: no limit.
+        lag_bytes: what its slowest replica has yet to get; None: it has no replica.
+    """
+
+    address: str
+    version: str
+    memory_bytes: int
+    memory_limit_bytes: int
+    lag_bytes: int | None
+
+
+class Measures(NamedTuple):
+    """A store.
+
+    Attributes:
+        queues: those that had a message lately, by name.
+        unfinished: messages without an outcome.
+        running: attempts that are known to run.
+        delayed: messages that wait for their time.
+        limited: messages that wait for a rate limit.
+        dead_kept: dead letters that are kept.
+        overdue_ms: for how long the first due occurrence of a schedule has been due, ms; 0: none is due.
+        servers: the masters that answered; none if the user may not ask them, or there is no server.
+    """
+
+    queues: list[QueueMeasure]
+    unfinished: int
+    running: int
+    delayed: int
+    limited: int
+    dead_kept: int
+    overdue_ms: int
+    servers: list[ServerMeasure]

@@ -1,0 +1,52 @@
+"""Measure a shard (measures.lua)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..measure_types import Measures, QueueMeasure
+from .shard import Shard
+from .state import NOBODY, SUSPECTS, Stream, entry_age
+
+__all__ = ["added", "measures"]
+
+
+def measures(shard: Shard) -> Measures:
+    """Return how much lies in a shard, and since when."""
+    now_ms = shard.now_ms()
+    due_ms = min((one.next_ms for one in shard.schedules.values() if one.next_ms and not one.paused), default=now_ms)
+    return Measures(
+        [_measure(stream, now_ms) for stream in shard.streams.values()],
+        len(shard.live),
+        sum(message.is_running for message in shard.live.values()),
+        len(shard.delayed),
+        sum(map(len, shard.waiting.values())),
+        len(shard.dead),
+        max(0, now_ms - due_ms),
+        [],
+    )
+
+
+def added(parts: Sequence[Measures]) -> Measures:
+    """Return several shards as one store."""
+    by_queue: dict[str, QueueMeasure] = {}
+    for one in (queue for part in parts for queue in part.queues):
+        known = by_queue.get(one.queue, QueueMeasure(one.queue, 0, 0, 0))
+        oldest_ms = max(known.oldest_ms, one.oldest_ms)
+        by_queue[one.queue] = QueueMeasure(one.queue, known.ready + one.ready, known.claimed + one.claimed, oldest_ms)
+    return Measures(
+        sorted(by_queue.values()),
+        sum(part.unfinished for part in parts),
+        sum(part.running for part in parts),
+        sum(part.delayed for part in parts),
+        sum(part.limited for part in parts),
+        sum(part.dead_kept for part in parts),
+        max(part.overdue_ms for part in parts),
+        [],
+    )
+
+
+def _measure(stream: Stream, now_ms: int) -> QueueMeasure:
+    waiting = [*stream.unread, *(entry for entry, who in stream.owners.items() if who in (NOBODY, SUSPECTS))]
+    oldest_ms = max(1, now_ms - min(map(entry_age, waiting))[0]) if waiting else 0
+    return QueueMeasure(stream.queue, len(waiting), len(stream.entries) - len(waiting), oldest_ms)

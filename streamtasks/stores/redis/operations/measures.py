@@ -1,0 +1,86 @@
+"""Measure a store: what lies in its queues, and how its masters are (measures.lua, INFO)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import batched
+from typing import Any, Final
+
+from ....protocol.keys import Keys
+from ...measure_types import Measures, QueueMeasure, ServerMeasure
+from ..scripts import Answer, Behind, Call, script
+from ..shards import Operation, Request, Shards
+
+__all__ = ["measures", "measures_call"]
+
+MOST: Final = 100
+"""So many streams are looked at in one call."""
+
+_SECTIONS: Final = ("server", "memory", "replication")
+
+
+def measures_call(keys: Keys, names: Sequence[str], after: str, most: int) -> Call:
+    """Build measures of these streams; it returns the names of the next ``most`` behind ``after``."""
+    return script("measures").call(keys, after=after, most=most, more_keys=map(keys.stream, names), more_args=names)
+
+
+def measures(shards: Shards) -> Operation[Measures]:
+    """See `Store.measures`. One round trip for each hundred streams of a shard, and one more."""
+    by_queue: dict[str, QueueMeasure] = {}
+    totals = [0] * 5
+    overdue_ms = 0
+    servers: list[ServerMeasure] = []
+    left: list[tuple[Keys, list[str]]] = [(shard.keys, []) for shard in shards.by_tag.values()]
+    is_first = True
+    while left:
+        calls = [measures_call(keys, names, names[-1] if names else "", MOST) for keys, names in left]
+        replies = yield Request(calls, None, _asked if is_first else None)
+        if is_first:
+            servers = [server for answer in replies[len(calls) :] if (server := _server(answer)) is not None]
+        more = []
+        for (keys, names), (now_ms, counts, found, next_names) in zip(left, replies, strict=False):
+            if is_first:
+                totals = [total + count for total, count in zip(totals, counts, strict=False)]
+                overdue_ms = max(overdue_ms, now_ms - counts[5] if counts[5] else 0)
+            for name, (ready, claimed, since_ms) in zip(names, batched(found, 3), strict=True):
+                _add(by_queue, name.partition(":")[2], ready, claimed, max(1, now_ms - since_ms) if since_ms else 0)
+            if next_names:
+                more.append((keys, [raw.decode() for raw in next_names]))
+        left, is_first = more, False
+    unfinished, running, delayed, limited, dead_kept = totals
+    queues = sorted(by_queue.values())
+    return Measures(queues, unfinished, running, delayed, limited, dead_kept, overdue_ms, servers)
+
+
+def _add(by_queue: dict[str, QueueMeasure], queue: str, ready: int, claimed: int, oldest_ms: int) -> None:
+    known = by_queue.get(queue)
+    if known is not None:
+        ready, claimed, oldest_ms = known.ready + ready, known.claimed + claimed, max(known.oldest_ms, oldest_ms)
+    by_queue[queue] = QueueMeasure(queue, ready, claimed, oldest_ms)
+
+
+def _asked(_master: str) -> Behind:
+    return Behind([("INFO", section) for section in _SECTIONS])
+
+
+def _server(answer: Answer) -> ServerMeasure | None:
+    """Return what a master has told of itself; None if the user may not ask."""
+    if not all(isinstance(reply, bytes) for reply in answer.replies):
+        return None
+    info = dict(_LINE.findall(b"\r\n".join(answer.replies).decode("utf-8", "replace")))
+    version = info.get("valkey_version") or info.get("redis_version", "")
+    return ServerMeasure(
+        answer.master, version, int(info.get("used_memory", 0)), int(info.get("maxmemory", 0)), _lag_bytes(info)
+    )
+
+
+_LINE: Final = re.compile(r"^(\w+):([^\r\n]*)", re.MULTILINE)
+_OFFSET: Final = re.compile(r"offset=(\d+)")
+
+
+def _lag_bytes(info: dict[str, Any]) -> int | None:
+    """Return what the slowest replica has yet to get, bytes; None: there is no replica."""
+    ours = int(info.get("master_repl_offset", 0))
+    replicas = [line for name, line in info.items() if re.fullmatch(r"slave\d+", name)]
+    return max((ours - int(offset) for line in replicas for offset in _OFFSET.findall(line)), default=None)

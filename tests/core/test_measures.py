@@ -1,0 +1,63 @@
+"""How much lies in a store, and since when; as metrics, too."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from streamtasks.operations.store_metrics import StoreCollector, exposition
+from streamtasks.settings import StoreSettings
+from streamtasks.stores.base import Store
+from streamtasks.stores.factory import open_store
+from streamtasks.stores.types import NewMessage
+from tests.support.manual_consumer import Consumer
+
+
+def message(number: int, queue: str = "default", priority: int = 0, **more: Any) -> NewMessage:
+    return NewMessage(f"id-{number}", queue, priority, b'{"v":1}', **more)
+
+
+def fill(store: Store) -> None:
+    """Three ready, two claimed, one handed over to time, in two queues and three priorities."""
+    store.enqueue([message(1), message(2), message(3, priority=7), message(4, "other", -3), message(5, "other", -3)])
+    store.enqueue([message(6, due_ms=4_000_000_000_000)])
+    with Consumer(store) as consumer:
+        assert len(consumer.claim(2)) == 2
+
+
+def test_queues(store_url: str) -> None:
+    store = open_store(StoreSettings(url=store_url, timeout_s=60.0, enqueue_timeout_s=60.0))
+    assert store.measures()[:7] == ([], 0, 0, 0, 0, 0, 0)
+    fill(store)
+    found = store.measures()
+    assert [(one.queue, one.ready, one.claimed) for one in found.queues] == [("default", 1, 2), ("other", 2, 0)]
+    assert all(0 < one.oldest_ms < 600_000 for one in found.queues)
+    assert (found.unfinished, found.delayed, found.limited, found.dead_kept, found.overdue_ms) == (6, 1, 0, 0, 0)
+
+
+def test_many_streams(redis_store: Any) -> None:
+    """More than one call brings."""
+    redis_store.enqueue([message(number, f"q{number}") for number in range(250)])
+    found = redis_store.measures()
+    assert [one.ready for one in found.queues] == [1] * 250
+    [server] = found.servers
+    assert server.memory_bytes > 0
+    assert re.match(r"\d+\.\d+", server.version)
+    assert server.lag_bytes is None
+
+
+def test_exposition(server_url: str) -> None:
+    store = open_store(StoreSettings(url=server_url, timeout_s=60.0, enqueue_timeout_s=60.0))
+    fill(store)
+    content_type, text = exposition(StoreCollector([store]), "")
+    lines = text.decode().splitlines()
+    assert content_type.startswith("text/plain")
+    for line in (
+        'streamtasks_queue_tasks{queue="default",state="ready"} 1.0',
+        'streamtasks_queue_tasks{queue="other",state="ready"} 2.0',
+        'streamtasks_queue_workers{queue="default"} 0.0',
+        "streamtasks_tasks_delayed 1.0",
+        "streamtasks_workers 0.0",
+    ):
+        assert line in lines
+    assert any(line.startswith("streamtasks_store_memory_bytes ") for line in lines)
