@@ -23,6 +23,7 @@ from .conversation import command, exchange, finish
 from .endpoints import endpoint_of
 from .exchange_channel import ExchangeChannel
 from .faults import fault_of
+from .logins import due_in_s, is_due, log_in_again
 from .operations.claim import pass_wake_call, wake_lists
 from .scripts import Call
 from .sentinel.watch import SwitchWatch
@@ -33,6 +34,9 @@ __all__ = ["RedisChannel"]
 
 SILENT_S = 2.0
 """A wait that has not ended this long after its own end, seconds, never will: its connection is dropped."""
+
+LEAST_WAIT_S = 0.5
+"""A wait lasts so long although its connection has to log in again sooner, seconds."""
 
 ROUNDING_S = 0.1
 """Timers of event loops may fire so much too early, seconds."""
@@ -51,6 +55,7 @@ class RedisChannel(ExchangeChannel):
         self._watch = SwitchWatch(self._endpoint.search) if self._endpoint.search else None
         # A wait ends by itself, so that a lost wake-up delays a claim by no more.
         self._wait_s = min(2 * self._settings.idle_poll_s, self._settings.lease_s / 4)
+        self._this_wait_s = self._wait_s
         self._waiting = False
         self._wait_until = 0.0  # monotonic seconds
         self._waits_to_claim: ClaimRequest | None = None
@@ -86,7 +91,12 @@ class RedisChannel(ExchangeChannel):
     @property
     def connected(self) -> bool:
         """See `Channel.connected`."""
-        return self._connection._sock is not None and self._waiter._sock is not None
+        return self._connection._sock is not None and self._waiter._sock is not None and not self._logins_due()
+
+    def _logins_due(self) -> list[Any]:
+        """Return the connections that have to log in again, and owe no reply."""
+        owe = ((self._connection, self._sent), (self._waiter, self._waiting))
+        return [connection for connection, owes in owe if not owes and is_due(connection)]
 
     async def connect(self) -> None:
         """See `Channel.connect`."""
@@ -96,6 +106,8 @@ class RedisChannel(ExchangeChannel):
                     await asyncio.to_thread(connection.connect)
                 except (RedisError, OSError) as error:
                     raise self._unavailable(error) from error
+        for connection in self._logins_due():
+            await asyncio.to_thread(log_in_again, connection)
 
     async def replied(self) -> None:
         """See `Channel.replied`."""
@@ -125,6 +137,9 @@ class RedisChannel(ExchangeChannel):
                         raise MasterChanged("the server that is waited on is not the master any more")
                     self._watch.forget()
                     self._waiter.disconnect()
+            if not self._waiting:
+                log_in_again(self._waiter)
+                self._this_wait_s = min(self._wait_s, max(LEAST_WAIT_S, due_in_s(self._waiter)))
             keys, new = self._shard.keys, []
             if claim is not None and self._waits_to_claim is None:
                 new = [self._claim_call(claim)]
@@ -133,10 +148,10 @@ class RedisChannel(ExchangeChannel):
             if new:
                 commands = [command(call) for call in new]
                 if not self._waiting:
-                    commands.insert(0, ("BLPOP", *wake_lists(keys, self._queues), self._wait_s))
+                    commands.insert(0, ("BLPOP", *wake_lists(keys, self._queues), self._this_wait_s))
                 self._waiter.send_packed_command(self._waiter.pack_commands(commands), check_health=False)
                 if not self._waiting:
-                    self._wait_until = time.monotonic() + self._wait_s + SILENT_S
+                    self._wait_until = time.monotonic() + self._this_wait_s + SILENT_S
                 self._waiting, self._waits_to_claim = True, claim
                 self._behind += new
             descriptor = int(self._waiter._sock.fileno())
@@ -163,7 +178,7 @@ class RedisChannel(ExchangeChannel):
                 if self._is_left(self._waiter) or (not readable and self.wait_left_s() >= ROUNDING_S):
                     raise MasterChanged("the master has changed, or a Sentinel has gone")
             if self.wait_left_s() < ROUNDING_S and not self._waiter.can_read(0):
-                where, waited_s = connections.address(self._settings), self._wait_s + SILENT_S
+                where, waited_s = connections.address(self._settings), self._this_wait_s + SILENT_S
                 logger.warning("nothing came from %s for %.0f s; trying a new connection", where, waited_s)
                 raise TimeoutError("a connection that waits has gone silent")
             self._waiter.read_response()
@@ -197,6 +212,7 @@ class RedisChannel(ExchangeChannel):
 
     def _send_requests(self, requests: Sequence[Call]) -> None:
         connection = self._connection
+        log_in_again(connection)
         connection.send_packed_command(
             connection.pack_commands([command(call) for call in requests]), check_health=False
         )

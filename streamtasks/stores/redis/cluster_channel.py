@@ -18,6 +18,7 @@ from .cluster.masters import masters_of
 from .conversation import command, exchange, finish
 from .exchange_channel import ExchangeChannel, Settlement
 from .faults import fault_of
+from .logins import is_due, log_in_again
 from .operations.settle import settle_order
 from .scripts import Call
 from .shards import Shards
@@ -207,7 +208,9 @@ class ClusterChannel(ExchangeChannel):
         url = settings.url
         if url not in self._by_url:
             self._by_url[url] = connections.new_connection(settings)
-        if self._by_url[url]._sock is None:
+        connection = self._by_url[url]
+        log_in_again(connection)
+        if connection._sock is None:
             self._open(url)
         return url
 
@@ -248,7 +251,13 @@ class ClusterChannel(ExchangeChannel):
         now, found = time.monotonic(), self._by_url.items()
         is_open = [connection._sock is not None for _, connection in found]
         wanting = (url for url, connection in found if connection._sock is None)
+        if self._logins_due():
+            return False
         return any(is_open) and all(url in self._down and now < self._down[url].until for url in wanting)
+
+    def _logins_due(self) -> list[Any]:
+        """Return the connections that have to log in again, if they owe no reply."""
+        return [] if self._sent else [connection for connection in self._by_url.values() if is_due(connection)]
 
     async def connect(self) -> None:
         """See `Channel.connect`: to the masters of all shards; one that cannot be reached is left out."""
@@ -266,6 +275,7 @@ class ClusterChannel(ExchangeChannel):
             self._masters.note(failed)
             if all(connection._sock is None for connection in self._by_url.values()):
                 raise self._unavailable(failed) from failed
+        await asyncio.gather(*(asyncio.to_thread(log_in_again, connection) for connection in self._logins_due()))
 
     async def replied(self) -> None:
         """See `Channel.replied`."""

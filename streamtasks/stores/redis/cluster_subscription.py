@@ -16,7 +16,7 @@ from ...settings import StoreSettings
 from .cluster.masters import Masters, masters_of
 from .cluster.pools import ClusterPool
 from .connections import unavailable
-from .subscription import PING_S, AsyncSubscription, Subscription, names
+from .subscription import PING_S, RENEWED, AsyncSubscription, Subscription, names
 
 __all__ = ["AsyncClusterSubscription", "ClusterSubscription"]
 
@@ -61,6 +61,8 @@ class ClusterSubscription:
         """See `Subscription.wait`."""
         if len(self._parts) == 1:
             self._parts[0].wait(wanted, seconds)
+            return
+        if [part for part in self._parts if part.log_in_again()]:
             return
         until = time.monotonic() + seconds
         while (left_s := until - time.monotonic()) > 0:
@@ -197,7 +199,7 @@ class AsyncClusterSubscription:
             async with asyncio.timeout(seconds):
                 while True:
                     push = await self._pushes.get()
-                    if not isinstance(push, Exception) and names(push[1].encode(), wanted):
+                    if push is RENEWED or (not isinstance(push, Exception) and names(push[1].encode(), wanted)):
                         return
         except TimeoutError:
             if self._error is not None and reconnect:

@@ -1,11 +1,13 @@
-"""Where user and password of a connection come from: options, a file, or a provider that is asked at each connect."""
+"""Where user and password of a connection come from: options, a file, or a provider that is asked at each login."""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from importlib import import_module
 from pathlib import Path
-from typing import Any, override
+from typing import Any, Final, override
 
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError
@@ -15,12 +17,25 @@ from ...exceptions import ConfigurationError
 
 __all__ = ["read_password", "with_credentials"]
 
+SHARE: Final = 0.8
+"""Credentials are replaced after this share of the time that they hold."""
+
+LEAST_S: Final = 1.0
+"""But not sooner, seconds."""
+
 
 class PasswordFile(CredentialProvider):
-    """The password that a file holds, read at each connect, so that a new one needs no restart."""
+    """The password that a file holds, read at each login, so that a new one needs no restart.
 
-    def __init__(self, path: str, username: str | None) -> None:
-        self._path, self._username = path, username
+    ``every_s``: how often connections log in again, seconds.
+    """
+
+    def __init__(self, path: str, username: str | None, every_s: float) -> None:
+        self._path, self._username, self._every_s = path, username, every_s
+
+    def renew_in_s(self) -> float:
+        """See `logins.Source`."""
+        return self._every_s
 
     @override
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
@@ -36,10 +51,30 @@ class PasswordFile(CredentialProvider):
 
 
 class Provider(CredentialProvider):
-    """A user's provider, whose errors are those of a connection, and that does not block an event loop."""
+    """A user's provider, whose errors are those of a connection, and that does not block an event loop.
 
-    def __init__(self, inner: Any, name: str) -> None:
-        self._inner, self._name = inner, name
+    ``every_s``: how often connections log in again, seconds, if it does not say itself until when credentials hold.
+    """
+
+    def __init__(self, inner: Any, name: str, every_s: float) -> None:
+        self._inner, self._name, self._every_s = inner, name, every_s
+        self._expires_at = getattr(inner, "expires_at", None)
+
+    def renew_in_s(self) -> float:
+        """See `logins.Source`."""
+        if not callable(self._expires_at):
+            return self._every_s
+        try:
+            end = self._expires_at()
+            if end is None:
+                return self._every_s
+            if isinstance(end, bool) or not isinstance(end, (int, float)) or not math.isfinite(end):
+                raise TypeError(  # noqa: TRY301 - as any other fault of it
+                    f"expires_at() must return seconds since the epoch as time.time(), or None, not {end!r}"
+                )
+        except Exception as error:
+            raise self._failed(error) from error
+        return min(self._every_s, max(LEAST_S, SHARE * (end - time.time())))
 
     @override
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
@@ -84,7 +119,7 @@ def read_password(path: str) -> str:
 
 
 def with_credentials(options: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return connection options with ``password_file`` and dotted paths as a provider for redis-py.
+    """Return connection options with ``password_file`` and dotted paths as a `logins.Source`, for redis-py.
 
     Args:
         options: as users give them.
@@ -95,7 +130,13 @@ def with_credentials(options: dict[str, Any], where: str) -> dict[str, Any]:
     """
     found = dict(options)
     path, given = found.pop("password_file", None), found.pop("credential_provider", None)
+    every_s = _seconds(found.pop("reauthenticate_every", None), where)
     if path is None and given is None:
+        if every_s < math.inf:
+            raise ConfigurationError(
+                f"{where}: reauthenticate_every is given, but neither password_file nor credential_provider; a "
+                "password that stands in the settings does not change, so remove it."
+            )
         return found
     if given is not None:
         several = [name for name in ("username", "password", "password_file") if options.get(name)]
@@ -104,17 +145,30 @@ def with_credentials(options: dict[str, Any], where: str) -> dict[str, Any]:
                 f"{where}: credential_provider and {' and '.join(several)} are given; the provider returns user and "
                 "password, so remove the rest."
             )
-        found["credential_provider"] = _provider(given, where)
+        found["credential_provider"] = _provider(given, where, every_s)
         return found
     if found.pop("password", None):
         raise ConfigurationError(f"{where}: password and password_file are given; give only one of them.")
     if not isinstance(path, (str, Path)) or not str(path):
         raise ConfigurationError(f"{where}: password_file must be the path of a file.")
-    found["credential_provider"] = PasswordFile(str(path), found.pop("username", None))
+    found["credential_provider"] = PasswordFile(str(path), found.pop("username", None), every_s)
     return found
 
 
-def _provider(given: Any, where: str) -> CredentialProvider:
+def _seconds(given: Any, where: str) -> float:
+    """Return the value of ``reauthenticate_every``, which is text in a URL; infinite: it is not given."""
+    if given is None:
+        return math.inf
+    try:
+        seconds = math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not LEAST_S <= seconds < math.inf:
+        raise ConfigurationError(f"{where}: reauthenticate_every is {given!r}; it must be seconds, 1 or more.")
+    return seconds
+
+
+def _provider(given: Any, where: str, every_s: float) -> CredentialProvider:
     name = given if isinstance(given, str) else type(given).__qualname__
     found = given
     if isinstance(given, str):
@@ -134,4 +188,4 @@ def _provider(given: Any, where: str) -> CredentialProvider:
             f"{where}: credential_provider {name} has no get_credentials(); derive it from "
             "redis.credentials.CredentialProvider."
         )
-    return Provider(found, name)
+    return Provider(found, name, every_s)

@@ -19,6 +19,7 @@ from redis.retry import Retry
 from ...exceptions import ConfigurationError
 from ...settings import StoreSettings
 from .addresses import connection_options, sentinel_address
+from .logins import with_login
 from .sentinel.connections import AsyncMaster, AsyncMasterTLS, Master, MasterTLS, aask, ask, sentinel
 from .sentinel.search import Search
 
@@ -82,12 +83,12 @@ class FixedEndpoint:
     def connection(self) -> redis.Connection:
         """See `Endpoint.connection`."""
         return self._class(  # type: ignore[no-any-return]
-            retry=Retry(NoBackoff(), 0), command_packer=Packer(), **self._options
+            retry=Retry(NoBackoff(), 0), command_packer=Packer(), **with_login(self._options)
         )
 
     def async_connection(self) -> redis.asyncio.Connection:
         """See `Endpoint.async_connection`."""
-        return self._async_class(retry=AsyncRetry(NoBackoff(), 0), **self._options)  # type: ignore[no-any-return]
+        return self._async_class(retry=AsyncRetry(NoBackoff(), 0), **with_login(self._options))  # type: ignore[no-any-return]
 
     def look(self) -> None:
         """See `Endpoint.look`."""
@@ -126,13 +127,17 @@ class SentinelEndpoint:
 
     def connection(self) -> redis.Connection:
         """See `Endpoint.connection`."""
-        made: redis.Connection = self._class(retry=Retry(NoBackoff(), 0), command_packer=Packer(), **self._options)
+        made: redis.Connection = self._class(
+            retry=Retry(NoBackoff(), 0), command_packer=Packer(), **with_login(self._options)
+        )
         made.search = self.search  # type: ignore[attr-defined]
         return made
 
     def async_connection(self) -> redis.asyncio.Connection:
         """See `Endpoint.async_connection`."""
-        made: redis.asyncio.Connection = self._async_class(retry=AsyncRetry(NoBackoff(), 0), **self._options)
+        made: redis.asyncio.Connection = self._async_class(
+            retry=AsyncRetry(NoBackoff(), 0), **with_login(self._options)
+        )
         made.search = self.search  # type: ignore[attr-defined]
         return made
 

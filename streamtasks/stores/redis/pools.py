@@ -22,6 +22,7 @@ from ...settings import StoreSettings
 from .conversation import aexchange, exchange
 from .endpoints import connection_key, endpoint_of
 from .faults import fault_of
+from .logins import alog_in_again, log_in_again
 from .scripts import Answer, Behind, BehindOf, Call
 
 __all__ = ["AsyncPool", "Pool", "async_pool", "sync_pool"]
@@ -77,6 +78,7 @@ class Pool:
             self._endpoint.look()
         connection = self.get()
         try:
+            log_in_again(connection)
             if behind is None:
                 return exchange(connection, calls)
             last = behind(self.master)
@@ -189,6 +191,7 @@ class AsyncPool:
             await self._disconnect_idle(nowait=True)
         connection = await self.get()
         try:
+            await alog_in_again(connection)
             last = behind(self.master) if behind is not None else None
             replies = await aexchange(connection, calls, last, raises=raises)
             if not raises and any(isinstance(reply, Exception) and fault_of(reply).spoils for reply in replies):

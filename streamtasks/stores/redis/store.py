@@ -221,7 +221,9 @@ class AsyncRedisStore(AwaitingDriver):
             yield "", "subscribed"
             while True:
                 channel, text = await subscription.read()
-                if channel in wakes:
+                if not channel:
+                    yield channel, text
+                elif channel in wakes:
                     yield wakes[channel], "wake"
                 else:
                     yield tags[channel], text

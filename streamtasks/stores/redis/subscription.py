@@ -8,19 +8,27 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from ...exceptions import StoreError
 from ...settings import StoreSettings
 from . import connections, pools
 from .faults import fault_of
+from .logins import Login, due_in_s, is_due, log_in_again
 from .sentinel.search import Search
 from .sentinel.watch import next_switch
 
-__all__ = ["LOOK_S", "PING_S", "AsyncSubscription", "Subscription", "names"]
+__all__ = ["LOOK_S", "PING_S", "RENEWED", "AsyncSubscription", "Subscription", "names"]
 
 LOOK_S: Final = 1.0
 """What is waited for is read this often, seconds, in case a push was lost."""
 
 PING_S: Final = 3.0
 """A subscription on which nothing has come for so long, seconds, is pinged; one silent for twice as long is closed."""
+
+RENEWED: Final = ("", "subscribed")
+"""What is read from a subscription that was made anew."""
+
+ROUNDING_S: Final = 0.05
+"""A timer may end so much too early, seconds."""
 
 END_S: Final = 0.3
 """How long the end of a subscription is waited for, seconds; then the connection is closed instead."""
@@ -43,6 +51,7 @@ class Subscription:
     def __enter__(self) -> Subscription:
         self._connection = self._pool.borrow()
         try:
+            log_in_again(self._connection)
             self._subscribe()
         except BaseException:
             self.__exit__()
@@ -82,13 +91,39 @@ class Subscription:
         self._heard_at = time.monotonic()
         self._pinged = False
 
+    def log_in_again(self) -> bool:
+        """Go over to a new connection if the login ends soon: what is subscribed takes no AUTH. Return whether it did.
+
+        The old one goes when the new one is subscribed, or stays if that fails.
+        """
+        old, error = self._connection, Exception("there is no new connection")
+        if not is_due(old):
+            return False
+        self._connection = self._pool.borrow()
+        try:
+            log_in_again(self._connection)
+            self._subscribe()
+        except StoreError as raised:
+            error = raised
+        if not self._connection.is_connected:
+            login: Login = old.credential_provider
+            login.failed(old, error)
+            self._pool.give_back(self._connection)
+            self._connection = old
+            return False
+        old.disconnect()
+        return True
+
     def fileno(self) -> int | None:
         """Return the descriptor of the connection; None: it is broken."""
         return int(self._connection._sock.fileno()) if self._connection.is_connected else None
 
     def wait(self, wanted: set[bytes], seconds: float) -> bool:
-        """Return when a push names one of the wanted ids (True), or after this time."""
-        connection, until = self._connection, time.monotonic() + seconds
+        """Return when a push names one of the wanted ids (True) or may have been missed, or after this time."""
+        until = time.monotonic() + seconds
+        if self.log_in_again():
+            return True
+        connection = self._connection
         try:
             while (left := until - time.monotonic()) > 0:
                 if not connection.is_connected:
@@ -126,6 +161,7 @@ class AsyncSubscription:
         self._connection: Any = None
         self._error: Exception = ConnectionError("not subscribed")
         self._leaving: asyncio.Task[None] | None = None
+        self._search: Search | None = None
         self._ping_s = ping_s
         self._heard_at = 0.0
         self._pinged = False
@@ -147,6 +183,7 @@ class AsyncSubscription:
             await next_switch(search, connection.changes)
             await connection.disconnect(nowait=True)
 
+        self._search = search
         self._leaving = asyncio.ensure_future(leave(self._connection))
 
     async def _connect(self) -> None:
@@ -171,8 +208,31 @@ class AsyncSubscription:
         self._connection = connection
         self._heard_at, self._pinged = time.monotonic(), False
 
+    async def _log_in_again(self) -> bool:
+        """Make the connection anew if its login ends soon: one that is subscribed takes no AUTH. Return whether it did.
+
+        The old one goes when the new one is subscribed, or stays if that fails.
+        """
+        old = self._connection
+        if not is_due(old):
+            return False
+        try:
+            await self._connect()
+            failed = self._error if self._connection is old else None
+        except StoreError as error:
+            failed = error
+        if failed is not None:
+            login: Login = old.credential_provider
+            login.failed(old, failed)
+            return False
+        if self._leaving is not None and self._search is not None:
+            self._leaving.cancel()
+            self.leave_when_moved(self._search)
+        await old.disconnect(nowait=True)
+        return True
+
     async def wait(self, wanted: set[bytes], seconds: float, *, reconnect: bool = False) -> None:
-        """Return when a push names one of the wanted ids, or after this time.
+        """Return when a push names one of the wanted ids or may have been missed, or after this time.
 
         ``reconnect``: subscribe again, after the time is up, if the connection is broken.
         """
@@ -183,6 +243,8 @@ class AsyncSubscription:
                 await self._connect()
             return
         try:
+            if await self._log_in_again():
+                return
             while (left := until - time.monotonic()) > 0:
                 # Its own timeout leaves the connection whole; cancelling the read would close it.
                 push = await self._connection.read_response(timeout=left)
@@ -210,7 +272,7 @@ class AsyncSubscription:
             raise connections.unavailable(self._settings, self._error, 0.0) from self._error
 
     async def read(self) -> tuple[str, str]:
-        """Return the next push as (channel, text).
+        """Return the next push as (channel, text); ("", "subscribed"): subscribed anew, pushes may have been missed.
 
         Raises:
             StoreUnavailable: the connection broke, or could not be opened.
@@ -218,7 +280,10 @@ class AsyncSubscription:
         self.check()
         try:
             while True:
-                push = await self._connection.read_response(timeout=self._ping_s)
+                if await self._log_in_again():
+                    return RENEWED
+                timeout_s = min(self._ping_s, due_in_s(self._connection) + ROUNDING_S)
+                push = await self._connection.read_response(timeout=timeout_s)
                 if push is None:
                     await self._check_silence()
                     continue

@@ -13,6 +13,7 @@ from ..connections import note_server
 from ..conversation import exchange_each, passing
 from ..endpoints import endpoint_of
 from ..faults import fault_of
+from ..logins import log_in_again
 from ..pools import Pool, async_pool, sync_pool
 from ..scripts import Answer, Behind, BehindOf, Call
 from .masters import Masters, masters_of
@@ -119,6 +120,8 @@ class ClusterPool:
         try:
             for pool in pools:
                 taken.append((pool, pool.get()))  # noqa: PERF401 - what was taken is given back if the next fails
+            for _, connection in taken:
+                log_in_again(connection)
             talks = [
                 (connection, [calls[place] for place in group.places], group.behind)
                 for (_, connection), group in zip(taken, groups, strict=True)

@@ -14,6 +14,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 from redis.retry import Retry
 
 from ..addresses import Node, SentinelAddress
+from ..logins import with_login
 from ..replies import aread_replies, read_replies
 from ..sentinel_errors import NotMaster
 from .replicas import report_of
@@ -128,7 +129,7 @@ def sentinel(address: SentinelAddress, node: Node) -> Any:
     """Return a connection to a Sentinel, not yet connected."""
     options = dict(address.options)
     kind = options.pop("connection_class", redis.Connection)
-    return kind(host=node.host, port=node.port, retry=Retry(NoBackoff(), 0), **options)
+    return kind(host=node.host, port=node.port, retry=Retry(NoBackoff(), 0), **with_login(options))
 
 
 def asentinel(address: SentinelAddress, node: Node) -> Any:
@@ -136,7 +137,7 @@ def asentinel(address: SentinelAddress, node: Node) -> Any:
     options = dict(address.options)
     tls = issubclass(options.pop("connection_class", redis.Connection), redis.SSLConnection)
     kind = redis.asyncio.SSLConnection if tls else redis.asyncio.Connection
-    return kind(host=node.host, port=node.port, retry=AsyncRetry(NoBackoff(), 0), **options)
+    return kind(host=node.host, port=node.port, retry=AsyncRetry(NoBackoff(), 0), **with_login(options))
 
 
 def ask(address: SentinelAddress, node: Node) -> Answer:

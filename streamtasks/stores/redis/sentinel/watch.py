@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import selectors
 import time
 from contextlib import suppress
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError
 
 from ...backoff import Backoff
 from ..addresses import Node
+from ..logins import due_in_s, is_due
 from .connections import asentinel, sentinel
 from .search import LOOK_EVERY_S, Search
 
@@ -42,6 +44,7 @@ class SwitchWatch:
         self._try_at = 0.0
         self._backoff = Backoff(1.0, 60.0, at_once=1)
         self._listened: set[Node] = set()
+        self._logs_in = "credential_provider" in search.address.options
         self._wanted = min(WATCHED, len(search.address.sentinels))
 
     def beside(self, waiter: int) -> int:
@@ -62,6 +65,7 @@ class SwitchWatch:
 
     def look(self) -> bool:
         """Note what Sentinels have announced; return whether the waiter is readable."""
+        self._drop_due()
         self._subscribe()
         readable = False
         for key, _ in self._selector.select(0):
@@ -70,6 +74,21 @@ class SwitchWatch:
             else:
                 self._read(key.data)
         return readable
+
+    def _drop_due(self) -> None:
+        """Close a connection whose login ends soon, to be made anew: what is subscribed takes no AUTH. One at a time."""
+        if not self._logs_in:
+            return
+        for key in list(self._selector.get_map().values()):
+            if key.data is not None and is_due(key.data):
+                self._drop(key.data, key.fd)
+                self._try_at = 0.0
+                return
+
+    def _drop(self, connection: Any, descriptor: int) -> None:
+        self._selector.unregister(descriptor)
+        connection.disconnect()
+        self._listened.discard(Node(connection.host, connection.port))
 
     def close(self) -> None:
         """Close the connections to Sentinels."""
@@ -84,9 +103,7 @@ class SwitchWatch:
             while connection.can_read(0):
                 _concerns(connection.read_response(), self._search)
         except (RedisError, OSError):
-            self._selector.unregister(descriptor)
-            connection.disconnect()
-            self._listened.discard(Node(connection.host, connection.port))
+            self._drop(connection, descriptor)
 
     def _subscribe(self) -> None:
         """Keep up enough subscriptions, at the Sentinels that answer soonest."""
@@ -139,12 +156,14 @@ async def _listen(search: Search, node: Node) -> None:
             await connection.send_command("SUBSCRIBE", CHANNEL)
             await connection.read_response()
             connection.socket_timeout = None  # long silence is normal from now on
-            while not _concerns(await connection.read_response(), search):
-                pass
+            while not is_due(connection):
+                left_s = due_in_s(connection)
+                timeout: dict[str, float] = {} if left_s == math.inf else {"timeout": left_s}
+                if _concerns(await connection.read_response(**timeout), search):
+                    return
+            continue  # its login ends soon, and what is subscribed takes no AUTH
         except (RedisError, OSError) as error:
             logger.debug("Sentinel %s does not let us listen: %s", node, error)
-        else:
-            return
         finally:
             await connection.disconnect(nowait=True)
         await asyncio.sleep(AGAIN_S)
