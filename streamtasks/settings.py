@@ -45,7 +45,8 @@ class StoreSettings:
             ``redis+cluster://[user:password@]host:port,host:port`` (``rediss+...://`` with TLS); or ``memory://name``,
             which keeps everything in this process (``?max_tasks=1000`` bounds it).
         connection: redis-py connection keyword arguments; they win over the URL. Also ``password_file``, which is read
-            at each connect, and ``credential_provider`` as a dotted path.
+            at each login, ``credential_provider`` as a dotted path, and ``reauthenticate_every``: how often connections
+            that live log in again, seconds.
         sentinel_connection: the same for the connections to Sentinels: ``username``, ``password``, ``ssl`` and so on.
         key_prefix: the first characters of every key, exactly as given.
         tags: hash tags of the shards; default: one on a single server, sixteen in a Cluster. Every process of an app

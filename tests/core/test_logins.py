@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +69,16 @@ def test_a_connection_goes_on_over_several_tokens(url: str, users: ShortLivedUse
     store = any_store(url, connection={"credential_provider": Tokens(str(users.path))}, **PATIENT)
     assert store.enqueue([new("first")]) == [True]
     [first] = users.clients()
-    count = 0
-    for rotation in range(ROTATIONS):
+    ids = count()
+
+    def goes_on() -> bool:
+        assert store.enqueue([new(f"a{next(ids)}")]) == [True]
+        return users.may_end()
+
+    for number in range(1, ROTATIONS + 1):
         users.begin()
-        while not users.may_end() or users.clients(rotation + 1):
-            count += 1
-            assert store.enqueue([new(f"{rotation}-{count}")]) == [True]
+        wait_until(goes_on, "the token may end")
+        assert not users.clients(number)
         users.end()
     assert store.enqueue([new("last")]) == [True]
     assert [row["id"] for row in users.clients()] == [first["id"]]  # never made anew
@@ -142,16 +147,16 @@ def test_without_a_new_token_the_old_one_serves(
     assert store.enqueue([new("a")]) == [True]
     [first] = users.clients()
     provider.now = now
-    count = 0
-    while text not in caplog.text:
-        count += 1
-        assert store.enqueue([new(f"b{count}")]) == [True]
+    ids = count()
+
+    def goes_on() -> bool:
+        return bool(store.enqueue([new(f"b{next(ids)}")]) == [True])
+
+    wait_until(lambda: goes_on() and text in caplog.text, "a warning")
     assert f"127.0.0.1:{server.port} could not log in again" in caplog.text
     provider.now = provider.good.get_credentials
     users.begin()
-    while users.clients(1):
-        count += 1
-        assert store.enqueue([new(f"b{count}")]) == [True]
+    wait_until(lambda: goes_on() and not users.clients(1), "a new login")
     assert [row["id"] for row in users.clients()] == [first["id"]]
     assert caplog.text.count("could not log in again") == 1
     assert "wrong" not in caplog.text

@@ -13,49 +13,67 @@ from tests.process.tasks import proc_app, short_tokens
 from tests.support.fake_sentinel import FakeSentinel
 from tests.support.fleet import Fleet
 from tests.support.short_lived_users import ShortLivedUsers
+from tests.support.waiting import wait_until
 
 PATIENT: dict[str, Any] = {"timeout_s": 60.0, "enqueue_timeout_s": 60.0}
 HOLDS_S = 1.25  # connections log in again after a second
 ROTATIONS = 3
 
 
-@pytest.fixture(params=["server", "sentinel"])
-def fleet(
-    request: pytest.FixtureRequest, own_server: Callable[..., EmbeddedServer], open_fleet: Callable[[str], Fleet]
-) -> Iterator[Fleet]:
-    server = own_server()
-    if request.param == "server":
-        yield open_fleet(server.url)
-        return
-    with FakeSentinel(server.port) as sentinel:
-        yield open_fleet(f"redis+sentinel://127.0.0.1:{sentinel.port}/main")
+@pytest.fixture
+def server(own_server: Callable[..., EmbeddedServer]) -> EmbeddedServer:
+    return own_server()
 
 
-@pytest.mark.parametrize("executor", ["inline", "async"])
-def test_a_worker_goes_on_over_several_tokens(fleet: Fleet, tmp_path: Path, executor: str) -> None:
-    port = fleet.client.connection_pool.get_master_address()[1] if "sentinel" in fleet.url else None
-    url = fleet.url if port is None else f"redis://127.0.0.1:{port}/0"
-    with ShortLivedUsers([url], tmp_path / "token", HOLDS_S) as users:
+@pytest.fixture
+def sentinel(server: EmbeddedServer) -> Iterator[str]:
+    with FakeSentinel(server.port) as started:
+        yield f"redis+sentinel://127.0.0.1:{started.port}/main"
+
+
+@pytest.mark.parametrize(
+    ("way", "executor"),
+    [("server", ()), ("server", ("--async-concurrency", "8")), ("sentinel", ())],
+    ids=["inline", "async", "sentinel"],
+)
+def test_a_worker_goes_on_over_several_tokens(
+    open_fleet: Callable[[str], Fleet],
+    server: EmbeddedServer,
+    sentinel: str,
+    tmp_path: Path,
+    way: str,
+    executor: tuple[str, ...],
+) -> None:
+    fleet = open_fleet(server.url)
+    url = sentinel if way == "sentinel" else server.url
+    with ShortLivedUsers([server.url], tmp_path / "token", HOLDS_S) as users:
         fleet.settings = {**PATIENT, "connection": {"credential_provider": "short_tokens.Tokens"}}
         tokens = short_tokens.Tokens(str(users.path))
-        fleet.app = proc_app.make(fleet.url, connection={"credential_provider": tokens}, **PATIENT)
-        environment = {short_tokens.FILE_VARIABLE: str(users.path)}
-        worker = fleet.start("--concurrency", "2", "--executor", executor, environment=environment)
+        fleet.app = proc_app.make(url, connection={"credential_provider": tokens}, **PATIENT)
+        environment = {short_tokens.FILE_VARIABLE: str(users.path), proc_app.URL_VARIABLE: url}
+        worker = fleet.start("--concurrency", "2", *executor, environment=environment)
         fleet.wait_idle(2)
-        waits, results = users.waits(), []
-        for rotation in range(ROTATIONS):
+        waits = users.waits()
+        results: list[Any] = []
+
+        def works() -> bool:
+            results.extend(fleet.many("add", [(1, 2)] * 5))
+            assert results[-1].get(timeout=60) == 3
+            return users.may_end()
+
+        for rotation in range(ROTATIONS):  # it is idle during the first one
             users.begin()
-            while not users.may_end():
-                if rotation:  # it is idle in the first one
-                    results += fleet.many("add", [(rotation, 1)] * 5)
-                    assert results[-1].get(timeout=60) == rotation + 1
+            wait_until(works if rotation else users.may_end, "every connection that is waited on has logged in again")
             users.end()
-        assert fleet.enqueue("add", 1, 2).get(timeout=60) == 3
+            if not rotation:  # connections that wait were never made anew
+                fleet.wait_idle(2)
+                assert users.waits() == waits
+        results.append(fleet.enqueue("add", 1, 2))
+        assert results[-1].get(timeout=60) == 3
         fleet.wait_drained()
-        fleet.wait_idle(2)
-        assert users.waits() == waits  # they were never made anew
-        assert fleet.totals() == {"SUCCESS": len(results) + 1}
-        assert len(results) + 1 == len(fleet.record.executions())
+        assert fleet.totals() == {"SUCCESS": len(results)}
+        assert len(fleet.record.executions()) == len(results)
         worker.terminate()
         assert worker.wait() == 0
-        assert not [line for line in worker.log.splitlines() if "WARNING" in line or "ERROR" in line]
+        lines = [line for line in worker.log.splitlines() if "WARNING" in line or "ERROR" in line]
+        assert not [line for line in lines if "appendonly" not in line]

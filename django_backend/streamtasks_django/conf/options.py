@@ -4,8 +4,8 @@
 ``url``             ``redis://[user:password@]host:port/db``, ``rediss://``, ``unix://``, or Sentinels:
                     ``redis+sentinel://[user:password@]host:port,host:port/service/db``
 ``connection``      the same in parts: ``{"host", "port", "db", "username", "password", "ssl", ...}``,
-                    the keyword arguments of a redis-py connection; also ``password_file``, and
-                    ``credential_provider`` as a dotted path
+                    the keyword arguments of a redis-py connection; also ``password_file``,
+                    ``credential_provider`` as a dotted path, and ``reauthenticate_every``, seconds
 ``connection_pool`` a ``redis.ConnectionPool``; where it connects to and how is taken over, its
                     connections are not
 ``key_prefix``      every key begins with it. ``"streamtasks:"`` for the alias ``default``, else

@@ -139,6 +139,7 @@ class RedisChannel(ExchangeChannel):
                     self._waiter.disconnect()
             if not self._waiting:
                 log_in_again(self._waiter)
+                self._waiter.connect()  # if it is not; it says then when to log in again
                 self._this_wait_s = min(self._wait_s, max(LEAST_WAIT_S, due_in_s(self._waiter)))
             keys, new = self._shard.keys, []
             if claim is not None and self._waits_to_claim is None:

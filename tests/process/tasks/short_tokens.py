@@ -1,4 +1,4 @@
-"""A credential provider as an application has one: it says until when its credentials hold. A file says which they are."""
+"""A credential provider as applications have one, which says until when its credentials hold."""
 
 from __future__ import annotations
 

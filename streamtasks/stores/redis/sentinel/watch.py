@@ -76,7 +76,7 @@ class SwitchWatch:
         return readable
 
     def _drop_due(self) -> None:
-        """Close a connection whose login ends soon, to be made anew: what is subscribed takes no AUTH. One at a time."""
+        """Close one connection whose login ends soon, to be made anew: what is subscribed takes no AUTH."""
         if not self._logs_in:
             return
         for key in list(self._selector.get_map().values()):
