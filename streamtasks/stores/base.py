@@ -164,8 +164,11 @@ class Store(Transitions, Waits, Protocol):
         """The shards."""
         ...
 
-    def check(self) -> list[str]:
+    def check(self, *, before_deploy: bool = False) -> list[str]:
         """Check that tasks are safe on the server; return warnings. A server that cannot be reached now passes.
+
+        A worker that starts also learns whether its user may do its work. ``before_deploy``: anybody asks, and replicas
+        that may become masters are looked at as well.
 
         Raises:
             ServerNotSupported: tasks could be lost.

@@ -20,6 +20,8 @@ from streamtasks.stores.redis.access import UserRole, rules
 from streamtasks_workers.testing.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streamtasks import StoreSettings
     from streamtasks.stores.base import Store
 
@@ -60,8 +62,10 @@ def as_user(url: str, role: UserRole) -> str:
     return urlunsplit(parts._replace(netloc=f"{role.name.lower()}:{PASSWORD}@{parts.netloc.rpartition('@')[2]}"))
 
 
-def worker_url(url: str) -> str:
-    """Return the URL for a worker process: with a user of its own if tests run so, and it names none."""
+def worker_url(url: str, connection: Mapping[str, Any] | None = None) -> str:
+    """Return the URL for a worker process: with a user of its own if tests run so and none is named."""
+    if any((connection or {}).get(name) for name in (*_CREDENTIALS, "password_file")):
+        return url
     return as_user(url, UserRole.WORKER) if _active and url.startswith("redis://") and "@" not in url else url
 
 
@@ -80,10 +84,19 @@ def connect_as(role: UserRole) -> None:
     start, read = EmbeddedServer.start, getattr(endpoints, _READS_OPTIONS)
 
     def start_with_users(self: EmbeddedServer) -> None:
-        start(self)
-        if "--sentinel" not in self.extra_args:
+        path, given = self.directory / "users.acl", self.extra_args
+        if path.exists():  # it starts again, and its clients are there already: it has users from the start
+            self.extra_args = (*given, "--aclfile", str(path))
+        try:
+            start(self)
+        finally:
+            self.extra_args = given
+        if "--sentinel" not in given and not path.exists():
             with suppress(redis.AuthenticationError):  # it has a password; then tests name it
                 restore_users(self.url)
+                with redis.Redis.from_url(self.url, decode_responses=True) as client:
+                    lines: Any = client.execute_command("ACL", "LIST")
+                path.write_text("\n".join([*lines, ""]))
 
     def with_user(settings: StoreSettings) -> dict[str, Any]:
         options: dict[str, Any] = read(settings)

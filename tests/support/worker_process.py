@@ -104,7 +104,7 @@ class Worker:
         command += ["--app", self._app] if self._app else []
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("STREAMTASKS_WORKER_", "DJANGO_"))}
         environment |= {
-            proc_app.URL_VARIABLE: worker_url(self.url),
+            proc_app.URL_VARIABLE: worker_url(self.url, self.settings.get("connection")),
             proc_app.SETTINGS_VARIABLE: json.dumps(self.settings),
             proc_app.RECORD_VARIABLE: str(self.record.path),
         }

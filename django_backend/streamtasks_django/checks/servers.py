@@ -18,7 +18,7 @@ __all__ = ["check_servers"]
 
 
 def check_servers(**_: Any) -> list[CheckMessage]:
-    """Check the version and the configuration of each server."""
+    """Check the version and the configuration of each server, and of replicas that may become masters."""
     messages: list[CheckMessage] = []
     for backend in store_aliases():
         settings = readable_settings(backend)
@@ -29,7 +29,7 @@ def check_servers(**_: Any) -> list[CheckMessage]:
             if unreachable is None:
                 messages += [
                     checks.Warning(f"TASKS[{backend.alias!r}]: {warning}.", id="streamtasks.W009")
-                    for warning in open_store(settings).check()
+                    for warning in open_store(settings).check(before_deploy=True)
                 ]
             else:
                 messages.append(checks.Warning(f"TASKS[{backend.alias!r}]: {unreachable}", id="streamtasks.W003"))

@@ -20,8 +20,8 @@ from .work import Project, work_findings
 __all__ = ["CHECKS", "Diagnosis", "Finding", "Level", "diagnose", "exit_status", "findings"]
 
 CHECKS: Final = (
-    "connection", "version", "service", "info", "role", "sentinels", "tls", "rights", "scripts", "limits", "writes",
-    "clock", "eviction", "memory", "persistence", "replicas", "min-replicas", "durability", "loss",
+    "connection", "version", "service", "info", "role", "sentinels", "tls", "rights", "signing", "scripts", "limits",
+    "writes", "clock", "eviction", "memory", "persistence", "replicas", "min-replicas", "durability", "loss",
     "tags", "projects", "workers", "pending", "queues",
 )  # fmt: skip
 """What is looked at, in the order of a report."""

@@ -17,7 +17,8 @@ DAY_MS = 86_400_000
 def access_findings(server: ServerSurvey, settings: StoreSettings, now_ms: int) -> Iterator[Finding]:
     """Yield what is to be said of a connection. ``now_ms``: the time, ms since the epoch."""
     yield from _tls(server, now_ms)
-    yield _rights(server)
+    yield _rights(server, settings)
+    yield _signing(server, settings)
     yield from _reports(server, settings)
 
 
@@ -52,7 +53,7 @@ def _tls(server: ServerSurvey, now_ms: int) -> Iterator[Finding]:
     yield Finding("tls", Level.OK, f"{tls.version}, verified.", "", server.address, values)
 
 
-def _rights(server: ServerSurvey) -> Finding:
+def _rights(server: ServerSurvey, settings: StoreSettings) -> Finding:
     rights = server.rights
     values = {"user": rights.user, "asked_by": rights.asked_by, "denied": dict(rights.denied)}
     who = f"User {rights.user!r}" if rights.user else "Our user"
@@ -60,8 +61,8 @@ def _rights(server: ServerSurvey) -> Finding:
         write = server.refusal("write")
         if write is not None and write.by_acl:
             return Finding(
-                "rights", Level.ERROR, f"{who} may not write our keys: {write.text}", _grant(["evalsha"], server),
-                server.address, values,
+                "rights", Level.ERROR, f"{who} may not write our keys: {write.text}",
+                _grant(["evalsha"], server, settings), server.address, values,
             )  # fmt: skip
         return unknown(
             "rights", server.address, "what our user may do", "neither ACL DRYRUN nor a script tells",
@@ -71,19 +72,41 @@ def _rights(server: ServerSurvey) -> Finding:
         commands = sorted(rights.denied)
         shown = ", ".join(commands[:8]) + (f" and {len(commands) - 8} more" if len(commands) > 8 else "")
         return Finding(
-            "rights", Level.ERROR, f"{who} may not do what the worker needs: {shown}.", _grant(commands, server),
-            server.address, values,
+            "rights", Level.ERROR, f"{who} may not do what the worker needs: {shown}.",
+            _grant(commands, server, settings), server.address, values,
         )  # fmt: skip
     return Finding(
         "rights", Level.OK, f"{who} may send every command of ours, on our keys.", "", server.address, values
     )
 
 
-def _grant(commands: list[str], server: ServerSurvey) -> str:
-    """Return the rule that allows commands; what is denied for its key is allowed by a pattern."""
+def _signing(server: ServerSurvey, settings: StoreSettings) -> Finding:
+    if settings.require_signed:
+        return Finding(
+            "signing", Level.OK, "Only what is signed or encrypted with our keys is run.", "", server.address,
+            {"signed": True, "required": True},
+        )  # fmt: skip
+    has_keys = bool(settings.signing_keys or settings.encryption_keys)
+    signed = "signed, but what is not is run as well" if has_keys else "not signed"
+    remedy = (
+        "Set require_signed as soon as everybody signs" if has_keys else "Set signing_keys, and require_signed later"
+    )
+    return Finding(
+        "signing", Level.NOTE, f"Calls are {signed}: who may write our keys may enqueue any task with any arguments.",
+        f"{remedy}, if others may write to this server (docs/security.md).", server.address,
+        {"signed": has_keys, "required": False},
+    )  # fmt: skip
+
+
+def _grant(commands: list[str], server: ServerSurvey, settings: StoreSettings) -> str:
+    """Return what allows commands; what is denied for its key is allowed by a pattern."""
     user = server.rights.user or "..."
     names = " ".join(f"+{command.lower()}" for command in commands)
-    return f"Allow it, and the keys and channels of the prefix: ACL SETUSER {user} {names} ~PREFIX* &PREFIX*"
+    return (
+        f"Give it the rules that `streamtasks acl --role worker --user {user} --prefix {settings.key_prefix!r}` prints "
+        "(--role producer for a process that only enqueues), or what is missing, with the keys and channels of the "
+        f"prefix: ACL SETUSER {user} {names}"
+    )
 
 
 def _reports(server: ServerSurvey, settings: StoreSettings) -> Iterator[Finding]:

@@ -306,7 +306,7 @@ class MemoryStore:
         latest = {worker.name: worker for worker in sorted(beats, key=lambda worker: worker.beat_ms)}
         return sorted(latest.values(), key=lambda worker: worker.name)
 
-    def check(self) -> list[str]:
+    def check(self, *, before_deploy: bool = False) -> list[str]:  # noqa: ARG002 - it is refused in any case
         """See `Store.check`.
 
         Raises:

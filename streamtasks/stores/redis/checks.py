@@ -9,19 +9,24 @@ from redis.exceptions import RedisError, ResponseError
 
 from ...exceptions import ServerNotSupported
 from ...protocol.durability import MEMORY
+from ...protocol.keys import Keys
 from ...settings import StoreSettings
 from . import connections
 from .addresses import not_verified
+from .asking import Asking
 from .endpoints import endpoint_of
 from .operations import durable
 from .replica_count import ReplicaCount
+from .rights import missing_of_worker
 from .sentinel.connections import ask
 
-__all__ = ["check_server", "sentinel_warnings"]
+__all__ = ["check_server", "field", "sentinel_warnings", "server_info"]
 
 
-def check_server(settings: StoreSettings) -> list[str]:
+def check_server(settings: StoreSettings, *, runs_tasks: bool = False) -> list[str]:
     """Check version, eviction policy, persistence, role and durability; return what the operator has to know.
+
+    ``runs_tasks``: check as well that the user may do what a worker does.
 
     A server that cannot be reached is no reason to refuse: the worker waits for it. Nor is a user that may not ask:
     what could not be checked is named.
@@ -42,6 +47,9 @@ def check_server(settings: StoreSettings) -> list[str]:
         found, is_master = _check(connection, connections.address(settings))
         if is_master and settings.durability != MEMORY:
             _durability(connection, settings)
+        if is_master and runs_tasks:
+            keys, where = Keys(settings.key_prefix, settings.tags[0]), connections.address(settings)
+            found += missing_of_worker(Asking(connection, settings), keys, where, settings.key_prefix)
         return warnings + found
     except (RedisError, OSError) as error:
         lasting = connections.lasting_error(error, settings)
@@ -85,7 +93,9 @@ def _check(connection: Any, where: str) -> tuple[list[str], bool]:
     """Return warnings, and whether it is a master."""
     warnings = []
     try:
-        info = {section: _info(connection, section) for section in ("server", "memory", "persistence", "replication")}
+        info = {
+            section: server_info(connection, section) for section in ("server", "memory", "persistence", "replication")
+        }
     except ResponseError as error:
         warnings.append(
             f"{where} does not answer INFO ({error}): eviction policy and persistence could not be checked. Allow it "
@@ -94,15 +104,15 @@ def _check(connection: Any, where: str) -> tuple[list[str], bool]:
         hello = _hello(connection)
         version, role, master = hello.get("version", ""), hello.get("role", ""), ""
     else:
-        version, role = _field(info["server"], "redis_version"), _field(info["replication"], "role")
-        master = f" of {_field(info['replication'], 'master_host')}:{_field(info['replication'], 'master_port')}"
-        policy = _field(info["memory"], "maxmemory_policy")
+        version, role = field(info["server"], "redis_version"), field(info["replication"], "role")
+        master = f" of {field(info['replication'], 'master_host')}:{field(info['replication'], 'master_port')}"
+        policy = field(info["memory"], "maxmemory_policy")
         if policy != "noeviction":
             raise ServerNotSupported(
                 f"{where} has maxmemory-policy {policy!r} and may throw tasks away when memory is short. "
                 "Set it to noeviction: CONFIG SET maxmemory-policy noeviction, and the same in its configuration file."
             )
-        if _field(info["persistence"], "aof_enabled") == "0":
+        if field(info["persistence"], "aof_enabled") == "0":
             warnings.append(_without_log(connection, where))
     if version and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < (7, 0):
         raise ServerNotSupported(f"{where} runs version {version}; streamtasks needs Redis 7.0 or Valkey 8 or later.")
@@ -129,7 +139,8 @@ def _without_log(connection: Any, where: str) -> str:
     )
 
 
-def _info(connection: Any, section: str) -> str:
+def server_info(connection: Any, section: str) -> str:
+    """Return a section of INFO."""
     return bytes(_ask(connection, "INFO", section)).decode()
 
 
@@ -145,6 +156,7 @@ def _ask(connection: Any, *words: Any) -> Any:
     return connection.read_response()
 
 
-def _field(text: str, name: str) -> str:
+def field(text: str, name: str) -> str:
+    """Return a field of a section of INFO, empty if it is not there."""
     found = re.search(rf"^{name}:(.*?)\r?$", text, re.MULTILINE)
     return found.group(1) if found else ""

@@ -12,7 +12,7 @@ from .connections import lasting_error
 __all__ = ["check_cluster"]
 
 
-def check_cluster(settings: StoreSettings) -> list[str]:
+def check_cluster(settings: StoreSettings, *, runs_tasks: bool = False) -> list[str]:
     """Check all masters, see `check_server`.
 
     Raises:
@@ -29,4 +29,4 @@ def check_cluster(settings: StoreSettings) -> list[str]:
         if lasting is not None:
             raise lasting from error
         return [f"the Cluster cannot be reached ({error}); the worker waits for it"]
-    return [warning for url in sorted(each) for warning in check_server(each[url])]
+    return [warning for url in sorted(each) for warning in check_server(each[url], runs_tasks=runs_tasks)]

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from ...exceptions import ConfigurationError
 from ...settings import StoreSettings
 
-__all__ = ["Node", "master_settings", "start_nodes"]
+__all__ = ["Node", "alone", "master_settings", "start_nodes"]
 
 _FORM: Final = "redis+cluster://user:password@host:6379,host:6379"
 _PORT: Final = 6379
@@ -46,6 +46,14 @@ def master_settings(settings: StoreSettings, node: Node) -> StoreSettings:
     """Return the settings by which one node is reached: like those of a single server."""
     scheme, account, _, _, query = _parts(settings)
     return replace(settings, url=f"{scheme}://{account}{node}/0{query}")
+
+
+def alone(settings: StoreSettings, node: Node) -> StoreSettings:
+    """Return the settings by which one server is reached by itself, whether Sentinels or a Cluster name it."""
+    scheme, account, _, _, query = _parts(settings)
+    own = "&".join(pair for pair in query.removeprefix("?").split("&") if pair and not pair.startswith("sentinel_"))
+    url = f"{scheme.removesuffix('+sentinel')}://{account}{node}/0{'?' if own else ''}{own}"
+    return replace(settings, url=url, sentinel_connection={})
 
 
 def _parts(settings: StoreSettings) -> tuple[str, str, str, str, str]:

@@ -19,6 +19,7 @@ from .cluster_checks import check_cluster
 from .cluster_subscription import AsyncClusterSubscription, ClusterSubscription
 from .driver import AwaitingDriver, BlockingDriver, awaiting, blocking
 from .endpoints import endpoint_of
+from .replica_checks import check_replicas
 from .shards import Operation
 from .subscription import LOOK_S, PING_S, AsyncSubscription, Subscription
 
@@ -87,9 +88,12 @@ class RedisStore(BlockingDriver):
             return ClusterSubscription(pool, channels)
         return Subscription(self.settings, pool, channels)
 
-    def check(self) -> list[str]:
+    def check(self, *, before_deploy: bool = False) -> list[str]:
         """See `Store.check`."""
-        warnings = check_cluster(self.settings) if self.settings.is_cluster else check_server(self.settings)
+        check = check_cluster if self.settings.is_cluster else check_server
+        warnings = check(self.settings, runs_tasks=not before_deploy)
+        if before_deploy:
+            warnings += check_replicas(self.settings)
         with suppress(StoreUnavailable):
             self.agree(0.0)
         return warnings

@@ -8,9 +8,9 @@ from ....protocol.keys import Keys
 from ....settings import StoreSettings
 from ...survey_types import Survey
 from .. import connections
+from ..asking import Asking
 from ..checks import sentinel_warnings
 from ..cluster.masters import masters_of
-from .asking import Asking
 from .server import survey_server
 from .shard import sample_keys, survey_shard
 

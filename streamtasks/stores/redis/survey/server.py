@@ -12,10 +12,11 @@ from typing import Any, Final
 from ....protocol.keys import Keys
 from ....settings import StoreSettings
 from ...survey_types import Refused, Rights, ServerSurvey, Tls
+from ..asking import Asking, pairs
 from ..commands import SENT, examples, script_commands
 from ..operations.durable import touch_call
 from ..possible_loss import loss_now
-from .asking import Asking, pairs
+from ..rights import denied_by_script
 
 __all__ = ["MOST_ARGUMENTS", "survey_server"]
 
@@ -27,18 +28,6 @@ CONFIG: Final = ("maxmemory", "maxmemory-policy", "save", "appendonly", "appendf
 
 _PROBE: Final = "#!lua flags=no-writes\nreturn 1\n"
 """A script that does nothing."""
-
-_RIGHTS: Final = """#!lua flags=no-writes
-local denied = {}
-for _, line in ipairs(ARGV) do
-  local words = {}
-  for word in line:gmatch('%S+') do words[#words + 1] = word == '@key' and KEYS[1] or word end
-  local is_known, allowed = pcall(redis.acl_check_cmd, unpack(words))
-  if is_known and not allowed then denied[#denied + 1] = line end
-end
-return denied
-"""
-"""Asks a server what the user may do; needs no right but that to run scripts."""
 
 
 def survey_server(asking: Asking, address: str, settings: StoreSettings, tags: Sequence[str]) -> ServerSurvey:
@@ -159,9 +148,5 @@ def _rights(asking: Asking, user: Any, keys: Keys) -> Rights:
                 denied[command] = str(reply)
         if is_answered:
             return Rights("ACL DRYRUN", denied, name)
-    lines = {" ".join(examples(command, "@key", channel)): command for command in commands}
-    sha = asking.ask("SCRIPT", "LOAD", _RIGHTS)  # and not EVAL, which the least privileged users may not say
-    reply = sha if isinstance(sha, Refused) else asking.ask("EVALSHA", sha, "1", key, *lines)
-    if isinstance(reply, list):
-        return Rights("script", {lines[line]: "the ACL of this user does not allow it" for line in reply}, name)
-    return Rights("", {}, name)
+    by_script = denied_by_script(asking, keys, commands)
+    return Rights("", {}, name) if isinstance(by_script, Refused) else Rights("script", by_script, name)

@@ -13,8 +13,8 @@ import orjson
 from ....protocol.keys import GROUP, Keys
 from ...inspection_types import WorkerInfo
 from ...survey_types import Held, KeySample, Refused, ShardSurvey, StreamSurvey
+from ..asking import Asking, pairs
 from ..operations.tags import NOTE_TAG
-from .asking import Asking, pairs
 
 __all__ = ["sample_keys", "survey_shard"]
 

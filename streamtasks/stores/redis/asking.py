@@ -6,10 +6,10 @@ from typing import Any, Self
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from ....settings import StoreSettings
-from ...survey_types import Refused
-from .. import connections
-from ..faults import fault_of
+from ...settings import StoreSettings
+from ..survey_types import Refused
+from . import connections
+from .faults import fault_of
 
 __all__ = ["Asking", "decoded", "pairs"]
 
