@@ -103,6 +103,14 @@ def test_a_user_without_rights(server_url: str, client: redis.Redis) -> None:
     assert (finding.level, sorted(finding.values["denied"])) == (Level.ERROR, ["SPUBLISH", "ZADD"]), finding
     assert finding.values["asked_by"] == "ACL DRYRUN"
     assert "ACL SETUSER app +spublish +zadd" in finding.remedy
+    assert "`streamtasks acl --role worker --user app --prefix 'streamtasks:'`" in finding.remedy
+
+
+def test_whether_calls_are_signed(server_url: str) -> None:
+    key = "k" * 32
+    assert one(server_url, "signing").level == Level.NOTE
+    assert "is run as well" in one(server_url, "signing", signing_keys=[key]).message
+    assert one(server_url, "signing", signing_keys=[key], require_signed=True).level == Level.OK
 
 
 def test_a_user_who_may_not_ask_for_its_rights_is_asked_by_a_script(server_url: str, client: redis.Redis) -> None:

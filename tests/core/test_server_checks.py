@@ -47,7 +47,9 @@ def test_a_replica_is_named_with_its_master() -> None:
 
 def test_managed_servers_keep_config_to_themselves(server_url: str) -> None:
     with redis.Redis.from_url(server_url) as client:
-        client.acl_setuser("plain", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-config"])
+        client.acl_setuser(
+            "plain", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", "-config"]
+        )
         [warning] = warnings_of(server_url.replace("://", "://plain:any@"))
         client.acl_deluser("plain")
     assert "and everything if it makes none" in warning

@@ -149,7 +149,9 @@ def test_a_worker_whose_user_may_not_claim_says_so(admin: redis.Redis, open_flee
     environment = {proc_app.URL_VARIABLE: fleet.url.replace("://", f"://web:{SECRET}@")}
     worker = fleet.worker("--concurrency", "1", environment=environment)
     worker.spawn()
-    worker.wait_log("streamtasks acl --role worker")
+    worker.wait_log("may not do what a worker does")  # once, when it starts
+    worker.wait_log("Check user, password and ACL: `streamtasks acl --role worker`")
+    assert worker.log.count("may not do what a worker does") == 1
     assert "NOPERM" in worker.log or "no permissions" in worker.log or "can't run" in worker.log
     set_password(admin, OTHER)
     admin.execute_command("ACL", "SETUSER", "web", *rules(UserRole.WORKER, "streamtasks:", server_version(admin)))

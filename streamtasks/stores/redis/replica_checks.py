@@ -69,7 +69,7 @@ def _asked(settings: StoreSettings, more: str = "") -> tuple[dict[str, str], str
     connection: Any = connections.new_connection(settings)
     try:
         connection.connect()
-        found = {}
+        found: dict[str, str] = {}
         for section, names in _FIELDS.items():
             text = server_info(connection, section)
             found |= {name: field(text, name) for name in names}
