@@ -78,7 +78,8 @@ class Pool:
             self._endpoint.look()
         connection = self.get()
         try:
-            log_in_again(connection)
+            if connection.credential_provider is not None:
+                log_in_again(connection)
             if behind is None:
                 return exchange(connection, calls)
             last = behind(self.master)
@@ -191,7 +192,8 @@ class AsyncPool:
             await self._disconnect_idle(nowait=True)
         connection = await self.get()
         try:
-            await alog_in_again(connection)
+            if connection.credential_provider is not None:
+                await alog_in_again(connection)
             last = behind(self.master) if behind is not None else None
             replies = await aexchange(connection, calls, last, raises=raises)
             if not raises and any(isinstance(reply, Exception) and fault_of(reply).spoils for reply in replies):
