@@ -48,7 +48,7 @@ class TestForm:
     @pytest.mark.parametrize("name", SERVICES)
     def test_a_service_is_pinned_confined_and_checked(self, name: str) -> None:
         service = SERVICES[name]
-        assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+(-alpine)?", service["image"])
+        assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+(-alpine)?", service["image"])
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
@@ -60,7 +60,7 @@ class TestForm:
     def test_volumes_and_secrets_are_declared_and_used(self) -> None:
         used = {one.split(":")[0] for service in SERVICES.values() for one in service.get("volumes", ())}
         assert used == FILE["volumes"].keys()
-        assert {one for service in SERVICES.values() for one in service["secrets"]} == FILE["secrets"].keys()
+        assert {one for service in SERVICES.values() for one in service.get("secrets", ())} == FILE["secrets"].keys()
         path = ROOT / FILE["secrets"]["redis_password"]["file"]
         assert not path.exists() or path.stat().st_size
         assert (path.parent / ".gitignore").read_text().splitlines()[0] == "*"
@@ -68,7 +68,9 @@ class TestForm:
     def test_ports_are_published_on_the_loopback_and_once(self) -> None:
         published = [port for service in SERVICES.values() for port in service.get("ports", ())]
         assert all(port.startswith("127.0.0.1:") for port in published)
-        assert len({port.split(":")[1] for port in published}) == len(published) == len(PROFILES)
+        assert (
+            len({port.split(":")[1] for port in published}) == len(published) == len(PROFILES) + 1
+        )  # and that of Prometheus
 
     @pytest.mark.parametrize("profile", PROFILES)
     def test_a_worker_is_killed_after_its_grace_period_only(self, profile: str) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.docs.test_readme import environment, running
+from tests.docs.test_readme import running
 from tests.support.example_project import run_a_task
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 MANIFESTS = sorted((Path(__file__).parent.parent.parent / "deploy" / "kubernetes").glob("*.yaml"))
@@ -49,8 +50,12 @@ def test_selectors_select_the_pods_and_some_may_be_evicted() -> None:
 
 
 def test_no_probe_restarts_a_worker_because_its_server_is_away() -> None:
-    assert not {"livenessProbe", "startupProbe"} & CONTAINER.keys()
-    assert CONTAINER["readinessProbe"]["timeoutSeconds"] < CONTAINER["readinessProbe"]["periodSeconds"]
+    """``/healthz`` stays as it is then, see tests/workers/test_worker_health.py."""
+    assert "startupProbe" not in CONTAINER
+    assert CONTAINER["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    for probe in (CONTAINER["readinessProbe"], CONTAINER["livenessProbe"]):
+        assert probe["timeoutSeconds"] < probe["periodSeconds"]
+        assert probe["httpGet"]["port"] in {port["name"] for port in CONTAINER["ports"]}
 
 
 @pytest.mark.slow
@@ -58,13 +63,20 @@ def test_the_commands_run(example_project: Path, monkeypatch: pytest.MonkeyPatch
     for variable in CONTAINER["env"]:
         if "value" in variable:
             monkeypatch.setenv(variable["name"], variable["value"])
-    probe = CONTAINER["readinessProbe"]["exec"]["command"]
+    port = free_port()
+    monkeypatch.setenv("STREAMTASKS_WORKER_METRICS_PORT", str(port))
 
-    def ready() -> int:
-        return subprocess.run(probe, cwd=example_project, env=environment(), timeout=60, check=False).returncode
+    def succeeds(probe: str) -> bool:
+        path = CONTAINER[probe]["httpGet"]["path"]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
-    assert ready() == 1
+    assert not succeeds("readinessProbe")
     with running(example_project, shlex.join(CONTAINER["command"])):
         run_a_task(example_project)
-        wait_until(lambda: ready() == 0, "the probe finds the worker")
-    assert ready() == 1
+        wait_until(lambda: succeeds("readinessProbe"), "the probe finds the worker ready")
+        assert succeeds("livenessProbe")
+    assert not succeeds("readinessProbe")

@@ -24,7 +24,7 @@ from tests.support.waiting import DEADLINE_S, wait_until
 
 ROOT: Final = Path(__file__).parent.parent.parent
 FILE: Final = ROOT / "docker-compose.yml"
-_LISTENS: Final = re.compile(r"(?:\bport |-port |--bind 0\.0\.0\.0:)(\d+)")
+_LISTENS: Final = re.compile(r"(?:\bport |-port[ =]|--bind 0\.0\.0\.0:)(\d+)")
 _PORTS: Final = range(12_000, 14_800)
 _SHARE: Final = 100
 """Ports of one process of the tests, which no other test uses: all are chosen before the first server has one."""
@@ -101,7 +101,7 @@ class Compose:
         text = re.sub(rf"(?<![\w.-])({'|'.join(self._by_address)})(:| | -p )(\d+)(?:@(\d+))?\b", put, text)
         for (service, port), ours in self._ports.items():
             if service == name:
-                own = rf"(port |-p |\b127\.0\.0\.1:|\b0\.0\.0\.0:){port}\b"
+                own = rf"(port[ =]|-p |\b127\.0\.0\.1:|\b0\.0\.0\.0:){port}\b"
                 text = re.sub(own, rf"\g<1>{ours}", text).replace("0.0.0.0", "127.0.0.1")
         if text in self.services:
             text = "127.0.0.1"

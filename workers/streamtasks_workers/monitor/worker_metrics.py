@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
+from typing import Final
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -20,6 +21,10 @@ from ..roles.base import ServedApp
 from .totals import Names, Totals
 
 __all__ = ["WorkerCollector"]
+
+FENCED: Final = ("settle", "renew", "no_renewal")
+DEAD: Final = ("crashed", "worker lost", "unknown task", "undecodable", "refused")
+"""Labels that are shown from the start: that a number rises can only be seen if it was there before."""
 
 
 class WorkerCollector(Collector):
@@ -113,13 +118,13 @@ def _store_metrics(totals: Totals) -> Iterator[Metric]:
     about = "How long the store took to answer the keeper."
     yield _histograms("streamtasks_store_call_seconds", about, "script", totals.calls, CALL_BOUNDS_S)
     for family, name, about, label, always in (
-        ("fenced", "streamtasks_fenced", "Attempts whose claim was lost to another worker.", "call", "settle"),
-        ("dead", "streamtasks_dead_letters", "Messages that became dead letters.", "reason", "crashed"),
-        ("store_error", "streamtasks_store_errors", "Calls of the store that failed.", "kind", "unavailable"),
+        ("fenced", "streamtasks_fenced", "Attempts whose claim was lost to another worker.", "call", FENCED),
+        ("dead", "streamtasks_dead_letters", "Messages that became dead letters.", "reason", DEAD),
+        ("store_error", "streamtasks_store_errors", "Calls of the store that failed.", "kind", ("unavailable",)),
     ):
         counter = CounterMetricFamily(name, about, labels=(label,))
         found = {value: count for (of, value), count in totals.numbers.items() if of == family}
-        for value, count in ({always: 0} | found).items():
+        for value, count in (dict.fromkeys(always, 0) | found).items():
             counter.add_metric((value.replace(" ", "_"),), count)
         yield counter
     yield CounterMetricFamily(
