@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .exceptions import InvalidTask
+from .protocol.graph import Graph
 from .protocol.message import Message
 from .results import Result
+from .results.workflow_result import aresult_of, result_of
 from .schedules.owner import make_signature
 from .settings import StoreSettings
 from .stores.base import AsyncStore, Store
@@ -57,11 +59,15 @@ class AppOwner:
         task = self.tasks.get(message.task)
         return None if task is None else task.limit_of(message.args, message.kwargs)
 
-    def workflow_started(self, new: NewWorkflow) -> None:
-        """See `Owner.workflow_started`: plain Python has no signals."""
+    def start_workflow(self, new: NewWorkflow, graph: Graph) -> Any:
+        """See `Owner.start_workflow`."""
+        self.store.start_workflow(new)
+        return result_of(self, graph)
 
-    async def aworkflow_started(self, new: NewWorkflow) -> None:
-        """See `Owner.aworkflow_started`."""
+    async def astart_workflow(self, new: NewWorkflow, graph: Graph) -> Any:
+        """See `Owner.astart_workflow`."""
+        await self.async_store.start_workflow(new)
+        return await aresult_of(self, graph)
 
     # -- schedules -----------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .monitor import TaskMonitor
     from .results.task_result import StreamTaskResult
     from .tasks.class_task import Task
+    from .tasks.commit_request import enqueue_on_commit
     from .tasks.decorator import task
     from .tasks.stream_task import StreamTask
 
@@ -54,6 +55,7 @@ __all__ = [
     "chain",
     "chord",
     "default_task_backend",
+    "enqueue_on_commit",
     "get_task_backend",
     "group",
     "install_as_django_tasks",
@@ -75,6 +77,7 @@ _ORIGIN = {
     "chain": "streamtasks.workflows.canvas",
     "chord": "streamtasks.workflows.canvas",
     "default_task_backend": "django.tasks",
+    "enqueue_on_commit": "streamtasks_django.tasks.commit_request",
     "get_task_backend": "streamtasks_django.backends.access",
     "group": "streamtasks.workflows.canvas",
     "install_as_django_tasks": "streamtasks_django.install",

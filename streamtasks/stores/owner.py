@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from ..protocol.graph import Graph
 from ..protocol.message import Message
 from ..settings import StoreSettings
 from .base import AsyncStore, Store
@@ -53,10 +54,10 @@ class Owner(Protocol):
         """Return the rate limit that counts the starts of a message; None: it has none."""
         ...
 
-    def workflow_started(self, new: NewWorkflow) -> None:
-        """Announce a workflow that was enqueued."""
+    def start_workflow(self, new: NewWorkflow, graph: Graph) -> Any:
+        """Enqueue a workflow with this graph; return a handle on its result."""
         ...
 
-    async def aworkflow_started(self, new: NewWorkflow) -> None:
-        """Announce a workflow that was enqueued, from an event loop."""
+    async def astart_workflow(self, new: NewWorkflow, graph: Graph) -> Any:
+        """Enqueue a workflow from an event loop; see `start_workflow`."""
         ...

@@ -12,7 +12,7 @@ from ..protocol.links import GATHER
 from ..protocol.member_results import inputs_of
 from ..protocol.message import Message
 from ..protocol.shards import new_id, node_id
-from ..results.workflow_result import GroupResult, aresult_of, result_of
+from ..results.workflow_result import GroupResult
 from ..settings import StoreSettings
 from ..stores.owner import Owner
 from ..stores.types import NewMessage
@@ -38,10 +38,7 @@ def start(workflow: CompositeStep) -> Any:
     prepared = prepare(workflow)
     if prepared is None:
         return GroupResult.of_nothing()
-    owner = prepared.owner
-    if owner.store.start_workflow(prepared.new):
-        owner.workflow_started(prepared.new)
-    return result_of(owner, prepared.graph)
+    return prepared.owner.start_workflow(prepared.new, prepared.graph)
 
 
 async def astart(workflow: CompositeStep) -> Any:
@@ -49,10 +46,7 @@ async def astart(workflow: CompositeStep) -> Any:
     prepared = prepare(workflow)
     if prepared is None:
         return GroupResult.of_nothing()
-    owner = prepared.owner
-    if await owner.async_store.start_workflow(prepared.new):
-        await owner.aworkflow_started(prepared.new)
-    return await aresult_of(owner, prepared.graph)
+    return await prepared.owner.astart_workflow(prepared.new, prepared.graph)
 
 
 def prepare(workflow: CompositeStep, workflow_id: str = "") -> Prepared | None:

@@ -22,12 +22,15 @@ from streamtasks.tasks.known_id import check_known
 from ..checks import check_backend
 from ..conf import version
 from ..enqueue.json_errors import normalized
+from ..enqueue.later import acalls_held, calls_held
 from ..enqueue.owner import BackendOwner, BackendSchedules, group_of
 from ..enqueue.pipeline import has_own_id, prepare
 from ..enqueue.signal_dispatch import asend, send
 from ..enqueue.store_alias import Stores
+from ..enqueue.unsent import aread, read
 from ..exceptions import InvalidTask
 from ..results.task_result import StreamTaskResult
+from ..tasks.commit_request import asked_database
 from ..tasks.snapshot_results import from_snapshot
 from ..tasks.stream_task import StreamTask
 from .control import TaskControl
@@ -145,7 +148,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         return DjangoApplication(self)
 
     def enqueue[**P, R](self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult[P, R]:
-        """Enqueue one call; return once the server has stored it.
+        """Enqueue one call; return once the server has stored it, or a transaction that is to be committed holds it.
 
         When you call it yourself, this backend is used even if TASK_ROUTES names another one; routes then set queue and
         priority only.
@@ -159,7 +162,11 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             StoreFull: the server is out of memory.
             NotDurable: it is enqueued, but not as durable as was asked for.
         """
-        result, message, retry_time_s = prepare(self, task, args, kwargs)
+        result, message, retry_time_s = call = prepare(self, task, args, kwargs)
+        if (self.delivers_later or asked_database.get() is not None) and calls_held(
+            self, (call,), own_id=has_own_id(task)
+        ):
+            return cast("TaskResult[P, R]", result)
         store = self.stores.plain
         if not store.enqueue((message,), retry_time_s)[0] and has_own_id(task):
             check_known(message, store.read([message.id])[0], self.store_settings.wire)
@@ -170,7 +177,9 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         self, task: Task[P, R], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> TaskResult[P, R]:
         """Enqueue one call without blocking the event loop; errors as of `enqueue`."""
-        result, message, retry_time_s = prepare(self, task, args, kwargs)
+        result, message, retry_time_s = call = prepare(self, task, args, kwargs)
+        if await acalls_held(self, (call,), own_id=has_own_id(task)):
+            return cast("TaskResult[P, R]", result)
         store = self.stores.asynchronous
         if not (await store.enqueue((message,), retry_time_s))[0] and has_own_id(task):
             check_known(message, (await store.read([message.id]))[0], self.store_settings.wire)
@@ -185,9 +194,10 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         All are checked before the first is sent; errors as of `enqueue`.
         """
         prepared = [prepare(self, self._routed_here(task), args, kwargs) for task, args, kwargs in calls]
-        self.stores.plain.enqueue([message for _, message, _ in prepared])
-        for result, _, _ in prepared:
-            send(task_enqueued, type(self), result)
+        if not calls_held(self, prepared):
+            self.stores.plain.enqueue([message for _, message, _ in prepared])
+            for result, _, _ in prepared:
+                send(task_enqueued, type(self), result)
         return [result for result, _, _ in prepared]
 
     async def aenqueue_many(
@@ -195,9 +205,10 @@ class StoreBackend(StoreControl, StreamTaskMixin):
     ) -> list[TaskResult[..., Any]]:
         """Enqueue many calls without blocking the event loop; see `enqueue_many`."""
         prepared = [prepare(self, self._routed_here(task), args, kwargs) for task, args, kwargs in calls]
-        await self.stores.asynchronous.enqueue([message for _, message, _ in prepared])
-        for result, _, _ in prepared:
-            await asend(task_enqueued, type(self), result)
+        if not await acalls_held(self, prepared):
+            await self.stores.asynchronous.enqueue([message for _, message, _ in prepared])
+            for result, _, _ in prepared:
+                await asend(task_enqueued, type(self), result)
         return [result for result, _, _ in prepared]
 
     def _routed_here(self, task: Task[..., Any]) -> Task[..., Any]:
@@ -220,7 +231,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         Raises:
             TaskResultDoesNotExist: the id is unknown, or its record has expired.
         """
-        snapshot = self.stores.plain.read((_valid_id(result_id),))[0]
+        snapshot = read(self, (_valid_id(result_id),))[0]
         if snapshot is None:
             raise _does_not_exist(result_id, self.stores.plain.workflow(result_id) is not None)
         return from_snapshot(snapshot, self.alias)
@@ -228,7 +239,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
     async def aget_result(self, result_id: str) -> StreamTaskResult[Any]:
         """Return the present state of a task from an event loop; see `get_result`."""
         store = self.stores.asynchronous
-        snapshot = (await store.read((_valid_id(result_id),)))[0]
+        snapshot = (await aread(self, (_valid_id(result_id),)))[0]
         if snapshot is None:
             raise _does_not_exist(result_id, await store.workflow(result_id) is not None)
         return from_snapshot(snapshot, self.alias)

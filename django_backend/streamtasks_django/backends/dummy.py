@@ -21,7 +21,7 @@ from streamtasks.protocol.errors import describe
 from ..tasks.snapshot_results import task_error
 from .base import StreamTaskMixin
 from .control import statistics_of
-from .local import new_result
+from .local import new_result, now_or_on_commit
 
 if TYPE_CHECKING:
     from django.tasks.base import Task, TaskResult
@@ -45,7 +45,7 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
         """
         self.validate_task(task)
         result = new_result(task, args, kwargs, self.alias)
-        self._store_result(result)  # type: ignore[attr-defined]
+        now_or_on_commit(self.options, lambda: self._store_result(result))  # type: ignore[attr-defined]
         return cast("TaskResult[P, R]", deepcopy(result))  # changes by the caller must not reach the list
 
     def revoke(self, task_id: str, terminate: bool = False) -> bool:  # noqa: ARG002

@@ -2,7 +2,8 @@
 
 Django's own immediate backend with the task class of this package. Differences from a worker:
 
-* The task runs inside ``enqueue()``, also inside a transaction of the caller.
+* The task runs inside ``enqueue()``, also inside a transaction of the caller, or when that is committed
+  (``delay_on_commit()`` and the option ``on_commit``).
 * ``run_after`` is accepted and ignored; Django's own refuses it.
 * Retries happen at once, without their delay; rate limits, time limits and expiry are ignored.
 * Linked tasks are enqueued when the task has ended; ``link=<id>`` does not wait.
@@ -35,7 +36,7 @@ from ..tasks.class_task import Task as ClassTask
 from ..tasks.snapshot_results import STATUS, task_error
 from ..tasks.stream_task import StreamTask
 from .base import StreamTaskMixin, json_round_trip
-from .local import new_result
+from .local import new_result, now_or_on_commit
 
 if TYPE_CHECKING:
     from django.tasks.base import Task, TaskResult
@@ -64,8 +65,12 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
                 link.origin.owner_of(link)  # raises now, not after the task: no workflows run here
         result = new_result(task, args, kwargs, self.alias)
         result.set(enqueued_at=timezone.now())
-        send(task_enqueued, type(self), result)
-        self._run_to_the_end(result, call)
+
+        def run() -> None:
+            send(task_enqueued, type(self), result)
+            self._run_to_the_end(result, call)
+
+        now_or_on_commit(self.options, run)
         return cast("TaskResult[P, R]", result)
 
     def _run_to_the_end(self, result: StreamTaskResult[Any], call: CallOptions) -> None:

@@ -26,8 +26,9 @@ Where Sentinels watch the servers::
 All of ``django.tasks`` is supported. Where Django leaves the behaviour open, it is this:
 
 * *At least once.* A task whose worker dies runs again; write tasks so that this is harmless.
-* ``enqueue()`` takes effect at once, also inside a transaction that is rolled back later. Use
-  ``transaction.on_commit()`` as Django's documentation shows.
+* ``enqueue()`` takes effect at once, also inside a transaction that is rolled back later, unless OPTIONS say
+  ``on_commit``. ``delay_on_commit()``, ``apply_async_on_commit()`` and the context manager
+  `streamtasks_django.enqueue_on_commit` wait for the commit, too.
 * Without ``QUEUES``, every queue name of letters, digits and ``_ . : -`` is valid.
 * ``status`` becomes RUNNING for attempts that run longer than about 20 ms; shorter ones are READY, then finished.
 * ``task_started`` is sent for every attempt, ``task_finished`` once at the end. For an outcome that was decided

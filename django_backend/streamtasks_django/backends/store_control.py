@@ -17,6 +17,7 @@ from streamtasks.stores.inspection_types import Active, Events, Statistics, Work
 from streamtasks.stores.types import Revocation
 
 from ..enqueue.store_alias import StoreAlias
+from ..enqueue.unsent import aread, read
 from ..results.task_result import StreamTaskResult, as_text
 from ..tasks.snapshot_results import due_ms, from_snapshot, moment
 from .control import TaskControl, statistics_of, worker_statistics
@@ -119,12 +120,12 @@ class StoreControl(TaskControl, StoreAlias):
     def get_results(self, ids: Sequence[str]) -> list[StreamTaskResult[Any] | None]:
         """Return many results in one round trip; see `TaskControl.get_results`."""
         possible = [task_id for task_id in ids if _is_id(task_id)]
-        return self._results(ids, self.stores.plain.read(possible) if possible else ())
+        return self._results(ids, read(self, possible) if possible else ())
 
     async def aget_results(self, ids: Sequence[str]) -> list[StreamTaskResult[Any] | None]:
         """Return many results in one round trip; see `TaskControl.get_results`."""
         possible = [task_id for task_id in ids if _is_id(task_id)]
-        return self._results(ids, await self.stores.asynchronous.read(possible) if possible else ())
+        return self._results(ids, await aread(self, possible) if possible else ())
 
     def _results(self, ids: Sequence[str], snapshots: Sequence[Snapshot | None]) -> list[StreamTaskResult[Any] | None]:
         known = {snapshot.id: snapshot for snapshot in snapshots if snapshot is not None}

@@ -41,6 +41,8 @@
 ``max_decompressed_bytes``  upper bound of a decompressed message (16 MiB, or ``max_payload_bytes``)
 ``sentinels``, ``service_name``, ``sentinel_connection``: of RedisSentinelBackend, see
                     `streamtasks_django.conf.sentinel_options`
+``on_commit``       True: ``enqueue()`` inside a transaction takes effect when it is committed; the alias of a database:
+                    inside one of that database (False)
 ``worker``          options of the worker for this alias; they win over ``STREAMTASKS["WORKER"]``
 ==================  ==============================================================================
 """
@@ -100,7 +102,9 @@ _PLAIN: Final = (
 )
 _WAYS: Final = ("url", "connection", "connection_pool")
 
-OPTIONS: Final = frozenset({*_SECONDS, *_PLAIN, *_WAYS, "serializer", "signing_keys", "worker", *RETRY_OPTIONS})
+_OTHERS: Final = ("on_commit", "serializer", "signing_keys", "worker")
+
+OPTIONS: Final = frozenset({*_SECONDS, *_PLAIN, *_WAYS, *_OTHERS, *RETRY_OPTIONS})
 """Every key that OPTIONS may have."""
 
 _POOL_OPTIONS: Final = (

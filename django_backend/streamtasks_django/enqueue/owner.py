@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings as django_settings
 from django.tasks.exceptions import InvalidTask as DjangoInvalidTask
@@ -18,7 +17,7 @@ from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge, TaskNotFound, UnknownQueue
 from streamtasks.protocol.state import Snapshot, State
 from streamtasks.results.lookup import group_result
-from streamtasks.results.workflow_result import GroupResult
+from streamtasks.results.workflow_result import GroupResult, aresult_of, result_of
 from streamtasks.schedules.operations import ScheduleOperations
 from streamtasks.schedules.owner import make_signature
 from streamtasks.schedules.schedules import Schedules
@@ -30,11 +29,14 @@ from ..tasks.registry import known_task
 from ..tasks.snapshot_results import RUN_AFTER, from_snapshot
 from ..tasks.stream_task import StreamTask
 from . import pipeline
+from .later import aworkflow_held, workflow_held
 from .signal_dispatch import asend, only_logs, send
+from .unsent import StoreWithUnsent, snapshot_of
 
 if TYPE_CHECKING:
     from django.tasks.base import TaskResult
 
+    from streamtasks.protocol.graph import Graph
     from streamtasks.protocol.message import Message
     from streamtasks.settings import StoreSettings
     from streamtasks.stores.base import AsyncStore, Store
@@ -74,14 +76,13 @@ class BackendOwner:
 
     @property
     def store(self) -> Store:
-        """The store of the alias."""
-        return self._backend.stores.plain
+        """The store of the alias, which also reads what has not reached it yet."""
+        return cast("Store", StoreWithUnsent(self._backend))
 
     @property
     def async_store(self) -> AsyncStore:
         """The same store for event loops."""
-        found: AsyncStore = self._backend.stores.asynchronous
-        return found
+        return cast("AsyncStore", StoreWithUnsent(self._backend, asynchronous=True))
 
     # -- links and workflows -------------------------------------------------------------------------
 
@@ -98,15 +99,34 @@ class BackendOwner:
         task = known_task(message.task)
         return task.limit_of(message.args, message.kwargs) if isinstance(task, StreamTask) else None
 
-    def workflow_started(self, new: NewWorkflow) -> None:
-        """Send ``task_enqueued`` for each task of a workflow."""
-        for result in self._enqueued(new):
-            send(task_enqueued, type(self._backend), result)
+    def start_workflow(self, new: NewWorkflow, graph: Graph) -> Any:
+        """Enqueue a workflow, now or with the transaction around it, and send ``task_enqueued`` for each task.
 
-    async def aworkflow_started(self, new: NewWorkflow) -> None:
-        """Send ``task_enqueued`` for each task of a workflow from an event loop."""
-        for result in self._enqueued(new):
-            await asend(task_enqueued, type(self._backend), result)
+        See `Owner.start_workflow`.
+        """
+        if workflow_held(self._backend, new, lambda: self._enqueued(new)):
+            return self._unsent_result(new, graph)
+        if self.store.start_workflow(new):
+            for result in self._enqueued(new):
+                send(task_enqueued, type(self._backend), result)
+        return result_of(self, graph)
+
+    async def astart_workflow(self, new: NewWorkflow, graph: Graph) -> Any:
+        """Enqueue a workflow from an event loop; see `start_workflow`."""
+        if await aworkflow_held(self._backend, new, lambda: self._enqueued(new)):
+            return self._unsent_result(new, graph)
+        if await self.async_store.start_workflow(new):
+            for result in self._enqueued(new):
+                await asend(task_enqueued, type(self._backend), result)
+        return await aresult_of(self, graph)
+
+    def _unsent_result(self, new: NewWorkflow, graph: Graph) -> Any:
+        """Return the handle on a workflow that has not reached the store, without asking there."""
+        kind, number = graph.result
+        if kind == "n" and number < len(new.nodes):
+            node = new.nodes[number]
+            return self._new_result(node.message, State.BLOCKED if node.waits_for else State.QUEUED)
+        return result_of(self, graph)
 
     def _enqueued(self, new: NewWorkflow) -> Iterable[TaskResult[..., Any]]:
         if only_logs(task_enqueued) and not _log.isEnabledFor(logging.DEBUG):
@@ -115,9 +135,7 @@ class BackendOwner:
             yield self._new_result(node.message, State.BLOCKED if node.waits_for else State.QUEUED)
 
     def _new_result(self, message: NewMessage, state: State = State.QUEUED) -> StreamTaskResult[Any]:
-        now_ms = time.time_ns() // 1_000_000
-        snapshot = Snapshot(message.id, state, message.envelope, now_ms, wire=self.settings.wire)
-        return from_snapshot(snapshot, self._backend.alias)
+        return from_snapshot(snapshot_of(self._backend, message, state), self._backend.alias)
 
     # -- results -------------------------------------------------------------------------------------
 

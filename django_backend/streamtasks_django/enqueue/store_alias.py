@@ -10,6 +10,7 @@ from django.tasks.backends.base import BaseTaskBackend
 from streamtasks import StoreSettings
 
 from ..conf.options import OPTIONS, settings_of, store_settings
+from ..conf.transactions import commit_database
 
 if TYPE_CHECKING:
     from streamtasks.stores.base import Store
@@ -54,6 +55,24 @@ class StoreAlias(BaseTaskBackend):
     def read_settings(self) -> StoreSettings:
         """Read `store_settings` anew, for the system checks; errors as there."""
         return store_settings(self.alias, self.params.get("OPTIONS") or {})
+
+    @cached_property
+    def commit_database(self) -> str | None:
+        """The database whose transactions hold calls back (option ``on_commit``); None: calls go at once.
+
+        Raises:
+            ConfigurationError: the option has a wrong value.
+        """
+        return commit_database(self.params.get("OPTIONS") or {})
+
+    @cached_property
+    def delivers_later(self) -> bool:
+        """Whether OPTIONS make calls wait for something before they go to the store.
+
+        Raises:
+            ConfigurationError: an option has a wrong value.
+        """
+        return self.commit_database is not None
 
     @cached_property
     def stores(self) -> Stores:

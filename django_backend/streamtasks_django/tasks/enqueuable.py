@@ -17,6 +17,7 @@ from ..exceptions import InvalidTask
 from ..results.generic_bases import GenericTask
 from ..results.owners import owner_of
 from .call_options import call_options, django_fields, extra_names, with_columns
+from .commit_request import enqueue_on_commit
 from .option_types import DjangoApplyOptions
 
 if TYPE_CHECKING:
@@ -91,6 +92,55 @@ class EnqueuableTask[**P, R](GenericTask[P, R]):
         """Enqueue one call from an event loop; see `apply_async`."""
         task, positional, named = self._with(args, kwargs, options)
         return await task.aenqueue(*positional, **named)
+
+    # -- with the transaction around it ------------------------------------------------------------
+
+    def delay_on_commit(self, /, *args: P.args, **kwargs: P.kwargs) -> StreamTaskResult[R]:
+        """Enqueue one call when the transaction around it is committed; its id is known at once.
+
+        Outside of a transaction it is enqueued at once. See `streamtasks_django.enqueue_on_commit`.
+        """
+        with enqueue_on_commit():
+            return self.enqueue(*args, **kwargs)
+
+    async def adelay_on_commit(self, /, *args: P.args, **kwargs: P.kwargs) -> StreamTaskResult[R]:
+        """Enqueue one call from an event loop; the transaction is that of the thread of ``sync_to_async``."""
+        with enqueue_on_commit():
+            return await self.aenqueue(*args, **kwargs)
+
+    def apply_async_on_commit(
+        self,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        using: str | None = None,
+        **options: Unpack[DjangoApplyOptions],
+    ) -> StreamTaskResult[R]:
+        """Enqueue one call with options when the transaction around it is committed; see `apply_async`.
+
+        Args:
+            args: positional arguments.
+            kwargs: keyword arguments.
+            using: the alias of the database; see `streamtasks_django.enqueue_on_commit`.
+            **options: as of `apply_async`; a ``countdown`` begins with the commit.
+
+        Raises:
+            ConfigurationError: DATABASES has no such alias.
+        """
+        with enqueue_on_commit(using):
+            return self.apply_async(args, kwargs, **options)
+
+    async def aapply_async_on_commit(
+        self,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        using: str | None = None,
+        **options: Unpack[DjangoApplyOptions],
+    ) -> StreamTaskResult[R]:
+        """Enqueue one call from an event loop; see `apply_async_on_commit` and `adelay_on_commit`."""
+        with enqueue_on_commit(using):
+            return await self.aapply_async(args, kwargs, **options)
 
     def _with(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> tuple[EnqueuableTask[..., R], Any, Any]:
         try:

@@ -10,7 +10,11 @@ USE_TZ = True
 TIME_ZONE = "Asia/Kathmandu"
 INSTALLED_APPS = ["streamtasks_django", "contract.app"]
 ROOT_URLCONF = "contract.urls"
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get(DATABASE, ":memory:")}}
+SQLITE = "django.db.backends.sqlite3"
+DATABASES = {
+    "default": {"ENGINE": SQLITE, "NAME": os.environ.get(DATABASE, ":memory:")},
+    "other": {"ENGINE": SQLITE, "NAME": ":memory:"},
+}
 TASKS = tasks_setting()
 TASK_WORKERS = json.loads(os.environ.get(WORKERS, "{}"))
 TASK_IMPORTS = ["contract.elsewhere", "contract.app.documented", "contract.app.classes"]
