@@ -110,6 +110,9 @@ class StreamTasks:
         """See `Application.listens_to_ends`."""
         return listens_to_ends(self.middleware)
 
+    def relay(self) -> None:
+        """See `streamtasks.application.Application.relay`: plain Python has no outbox."""
+
     def declared_schedules(self) -> Sequence[Definition]:
         """See `Application.declared_schedules`."""
         return declared(self.owner, self._schedule.items())

@@ -13,7 +13,7 @@ from .tasks.run_options import RunOptions
 if TYPE_CHECKING:
     from .schedules.definition import Definition
 
-__all__ = ["Application", "Runnable"]
+__all__ = ["Application", "Relay", "Runnable"]
 
 
 class Runnable(Protocol):
@@ -45,6 +45,22 @@ class Runnable(Protocol):
         ...
 
 
+class Relay(Protocol):
+    """Moves messages that were written elsewhere to the store. All calls come from one thread."""
+
+    def run(self) -> float:
+        """Move all that is there; return seconds until it is to be called again.
+
+        Raises:
+            StoreError: something could not be moved; it is called again soon.
+        """
+        ...
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that becomes readable when there is more to move; None: there is none."""
+        ...
+
+
 class Application(Protocol):
     """Messages, tasks and middleware of one app (one Django backend alias)."""
 
@@ -72,6 +88,10 @@ class Application(Protocol):
     @property
     def listens_to_ends(self) -> bool:
         """Whether something is called with the end of every task: middleware, receivers of signals."""
+        ...
+
+    def relay(self) -> Relay | None:
+        """Return what moves messages from elsewhere to the store; None: there is nothing. Called in a keeper."""
         ...
 
     def declared_schedules(self) -> Sequence[Definition]:

@@ -12,7 +12,7 @@ from tests.support.django_site import SETTINGS, SITE, DjangoWorker
 from tests.support.servers import flush, server_kinds, start_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from streamtasks.stores.types import NewMessage
     from streamtasks_workers.testing.embedded import EmbeddedServer
@@ -24,6 +24,9 @@ import django
 
 django.setup()
 
+from asgiref.sync import sync_to_async  # noqa: E402
+from django.db import connections  # noqa: E402
+from django.db.backends.base.base import BaseDatabaseWrapper  # noqa: E402
 from django.tasks import task_backends  # noqa: E402
 from django.test import override_settings  # noqa: E402
 
@@ -82,6 +85,18 @@ def server_and_memory(request: pytest.FixtureRequest, site_url: str) -> Iterator
         with override_settings(TASKS=tasks_setting(site_url, "control:")):
             flush(site_url)
             yield
+
+
+@pytest.fixture
+async def orm_thread() -> AsyncIterator[None]:
+    """Closes the database connections of the thread of sync_to_async, also those to databases in memory."""
+    yield
+    await sync_to_async(_close_connections)()
+
+
+def _close_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        BaseDatabaseWrapper.close(connection)
 
 
 @pytest.fixture

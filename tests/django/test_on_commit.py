@@ -174,6 +174,7 @@ def test_workflows_of_a_transaction_that_is_rolled_back_do_not_start() -> None:
     assert ran() == []
 
 
+@pytest.mark.usefixtures("orm_thread")
 async def test_from_an_event_loop() -> None:
     # The ORM of a coroutine works on the thread of sync_to_async.
     block = transaction.atomic()

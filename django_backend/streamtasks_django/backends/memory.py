@@ -23,6 +23,7 @@ Differences from a worker process:
 
 * Tasks end with the process. A management command that only enqueues ends before its tasks run.
 * Each process has its own tasks: with several web processes, a result can only be read in the one that enqueued it.
+* With ``outbox``, calls wait for the commit in this process, as with ``on_commit``.
 * ``durability`` of tasks and calls is accepted and has no effect.
 * Time limits and ``revoke(terminate=True)`` are raised in the task at its next bytecode, or where a coroutine awaits.
   A blocking call is not interrupted: that takes a process to kill.
@@ -47,6 +48,7 @@ from streamtasks_workers.testing.background import BackgroundWorker
 from streamtasks_workers.testing.in_process import MOST_ATTEMPTS, InProcessWorker, Ran
 
 from ..conf.options import OPTIONS, store_settings
+from ..conf.transactions import commit_database, outbox_database
 from ..enqueue.store_alias import Stores
 from .base import StoreBackend
 
@@ -112,6 +114,22 @@ class MemoryBackend(StoreBackend):
                 raise ConfigurationError(f"{name} is given, but MemoryBackend has no server; use RedisBackend.")
         options.setdefault("url", f"{_SCHEME}django/{self.alias}/{max_tasks}?max_tasks={max_tasks}")
         return store_settings(self.alias, options)
+
+    @cached_property
+    @override
+    def outbox_database(self) -> None:
+        """None: what is in memory needs no outbox."""
+
+    @cached_property
+    @override
+    def commit_database(self) -> str | None:
+        """The database whose transactions hold calls back: that of ``on_commit``, or of ``outbox``.
+
+        Raises:
+            ConfigurationError: an option has a wrong value.
+        """
+        options = self.params.get("OPTIONS") or {}
+        return outbox_database(options) or commit_database(options)
 
     @cached_property
     def stores(self) -> Stores:

@@ -16,7 +16,7 @@ from streamtasks.protocol.keys import check_queue
 from streamtasks.stores.redis import addresses, connections
 
 from ..conf import project, task_settings
-from ..conf.transactions import commit_database
+from ..conf.transactions import commit_database, outbox_database
 from ..enqueue.store_alias import StoreAlias
 from .suggestions import suggestion
 
@@ -85,6 +85,7 @@ def _options(backend: StoreAlias) -> Iterator[CheckMessage]:
     try:
         task_settings.check_retry_options(options)
         commit_database(options)
+        outbox_database(options)
         settings = backend.read_settings()
         if not settings.is_memory:
             addresses.connection_options(settings)

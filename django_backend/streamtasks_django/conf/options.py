@@ -43,6 +43,8 @@
                     `streamtasks_django.conf.sentinel_options`
 ``on_commit``       True: ``enqueue()`` inside a transaction takes effect when it is committed; the alias of a database:
                     inside one of that database (False)
+``outbox``          True: ``enqueue()`` writes a row of the caller's transaction, which a worker relays; the alias of a
+                    database: there (False). See `streamtasks_django.outbox`
 ``worker``          options of the worker for this alias; they win over ``STREAMTASKS["WORKER"]``
 ==================  ==============================================================================
 """
@@ -102,7 +104,7 @@ _PLAIN: Final = (
 )
 _WAYS: Final = ("url", "connection", "connection_pool")
 
-_OTHERS: Final = ("on_commit", "serializer", "signing_keys", "worker")
+_OTHERS: Final = ("on_commit", "outbox", "serializer", "signing_keys", "worker")
 
 OPTIONS: Final = frozenset({*_SECONDS, *_PLAIN, *_WAYS, *_OTHERS, *RETRY_OPTIONS})
 """Every key that OPTIONS may have."""

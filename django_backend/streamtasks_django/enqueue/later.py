@@ -1,4 +1,4 @@
-"""Decide whether what is enqueued goes to the store now, or with the transaction around it."""
+"""Decide whether what is enqueued goes to the store now, with the transaction around it, or through the outbox."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 
 from ..tasks.commit_request import awaited_database
 from .on_commit import Held, HeldWorkflow, hold, is_open
+from .outbox import write_calls, write_workflow
 
 if TYPE_CHECKING:
     from django.tasks.base import TaskResult
@@ -22,13 +23,16 @@ __all__ = ["acalls_held", "aworkflow_held", "calls_held", "workflow_held"]
 
 
 def calls_held(backend: StoreAlias, calls: Sequence[Prepared], *, own_id: bool = False) -> bool:
-    """Hold calls back if a transaction is open that they have to wait for; return whether they were.
+    """Write calls into the outbox, or hold them back if a transaction is open that they wait for; return whether so.
 
     Args:
         backend: their alias.
         calls: prepared ones.
         own_id: whether the caller has chosen the id of the only one.
     """
+    if backend.outbox_database is not None:
+        write_calls(backend, calls)
+        return True
     database = awaited_database(backend.commit_database)
     if database is None or not is_open(database):
         return False
@@ -38,13 +42,16 @@ def calls_held(backend: StoreAlias, calls: Sequence[Prepared], *, own_id: bool =
 
 async def acalls_held(backend: StoreAlias, calls: Sequence[Prepared], *, own_id: bool = False) -> bool:
     """Hold calls back from an event loop: its transactions are those of the thread of ``sync_to_async``."""
-    if awaited_database(backend.commit_database) is None:
+    if not _may_wait(backend):
         return False
     return await sync_to_async(calls_held)(backend, calls, own_id=own_id)
 
 
 def workflow_held(backend: StoreAlias, new: NewWorkflow, results: Callable[[], Iterable[TaskResult[..., Any]]]) -> bool:
-    """Hold a workflow back; ``results``: of its tasks, see `HeldWorkflow`. Return whether it was."""
+    """The same for a workflow; ``results``: of its tasks, see `HeldWorkflow`."""
+    if backend.outbox_database is not None:
+        write_workflow(backend, new, results)
+        return True
     database = awaited_database(backend.commit_database)
     if database is None or not is_open(database):
         return False
@@ -56,6 +63,10 @@ async def aworkflow_held(
     backend: StoreAlias, new: NewWorkflow, results: Callable[[], Iterable[TaskResult[..., Any]]]
 ) -> bool:
     """Hold a workflow back from an event loop; see `workflow_held`."""
-    if awaited_database(backend.commit_database) is None:
+    if not _may_wait(backend):
         return False
     return await sync_to_async(workflow_held)(backend, new, results)
+
+
+def _may_wait(backend: StoreAlias) -> bool:
+    return backend.outbox_database is not None or awaited_database(backend.commit_database) is not None

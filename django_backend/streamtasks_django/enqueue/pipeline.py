@@ -111,6 +111,8 @@ def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwar
         message = build(plan.name, result.args, result.kwargs, plan.call, settings.tags, task_id)
         if middleware := project.middleware():
             message = before_enqueue(middleware, message)
+        if message.expires_in_ms and backend.outbox_database is not None:
+            message = replace(message, expires_ms=now_ms + message.expires_in_ms, expires_in_ms=0)  # counts from now
         limit = plan.task.limit_of(result.args, result.kwargs) if plan.limited else None  # type: ignore[attr-defined]
         new = pack(message, plan.call, limit, settings, _hears(plan))
     except EngineInvalidTask as error:

@@ -10,7 +10,7 @@ from django.tasks.backends.base import BaseTaskBackend
 from streamtasks import StoreSettings
 
 from ..conf.options import OPTIONS, settings_of, store_settings
-from ..conf.transactions import commit_database
+from ..conf.transactions import commit_database, outbox_database
 
 if TYPE_CHECKING:
     from streamtasks.stores.base import Store
@@ -66,13 +66,22 @@ class StoreAlias(BaseTaskBackend):
         return commit_database(self.params.get("OPTIONS") or {})
 
     @cached_property
+    def outbox_database(self) -> str | None:
+        """The database with the outbox that calls go through (option ``outbox``); None: they go to the store.
+
+        Raises:
+            ConfigurationError: the option has a wrong value, or the outbox's app is not installed.
+        """
+        return outbox_database(self.params.get("OPTIONS") or {})
+
+    @cached_property
     def delivers_later(self) -> bool:
         """Whether OPTIONS make calls wait for something before they go to the store.
 
         Raises:
             ConfigurationError: an option has a wrong value.
         """
-        return self.commit_database is not None
+        return self.outbox_database is not None or self.commit_database is not None
 
     @cached_property
     def stores(self) -> Stores:

@@ -1,4 +1,4 @@
-"""Read what was enqueued and has not reached the store yet: calls that wait for a commit.
+"""Read what was enqueued and has not reached the store yet: it waits for a commit, or is in the outbox.
 
 Whoever reads a state asks the store first, then here, and for what is found neither there nor here the store again: it
 may have arrived in between.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import sync_to_async
@@ -17,6 +17,7 @@ from streamtasks.protocol.state import Snapshot, State
 from streamtasks.stores.workflow_types import FanInCounts, NewWorkflow, WorkflowCounts
 
 from .on_commit import Held, held_of
+from .outbox import workflow_in_outbox, written_calls, written_nodes
 
 if TYPE_CHECKING:
     from streamtasks.stores.types import NewMessage
@@ -35,7 +36,9 @@ def read(backend: StoreAlias, ids: Sequence[str]) -> list[Snapshot | None]:
     found = store.read(ids)
     if None in found:
         unknown = [task_id for task_id, one in zip(ids, found, strict=True) if one is None]
-        return _merged(ids, found, _unsent(backend, unknown))
+        found = _merged(ids, found, _unsent(backend, unknown))
+        if None in found and backend.outbox_database is not None:
+            found = store.read(ids)  # relayed in between
     return found
 
 
@@ -45,7 +48,9 @@ async def aread(backend: StoreAlias, ids: Sequence[str]) -> list[Snapshot | None
     if None in found:
         unknown = [task_id for task_id, one in zip(ids, found, strict=True) if one is None]
         # Transactions are those of the thread of sync_to_async.
-        return _merged(ids, found, await sync_to_async(_unsent)(backend, unknown))
+        found = _merged(ids, found, await sync_to_async(_unsent)(backend, unknown))
+        if None in found and backend.outbox_database is not None:
+            found = await backend.stores.asynchronous.read(ids)  # relayed in between
     return found
 
 
@@ -61,11 +66,25 @@ def _unsent(backend: StoreAlias, ids: Sequence[str]) -> dict[str, Snapshot]:
                 if message.id in wanted:
                     found[message.id] = snapshot_of(backend, message, state_of(message))
         else:
-            for node in held.new.nodes:
-                if node.message.id in wanted:
-                    state = State.BLOCKED if node.waits_for else state_of(node.message)
-                    found[node.message.id] = snapshot_of(backend, node.message, state)
+            found.update(_nodes(backend, held.new, wanted))
+    if backend.outbox_database is not None:
+        for message in written_calls(backend, wanted).values():
+            found[message.id] = snapshot_of(backend, message, state_of(message))
+        for new in written_nodes(backend, wanted):
+            found.update(_nodes(backend, new, wanted))
     return found
+
+
+def _nodes(backend: StoreAlias, new: NewWorkflow, wanted: Container[str]) -> dict[str, Snapshot]:
+    states = {
+        node.message.id: (node.message, State.BLOCKED if node.waits_for else state_of(node.message))
+        for node in new.nodes
+    }
+    return {
+        task_id: snapshot_of(backend, message, state)
+        for task_id, (message, state) in states.items()
+        if task_id in wanted
+    }
 
 
 def state_of(message: NewMessage) -> State:
@@ -86,7 +105,7 @@ def _workflow(backend: StoreAlias, workflow_id: str) -> NewWorkflow | None:
     for held in held_of(backend):
         if not isinstance(held, Held) and held.new.id == workflow_id:
             return held.new
-    return None
+    return workflow_in_outbox(backend, workflow_id)
 
 
 def _counts(new: NewWorkflow | None, fan_ins: Sequence[int]) -> WorkflowCounts | None:
@@ -124,11 +143,13 @@ class StoreWithUnsent:
 
     def _known_workflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
         counts: WorkflowCounts | None = self._store.workflow(workflow_id, fan_ins)
-        return counts or _counts(_workflow(self._backend, workflow_id), fan_ins)
+        counts = counts or _counts(_workflow(self._backend, workflow_id), fan_ins)
+        return counts or (self._store.workflow(workflow_id, fan_ins) if self._backend.outbox_database else None)
 
     async def _aworkflow(self, workflow_id: str, fan_ins: Sequence[int] = ()) -> WorkflowCounts | None:
         counts: WorkflowCounts | None = await self._store.workflow(workflow_id, fan_ins)
-        return counts or _counts(await sync_to_async(_workflow)(self._backend, workflow_id), fan_ins)
+        counts = counts or _counts(await sync_to_async(_workflow)(self._backend, workflow_id), fan_ins)
+        return counts or (await self._store.workflow(workflow_id, fan_ins) if self._backend.outbox_database else None)
 
     def _wait_workflow(self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
         ends_at = None if timeout_s is None else time.monotonic() + timeout_s

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from streamtasks.schedules.definition import Definition
     from streamtasks.schedules.schedules import Schedules
 
+    from .outbox_relay import OutboxRelay
+
 
 __all__ = ["DjangoApplication", "DjangoRunnable"]
 
@@ -155,6 +157,14 @@ class DjangoApplication:
         from streamtasks.schedules.declared import declared
 
         return declared(BackendOwner(self.backend), mine)
+
+    def relay(self) -> OutboxRelay | None:
+        """See `streamtasks.application.Application.relay`."""
+        if self.backend.outbox_database is None:
+            return None
+        from .outbox_relay import OutboxRelay  # only projects with an outbox have its table
+
+        return OutboxRelay(self.backend)
 
     def task_names(self) -> Sequence[str]:
         """See `streamtasks.application.Application.task_names`."""

@@ -15,6 +15,7 @@ from .heartbeat import Heartbeat
 from .janitor import Janitor
 from .leases import Leases
 from .limiter import Limiter
+from .outbox import Outbox
 from .promoter import Promoter
 from .ready_watch import ReadyWatch
 from .reclaimer import Reclaimer
@@ -38,9 +39,11 @@ ROLES: Final[tuple[type[Role], ...]] = (
     Janitor,
     Expirer,
     DeadLetters,
+    Outbox,
 )
 
 
 def roles_of(app: ServedApp) -> list[Role]:
     """Return an app's roles, of each kind one for each shard, or one."""
-    return [role(app, tag) for role in ROLES for tag in (app.tags if role.per_shard else ("",))]
+    needed = [role for role in ROLES if role.serves(app)]
+    return [role(app, tag) for role in needed for tag in (app.tags if role.per_shard else ("",))]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Self
 
-from streamtasks.application import Application
+from streamtasks.application import Application, Relay
 from streamtasks.schedules.definition import Definition
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.supervisor_store import SupervisorStore
@@ -49,6 +49,7 @@ class ServedApp:
         listens: whether something in it is called with the end of every task.
         children: those that live, by the numbers of their boards.
         table: what is known of its shards, if there are several.
+        relay: moves messages from elsewhere to its store.
         wake: wakes the roles of a shard that a word of control messages wakes.
         counters: for metrics, if they are on.
         beats: when the last sign of life reached each shard, monotonic seconds.
@@ -68,6 +69,7 @@ class ServedApp:
     children: dict[int, WatchedChild] = field(default_factory=dict)
     table: ShardTable | None = None
     wake: Callable[[str, str], None] = _nobody
+    relay: Relay | None = None
     counters: WorkerCounters | None = None
     beats: dict[str, float] = field(default_factory=dict)
 
@@ -98,6 +100,7 @@ class ServedApp:
             tasks=app.task_names(),
             listens=app.listens_to_ends,
             table=table,
+            relay=app.relay(),
         )
 
     @property
@@ -129,6 +132,11 @@ class Role(ABC):
         self.store = app.store
         self.interval_s = app.settings.idle_poll_s if len(app.settings.tags) == 1 else RARE_S
         self._woken = asyncio.Event()
+
+    @classmethod
+    def serves(cls, app: ServedApp) -> bool:  # noqa: ARG003 - for roles that not every app needs
+        """Return whether an app needs it."""
+        return True
 
     @abstractmethod
     async def run_once(self) -> float | None:

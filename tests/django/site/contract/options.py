@@ -7,10 +7,11 @@ URL = "CONTRACT_URL"
 PREFIX = "CONTRACT_PREFIX"
 DATABASE = "CONTRACT_DATABASE"
 NOTES = "CONTRACT_NOTES"
+OUTBOX = "CONTRACT_OUTBOX"
 WORKERS = "CONTRACT_WORKERS"
 
 
-def tasks_setting(url: str | None = None, prefix: str | None = None) -> dict[str, Any]:
+def tasks_setting(url: str | None = None, prefix: str | None = None, *, outbox: bool = False) -> dict[str, Any]:
     """Return ``settings.TASKS`` for a server; by default the one that the environment names."""
     options: dict[str, Any] = {
         "url": url or os.environ.get(URL, "redis://127.0.0.1:1/0"),
@@ -18,6 +19,8 @@ def tasks_setting(url: str | None = None, prefix: str | None = None) -> dict[str
         "lease": 5,
         "timeout": 5,
     }
+    if outbox or os.environ.get(OUTBOX):
+        options["outbox"] = True
     backend = "streamtasks_django.backends.redis.RedisBackend"
     if options["url"].startswith("memory:"):
         backend = "streamtasks_django.backends.memory.MemoryBackend"

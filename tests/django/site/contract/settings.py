@@ -8,11 +8,11 @@ from .options import DATABASE, WORKERS, tasks_setting
 SECRET_KEY = "not a secret"
 USE_TZ = True
 TIME_ZONE = "Asia/Kathmandu"
-INSTALLED_APPS = ["streamtasks_django", "contract.app"]
+INSTALLED_APPS = ["streamtasks_django", "streamtasks_django.outbox", "contract.app"]
 ROOT_URLCONF = "contract.urls"
 SQLITE = "django.db.backends.sqlite3"
 DATABASES = {
-    "default": {"ENGINE": SQLITE, "NAME": os.environ.get(DATABASE, ":memory:")},
+    "default": {"ENGINE": SQLITE, "NAME": os.environ.get(DATABASE, ":memory:"), "OPTIONS": {"timeout": 60}},
     "other": {"ENGINE": SQLITE, "NAME": ":memory:"},
 }
 TASKS = tasks_setting()
