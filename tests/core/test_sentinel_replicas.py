@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamtasks.stores.redis.addresses import Node
+from streamtasks.stores.redis.nodes import Node
 from streamtasks.stores.redis.sentinel.replicas import FRESH_S, Replicas, Report, is_away, report_of
 
 OLD, NEW, A = (Node("127.0.0.1", port) for port in (1, 2, 3))

@@ -49,7 +49,7 @@ def test_user_and_password_hold_for_every_node() -> None:
         ({"startup_nodes": "redis1"}, "must be a list"),
         ({"startup_nodes": [{"host": "redis1", "prot": 1}]}, r"startup_nodes\[0\]"),
         ({"startup_nodes": ["redis1", ("redis2", "x")]}, r"startup_nodes\[1\]"),
-        ({"startup_nodes": ["redis1:0"]}, "is not a node's host:port"),
+        ({"startup_nodes": ["redis1:0"]}, r"startup_nodes\[0\] is 'redis1:0'"),
         ({"startup_nodes": NODES, "url": "redis://redis1"}, "url is given"),
         ({"startup_nodes": NODES, "connection": {"host": "redis1"}}, "connection has 'host'"),
         ({"startup_nodes": NODES, "connection": {"db": 1}}, "connection has 'db'"),

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from streamtasks import ConfigurationError
-from streamtasks.stores.redis.nodes import Node
+from streamtasks.stores.redis.nodes import PORT
 
+from .node_options import nodes_of
 from .options import OPTIONS, connection_of
 
 __all__ = ["CLUSTER_OPTIONS", "cluster_server"]
@@ -34,30 +35,13 @@ def cluster_server(options: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("url", "connection_pool"):
         if options.get(name) is not None:
             raise ConfigurationError(f"{name} is given; RedisClusterBackend has startup_nodes instead.")
-    given = options.get("startup_nodes")
-    if not isinstance(given, (list, tuple)) or not given:
-        raise ConfigurationError(
-            f"startup_nodes is {given!r}; it must be a list such as [{{'host': 'redis1', 'port': 6379}}]."
-        )
+    nodes = nodes_of("startup_nodes", options.get("startup_nodes"), PORT)
     connection = connection_of(options.get("connection") or {})
     for name in ("host", "port", "path", "db"):
         if name in connection:
             raise ConfigurationError(f"connection has {name!r}, but the nodes of a Cluster stand in startup_nodes.")
-    nodes = ",".join(_node(place, one) for place, one in enumerate(given))
-    return {"url": f"redis+cluster://{nodes}", "connection": connection, "shards": options.get("shards")}
-
-
-def _node(place: int, given: Any) -> str:
-    if isinstance(given, str):
-        return given
-    if isinstance(given, Mapping) and set(given) <= {"host", "port"}:
-        given = (given.get("host"), given.get("port", 6379))
-    if isinstance(given, (list, tuple)) and len(given) == 2:
-        host, port = given
-        if isinstance(port, str) and port.isdigit():  # from the environment
-            port = int(port)
-        if isinstance(host, str) and host and isinstance(port, int) and not isinstance(port, bool):
-            return str(Node(host, port))
-    raise ConfigurationError(
-        f"startup_nodes[{place}] is {given!r}; it must be such as {{'host': 'redis1', 'port': 6379}}."
-    )
+    return {
+        "url": f"redis+cluster://{','.join(map(str, nodes))}",
+        "connection": connection,
+        "shards": options.get("shards"),
+    }

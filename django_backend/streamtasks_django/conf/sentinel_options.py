@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from streamtasks import ConfigurationError
-from streamtasks.stores.redis.addresses import Node, parse_node, sentinel_url
+from streamtasks.stores.redis.addresses import SENTINEL_PORT, sentinel_url
 
+from .node_options import nodes_of
 from .options import OPTIONS, connection_of, shown
 
 __all__ = ["SENTINEL_OPTIONS", "sentinel_server"]
@@ -40,29 +41,14 @@ def sentinel_server(options: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("url", "connection_pool"):
         if options.get(name) is not None:
             raise ConfigurationError(f"{name} is given; RedisSentinelBackend has sentinels and service_name instead.")
-    given = options.get("sentinels")
-    if not isinstance(given, (list, tuple)) or not given:
-        raise ConfigurationError(f"sentinels is {given!r}; it must be a list such as [('host', 26379)].")
+    sentinels = nodes_of("sentinels", options.get("sentinels"), SENTINEL_PORT)
     own = options.get("sentinel_connection") or {}
     if not isinstance(own, Mapping):
         raise ConfigurationError(
             f"sentinel_connection is {shown(own)}; it must be a dict such as {{'username': ..., ...}}."
         )
     return {
-        "url": sentinel_url(tuple(_node(place, one) for place, one in enumerate(given)), service),
+        "url": sentinel_url(sentinels, service),
         "connection": connection_of(options.get("connection") or {}),
         "sentinel_connection": dict(own),
     }
-
-
-def _node(place: int, given: Any) -> Node:
-    if isinstance(given, (list, tuple)) and len(given) == 2 and isinstance(given[0], str):
-        text = str(Node(given[0], given[1]))
-    else:
-        text = given if isinstance(given, str) else ""
-    try:
-        return parse_node(text)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"sentinels[{place}] is {given!r}; it must be a pair such as ('host', 26379)."
-        ) from error

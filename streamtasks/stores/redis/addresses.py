@@ -14,16 +14,15 @@ from redis.connection import parse_url
 from ...exceptions import ConfigurationError
 from ...settings import StoreSettings
 from .credentials import with_credentials
-from .nodes import Node, master_settings, start_nodes
+from .nodes import Node, master_settings, parse_node, split_url, start_nodes
 from .tls import check_tls, file_problem, is_tls, unverified
 
 __all__ = [
-    "Node",
+    "SENTINEL_PORT",
     "SentinelAddress",
     "connection_options",
     "connection_problem",
     "not_verified",
-    "parse_node",
     "sentinel_address",
     "sentinel_url",
     "uses_tls",
@@ -184,52 +183,30 @@ class _SentinelUrl:
     """The parts of a URL that names Sentinels."""
 
     def __init__(self, settings: StoreSettings) -> None:
-        scheme, _, rest = settings.url.partition("://")
-        place, _, query = rest.partition("?")
-        account, at, place = place.rpartition("@")
-        hosts, _, path = place.partition("/")
-        service, _, database = path.partition("/")
+        url = split_url(settings.url)
+        service, _, database = url.path.partition("/")
         self.service = unquote(service)
         if not self.service:
             raise ConfigurationError(
                 f"url {settings.shown_url!r} names no service of the Sentinels (as in `sentinel monitor mymaster ...`);"
                 f" write {_FORM}."
             )
-        self.sentinels = tuple(_node(one, settings) for one in hosts.split(","))
+        try:
+            self.sentinels = tuple(parse_node(one, SENTINEL_PORT) for one in url.hosts.split(","))
+        except ValueError as error:
+            raise ConfigurationError(f"url {settings.shown_url!r}: {error}; write {_FORM}.") from error
         _check_database(database, settings)
-        pairs = parse_qsl(query, keep_blank_values=True)
+        pairs = parse_qsl(url.query, keep_blank_values=True)
         own = {name.removeprefix(_PREFIX): value for name, value in pairs if name.startswith(_PREFIX)}
         rest_of_query = {name: value for name, value in pairs if not name.startswith(_PREFIX)}
-        start = scheme.removesuffix("+sentinel") + "://"
-        self.server_options = _parsed(f"{start}{account}{at}_/{database}?{urlencode(rest_of_query)}", settings)
+        server = f"{url.scheme}://{url.account}_/{database}?{urlencode(rest_of_query)}"
+        self.server_options = _parsed(server, settings)
         self.server_options.pop("host")
         tls = own.pop("ssl", None)
         self.own_options = _parsed(f"redis://_?{urlencode(own)}", settings)
         self.own_options.pop("host")
         if tls is not None:
             self.own_options |= _with_class({"ssl": tls.lower() in ("1", "true", "yes", "on")})
-
-
-def _node(text: str, settings: StoreSettings) -> Node:
-    try:
-        return parse_node(text)
-    except ValueError as error:
-        raise ConfigurationError(f"url {settings.shown_url!r}: {error}; write {_FORM}.") from error
-
-
-def parse_node(text: str) -> Node:
-    """Return the address of a Sentinel that is written as ``host:port`` or ``host``.
-
-    Raises:
-        ValueError: it is not.
-    """
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):  # the second: an IPv6 address alone
-        host, port = text, str(SENTINEL_PORT)
-    host = unquote(host.strip("[]"))
-    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise ValueError(f"{text!r} is not the host:port of a Sentinel")
-    return Node(host, int(port))
 
 
 def _parsed(url: str, settings: StoreSettings) -> dict[str, Any]:

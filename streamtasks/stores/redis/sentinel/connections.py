@@ -13,8 +13,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.retry import Retry
 
-from ..addresses import Node, SentinelAddress
+from ..addresses import SentinelAddress
 from ..logins import with_login
+from ..nodes import Node
 from ..replies import aread_replies, read_replies
 from ..sentinel_errors import NotMaster
 from .replicas import report_of

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from ..addresses import Node
+from ..nodes import Node
 
 __all__ = ["Replicas", "Report", "is_away", "is_unseen", "report_of"]
 

@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from ..addresses import Node, SentinelAddress
+from ..addresses import SentinelAddress
 from ..faults import Course, fault_of
+from ..nodes import Node
 from ..sentinel_errors import NoMaster, NotMaster, SentinelsRefuse, ServiceUnknown
 from .replicas import Replicas, Report
 

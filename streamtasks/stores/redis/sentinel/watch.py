@@ -13,8 +13,8 @@ from typing import Any, Final
 from redis.exceptions import RedisError
 
 from ...backoff import Backoff
-from ..addresses import Node
 from ..logins import due_in_s, is_due
+from ..nodes import Node
 from .connections import asentinel, sentinel
 from .search import LOOK_EVERY_S, Search
 
