@@ -1,7 +1,8 @@
 """Keys for signatures and encryption: one for each purpose, derived from the secrets that users give.
 
-A secret may serve both purposes: HKDF (RFC 5869, SHA-256) makes keys of it that tell nothing of each other. A key has
-an id of four bytes, which travels with what it has written, so that readers with several keys know which one it was.
+A secret may serve both purposes: keys that HKDF (RFC 5869, SHA-256) derives from it reveal nothing about each other. A
+key has an id of four bytes, which stands in what it signs or encrypts, so that readers with several keys know which one
+it was.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Key:
     """A derived key of 32 bytes; the secret itself is not kept.
 
     Attributes:
-        id: tells it from the others.
+        id: stands in what it signs or encrypts.
         value: the key.
     """
 

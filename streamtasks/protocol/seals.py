@@ -51,8 +51,8 @@ _DATA_AT: Final = _NONCE_AT + _NONCE_BYTES
 _STABLE: Final = bytes(_SALT_BYTES)
 """The salt of what must always become the same bytes."""
 
-_MANY: Final = 1024
-"""So many keys of other processes are kept."""
+_MOST_CIPHERS: Final = 1024
+"""Ciphers of other processes that are kept."""
 
 
 @cache
@@ -87,7 +87,7 @@ class Seals:
         ConfigurationError: the library for encryption is not installed.
     """
 
-    __slots__ = ("_cipher", "_ciphers", "_made", "_salt", "_signer", "_signers", "writes")
+    __slots__ = ("_cipher", "_ciphers", "_known", "_salt", "_signer", "_signers", "writes")
 
     def __init__(
         self, signing: Sequence[str | bytes] = (), encryption: Sequence[str | bytes] = (), *, encrypt: bool = True
@@ -99,7 +99,7 @@ class Seals:
         self._signer = next(iter(self._signers.values()), None)
         self._cipher = next(iter(self._ciphers.values()), None) if encrypt else None
         self._salt = os.urandom(_SALT_BYTES)
-        self._made: dict[bytes, Any] = {}
+        self._known: dict[bytes, Any] = {}  # ciphers, by the heads of what they encrypt
         self.writes = self._signer is not None or self._cipher is not None
 
     @property
@@ -173,11 +173,11 @@ class Seals:
 
     def _cipher_of(self, head: bytes, key: Key) -> Any:
         """Return the cipher of the process that wrote this head: mark, id of the key, and salt."""
-        cipher = self._made.get(head)
+        cipher = self._known.get(head)
         if cipher is None:
-            if len(self._made) >= _MANY:
-                self._made.clear()
-            cipher = self._made[head] = _aead()(key.mac(head))
+            if len(self._known) >= _MOST_CIPHERS:
+                self._known.clear()
+            cipher = self._known[head] = _aead()(key.mac(head))
         return cipher
 
 
@@ -208,7 +208,7 @@ def unsigned(kind: bytes, owner: str) -> NotAuthentic:
 
 
 def _context(mark: bytes, key: Key, kind: bytes, owner: str) -> bytes:
-    """Return what is covered beside the bytes; its length tells where the bytes begin."""
+    """Return what is covered beside the bytes; the length in it tells where the bytes begin."""
     name = owner.encode("utf-8", "surrogateescape")
     return b"%b%b%b\0%b%b" % (mark, key.id, kind, len(name).to_bytes(4), name)
 

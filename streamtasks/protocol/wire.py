@@ -24,10 +24,10 @@ from typing import Any, Final
 from ..exceptions import ConfigurationError, DecodeError, EncodingRefused, EncodingUnavailable, PayloadTooLarge
 from . import compression as packing
 from . import json
+from .pickles import MARK as PICKLED
+from .pickles import Pickles
 from .seals import LOST, MESSAGE, RESULT, Seals, unsigned
 from .seals import MARKS as SEALED
-from .signing import MARK as PICKLED
-from .signing import Signer
 
 __all__ = ["DEFAULT_MOST", "JSON", "MESSAGE", "RESULT", "SERIALIZERS", "Wire"]
 
@@ -67,9 +67,9 @@ class Wire:
     __slots__ = (
         "_compression",
         "_most",
+        "_pickles",
         "_seals",
         "_serializer",
-        "_signer",
         "_signs_pickles",
         "is_plain",
         "is_sealed",
@@ -111,8 +111,8 @@ class Wire:
         self._compression = compression
         self._most = max_decompressed_bytes
         self._seals = Seals(signing_keys, encryption_keys, encrypt=encrypt)
-        self._signer = Signer(pickle_keys) if serializer == "pickle" else None
-        self._signs_pickles = self._signer is not None and not self._seals.encrypts
+        self._pickles = Pickles(pickle_keys) if serializer == "pickle" else None
+        self._signs_pickles = self._pickles is not None and not self._seals.encrypts
         self.is_sealed = self._seals.writes
         self.is_plain = serializer == "json" and compression is None and not self.is_sealed
         self.requires_signed = require_signed
@@ -176,8 +176,8 @@ class Wire:
 
     def _reencoded(self, data: bytes, kind: bytes, task_id: str) -> bytes:
         value = json.loads(data)
-        if self._signer is not None:
-            return self._signer.dumps(value, kind, task_id)
+        if self._pickles is not None:
+            return self._pickles.dumps(value, kind, task_id)
         try:
             return _PACKED + _msgpack().packb(value)  # type: ignore[no-any-return]
         except (TypeError, ValueError):
@@ -201,18 +201,18 @@ class Wire:
             data, is_proved = self._seals.open(data, kind, task_id)
             authentic = authentic or is_proved
             first = data[:1]
-        if not authentic and self._signer is None:
+        if not authentic and self._pickles is None:
             raise unsigned(kind, task_id)
         if first in packing.MARKS:
             data = packing.decompress(data, self._most)
             first = data[:1]
         if first == PICKLED:
-            if self._signer is None:
+            if self._pickles is None:
                 raise EncodingRefused(
                     f"Task {task_id} is pickled, and this process reads no pickles: its serializer is "
                     f"{self._serializer!r}."
                 )
-            return self._signer.loads(data, kind, task_id)
+            return self._pickles.loads(data, kind, task_id)
         if not authentic:
             raise unsigned(kind, task_id)
         return _unpacked(data) if first == _PACKED else json.loads(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..exceptions import WaitInTask
-from ..protocol.running import RUNNING
+from ..protocol.running_attempt import RUNNING
 
 __all__ = ["is_refused", "refusal"]
 

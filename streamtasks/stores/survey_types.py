@@ -11,6 +11,7 @@ from .inspection_types import WorkerInfo
 
 __all__ = [
     "BYTES_OF_TASK",
+    "MOST_STREAMS",
     "Held",
     "KeySample",
     "PossibleLoss",
@@ -27,6 +28,9 @@ __all__ = [
 
 BYTES_OF_TASK: Final = 300
 """An enqueued task takes at least so many bytes on the way to a replica."""
+
+MOST_STREAMS: Final = 200
+"""Streams of one shard that are surveyed; of further ones only the number is known."""
 
 
 class Refused(NamedTuple):
@@ -64,8 +68,8 @@ class Tls(NamedTuple):
 class ReplicaLack(NamedTuple):
     """A connected replica.
 
-    ``address``: as the master tells it. ``is_online``: False: it is being synchronized. ``missing_bytes``: how much of
-    what was written before the measurement it has not received.
+    ``address``: as the master reports it. ``is_online``: False: it is being synchronized. ``missing_bytes``: how much
+    of what was written before the measurement it has not received.
     """
 
     address: str
@@ -109,7 +113,7 @@ class ServerSurvey:
         is_local: whether it is reached without a network.
         replies: by question: what it answered, or `Refused`.
         info: the fields of INFO; empty if it was refused.
-        config: what CONFIG GET told; empty if it was refused.
+        config: the reply to CONFIG GET; empty if it was refused.
         clock_offset_ms: by how much its clock is ahead of ours, ms; None: unknown.
         round_trip_ms: how long it took to answer, ms; the clock is known as exactly as that.
         rights: of the user.

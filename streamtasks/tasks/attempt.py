@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..exceptions import InvalidTask, StreamTasksError
 from ..protocol.message import Message
-from ..protocol.running import RUNNING
+from ..protocol.running_attempt import RUNNING
 from ..protocol.state import State, encode_progress
 
 __all__ = [

@@ -29,7 +29,7 @@ from streamtasks.exceptions import (
     PayloadTooLarge,
 )
 from streamtasks.protocol.compression import COMPRESSIONS, THRESHOLD
-from streamtasks.protocol.signing import Signer
+from streamtasks.protocol.pickles import Pickles
 from streamtasks.protocol.state import Snapshot, State
 from streamtasks.protocol.wire import JSON, MESSAGE, RESULT, SERIALIZERS, Wire
 from tests.core.test_codec import VALUES, json_meaning, same
@@ -137,7 +137,7 @@ class TestPickle:
                 wire("pickle").loads(data, RESULT, ID)
         with pytest.raises(DecodeError):
             JSON.loads(evil, RESULT, ID)
-        signed = Signer([KEY]).dumps(Crafted(), RESULT, ID)  # by a thief of the key
+        signed = Pickles([KEY]).dumps(Crafted(), RESULT, ID)  # by a thief of the key
         with pytest.raises(EncodingRefused, match=r"only plain values"):
             wire("pickle").loads(signed, RESULT, ID)
         assert not trace.exists()

@@ -52,7 +52,7 @@ def _now_ms() -> int:
 
 
 def findings(found: Survey, settings: StoreSettings, project: Project, now_ms: int) -> list[Finding]:
-    """Return what is to be said of a survey, in the order of `CHECKS`. Pure: it asks nobody.
+    """Return the findings of a survey, in the order of `CHECKS`. Pure: no server is asked.
 
     Args:
         found: the survey.

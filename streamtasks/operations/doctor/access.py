@@ -15,7 +15,7 @@ DAY_MS = 86_400_000
 
 
 def access_findings(server: ServerSurvey, settings: StoreSettings, now_ms: int) -> Iterator[Finding]:
-    """Yield what is to be said of a connection. ``now_ms``: the time, ms since the epoch."""
+    """Yield the findings about a connection. ``now_ms``: the time, ms since the epoch."""
     yield from _tls(server, now_ms)
     yield _rights(server, settings)
     yield _signing(server, settings)
@@ -65,7 +65,7 @@ def _rights(server: ServerSurvey, settings: StoreSettings) -> Finding:
                 _grant(["evalsha"], server, settings), server.address, values,
             )  # fmt: skip
         return unknown(
-            "rights", server.address, "what our user may do", "neither ACL DRYRUN nor a script tells",
+            "rights", server.address, "what our user may do", "neither ACL DRYRUN nor a script is allowed",
             "If calls are refused with NOPERM, allow the command that the error names.",
         )  # fmt: skip
     if rights.denied:

@@ -15,7 +15,7 @@ __all__ = ["durability_findings"]
 
 
 def durability_findings(server: ServerSurvey, settings: StoreSettings, service: Service) -> Iterator[Finding]:
-    """Yield what is to be said of what a server keeps."""
+    """Yield the findings about what a server keeps."""
     yield _persistence(server, service)
     yield from _file_errors(server)
     yield _replicas(server)
@@ -28,7 +28,7 @@ def _persistence(server: ServerSurvey, service: Service) -> Finding:
     enabled = server.info.get("aof_enabled")
     if enabled is None:
         return unknown(
-            "persistence", server.address, "whether there is an append-only file", "INFO does not tell it",
+            "persistence", server.address, "whether there is an append-only file", "INFO does not report it",
             "Look at the backup and durability settings of whoever operates the server.",
         )  # fmt: skip
     save, fsync = server.config.get("save"), server.config.get("appendfsync")
@@ -79,7 +79,7 @@ def _replicas(server: ServerSurvey) -> Finding:
     count = server.number("connected_slaves")
     if count is None:
         return unknown(
-            "replicas", server.address, "its replicas", "INFO does not tell them",
+            "replicas", server.address, "its replicas", "INFO does not report them",
             "Look at the replicas that whoever operates the server shows.",
         )  # fmt: skip
     if not count:
@@ -170,7 +170,8 @@ def _loss(server: ServerSurvey) -> Finding:
     loss = server.loss
     if loss.has_file is None and not loss.replicas:
         return unknown(
-            "loss", server.address, "what would be lost if it died now", "INFO does not tell its replicas and files",
+            "loss", server.address, "what would be lost if it died now",
+            "INFO reports neither its replicas nor its files",
             "Look at the replication lag that whoever operates the server shows.",
         )  # fmt: skip
     values = {

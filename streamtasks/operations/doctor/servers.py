@@ -20,7 +20,7 @@ FILLING = 0.75
 
 
 def server_findings(server: ServerSurvey, settings: StoreSettings, service: Service) -> Iterator[Finding]:
-    """Yield what is to be said of a server, whatever is in it."""
+    """Yield the findings about a server, whatever is in it."""
     yield _version(server)
     yield _service(server, service)
     yield from _role(server, settings)
@@ -72,7 +72,7 @@ def _role(server: ServerSurvey, settings: StoreSettings) -> Iterator[Finding]:
             "Name its master in the URL, or the Sentinels that know it.", server.address, {"role": "replica"},
         )  # fmt: skip
     elif not role:
-        yield unknown("role", server.address, "whether it is a master", "INFO and HELLO do not tell", "")
+        yield unknown("role", server.address, "whether it is a master", "INFO and HELLO do not report it", "")
     else:
         yield Finding("role", Level.OK, "It is a master.", "", server.address, {"role": role})
     if server.info.get("cluster_enabled") == "1" and not settings.is_cluster:
@@ -87,7 +87,7 @@ def _eviction(server: ServerSurvey, service: Service) -> Finding:
     policy = server.info.get("maxmemory_policy") or server.config.get("maxmemory-policy")
     remedy = option_remedy(service, "maxmemory-policy", "noeviction")
     if policy is None:
-        return unknown("eviction", server.address, "maxmemory-policy", "INFO does not tell it", remedy)
+        return unknown("eviction", server.address, "maxmemory-policy", "INFO does not report it", remedy)
     values = {"maxmemory_policy": policy}
     if policy != "noeviction":
         return Finding(
@@ -101,13 +101,13 @@ def _memory(server: ServerSurvey, service: Service) -> Finding:
     used, most = server.number("used_memory"), server.number("maxmemory")
     if used is None:
         remedy = "Watch the memory figures of whoever operates the server."
-        return unknown("memory", server.address, "the memory in use", "INFO does not tell it", remedy)
+        return unknown("memory", server.address, "the memory in use", "INFO does not report it", remedy)
     system = server.number("total_system_memory")
     values = {"used_bytes": used, "max_bytes": most, "system_bytes": system}
     if not most:
         if service.set_options_by:
             return Finding(
-                "memory", Level.NOTE, f"{megabytes(used)} in use; maxmemory is not told.",
+                "memory", Level.NOTE, f"{megabytes(used)} in use; maxmemory is not reported.",
                 "Watch the memory figures of the service.", server.address, values,
             )  # fmt: skip
         if system and used > FILLING * system:

@@ -1,4 +1,4 @@
-"""Managed services, told by what a server answers and refuses, never by its name in the network.
+"""Managed services, recognised by what a server answers and refuses, never by its name in the network.
 
 None of them can be started here: signs and limits are those of their documentation and of reports by their users. A
 service that answers otherwise is reported as one that is not known, and its refusals are reported all the same.

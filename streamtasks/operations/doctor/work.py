@@ -8,14 +8,14 @@ from typing import NamedTuple
 from ...protocol.task_digests import digests
 from ...stores.inspection_types import WorkerInfo
 from ...stores.rules.consumers import worker_of
-from ...stores.survey_types import KeySample, ShardSurvey, Survey
+from ...stores.survey_types import MOST_STREAMS, KeySample, ShardSurvey, Survey
 from .finding import Finding, Level
 from .texts import amount, seconds, unknown
 
 __all__ = ["Project", "work_findings"]
 
 OLD_MS = 60_000
-"""What nobody has claimed for so long, ms, is said."""
+"""A queue whose oldest message is older, ms, is worth a note."""
 
 
 class Project(NamedTuple):
@@ -26,7 +26,7 @@ class Project(NamedTuple):
 
 
 def work_findings(found: Survey, prefix: str, project: Project) -> Iterator[Finding]:
-    """Yield what is to be said of what lies in a store."""
+    """Yield the findings about workers, and about what lies in a store."""
     shards, samples = found.shards, found.keys
     workers = _latest(worker for shard in shards for worker in shard.workers)
     live = [worker for worker in workers if worker.is_live]
@@ -149,9 +149,13 @@ def _queues(shards: Sequence[ShardSurvey], live: Sequence[WorkerInfo]) -> Iterat
             queue, values,
         )  # fmt: skip
     for shard in shards:
-        if shard.stream_count > len(shard.streams) >= 200:
+        if shard.stream_count > MOST_STREAMS:
             yield unknown(
-                "queues", shard.tag, "the other queues", f"{shard.stream_count} streams, 200 were looked at", ""
+                "queues",
+                shard.tag,
+                "the other queues",
+                f"{shard.stream_count} streams, {MOST_STREAMS} were looked at",
+                "",
             )
 
 

@@ -150,7 +150,7 @@ UNPRIVILEGED: Final = {
         "asked by streamtasks doctor, which does without",
     ),
 }
-"""Commands that are sent and in nobody's rules."""
+"""Commands that are sent although no role's rules allow them, and why that does no harm."""
 
 SENTINEL: Final = (
     Command("sentinel|get-master-addr-by-name", UserRole.MONITOR, "where the master is"),
@@ -164,6 +164,9 @@ SENTINEL: Final = (
 """Every command of a connection to a Sentinel; the same for all roles."""
 
 SENTINEL_CHANNEL: Final = "+switch-master"
+
+_NOTHING: Final = ("resetkeys", "resetchannels", "clearselectors", "-@all")
+"""Rules that take away all that a user was allowed."""
 
 
 def allowed_commands(role: UserRole, server: tuple[int, int] = NEWEST) -> list[str]:
@@ -204,9 +207,6 @@ def rules(role: UserRole, prefix: str, server: tuple[int, int] = NEWEST) -> list
 
 
 def sentinel_rules(server: tuple[int, int] = NEWEST) -> list[str]:
-    """Return the same of a user of Sentinels, which all roles share."""
+    """Return the ACL rules of a user of Sentinels, the same for all roles; ``server``: see `rules`."""
     commands = [f"+{command.name}" for command in SENTINEL if command.since <= server]
     return [*_NOTHING, f"&{SENTINEL_CHANNEL}", *commands]
-
-
-_NOTHING: Final = ("resetkeys", "resetchannels", "clearselectors", "-@all")

@@ -13,8 +13,8 @@ from ...protocol.keys import Keys
 from ...settings import StoreSettings
 from . import connections
 from .addresses import not_verified
-from .asking import Asking
 from .endpoints import endpoint_of
+from .inquiry import Inquiry
 from .operations import durable
 from .replica_count import ReplicaCount
 from .rights import missing_of_worker
@@ -49,7 +49,7 @@ def check_server(settings: StoreSettings, *, runs_tasks: bool = False) -> list[s
             _durability(connection, settings)
         if is_master and runs_tasks:
             keys, where = Keys(settings.key_prefix, settings.tags[0]), connections.address(settings)
-            found += missing_of_worker(Asking(connection, settings), keys, where, settings.key_prefix)
+            found += missing_of_worker(Inquiry(connection, settings), keys, where, settings.key_prefix)
         return warnings + found
     except (RedisError, OSError) as error:
         lasting = connections.lasting_error(error, settings)

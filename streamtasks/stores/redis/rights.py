@@ -8,8 +8,8 @@ from typing import Any, Final
 from ...protocol.keys import Keys
 from ..survey_types import Refused
 from .access import patterns
-from .asking import Asking
 from .commands import SENT, examples, script_commands
+from .inquiry import Inquiry
 
 __all__ = ["denied_by_script", "missing_of_worker"]
 
@@ -28,19 +28,19 @@ return denied
 """
 
 
-def denied_by_script(asking: Asking, keys: Keys, commands: Sequence[str]) -> dict[str, str] | Refused:
+def denied_by_script(inquiry: Inquiry, keys: Keys, commands: Sequence[str]) -> dict[str, str] | Refused:
     """Return which of these commands the user may not send on our keys, and why; `Refused`: it may not even ask."""
     lines = {" ".join(examples(command, "@key", keys.done_channel("0"))): command for command in commands}
-    sha = asking.ask("SCRIPT", "LOAD", _RIGHTS)  # and not EVAL, which the least privileged users may not say
-    reply: Any = sha if isinstance(sha, Refused) else asking.ask("EVALSHA", sha, "1", keys.messages, *lines)
+    sha = inquiry.ask("SCRIPT", "LOAD", _RIGHTS)  # and not EVAL, which the least privileged users may not say
+    reply: Any = sha if isinstance(sha, Refused) else inquiry.ask("EVALSHA", sha, "1", keys.messages, *lines)
     if isinstance(reply, list):
         return {lines[line]: "the ACL of this user does not allow it" for line in reply}
     return reply if isinstance(reply, Refused) else Refused("the server does not tell")
 
 
-def missing_of_worker(asking: Asking, keys: Keys, where: str, prefix: str) -> list[str]:
+def missing_of_worker(inquiry: Inquiry, keys: Keys, where: str, prefix: str) -> list[str]:
     """Return a warning if the user may not do what a worker does, with what to do about it."""
-    denied = denied_by_script(asking, keys, (*SENT, *script_commands()))
+    denied = denied_by_script(inquiry, keys, (*SENT, *script_commands()))
     if isinstance(denied, Refused):
         if not denied.by_acl:
             return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, override
 
-from ..passing import PassingCommand
+from ..passing_command import PassingCommand
 
 if TYPE_CHECKING:
     import click

@@ -8,9 +8,9 @@ from ....protocol.keys import Keys
 from ....settings import StoreSettings
 from ...survey_types import Survey
 from .. import connections
-from ..asking import Asking
 from ..checks import sentinel_warnings
 from ..cluster.masters import masters_of
+from ..inquiry import Inquiry
 from .server import survey_server
 from .shard import sample_keys, survey_shard
 
@@ -32,10 +32,10 @@ def survey(settings: StoreSettings) -> Survey:
         if not tags:
             unused.append(address)
             continue
-        with Asking(connections.new_connection(master), master) as asking:
-            servers.append(survey_server(asking, address, settings, tags))
-            shards += [survey_shard(asking, Keys(settings.key_prefix, tag)) for tag in tags]
-            keys.append(sample_keys(asking, settings.key_prefix, settings.tags))
+        with Inquiry(connections.new_connection(master), master) as inquiry:
+            servers.append(survey_server(inquiry, address, settings, tags))
+            shards += [survey_shard(inquiry, Keys(settings.key_prefix, tag)) for tag in tags]
+            keys.append(sample_keys(inquiry, settings.key_prefix, settings.tags))
     warnings = sentinel_warnings(settings) if settings.is_sentinel else []
     return Survey(tuple(servers), tuple(shards), tuple(keys), tuple(warnings), tuple(unused))
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 from ....protocol.keys import Keys
 from ....settings import StoreSettings
 from ...survey_types import Refused, Rights, ServerSurvey, Tls
-from ..asking import Asking, pairs
 from ..commands import SENT, examples, script_commands
+from ..inquiry import Inquiry, pairs
 from ..operations.durable import touch_call
 from ..possible_loss import loss_now
 from ..rights import denied_by_script
@@ -30,46 +30,46 @@ _PROBE: Final = "#!lua flags=no-writes\nreturn 1\n"
 """A script that does nothing."""
 
 
-def survey_server(asking: Asking, address: str, settings: StoreSettings, tags: Sequence[str]) -> ServerSurvey:
+def survey_server(inquiry: Inquiry, address: str, settings: StoreSettings, tags: Sequence[str]) -> ServerSurvey:
     """Ask one master everything."""
     keys = Keys(settings.key_prefix, tags[0])
     key = keys.touched
-    info = _info(asking.ask("INFO", "everything"))
+    info = _info(inquiry.ask("INFO", "everything"))
     if isinstance(info, Refused):
-        info = _info(asking.ask("INFO"))
+        info = _info(inquiry.ask("INFO"))
     replies: dict[str, Any] = {"INFO": info if isinstance(info, Refused) else "answered"}
-    replies["HELLO"] = pairs(asking.ask("HELLO", "2"))
-    replies["CONFIG"], config = _config(asking)
-    loaded = asking.ask("SCRIPT", "LOAD", _PROBE)
+    replies["HELLO"] = pairs(inquiry.ask("HELLO", "2"))
+    replies["CONFIG"], config = _config(inquiry)
+    loaded = inquiry.ask("SCRIPT", "LOAD", _PROBE)
     sha = hashlib.sha1(_PROBE.encode(), usedforsecurity=False).hexdigest()
     replies |= {
-        "CONFIG HELP": asking.ask("CONFIG", "HELP"),
-        "ROLE": asking.ask("ROLE"),
-        "ACL": asking.ask("ACL", "WHOAMI"),
-        "CLIENT": asking.ask("CLIENT", "GETNAME"),
-        "COMMAND": asking.ask("COMMAND", "COUNT"),
-        "CLUSTER": asking.ask("CLUSTER", "INFO"),
-        "WAIT": asking.ask("WAIT", "0", "1"),
-        "WAITAOF": asking.ask("WAITAOF", "0", "0", "1"),
+        "CONFIG HELP": inquiry.ask("CONFIG", "HELP"),
+        "ROLE": inquiry.ask("ROLE"),
+        "ACL": inquiry.ask("ACL", "WHOAMI"),
+        "CLIENT": inquiry.ask("CLIENT", "GETNAME"),
+        "COMMAND": inquiry.ask("COMMAND", "COUNT"),
+        "CLUSTER": inquiry.ask("CLUSTER", "INFO"),
+        "WAIT": inquiry.ask("WAIT", "0", "1"),
+        "WAITAOF": inquiry.ask("WAITAOF", "0", "0", "1"),
         "SCRIPT LOAD": loaded,
-        "EVALSHA": asking.ask("EVALSHA", sha, "1", key),
-        "script without keys": asking.ask("EVAL", _PROBE, "0"),
-        "4,000 arguments": asking.ask("EXISTS", *[key] * (MOST_ARGUMENTS + 1)),
-        "write": _write(asking, keys),
+        "EVALSHA": inquiry.ask("EVALSHA", sha, "1", key),
+        "script without keys": inquiry.ask("EVAL", _PROBE, "0"),
+        "4,000 arguments": inquiry.ask("EXISTS", *[key] * (MOST_ARGUMENTS + 1)),
+        "write": _write(inquiry, keys),
     }
-    offset_ms, round_trip_ms = _clock(asking)
+    offset_ms, round_trip_ms = _clock(inquiry)
     return ServerSurvey(
         address=address,
-        is_local=_is_local(asking.socket, address),
+        is_local=_is_local(inquiry.socket, address),
         replies=replies,
         info={} if isinstance(info, Refused) else info,
         config=config,
         clock_offset_ms=offset_ms,
         round_trip_ms=round_trip_ms,
-        rights=_rights(asking, replies["ACL"], keys),
-        tls=_tls(asking.socket),
+        rights=_rights(inquiry, replies["ACL"], keys),
+        tls=_tls(inquiry.socket),
         tags=tuple(tags),
-        loss=loss_now(asking.ask, keys),
+        loss=loss_now(inquiry.ask, keys),
     )
 
 
@@ -80,33 +80,33 @@ def _info(reply: Any) -> dict[str, str] | Refused:
     return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
-def _config(asking: Asking) -> tuple[Any, dict[str, str]]:
-    """Return the reply to CONFIG, and the values that were told."""
+def _config(inquiry: Inquiry) -> tuple[Any, dict[str, str]]:
+    """Return the reply to CONFIG, and the values in it."""
     config: dict[str, str] = {}
     reply: Any = None
     for name in CONFIG:
-        reply = asking.ask("CONFIG", "GET", name)
+        reply = inquiry.ask("CONFIG", "GET", name)
         if isinstance(reply, Refused):
             return reply, config
         config |= {option: str(value) for option, value in pairs(reply).items()}
     return reply, config
 
 
-def _write(asking: Asking, keys: Keys) -> Any:
+def _write(inquiry: Inquiry, keys: Keys) -> Any:
     """Write as enqueueing does."""
     call = touch_call(keys, "doctor")
-    loaded = asking.ask("SCRIPT", "LOAD", call.script.source)
+    loaded = inquiry.ask("SCRIPT", "LOAD", call.script.source)
     if isinstance(loaded, Refused):
         return loaded
-    return asking.ask("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
+    return inquiry.ask("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
 
 
-def _clock(asking: Asking) -> tuple[float | None, float]:
+def _clock(inquiry: Inquiry) -> tuple[float | None, float]:
     """Return by how much the server's clock is ahead, ms, by the quickest of three answers, and how long it took."""
     best: tuple[float | None, float] = (None, 0.0)
     for _ in range(3):
         began_ns, clock_ns = time.monotonic_ns(), time.time_ns()
-        reply = asking.ask("TIME")
+        reply = inquiry.ask("TIME")
         took_ms = (time.monotonic_ns() - began_ns) / 1e6
         if isinstance(reply, list) and len(reply) == 2 and (best[0] is None or took_ms < best[1]):
             there_ms = int(reply[0]) * 1000 + int(reply[1]) / 1000
@@ -132,7 +132,7 @@ def _tls(socket: Any) -> Tls | None:
     return Tls(socket.version() or "TLS", socket.context.verify_mode == ssl.CERT_REQUIRED, expires_ms)
 
 
-def _rights(asking: Asking, user: Any, keys: Keys) -> Rights:
+def _rights(inquiry: Inquiry, user: Any, keys: Keys) -> Rights:
     """Learn what the user may do: by ACL DRYRUN, else by a script."""
     name = user if isinstance(user, str) else ""
     commands = (*SENT, *script_commands())
@@ -140,7 +140,7 @@ def _rights(asking: Asking, user: Any, keys: Keys) -> Rights:
     if name:
         denied, is_answered = {}, False
         for command in commands:
-            reply = asking.ask("ACL", "DRYRUN", name, *examples(command, key, channel))
+            reply = inquiry.ask("ACL", "DRYRUN", name, *examples(command, key, channel))
             if isinstance(reply, Refused):
                 break
             is_answered = True
@@ -148,5 +148,5 @@ def _rights(asking: Asking, user: Any, keys: Keys) -> Rights:
                 denied[command] = str(reply)
         if is_answered:
             return Rights("ACL DRYRUN", denied, name)
-    by_script = denied_by_script(asking, keys, commands)
+    by_script = denied_by_script(inquiry, keys, commands)
     return Rights("", {}, name) if isinstance(by_script, Refused) else Rights("script", by_script, name)

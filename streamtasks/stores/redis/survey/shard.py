@@ -12,13 +12,12 @@ import orjson
 
 from ....protocol.keys import GROUP, Keys
 from ...inspection_types import WorkerInfo
-from ...survey_types import Held, KeySample, Refused, ShardSurvey, StreamSurvey
-from ..asking import Asking, pairs
+from ...survey_types import MOST_STREAMS, Held, KeySample, Refused, ShardSurvey, StreamSurvey
+from ..inquiry import Inquiry, pairs
 from ..operations.tags import NOTE_TAG
 
 __all__ = ["sample_keys", "survey_shard"]
 
-MOST_STREAMS: Final = 200
 MOST_WORKERS: Final = 1000
 MOST_HELD: Final = 100
 MOST_SHOWN: Final = 5
@@ -34,12 +33,12 @@ _OURS = re.compile(r"[^{}]*\{([^{}]+)\}:[a-z_]+")
 class _Reader:
     """Asks questions whose answers are numbers, lists or nothing; keeps what was refused."""
 
-    def __init__(self, asking: Asking) -> None:
-        self._asking = asking
+    def __init__(self, inquiry: Inquiry) -> None:
+        self._inquiry = inquiry
         self.refused: dict[str, str] = {}
 
     def ask(self, *words: Any) -> Any:
-        reply = self._asking.ask(*words)
+        reply = self._inquiry.ask(*words)
         if isinstance(reply, Refused):
             self.refused[str(words[0])] = reply.text
             return None
@@ -49,9 +48,9 @@ class _Reader:
         return int(self.ask(*words) or 0)
 
 
-def survey_shard(asking: Asking, keys: Keys) -> ShardSurvey:
+def survey_shard(inquiry: Inquiry, keys: Keys) -> ShardSurvey:
     """Read a shard, in time that does not grow with its messages."""
-    reader = _Reader(asking)
+    reader = _Reader(inquiry)
     time = reader.ask("TIME")
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000 if time else 0
     names = reader.ask("ZRANGE", keys.streams, 0, MOST_STREAMS - 1) or []
@@ -107,7 +106,7 @@ def _projects(reader: _Reader, keys: Keys) -> dict[str, int]:
     return {name: int(str(value).rpartition(" ")[2] or 0) for name, value in pairs(reply).items()}
 
 
-def sample_keys(asking: Asking, prefix: str, tags: Sequence[str]) -> KeySample:
+def sample_keys(inquiry: Inquiry, prefix: str, tags: Sequence[str]) -> KeySample:
     """Look through keys that begin with the prefix: a few thousand at most."""
     pattern = re.sub(r"([\\*?\[\]])", r"\\\1", prefix) + "*"
     cursor, looked = "0", 0
@@ -115,7 +114,7 @@ def sample_keys(asking: Asking, prefix: str, tags: Sequence[str]) -> KeySample:
     foreign_count = 0
     other_tags: set[str] = set()
     for _ in range(LOOKS):
-        reply = asking.ask("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+        reply = inquiry.ask("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
         if isinstance(reply, Refused):
             return KeySample(refused=reply.text)
         cursor, keys = reply

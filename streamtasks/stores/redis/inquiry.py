@@ -11,10 +11,10 @@ from ..survey_types import Refused
 from . import connections
 from .faults import fault_of
 
-__all__ = ["Asking", "decoded", "pairs"]
+__all__ = ["Inquiry", "decoded", "pairs"]
 
 
-class Asking:
+class Inquiry:
     """Sends one command after the other; a context manager.
 
     Raises:

@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn, override
 
 from ..exceptions import DecodeError, EncodingRefused
 
-__all__ = ["MARK", "Signer"]
+__all__ = ["MARK", "Pickles"]
 
 MARK: Final = b"P"
 _HEAD: Final = b"P1"
@@ -37,7 +37,7 @@ class _NoNames(pickle.Unpickler):
         raise EncodingRefused("A pickle refers to something outside of itself.")
 
 
-class Signer:
+class Pickles:
     """Writes with the first key and reads with any of them."""
 
     def __init__(self, keys: Sequence[str | bytes]) -> None:
