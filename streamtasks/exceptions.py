@@ -105,6 +105,10 @@ class InvalidTask(StreamTasksError, ValueError):
     """Raised when a task is defined or called in a way that cannot work."""
 
 
+class UnknownOption(InvalidTask, TypeError):
+    """Raised for an option of a call that there is not, as Python raises a TypeError for an unknown argument."""
+
+
 class InvalidKey(InvalidTask, TypeError):
     """Raised when a dict in arguments or a result has a key that is not a string: JSON would merge ``1`` and ``"1"``.
 

@@ -39,6 +39,7 @@ from streamtasks.exceptions import (
     WorkerLost,
 )
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
+from streamtasks.exceptions import UnknownOption as EngineUnknownOption
 
 __all__ = [
     "AccessDenied",
@@ -69,6 +70,7 @@ __all__ = [
     "TaskResultMismatch",
     "TaskRevoked",
     "TimeLimitExceeded",
+    "UnknownOption",
     "WaitInTask",
     "WorkerCrashed",
     "WorkerLost",
@@ -77,3 +79,7 @@ __all__ = [
 
 class InvalidTask(EngineInvalidTask, DjangoInvalidTask):
     """A task is defined or called in a wrong way; both Django's class and the engine's."""
+
+
+class UnknownOption(InvalidTask, EngineUnknownOption):
+    """``apply_async()`` got a name that is no option, and that the backend does not take either; also a TypeError."""

@@ -15,11 +15,14 @@ __all__ = ["install_as_django_tasks", "log_installed"]
 logger = logging.getLogger("streamtasks.django")
 
 _MODULES: Final = {
+    "django.tasks.backends.database": "streamtasks_django.backends.database",
+    "django.tasks.backends.database.models": "streamtasks_django.backends.database.models",
     "django.tasks.backends.memory": "streamtasks_django.backends.memory",
     "django.tasks.backends.redis": "streamtasks_django.backends.redis",
+    "django.tasks.models": "streamtasks_django.models",
     "django.tasks.schedules": "streamtasks_django.schedules",
 }
-"""Modules that Django lacks, and the modules of this package in their place."""
+"""Modules that Django lacks, and the modules of this package in their place; a package before what is in it."""
 
 _NAMES: Final = {
     "django.tasks": ("streamtasks_django", ("Task", "chain", "chord", "get_task_backend", "group")),
@@ -45,7 +48,7 @@ def install_as_django_tasks() -> list[str]:
     for name, (source, wanted) in _NAMES.items():
         _installed.extend(_add_names(importlib.import_module(name), importlib.import_module(source), wanted))
     for name, source in _MODULES.items():
-        if importlib.util.find_spec(name) is None and importlib.util.find_spec(source) is not None:
+        if _is_absent(name):
             _add_module(name, source)
             _installed.append(name)
     log_installed()
@@ -56,6 +59,13 @@ def log_installed() -> None:
     """Log the added names. Logging is set up only after the settings are read, so the app calls this again."""
     if _installed:
         logger.info("streamtasks is installed as django.tasks; added or replaced: %s", ", ".join(_installed))
+
+
+def _is_absent(name: str) -> bool:
+    parent = sys.modules.get(name.rpartition(".")[0])
+    if parent is not None and "__path__" not in vars(parent):  # one of ours: a module without files
+        return name not in sys.modules
+    return importlib.util.find_spec(name) is None
 
 
 def _add_names(target: ModuleType, source: ModuleType, wanted: tuple[str, ...] | None) -> list[str]:

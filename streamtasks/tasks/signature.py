@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, Unpack
 
-from ..exceptions import InvalidTask
+from ..exceptions import InvalidTask, UnknownOption
 from ..protocol.durability import Durability
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
@@ -131,14 +131,16 @@ class CallOptions:
         """Return the options that a user gave by name, on top of ``base``.
 
         Raises:
-            InvalidTask: one has an unknown name or a wrong value; the message names it.
+            InvalidTask: one has an unknown name (then it is an `UnknownOption`) or a wrong value; the message names it.
         """
         values: dict[str, Any] = {}
         for name, value in given.items():
             if name not in OPTION_NAMES:
                 close = difflib.get_close_matches(str(name), OPTION_NAMES, n=1)
                 meant = f" Did you mean {close[0]!r}?" if close else ""
-                raise InvalidTask(f"{name!r} is no option of a call.{meant} Known: {', '.join(sorted(OPTION_NAMES))}.")
+                raise UnknownOption(
+                    f"{name!r} is no option of a call.{meant} Known: {', '.join(sorted(OPTION_NAMES))}."
+                )
             values[name] = value
         if "max_retries" in values:
             options.retries_or_none("max_retries", values["max_retries"])

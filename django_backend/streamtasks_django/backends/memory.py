@@ -64,6 +64,7 @@ _SERVER_OPTIONS: Final = frozenset(
         "enqueue_timeout",
         "max_connections",
         "replicas",
+        "result_model",
         "timeout",
         "url",
         "worker",

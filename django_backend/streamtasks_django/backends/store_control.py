@@ -7,6 +7,8 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
+from asgiref.sync import sync_to_async
+
 from streamtasks.exceptions import DecodeError, InvalidTask
 from streamtasks.protocol.keys import check_id
 from streamtasks.protocol.message import Message, split_body
@@ -18,6 +20,7 @@ from streamtasks.stores.types import Revocation
 
 from ..enqueue.store_alias import StoreAlias
 from ..enqueue.unsent import aread, read
+from ..results.rows import delete_rows
 from ..results.task_result import StreamTaskResult, as_text
 from ..tasks.snapshot_results import due_ms, from_snapshot, moment
 from .control import TaskControl, statistics_of, worker_statistics
@@ -55,17 +58,27 @@ class StoreControl(TaskControl, StoreAlias):
         return [one for one in found if one["name"] != _CALLBACK]
 
     def cleanup_results(self, cutoff: datetime) -> int:
-        """See `TaskControl.cleanup_results`.
+        """See `TaskControl.cleanup_results`; rows of results are deleted, too.
+
+        Where there are rows, their number is returned if it is the larger one: most records of old tasks have expired.
 
         Raises:
             TypeError: ``cutoff`` is not a datetime.
         """
-        return self.stores.plain.delete_finished(_before_ms(cutoff))
+        before_ms = _before_ms(cutoff)
+        return max(self.stores.plain.delete_finished(before_ms), self._delete_rows(before_ms))
 
     async def acleanup_results(self, cutoff: datetime) -> int:
         """See `cleanup_results`."""
-        forgotten: int = await self.stores.asynchronous.delete_finished(_before_ms(cutoff))
-        return forgotten
+        before_ms = _before_ms(cutoff)
+        forgotten: int = await self.stores.asynchronous.delete_finished(before_ms)
+        return max(forgotten, await sync_to_async(self._delete_rows)(before_ms) if self.keeps_rows else 0)
+
+    def _delete_rows(self, before_ms: int) -> int:
+        before = moment(before_ms)
+        if not self.keeps_rows or before is None:
+            return 0
+        return delete_rows(self.row_model(), before, self.rows_database)
 
     def forget_result(self, task_id: str) -> bool:
         """See `TaskControl.forget_result`."""

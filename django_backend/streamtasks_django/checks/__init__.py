@@ -14,6 +14,7 @@ streamtasks.E010  ``TASK_ROUTES`` is wrong, or routes to a queue that its backen
 streamtasks.E011  ``TASK_SCHEDULE``, one of its entries, or the ``schedule`` of a task is wrong
 streamtasks.E012  two schedules of one backend have the same name
 streamtasks.E013  an option stands beside OPTIONS instead of in it
+streamtasks.E014  ``result_model`` or ``extra_fields`` in OPTIONS is wrong
 streamtasks.W001  OPTIONS has an unknown key
 streamtasks.W002  ``STREAMTASKS`` has an unknown key
 streamtasks.W003  (``--deploy``) the server cannot be reached from here

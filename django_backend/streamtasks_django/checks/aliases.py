@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
@@ -15,9 +16,12 @@ from streamtasks import ConfigurationError, StoreSettings, UnknownQueue
 from streamtasks.protocol.keys import check_queue
 from streamtasks.stores.redis import addresses, connections
 
-from ..conf import project, task_settings
+from ..conf import project, row_options, task_settings
 from ..conf.transactions import commit_database, outbox_database
 from ..enqueue.store_alias import StoreAlias
+from ..results.rows import columns_of
+from ..tasks.call_options import extra_names
+from ..tasks.row_values import COLUMNS_OF_ROWS
 from .suggestions import suggestion
 
 __all__ = ["check_alias", "check_same_keys", "readable_settings", "store_aliases"]
@@ -49,7 +53,7 @@ def readable_settings(backend: StoreAlias) -> StoreSettings | None:
 
 def check_alias(backend: StoreAlias) -> list[CheckMessage]:
     """Check one alias."""
-    return [*_params(backend), *_options(backend), *_queues(backend), *_worker(backend)]
+    return [*_params(backend), *_options(backend), *_rows(backend), *_queues(backend), *_worker(backend)]
 
 
 def _params(backend: StoreAlias) -> Iterator[CheckMessage]:
@@ -91,6 +95,35 @@ def _options(backend: StoreAlias) -> Iterator[CheckMessage]:
             addresses.connection_options(settings)
     except ConfigurationError as error:
         yield Error(f"{where}: {error}", id="streamtasks.E001")
+
+
+def _rows(backend: StoreAlias) -> Iterator[CheckMessage]:
+    options = backend.params.get("OPTIONS") or {}
+    if not isinstance(options, Mapping):
+        return  # reported by _options
+    where = _where(backend, "OPTIONS")
+    try:
+        names = row_options.extra_fields(options)
+        for name in sorted(names.difference(extra_names(dict.fromkeys(names)))):
+            yield Error(f"{where}: extra_fields has {name!r}, which is an option of a call.", id="streamtasks.E014")
+        model = backend.row_model() if backend.keeps_rows else None
+    except ConfigurationError as error:
+        yield Error(f"{where}: {error}", id="streamtasks.E014")
+        return
+    if model is None:
+        return
+    if not apps.is_installed("streamtasks_django.database"):
+        yield Error(
+            f"{where}: result_model needs the app 'streamtasks_django.database', which notes what has been copied.",
+            hint="Add 'streamtasks_django.database' to INSTALLED_APPS and run migrate.",
+            id="streamtasks.E014",
+        )
+    elif not columns_of(model).issuperset(COLUMNS_OF_ROWS):
+        yield Error(
+            f"{where}: result_model is {model._meta.label}, which is no model of results.",
+            hint="Let it subclass streamtasks_django.backends.database.models.TaskResult.",
+            id="streamtasks.E014",
+        )
 
 
 def _queues(backend: StoreAlias) -> Iterator[CheckMessage]:

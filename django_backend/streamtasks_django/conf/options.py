@@ -45,6 +45,7 @@
                     inside one of that database (False)
 ``outbox``          True: ``enqueue()`` writes a row of the caller's transaction, which a worker relays; the alias of a
                     database: there (False). See `streamtasks_django.outbox`
+``result_model``, ``extra_fields``: see `streamtasks_django.conf.row_options`
 ``worker``          options of the worker for this alias; they win over ``STREAMTASKS["WORKER"]``
 ==================  ==============================================================================
 """
@@ -66,6 +67,7 @@ from streamtasks.stores.redis import connections
 from streamtasks.tasks.options import seconds
 
 from . import task_settings
+from .row_options import EXTRA_FIELDS, RESULT_MODEL
 from .task_settings import RETRY_OPTIONS
 
 __all__ = ["OPTIONS", "connection_of", "settings_of", "shown", "store_settings"]
@@ -104,7 +106,7 @@ _PLAIN: Final = (
 )
 _WAYS: Final = ("url", "connection", "connection_pool")
 
-_OTHERS: Final = ("on_commit", "outbox", "serializer", "signing_keys", "worker")
+_OTHERS: Final = ("on_commit", "outbox", "serializer", "signing_keys", "worker", EXTRA_FIELDS, RESULT_MODEL)
 
 OPTIONS: Final = frozenset({*_SECONDS, *_PLAIN, *_WAYS, *_OTHERS, *RETRY_OPTIONS})
 """Every key that OPTIONS may have."""

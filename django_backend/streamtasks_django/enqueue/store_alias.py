@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.apps import apps
 from django.tasks.backends.base import BaseTaskBackend
 
-from streamtasks import StoreSettings
+from streamtasks import ConfigurationError, StoreSettings
 
 from ..conf.options import OPTIONS, settings_of, store_settings
+from ..conf.row_options import extra_fields, result_model_label
 from ..conf.transactions import commit_database, outbox_database
+from ..results.rows import write_rows
+from ..tasks.row_values import row_of_attempt
 
 if TYPE_CHECKING:
     from streamtasks.stores.base import Store
@@ -32,11 +36,14 @@ class StoreAlias(BaseTaskBackend):
         params: the entry of TASKS.
         known_options: every key that its OPTIONS may have.
         needs_worker: whether a worker process runs its tasks.
+        model: of the rows of results, where they are kept; an ``__init__()`` may set it. None: that of
+            ``result_model`` in OPTIONS.
     """
 
     params: dict[str, Any]
     known_options = OPTIONS
     needs_worker = True
+    model: Any = None
 
     @property
     def label(self) -> str:
@@ -93,15 +100,51 @@ class StoreAlias(BaseTaskBackend):
         """Whether the class overrides `store_result`."""
         return type(self).store_result is not StoreAlias.store_result
 
-    def store_result(self, task_id: str, result: Any, status: str, **kwargs: Any) -> None:
-        """Override this method to store outcomes in a second place; the backend stores them already.
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether results have rows in the database."""
+        return result_model_label(self.params.get("OPTIONS") or {}) is not None
 
-        The worker calls it for every final outcome, before the outcome is committed: at least once, and twice only if
-        the worker is killed in between. An exception that it raises is logged and changes nothing.
+    @property
+    def rows_database(self) -> str | None:
+        """The alias of the database with the rows of results; None: the routers decide."""
+        return None
+
+    def row_model(self) -> Any:
+        """Return the model of the rows of results: `model`, or that of ``result_model``.
+
+        Raises:
+            ConfigurationError: there is no such model.
+        """
+        label = self.model or result_model_label(self.params.get("OPTIONS") or {})
+        if not isinstance(label, str):
+            return label
+        try:
+            return apps.get_model(label)
+        except LookupError as error:
+            raise ConfigurationError(
+                f"result_model of TASKS[{self.alias!r}] is {label!r}, but {error} Is its app in INSTALLED_APPS? "
+                "That of 'streamtasks_database.TaskResult' is 'streamtasks_django.database'."
+            ) from error
+
+    def takes_extra(self, name: str) -> bool:
+        """Return whether ``apply_async()`` takes this name, which is no option."""
+        return self.wants_outcomes or name in extra_fields(self.params.get("OPTIONS") or {})
+
+    def store_result(self, task_id: str, result: Any, status: str, **kwargs: Any) -> None:
+        """Write the row of an outcome, if results have rows; an override may add values of columns, or do other things.
+
+        The server has the outcome anyway. For an override, the worker calls it for every final outcome, before the
+        outcome is committed: at least once, and twice only if the worker is killed in between. An exception that it
+        raises is logged and changes nothing.
 
         Args:
             task_id: the id of the task.
             result: the return value; the exception of a failed task; None for an ignored one.
             status: Django's status.
-            **kwargs: ``priority``, and every argument of ``apply_async()`` that is not an option.
+            **kwargs: ``priority``, and every argument of ``apply_async()`` that is not an option. Those that name no
+                column of the model are kept in its ``meta``.
         """
+        if self.keeps_rows:
+            model = self.row_model()
+            write_rows(model, [row_of_attempt(model, task_id, result, status, kwargs)], self.rows_database)

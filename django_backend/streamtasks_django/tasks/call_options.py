@@ -56,7 +56,7 @@ def extra_names(given: Mapping[str, Any]) -> list[str]:
 def with_columns(
     given: Mapping[str, Any], extra: list[str], alias: str, headers: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Return the options with the extra values in a header, if the backend has a ``store_result()`` that takes them.
+    """Return the options with those extra values in a header that the backend takes.
 
     Args:
         given: what ``apply_async()`` was given.
@@ -64,10 +64,11 @@ def with_columns(
         alias: of the backend that gets the call.
         headers: of the task, if none are given.
     """
-    if alias not in task_backends.settings or not getattr(task_backends[alias], "wants_outcomes", False):
-        return given  # to be refused
-    options = {name: value for name, value in given.items() if name not in extra}
-    columns = {name: given[name] for name in extra}
+    takes_extra = getattr(task_backends[alias], "takes_extra", None) if alias in task_backends.settings else None
+    columns = {name: given[name] for name in extra if takes_extra is not None and takes_extra(name)}
+    if not columns:
+        return given  # to be refused, as all others are
+    options = {name: value for name, value in given.items() if name not in columns}
     return {**options, "headers": {**(options.get("headers") or headers), COLUMNS: columns}}
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from django.tasks.base import Task as DjangoTask
 
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
+from streamtasks.exceptions import UnknownOption as EngineUnknownOption
 from streamtasks.protocol.validation import check_arguments
 from streamtasks.tasks.signature import CallOptions, Signature
 
 from ..conf import task_settings, version
-from ..exceptions import InvalidTask
+from ..exceptions import InvalidTask, UnknownOption
 from ..results.generic_bases import GenericTask
 from ..results.owners import owner_of
 from .call_options import call_options, django_fields, extra_names, with_columns
@@ -153,7 +154,7 @@ class EnqueuableTask[**P, R](GenericTask[P, R]):
         """Return the task with these options of a call, set in the fields of Django's own task as well.
 
         Raises:
-            InvalidTask: an option has an unknown name or a wrong value.
+            InvalidTask: an option has an unknown name (then it is an `UnknownOption`) or a wrong value.
         """
         if not options:
             return self
@@ -162,6 +163,9 @@ class EnqueuableTask[**P, R](GenericTask[P, R]):
                 alias = options.get("backend") or self.routed().backend
                 options = with_columns(options, extra, alias, self.options.headers)
             call = call_options(options, self.options)
+        except EngineUnknownOption as error:
+            remedy = "Name what belongs to the row of the result, and is no option, in extra_fields of OPTIONS."
+            raise UnknownOption(f"{error} {remedy}") from error
         except EngineInvalidTask as error:
             raise InvalidTask(str(error)) from error
         new = self.changed(**django_fields(call, options))
