@@ -113,6 +113,11 @@ class StreamTasks:
     def relay(self) -> None:
         """See `streamtasks.application.Application.relay`: plain Python has no outbox."""
 
+    @property
+    def companion(self) -> Sequence[str]:
+        """See `Application.companion`: there is none."""
+        return ()
+
     def declared_schedules(self) -> Sequence[Definition]:
         """See `Application.declared_schedules`."""
         return declared(self.owner, self._schedule.items())

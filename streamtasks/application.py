@@ -94,6 +94,11 @@ class Application(Protocol):
         """Return what moves messages from elsewhere to the store; None: there is nothing. Called in a keeper."""
         ...
 
+    @property
+    def companion(self) -> Sequence[str]:
+        """The command of a process that a worker keeps running beside its keeper; empty: there is none."""
+        ...
+
     def declared_schedules(self) -> Sequence[Definition]:
         """Return the schedules that its code and settings declare. Called once, in the process that loads the code.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..protocol.durability import Durability
 
@@ -17,6 +17,7 @@ __all__ = [
     "Exchange",
     "Exhausted",
     "Filter",
+    "FinishedPage",
     "Heartbeat",
     "Limit",
     "NewMessage",
@@ -304,6 +305,19 @@ class Revocation(IntEnum):
     GONE = 1
     MARKED = 2
     FINISHED = 3
+
+
+class FinishedPage(NamedTuple):
+    """Ids of tasks that finished after a position.
+
+    ``position``: JSON, that behind them. ``now_ms``: the server's time, ms since the epoch. ``is_last``: no more is
+    known.
+    """
+
+    ids: list[str]
+    position: dict[str, Any]
+    now_ms: int
+    is_last: bool
 
 
 class Admission(NamedTuple):

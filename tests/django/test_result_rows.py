@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -155,7 +155,7 @@ def test_extra_arguments_of_a_call_are_those_that_the_options_name(project: Resu
     from streamtasks_django.exceptions import InvalidTask
     from streamtasks_django.tasks.call_options import COLUMNS
 
-    call: Any = tasks.add.apply_async
+    call: Any = cast("Any", tasks.add).apply_async
     with pytest.raises(TypeError, match=r"'countdwn' is no option of a call. Did you mean 'countdown'"):
         call((1, 2), countdwn=3)
     with pytest.raises(InvalidTask, match=r"'user_id' is no option .* in extra_fields of OPTIONS"):

@@ -106,6 +106,13 @@ from django.urls import path
 urlpatterns = [path("admin/", admin.site.urls)]
 """
 
+BEGIN = """
+import django, json
+django.setup()
+from shop import tasks
+from shop.models import CustomTaskResult
+"""
+
 
 class ResultProject:
     """The project, in a folder.
@@ -152,17 +159,21 @@ class ResultProject:
 
     def run(self, code: str) -> Any:
         """Run code in the project; return what it leaves in ``answer``."""
-        begin = (
-            "import django, json\ndjango.setup()\nfrom shop import tasks\nfrom shop.models import CustomTaskResult\n"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", f"{begin}{code}\nprint(json.dumps(answer, default=str))"],
+        done = self._done(f"{code}\nprint(json.dumps(answer, default=str))")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def status_of(self, code: str) -> int:
+        """Run code in the project; return the exit status."""
+        return self._done(code).returncode
+
+    def _done(self, code: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", BEGIN + code],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=2 * DEADLINE_S,
+            timeout=5 * DEADLINE_S,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])

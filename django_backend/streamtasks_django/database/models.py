@@ -25,12 +25,16 @@ class MirrorPosition(models.Model):
     It changes in the transaction that writes the rows.
 
     Attributes:
-        source: address of the server, key prefix and tag of the shard, and the model's label.
-        position: see `streamtasks.stores.types.FinishedPosition`.
+        source: model, key prefix and tag of the shard.
+        position: that of `streamtasks.stores.types.FinishedPage`; None: nothing has been copied.
+        version: how often it has changed: of two workers that read the same, one fails to change it.
+        worker: the one that changed it last.
     """
 
     source: models.CharField[str, str] = models.CharField(max_length=255, primary_key=True)
-    position = models.JSONField(default=dict)
+    position = models.JSONField(null=True)
+    version: models.BigIntegerField[int, int] = models.BigIntegerField(default=0)
+    worker: models.CharField[str, str] = models.CharField(max_length=255, default="")
     changed_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -17,7 +17,7 @@ from ..results.rows import split_extra
 from .call_options import COLUMNS
 from .snapshot_results import UNREADABLE, moment
 
-__all__ = ["COLUMNS_OF_ROWS", "row_of_attempt", "row_of_snapshot"]
+__all__ = ["COLUMNS_OF_ROWS", "row_of_attempt", "row_of_snapshot", "without_unstorable"]
 
 COLUMNS_OF_ROWS: Final = frozenset(
     {
@@ -66,8 +66,31 @@ def row_of_snapshot(model: Any, snapshot: Snapshot, *, extra: bool = True) -> di
     row["started_at"] = moment(snapshot.first_started_ms or snapshot.started_ms)
     row["finished_at"] = moment(snapshot.finished_ms)
     if extra:
-        _add(model, row, message.headers.get(COLUMNS) or {})
+        columns = message.headers.get(COLUMNS)
+        _add(model, row, columns if isinstance(columns, dict) else {})
     return row
+
+
+def without_unstorable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without what a database may refuse: extra columns, and NUL in texts."""
+    found = {name: value for name, value in row.items() if name in COLUMNS_OF_ROWS}
+    for name in ("args", "kwargs", "result", "meta"):
+        if name in found:
+            found[name] = _plain(found[name])
+    return {name: value.replace("\0", "\ufffd") if isinstance(value, str) else value for name, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON value in which nothing is special."""
+    if isinstance(value, dict):
+        return {_plain(str(name)): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+    if value is None or isinstance(value, bool) or (isinstance(value, (int, float)) and value - value == 0):
+        return value
+    return _plain(repr(value))
 
 
 def row_of_attempt(model: Any, task_id: str, result: Any, status: str, extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from inspect import iscoroutinefunction
@@ -20,6 +21,7 @@ from streamtasks.tasks.middleware import listens_to_ends
 from streamtasks.tasks.run_options import RunOptions
 
 from ..conf import project
+from ..conf.row_options import result_model_label
 from ..enqueue.json_errors import normalized
 from ..enqueue.owner import BackendOwner, BackendSchedules
 from ..enqueue.signal_dispatch import only_logs
@@ -140,6 +142,12 @@ class DjangoApplication:
         """See `streamtasks.application.Application.listens_to_ends`; Django's own log lines do not count."""
         wanted = self.backend.wants_outcomes or listens_to_ends(project.middleware())
         return wanted or not only_logs(task_finished)
+
+    @property
+    def companion(self) -> Sequence[str]:
+        """The process that copies results to the database, if ``result_model`` is set."""
+        copies = self.backend.needs_worker and result_model_label(self.backend.params.get("OPTIONS") or {}) is not None
+        return (sys.executable, "-m", "streamtasks_django.worker.companion", self.label) if copies else ()
 
     def declared_schedules(self) -> Sequence[Definition]:
         """See `streamtasks.application.Application.declared_schedules`.

@@ -53,6 +53,7 @@ class RedisStore(BlockingDriver):
     dead_letters = blocking(ops.inspection.dead_letters)
     delete_finished = blocking(ops.delete_finished.delete_finished)
     delete_result = blocking(ops.delete_finished.delete_result)
+    finished_since = blocking(ops.finished_since.finished_since)
     forget_queue = blocking(ops.queues.forget_queue)
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:

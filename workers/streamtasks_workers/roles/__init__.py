@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from .base import Role, ServedApp
+from .companion import Companion
 from .dead_letters import DeadLetters
 from .expirer import Expirer
 from .fence import Fence
@@ -40,6 +41,7 @@ ROLES: Final[tuple[type[Role], ...]] = (
     Expirer,
     DeadLetters,
     Outbox,
+    Companion,
 )
 
 

@@ -47,6 +47,7 @@ class ServedApp:
         release: of the project's code, empty: unknown.
         tasks: names of those that it knows.
         listens: whether something in it is called with the end of every task.
+        companion: the command of a process that runs beside the keeper; empty: there is none.
         children: those that live, by the numbers of their boards.
         table: what is known of its shards, if there are several.
         relay: moves messages from elsewhere to its store.
@@ -66,6 +67,7 @@ class ServedApp:
     release: str = ""
     tasks: Sequence[str] = ()
     listens: bool = False
+    companion: Sequence[str] = ()
     children: dict[int, WatchedChild] = field(default_factory=dict)
     table: ShardTable | None = None
     wake: Callable[[str, str], None] = _nobody
@@ -99,6 +101,7 @@ class ServedApp:
             release=os.environ.get("STREAMTASKS_RELEASE", ""),
             tasks=app.task_names(),
             listens=app.listens_to_ends,
+            companion=app.companion,
             table=table,
             relay=app.relay(),
         )

@@ -16,7 +16,9 @@ class Migration(migrations.Migration):
             name="MirrorPosition",
             fields=[
                 ("source", models.CharField(max_length=255, primary_key=True, serialize=False)),
-                ("position", models.JSONField(default=dict)),
+                ("position", models.JSONField(null=True)),
+                ("version", models.BigIntegerField(default=0)),
+                ("worker", models.CharField(default="", max_length=255)),
                 ("changed_at", models.DateTimeField(auto_now=True)),
             ],
             options={
