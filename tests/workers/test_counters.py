@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
+from typing import Any
 
+from streamtasks_workers.executor.attempt_counts import count_batch
 from streamtasks_workers.monitor.totals import Names, Totals
 from streamtasks_workers.process.counters import OTHER, Counters
 from streamtasks_workers.process.worker_counters import WorkerCounters
@@ -84,3 +87,40 @@ def test_what_the_keeper_ends_counts_for_its_task() -> None:
     totals = Totals([child, all_counters.keeper], Names())
     assert totals.finished["q", "add", "failure"] == 1
     assert totals.waits["q"].buckets == (0,) * 12
+
+
+def test_a_batch_counts_as_its_attempts_do_one_by_one() -> None:
+    add, other = object(), object()
+
+    def ended(number: int, runnable: object = add, state: str = "SUCCESS", ran_ms: float = 1.0, **more: Any) -> Any:
+        task = "add" if runnable is add else "other"
+        entry = f"{NOW_MS - more.get('waited_ms', 20)}-{number}"
+        claimed = SimpleNamespace(stream=more.get("stream", "0:q"), entry=entry, attempt=1)
+        attempt = SimpleNamespace(message=SimpleNamespace(task=task, due_ms=more.get("due_ms", 0)), started_ms=NOW_MS)
+        guard = SimpleNamespace(kind=0)
+        prepared = SimpleNamespace(runnable=runnable, claimed=claimed, attempt=attempt, guard=guard)
+        return number, prepared, SimpleNamespace(state=state, note="", id=f"id{number}"), round(ran_ms * 1e6)
+
+    batch = [
+        *(ended(n) for n in range(5)),
+        ended(5, state="FAILURE"),
+        *(ended(n, waited_ms=40_000 if n < 8 else 2) for n in range(6, 10)),
+        ended(10, ran_ms=400.0),
+        ended(11, other),
+        ended(12, other, stream="1:q"),
+        ended(13, state="RETRY"),
+        ended(14, due_ms=NOW_MS - 700),
+        ended(15),
+    ]
+    together, one_by_one = Counters(), Counters()
+    for counters in (together, one_by_one):
+        counters.adopt()
+    count_batch(together, batch)
+    for one in batch:
+        count_batch(one_by_one, [one])
+    found, wanted = (Totals([counters], Names()) for counters in (together, one_by_one))
+    assert found.finished == wanted.finished
+    assert found.finished["q", "add", "success"] == 12
+    assert (found.retries, found.late) == (wanted.retries, wanted.late)
+    assert found.durations == wanted.durations
+    assert found.waits == wanted.waits

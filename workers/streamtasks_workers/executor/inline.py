@@ -17,7 +17,7 @@ from ..process.board import Board
 from ..process.counters import Counters
 from ..process.lifeline import STOP_SIGNALS, Lifeline
 from ..process.process_state import ProcessState
-from .attempt_counts import count_end, count_start
+from .attempt_counts import SOON_NS, Ended, count_batch
 from .guards import INTERRUPT, CoroutineGuard, MainGuard
 from .link import Link, Pace
 from .own_loop import complete, new_loop, own_task
@@ -133,6 +133,8 @@ class InlineExecutor:
         """Run messages one after the other; their outcomes wait on the board for the next exchange."""
         board, runner, reporters, state = self._board, self._runner, self._reporters, self._state
         counters = self._counters
+        ended: list[Ended] = []
+        runnable, stream = None, ""
         begun = attempts = 0
         for message, slot in zip(claimed, slots, strict=True):
             started = board.start(slot)
@@ -143,8 +145,9 @@ class InlineExecutor:
             begun = begun or started
             attempts += 1
             prepared = runner.prepare(message, started, reporters[slot])
-            if counters is not None:
-                count_start(counters, slot, prepared)
+            if counters is not None and (prepared.runnable is not runnable or message.stream != stream):
+                runnable, stream = prepared.runnable, message.stream
+                counters.runs(stream, "" if prepared.attempt is None else prepared.attempt.message.task)
             if prepared.is_async:
                 outcome = self._run_async(prepared, slot, started)
             else:
@@ -154,7 +157,10 @@ class InlineExecutor:
             now = time.monotonic_ns()
             state.after_attempt(outcome.id, now)
             if counters is not None:
-                count_end(counters, slot, prepared, outcome, now - started)
+                ended.append((slot, prepared, outcome, now - started))
+                if now - started > SOON_NS or state.is_spoilt:
+                    count_batch(counters, ended)
+                    ended.clear()
             self._outcomes.append(outcome)
             self._slots.append(slot)
             if not board.finish(slot, outcome, started) or prepared.settles_alone:
@@ -162,7 +168,7 @@ class InlineExecutor:
             if state.is_spoilt:
                 raise _ProcessSpoilt
         if counters is not None:
-            counters.flush()
+            count_batch(counters, ended)
         if attempts:
             state.before_waiting()
             if state.is_spoilt:

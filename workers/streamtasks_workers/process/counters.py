@@ -52,6 +52,7 @@ _NAME_BYTES: Final = 512
 _ID_AT: Final = 32
 _NAME_AT: Final = _ID_AT + 9
 _ROW: Final = _NAME_AT + _NAME_BYTES // _WORD
+_CURRENT_AT: Final = 1
 _SLOTS_AT: Final = 8
 _ROWS_AT: Final = _SLOTS_AT + HEADER_BYTES  # a board has fewer slots
 _NAME: Final = struct.Struct("<H510s")
@@ -135,6 +136,7 @@ class Counters:
         self._rows = {row: self._at(place) for place, row in enumerate(self._names())}
         self._tallies.clear()
         self._last_stream = ""
+        self._words[_CURRENT_AT] = 0
 
     def started(self, slot: int, stream: str, task: str, started_ms: int, entry: str) -> None:
         """Count the start of an attempt.
@@ -148,7 +150,7 @@ class Counters:
         """
         if task != self._last_task or stream != self._last_stream:
             self._last_task, self._last_stream = task, stream
-            self._last = self._tallies.get((stream, task)) or self._new_tally(stream, task)
+            self._last = self.tally(stream, task)
         tally = self._last
         self._running[slot] = tally
         self._words[_SLOTS_AT + slot] = tally[_AT]
@@ -159,6 +161,35 @@ class Counters:
         waited_ms = max(waited_ms, 0)
         tally[_WAITED] += waited_ms
         tally[_WAITS + bisect_left(_WAITS_MS, waited_ms)] += 1
+
+    def tally(self, stream: str, task: str) -> list[int]:
+        """Return what is not shown yet of a task in a stream."""
+        return self._tallies.get((stream, task)) or self._new_tally(stream, task)
+
+    def runs(self, stream: str, task: str) -> None:
+        """Note what a child runs that runs one attempt at a time."""
+        self._words[_CURRENT_AT] = self.tally(stream, task)[_AT]
+
+    def succeeded(self, tally: list[int], count: int, spent_ns: int) -> None:
+        """Count successes that were quick enough for the first bucket."""
+        tally[0] += count
+        tally[_SECONDS] += spent_ns
+        tally[_BUCKETS] += count
+        self._is_changed = True
+
+    def waited_alike(self, tally: list[int], count: int, longest_ms: int, shortest_ms: int) -> bool:
+        """Count how long messages waited; False, and nothing is counted: they do not belong into one bucket.
+
+        A negative time is not known, and is not counted.
+        """
+        bucket = bisect_left(_WAITS_MS, longest_ms)
+        if bucket != bisect_left(_WAITS_MS, shortest_ms) or (longest_ms < 0) != (shortest_ms < 0):
+            return False
+        if longest_ms >= 0:
+            tally[_WAITED] += count * (longest_ms + shortest_ms) // 2
+            tally[_WAITS + bucket] += count
+            self._is_changed = True
+        return True
 
     def late(self, late_ms: int) -> None:
         """Count the first start of a message that was not to start before a time, so many ms after that time."""
@@ -277,7 +308,7 @@ class Counters:
 
     def task_of(self, slot: int) -> int:
         """Return the row of the attempt in a slot."""
-        return self._words[_SLOTS_AT + slot]
+        return self._words[_CURRENT_AT] or self._words[_SLOTS_AT + slot]
 
     def row_at(self, at: int) -> Row | None:
         """Return what a row counts; None: there is no row."""
