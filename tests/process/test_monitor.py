@@ -110,7 +110,9 @@ def test_systemd(fleet: Fleet, tmp_path: Path) -> None:
         line.settimeout(60)
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
         worker = fleet.start("--concurrency", "1", environment=environment)
-        heard = {line.recv(100) for _ in range(4)}
+        heard: set[bytes] = set()
+        while len(heard) < 2:  # the first ones may have filled the line, which has room for few
+            heard.add(line.recv(100))
         assert heard == {b"READY=1", b"WATCHDOG=1"}
         worker.terminate()
         while line.recv(100) != b"STOPPING=1":

@@ -29,10 +29,9 @@ class SystemdNotifier:
         self._alive_at = 0.0
 
     def ready(self) -> None:
-        """Tell once that the worker has started."""
+        """Tell once that the worker has started; call it again and again, since systemd may not listen at once."""
         if not self._is_ready:
-            self._is_ready = True
-            self._send("READY=1")
+            self._is_ready = self._send("READY=1")
 
     def alive(self) -> None:
         """Tell that the worker works, as often as the watchdog wants it; call it more often than that."""
@@ -45,13 +44,16 @@ class SystemdNotifier:
         """Tell that the worker has begun to stop."""
         self._send("STOPPING=1")
 
-    def _send(self, text: str) -> None:
+    def _send(self, text: str) -> bool:
+        """Send a text; return False if it must be sent again."""
         if not self._address:
-            return
+            return True
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
             line.setblocking(False)
             line.sendto(text.encode(), address)
+            return True
+        return False
 
 
 def _watchdog_s(variables: Mapping[str, str]) -> float:
