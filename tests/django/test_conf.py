@@ -141,6 +141,10 @@ def test_good_settings_pass() -> None:
         "unknown_task_limit": 4,
         "unknown_task_delay": 1,
         "worker": {"concurrency": 2, "queues": ["a", "b"], "grace_s": 5},
+        "on_commit": True,
+        "outbox": False,
+        "result_model": None,
+        "extra_fields": ["category"],
     }
     assert set(everything) == conf_options.OPTIONS - {"url", "connection_pool"}
     assert messages_of(everything, QUEUES=["default", "mail"]) == []
