@@ -13,7 +13,7 @@ from ..process.counters import Counters
 
 __all__ = ["TIMED", "timed"]
 
-TIMED: Final = ("admit", "beat", "charge", "hand_back", "mark_running", "promote", "reclaim", "renew", "settle")
+TIMED: Final = ("beat", "hand_back", "mark_running", "promote", "reclaim", "renew", "settle")
 """The calls that are measured, each of which runs the script of its name."""
 
 

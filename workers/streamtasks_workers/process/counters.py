@@ -37,7 +37,7 @@ RETRY_REASONS: Final = ("raised", "time_limit", "unknown_task", "crash")
 
 DURATION_BOUNDS_S: Final = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 300.0)
 WAIT_BOUNDS_S: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0)
-CALL_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
+CALL_BOUNDS_S: Final = (0.0025, 0.01, 0.1, 1.0)
 """Upper bounds of the buckets of histograms, seconds; one more bucket has what is above."""
 
 MOST_ROWS: Final = 640
