@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from streamtasks.stores.factory import open_store, open_supervisor_store
 from streamtasks.stores.types import ClaimRequest, Filter, Outcome
 from streamtasks_workers.executor.runner import Runner
+from tests.support.users import worker_settings
 from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ class ManualWorker:
 
     def __init__(self, app: StreamTasks) -> None:
         self.app = app
-        self.store: Any = open_store(app.settings)
-        self.keeper: Any = open_supervisor_store(app.settings)
+        self.store: Any = open_store(worker_settings(app.settings))
+        self.keeper: Any = open_supervisor_store(worker_settings(app.settings))
         self.consumer = f"hand-{next(_numbers)}"
         self.ran: list[tuple[str, str]] = []
         self._loop = asyncio.Runner()

@@ -34,6 +34,7 @@ from streamtasks.stores.types import Claimed, ClaimId, ClaimRequest, Filter, Lim
 from tests.support.declared_keys import checked_source
 from tests.support.server_dump import text
 from tests.support.shard_view import ShardView
+from tests.support.users import script_client
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -72,7 +73,10 @@ class ScriptLab(ShardView):
     """A shard, and the scripts run on it one by one."""
 
     def raw(self, call: Call) -> Any:
-        return self.client.eval(checked_source(call.script.source), len(call.keys), *call.keys, *call.args)
+        source, client = checked_source(call.script.source), script_client(self.client)
+        if client is self.client:
+            return client.eval(source, len(call.keys), *call.keys, *call.args)
+        return client.evalsha(str(client.script_load(source)), len(call.keys), *call.keys, *call.args)
 
     def run(self, call: Call) -> Any:
         """Run a call; the reply as text. The server's time in it becomes `now`."""

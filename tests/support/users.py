@@ -69,12 +69,33 @@ def worker_url(url: str, connection: Mapping[str, Any] | None = None) -> str:
     return as_user(url, UserRole.WORKER) if _active and url.startswith("redis://") and "@" not in url else url
 
 
+def worker_settings(settings: StoreSettings) -> StoreSettings:
+    """Return the settings for a worker by hand: with a user of its own, if tests run so and none is named."""
+    url = worker_url(settings.url, settings.connection)
+    return settings if url == settings.url else replace(settings, url=url)
+
+
 def as_worker(store: Store) -> Store:
     """Return a store for a child by hand: that of a worker, if tests run so."""
     settings: StoreSettings | None = getattr(store, "settings", None)
-    if settings is None or settings.connection or worker_url(settings.url) == settings.url:
-        return store
-    return open_store(replace(settings, url=worker_url(settings.url)))
+    found = settings if settings is None else worker_settings(settings)
+    return store if found is None or found is settings else open_store(found)
+
+
+def script_client(client: redis.Redis) -> redis.Redis:
+    """Return a client on which scripts run as in a worker: of its user if tests run so, else this one."""
+    options = client.connection_pool.connection_kwargs
+    if not _active or options.get("username"):
+        return client
+    port = options["port"]
+    if port not in _script_clients:
+        _script_clients[port] = redis.Redis(
+            port=port, protocol=2, username=UserRole.WORKER.name.lower(), password=PASSWORD
+        )
+    return _script_clients[port]
+
+
+_script_clients: dict[int, redis.Redis] = {}
 
 
 def connect_as(role: UserRole) -> None:
