@@ -14,6 +14,7 @@ import pytest
 from streamtasks.stores.redis.access import UserRole
 from tests.support import failure_logs
 from tests.support.bounds import Bound
+from tests.support.full_rights import leave_out
 from tests.support.machine_noise import NoiseProbe
 from tests.support.servers import Cluster, flush, server_kinds, start_server
 from tests.support.users import connect_as
@@ -68,6 +69,12 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.dont_write_bytecode, sys.pycache_prefix = False, folder
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = folder
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the user of this run cannot pass by nature."""
+    if role := config.getoption("--acl"):
+        leave_out(config, items, UserRole[str(role).upper()])
 
 
 def _is_timing(config: pytest.Config) -> bool:
