@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -28,9 +30,9 @@ from streamtasks_django.outbox.content import decode_message, decode_workflow, e
 from streamtasks_django.outbox.models import OutboxEntry
 from streamtasks_django.worker.outbox_relay import OutboxRelay
 from tests.support.outbox_kills import kill_producers
-from tests.support.servers import flush
 
 tasks: Any = contract_tasks
+_number = itertools.count(1)
 
 
 @pytest.fixture
@@ -43,8 +45,10 @@ def _table() -> Iterator[None]:
 @pytest.fixture
 def relay(embedded_site_url: str, _table: None) -> Iterator[OutboxRelay]:
     """The relay of the alias ``default``, without a worker."""
-    flush(embedded_site_url)
-    with override_settings(TASKS=tasks_setting(embedded_site_url, "outboxed:", outbox=True)):
+    prefix = (
+        f"outboxed-{next(_number)}-{os.getpid()}:"  # a worker of other tests may serve this server: it is not emptied
+    )
+    with override_settings(TASKS=tasks_setting(embedded_site_url, prefix, outbox=True)):
         yield OutboxRelay(backend())
 
 
@@ -116,7 +120,7 @@ def test_what_is_relayed_twice_is_enqueued_once(relay: OutboxRelay) -> None:
     assert stored(result) == [True]
 
 
-def test_a_store_that_is_away_keeps_the_entries(relay: OutboxRelay, embedded_site_url: str) -> None:
+def test_a_store_that_is_away_keeps_the_entries(relay: OutboxRelay) -> None:
     with override_settings(TASKS=tasks_setting("redis://127.0.0.1:1/0", "outboxed:", outbox=True)):
         result = tasks.add.enqueue(1, 2)
         end = chain(tasks.add.s(1, 2), tasks.add.s(3)).apply_async()
