@@ -101,7 +101,7 @@ def fleet(embedded_url: str, tmp_path: Path) -> Iterator[Fleet]:
 def prometheus(tmp_path: Path, fleet: Fleet) -> Iterator[str]:
     """The address of a Prometheus with our rules that scrapes a worker each second."""
     port, own_port = free_port(), free_port()
-    fleet.start("--concurrency", "1", "--metrics-port", str(port))
+    fleet.start("--concurrency", "1", "--queues", "default", "--metrics-port", str(port))
     config = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     for name in config["rule_files"]:
@@ -127,7 +127,7 @@ def prometheus(tmp_path: Path, fleet: Fleet) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_every_query_finds_something_of_a_real_worker(prometheus: str, fleet: Fleet) -> None:
+def test_queries_find_something_of_a_real_worker_and_alerts_its_faults(prometheus: str, fleet: Fleet) -> None:
     def query(expression: str) -> list[Any]:
         words = urllib.parse.urlencode({"query": expression})
         try:
@@ -153,3 +153,26 @@ def test_every_query_finds_something_of_a_real_worker(prometheus: str, fleet: Fl
         fleet.enqueue("fail", "broken")
         fleet.enqueue("again", 1, 0.0)
         time.sleep(0.5)
+
+    def wait_for(*alerts: str) -> None:
+        """Wait until what these alerts ask for holds; for how long it must, alerts_test.yaml tests."""
+        expressions = {name: rules("alert")[name]["expr"] for name in alerts}
+        wait_until(
+            lambda: all(map(query, expressions.values())),
+            lambda: f"not {[name for name, expression in expressions.items() if not query(expression)]}",
+            every_s=0.3,
+        )
+
+    fleet.many("fail", [("broken",)] * 60)
+    fleet.many("again", [(6, 0.0)] * 15)
+    fleet.enqueue("add", 1, 1, queue="nobody")
+    wait_for("StreamtasksTaskFailures", "StreamtasksRetryStorm", "StreamtasksQueueUnserved")
+    memory: Any = fleet.client.info("memory")
+    fleet.client.config_set("maxmemory", round(memory["used_memory"] * 1.05))
+    try:
+        wait_for("StreamtasksStoreMemory")
+    finally:
+        fleet.client.config_set("maxmemory", 0)
+    for worker in fleet.workers:
+        worker.end()
+    wait_for("StreamtasksNoWorkers")
