@@ -17,9 +17,12 @@ from streamtasks_workers.supervisor.keeper_link import KeeperLink
 from streamtasks_workers.supervisor.process_table import Place, ProcessTable
 from streamtasks_workers.supervisor.signals import StopSignals
 
-NO_ROOM = OSError(11, "Resource temporarily unavailable")
 CRASH = 9
 """The wait status of a process that was killed."""
+
+
+def no_room() -> OSError:
+    return OSError(11, "Resource temporarily unavailable")
 
 
 class Table:
@@ -37,7 +40,7 @@ class Table:
 
     def _start(self, place: Place, board: Board) -> int:
         if self.failing:
-            raise NO_ROOM
+            raise no_room()
         board.reset("w", "u0", 10**9)
         return next(self._pids)
 
@@ -69,7 +72,7 @@ def test_a_child_that_cannot_start_is_replaced_with_growing_pauses(table: Table)
         table.places[0].fill_at = 0.0
         table.table.fill_places()
         table.table.ended(pid, CRASH)
-        table.table.board_settled(table.told[-1]["board"])
+        table.table.obey({"op": "free", "board": table.told[-1]["board"]})
         pauses.append(table.places[0].fill_at - time.monotonic())
     assert max(pauses[:2]) <= 0.0, "at once"
     assert pauses[-1] > 2.0
@@ -98,7 +101,7 @@ class TestKeeperLink:
 
         def start(line: socket.socket) -> int:
             if failing.pop(0):
-                raise NO_ROOM
+                raise no_room()
             told.append(line.fileno())
             return 4711
 

@@ -45,17 +45,16 @@ class KeeperLink:
         alive: memoryview,
         last_error: LastError,
     ) -> None:
-        self.pid = 0
+        self.pid = 0  # of the keeper; 0: there is none
+        self._has_lived = False
         self._start = start
         self._known = known
         self._alive = alive
         self._last_error = last_error
-        self._has_lived = False
         self._line: socket.socket | None = None
         self._buffer = b""
         self._born = self._start_at = 0.0
         self._backoff = Backoff(0.05, 5.0, at_once=1)
-        self._fork_failed = False
 
     def check(self) -> None:
         """Start a keeper if there is none and its time has come; kill one that has been silent for too long."""
@@ -103,13 +102,11 @@ class KeeperLink:
         except OSError as error:
             self.close()
             self._start_at = time.monotonic() + self._backoff.next_s()
-            if not self._fork_failed:
+            if self._last_error.is_new(error):
                 logger.error("cannot fork the keeper: %s; trying again until it works", error)  # noqa: TRY400
-            self._fork_failed = True
             return
         finally:
             theirs.close()
-        self._fork_failed = False
         self._born = time.monotonic()
         for message in self._known():
             self.send(message)

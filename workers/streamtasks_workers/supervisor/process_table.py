@@ -155,18 +155,17 @@ class ProcessTable:
             child.place.backoff.reset()
         child.place.fill_at = now + (0.0 if could_start else child.place.backoff.next_s())
 
-    def board_settled(self, number: int) -> None:
-        """Use a board again, for which the keeper has done all that followed the end of its child."""
-        if self.unsettled.pop(number, None) is not None:
-            self._free_boards.append(self._boards[number])
-
     def obey(self, request: dict[str, Any]) -> None:
         """Do what the keeper asks for; nothing if the child has ended meanwhile.
 
-        ``"kill"`` ends a child at once, ``"retire"`` replaces it and gives it the grace period for its other attempts,
-        ``"replace"`` replaces one that has reached its age and lets it finish, ``"interrupt"`` makes it look at its
-        board.
+        ``"free"`` lets the board of an ended child be used again: all that it held is settled. ``"kill"`` ends a child
+        at once, ``"retire"`` replaces it and gives it the grace period for its other attempts, ``"replace"`` replaces
+        one that has reached its age and lets it finish, ``"interrupt"`` makes it look at its board.
         """
+        if request["op"] == "free":
+            if self.unsettled.pop(request["board"], None) is not None:
+                self._free_boards.append(self._boards[request["board"]])
+            return
         child = self.children.get(request["pid"])
         if child is None or child.killed_because:
             return

@@ -32,6 +32,11 @@ __all__ = ["Supervisor"]
 
 logger = logging.getLogger("streamtasks.worker")
 
+SETTLE_S = 5.0
+LEAVE_S = 2.0
+"""Seconds that the keeper has at the end to settle what the last children left, and then to leave: its store may be
+away."""
+
 NOTHING_LIVES_S = 10.0
 NOTHING_LIVES_TIMES = 5
 """A worker whose keeper failed so often within so long, seconds, ends if no process of it has ever lived."""
@@ -59,6 +64,7 @@ class Supervisor:
         self._table = ProcessTable(places, self._plan.boards, self._fork_child, self._keeper.send, grace_s)
         self._fence_s = min((o.fence_after_s or a.settings.lease_s for a, o in apps), default=30.0)
         self._began = self._looked_at = time.monotonic()
+        self._settle_until = float("inf")
         self._exit_code = 0
         self._systemd = SystemdNotifier()
 
@@ -75,7 +81,7 @@ class Supervisor:
         self._keeper.check()
         self._table.fill_places()
         logger.info("worker %s: %d children for %s", self._plan.name, len(self._table.children), labels)
-        while self._table.children or not self._signals.stopping_since:
+        while self._has_work():
             self._wait(wake_fd)
             self._fence_after_standstill()
             if self._signals.changed():
@@ -87,15 +93,29 @@ class Supervisor:
             if self._signals.claims:
                 self._table.fill_places()
             self._keeper.check()
-            self._obey(self._keeper.receive())
+            for request in self._keeper.receive():
+                self._table.obey(request)
             self._tell_systemd()
             if self._nothing_lives():
                 logger.error("no process of this worker can live; see the errors above. It ends")
                 return 1
-        self._end_keeper()
+        if self._table.unsettled:
+            logger.error(
+                "the store did not answer; what %d children held is free when its lease ends",
+                len(self._table.unsettled),
+            )
+            self._exit_code = 1
+        self._keeper.end(max(0.0, self._settle_until + LEAVE_S - time.monotonic()))
         self._signals.ignore()
         logger.info("worker %s has stopped", self._plan.name)
         return self._exit_code
+
+    def _has_work(self) -> bool:
+        """Whether the worker goes on: at its end the keeper settles what the last children left, if that is quick."""
+        if self._table.children or not self._signals.stopping_since:
+            return True
+        self._settle_until = min(self._settle_until, time.monotonic() + SETTLE_S)
+        return bool(self._table.unsettled) and time.monotonic() < self._settle_until
 
     def _wait(self, wake_fd: int) -> None:
         """Wait for a signal, a message of the keeper, or the next time at which there is something to do."""
@@ -161,30 +181,6 @@ class Supervisor:
     def _known(self) -> list[dict[str, Any]]:
         """Return all that a new keeper has to know."""
         return [*self._table.messages(), *([] if self._signals.claims else [{"op": "stop"}])]
-
-    def _obey(self, messages: list[dict[str, Any]]) -> None:
-        for message in messages:
-            if message["op"] == "free":
-                self._table.board_settled(message["board"])
-            else:
-                self._table.obey(message)
-
-    def _end_keeper(self) -> None:
-        """Let the keeper settle what the last children left, for a few seconds at most."""
-        deadline = time.monotonic() + 5.0
-        while self._table.unsettled and time.monotonic() < deadline:
-            self._reap()
-            self._keeper.check()
-            self._obey(self._keeper.receive(0.1))
-            if self._keeper.fileno() is None:
-                time.sleep(0.02)
-        if self._table.unsettled:
-            logger.error(
-                "the store did not answer; what %d children held is free when its lease ends",
-                len(self._table.unsettled),
-            )
-            self._exit_code = 1
-        self._keeper.end(max(0.0, deadline + 2.0 - time.monotonic()))
 
     # -- forks ---------------------------------------------------------------------------------------
 
