@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +15,8 @@ from streamtasks.stores.factory import open_store
 from streamtasks.stores.redis import RedisStore, conversation
 from streamtasks.stores.types import NewMessage
 from streamtasks_workers.testing.embedded import EmbeddedServer
-from tests.support.servers import find_redis, server_kinds
+from tests.support.replicated import Replicated
+from tests.support.servers import server_kinds
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -34,54 +34,6 @@ HASTY: dict[str, Any] = {"timeout_s": 60.0, "enqueue_timeout_s": 60.0, "durabili
 
 def new(task_id: str, level: Any = None) -> NewMessage:
     return NewMessage(task_id, "default", 0, b"{}", durability=level)
-
-
-class Replicated:
-    """A master and two replicas."""
-
-    def __init__(self, kind: str, *arguments: str) -> None:
-        binary = find_redis() if kind == "redis" else None
-        arguments = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "300", *arguments)
-        self.kind = kind
-        self.master, *self.replicas = (EmbeddedServer(binary, extra_args=arguments) for _ in range(3))
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Replicated:
-        for server in (self.master, *self.replicas):
-            self._stack.enter_context(server)
-        self.attach()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    @property
-    def url(self) -> str:
-        return self.master.url
-
-    def client(self, server: EmbeddedServer) -> redis.Redis:
-        made: redis.Redis = redis.Redis(port=server.port, decode_responses=True)
-        self._stack.callback(made.close)
-        return made
-
-    def attach(self) -> None:
-        """Let both follow, from an empty start."""
-        self.client(self.master).flushall()
-        for server in self.replicas:
-            self.follow(server)
-
-    def follow(self, server: EmbeddedServer) -> None:
-        client = self.client(server)
-        client.replicaof("127.0.0.1", self.master.port)
-
-        def follows() -> bool:
-            info: Any = client.info("replication")
-            return bool(info.get("master_link_status") == "up")
-
-        wait_until(follows, "the replica follows")
-
-    def has(self, server: EmbeddedServer, task_id: str) -> bool:
-        return bool(self.client(server).hexists(KEYS.messages, task_id))
 
 
 def count_of(store: Any, servers: Replicated) -> ReplicaCount:

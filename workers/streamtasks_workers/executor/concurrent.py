@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import NoReturn
 
 from streamtasks.exceptions import StoreError
 from streamtasks.stores.readable import readable
@@ -26,6 +23,7 @@ from ..process.fork_guard import end_copy, is_copy
 from ..process.lifeline import STOP_SIGNALS, Lifeline
 from ..process.process_state import ProcessState
 from .attempt_counts import count_end, count_start
+from .broken_process import end_after_attempt, end_broken
 from .guards import INTERRUPT, CoroutineGuard, Guard, MainGuard, ThreadGuard
 from .inline import OTHERS_PAUSE_S, reporter
 from .link import MOST, Link
@@ -35,11 +33,6 @@ from .runner import Runner
 
 __all__ = ["ConcurrentExecutor"]
 
-logger = logging.getLogger("streamtasks.worker")
-
-NOT_WHOLE = 71  # exit status of a child that tasks have broken
-OTHERS_END_S = 0.1  # the thread that notices it first waits so long for others to end and save their outcomes
-LAST_S = 0.5
 LOOK_S = 0.1
 """A child that empties its hands for what must run alone looks so often, seconds, whether another one has taken it."""
 
@@ -72,7 +65,6 @@ class ConcurrentExecutor:
         self._counted: dict[int, Prepared] = {}  # slot -> the attempt whose start was counted
         self._threads = max(1, threads)
         self._most = max(self._threads, coroutines)
-        self._coroutines = coroutines or self._threads
         self._pool = ThreadPoolExecutor(self._threads, "streamtasks")
         self._free_threads = self._threads
         self._waiting: list[tuple[int, Claimed]] = []  # sync messages without a thread
@@ -100,7 +92,7 @@ class ConcurrentExecutor:
         except Exception as error:
             if self._lifeline.is_whole():
                 raise
-            self._leave_broken(error)
+            end_broken(error, self._lifeline)
         self._pool.shutdown()
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> bool:
@@ -115,13 +107,7 @@ class ConcurrentExecutor:
                 end_copy(error)
             if not self._running:
                 raise
-            self._leave_broken(error)
-
-    def _leave_broken(self, error: BaseException) -> NoReturn:
-        if not self._lifeline.is_whole():
-            time.sleep(LAST_S)  # a thread whose task ends now saves its outcome and leaves
-        logger.error("this process cannot go on; it ends", exc_info=error)
-        os._exit(NOT_WHOLE)
+            end_broken(error, self._lifeline)
 
     async def _main(self) -> bool:
         """Work until there is something to run outside the loop (True), or the child shall stop (False)."""
@@ -291,12 +277,11 @@ class ConcurrentExecutor:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            self._leave_broken(error)  # this attempt has no outcome, and would seem to run for ever
+            end_broken(error, self._lifeline)  # this attempt has no outcome, and would seem to run for ever
         self._changed.set()
 
     # The start is noted where user code begins, not where it is scheduled: what has not begun when another
     # attempt holds the GIL can still be handed back.
-
     async def _run_async(self, prepared: Prepared, slot: int) -> None:
         if started := self._start(prepared, slot, CoroutineGuard):
             self._finished(slot, await self._runner.arun(prepared), started)
@@ -322,16 +307,8 @@ class ConcurrentExecutor:
         outcome = self._runner.run(prepared)
         self._state.restore_mask(outcome.id)
         if not self._lifeline.is_whole():
-            self._leave(slot, outcome, started)  # in here: the loop will never hear of it
+            end_after_attempt(self._board, slot, outcome, started)  # in here: the loop will never hear of it
         return started, outcome
-
-    def _leave(self, slot: int, outcome: Outcome, started: int) -> None:
-        """End this child, whose descriptors a task has closed. This outcome is safe; what else runs has crashed."""
-        logger.error("descriptors of this process were closed while task %s ran in it; it ends", outcome.id)
-        if not self._board.enforced(slot):
-            self._board.finish(slot, outcome, started)
-        time.sleep(OTHERS_END_S)  # the task that did it may be about to end
-        os._exit(NOT_WHOLE)
 
     def _start(self, prepared: Prepared, slot: int, guard: type[Guard]) -> int:
         """Note the start and the limits of an attempt; return the start, 0 if it must not start."""
@@ -364,7 +341,7 @@ class ConcurrentExecutor:
             count_end(self._counters, slot, prepared, outcome, now - started)
             self._counters.flush()
         if not self._lifeline.is_whole():
-            self._leave(slot, outcome, started)
+            end_after_attempt(self._board, slot, outcome, started)
         self._outcomes.append(outcome)
         self._slots.append(slot)
         self._board.finish(slot, outcome, started)  # a large one is settled at once, this loop being free
