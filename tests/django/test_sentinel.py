@@ -69,7 +69,7 @@ def test_the_options_of_servers_and_of_sentinels_are_apart() -> None:
     params = {
         "BACKEND": BACKEND,
         "OPTIONS": {
-            "sentinels": ["s1", "s2:26380", ("::1", "7")],
+            "sentinels": [{"host": "s1"}, "s2:26380", ("::1", "7")],
             "service_name": "my service",
             "connection": {"username": "app", "password": "p@ss", "db": "2", "ssl": True, "ssl_ca_certs": "/ca.pem"},
             "sentinel_connection": {"username": "watcher", "password": "hers"},

@@ -1,7 +1,8 @@
 """Read the OPTIONS of `RedisSentinelBackend` that say where the servers are.
 
 =======================  =========================================================================
-``sentinels``            ``[("host", 26379), ...]``; ``"host:port"`` will do, too
+``sentinels``            ``[("host", 26379), ...]``; texts such as ``"host:port"`` and
+                         ``{"host": ..., "port": ...}`` will do, too
 ``service_name``         what the Sentinels call the service: the name in ``sentinel monitor NAME ...``
 ``connection``           how the servers are reached: ``{"username", "password", "db", "ssl", ...}``,
                          without host and port
