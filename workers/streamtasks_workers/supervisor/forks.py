@@ -13,12 +13,17 @@ from ..process.fork_guard import end_copy, is_copy
 from ..process.last_error import LastError
 from ..process.lifeline import STOP_SIGNALS
 
-__all__ = ["OWN_ERROR", "fork", "send_signal", "status_text"]
+__all__ = ["OWN_ERROR", "QUICK_S", "could_start", "fork", "send_signal", "status_text"]
 
 logger = logging.getLogger("streamtasks.worker")
 
 OWN_ERROR: Final = 70
 """Exit status of a process that ends by an exception."""
+
+QUICK_S: Final = 0.5
+BUSY_S: Final = 10.0
+"""A process that ends within this time, seconds, could not start; the second counts if it ends by an
+exception: on a busy machine it may take long to get that far."""
 
 
 def fork(live: Callable[[], int], not_inherited: Callable[[], None], last_error: LastError) -> int:
@@ -75,6 +80,12 @@ def send_signal(pid: int, number: int) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+def could_start(lived_s: float, status: int) -> bool:
+    """Whether a process that has ended with this status, after so many seconds, got as far as its work."""
+    by_error = os.WIFEXITED(status) and os.WEXITSTATUS(status) == OWN_ERROR
+    return lived_s >= (BUSY_S if by_error else QUICK_S)
 
 
 def status_text(status: int) -> str:

@@ -15,7 +15,7 @@ from streamtasks.stores.backoff import Backoff
 
 from ..process.last_error import LastError
 from ..process.ready import ready
-from .forks import OWN_ERROR, send_signal, status_text
+from .forks import OWN_ERROR, QUICK_S, could_start, send_signal, status_text
 
 __all__ = ["KeeperLink"]
 
@@ -23,9 +23,6 @@ logger = logging.getLogger("streamtasks.worker")
 
 SILENCE_S = 5.0
 """A keeper that gives no sign of life for so long is replaced, seconds."""
-
-QUICK_S = 0.5
-"""A keeper that ends within this time could not start, seconds."""
 
 
 class KeeperLink:
@@ -78,10 +75,8 @@ class KeeperLink:
 
     @property
     def has_lived(self) -> bool:
-        """Whether any keeper has lived for longer than one that cannot start."""
-        if self.pid and time.monotonic() - self._born > QUICK_S:
-            self._has_lived = True
-        return self._has_lived
+        """Whether a keeper lives, or any has lived, for longer than one that cannot start."""
+        return self._has_lived or (self.pid != 0 and time.monotonic() - self._born > QUICK_S)
 
     @property
     def failures(self) -> int:
@@ -117,7 +112,7 @@ class KeeperLink:
         now = time.monotonic()
         by_error = os.WIFEXITED(status) and os.WEXITSTATUS(status) == OWN_ERROR
         times = self._last_error.times if by_error else 0
-        if now - self._born > QUICK_S:
+        if could_start(now - self._born, status):
             self._has_lived = True
             self._backoff.reset()
         pause_s = self._backoff.next_s()

@@ -15,14 +15,11 @@ from streamtasks.stores.backoff import Backoff
 from ..executor.guards import INTERRUPT
 from ..process.board import Board
 from ..process.groups import end_group
-from .forks import send_signal, status_text
+from .forks import QUICK_S, could_start, send_signal, status_text
 
 __all__ = ["Child", "Place", "ProcessTable"]
 
 logger = logging.getLogger("streamtasks.worker")
-
-QUICK_S = 0.5
-"""A child that ends by an error within this time, with nothing claimed, could not start, seconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -108,11 +105,9 @@ class ProcessTable:
 
     @property
     def has_lived(self) -> bool:
-        """Whether any child has lived for longer than one that cannot start."""
-        if not self._has_lived:
-            now = time.monotonic()
-            self._has_lived = any(now - child.born > QUICK_S for child in self.children.values())
-        return self._has_lived
+        """Whether a child lives, or any has lived, for longer than one that cannot start."""
+        now = time.monotonic()
+        return self._has_lived or any(now - child.born > QUICK_S for child in self.children.values())
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Yield all that a new keeper has to know."""
@@ -149,11 +144,11 @@ class ProcessTable:
         # A child that cannot even start must not keep a core busy with forking. One that has claimed could start: the
         # crashes of its tasks are counted.
         _, received, _, _ = child.board.sequences()
-        could_start = clean or received or now - child.born >= QUICK_S
-        if could_start:
+        has_started = clean or received or could_start(now - child.born, status)
+        if has_started:
             self._has_lived = True
             child.place.backoff.reset()
-        child.place.fill_at = now + (0.0 if could_start else child.place.backoff.next_s())
+        child.place.fill_at = now + (0.0 if has_started else child.place.backoff.next_s())
 
     def obey(self, request: dict[str, Any]) -> None:
         """Do what the keeper asks for; nothing if the child has ended meanwhile.
