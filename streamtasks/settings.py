@@ -43,7 +43,8 @@ class StoreSettings:
         url: ``redis://[user:password@]host:port/db``, ``rediss://`` or ``unix://``; or Sentinels and the service that
             they watch, ``redis+sentinel://[user:password@]host:port,host:port/service/db``; or some nodes of a Cluster,
             ``redis+cluster://[user:password@]host:port,host:port`` (``rediss+...://`` with TLS); or ``memory://name``,
-            which keeps everything in this process (``?max_tasks=1000`` bounds it).
+            which keeps everything in this process (``?max_tasks=1000`` bounds it). ``django://alias/table`` is set by
+            a DatabaseBackend: tables of one of the project's databases.
         connection: redis-py connection keyword arguments; they win over the URL. Also ``password_file``, which is read
             at each login, ``credential_provider`` as a dotted path, and ``reauthenticate_every``: how often connections
             that live log in again, seconds.
@@ -211,6 +212,16 @@ class StoreSettings:
     def is_memory(self) -> bool:
         """Whether the store is in the memory of this process."""
         return self.url.startswith("memory://")
+
+    @property
+    def is_sql(self) -> bool:
+        """Whether the store is in tables of a database that a Django project names."""
+        return self.url.startswith("django://")
+
+    @property
+    def is_redis(self) -> bool:
+        """Whether the store is on servers of Redis or Valkey."""
+        return not self.is_memory and not self.is_sql
 
     @property
     def is_sentinel(self) -> bool:

@@ -17,6 +17,7 @@ from tests.support.bounds import Bound
 from tests.support.full_rights import leave_out
 from tests.support.machine_noise import NoiseProbe
 from tests.support.servers import Cluster, flush, server_kinds, start_server
+from tests.support.sql_stores import SqlStores, is_left_out, sql_kinds, sql_stores
 from tests.support.users import connect_as
 
 if TYPE_CHECKING:
@@ -80,6 +81,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_timing(config: pytest.Config) -> bool:
     """Whether this is the run of the timing tier, which has the machine to itself."""
     return str(config.option.markexpr).startswith(TIMING)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what SQL stores are not tested with in every run, see `tests.support.sql_stores`."""
+    left_out = [item for item in items if is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not is_left_out(item)]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -183,9 +192,18 @@ def server_url(request: pytest.FixtureRequest, _server_of_kind: Callable[[str], 
     return url
 
 
-@pytest.fixture(params=[*server_kinds(), "memory"])
-def store_url(request: pytest.FixtureRequest, _server_of_kind: Callable[[str], EmbeddedServer]) -> str:
-    """An empty store: as `server_url`, and the one in memory too. For tests that look at no key."""
+@pytest.fixture(scope="session", name="sql_stores")
+def _sql_stores() -> Iterator[SqlStores]:
+    yield from sql_stores()
+
+
+@pytest.fixture(params=[*server_kinds(), "memory", *sql_kinds()])
+def store_url(
+    request: pytest.FixtureRequest, _server_of_kind: Callable[[str], EmbeddedServer], sql_stores: SqlStores
+) -> str:
+    """An empty store: as `server_url`, in memory, and in SQL. For tests that look at no key."""
+    if request.param in sql_kinds():
+        return sql_stores.url(request.param)
     url = "memory://tests" if request.param == "memory" else _server_of_kind(request.param).url
     flush(url)
     return url

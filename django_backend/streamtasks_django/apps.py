@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy
 
 from .install import log_installed
@@ -32,3 +34,11 @@ class StreamTasksConfig(AppConfig):
         import_module("django.tasks")
         import_module("streamtasks_django.checks")
         log_installed()
+        post_migrate.connect(_make_tables, dispatch_uid="streamtasks.tables")
+
+
+def _make_tables(using: str, **_: Any) -> None:
+    """Make the tables of each DatabaseBackend of a database that was migrated."""
+    from .backends.database.engine.migrate import make_tables
+
+    make_tables(using)

@@ -14,6 +14,7 @@ from streamtasks import StoreSettings, StreamTasks
 from streamtasks.protocol.keys import Keys
 from streamtasks.stores.factory import open_async_store, open_store
 from streamtasks.stores.memory import MemoryServer
+from tests.support.sql_stores import change_states
 from tests.support.users import create_users, restore_users
 from tests.support.workflow_site import WorkflowSite, told
 
@@ -93,6 +94,9 @@ def end_leases() -> Callable[[StoreSettings, set[str]], None]:
         if settings.is_memory:
             leases = MemoryServer.at(settings.url).shard(settings, tag).leases
             leases.update((token, 1) for token in tokens if token in leases)
+            return
+        if settings.is_sql:
+            change_states(settings, [f"lease:{token}" for token in tokens], lambda _: 1)
             return
         with redis.Redis.from_url(settings.url) as client:
             client.zadd(Keys(settings.key_prefix, tag).leases, dict.fromkeys(tokens, 1), xx=True)

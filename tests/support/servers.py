@@ -18,6 +18,7 @@ from streamtasks.protocol.keys import Keys
 from streamtasks.stores.memory import MemoryServer
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.failure_logs import show_log
+from tests.support.sql_stores import change_states
 from tests.support.waiting import DEADLINE_S, wait_until
 
 REDIS_VARIABLE = "STREAMTASKS_REDIS_SERVER"
@@ -56,6 +57,9 @@ def silence(settings: StoreSettings, worker: str, silent_ms: int, tag: str = "u0
         workers = MemoryServer.at(settings.url).shard(settings, tag).workers
         beat_ms, about = workers[worker]
         workers[worker] = (beat_ms - silent_ms, about)
+        return
+    if settings.is_sql:
+        change_states(settings, [f"worker:{worker}"], lambda beat: (beat[0] - silent_ms, beat[1]))
         return
     with redis.Redis.from_url(settings.url) as client:
         client.zincrby(Keys(settings.key_prefix, tag).workers, -silent_ms, worker)

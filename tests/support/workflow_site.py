@@ -10,6 +10,7 @@ from streamtasks import Ignore, Retry, StreamTasks
 from streamtasks.protocol.keys import Keys
 from streamtasks.stores.memory import MemoryServer
 from tests.support.manual_worker import ManualWorker
+from tests.support.sql_stores import change_states
 from tests.support.workflow_deadlines import end_in_memory, end_on_server
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ class WorkflowSite:
         if settings.is_memory:
             end_in_memory(MemoryServer.at(settings.url).shard(settings, tag), workflow_id)
             return
+        if settings.is_sql:
+            change_states(settings, [f"workflow:{workflow_id}"], _late)
+            return
         with redis.Redis.from_url(settings.url) as client:
             end_on_server(client, Keys(settings.key_prefix, tag), workflow_id)
 
@@ -83,3 +87,8 @@ class WorkflowSite:
         result = canvas.apply_async()
         self.run()
         return result.get(timeout=0)
+
+
+def _late(state: Any) -> Any:
+    state.late = dict.fromkeys(state.late, 1)
+    return state

@@ -15,6 +15,7 @@ streamtasks.E011  ``TASK_SCHEDULE``, one of its entries, or the ``schedule`` of 
 streamtasks.E012  two schedules of one backend have the same name
 streamtasks.E013  an option stands beside OPTIONS instead of in it
 streamtasks.E014  ``result_model`` or ``extra_fields`` in OPTIONS is wrong
+streamtasks.E015  a DatabaseBackend uses a table that a model of the project has
 streamtasks.W001  OPTIONS has an unknown key
 streamtasks.W002  ``STREAMTASKS`` has an unknown key
 streamtasks.W003  (``--deploy``) the server cannot be reached from here
@@ -23,6 +24,7 @@ streamtasks.W005  ``TASK_WORKERS`` names an alias that TASKS does not have
 streamtasks.W007  ``TASK_WORKERS`` and ``worker`` in OPTIONS contradict each other
 streamtasks.W008  an alias of TASKS has an unknown key
 streamtasks.W009  (``--deploy``) the server is a replica, has no persistence, or does not let itself be checked
+streamtasks.W010  (``--database``) the tables of a DatabaseBackend are missing
 ================  ==================================================================================
 """
 

@@ -91,7 +91,7 @@ def _options(backend: StoreAlias) -> Iterator[CheckMessage]:
         commit_database(options)
         outbox_database(options)
         settings = backend.read_settings()
-        if not settings.is_memory:
+        if settings.is_redis:
             addresses.connection_options(settings)
     except ConfigurationError as error:
         yield Error(f"{where}: {error}", id="streamtasks.E001")
@@ -157,6 +157,9 @@ def check_same_keys(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
         settings = readable_settings(backend)
         if settings is None or settings.is_memory:
             continue
+        if settings.is_sql:
+            yield from _same_tables(settings, backend.alias, seen)
+            continue
         options = addresses.connection_options(settings)
         key = (connections.address(settings), options.get("db") or 0, settings.key_prefix)
         if key in seen:
@@ -167,3 +170,14 @@ def check_same_keys(backends: Sequence[StoreAlias]) -> Iterator[CheckMessage]:
                 id="streamtasks.E003",
             )
         seen.setdefault(key, backend.alias)
+
+
+def _same_tables(settings: StoreSettings, alias: str, seen: dict[tuple[Any, ...], str]) -> Iterator[CheckMessage]:
+    if (settings.url,) in seen:
+        yield Error(
+            f"TASKS[{seen[settings.url,]!r}] and TASKS[{alias!r}] use the same tables: a worker of one would run the "
+            "tasks of the other.",
+            hint="Give each its own table_name, or use one alias with several queues.",
+            id="streamtasks.E003",
+        )
+    seen.setdefault((settings.url,), alias)

@@ -25,7 +25,7 @@ def check_servers(**_: Any) -> list[CheckMessage]:
         if settings is None:
             continue
         try:
-            unreachable = None if settings.is_memory else _unreachable(settings)
+            unreachable = _unreachable(settings) if settings.is_redis else None
             if unreachable is None:
                 messages += [
                     checks.Warning(f"TASKS[{backend.alias!r}]: {warning}.", id="streamtasks.W009")

@@ -148,7 +148,7 @@ def store_settings(
             values[target] = value.total_seconds() if isinstance(value, timedelta) else value
     values.update((server or _server)(options))
     settings = StoreSettings(**values)
-    if not settings.is_memory:
+    if settings.is_redis:
         connections.check_options(settings)
     return settings
 

@@ -37,6 +37,12 @@ def diagnose(app: Application) -> Diagnosis:
             "For anything but development and tests, name a server.",
         )  # fmt: skip
         return Diagnosis(app.label, shown, settings.key_prefix, (finding,))
+    if settings.is_sql:
+        finding = Finding(
+            "connection", Level.NOTE, "The store is in tables of a database: there is no server to look at.",
+            "`manage.py check --database ALIAS` checks the tables.",
+        )  # fmt: skip
+        return Diagnosis(app.label, shown, settings.key_prefix, (finding,))
     try:
         found = survey(settings)
     except StoreError as error:

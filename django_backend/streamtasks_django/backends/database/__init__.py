@@ -1,1 +1,170 @@
-"""What the documented database backend is made of; models are imported from `models`, when apps are loaded."""
+"""Tasks in tables of one of the project's databases: for teams without Redis, or who want them in SQL.
+
+::
+
+    TASKS = {
+        "default": {
+            "BACKEND": "streamtasks_django.backends.database.DatabaseBackend",
+            "OPTIONS": {"database_alias": "default", "table_name": "streamtasks"},
+        }
+    }
+
+``manage.py migrate`` makes the tables of every DatabaseBackend of TASKS (``"streamtasks_django"`` must be in
+INSTALLED_APPS). Workers: ``streamtasks-worker --backend default``, as for Redis. PostgreSQL is the reference; SQLite is
+for development.
+
+What differs from `streamtasks_django.backends.redis`:
+
+* A plain call that is enqueued in a transaction of the same database is part of it: it runs after the commit, and not
+  at all after a rollback. Calls with a rate limit, linked calls, workflows, schedules and revocations take effect at
+  once, on a connection of their own; on SQLite they are part of the transaction.
+* ``durability="replicated"`` is refused: what is committed is as safe as the database makes it.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, override
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.checks import Error, Tags, Warning  # noqa: A004 - as Django calls it
+from django.core.checks import register as register_check
+from django.db.utils import DatabaseError
+from django.tasks import task_backends
+from django.tasks.exceptions import InvalidTaskBackend
+
+from streamtasks import ConfigurationError, StoreSettings
+from streamtasks.stores.factory import StoreKind, register
+
+from ...conf.options import OPTIONS, shown, store_settings
+from ...enqueue.store_alias import Stores
+from ..base import StoreBackend
+from .engine.aio import AsyncSqlStore
+from .engine.steps import Steps
+from .engine.store import SqlStore
+from .engine.tables import missing, tables
+
+if TYPE_CHECKING:
+    from django.core.checks import CheckMessage
+
+    from ...worker.application import DjangoApplication
+
+__all__ = ["DatabaseBackend"]
+
+_NOT_HERE: Final = frozenset(
+    {"connection", "connection_pool", "durability", "durability_timeout", "key_prefix", "max_connections"}
+    | {"queue_expires", "replicas", "url", "outbox", "result_model", "extra_fields"}
+)
+_TABLE: Final = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+
+_stores: dict[StoreSettings, Stores] = {}
+_lock = threading.Lock()
+
+register("django", StoreKind(SqlStore, AsyncSqlStore, AsyncSqlStore))
+
+
+@register_check(Tags.database)
+def check_tables(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Check that the tables of each DatabaseBackend exist; ``manage.py check --database ALIAS``."""
+    found: list[CheckMessage] = []
+    for name in task_backends.settings if databases else ():
+        try:
+            backend = task_backends[name]
+            session = Steps(backend.store_settings, own=False).session if isinstance(backend, DatabaseBackend) else None
+        except (InvalidTaskBackend, ConfigurationError):
+            continue  # reported by the other checks
+        if session is not None and session.alias in (databases or ()):
+            absent = missing(session.alias, session.table)
+            if absent:
+                text = f"TASKS[{name!r}]: {session.missing_text(absent)}"
+                found.append(Warning(text, id="streamtasks.W010"))
+    return found
+
+
+class DatabaseBackend(StoreBackend):
+    """Keep tasks and results in tables of one of the project's databases.
+
+    OPTIONS has two keys of its own: ``database_alias``, a key of DATABASES (``"default"``), and ``table_name``, with
+    which the names of the tables begin (``"streamtasks"``, and ``"streamtasks_<alias>"`` for other aliases than
+    ``default``). What `streamtasks_django.conf.options` says of a server's address and of durability is not there.
+    """
+
+    known_options = (OPTIONS - _NOT_HERE) | {"database_alias", "table_name"}
+
+    @override
+    def read_settings(self) -> StoreSettings:
+        return store_settings(self.alias, self.params.get("OPTIONS") or {}, self._address)
+
+    def _address(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        for name in sorted(_NOT_HERE & set(options)):
+            raise ConfigurationError(
+                f"{name} is given, but DatabaseBackend does not support it; leave it out, or use RedisBackend."
+            )
+        alias = options.get("database_alias", "default")
+        if alias not in django_settings.DATABASES:
+            known = ", ".join(sorted(django_settings.DATABASES)) or "none"
+            raise ConfigurationError(f"database_alias is {shown(alias) if not isinstance(alias, str) else repr(alias)};"
+                                     f" DATABASES has: {known}.")  # fmt: skip
+        own = (
+            "streamtasks" if self.alias == "default" else f"streamtasks_{re.sub('[^a-z0-9]', '_', self.alias.lower())}"
+        )
+        table = options.get("table_name", own[:40])
+        if not isinstance(table, str) or not _TABLE.fullmatch(table):
+            raise ConfigurationError(
+                f"table_name is {table!r}; it must be at most 40 lower-case letters, digits and _, for example "
+                "'streamtasks'."
+            )
+        return {"url": f"django://{alias}/{table}"}
+
+    @cached_property
+    def stores(self) -> Stores:
+        """The store, shared by the whole process; it uses the connections of the project."""
+        settings = self.store_settings
+        found = _stores.get(settings)
+        if found is None:
+            with _lock:
+                plain = SqlStore(settings, own=False)
+                found = _stores.setdefault(settings, Stores(plain, AsyncSqlStore(settings, plain)))
+        return found
+
+    @override
+    def application(self) -> DjangoApplication:
+        """Return the alias as a worker serves it.
+
+        Raises:
+            ConfigurationError: the tables are missing.
+        """
+        session = Steps(self.store_settings, own=False).session
+        try:
+            absent = missing(session.alias, session.table)
+        except DatabaseError:
+            absent = []  # the database is away; the worker waits for it
+        finally:
+            session.connection.close()
+        if absent:
+            raise ConfigurationError(session.missing_text(absent))
+        return super().application()
+
+    @override
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        """Run the system checks of this alias; see `streamtasks_django.checks`."""
+        return [*super().check(**kwargs), *self._owned_by_others()]
+
+    def _owned_by_others(self) -> list[CheckMessage]:
+        try:
+            names = tables(Steps(self.store_settings).table).names
+        except ConfigurationError:
+            return []  # reported by the other checks
+        return [
+            Error(
+                f"TASKS[{self.alias!r}] uses the table {model._meta.db_table}, which is that of {model._meta.label}.",
+                hint="Give the backend another table_name.",
+                id="streamtasks.E015",
+            )
+            for model in apps.get_models(include_auto_created=True)
+            if model._meta.db_table in names
+        ]

@@ -1,0 +1,177 @@
+"""Read lists and counts, and delete what is old."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db.models import Count, F, Q
+from django.db.models.functions import Substr
+
+from streamtasks.exceptions import ServerNotSupported
+from streamtasks.protocol.state import DeadLetter
+from streamtasks.stores.inspection_types import Active, Event, Events, Statistics
+from streamtasks.stores.rules import phases
+from streamtasks.stores.rules.attempts import KNOWN_MS
+from streamtasks.stores.rules.fan_in import SUCCEEDED
+from streamtasks.stores.types import Swept
+
+from .codec import decode
+from .message_rows import body_of
+from .session import Session
+from .shard import SqlShard
+from .tables import missing
+
+__all__ = [
+    "active",
+    "check",
+    "dead_letters",
+    "delete_finished",
+    "events",
+    "expire_results",
+    "in_queue",
+    "statistics",
+    "sweep",
+]
+
+MOST: Final = 1000
+"""Rows that one step deletes at most."""
+
+RUNNING: Final = Q(phase=phases.RUNNING) | Q(phase=phases.REVOKED, started_ms__gt=0)
+
+
+def _messages(shard: SqlShard) -> Any:
+    return shard.names.message.objects.using(shard.using)
+
+
+def _records(shard: SqlShard) -> Any:
+    return shard.names.record.objects.using(shard.using)
+
+
+def _states(shard: SqlShard) -> Any:
+    return shard.names.state.objects.using(shard.using)
+
+
+def active(shard: SqlShard, limit: int) -> list[Active]:
+    """Return running attempts, the longest first."""
+    rows = _messages(shard).filter(RUNNING).order_by("started_ms", "id")[:limit]
+    return [
+        Active(row.id, row.started_ms, row.token.rpartition("#")[0], body_of(row.enqueued_ms, row.envelope))
+        for row in rows
+    ]
+
+
+def statistics(shard: SqlShard) -> Statistics:
+    """Return counts: of what is unfinished, and since the tables were made."""
+    now = _messages(shard).aggregate(
+        all=Count("id"),
+        running=Count("id", filter=RUNNING),
+        delayed=Count("id", filter=Q(phase=phases.DELAYED)),
+    )
+    words: dict[str, int] = {}
+    for name, number in _states(shard).filter(kind="total").values_list("name", "number"):
+        word = name.split(":")[1]
+        words[word] = words.get(word, 0) + number
+    run_ms = words.pop("ms", 0)
+    return Statistics(now["all"], now["running"], now["delayed"], words, run_ms)
+
+
+def events(shard: SqlShard, after: str, limit: int) -> Events:
+    """Return events after a cursor, oldest first."""
+    rows = _states(shard).filter(kind="event", name__gt=after or "event:").order_by("name")[:limit]
+    found = list(rows.values_list("name", "data"))
+    return Events([Event(*decode(bytes(data))) for _, data in found], found[-1][0] if found else after)
+
+
+def dead_letters(shard: SqlShard, limit: int, before: str) -> list[DeadLetter]:
+    """Return dead letters, newest first."""
+    rows = _states(shard).filter(kind="dead")
+    if before:
+        rows = rows.filter(number__lt=int(before.rpartition("-")[2]))
+    return [decode(bytes(data)) for data in rows.order_by("-number").values_list("data", flat=True)[:limit]]
+
+
+def in_queue(shard: SqlShard, queue: str) -> tuple[int, int]:
+    """Return how many messages are in a queue, and how many of them somebody holds."""
+    held = list(phases.HELD)
+    rows = _messages(shard).filter(queue=queue, phase__in=[phases.QUEUED, phases.SUSPECT, *held])
+    counts = rows.aggregate(all=Count("id"), held=Count("id", filter=Q(phase__in=held)))
+    return counts["all"], counts["held"]
+
+
+def delete_finished(shard: SqlShard, before_ms: int) -> int:
+    """Delete some records of messages that finished before a time; return how many. Ids stay known for 15 minutes."""
+    rows = _records(shard).filter(finished_ms__lt=before_ms, deleted=False).exclude(state="")
+    return _delete(shard, rows)
+
+
+def expire_results(shard: SqlShard, success: bool, after: str = "") -> str:
+    """Delete some results that expire before their ids may be forgotten; ``after`` is not used."""
+    settings = shard.settings
+    expires_s = settings.result_expires_s if success else settings.failure_expires_s
+    rows = _records(shard).filter(finished_ms__lte=shard.now_ms() - round(expires_s * 1000), deleted=False)
+    states = list(SUCCEEDED)
+    _delete(shard, rows.filter(state__in=states) if success else rows.exclude(state__in=[*states, ""]))
+    return after
+
+
+def _delete(shard: SqlShard, rows: Any) -> int:
+    ids = list(rows.order_by("finished_ms").values_list("id", flat=True)[:MOST])
+    if not ids:
+        return 0
+    some, known_ms = _records(shard).filter(id__in=ids), shard.now_ms() - KNOWN_MS
+    some.filter(finished_ms__gt=known_ms).update(
+        deleted=True, expires_ms=F("finished_ms") + KNOWN_MS, envelope=b"", enqueued_ms=0, result=b"", history=b""
+    )
+    some.filter(finished_ms__lte=known_ms).delete()
+    return len(ids)
+
+
+def sweep(shard: SqlShard, idle_ms: int) -> Swept:  # noqa: ARG001 - consumers leave nothing behind that counts
+    """Delete what has expired: records, workflows with their results, old events, letters and claims."""
+    now_ms, settings, states = shard.now_ms(), shard.settings, _states(shard)
+    old = _records(shard).filter(expires_ms__lte=now_ms).order_by("expires_ms").values_list("id", flat=True)[:MOST]
+    _records(shard).filter(id__in=list(old)).delete()
+    for name in list(
+        states.filter(kind="workflow", expires_ms__gt=0, expires_ms__lte=now_ms).values_list("name", flat=True)[:10]
+    ):
+        workflow_id = name.removeprefix("workflow:")
+        states.filter(kind="field", name__startswith=f"field:{workflow_id}/").delete()
+        states.filter(name=name).delete()
+    states.filter(kind__in=["claim", "unstarted"], expires_ms__gt=0, expires_ms__lte=now_ms).delete()
+    _keep_newest(states.filter(kind="event"), "name", settings.max_events)
+    _keep_newest(states.filter(kind="dead"), "number", settings.max_dead_letters)
+    _fold_totals(shard)
+    return Swept(0, 0)
+
+
+def _keep_newest(rows: Any, order: str, most: int) -> None:
+    oldest = rows.order_by(f"-{order}").values_list(order, flat=True)[most : most + 1]
+    for bound in list(oldest):
+        rows.filter(**{f"{order}__lte": bound}).delete()
+
+
+def _fold_totals(shard: SqlShard) -> None:
+    """Add the counts of single consumers to those of all."""
+    rows = _states(shard).filter(kind="total").annotate(word=Substr("name", 7))
+    for name, number, word in list(rows.values_list("name", "number", "word")):
+        outcome, _, consumer = word.partition(":")
+        if consumer:
+            shard.totals[outcome] += number
+            _states(shard).filter(name=name).delete()
+
+
+def check(session: Session) -> list[str]:
+    """See `Store.check`.
+
+    Raises:
+        ServerNotSupported: the tables are missing, or the database cannot do what is needed.
+    """
+    absent = missing(session.using, session.table)
+    if absent:
+        raise ServerNotSupported(session.missing_text(absent))
+    if session.vendor == "oracle":
+        raise ServerNotSupported("DatabaseBackend runs on PostgreSQL, MySQL, MariaDB and SQLite, not on Oracle.")
+    if session.vendor == "sqlite":
+        text = "is SQLite: workers poll it, and one of them writes at a time; use PostgreSQL in production"
+        return [f"the database {session.alias!r} {text}"]
+    return []

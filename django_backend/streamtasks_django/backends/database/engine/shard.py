@@ -1,0 +1,333 @@
+"""The shard of a SQL store during one step: that of the memory store, with rows in the place of what it holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, Final, NamedTuple, override
+
+from django.db.models import F
+
+from streamtasks.protocol.state import DeadLetter
+from streamtasks.settings import StoreSettings
+from streamtasks.stores.inspection_types import Event
+from streamtasks.stores.memory.clock import Clock
+from streamtasks.stores.memory.delayed import Delayed
+from streamtasks.stores.memory.shard import Shard
+from streamtasks.stores.memory.state import LiveMessage, Record, Stream
+from streamtasks.stores.rules import phases
+
+from .codec import encode
+from .message_rows import LiveRows, RecordRows
+from .rows import StateRows, upsert
+from .tables import Tables
+
+__all__ = ["Finished", "SqlShard"]
+
+PROMOTED: Final = 1000
+"""Most messages that one step promotes."""
+
+WAITING: Final = 1000
+"""Most waiting messages of a limit that one step looks at."""
+
+SCALARS: Final = ("last_beat_ms", "hold_until_ms", "listeners_until_ms", "schedule_revision")
+
+
+class Finished(NamedTuple):
+    """A record that a step has written, with the message's id."""
+
+    id: str
+    record: Record
+
+
+class StepClock(Clock):
+    """The time of the database when the step began."""
+
+    def __init__(self, now_us: int) -> None:
+        super().__init__(0)
+        self._now_us = now_us
+
+    @override
+    def now_us(self) -> int:
+        return self._now_us
+
+
+class SqlDelayed(Delayed):
+    """Delayed messages, which lie in the table of messages."""
+
+    def __init__(self, live: LiveRows) -> None:
+        super().__init__()
+        self._live = live
+
+    @property
+    def _rows(self) -> Any:
+        return self._live.rows.filter(phase=phases.DELAYED)
+
+    @override
+    def put(self, task_id: str, due_ms: int) -> None:
+        self._live.due_ms[task_id] = due_ms
+
+    @override
+    def discard(self, task_id: str) -> None:
+        """Forget nothing: the message itself goes, or is in another phase."""
+
+    @override
+    def due_ms(self, task_id: str) -> int:
+        message = self._live.get(task_id)
+        return self._live.due_ms.get(task_id, 0) if message and message.phase == phases.DELAYED else 0
+
+    @override
+    def first(self) -> tuple[int, str] | None:
+        self._live.write()
+        found: tuple[int, str] | None = self._rows.order_by("due_ms").values_list("due_ms", "id").first()
+        return found
+
+    @override
+    def take_due(self, now_ms: int) -> list[str]:
+        rows = self._rows.filter(due_ms__lte=now_ms).order_by("due_ms", "id")[:PROMOTED]
+        return [message.id for message in self._live.select(rows)]
+
+
+class _Batches(dict[str, tuple[str, ...]]):
+    """The messages of each claim: rows with its token."""
+
+    def __init__(self, live: LiveRows) -> None:
+        super().__init__()
+        self._live = live
+
+    @override
+    def get(self, key: str, default: Any = None, /) -> Any:
+        self._live.write()
+        return tuple(message.id for message in self._live.select(self._live.rows.filter(token=key).order_by("place")))
+
+    @override
+    def pop(self, key: str, *default: Any) -> Any:
+        """Remove nothing: a message says itself whose it is."""
+        return ()
+
+
+class _Waiting(dict[str, tuple[int, int, str]]):
+    """The messages that wait for one limit, as far as this step looks at them, with their places."""
+
+    def __init__(self, live: LiveRows, limit: str) -> None:
+        super().__init__()
+        self._live = live
+        live.write()
+        rows = live.rows.filter(phase=phases.LIMITED, limit_name=limit).order_by("wait_rank", "wait_number", "id")
+        for message in live.select(rows[:WAITING]):
+            super().__setitem__(message.id, (*live.waits[message.id], message.id))
+
+    @override
+    def __setitem__(self, key: str, value: tuple[int, int, str]) -> None:
+        super().__setitem__(key, value)
+        self._live.waits[key] = value[:2]
+
+
+class _WaitingByLimit(dict[str, dict[str, tuple[int, int, str]]]):
+    def __init__(self, live: LiveRows) -> None:
+        super().__init__()
+        self._live = live
+
+    def __missing__(self, key: str) -> _Waiting:
+        self[key] = made = _Waiting(self._live, key)
+        return made
+
+    @override
+    def get(self, key: str, default: Any = None, /) -> Any:
+        return self[key]
+
+    @override
+    def setdefault(self, key: str, default: Any = None, /) -> Any:
+        return self[key]
+
+
+class _ChildrenOf(dict[str, list[str]]):
+    """The messages that wait for a task, but not for a workflow: those are let go by their numbers."""
+
+    def __init__(self, live: LiveRows) -> None:
+        super().__init__()
+        self._live = live
+
+    @override
+    def pop(self, key: str, *default: Any) -> Any:
+        self._live.write()
+        rows = self._live.rows.filter(after=key, phase=phases.BLOCKED, then="").order_by("enqueued_ms", "id")
+        return [message.id for message in self._live.select(rows)]
+
+    @override
+    def setdefault(self, key: str, default: Any = None, /) -> Any:
+        return []
+
+
+class _Names:
+    """A set whose members are rows of one kind."""
+
+    def __init__(self, rows: StateRows[str, int]) -> None:
+        self._rows = rows
+
+    def add(self, name: str) -> None:
+        self._rows[name] = 1
+
+    def discard(self, name: str) -> None:
+        self._rows.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+
+class SqlShard(Shard):
+    """One shard for the time of one step.
+
+    Args:
+        settings: of the store.
+        using: the database.
+        names: the tables.
+        now_us: the database's time, microseconds.
+        tag: of the shard.
+    """
+
+    def __init__(self, settings: StoreSettings, using: str, names: Tables, now_us: int, tag: str) -> None:
+        super().__init__(tag, StepClock(now_us), settings)
+        self.using = using
+        self.names = names
+        self._places = count(now_us)
+        self._numbers = count()
+
+        def rows(kind: str, **options: Any) -> Any:
+            found: StateRows[Any, Any] = StateRows(using, names, kind, **options)
+            self._states.append(found)
+            return found
+
+        self._states: list[StateRows[Any, Any]] = []
+        live = LiveRows(using, names)
+        shard: Any = self
+        shard.live, shard.records = live, RecordRows(using, names)
+        shard.delayed, shard.batches, shard.children_of = SqlDelayed(live), _Batches(live), _ChildrenOf(live)
+        shard.waiting = _WaitingByLimit(live)
+        shard.leases, shard.suspects, shard.reserved = rows("lease"), rows("suspect"), rows("reserved")
+        shard.claims = rows("claim", number=lambda claim: claim[0], expires_ms=lambda claim: claim[2])
+        shard.workflows = rows("workflow", read=self._with_fields, expires_ms=lambda state: state.expires_ms)
+        shard.unfolding = _Names(rows("unfold"))
+        shard.revoked_workflows = rows("unstarted", expires_ms=lambda before: before[0])
+        shard.schedules = rows("schedule")
+        shard.declarations = rows("declared", key=lambda name: tuple(name.split(chr(31))))
+        shard.limits, shard.asking, shard.limiters = rows("limit"), rows("asking"), rows("limiter")
+        shard.workers = rows("worker")
+        self.many_workflows = 2**62
+        shard.ready = {"0:"}  # whether something is ready is not known here; whoever is woken looks
+        self._scalars: StateRows[str, int] = rows("shard")
+        self._scalars.load(SCALARS)
+        for name in SCALARS:
+            setattr(self, name, self._scalars.get(name, 0))
+        self._events: list[Event] = []
+        self._letters: list[tuple[str, DeadLetter]] = []
+
+    def _with_fields(self, workflow_id: str, state: Any) -> Any:
+        state.fields = self.fields_of(workflow_id)
+        return state
+
+    def fields_of(self, workflow_id: str) -> Any:
+        """Return the results that a workflow keeps, a row each."""
+        found: StateRows[str, tuple[bytes, bytes]] = StateRows(
+            self.using, self.names, "field", prefix=f"{workflow_id}/"
+        )
+        return found
+
+    # -- streams: a message says itself where it is -------------------------------------------------------
+
+    @override
+    def stream(self, name: str) -> Stream:
+        return Stream(name)
+
+    @override
+    def new_entry(self) -> str:
+        return str(next(self._places))
+
+    @override
+    def append(self, message: LiveMessage) -> None:
+        message.entry = self.new_entry()
+        self.wake("")
+
+    @override
+    def put_back(self, message: LiveMessage, *, suspect: bool = False) -> None:
+        message.leave(phases.SUSPECT if suspect else phases.QUEUED)
+        self.wake("")
+
+    @override
+    def park(self, message: LiveMessage, due_ms: int) -> None:
+        message.phase = phases.DELAYED
+        self.delayed.put(message.id, due_ms)
+        self.push("control", f"due {due_ms}")
+
+    @override
+    def clean(self) -> int:
+        return 0
+
+    @override
+    def keep(self, task_id: str, record: Record) -> None:
+        self.records[task_id] = record
+
+    # -- what is only ever added --------------------------------------------------------------------------
+
+    @override
+    def note(self, kind: str, task_id: str, detail: str) -> None:
+        if self.settings.events_kept:
+            self._events.append(Event(self.now_ms(), kind, task_id, detail))
+
+    @override
+    def bury(self, reason: str, message: LiveMessage) -> None:
+        envelope = message.body.partition(b" ")[2]
+        cursor = f"{self.now_ms()}-{next(self._places)}"
+        self._letters.append((cursor, DeadLetter(cursor, reason, message.id, message.name, self.now_ms(), envelope)))
+        self.push("control", "dead 0")
+
+    # -- writing ------------------------------------------------------------------------------------------
+
+    def write(self) -> list[Finished]:
+        """Write all that has changed; return the records of messages that have finished."""
+        self.live.write()  # type: ignore[attr-defined]
+        finished = self.records.write()  # type: ignore[attr-defined]
+        for name in SCALARS:
+            if self._scalars.get(name, 0) != getattr(self, name):
+                self._scalars[name] = getattr(self, name)
+        rows, gone = self._appended(), []
+        fields = [self._own_fields(one, state) for one, state in dict.items(self.workflows)]
+        for states in (*self._states, *fields):
+            some, names = states.to_write()
+            rows += some
+            gone += names
+        upsert(self.using, self.names.state, rows)
+        if gone:
+            self.names.state.objects.using(self.using).filter(name__in=gone).delete()
+        self._add_totals()
+        return [Finished(task_id, record) for task_id, record in finished if record.state]
+
+    def _own_fields(self, workflow_id: str, state: Any) -> Any:
+        """Return the rows of a workflow's results; a new one has a plain dict of them."""
+        if not isinstance(state.fields, StateRows):
+            rows = self.fields_of(workflow_id)
+            rows.update(state.fields)
+            state.fields = rows
+        return state.fields
+
+    def _appended(self) -> list[Any]:
+        state, rows = self.names.state, []
+        unique = f"{os.getpid()}.{id(self):x}"
+        for number, event in enumerate(self._events):
+            name = f"event:{self.clock.now_us():020d}-{unique}-{number:06d}"
+            rows.append(state(name=name, kind="event", number=event.at_ms, data=encode(tuple(event))))
+        for cursor, letter in self._letters:
+            name = f"dead:{cursor.rpartition('-')[2]:>020}-{letter.id}"[:690]
+            rows.append(state(name=name, kind="dead", number=int(cursor.rpartition("-")[2]), data=encode(letter)))
+        self._events.clear()
+        self._letters.clear()
+        return rows
+
+    def _add_totals(self) -> None:
+        state = self.names.state.objects.using(self.using)
+        for word, value in sorted(self.totals.items()):
+            name = f"total:{word}:"
+            if not state.filter(name=name).update(number=F("number") + value):
+                state.bulk_create([self.names.state(name=name, kind="total", number=value)], ignore_conflicts=True)
+        self.totals.clear()

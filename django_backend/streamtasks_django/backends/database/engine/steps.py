@@ -1,0 +1,115 @@
+"""Run transitions of the memory store as steps on a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from typing import Concatenate, Final
+
+from streamtasks.exceptions import ConfigurationError
+from streamtasks.settings import StoreSettings
+from streamtasks.stores.memory.shard import Shard
+
+from .notify import notify
+from .session import Session
+from .shard import Finished, SqlShard
+
+__all__ = ["Receiver", "Steps", "address_of", "by_id", "by_tag", "receivers"]
+
+SCHEME: Final = "django://"
+
+type Receiver = Callable[[str, str, Sequence[Finished]], None]
+"""Called with (database alias, table name, records) in the transaction that writes the records."""
+
+receivers: Final[list[Receiver]] = []
+"""Who is called with what has finished. What they raise undoes the step."""
+
+
+def address_of(settings: StoreSettings) -> tuple[str, str]:
+    """Return the database's alias and the beginning of the tables' names.
+
+    Raises:
+        ConfigurationError: the URL is none of a database.
+    """
+    alias, _, table = settings.url.removeprefix(SCHEME).partition("/")
+    if not settings.url.startswith(SCHEME) or not alias or not table:
+        raise ConfigurationError(f"url is {settings.shown_url!r}; write django://<database alias>/<table name>.")
+    return alias, table
+
+
+class Steps:
+    """Steps of one store.
+
+    Args:
+        settings: of the store.
+        own: use connections of its own; see `Session`.
+    """
+
+    def __init__(self, settings: StoreSettings, *, own: bool = True) -> None:
+        self.settings = settings
+        self.alias, self.table = address_of(settings)
+        self.own = Session(settings, self.alias, self.table, own=True)
+        self.session = self.own if own else Session(settings, self.alias, self.table, own=False)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The shards: one, however many tags the settings name."""
+        return self.settings.tags
+
+    def outside(self) -> Session:
+        """Return the session of a step that does not wait for the caller's transaction.
+
+        A step of more than plain messages holds the lock of all steps, which must not last until somebody commits. On
+        SQLite it has to be part of the transaction, which holds the lock of the whole database.
+        """
+        session = self.session
+        if session is not self.own and session.connection.in_atomic_block and session.vendor != "sqlite":
+            return self.own
+        return session
+
+    def change[T](self, work: Callable[[SqlShard], T], retry_s: float | None = None) -> T:
+        """Make one step and return what ``work`` returns; errors as of `Session.run`."""
+        session = self.outside()
+
+        def step() -> T:
+            with session.transaction() as now_us:
+                shard = self._shard(session, now_us)
+                answer = work(shard)
+                finished = shard.write()
+                if finished:
+                    for receiver in receivers:
+                        receiver(session.using, self.table, finished)
+                notify(session.connection, self.table, shard.pushes)
+            return answer
+
+        return session.run(step, retry_s)
+
+    def look[T](self, work: Callable[[SqlShard], T]) -> T:
+        """Call ``work`` with what is stored now; what it changes is not kept."""
+        session = self.session
+        return session.run(lambda: work(self._shard(session, session.now_us())))
+
+    def _shard(self, session: Session, now_us: int) -> SqlShard:
+        return SqlShard(self.settings, session.using, session.tables, now_us, self.tags[0])
+
+
+def by_id[**P, T](
+    transition: Callable[Concatenate[Shard, str, P], T], *, changes: bool = True
+) -> Callable[Concatenate[Steps, str, P], T]:
+    """Make a transition a method that takes an id first."""
+
+    def method(self: Steps, key: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return (self.change if changes else self.look)(lambda shard: transition(shard, key, *args, **kwargs))
+
+    return update_wrapper(method, transition)
+
+
+def by_tag[**P, T](
+    transition: Callable[Concatenate[Shard, P], T], *, changes: bool = True
+) -> Callable[Concatenate[Steps, str, P], T]:
+    """Make a transition a method that takes the shard's tag first; there is one shard."""
+
+    def method(self: Steps, tag: str, /, *args: P.args, **kwargs: P.kwargs) -> T:  # noqa: ARG001
+        return (self.change if changes else self.look)(lambda shard: transition(shard, *args, **kwargs))
+
+    return update_wrapper(method, transition)

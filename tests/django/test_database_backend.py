@@ -1,0 +1,205 @@
+"""A project whose tasks are in SQL: its tables, a real worker on them, transactions, and children that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from tests.docs.test_readme import environment
+from tests.support.failure_logs import show_log
+from tests.support.sql_stores import sql_kinds
+from tests.support.waiting import DEADLINE_S, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.sql_stores import SqlStores
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = """\
+SECRET_KEY = "only for this test"
+INSTALLED_APPS = ["django.contrib.contenttypes", "streamtasks_django", "shop"]
+DATABASES = {{"default": {database!r}}}
+TASKS = {{
+    "default": {{
+        "BACKEND": "streamtasks_django.backends.database.DatabaseBackend",
+        "OPTIONS": {{"table_name": "{table}", "timeout": 30, "enqueue_timeout": 30}},
+    }}
+}}
+"""
+TASKS = """\
+import time
+from streamtasks_django import task
+
+@task
+def add(a, b):
+    return a + b
+
+@task(bind=True, max_retries=2, default_retry_delay=0.1)
+def third_time(self):
+    if self.request.retries < 2:
+        raise self.retry()
+    return self.request.retries
+
+@task(rate_limit="100/s")
+def limited(n):
+    return n
+
+@task
+def short(n):
+    time.sleep(0.01)
+    return n
+"""
+USE = """\
+import json, os, django
+django.setup()
+from django.db import transaction
+from django.tasks import task_backends
+from django.tasks.exceptions import TaskResultDoesNotExist
+from shop.tasks import add, limited, third_time
+from streamtasks_django import chain, group
+
+with transaction.atomic():
+    committed = add.delay(1, 1)
+try:
+    with transaction.atomic():
+        rolled_back = add.delay(2, 2)
+        raise KeyError
+except KeyError:
+    pass
+known = True
+try:
+    task_backends["default"].get_result(rolled_back.id)
+except TaskResultDoesNotExist:
+    known = False
+print(json.dumps({
+    "committed": committed.get(timeout=60),
+    "rolled_back": known,
+    "retries": third_time.delay().get(timeout=60),
+    "delayed": add.apply_async((2, 3), countdown=0.3).get(timeout=60),
+    "limited": [one.get(timeout=60) for one in [limited.delay(n) for n in range(3)]],
+    "group": group(add.s(n, n) for n in range(3)).apply_async().get(timeout=60),
+    "chain": chain(add.s(1, 2), add.s(3)).apply_async().get(timeout=60),
+}))
+"""
+MANY = """\
+import json, django
+django.setup()
+from django.tasks import task_backends
+from shop.tasks import short
+backend = task_backends["default"]
+print(json.dumps([one.id for one in backend.enqueue_many([(short, (n,), {}) for n in range(400)])]))
+"""
+COUNT = """\
+import json, sys, django
+django.setup()
+from django.tasks import task_backends
+backend = task_backends["default"]
+found = backend.stores.plain.statistics()
+print(json.dumps([found.unfinished, found.outcomes]))
+"""
+
+
+class Project:
+    """A project in a folder, on one kind of database."""
+
+    def __init__(self, folder: Path, database: dict[str, Any]) -> None:
+        self.folder = folder
+        (folder / "shop").mkdir()
+        for name in ("shop/__init__.py", "shop/models.py"):
+            (folder / name).write_text("")
+        (folder / "shop/tasks.py").write_text(TASKS)
+        table = f"shop_{os.getpid()}_{abs(hash(str(folder))) % 10_000}"
+        (folder / "shop_settings.py").write_text(SETTINGS.format(database=database, table=table))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**environment(), "DJANGO_SETTINGS_MODULE": "shop_settings", "TMPDIR": str(self.folder)}
+
+    def run(self, *words: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, *words], cwd=self.folder, env=self.environment, capture_output=True, text=True,
+            timeout=3 * DEADLINE_S, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr if status else done.stdout
+
+    def use(self, script: str) -> Any:
+        return json.loads(self.run("-c", script).splitlines()[-1])
+
+    @contextmanager
+    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+        log = self.folder / "worker.log"
+        show_log("worker", log)
+        command = [sys.executable, "-m", "streamtasks_workers", "--backend", "default", "--concurrency", "2"]
+        with log.open("wb") as stream:
+            process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=stream, stderr=stream)
+        try:
+            yield process
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(DEADLINE_S) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(params=sql_kinds())
+def project(request: pytest.FixtureRequest, sql_stores: SqlStores, tmp_path: Path) -> Project:
+    return Project(tmp_path, sql_stores.database(request.param))
+
+
+def test_a_worker_runs_the_tasks_of_a_migrated_project(project: Project) -> None:
+    refused = project.run("-m", "streamtasks_workers", status=2)
+    assert "has no table" in refused
+    assert "manage.py migrate" in refused
+    assert "Traceback" not in refused
+    project.run("-m", "django", "migrate", "--verbosity", "0")
+    assert "nothing to make" in project.run("-m", "django", "streamtasks_tables")
+    project.run("-m", "django", "check", "--database", "default", "--fail-level", "WARNING")
+    with project.worker():
+        assert project.use(USE) == {
+            "committed": 2,
+            "rolled_back": False,
+            "retries": 2,
+            "delayed": 5,
+            "limited": [0, 1, 2],
+            "group": [0, 2, 4],
+            "chain": 6,
+        }
+
+
+def test_killed_children_lose_nothing_and_every_task_has_one_outcome(project: Project) -> None:
+    project.run("-m", "django", "migrate", "--verbosity", "0")
+    with project.worker() as process:
+        assert len(project.use(MANY)) == 400
+        for _ in range(3):
+            kill_child(process.pid)
+        found: list[Any] = []
+
+        def finished() -> bool:
+            found[:] = project.use(COUNT)
+            return found[0] == 0
+
+        wait_until(finished, lambda: f"{found}", 3 * DEADLINE_S, every_s=0.5)
+    assert found[1]["SUCCESS"] == 400
+    assert set(found[1]) <= {"SUCCESS", "CRASH", "RETRY"}
+
+
+def kill_child(pid: int) -> None:
+    """Kill a process that runs tasks: those that the supervisor has forked, but for its keeper, which was the first."""
+
+    def children() -> list[psutil.Process]:
+        return sorted(psutil.Process(pid).children(), key=lambda child: (child.create_time(), child.pid))[1:]
+
+    wait_until(lambda: len(children()) >= 2, "the worker has children")
+    children()[-1].kill()

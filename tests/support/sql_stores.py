@@ -1,0 +1,139 @@
+"""Empty SQL stores for tests: on a PostgreSQL of the test process, or in a file of SQLite."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.support.django_site import SETTINGS, SITE
+from tests.support.postgres import Postgres, find_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
+
+    from streamtasks import StoreSettings
+
+TABLE = "contract"
+
+ALL_VARIABLE = "STREAMTASKS_TEST_SQL"
+"""Set to ``all`` to run every test of the contract on SQL, which takes minutes."""
+
+FILES = ("test_store", "test_supervisor_store")
+"""What of the contract runs in every run, on PostgreSQL; the transitions are those of the memory store."""
+
+SHARDED = (
+    "test_many_shards_on_one_server",
+    "test_two_prefixes_do_not_see_each_other",
+    "test_on_the_shard_of_its_name",
+)
+"""Tests of shards and key prefixes, which SQL stores do not have: a table name takes their place."""
+
+
+def sql_kinds() -> list[str]:
+    """Return the kinds of SQL store that can be tested here."""
+    return ["postgres", "sqlite"] if find_postgres() else ["sqlite"]
+
+
+def is_left_out(item: pytest.Item) -> bool:
+    """Whether a test is not run on the SQL store for which it was collected."""
+    kind = getattr(item, "callspec", None) and item.callspec.params.get("store_url")  # type: ignore[attr-defined]
+    if kind not in ("postgres", "sqlite"):
+        return False
+    if item.originalname in SHARDED or item.path.stem == "test_store_shards":  # type: ignore[attr-defined]
+        return True
+    return os.environ.get(ALL_VARIABLE) != "all" and (kind == "sqlite" or item.path.stem not in FILES)
+
+
+def set_up_django() -> None:
+    """Set up the project of the Django tests, once in a process."""
+    if str(SITE) not in sys.path:
+        sys.path.insert(0, str(SITE))
+    os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
+    import django
+    from django.apps import apps
+
+    if not apps.ready:
+        django.setup()
+
+
+class SqlStores:
+    """The stores of one test process; ``close`` ends what was started for them."""
+
+    def __init__(self) -> None:
+        self._postgres: Postgres | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def url(self, kind: str) -> str:
+        """Return the URL of an empty store."""
+        set_up_django()
+        from django.db import connections
+
+        import_module("streamtasks_django.backends.database")  # registers the kind of store
+        from streamtasks_django.backends.database.engine.session import own_alias
+        from streamtasks_django.backends.database.engine.tables import create, tables
+
+        alias = f"contract_{kind}"
+        if alias not in connections.settings:
+            add_database(alias, self.database(kind))
+            create(own_alias(alias), TABLE)
+        for model in tables(TABLE):
+            model.objects.using(own_alias(alias)).all().delete()
+        return f"django://{alias}/{TABLE}"
+
+    def database(self, kind: str) -> dict[str, Any]:
+        """Return an entry of DATABASES."""
+        if kind == "postgres":
+            if self._postgres is None:
+                self._postgres = Postgres()
+                self._postgres.__enter__()
+            return self._postgres.database
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="sqlite")
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(Path(self._folder.name) / "database.sqlite3")}
+
+    def close(self) -> None:
+        """End the server and delete the file."""
+        if self._postgres is not None:
+            self._postgres.__exit__()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def add_database(alias: str, database: dict[str, Any]) -> None:
+    """Add an entry to DATABASES of the running project."""
+    from django.db import connections
+
+    whole = connections.configure_settings({"default": {}, alias: database})
+    connections.settings[alias] = whole[alias]
+
+
+def change_states(settings: StoreSettings, names: list[str], change: Callable[[Any], Any]) -> None:
+    """Change what some rows of a store's states hold."""
+    from streamtasks_django.backends.database.engine.codec import decode, encode
+    from streamtasks_django.backends.database.engine.steps import Steps
+
+    session = Steps(settings).own
+
+    def work() -> None:
+        for row in session.tables.state.objects.using(session.using).filter(name__in=names):
+            row.data = encode(change(decode(bytes(row.data))))
+            row.save(using=session.using)
+
+    session.run(work)
+
+
+def sql_stores() -> Iterator[SqlStores]:
+    """Yield the stores, and end them; for a fixture of the session."""
+    stores = SqlStores()
+    yield stores
+    if "django.db" in sys.modules:
+        from streamtasks_django.backends.database.engine.session import close_all
+
+        close_all()
+    stores.close()
