@@ -135,6 +135,7 @@ class AsyncSqlStore:
     list_schedules = awaiting("list_schedules")
     active = awaiting("active")
     statistics = awaiting("statistics")
+    measures = awaiting("measures")
     workers = awaiting("workers")
     events = awaiting("events")
     dead_letters = awaiting("dead_letters")

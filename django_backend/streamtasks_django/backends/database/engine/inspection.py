@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Min, Q
 from django.db.models.functions import Substr
 
 from streamtasks.exceptions import ServerNotSupported
 from streamtasks.protocol.state import DeadLetter
 from streamtasks.stores.inspection_types import Active, Event, Events, Statistics
+from streamtasks.stores.measure_types import Measures, QueueMeasure
 from streamtasks.stores.rules import phases
 from streamtasks.stores.rules.attempts import KNOWN_MS
 from streamtasks.stores.rules.fan_in import SUCCEEDED
@@ -29,6 +30,7 @@ __all__ = [
     "events",
     "expire_results",
     "in_queue",
+    "measures",
     "statistics",
     "sweep",
 ]
@@ -73,6 +75,34 @@ def statistics(shard: SqlShard) -> Statistics:
         words[word] = words.get(word, 0) + number
     run_ms = words.pop("ms", 0)
     return Statistics(now["all"], now["running"], now["delayed"], words, run_ms)
+
+
+def measures(shard: SqlShard) -> Measures:
+    """Return how much lies in the store, and since when. Queues that nothing is in are not known."""
+    waits, held = Q(phase__in=[phases.QUEUED, phases.SUSPECT]), Q(phase__in=list(phases.HELD))
+    now_us = shard.clock.now_us()
+    rows = _messages(shard).filter(waits | held).values("queue").order_by("queue")
+    counted = rows.annotate(
+        ready=Count("id", filter=waits), held=Count("id", filter=held), first=Min("place", filter=waits)
+    )
+    queues = [
+        QueueMeasure(
+            row["queue"], row["ready"], row["held"], max(1, (now_us - row["first"]) // 1000) if row["ready"] else 0
+        )
+        for row in counted
+    ]
+    now_ms, counts = shard.now_ms(), statistics(shard)
+    due_ms = min((one.next_ms for one in shard.schedules.values() if one.next_ms and not one.paused), default=now_ms)
+    return Measures(
+        queues,
+        counts.unfinished,
+        counts.running,
+        counts.delayed,
+        _messages(shard).filter(phase=phases.LIMITED).count(),
+        _states(shard).filter(kind="dead").count(),
+        max(0, now_ms - due_ms),
+        [],
+    )
 
 
 def events(shard: SqlShard, after: str, limit: int) -> Events:

@@ -12,6 +12,7 @@ from streamtasks.protocol.keys import check_queue
 from streamtasks.protocol.reports import open_reports
 from streamtasks.protocol.state import DeadLetter, Snapshot
 from streamtasks.stores.inspection_types import Active, Events, Statistics, WorkerInfo
+from streamtasks.stores.measure_types import Measures
 from streamtasks.stores.memory import (
     admit,
     beat,
@@ -213,6 +214,10 @@ class SqlStore(Steps):
         """See `Store.statistics`."""
         return self.look(inspection.statistics)
 
+    def measures(self) -> Measures:
+        """See `Store.measures`."""
+        return self.look(inspection.measures)
+
     def events(self, after: str = "", limit: int = 100) -> Events:
         """See `Store.events`."""
         return self.look(lambda shard: inspection.events(shard, after, limit))
@@ -241,7 +246,7 @@ class SqlStore(Steps):
             raise not_empty(queue, left, held)
         return False
 
-    def check(self) -> list[str]:
+    def check(self, *, before_deploy: bool = False) -> list[str]:  # noqa: ARG002 - there are no replicas to look at
         """See `Store.check`."""
         return inspection.check(self.session)
 
