@@ -73,22 +73,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what the user of this run cannot pass by nature."""
+    """Leave out what the user of this run cannot pass by nature, and what SQL stores are not tested with."""
     if role := config.getoption("--acl"):
         leave_out(config, items, UserRole[str(role).upper()])
+    left_out = [item for item in items if is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not is_left_out(item)]
 
 
 def _is_timing(config: pytest.Config) -> bool:
     """Whether this is the run of the timing tier, which has the machine to itself."""
     return str(config.option.markexpr).startswith(TIMING)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what SQL stores are not tested with in every run, see `tests.support.sql_stores`."""
-    left_out = [item for item in items if is_left_out(item)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not is_left_out(item)]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

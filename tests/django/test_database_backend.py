@@ -19,7 +19,7 @@ from tests.support.sql_stores import sql_kinds
 from tests.support.waiting import DEADLINE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from tests.support.sql_stores import SqlStores
@@ -138,7 +138,7 @@ class Project:
         return json.loads(self.run("-c", script).splitlines()[-1])
 
     @contextmanager
-    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+    def worker(self) -> Generator[subprocess.Popen[bytes]]:
         log = self.folder / "worker.log"
         show_log("worker", log)
         command = [sys.executable, "-m", "streamtasks_workers", "--backend", "default", "--concurrency", "2"]

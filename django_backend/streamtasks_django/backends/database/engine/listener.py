@@ -57,10 +57,11 @@ class Listener:
         """
         raw = self._raw
         try:
-            if hasattr(raw, "notifies") and callable(raw.notifies):
-                return [(one.channel, one.payload) for one in raw.notifies(timeout=0)]
-            raw.poll()
             kept: Any = raw.notifies
+            if callable(kept):  # psycopg 3
+                new: Any = kept(timeout=0)
+                return [(one.channel, one.payload) for one in new]
+            raw.poll()
             found = [(one.channel, one.payload) for one in kept]
             kept.clear()
         except self._error as error:

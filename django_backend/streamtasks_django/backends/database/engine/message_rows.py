@@ -144,7 +144,7 @@ class LiveRows(Lazy[str, LiveMessage]):
             self._rows.bulk_update([self._row(key, value) for key, value in old], _MUTABLE, batch_size=100)
 
     def _row(self, task_id: str, message: LiveMessage, *, fixed: bool = False) -> Any:
-        values = dict(zip(_MUTABLE, self._values(task_id, message), strict=True))
+        values: dict[str, Any] = dict(zip(_MUTABLE, self._values(task_id, message), strict=True))
         if fixed:
             priority, _, queue = message.name.partition(":")
             enqueued_ms, envelope = split_body(message.body)
