@@ -149,13 +149,21 @@ class ResultProject:
         found = environment(DJANGO_SETTINGS_MODULE="result_settings")
         return {**found, "PYTHONPATH": f"{self.folder}:{found['PYTHONPATH']}"}
 
-    def migrate(self) -> None:
-        """Make the migrations of its app, and all tables."""
-        self.run(
+    def migrate(self) -> list[str]:
+        """Make the migrations of its app, and all tables; return their names.
+
+        No check may find anything, and the migrations that are shipped must be complete.
+        """
+        tables: list[str] = self.run(
             "from django.core.management import call_command\n"
+            "from django.db import connection\n"
             "call_command('makemigrations', 'shop', verbosity=0)\n"
-            "answer = call_command('migrate', verbosity=0)"
+            "call_command('makemigrations', '--check', '--dry-run', verbosity=0)\n"
+            "call_command('check', '--fail-level', 'WARNING')\n"
+            "call_command('migrate', verbosity=0)\n"
+            "answer = connection.introspection.table_names()"
         )
+        return tables
 
     def run(self, code: str) -> Any:
         """Run code in the project; return what it leaves in ``answer``."""

@@ -72,6 +72,8 @@ _lock = threading.Lock()
 class RedisBackend(StoreBackend):
     """Keep tasks and results on one Redis or Valkey server."""
 
+    copies_rows = True
+
     @cached_property
     def stores(self) -> Stores:
         """The store, shared by the whole process."""

@@ -36,6 +36,7 @@ class StoreAlias(BaseTaskBackend):
         params: the entry of TASKS.
         known_options: every key that its OPTIONS may have.
         needs_worker: whether a worker process runs its tasks.
+        copies_rows: whether workers copy what finishes to the rows of results, if there are any.
         model: of the rows of results, where they are kept; an ``__init__()`` may set it. None: that of
             ``result_model`` in OPTIONS.
     """
@@ -43,6 +44,7 @@ class StoreAlias(BaseTaskBackend):
     params: dict[str, Any]
     known_options = OPTIONS
     needs_worker = True
+    copies_rows = False
     model: Any = None
 
     @property

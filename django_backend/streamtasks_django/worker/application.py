@@ -21,7 +21,6 @@ from streamtasks.tasks.middleware import listens_to_ends
 from streamtasks.tasks.run_options import RunOptions
 
 from ..conf import project
-from ..conf.row_options import result_model_label
 from ..enqueue.json_errors import normalized
 from ..enqueue.owner import BackendOwner, BackendSchedules
 from ..enqueue.signal_dispatch import only_logs
@@ -146,7 +145,7 @@ class DjangoApplication:
     @property
     def companion(self) -> Sequence[str]:
         """The process that copies results to the database, if ``result_model`` is set."""
-        copies = self.backend.needs_worker and result_model_label(self.backend.params.get("OPTIONS") or {}) is not None
+        copies = self.backend.copies_rows and self.backend.keeps_rows
         return (sys.executable, "-m", "streamtasks_django.worker.companion", self.label) if copies else ()
 
     def declared_schedules(self) -> Sequence[Definition]:
