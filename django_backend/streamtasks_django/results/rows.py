@@ -12,7 +12,7 @@ __all__ = ["columns_of", "delete_rows", "split_extra", "write_rows"]
 
 WRITTEN_AT_ONCE: Final = 500
 DELETED_AT_ONCE: Final = 500
-"""So few that no lock is held for longer than some milliseconds."""
+"""So few that locks are short."""
 
 
 def columns_of(model: Any) -> frozenset[str]:
