@@ -183,7 +183,7 @@ class TestStatistics:
     async def test_workers(self, hand: Consumer) -> None:
         idle = {"active_workers": 0, "total_tasks_processed": 0, "average_task_duration": 0, "worker_load": {}}
         assert TaskMonitor().get_worker_statistics() == idle
-        keeper = open_supervisor_store(backend().store_settings)
+        keeper = open_supervisor_store(worker_settings(backend().store_settings))
         for name in ("box", "rack"):
             await keeper.beat("u0", name, {})
         await tasks.echo.aenqueue()
