@@ -23,6 +23,7 @@ from streamtasks_django import TaskMonitor, TaskResultManager
 from streamtasks_django.backends.base import StoreBackend
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.servers import silence
+from tests.support.users import worker_settings
 
 pytestmark = pytest.mark.usefixtures("server_and_memory")
 
