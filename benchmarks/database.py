@@ -68,10 +68,10 @@ class Side:
         (folder / "shop").mkdir(parents=True)
         for name in ("__init__.py", "models.py"):
             (folder / "shop" / name).write_text("")
-        module = "django.tasks" if ours else "django_tasks"
-        (folder / "shop/tasks.py").write_text(TASKS.format(module=module, call="" if ours else "()"))
+        module = "django.tasks"
+        (folder / "shop/tasks.py").write_text(TASKS.format(module=module, call=""))
         backend = "streamtasks_django.backends.database" if ours else "django_tasks_db"
-        apps = '"streamtasks_django"' if ours else '"django_tasks", "django_tasks_db"'
+        apps = '"streamtasks_django"' if ours else '"django_tasks_db"'
         text = SETTINGS.format(apps=apps, database=database, backend=f"{backend}.DatabaseBackend")
         (folder / "bench_settings.py").write_text(text)
         self.database = database

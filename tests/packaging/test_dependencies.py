@@ -18,8 +18,8 @@ PACKAGES = (
     "django_backend/streamtasks_django",
     "lua/streamtasks_lua",
 )
-LOADED_BY_NAME = {"lz4", "ormsgpack", "backports", "cryptography"}
-"""Top modules that `importlib.import_module` loads, because they are optional."""
+LOADED_BY_NAME = {"lz4", "ormsgpack", "backports", "cryptography", "psycopg"}
+"""Top modules that `importlib.import_module` or Django loads, because they are optional."""
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
