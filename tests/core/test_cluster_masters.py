@@ -114,11 +114,23 @@ def test_it_is_asked_for_seldom(masters: Masters, clock: Clock) -> None:
 
 def test_a_slot_that_nobody_serves(clock: Clock) -> None:
     masters = Masters(SETTINGS)
-    look(masters, one=SLOTS[:1])
+    assert look(masters, one=SLOTS[:1], two=[]) == ["one", "two"]
+    assert "@one:7000/0" in masters.of(FIRST).url
     clock.now += 1
     with pytest.raises(RedisConnectionError, match=r"no node of the Cluster at one:7000, two:7000 serves slot"):
         masters.of(LAST)
     assert masters.wants_look
+
+
+def test_a_node_that_knows_of_some_slots_only_does_not_count(clock: Clock) -> None:
+    """It has joined just now, or was cut off."""
+    masters = Masters(SETTINGS)
+    assert look(masters, one=SLOTS[1:], two=SLOTS) == ["one", "two"]
+    assert "@one:7000/0" in masters.of(FIRST).url
+    masters.note(ClusterDownError("down"))
+    some = [[0, 300, [b"one", 7000, b"id1"]]]
+    assert len(look(masters, one=some, two=SLOTS[:1])) == 2
+    assert "@one:7000/0" in masters.of(ALL_TAGS[1]).url, "that of the node that knows most"
 
 
 def test_no_node_answers(masters: Masters) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from redis.exceptions import MovedError, RedisError
 
 from ...exceptions import ConfigurationError, StoreError
+from ...settings import StoreSettings
 from ..readable import readable
 from ..types import ClaimRequest, Exchange, Filter, Outcome, Settled
 from . import connections
@@ -236,8 +237,22 @@ class ClusterChannel(ExchangeChannel):
             self._set_down(url, error, self._sent_at)
 
     def _urls(self) -> list[str]:
-        """Return the URLs of the masters of all shards, with a connection for each; drop the others."""
-        current = {settings.url: settings for settings in map(self._masters.of, self._settings.tags)}
+        """Return the URLs of the masters of all shards, with a connection for each; drop the others.
+
+        Raises:
+            RedisError: nobody serves any of the shards.
+        """
+        current: dict[str, StoreSettings] = {}
+        unknown: Exception | None = None
+        for tag in self._settings.tags:
+            try:
+                settings = self._masters.of(tag)
+            except RedisError as error:  # what is on other shards can be done meanwhile
+                unknown = error
+            else:
+                current[settings.url] = settings
+        if unknown is not None and not current:
+            raise unknown
         for url in [url for url in self._by_url if url not in current]:
             self._by_url.pop(url).disconnect()  # it was a master
         for url, settings in current.items():

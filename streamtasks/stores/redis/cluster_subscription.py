@@ -27,12 +27,27 @@ AT_ONCE_S: Final = 0.5
 """A master that takes longer to connect to does not delay what comes from others, seconds."""
 
 
-def _by_master(masters: Masters, channels: Iterable[str]) -> list[tuple[StoreSettings, set[str]]]:
+type _Groups = list[tuple[StoreSettings, set[str]]]
+
+
+def _by_master(masters: Masters, channels: Iterable[str]) -> tuple[_Groups, RedisError | None]:
+    """Group channels by the master of their shard; return an error as well if nobody serves some of them.
+
+    Raises:
+        RedisError: nobody serves any.
+    """
     found: dict[str, tuple[StoreSettings, set[str]]] = {}
+    unknown: RedisError | None = None
     for channel in channels:
-        settings = masters.of(channel.partition("{")[2].partition("}")[0])
-        found.setdefault(settings.url, (settings, set()))[1].add(channel)
-    return list(found.values())
+        try:
+            settings = masters.of(channel.partition("{")[2].partition("}")[0])
+        except RedisError as error:
+            unknown = error
+        else:
+            found.setdefault(settings.url, (settings, set()))[1].add(channel)
+    if unknown is not None and not found:
+        raise unknown
+    return list(found.values()), unknown
 
 
 class ClusterSubscription:
@@ -48,7 +63,8 @@ class ClusterSubscription:
         with suppress(RedisError, OSError):  # what is waited for is read once a second in any case
             if masters.wants_look:
                 masters.refresh()
-            for settings, channels in _by_master(masters, self._channels):
+            groups, _ = _by_master(masters, self._channels)
+            for settings, channels in groups:
                 tag = next(iter(channels)).partition("{")[2].partition("}")[0]
                 self._parts.append(Subscription(settings, self._pool.pool_of(tag), channels).__enter__())
         return self
@@ -105,10 +121,12 @@ class AsyncClusterSubscription:
         try:
             if self._masters.wants_look:
                 await self._masters.arefresh()
-            groups = _by_master(self._masters, self._channels)
+            groups, unknown = _by_master(self._masters, self._channels)
         except (RedisError, OSError) as error:
             self._error = error
             return
+        if unknown is not None:
+            self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._failed, unknown)
         self._parts = [AsyncSubscription(settings, channels, self._ping_s) for settings, channels in groups]
         started: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in self._parts]
         self._readers = [

@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Final
 
 from redis.crc import key_slot
@@ -30,6 +30,9 @@ AGAIN_S: Final = 0.1
 
 FAILED_S: Final = 0.5
 """After some failures it is asked for only so often, seconds; a node that cannot be reached is tried as often."""
+
+type _Range = tuple[int, int, Node]
+"""First slot, last slot, their master."""
 
 type Look = Generator[Node, Any]
 """Yields nodes to ask for the slots, and is sent their replies, or errors."""
@@ -66,6 +69,7 @@ class Masters:
         self._settings = settings
         self._start_nodes = start_nodes(settings)
         self._slots: dict[str, int] = {}  # of the tags that were asked for
+        self._own_slots: list[int] = []  # of all shards
         self._of_tag: dict[str, StoreSettings] = {}
         self._ranges: list[tuple[int, int, StoreSettings]] = []  # first slot, last slot, their master
         self._of_node: dict[Node, StoreSettings] = {}
@@ -129,7 +133,9 @@ class Masters:
             absence.end()
 
     def look(self) -> Look:
-        """Ask one node after the other for the slots, those that are masters first.
+        """Ask one node after the other for the slots, those that are masters first, until one knows who has our shards.
+
+        If none does, what the best of them knows counts: calls for other shards are repeated, and nodes asked again.
 
         Raises:
             ConfigurationError: a node is no member of a Cluster.
@@ -141,6 +147,7 @@ class Masters:
         known = list(self._nodes)
         random.shuffle(known)
         errors, refused = [], None
+        partial: list[_Range] = []
         for node in dict.fromkeys([*known, *self._start_nodes]):
             reply = yield node
             if isinstance(reply, ResponseError) and "cluster support disabled" in str(reply):
@@ -151,30 +158,43 @@ class Masters:
                     note_server(reply, str(node))
                     refused = refused or reply
                 errors.append(f"{node}: {reply}")
-            elif self._take(node, reply):
-                return
-            else:
+            elif not (ranges := self._ranges_in(node, reply)):
                 errors.append(f"{node} knows of no slots")
+            elif self._lacking(ranges):
+                # It may have joined just now, or be cut off: another node may know more.
+                partial = min(partial or ranges, ranges, key=self._lacking)
+            else:
+                self._take(ranges)
+                return
+        if partial:
+            self._take(partial)
+            return
         if refused is not None:
             raise refused
         nobody = RedisConnectionError(f"no node of the Cluster answers: {'; '.join(errors)}")
         self._no_node.begin(nobody)
         raise nobody
 
-    def _take(self, asked: Node, reply: Iterable[Any]) -> bool:
-        """Take in the reply to CLUSTER SLOTS; return whether there is anything in it."""
+    def _ranges_in(self, asked: Node, reply: Iterable[Any]) -> list[_Range]:
+        """Return what a node has replied to CLUSTER SLOTS."""
         ranges = []
         for start, end, master, *_ in reply:
             host = (master[0] or b"").decode() if not isinstance(master[0], str) else master[0]
             ranges.append((start, end, Node(host if host and host != "?" else asked.host, master[1])))
-        if not ranges:
-            return False
+        return ranges
+
+    def _lacking(self, ranges: Sequence[_Range]) -> int:
+        """Return for how many of our shards nobody is named there."""
+        if not self._own_slots:
+            self._own_slots = [key_slot(tag.encode()) for tag in self._settings.tags]
+        return sum(not any(start <= slot <= end for start, end, _ in ranges) for slot in self._own_slots)
+
+    def _take(self, ranges: Sequence[_Range]) -> None:
         self._ranges = [(start, end, self._settings_of(node)) for start, end, node in ranges]
         self._of_tag = {}
         self._nodes = tuple(dict.fromkeys(node for _, _, node in ranges))
         self._is_stale = False
         self._no_node.end()
-        return True
 
     def _settings_of(self, node: Node) -> StoreSettings:
         found = self._of_node.get(node)
