@@ -42,6 +42,7 @@ class Producers:
         ]
         self.acknowledged: tuple[list[Acknowledged], list[Acknowledged]] = ([], [])
         self.errors: list[Exception] = []
+        self.longest_call_s = 0.0
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -74,22 +75,26 @@ class Producers:
 
     def _call(self) -> None:
         while not self._stopping:
+            began = time.monotonic()
             try:
                 made = self._task.enqueue(*self._arguments)
             except StreamTasksError as error:
                 self.errors.append(error)
             else:
                 self.acknowledged[0].append(Acknowledged(made.id, time.monotonic()))
+            self.longest_call_s = max(self.longest_call_s, time.monotonic() - began)
             time.sleep(self._pause_s)
 
     async def _acall(self) -> None:
         while not self._stopping:
+            began = time.monotonic()
             try:
                 made = await self._task.aenqueue(*self._arguments)
             except StreamTasksError as error:
                 self.errors.append(error)
             else:
                 self.acknowledged[1].append(Acknowledged(made.id, time.monotonic()))
+            self.longest_call_s = max(self.longest_call_s, time.monotonic() - began)
             await asyncio.sleep(self._pause_s)
 
 
