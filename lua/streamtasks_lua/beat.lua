@@ -11,15 +11,16 @@
 -- KEYS[7] listeners   STRING   keys.listeners: it is there while workers listen
 -- KEYS[8] delayed      ZSET     keys.delayed
 -- KEYS[9] scheduled    ZSET     keys.scheduled
+-- KEYS[10] ready       ZSET     keys.ready
 -- ARGV[1] worker: its name
 -- ARGV[2] info: what it reports of itself (JSON), or "" when it leaves
 -- ARGV[3] lease_ms: its lease
 -- ARGV[4] prune_ms: a worker that is silent for longer is removed
 -- ARGV[5] listens_ms: for how long it is remembered that it listens to the ends of all tasks, 0: it does not
 --
--- Returns {now ms, hold ms, back ms, delayed, schedule, unfold, limit, lease}: how long reclaim is held back, 0
+-- Returns {now ms, hold ms, back ms, delayed, schedule, unfold, limit, lease, ready}: how long reclaim is held back, 0
 --         normally; by how much the clock went back since the last beat of any worker, 0 normally; in how many ms the
---         first of each kind comes (a lease: that it ends), -1: there is none.
+--         first of each kind comes (a lease: that it ends; ready: 0), -1: there is none.
 -- Budget: one worker; 100 silent ones are forgotten; after the clock went back, 1,000 members of each set are set right.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
@@ -35,7 +36,14 @@ local function moved(set, back)
 end
 local last, hold = (redis.call('GET', keys.beat) or ''):match('^(%d+) (%d+)$')
 last, hold = tonumber(last or 0), tonumber(hold or 0)
-if last > 0 and now - last > lease_ms / 2 then hold = math.max(hold, now + lease_ms) end
+-- Where nothing is held, workers beat seldom. So the last claim or renewal counts as well: its lease began then. Longer
+-- leases than one from now are those of workers with other settings.
+local alive = last
+if last > 0 and now - last > lease_ms / 2 then
+  local newest = redis.call('ZREVRANGEBYSCORE', keys.leases, int(now + lease_ms), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  alive = math.max(last, (newest or 0) - lease_ms)
+end
+if last > 0 and now - alive > lease_ms / 2 then hold = math.max(hold, now + lease_ms) end
 local back = math.max(0, last - now)
 if back > 0 then
   -- The clock went back. No lease outlasts one from now on, nor does the hold; what is to be looked at waits no longer than
@@ -67,4 +75,5 @@ for _, set in ipairs({ keys.delayed, keys.scheduled, keys.unfolding, keys.asking
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
   reply[#reply + 1] = first and math.floor(math.max(0, first - now)) or -1
 end
+reply[#reply + 1] = redis.call('ZCARD', keys.ready) > 0 and 0 or -1
 return reply

@@ -11,22 +11,29 @@
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server, not used.
 -- include: listen
-for i = keys.more, #KEYS do
-  if redis.call('LLEN', KEYS[i]) < 2 then publish_next(KEYS[i]) end
-end
 local mode, named = args.filter_mode, {}
 for i = args.more, #ARGV do named[ARGV[i]] = true end
 local PAGE, MOST_LOOKED_AT = 64, 1024
-if mode == 'all' then
-  local best = redis.call('ZREVRANGE', keys.ready, 0, 0)[1]
-  return { best and 101 + tonumber(best:match('^(-?%d+):')) or 0 }
-end
-for from = 0, MOST_LOOKED_AT - 1, PAGE do
-  local page = redis.call('ZREVRANGE', keys.ready, from, from + PAGE - 1)
-  for _, name in ipairs(page) do
-    local priority, queue = name:match('^(-?%d+):(.*)$')
-    if (named[queue] == true) == (mode == 'only') then return { 101 + tonumber(priority) } end
+-- best(): what is returned.
+local function best()
+  if mode == 'all' then
+    local name = redis.call('ZREVRANGE', keys.ready, 0, 0)[1]
+    return name and 101 + tonumber(name:match('^(-?%d+):')) or 0
   end
-  if #page < PAGE then break end
+  for from = 0, MOST_LOOKED_AT - 1, PAGE do
+    local page = redis.call('ZREVRANGE', keys.ready, from, from + PAGE - 1)
+    for _, name in ipairs(page) do
+      local priority, queue = name:match('^(-?%d+):(.*)$')
+      if (named[queue] == true) == (mode == 'only') then return 101 + tonumber(priority) end
+    end
+    if #page < PAGE then break end
+  end
+  return 0
 end
-return { 0 }
+local found = best()
+for i = keys.more, #KEYS do
+  local length = redis.call('LLEN', KEYS[i])
+  -- Who was told before (three marks) finds nothing any more: without a claim, nobody would be told of the next message.
+  if length < 2 or (length > 2 and found == 0) then publish_next(KEYS[i]) end
+end
+return { found }

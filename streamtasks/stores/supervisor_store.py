@@ -122,8 +122,11 @@ class SupervisorStore(SupervisorTransitions, Admits, Protocol):
         """Return when a shard last answered a call, `time.monotonic`; 0: never."""
         ...
 
-    async def ready(self, queues: Filter) -> list[int | None]:
-        """Return for each shard the best priority at which something of these queues can be claimed; None: nothing."""
+    async def ready(self, queues: Filter, tags: Sequence[str]) -> dict[str, int | None]:
+        """Return for each of these shards the best priority at which something of the queues can be claimed.
+
+        None: nothing is. A shard that does not answer is left out.
+        """
         ...
 
     def listen(self, wakes_of: Filter | None = None) -> AsyncIterator[tuple[str, str]]:

@@ -224,7 +224,7 @@ class Coming(NamedTuple):
     """What comes on a shard: in how many ms the first of each kind; None: there is none, or it is not known.
 
     ``delayed``, ``schedule``, ``unfold``, ``limit``: when a message, a schedule, a workflow or a rate limit is to be
-    looked at. ``lease``: when the first lease ends.
+    looked at. ``lease``: when the first lease ends. ``ready``: 0 if something can be claimed.
     """
 
     delayed: int | None = None
@@ -232,6 +232,7 @@ class Coming(NamedTuple):
     unfold: int | None = None
     limit: int | None = None
     lease: int | None = None
+    ready: int | None = None
 
 
 class Heartbeat(NamedTuple):

@@ -245,7 +245,7 @@ class TestRoles:
         due = await keeper.due_schedules(TAG)
         await keeper.fire(TAG, [firing(due.due[0])])
         await keeper.sweep(TAG, 0)
-        await keeper.ready(Filter())
+        await keeper.ready(Filter(), settings.tags)
         listening = keeper.listen()
         assert await anext(listening) == ("", "subscribed")
         await listening.aclose()  # type: ignore[attr-defined]

@@ -127,7 +127,8 @@ def test_what_is_ready_of_the_queues_that_are_served(child: Child, queues: Filte
     child.enqueue("u0", priority=3)
     child.enqueue("u0", priority=2)
     child.enqueue("ha", priority=-7, queue="mail")
-    assert keeper(child, "ready", queues) == best
+    assert keeper(child, "ready", queues, TAGS) == dict(zip(TAGS, best, strict=True))
+    assert keeper(child, "ready", queues, TAGS[2:]) == {"ha": best[2]}
     served = Child(child.settings.url, "w-2", queues)
     for tag, left in zip(TAGS, best, strict=True):
         assert served.exchange((), tag, 0).left == left
@@ -164,7 +165,7 @@ async def heard(pushes: Any) -> tuple[str, str]:
 async def test_listeners_are_told_once_until_somebody_has_claimed(store_url: str) -> None:
     child = Child(store_url, "w-1")
     store = open_supervisor_store(child.settings)
-    await store.ready(Filter())  # from now on somebody listens
+    await store.ready(Filter(), TAGS)  # from now on somebody listens
     pushes: Any = store.listen(Filter())
     assert await heard(pushes) == ("", "subscribed")
     child.enqueue("dj")
@@ -186,7 +187,7 @@ async def test_only_the_queues_that_are_served_wake(store_url: str) -> None:
     queues = Filter("only", ("mail",))
     child = Child(store_url, "w-1", queues)
     store = open_supervisor_store(child.settings)
-    await store.ready(queues)
+    await store.ready(queues, TAGS)
     pushes: Any = store.listen(queues)
     assert await heard(pushes) == ("", "subscribed")
     child.enqueue("dj")

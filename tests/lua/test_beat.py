@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streamtasks.stores.redis.operations.leases import beat_call
 from tests.support.script_lab import LEASE_MS, ScriptLab
 
@@ -53,6 +55,32 @@ def test_a_silence_of_more_than_half_a_lease_holds_reclaim_back_for_one(lab: Scr
 def test_a_shorter_one_does_not(lab: ScriptLab) -> None:
     lab.client.set(lab.keys.beat, f"{lab.server_ms() - LEASE_MS // 2 + 3000} 0")
     assert lab.beat() == 0
+
+
+@pytest.mark.parametrize("how", ["claimed", "renewed"])
+def test_a_lease_that_began_lately_is_a_sign_of_life(lab: ScriptLab, how: str) -> None:
+    """Where nothing is held, workers beat seldom."""
+    lab.beat()
+    lab.enqueue("a")
+    lab.claim_one("w", 1)
+    if how == "renewed":
+        lab.expire_leases("w#1")
+        lab.renew("w#1")
+    lab.client.set(lab.keys.beat, f"{lab.server_ms() - 10 * LEASE_MS} 0")
+    assert lab.beat() == 0
+
+
+@pytest.mark.parametrize("left_ms", [LEASE_MS // 2 - 1000, -10 * LEASE_MS])
+def test_one_that_began_before_the_silence_is_none(lab: ScriptLab, left_ms: int) -> None:
+    lab.client.zadd(lab.keys.leases, {"w#1": lab.server_ms() + left_ms})
+    lab.client.set(lab.keys.beat, f"{lab.server_ms() - LEASE_MS} 0")
+    assert lab.beat() == LEASE_MS
+
+
+def test_a_longer_lease_of_others_is_none(lab: ScriptLab) -> None:
+    lab.client.zadd(lab.keys.leases, {"w#1": lab.server_ms() + 2 * LEASE_MS, "x#1": lab.server_ms()})
+    lab.client.set(lab.keys.beat, f"{lab.server_ms() - LEASE_MS} 0")
+    assert lab.beat() == LEASE_MS
 
 
 def test_a_longer_hold_is_not_cut_short_by_a_worker_with_a_shorter_lease(lab: ScriptLab) -> None:
@@ -143,11 +171,14 @@ def test_it_says_what_comes(lab: ScriptLab) -> None:
         found: list[int] = lab.run(beat_call(lab.keys, "w", "{}", LEASE_MS, 600_000))[3:]
         return found
 
-    assert coming() == [-1] * 5
+    assert coming() == [-1] * 6
     sets = (lab.keys.delayed, lab.keys.scheduled, lab.keys.unfolding, lab.keys.asking, lab.keys.leases)
     for place, key in enumerate(sets):
         lab.client.zadd(key, {"first": lab.server_ms() + 10_000 * (place + 1), "second": lab.server_ms() + 900_000})
-    assert all(10_000 * place - 5_000 < ms <= 10_000 * place for place, ms in enumerate(coming(), 1))
+    assert all(10_000 * place - 5_000 < ms <= 10_000 * place for place, ms in enumerate(coming()[:5], 1))
+    assert coming()[5] == -1
+    lab.enqueue("a")
+    assert coming()[5] == 0
     for key in sets:
         lab.client.zadd(key, {"first": lab.server_ms() - 5_000})
-    assert coming() == [0] * 5
+    assert coming() == [0] * 6

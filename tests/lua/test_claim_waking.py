@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from streamtasks.stores.redis.operations.claim import ready_call
 from streamtasks.stores.types import Filter
 from tests.support.script_lab import ScriptLab
 
 OTHERS_ONLY = 2
+EVERYTHING = Filter()
 ONLY_MAIL = Filter("only", ("mail",))
 NO_MAIL = Filter("except", ("mail",))
 
@@ -81,3 +83,36 @@ class TestTelling:
         with lab.listen(lab.keys.news_channel("b")) as listener:
             lab.claim("w", 2, count=2)
             assert listener.heard() == [], "claimed with others it has not started"
+
+
+class TestLooking:
+    """A look of a keeper that listens: there is always somebody who is told of the next message."""
+
+    def marks(self, lab: ScriptLab) -> int:
+        return int(lab.client.llen(lab.keys.wake))
+
+    def look(self, lab: ScriptLab, queues: Filter = EVERYTHING) -> int:
+        found: list[int] = lab.run(ready_call(lab.keys, queues))
+        return found[0]
+
+    def test_the_next_message_is_told_after_a_look(self, lab: ScriptLab) -> None:
+        assert self.look(lab) == 0
+        with lab.listen(lab.keys.wake) as listener:
+            lab.enqueue("a")
+            assert listener.heard() == ["1"]
+        assert self.look(lab) == 101
+        assert self.marks(lab) == 3, "they were told, and nobody has come yet"
+
+    def test_so_is_one_after_a_message_that_went_without_a_claim(self, lab: ScriptLab) -> None:
+        self.look(lab)
+        lab.enqueue("a")
+        lab.client.delete(lab.keys.ready)
+        assert self.marks(lab) == 3
+        assert self.look(lab) == 0
+        assert self.marks(lab) == 2
+
+    def test_what_others_serve_is_nothing(self, lab: ScriptLab) -> None:
+        self.look(lab, NO_MAIL)
+        lab.enqueue("a", queue="mail")
+        assert self.look(lab, NO_MAIL) == 0
+        assert self.marks(lab) == 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from types import SimpleNamespace, coroutine
 from typing import Any, NamedTuple
 
@@ -59,14 +59,14 @@ class Claim(NamedTuple):
 
 
 @coroutine
-def _asked() -> Generator[None, list[int | None], list[int | None]]:
-    """Wait for what the simulation sends."""
-    return (yield)
+def _asked(tags: Sequence[str]) -> Generator[Sequence[str], dict[str, int | None], dict[str, int | None]]:
+    """Wait for what the simulation sends of these shards."""
+    return (yield tags)
 
 
 class _Store:
-    async def ready(self, queues: Filter) -> list[int | None]:
-        return await _asked()
+    async def ready(self, queues: Filter, tags: Sequence[str]) -> dict[str, int | None]:
+        return await _asked(tags)
 
 
 class Simulation:
@@ -187,23 +187,25 @@ class _Worker:
         self._role._woken.clear()
         work = self._role.run_once()
         try:
-            work.send(None)
+            tags = work.send(None)
         except StopIteration as stop:
             self._sleep(stop.value)
             return
         simulation.looks += 1
 
         def asked() -> None:
-            found: list[int | None] = []
+            found: dict[str, int | None] = {}
             took = 0
-            for place, shard in enumerate(simulation.shards):
+            for tag in tags:
+                place = self.tags.index(tag)
+                shard = simulation.shards[place]
                 took = max(took, simulation.serve(place, LOOK_NS))
-                if shard.marks < 2:
+                found[tag] = None if shard.best == NEVER else shard.best
+                if shard.marks < 2 or found[tag] is None:
                     shard.marks = 2
-                found.append(None if shard.best == NEVER else shard.best)
             simulation.after(took + LINK_NS, lambda: answered(found))
 
-        def answered(found: list[int | None]) -> None:
+        def answered(found: dict[str, int | None]) -> None:
             try:
                 work.send(found)
             except StopIteration as stop:

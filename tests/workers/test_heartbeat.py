@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,8 +24,10 @@ class Store:
 
     def __init__(self) -> None:
         self.coming: dict[str, Coming] = {}
+        self.beats: list[str] = []
 
     async def beat(self, tag: str, *_: Any) -> Heartbeat:
+        self.beats.append(tag)
         return Heartbeat(1, 0, 0, self.coming.get(tag, Coming()))
 
 
@@ -49,24 +53,83 @@ async def woken(store: Store, tags: tuple[str, ...] = TAGS) -> set[tuple[str, st
         ("unfold", "WorkflowExpander"),
         ("limit", "Limiter"),
         ("lease", "Reclaimer"),
+        ("ready", "ReadyWatch"),
     ],
 )
 async def test_what_comes_is_looked_at_in_time(kind: str, role: str) -> None:
     store = Store()
     store.coming = {"qp": Coming(**{kind: 0})}
-    assert await woken(store) == {(role, "qp")}
+    assert await woken(store) == {(role, "" if role == "ReadyWatch" else "qp")}
 
 
 async def test_what_comes_after_the_next_beat_is_left_to_that() -> None:
     store = Store()
-    store.coming = {tag: Coming(*[60_000] * 5) for tag in TAGS}
+    store.coming = {tag: Coming(*[80_000] * 5) for tag in TAGS}
     assert await woken(store) == set()
 
 
 async def test_with_one_shard_roles_ask_by_themselves() -> None:
     store = Store()
-    store.coming = {"u0": Coming(*[0] * 5)}
+    store.coming = {"u0": Coming(*[0] * 6)}
     assert await woken(store, ("u0",)) == set()
+
+
+class TestQuietShards:
+    """Nobody holds anything there, and nothing comes."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        return Store()
+
+    @pytest.fixture
+    def role(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
+        self.now = 1000.0
+        monkeypatch.setattr(heartbeat, "time", SimpleNamespace(monotonic=lambda: self.now, time_ns=time.time_ns))
+        return roles_of(store, TAGS)["Heartbeat", "qp"]
+
+    async def beats_in(self, role: Any, store: Store, seconds: float) -> int:
+        """Let the role run whenever it wants to, while another shard is beaten on."""
+        end, before = self.now + seconds, len(store.beats)
+        while self.now < end:
+            wait_s = await role.run_once()
+            assert 0 < wait_s <= 12.0
+            self.now += wait_s
+            role.app.beats["u0"] = self.now
+        return len(store.beats) - before
+
+    async def test_beats_are_rare_there(self, role: Any, store: Store) -> None:
+        assert await self.beats_in(role, store, 600.0) in {10, 11}
+
+    @pytest.mark.parametrize(
+        "coming", [Coming(lease=500_000), Coming(ready=0), Coming(delayed=50_000), Coming(limit=1, unfold=90_000)]
+    )
+    async def test_not_where_something_is(self, role: Any, store: Store, coming: Coming) -> None:
+        store.coming = {"qp": coming}
+        assert await self.beats_in(role, store, 600.0) >= 50
+
+    async def test_what_comes_much_later_does_not_count(self, role: Any, store: Store) -> None:
+        store.coming = {"qp": Coming(delayed=3_600_000, schedule=86_400_000)}
+        assert await self.beats_in(role, store, 600.0) in {10, 11}
+
+    async def test_a_push_ends_it(self, role: Any, store: Store) -> None:
+        await self.beats_in(role, store, 60.0)
+        await role.run_once()
+        self.now += 1.0
+        role.app.heard_at["qp"] = role.app.beats["u0"] = self.now
+        assert await self.beats_in(role, store, 1.0) == 1
+
+    async def test_a_claim_of_a_child_ends_it(self, role: Any, store: Store) -> None:
+        await self.beats_in(role, store, 60.0)
+        board = SimpleNamespace(states=lambda: b"\0\1", tag_of=("u0", "qp").__getitem__, counts=lambda: (0, 0))
+        role.app.children[0] = SimpleNamespace(board=board)
+        assert await self.beats_in(role, store, 60.0) >= 5
+
+    async def test_a_worker_is_never_silent_for_long(self, role: Any, store: Store) -> None:
+        await role.run_once()
+        self.now = role.app.beats["u0"] = 1000.0
+        self.now += heartbeat.MOST_BEAT_S
+        await role.run_once()
+        assert len(store.beats) == 2
 
 
 def test_each_field_has_its_word() -> None:

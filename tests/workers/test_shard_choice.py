@@ -20,11 +20,14 @@ from streamtasks_workers.process.options import WorkerOptions
 from streamtasks_workers.process.ready import ready
 from streamtasks_workers.process.shard_table import NOTHING, UNKNOWN, ShardTable, priority_code
 from streamtasks_workers.process.suspect_permit import SuspectPermit
+from streamtasks_workers.roles import ready_watch
 from streamtasks_workers.roles.base import ServedApp
 from streamtasks_workers.roles.ready_watch import BUSY_LOOK_S, IDLE_LOOK_S, ReadyWatch
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streamtasks.stores.types import Filter
 
 TAGS = ("a", "b", "c")
@@ -226,12 +229,14 @@ class TestPermit:
 class Store:
     def __init__(self) -> None:
         self.best: list[int | None] = [None] * len(TAGS)
-        self.asked = 0
+        self.asked: list[str] = []
+        self.away = ""
 
-    async def ready(self, queues: Filter) -> list[int | None]:
+    async def ready(self, queues: Filter, tags: Sequence[str]) -> dict[str, int | None]:
         assert queues.mode == "all"
-        self.asked += 1
-        return self.best
+        self.asked.append("".join(tags))
+        found: dict[str, int | None] = dict(zip(TAGS, self.best, strict=True))
+        return {tag: found[tag] for tag in tags if tag not in self.away}
 
 
 class TestKeeper:
@@ -261,6 +266,20 @@ class TestKeeper:
         role.heard("c", "wake")
         assert not ready([bells[0].fd], 0), "it does not wait"
 
+    async def test_a_look_wakes_no_other_for_the_same_push(
+        self, role: Any, store: Store, bells: list[Doorbell], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for bell in bells:
+            bell.wait()
+        store.best = [None, 0, None]
+        role.heard("b", "wake")
+        await role.run_once()
+        assert [bell.is_waited_for for bell in bells] == [False, True], "the other one is on its way"
+        monkeypatch.setattr(ready_watch, "AFTER_PUSH_S", 0.0)
+        role._asked_ns = 0
+        await role.run_once()
+        assert not any(bell.is_waited_for for bell in bells), "it is still there"
+
     async def test_empty_hands_come_first(self, role: ReadyWatch, bells: list[Doorbell]) -> None:
         board = role.app.boards[0]
         board.reset("w", "a", 10**12)
@@ -282,7 +301,7 @@ class TestKeeper:
         early_s = await role.run_once()
         assert early_s is not None
         assert 0 < early_s <= BUSY_LOOK_S
-        assert store.asked == 1, "not more often than that"
+        assert store.asked == ["abc"], "not more often than that"
 
     async def test_nobody_is_woken_again_and_again_for_the_same(
         self, role: Any, store: Store, bells: list[Doorbell]
@@ -300,3 +319,40 @@ class TestKeeper:
         for bell in bells:
             bell.wait()
         assert await role.run_once() == IDLE_LOOK_S
+
+    async def test_only_where_something_may_be_ready(self, role: Any, store: Store) -> None:
+        """No child waits: it looks all the time."""
+
+        async def asked() -> list[str]:
+            store.asked.clear()
+            role._asked_ns = 0
+            assert await role.run_once() == BUSY_LOOK_S
+            return store.asked
+
+        assert await asked() == ["abc"]
+        assert await asked() == [], "nothing is ready, and a push will tell"
+        role.heard("b", "wake")
+        store.best = [None, 3, None]
+        assert await asked() == ["b"]
+        assert await asked() == ["b"], "it is still there"
+        store.best = [None] * 3
+        assert await asked() == ["b"]
+        assert await asked() == []
+        role.wake_for("c")  # a beat found something
+        assert await asked() == ["c"]
+        role.missed()
+        assert await asked() == ["abc"]
+        role._all_at_ns -= ready_watch.BUSY_LOOK_AT_ALL_S * 1e9
+        assert await asked() == ["abc"], "a push may have been lost"
+
+    async def test_a_shard_that_does_not_answer_is_asked_again(
+        self, role: Any, store: Store, bells: list[Doorbell]
+    ) -> None:
+        store.away = "a"
+        for bell in bells:
+            bell.wait()
+        assert await role.run_once() == ready_watch.UNANSWERED_LOOK_S
+        role._asked_ns, store.away, store.best = 0, "", [1, None, None]
+        assert await role.run_once() == BUSY_LOOK_S, "a child is on its way"
+        assert store.asked == ["abc", "a"]
+        assert role.app.table.ready_code(A) == priority_code(1)

@@ -14,7 +14,9 @@ __all__ = ["beat", "workers"]
 def beat(shard: Shard, worker: str, info: dict[str, Any] | None) -> Heartbeat:
     """Record that a worker lives, or leaves (``None``). After a silence of all workers, reclaim is held back."""
     now_ms, lease_ms = shard.now_ms(), shard.settings.lease_ms
-    if shard.last_beat_ms and now_ms - shard.last_beat_ms > lease_ms / 2:
+    # The last claim or renewal counts as well: its lease began then.
+    newest_ms = max((until for until in shard.leases.values() if until <= now_ms + lease_ms), default=0)
+    if shard.last_beat_ms and now_ms - max(shard.last_beat_ms, newest_ms - lease_ms) > lease_ms / 2:
         shard.hold_until_ms = max(shard.hold_until_ms, now_ms + lease_ms)
     back_ms = max(0, shard.last_beat_ms - now_ms)
     if back_ms:

@@ -227,10 +227,10 @@ class MemoryStore:
                     return Admission(admitted, next_us)
                 grants = [admit.take(self.shard(limiter_tag(one.limit.name, self.tags)), one) for one in requests]
 
-    def ready(self, queues: Filter) -> list[int | None]:
+    def ready(self, queues: Filter, tags: Sequence[str]) -> dict[str, int | None]:
         """See `SupervisorStore.ready`."""
         with self.server.lock:
-            return [best_ready(self.shard(tag), queues) for tag in self.tags]
+            return {tag: best_ready(self.shard(tag), queues) for tag in tags}
 
     expire_results = by_tag(delete_finished.expire_results)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Coroutine, Iterator
-from typing import Any
+from typing import Any, Final
 
 from streamtasks.exceptions import StoreError
 from streamtasks.stores.backoff import Backoff
@@ -21,6 +22,9 @@ __all__ = ["AppRoles"]
 logger = logging.getLogger("streamtasks.worker")
 
 
+FEW_SHARDS: Final = 16
+
+
 class AppRoles:
     """The roles of one app."""
 
@@ -30,6 +34,7 @@ class AppRoles:
         app.wake = self._wake
         self._state = StoreState(app)
         self._errors: dict[tuple[str, str], LastError] = {}  # by shard and by who failed
+        self._failing: set[Role] = set()
 
     def loops(self) -> Iterator[Coroutine[Any, Any, None]]:
         """Yield what must run for as long as the keeper lives: each role, and the control messages that wake them."""
@@ -42,20 +47,23 @@ class AppRoles:
             await self.attempt(role.leave(), role.tag, type(role).__name__)
 
     async def _run(self, role: Role) -> None:
-        backoff = Backoff(0.2, 1.0)  # soon: leases run out meanwhile
+        # Soon: leases run out meanwhile. With many shards, their roles together not more often than those of few.
+        backoff = Backoff(0.2, max(1.0, len(self.app.tags) / FEW_SHARDS) if role.per_shard else 1.0)
         while True:
             wait_s: list[float | None] = []
             work = role.run_once()
             if not await self.attempt(_collected(work, wait_s), role.tag, type(role).__name__):
                 wait_s = [backoff.next_s()]
+                self._failing.add(role)
             else:
                 backoff.reset()
+                self._failing.discard(role)
             await role.sleep(wait_s[0])
 
     def _wake(self, tag: str, word: str) -> None:
         for role in self._roles:
             if role.wake_on == word and (role.tag == tag or not role.per_shard):
-                role.wake()
+                role.wake_for(tag)
 
     async def _listen(self) -> None:
         roles = [role for role in self._roles if role.wake_on]
@@ -70,6 +78,9 @@ class AppRoles:
                         stood = True
                         self._state.succeeded("", "Listener")
                     word = text.partition(" ")[0]
+                    self.app.heard_at.update(dict.fromkeys([tag] if tag else self.app.tags, time.monotonic()))
+                    for role in () if tag else self._failing:
+                        role.wake()  # the store is there again, or most of it
                     for role in roles:
                         if not tag:  # subscribed: messages may have been lost before
                             role.missed()

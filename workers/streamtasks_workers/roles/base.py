@@ -23,7 +23,7 @@ from .watched_child import WatchedChild
 
 __all__ = ["RARE_S", "DueRole", "Role", "ServedApp"]
 
-RARE_S: Final = 300.0
+RARE_S: Final = 900.0
 """With several shards each role asks by itself so often, seconds: beats say what comes, see `Heartbeat`."""
 
 
@@ -54,6 +54,7 @@ class ServedApp:
         wake: wakes the roles of a shard that a word of control messages wakes.
         counters: for metrics, if they are on.
         beats: when the last sign of life reached each shard, monotonic seconds.
+        heard_at: when a push last came from each shard, monotonic seconds.
     """
 
     label: str
@@ -74,6 +75,7 @@ class ServedApp:
     relay: Relay | None = None
     counters: WorkerCounters | None = None
     beats: dict[str, float] = field(default_factory=dict)
+    heard_at: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -160,6 +162,10 @@ class Role(ABC):
     def wake(self) -> None:
         """Let it run now."""
         self._woken.set()
+
+    def wake_for(self, tag: str) -> None:  # noqa: ARG002 - for roles that look at several shards
+        """Let it run now, because a beat said that something comes on a shard."""
+        self.wake()
 
     async def sleep(self, wait_s: float | None) -> None:
         """Sleep until its next run: ``wait_s`` seconds, None: the interval with some jitter; or until it is woken."""

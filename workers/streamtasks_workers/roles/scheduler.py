@@ -11,7 +11,7 @@ from streamtasks.protocol.shards import schedule_tag
 from streamtasks.schedules.definition import Definition
 from streamtasks.stores.schedule_store import SILENT_MS, DueSchedule, Firing, NewSchedule, PutResult
 
-from .base import DueRole, ServedApp
+from .base import RARE_S, DueRole, ServedApp
 
 __all__ = ["Scheduler"]
 
@@ -144,6 +144,8 @@ class Scheduler(DueRole):
             for name in await self.store.undeclare_schedules(self.tag, project):
                 logger.warning("the schedule %r of %s is deleted: no worker has declared it lately", name, project)
         self._declare_at = time.monotonic() + AGAIN_S
+        if len(self.app.tags) > 1:
+            self.interval_s = SILENT_MS / 2000 if new else RARE_S
 
     def _log(self, name: str, put: PutResult, project: str) -> None:
         """Log what became of a declaration, if it is not what became of it before."""

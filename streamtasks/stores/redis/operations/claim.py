@@ -36,11 +36,14 @@ def ready_call(keys: Keys, queues: Filter) -> Call:
     )
 
 
-def ready(shards: Shards, queues: Filter) -> Operation[list[int | None]]:
+def ready(shards: Shards, queues: Filter, tags: Sequence[str]) -> Operation[dict[str, int | None]]:
     """See `SupervisorStore.ready`."""
-    calls = [ready_call(shard.keys, queues) for shard in shards.by_tag.values()]
-    replies = yield Request(calls, 0.0, partial=True)
-    return [None if isinstance(reply, Exception) or not reply[0] else reply[0] - 101 for reply in replies]
+    replies = yield Request([ready_call(shards.by_tag[tag].keys, queues) for tag in tags], 0.0, partial=True)
+    return {
+        tag: reply[0] - 101 if reply[0] else None
+        for tag, reply in zip(tags, replies, strict=True)
+        if not isinstance(reply, Exception)
+    }
 
 
 def claim_call(

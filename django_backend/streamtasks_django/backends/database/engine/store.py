@@ -200,9 +200,9 @@ class SqlStore(Steps):
 
         return self.change(step)
 
-    def ready(self, queues: Filter) -> list[int | None]:
+    def ready(self, queues: Filter, tags: Sequence[str]) -> dict[str, int | None]:
         """See `SupervisorStore.ready`."""
-        return [self.look(lambda shard: best_ready(shard, queues))]
+        return dict.fromkeys(tags, self.look(lambda shard: best_ready(shard, queues)))
 
     # -- inspection ---------------------------------------------------------------------------------------
 
