@@ -112,7 +112,7 @@ def enqueue_and_settle(site: Site) -> None:
     store.enqueue([one._replace(after=f"{5:032x}-u0") for one in messages(300, 3000)])
     site.keep("admit", "u0")
     site.keep("promote", "u0")
-    site.keep("ready", Filter("except", tuple(f"q{place}" for place in range(MOST_QUEUES))))
+    site.keep("ready", Filter("except", tuple(f"q{place}" for place in range(MOST_QUEUES))), ("u0",))
     site.keep("beat", "u0", "w", {"host": "h"})
     assert len(store.read([one.id for one in messages(1000)])) == 1000
     held = site.claim(1000)

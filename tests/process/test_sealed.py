@@ -98,6 +98,7 @@ def run_all_kinds(fleet: Fleet, *, hidden: bool) -> None:
     assert body.get(timeout=60) == [{"n": number, "text": MARKER} for number in range(3)]
     assert line.get(timeout=60) == [MARKER, MARKER]
     assert linked.get(timeout=60) == MARKER
+    wait_until(lambda: all(fleet.app.store.read(linked.children)), "the linked workflow has been started")
     assert [fleet.app.get_result(child).get(timeout=60) for child in linked.children] == [MARKER, MARKER]
     [snapshot] = fleet.app.store.read([later.id])
     assert snapshot is not None

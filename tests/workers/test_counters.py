@@ -8,7 +8,8 @@ from typing import Any
 
 from streamtasks_workers.executor.attempt_counts import count_batch
 from streamtasks_workers.monitor.totals import Names, Totals
-from streamtasks_workers.process.counters import OTHER, Counters
+from streamtasks_workers.process.counted import OTHER
+from streamtasks_workers.process.counters import Counters
 from streamtasks_workers.process.worker_counters import WorkerCounters
 
 NOW_MS = 1_700_000_000_000

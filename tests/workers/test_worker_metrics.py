@@ -5,7 +5,8 @@ from __future__ import annotations
 from streamtasks.operations.store_metrics import exposition
 from streamtasks_workers.monitor.timed_store import TIMED
 from streamtasks_workers.monitor.worker_metrics import DEAD, FENCED, WorkerCollector
-from streamtasks_workers.process.counters import OUTCOMES, RETRY_REASONS, Counters
+from streamtasks_workers.process.counted import OUTCOMES, RETRY_REASONS
+from streamtasks_workers.process.counters import Counters
 from streamtasks_workers.process.worker_counters import WorkerCounters
 
 NOW_MS = 1_700_000_000_000

@@ -13,7 +13,8 @@ from typing import Final
 from streamtasks.stores.types import Outcome
 
 from ..process.board import Interrupt
-from ..process.counters import DURATION_BOUNDS_S, SLOW_NS, Counters
+from ..process.counted import DURATION_BOUNDS_S, SLOW_NS
+from ..process.counters import Counters
 from .prepared import Prepared
 
 __all__ = ["SOON_NS", "Ended", "count_batch", "count_end", "count_start"]

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Final
 
-from ..process.counters import OTHER, OUTCOMES, RETRY_REASONS, Counters, Exemplar, Histogram
+from ..process.counted import OTHER, OUTCOMES, RETRY_REASONS, Exemplar, Histogram
+from ..process.counters import Counters
 
 __all__ = ["MOST_NAMES", "Names", "Totals"]
 

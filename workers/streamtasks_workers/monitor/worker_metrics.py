@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 from ..process.board import Slot
-from ..process.counters import CALL_BOUNDS_S, DURATION_BOUNDS_S, WAIT_BOUNDS_S, Histogram
+from ..process.counted import CALL_BOUNDS_S, DURATION_BOUNDS_S, WAIT_BOUNDS_S, Histogram
 from ..process.worker_counters import WorkerCounters
 from ..roles.base import ServedApp
 from .totals import Names, Totals

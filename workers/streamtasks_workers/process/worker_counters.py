@@ -8,7 +8,8 @@ from typing import Final
 from streamtasks.exceptions import AccessDenied, NotDurable, StoreFull, StoreUnavailable
 from streamtasks.stores.types import Charge
 
-from .counters import OTHER, Counters
+from .counted import OTHER
+from .counters import Counters
 
 __all__ = ["WorkerCounters", "kind_of_error"]
 
