@@ -26,6 +26,7 @@ def test_descriptors_beyond_1023(fleet: Fleet, executor: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.outage
 @each_executor
 def test_a_child_without_descriptors_says_so_and_is_replaced(
     fleet: Fleet, executor: str, figure: Callable[[str], None], bound: Callable[[float], float]

@@ -44,8 +44,9 @@ def spread(fleet: Fleet, tags: tuple[str, ...], seconds: float = 0.002) -> list[
     return [fleet.app.tasks["nap"].apply_async((seconds,), task_id=new_id((tag,))) for _ in range(10) for tag in tags]
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize("how", ["killed", "silent"])
+@pytest.mark.parametrize(
+    ("how", "executor"), [*(("killed", executor) for executor in EXECUTORS), ("silent", "inline"), ("silent", "async")]
+)
 def test_the_only_child_serves_the_other_masters(cluster: Cluster, fleet: Fleet, how: str, executor: str) -> None:
     away = cluster.tags_at(cluster.nodes[1], ALL_TAGS)
     others = tuple(tag for tag in ALL_TAGS if tag not in away)
