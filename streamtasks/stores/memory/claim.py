@@ -15,7 +15,7 @@ from .mark_running import note_start
 from .shard import Shard
 from .state import NOBODY, SUSPECTS, LiveMessage, Stream
 
-__all__ = ["best_ready", "claim", "wake_lists"]
+__all__ = ["best_ready", "claim", "claimed_of", "wake_lists"]
 
 MOST_STREAMS: Final = 16
 MOST_TURNS: Final = 4
@@ -103,10 +103,11 @@ def _in_turn(names: list[str], sequence: int) -> list[str]:
 
 
 def _same_again(shard: Shard, token: str) -> list[Claimed]:
-    return [_claimed(message) for message in shard.held_in(token)]
+    return [claimed_of(message) for message in shard.held_in(token)]
 
 
-def _claimed(message: LiveMessage) -> Claimed:
+def claimed_of(message: LiveMessage) -> Claimed:
+    """Return a message that was claimed, as its child gets it."""
     return Claimed(
         message.id,
         message.token,
@@ -223,5 +224,5 @@ class _Taking:
             message.first_ms = message.first_ms or message.started_ms
             note_start(self.shard, message)
         self.bytes += len(message.body)
-        self.claimed.append(_claimed(message))
+        self.claimed.append(claimed_of(message))
         self.messages.append(message)

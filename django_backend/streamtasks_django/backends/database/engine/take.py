@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.db.models import Q
 
+from streamtasks.stores.memory.claim import claimed_of
 from streamtasks.stores.memory.hand_back import REMEMBERED_MS
 from streamtasks.stores.memory.limits import count_starts
 from streamtasks.stores.memory.mark_running import note_start
@@ -16,7 +17,7 @@ from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Filter
 
 from .shard import SqlShard
 
-__all__ = ["MOST_BYTES", "best_ready", "claim", "claimed_of", "filter_of"]
+__all__ = ["MOST_BYTES", "best_ready", "claim", "filter_of"]
 
 MOST_BYTES: Final = 512 * 1024
 READY: Final = Q(phase__in=[phases.QUEUED, phases.SUSPECT])
@@ -35,21 +36,6 @@ def best_ready(shard: SqlShard, queues: Filter) -> int | None:
     rows = shard.names.message.objects.using(shard.using).filter(READY, filter_of(queues))
     found: int | None = rows.order_by("-priority").values_list("priority", flat=True).first()
     return found
-
-
-def claimed_of(message: LiveMessage) -> Claimed:
-    """Return a message that was claimed."""
-    return Claimed(
-        message.id,
-        message.token,
-        message.name,
-        message.entry,
-        message.attempts,
-        message.retries,
-        message.first_ms,
-        message.body,
-        "revoked" if message.skip_reason == "terminate" else message.skip_reason.replace(":", " ", 1),
-    )
 
 
 class _Taking:
