@@ -54,6 +54,15 @@ class TestSupervisor:
         assert [s and s.envelope for s in found] == [new("a").envelope, new("b").envelope]
         assert [s and s.result for s in found] == [b'{"r":1}'] * 2
 
+    async def test_a_claim_sent_again_gets_the_same_messages(self, keeper: Any, child: Consumer) -> None:
+        """Its answer may have been lost; also if nothing else is left to claim."""
+        await keeper.enqueue([new("a"), new("b")])
+        claimed = child.claim()
+        child.sequence -= 1
+        assert child.claim() == claimed
+        assert child.claim() == []
+        assert child.settle(*(outcome_of(c, "SUCCESS") for c in claimed)) == [Settled.DONE] * 2
+
     async def test_answers_come_in_the_order_of_the_outcomes(self, keeper: Any, child: Consumer) -> None:
         await keeper.enqueue([new(f"{n}") for n in range(6)])
         claimed = child.claim()

@@ -15,6 +15,7 @@ import pytest
 
 from tests.docs.test_readme import environment
 from tests.support.failure_logs import show_log
+from tests.support.postgres import Postgres, find_postgres
 from tests.support.sql_stores import sql_kinds
 from tests.support.waiting import DEADLINE_S, wait_until
 
@@ -153,6 +154,12 @@ class Project:
             process.wait()
 
 
+@pytest.fixture
+def postgres() -> Generator[Postgres]:
+    with Postgres(durable=True) as started:
+        yield started
+
+
 @pytest.fixture(params=sql_kinds())
 def project(request: pytest.FixtureRequest, sql_stores: SqlStores, tmp_path: Path) -> Project:
     return Project(tmp_path, sql_stores.database(request.param))
@@ -204,3 +211,23 @@ def kill_child(pid: int) -> None:
 
     wait_until(lambda: len(children()) >= 2, "the worker has children")
     children()[-1].kill()
+
+
+@pytest.mark.skipif(find_postgres() is None, reason="needs PostgreSQL")
+def test_the_database_is_away_while_tasks_run(tmp_path: Path, postgres: Postgres) -> None:
+    """Its server ends at once and comes back with its data: the same worker finishes everything, each once recorded."""
+    project = Project(tmp_path, postgres.database)
+    project.run("-m", "django", "migrate", "--verbosity", "0")
+    with project.worker() as process:
+        log = tmp_path / "worker.log"
+        assert len(project.use(MANY)) == 400
+        wait_until(lambda: log.read_text().count("state=SUCCESSFUL") > 10, "tasks run")
+        postgres.stop()
+        wait_until(lambda: "does not answer" in log.read_text(), "the worker says that it is away")
+        postgres.start()
+        again = len(project.use(MANY))
+        wait_until(lambda: log.read_text().count("state=SUCCESSFUL") >= 400 + again, "all have run", 3 * DEADLINE_S)
+        wait_until(lambda: project.use(COUNT)[0] == 0, "all outcomes are recorded", 3 * DEADLINE_S, every_s=2.0)
+        assert process.poll() is None
+    outcomes = project.use(COUNT)[1]
+    assert outcomes["SUCCESS"] == 400 + again, outcomes

@@ -207,10 +207,10 @@ class AsyncSqlStore:
         session = self.plain.own
         if not can_listen(session):
             yield "", "subscribed"
-            version = await self.call(session.version)
+            version = await self.call(session.run, session.version)
             while True:
                 await asyncio.sleep(CHANGE_S)
-                if (now := await self.call(session.version)) != version:
+                if (now := await self.call(session.run, session.version)) != version:
                     version = now
                     for word in WORDS:
                         yield tag, word

@@ -35,7 +35,7 @@ class Listener:
         made: Any = connections[own_alias(session.alias)].copy()
         self._error: type[Exception] = made.Database.Error
         try:
-            made.connect()
+            made.ensure_connection()
             self._raw = made.connection
             with made.cursor() as cursor:
                 for channel in channels:

@@ -74,7 +74,8 @@ lease AS (
     INSERT INTO {state} (name, kind, number, expires_ms, data)
     SELECT %s, 'lease', 0, 0, convert_to(({clock_ms} + %s)::text, 'UTF8') WHERE EXISTS (SELECT 1 FROM taken)
     ON CONFLICT (name) DO UPDATE SET data = EXCLUDED.data)
-SELECT {clock_ms}, (SELECT count(*) FROM picked), t.* FROM (SELECT 1) AS one LEFT JOIN taken t ON true
+SELECT {clock_ms}, EXISTS (SELECT 1 FROM picked) OR EXISTS (SELECT 1 FROM {state} WHERE name = %s AND number >= %s),
+    t.* FROM (SELECT 1) AS one LEFT JOIN taken t ON true
 ORDER BY t.priority DESC, t.place"""
 
 _SETTLE: Final = """
@@ -243,7 +244,10 @@ def _record(row: Sequence[Any]) -> Record:
 def claim_quickly(
     session: Session, settings: StoreSettings, consumer: str, request: ClaimRequest, queues: Filter
 ) -> tuple[int, list[Claimed]] | None:
-    """Claim plain messages; return the time, ms, and the messages. None: what is to be claimed is not plain."""
+    """Claim plain messages; return the time, ms, and the messages.
+
+    None: what is to be claimed is not plain, or this sequence has claimed before and its answer was lost.
+    """
     token = f"{consumer}#{request.sequence}"
     served, names = "", []
     if queues.mode != "all":
@@ -265,11 +269,13 @@ def claim_quickly(
         MOST_BYTES,
         f"lease:{token}",
         settings.lease_ms,
+        f"claim:{consumer}",
+        request.sequence,
     ]
     _, rows = _run(session, [_lock(session), (_sql(session, _CLAIM, served=served), parameters)], atomic=False)
-    now_ms, picked, *first = rows[0]
+    now_ms, is_open, *first = rows[0]
     if first[0] is None:
-        return None if picked else (now_ms, [])
+        return None if is_open else (now_ms, [])
     return now_ms, [_claimed(row[2:], token) for row in rows]
 
 
