@@ -15,7 +15,7 @@ from .mark_running import note_start
 from .shard import Shard
 from .state import NOBODY, SUSPECTS, LiveMessage, Stream
 
-__all__ = ["best_ready", "claim", "claimed_of", "wake_lists"]
+__all__ = ["best_ready", "claim", "claimed_of", "hold", "wake_lists", "worker_has_suspect"]
 
 MOST_STREAMS: Final = 16
 MOST_TURNS: Final = 4
@@ -121,6 +121,28 @@ def claimed_of(message: LiveMessage) -> Claimed:
     )
 
 
+def worker_has_suspect(shard: Shard, consumer: str, request: ClaimRequest) -> bool:
+    """Whether another child of the consumer's worker holds a suspect, or may hold one of another shard."""
+    if not request.suspects:
+        return True
+    held = shard.suspects.get(worker_of(consumer), "")
+    return held.rpartition("#")[0] != consumer and held in shard.leases
+
+
+def hold(shard: Shard, message: LiveMessage, token: str, *, starts: bool) -> None:
+    """Put a message into the hands of a claim; ``starts``: it runs from now on."""
+    message.token = token
+    if message.skip_reason == "revoked":
+        message.phase = phases.REVOKED
+    else:
+        message.phase = phases.RUNNING if starts else phases.CLAIMED
+    message.attempts += 1
+    if starts:
+        message.started_ms = shard.now_ms()
+        message.first_ms = message.first_ms or message.started_ms
+        note_start(shard, message)
+
+
 class _Taking:
     """The messages that one claim takes, and whether it had to leave others."""
 
@@ -147,10 +169,7 @@ class _Taking:
         return self.request.alone and not self.claimed and not self._worker_has_suspect()
 
     def _worker_has_suspect(self) -> bool:
-        if not self.request.suspects:
-            return True
-        held = self.shard.suspects.get(worker_of(self.consumer), "")
-        return held.rpartition("#")[0] != self.consumer and held in self.shard.leases
+        return worker_has_suspect(self.shard, self.consumer, self.request)
 
     def _leave_suspect(self, stream: Stream) -> None:
         """Leave a suspect in its stream, reserved for this consumer if it is for nobody else."""
@@ -213,16 +232,8 @@ class _Taking:
                 self._hold(message, entry, starts=alone_now or suspect or delayed_suspect)
 
     def _hold(self, message: LiveMessage, entry: str, *, starts: bool) -> None:
-        message.token, message.entry = self.token, entry
-        if message.skip_reason == "revoked":
-            message.phase = phases.REVOKED
-        else:
-            message.phase = phases.RUNNING if starts else phases.CLAIMED
-        message.attempts += 1
-        if starts:
-            message.started_ms = self.shard.now_ms()
-            message.first_ms = message.first_ms or message.started_ms
-            note_start(self.shard, message)
+        message.entry = entry
+        hold(self.shard, message, self.token, starts=starts)
         self.bytes += len(message.body)
         self.claimed.append(claimed_of(message))
         self.messages.append(message)

@@ -6,10 +6,9 @@ from typing import Any, Final
 
 from django.db.models import Q
 
-from streamtasks.stores.memory.claim import claimed_of
+from streamtasks.stores.memory.claim import claimed_of, hold, worker_has_suspect
 from streamtasks.stores.memory.hand_back import REMEMBERED_MS
 from streamtasks.stores.memory.limits import count_starts
-from streamtasks.stores.memory.mark_running import note_start
 from streamtasks.stores.memory.state import LiveMessage
 from streamtasks.stores.rules import phases
 from streamtasks.stores.rules.consumers import RESERVED_MS, worker_of
@@ -51,10 +50,7 @@ class _Taking:
         self.left = self.left_suspect = self.suspect_waits = self.took_suspect = False
 
     def _worker_has_suspect(self) -> bool:
-        if not self.request.suspects:
-            return True
-        held = self.shard.suspects.get(worker_of(self.consumer), "")
-        return held.rpartition("#")[0] != self.consumer and held in self.shard.leases
+        return worker_has_suspect(self.shard, self.consumer, self.request)
 
     def offer(self, message: LiveMessage) -> bool:
         """Take a message, or leave it; return whether to go on."""
@@ -71,7 +67,10 @@ class _Taking:
             self.left = True
             return False
         self.bytes += len(message.body)
-        self._hold(message)
+        # What must not run is not started; but the follow-up of a suspect's outcome may end the child.
+        starts = self.took_suspect or (self.request.most == 1 and not message.skip_reason)
+        hold(self.shard, message, self.token, starts=starts)
+        self.taken.append(message)
         return True
 
     def _leave(self, message: LiveMessage) -> None:
@@ -82,21 +81,6 @@ class _Taking:
         if not self._worker_has_suspect() and (who == self.consumer or not 0 < until_ms - now <= RESERVED_MS):
             self.shard.reserved[message.name] = (self.consumer, now + RESERVED_MS)
             self.suspect_waits = True
-
-    def _hold(self, message: LiveMessage) -> None:
-        # What must not run is not started; but the follow-up of a suspect's outcome may end the child.
-        starts = self.took_suspect or (self.request.most == 1 and not message.skip_reason)
-        message.token = self.token
-        if message.skip_reason == "revoked":
-            message.phase = phases.REVOKED
-        else:
-            message.phase = phases.RUNNING if starts else phases.CLAIMED
-        message.attempts += 1
-        if starts:
-            message.started_ms = self.shard.now_ms()
-            message.first_ms = message.first_ms or message.started_ms
-            note_start(self.shard, message)
-        self.taken.append(message)
 
 
 def claim(shard: SqlShard, consumer: str, request: ClaimRequest, queues: Filter) -> Exchange:
