@@ -28,16 +28,20 @@ LAST_S: Final = 0.5
 
 def end_broken(error: BaseException, lifeline: Lifeline) -> NoReturn:
     """End this process by an error of its loop: what runs has crashed."""
-    if not lifeline.is_whole():
-        time.sleep(LAST_S)  # a thread whose task ends now saves its outcome and leaves
-    logger.error("this process cannot go on; it ends", exc_info=error)
-    os._exit(NOT_WHOLE)
+    try:
+        if not lifeline.is_whole():
+            time.sleep(LAST_S)  # a thread whose task ends now saves its outcome and leaves
+        logger.error("this process cannot go on; it ends", exc_info=error)
+    finally:  # also without memory for a log line: a process that stays would hold its attempts for ever
+        os._exit(NOT_WHOLE)
 
 
 def end_after_attempt(board: Board, slot: int, outcome: Outcome, started_ns: int) -> NoReturn:
     """End this process, whose descriptors a task has closed. This outcome is safe; what else runs has crashed."""
-    logger.error("descriptors of this process were closed while task %s ran in it; it ends", outcome.id)
-    if not board.enforced(slot):
-        board.finish(slot, outcome, started_ns)
-    time.sleep(OTHERS_S)  # the task that did it may be about to end
-    os._exit(NOT_WHOLE)
+    try:
+        logger.error("descriptors of this process were closed while task %s ran in it; it ends", outcome.id)
+        if not board.enforced(slot):
+            board.finish(slot, outcome, started_ns)
+        time.sleep(OTHERS_S)  # the task that did it may be about to end
+    finally:
+        os._exit(NOT_WHOLE)

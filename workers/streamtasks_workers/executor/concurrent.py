@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from streamtasks.exceptions import StoreError
@@ -30,6 +29,7 @@ from .link import MOST, Link
 from .own_loop import complete, listen, new_loop, own_task
 from .prepared import Prepared
 from .runner import Runner
+from .started_pool import started_pool
 
 __all__ = ["ConcurrentExecutor"]
 
@@ -65,7 +65,7 @@ class ConcurrentExecutor:
         self._counted: dict[int, Prepared] = {}  # slot -> the attempt whose start was counted
         self._threads = max(1, threads)
         self._most = max(self._threads, coroutines)
-        self._pool = ThreadPoolExecutor(self._threads, "streamtasks")
+        self._pool = started_pool(self._threads)
         self._free_threads = self._threads
         self._waiting: list[tuple[int, Claimed]] = []  # sync messages without a thread
         self._running: set[asyncio.Task[None]] = set()

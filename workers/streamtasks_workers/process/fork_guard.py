@@ -32,20 +32,24 @@ def is_copy() -> bool:
 
 def end_copy(error: BaseException | None = None) -> NoReturn:
     """End a copy whose task's code has ended, by this exception or by returning, without reporting anything."""
-    code: object = 0
-    if isinstance(error, SystemExit):
-        code = error.code
-    elif error is not None:
-        logger.error("process %d, which a task has forked, ends by an error", os.getpid(), exc_info=error)
-        code = FAILED
-    else:
-        logger.warning("process %d, which a task has forked, has returned from the task; it ends here", os.getpid())
-    if isinstance(code, str):
-        logger.error("process %d: %s", os.getpid(), code)
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
-            stream.flush()
-    os._exit(code & 0xFF if isinstance(code, int) else FAILED if code else 0)
+    status = FAILED
+    try:
+        code: object = 0
+        if isinstance(error, SystemExit):
+            code = error.code
+        elif error is not None:
+            logger.error("process %d, which a task has forked, ends by an error", os.getpid(), exc_info=error)
+            code = FAILED
+        else:
+            logger.warning("process %d, which a task has forked, has returned from the task; it ends here", os.getpid())
+        if isinstance(code, str):
+            logger.error("process %d: %s", os.getpid(), code)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        status = code & 0xFF if isinstance(code, int) else FAILED if code else 0
+    finally:  # also without memory for a log line
+        os._exit(status)
 
 
 def ignore(_signal: int, _frame: FrameType | None) -> None:

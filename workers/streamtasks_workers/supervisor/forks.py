@@ -60,9 +60,11 @@ def fork(live: Callable[[], int], not_inherited: Callable[[], None], last_error:
         if last_error.is_new(error):
             logger.exception("process %d ends by an error of its own", os.getpid())
     finally:
-        logging.shutdown()
-        _flush()
-        os._exit(code)
+        try:
+            logging.shutdown()
+            _flush()
+        finally:
+            os._exit(code)
 
 
 def _flush() -> None:

@@ -21,13 +21,13 @@ class Body(NamedTuple):
         function: its code; the first line of its docstring says what it does.
         ends: what ends with it: its child, its whole worker, or nothing.
         options: of the task.
-        fails: how an innocent may fail that needs at the same time, in the same process, what this one has used up.
+        fails: how innocents may fail that need at the same time, in the same process, what this one has used up.
     """
 
     function: Callable[..., Any]
     ends: Literal["nothing", "child", "worker"] = "nothing"
     options: Mapping[str, Any] = {}
-    fails: str = ""
+    fails: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ class Body(NamedTuple):
             return {"again"}
         if executor not in BESIDE:
             return set()
-        return {"again", "charged", self.fails} if self.ends == "child" or self.fails else set()
+        return {"again", "charged", *self.fails} if self.ends == "child" or self.fails else set()
 
 
 class Bodies(list[Body]):

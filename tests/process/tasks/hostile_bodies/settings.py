@@ -79,7 +79,7 @@ def close_everything() -> str:
     return "closed"
 
 
-@hostile(fails="FAILURE OSError")
+@hostile(fails=("FAILURE OSError",))
 def leak_descriptors() -> str:
     """Open sockets until there are no more descriptors, and keep them."""
     while True:
@@ -89,14 +89,14 @@ def leak_descriptors() -> str:
             return "leaked"
 
 
-@hostile(fails="FAILURE OSError")
+@hostile(fails=("FAILURE OSError",))
 def limit_descriptors() -> str:
     """Set the limit of open files to 3."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
     return "limited"
 
 
-@hostile(fails="FAILURE MemoryError")
+@hostile(fails=("FAILURE MemoryError", "FAILURE RuntimeError"))  # the latter: its own thread cannot start
 def use_up_its_memory() -> None:
     """Set the limit of memory, and use it up."""
     size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: PTH123, SIM115
@@ -105,7 +105,7 @@ def use_up_its_memory() -> None:
     del held
 
 
-@hostile(fails="FAILURE OSError")
+@hostile(fails=("FAILURE OSError",))
 def limit_file_sizes() -> str:
     """Set the limit of a file's size to 0."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
