@@ -87,6 +87,32 @@ class CustomBackend(RedisBackend):
         )
 """
 
+DATABASE_BACKENDS = """
+from django.tasks.backends.database import DatabaseBackend
+
+from .models import CustomTaskResult
+
+# Custom backend using extended model
+class CustomDatabaseBackend(DatabaseBackend):
+    \"\"\"Custom database backend with extended functionality.\"\"\"
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.model = CustomTaskResult
+
+    def store_result(self, task_id, result, status, **kwargs):
+        \"\"\"Store task result with additional metadata.\"\"\"
+        return super().store_result(
+            task_id,
+            result,
+            status,
+            priority=kwargs.get('priority', 0),
+            category=kwargs.get('category', ''),
+            created_by_id=kwargs.get('user_id')
+        )
+"""
+"""As the guide has it, below its model."""
+
 TASKS = """
 from django.tasks import task
 
@@ -139,7 +165,8 @@ class ResultProject:
         shop.mkdir()
         settings = SETTINGS.format(database=database, backend=backend, options=options)
         (folder / "result_settings.py").write_text(settings)
-        files = {"__init__": "", "models": MODELS, "backends": BACKENDS, "tasks": TASKS, "urls": URLS}
+        backends = DATABASE_BACKENDS if "database" in backend.lower() else BACKENDS
+        files = {"__init__": "", "models": MODELS, "backends": backends, "tasks": TASKS, "urls": URLS}
         for name, text in files.items():
             (shop / f"{name}.py").write_text(text)
 

@@ -97,6 +97,14 @@ class SqlStores:
             self._folder = tempfile.TemporaryDirectory(prefix="sqlite")
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(Path(self._folder.name) / "database.sqlite3")}
 
+    def own_database(self, kind: str, name: str) -> dict[str, Any]:
+        """Return an entry of DATABASES for an empty database that no other test uses."""
+        database = self.database(kind)
+        if self._postgres is not None and kind == "postgres":
+            self._postgres.create_database(name)
+            return {**database, "NAME": name}
+        return {**database, "NAME": str(Path(database["NAME"]).with_name(f"{name}.sqlite3"))}
+
     def close(self) -> None:
         """End the server and delete the file."""
         if self._postgres is not None:

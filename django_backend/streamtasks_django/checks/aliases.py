@@ -112,7 +112,7 @@ def _rows(backend: StoreAlias) -> Iterator[CheckMessage]:
         return
     if model is None:
         return
-    if not apps.is_installed("streamtasks_django.database"):
+    if backend.copies_rows and not apps.is_installed("streamtasks_django.database"):
         yield Error(
             f"{where}: result_model needs the app 'streamtasks_django.database', which notes what has been copied.",
             hint="Add 'streamtasks_django.database' to INSTALLED_APPS and run migrate.",

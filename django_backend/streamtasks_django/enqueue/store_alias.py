@@ -105,7 +105,16 @@ class StoreAlias(BaseTaskBackend):
     @property
     def keeps_rows(self) -> bool:
         """Whether results have rows in the database."""
-        return result_model_label(self.params.get("OPTIONS") or {}) is not None
+        return self.result_label is not None
+
+    @property
+    def result_label(self) -> str | None:
+        """The label of the model of the rows of results, if no `model` is set; None: results have no rows.
+
+        Raises:
+            ConfigurationError: ``result_model`` in OPTIONS is not the label of a model.
+        """
+        return result_model_label(self.params.get("OPTIONS") or {})
 
     @property
     def rows_database(self) -> str | None:
@@ -118,7 +127,14 @@ class StoreAlias(BaseTaskBackend):
         Raises:
             ConfigurationError: there is no such model.
         """
-        label = self.model or result_model_label(self.params.get("OPTIONS") or {})
+        return self.model_named(self.model or self.result_label)
+
+    def model_named(self, label: Any) -> Any:
+        """Return the model with this label; anything else than a text as it is.
+
+        Raises:
+            ConfigurationError: there is no such model.
+        """
         if not isinstance(label, str):
             return label
         try:

@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import connections, router
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError, connections, router
 
-__all__ = ["columns_of", "delete_rows", "split_extra", "write_rows"]
+__all__ = ["REFUSED", "columns_of", "delete_rows", "split_extra", "write_rows"]
 
 WRITTEN_AT_ONCE: Final = 500
 DELETED_AT_ONCE: Final = 500
 """So few that locks are short."""
+
+REFUSED: Final = (DataError, IntegrityError, ValidationError, TypeError, ValueError, OverflowError)
+"""What is raised if a model or a database refuses a value."""
 
 
 def columns_of(model: Any) -> frozenset[str]:

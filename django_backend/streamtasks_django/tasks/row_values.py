@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from streamtasks import Message, State
 from streamtasks.exceptions import DecodeError
+from streamtasks.protocol.callback_message import CALLBACK
 from streamtasks.protocol.errors import describe
+from streamtasks.protocol.links import GATHER, START
 from streamtasks.protocol.state import STATUS, Snapshot
 from streamtasks.results.snapshot_view import error_of, outcome_of
 from streamtasks.tasks.attempt import running_attempt
@@ -17,7 +21,7 @@ from ..results.rows import split_extra
 from .call_options import COLUMNS
 from .snapshot_results import UNREADABLE, moment
 
-__all__ = ["COLUMNS_OF_ROWS", "row_of_attempt", "row_of_snapshot", "without_unstorable"]
+__all__ = ["COLUMNS_OF_ROWS", "ends_as", "is_engines", "row_of_attempt", "row_of_snapshot", "without_unstorable"]
 
 COLUMNS_OF_ROWS: Final = frozenset(
     {
@@ -40,6 +44,9 @@ COLUMNS_OF_ROWS: Final = frozenset(
 )
 """The columns that every model of results has."""
 
+_state: ContextVar[State | None] = ContextVar("state of the row", default=None)
+
+_ENGINE: Final = frozenset({CALLBACK, GATHER, START})
 _MOST_NAME: Final = 255
 _MOST_QUEUE: Final = 128
 
@@ -71,6 +78,21 @@ def row_of_snapshot(model: Any, snapshot: Snapshot, *, extra: bool = True) -> di
     return row
 
 
+@contextmanager
+def ends_as(state: State) -> Generator[None]:
+    """Return a context in which `row_of_attempt` gives rows this state, of which Django's status is only a part."""
+    token = _state.set(state)
+    try:
+        yield
+    finally:
+        _state.reset(token)
+
+
+def is_engines(row: Mapping[str, Any]) -> bool:
+    """Return whether a row is that of a message of the engine's own, which no table of results has."""
+    return row["name"] in _ENGINE
+
+
 def without_unstorable(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row without what a database may refuse: extra columns, and NUL in texts."""
     found = {name: value for name, value in row.items() if name in COLUMNS_OF_ROWS}
@@ -99,7 +121,9 @@ def row_of_attempt(model: Any, task_id: str, result: Any, status: str, extra: Ma
     Without such an attempt (somebody else called it) there is no more than the id, the outcome and the extra values.
     """
     failed = status == STATUS[State.FAILURE]
-    state = State.FAILURE if failed else State.SUCCESS
+    state = _state.get()
+    if state is None or STATUS[state] != status:
+        state = State.FAILURE if failed else State.SUCCESS
     attempt = running_attempt()
     if attempt is not None and attempt.id != task_id:
         attempt = None

@@ -15,18 +15,16 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.apps import apps
-from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError, connections, router, transaction
+from django.db import router, transaction
 from django.utils import timezone
 
-from streamtasks.protocol.callback_message import CALLBACK
-from streamtasks.protocol.links import GATHER, START
 from streamtasks.protocol.state import Snapshot
 from streamtasks.stores.redis import RedisStore
 
 from ..enqueue.store_alias import StoreAlias
-from ..results.rows import write_rows
-from ..tasks.row_values import row_of_snapshot, without_unstorable
+from ..results.rows import REFUSED, write_rows
+from ..tasks.refused_rows import write_alone
+from ..tasks.row_values import is_engines, row_of_snapshot
 
 __all__ = ["ResultMirror"]
 
@@ -44,9 +42,6 @@ EVERYWHERE_S: Final = 300.0
 
 ACTIVE: Final = timedelta(seconds=3)
 """For how long after its last copy a worker has a shard for itself."""
-
-_OURS: Final = frozenset({CALLBACK, GATHER, START})
-_REFUSED: Final = (DataError, IntegrityError, ValidationError, TypeError, ValueError, OverflowError)
 
 logger = logging.getLogger("streamtasks.worker")
 
@@ -141,38 +136,21 @@ class ResultMirror:
         # What an override of store_result() has made of the extra values stays.
         extra = not self._backend.wants_outcomes
         rows = [row_of_snapshot(self._model, one, extra=extra) for one in snapshots]
-        rows = [row for row in rows if row["name"] not in _OURS]
+        rows = [row for row in rows if not is_engines(row)]
         try:
             with transaction.atomic(self._using):
                 if not self._advance(known, position):
                     return False
                 write_rows(self._model, rows, self._using)
-        except _REFUSED:
+        except REFUSED:
             with transaction.atomic(self._using):
                 if not self._advance(known, position):
                     return False
                 for row in rows:
-                    self._write_alone(row)
+                    write_alone(self._model, row, self._using)
         return True
 
     def _advance(self, known: Any, position: dict[str, Any]) -> bool:
         same = self._positions.filter(pk=known.pk, version=known.version)
         changed = {"position": position, "version": known.version + 1, "worker": self._worker}
         return bool(same.update(**changed, changed_at=timezone.now()))
-
-    def _write_alone(self, row: dict[str, Any]) -> None:
-        """Write one row of a batch that the database refused; without what it refuses, if that is needed."""
-        for some in (row, without_unstorable(row)):
-            try:
-                with transaction.atomic(self._using):
-                    write_rows(self._model, [some], self._using)
-                    self._check_constraints()
-            except _REFUSED as error:
-                logger.warning("the row of task %s is refused: %s", row["id"], error)
-            else:
-                return
-        logger.error("task %s has no row in %s", row["id"], self._model._meta.label)
-
-    def _check_constraints(self) -> None:
-        """Find a foreign key that leads nowhere now, not when the transaction ends."""
-        connections[self._using].check_constraints([self._model._meta.db_table])

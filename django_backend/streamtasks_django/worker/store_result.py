@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 from streamtasks import Attempt, AttemptOutcome, Middleware, State
 
 from ..tasks.call_options import COLUMNS
+from ..tasks.row_values import ends_as
 from ..tasks.snapshot_results import STATUS
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class StoreResultMiddleware(Middleware):
         result = outcome.value if outcome.state == State.SUCCESS else outcome.error
         if outcome.state == State.IGNORED:
             result = None
-        self._backend.store_result(attempt.id, result, STATUS[outcome.state], **extra)
+        with ends_as(State(outcome.state)):
+            self._backend.store_result(attempt.id, result, STATUS[outcome.state], **extra)
 
     @override
     async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:

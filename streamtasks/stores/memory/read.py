@@ -12,14 +12,14 @@ from ..rules import phases
 from .shard import Shard
 from .state import LiveMessage, Record
 
-__all__ = ["active", "read", "statistics"]
+__all__ = ["active", "finished_snapshot", "read", "statistics"]
 
 
 def read(shard: Shard, task_id: str) -> Snapshot | None:
     """Return a snapshot of a task; None if its id is not known."""
     record = shard.record(task_id)
     if record is not None and record.state:
-        return None if record.deleted else _finished(task_id, record)
+        return None if record.deleted else finished_snapshot(task_id, record)
     message = shard.live.get(task_id)
     return None if message is None else _live(shard, message)
 
@@ -28,7 +28,8 @@ def _reports(lines: bytes) -> list[dict[str, Any]]:
     return [loads(line) for line in lines.splitlines()]
 
 
-def _finished(task_id: str, record: Record) -> Snapshot:
+def finished_snapshot(task_id: str, record: Record) -> Snapshot:
+    """Return the snapshot of a finished message."""
     enqueued_ms, envelope = split_body(record.body)
     return Snapshot(
         id=task_id,

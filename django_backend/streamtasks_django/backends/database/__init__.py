@@ -19,6 +19,8 @@ What differs from `streamtasks_django.backends.redis`:
   at all after a rollback. Calls with a rate limit, linked calls, workflows, schedules and revocations take effect at
   once, on a connection of their own; on SQLite they are part of the transaction.
 * ``durability="replicated"`` is refused: what is committed is as safe as the database makes it.
+* With the app ``"streamtasks_django.database"``, or with ``result_model``, every finished task has a row in the table
+  of `streamtasks_django.models.TaskResult`, or of your model; it is written with the outcome.
 """
 
 from __future__ import annotations
@@ -41,12 +43,14 @@ from streamtasks import ConfigurationError, StoreSettings
 from streamtasks.stores.factory import StoreKind, register
 
 from ...conf.options import OPTIONS, shown, store_settings
+from ...conf.row_options import RESULT_MODEL
 from ...enqueue.store_alias import Stores
 from ..base import StoreBackend
 from .engine.aio import AsyncSqlStore
-from .engine.steps import Steps
+from .engine.steps import Steps, address_of, receivers
 from .engine.store import SqlStore
 from .engine.tables import missing, tables
+from .result_rows import ResultRows
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -57,7 +61,7 @@ __all__ = ["DatabaseBackend"]
 
 _NOT_HERE: Final = frozenset(
     {"connection", "connection_pool", "durability", "durability_timeout", "key_prefix", "max_connections"}
-    | {"queue_expires", "replicas", "url", "outbox", "result_model", "extra_fields"}
+    | {"queue_expires", "replicas", "url", "outbox"}
 )
 _TABLE: Final = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
@@ -91,13 +95,55 @@ class DatabaseBackend(StoreBackend):
     OPTIONS has two keys of its own: ``database_alias``, a key of DATABASES (``"default"``), and ``table_name``, with
     which the names of the tables begin (``"streamtasks"``, and ``"streamtasks_<alias>"`` for other aliases than
     ``default``). What `streamtasks_django.conf.options` says of a server's address and of durability is not there.
+    ``"result_model": None`` writes no rows of results, although the app for them is installed.
     """
 
     known_options = (OPTIONS - _NOT_HERE) | {"database_alias", "table_name"}
+    _model: Any = None
 
     @override
     def read_settings(self) -> StoreSettings:
         return store_settings(self.alias, self.params.get("OPTIONS") or {}, self._address)
+
+    @property
+    @override
+    def result_label(self) -> str | None:
+        """The label of the model of the rows of results: that of the app for them, if OPTIONS name none."""
+        if RESULT_MODEL not in (self.params.get("OPTIONS") or {}):
+            has_app = apps.apps_ready and apps.is_installed("streamtasks_django.database")
+            return "streamtasks_database.TaskResult" if has_app else None
+        return super().result_label
+
+    @property
+    def model(self) -> Any:
+        """The model of the rows of results; None: results have no rows. An ``__init__()`` may set it.
+
+        Raises:
+            ConfigurationError: there is no model of the name in OPTIONS.
+        """
+        return self._model or self.model_named(self.result_label)
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        self._model = model
+
+    @property
+    @override
+    def keeps_rows(self) -> bool:
+        return self._model is not None or self.result_label is not None
+
+    @property
+    @override
+    def rows_database(self) -> str | None:
+        """The alias of the database of the tasks: a row is written in the transaction of its task's outcome."""
+        return address_of(self.store_settings)[0]
+
+    def _receive_results(self) -> None:
+        settings = self.store_settings
+        if self.keeps_rows:
+            receivers[address_of(settings)] = ResultRows(self)
+        else:
+            receivers.pop(address_of(settings), None)
 
     def _address(self, options: Mapping[str, Any]) -> dict[str, Any]:
         for name in sorted(_NOT_HERE & set(options)):
@@ -124,6 +170,7 @@ class DatabaseBackend(StoreBackend):
     def stores(self) -> Stores:
         """The store, shared by the whole process; it uses the connections of the project."""
         settings = self.store_settings
+        self._receive_results()
         found = _stores.get(settings)
         if found is None:
             with _lock:
@@ -136,11 +183,13 @@ class DatabaseBackend(StoreBackend):
         """Return the alias as a worker serves it.
 
         Raises:
-            ConfigurationError: the tables are missing.
+            ConfigurationError: tables are missing, or there is no such model of results.
         """
         session = Steps(self.store_settings, own=False).session
+        self._receive_results()
+        results = [self.row_model()._meta.db_table] if self.keeps_rows else []
         try:
-            absent = missing(session.alias, session.table)
+            absent = missing(session.alias, session.table, *results)
         except DatabaseError:
             absent = []  # the database is away; the worker waits for it
         finally:

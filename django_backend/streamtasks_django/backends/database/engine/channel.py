@@ -16,7 +16,6 @@ from streamtasks.stores.types import ClaimRequest, Exchange, Filter, Outcome, Se
 from .listener import Listener, can_listen
 from .notify import WAKE
 from .quick import QuickSettle, claim_quickly, may_settle_quickly, settle_quickly
-from .steps import receivers
 from .take import claim
 
 if TYPE_CHECKING:
@@ -161,7 +160,13 @@ class SqlChannel:
         quick = [outcome for outcome in outcomes if may_settle_quickly(outcome)] if is_quick else []
         if quick:
             some = QuickSettle(quick, self._consumer, released if len(quick) == len(outcomes) else ())
-            done = session.run(lambda: settle_quickly(session, some, receivers), retry_s)
+            receiver = self._steps.receiver
+
+            def settle_these(one_by_one: bool) -> set[str]:
+                receive = None if receiver is None else lambda using, found: receiver(using, found, one_by_one)
+                return settle_quickly(session, some, receive)
+
+            done = self._steps.with_receiver(session, settle_these, retry_s)
         rest = [outcome for outcome in outcomes if outcome.id not in done]
         answers: dict[int, Settled] = {}
         now_ms = 0

@@ -7,7 +7,7 @@ Those steps exclude each other and these by an advisory lock, which quick claims
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
@@ -194,15 +194,20 @@ def may_settle_quickly(outcome: Outcome) -> bool:
     return outcome.state not in {"RETRY", "DEAD", "CALLED"} and not outcome.follow and not is_callback(outcome.id)
 
 
-def settle_quickly(session: Session, work: QuickSettle, receivers: Sequence[Any]) -> set[str]:
-    """Settle outcomes of plain messages; return the ids of those that are settled now."""
+def settle_quickly(
+    session: Session, work: QuickSettle, receive: Callable[[str, Sequence[Finished]], None] | None
+) -> set[str]:
+    """Settle outcomes of plain messages; return the ids of those that are settled now.
+
+    ``receive`` is called in the transaction, with the database's alias and the records.
+    """
     once = {outcome.id: outcome for outcome in reversed(work.outcomes)}
     values: list[Any] = []
     for o in once.values():
         values += (o.id, o.token, o.state, o.result, o.keep_ms, o.started_ms, o.first_started_ms or o.started_ms)
         values.append(o.attempt)
     contents, joined = "", ""
-    if receivers:
+    if receive is not None:
         contents = ", gone.enqueued_ms, gone.envelope, given.result, gone.history"
         joined = " JOIN gone ON gone.id = kept.id JOIN given ON given.id = kept.id"
     sql = _sql(
@@ -221,13 +226,13 @@ def settle_quickly(session: Session, work: QuickSettle, receivers: Sequence[Any]
         statements.append(("SELECT pg_notify(%s, %s)", (channel_name(session.table, ENDS), ends)))
     else:
         statements += [("SELECT pg_notify(%s, %s)", (channel_name(session.table, ENDS), one)) for one in once]
-    if not receivers:
+    if receive is None:
         return {row[0] for row in _run(session, statements, atomic=False)[1]}
     with transaction.atomic(using=session.using):
         rows = _run(session, statements, atomic=False)[1]
         finished = [Finished(row[0], _record(row)) for row in rows]
-        for receiver in receivers if finished else ():
-            receiver(session.using, session.table, finished)
+        if finished:
+            receive(session.using, finished)
     return {one.id for one in finished}
 
 

@@ -171,7 +171,7 @@ class Session:
         names = ", ".join(absent)
         return (
             f"The database {self.alias!r} has no table {names}: run `manage.py migrate --database {self.alias}`, "
-            "which makes the tables of each DatabaseBackend."
+            "which makes the tables of each DatabaseBackend and those of models."
         )
 
     @contextmanager

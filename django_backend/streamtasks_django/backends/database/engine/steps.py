@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Concatenate, Final
 
-from streamtasks.exceptions import ConfigurationError
+from streamtasks.exceptions import ConfigurationError, StoreError
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.memory.shard import Shard
 
+from ....results.rows import REFUSED
 from .notify import notify
 from .session import Session
 from .shard import Finished, SqlShard
@@ -18,11 +19,15 @@ __all__ = ["Receiver", "Steps", "address_of", "by_id", "by_tag", "receivers"]
 
 SCHEME: Final = "django://"
 
-type Receiver = Callable[[str, str, Sequence[Finished]], None]
-"""Called with (database alias, table name, records) in the transaction that writes the records."""
+type Receiver = Callable[[str, Sequence[Finished], bool], None]
+"""Called with (database alias, records, one by one) in the transaction that writes the records.
 
-receivers: Final[list[Receiver]] = []
-"""Who is called with what has finished. What they raise undoes the step."""
+If the database refuses a value, the step is undone and made again, ``one by one``: then the receiver leaves out what
+is refused.
+"""
+
+receivers: Final[dict[tuple[str, str], Receiver]] = {}
+"""Who is called with what has finished in a store, by the database's alias and the beginning of the tables' names."""
 
 
 def address_of(settings: StoreSettings) -> tuple[str, str]:
@@ -71,18 +76,37 @@ class Steps:
         """Make one step and return what ``work`` returns; errors as of `Session.run`."""
         session = self.outside()
 
-        def step() -> T:
+        receiver = self.receiver
+
+        def step(one_by_one: bool) -> T:
             with session.transaction() as now_us:
                 shard = self._shard(session, now_us)
                 answer = work(shard)
                 finished = shard.write()
-                if finished:
-                    for receiver in receivers:
-                        receiver(session.using, self.table, finished)
+                if finished and receiver is not None:
+                    receiver(session.using, finished, one_by_one)
                 notify(session.connection, self.table, shard.pushes)
             return answer
 
-        return session.run(step, retry_s)
+        return self.with_receiver(session, step, retry_s)
+
+    @property
+    def receiver(self) -> Receiver | None:
+        """Who is called with what has finished."""
+        return receivers.get((self.alias, self.table))
+
+    def with_receiver[T](self, session: Session, step: Callable[[bool], T], retry_s: float | None) -> T:
+        """Make a step that calls the receiver; again, one by one, if the database refuses what that writes."""
+        inside = session.connection.in_atomic_block  # then what is refused might be found after the step
+        try:
+            return session.run(lambda: step(inside), retry_s)
+        except REFUSED:
+            if self.receiver is None or inside:
+                raise
+        except StoreError as error:
+            if self.receiver is None or inside or not isinstance(error.__cause__, REFUSED):
+                raise
+        return session.run(lambda: step(True), retry_s)
 
     def look[T](self, work: Callable[[SqlShard], T]) -> T:
         """Call ``work`` with what is stored now; what it changes is not kept."""

@@ -140,12 +140,12 @@ def _model(name: str, fields: dict[str, Any]) -> type[models.Model]:
     return type(name, (models.Model,), {**fields, "__module__": __name__})
 
 
-def missing(using: str, name: str) -> list[str]:
-    """Return which of the tables a database does not have."""
+def missing(using: str, name: str, *others: str) -> list[str]:
+    """Return which of the tables, and of ``others``, a database does not have."""
     connection = connections[using]
     with connection.cursor() as cursor:
         known = set(connection.introspection.table_names(cursor))
-    return [table for table in tables(name).names if table not in known]
+    return [table for table in (*tables(name).names, *others) if table not in known]
 
 
 def create(using: str, name: str) -> list[str]:
