@@ -163,8 +163,7 @@ class SqlChannel:
             receiver = self._steps.receiver
 
             def settle_these(one_by_one: bool) -> set[str]:
-                receive = None if receiver is None else lambda using, found: receiver(using, found, one_by_one)
-                return settle_quickly(session, some, receive)
+                return settle_quickly(session, some, receiver, one_by_one=one_by_one)
 
             done = self._steps.with_receiver(session, settle_these, retry_s)
         rest = [outcome for outcome in outcomes if outcome.id not in done]

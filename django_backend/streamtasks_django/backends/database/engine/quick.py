@@ -7,7 +7,7 @@ Those steps exclude each other and these by an advisory lock, which quick claims
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
@@ -22,6 +22,7 @@ from streamtasks.stores.types import Claimed, ClaimRequest, Filter, NewMessage, 
 from .notify import CONTROL, ENDS, WAKE, channel_name
 from .session import Session
 from .shard import Finished
+from .steps import Receiver
 from .take import MOST_BYTES
 
 __all__ = ["QuickSettle", "claim_quickly", "enqueue_quickly", "is_quick", "may_settle_quickly", "settle_quickly"]
@@ -195,11 +196,11 @@ def may_settle_quickly(outcome: Outcome) -> bool:
 
 
 def settle_quickly(
-    session: Session, work: QuickSettle, receive: Callable[[str, Sequence[Finished]], None] | None
+    session: Session, work: QuickSettle, receiver: Receiver | None, *, one_by_one: bool = False
 ) -> set[str]:
     """Settle outcomes of plain messages; return the ids of those that are settled now.
 
-    ``receive`` is called in the transaction, with the database's alias and the records.
+    The receiver is called in the transaction.
     """
     once = {outcome.id: outcome for outcome in reversed(work.outcomes)}
     values: list[Any] = []
@@ -207,7 +208,7 @@ def settle_quickly(
         values += (o.id, o.token, o.state, o.result, o.keep_ms, o.started_ms, o.first_started_ms or o.started_ms)
         values.append(o.attempt)
     contents, joined = "", ""
-    if receive is not None:
+    if receiver is not None:
         contents = ", gone.enqueued_ms, gone.envelope, given.result, gone.history"
         joined = " JOIN gone ON gone.id = kept.id JOIN given ON given.id = kept.id"
     sql = _sql(
@@ -226,13 +227,13 @@ def settle_quickly(
         statements.append(("SELECT pg_notify(%s, %s)", (channel_name(session.table, ENDS), ends)))
     else:
         statements += [("SELECT pg_notify(%s, %s)", (channel_name(session.table, ENDS), one)) for one in once]
-    if receive is None:
+    if receiver is None:
         return {row[0] for row in _run(session, statements, atomic=False)[1]}
     with transaction.atomic(using=session.using):
         rows = _run(session, statements, atomic=False)[1]
         finished = [Finished(row[0], _record(row)) for row in rows]
         if finished:
-            receive(session.using, finished)
+            receiver(session.using, finished, one_by_one)
     return {one.id for one in finished}
 
 
