@@ -11,7 +11,9 @@
 -- KEYS[8] wake         LIST     keys.wake
 -- KEYS[9] delayed      ZSET     keys.delayed
 -- KEYS[10] control     CHANNEL  keys.control
--- KEYS[11..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- KEYS[11] paused      ZSET     keys.paused
+-- KEYS[12] paused_ready ZSET    keys.paused_ready
+-- KEYS[13..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] most: limits to ask for, at most 100
 -- ARGV[2] stream_count: number of streams
 -- ARGV[3..] their names; then per grant 4 values: limit, number of its ask, tokens, us until the next one

@@ -13,7 +13,9 @@
 -- KEYS[10] waiting     ZSET     keys.waiting
 -- KEYS[11] limits      HASH     keys.limits
 -- KEYS[12] asking      ZSET     keys.asking
--- KEYS[13..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[13] paused      ZSET     keys.paused
+-- KEYS[14] paused_ready ZSET    keys.paused_ready
+-- KEYS[15..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per message; then keys.record(parent) of each after= in order
 -- ARGV[1] count: number of messages
 -- ARGV[2] events_kept: how many, 0: none are written

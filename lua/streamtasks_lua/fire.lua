@@ -16,7 +16,9 @@
 -- KEYS[13] waiting     ZSET     keys.waiting
 -- KEYS[14] limits      HASH     keys.limits
 -- KEYS[15] asking      ZSET     keys.asking
--- KEYS[16..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[16] paused      ZSET     keys.paused
+-- KEYS[17] paused_ready ZSET    keys.paused_ready
+-- KEYS[18..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per message
 -- ARGV[1] events_kept: how many, 0: none are written
 -- ARGV[2] stream_count: number of streams

@@ -5,8 +5,9 @@
 -- KEYS[2] ready        ZSET     keys.ready
 -- KEYS[3] reserved     HASH     keys.reserved
 -- KEYS[4] messages     HASH     keys.messages
--- KEYS[5] wake         LIST     keys.queue_wake(queue)
--- KEYS[6..] streams    STREAM   keys.stream(name) of its 201 priorities
+-- KEYS[5] paused_ready ZSET     keys.paused_ready
+-- KEYS[6] wake         LIST     keys.queue_wake(queue)
+-- KEYS[7..] streams    STREAM   keys.stream(name) of its 201 priorities
 -- ARGV[1..] their names
 --
 -- Returns {forgotten, left, held, more}: streams that went; or how many messages are left, and how many of these workers

@@ -12,7 +12,9 @@
 -- KEYS[9] asking       ZSET     keys.asking
 -- KEYS[10] control     CHANNEL  keys.control
 -- KEYS[11] links       HASH     keys.links
--- KEYS[12..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- KEYS[12] paused      ZSET     keys.paused
+-- KEYS[13] paused_ready ZSET    keys.paused_ready
+-- KEYS[14..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] most: at most 100 messages
 -- ARGV[2] stream_count: number of streams
 -- ARGV[3..] their names

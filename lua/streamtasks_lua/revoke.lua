@@ -19,9 +19,11 @@
 -- KEYS[15] asking      ZSET     keys.asking
 -- KEYS[16] unfolding   ZSET     keys.unfolding
 -- KEYS[17] listeners   STRING   keys.listeners
--- KEYS[18] counts      HASH     keys.counts(hour)
--- KEYS[19] counts_next HASH     keys.counts(hour + 1)
--- KEYS[20..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of; then
+-- KEYS[18] paused      ZSET     keys.paused
+-- KEYS[19] paused_ready ZSET    keys.paused_ready
+-- KEYS[20] counts      HASH     keys.counts(hour)
+-- KEYS[21] counts_next HASH     keys.counts(hour + 1)
+-- KEYS[22..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of; then
 --          records     STRING   keys.record(id), one per message; then
 --          workflows   HASH     keys.workflow(id), one per workflow of which a message may be a node; then
 --          indexes     STREAM   keys.finished(hour, class), keys.finished(hour + 1, class) of the records' class

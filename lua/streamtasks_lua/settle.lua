@@ -26,9 +26,11 @@
 -- KEYS[23] news        CHANNEL  keys.news; one of sixteen, as keys.done
 -- KEYS[24] unfolding   ZSET     keys.unfolding
 -- KEYS[25] listeners   STRING   keys.listeners
--- KEYS[26] counts      HASH     keys.counts(hour)
--- KEYS[27] counts_next HASH     keys.counts(hour + 1)
--- KEYS[28..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[26] paused      ZSET     keys.paused
+-- KEYS[27] paused_ready ZSET    keys.paused_ready
+-- KEYS[28] counts      HASH     keys.counts(hour)
+-- KEYS[29] counts_next HASH     keys.counts(hour + 1)
+-- KEYS[30..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per member, then one per follow-up; then keys.record(parent) of
 --                               each after= of the follow-ups in order; then
 --          workflows   HASH     keys.workflow(id), one per workflow of which a member may be a node; then

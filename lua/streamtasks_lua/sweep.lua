@@ -4,7 +4,8 @@
 -- KEYS[1] streams      ZSET     keys.streams
 -- KEYS[2] ready        ZSET     keys.ready
 -- KEYS[3] reserved     HASH     keys.reserved
--- KEYS[4..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those to sweep; may be none
+-- KEYS[4] paused_ready ZSET     keys.paused_ready
+-- KEYS[5..] pairs      STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those to sweep; may be none
 -- ARGV[1] idle_ms: consumers that have been idle for more than this
 -- ARGV[2] retire_ms: streams whose latest entry was made longer ago, if they have no entry and none is pending
 -- ARGV[3] after: the name in keys.streams behind which names are wanted, "": from the first

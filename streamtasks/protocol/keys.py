@@ -125,6 +125,7 @@ class Keys:
     __slots__ = (
         "_base",
         "asking",
+        "audit",
         "batches",
         "beat",
         "claim",
@@ -146,6 +147,9 @@ class Keys:
         "listeners",
         "messages",
         "news",
+        "pause_notes",
+        "paused",
+        "paused_ready",
         "progress",
         "queue_wake",
         "ready",
@@ -198,6 +202,9 @@ class Keys:
         self.declarations = base + "declarations"  # HASH: project -> when the code was loaded that declares, last beat
         self.delayed = base + "delayed"  # ZSET: id -> when it is due
         self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
+        self.paused = base + "paused"  # ZSET: what is paused, all with score 0
+        self.pause_notes = base + "pause_notes"  # HASH: what is paused -> since when, by whom, why
+        self.paused_ready = base + "paused_ready"  # ZSET: streams with something to claim that are paused
         self.streams = base + "streams"  # ZSET: names of all streams ever used, all with score 0
         self.wake = base + "wake"  # LIST: at most one token; children serving any queue wait on it
         self.tags = base + "tags"  # LIST: the tags of all shards, in order; only that of the shard "tags" is used
@@ -212,6 +219,7 @@ class Keys:
         self.dead = base + "dead"  # STREAM: dead letters, capped
         self.dead_sizes = base + "dead_sizes"  # ZSET: entry of a dead letter and its bytes -> its place in their order
         self.dead_bytes = base + "dead_bytes"  # STRING: bytes of all dead letters
+        self.audit = base + "audit"  # STREAM: what operators changed, capped; only that of the first shard is used
         self.events = base + "events"  # STREAM: what happened to tasks, capped
         self.totals = base + "totals"  # HASH: outcome -> count
         self.touched = base + "touched"  # STRING: when enqueueing that waits for replicas wrote last

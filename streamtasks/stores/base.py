@@ -19,6 +19,7 @@ from .channel import Channel
 from .inspection_types import Active, Events, Statistics, WorkerInfo
 from .measure_types import Measures
 from .schedule_store import AsyncScheduleStore, ScheduleStore
+from .steering import SteeringStore
 from .types import Filter, NewMessage, Revocation
 from .workflow_types import NewWorkflow, WorkflowCounts
 
@@ -156,7 +157,7 @@ class Waits(Protocol):
         ...
 
 
-class Store(Transitions, Waits, Protocol):
+class Store(Transitions, Waits, SteeringStore, Protocol):
     """The blocking store of producers and children."""
 
     @property

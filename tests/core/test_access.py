@@ -17,11 +17,13 @@ from streamtasks import StoreSettings, StreamTasks, group
 from streamtasks.exceptions import AccessDenied
 from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.message import Message
+from streamtasks.protocol.state import DeadLetter
 from streamtasks.stores.factory import open_async_store, open_store, open_supervisor_store
 from streamtasks.stores.redis import RedisStore, access, scripts
 from streamtasks.stores.redis.access import UserRole
 from streamtasks.stores.redis.operations.delete_finished import finished_call
 from streamtasks.stores.redis.operations.durable import touch_call
+from streamtasks.stores.steering_types import AuditEntry
 from streamtasks.stores.types import ClaimId, ClaimRequest, Filter, Limit, NewMessage
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.schedule_samples import declared, firing, schedule
@@ -166,6 +168,9 @@ class TestRoles:
         store.events()
         store.dead_letters()
         store.list_schedules()
+        store.pauses()
+        store.audit_entries()
+        store.waiting_ids("queued")
         assert store.workflow(flow.id) is not None
         store.gather(flow.id, "r0")
         store.wait_finished(["a"], 0.01)
@@ -202,6 +207,10 @@ class TestRoles:
         store.put_schedule(schedule(), 0)
         store.pause_schedule("tick", None)
         store.delete_schedule("tick")
+        store.record_audit(AuditEntry("pause", "default", "ann", nonce="1"))
+        store.pause("default", "ann", "")
+        store.resume("default")
+        store.discard_dead_letters([DeadLetter("1-1", "crashed", "a", "0:default", 0, b"")])
         assert called - of_role(UserRole.MONITOR) == of_role(UserRole.PRODUCER)
         store.enqueue([new("d")])
         with Consumer(store) as child, pytest.raises(AccessDenied):

@@ -18,11 +18,13 @@ from streamtasks.exceptions import ConfigurationError
 from streamtasks.protocol.graph import Graph, GraphFanIn
 from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.shards import node_id
+from streamtasks.protocol.state import DeadLetter
 from streamtasks.settings import MIN_DEDUP_S
 from streamtasks.stores.factory import open_store, open_supervisor_store
 from streamtasks.stores.redis.operations.claim import claim_call, pass_wake_call, wake_lists
 from streamtasks.stores.redis.operations.settle import settle_call
 from streamtasks.stores.redis.scripts import Call
+from streamtasks.stores.steering_types import AuditEntry
 from streamtasks.stores.types import Claimed, ClaimId, ClaimRequest, Filter, Limit, NewMessage, Outcome
 from streamtasks.stores.workflow_types import FanIn, KnownResult, NewWorkflow, Node
 from streamtasks_workers.process.options import MOST_QUEUES, WorkerOptions
@@ -193,6 +195,24 @@ def schedules(site: Site) -> None:
     store.delete_schedule("mine")
 
 
+def steering(site: Site) -> None:
+    """Pauses of a queue with all priorities and of 300 queues, pages of what waits, and many dead letters."""
+    store = site.store
+    store.record_audit(AuditEntry("pause", "many", "ann", nonce="1"))
+    store.audit_entries()
+    store.pause("", "ann", "")
+    store.enqueue([one._replace(queue="many", priority=place - 100) for place, one in enumerate(messages(201, 60_000))])
+    store.enqueue(messages(300, 61_000))
+    store.pause("many", "ann", "")
+    assert len(store.pauses()) == 2
+    assert store.resume("")
+    assert store.resume("many")
+    assert store.waiting_ids("queued").ids
+    assert len(store.waiting_ids("queued", queue="many").ids) == 100
+    letters = [DeadLetter(f"1-{place}", "crashed", f"{place:032x}-u0", "0:a", 0, b"") for place in range(300)]
+    assert store.discard_dead_letters(letters) == 0
+
+
 def waits(site: Site) -> None:
     """A child that waits for work, and one that passes a wake-up on."""
     site.channel.start_wait(ClaimRequest(10**7, 1, alone=True))
@@ -210,7 +230,7 @@ def durable(site: Site) -> None:
         site.store.enqueue([messages(1, 80_000)[0]._replace(durability="replicated")])
 
 
-PARTS: tuple[Callable[[Site], None], ...] = (enqueue_and_settle, workflows, schedules, waits, durable)
+PARTS: tuple[Callable[[Site], None], ...] = (enqueue_and_settle, workflows, schedules, steering, waits, durable)
 NOT_HERE = {"touch"}
 """Only durable calls use it, and it has one key."""
 

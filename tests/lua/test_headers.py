@@ -227,6 +227,9 @@ READS = {
     "time",
     "xinfo",
     "xlen",
+    "zcount",
+    "zmscore",
+    "zrank",
 } | {*("xpending", "xrange", "xrevrange", "zcard", "zrange", "zrangebylex", "zrangebyscore", "zrevrange", "zscore")}
 
 

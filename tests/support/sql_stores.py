@@ -34,6 +34,9 @@ SHARDED = (
 )
 """Tests of shards and key prefixes, which SQL stores do not have: a table name takes their place."""
 
+WITHOUT = ("test_store_shards", "test_steering")
+"""Files of which SQL stores have nothing: several shards; pauses and the like, which they refuse."""
+
 
 def sql_kinds() -> list[str]:
     """Return the kinds of SQL store that can be tested here."""
@@ -45,7 +48,7 @@ def is_left_out(item: pytest.Item) -> bool:
     kind = getattr(item, "callspec", None) and item.callspec.params.get("store_url")  # type: ignore[attr-defined]
     if kind not in ("postgres", "sqlite"):
         return False
-    if item.originalname in SHARDED or item.path.stem == "test_store_shards":  # type: ignore[attr-defined]
+    if item.originalname in SHARDED or item.path.stem in WITHOUT:  # type: ignore[attr-defined]
         return True
     return os.environ.get(ALL_VARIABLE) != "all" and (kind == "sqlite" or item.path.stem not in FILES)
 

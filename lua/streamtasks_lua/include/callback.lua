@@ -1,6 +1,6 @@
 -- callback: have a child do what belongs to an outcome that no child has seen (hooks, handlers).
 --
--- Keys: messages, ready, streams, wake.
+-- Keys: messages, ready, streams, wake, paused, paused_ready.
 -- include: clock, streams
 -- call_back(name, id, attempt): append a callback message to this stream. Its id is made of the other's, so it is sent
 -- once; settled as CALLED it leaves no trace. `attempt`: of that one, after which the message runs again; nil: of its end.

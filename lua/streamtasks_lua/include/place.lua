@@ -1,6 +1,6 @@
 -- place: where a message goes that nobody holds: into `delayed`, to its rate limit, or into its stream.
 --
--- Keys: state, delayed, control, waiting, limits, asking, ready, streams, wake.
+-- Keys: state, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready.
 -- include: line, streams, delay, limit_of
 local waiting_made
 -- waiting_set(): the functions of include/waiting.lua; they are made when the first message with a limit comes by.

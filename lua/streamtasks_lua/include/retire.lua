@@ -1,6 +1,6 @@
 -- retire: streams that nothing is in go, with what is kept of their names. The next message makes one again (append).
 --
--- Keys: streams, ready, reserved.
+-- Keys: streams, ready, reserved, paused_ready.
 -- include: group
 local NOBODY = { returned = true, suspect = true }
 -- left_in(stream): how many entries a stream has, how many are pending, and how many of these workers hold.
@@ -16,6 +16,7 @@ end
 local function retire(name, stream)
   redis.call('DEL', stream)
   redis.call('ZREM', keys.ready, name)
+  redis.call('ZREM', keys.paused_ready, name)
   redis.call('HDEL', keys.reserved, name)
   return redis.call('ZREM', keys.streams, name) == 1
 end

@@ -94,6 +94,14 @@ class AsyncMemoryStore:
     delete_result = awaiting(MemoryStore.delete_result)
     forget_queue = awaiting(MemoryStore.forget_queue)
 
+    record_audit = awaiting(MemoryStore.record_audit)
+    audit_entries = awaiting(MemoryStore.audit_entries)
+    discard_dead_letters = awaiting(MemoryStore.discard_dead_letters)
+    waiting_ids = awaiting(MemoryStore.waiting_ids)
+    pause = awaiting(MemoryStore.pause)
+    resume = awaiting(MemoryStore.resume)
+    pauses = awaiting(MemoryStore.pauses)
+
     settle = awaiting(by_tag(settle.settle))
     hand_back = awaiting(by_tag(hand_back.hand_back))
     charge = awaiting(by_tag(charge.charge))

@@ -15,6 +15,7 @@ from ...settings import StoreSettings
 from ..inspection_types import Event
 from ..rules import phases
 from ..rules.rate_limits import LimitState
+from ..steering_types import EVERYTHING, MOST_AUDITED, AuditEntry, pause_of
 from ..types import NewMessage
 from .clock import Clock
 from .delayed import Delayed
@@ -47,6 +48,9 @@ class Shard:
         self.records: dict[str, Record] = {}
         self.streams: dict[str, Stream] = {}
         self.ready: set[str] = set()
+        self.paused: dict[str, tuple[int, str, str]] = {}  # what, see `pause_of` -> since when (ms), actor, reason
+        self.paused_ready: set[str] = set()  # streams that are paused and have something to claim
+        self.audit: deque[AuditEntry] = deque(maxlen=MOST_AUDITED)  # only that of the first shard is used
         self.leases: dict[str, int] = {}
         self.batches: dict[str, tuple[str, ...]] = {}
         self.claims: dict[str, tuple[int, str, int]] = {}
@@ -112,6 +116,7 @@ class Shard:
         """Delete a stream in which nothing is; the next message makes it again."""
         del self.streams[stream.name]
         self.ready.discard(stream.name)
+        self.paused_ready.discard(stream.name)
         self.reserved.pop(stream.name, None)
 
     def clean(self) -> int:
@@ -151,10 +156,16 @@ class Shard:
 
     def make_ready(self, stream: Stream) -> None:
         """Note that there is something to claim; wake a child if there was nothing."""
-        if stream.name not in self.ready:
+        if self.is_paused(stream.queue):
+            self.paused_ready.add(stream.name)
+        elif stream.name not in self.ready:
             self.ready.add(stream.name)
             self.wake("")
             self.wake(stream.queue)
+
+    def is_paused(self, queue: str) -> bool:
+        """Return whether nothing is claimed of a queue."""
+        return bool(self.paused) and (EVERYTHING in self.paused or pause_of(queue) in self.paused)
 
     def wake(self, queue: str) -> None:
         """Wake one child that waits for this queue; empty: for any."""

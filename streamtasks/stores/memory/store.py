@@ -40,6 +40,7 @@ from .claim import best_ready
 from .server import MemoryServer
 from .shard import Shard
 from .state import entry_age
+from .steering import SteeringMethods
 
 __all__ = ["MemoryStore", "by_tag"]
 
@@ -74,7 +75,7 @@ def by_id[**P, T](
     return update_wrapper(method, transition)
 
 
-class MemoryStore:
+class MemoryStore(SteeringMethods):
     """`Store` without a server: for development, for tests, and to compare others with. Safe between threads.
 
     Args:

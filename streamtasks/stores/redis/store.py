@@ -56,6 +56,14 @@ class RedisStore(BlockingDriver):
     finished_since = blocking(ops.finished_since.finished_since)
     forget_queue = blocking(ops.queues.forget_queue)
 
+    record_audit = blocking(ops.steering.record_audit)
+    audit_entries = blocking(ops.steering.audit_entries)
+    discard_dead_letters = blocking(ops.steering.discard_dead_letters)
+    waiting_ids = blocking(ops.steering.waiting_ids)
+    pause = blocking(ops.steering.pause)
+    resume = blocking(ops.steering.resume)
+    pauses = blocking(ops.steering.pauses)
+
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`."""
         return self._wait(ids, timeout_s, lambda: ops.read.finished(self.shards, ids))
@@ -133,6 +141,14 @@ class AsyncRedisStore(AwaitingDriver):
     delete_finished = awaiting(ops.delete_finished.delete_finished)
     delete_result = awaiting(ops.delete_finished.delete_result)
     forget_queue = awaiting(ops.queues.forget_queue)
+
+    record_audit = awaiting(ops.steering.record_audit)
+    audit_entries = awaiting(ops.steering.audit_entries)
+    discard_dead_letters = awaiting(ops.steering.discard_dead_letters)
+    waiting_ids = awaiting(ops.steering.waiting_ids)
+    pause = awaiting(ops.steering.pause)
+    resume = awaiting(ops.steering.resume)
+    pauses = awaiting(ops.steering.pauses)
 
     settle = awaiting(ops.settle.settle)
     hand_back = awaiting(ops.hand_back.hand_back)

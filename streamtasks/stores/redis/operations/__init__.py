@@ -18,6 +18,7 @@ from . import (
     revoke,
     schedules,
     settle,
+    steering,
     tags,
     workflows,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "revoke",
     "schedules",
     "settle",
+    "steering",
     "tags",
     "workflows",
 ]

@@ -35,6 +35,7 @@ from . import inspection
 from .channel import SqlChannel
 from .listener import EndListener
 from .quick import enqueue_quickly, is_quick
+from .steering import SteeringMethods
 from .steps import Steps, by_id
 from .take import best_ready
 
@@ -65,7 +66,7 @@ def refuse_replicas(messages: Iterable[NewMessage]) -> None:
             )
 
 
-class SqlStore(Steps):
+class SqlStore(Steps, SteeringMethods):
     """The blocking store. See `Steps` for arguments."""
 
     revoke = by_id(revoke.revoke)

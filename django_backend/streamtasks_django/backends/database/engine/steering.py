@@ -1,0 +1,68 @@
+"""What operators may do with a SQL store: it keeps no audit entries and pauses nothing yet, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from streamtasks.exceptions import ServerNotSupported
+from streamtasks.protocol.state import DeadLetter
+from streamtasks.stores.steering_types import AuditEntry, IdPage, Pause
+
+__all__ = ["SteeringMethods"]
+
+
+def _refuse(what: str, instead: str) -> NoReturn:
+    raise ServerNotSupported(f"A DatabaseBackend cannot {what} yet: {instead}.")
+
+
+class SteeringMethods:
+    """The methods of `SteeringStore`, of which most are refused."""
+
+    def record_audit(self, entry: AuditEntry) -> None:
+        """Keep nothing.
+
+        Raises:
+            ServerNotSupported: always, so that nothing is changed without a trace.
+        """
+        _refuse(f"note who asked for {entry.operation}", "use the methods of the backend, as revoke()")
+
+    def audit_entries(self, limit: int = 100, before: str = "") -> list[AuditEntry]:  # noqa: ARG002
+        """Return audit entries: there are none."""
+        return []
+
+    def discard_dead_letters(self, letters: Sequence[DeadLetter]) -> int:
+        """Refuse to delete dead letters.
+
+        Raises:
+            ServerNotSupported: always.
+        """
+        _refuse(f"discard {len(letters)} dead letters", "the oldest go by themselves, see max_dead_letters")
+
+    def waiting_ids(self, kind: str, cursor: str = "", limit: int = 100, queue: str = "") -> IdPage:  # noqa: ARG002
+        """Refuse to list tasks.
+
+        Raises:
+            ServerNotSupported: always.
+        """
+        _refuse(f"list {kind} tasks", "read the table of messages")
+
+    def pause(self, queue: str, actor: str, reason: str) -> bool:  # noqa: ARG002
+        """Refuse to pause.
+
+        Raises:
+            ServerNotSupported: always.
+        """
+        _refuse(f"pause {queue or 'everything'}", "stop the workers that serve it")
+
+    def resume(self, queue: str) -> bool:
+        """Refuse to resume.
+
+        Raises:
+            ServerNotSupported: always.
+        """
+        _refuse(f"resume {queue or 'everything'}", "nothing is paused")
+
+    def pauses(self) -> list[Pause]:
+        """Return what is paused: nothing can be."""
+        return []

@@ -1,0 +1,136 @@
+"""Pause and resume, page through what waits, keep audit entries, delete dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ...exceptions import ServerNotSupported
+from ...protocol.state import DeadLetter
+from ...settings import StoreSettings
+from ..rules import phases
+from ..steering_types import MOST_PAUSES, AuditEntry, IdPage, Pause, check_kind, pause_of, queue_of
+from .server import MemoryServer
+from .shard import Shard
+from .state import entry_age
+
+__all__ = ["SteeringMethods"]
+
+MOST: Final = 100
+
+
+def pause(shard: Shard, queue: str, actor: str, reason: str) -> bool:
+    """Let nothing more be claimed of a queue, or of any."""
+    what = pause_of(queue)
+    known = shard.paused.get(what)
+    if known is None and len(shard.paused) >= MOST_PAUSES:
+        raise ServerNotSupported(
+            f"{MOST_PAUSES} queues are paused already; resume some, or pause everything, before {queue!r}."
+        )
+    shard.paused[what] = (shard.now_ms() if known is None else known[0], actor, reason)
+    held = {name for name in shard.ready if not queue or name.partition(":")[2] == queue}
+    shard.ready -= held
+    shard.paused_ready |= held
+    return known is None
+
+
+def resume(shard: Shard, queue: str) -> bool:
+    """End a pause; what waited can be claimed."""
+    known = shard.paused.pop(pause_of(queue), None)
+    for name in [one for one in shard.paused_ready if not shard.is_paused(one.partition(":")[2])]:
+        shard.paused_ready.discard(name)
+        shard.make_ready(shard.stream(name))
+    return known is not None
+
+
+def waiting(shard: Shard, kind: str, queue: str) -> list[tuple[str, str]]:
+    """Return all that waits, in order, each with its place in that order."""
+    if kind == "queued":
+        streams = sorted(
+            (stream for stream in shard.streams.values() if not queue or stream.queue == queue),
+            key=lambda stream: stream.name,
+        )
+        return [
+            (f"{stream.name} {entry_age(entry)[0]:020}-{entry_age(entry)[1]:020}", stream.entries[entry])
+            for stream in streams
+            for entry in sorted(stream.entries, key=entry_age)
+        ]
+    wanted = phases.DELAYED if kind == "delayed" else phases.LIMITED
+    found = [message for message in shard.live.values() if message.phase == wanted]
+    if kind == "delayed":
+        return sorted((f"{shard.delayed.due_ms(message.id):020} {message.id}", message.id) for message in found)
+    places = {task_id: place for waiting in shard.waiting.values() for task_id, place in waiting.items()}
+    found.sort(key=lambda message: (message.limit.name if message.limit else "", places.get(message.id, (0, 0, ""))))
+    return [(f"{number:020}", message.id) for number, message in enumerate(found)]
+
+
+def discard(shard: Shard, letter: DeadLetter) -> bool:
+    """Delete a dead letter; return whether it was there."""
+    for one in shard.dead:
+        if (one[0].cursor, one[0].id) == (letter.cursor, letter.id):
+            shard.dead.remove(one)
+            shard.dead_bytes -= one[1]
+            return True
+    return False
+
+
+class SteeringMethods:
+    """The methods of `SteeringStore`, for `MemoryStore`."""
+
+    settings: StoreSettings
+    server: MemoryServer
+
+    @property
+    def _all_shards(self) -> list[Shard]:
+        """All shards; only while the server's lock is held."""
+        return [self.server.shard(self.settings, tag) for tag in self.settings.tags]
+
+    def record_audit(self, entry: AuditEntry) -> None:
+        """See `Store.record_audit`."""
+        with self.server.step():
+            first = self._all_shards[0]
+            if all(one.nonce != entry.nonce for one in first.audit):
+                first.audit.append(entry._replace(at_ms=first.now_ms(), cursor=first.new_entry()))
+
+    def audit_entries(self, limit: int = 100, before: str = "") -> list[AuditEntry]:
+        """See `Store.audit_entries`."""
+        with self.server.lock:
+            entries = list(reversed(self._all_shards[0].audit))
+        if before:
+            entries = [one for one in entries if entry_age(one.cursor) < entry_age(before)]
+        return entries[: min(limit, MOST)]
+
+    def discard_dead_letters(self, letters: Sequence[DeadLetter]) -> int:
+        """See `Store.discard_dead_letters`."""
+        with self.server.step():
+            shards = self._all_shards
+            return sum(discard(shard, letter) for letter in letters for shard in shards)
+
+    def waiting_ids(self, kind: str, cursor: str = "", limit: int = 100, queue: str = "") -> IdPage:
+        """See `Store.waiting_ids`."""
+        check_kind(kind)
+        most = min(limit, MOST)
+        with self.server.lock:
+            found = [
+                (f"{number:06} {place}", task_id)
+                for number, shard in enumerate(self._all_shards)
+                for place, task_id in waiting(shard, kind, queue)
+            ]
+        left = [one for one in found if one[0] > cursor]
+        return IdPage([task_id for _, task_id in left[:most]], left[most - 1][0] if len(left) > most else "")
+
+    def pause(self, queue: str, actor: str, reason: str) -> bool:
+        """See `Store.pause`."""
+        with self.server.step():
+            return sum(pause(shard, queue, actor, reason) for shard in self._all_shards) > 0
+
+    def resume(self, queue: str) -> bool:
+        """See `Store.resume`."""
+        with self.server.step():
+            return sum(resume(shard, queue) for shard in self._all_shards) > 0
+
+    def pauses(self) -> list[Pause]:
+        """See `Store.pauses`."""
+        with self.server.lock:
+            first = self._all_shards[0]
+            return sorted(Pause(queue_of(what), *about) for what, about in first.paused.items())

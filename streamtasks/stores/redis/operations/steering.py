@@ -1,0 +1,209 @@
+"""Steer a store: pause and resume, audit entries, pages of waiting tasks, dead letters that go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import batched
+from typing import Any, Final
+
+from ....exceptions import InvalidTask, ServerNotSupported
+from ....protocol.keys import Keys, check_queue, stream_name
+from ....protocol.state import DeadLetter
+from ...rules.queues import PRIORITIES
+from ...steering_types import MOST_AUDITED, MOST_PAUSES, AuditEntry, IdPage, Pause, check_kind, pause_of, queue_of
+from ..batches import MOST, chunks
+from ..scripts import Call, script
+from ..shards import MOST_STREAMS, Operation, Shard, Shards
+from .measures import measures_call
+
+__all__ = [
+    "audit_entries",
+    "discard_dead_call",
+    "discard_dead_letters",
+    "pause",
+    "pause_call",
+    "pauses",
+    "pauses_call",
+    "record_audit",
+    "resume",
+    "resume_call",
+    "unfinished_call",
+    "waiting_ids",
+]
+
+_MOST_NAMES: Final = 100
+
+
+def record_audit(shards: Shards, entry: AuditEntry) -> Operation[None]:
+    """See `Store.record_audit`: all entries are on the first shard."""
+    text = json.dumps([entry.operation, entry.target, entry.actor, entry.reason])
+    keys = shards.by_tag[shards.tags[0]].keys
+    yield [script("audit").call(keys, nonce=entry.nonce, entry=text, most=MOST_AUDITED)]
+
+
+def audit_entries(shards: Shards, limit: int = 100, before: str = "") -> Operation[list[AuditEntry]]:
+    """See `Store.audit_entries`."""
+    keys = shards.by_tag[shards.tags[0]].keys
+    [page] = yield [script("audit_entries").call(keys, before=before or "+", most=min(limit, MOST))]
+    found = []
+    for raw, (_, nonce, _, text) in page:
+        cursor = raw.decode()
+        operation, target, actor, reason = json.loads(text)
+        at_ms = int(cursor.partition("-")[0])
+        found.append(AuditEntry(operation, target, actor, reason, at_ms, cursor, nonce.decode()))
+    return found
+
+
+def discard_dead_call(keys: Keys, letters: Sequence[DeadLetter]) -> Call:
+    """Build discard_dead: up to 100 of one shard."""
+    return script("discard_dead").call(keys, more_args=[word for one in letters for word in (one.cursor, one.id)])
+
+
+def discard_dead_letters(shards: Shards, letters: Sequence[DeadLetter]) -> Operation[int]:
+    """See `Store.discard_dead_letters`. What is no message does not say on which shard it lies: each is asked."""
+    by_tag: dict[str, list[DeadLetter]] = {}
+    for letter in letters:
+        for tag in [shards.tag_of(letter.id)] if letter.id else shards.tags:
+            by_tag.setdefault(tag, []).append(letter)
+    discarded: int = 0
+    for tag, its in by_tag.items():
+        for some in chunks(its):
+            [reply] = yield [discard_dead_call(shards.by_tag[tag].keys, some)]
+            discarded += sum(reply)
+    return discarded
+
+
+# -- waiting tasks -----------------------------------------------------------------------------------
+
+
+def unfinished_call(keys: Keys, kind: str, after: str, most: int, names: Sequence[str] = ()) -> Call:
+    """Build unfinished; ``names``: of streams, for those that are queued."""
+    return script("unfinished").call(keys, kind=kind, after=after, most=most, more_keys=map(keys.stream, names))
+
+
+def waiting_ids(shards: Shards, kind: str, cursor: str = "", limit: int = 100, queue: str = "") -> Operation[IdPage]:
+    """See `Store.waiting_ids`. A cursor is JSON: the tag, the stream that is read, and the position in it."""
+    check_kind(kind)
+    first, name, after = _position(cursor, shards)
+    ids: list[str] = []
+    for tag in shards.tags[shards.tags.index(first) :]:
+        keys, most = shards.by_tag[tag].keys, min(limit, MOST) - len(ids)
+        if kind == "queued":
+            position = yield from _queued(keys, (name, after), most, queue, ids)
+        else:
+            [reply] = yield [unfinished_call(keys, kind, after, most)]
+            ids += [raw.decode() for raw in reply[2:]]
+            position = ("", reply[1].decode())
+        if position[1]:
+            return IdPage(ids, json.dumps([tag, *position]))
+        name = after = ""
+    return IdPage(ids, "")
+
+
+def _queued(keys: Keys, position: tuple[str, str], most: int, queue: str, ids: list[str]) -> Operation[tuple[str, str]]:
+    """Add ids of entries of a shard behind a position; return the next one: a stream and an entry, or none."""
+    name, after = position
+    found: int = 0
+    while True:
+        page = yield from _names(keys, name, queue)
+        names = [name, *page] if after else page
+        if not names:
+            return "", ""
+        [reply] = yield [unfinished_call(keys, "queued", after, most - found, names)]
+        found += len(reply) - 2
+        ids += [raw.decode() for raw in reply[2:] if raw]
+        if reply[1]:
+            return names[reply[0] - 1], reply[1].decode()
+        if queue or len(page) < _MOST_NAMES:
+            return "", ""
+        name, after = names[-1], ""
+
+
+def _position(cursor: str, shards: Shards) -> tuple[str, str, str]:
+    if not cursor:
+        return shards.tags[0], "", ""
+    try:
+        tag, name, after = json.loads(cursor)
+    except (ValueError, TypeError):
+        tag = ""
+    if tag not in shards.by_tag:
+        raise InvalidTask(f"cursor is {cursor!r}, which is none of this store; begin without one.")
+    return tag, name, after
+
+
+def _names(keys: Keys, behind: str, queue: str) -> Operation[list[str]]:
+    """Return names of streams behind one: a page of all, or all of one queue."""
+    if queue:
+        names = sorted(stream_name(check_queue(queue), priority) for priority in PRIORITIES)
+        return [name for name in names if name > behind]
+    [reply] = yield [measures_call(keys, (), behind, _MOST_NAMES)]
+    return [raw.decode() for raw in reply[3]]
+
+
+# -- pauses ------------------------------------------------------------------------------------------
+
+
+def pause_call(keys: Keys, what: str, note: str) -> Call:
+    """Build pause."""
+    queue = queue_of(what)
+    names = [stream_name(queue, priority) for priority in PRIORITIES] if queue else []
+    return script("pause").call(keys, what=what, note=note, most=MOST_PAUSES, more_args=names)
+
+
+def resume_call(keys: Keys, what: str, names: Sequence[str]) -> Call:
+    """Build resume; ``names``: streams that the call brings."""
+    return script("resume").call(keys, what=what, streams=names)
+
+
+def pauses_call(keys: Keys) -> Call:
+    """Build pauses."""
+    return script("pauses").call(keys, most=MOST_PAUSES)
+
+
+def pause(shards: Shards, queue: str, actor: str, reason: str) -> Operation[bool]:
+    """See `Store.pause`."""
+    what, note = pause_of(queue), json.dumps([actor, reason])
+    is_new = False
+    left: list[Shard] = list(shards.by_tag.values())
+    while left:
+        replies = yield [pause_call(shard.keys, what, note) for shard in left]
+        if any(new < 0 for new, _ in replies):
+            raise ServerNotSupported(
+                f"{MOST_PAUSES} queues are paused already; resume some, or pause everything, before {queue!r}."
+            )
+        is_new = is_new or any(new for new, _ in replies)
+        left = [shard for shard, (_, more) in zip(left, replies, strict=True) if more]
+    return is_new
+
+
+def resume(shards: Shards, queue: str) -> Operation[bool]:
+    """See `Store.resume`."""
+    what = pause_of(queue)
+    was_paused = False
+    left: list[tuple[Shard, list[str]]] = [(shard, []) for shard in shards.by_tag.values()]
+    while left:
+        replies = yield [resume_call(shard.keys, what, names) for shard, names in left]
+        was_paused = was_paused or any(was for was, _ in replies)
+        left = [
+            (shard, [raw.decode() for raw in missing][:MOST_STREAMS])
+            for (shard, _), (_, missing) in zip(left, replies, strict=True)
+            if missing
+        ]
+    return was_paused
+
+
+def pauses(shards: Shards) -> Operation[list[Pause]]:
+    """See `Store.pauses`."""
+    found: dict[str, list[tuple[int, Any]]] = {}
+    replies = yield [pauses_call(shard.keys) for shard in shards.by_tag.values()]
+    for flat in replies:
+        for what, text in batched(flat, 2):
+            since, _, note = text.decode().partition(" ")
+            found.setdefault(what.decode(), []).append((int(since), json.loads(note)))
+    all_pauses = []
+    for what, notes in found.items():
+        actor, reason = notes[0][1]
+        since_ms = min(since for since, _ in notes)
+        all_pauses.append(Pause(queue_of(what), since_ms, actor, reason, len(notes) == len(shards.tags)))
+    return sorted(all_pauses)

@@ -1,0 +1,62 @@
+"""The part of a `Store` by which operators look into it page by page, and steer it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..protocol.state import DeadLetter
+from .steering_types import AuditEntry, IdPage, Pause
+
+__all__ = ["SteeringStore"]
+
+
+class SteeringStore(Protocol):
+    """What operators change and read."""
+
+    def record_audit(self, entry: AuditEntry) -> None:
+        """Keep an audit entry; one with the same ``nonce`` is kept once. Of many the oldest go."""
+        ...
+
+    def audit_entries(self, limit: int = 100, before: str = "") -> list[AuditEntry]:
+        """Return audit entries, newest first, at most 100; ``before``: continue behind the one with this cursor."""
+        ...
+
+    def discard_dead_letters(self, letters: Sequence[DeadLetter]) -> int:
+        """Delete dead letters; return how many were still there."""
+        ...
+
+    def waiting_ids(self, kind: str, cursor: str = "", limit: int = 100, queue: str = "") -> IdPage:
+        """Return a page of ids of tasks that wait, at most 100, shard by shard.
+
+        Args:
+            kind: ``"queued"`` (those that workers have claimed are among them), ``"delayed"`` or ``"limited"``.
+            cursor: that of the last page; empty: from the first.
+            limit: of ids.
+            queue: only those of this queue; for ``"queued"`` only.
+
+        Raises:
+            InvalidTask: there is no such kind, or the cursor is none.
+        """
+        ...
+
+    def pause(self, queue: str, actor: str, reason: str) -> bool:
+        """Let nothing more be claimed of a queue (empty: of any); return whether it was not paused before.
+
+        Raises:
+            ServerNotSupported: the store cannot pause, or too many queues are paused.
+            UnknownQueue: it cannot be a queue's name.
+        """
+        ...
+
+    def resume(self, queue: str) -> bool:
+        """End the pause of a queue (empty: that of everything); return whether there was one.
+
+        Raises:
+            UnknownQueue: it cannot be a queue's name.
+        """
+        ...
+
+    def pauses(self) -> list[Pause]:
+        """Return what is paused."""
+        ...

@@ -1,0 +1,178 @@
+"""Operators pause queues and everything, look through what waits, note who did what, and delete dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from streamtasks import StoreSettings
+from streamtasks.exceptions import InvalidTask, UnknownQueue
+from streamtasks.protocol.message import Message
+from streamtasks.protocol.shards import new_id
+from streamtasks.stores.factory import open_store
+from streamtasks.stores.steering_types import EVERYTHING, AuditEntry, pause_of, queue_of
+from streamtasks.stores.types import Limit, NewMessage
+from tests.support.manual_consumer import Consumer, outcome_of
+
+TAGS = ("u0", "dj", "ha")
+PATIENT: dict[str, Any] = {"timeout_s": 60.0, "enqueue_timeout_s": 60.0}
+
+
+def new(task_id: str, queue: str = "default", priority: int = 0, **more: Any) -> NewMessage:
+    return NewMessage(task_id, queue, priority, Message(id=task_id, task="t", queue=queue).encode(10_000), **more)
+
+
+@pytest.fixture
+def store(store_url: str) -> Any:
+    """One shard."""
+    return open_store(StoreSettings(url=store_url, **PATIENT))
+
+
+@pytest.fixture
+def spread(store_url: str) -> Any:
+    """Three shards."""
+    return open_store(StoreSettings(url=store_url, tags=TAGS, **PATIENT))
+
+
+def claimed_by(store: Any, tag: str | None = None) -> Callable[[], list[str]]:
+    child = Consumer(store, "w-1", tag)
+
+    def claim() -> list[str]:
+        return [one.id for one in child.claim()]
+
+    return claim
+
+
+def test_a_paused_queue_waits_and_others_go_on(store: Any) -> None:
+    claim = claimed_by(store)
+    store.enqueue([new("a1", "a"), new("a2", "a", 5), new("b1", "b")])
+    assert store.pause("a", "ann", "bad deploy")
+    assert not store.pause("a", "ben", "still bad")
+    assert claim() == ["b1"]
+    store.enqueue([new("a3", "a", -3), new("b2", "b")])  # a stream that comes while it is paused
+    assert claim() == ["b2"]
+    assert claim() == []
+    [pause] = store.pauses()
+    assert pause[::2] == ("a", "ben", True)
+    assert (pause.reason, pause.since_ms > 1_700_000_000_000) == ("still bad", True)
+    assert store.resume("a")
+    assert not store.resume("a")
+    assert store.pauses() == []
+    assert claim() == ["a2", "a1", "a3"]
+
+
+def test_everything_waits_and_a_queue_of_its_own_stays_paused(store: Any) -> None:
+    claim = claimed_by(store)
+    store.enqueue([new("a1", "a"), new("b1", "b")])
+    store.pause("", "ann", "")
+    store.pause("b", "ann", "")
+    store.enqueue([new("c1", "c"), new("b2", "b", 3)])
+    assert claim() == []
+    store.resume("")
+    assert claim() == ["c1", "a1"]
+    store.pause("", "ann", "")
+    store.resume("b")
+    assert claim() == []
+    assert [pause.queue for pause in store.pauses()] == [""]
+    store.resume("")
+    assert claim() == ["b2", "b1"]
+
+
+def test_what_comes_back_to_a_paused_queue_waits(store: Any) -> None:
+    """What is held runs to its end; its retry waits, and so does what was handed back or becomes due."""
+    with Consumer(store, "w-1") as child:
+        store.enqueue([new("a1", "a")])
+        [held] = child.claim()
+        store.pause("a", "ann", "")
+        child.settle(outcome_of(held, "RETRY"))
+        store.enqueue([new("a2", "a", delay_ms=0)])
+        assert child.claim() == []
+        assert store.read(["a1"])[0].state == "RETRY"
+        store.resume("a")
+        assert sorted(one.id for one in child.claim()) == ["a1", "a2"]
+
+
+def test_more_streams_than_one_call_brings_are_resumed(store: Any) -> None:
+    names = [f"q{number}" for number in range(230)]
+    store.pause("", "ann", "")
+    store.enqueue([new(f"id-{name}", name) for name in names])
+    claim = claimed_by(store)
+    assert claim() == []
+    assert store.resume("")
+    found: set[str] = set()
+    while some := claim():
+        found.update(some)
+    assert found == {f"id-{name}" for name in names}
+
+
+def test_all_shards_are_paused(spread: Any) -> None:
+    ids = {tag: new_id((tag,)) for tag in TAGS}
+    spread.enqueue([new(one) for one in ids.values()])
+    spread.pause("default", "ann", "")
+    claims = {tag: claimed_by(spread, tag) for tag in TAGS}
+    assert [claims[tag]() for tag in TAGS] == [[], [], []]
+    [pause] = spread.pauses()
+    assert pause.is_whole
+    spread.resume("default")
+    assert [claims[tag]() for tag in TAGS] == [[ids[tag]] for tag in TAGS]
+
+
+def test_names_are_checked(store: Any) -> None:
+    for call in (lambda: store.pause("a b", "ann", ""), lambda: store.resume("a b")):
+        with pytest.raises(UnknownQueue, match="'a b'"):
+            call()
+    with pytest.raises(InvalidTask, match="kind is 'all'"):
+        store.waiting_ids("all")
+    assert (pause_of(""), queue_of(pause_of("a:b")), queue_of(EVERYTHING)) == (EVERYTHING, "a:b", "")
+
+
+def walk(store: Any, kind: str, limit: int, **more: Any) -> list[str]:
+    found: list[str] = []
+    page = store.waiting_ids(kind, "", limit, **more)
+    while True:
+        assert len(page.ids) <= limit
+        found += page.ids
+        if not page.cursor:
+            return found
+        page = store.waiting_ids(kind, page.cursor, limit, **more)
+
+
+@pytest.mark.parametrize("limit", [1, 4, 100])
+def test_what_waits_is_listed_in_pages(spread: Any, limit: int) -> None:
+    ids = [new_id((tag,)) for tag in TAGS for _ in range(5)]
+    later = [new_id((tag,)) for tag in TAGS for _ in range(3)]
+    slow = [new_id(("dj",)) for _ in range(3)]
+    spread.enqueue([new(one, "abc"[number % 3], number % 2) for number, one in enumerate(ids)])
+    spread.enqueue([new(one, due_ms=4_000_000_000_000) for one in later])
+    spread.enqueue([new(one, limit=Limit("slow", 60_000_000)) for one in slow])
+    assert sorted(walk(spread, "queued", limit)) == sorted(ids)
+    assert sorted(walk(spread, "queued", limit, queue="b")) == sorted(ids[1::3])
+    assert sorted(walk(spread, "delayed", limit)) == sorted(later)
+    assert sorted(walk(spread, "limited", limit)) == sorted(slow)
+
+
+def test_audit_entries_are_listed_in_pages(store: Any) -> None:
+    for number in range(4):
+        entry = AuditEntry("revoke", f"id-{number}", "ann", "why\nnot", nonce=f"n{number}")
+        store.record_audit(entry)
+        store.record_audit(entry)  # the reply was lost
+    newest, *_ = store.audit_entries(limit=1)
+    assert (newest[:4], newest.nonce) == (("revoke", "id-3", "ann", "why\nnot"), "n3")
+    assert newest.at_ms > 1_700_000_000_000
+    assert [one.target for one in store.audit_entries(before=newest.cursor)] == ["id-2", "id-1", "id-0"]
+
+
+def test_dead_letters_are_discarded(spread: Any) -> None:
+    ids = [new_id((tag,)) for tag in TAGS for _ in range(4)]
+    spread.enqueue([new(one) for one in ids])
+    for tag in TAGS:
+        with Consumer(spread, f"w-{tag}", tag) as child:
+            child.settle(*(outcome_of(one, "DEAD", b"{}")._replace(note="crashed") for one in child.claim()))
+    letters = spread.dead_letters()
+    gone = letters[1::2]
+    assert spread.discard_dead_letters(gone) == 6
+    assert spread.discard_dead_letters(gone) == 0
+    assert spread.dead_letters() == letters[::2]
+    assert spread.measures().dead_kept == 6
