@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .settings import StoreSettings
+from .stores.owner import Owner
 from .tasks.attempt import Attempt, AttemptOutcome
 from .tasks.middleware import Middleware
 from .tasks.run_options import RunOptions
@@ -76,6 +77,11 @@ class Application(Protocol):
 
     @property
     def settings(self) -> StoreSettings: ...
+
+    @property
+    def owner(self) -> Owner:
+        """What owns its tasks."""
+        ...
 
     @property
     def worker_defaults(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -37,7 +37,7 @@ class StoreCollector(Collector):
         for store in self._stores:
             measures, its_workers = store.measures(), [one for one in store.workers() if one.is_live]
             all_measures.append(measures)
-            workers.append((measures, its_workers))
+            workers.append((measures, its_workers, {pause.queue for pause in store.pauses()}))
         yield from _queues(workers)
         for name, about, number in (
             ("streamtasks_tasks_unfinished", "Tasks without an outcome.", sum(one.unfinished for one in all_measures)),
@@ -52,21 +52,24 @@ class StoreCollector(Collector):
             (
                 "streamtasks_workers",
                 "Workers that give signs of life.",
-                len({worker.name for _, some in workers for worker in some}),
+                len({worker.name for _, some, _ in workers for worker in some}),
             ),
         ):
             yield GaugeMetricFamily(name, about, number)
         yield from _servers(all_measures)
 
 
-def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo]]]) -> Iterator[Metric]:
+def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo], Set[str]]]) -> Iterator[Metric]:
     tasks = GaugeMetricFamily("streamtasks_queue_tasks", "Tasks in a queue.", labels=("queue", "state"))
     about = "For how long the oldest task that waits could be claimed."
     ages = GaugeMetricFamily("streamtasks_queue_oldest_age_seconds", about, labels=("queue",))
     serving = GaugeMetricFamily("streamtasks_queue_workers", "Workers that serve a queue.", labels=("queue",))
+    about = "1: nothing is claimed of the queue until it is resumed."
+    pauses = GaugeMetricFamily("streamtasks_queue_paused", about, labels=("queue",))
     by_queue: dict[str, QueueMeasure] = {}
     workers: dict[str, int] = {}
-    for measures, live in found:
+    paused: dict[str, bool] = {}
+    for measures, live, its_pauses in found:
         for one in measures.queues:
             name = one.queue if one.queue in by_queue or len(by_queue) < MOST_QUEUES else "other"
             known = by_queue.get(name, QueueMeasure(name, 0, 0, 0))
@@ -74,14 +77,17 @@ def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo]]]) -> Iterator[
                 name, known.ready + one.ready, known.claimed + one.claimed, max(known.oldest_ms, one.oldest_ms)
             )
             workers[name] = max(workers.get(name, 0), sum(worker.serves(one.queue) for worker in live))
+            paused[name] = paused.get(name, False) or not its_pauses.isdisjoint({"", one.queue})
     for name, one in by_queue.items():
         tasks.add_metric((name, "ready"), one.ready)
         tasks.add_metric((name, "claimed"), one.claimed)
         ages.add_metric((name,), one.oldest_ms / 1000)
         serving.add_metric((name,), workers[name])
+        pauses.add_metric((name,), paused[name])
     yield tasks
     yield ages
     yield serving
+    yield pauses
 
 
 def _servers(all_measures: Sequence[Measures]) -> Iterator[Metric]:

@@ -49,6 +49,7 @@ def test_many_streams(redis_store: Any) -> None:
 def test_exposition(server_url: str) -> None:
     store = open_store(StoreSettings(url=server_url, timeout_s=60.0, enqueue_timeout_s=60.0))
     fill(store)
+    store.pause("other", "ann", "")
     content_type, text = exposition(StoreCollector([store]), "")
     lines = text.decode().splitlines()
     assert content_type.startswith("text/plain")
@@ -56,6 +57,8 @@ def test_exposition(server_url: str) -> None:
         'streamtasks_queue_tasks{queue="default",state="ready"} 1.0',
         'streamtasks_queue_tasks{queue="other",state="ready"} 2.0',
         'streamtasks_queue_workers{queue="default"} 0.0',
+        'streamtasks_queue_paused{queue="default"} 0.0',
+        'streamtasks_queue_paused{queue="other"} 1.0',
         "streamtasks_tasks_delayed 1.0",
         "streamtasks_workers 0.0",
     ):

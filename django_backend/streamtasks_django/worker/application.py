@@ -132,9 +132,14 @@ class DjangoApplication:
         return f"{module}:{self.label}" if module else self.label
 
     @property
+    def owner(self) -> BackendOwner:
+        """See `streamtasks.application.Application.owner`."""
+        return BackendOwner(self.backend)
+
+    @property
     def schedules(self) -> Schedules:
         """The schedules of this alias."""
-        return BackendSchedules(BackendOwner(self.backend))
+        return BackendSchedules(self.owner)
 
     @property
     def listens_to_ends(self) -> bool:

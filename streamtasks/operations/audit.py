@@ -1,0 +1,37 @@
+"""Note who changes what, and why: before the change, so that nothing is changed without a trace."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+from ..exceptions import InvalidTask
+from ..stores.steering import SteeringStore
+from ..stores.steering_types import AuditEntry
+
+__all__ = ["MOST_ACTOR", "MOST_REASON", "record"]
+
+MOST_ACTOR: Final = 128
+MOST_REASON: Final = 1000
+"""Most characters of who and of why."""
+
+
+def record(store: SteeringStore, operation: str, target: str, actor: str, reason: str) -> None:
+    """Write an audit entry.
+
+    Args:
+        store: where the change is made.
+        operation: as in `AuditEntry`.
+        target: what it is about.
+        actor: who asks for it.
+        reason: why; may be empty.
+
+    Raises:
+        InvalidTask: actor or reason cannot be that. Nothing is to be changed then.
+        StoreError: the entry could not be written. Nothing is to be changed then.
+    """
+    if not isinstance(actor, str) or not actor.strip() or len(actor) > MOST_ACTOR:
+        raise InvalidTask(f"actor is {actor!r}; say who asks for it in 1 to {MOST_ACTOR} characters.")
+    if not isinstance(reason, str) or len(reason) > MOST_REASON:
+        raise InvalidTask(f"reason is {reason!r:.100}; it must be a text of at most {MOST_REASON} characters.")
+    store.record_audit(AuditEntry(operation, target[:256], actor, reason, nonce=uuid.uuid4().hex))

@@ -1,0 +1,199 @@
+"""Change what an app's tasks do: revoke, retry, replay, discard, pause, resume, purge.
+
+Each change says who asks for it and why, which is written down first (`audit`). Each may be repeated as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from itertools import batched
+from typing import Any, Final
+
+from ..exceptions import InvalidTask, TaskNotFound
+from ..protocol.keys import check_id, check_queue
+from ..protocol.message import Message
+from ..protocol.shards import node_of, tag_of
+from ..protocol.state import DeadLetter, Snapshot, State
+from ..stores.owner import Owner
+from ..stores.types import NewMessage, Revocation
+from .audit import record
+
+__all__ = ["REPLAY_OF", "discard", "pause", "purge", "replay", "resume", "retry", "revoke"]
+
+REPLAY_OF: Final = "replay_of"
+"""The header that names the task of which another one is a repetition."""
+
+_MOST: Final = 100
+_REPEATABLE: Final = (State.FAILURE, State.DEAD, State.EXPIRED, State.REVOKED, State.IGNORED)
+
+
+def revoke(owner: Owner, ids: Sequence[str], *, actor: str, reason: str, terminate: bool = False) -> list[Revocation]:
+    """End tasks before they finish; return what became of each, see `Revocation`.
+
+    Args:
+        owner: of the tasks.
+        ids: of them.
+        actor: who asks for it.
+        reason: why.
+        terminate: also interrupt those that run.
+
+    Raises:
+        InvalidTask: one of the ids cannot be one. Nothing was revoked.
+    """
+    for task_id in ids:
+        check_id(task_id)
+    for some in batched(ids, _MOST):
+        record(owner.store, "terminate" if terminate else "revoke", _named(some), actor, reason)
+    return owner.store.revoke_many(ids, terminate=terminate)
+
+
+def retry(owner: Owner, task_id: str, *, actor: str, reason: str) -> str:
+    """Enqueue a task that has ended without success once more, as a new task; return its id.
+
+    Its arguments, queue and links are the same; when it was to start and to expire is left out. Called again for the
+    same end, it returns the same id and enqueues nothing.
+
+    Raises:
+        TaskNotFound: the id is not known, or its record has expired.
+        InvalidTask: it is not finished, has succeeded, or is a part of a workflow.
+    """
+    check_id(task_id)
+    [found] = owner.store.read([task_id])
+    if found is None:
+        raise TaskNotFound(f"No task {task_id} is known; if it ever was, its record has expired.")
+    _check_repeatable(found)
+    message = found.message()
+    again = _again(owner, message, f"{task_id}\0{found.finished_ms}", {})
+    record(owner.store, "retry", task_id, actor, reason)
+    owner.store.enqueue([again])
+    return again.id
+
+
+def _check_repeatable(found: Snapshot) -> None:
+    if not found.is_finished:
+        raise InvalidTask(f"Task {found.id} is {found.state.value}; only what has ended can be retried.")
+    if found.state not in _REPEATABLE:
+        raise InvalidTask(f"Task {found.id} is {found.state.value}; enqueue a new call of it instead.")
+
+
+def replay(owner: Owner, letter: DeadLetter, *, actor: str, reason: str, **changes: Any) -> str:
+    """Enqueue a dead letter's call again as a new task, and discard the letter; return the id of the new task.
+
+    Called again for the same letter, it returns the same id: what was interrupted is completed.
+
+    Args:
+        owner: of the task.
+        letter: as `Store.dead_letters` returns it.
+        actor: who asks for it.
+        reason: why.
+        changes: ``args``, ``kwargs``, ``queue`` or ``priority`` instead of its own.
+
+    Raises:
+        DecodeError: the letter holds bytes that are no message, or that this process may not read.
+        InvalidTask: it is a part of a workflow, or a change is wrong.
+    """
+    message = letter.message()
+    again = _again(owner, message, f"{letter.id}\0{letter.cursor}", changes)
+    record(owner.store, "replay", letter.id, actor, reason)
+    owner.store.enqueue([again])
+    owner.store.discard_dead_letters([letter])
+    return again.id
+
+
+def _again(owner: Owner, message: Message, occasion: str, changes: dict[str, Any]) -> NewMessage:
+    """Return a message that repeats another one; the same occasion gives the same id, on the same shard."""
+    if node_of(message.id) is not None:
+        raise InvalidTask(
+            f"Task {message.id} is a part of a workflow, which would not hear of its repetition: run what has failed "
+            "of the workflow again with retry_failed()."
+        )
+    unknown = changes.keys() - {"args", "kwargs", "queue", "priority"}
+    if unknown:
+        raise InvalidTask(f"changes name {', '.join(sorted(unknown))}; args, kwargs, queue and priority can change.")
+    if "queue" in changes:
+        check_queue(changes["queue"])
+    settings = owner.settings
+    digest = blake2b(occasion.encode(), digest_size=16).hexdigest()
+    message = replace(
+        message,
+        id=f"{digest}-{tag_of(message.id, settings.tags)}",
+        headers={**message.headers, REPLAY_OF: message.id},
+        due_ms=0,
+        expires_ms=0,
+        expires_in_ms=0,
+        **changes,
+    )
+    envelope = message.encode(settings.max_payload_bytes, settings.wire)
+    return NewMessage(message.id, message.queue, message.priority, envelope, limit=owner.limit_of(message))
+
+
+def discard(owner: Owner, letters: Sequence[DeadLetter], *, actor: str, reason: str) -> int:
+    """Delete dead letters; return how many were still there."""
+    discarded = 0
+    for some in batched(letters, _MOST):
+        record(owner.store, "discard", _named([letter.id or letter.cursor for letter in some]), actor, reason)
+        discarded += owner.store.discard_dead_letters(some)
+    return discarded
+
+
+def pause(owner: Owner, queue: str, *, actor: str, reason: str) -> bool:
+    """Let nothing more be claimed of a queue; return whether it was not paused before.
+
+    What workers hold runs to its end. Delayed, scheduled and retried tasks come to the queue and wait there. It lasts
+    until `resume`.
+
+    Args:
+        owner: of the queue.
+        queue: its name; empty: everything.
+        actor: who asks for it.
+        reason: why.
+
+    Raises:
+        UnknownQueue: it cannot be a queue's name.
+        ServerNotSupported: this store cannot pause, or too many queues are paused.
+    """
+    if queue:
+        check_queue(queue)
+    record(owner.store, "pause", queue or "*", actor, reason)
+    return owner.store.pause(queue, actor, reason)
+
+
+def resume(owner: Owner, queue: str, *, actor: str, reason: str) -> bool:
+    """End the pause of a queue (empty: that of everything); return whether there was one.
+
+    Raises:
+        UnknownQueue: it cannot be a queue's name.
+    """
+    if queue:
+        check_queue(queue)
+    record(owner.store, "resume", queue or "*", actor, reason)
+    return owner.store.resume(queue)
+
+
+def purge(owner: Owner, queue: str, *, actor: str, reason: str) -> int:
+    """Revoke the tasks that wait in a queue now; return how many.
+
+    What workers hold, and what is delayed or waits for a limit, stays. Pause the queue first if others are enqueued
+    meanwhile: what comes behind the page that is looked at is revoked, too.
+
+    Raises:
+        UnknownQueue: it cannot be a queue's name.
+    """
+    check_queue(queue)
+    record(owner.store, "purge", queue, actor, reason)
+    purged, cursor = 0, ""
+    while True:
+        page = owner.store.waiting_ids("queued", cursor, _MOST, queue)
+        known = owner.store.read(page.ids) if page.ids else []
+        waiting = [one.id for one in known if one is not None and one.state in (State.QUEUED, State.RETRY)]
+        purged += sum(answer is Revocation.GONE for answer in owner.store.revoke_many(waiting))
+        cursor = page.cursor
+        if not cursor:
+            return purged
+
+
+def _named(ids: Sequence[str]) -> str:
+    """Return ids as the target of one audit entry."""
+    return ids[0] if len(ids) == 1 else f"{len(ids)}: {', '.join(ids[:5])}"

@@ -1,0 +1,231 @@
+"""Look at an app's tasks, queues and workers: data for command line, dashboards and the like. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from ..exceptions import DecodeError, InvalidTask
+from ..protocol.keys import check_id
+from ..protocol.message import Message, split_body
+from ..protocol.state import DeadLetter, Snapshot
+from ..protocol.wire import Wire
+from ..results.snapshot_view import error_of, outcome_of, shown_state
+from ..stores.base import Store
+from ..stores.inspection_types import Active, WorkerInfo
+from ..stores.measure_types import Measures
+from ..stores.steering_types import Pause
+
+__all__ = [
+    "STATES",
+    "QueueView",
+    "Status",
+    "TaskPage",
+    "TaskView",
+    "WorkerView",
+    "dead_letter",
+    "queues",
+    "status",
+    "task",
+    "task_of",
+    "tasks",
+    "workers",
+]
+
+STATES: Final = ("queued", "delayed", "limited", "running")
+"""The states by which unfinished tasks can be listed."""
+
+_MOST: Final = 100
+_MOST_LETTERS: Final = 100_000
+"""So many dead letters are looked at for one id."""
+
+
+class QueueView(NamedTuple):
+    """A queue: what is in it (see `QueueMeasure`), how many live workers serve it, and its pause."""
+
+    queue: str
+    ready: int
+    claimed: int
+    oldest_ms: int
+    workers: int
+    paused: Pause | None
+
+
+class WorkerView(NamedTuple):
+    """A worker: what it says of itself, and the attempts that it runs."""
+
+    info: WorkerInfo
+    running: list[Active]
+
+
+class Status(NamedTuple):
+    """A store at one moment. ``outcomes``: counts by state since the store was first used."""
+
+    queues: list[QueueView]
+    unfinished: int
+    running: int
+    delayed: int
+    limited: int
+    dead_kept: int
+    overdue_ms: int
+    workers: int
+    outcomes: dict[str, int]
+    pauses: list[Pause]
+
+
+class TaskView(NamedTuple):
+    """A task at one moment; times are ms since the epoch, 0 if unknown.
+
+    ``message``: None if this process cannot read it, ``problem`` says why. ``error`` and ``result`` are those of a
+    finished one, see `errors.describe`.
+    """
+
+    id: str
+    state: str
+    message: Message | None
+    problem: str
+    snapshot: Snapshot
+    error: dict[str, Any] | None
+    result: Any
+
+
+class TaskPage(NamedTuple):
+    """Tasks, and the cursor behind them; empty: there are no more."""
+
+    tasks: list[TaskView]
+    cursor: str
+
+
+def status(store: Store) -> Status:
+    """Return how a store is, in constant time for each queue and worker."""
+    found, live, pauses, counts = store.measures(), _live(store), store.pauses(), store.statistics()
+    return Status(
+        _queues(found, live, pauses),
+        found.unfinished,
+        found.running,
+        found.delayed,
+        found.limited,
+        found.dead_kept,
+        found.overdue_ms,
+        len(live),
+        dict(counts.outcomes),
+        pauses,
+    )
+
+
+def queues(store: Store) -> list[QueueView]:
+    """Return the queues that had a message lately, and those that are paused, by name."""
+    return _queues(store.measures(), _live(store), store.pauses())
+
+
+def _live(store: Store) -> list[WorkerInfo]:
+    return [one for one in store.workers() if one.is_live]
+
+
+def _queues(found: Measures, live: Sequence[WorkerInfo], pauses: Sequence[Pause]) -> list[QueueView]:
+    by_queue = {pause.queue: pause for pause in pauses}
+    everything = by_queue.pop("", None)
+    counts = {one.queue: one[1:] for one in found.queues}
+    return [
+        QueueView(
+            name,
+            *counts.get(name, (0, 0, 0)),
+            sum(worker.serves(name) for worker in live),
+            by_queue.get(name, everything),
+        )
+        for name in sorted({*counts, *by_queue})
+    ]
+
+
+def workers(store: Store, most: int = 1000) -> list[WorkerView]:
+    """Return the workers that are registered, with the longest of the running attempts, at most ``most``."""
+    by_worker: dict[str, list[Active]] = {}
+    for one in store.active(most):
+        by_worker.setdefault(one.worker.rpartition("-")[0], []).append(
+            one
+        )  # a child's name is its worker's and a number
+    return [WorkerView(info, by_worker.get(info.name, [])) for info in store.workers()]
+
+
+def tasks(store: Store, wire: Wire, state: str, cursor: str = "", limit: int = 100, queue: str = "") -> TaskPage:
+    """Return a page of unfinished tasks in a state, at most 100.
+
+    Args:
+        store: where they are.
+        wire: decodes them (`StoreSettings.wire`).
+        state: one of `STATES`; those that run are not paged: the longest come first.
+        cursor: that of the last page; empty: from the first.
+        limit: of tasks; a page may hold fewer, because some have gone on meanwhile or are in other queues.
+        queue: only those of this queue.
+
+    Raises:
+        InvalidTask: there is no such state, or the cursor is none.
+        UnknownQueue: it cannot be a queue's name.
+    """
+    if state not in STATES:
+        raise InvalidTask(f"state is {state!r}; tasks can be listed by {', '.join(STATES)}.")
+    if state == "running":
+        ids, following = [one.id for one in store.active(min(limit, _MOST))], ""
+    else:
+        ids, following = store.waiting_ids(state, cursor, min(limit, _MOST), queue if state == "queued" else "")
+    found = [_view(one, wire) for one in (store.read(ids) if ids else ()) if one is not None]
+    wanted = [one for one in found if _is_in(one, state)]
+    if queue:
+        wanted = [one for one in wanted if one.message is not None and one.message.queue == queue]
+    return TaskPage(wanted, following)
+
+
+_SHOWN: Final = {
+    "queued": ("QUEUED", "RETRY"),
+    "delayed": ("DELAYED", "RETRY"),
+    "limited": ("LIMITED",),
+    "running": ("STARTED", "PROGRESS"),
+}
+
+
+def _is_in(view: TaskView, state: str) -> bool:
+    return view.snapshot.state.value in _SHOWN[state]
+
+
+def task(store: Store, wire: Wire, task_id: str) -> TaskView | None:
+    """Return what is known of a task; None: nothing.
+
+    Raises:
+        InvalidTask: it cannot be an id.
+        DecodeError: what is stored is not ours, or of a later release.
+    """
+    [found] = store.read([check_id(task_id)])
+    return None if found is None else _view(found, wire)
+
+
+def _view(snapshot: Snapshot, wire: Wire) -> TaskView:
+    message, problem = None, ""
+    try:
+        message = Message.decode(snapshot.envelope, wire, snapshot.id)
+    except DecodeError as unreadable:
+        problem = str(unreadable)
+    error = error_of(snapshot)
+    result = outcome_of(snapshot).get("r") if snapshot.is_finished and error is None else None
+    return TaskView(snapshot.id, shown_state(snapshot), message, problem, snapshot, error, result)
+
+
+def task_of(active: Active, wire: Wire) -> str:
+    """Return the name of the task of a running attempt; empty: this process cannot read it."""
+    try:
+        return Message.decode(split_body(active.body)[1], wire, active.id).task
+    except (DecodeError, ValueError):
+        return ""
+
+
+def dead_letter(store: Store, key: str) -> DeadLetter | None:
+    """Return the dead letter of a task's id, or with a cursor; None: there is none. Looks from the newest on."""
+    before = ""
+    for _ in range(0, _MOST_LETTERS, _MOST):
+        page = store.dead_letters(_MOST, before)
+        for letter in page:
+            if key in (letter.id, letter.cursor):
+                return letter
+        if not page:
+            return None
+        before = page[-1].cursor
+    return None
