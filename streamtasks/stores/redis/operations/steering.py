@@ -126,7 +126,7 @@ def _position(cursor: str, shards: Shards) -> tuple[str, str, str]:
     try:
         tag, name, after = json.loads(cursor)
     except (ValueError, TypeError):
-        tag = ""
+        tag = name = after = ""
     if tag not in shards.by_tag:
         raise InvalidTask(f"cursor is {cursor!r}, which is none of this store; begin without one.")
     return tag, name, after
