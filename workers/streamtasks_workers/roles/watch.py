@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from streamtasks.stores.supervisor_store import SupervisorStore
 from streamtasks.stores.types import Claimed, ClaimId, Outcome
@@ -31,6 +31,14 @@ PROGRESS_NS = 50_000_000
 """Progress of one attempt is stored at most this often: 20 times a second."""
 
 
+class _Stored(NamedTuple):
+    """The last progress of an attempt that was stored: when the attempt started, its version, when (monotonic ns)."""
+
+    started: int = 0
+    version: int = 0
+    at: int = 0
+
+
 class Watch:
     """One child's board, seen from the keeper."""
 
@@ -38,7 +46,7 @@ class Watch:
         self._store = store
         self._board = board
         self._shown: dict[int, str] = {}  # slot -> token and id of the attempt shown as running
-        self._progress: dict[int, tuple[int, int]] = {}  # slot -> version stored, when (monotonic ns)
+        self._progress: dict[int, _Stored] = {}  # slot -> the last progress stored
         self._settled: dict[int, str] = {}  # slot -> outcome settled in the child's name
 
     def wants_look(self, *, stopping: bool) -> bool:
@@ -182,19 +190,22 @@ class Watch:
 
     async def _store_progress(self, slots: list[int]) -> None:
         reports: defaultdict[str, list[tuple[Claimed, bytes]]] = defaultdict(list)
+        stored: dict[int, _Stored] = {}
         now = time.monotonic_ns()
         for slot in slots:
-            version, stored_at = self._progress.get(slot, (0, 0))
-            if now - stored_at < PROGRESS_NS:
+            last = self._progress.get(slot, _Stored())
+            if last.started != self._board.times(slot)[0]:
+                last = _Stored()  # versions begin anew with each attempt
+            if now - last.at < PROGRESS_NS:
                 continue
             found = self._steady(slot, Slot.RUNNING, self._board.claimed)
-            news = self._board.reported(slot, version)
+            news = self._board.reported(slot, last.version)
             if found is None or news is None or self._board.times(slot) != found[0]:
                 continue
-            self._progress[slot] = (news[0], now)
+            stored[slot] = _Stored(found[0][0], news[0], now)
             reports[found[1]].append((found[2], news[1]))
-        if reports:
-            await on_each(reports, self._store.progress)
+        await on_each(reports, self._store.progress)
+        self._progress |= stored
 
 
 def _slots(states: bytes, wanted: Slot) -> list[int]:

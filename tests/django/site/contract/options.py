@@ -9,16 +9,19 @@ DATABASE = "CONTRACT_DATABASE"
 NOTES = "CONTRACT_NOTES"
 OUTBOX = "CONTRACT_OUTBOX"
 WORKERS = "CONTRACT_WORKERS"
+NO_SERVER = "redis://127.0.0.1:1/"
 
 
 def tasks_setting(url: str | None = None, prefix: str | None = None, *, outbox: bool = False) -> dict[str, Any]:
     """Return ``settings.TASKS`` for a server; by default the one that the environment names."""
     options: dict[str, Any] = {
-        "url": url or os.environ.get(URL, "redis://127.0.0.1:1/0"),
+        "url": url or os.environ.get(URL, f"{NO_SERVER}0"),
         "key_prefix": prefix or os.environ.get(PREFIX, "contract:"),
         "lease": 5,
         "timeout": 5,
     }
+    if not options["url"].startswith(NO_SERVER):
+        options |= {"timeout": 60, "enqueue_timeout": 60}  # no test of what a busy machine does in 3 s
     if outbox or os.environ.get(OUTBOX):
         options["outbox"] = True
     backend = "streamtasks_django.backends.redis.RedisBackend"
