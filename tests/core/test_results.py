@@ -20,6 +20,7 @@ from streamtasks.stores.factory import open_supervisor_store
 from streamtasks.stores.types import Settled
 from tests.support.manual_consumer import Consumer, outcome_of, report_progress
 from tests.support.servers import flush
+from tests.support.sql_stores import close_connections
 
 
 class OwnError(Exception):
@@ -50,7 +51,12 @@ def hand(app: StreamTasks) -> Iterator[Consumer]:
 @contextmanager
 def after(seconds: float, action: Callable[[], object]) -> Generator[None]:
     """Do something in another thread after a while."""
-    timer = threading.Timer(seconds, action)
+
+    def act() -> None:
+        action()
+        close_connections()
+
+    timer = threading.Timer(seconds, act)
     timer.start()
     try:
         yield
@@ -219,7 +225,13 @@ class TestWaiting:
         first, second = task.enqueue(1, 2), task.enqueue(3, 4)
         began = time.monotonic()
         with after(delay_s, lambda: hand.succeed(3)):
-            on_a_thread = asyncio.create_task(asyncio.to_thread(first.get, timeout=60))
+
+            def get() -> int:
+                found = first.get(timeout=60)
+                close_connections()
+                return found
+
+            on_a_thread = asyncio.create_task(asyncio.to_thread(get))
             assert await second.aget(timeout=60) == 3
             assert await on_a_thread == 3
         assert time.monotonic() - began < bound(delay_s + 0.4)

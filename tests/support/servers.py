@@ -18,7 +18,7 @@ from streamtasks.protocol.keys import Keys
 from streamtasks.stores.memory import MemoryServer
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.failure_logs import show_log
-from tests.support.sql_stores import change_states
+from tests.support.sql_stores import change_states, empty
 from tests.support.waiting import DEADLINE_S, wait_until
 
 REDIS_VARIABLE = "STREAMTASKS_REDIS_SERVER"
@@ -209,6 +209,9 @@ def flush(url: str) -> None:
     """Remove everything from one server, also from one in memory."""
     if url.startswith("memory:"):
         MemoryServer.at(url).flush()
+        return
+    if url.startswith("django:"):
+        empty(url)
         return
     with redis.Redis.from_url(url) as client:
         client.flushall()

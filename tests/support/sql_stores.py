@@ -31,8 +31,12 @@ SHARDED = (
     "test_many_shards_on_one_server",
     "test_two_prefixes_do_not_see_each_other",
     "test_on_the_shard_of_its_name",
+    "test_running_ones_of_all_shards_the_longest_first",
+    "test_counts_of_all_shards",
+    "test_one_that_nothing_is_in_goes_from_every_shard",
+    "test_empty_queues_go_by_themselves_and_come_back",
 )
-"""Tests of shards and key prefixes, which SQL stores do not have: a table name takes their place."""
+"""Tests of shards, key prefixes and streams, which SQL stores do not have: a table name takes the place of a prefix."""
 
 WITHOUT = ("test_store_shards", "test_steering")
 """Files of which SQL stores have nothing: several shards; pauses and the like, which they refuse."""
@@ -65,6 +69,29 @@ def set_up_django() -> None:
         django.setup()
 
 
+def notifies(store_url: str) -> bool:
+    """Whether other processes hear at once, and in words, what happens in a store."""
+    return store_url != f"django://contract_sqlite/{TABLE}"
+
+
+def empty(store_url: str) -> None:
+    """Delete all rows of a store."""
+    from streamtasks_django.backends.database.engine.session import own_alias
+    from streamtasks_django.backends.database.engine.tables import tables
+
+    alias, _, table = store_url.removeprefix("django://").partition("/")
+    for model in tables(table):
+        model.objects.using(own_alias(alias)).all().delete()
+
+
+def close_connections() -> None:
+    """Close the connections to databases of this thread, which ends."""
+    if "django.db" in sys.modules:
+        from django.db import connections
+
+        connections.close_all()
+
+
 class SqlStores:
     """The stores of one test process; ``close`` ends what was started for them."""
 
@@ -79,14 +106,13 @@ class SqlStores:
 
         import_module("streamtasks_django.backends.database")  # registers the kind of store
         from streamtasks_django.backends.database.engine.session import own_alias
-        from streamtasks_django.backends.database.engine.tables import create, tables
+        from streamtasks_django.backends.database.engine.tables import create
 
         alias = f"contract_{kind}"
         if alias not in connections.settings:
             add_database(alias, self.database(kind))
             create(own_alias(alias), TABLE)
-        for model in tables(TABLE):
-            model.objects.using(own_alias(alias)).all().delete()
+        empty(f"django://{alias}/{TABLE}")
         return f"django://{alias}/{TABLE}"
 
     def database(self, kind: str) -> dict[str, Any]:

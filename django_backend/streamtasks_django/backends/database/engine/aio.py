@@ -206,11 +206,15 @@ class AsyncSqlStore:
         [tag] = self.tags[:1]
         session = self.plain.own
         if not can_listen(session):
+
+            async def changes() -> tuple[int, int]:
+                return await self.call(session.run, session.version), self.plain.pushes_made
+
+            version = await changes()
             yield "", "subscribed"
-            version = await self.call(session.run, session.version)
             while True:
                 await asyncio.sleep(CHANGE_S)
-                if (now := await self.call(session.run, session.version)) != version:
+                if (now := await changes()) != version:
                     version = now
                     for word in WORDS:
                         yield tag, word

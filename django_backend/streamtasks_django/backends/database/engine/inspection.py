@@ -169,7 +169,6 @@ def sweep(shard: SqlShard, idle_ms: int) -> Swept:  # noqa: ARG001 - consumers l
         states.filter(name=name).delete()
     states.filter(kind__in=["claim", "unstarted"], expires_ms__gt=0, expires_ms__lte=now_ms).delete()
     _keep_newest(states.filter(kind="event"), "name", settings.max_events)
-    _keep_newest(states.filter(kind="dead"), "number", settings.max_dead_letters)
     _fold_totals(shard)
     return Swept(0, 0)
 

@@ -19,6 +19,7 @@ from streamtasks.stores.memory.state import LiveMessage, Record, Stream
 from streamtasks.stores.rules import phases
 
 from .codec import encode
+from .letters import cap, size_of
 from .message_rows import LiveRows, RecordRows
 from .rows import StateRows, upsert
 from .tables import Tables
@@ -31,7 +32,14 @@ PROMOTED: Final = 1000
 WAITING: Final = 1000
 """Most waiting messages of a limit that one step looks at."""
 
-SCALARS: Final = ("last_beat_ms", "hold_until_ms", "listeners_until_ms", "schedule_revision")
+SCALARS: Final = (
+    "last_beat_ms",
+    "hold_until_ms",
+    "listeners_until_ms",
+    "schedule_revision",
+    "dead_bytes",
+    "dead_count",
+)
 
 
 class Finished(NamedTuple):
@@ -187,6 +195,8 @@ class SqlShard(Shard):
         tag: of the shard.
     """
 
+    dead_count: int
+
     def __init__(self, settings: StoreSettings, using: str, names: Tables, now_us: int, tag: str) -> None:
         super().__init__(tag, StepClock(now_us), settings)
         self.using = using
@@ -279,13 +289,17 @@ class SqlShard(Shard):
     def bury(self, reason: str, message: LiveMessage) -> None:
         envelope = message.body.partition(b" ")[2]
         cursor = f"{self.now_ms()}-{next(self._places)}"
-        self._letters.append((cursor, DeadLetter(cursor, reason, message.id, message.name, self.now_ms(), envelope)))
-        self.push("control", "dead 0")
+        letter = DeadLetter(cursor, reason, message.id, message.name, self.now_ms(), envelope)
+        self._letters.append((cursor, letter))
+        self.dead_bytes += size_of(letter)
+        self.dead_count += 1
 
     # -- writing ------------------------------------------------------------------------------------------
 
     def write(self) -> list[Finished]:
         """Write all that has changed; return the records of messages that have finished."""
+        if self._letters:
+            cap(self, self._letters)
         self.live.write()  # type: ignore[attr-defined]
         finished = self.records.write()  # type: ignore[attr-defined]
         for name in SCALARS:

@@ -45,6 +45,10 @@ def address_of(settings: StoreSettings) -> tuple[str, str]:
 class Steps:
     """Steps of one store.
 
+    Attributes:
+        pushes_made: how many pushes its steps had for others: SQLite cannot carry them, and tells a connection only of
+            what others have changed.
+
     Args:
         settings: of the store.
         own: use connections of its own; see `Session`.
@@ -54,6 +58,7 @@ class Steps:
         self.settings = settings
         self.alias, self.table = address_of(settings)
         self.own = Session(settings, self.alias, self.table, own=True)
+        self.pushes_made = 0
         self.session = self.own if own else Session(settings, self.alias, self.table, own=False)
 
     @property
@@ -86,6 +91,7 @@ class Steps:
                 if finished and receiver is not None:
                     receiver(session.using, finished, one_by_one)
                 notify(session.connection, self.table, shard.pushes)
+            self.pushes_made += len(shard.pushes)
             return answer
 
         return self.with_receiver(session, step, retry_s)
