@@ -1,11 +1,14 @@
-"""Operators of a Django project: what a store in SQL refuses, and says."""
+"""Operators of a Django project: commands of manage.py; what a store in SQL refuses, and says."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 
 from streamtasks.exceptions import ServerNotSupported
 from streamtasks_django.backends.database.engine.steering import SteeringMethods
+from tests.support.django_site import manage
 
 
 def test_a_store_in_sql_refuses() -> None:
@@ -14,3 +17,14 @@ def test_a_store_in_sql_refuses() -> None:
         with pytest.raises(ServerNotSupported, match=r"^A DatabaseBackend cannot .+ yet: "):
             call()
     assert (store.pauses(), store.audit_entries()) == ([], [])
+
+
+def test_manage_py_has_all_commands(site_url: str) -> None:
+    there = {"CONTRACT_URL": site_url, "CONTRACT_PREFIX": "steering:"}
+    paused = manage("streamtasks", "queues", "pause", "mails", "--backend", "default", "--reason", "test", **there)
+    assert (paused.returncode, paused.stdout) == (0, "mails: paused\n"), paused.stderr
+    shown = manage("streamtasks", "status", "--backend", "default", "--json", **there)
+    [pause] = json.loads(shown.stdout)["pauses"]
+    assert (pause["queue"], pause["reason"]) == ("mails", "test")
+    unknown = manage("streamtasks", "show", "nothing", "--backend", "default", **there)
+    assert (unknown.returncode, "No task nothing is known" in unknown.stderr) == (1, True), unknown.stderr

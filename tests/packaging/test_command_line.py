@@ -26,7 +26,23 @@ print(*sorted(sys.modules))
 @pytest.mark.parametrize(
     "words",
     ["streamtasks --help", "streamtasks --version", "streamtasks-worker --help"]
-    + [f"streamtasks {command} --help" for command in ("demo", "health", "schedules", "schedules create", "worker")],
+    + [
+        f"streamtasks {command} --help"
+        for command in (
+            "dead-letters replay",
+            "demo",
+            "health",
+            "queues pause",
+            "revoke",
+            "schedules",
+            "schedules create",
+            "show",
+            "status",
+            "tasks",
+            "worker",
+            "workers",
+        )
+    ],  # fmt: skip,
 )
 def test_help_imports_neither_the_engine_nor_a_framework(words: str) -> None:
     done = subprocess.run(

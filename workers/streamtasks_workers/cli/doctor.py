@@ -94,9 +94,11 @@ def _print(diagnoses: Sequence[Diagnosis], *, quiet: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from .output import clean
+
     console = Console(highlight=False, soft_wrap=False)
     for diagnosis in diagnoses:
-        console.print(Text(_clean(f"{diagnosis.app}: {diagnosis.address}, prefix {diagnosis.key_prefix!r}"), "bold"))
+        console.print(Text(clean(f"{diagnosis.app}: {diagnosis.address}, prefix {diagnosis.key_prefix!r}"), "bold"))
         servers = {finding.where for finding in diagnosis.findings if finding.check == "version"}
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
@@ -108,16 +110,11 @@ def _print(diagnoses: Sequence[Diagnosis], *, quiet: bool) -> None:
                 continue
             is_needed = finding.where not in finding.message and (len(servers) > 1 or finding.where not in servers)
             where = f"{finding.where}: " if finding.where and is_needed else ""
-            shown = Text(_clean(where + finding.message))
+            shown = Text(clean(where + finding.message))
             if finding.remedy and finding.level:
-                shown.append(f"\n{_clean(finding.remedy)}", "dim")
+                shown.append(f"\n{clean(finding.remedy)}", "dim")
             table.add_row(Text(word, _STYLES[word]), Text(finding.check), shown)
         console.print(table)
         counts = [(word, sum(one.level.word == word for one in diagnosis.findings)) for word in _STYLES]
         plurals = [f"{n} {word}{'s' if n > 1 and word != 'ok' else ''}" for word, n in reversed(counts) if n]
         console.print(Text(", ".join(plurals)))
-
-
-def _clean(text: str) -> str:
-    """Return a text without control characters: what a server or a worker answers may hold any."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

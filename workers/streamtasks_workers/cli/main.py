@@ -8,7 +8,7 @@ from typing import Any, Final, override
 
 import click
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "streamtasks_command"]
 
 COMMANDS: Final = "streamtasks.commands"
 """The entry point group of commands; each entry is a `click.Command`."""
@@ -39,10 +39,10 @@ class _InstalledCommands(click.Group):
 
 @click.group(cls=_InstalledCommands, context_settings={"show_default": True})
 @click.version_option(package_name="streamtasks", prog_name="streamtasks")
-def _streamtasks() -> None:
+def streamtasks_command() -> None:
     """streamtasks: background tasks on Redis Streams."""
 
 
 def main() -> None:
     """Run ``streamtasks``."""
-    _streamtasks(prog_name="streamtasks")
+    streamtasks_command(prog_name="streamtasks")

@@ -6,13 +6,11 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
-if TYPE_CHECKING:
-    from streamtasks.application import Application
+from .target import Target, reporting_errors
 
 __all__ = ["MISFIRES", "schedules_command"]
 
@@ -20,47 +18,6 @@ MISFIRES: Final = ("one", "skip", "all")
 """`streamtasks.schedules.occurrences.MISFIRES`, here because ``--help`` shall not import the engine."""
 
 _PAGE: Final = 1000
-
-
-class _WrongSetup(click.ClickException):
-    exit_code = 2
-
-
-def _reporting_errors[**P](command: Callable[P, None]) -> Callable[P, None]:
-    """Report an error: exit status 2 for the configuration, else 1."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        from streamtasks.exceptions import ConfigurationError, StreamTasksError
-
-        try:
-            command(*args, **kwargs)
-        except (StreamTasksError, TypeError) as error:
-            kind = _WrongSetup if isinstance(error, ConfigurationError) else click.ClickException
-            raise kind(str(error)) from error
-
-    return run
-
-
-class _Target:
-    """The apps that the options name; loaded when a command needs them."""
-
-    def __init__(self, app: str | None, settings: str | None, backend: str | None) -> None:
-        self._given = (app, settings, (backend,) if backend else ())
-
-    def all(self) -> list[Application]:
-        from ..app_loader import load
-
-        return load(*self._given)
-
-    def one(self) -> Any:
-        from streamtasks.exceptions import ConfigurationError
-
-        apps = self.all()
-        named = [app for app in apps if app.label == "default"] if len(apps) > 1 else apps
-        if not named:
-            raise ConfigurationError(f"Choose a backend with --backend: {', '.join(app.label for app in apps)}.")
-        return _schedules_of(named[0])
 
 
 def _schedules_of(app: Any) -> Any:
@@ -78,13 +35,13 @@ def _schedules_of(app: Any) -> Any:
 @click.pass_context
 def schedules_command(context: click.Context, app: str | None, settings: str | None, backend: str | None) -> None:
     """List schedules and change them."""
-    context.obj = _Target(app, settings, backend)
+    context.obj = Target(app, settings, backend)
 
 
 @schedules_command.command("list")
 @click.pass_obj
-@_reporting_errors
-def list_(target: _Target) -> None:
+@reporting_errors
+def list_(target: Target) -> None:
     """Show all schedules: their tasks, rules, next occurrences and counts."""
     apps = target.all()
     rows = [["name", "task", "rule", "next run", "state", "fired", "missed"]]
@@ -111,10 +68,10 @@ def list_(target: _Target) -> None:
 @schedules_command.command()
 @click.argument("name")
 @click.pass_obj
-@_reporting_errors
-def show(target: _Target, name: str) -> None:
+@reporting_errors
+def show(target: Target, name: str) -> None:
     """Show everything that is known of one schedule."""
-    one = target.one().get(name)
+    one = _schedules_of(target.one()).get(name)
     shown = {
         "name": one.name, "state": _state(one), "task": one.task, "args": list(one.args), "kwargs": dict(one.kwargs),
         "options": dict(one.options), "rule": one.rule, "next run": _time(one.next_run), "misfire": one.misfire,
@@ -177,14 +134,14 @@ def _given_values(cron: str | None, tz: str | None, every: float | None, given: 
 @_definition_options
 @click.option("--paused", is_flag=True, help="Create it paused.")
 @click.pass_obj
-@_reporting_errors
+@reporting_errors
 def create(
-    target: _Target, /, name: str, task: str, cron: str | None, tz: str | None, every: float | None, **given: Any
+    target: Target, /, name: str, task: str, cron: str | None, tz: str | None, every: float | None, **given: Any
 ) -> None:
     """Create a schedule NAME that calls TASK."""
     if cron is None and every is None:
         raise click.UsageError("Give --cron or --every.")
-    _print(target.one().create(name, task, **_given_values(cron, tz, every, given)))
+    _print(_schedules_of(target.one()).create(name, task, **_given_values(cron, tz, every, given)))
 
 
 @schedules_command.command()
@@ -192,13 +149,13 @@ def create(
 @click.option("--task", help="Call another task; nothing of the old call stays.")
 @_definition_options
 @click.pass_obj
-@_reporting_errors
-def update(target: _Target, /, name: str, cron: str | None, tz: str | None, every: float | None, **given: Any) -> None:
+@reporting_errors
+def update(target: Target, /, name: str, cron: str | None, tz: str | None, every: float | None, **given: Any) -> None:
     """Change a schedule; what is not given stays as it is."""
     changes = _given_values(cron, tz, every, given)
     if not changes:
         raise click.UsageError("Give a change: --cron, --every, --task, --args, --kwargs, --options, --misfire.")
-    _print(target.one().update(name, **changes))
+    _print(_schedules_of(target.one()).update(name, **changes))
 
 
 def _print(one: Any) -> None:
@@ -209,9 +166,9 @@ def _simple(word: str, about: str, act: Callable[[Any, str], Any]) -> None:
     @schedules_command.command(word, help=about)
     @click.argument("name")
     @click.pass_obj
-    @_reporting_errors
-    def command(target: _Target, name: str) -> None:
-        answer = act(target.one(), name)
+    @reporting_errors
+    def command(target: Target, name: str) -> None:
+        answer = act(_schedules_of(target.one()), name)
         click.echo(f"{name}: {word}" if answer is None else f"{name}: task {answer.id}")
 
 
@@ -224,10 +181,10 @@ _simple("run", "Enqueue one call now; the schedule stays as it is.", lambda sche
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Also one that code declares; it comes back if the code still does.")
 @click.pass_obj
-@_reporting_errors
-def delete(target: _Target, name: str, force: bool) -> None:
+@reporting_errors
+def delete(target: Target, name: str, force: bool) -> None:
     """Delete a schedule."""
-    target.one().delete(name, force=force)
+    _schedules_of(target.one()).delete(name, force=force)
     click.echo(f"{name}: deleted")
 
 

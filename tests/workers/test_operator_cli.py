@@ -1,0 +1,129 @@
+"""The commands by which operators look and steer: exact, harmless to terminals, and scripts can use their statuses."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streamtasks import StreamTasks
+from streamtasks.operations import inspect
+from streamtasks.protocol.errors import describe
+from streamtasks.protocol.json import dumps
+from streamtasks_workers.cli import output, tasks
+from streamtasks_workers.cli.main import streamtasks_command
+from tests.support.manual_consumer import Consumer, outcome_of
+
+APP = """
+from streamtasks import StreamTasks
+
+app = StreamTasks({url!r})
+
+@app.task(name="shop.pack")
+def pack(*args, **kwargs): ...
+"""
+HOSTILE = "\x1b[31mred\x07\r\n\u202e\u2028\x9b2J"
+BIG = 2**63 - 1
+
+
+@pytest.fixture
+def shop(embedded_url: str) -> StreamTasks:
+    app = StreamTasks(embedded_url, timeout_s=60.0, enqueue_timeout_s=60.0)
+    app.task(name="shop.pack")(lambda *args, **kwargs: None)
+    return app
+
+
+@pytest.fixture
+def run(embedded_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "op_shop.py").write_text(APP.format(url=embedded_url))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "op_shop", raising=False)
+
+    def call(*words: str, **more: Any) -> Result:
+        env = {"STREAMTASKS_WORKER_APP": "op_shop:app"}
+        return CliRunner(env=env).invoke(streamtasks_command, words, **more)
+
+    return call
+
+
+def harmless(text: str) -> bool:
+    return all(line.isprintable() for line in text.split("\n"))
+
+
+def test_what_is_hostile_is_escaped_and_integers_are_exact(shop: StreamTasks, run: Any) -> None:
+    pack = shop.tasks["shop.pack"]
+    failed = pack.apply_async((HOSTILE, BIG), {"n": -BIG}, headers={"h": HOSTILE}).id
+    dead = pack.enqueue(HOSTILE).id
+    with Consumer(shop.store) as child:
+        error = dumps({"e": describe(ValueError(HOSTILE)) | {"traceback": f"  {HOSTILE}\n"}})
+        for state in ("FAILURE", "DEAD"):
+            child.settle(*(outcome_of(one, state, error)._replace(note="crashed") for one in child.claim(1)))
+    pack.enqueue(BIG, HOSTILE)
+    assert run("queues", "pause", "default", "--actor", HOSTILE, "--reason", HOSTILE).exit_code == 0
+    for words in (
+        ["status"], ["queues", "list"], ["tasks"], ["show", failed], ["show", dead], ["dead-letters", "list"],
+        ["dead-letters", "show", dead], ["workers"],
+    ):  # fmt: skip
+        for more in ([], ["--json"]):
+            found = run(*words, *more)
+            assert (found.exit_code, harmless(found.output)) == (0, True), found.output
+    assert str(BIG) in run("tasks").output
+    shown = json.loads(run("show", failed, "--json").output)
+    assert (shown["args"], shown["kwargs"], shown["state"]) == ([HOSTILE, BIG], {"n": -BIG}, "FAILURE")
+    [entry] = shop.store.audit_entries()
+    assert (entry.actor, entry.target) == (HOSTILE, "default")
+
+
+def test_exit_statuses(shop: StreamTasks, run: Any) -> None:
+    waits = shop.tasks["shop.pack"].enqueue(1).id
+    assert (run("show", "nothing").exit_code, run("retry", waits).exit_code) == (1, 1)
+    assert run("revoke", waits).output == f"{waits}: revoked\n"
+    unknown = run("revoke", "nothing")
+    assert (unknown.exit_code, unknown.output) == (1, "nothing: is not known; it will be REVOKED if it comes\n")
+    assert run("tasks", "--cursor", "x").exit_code == 1
+    assert run("status", "--app", "op_shop:none").exit_code == 2
+    assert (run("queues", "pause").exit_code, run("queues", "pause", "a", "--everything").exit_code) == (2, 2)
+    assert run("dead-letters", "discard", "x", "--yes").exit_code == 1
+
+
+def test_nothing_is_deleted_without_a_yes(shop: StreamTasks, run: Any) -> None:
+    for number in range(3):
+        shop.tasks["shop.pack"].enqueue(number)
+    refused = run("queues", "purge", "default", input="n\n")
+    assert (refused.exit_code, "about 3 tasks" in refused.output) == (1, True)
+    assert run("queues", "purge", "default", input="y\n").output.endswith("default: tasks revoked: 3\n")
+    assert [one.actor for one in shop.store.audit_entries()] == [f"{getpass.getuser()}@{socket.gethostname()}"]
+
+
+def test_pages_of_tasks_follow_each_other(shop: StreamTasks, run: Any) -> None:
+    ids = {shop.tasks["shop.pack"].enqueue(number).id for number in range(5)}
+    found, cursor = set[str](), ""
+    while True:
+        page = json.loads(run("tasks", "--limit", "2", "--cursor", cursor, "--json").output)
+        found |= {one["id"] for one in page["tasks"]}
+        cursor = page["cursor"]
+        if not cursor:
+            break
+    assert found == ids
+
+
+def test_the_choices_of_states_are_those_of_the_service_layer() -> None:
+    assert tasks.STATES == inspect.STATES
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"), [(0, "-"), (999, "999 ms"), (61_000, "1m 1s"), (3_600_000, "1h"), (90_061_000, "1d 1h")]
+)
+def test_durations(ms: int, text: str) -> None:
+    assert output.age(ms) == text
+
+
+def test_times_that_no_calendar_has() -> None:
+    assert output.moment(2**63) == f"{2**63} ms"
+    assert output.moment(1) == "1970-01-01 00:00:00.001Z"

@@ -1,0 +1,141 @@
+"""The command ``streamtasks dead-letters``: list dead letters, show, replay and discard them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .target import Target, change_options, target_options
+
+if TYPE_CHECKING:
+    from streamtasks.protocol.message import Message
+    from streamtasks.protocol.state import DeadLetter
+    from streamtasks.stores.owner import Owner
+
+__all__ = ["dead_letters_command"]
+
+
+@click.group("dead-letters")
+def dead_letters_command() -> None:
+    """List dead letters, show, replay and discard them. LETTER is the id of a task, or a cursor of the list."""
+
+
+@dead_letters_command.command("list")
+@target_options
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="Dead letters of a page.")
+@click.option("--before", default="", help="Continue behind a page: the cursor of its last one.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(target: Target, limit: int, before: str, as_json: bool) -> None:
+    """Show a page of dead letters, the newest first."""
+    from .output import call, moment, print_json, print_table, short
+
+    letters = target.owner.store.dead_letters(limit, before)
+    if as_json:
+        print_json([_json(letter) for letter in letters])
+        return
+    rows = []
+    for letter in letters:
+        message = _message(letter)
+        what = "?" if message is None else f"{message.task}({call(message.args, message.kwargs)})"
+        rows.append(
+            [letter.cursor, letter.id or "-", letter.reason, letter.stream, moment(letter.died_ms), short(what)]
+        )
+    print_table(["cursor", "id", "reason", "stream", "died", "call"], rows)
+
+
+@dead_letters_command.command("show")
+@target_options
+@click.argument("letter")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(target: Target, letter: str, as_json: bool) -> None:
+    """Show a dead letter. `streamtasks show` with the task's id shows its attempts and its error."""
+    from .output import call, clean, moment, print_json, print_table
+
+    found = _found(target.owner, letter)
+    if as_json:
+        print_json(_json(found))
+        return
+    rows = [["reason", found.reason], ["stream", found.stream], ["died", moment(found.died_ms)]]
+    message = _message(found)
+    if message is None:
+        rows.append(["bytes", repr(found.envelope[:1000])])
+    else:
+        rows.append(["call", f"{message.task}({call(message.args, message.kwargs)})"])
+    print_table(["dead letter", clean(found.id or found.cursor)], rows)
+
+
+def _changes(_context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
+    with suppress(ValueError):
+        found = json.loads(value)
+        if isinstance(found, list if parameter.name == "args" else dict):
+            return found
+    raise click.BadParameter(f"{value!r} is not a JSON {'list' if parameter.name == 'args' else 'object'}.")
+
+
+@dead_letters_command.command("replay")
+@target_options
+@click.argument("letters", nargs=-1, required=True)
+@click.option("--args", callback=_changes, help="A JSON list: other positional arguments.")
+@click.option("--kwargs", callback=_changes, help="A JSON object: other keyword arguments.")
+@click.option("--queue", help="Another queue.")
+@change_options
+def replay(target: Target, letters: tuple[str, ...], by: Any, **changes: Any) -> None:
+    """Enqueue the calls of dead letters again, each as a new task, and discard the letters."""
+    from streamtasks.operations import control
+
+    owner = target.owner
+    given = {name: value for name, value in changes.items() if value is not None}
+    for key in letters:
+        click.echo(f"{key}: enqueued again as {control.replay(owner, _found(owner, key), **by, **given)}")
+
+
+@dead_letters_command.command("discard")
+@target_options
+@click.argument("letters", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@change_options
+def discard(target: Target, letters: tuple[str, ...], yes: bool, by: Any) -> None:
+    """Delete dead letters; their calls are lost then."""
+    from streamtasks.operations import control
+
+    owner = target.owner
+    found = [_found(owner, key) for key in letters]
+    if not yes:
+        click.confirm(f"Delete {len(found)} dead letters?", abort=True)
+    click.echo(f"dead letters discarded: {control.discard(owner, found, **by)}")
+
+
+def _found(owner: Owner, key: str) -> DeadLetter:
+    from streamtasks.operations import inspect
+
+    from .output import clean
+
+    found = inspect.dead_letter(owner.store, key)
+    if found is None:
+        raise click.ClickException(clean(f"There is no dead letter {key}; the list shows those that are kept."))
+    return found
+
+
+def _message(letter: DeadLetter) -> Message | None:
+    from streamtasks.exceptions import DecodeError
+
+    try:
+        return letter.message()
+    except DecodeError:
+        return None
+
+
+def _json(letter: DeadLetter) -> dict[str, Any]:
+    message = _message(letter)
+    shown = {
+        "cursor": letter.cursor, "id": letter.id or None, "reason": letter.reason, "stream": letter.stream,
+        "died_ms": letter.died_ms,
+    }  # fmt: skip
+    if message is None:
+        return shown | {"bytes": letter.envelope.decode("utf-8", "backslashreplace")}
+    return shown | {"task": message.task, "args": message.args, "kwargs": message.kwargs}

@@ -1,0 +1,118 @@
+"""The command ``streamtasks queues``: list queues, pause, resume and purge them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .target import Target, change_options, target_options
+
+if TYPE_CHECKING:
+    from streamtasks.operations.inspect import QueueView
+    from streamtasks.stores.steering_types import Pause
+
+__all__ = ["pause_json", "print_queues", "queue_json", "queues_command"]
+
+
+@click.group("queues")
+def queues_command() -> None:
+    """List queues, pause and resume them, revoke what waits in them."""
+
+
+@queues_command.command("list")
+@target_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(target: Target, as_json: bool) -> None:
+    """Show the queues that had a task lately: lengths, the oldest task, workers that serve them, pauses."""
+    from streamtasks.operations import inspect
+
+    from .output import print_json
+
+    found = inspect.queues(target.owner.store)
+    if as_json:
+        print_json([queue_json(one) for one in found])
+    else:
+        print_queues(found)
+
+
+@queues_command.command("pause")
+@target_options
+@click.argument("queue", required=False)
+@click.option("--everything", is_flag=True, help="All queues, also those to come.")
+@change_options
+def pause(target: Target, queue: str | None, everything: bool, by: Any) -> None:
+    """Let nothing more be claimed of a queue until it is resumed.
+
+    What workers hold runs to its end. Delayed, scheduled and retried tasks come to the queue and wait there.
+    """
+    from streamtasks.operations import control
+
+    name = _named(queue, everything)
+    is_new = control.pause(target.owner, name, **by)
+    click.echo(f"{name or 'everything'}: paused" + ("" if is_new else " (it was before)"))
+
+
+@queues_command.command("resume")
+@target_options
+@click.argument("queue", required=False)
+@click.option("--everything", is_flag=True, help="End the pause of everything; queues with one of their own keep it.")
+@change_options
+def resume(target: Target, queue: str | None, everything: bool, by: Any) -> None:
+    """Let workers claim of a queue again."""
+    from streamtasks.operations import control
+
+    name = _named(queue, everything)
+    was_paused = control.resume(target.owner, name, **by)
+    click.echo(f"{name or 'everything'}: " + ("resumed" if was_paused else "was not paused"))
+
+
+@queues_command.command("purge")
+@target_options
+@click.argument("queue")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@change_options
+def purge(target: Target, queue: str, yes: bool, by: Any) -> None:
+    """Revoke the tasks that wait in a queue. What workers hold, and what is delayed or limited, stays."""
+    from streamtasks.operations import control, inspect
+
+    owner = target.owner
+    ready = sum(one.ready for one in inspect.queues(owner.store) if one.queue == queue)
+    if not yes:
+        click.confirm(f"Revoke about {ready} tasks of queue {queue}?", abort=True)
+    click.echo(f"{queue}: tasks revoked: {control.purge(owner, queue, **by)}")
+
+
+def _named(queue: str | None, everything: bool) -> str:
+    """Return the queue's name; empty: everything."""
+    if everything == (queue is not None):
+        raise click.UsageError("Name a queue, or give --everything.")
+    return queue or ""
+
+
+def pause_json(pause: Pause) -> dict[str, Any]:
+    """Return a pause as JSON."""
+    return {**pause._asdict(), "queue": pause.queue or None}
+
+
+def queue_json(view: QueueView) -> dict[str, Any]:
+    """Return a queue as JSON."""
+    return {**view._asdict(), "paused": None if view.paused is None else pause_json(view.paused)}
+
+
+def print_queues(found: Sequence[QueueView]) -> None:
+    """Print queues as a table."""
+    from .output import age, print_table
+
+    rows = [
+        [one.queue, str(one.ready), str(one.claimed), age(one.oldest_ms), str(one.workers), _pause(one.paused)]
+        for one in found
+    ]
+    print_table(["queue", "ready", "claimed", "oldest", "workers", "paused"], rows)
+
+
+def _pause(pause: Pause | None) -> str:
+    if pause is None:
+        return "-"
+    return f"by {pause.actor}" + (f": {pause.reason}" if pause.reason else "")
