@@ -37,6 +37,7 @@ def _pack(order_id: int) -> None:
 
 
 def _outcome(claimed: Claimed) -> Any:
+    result = b""
     try:
         _pack(int(claimed.id.rpartition("-")[2]))
     except LookupError as error:
