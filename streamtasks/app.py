@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal, Unpack, overload
 
 from .app_owner import AppOwner
+from .application import TaskLog
 from .exceptions import ConfigurationError, InvalidTask
 from .protocol.heard import EVERYTHING
 from .protocol.message import Message
@@ -109,6 +110,11 @@ class StreamTasks:
     def listens_to_ends(self) -> bool:
         """See `Application.listens_to_ends`."""
         return listens_to_ends(self.middleware)
+
+    @property
+    def task_log(self) -> TaskLog:
+        """See `Application.task_log`."""
+        return TaskLog()
 
     def relay(self) -> None:
         """See `streamtasks.application.Application.relay`: plain Python has no outbox."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from .protocol.state import State
 from .settings import StoreSettings
 from .stores.owner import Owner
 from .tasks.attempt import Attempt, AttemptOutcome
@@ -14,7 +15,7 @@ from .tasks.run_options import RunOptions
 if TYPE_CHECKING:
     from .schedules.definition import Definition
 
-__all__ = ["Application", "Relay", "Runnable"]
+__all__ = ["Application", "Relay", "Runnable", "TaskLog"]
 
 
 class Runnable(Protocol):
@@ -62,6 +63,20 @@ class Relay(Protocol):
         ...
 
 
+class TaskLog(NamedTuple):
+    """How a worker logs the attempts of an app.
+
+    Attributes:
+        logger: the name of the logger.
+        words: for states that are called otherwise there.
+        is_complete: whether each start and each success has its line, however many there are.
+    """
+
+    logger: str = "streamtasks.tasks"
+    words: Mapping[State, str] = {}
+    is_complete: bool = False
+
+
 class Application(Protocol):
     """Messages, tasks and middleware of one app (one Django backend alias)."""
 
@@ -94,6 +109,11 @@ class Application(Protocol):
     @property
     def listens_to_ends(self) -> bool:
         """Whether something is called with the end of every task: middleware, receivers of signals."""
+        ...
+
+    @property
+    def task_log(self) -> TaskLog:
+        """How its workers log attempts."""
         ...
 
     def relay(self) -> Relay | None:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import sys
 import traceback as tb
 from ast import literal_eval
-from typing import Any
+from types import TracebackType
+from typing import Any, Final
 
 from ..exceptions import TaskFailed
 
-__all__ = ["describe", "exception_path", "rebuild"]
+__all__ = ["describe", "exception_path", "own_frames_left_out", "rebuild"]
 
 MAX_TEXT = 8 * 1024
 """Most characters kept of a message and of a traceback."""
 
 MAX_FRAMES = 1000
 """Of a longer traceback only the first and the last frames are shown."""
+
+
+CALLERS: Final = ("streamtasks", "streamtasks_workers", "streamtasks_django", "django.tasks")
+"""Packages whose frames stand before those of a task's own code."""
+
+USERS: Final = "streamtasks_django.demo"
+"""Code of ours that is written as users write theirs."""
 
 
 def exception_path(error: BaseException) -> str:
@@ -48,15 +56,35 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 def _traceback(error: BaseException) -> str:
     """Return the traceback as text; of a very long one only its ends, because every frame costs microseconds."""
-    frames, last = [], error.__traceback__
+    begin = own_frames_left_out(error.__traceback__)
+    frames, last = [], begin
     while last is not None:
         frames.append(last)
         last = last.tb_next
     if len(frames) <= MAX_FRAMES:
-        return "".join(tb.format_exception(error))
-    first = "".join(tb.format_tb(error.__traceback__, MAX_FRAMES // 2))
+        return "".join(tb.format_exception(type(error), error, begin))
+    first = "".join(tb.format_tb(begin, MAX_FRAMES // 2))
     text = "".join(tb.format_exception(type(error), error, frames[-MAX_FRAMES // 2]))
     return f"{first}... ({len(frames)} frames; the first and the last are shown) ...\n{text}"
+
+
+def own_frames_left_out(traceback: TracebackType | None) -> TracebackType | None:
+    """Return a traceback from where a task's own code begins; whole if there is none of that in it."""
+    at = traceback
+    while at is not None and _calls_tasks(at):
+        at = at.tb_next
+    return at or traceback
+
+
+def _calls_tasks(frame: TracebackType) -> bool:
+    module = frame.tb_frame.f_globals.get("__name__")
+    if not isinstance(module, str) or _is_in(module, USERS):
+        return False
+    return any(_is_in(module, package) for package in CALLERS)
+
+
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
 def _carriable(text: str) -> str:

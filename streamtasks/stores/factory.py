@@ -16,7 +16,16 @@ from .memory import AsyncMemoryStore, MemoryStore
 from .supervisor_store import SupervisorStore
 from .survey_types import Survey
 
-__all__ = ["StoreKind", "clock_ms", "open_async_store", "open_store", "open_supervisor_store", "register", "survey"]
+__all__ = [
+    "StoreKind",
+    "clock_ms",
+    "introduce",
+    "open_async_store",
+    "open_store",
+    "open_supervisor_store",
+    "register",
+    "survey",
+]
 
 
 class StoreKind(NamedTuple):
@@ -96,6 +105,17 @@ def survey(settings: StoreSettings) -> Survey:
     from .redis.survey import survey as of_servers
 
     return of_servers(settings)
+
+
+def introduce(settings: StoreSettings) -> str:
+    """Return version, role and persistence of a store's server in words. Never raises: it may be away."""
+    if settings.is_memory:
+        return "in the memory of this process"
+    if settings.is_sql:
+        return "tables of a database"
+    from .redis.introduction import introduce as of_server
+
+    return of_server(settings)
 
 
 def clock_ms(store: Store) -> int:

@@ -94,7 +94,7 @@ def test_a_worker_that_gets_no_locks_says_what_to_look_at(monkeypatch: pytest.Mo
     monkeypatch.setattr(worker, "open_store", lambda _: SimpleNamespace(check=list))
     monkeypatch.setattr("faulthandler.enable", lambda: None)
     with pytest.raises(ConfigurationError, match=r"Read-only file system.*/dev/shm"):
-        worker.run_worker("app_in_memory:app", None, (), {}, "INFO")
+        worker.run_worker("app_in_memory:app", None, (), {}, ("INFO", "text"))
 
 
 def test_closed_standard_descriptors_do_not_become_pipes_of_the_worker(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from django.tasks.base import TaskContext
 from django.tasks.exceptions import InvalidTaskBackend
 from django.tasks.signals import task_finished
 
-from streamtasks import Attempt, AttemptOutcome, Middleware, StoreSettings
+from streamtasks import Attempt, AttemptOutcome, Middleware, State, StoreSettings
+from streamtasks.application import TaskLog
 from streamtasks.tasks.class_task import tell
 from streamtasks.tasks.middleware import listens_to_ends
 from streamtasks.tasks.run_options import RunOptions
@@ -46,6 +47,13 @@ if TYPE_CHECKING:
 __all__ = ["DjangoApplication", "DjangoRunnable"]
 
 _RETURN = "the return value"
+
+_TASK_LOG = TaskLog(
+    "django.tasks",
+    {State.STARTED: "RUNNING", State.SUCCESS: "SUCCESSFUL", State.FAILURE: "FAILED"},
+    is_complete=True,
+)
+"""Django's own logger gets the lines of workers, in its own words, and as complete as it writes them."""
 
 
 class DjangoRunnable:
@@ -146,6 +154,11 @@ class DjangoApplication:
         """See `streamtasks.application.Application.listens_to_ends`; Django's own log lines do not count."""
         wanted = self.backend.wants_outcomes or listens_to_ends(project.middleware())
         return wanted or not only_logs(task_finished)
+
+    @property
+    def task_log(self) -> TaskLog:
+        """See `streamtasks.application.Application.task_log`."""
+        return _TASK_LOG
 
     @property
     def companion(self) -> Sequence[str]:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, override
 
 from django.tasks.base import TaskResultStatus
-from django.tasks.signals import task_enqueued, task_finished, task_started
+from django.tasks.signals import log_task_finished, log_task_started, task_enqueued, task_finished, task_started
 from django.utils import timezone
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, State, StoreError
@@ -36,9 +36,9 @@ _NO_CONTEXT: AbstractContextManager[None] = nullcontext()
 class Signals(Middleware):
     """Send ``task_started`` for every attempt and ``task_finished`` for the last, with the backend's class as sender.
 
-    The logger ``django.tasks`` is fed by these signals. Django logs an error of a receiver, which changes nothing.
-    The result of an attempt is one object, made at its start: the signals carry it, and a task with
-    ``takes_context`` receives it.
+    Where tasks run without a worker, the logger ``django.tasks`` is fed by these signals; a worker's children log
+    attempts themselves. Django logs an error of a receiver, which changes nothing. The result of an attempt is one
+    object, made at its start: the signals carry it, and a task with ``takes_context`` receives it.
     """
 
     def __init__(self, backend: StoreAlias) -> None:
@@ -51,6 +51,13 @@ class Signals(Middleware):
         if result is None or result.id != attempt.id:  # it runs without this middleware
             result = self._begin(attempt, [])
         return result
+
+    @override
+    def in_child(self) -> AbstractContextManager[None]:
+        """Let Django not log what the child logs itself, with queue, attempt and runtime."""
+        task_started.disconnect(log_task_started)
+        task_finished.disconnect(log_task_finished)
+        return _NO_CONTEXT
 
     @override
     def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:

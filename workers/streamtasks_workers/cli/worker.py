@@ -52,6 +52,9 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", help="Level of the log."
 )
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Lines for people, or JSON objects."
+)
 @click.version_option(package_name="streamtasks", prog_name="streamtasks-worker")
 @click.pass_context
 def worker_command(context: click.Context, /, **values: Any) -> None:
@@ -70,7 +73,7 @@ def worker_command(context: click.Context, /, **values: Any) -> None:
         for name, value in values.items()
         if name not in _NOT_OPTIONS and context.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
-    set_up_logs(values["log_level"])
+    set_up_logs(values["log_level"], values["log_format"])
     try:
         if values["reload"]:
             from .reload import run_reloading
@@ -78,13 +81,14 @@ def worker_command(context: click.Context, /, **values: Any) -> None:
             sys.exit(run_reloading())
         from ..supervisor.worker import run_worker
 
-        sys.exit(run_worker(values["app"], values["settings"], values["backends"], given, values["log_level"]))
+        log = (values["log_level"], values["log_format"])
+        sys.exit(run_worker(values["app"], values["settings"], values["backends"], given, log))
     except StreamTasksError as error:
         click.echo(f"streamtasks-worker: {error}", err=True)
         sys.exit(2)
 
 
-_NOT_OPTIONS = {"app", "settings", "backends", "reload", "log_level"}
+_NOT_OPTIONS = {"app", "settings", "backends", "reload", "log_level", "log_format"}
 _OPTION_NAMES = {
     "fence_after": "fence_after_s",
     "grace": "grace_s",

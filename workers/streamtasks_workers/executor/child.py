@@ -23,6 +23,8 @@ from ..process.logs import contain_handlers
 from ..process.options import WorkerOptions
 from ..process.shard_table import ShardTable
 from ..process.suspect_permit import SuspectPermit
+from ..process.title import set_title
+from .attempt_log import AttemptLog
 from .concurrent import ConcurrentExecutor
 from .guards import INTERRUPT
 from .inline import InlineExecutor
@@ -51,6 +53,7 @@ def run_child(
 ) -> int:
     """Live as a child; return the exit status. Called right after the fork, never returns to the supervisor's loop."""
     die_with_parent(parent_pid)
+    set_title("child")
     lead_a_group()
     gc.enable()
     _die_first_without_memory()
@@ -62,7 +65,8 @@ def run_child(
     )
     store = open_store(app.settings)
     limits = Limits(options.soft_time_limit_s, options.time_limit_s)
-    runner = Runner(app, board.consumer, store.read, limits, store.gather, store.start_workflow, store.workers)
+    log = AttemptLog(app.task_log)
+    runner = Runner(app, board.consumer, store.read, limits, store.gather, store.start_workflow, store.workers, log)
     channel = store.channel(board.tag, board.consumer, options.filter)
     choice = None
     if table is not None and board.doorbell is not None:

@@ -1,8 +1,7 @@
-"""The threads and async executors: many attempts at once in one child, on one event loop.
+"""The threads and async executors: many attempts at once in one child, on one event loop that nothing blocks.
 
-Coroutine tasks run on the loop, sync tasks on threads. Claims, outcomes and the board are those of the
-inline executor; only here they never block the loop. A task with ``executor="inline"`` is held until nothing else is in
-hand; then the loop is left, it runs on this thread, and the loop goes on.
+Coroutine tasks run on the loop, sync tasks on threads; the rest is as in the inline executor. A task with
+``executor="inline"`` runs on this thread, outside the loop, when nothing else is in hand.
 """
 
 from __future__ import annotations
@@ -183,6 +182,7 @@ class ConcurrentExecutor:
         """
         link = self._link
         if not self._is_busy():
+            self._runner.log.tell_hidden()
             self._state.before_waiting()
         if link.others_only:
             await asyncio.sleep(OTHERS_PAUSE_S)

@@ -110,6 +110,7 @@ class InlineExecutor:
     def _wait(self) -> tuple[list[Claimed], list[int]]:
         """Sleep until there is work; return what was claimed of it, and its slots."""
         link, lifeline = self._link, self._lifeline
+        self._runner.log.tell_hidden()
         if link.others_only:
             lifeline.wait(None, OTHERS_PAUSE_S)
         self._board.wait_for_hand_back()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from streamtasks.application import Runnable
@@ -30,6 +31,8 @@ class Prepared:
         skipped: how it ends without a start: revoked, expired, or after a parent that failed.
         limits: the time limits that are in force.
         is_async: whether it runs on an event loop.
+        started_ns: when the attempt has started, monotonic ns; 0: not yet.
+        is_logged: whether its start was logged, and so its success.
         settles_alone: whether its outcome is settled right away, because hooks have heard of it.
         guard: what the executor puts around the task's own code.
     """
@@ -39,12 +42,14 @@ class Prepared:
         "claimed",
         "guard",
         "is_async",
+        "is_logged",
         "limits",
         "options",
         "outcome",
         "runnable",
         "settles_alone",
         "skipped",
+        "started_ns",
     )
 
     def __init__(
@@ -67,14 +72,21 @@ class Prepared:
         self.options = options
         self.is_async = runnable is not None and runnable.is_async
         self.settles_alone = options.has_hooks
+        self.started_ns = 0
+        self.is_logged = False
 
     @property
     def runs_inline(self) -> bool:
         """Whether it must run alone in its child, on the main thread."""
         return self.options.executor == INLINE
 
+    def ran_ns(self) -> int:
+        """Return how long its attempt has been running, ns."""
+        return time.monotonic_ns() - self.started_ns if self.started_ns else 0
+
     def begin(self, guard: Guard, board: Board, slot: int, started_ns: int) -> None:
         """Put a guard around it, and note the limits of the attempt that has just started on the board."""
         self.guard = guard
+        self.started_ns = started_ns
         if self.limits is not None:
             board.limit(slot, started_ns, *self.limits)

@@ -27,6 +27,7 @@ from streamtasks.workflows.follow_ups import follow_ups
 
 from ..process.board import Interrupt
 from ..process.fork_guard import end_copy, is_copy
+from .attempt_log import NO_LOG, AttemptLog
 from .callbacks import Callbacks
 from .error_callbacks import error_callbacks
 from .error_outcome import outcome_of_error
@@ -58,6 +59,7 @@ class Runner:
         limits: time limits where neither a call nor its task names any.
         gather: reads results in workflows; see `Store.gather`.
         start_workflow: see `Store.start_workflow`.
+        log: where attempts are logged.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Runner:
         gather: Gather = gather_nothing,
         start_workflow: StartWorkflow = start_nowhere,
         workers: Callable[[], Sequence[WorkerInfo]] = list,
+        log: AttemptLog = NO_LOG,
     ) -> None:
         self._app = app
         self._consumer = consumer
@@ -76,6 +79,7 @@ class Runner:
         self._wire = app.settings.wire
         self._has_keys = self._wire.is_sealed or self._wire.requires_signed
         self._limits = limits
+        self.log = log
         self._read = read
 
         def now_ms() -> int:
@@ -131,7 +135,6 @@ class Runner:
             if claimed.skip_reason:
                 skipped = outcome_of_skipped(message, claimed.skip_reason, self._read)
             elif message.expires_ms and started_ms > message.expires_ms:
-                logger.info("task %s (%s) expired before it started", message.id, message.task)
                 skipped = AttemptOutcome(State.EXPIRED)
             if runnable is None:
                 if skipped is None:
@@ -195,6 +198,7 @@ class Runner:
         if (ended := prepared.skipped) is not None:
             outcome = self._skipped(prepared.claimed, attempt.message, ended)
         else:
+            prepared.is_logged = self.log.started(attempt, prepared.started_ns)
             try:
                 if attempt.message.takes:
                     self._inputs.take(attempt.message)
@@ -226,6 +230,7 @@ class Runner:
         if (ended := prepared.skipped) is not None:
             outcome = self._skipped(prepared.claimed, attempt.message, ended)
         else:
+            prepared.is_logged = self.log.started(attempt, prepared.started_ns)
             try:
                 if attempt.message.takes:
                     await asyncio.to_thread(self._inputs.take, attempt.message)
@@ -268,6 +273,8 @@ class Runner:
         follow: tuple[NewMessage, ...] = ()
         if message.links:
             follow = follow_ups(message, State.SUCCESS, value, None, self._wire)
+        if prepared.is_logged:
+            self.log.ended(message, attempt.number, AttemptOutcome(State.SUCCESS), prepared.ran_ns())
         return self._outcomes.success(prepared.claimed, attempt.started_ms, result, follow)
 
     def _ignores_result(self, prepared: Prepared, message: Message) -> bool:
@@ -294,6 +301,7 @@ class Runner:
         if ended.error is not None and ended.state != State.IGNORED:
             details = describe(ended.error)
             ended.traceback = details["traceback"]
+        self.log.ended(message, attempt.number, ended, prepared.ran_ns())
         if ended.state == State.RETRY:
             return ended, self._outcomes.retry(claimed, attempt.started_ms, details, ended.delay_s)
         follow: tuple[NewMessage, ...] = ()
@@ -304,6 +312,8 @@ class Runner:
     def _skipped(self, claimed: Claimed, message: Message, ended: AttemptOutcome) -> Outcome:
         """Return the outcome of a message that must not start."""
         details = None if ended.error is None else describe(ended.error)
+        ended.traceback = "" if details is None else details["traceback"]
+        self.log.ended(message, claimed.attempt, ended)
         follow = error_callbacks(message, ended.state, details, self._wire)
         return self._outcomes.final(claimed, ended.state, 0, details, follow)
 

@@ -5,24 +5,42 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Final
+
+from .log_formats import JSON, TEXT, JsonFormatter, TextFormatter
+from .log_records import add_task_fields
 
 __all__ = ["contain_handlers", "set_up_logs"]
 
-OWN = ("streamtasks.worker", "streamtasks.tasks")
+OWN: Final = ("streamtasks.worker", "streamtasks.tasks", "django.tasks")
+"""Loggers to which a child writes outside the task's own code."""
 
 
-def set_up_logs(level: str) -> None:
-    """Give the loggers ``streamtasks`` and ``django.tasks`` a level, and the root logger a handler if it has none.
+def set_up_logs(level: str, log_format: str = TEXT) -> None:
+    """Give loggers a level, the root logger a handler if it has none, and records the fields of the task that runs.
 
     Frameworks reset loggers when they are set up, so it is called before and after.
+
+    Args:
+        level: of the loggers ``streamtasks`` and ``django.tasks``, and of the root logger if its handler is ours.
+        log_format: ``"text"``, or ``"json"``: then handlers of the project that write to the terminal write JSON, too.
     """
-    if not logging.getLogger().handlers:
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-        logging.getLogger().handlers[0].addFilter(_is_not_shown)
+    root = logging.getLogger()
+    if not root.handlers:
+        handler: logging.Handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(TextFormatter())
+        handler.addFilter(_is_not_shown)
+        root.addHandler(handler)
+    if isinstance(root.handlers[0].formatter, (TextFormatter, JsonFormatter)):  # the project has not set it up
+        root.setLevel(level)
     for name in ("streamtasks", "django.tasks"):
         logging.getLogger(name).setLevel(level)
+    if log_format == JSON:
+        for handler in _terminal_handlers():
+            handler.setFormatter(JsonFormatter())
+    add_task_fields()
 
 
 def contain_handlers() -> None:
@@ -54,5 +72,14 @@ def _is_not_shown(record: logging.LogRecord) -> bool:
 
 
 def _writes(handler: logging.Handler, record: logging.LogRecord) -> bool:
-    to_terminal = isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stderr, sys.stdout)
-    return to_terminal and record.levelno >= handler.level and bool(handler.filter(record))
+    return _is_terminal(handler) and record.levelno >= handler.level and bool(handler.filter(record))
+
+
+def _is_terminal(handler: logging.Handler) -> bool:
+    return isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stderr, sys.stdout)
+
+
+def _terminal_handlers() -> Iterator[logging.Handler]:
+    known = [logger for logger in logging.Logger.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    for logger in (logging.getLogger(), *known):
+        yield from filter(_is_terminal, logger.handlers)

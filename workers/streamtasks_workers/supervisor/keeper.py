@@ -24,6 +24,7 @@ from ..monitor.server import pages_of, start_server
 from ..monitor.worker_metrics import WorkerCollector
 from ..process.board import Board
 from ..process.lifeline import STOP_SIGNALS, die_with_parent
+from ..process.title import set_title
 from ..roles.app_roles import AppRoles
 from ..roles.base import ServedApp
 from ..roles.ended_child import EndedChild
@@ -124,6 +125,7 @@ class Keeper:
 def run_keeper(plan: WorkerPlan, line: socket.socket) -> int:
     """Live as the keeper; return the exit status. Called right after the fork."""
     die_with_parent(plan.pid)
+    set_title("keeper")
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the supervisor ends it by a message
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

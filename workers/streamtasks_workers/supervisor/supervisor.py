@@ -21,6 +21,7 @@ from ..process.last_error import LastError
 from ..process.options import WorkerOptions
 from ..process.ready import ready
 from ..process.systemd import SystemdNotifier
+from ..process.title import set_title
 from .forks import fork
 from .keeper import run_keeper
 from .keeper_link import SILENCE_S, KeeperLink
@@ -54,14 +55,14 @@ class Supervisor:
     def __init__(
         self, apps: list[tuple[Application, WorkerOptions]], grace_s: float, listener: socket.socket | None = None
     ) -> None:
-        self._plan = WorkerPlan.of(apps, listener)
+        self.plan = WorkerPlan.of(apps, listener)
         self._births = 0
         self._life_r, self._life_w = os.pipe()
         self._signals = StopSignals(grace_s)
         self._keeper_error, self._child_error = LastError(), LastError()
-        self._keeper = KeeperLink(self._fork_keeper, self._known, self._plan.shared[:1], self._keeper_error)
+        self._keeper = KeeperLink(self._fork_keeper, self._known, self.plan.shared[:1], self._keeper_error)
         places = [Place(number) for number, (_, options) in enumerate(apps) for _ in range(options.children)]
-        self._table = ProcessTable(places, self._plan.boards, self._fork_child, self._keeper.send, grace_s)
+        self._table = ProcessTable(places, self.plan.boards, self._fork_child, self._keeper.send, grace_s)
         self._fence_s = min((o.fence_after_s or a.settings.lease_s for a, o in apps), default=30.0)
         self._began = self._looked_at = time.monotonic()
         self._settle_until = float("inf")
@@ -76,11 +77,12 @@ class Supervisor:
         wake_fd = self._signals.install()
         gc.collect()
         gc.freeze()  # what is loaded stays shared with the children
-        labels = ", ".join(app.label for app, _ in self._plan.apps)
+        labels = ", ".join(app.label for app, _ in self.plan.apps)
+        set_title("supervisor")
         self._looked_at = time.monotonic()
         self._keeper.check()
         self._table.fill_places()
-        logger.info("worker %s: %d children for %s", self._plan.name, len(self._table.children), labels)
+        logger.info("worker %s: %d children for %s", self.plan.name, len(self._table.children), labels)
         while self._has_work():
             self._wait(wake_fd)
             self._fence_after_standstill()
@@ -107,7 +109,7 @@ class Supervisor:
             self._exit_code = 1
         self._keeper.end(max(0.0, self._settle_until + LEAVE_S - time.monotonic()))
         self._signals.ignore()
-        logger.info("worker %s has stopped", self._plan.name)
+        logger.info("worker %s has stopped", self.plan.name)
         return self._exit_code
 
     def _has_work(self) -> bool:
@@ -185,13 +187,13 @@ class Supervisor:
     # -- forks ---------------------------------------------------------------------------------------
 
     def _fork_child(self, place: Place, board: Board) -> int:
-        app, options = self._plan.apps[place.app]
+        app, options = self.plan.apps[place.app]
         self._births += 1
         tags = app.settings.tags
         tag = tags[self._births % len(tags)]
-        board.reset(f"{self._plan.name}-{self._births}", tag, round(app.settings.lease_s * 1e9))
-        parent, table, permit = self._plan.pid, self._plan.tables[place.app], self._plan.permit
-        counters = self._plan.counters.boards[board.number] if self._plan.counters else None
+        board.reset(f"{self.plan.name}-{self._births}", tag, round(app.settings.lease_s * 1e9))
+        parent, table, permit = self.plan.pid, self.plan.tables[place.app], self.plan.permit
+        counters = self.plan.counters.boards[board.number] if self.plan.counters else None
         return fork(
             lambda: run_child(app, options, board, self._life_r, parent, table, permit, counters),
             self._close_childs_ends,
@@ -199,12 +201,12 @@ class Supervisor:
         )
 
     def _fork_keeper(self, line: socket.socket) -> int:
-        return fork(lambda: run_keeper(self._plan, line), self._close_our_ends, self._keeper_error)
+        return fork(lambda: run_keeper(self.plan, line), self._close_our_ends, self._keeper_error)
 
     def _close_childs_ends(self) -> None:
         self._close_our_ends()
-        if self._plan.listener is not None:
-            self._plan.listener.close()
+        if self.plan.listener is not None:
+            self.plan.listener.close()
 
     def _close_our_ends(self) -> None:
         os.close(self._life_w)

@@ -12,13 +12,14 @@ from typing import Any
 
 from streamtasks.application import Application
 from streamtasks.exceptions import ConfigurationError
-from streamtasks.stores.factory import open_store
+from streamtasks.stores.factory import introduce, open_store
 
 from ..app_loader import load
 from ..monitor.server import listen
 from ..process.logs import set_up_logs
 from ..process.options import WorkerOptions
 from ..process.process_calls import notice_calls
+from .banner import banner
 from .supervisor import Supervisor
 
 __all__ = ["run_worker"]
@@ -38,11 +39,11 @@ class _WithLease:
 
 
 def run_worker(
-    app: str | None, settings: str | None, backends: Sequence[str], given: Mapping[str, Any], log_level: str
+    app: str | None, settings: str | None, backends: Sequence[str], given: Mapping[str, Any], log: tuple[str, str]
 ) -> int:
     """Run a worker until it is stopped; return its exit status.
 
-    ``given``: options by their names in `WorkerOptions`; they win over an app's settings.
+    ``given``: options by their names in `WorkerOptions`; they win over an app's settings. ``log``: level and format.
 
     Raises:
         ConfigurationError: an app, an option or a server is wrong.
@@ -51,7 +52,7 @@ def run_worker(
     notice_calls()
     served = []
     found_apps = load(app, settings, backends)
-    set_up_logs(log_level)
+    set_up_logs(*log)
     for found in found_apps:
         its = WorkerOptions.merged(found.worker_defaults, given)
         one: Application = found
@@ -72,6 +73,8 @@ def run_worker(
             f"The worker cannot get its shared memory, locks or pipes: {error}. Is /dev/shm writable, and are "
             "there descriptors left?"
         ) from error
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("%s", banner(supervisor.plan, [introduce(one.settings) for one, _ in served], grace_s))
     return supervisor.run()
 
 

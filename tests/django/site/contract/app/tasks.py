@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -47,6 +48,7 @@ async def asleep(seconds: float) -> float:
 @task
 def note(word: Any) -> None:
     """Leave a word behind, in the order of execution."""
+    logging.getLogger("contract").info("noted %s", word)
     notes.leave(str(word))
 
 
