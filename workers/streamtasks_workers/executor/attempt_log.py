@@ -37,10 +37,9 @@ class AttemptLog:
         self._logger = logger or logging.getLogger(log.logger)
         self._words = log.words
         self._is_complete = log.is_complete
-        self._is_limited = False
-        self._left = 0
+        self._left: float = 0
         self._hidden = 0
-        self._renewed_ns = 0
+        self._renewed_ns = -SECOND_NS
 
     def started(self, attempt: Attempt, now_ns: int) -> bool:
         """Log a start, unless too many came in this second; return whether it was.
@@ -49,15 +48,12 @@ class AttemptLog:
             attempt: what starts.
             now_ns: monotonic.
         """
-        if not self._logger.isEnabledFor(logging.INFO):
-            return False
         if now_ns - self._renewed_ns >= SECOND_NS:
             self._renew(now_ns)
-        if self._is_limited:
-            if self._left <= 0:
-                self._hidden += 1
-                return False
-            self._left -= 1
+        if self._left <= 0:
+            self._hidden += 1
+            return False
+        self._left -= 1
         self._write(logging.INFO, attempt.message, attempt.number, State.STARTED, "", {})
         return True
 
@@ -98,9 +94,15 @@ class AttemptLog:
             )
 
     def _renew(self, now_ns: int) -> None:
+        """Begin a second. Only here the level is looked at: what is not logged costs next to nothing."""
         self.tell_hidden()
-        self._renewed_ns, self._left = now_ns, ATTEMPTS_A_SECOND
-        self._is_limited = not (self._is_complete or self._logger.isEnabledFor(logging.DEBUG))
+        self._renewed_ns = now_ns
+        if not self._logger.isEnabledFor(logging.INFO):
+            self._left = 0
+        elif self._is_complete or self._logger.isEnabledFor(logging.DEBUG):
+            self._left = float("inf")
+        else:
+            self._left = ATTEMPTS_A_SECOND
 
     def _write(
         self,
