@@ -11,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.utils import timezone
 
+from streamtasks.results.waits import is_refused, refusal
+
 from .backends.access import get_task_backend
 from .backends.base import StreamTaskMixin
 
@@ -110,6 +112,8 @@ class TaskResultManager:
         ids = list(dict.fromkeys(task_ids))
         deadline = time.monotonic() + timeout
         found = self._ends(ids)
+        if is_refused(timeout, allow_wait=allow_wait) and (waiting := [one for one in ids if one not in found]):
+            raise refusal(f"task {waiting[0]}")  # also if the look has taken all of the time
         while (left := deadline - time.monotonic()) > 0:
             waiting = [task_id for task_id in ids if task_id not in found]
             if not waiting or not (finished := self.backend.wait_for_results(waiting, left, allow_wait=allow_wait)):

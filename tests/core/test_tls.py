@@ -34,6 +34,9 @@ WRONG = {
     "other host": ({"host": "10.0.0.1"}, "a name that stands in the server's certificate"),
 }
 PATIENT: dict[str, Any] = {"timeout_s": 60.0, "enqueue_timeout_s": 60.0}
+PATIENT_WITH_SENTINELS: dict[str, Any] = PATIENT | {
+    "sentinel_connection": {"socket_timeout": 20.0, "socket_connect_timeout": 20.0}
+}
 
 
 @pytest.fixture
@@ -235,14 +238,14 @@ class TestSentinels:
         context = authority.context()
         proxy = stack.enter_context(TLSProxy(port_of(embedded_url), context))
         url = self.url(stack, context, proxy.port, f"ssl_ca_certs={authority.path}")
-        assert any_store(url, **PATIENT).enqueue([MESSAGE]) == [True]
+        assert any_store(url, **PATIENT_WITH_SENTINELS).enqueue([MESSAGE]) == [True]
 
     def test_only_the_sentinels(
         self, embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore
     ) -> None:
         query = f"sentinel_ssl=true&sentinel_ssl_ca_certs={authority.path}"
         url = self.url(stack, authority.context(), port_of(embedded_url), query, "redis")
-        assert any_store(url, **PATIENT).enqueue([MESSAGE]) == [True]
+        assert any_store(url, **PATIENT_WITH_SENTINELS).enqueue([MESSAGE]) == [True]
 
     @pytest.mark.parametrize("what", WRONG)
     def test_a_certificate_of_theirs_that_is_wrong(
@@ -252,7 +255,7 @@ class TestSentinels:
         context = authority.context(**options)  # type: ignore[arg-type]
         url = self.url(stack, context, port_of(embedded_url), f"ssl_ca_certs={authority.path}")
         with pytest.raises(UntrustedServer, match=remedy):
-            any_store(url, **PATIENT).enqueue([MESSAGE])
+            any_store(url, **PATIENT_WITH_SENTINELS).enqueue([MESSAGE])
 
     def test_an_authority_of_theirs_that_is_unknown(
         self, embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore, tmp_path: Path
@@ -260,7 +263,7 @@ class TestSentinels:
         other = Authority(tmp_path, "other")
         url = self.url(stack, other.context(), port_of(embedded_url), f"ssl_ca_certs={authority.path}")
         with pytest.raises(UntrustedServer, match=r"127\.0\.0\.1:.*ssl_ca_certs"):
-            any_store(url, **PATIENT).enqueue([MESSAGE])
+            any_store(url, **PATIENT_WITH_SENTINELS).enqueue([MESSAGE])
 
     def test_a_client_certificate_that_they_want(
         self, embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore
@@ -269,5 +272,5 @@ class TestSentinels:
         query = f"sentinel_ssl=1&sentinel_ssl_ca_certs={authority.path}"
         url = self.url(stack, authority.context(asks=authority), port_of(embedded_url), query, "redis")
         with pytest.raises(UntrustedServer, match="check ssl_certfile and ssl_keyfile"):
-            any_store(url, **PATIENT).enqueue([MESSAGE])
-        assert any_store(f"{url}&sentinel_ssl_certfile={own}", **PATIENT).enqueue([MESSAGE]) == [True]
+            any_store(url, **PATIENT_WITH_SENTINELS).enqueue([MESSAGE])
+        assert any_store(f"{url}&sentinel_ssl_certfile={own}", **PATIENT_WITH_SENTINELS).enqueue([MESSAGE]) == [True]

@@ -1,0 +1,1 @@
+"""Middleware for services that watch applications; each needs its extra."""

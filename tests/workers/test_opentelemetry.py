@@ -1,0 +1,160 @@
+"""Traces: one from a call to all that comes of it; what the spans say."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from streamtasks import Ignore, Retry, StreamTasks, chord
+from streamtasks.integrations.opentelemetry import OpenTelemetry
+from streamtasks.stores.memory import MemoryServer
+from streamtasks_workers.testing.in_process import InProcessWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+URL = "memory://traces"
+
+
+class Traced:
+    """An app whose spans are kept; ``web``: makes the spans of the site that calls it."""
+
+    def __init__(self) -> None:
+        MemoryServer.at(URL).flush()
+        self._kept = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self._kept))
+        self.web = provider.get_tracer("web")
+        self.app = StreamTasks(URL, middleware=[OpenTelemetry(provider)])
+
+    def run(self) -> None:
+        InProcessWorker(self.app).run_until_idle()
+
+    def spans(self, kind: SpanKind | None = None) -> list[Any]:
+        return [span for span in self._kept.get_finished_spans() if kind in (None, span.kind)]
+
+
+@pytest.fixture
+def traced() -> Traced:
+    return Traced()
+
+
+def test_the_spans_of_a_call(traced: Traced) -> None:
+    @traced.app.task(name="shop.pay", queue="money")
+    def pay(amount: int) -> int:
+        with traced.web.start_as_current_span("inside"):
+            return amount
+
+    with traced.web.start_as_current_span("request") as request:
+        result = pay.enqueue(3)
+    traced.run()
+    inside, send, process = (
+        next(span for span in traced.spans() if span.name == name) for name in ("inside", "send money", "process money")
+    )
+    assert send.parent is not None
+    assert send.parent.span_id == request.get_span_context().span_id
+    assert process.parent is not None
+    assert process.parent.span_id == send.get_span_context().span_id
+    assert inside.parent is not None
+    assert inside.parent.span_id == process.get_span_context().span_id
+    assert {span.get_span_context().trace_id for span in traced.spans()} == {request.get_span_context().trace_id}
+    assert (send.kind, process.kind) == (SpanKind.PRODUCER, SpanKind.CONSUMER)
+    common = {
+        "messaging.system": "streamtasks",
+        "messaging.destination.name": "money",
+        "messaging.message.id": result.id,
+        "streamtasks.task": "shop.pay",
+    }
+    assert dict(send.attributes or {}) == {
+        **common,
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+    }
+    worker = (process.attributes or {})["messaging.client.id"]
+    assert dict(process.attributes or {}) == {
+        **common,
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.client.id": worker,
+        "streamtasks.attempt": 1,
+    }
+    assert process.status.status_code == StatusCode.UNSET
+
+
+def test_a_chord_belongs_to_the_trace_in_which_it_was_started(traced: Traced) -> None:
+    called: list[int] = []
+
+    @traced.app.task(name="inner")
+    def inner() -> None:
+        called.append(1)
+
+    @traced.app.task(name="member")
+    def member(number: int) -> int:
+        return number
+
+    @traced.app.task(name="body")
+    def body(numbers: list[int]) -> int:
+        inner.enqueue()
+        return sum(numbers)
+
+    with traced.web.start_as_current_span("request") as request:
+        chord([member.s(n) for n in range(3)], body.s()).apply_async()
+    traced.run()
+    assert called == [1]
+    processed = [(span.attributes or {})["streamtasks.task"] for span in traced.spans(SpanKind.CONSUMER)]
+    assert sorted(processed) == ["body", "inner", "member", "member", "member"]
+    assert {span.get_span_context().trace_id for span in traced.spans()} == {request.get_span_context().trace_id}
+
+
+def raised(error: BaseException) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "coroutine"])
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (ValueError("no"), [(StatusCode.ERROR, "ValueError")]),
+        (Retry("again", delay_s=0.1), [(StatusCode.UNSET, None)] * 2),
+        (Ignore(), [(StatusCode.UNSET, None)]),
+        (SystemExit(3), [(StatusCode.ERROR, "SystemExit")]),
+    ],
+    ids=["error", "retry", "ignore", "exit"],
+)
+def test_what_failed_and_what_only_goes_on(
+    traced: Traced, error: BaseException, ends: list[Any], *, is_async: bool
+) -> None:
+    fail = raised(error)
+
+    async def afail() -> None:
+        await asyncio.sleep(0)
+        fail()
+
+    task: Any = traced.app.task(name="fail", max_retries=1)(afail if is_async else fail)
+    task.enqueue()
+    traced.run()
+    spans = traced.spans(SpanKind.CONSUMER)
+    assert [(span.status.status_code, (span.attributes or {}).get("error.type")) for span in spans] == ends
+    assert [(span.attributes or {})["streamtasks.attempt"] for span in spans] == [n + 1 for n in range(len(ends))]
+    assert not trace.get_current_span().get_span_context().is_valid, "nothing is left for the next task"
+    failed = ends[0][0] == StatusCode.ERROR
+    assert [event.name for span in spans for event in span.events] == (["exception"] if failed else [])
+
+
+def test_headers_that_are_no_trace(traced: Traced) -> None:
+    traced.app.task(name="task")(int).apply_async(headers={"traceparent": 5, "user": 7})
+    traced.run()
+    [process] = traced.spans(SpanKind.CONSUMER)
+    [send] = traced.spans(SpanKind.PRODUCER)
+    assert process.parent is not None
+    assert process.parent.span_id == send.get_span_context().span_id
