@@ -8,7 +8,7 @@ from typing import Any, Final
 from .exceptions import ConfigurationError
 from .protocol.durability import MEMORY, Durability, check_durability
 from .protocol.keys import check_prefix, check_tags
-from .protocol.shards import ALL_TAGS, SPREAD_TAGS, Tags
+from .protocol.shards import ALL_TAGS, Tags
 from .protocol.validation import check_count, check_seconds
 from .protocol.wire import DEFAULT_MOST, JSON, Wire
 from .secrets import read_secrets
@@ -22,8 +22,8 @@ MIN_DEDUP_S: Final = 900.0
 ONE_TAG: Final = ALL_TAGS[:1]
 """The default, by its identity: in a Cluster it stands for `ALL_TAGS`."""
 
-_tags: Final[dict[tuple[str, str, tuple[str, ...]], Tags]] = {}
-"""What this process has learnt of the shards of its stores, by URL, prefix and tags."""
+_tags: Final[dict[tuple[str, str, tuple[str, ...], bool], Tags]] = {}
+"""What this process has learnt of the shards of its stores, by URL, prefix, tags and whether these are the default."""
 
 ENQUEUE_TIMEOUT_S: Final = 3.0
 """How long enqueueing is repeated unless the settings say otherwise, seconds."""
@@ -50,7 +50,7 @@ class StoreSettings:
             that live log in again, seconds.
         sentinel_connection: the same for the connections to Sentinels: ``username``, ``password``, ``ssl`` and so on.
         key_prefix: the first characters of every key, exactly as given.
-        tags: hash tags of the shards; default: one on a single server, sixteen in a Cluster. Every process of an app
+        tags: hash tags of the shards; default: one on a single server, 64 in a Cluster. Every process of an app
             has to have the same. They are noted in the store at first use; new ones may be added behind them.
         shards: how many shards there are, 1 to 64, instead of ``tags``: the first of a fixed list whose slots lie
             evenly in a Cluster, so that a larger number adds some at the end. None: as ``tags`` says.
@@ -144,7 +144,10 @@ class StoreSettings:
 
     def __post_init__(self) -> None:
         check_prefix(self.key_prefix)
-        object.__setattr__(self, "tags", self._known_tags(self._chosen_tags()))
+        are_default = self.shards is None and (
+            self.tags.are_default if isinstance(self.tags, Tags) else self.tags is ONE_TAG
+        )
+        object.__setattr__(self, "tags", self._known_tags(self._chosen_tags(), are_default=are_default))
         for name in ("lease_s", "idle_poll_s", "timeout_s", "result_expires_s", "failure_expires_s", "queue_expires_s"):
             check_seconds(name, getattr(self, name), ConfigurationError)
         retry_s = self.enqueue_timeout_s
@@ -231,14 +234,15 @@ class StoreSettings:
     def _chosen_tags(self) -> tuple[str, ...]:
         if self.shards is None:
             return ALL_TAGS if self.tags is ONE_TAG and self.is_cluster else check_tags(self.tags)
-        check_count("shards", self.shards, ConfigurationError, least=1, most=len(SPREAD_TAGS))
-        tags = SPREAD_TAGS[: self.shards]
+        check_count("shards", self.shards, ConfigurationError, least=1, most=len(ALL_TAGS))
+        tags = ALL_TAGS[: self.shards]
         if self.tags is not ONE_TAG and self.tags != tags:  # they are the same if settings are copied
             raise ConfigurationError(f"shards is {self.shards} and tags are {self.tags!r}; give only one of them.")
         return tags
 
-    def _known_tags(self, tags: tuple[str, ...]) -> Tags:
-        return _tags.setdefault((self.url, self.key_prefix, tags), Tags(tags)) if len(tags) > 1 else Tags(tags)
+    def _known_tags(self, tags: tuple[str, ...], *, are_default: bool) -> Tags:
+        made = Tags(tags, are_default=are_default)
+        return _tags.setdefault((self.url, self.key_prefix, tags, are_default), made) if len(tags) > 1 else made
 
     @property
     def is_cluster(self) -> bool:

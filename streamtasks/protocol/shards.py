@@ -12,7 +12,6 @@ from typing import Final, Self
 
 __all__ = [
     "ALL_TAGS",
-    "SPREAD_TAGS",
     "Tags",
     "id_beside",
     "limiter_tag",
@@ -24,18 +23,15 @@ __all__ = [
     "tag_of",
 ]
 
-SPREAD_TAGS: Final = (
+ALL_TAGS: Final = (
     "u0", "qp", "dj", "wz", "d2", "pv", "uh", "iy", "ly", "h9", "uv", "q6", "rz", "qn", "dt", "ha",
     "ru", "nd", "kz", "wk", "cw", "g7", "zx", "fi", "sm", "5v", "jb", "vs", "bo", "5w", "c1", "gq",
     "6u", "25", "kr", "o2", "6t", "po", "zp", "fa", "k4", "ot", "63", "2s", "z6", "qw", "c9", "gy",
     "9e", "4w", "db", "xs", "06", "4v", "m1", "iq", "st", "x5", "ez", "yk", "mw", "i7", "tx", "p8",
 )  # fmt: skip
 """Hash tags whose slots lie evenly over the 16384 of a Cluster: the i-th of a line near ``i * 1024``, and 512, 0, 256
-or 768 more. A store may have the first of them, as many as it likes: 16, 32 and all 64 are spread evenly."""
-
-ALL_TAGS: Final = SPREAD_TAGS[:16]
-"""The shards of a Cluster whose settings say nothing of them. They are the first of all others, so that a store can
-grow."""
+or 768 more. A Cluster has all of them, or the first of them, as many as its settings say: 16, 32 and all 64 are spread
+evenly."""
 
 AT_A_TIME: Final = 16
 """Of more shards, each is given several ids in a row: as many as if there were so few. Else what is enqueued together
@@ -48,14 +44,17 @@ class Tags(tuple[str, ...]):  # noqa: SLOT001 - a tuple's slots could only be em
     Attributes:
         first: those that were noted first, as far as is known. Names that do not say their shard are hashed over these
             for ever, so that they are found where they are.
+        are_default: the settings say nothing of them; then a shorter list that was noted before does not grow.
     """
 
     first: tuple[str, ...]
+    are_default: bool
 
-    def __new__(cls, tags: Iterable[str]) -> Self:
+    def __new__(cls, tags: Iterable[str], *, are_default: bool = False) -> Self:
         """Return these tags, as if they had all been noted first."""
         made = super().__new__(cls, tags)
         made.first = tuple(made)
+        made.are_default = are_default
         return made
 
 

@@ -130,7 +130,9 @@ class SupervisorStore(SupervisorTransitions, Admits, Protocol):
         ...
 
     def listen(self, wakes_of: Filter | None = None) -> AsyncIterator[tuple[str, str]]:
-        """Yield control messages as (tag, text), first ``("", "subscribed")``.
+        """Yield control messages as (tag, text), first ``("", SUBSCRIBED)``.
+
+        That comes again, for one shard or for all, if messages may have been lost.
 
         ``wakes_of``: yield ``"wake"``, too, when something has become ready in one of these queues, but not again until
         a child that serves several shards has claimed there.

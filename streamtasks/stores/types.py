@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..protocol.durability import Durability
 
 __all__ = [
+    "SUBSCRIBED",
     "Admission",
     "Charge",
     "ClaimId",
@@ -28,6 +29,9 @@ __all__ = [
     "Settled",
     "Swept",
 ]
+
+SUBSCRIBED: Final = "subscribed"
+"""A control message that no store sends: it is listened to from now on, and some may have been missed before."""
 
 
 class Limit(NamedTuple):

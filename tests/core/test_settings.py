@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streamtasks import ConfigurationError, InvalidTask, StoreSettings, StreamTasks, TaskOptions, UnknownQueue
-from streamtasks.protocol.shards import ALL_TAGS, SPREAD_TAGS
+from streamtasks.protocol.shards import ALL_TAGS
 from streamtasks.settings import MIN_DEDUP_S
 from streamtasks_workers.process.options import WorkerOptions
 
@@ -63,13 +63,13 @@ def test_no_shard_is_refused() -> None:
 def test_shards_are_the_first_of_one_list(scheme: str) -> None:
     """So that more of them are added at the end, and those that were there stay."""
     url = f"{scheme}://redis1:7000"
-    assert StoreSettings(url=url).tags == ALL_TAGS[: 1 if scheme == "redis" else 16]
+    assert StoreSettings(url=url).tags == ALL_TAGS[: 1 if scheme == "redis" else 64]
     tags = [StoreSettings(url=url, shards=count).tags for count in (1, 16, 17, 64)]
     assert [len(one) for one in tags] == [1, 16, 17, 64]
     assert all(after[: len(before)] == before for before, after in pairwise(tags))
-    assert tags[1] == StoreSettings(url="redis+cluster://redis1").tags
+    assert tags[3] == StoreSettings(url="redis+cluster://redis1").tags
     settings = StreamTasks(url, shards=64).settings
-    assert replace(settings, timeout_s=1.0).tags == settings.tags == SPREAD_TAGS
+    assert replace(settings, timeout_s=1.0).tags == settings.tags == ALL_TAGS
 
 
 @pytest.mark.parametrize("count", [0, -1, 65, 1.5, "16", True])

@@ -10,7 +10,7 @@ from django.tasks import task_backends
 from django.test import override_settings
 
 from streamtasks import ConfigurationError
-from streamtasks.protocol.shards import ALL_TAGS, SPREAD_TAGS
+from streamtasks.protocol.shards import ALL_TAGS
 from streamtasks.stores.redis.nodes import Node, master_settings, start_nodes
 from streamtasks_django.conf.cluster_options import cluster_server
 from streamtasks_django.conf.options import store_settings
@@ -28,7 +28,7 @@ def test_the_documented_options() -> None:
     settings = read({"startup_nodes": NODES, "key_prefix": "tasks:"})
     assert (settings.tags, settings.key_prefix) == (ALL_TAGS, "tasks:")
     assert start_nodes(settings) == (Node("redis1", 7000), Node("redis2", 6379))
-    assert read({"startup_nodes": NODES, "shards": 64}).tags == SPREAD_TAGS
+    assert read({"startup_nodes": NODES, "shards": 64}).tags == ALL_TAGS
     for nodes in (["redis1:7000", "redis2"], [("redis1", 7000), ("redis2", "6379")]):
         assert start_nodes(read({"startup_nodes": nodes})) == start_nodes(settings)
 
@@ -76,13 +76,13 @@ def test_the_checks_know_the_options() -> None:
 def test_the_examples_in_the_documentation() -> None:
     names: dict[str, Any] = {}
     for file in ("mysite/settings.py", "sums.py"):
-        exec(page_block("servers.md", f"{file}: a Cluster with 64 shards"), names)
+        exec(page_block("servers.md", f"{file}: a Cluster with 16 shards"), names)
     with override_settings(TASKS=names["TASKS"]):
         assert [one for one in run_checks(tags=["tasks"]) if str(one.id).startswith("streamtasks.")] == []
         backend: Any = task_backends["default"]
         found = [backend.store_settings, names["app"].settings]
     assert [(one.tags, one.key_prefix, start_nodes(one)) for one in found] == [
-        (SPREAD_TAGS, "streamtasks:", (Node("redis1.example.com", 6379), Node("redis2.example.com", 6379)))
+        (ALL_TAGS[:16], "streamtasks:", (Node("redis1.example.com", 6379), Node("redis2.example.com", 6379)))
     ] * 2
 
 
@@ -95,4 +95,4 @@ def test_tasks_are_enqueued_and_read(cluster_url: str) -> None:
         results = [add.enqueue(n, 1) for n in range(40)]
         backend = task_backends["default"]
         assert [backend.get_result(result.id).args for result in results] == [[n, 1] for n in range(40)]
-        assert len({result.id.rpartition("-")[2] for result in results}) == len(ALL_TAGS)
+        assert len({result.id.rpartition("-")[2] for result in results}) >= 10, "four in a row on each shard"

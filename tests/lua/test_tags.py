@@ -11,8 +11,8 @@ from tests.support.server_dump import dump
 PREFIX = "t:"
 
 
-def noted(lab: ScriptLab, *tags: str) -> tuple[int, list[str]]:
-    first, *found = lab.run(tags_call(PREFIX, tags))
+def noted(lab: ScriptLab, *tags: str, grows: bool = True) -> tuple[int, list[str]]:
+    first, *found = lab.run(tags_call(PREFIX, tags, grows=grows))
     return first, found
 
 
@@ -27,6 +27,12 @@ def test_a_list_that_continues_it_is_noted_too(lab: ScriptLab) -> None:
     noted(lab, "a")
     assert noted(lab, "a", "b", "c") == (1, ["a", "b", "c"])
     assert noted(lab, "a", "b", "c", "d") == (1, ["a", "b", "c", "d"])
+
+
+def test_a_default_does_not_make_it_grow(lab: ScriptLab) -> None:
+    assert noted(lab, "a", grows=False) == (1, ["a"])
+    assert noted(lab, "a", "b", grows=False) == (1, ["a"])
+    assert noted(lab, "a", "b") == (1, ["a", "b"])
 
 
 @pytest.mark.parametrize("other", [("a",), ("b", "a"), ("a", "c"), ("b", "a", "c"), ("c",), ("a", "c", "b")])

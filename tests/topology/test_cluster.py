@@ -12,7 +12,7 @@ import redis
 
 from streamtasks import State, StoreSettings, StoreUnavailable, StreamTasks, group
 from streamtasks.exceptions import ConfigurationError, ServerNotSupported
-from streamtasks.protocol.shards import ALL_TAGS, SPREAD_TAGS, new_id
+from streamtasks.protocol.shards import ALL_TAGS, new_id
 from streamtasks.stores.factory import open_async_store, open_store
 from tests.core.test_store import new
 from tests.support.fleet import Fleet
@@ -34,9 +34,9 @@ def url(cluster_url: str) -> str:
 
 
 class TestStore:
-    def test_a_cluster_has_sixteen_shards_unless_told_otherwise(self, url: str) -> None:
+    def test_a_cluster_has_64_shards_unless_told_otherwise(self, url: str) -> None:
         assert StoreSettings(url=url).tags == ALL_TAGS
-        assert len(ALL_TAGS) == 16
+        assert len(ALL_TAGS) == 64
         assert StoreSettings(url=url, tags=("u0", "dj")).tags == ("u0", "dj")
         assert StoreSettings().tags == ("u0",)
 
@@ -57,16 +57,19 @@ class TestStore:
 
     def test_sixteen_shards_grow_to_64(self, url: str) -> None:
         """What is there stays where it is, and new messages go to all shards."""
-        before = [new(new_id(ALL_TAGS)) for _ in range(64)] + [new(f"order-{n}") for n in range(64)]
-        assert all(open_store(StoreSettings(url=url)).enqueue(before))
+        before = [new(new_id(ALL_TAGS[:16])) for _ in range(64)] + [new(f"order-{n}") for n in range(64)]
+        assert all(open_store(StoreSettings(url=url, shards=16)).enqueue(before))
+        with pytest.raises(ConfigurationError, match=r"over 16 shards, not over 64 .* set shards=16 to keep them, or"):
+            open_store(StoreSettings(url=url)).enqueue([new("default")])
         store = open_store(StoreSettings(url=url, shards=64))
         assert not any(store.enqueue(before)), "they are known"
-        later = [new(new_id(SPREAD_TAGS)) for _ in range(256)]
+        later = [new(new_id(ALL_TAGS)) for _ in range(256)]
         assert all(store.enqueue(later))
-        assert {message.id.rpartition("-")[2] for message in later} == set(SPREAD_TAGS)
+        assert {message.id.rpartition("-")[2] for message in later} == set(ALL_TAGS)
         assert all(store.read([message.id for message in before + later]))
         with pytest.raises(ConfigurationError, match=r"give these \(shards=64\), in this order"):
             open_store(StoreSettings(url=url, shards=32)).check()
+        assert not any(open_store(StoreSettings(url=url)).enqueue(before)), "that is the default"
 
     def test_threads_share_the_map(self, url: str) -> None:
         store = open_store(StoreSettings(url=url))
@@ -193,16 +196,17 @@ def wait_all(results: list[Result[Any]]) -> None:
 
 class TestWorker:
     def test_a_worker_with_64_shards_finishes_what_sixteen_had(self, fleet: Fleet) -> None:
+        fleet.configure(shards=16)
         results = fleet.many("add", [(n, 1) for n in range(64)])
         results += [fleet.app.tasks["add"].apply_async((n, 1), task_id=f"sum-{n}") for n in range(32)]
-        fleet.configure(timeout_s=60.0, lease_s=5.0, shards=64)
+        fleet.configure(shards=64)
         fleet.start("--concurrency", "2")
         results += fleet.many("add", [(n, 1) for n in range(256)])
         wait_all(results)
         assert [result.get() for result in results] == [n + 1 for n in (*range(64), *range(32), *range(256))]
         assert len({result.id.rpartition("-")[2] for result in results[96:]}) == 64
 
-    def test_two_children_serve_sixteen_shards(self, fleet: Fleet) -> None:
+    def test_two_children_serve_all_shards(self, fleet: Fleet) -> None:
         results = fleet.many("add", [(n, 1) for n in range(640)])
         fleet.start("--concurrency", "2")
         wait_all(results)

@@ -65,7 +65,7 @@ def test_a_list_of_shards_that_disagrees(url: str) -> None:
     other: Any = open_store(StoreSettings(url=url, tags=ALL_TAGS[:4]))
     lists = (
         rf"tags are {', '.join(ALL_TAGS[:4])}, but .* at redis\+cluster://.* over {', '.join(ALL_TAGS)}: "
-        r"give these \(shards=16\), in this order"
+        r"give these \(shards=64\), in this order"
     )
     for call in (lambda: other.enqueue([new(new_id(ALL_TAGS[:4]))]), other.check):
         with pytest.raises(ConfigurationError, match=lists):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from streamtasks.protocol.shards import SPREAD_TAGS, new_id
+from streamtasks.protocol.shards import ALL_TAGS, new_id
 from tests.support.fleet import Fleet
 from tests.support.waiting import DEADLINE_S
 
@@ -32,7 +32,7 @@ QUIET_AFTER_S = 12.0
 @pytest.fixture
 def fleet(cluster_url: str, tmp_path: Path) -> Iterator[Fleet]:
     url = cluster_url.replace("redis://", "redis+cluster://").removesuffix("/0")
-    made = Fleet(url, tmp_path, {"timeout_s": DEADLINE_S, "enqueue_timeout_s": DEADLINE_S, "shards": 64})
+    made = Fleet(url, tmp_path, {"timeout_s": DEADLINE_S, "enqueue_timeout_s": DEADLINE_S})
     yield made
     made.close()
 
@@ -51,8 +51,8 @@ def test_an_idle_worker_sends_a_command_a_second_to_each_master_at_most(
     cluster: Cluster, fleet: Fleet, figure: Callable[[str], None]
 ) -> None:
     fleet.start("--concurrency", "2")
-    results = [fleet.app.tasks["add"].apply_async((1, 1), task_id=new_id((tag,))) for tag in SPREAD_TAGS]
-    assert [result.get(timeout=DEADLINE_S) for result in results] == [2] * len(SPREAD_TAGS)
+    results = [fleet.app.tasks["add"].apply_async((1, 1), task_id=new_id((tag,))) for tag in ALL_TAGS]
+    assert [result.get(timeout=DEADLINE_S) for result in results] == [2] * len(ALL_TAGS)
     time.sleep(QUIET_AFTER_S + 1.0)
     before, began = sent(cluster), time.monotonic()
     time.sleep(WATCHED_S)
@@ -60,5 +60,5 @@ def test_an_idle_worker_sends_a_command_a_second_to_each_master_at_most(
     rates = [(new - old - 1) / took for old, new in zip(before, after, strict=True)]
     figure(f"an idle worker sends {', '.join(f'{rate:.2f}' for rate in rates)} commands a second to three masters")
     assert max(rates) <= 1.0
-    later = fleet.app.tasks["add"].apply_async((1, 1), task_id=new_id(SPREAD_TAGS), countdown=0.1)
+    later = fleet.app.tasks["add"].apply_async((1, 1), task_id=new_id(ALL_TAGS), countdown=0.1)
     assert later.get(timeout=DEADLINE_S) == 2

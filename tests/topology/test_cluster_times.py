@@ -70,7 +70,7 @@ def test_a_better_priority_on_another_master_comes_first(
     fleet.start("--concurrency", "1")
     fleet.record.wait_started(low[10])
     waits = []
-    for tag in ALL_TAGS[3::3]:
+    for tag in ALL_TAGS[3:16:3]:
         asked = time.time()
         best = enqueue(fleet, tag, "add", 1, 1, priority=5)
         waits.append(fleet.record.wait_started(best).started_wall - asked)

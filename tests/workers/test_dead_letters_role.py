@@ -25,7 +25,7 @@ async def test_it_says_so_at_once_and_then_once_a_minute(caplog: pytest.LogCaptu
     role = Woken(app, "u0")
     assert DeadLetters in ROLES
     await role.run_once()
-    role.missed()
+    role.missed("")
     assert not role.woken
     role.heard("u0", "dead 3")
     assert role.woken

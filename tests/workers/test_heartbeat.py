@@ -132,5 +132,40 @@ class TestQuietShards:
         assert len(store.beats) == 2
 
 
+class TestAfterASilence:
+    """What came to a shard while nobody listened is found by a beat on it."""
+
+    @pytest.fixture
+    def roles(self) -> dict[tuple[str, str], Any]:
+        return roles_of(Store(), TAGS)
+
+    @staticmethod
+    def miss(roles: dict[tuple[str, str], Any], tag: str) -> set[tuple[str, str]]:
+        for role in roles.values():
+            role.missed(tag)
+        return {key for key, role in roles.items() if role._woken.is_set()}
+
+    async def test_only_those_are_woken_that_live_by_no_beat(self, roles: dict[tuple[str, str], Any]) -> None:
+        beats = {("Heartbeat", tag) for tag in TAGS}
+        assert self.miss(roles, "") == beats | {("ReadyWatch", ""), ("Revocations", "")}
+
+    async def test_schedules_are_declared_again(self, roles: dict[tuple[str, str], Any]) -> None:
+        """The server may be an empty one."""
+        roles["Scheduler", "qp"]._declared = {"nightly": None}
+        woken = self.miss(roles, "")
+        assert {key for key in woken if key[0] == "Scheduler"} == {("Scheduler", "qp")}
+
+    async def test_with_one_shard_roles_look_by_themselves(self) -> None:
+        woken = {kind for kind, _ in self.miss(roles_of(Store(), ("u0",)), "")}
+        assert {"Promoter", "Reclaimer", "Scheduler", "Limiter", "WorkflowExpander"} <= woken
+        assert not {"Heartbeat", "Janitor", "Expirer"} & woken
+
+    def test_what_beats_tell_of_does_not_begin_at_once(self, roles: dict[tuple[str, str], Any]) -> None:
+        at_once = {kind for (kind, _), role in roles.items() if role.first_s() == 0.0}
+        assert {"Heartbeat", "Scheduler", "Leases", "Fence", "ReadyWatch", "Revocations"} <= at_once
+        assert not {"Promoter", "Reclaimer", "WorkflowExpander", "Limiter", "Janitor"} & at_once
+        assert all(role.first_s() == 0.0 for role in roles_of(Store(), ("u0",)).values())
+
+
 def test_each_field_has_its_word() -> None:
     assert len(heartbeat.COMING) == len(Coming._fields)

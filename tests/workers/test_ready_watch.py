@@ -141,7 +141,7 @@ class TestKeeper:
         assert await asked() == []
         role.wake_for("c")  # a beat found something
         assert await asked() == ["c"]
-        role.missed()
+        role.missed("")
         assert await asked() == ["abc"]
         role._all_at_ns -= ready_watch.BUSY_LOOK_AT_ALL_S * 1e9
         assert await asked() == ["abc"], "a push may have been lost"

@@ -12,7 +12,7 @@ from typing import Any, Concatenate, Final, cast
 
 from ...protocol.state import Snapshot
 from ...settings import StoreSettings
-from ..types import Filter
+from ..types import SUBSCRIBED, Filter
 from . import (
     beat,
     charge,
@@ -166,7 +166,7 @@ class AsyncMemoryStore:
         """See `SupervisorStore.listen`."""
         wakes = () if wakes_of is None else wake_lists(wakes_of)
         with self._pushes() as pushes:
-            yield "", "subscribed"
+            yield "", SUBSCRIBED
             while True:
                 channel, tag, text = await pushes.get()
                 if channel == "control":

@@ -13,6 +13,8 @@ from redis.exceptions import RedisError
 
 from ...exceptions import StoreUnavailable
 from ...settings import StoreSettings
+from ..backoff import Backoff
+from ..types import SUBSCRIBED
 from .cluster.masters import Masters, masters_of
 from .cluster.pools import ClusterPool
 from .connections import unavailable
@@ -20,8 +22,8 @@ from .subscription import PING_S, RENEWED, AsyncSubscription, Subscription, name
 
 __all__ = ["AsyncClusterSubscription", "ClusterSubscription"]
 
-AGAIN_S: Final = 1.0
-"""So long after masters could not be reached they are tried again, seconds."""
+AGAIN_S: Final = (0.1, 1.0)
+"""So long after a connection broke or could not be opened it is made anew: the first time and at most, seconds."""
 
 AT_ONCE_S: Final = 0.5
 """A master that takes longer to connect to does not delay what comes from others, seconds."""
@@ -94,8 +96,8 @@ class ClusterSubscription:
 class AsyncClusterSubscription:
     """See `AsyncSubscription`; an asynchronous context manager.
 
-    A master that cannot be reached keeps nobody from hearing the others: after `AGAIN_S` the subscription breaks, to be
-    made anew.
+    A master that is away disturbs nobody on the others: its channels are subscribed to again and again, wherever their
+    slots are by then. ``(channel, SUBSCRIBED)`` is read for each of them as soon as that has succeeded.
     """
 
     def __init__(self, settings: StoreSettings, channels: set[str], ping_s: float = PING_S) -> None:
@@ -104,10 +106,13 @@ class AsyncClusterSubscription:
         self._ping_s = ping_s
         self._masters = masters_of(settings)
         self._parts: list[AsyncSubscription] = []
-        self._readers: list[asyncio.Task[None]] = []
+        self._readers: set[asyncio.Task[None]] = set()
+        self._lost: set[str] = set()  # to be subscribed to again
+        self._again: asyncio.Task[None] | None = None
+        self._backoff = Backoff(*AGAIN_S)
         self._pushes: asyncio.Queue[tuple[str, str] | Exception] = asyncio.Queue()
         self._error: Exception | None = None
-        self._again: asyncio.TimerHandle | None = None
+        self._is_open = False  # what stands only now may have missed messages
 
     async def __aenter__(self) -> AsyncClusterSubscription:
         await self._connect()
@@ -117,26 +122,40 @@ class AsyncClusterSubscription:
         await self._close()
 
     async def _connect(self) -> None:
-        self._error = None
+        self._error, self._is_open = None, False
         try:
-            if self._masters.wants_look:
-                await self._masters.arefresh()
-            groups, unknown = _by_master(self._masters, self._channels)
+            started = await self._subscribe(self._channels)
         except (RedisError, OSError) as error:
             self._error = error
             return
-        if unknown is not None:
-            self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._failed, unknown)
-        self._parts = [AsyncSubscription(settings, channels, self._ping_s) for settings, channels in groups]
-        started: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in self._parts]
-        self._readers = [
-            asyncio.ensure_future(self._read(part, future)) for part, future in zip(self._parts, started, strict=True)
-        ]
         try:
-            await self._until_it_stands(set(started))
+            await self._until_it_stands(started)
         except BaseException:
             await self._close()
             raise
+        self._is_open = True
+
+    async def _subscribe(self, channels: set[str]) -> set[asyncio.Future[None]]:
+        """Begin to read channels; return futures that are done when it is known whether each connection stands.
+
+        Raises:
+            RedisError: nobody serves any of them.
+        """
+        if self._masters.wants_look:
+            await self._masters.arefresh()
+        groups, unknown = _by_master(self._masters, channels)
+        if unknown is not None:
+            self._lose(channels.difference(*(some for _, some in groups)), unknown)
+        started = set()
+        for settings, some in groups:
+            part = AsyncSubscription(settings, some, self._ping_s)
+            future = asyncio.get_running_loop().create_future()
+            reader = asyncio.ensure_future(self._read(part, some, future))
+            self._parts.append(part)
+            self._readers.add(reader)
+            reader.add_done_callback(self._readers.discard)
+            started.add(future)
+        return started
 
     async def _until_it_stands(self, pending: set[asyncio.Future[None]]) -> None:
         """Wait until it stands at one master at least, or at none, and `AT_ONCE_S` for the others."""
@@ -153,35 +172,65 @@ class AsyncClusterSubscription:
                 future.result()
 
     async def _close(self) -> None:
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
-        for reader in self._readers:
-            reader.cancel()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        tasks = [*self._readers, *([] if self._again is None else [self._again])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for part in self._parts:
             await part.__aexit__()
-        self._readers, self._parts = [], []
+        self._parts, self._again = [], None
+        self._lost.clear()
 
-    async def _read(self, part: AsyncSubscription, started: asyncio.Future[None]) -> None:
+    async def _read(self, part: AsyncSubscription, channels: set[str], started: asyncio.Future[None]) -> None:
+        """Read one connection until it breaks. ``started``: is done when it is known whether it stands."""
         try:
             await part.__aenter__()
-        except Exception as error:  # noqa: BLE001 - who waits for it raises it
-            if not started.done():
+        except Exception as error:  # noqa: BLE001 - who waits for it, or for a push, raises it
+            if self._is_open:
+                self._failed(error)
+            elif not started.done():
                 started.set_exception(error)
             return
         if not started.done():
             started.set_result(None)
-        if part.error is not None:
-            self._masters.note(part.error)
-            if self._again is None:
-                self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._failed, part.error)
-            return
         try:
+            part.check()
+            self._backoff.reset()
+            if self._is_open:
+                self._tell(channels)
             while True:
-                self._pushes.put_nowait(await part.read())
+                push = await part.read()
+                if push is RENEWED:
+                    self._tell(channels)
+                else:
+                    self._pushes.put_nowait(push)
         except StoreUnavailable as error:
-            self._failed(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+            self._parts.remove(part)
+            await part.__aexit__()
+            self._lose(channels, error.__cause__ if isinstance(error.__cause__, Exception) else error)
+
+    def _tell(self, channels: set[str]) -> None:
+        for channel in channels:
+            self._pushes.put_nowait((channel, SUBSCRIBED))
+
+    def _lose(self, channels: set[str], error: Exception) -> None:
+        """Subscribe to channels again, soon; break if there is no other connection."""
+        self._masters.note(error)
+        self._lost |= channels
+        if self._lost == self._channels:
+            self._failed(error)
+        elif self._again is None:
+            self._again = asyncio.ensure_future(self._subscribe_again())
+
+    async def _subscribe_again(self) -> None:
+        while self._lost:
+            await asyncio.sleep(self._backoff.next_s())
+            channels, self._lost = self._lost, set()
+            try:
+                await self._subscribe(channels)
+            except (RedisError, OSError) as error:
+                self._lose(channels, error)
+        self._again = None
 
     def _failed(self, error: Exception) -> None:
         self._masters.note(error)
@@ -194,9 +243,6 @@ class AsyncClusterSubscription:
         Raises:
             StoreUnavailable: it stands at no master.
         """
-        errors = [part.error for part in self._parts]
-        if self._error is None and errors and all(error is not None for error in errors):
-            self._error = errors[0]
         if self._error is not None:
             raise unavailable(self._settings, self._error, 0.0) from self._error
 
@@ -204,7 +250,7 @@ class AsyncClusterSubscription:
         """See `AsyncSubscription.read`.
 
         Raises:
-            StoreUnavailable: a connection broke, or could not be opened.
+            StoreUnavailable: there is no connection left, or it could not be opened.
         """
         push = await self._pushes.get()
         if isinstance(push, Exception):
@@ -217,7 +263,9 @@ class AsyncClusterSubscription:
             async with asyncio.timeout(seconds):
                 while True:
                     push = await self._pushes.get()
-                    if push is RENEWED or (not isinstance(push, Exception) and names(push[1].encode(), wanted)):
+                    if isinstance(push, Exception):
+                        continue
+                    if push[1] == SUBSCRIBED or names(push[1].encode(), wanted):
                         return
         except TimeoutError:
             if self._error is not None and reconnect:

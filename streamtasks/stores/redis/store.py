@@ -9,7 +9,7 @@ from contextlib import suppress
 from ...exceptions import StoreUnavailable
 from ...protocol.state import Snapshot
 from ..channel import Channel
-from ..types import Filter
+from ..types import SUBSCRIBED, Filter
 from . import operations as ops
 from .channel import RedisChannel
 from .checks import check_server
@@ -239,12 +239,12 @@ class AsyncRedisStore(AwaitingDriver):
             search = endpoint_of(self.settings).search
             if search is not None and isinstance(subscription, AsyncSubscription):
                 subscription.leave_when_moved(search)
-            yield "", "subscribed"
+            yield "", SUBSCRIBED
             while True:
                 channel, text = await subscription.read()
                 if not channel:
                     yield channel, text
-                elif channel in wakes:
-                    yield wakes[channel], "wake"
-                else:
+                elif channel not in wakes:
                     yield tags[channel], text
+                elif text != SUBSCRIBED:  # which that of the shard's control messages says as well
+                    yield wakes[channel], "wake"

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from ...exceptions import StoreError
 from ...settings import StoreSettings
+from ..types import SUBSCRIBED
 from . import connections, pools
 from .faults import fault_of
 from .logins import Login, due_in_s, is_due, log_in_again
@@ -24,7 +25,7 @@ LOOK_S: Final = 1.0
 PING_S: Final = 3.0
 """A subscription on which nothing has come for so long, seconds, is pinged; one silent for twice as long is closed."""
 
-RENEWED: Final = ("", "subscribed")
+RENEWED: Final = ("", SUBSCRIBED)
 """What is read from a subscription that was made anew."""
 
 ROUNDING_S: Final = 0.05
@@ -191,8 +192,11 @@ class AsyncSubscription:
         connection: Any = connections.new_async_connection(self._settings)
         try:
             await connection.connect()
-            for channel in self._channels:
-                await connection.send_command("SSUBSCRIBE", channel)
+            # In one packet, but each for itself: their slots may differ.
+            await connection.send_packed_command(
+                connection.pack_commands([("SSUBSCRIBE", channel) for channel in self._channels])
+            )
+            for _ in self._channels:
                 await connection.read_response()
             connection.socket_timeout = None  # long silence is normal from now on
         except (RedisError, OSError) as error:
@@ -272,7 +276,7 @@ class AsyncSubscription:
             raise connections.unavailable(self._settings, self._error, 0.0) from self._error
 
     async def read(self) -> tuple[str, str]:
-        """Return the next push as (channel, text); ("", "subscribed"): subscribed anew, pushes may have been missed.
+        """Return the next push as (channel, text); `RENEWED`: subscribed anew, pushes may have been missed.
 
         Raises:
             StoreUnavailable: the connection broke, or could not be opened.

@@ -10,12 +10,14 @@ from typing import Any, Final
 
 from streamtasks.exceptions import StoreError
 from streamtasks.stores.backoff import Backoff
+from streamtasks.stores.types import SUBSCRIBED
 
 from ..process.last_error import LastError
 from ..process.worker_counters import kind_of_error
 from . import roles_of
 from .base import Role, ServedApp
 from .store_state import StoreState
+from .turns import Turns
 
 __all__ = ["AppRoles"]
 
@@ -35,6 +37,7 @@ class AppRoles:
         self._state = StoreState(app)
         self._errors: dict[tuple[str, str], LastError] = {}  # by shard and by who failed
         self._failing: set[Role] = set()
+        self._turns = Turns()
 
     def loops(self) -> Iterator[Coroutine[Any, Any, None]]:
         """Yield what must run for as long as the keeper lives: each role, and the control messages that wake them."""
@@ -49,7 +52,11 @@ class AppRoles:
     async def _run(self, role: Role) -> None:
         # Soon: leases run out meanwhile. With many shards, their roles together not more often than those of few.
         backoff = Backoff(0.2, max(1.0, len(self.app.tags) / FEW_SHARDS) if role.per_shard else 1.0)
+        if first_s := role.first_s():
+            await role.sleep(first_s)
         while True:
+            if role.per_shard:
+                await self._turns.next()
             wait_s: list[float | None] = []
             work = role.run_once()
             if not await self.attempt(_collected(work, wait_s), role.tag, type(role).__name__):
@@ -66,7 +73,6 @@ class AppRoles:
                 role.wake_for(tag)
 
     async def _listen(self) -> None:
-        roles = [role for role in self._roles if role.wake_on]
         wakes_of = None if self.app.table is None else self.app.options.filter
         backoff = Backoff(0.2, 2.0)
         stood = False
@@ -79,12 +85,15 @@ class AppRoles:
                         self._state.succeeded("", "Listener")
                     word = text.partition(" ")[0]
                     self.app.heard_at.update(dict.fromkeys([tag] if tag else self.app.tags, time.monotonic()))
-                    for role in () if tag else self._failing:
-                        role.wake()  # the store is there again, or most of it
-                    for role in roles:
-                        if not tag:  # subscribed: messages may have been lost before
-                            role.missed()
-                        elif role.wake_on == word and (role.tag == tag or not role.per_shard):
+                    is_new = text == SUBSCRIBED  # messages may have been lost before
+                    for role in self._roles:
+                        if tag and role.tag != tag and role.per_shard:
+                            continue
+                        if is_new and role in self._failing:
+                            role.wake()  # the store is there again, or most of it
+                        if is_new:
+                            role.missed(tag)
+                        elif role.wake_on == word:
                             role.heard(tag, text)
             except (StoreError, OSError) as error:
                 if not stood:  # a connection that has ended says nothing yet; that there is no new one does

@@ -155,9 +155,21 @@ class Role(ABC):
         """Take in a control message that begins with `wake_on`."""
         self.wake()
 
-    def missed(self) -> None:
-        """Note that control messages may have been lost."""
-        self.wake()
+    def missed(self, tag: str) -> None:  # noqa: ARG002 - for roles that look at several shards
+        """Note that control messages of a shard may have been lost; empty: of any.
+
+        With several shards the next beats say what came meanwhile, and wake the roles of the shards that it concerns.
+        """
+        if self.wake_on and not self._lives_by_beats:
+            self.wake()
+
+    def first_s(self) -> float:
+        """Return when it runs first, seconds from now: at once, or at some time if beats say what comes before."""
+        return self.interval_s * random.random() if self._lives_by_beats else 0.0  # noqa: S311 - jitter
+
+    @property
+    def _lives_by_beats(self) -> bool:
+        return self.per_shard and len(self.app.tags) > 1
 
     def wake(self) -> None:
         """Let it run now."""

@@ -31,7 +31,7 @@ class DeadLetters(Role):
         if not self._is_quiet:
             self.wake()
 
-    def missed(self) -> None:
+    def missed(self, tag: str) -> None:
         """Do nothing: what was missed is not known."""
 
     async def run_once(self) -> None:

@@ -58,6 +58,15 @@ class Heartbeat(Role):
             "started": time.time_ns() // 1_000_000,
         }
 
+    def first_s(self) -> float:
+        """Run at once: others live by what the first beat says."""
+        return 0.0
+
+    def missed(self, tag: str) -> None:  # noqa: ARG002 - it has one shard
+        """Beat soon, if there are several shards: the answer says what was missed."""
+        if self._has_neighbours:
+            self.wake()
+
     async def run_once(self) -> float | None:
         """Beat once, unless the shard is quiet."""
         now = time.monotonic()

@@ -55,10 +55,10 @@ class ReadyWatch(Role):
                 self._pushed[self._places[tag]] = time.monotonic()
         super().heard(tag, text)
 
-    def missed(self) -> None:
+    def missed(self, tag: str) -> None:
         """See `Role.missed`."""
-        self._wanted.update(self._places)
-        super().missed()
+        self._wanted.update((tag,) if tag else self._places)
+        super().missed(tag)
 
     def wake_for(self, tag: str) -> None:
         """See `Role.wake_for`."""

@@ -37,10 +37,10 @@ class Revocations(Role):
         self._wanted[tag, task_id] = (terminate == "1", time.monotonic() + PATIENCE_S)
         super().heard(tag, text)
 
-    def missed(self) -> None:
+    def missed(self, tag: str) -> None:
         """See `Role.missed`."""
         self._ask_at = 0.0
-        super().missed()
+        super().missed(tag)
 
     async def run_once(self) -> float:
         """Look for what was heard of, and from time to time ask the store about all that is held."""

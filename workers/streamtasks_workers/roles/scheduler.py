@@ -54,6 +54,16 @@ class Scheduler(DueRole):
         self._least_ahead_ms = 0.0  # the store's clock is so much ahead of the monotonic one, or more
         self._clock_went_back = True  # it may have, before this keeper started
 
+    def first_s(self) -> float:
+        """Run at once: nobody else declares."""
+        return 0.0
+
+    def missed(self, tag: str) -> None:
+        """Declare again at once as well, where there is something to declare: the server may be empty now."""
+        super().missed(tag)
+        if self._declared:
+            self.wake()
+
     async def work(self) -> float | None:
         """See `DueRole.work`."""
         if self._declare_at <= time.monotonic():

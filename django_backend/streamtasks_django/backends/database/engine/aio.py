@@ -29,7 +29,7 @@ from streamtasks.stores.memory import (
     unfold,
 )
 from streamtasks.stores.readable import readable
-from streamtasks.stores.types import Filter
+from streamtasks.stores.types import SUBSCRIBED, Filter
 
 from . import inspection
 from .listener import Listener, can_listen
@@ -211,7 +211,7 @@ class AsyncSqlStore:
                 return await self.call(session.run, session.version), self.plain.pushes_made
 
             version = await changes()
-            yield "", "subscribed"
+            yield "", SUBSCRIBED
             while True:
                 await asyncio.sleep(CHANGE_S)
                 if (now := await changes()) != version:
@@ -222,7 +222,7 @@ class AsyncSqlStore:
         listener = await self.call(Listener, session, *channels)
         control = channel_name(session.table, CONTROL)
         try:
-            yield "", "subscribed"
+            yield "", SUBSCRIBED
             while True:
                 await readable(listener.fd)
                 for channel, payload in listener.take():
