@@ -22,6 +22,7 @@
     │   │   └── NotAuthentic          a signature that is wrong or missing, or encrypted data that were changed
     │   └── EncodingUnavailable       the library that reads them is not installed here
     │       └── UnknownKey            they are signed or encrypted with a key that this process does not have
+    ├── ClaimLost                     another worker has the message of a task that still runs here
     ├── TaskNotFound                  no task of that id
     ├── QueueNotEmpty                 a queue cannot be forgotten: messages are in it
     ├── ScheduleError                 a schedule cannot be what was asked
@@ -47,6 +48,7 @@ from .control_flow import ControlFlow, Ignore, Retry
 
 __all__ = [
     "AccessDenied",
+    "ClaimLost",
     "ConfigurationError",
     "ControlFlow",
     "DecodeError",
@@ -244,6 +246,10 @@ class UnknownKey(EncodingUnavailable):
     def __init__(self, message: str, why: str = "") -> None:
         super().__init__(message)
         self.why = why
+
+
+class ClaimLost(StreamTasksError):
+    """Raised in a task that stores something after another worker got its message; nothing was stored."""
 
 
 class QueueNotEmpty(StreamTasksError):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from django.tasks import (
         DEFAULT_TASK_BACKEND_ALIAS,
         DEFAULT_TASK_QUEUE_NAME,
-        TaskContext,
         TaskResult,
         TaskResultStatus,
         default_task_backend,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from .tasks.commit_request import enqueue_on_commit
     from .tasks.decorator import task
     from .tasks.stream_task import StreamTask
+    from .tasks.task_context import TaskContext
 
 __all__ = [
     "DEFAULT_TASK_BACKEND_ALIAS",
@@ -69,7 +69,7 @@ _ORIGIN = {
     "StreamTask": "streamtasks_django.tasks.stream_task",
     "StreamTaskResult": "streamtasks_django.results.task_result",
     "Task": "streamtasks_django.tasks.class_task",
-    "TaskContext": "django.tasks",
+    "TaskContext": "streamtasks_django.tasks.task_context",
     "TaskMonitor": "streamtasks_django.monitor",
     "TaskResult": "django.tasks",
     "TaskResultManager": "streamtasks_django.manager",

@@ -20,7 +20,7 @@ from .inspection_types import Active, Events, Statistics, WorkerInfo
 from .measure_types import Measures
 from .schedule_store import AsyncScheduleStore, ScheduleStore
 from .steering import SteeringStore
-from .types import Filter, NewMessage, Revocation
+from .types import Claimed, Filter, NewMessage, Revocation
 from .workflow_types import NewWorkflow, WorkflowCounts
 
 __all__ = ["AsyncStore", "Store"]
@@ -175,6 +175,16 @@ class Store(Transitions, Waits, SteeringStore, Protocol):
             ServerNotSupported: tasks could be lost.
             AccessDenied: user or password are wrong.
             ConfigurationError: the server knows other shards.
+        """
+        ...
+
+    def rewrite(self, claimed: Claimed, envelope: bytes) -> bool:
+        """Replace the envelope of a held message, with other headers; return False if its claim was lost.
+
+        Every later attempt, the record and the dead letter have the new one.
+
+        Raises:
+            StoreUnavailable: no answer until the deadline; the same call may be repeated.
         """
         ...
 

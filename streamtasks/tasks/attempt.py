@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..exceptions import InvalidTask, StreamTasksError
+from ..exceptions import ClaimLost, InvalidTask, StreamTasksError
 from ..protocol.message import Message
 from ..protocol.running_attempt import RUNNING
 from ..protocol.state import State, encode_progress
@@ -60,6 +60,11 @@ def _nowhere(data: bytes) -> None:
     """Drop the progress of an attempt that runs without a worker."""
 
 
+def _keep_nowhere(headers: Mapping[str, Any]) -> bool:  # noqa: ARG001
+    """Keep the headers of an attempt that runs without a worker in this process only."""
+    return True
+
+
 @dataclass(slots=True, eq=False)
 class Attempt:
     """One started execution.
@@ -73,6 +78,7 @@ class Attempt:
         first_started_ms: when the first attempt started, likewise.
         report: sends progress (set by the worker).
         retries: how often the message was retried before.
+        keep_headers: stores other headers; False: the claim was lost (set by the worker).
     """
 
     message: Message
@@ -83,6 +89,7 @@ class Attempt:
     first_started_ms: int
     report: Callable[[bytes], object] = _nowhere
     retries: int = 0
+    keep_headers: Callable[[Mapping[str, Any]], bool] = _keep_nowhere
 
     @property
     def id(self) -> str:
@@ -96,6 +103,24 @@ class Attempt:
             InvalidTask: JSON cannot carry a value.
         """
         self.report(encode_progress(State.PROGRESS, info))
+
+    def save_headers(self, headers: Mapping[str, Any]) -> None:
+        """Replace the message's headers, for this attempt and all later ones; readers of the task see them at once.
+
+        It is one round trip, so that it can be refused.
+
+        Raises:
+            ClaimLost: another worker has the message by now.
+            InvalidTask: JSON cannot carry a header; `PayloadTooLarge`: they take more than 16 KiB.
+            StoreUnavailable: no answer until the deadline; the same call may be repeated.
+        """
+        headers = dict(headers)
+        if not self.keep_headers(headers):
+            raise ClaimLost(
+                f"Task {self.id} was given to another worker, because this one was silent for longer than its lease: "
+                "nothing was stored."
+            )
+        self.message.headers = headers
 
     def update_state(self, state: str = State.PROGRESS, meta: Any = None) -> None:
         """Show a state and progress.

@@ -165,6 +165,12 @@ class Lives(RuleBasedStateMachine):
         self.pair.keeper(lambda store, at: store.progress(TAG, [(both[at], b'{"s":"PROGRESS","m":1}')]))
 
     @precondition(lambda self: self.claimed)
+    @rule(place=which, number=st.integers(0, 1))
+    def rewrite(self, place: int, number: int) -> None:
+        [both] = self.pick([place])
+        self.pair.rewrite(both, number)
+
+    @precondition(lambda self: self.claimed)
     @rule(place=which)
     def renew(self, place: int) -> None:
         [both] = self.pick([place])

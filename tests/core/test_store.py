@@ -23,6 +23,7 @@ from streamtasks.stores.types import NewMessage, Revocation, Settled
 from tests.core.conftest import AnyStore
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.server_dump import dump
+from tests.support.users import as_worker
 
 TAG = "u0"
 TAGS = ALL_TAGS[:16]
@@ -199,6 +200,40 @@ class TestRead:
 
     def test_nothing_to_read(self, store: AnyStore) -> None:
         assert store.read([]) == []
+
+
+class TestRewrite:
+    def test_readers_later_attempts_and_the_record_get_the_new_envelope(self, store_url: str) -> None:
+        store = open_store(StoreSettings(url=store_url, timeout_s=60.0))
+        with Consumer(store) as hand:
+            store.enqueue([new("a")])
+            [claimed] = hand.claim(1)
+            [before] = store.read(["a"])
+            other = new("a", envelope=Message(id="a", task="t", headers={"n": 1}).encode(1 << 20)).envelope
+            assert as_worker(store).rewrite(claimed, other)
+            [snapshot] = store.read(["a"])
+            assert before is not None
+            assert snapshot is not None
+            assert (snapshot.envelope, snapshot.enqueued_ms) == (other, before.enqueued_ms)
+            assert hand.settle(outcome_of(claimed, "RETRY")) == [Settled.DONE]
+            [again] = hand.claim(1)
+            assert again.body == claimed.body.partition(b" ")[0] + b" " + other
+            hand.settle(outcome_of(again, "FAILURE", b"{}"))
+            [finished] = store.read(["a"])
+            assert finished is not None
+            assert finished.envelope == other
+
+    def test_a_lost_claim_changes_nothing(self, store_url: str) -> None:
+        store = open_store(StoreSettings(url=store_url, timeout_s=60.0))
+        with Consumer(store) as hand:
+            store.enqueue([new("a")])
+            [claimed] = hand.claim(1)
+            assert not as_worker(store).rewrite(claimed._replace(token="other#1"), b"{}")
+            hand.settle(outcome_of(claimed, "RETRY"))
+            assert not as_worker(store).rewrite(claimed, b"{}")
+            [snapshot] = store.read(["a"])
+            assert snapshot is not None
+            assert snapshot.envelope == new("a").envelope
 
 
 class TestWait:

@@ -37,6 +37,10 @@ backend = get_task_backend()
 assert linked.checked.get(timeout=60) == 3
 [child] = backend.wait_for_results(linked.checked.children, timeout=60)
 assert backend.get_result(child).result == 36
+from shop import traced
+
+assert traced.traced.get(timeout=60) == 3
+assert traced.traced.metadata == {"trace_id": "4bf92f", "place": 0}
 from shop import at_run_time
 
 assert at_run_time.result.get(timeout=60) == 4
@@ -83,6 +87,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("tasks.md", "mails"),
         ("tasks.md", "calls"),
         ("tasks.md", "imports"),
+        ("tasks.md", "rows"),
+        ("tasks.md", "traced"),
         ("workflows.md", "flows"),
         ("workflows.md", "linked"),
         ("schedules.md", "reports"),

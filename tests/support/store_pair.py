@@ -12,6 +12,7 @@ from streamtasks import StoreSettings
 from streamtasks.exceptions import QueueNotEmpty
 from streamtasks.protocol.json import dumps
 from streamtasks.protocol.keys import Keys
+from streamtasks.protocol.message import Message
 from streamtasks.stores.memory import AsyncMemoryStore, MemoryServer, MemoryStore
 from streamtasks.stores.redis import AsyncRedisStore, RedisStore
 from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Promotion, Reclaim
@@ -72,6 +73,13 @@ class StorePair:
     def revoke_many(self, ids: Sequence[str], terminate: bool) -> list[Revocation]:
         real, model = self.real.revoke_many(ids, terminate=terminate), self.model.revoke_many(ids, terminate=terminate)
         return same(real, model)
+
+    def rewrite(self, both: ClaimedPair, number: int) -> bool:
+        """Give a held message a header."""
+        message = Message.decode(both.model.body.partition(b" ")[2])
+        message.headers = {"n": number}
+        envelope = message.encode(1 << 20)
+        return same(self.real.rewrite(both.real, envelope), self.model.rewrite(both.model, envelope))
 
     def forget(self) -> int:
         before_ms = time.time_ns() // 1_000_000 + 60_000

@@ -107,4 +107,4 @@ def test_checkers_know_all_options() -> None:
     assert get_type_hints(PlainDefinitionOptions).keys() == (definition | {"run_after"}) - {"bind"}
     assert get_type_hints(DjangoDefinitionOptions).keys() == (definition | {"name", "backend", "schedule"}) - {"bind"}
     assert get_type_hints(DjangoUsingOptions).keys() == USING | {"queue"}
-    assert get_type_hints(UsingOptions).keys() == (USING | {"queue"}) - {"backend"}
+    assert get_type_hints(UsingOptions).keys() == (USING | {"queue"}) - {"backend", "metadata"}

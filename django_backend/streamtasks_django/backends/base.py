@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, override
@@ -17,6 +18,7 @@ from streamtasks.exceptions import InvalidKey
 from streamtasks.exceptions import InvalidTask as InvalidId
 from streamtasks.protocol.json import dumps, invalid_key, loads
 from streamtasks.protocol.keys import check_id, check_queue
+from streamtasks.tasks.attempt import running_attempt
 from streamtasks.tasks.known_id import check_known
 
 from ..checks import check_backend
@@ -29,6 +31,7 @@ from ..enqueue.signal_dispatch import asend, send
 from ..enqueue.store_alias import Stores
 from ..enqueue.unsent import aread, read
 from ..exceptions import InvalidTask
+from ..results.metadata import HEADER
 from ..results.task_result import StreamTaskResult
 from ..tasks.commit_request import asked_database
 from ..tasks.snapshot_results import from_snapshot
@@ -70,6 +73,7 @@ class StreamTaskMixin(TaskControl, BaseTaskBackend):
     """
 
     task_class = StreamTask
+    supports_metadata = True
 
     def __init__(
         self, alias: str = DEFAULT_TASK_BACKEND_ALIAS, params: dict[str, Any] | None = None, **options: Any
@@ -120,6 +124,14 @@ class StreamTaskMixin(TaskControl, BaseTaskBackend):
             raise InvalidTask(str(error)) from error
         if isinstance(task, StreamTask):
             object.__setattr__(task, "_validated", (version.token, self.alias, type(self)))
+
+    def save_metadata(self, task_result: TaskResult[Any, Any], metadata: dict[str, Any]) -> None:
+        """Store the metadata of a running task; `streamtasks_django.TaskContext` calls it. Provisional."""
+        object.__setattr__(task_result, "raw_metadata", metadata)
+
+    async def asave_metadata(self, task_result: TaskResult[Any, Any], metadata: dict[str, Any]) -> None:
+        """Store the metadata of a running task; see `save_metadata`."""
+        await asyncio.to_thread(self.save_metadata, task_result, metadata)
 
 
 class StoreBackend(StoreControl, StreamTaskMixin):
@@ -243,6 +255,24 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         if snapshot is None:
             raise _does_not_exist(result_id, await store.workflow(result_id) is not None)
         return from_snapshot(snapshot, self.alias)
+
+    @override
+    def save_metadata(self, task_result: TaskResult[Any, Any], metadata: dict[str, Any]) -> None:
+        """Store the metadata of the task that is running here, all of it, in one round trip. Provisional.
+
+        Raises:
+            InvalidTask: that task is not running here.
+            ClaimLost: another worker has it by now; nothing was stored.
+            StoreUnavailable: the server did not answer in time.
+        """
+        attempt = running_attempt()
+        if attempt is None or attempt.id != task_result.id:
+            raise InvalidTask(
+                f"The metadata of task {task_result.id} was not stored: only the attempt that runs a task may do that, "
+                "in the task's own thread."
+            )
+        headers = {name: value for name, value in attempt.message.headers.items() if name != HEADER}
+        attempt.save_headers(headers | ({HEADER: metadata} if metadata else {}))
 
     def get_group(self, group_id: str) -> GroupResult:
         """Return a handle on an enqueued group, by the id of its result.

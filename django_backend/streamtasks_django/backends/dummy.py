@@ -58,6 +58,11 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
         result.set(decided=State.REVOKED, raised=error, finished_at=timezone.now(), status=TaskResultStatus.FAILED)
         return True
 
+    def save_metadata(self, task_result: TaskResult[Any, Any], metadata: dict[str, Any]) -> None:
+        """See `StreamTaskMixin.save_metadata`."""
+        stored = self.get_result(task_result.id)
+        object.__setattr__(stored, "raw_metadata", deepcopy(metadata))
+
     def cleanup_results(self, cutoff: datetime) -> int:
         """See `TaskControl.cleanup_results`."""
         kept = [

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from django.tasks.backends.immediate import ImmediateBackend as DjangoImmediateBackend
-from django.tasks.base import TaskContext, TaskResultStatus
+from django.tasks.base import TaskResultStatus
 from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.utils import timezone
 
@@ -35,6 +35,7 @@ from ..enqueue.signal_dispatch import send
 from ..tasks.class_task import Task as ClassTask
 from ..tasks.snapshot_results import STATUS, task_error
 from ..tasks.stream_task import StreamTask
+from ..tasks.task_context import TaskContext
 from .base import StreamTaskMixin, json_round_trip
 from .local import new_result, now_or_on_commit
 
@@ -95,16 +96,18 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
             result.set(started_at=started)
         send(task_started, type(self), result)
         task: Any = result.task
-        context = (TaskContext(task_result=result),) if task.takes_context else ()
+        context = TaskContext(task_result=result)
+        own = (context,) if task.takes_context else ()
         try:
             if isinstance(task, ClassTask):
                 task.for_attempt(attempt).before_start(result.id, result.args, result.kwargs)
-            value = json_round_trip(
-                task.call(*context, *result.args, **result.kwargs), attempt.message.task, "the return value"
-            )
+            value = task.call(*own, *result.args, **result.kwargs)
+            context.save_at_end()
+            value = json_round_trip(value, attempt.message.task, "the return value")
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - the outcome of a task, as SystemExit is in a worker
+            context.save_after_error()
             outcome = outcome_of_error(attempt.message, options, attempt.retries, error)
             self._unsuccessful(result, attempt, outcome)
         else:

@@ -59,4 +59,5 @@ def new_result(task: Task[..., Any], args: Any, kwargs: Any, alias: str) -> Stre
         backend=alias,
         errors=[],
         worker_ids=[],
+        raw_metadata=dict(task.metadata) if isinstance(task, StreamTask) else {},
     )

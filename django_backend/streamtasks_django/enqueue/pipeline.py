@@ -31,6 +31,7 @@ from streamtasks.workflows.linked import Linked
 
 from ..conf import project, version
 from ..exceptions import InvalidTask
+from ..results.metadata import HEADER
 from ..results.task_result import StreamTaskResult
 from ..tasks.definition import PER_CALL
 from ..tasks.registry import find_task
@@ -63,6 +64,7 @@ class _Plan(NamedTuple):
         limited: whether starts count against a rate limit.
         retry_time_s: see `Store.enqueue`.
         use_tz: the setting USE_TZ.
+        metadata: that of every call.
         has_listeners: whether hooks, middleware or ``store_result()`` are called with its end, as far as is known.
     """
 
@@ -73,6 +75,7 @@ class _Plan(NamedTuple):
     limited: bool
     retry_time_s: float | None
     use_tz: bool
+    metadata: dict[str, Any]
     has_listeners: bool
 
 
@@ -107,6 +110,7 @@ def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwar
             backend=backend.alias,
             errors=[],
             worker_ids=[],
+            raw_metadata=dict(plan.metadata),
         )
         message = build(plan.name, result.args, result.kwargs, plan.call, settings.tags, task_id)
         if middleware := project.middleware():
@@ -233,6 +237,7 @@ def _plan(backend: StoreAlias, task: Task[..., Any]) -> _Plan:
         isinstance(routed, StreamTask) and bool(routed.rate_limit),
         call.retry_time_s(),
         django_settings.USE_TZ,
+        routed.metadata if isinstance(routed, StreamTask) else {},
         defined is None or _has_listeners(backend, defined),
     )
     if isinstance(routed, StreamTask) and defined is not None:  # until its module is loaded, its definition is unknown
@@ -251,6 +256,8 @@ def _complete(task: Task[..., Any], defined: Task[..., Any] | None) -> CallOptio
             more["expires"] = task.expires
         if task.durability is not None:
             more["durability"] = task.durability
+        if task.metadata:
+            given = replace(given, headers={**given.headers, HEADER: task.metadata})
     if task.run_after is not None:
         if given.countdown is None and given.eta is None:
             more["eta"] = task.run_after

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from django.tasks.base import TaskResult
 
 __all__ = ["ResultBackend"]
 
@@ -16,6 +19,10 @@ class ResultBackend(Protocol):
     def revoke(self, task_id: str, terminate: bool = False) -> bool: ...
 
     async def arevoke(self, task_id: str, terminate: bool = False) -> bool: ...
+
+    def save_metadata(self, task_result: TaskResult[Any, Any], metadata: dict[str, Any]) -> None: ...
+
+    async def asave_metadata(self, task_result: TaskResult[Any, Any], metadata: dict[str, Any]) -> None: ...
 
     def forget_result(self, task_id: str) -> bool: ...
 

@@ -27,6 +27,7 @@ from streamtasks.results.workflow_result import Workflow
 
 from .frozen import frozen_like_django
 from .generic_bases import GenericTaskResult
+from .metadata import shown
 from .owners import owner_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamTaskResult", "as_text"]
 
 # Another thread must not see a final status before the values that belong to it.
-_IN_ORDER = (*sorted(TASK_REFRESH_ATTRS - {"status"}), "status")
+_IN_ORDER = (*sorted((TASK_REFRESH_ATTRS | {"raw_metadata"}) - {"status"}), "status")
 _FINAL = frozenset({TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILED})
 _STATES = {
     TaskResultStatus.READY: State.QUEUED,
@@ -57,11 +58,13 @@ class StreamTaskResult[R](GenericTaskResult[..., R]):  # type: ignore[misc]  # d
     """The object that ``enqueue()``, ``delay()`` and ``get_result()`` return.
 
     Attributes:
+        raw_metadata: the metadata of the call, with the keys of backends and libraries. Provisional.
         known: the last answer of the store; None before the first one, and without a store.
         decided: the final state of a call that ran in this process.
         raised: the exception of a call that ran in this process.
     """
 
+    raw_metadata: dict[str, Any] = field(default_factory=dict)
     known: Snapshot | None = field(init=False, default=None, compare=False, repr=False)
     decided: State | None = field(init=False, default=None, compare=False, repr=False)
     raised: BaseException | None = field(init=False, default=None, compare=False, repr=False)
@@ -94,6 +97,14 @@ class StreamTaskResult[R](GenericTaskResult[..., R]):  # type: ignore[misc]  # d
             self.set(known=fresh.known, decided=fresh.decided, raised=fresh.raised)
         for name in _IN_ORDER:
             object.__setattr__(self, name, getattr(fresh, name))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of the call as it was last read, as a copy: what ``using()`` and the task have set. Provisional.
+
+        Keys that begin with ``_`` belong to backends and libraries and are left out; ``raw_metadata`` has them.
+        """
+        return shown(self.raw_metadata)
 
     @property
     def known_state(self) -> str:

@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Concatenate, Literal, Protocol, Unpack, overload
 
-    from django.tasks import TaskContext
-
     from streamtasks.tasks.request import BoundTask
 
     from .option_types import DjangoDefinitionOptions
     from .stream_task import StreamTask
+    from .task_context import TaskContext
 
 __all__ = ["task"]
 
@@ -78,16 +77,14 @@ if TYPE_CHECKING:
         def __call__[**P, R](self, function: Callable[Concatenate[BoundTask, P], R], /) -> StreamTask[P, R]: ...
 
     class ContextTaskDecorator(Protocol):
-        """Make a task of a function whose first argument is Django's context."""
+        """Make a task of a function whose first argument is a `TaskContext`."""
 
         @overload
         def __call__[**P, R](
-            self, function: Callable[Concatenate[TaskContext[Any, Any], P], Coroutine[Any, Any, R]], /
+            self, function: Callable[Concatenate[TaskContext, P], Coroutine[Any, Any, R]], /
         ) -> StreamTask[P, R]: ...
         @overload
-        def __call__[**P, R](
-            self, function: Callable[Concatenate[TaskContext[Any, Any], P], R], /
-        ) -> StreamTask[P, R]: ...
+        def __call__[**P, R](self, function: Callable[Concatenate[TaskContext, P], R], /) -> StreamTask[P, R]: ...
 
     @overload
     def task[**P, R](function: Callable[P, Coroutine[Any, Any, R]], /) -> StreamTask[P, R]: ...

@@ -20,8 +20,8 @@ from streamtasks.tasks.unset import UNSET
 __all__ = ["CHECKED", "PER_CALL", "RUN", "USING", "check_definition", "engine_run_options", "unknown_option"]
 
 _NAMES: Final = {target: name for name, (target, _) in USER_NAMES.items()}
-_DJANGO: Final = frozenset({"backend", "priority", "queue_name", "run_after"})
-"""Options that Django's own task has, and checks."""
+_DJANGO: Final = frozenset({"backend", "metadata", "priority", "queue_name", "run_after"})
+"""Options that Django's own task has, or will have, and checks."""
 
 
 def _names(cls: Any) -> tuple[str, ...]:

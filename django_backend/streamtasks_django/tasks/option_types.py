@@ -28,6 +28,7 @@ class DjangoUsingOptions(CommonOptions, total=False):
     priority: int | None
     run_after: datetime | timedelta | None
     backend: str | None
+    metadata: Mapping[str, Any] | None
 
 
 class DjangoDefinitionOptions(DefinitionOptions, total=False):

@@ -20,6 +20,7 @@ from streamtasks.protocol.state import Snapshot
 from streamtasks.results.snapshot_view import error_of, outcome_of
 
 from ..conf import task_settings
+from ..results.metadata import HEADER
 from ..results.task_result import StreamTaskResult
 from .registry import known_task, stand_in
 from .stream_task import StreamTask
@@ -71,7 +72,14 @@ def due_ms(when: datetime) -> int:
 
 
 def restored(
-    task: Task[..., Any] | None, path: str, *, priority: int, queue_name: str, run_after: datetime | None, backend: str
+    task: Task[..., Any] | None,
+    path: str,
+    *,
+    priority: int,
+    queue_name: str,
+    run_after: datetime | None,
+    backend: str,
+    metadata: dict[str, Any] | None = None,
 ) -> Task[..., Any]:
     """Return a task as it was when it was enqueued.
 
@@ -85,12 +93,15 @@ def restored(
         and task.queue_name == queue_name
         and task.run_after == run_after
         and task.backend == backend
+        and getattr(task, "metadata", None) == (metadata or {})
     ):
         return task
     else:
         cls = type(task)
         values = {field.name: getattr(task, field.name) for field in fields(task)}
     values.update(priority=priority, queue_name=queue_name, run_after=run_after, backend=backend)
+    if "metadata" in values:
+        values["metadata"] = metadata or {}
     copy = object.__new__(cls)
     for name, value in values.items():
         object.__setattr__(copy, name, value)
@@ -109,7 +120,13 @@ def _of_message(message: Message, task: Task[..., Any] | None, alias: str) -> Ta
         queue_name=message.queue,
         run_after=run_after,
         backend=alias,
+        metadata=_metadata_of(message),
     )
+
+
+def _metadata_of(message: Message) -> dict[str, Any]:
+    found = message.headers.get(HEADER) if message.headers else None
+    return found if isinstance(found, dict) else {}
 
 
 def worker_ids(reports: Sequence[dict[str, Any]], attempts: int, worker: str) -> list[str]:
@@ -194,6 +211,7 @@ def from_snapshot(snapshot: Snapshot, alias: str) -> StreamTaskResult[Any]:
         backend=alias,
         errors=errors_of(reports),
         worker_ids=ids,
+        raw_metadata=_metadata_of(message),
     )
     result.set(known=snapshot)
     error = error_of(snapshot)
@@ -226,4 +244,5 @@ def from_attempt(
         backend=alias,
         errors=errors_of(reports),
         worker_ids=ids,
+        raw_metadata=_metadata_of(message),
     )

@@ -26,6 +26,7 @@ from streamtasks.tasks.unset import UNSET
 from ..conf import task_settings
 from ..exceptions import InvalidTask
 from ..results.frozen import frozen_like_django
+from ..results.metadata import checked
 from . import declared_schedules, names
 from .definition import CHECKED, RUN, USING, check_definition, engine_run_options, unknown_option
 from .enqueuable import EnqueuableTask
@@ -66,6 +67,8 @@ class StreamTask[**P, R](EnqueuableTask[P, R]):
         durability: what must have a call before enqueueing returns: ``"memory"``, ``"replicated"`` or ``"aof"``; None:
             OPTIONS decide.
         schedule: a rule by which the task is enqueued repeatedly, or an entry of TASK_SCHEDULE without its task.
+        metadata: JSON values that travel with a call and that the running task may change; ``using()`` sets it.
+            Provisional.
         options: the options of one call; ``apply_async()`` and ``using()`` fill it.
         queue: an alias of ``queue_name``.
     """
@@ -89,6 +92,7 @@ class StreamTask[**P, R](EnqueuableTask[P, R]):
     rate_limit_key: str | Callable[..., Any] | None = None
     durability: Any = None
     schedule: Any = field(default=None, compare=False, hash=False, repr=False)
+    metadata: Any = field(default_factory=dict, hash=False)
     options: CallOptions = field(default=NO_OPTIONS, compare=False, hash=False, repr=False)
     queue: InitVar[str | None] = None
 
@@ -115,6 +119,12 @@ class StreamTask[**P, R](EnqueuableTask[P, R]):
         DjangoTask.__post_init__(self)  # a bare super() fails in a dataclass with slots
         if type(self.priority) is not int:
             put(self, "priority", int(self.priority))
+        if self.metadata:
+            put(self, "metadata", checked(self.metadata))
+            if not getattr(self.get_backend(), "supports_metadata", False):
+                raise InvalidTask(f"metadata is given, but the backend {self.backend!r} does not keep any.")
+        elif type(self.metadata) is not dict:
+            raise InvalidTask(f"metadata must be a dict; it is {self.metadata!r}.")
         if self.name != self.func.__name__:
             names.register(self.name, self)
         if self.schedule is not None and declared_schedules.register(self):
@@ -185,7 +195,7 @@ class StreamTask[**P, R](EnqueuableTask[P, R]):
     def bare(cls, func: Callable[..., Any], name: str) -> dict[str, Any]:
         """Return the values of all fields of a task whose definition is not known here."""
         values = {one.name: one.default for one in fields(cls)}
-        return {**values, "func": func, "takes_context": False, "name": name}
+        return {**values, "func": func, "takes_context": False, "name": name, "metadata": {}}
 
     def has_hooks(self) -> bool:
         """Return whether the task has hooks that receive outcomes."""
@@ -250,7 +260,7 @@ class StreamTask[**P, R](EnqueuableTask[P, R]):
                 if name in _option_names():
                     raise InvalidTask(f"{name} belongs to the definition of a task; using() cannot change it.")
                 raise TypeError(f"{type(self).__name__}.using() got an {unknown_option(name, USING)}")
-        for name in ("priority", "queue_name", "run_after", "backend"):
+        for name in ("priority", "queue_name", "run_after", "backend", "metadata"):
             if changes.get(name, UNSET) is None:
                 del changes[name]
         new = self.changed(**changes)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.tasks import task_backends
-from django.tasks.base import TaskContext
 from django.tasks.exceptions import InvalidTaskBackend
 from django.tasks.signals import task_finished
 
-from streamtasks import Attempt, AttemptOutcome, Middleware, State, StoreSettings
+from streamtasks import Attempt, AttemptOutcome, Message, Middleware, State, StoreSettings
 from streamtasks.application import TaskLog
 from streamtasks.tasks.class_task import tell
 from streamtasks.tasks.middleware import listens_to_ends
@@ -31,6 +30,7 @@ from ..tasks.class_hooks import run_off_the_loop
 from ..tasks.class_task import Task as ClassTask
 from ..tasks.registry import find_task, task_names
 from ..tasks.stream_task import StreamTask
+from ..tasks.task_context import TaskContext
 from .databases import Databases
 from .signals import Signals
 from .store_result import store_result_middleware
@@ -74,12 +74,21 @@ class DjangoRunnable:
         The return value is normalised here, so that one that JSON cannot encode fails the task with Django's own error.
         """
         message = attempt.message
-        args: Sequence[Any] = message.args
         if self.task.takes_context:
-            args = (TaskContext(task_result=self._signals.result_of(attempt)), *args)
+            context = TaskContext(task_result=self._signals.result_of(attempt))
+            return (self._run_async_in if self.is_async else self._run_in)(context, message)
         if self.is_async:
-            return self._run_async(args, message.kwargs)
-        return normalized(self.task.call(*args, **message.kwargs), self.name, _RETURN)
+            return self._run_async(message.args, message.kwargs)
+        return normalized(self.task.call(*message.args, **message.kwargs), self.name, _RETURN)
+
+    def _run_in(self, context: TaskContext, message: Message) -> Any:
+        try:
+            value = self.task.call(context, *message.args, **message.kwargs)
+        except BaseException:
+            context.save_after_error()
+            raise
+        context.save_at_end()
+        return normalized(value, self.name, _RETURN)
 
     def before_start(self, attempt: Attempt) -> None:
         """See `Runnable.before_start`."""
@@ -99,6 +108,16 @@ class DjangoRunnable:
             run_off_the_loop(call)
         else:
             call()
+
+    async def _run_async_in(self, context: TaskContext, message: Message) -> Any:
+        pending: Coroutine[Any, Any, Any] = self.task.acall(context, *message.args, **message.kwargs)
+        try:
+            value = await pending
+        except Exception:
+            await context.asave_after_error()
+            raise
+        await context.asave_at_end()
+        return normalized(value, self.name, _RETURN)
 
     async def _run_async(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         pending: Coroutine[Any, Any, Any] = self.task.acall(*args, **kwargs)

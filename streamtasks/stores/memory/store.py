@@ -20,7 +20,7 @@ from ..rules.fan_in import is_over
 from ..rules.queues import not_empty
 from ..schedule_store import Firing, NewSchedule, PutResult, StoredSchedule
 from ..tokens import TokenGrant
-from ..types import Admission, Filter, NewMessage, Revocation
+from ..types import Admission, Claimed, Filter, NewMessage, Revocation
 from ..workflow_types import NewWorkflow
 from . import (
     admit,
@@ -31,6 +31,7 @@ from . import (
     queues,
     read,
     revoke,
+    rewrite,
     schedules,
     unfold,
     workflows,
@@ -130,6 +131,11 @@ class MemoryStore(SteeringMethods):
             once = dict.fromkeys(ids)
             found = {one: revoke.revoke(self.shard_of(one), one, terminate=terminate) for one in once}
             return [found[task_id] for task_id in ids]
+
+    def rewrite(self, claimed: Claimed, envelope: bytes) -> bool:
+        """See `Store.rewrite`."""
+        with self.server.lock:
+            return rewrite.rewrite(self.shard_of(claimed.id), claimed, envelope)
 
     def read(self, ids: Sequence[str]) -> list[Snapshot | None]:
         """See `Store.read`."""

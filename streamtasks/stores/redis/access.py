@@ -106,6 +106,7 @@ SCRIPTS: Final = {
     "reclaim": UserRole.WORKER,
     "renew": UserRole.WORKER,
     "revocations": UserRole.WORKER,
+    "rewrite": UserRole.WORKER,
     "settle": UserRole.WORKER,
     "sweep": UserRole.WORKER,
     "take": UserRole.WORKER,

@@ -55,6 +55,7 @@ class RedisStore(BlockingDriver):
     delete_result = blocking(ops.delete_finished.delete_result)
     finished_since = blocking(ops.finished_since.finished_since)
     forget_queue = blocking(ops.queues.forget_queue)
+    rewrite = blocking(ops.rewrite.rewrite)
 
     record_audit = blocking(ops.steering.record_audit)
     audit_entries = blocking(ops.steering.audit_entries)

@@ -9,6 +9,7 @@ from django.tasks import TaskContext
 from django.utils import timezone
 from streamtasks import BoundTask, GroupResult, Signature
 from streamtasks.tasks.step import AnyChain
+from streamtasks_django import TaskContext as MetadataContext
 from streamtasks_django import StreamTask, StreamTaskResult, Task, chain, chord, get_task_backend, group, task
 from streamtasks_django.schedules import crontab, every
 
@@ -58,6 +59,19 @@ class Import(Task):
         return len(path)
 
 
+@task(takes_context=True)
+def with_metadata(context: MetadataContext, page: int) -> str:
+    context.metadata["page"] = page
+    context.save_metadata()
+    return str(context.metadata_modified)
+
+
+@task(takes_context=True)
+async def coroutine_with_metadata(context: MetadataContext) -> int:
+    await context.asave_metadata()
+    return context.attempt
+
+
 import_task = Import()
 
 
@@ -76,6 +90,9 @@ def results() -> None:
     assert_type(fetch.call("/"), bytes)
     assert_type(bound.enqueue(7).get(), str)
     assert_type(with_context.enqueue(7).get(), list[int])
+    assert_type(with_metadata.using(metadata={"trace_id": "a"}).enqueue(7).get(), str)
+    assert_type(with_metadata.enqueue(7).metadata, dict[str, Any])
+    assert_type(coroutine_with_metadata.enqueue().get(), int)
     assert_type(coroutine_with_context.enqueue(page=7).get(), float)
     assert_type(add.get_result("an-id").get(), int)
     assert_type(add.delay(1).ready(), bool)
@@ -131,6 +148,7 @@ def wrong() -> None:
     add.apply_async((1,), link=add)  # expect-error
     add.using(autoretry_for=OSError)  # expect-error
     add.using(colour="red")  # expect-error
+    add.using(metadata="red")  # expect-error
     task(max_retires=3)  # expect-error
     task(time_limit="10")  # expect-error
     task(run_after=timedelta(1))  # expect-error

@@ -66,7 +66,17 @@ def run_child(
     store = open_store(app.settings)
     limits = Limits(options.soft_time_limit_s, options.time_limit_s)
     log = AttemptLog(app.task_log)
-    runner = Runner(app, board.consumer, store.read, limits, store.gather, store.start_workflow, store.workers, log)
+    runner = Runner(
+        app,
+        board.consumer,
+        store.read,
+        limits,
+        store.gather,
+        store.start_workflow,
+        store.workers,
+        log,
+        store.rewrite,
+    )
     channel = store.channel(board.tag, board.consumer, options.filter)
     choice = None
     if table is not None and board.doorbell is not None:

@@ -31,6 +31,7 @@ from .attempt_log import NO_LOG, AttemptLog
 from .callbacks import Callbacks
 from .error_callbacks import error_callbacks
 from .error_outcome import outcome_of_error
+from .header_writer import HeaderWriter, Rewrite, rewrite_nothing
 from .hooks import Hooks
 from .inputs import Gather, Inputs, ResultGatherer, gather_nothing
 from .internal_task import InternalTask
@@ -60,6 +61,7 @@ class Runner:
         gather: reads results in workflows; see `Store.gather`.
         start_workflow: see `Store.start_workflow`.
         log: where attempts are logged.
+        rewrite: see `Store.rewrite`.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Runner:
         start_workflow: StartWorkflow = start_nowhere,
         workers: Callable[[], Sequence[WorkerInfo]] = list,
         log: AttemptLog = NO_LOG,
+        rewrite: Rewrite = rewrite_nothing,
     ) -> None:
         self._app = app
         self._consumer = consumer
@@ -89,6 +92,7 @@ class Runner:
         self._around = [m for m in app.middleware if overrides(m, "around_run", "around_run_async")]
         self._hooks = Hooks(app.middleware)
         self._inputs = Inputs(gather, app.settings.wire)
+        self._headers = HeaderWriter(rewrite, app.settings)
         internal = (
             Callbacks(app, self._hooks, read),
             ResultGatherer(self._inputs),
@@ -152,7 +156,7 @@ class Runner:
             )
             options = runnable.run_options
             limits = limits_of(message, options, claimed.retries, self._limits)
-            return Prepared(claimed, None, attempt, runnable, options, limits, skipped)
+            return self._headers.attach(Prepared(claimed, None, attempt, runnable, options, limits, skipped))
         except BaseException as error:  # noqa: BLE001 - see _contained
             return Prepared(claimed, self._contained(claimed, 0, error))
 

@@ -220,7 +220,13 @@ class _Lane:
         tag, claimed = claimed_of
         store = self.store
         runner = Runner(
-            self._app, self._consumer, store.read, self._limits, store.gather, store.start_workflow
+            self._app,
+            self._consumer,
+            store.read,
+            self._limits,
+            store.gather,
+            store.start_workflow,
+            rewrite=store.rewrite,
         )  # in the context of who calls
         started_ns = time.monotonic_ns()
         runner.clock_offset_ns = self.store.server.clock.now_us() * 1000 - started_ns

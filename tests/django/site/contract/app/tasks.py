@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from django.db import connection
@@ -15,6 +16,8 @@ from django.tasks import TaskContext, task
 
 from contract import notes
 from streamtasks import Ignore, Retry, current_attempt
+from streamtasks_django import TaskContext as MetadataContext
+from streamtasks_django import task as typed_task
 
 
 @task
@@ -153,6 +156,36 @@ async def atry_again(context: TaskContext[Any, Any], times: int) -> int:
     if context.attempt <= times:
         raise Retry(delay_s=0.05)
     return context.attempt
+
+
+@typed_task(takes_context=True)
+def change_metadata(context: MetadataContext, then: str = "return", gate: str = "") -> dict[str, Any]:
+    """Note each attempt in the metadata; then return, fail, retry once, or save before the gate opens."""
+    seen = {name: value for name, value in context.metadata.items() if name != "attempts"}
+    context.metadata.setdefault("attempts", []).append(context.attempt)
+    context.metadata["_own"] = "is not stored"
+    if then == "save":
+        context.save_metadata()
+        while not Path(gate).exists():
+            time.sleep(0.005)
+        context.metadata["end"] = True
+    if then == "fail":
+        raise ValueError(then)
+    if then == "retry" and context.attempt == 1:
+        raise Retry(delay_s=0)
+    if then == "object":
+        context.metadata["bad"] = object()
+    return seen
+
+
+@typed_task(takes_context=True)
+async def achange_metadata(context: MetadataContext, then: str = "return") -> bool:
+    context.metadata["first"] = context.attempt
+    await context.asave_metadata()
+    context.metadata["second"] = context.attempt
+    if then == "fail":
+        raise ValueError(then)
+    return context.metadata_modified
 
 
 @task
