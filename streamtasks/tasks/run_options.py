@@ -6,15 +6,19 @@ import inspect
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from ..exceptions import InvalidTask
 from . import options
 from .options import check_limit_order, check_options, option
 
-__all__ = ["INLINE", "RunOptions", "check_executor"]
+__all__ = ["INLINE", "DelayOf", "RunOptions", "check_executor"]
 
 INLINE: Final = "inline"
+
+type DelayOf = Callable[[BaseException, Any], float | timedelta | None]
+"""Called with an error and its attempt, returns the delay before the retry, None: there is none."""
 
 
 def _executor(name: str, value: Any) -> None:
@@ -44,6 +48,7 @@ class RunOptions:
         ignore_result: True: store the outcome, but not the value of a success, unless others in its workflow get it;
             None: as the settings say.
         has_hooks: it has hooks, so that its outcomes are settled one by one.
+        delay_of: decides about each automatic retry; None: it is as the other options say.
     """
 
     max_retries: int | None = option(3, options.retries_or_none, convert=options.to_retries)
@@ -62,6 +67,7 @@ class RunOptions:
     executor: str | None = option(None, _executor)
     ignore_result: bool | None = option(None, options.switch, convert=options.to_optional_switch)
     has_hooks: bool = False
+    delay_of: DelayOf | None = None
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -87,6 +87,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("tasks.md", "mails"),
         ("tasks.md", "calls"),
         ("tasks.md", "imports"),
+        ("tasks.md", "calls_of_an_api"),
         ("tasks.md", "rows"),
         ("tasks.md", "traced"),
         ("workflows.md", "flows"),

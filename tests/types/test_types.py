@@ -105,6 +105,7 @@ def test_checkers_know_all_options() -> None:
     assert get_type_hints(DjangoApplyOptions).keys() == OPTION_NAMES | {"queue_name", "run_after"}
     definition = {*CHECKED, "queue", "queue_name", "priority"}
     assert get_type_hints(PlainDefinitionOptions).keys() == (definition | {"run_after"}) - {"bind"}
-    assert get_type_hints(DjangoDefinitionOptions).keys() == (definition | {"name", "backend", "schedule"}) - {"bind"}
+    django = definition | {"name", "backend", "schedule", "max_attempts", "backoff"}
+    assert get_type_hints(DjangoDefinitionOptions).keys() == django - {"bind"}
     assert get_type_hints(DjangoUsingOptions).keys() == USING | {"queue"}
     assert get_type_hints(UsingOptions).keys() == (USING | {"queue"}) - {"backend", "metadata"}

@@ -32,6 +32,7 @@ from streamtasks_workers.executor.error_outcome import outcome_of_error
 
 from ..enqueue.pipeline import registered_name
 from ..enqueue.signal_dispatch import send
+from ..tasks.backoff import with_backoff
 from ..tasks.class_task import Task as ClassTask
 from ..tasks.snapshot_results import STATUS, task_error
 from ..tasks.stream_task import StreamTask
@@ -76,7 +77,9 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
 
     def _run_to_the_end(self, result: StreamTaskResult[Any], call: CallOptions) -> None:
         message = _message_of(result, call)
-        options = result.task.run_options() if isinstance(result.task, StreamTask) else RunOptions()
+        options = RunOptions()
+        if isinstance(result.task, StreamTask):
+            options = with_backoff(result.task.run_options(), result.task, lambda _: result)
         retries = 0
         while True:
             now_ms = time.time_ns() // 1_000_000
@@ -108,7 +111,7 @@ class ImmediateBackend(StreamTaskMixin, DjangoImmediateBackend):
             raise
         except BaseException as error:  # noqa: BLE001 - the outcome of a task, as SystemExit is in a worker
             context.save_after_error()
-            outcome = outcome_of_error(attempt.message, options, attempt.retries, error)
+            outcome = outcome_of_error(attempt.message, options, attempt.retries, error, attempt)
             self._unsuccessful(result, attempt, outcome)
         else:
             outcome = AttemptOutcome(State.SUCCESS, value)

@@ -21,12 +21,13 @@ from ..conf.transactions import commit_database, outbox_database
 from ..enqueue.store_alias import StoreAlias
 from ..results.rows import columns_of
 from ..tasks.call_options import extra_names
+from ..tasks.retry_policy import BACKOFF, MAX_ATTEMPTS, settings_of
 from ..tasks.row_values import COLUMNS_OF_ROWS
 from .suggestions import suggestion
 
 __all__ = ["check_alias", "check_same_keys", "readable_settings", "store_aliases"]
 
-_PARAMS: Final = frozenset({"BACKEND", "OPTIONS", "QUEUES"})
+_PARAMS: Final = frozenset({BACKOFF, MAX_ATTEMPTS, "BACKEND", "OPTIONS", "QUEUES"})
 """Every key of an alias of TASKS."""
 
 
@@ -57,6 +58,10 @@ def check_alias(backend: StoreAlias) -> list[CheckMessage]:
 
 
 def _params(backend: StoreAlias) -> Iterator[CheckMessage]:
+    try:
+        settings_of(backend.params)
+    except ConfigurationError as error:
+        yield Error(f"TASKS[{backend.alias!r}]: {error}", id="streamtasks.E001")
     for name in sorted(set(backend.params) - _PARAMS, key=str):
         if name in backend.known_options:
             yield Error(

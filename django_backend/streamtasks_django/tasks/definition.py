@@ -25,7 +25,7 @@ _DJANGO: Final = frozenset({"backend", "metadata", "priority", "queue_name", "ru
 
 
 def _names(cls: Any) -> tuple[str, ...]:
-    names = (_NAMES.get(one.name, one.name) for one in fields(cls) if one.name != "has_hooks")
+    names = (_NAMES.get(one.name, one.name) for one in fields(cls) if one.name not in ("has_hooks", "delay_of"))
     return tuple(name for name in names if name not in _DJANGO)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from streamtasks.schedules.rules import RuleLike
 from streamtasks.tasks.option_types import CommonOptions, DefinitionOptions
 from streamtasks.tasks.step import ApplyOptions
+
+from ..results.task_result import StreamTaskResult
 
 __all__ = ["DjangoApplyOptions", "DjangoDefinitionOptions", "DjangoUsingOptions"]
 
@@ -36,4 +38,6 @@ class DjangoDefinitionOptions(DefinitionOptions, total=False):
 
     name: str
     backend: str
+    max_attempts: int | None
+    backoff: Callable[[BaseException, StreamTaskResult[Any]], float | timedelta | None] | None
     schedule: RuleLike | Mapping[str, Any] | None

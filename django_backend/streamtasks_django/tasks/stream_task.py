@@ -31,6 +31,7 @@ from . import declared_schedules, names
 from .definition import CHECKED, RUN, USING, check_definition, engine_run_options, unknown_option
 from .enqueuable import EnqueuableTask
 from .option_types import DjangoUsingOptions
+from .retry_policy import check_policy, policy_of
 
 if TYPE_CHECKING:
     from streamtasks.stores.types import Limit
@@ -56,6 +57,10 @@ class StreamTask[**P, R](EnqueuableTask[P, R]):
         retry_backoff: delay before the first automatic retry, doubled each time, seconds; True is 1, False is none.
         retry_backoff_max: upper bound of this delay, seconds.
         retry_jitter: use a random part of this delay.
+        max_attempts: most attempts in all; any exception is retried then, unless ``autoretry_for`` names some.
+            Provisional.
+        backoff: a function of (exception, task_result) that returns the delay before the next attempt, seconds or a
+            timedelta, or None: no further attempt. Provisional.
         soft_time_limit: raise `SoftTimeLimitExceeded` in the task after this time, seconds.
         time_limit: end the task for certain after this time, seconds.
         ignore_result: True stores the outcome, but not the value of a success; None: OPTIONS decide.
@@ -82,6 +87,8 @@ class StreamTask[**P, R](EnqueuableTask[P, R]):
     retry_backoff: Any = False
     retry_backoff_max: Any = 600
     retry_jitter: bool = True
+    max_attempts: int | None = None
+    backoff: Callable[[BaseException, Any], Any] | None = None
     soft_time_limit: Any = None
     time_limit: Any = None
     executor: Any = None
@@ -151,6 +158,7 @@ class StreamTask[**P, R](EnqueuableTask[P, R]):
                     object.__setattr__(self, name, engine_options({name: given})[name])
             check_definition(getattr(self, name) for name in CHECKED)
             check_executor(self.executor, self.func)
+            check_policy(self.max_attempts, self.backoff, self.max_retries)
         except EngineInvalidTask as error:
             raise InvalidTask(str(error)) from error
 
@@ -292,12 +300,14 @@ def _option_names() -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def _run_options(task: StreamTask[..., Any]) -> RunOptions:
-    options = task.get_backend().options
+    backend = task.get_backend()
+    options = backend.options
     values: dict[str, Any] = {name: getattr(task, name) for name in RUN}
     if task.max_retries is UNSET:
         values["max_retries"] = task_settings.max_retries(options)
     if task.default_retry_delay is UNSET:
         values["default_retry_delay"] = task_settings.default_retry_delay_s(options)
+    values |= policy_of(task, getattr(backend, "params", {}))
     return engine_run_options(values, has_hooks=task.has_hooks())
 
 

@@ -26,6 +26,7 @@ from ..enqueue.owner import BackendOwner, BackendSchedules
 from ..enqueue.signal_dispatch import only_logs
 from ..enqueue.store_alias import StoreAlias
 from ..tasks import declared_schedules
+from ..tasks.backoff import with_backoff
 from ..tasks.class_hooks import run_off_the_loop
 from ..tasks.class_task import Task as ClassTask
 from ..tasks.registry import find_task, task_names
@@ -65,7 +66,9 @@ class DjangoRunnable:
         self.name = name
         self.task = task
         self.is_async = iscoroutinefunction(task.func)
-        self.run_options = task.run_options() if isinstance(task, StreamTask) else RunOptions()
+        self.run_options = RunOptions()
+        if isinstance(task, StreamTask):
+            self.run_options = with_backoff(task.run_options(), task, signals.result_of)
         self._signals = signals
 
     def run(self, attempt: Attempt) -> Any:

@@ -59,6 +59,15 @@ class Import(Task):
         return len(path)
 
 
+def backoff(exception: BaseException, task_result: StreamTaskResult[Any]) -> float | None:
+    return None if task_result.attempts > 5 else 2.0**task_result.attempts
+
+
+@task(max_attempts=10, backoff=backoff)
+def call_api(page: int) -> int:
+    return page
+
+
 @task(takes_context=True)
 def with_metadata(context: MetadataContext, page: int) -> str:
     context.metadata["page"] = page
@@ -151,6 +160,8 @@ def wrong() -> None:
     add.using(metadata="red")  # expect-error
     task(max_retires=3)  # expect-error
     task(time_limit="10")  # expect-error
+    task(backoff=30)  # expect-error
+    call_api.using(max_attempts=3)  # expect-error
     task(run_after=timedelta(1))  # expect-error
     text: str = add.delay(1).get()  # expect-error
     number: int = fetch.delay("/").get()  # expect-error

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
+from typing import Any
+
 from streamtasks.exceptions import Ignore, InvalidTask, Retry
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.state import State
 from streamtasks.protocol.validation import MAX_SECONDS, is_number
-from streamtasks.tasks.attempt import AttemptOutcome
-from streamtasks.tasks.run_options import RunOptions
+from streamtasks.tasks.attempt import Attempt, AttemptOutcome
+from streamtasks.tasks.run_options import DelayOf, RunOptions
 
 __all__ = ["may_retry", "outcome_of_error"]
 
 
-def outcome_of_error(message: Message, options: RunOptions, retries: int, error: BaseException) -> AttemptOutcome:
+logger = logging.getLogger("streamtasks.worker")
+
+
+def outcome_of_error(
+    message: Message, options: RunOptions, retries: int, error: BaseException, attempt: Attempt | None = None
+) -> AttemptOutcome:
     """Decide what an exception means.
 
     Args:
@@ -20,14 +29,39 @@ def outcome_of_error(message: Message, options: RunOptions, retries: int, error:
         options: those of its task.
         retries: attempts before this one that asked to be run again.
         error: what ended the attempt.
+        attempt: it, for ``delay_of``, which is not asked without it.
     """
     if isinstance(error, Ignore):
         return AttemptOutcome(State.IGNORED, error=error)
     if isinstance(error, Retry):
         return _retry(message, options, retries, error)
     if options.autoretry_for and options.retries_by_itself(error) and may_retry(_most(message, options), retries):
+        if options.delay_of is not None and attempt is not None:
+            return _asked(options.delay_of, error, attempt)
         return AttemptOutcome(State.RETRY, error=error, delay_s=_automatic_delay_s(message, options, retries))
     return AttemptOutcome(State.FAILURE, error=error)
+
+
+def _asked(delay_of: DelayOf, error: BaseException, attempt: Attempt) -> AttemptOutcome:
+    """Ask the function of the user; one that fails, or returns no delay, ends the retries."""
+    delay_s: Any = None
+    try:
+        delay_s = delay_of(error, attempt)
+    except Exception:
+        logger.exception("backoff of task %s (%s) failed, so it is not retried", attempt.id, attempt.message.task)
+    if isinstance(delay_s, timedelta):
+        delay_s = delay_s.total_seconds()
+    if delay_s is not None and (not is_number(delay_s) or not 0 <= delay_s <= MAX_SECONDS):
+        logger.error(
+            "backoff of task %s (%s) returned %r, so it is not retried; return seconds from 0, a timedelta, or None",
+            attempt.id,
+            attempt.message.task,
+            delay_s,
+        )
+        delay_s = None
+    if delay_s is None:
+        return AttemptOutcome(State.FAILURE, error=error)
+    return AttemptOutcome(State.RETRY, error=error, delay_s=delay_s)
 
 
 def _retry(message: Message, options: RunOptions, retries: int, asked: Retry) -> AttemptOutcome:

@@ -300,7 +300,7 @@ class Runner:
         if interrupted == Interrupt.REVOKED:
             ended = AttemptOutcome(State.REVOKED, error=error)
         else:
-            ended = outcome_of_error(message, prepared.options, claimed.retries, error)
+            ended = outcome_of_error(message, prepared.options, claimed.retries, error, attempt)
         details: dict[str, Any] | None = None
         if ended.error is not None and ended.state != State.IGNORED:
             details = describe(ended.error)

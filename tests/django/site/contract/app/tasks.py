@@ -16,6 +16,7 @@ from django.tasks import TaskContext, task
 
 from contract import notes
 from streamtasks import Ignore, Retry, current_attempt
+from streamtasks_django import StreamTaskResult
 from streamtasks_django import TaskContext as MetadataContext
 from streamtasks_django import task as typed_task
 
@@ -186,6 +187,22 @@ async def achange_metadata(context: MetadataContext, then: str = "return") -> bo
     if then == "fail":
         raise ValueError(then)
     return context.metadata_modified
+
+
+def backoff(exception: BaseException, task_result: StreamTaskResult[Any]) -> float | None:
+    """Retry at once, but not ValueErrors; leave what it was given in the log."""
+    last = task_result.errors[-1].exception_class_path
+    print(f"backoff {task_result.id} {exception!r} {task_result.status} {task_result.attempts} {last}", flush=True)
+    return None if isinstance(exception, ValueError) else 0.01
+
+
+@typed_task(max_attempts=3, backoff=backoff)
+def attempted(kind: str) -> int:
+    """Fail with this kind of error in every attempt but the third."""
+    number = current_attempt().number
+    if number < 3 or kind != "third":
+        raise {"value": ValueError(kind)}.get(kind, OSError(kind))
+    return number
 
 
 @task
