@@ -99,6 +99,10 @@ class Lives(RuleBasedStateMachine):
     def forget_queue(self, queue: str) -> None:
         self.pair.forget_queue(queue)
 
+    @rule(queue=st.sampled_from(["", "default", "mail"]), resumes=st.booleans())
+    def pause(self, queue: str, resumes: bool) -> None:
+        self.pair.pause(queue, resumes)
+
     # -- children ------------------------------------------------------------------------------------
 
     @rule(consumer=consumers, most=st.integers(0, 4), alone=st.booleans(), queues=st.sampled_from(FILTERS))

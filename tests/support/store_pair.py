@@ -89,6 +89,14 @@ class StorePair:
         """Both forget a queue, or say the same of what is in it."""
         same(forgotten(self.real, queue), forgotten(self.model, queue))
 
+    def pause(self, queue: str, resumes: bool) -> None:
+        """Pause or resume a queue, or everything; what waits elsewhere is the same in both, too."""
+        stores = (self.real, self.model)
+        same(*(store.resume(queue) if resumes else store.pause(queue, "ann", "") for store in stores))
+        same(*([pause.queue for pause in store.pauses()] for store in stores))
+        for kind in ("delayed", "limited"):
+            same(*(sorted(store.waiting_ids(kind).ids) for store in stores))
+
     def exchange(
         self, consumer: str, queues: Filter, outcomes: Sequence[tuple[Outcome, Outcome]], request: ClaimRequest | None
     ) -> tuple[Exchange, list[ClaimedPair]]:

@@ -1,0 +1,27 @@
+"""A paused queue keeps its tasks while real workers wait, start and end; a resumed one wakes them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from streamtasks import State
+from tests.support.fleet import Fleet
+from tests.support.waiting import wait_until
+
+
+def test_workers_leave_a_paused_queue_alone(fleet: Fleet) -> None:
+    worker = fleet.start("--concurrency", "1")
+    fleet.wait_idle(1)
+    store = fleet.app.store
+    store.pause("default", "ann", "test")
+    paused = fleet.enqueue("add", 1, 2)
+    late = fleet.enqueue("add", 2, 2, run_after=timedelta(milliseconds=50))
+    assert fleet.enqueue("add", 3, 3, queue="other").get(timeout=60) == 6
+    wait_until(lambda: late.state == State.QUEUED, "the delayed task has come to its queue")
+    worker.end()
+    fleet.start("--concurrency", "1")
+    assert fleet.enqueue("add", 4, 4, queue="other").get(timeout=60) == 8
+    fleet.wait_idle(1)
+    assert (paused.state, late.state) == (State.QUEUED, State.QUEUED)
+    store.resume("default")
+    assert (paused.get(timeout=60), late.get(timeout=60)) == (3, 4)
