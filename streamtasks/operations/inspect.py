@@ -24,7 +24,9 @@ __all__ = [
     "TaskView",
     "WorkerView",
     "dead_letter",
+    "message_of",
     "queues",
+    "running_by_worker",
     "status",
     "task",
     "task_of",
@@ -139,12 +141,16 @@ def _queues(found: Measures, live: Sequence[WorkerInfo], pauses: Sequence[Pause]
 
 def workers(store: Store, most: int = 1000) -> list[WorkerView]:
     """Return the workers that are registered, with the longest of the running attempts, at most ``most``."""
-    by_worker: dict[str, list[Active]] = {}
-    for one in store.active(most):
-        by_worker.setdefault(one.worker.rpartition("-")[0], []).append(
-            one
-        )  # a child's name is its worker's and a number
+    by_worker = running_by_worker(store.active(most))
     return [WorkerView(info, by_worker.get(info.name, [])) for info in store.workers()]
+
+
+def running_by_worker(running: Sequence[Active]) -> dict[str, list[Active]]:
+    """Group running attempts by the names of their workers."""
+    found: dict[str, list[Active]] = {}
+    for one in running:
+        found.setdefault(one.worker.rpartition("-")[0], []).append(one)  # a child's name is its worker's and a number
+    return found
 
 
 def tasks(store: Store, wire: Wire, state: str, cursor: str = "", limit: int = 100, queue: str = "") -> TaskPage:
@@ -215,6 +221,14 @@ def task_of(active: Active, wire: Wire) -> str:
         return Message.decode(split_body(active.body)[1], wire, active.id).task
     except (DecodeError, ValueError):
         return ""
+
+
+def message_of(letter: DeadLetter) -> Message | None:
+    """Return the message of a dead letter; None: its bytes are none, or this process may not read them."""
+    try:
+        return letter.message()
+    except DecodeError:
+        return None
 
 
 def dead_letter(store: Store, key: str) -> DeadLetter | None:

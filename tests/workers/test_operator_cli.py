@@ -68,7 +68,7 @@ def test_what_is_hostile_is_escaped_and_integers_are_exact(shop: StreamTasks, ru
     assert run("queues", "pause", "default", "--actor", HOSTILE, "--reason", HOSTILE).exit_code == 0
     for words in (
         ["status"], ["queues", "list"], ["tasks"], ["show", failed], ["show", dead], ["dead-letters", "list"],
-        ["dead-letters", "show", dead], ["workers"],
+        ["dead-letters", "show", dead], ["workers"], ["audit"],
     ):  # fmt: skip
         for more in ([], ["--json"]):
             found = run(*words, *more)

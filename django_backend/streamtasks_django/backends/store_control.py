@@ -9,9 +9,9 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from streamtasks.exceptions import DecodeError, InvalidTask
+from streamtasks.exceptions import InvalidTask
+from streamtasks.operations.inspect import message_of, running_by_worker, task_of
 from streamtasks.protocol.keys import check_id
-from streamtasks.protocol.message import Message, split_body
 from streamtasks.protocol.state import STATUS, DeadLetter, Snapshot, State
 from streamtasks.protocol.wire import Wire
 from streamtasks.results.waits import is_refused, refusal
@@ -190,12 +190,8 @@ def _before_ms(cutoff: datetime) -> int:
 
 def _load(workers: Sequence[WorkerInfo], running: Sequence[Active]) -> dict[str, int]:
     """Return the number of running tasks of each live worker."""
-    load = {worker.name: 0 for worker in workers if worker.is_live}
-    for one in running:
-        name = one.worker.rpartition("-")[0]  # a child's name is its worker's and a number
-        if name in load:
-            load[name] += 1
-    return load
+    by_worker = running_by_worker(running)
+    return {worker.name: len(by_worker.get(worker.name, ())) for worker in workers if worker.is_live}
 
 
 def _statistics(found: Statistics) -> dict[str, Any]:
@@ -212,13 +208,9 @@ def _events(found: Events) -> dict[str, Any]:
 
 
 def _active(one: Active, wire: Wire) -> dict[str, Any]:
-    try:
-        name = Message.decode(split_body(one.body)[1], wire, one.id).task
-    except (DecodeError, ValueError):
-        name = ""
     return {
         "id": one.id,
-        "name": name,
+        "name": task_of(one, wire),
         "status": STATUS[State.STARTED],
         "started_at": as_text(moment(one.started_ms)),
         "worker": one.worker,
@@ -226,13 +218,10 @@ def _active(one: Active, wire: Wire) -> dict[str, Any]:
 
 
 def _dead(letter: DeadLetter) -> dict[str, Any]:
-    try:
-        name = letter.message().task
-    except DecodeError:
-        name = ""
+    message = message_of(letter)
     return {
         "id": letter.id,
-        "name": name,
+        "name": "" if message is None else message.task,
         "reason": letter.reason,
         "queue": letter.stream.partition(":")[2],
         "died_at": as_text(moment(letter.died_ms)),

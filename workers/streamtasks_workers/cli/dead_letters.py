@@ -11,7 +11,6 @@ import click
 from .target import Target, change_options, target_options
 
 if TYPE_CHECKING:
-    from streamtasks.protocol.message import Message
     from streamtasks.protocol.state import DeadLetter
     from streamtasks.stores.owner import Owner
 
@@ -30,6 +29,8 @@ def dead_letters_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(target: Target, limit: int, before: str, as_json: bool) -> None:
     """Show a page of dead letters, the newest first."""
+    from streamtasks.operations.inspect import message_of
+
     from .output import call, moment, print_json, print_table, short
 
     letters = target.owner.store.dead_letters(limit, before)
@@ -38,7 +39,7 @@ def list_(target: Target, limit: int, before: str, as_json: bool) -> None:
         return
     rows = []
     for letter in letters:
-        message = _message(letter)
+        message = message_of(letter)
         what = "?" if message is None else f"{message.task}({call(message.args, message.kwargs)})"
         rows.append(
             [letter.cursor, letter.id or "-", letter.reason, letter.stream, moment(letter.died_ms), short(what)]
@@ -52,6 +53,8 @@ def list_(target: Target, limit: int, before: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(target: Target, letter: str, as_json: bool) -> None:
     """Show a dead letter. `streamtasks show` with the task's id shows its attempts and its error."""
+    from streamtasks.operations.inspect import message_of
+
     from .output import call, clean, moment, print_json, print_table
 
     found = _found(target.owner, letter)
@@ -59,7 +62,7 @@ def show(target: Target, letter: str, as_json: bool) -> None:
         print_json(_json(found))
         return
     rows = [["reason", found.reason], ["stream", found.stream], ["died", moment(found.died_ms)]]
-    message = _message(found)
+    message = message_of(found)
     if message is None:
         rows.append(["bytes", repr(found.envelope[:1000])])
     else:
@@ -121,17 +124,10 @@ def _found(owner: Owner, key: str) -> DeadLetter:
     return found
 
 
-def _message(letter: DeadLetter) -> Message | None:
-    from streamtasks.exceptions import DecodeError
-
-    try:
-        return letter.message()
-    except DecodeError:
-        return None
-
-
 def _json(letter: DeadLetter) -> dict[str, Any]:
-    message = _message(letter)
+    from streamtasks.operations.inspect import message_of
+
+    message = message_of(letter)
     shown = {
         "cursor": letter.cursor, "id": letter.id or None, "reason": letter.reason, "stream": letter.stream,
         "died_ms": letter.died_ms,
