@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from ..exceptions import DecodeError, InvalidTask
 from ..protocol.keys import check_id
 from ..protocol.message import Message, split_body
-from ..protocol.state import DeadLetter, Snapshot
+from ..protocol.state import FINAL_STATES, DeadLetter, Snapshot, State
 from ..protocol.wire import Wire
 from ..results.snapshot_view import error_of, outcome_of, shown_state
 from ..stores.base import Store
@@ -17,6 +17,7 @@ from ..stores.measure_types import Measures
 from ..stores.steering_types import Pause
 
 __all__ = [
+    "OUTCOMES",
     "STATES",
     "QueueView",
     "Status",
@@ -34,8 +35,16 @@ __all__ = [
     "workers",
 ]
 
-STATES: Final = ("queued", "delayed", "limited", "running")
-"""The states by which unfinished tasks can be listed."""
+OUTCOMES: Final = {
+    "finished": tuple(sorted(FINAL_STATES)),
+    "succeeded": (State.SUCCESS, State.IGNORED),
+    "failed": (State.FAILURE, State.DEAD),
+    "revoked": (State.REVOKED, State.EXPIRED),
+}
+"""The final states by which tasks can be listed."""
+
+STATES: Final = ("queued", "delayed", "limited", "running", *OUTCOMES)
+"""The states by which tasks can be listed."""
 
 _MOST: Final = 100
 _MOST_LETTERS: Final = 100_000
@@ -154,12 +163,12 @@ def running_by_worker(running: Sequence[Active]) -> dict[str, list[Active]]:
 
 
 def tasks(store: Store, wire: Wire, state: str, cursor: str = "", limit: int = 100, queue: str = "") -> TaskPage:
-    """Return a page of unfinished tasks in a state, at most 100.
+    """Return a page of tasks in a state; of unfinished ones at most 100.
 
     Args:
         store: where they are.
         wire: decodes them (`StoreSettings.wire`).
-        state: one of `STATES`; those that run are not paged: the longest come first.
+        state: one of `STATES`. Those that run are not paged: the longest come first. Finished ones come newest first.
         cursor: that of the last page; empty: from the first.
         limit: of tasks; a page may hold fewer, because some have gone on meanwhile or are in other queues.
         queue: only those of this queue.
@@ -172,6 +181,8 @@ def tasks(store: Store, wire: Wire, state: str, cursor: str = "", limit: int = 1
         raise InvalidTask(f"state is {state!r}; tasks can be listed by {', '.join(STATES)}.")
     if state == "running":
         ids, following = [one.id for one in store.active(min(limit, _MOST))], ""
+    elif state in OUTCOMES:
+        ids, following = store.finished_ids(OUTCOMES[state], cursor, min(limit, _MOST))
     else:
         ids, following = store.waiting_ids(state, cursor, min(limit, _MOST), queue if state == "queued" else "")
     found = [_view(one, wire) for one in (store.read(ids) if ids else ()) if one is not None]
@@ -190,7 +201,7 @@ _SHOWN: Final = {
 
 
 def _is_in(view: TaskView, state: str) -> bool:
-    return view.snapshot.state.value in _SHOWN[state]
+    return view.snapshot.state in OUTCOMES[state] if state in OUTCOMES else view.snapshot.state.value in _SHOWN[state]
 
 
 def task(store: Store, wire: Wire, task_id: str) -> TaskView | None:

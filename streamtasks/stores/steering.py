@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from ..protocol.state import DeadLetter
@@ -37,6 +37,20 @@ class SteeringStore(Protocol):
 
         Raises:
             InvalidTask: there is no such kind, or the cursor is none.
+        """
+        ...
+
+    def finished_ids(self, outcomes: Collection[str], cursor: str = "", limit: int = 100) -> IdPage:
+        """Return a page of ids of tasks that have finished with one of these outcomes, newest first.
+
+        Args:
+            outcomes: final states.
+            cursor: that of the last page; empty: from the newest.
+            limit: about how many; what was recorded in one ms is never divided, and up to 100 end in one step. Where
+                few have such an outcome, a page may hold fewer, or none, and still have a cursor.
+
+        Raises:
+            InvalidTask: the cursor is none.
         """
         ...
 

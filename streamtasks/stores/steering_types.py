@@ -14,6 +14,7 @@ __all__ = [
     "AuditEntry",
     "IdPage",
     "Pause",
+    "before_of",
     "check_kind",
     "pause_of",
     "queue_of",
@@ -90,6 +91,17 @@ def pause_of(queue: str) -> str:
 def queue_of(pause: str) -> str:
     """Return the queue's name of what `pause_of` has returned; empty: everything."""
     return pause.removeprefix(_QUEUE) if pause != EVERYTHING else ""
+
+
+def before_of(cursor: str) -> int:
+    """Return the time of a cursor of finished tasks, ms since the epoch; 0: there is none.
+
+    Raises:
+        InvalidTask: it is no such cursor.
+    """
+    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 16):
+        raise InvalidTask(f"cursor is {cursor!r}, which is none of finished tasks; begin without one.")
+    return int(cursor or 0)
 
 
 def check_kind(kind: str) -> str:

@@ -171,6 +171,7 @@ class TestRoles:
         store.pauses()
         store.audit_entries()
         store.waiting_ids("queued")
+        store.finished_ids(["SUCCESS"])
         assert store.workflow(flow.id) is not None
         store.gather(flow.id, "r0")
         store.wait_finished(["a"], 0.01)

@@ -208,6 +208,7 @@ def steering(site: Site) -> None:
     assert store.resume("")
     assert store.resume("many")
     assert store.waiting_ids("queued").ids
+    store.finished_ids(["SUCCESS"])
     assert len(store.waiting_ids("queued", queue="many").ids) == 100
     letters = [DeadLetter(f"1-{place}", "crashed", f"{place:032x}-u0", "0:a", 0, b"") for place in range(300)]
     assert store.discard_dead_letters(letters) == 0

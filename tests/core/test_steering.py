@@ -177,3 +177,30 @@ def test_dead_letters_are_discarded(spread: Any) -> None:
     assert spread.discard_dead_letters(gone) == 0
     assert spread.dead_letters() == letters[::2]
     assert spread.measures().dead_kept == 6
+
+
+@pytest.mark.parametrize("limit", [1, 7, 1000])
+def test_what_has_finished_is_listed_newest_first(spread: Any, limit: int) -> None:
+    """In pages that neither lose nor repeat what finished in the same ms, and only with the wanted outcome."""
+    ids = [new_id((tag,)) for tag in TAGS for _ in range(30)]
+    spread.enqueue([new(one) for one in ids])
+    failed: list[str] = []
+    for tag in TAGS:
+        with Consumer(spread, f"w-{tag}", tag) as child:
+            while some := child.claim(4):
+                states = ["FAILURE" if place == 0 else "SUCCESS" for place, _ in enumerate(some)]
+                failed.append(some[0].id)
+                child.settle(*(outcome_of(one, state, b"{}") for one, state in zip(some, states, strict=True)))
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = spread.finished_ids(["FAILURE", "DEAD"], cursor, limit)
+        found += page.ids
+        cursor = page.cursor
+        if not cursor:
+            break
+    assert sorted(found) == sorted(failed)
+    times = [one.finished_ms for one in spread.read(found)]
+    assert times == sorted(times, reverse=True)
+    with pytest.raises(InvalidTask, match="cursor is 'x'"):
+        spread.finished_ids(["FAILURE"], "x")

@@ -98,6 +98,7 @@ class AsyncMemoryStore:
     audit_entries = awaiting(MemoryStore.audit_entries)
     discard_dead_letters = awaiting(MemoryStore.discard_dead_letters)
     waiting_ids = awaiting(MemoryStore.waiting_ids)
+    finished_ids = awaiting(MemoryStore.finished_ids)
     pause = awaiting(MemoryStore.pause)
     resume = awaiting(MemoryStore.resume)
     pauses = awaiting(MemoryStore.pauses)

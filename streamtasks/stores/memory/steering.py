@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from ...exceptions import ServerNotSupported
 from ...protocol.state import DeadLetter
 from ...settings import StoreSettings
 from ..rules import phases
-from ..steering_types import MOST_PAUSES, AuditEntry, IdPage, Pause, check_kind, pause_of, queue_of
+from ..steering_types import MOST_PAUSES, AuditEntry, IdPage, Pause, before_of, check_kind, pause_of, queue_of
 from .server import MemoryServer
 from .shard import Shard
 from .state import entry_age
@@ -118,6 +118,24 @@ class SteeringMethods:
             ]
         left = [one for one in found if one[0] > cursor]
         return IdPage([task_id for _, task_id in left[:most]], left[most - 1][0] if len(left) > most else "")
+
+    def finished_ids(self, outcomes: Collection[str], cursor: str = "", limit: int = 100) -> IdPage:
+        """See `Store.finished_ids`."""
+        before_ms = before_of(cursor)
+        with self.server.lock:
+            found = [
+                (record.finished_ms, task_id)
+                for shard in self._all_shards
+                for task_id, record in shard.records.items()
+                if record.state in outcomes and not record.deleted and (not before_ms or record.finished_ms < before_ms)
+            ]
+        ids: list[str] = []
+        for at_ms, task_id in sorted(found, reverse=True):
+            if len(ids) >= limit and at_ms < before_ms:
+                return IdPage(ids, str(before_ms))
+            before_ms = at_ms
+            ids.append(task_id)
+        return IdPage(ids, "")
 
     def pause(self, queue: str, actor: str, reason: str) -> bool:
         """See `Store.pause`."""

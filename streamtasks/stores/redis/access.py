@@ -67,6 +67,7 @@ SCRIPTS: Final = {
     "dead_letters": UserRole.MONITOR,
     "events": UserRole.MONITOR,
     "finished": UserRole.MONITOR,
+    "finished_before": UserRole.MONITOR,
     "gather": UserRole.MONITOR,
     "measures": UserRole.MONITOR,
     "pauses": UserRole.MONITOR,

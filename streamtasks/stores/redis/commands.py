@@ -75,6 +75,7 @@ _MORE: Final[dict[str, tuple[str, ...]]] = {
     "ZRANGE": ("0", "0"),
     "ZRANGEBYLEX": ("-", "+"),
     "ZRANGEBYSCORE": ("0", "0"),
+    "ZRANK": ("m",),
     "ZREVRANGEBYSCORE": ("0", "0"),
     "ZREM": ("m",),
     "ZREMRANGEBYRANK": ("0", "0"),

@@ -1,4 +1,4 @@
-"""The command ``streamtasks tasks``: unfinished tasks by state, page by page."""
+"""The command ``streamtasks tasks``: tasks by state, page by page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STATES", "task_json", "tasks_command"]
 
-STATES: Final = ("queued", "delayed", "limited", "running")
+STATES: Final = ("queued", "delayed", "limited", "running", "finished", "succeeded", "failed", "revoked")
 """`streamtasks.operations.inspect.STATES`, here because ``--help`` shall not import the engine."""
 
 
@@ -26,7 +26,10 @@ STATES: Final = ("queued", "delayed", "limited", "running")
 @click.option("--cursor", default="", help="Continue behind a page: what it printed last.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def tasks_command(target: Target, state: str, queue: str, name: str, limit: int, cursor: str, as_json: bool) -> None:
-    """Show a page of unfinished tasks. Its last line has the cursor of the next page, if there is one."""
+    """Show a page of tasks; finished ones come newest first. Its last line has the cursor of the next page, if any.
+
+    A page of finished tasks is not cut between tasks that ended together; where few are wanted, it may be short.
+    """
     from streamtasks.operations import inspect
 
     from .output import call, clean, moment, print_json, print_table, short
@@ -40,11 +43,11 @@ def tasks_command(target: Target, state: str, queue: str, name: str, limit: int,
     rows = []
     for one in found:
         message, snapshot = one.message, one.snapshot
-        when = snapshot.due_ms or snapshot.started_ms or snapshot.enqueued_ms
+        when = snapshot.finished_ms or snapshot.due_ms or snapshot.started_ms or snapshot.enqueued_ms
         where = "?" if message is None else f"{message.queue} {message.priority}"
         what = f"? ({one.problem})" if message is None else f"{message.task}({call(message.args, message.kwargs)})"
         rows.append([one.id, one.state, where, moment(when), short(what)])
-    print_table(["id", "state", "queue", "since or due", "call"], rows)
+    print_table(["id", "state", "queue", "since, due or end", "call"], rows)
     if page.cursor:
         click.echo(f"next page: --cursor {clean(_quoted(page.cursor))}")
 

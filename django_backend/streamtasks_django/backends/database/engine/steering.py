@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from streamtasks.exceptions import ServerNotSupported
@@ -46,6 +46,14 @@ class SteeringMethods:
             ServerNotSupported: always.
         """
         _refuse(f"list {kind} tasks", "read the table of messages")
+
+    def finished_ids(self, outcomes: Collection[str], cursor: str = "", limit: int = 100) -> IdPage:  # noqa: ARG002
+        """Refuse to list tasks.
+
+        Raises:
+            ServerNotSupported: always.
+        """
+        _refuse("list finished tasks", "read the table of records")
 
     def pause(self, queue: str, actor: str, reason: str) -> bool:  # noqa: ARG002
         """Refuse to pause.
