@@ -204,7 +204,8 @@ class Watch:
                 continue
             stored[slot] = _Stored(found[0][0], news[0], now)
             reports[found[1]].append((found[2], news[1]))
-        await on_each(reports, self._store.progress)
+        if reports:
+            await on_each(reports, self._store.progress)
         self._progress |= stored
 
 
