@@ -11,6 +11,7 @@ from typing import Any, Literal, Unpack, overload
 from .app_owner import AppOwner
 from .application import TaskLog
 from .exceptions import ConfigurationError, InvalidTask
+from .integrations.active import active_middleware
 from .protocol.heard import EVERYTHING
 from .protocol.message import Message
 from .protocol.state import DeadLetter
@@ -42,7 +43,8 @@ class StreamTasks:
     Args:
         url: the server, ``redis://[user:password@]host:port/db``.
         queues: the queues that may be used; None: any.
-        middleware: see `Middleware`; the first is outermost.
+        middleware: see `Middleware`; the first is outermost. After `sentry_sdk.init()`, `Sentry` is before them by
+            itself.
         label: the name of the app in logs.
         schedule: schedules by name: ``{"task": ..., "schedule": crontab(hour=9, minute=0), "args": [...]}`` and more,
             see `streamtasks.schedules.declared.definition_of_entry`.
@@ -65,7 +67,7 @@ class StreamTasks:
         **settings: Any,
     ) -> None:
         self.queues = None if queues is None else frozenset(queues)
-        self.middleware = list(middleware)
+        self.middleware = [*active_middleware(middleware), *middleware]
         self.worker_defaults: dict[str, Any] = {}
         self.owner = AppOwner(label, StoreSettings(url=url, **settings), _checked_zone(timezone))
         self.pipeline = Pipeline(self.owner, self.queues, self.middleware)

@@ -22,6 +22,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from streamtasks import ConfigurationError, Middleware
+from streamtasks.integrations.active import active_middleware
 from streamtasks.protocol.absent_module import is_absent
 
 from . import task_settings
@@ -82,6 +83,8 @@ def worker_defaults(options: Mapping[str, Any], alias: str = "") -> dict[str, An
 def middleware() -> tuple[Middleware, ...]:
     """Return one instance of each class in ``STREAMTASKS["MIDDLEWARE"]``, shared by the whole process.
 
+    After `sentry_sdk.init()`, `streamtasks.integrations.sentry.Sentry` is before them by itself.
+
     Raises:
         ConfigurationError: a path does not name a `Middleware`.
         Exception: the module of one raises it.
@@ -89,7 +92,8 @@ def middleware() -> tuple[Middleware, ...]:
     paths = _streamtasks().get("MIDDLEWARE") or ()
     if isinstance(paths, str):
         raise ConfigurationError(f"STREAMTASKS['MIDDLEWARE'] is {paths!r}; it must be a list of dotted paths.")
-    return tuple(_one_middleware(path) for path in paths)
+    given = [_one_middleware(path) for path in paths]
+    return (*active_middleware(given), *given)
 
 
 def _one_middleware(path: str) -> Middleware:

@@ -1,0 +1,166 @@
+"""Errors and traces by Sentry: nothing to set up but `sentry_sdk.init()`, before the app is made.
+
+Names of operations and data are those that Sentry's page "Queues" reads:
+https://develop.sentry.dev/sdk/telemetry/traces/modules/queues/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any, Final
+
+import sentry_sdk
+from sentry_sdk.integrations.logging import ignore_logger
+from sentry_sdk.scope import Scope, should_send_default_pii, use_isolation_scope
+from sentry_sdk.utils import event_from_exception
+
+from ..control_flow import ControlFlow
+from ..exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+from ..protocol.message import Message
+from ..protocol.state import State
+from ..tasks.attempt import Attempt, AttemptOutcome
+from ..tasks.middleware import Middleware
+from .sdk import sends_events
+
+__all__ = ["Sentry"]
+
+ORIGIN: Final = "auto.queue.streamtasks"
+
+LOGGERS: Final = ("streamtasks.tasks", "django.tasks")
+"""Their lines about failures are no events of their own in a worker: the error is one already."""
+
+FLUSH_S: Final = 2.0
+"""How long a child that ends waits for its events to be sent, seconds."""
+
+_scope: ContextVar[Scope | None] = ContextVar("streamtasks_sentry_scope", default=None)
+"""That of the attempt: its outcome is known after its context has been left."""
+
+
+class Sentry(Middleware):
+    """Middleware that reports final failures, and makes a transaction of each attempt. Needs ``sentry-sdk`` 2.20.
+
+    An app has it by itself if `sentry_sdk.init()` was called before. Each attempt has an isolation scope of its own,
+    with the task's id, name, queue and attempt as its context "streamtasks"; arguments are shown only if the SDK may
+    send data of queues (``data_collection``, or ``send_default_pii``). `Retry`, automatic retries, `Ignore` and
+    revocations are no events.
+    """
+
+    def __init__(self) -> None:
+        # The supervisor logs there, and to send an event starts a thread: it must have none when it forks.
+        ignore_logger("streamtasks.worker")
+
+    def before_enqueue(self, message: Message) -> Message:
+        """Make the span of a call, and put the trace's context into the message's headers."""
+        if not _is_active():
+            return message
+        with sentry_sdk.start_span(op="queue.publish", name=message.task, origin=ORIGIN) as span:
+            _describe(span, message)
+            headers = dict(sentry_sdk.get_current_scope().iter_trace_propagation_headers())
+        return replace(message, headers={**message.headers, **headers}) if headers else message
+
+    def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
+        """Return a context with a scope and a transaction of its own."""
+        return _processing(attempt)
+
+    def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        """Report a final failure."""
+        error = outcome.error
+        if error is None or outcome.state not in (State.FAILURE, State.DEAD) or not _is_active():
+            return
+        with _scope_of(attempt) as scope:
+            if isinstance(error, (SoftTimeLimitExceeded, TimeLimitExceeded)):
+                scope.fingerprint = ["streamtasks", type(error).__name__, attempt.message.task]
+            event, hint = event_from_exception(
+                error,
+                client_options=sentry_sdk.get_client().options,
+                mechanism={"type": "streamtasks", "handled": False},
+            )
+            sentry_sdk.capture_event(event, hint=hint)
+
+    def in_child(self) -> AbstractContextManager[None]:
+        """Return a context at whose end events are sent."""
+        return _reporting_child()
+
+
+@contextmanager
+def _processing(attempt: Attempt) -> Generator[None]:
+    if not _is_active():
+        yield
+        return
+    message = attempt.message
+    flow: ControlFlow | None = None
+    with sentry_sdk.isolation_scope() as scope:
+        _name(scope, attempt)
+        _scope.set(scope)
+        headers = {name: value for name, value in message.headers.items() if isinstance(value, str)}
+        transaction = sentry_sdk.continue_trace(
+            headers, op="queue.task.streamtasks", name=message.task, source="task", origin=ORIGIN
+        )
+        with (
+            sentry_sdk.start_transaction(transaction, custom_sampling_context={"streamtasks": _context(attempt)}),
+            sentry_sdk.start_span(op="queue.process", name=message.task, origin=ORIGIN) as span,
+        ):
+            _describe(span, message)
+            span.set_data("messaging.message.retry.count", attempt.number - 1)
+            waited_ms = attempt.started_ms - max(attempt.enqueued_ms, message.due_ms)
+            span.set_data("messaging.message.receive.latency", max(0, waited_ms))
+            try:
+                yield
+            except ControlFlow as error:
+                flow = error  # out of the spans: to them it would be a failure
+    if flow is not None:
+        raise flow
+
+
+@contextmanager
+def _scope_of(attempt: Attempt) -> Generator[Scope]:
+    """Return a context in which the scope of an attempt is the current one; of one that ended elsewhere, a new one."""
+    known = _scope.get()
+    if known is not None:
+        with use_isolation_scope(known):
+            yield known
+    else:
+        with sentry_sdk.isolation_scope() as scope:
+            _name(scope, attempt)
+            yield scope
+
+
+@contextmanager
+def _reporting_child() -> Generator[None]:
+    for name in LOGGERS:
+        ignore_logger(name)
+    try:
+        yield
+    finally:
+        sentry_sdk.flush(FLUSH_S)
+
+
+def _is_active() -> bool:
+    return sends_events(sentry_sdk)
+
+
+def _shows_arguments() -> bool:
+    collected = sentry_sdk.get_client().options.get("data_collection")
+    return bool(collected["queues"]) if collected else should_send_default_pii()
+
+
+def _name(scope: Scope, attempt: Attempt) -> None:
+    scope.clear_breadcrumbs()
+    scope.set_context("streamtasks", _context(attempt))
+    if _shows_arguments():
+        scope.set_extra("args", attempt.message.args)
+        scope.set_extra("kwargs", attempt.message.kwargs)
+
+
+def _context(attempt: Attempt) -> dict[str, Any]:
+    message = attempt.message
+    return {"id": message.id, "task": message.task, "queue": message.queue, "attempt": attempt.number}
+
+
+def _describe(span: Any, message: Message) -> None:
+    span.set_data("messaging.system", "streamtasks")
+    span.set_data("messaging.destination.name", message.queue)
+    span.set_data("messaging.message.id", message.id)

@@ -1,0 +1,176 @@
+"""Sentry: what reaches it after nothing but `sentry_sdk.init()`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sentry_sdk
+from sentry_sdk.transport import Transport
+
+from streamtasks import Ignore, Retry, StreamTasks
+from streamtasks.stores.memory import MemoryServer
+from streamtasks_workers.testing.in_process import InProcessWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sentry_sdk.envelope import Envelope
+
+URL = "memory://sentry"
+
+
+class Kept(Transport):
+    """Keeps what would be sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: list[dict[str, Any]] = []
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        self.items += [item.payload.json for item in envelope.items if item.payload.json]
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        return [item for item in self.items if "exception" in item]
+
+    @property
+    def transactions(self) -> list[dict[str, Any]]:
+        return [item for item in self.items if item.get("type") == "transaction"]
+
+
+def set_up(transport: Transport, **options: Any) -> None:
+    sentry_sdk.init(
+        "http://key@127.0.0.1:1/1",
+        transport=transport,
+        traces_sample_rate=1.0,
+        default_integrations=False,  # they patch this process, which other tests use
+        **options,
+    )
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    """Sentry as a site sets it up, with another transport."""
+    made = Kept()
+    MemoryServer.at(URL).flush()
+    with sentry_sdk.isolation_scope():
+        set_up(made)
+        yield made
+        sentry_sdk.get_global_scope().set_client(None)
+
+
+def run(app: StreamTasks) -> None:
+    InProcessWorker(app).run_until_idle()
+
+
+def raising(error: BaseException, *, is_async: bool) -> Callable[[], Any]:
+    def fail() -> None:
+        raise error
+
+    async def afail() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    return afail if is_async else fail
+
+
+each_kind = pytest.mark.parametrize("is_async", [False, True], ids=["plain", "coroutine"])
+
+
+@each_kind
+def test_a_call_and_its_attempt(kept: Kept, *, is_async: bool) -> None:
+    app = StreamTasks(URL)
+
+    async def apay(amount: int) -> int:
+        return await asyncio.sleep(0, amount)
+
+    def pay(amount: int) -> int:
+        return amount
+
+    task: Any = app.task(name="shop.pay", queue="money")(apay if is_async else pay)
+    with sentry_sdk.start_transaction(op="http.server", name="/buy"):
+        result = task.enqueue(3)
+    run(app)
+    web, worker = kept.transactions
+    assert (web["transaction"], worker["transaction"]) == ("/buy", "shop.pay")
+    [published], [processed] = web["spans"], worker["spans"]
+    common = {
+        "messaging.system": "streamtasks",
+        "messaging.destination.name": "money",
+        "messaging.message.id": result.id,
+    }
+    assert published["op"] == "queue.publish"
+    assert common.items() <= published["data"].items()
+    assert processed["op"] == "queue.process"
+    latency_ms = processed["data"]["messaging.message.receive.latency"]
+    assert {**common, "messaging.message.retry.count": 0}.items() <= processed["data"].items()
+    assert 0 <= latency_ms < 60_000
+    trace = worker["contexts"]["trace"]
+    assert (trace["op"], trace["origin"]) == ("queue.task.streamtasks", "auto.queue.streamtasks")
+    assert trace["trace_id"] == web["contexts"]["trace"]["trace_id"]
+    assert trace["parent_span_id"] == published["span_id"]
+    assert worker["contexts"]["streamtasks"] == {"id": result.id, "task": "shop.pay", "queue": "money", "attempt": 1}
+    assert "extra" not in worker or "args" not in worker["extra"]
+    assert kept.errors == []
+
+
+@each_kind
+@pytest.mark.parametrize(
+    ("error", "attempts", "errors"),
+    [(ValueError("no"), 1, 1), (KeyError("k"), 2, 1), (Retry("later", delay_s=0.1), 2, 1), (Ignore(), 1, 0)],
+    ids=["failure", "automatic retries", "retry", "ignore"],
+)
+def test_only_final_failures_are_events(
+    kept: Kept, error: BaseException, attempts: int, errors: int, *, is_async: bool
+) -> None:
+    app = StreamTasks(URL)
+    task: Any = app.task(name="fail", max_retries=1, autoretry_for=(KeyError,), retry_backoff=0.01)(
+        raising(error, is_async=is_async)
+    )
+    result = task.enqueue()
+    run(app)
+    assert [one["contexts"]["streamtasks"]["attempt"] for one in kept.transactions] == [n + 1 for n in range(attempts)]
+    assert len(kept.errors) == errors
+    for event in kept.errors:
+        [*_, shown] = event["exception"]["values"]
+        assert shown["mechanism"] == {"type": "streamtasks", "handled": False}
+        assert event["contexts"]["streamtasks"] == {
+            "id": result.id, "task": "fail", "queue": "default", "attempt": attempts
+        }  # fmt: skip
+        assert event["contexts"]["trace"]["trace_id"] == kept.transactions[-1]["contexts"]["trace"]["trace_id"]
+
+
+def test_breadcrumbs_and_tags_stay_with_their_attempt(kept: Kept) -> None:
+    app = StreamTasks(URL)
+
+    @app.task(name="leave")
+    def leave() -> None:
+        sentry_sdk.set_tag("left", "yes")
+        sentry_sdk.add_breadcrumb(message="a breadcrumb")
+
+    @app.task(name="fail")
+    def fail() -> None:
+        sentry_sdk.add_breadcrumb(message="its own")
+        raise ValueError
+
+    leave.enqueue()
+    fail.enqueue()
+    run(app)
+    [event] = kept.errors
+    assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["its own"]
+    assert "left" not in event.get("tags", {})
+
+
+def test_arguments_are_shown_if_personal_data_may_be(kept: Kept) -> None:
+    set_up(kept, data_collection={"queues": True})
+    app = StreamTasks(URL)
+    app.task(name="fail")(lambda secret: 1 // secret).enqueue(0)
+    run(app)
+    [event] = kept.errors
+    assert event["extra"]["args"] == [0]
+
+
+def test_without_sentry_an_app_has_no_middleware() -> None:
+    assert StreamTasks(URL).middleware == []
