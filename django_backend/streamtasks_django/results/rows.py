@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connections, router
 
-__all__ = ["REFUSED", "columns_of", "delete_rows", "split_extra", "write_rows"]
+__all__ = ["REFUSED", "DeleteBatch", "columns_of", "delete_rows", "split_extra", "write_rows"]
 
 WRITTEN_AT_ONCE: Final = 500
-DELETED_AT_ONCE: Final = 500
-"""So few that locks are short."""
+DELETED_AT_ONCE: Final = (50, 500)
+"""Fewest and most rows that are deleted at once."""
+
+DELETE_S: Final = 0.03
+"""For how long a deletion may hold locks, about, seconds."""
 
 REFUSED: Final = (DataError, IntegrityError, ValidationError, TypeError, ValueError, OverflowError)
 """What is raised if a model or a database refuses a value."""
+
+
+class DeleteBatch:
+    """How many rows are deleted at once: so many that it takes about `DELETE_S`, also on a slow database."""
+
+    def __init__(self) -> None:
+        self.size = 200
+
+    def run(self, delete: Callable[[int], int]) -> int:
+        """Call something that deletes at most so many rows; return what it returns, how many there were."""
+        began = time.perf_counter()
+        found = delete(self.size)
+        took_s = max(time.perf_counter() - began, 0.001)
+        least, most = DELETED_AT_ONCE
+        self.size = max(least, min(most, int(self.size * DELETE_S / took_s)))
+        return found
 
 
 def columns_of(model: Any) -> frozenset[str]:
@@ -75,13 +95,20 @@ def delete_rows(model: Any, before: datetime, using: str | None = None) -> int:
     using = using or router.db_for_write(model)
     rows = model._base_manager.using(using)
     deleted, reached = 0, None
-    while True:
+
+    def delete(most: int) -> int:
+        nonlocal deleted, reached
         old = rows.filter(finished_at__lt=before)
         if reached is not None:
             old = old.filter(finished_at__gte=reached)  # so that the index is not searched from its start again
-        batch = list(old.order_by("finished_at").values_list("pk", "finished_at")[:DELETED_AT_ONCE])
-        if not batch:
-            return deleted
-        reached = batch[-1][1]
-        _, counts = rows.filter(pk__in=[pk for pk, _ in batch]).delete()
-        deleted += counts.get(model._meta.label, 0)
+        some = list(old.order_by("finished_at").values_list("pk", "finished_at")[:most])
+        if some:
+            reached = some[-1][1]
+            _, counts = rows.filter(pk__in=[pk for pk, _ in some]).delete()
+            deleted += counts.get(model._meta.label, 0)
+        return len(some)
+
+    batch = DeleteBatch()
+    while batch.run(delete):
+        pass
+    return deleted

@@ -29,8 +29,9 @@ from streamtasks.stores.memory import (
     unfold,
 )
 from streamtasks.stores.readable import readable
-from streamtasks.stores.types import SUBSCRIBED, Filter
+from streamtasks.stores.types import SUBSCRIBED, Filter, Swept
 
+from ....results.rows import DeleteBatch
 from . import inspection
 from .listener import Listener, can_listen
 from .notify import CONTROL, ENDS, WAKE, channel_name
@@ -113,8 +114,6 @@ class AsyncSqlStore:
     progress = lifted(progress.progress)
     renew = lifted(renew.renew)
     beat = lifted(beat.beat)
-    sweep = lifted(inspection.sweep)
-    expire_results = lifted(inspection.expire_results)
     declare_schedules = lifted(schedules.declare)
     undeclare_schedules = lifted(schedules.undeclare)
     shard_schedules = lifted(schedules.page, changes=False)
@@ -145,6 +144,24 @@ class AsyncSqlStore:
     fire = awaiting("fire")
     admit = awaiting("admit")
     ready = awaiting("ready")
+
+    async def sweep(self, tag: str, idle_ms: int) -> Swept:  # noqa: ARG002 - consumers leave nothing that counts
+        """See `SupervisorStore.sweep`: delete all that has expired."""
+        await self._delete_all(inspection.delete_expired)
+        while await self.call(self.plain.change, inspection.sweep):
+            pass
+        return Swept(0, 0)
+
+    async def expire_results(self, tag: str, success: bool, after: str = "") -> str:  # noqa: ARG002
+        """See `SupervisorStore.expire_results`: all go at once, so ``after`` is not used."""
+        await self._delete_all(lambda shard, most: inspection.expire_results(shard, success, most))
+        return after
+
+    async def _delete_all(self, delete: Callable[[Any, int], int]) -> None:
+        """Delete records batch by batch; other calls of the keeper come in between."""
+        batch = DeleteBatch()
+        while await self.call(self.plain.delete_some, delete, batch):
+            pass
 
     def answered_at(self, tag: str) -> float:  # noqa: ARG002 - there is one shard
         """See `SupervisorStore.answered_at`."""

@@ -14,7 +14,6 @@ from streamtasks.stores.measure_types import Measures, QueueMeasure
 from streamtasks.stores.rules import phases
 from streamtasks.stores.rules.attempts import KNOWN_MS
 from streamtasks.stores.rules.fan_in import SUCCEEDED
-from streamtasks.stores.types import Swept
 
 from .codec import decode
 from .message_rows import body_of
@@ -26,6 +25,7 @@ __all__ = [
     "active",
     "check",
     "dead_letters",
+    "delete_expired",
     "delete_finished",
     "events",
     "expire_results",
@@ -35,8 +35,8 @@ __all__ = [
     "sweep",
 ]
 
-MOST: Final = 1000
-"""Rows that one step deletes at most."""
+WORKFLOWS: Final = 20
+"""Workflows that one step deletes at most."""
 
 RUNNING: Final = Q(phase=phases.RUNNING) | Q(phase=phases.REVOKED, started_ms__gt=0)
 
@@ -128,24 +128,32 @@ def in_queue(shard: SqlShard, queue: str) -> tuple[int, int]:
     return counts["all"], counts["held"]
 
 
-def delete_finished(shard: SqlShard, before_ms: int) -> int:
+def delete_finished(shard: SqlShard, before_ms: int, most: int) -> int:
     """Delete some records of messages that finished before a time; return how many. Ids stay known for 15 minutes."""
     rows = _records(shard).filter(finished_ms__lt=before_ms, deleted=False).exclude(state="")
-    return _delete(shard, rows)
+    return _delete(shard, rows, most)
 
 
-def expire_results(shard: SqlShard, success: bool, after: str = "") -> str:
-    """Delete some results that expire before their ids may be forgotten; ``after`` is not used."""
+def expire_results(shard: SqlShard, success: bool, most: int) -> int:
+    """Delete some results that expire before their ids may be forgotten; return how many."""
     settings = shard.settings
     expires_s = settings.result_expires_s if success else settings.failure_expires_s
     rows = _records(shard).filter(finished_ms__lte=shard.now_ms() - round(expires_s * 1000), deleted=False)
     states = list(SUCCEEDED)
-    _delete(shard, rows.filter(state__in=states) if success else rows.exclude(state__in=[*states, ""]))
-    return after
+    return _delete(shard, rows.filter(state__in=states) if success else rows.exclude(state__in=[*states, ""]), most)
 
 
-def _delete(shard: SqlShard, rows: Any) -> int:
-    ids = list(rows.order_by("finished_ms").values_list("id", flat=True)[:MOST])
+def delete_expired(shard: SqlShard, most: int) -> int:
+    """Delete some records whose time is over, with their ids; return how many."""
+    old = _records(shard).filter(expires_ms__lte=shard.now_ms()).order_by("expires_ms")
+    ids = list(old.values_list("id", flat=True)[:most])
+    if ids:
+        _records(shard).filter(id__in=ids).delete()
+    return len(ids)
+
+
+def _delete(shard: SqlShard, rows: Any, most: int) -> int:
+    ids = list(rows.order_by("finished_ms").values_list("id", flat=True)[:most])
     if not ids:
         return 0
     some, known_ms = _records(shard).filter(id__in=ids), shard.now_ms() - KNOWN_MS
@@ -156,21 +164,22 @@ def _delete(shard: SqlShard, rows: Any) -> int:
     return len(ids)
 
 
-def sweep(shard: SqlShard, idle_ms: int) -> Swept:  # noqa: ARG001 - consumers leave nothing behind that counts
-    """Delete what has expired: records, workflows with their results, old events, letters and claims."""
+def sweep(shard: SqlShard) -> bool:
+    """Delete what has expired: some workflows with their results, old events and claims; return whether there is more.
+
+    Records are deleted by `delete_expired`, outside of steps, which others wait for.
+    """
     now_ms, settings, states = shard.now_ms(), shard.settings, _states(shard)
-    old = _records(shard).filter(expires_ms__lte=now_ms).order_by("expires_ms").values_list("id", flat=True)[:MOST]
-    _records(shard).filter(id__in=list(old)).delete()
-    for name in list(
-        states.filter(kind="workflow", expires_ms__gt=0, expires_ms__lte=now_ms).values_list("name", flat=True)[:10]
-    ):
+    over = states.filter(kind="workflow", expires_ms__gt=0, expires_ms__lte=now_ms)
+    names = list(over.values_list("name", flat=True)[:WORKFLOWS])
+    for name in names:
         workflow_id = name.removeprefix("workflow:")
         states.filter(kind="field", name__startswith=f"field:{workflow_id}/").delete()
         states.filter(name=name).delete()
     states.filter(kind__in=["claim", "unstarted"], expires_ms__gt=0, expires_ms__lte=now_ms).delete()
     _keep_newest(states.filter(kind="event"), "name", settings.max_events)
     _fold_totals(shard)
-    return Swept(0, 0)
+    return len(names) == WORKFLOWS
 
 
 def _keep_newest(rows: Any, order: str, most: int) -> None:

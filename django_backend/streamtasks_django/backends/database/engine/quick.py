@@ -14,6 +14,7 @@ from django.db import transaction
 
 from streamtasks.protocol.callback_message import is_callback
 from streamtasks.protocol.keys import stream_name
+from streamtasks.protocol.shards import is_fresh
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.memory.hand_back import REMEMBERED_MS
 from streamtasks.stores.memory.state import Record
@@ -29,6 +30,9 @@ __all__ = ["QuickSettle", "claim_quickly", "enqueue_quickly", "is_quick", "may_s
 
 CLOCK_MS: Final = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 CLOCK_US: Final = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
+
+FRESH_MS: Final = 1000
+"""An id is so young, ms, when its first call comes; a repeated one comes after an error, and is marked as such."""
 
 _ENQUEUE: Final = """
 INSERT INTO {message} (id, priority, queue, phase, place, due_ms, token, attempts, crashes, lost, first_ms, started_ms,
@@ -145,8 +149,13 @@ def _sql(session: Session, text: str, **parts: str) -> str:
     return text.format(message=message, record=record, state=state, clock_ms=CLOCK_MS, clock_us=CLOCK_US, **parts)
 
 
-def _lock(session: Session) -> Statement:
-    return "SELECT pg_advisory_xact_lock_shared(%s)", [session.lock_key]
+def _lock(session: Session, *, flushes: bool = True) -> Statement:
+    """Lock out steps; ``flushes``: the commit waits until it is on the disk.
+
+    A claim need not: if the server forgets it in a crash, its token is gone as well, and the message is claimed again.
+    """
+    unflushed = "" if flushes else ", set_config('synchronous_commit', 'off', true)"
+    return f"SELECT pg_advisory_xact_lock_shared(%s){unflushed}", [session.lock_key]
 
 
 def is_quick(session: Session, messages: Sequence[NewMessage]) -> bool:
@@ -158,8 +167,11 @@ def is_quick(session: Session, messages: Sequence[NewMessage]) -> bool:
     )
 
 
-def enqueue_quickly(session: Session, messages: Sequence[NewMessage]) -> list[bool | None]:
-    """Enqueue plain messages; return of each whether it is new. None: something is known of it, look closer."""
+def enqueue_quickly(session: Session, messages: Sequence[NewMessage], *, again: bool = False) -> list[bool | None]:
+    """Enqueue plain messages; return of each whether it is new. None: something is known of it, look closer.
+
+    ``again``: they may have been sent before. Ids that were made a moment ago have not.
+    """
     values: list[Any] = []
     due = [m for m in messages if m.delay_ms or (m.due_ms is not None and m.due_ms > time.time() * 1000 - 1000)]
     for number, m in enumerate(messages):
@@ -167,14 +179,17 @@ def enqueue_quickly(session: Session, messages: Sequence[NewMessage]) -> list[bo
         values += (m.expires_ms, m.expires_in_ms, m.hears, m.envelope)
     sql = _sql(session, _ENQUEUE, values=", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"] * len(messages)))
     ids = [message.id for message in messages]
+    looks: list[Statement] = []
+    if again or not all(is_fresh(task_id, FRESH_MS) for task_id in ids):
+        looks.append((_sql(session, _KNOWN), [ids]))
     notes: list[Statement] = []
     if due:
         earliest_ms = min(m.due_ms or round(time.time() * 1000) + (m.delay_ms or 0) for m in due)
         notes.append(("SELECT pg_notify(%s, %s)", (channel_name(session.table, CONTROL), f"due {earliest_ms}")))
     if len(due) < len(messages):
         notes.append(("SELECT pg_notify(%s, '')", (channel_name(session.table, WAKE),)))
-    new, known, *_ = _run(session, [(sql, values), (_sql(session, _KNOWN), [ids]), *notes], atomic=False)
-    accepted = {row[0] for row in new} - {row[0] for row in known}
+    new, *others = _run(session, [(sql, values), *looks, *notes], atomic=False)
+    accepted = {row[0] for row in new} - {row[0] for row in others[0] if looks}
     found: list[bool | None] = []
     for task_id in ids:
         found.append(True if task_id in accepted else None)
@@ -278,7 +293,9 @@ def claim_quickly(
         f"claim:{consumer}",
         request.sequence,
     ]
-    _, rows = _run(session, [_lock(session), (_sql(session, _CLAIM, served=served), parameters)], atomic=False)
+    _, rows = _run(
+        session, [_lock(session, flushes=False), (_sql(session, _CLAIM, served=served), parameters)], atomic=False
+    )
     now_ms, is_open, *first = rows[0]
     if first[0] is None:
         return None if is_open else (now_ms, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from typing import Any, Final
 
 from streamtasks.exceptions import ServerNotSupported
@@ -32,6 +33,7 @@ from streamtasks.stores.tokens import TokenGrant
 from streamtasks.stores.types import Admission, Claimed, Filter, NewMessage, Revocation
 from streamtasks.stores.workflow_types import NewWorkflow
 
+from ....results.rows import DeleteBatch
 from . import inspection
 from .channel import SqlChannel
 from .listener import EndListener
@@ -89,7 +91,8 @@ class SqlStore(Steps, SteeringMethods):
     def _enqueue(self, messages: Sequence[NewMessage], retry_s: float) -> list[bool]:
         if not is_quick(self.session, messages):
             return self._accept(messages, retry_s)
-        found = self.session.run(lambda: enqueue_quickly(self.session, messages), retry_s)
+        tries = count()
+        found = self.session.run(lambda: enqueue_quickly(self.session, messages, again=next(tries) > 0), retry_s)
         if None not in found:
             return [bool(new) for new in found]
         if self.session is not self.own and self.session.connection.in_atomic_block:
@@ -246,10 +249,14 @@ class SqlStore(Steps, SteeringMethods):
 
     def delete_finished(self, before_ms: int) -> int:
         """See `Store.delete_finished`."""
-        deleted = 0
-        while (some := self.change(lambda shard: inspection.delete_finished(shard, before_ms))) > 0:
+        deleted, batch = 0, DeleteBatch()
+        while some := self.delete_some(lambda shard, most: inspection.delete_finished(shard, before_ms, most), batch):
             deleted += some
         return deleted
+
+    def delete_some(self, delete: Callable[[Any, int], int], batch: DeleteBatch) -> int:
+        """Delete records of finished messages, for which no step has to wait; return how many there were."""
+        return self.look(lambda shard: batch.run(lambda most: delete(shard, most)))
 
     def forget_queue(self, queue: str) -> bool:
         """See `Store.forget_queue`. Nothing is kept of an empty queue."""
