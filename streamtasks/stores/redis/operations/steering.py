@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _MOST_NAMES: Final = 100
+_SHARDS_AT_ONCE: Final = 16
 
 
 def record_audit(shards: Shards, entry: AuditEntry) -> Operation[None]:
@@ -85,20 +86,59 @@ def unfinished_call(keys: Keys, kind: str, after: str, most: int, names: Sequenc
 def waiting_ids(shards: Shards, kind: str, cursor: str = "", limit: int = 100, queue: str = "") -> Operation[IdPage]:
     """See `Store.waiting_ids`. A cursor is JSON: the tag, the stream that is read, and the position in it."""
     check_kind(kind)
-    first, name, after = _position(cursor, shards)
+    limit = min(limit, MOST)
+    tag, name, after = _position(cursor, shards)
+    left = shards.tags[shards.tags.index(tag) :]
     ids: list[str] = []
-    for tag in shards.tags[shards.tags.index(first) :]:
-        keys, most = shards.by_tag[tag].keys, min(limit, MOST) - len(ids)
-        if kind == "queued":
-            position = yield from _queued(keys, (name, after), most, queue, ids)
-        else:
-            [reply] = yield [unfinished_call(keys, kind, after, most)]
-            ids += [raw.decode() for raw in reply[2:]]
-            position = ("", reply[1].decode())
+    if name or after:  # within a shard
+        position = yield from _rest_of_shard(shards.by_tag[tag].keys, kind, (name, after), limit, queue, ids)
         if position[1]:
             return IdPage(ids, json.dumps([tag, *position]))
-        name = after = ""
+        left = left[1:]
+    for some in batched(left, _SHARDS_AT_ONCE):
+        if len(ids) >= limit:
+            return IdPage(ids, json.dumps([some[0], "", ""]))
+        keys = [shards.by_tag[one].keys for one in some]
+        names: list[list[str]] = [[] for _ in some]
+        if kind == "queued":
+            names = yield from _first_names(keys, queue)
+        most = limit - len(ids)
+        pairs = list(zip(keys, names, strict=True))
+        replies = yield [unfinished_call(its_keys, kind, "", most, its_names) for its_keys, its_names in pairs]
+        for tag, its_names, reply in zip(some, names, replies, strict=True):
+            found = [raw.decode() for raw in reply[2:] if raw]
+            if len(ids) + len(found) > limit:
+                return IdPage(ids, json.dumps([tag, "", ""]))
+            ids += found
+            if reply[1]:
+                return IdPage(ids, json.dumps([tag, its_names[reply[0] - 1] if its_names else "", reply[1].decode()]))
+            if len(its_names) >= _MOST_NAMES and not queue:
+                return IdPage(ids, json.dumps([tag, its_names[-1], ""]))
     return IdPage(ids, "")
+
+
+def _first_names(all_keys: Sequence[Keys], queue: str) -> Operation[list[list[str]]]:
+    """Return the first names of streams of several shards, or those of a queue, which are the same."""
+    if queue:
+        return [_names_of(queue) for _ in all_keys]
+    replies = yield [measures_call(keys, (), "", _MOST_NAMES) for keys in all_keys]
+    return [[raw.decode() for raw in reply[3]] for reply in replies]
+
+
+def _names_of(queue: str) -> list[str]:
+    return sorted(stream_name(check_queue(queue), priority) for priority in PRIORITIES)
+
+
+def _rest_of_shard(
+    keys: Keys, kind: str, position: tuple[str, str], most: int, queue: str, ids: list[str]
+) -> Operation[tuple[str, str]]:
+    """Add ids of a shard behind a position; return the next one: a stream and an entry, or none."""
+    if kind == "queued":
+        found = yield from _queued(keys, position, most, queue, ids)
+        return found
+    [reply] = yield [unfinished_call(keys, kind, position[1], most)]
+    ids += [raw.decode() for raw in reply[2:]]
+    return "", reply[1].decode()
 
 
 def _queued(keys: Keys, position: tuple[str, str], most: int, queue: str, ids: list[str]) -> Operation[tuple[str, str]]:
@@ -135,8 +175,7 @@ def _position(cursor: str, shards: Shards) -> tuple[str, str, str]:
 def _names(keys: Keys, behind: str, queue: str) -> Operation[list[str]]:
     """Return names of streams behind one: a page of all, or all of one queue."""
     if queue:
-        names = sorted(stream_name(check_queue(queue), priority) for priority in PRIORITIES)
-        return [name for name in names if name > behind]
+        return [name for name in _names_of(queue) if name > behind]
     [reply] = yield [measures_call(keys, (), behind, _MOST_NAMES)]
     return [raw.decode() for raw in reply[3]]
 
