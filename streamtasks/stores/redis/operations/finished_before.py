@@ -13,7 +13,7 @@ from ..shards import Operation, Shards
 
 __all__ = ["finished_before_call", "finished_ids"]
 
-MOST_PACKETS: Final = 30
+MOST_PACKETS: Final = 12
 """A page ends after so many round trips, however few ids there are in it."""
 
 _HOUR_MS: Final = 3_600_000
@@ -65,7 +65,8 @@ def finished_ids(shards: Shards, outcomes: Collection[str], cursor: str = "", li
                 for task_id in some_ids.decode().split(" ")
             )
         before_ms = bound_ms + (1 if whole or not entries else 0)
-        hours, most = (1, _FIRST_ENTRIES) if entries else (min(2 * hours, _MOST_HOURS), most)
+        hours = 1 if entries else min(2 * hours, _MOST_HOURS)
+        most = max(_FIRST_ENTRIES, min(4 * most, _MOST_ENTRIES // len(shards.tags)))  # few of them are wanted
         if len(ids) >= limit:
             break
     return IdPage(ids, str(before_ms))

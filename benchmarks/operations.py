@@ -1,0 +1,91 @@
+"""Measure how long operators wait for `status`, `queues` and pages of `tasks`, with many tasks queued and finished.
+
+    uv run python benchmarks/operations.py [--tasks 1000000] [--queues 50] [--server redis-server]
+
+A million queued and a million finished take some minutes to make, and about 2 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from streamtasks import StreamTasks
+from streamtasks.operations import inspect
+from streamtasks.stores.types import ClaimRequest, Filter, Outcome
+
+AT_ONCE = 1000
+KEEP_MS = 3_600_000
+
+
+def enqueue(app: StreamTasks, count: int, queues: int) -> None:
+    """Enqueue so many tasks, spread over the queues."""
+    task = app.tasks["shop.pack"]
+    for start in range(0, count, AT_ONCE):
+        queue = f"queue{start // AT_ONCE % queues}"
+        task.using(queue=queue).enqueue_many((number,) for number in range(start, min(start + AT_ONCE, count)))
+
+
+def finish(app: StreamTasks) -> int:
+    """Settle all that waits, a hundredth as failures; return how many."""
+    channel = app.store.channel(app.settings.tags[0], "benchmark", Filter())
+    finished = sequence = 0
+    outcomes: list[Outcome] = []
+    while True:
+        sequence += 1
+        channel.send(outcomes, ClaimRequest(sequence, 100, alone=not outcomes))
+        exchange = channel.receive()
+        outcomes = []
+        for place, claimed in enumerate(exchange.claimed):
+            state = "SUCCESS" if place else "FAILURE"
+            result = b'{"r":null}' if place else b'{"e":{"type":"E","message":"m","traceback":""}}'
+            outcomes.append(Outcome.of(claimed, state, exchange.now_ms, result, keep_ms=KEEP_MS))
+        finished += len(outcomes)
+        if not outcomes and not exchange.again:
+            channel.close()
+            return finished
+
+
+def took_ms(call: Callable[[], Any]) -> list[float]:
+    """Return how long calls take, ms, in order."""
+    found = []
+    for _ in range(30):
+        since = time.perf_counter()
+        call()
+        found.append((time.perf_counter() - since) * 1000)
+    return sorted(found)
+
+
+def main() -> None:
+    """Fill a server, and print a line for each question."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", type=int, default=1_000_000, help="queued, and as many finished")
+    parser.add_argument("--queues", type=int, default=50)
+    parser.add_argument("--server", help="a redis-server or valkey-server binary; default: the embedded one")
+    given = parser.parse_args()
+    from streamtasks_workers.testing.embedded import EmbeddedServer
+
+    with EmbeddedServer(binary=given.server) as server:
+        app = StreamTasks(server.url)
+        app.task(name="shop.pack")(lambda number: number)
+        enqueue(app, given.tasks, given.queues)
+        finished = finish(app)
+        enqueue(app, given.tasks, given.queues)
+        store, wire = app.store, app.settings.wire
+        print(f"{given.tasks} queued, {finished} finished, {given.queues} queues")
+        questions: dict[str, Callable[[], Any]] = {
+            "status": lambda: inspect.status(store),
+            "queues": lambda: inspect.queues(store),
+            "workers": lambda: inspect.workers(store),
+            **{f"tasks {state}": lambda state=state: inspect.tasks(store, wire, state) for state in inspect.STATES},
+        }
+        for name, question in questions.items():
+            times = took_ms(question)
+            print(f"{name:16} median {statistics.median(times):7.1f} ms, longest {times[-1]:7.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
