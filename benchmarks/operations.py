@@ -11,6 +11,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from streamtasks import StreamTasks
@@ -80,7 +81,7 @@ def main() -> None:
             "status": lambda: inspect.status(store),
             "queues": lambda: inspect.queues(store),
             "workers": lambda: inspect.workers(store),
-            **{f"tasks {state}": lambda state=state: inspect.tasks(store, wire, state) for state in inspect.STATES},
+            **{f"tasks {state}": partial(inspect.tasks, store, wire, state) for state in inspect.STATES},
         }
         for name, question in questions.items():
             times = took_ms(question)
