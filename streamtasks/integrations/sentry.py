@@ -40,7 +40,7 @@ _scope: ContextVar[Scope | None] = ContextVar("streamtasks_sentry_scope", defaul
 
 
 class Sentry(Middleware):
-    """Middleware that reports final failures, and makes a transaction of each attempt. Needs ``sentry-sdk`` 2.20.
+    """Middleware that reports final failures, and makes a transaction of each attempt. Needs the extra ``sentry``.
 
     An app has it by itself if `sentry_sdk.init()` was called before. Each attempt has an isolation scope of its own,
     with the task's id, name, queue and attempt as its context "streamtasks"; arguments are shown only if the SDK may

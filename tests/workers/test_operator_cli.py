@@ -127,3 +127,12 @@ def test_durations(ms: int, text: str) -> None:
 def test_times_that_no_calendar_has() -> None:
     assert output.moment(2**63) == f"{2**63} ms"
     assert output.moment(1) == "1970-01-01 00:00:00.001Z"
+
+
+def test_groups_list_where_no_command_is_named(shop: StreamTasks, run: Any) -> None:
+    shop.tasks["shop.pack"].enqueue(1)
+    assert run("queues").output.startswith("queue ")
+    assert json.loads(run("dead-letters", "--json").output) == json.loads(run("dead-letters", "list", "--json").output)
+    assert "Commands:" in run("queues", "--help").output
+    assert run("queues", "lst").exit_code == 2
+    assert "no task is failed; --state has queued" in run("tasks", "--state", "failed").output

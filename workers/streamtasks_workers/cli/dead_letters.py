@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .listing_group import ListingGroup
 from .target import Target, change_options, target_options
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["dead_letters_command"]
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=ListingGroup)
 def dead_letters_command() -> None:
     """List dead letters, show, replay and discard them. LETTER is the id of a task, or a cursor of the list."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .listing_group import ListingGroup
 from .target import Target, change_options, target_options
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["pause_json", "print_queues", "queue_json", "queues_command"]
 
 
-@click.group("queues")
+@click.group("queues", cls=ListingGroup)
 def queues_command() -> None:
     """List queues, pause and resume them, revoke what waits in them."""
 

@@ -47,6 +47,12 @@ def tasks_command(target: Target, state: str, queue: str, name: str, limit: int,
         where = "?" if message is None else f"{message.queue} {message.priority}"
         what = f"? ({one.problem})" if message is None else f"{message.task}({call(message.args, message.kwargs)})"
         rows.append([one.id, one.state, where, moment(when), short(what)])
+    if not rows and not page.cursor:
+        others = ", ".join(one for one in STATES if one != state)
+        click.echo(
+            f"no task is {state}" + (" and of this queue or name" if queue or name else "") + f"; --state has {others}"
+        )
+        return
     print_table(["id", "state", "queue", "since, due or end", "call"], rows)
     if page.cursor:
         click.echo(f"next page: --cursor {clean(_quoted(page.cursor))}")
