@@ -64,6 +64,8 @@ class ResultMirror:
         self._using = backend.rows_database or router.db_for_write(self._model)
         self._positions = apps.get_model("streamtasks_database", "MirrorPosition").objects.using(self._using)
         self._looked_at: dict[str, float] = {}
+        self._looking: set[str] = set()
+        """Shards all of whose indexes are being looked at, page by page."""
 
     def copy_all(self, pause: Callable[[float], bool]) -> int:
         """Copy what has finished on any shard; return how many tasks.
@@ -114,7 +116,9 @@ class ResultMirror:
             return None
         last_look = self._looked_at.get(tag)
         everywhere = last_look is None or time.monotonic() - last_look > EVERYWHERE_S
-        page = self._store.finished_since(tag, known.position, BATCH, everywhere=everywhere)
+        goes_on = tag in self._looking and known.worker == self._worker
+        page = self._store.finished_since(tag, known.position, BATCH, everywhere=everywhere, goes_on=goes_on)
+        self._looking.discard(tag)
         if everywhere and page.is_last:
             self._looked_at[tag] = time.monotonic()
         if not page.ids and known.position is not None and page.position["hour"] == known.position["hour"]:
@@ -122,6 +126,8 @@ class ResultMirror:
         found = [snapshot for snapshot in self._store.read(page.ids) if snapshot is not None and snapshot.is_finished]
         if not self._commit(known, page.position, found):
             return None
+        if everywhere and not page.is_last:
+            self._looking.add(tag)
         if len(found) < len(page.ids):
             logger.warning(
                 "%s: %d finished tasks of shard %s were deleted, or had expired, before they were copied to %s",

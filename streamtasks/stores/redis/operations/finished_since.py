@@ -23,7 +23,13 @@ _HOUR_MS: Final = 3_600_000
 
 
 def finished_since(
-    shards: Shards, tag: str, position: dict[str, Any] | None, most: int, *, everywhere: bool = True
+    shards: Shards,
+    tag: str,
+    position: dict[str, Any] | None,
+    most: int,
+    *,
+    everywhere: bool = True,
+    goes_on: bool = False,
 ) -> Operation[FinishedPage]:
     """Return ids of tasks of one shard that finished after a position, and the position behind them.
 
@@ -37,6 +43,7 @@ def finished_since(
         most: about how many ids at most; an entry more may come.
         everywhere: look into all indexes of the last day, not only into those to which these settings lead now.
             Only this leaves hours behind.
+        goes_on: this is not the first page of such a look; it begins in the hour in which the last page ended.
     """
     shard, settings = shards.by_tag[tag], shards.settings
     [[now_ms, _]] = yield [delete_records_call(shard.keys, [])]
@@ -45,7 +52,7 @@ def finished_since(
     first = position["hour"] if position else now - settings.index_keep_ms // _HOUR_MS - 2
     classes: Sequence[int] = RETENTIONS_H
     if everywhere:
-        first = min(first, now - LOOK_BACK_H)
+        first = first if goes_on else min(first, now - LOOK_BACK_H)
     else:
         classes = sorted({retention_class(settings.keep_ms(success=success)) for success in (True, False)})
     ids: list[str] = []
