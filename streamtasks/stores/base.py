@@ -16,7 +16,7 @@ from typing import Protocol
 
 from ..protocol.state import DeadLetter, Snapshot
 from .channel import Channel
-from .inspection_types import Active, Events, Statistics, WorkerInfo
+from .inspection_types import Active, Events, Standing, Statistics, WorkerInfo
 from .measure_types import Measures
 from .schedule_store import AsyncScheduleStore, ScheduleStore
 from .steering import SteeringStore
@@ -88,6 +88,10 @@ class Transitions(ScheduleStore, Protocol):
 
     def revoke_workflow(self, workflow_id: str, /, fan_in: int | None = None, *, terminate: bool = False) -> bool:
         """Revoke the unfinished nodes of a workflow, or of a fan-in; False: there are none."""
+        ...
+
+    def standing(self, task_id: str, /) -> Standing | None:
+        """Return what decides when an unfinished message is claimed; None: it is finished, or not known."""
         ...
 
     def active(self, limit: int = 100) -> list[Active]:

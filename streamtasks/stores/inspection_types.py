@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-__all__ = ["LISTENS", "LISTENS_MS", "LIVE_MS", "Active", "Event", "Events", "Statistics", "WorkerInfo"]
+__all__ = [
+    "LISTENS",
+    "LISTENS_MS",
+    "LIVE_MS",
+    "MOST_AHEAD",
+    "Active",
+    "Event",
+    "Events",
+    "Standing",
+    "Statistics",
+    "WorkerInfo",
+]
 
 LISTENS: Final = "listens"
 """In what a worker reports of itself: whether something in it is called with the end of every task."""
@@ -15,6 +26,55 @@ LISTENS_MS: Final = 7 * 86_400_000
 
 LIVE_MS: Final = 30_000
 """A worker that has been silent for longer, ms, counts as gone."""
+
+
+MOST_AHEAD: Final = 1000
+"""Messages that stand before another one are counted up to so many."""
+
+
+class Standing(NamedTuple):
+    """What decides when an unfinished message is claimed. Times are ms since the epoch by the store's clock, 0: none.
+
+    Attributes:
+        now_ms: the time.
+        phase: see `rules.phases`.
+        stream: the name of its stream: ``"<priority>:<queue>"``.
+        token: of the claim that holds it; empty: nobody does.
+        lease_ms: until when that claim lives.
+        crashes: how often its process has ended while it ran.
+        lost: how often its worker has vanished while it ran.
+        skip_reason: why it will not run, but end when it is claimed: ``"revoked"``, ``"parent:<id>"``; empty: it runs.
+        limit: its rate limit; empty: none.
+        limit_us: the limit allows one start in so long, microseconds.
+        limit_ms: when a token of the limit is asked for next.
+        limit_ahead: messages that wait for the limit before it, up to `MOST_AHEAD`.
+        ahead: messages of its queue and priority that nobody holds and that come before it, up to `MOST_AHEAD`.
+        better: names of streams of a better priority in which there is something to claim, 16 at most.
+        last_beat_ms: when any worker last gave a sign of life on its shard.
+        hold_until_ms: until then nothing is taken back from workers that have vanished.
+    """
+
+    now_ms: int
+    phase: str
+    stream: str
+    token: str = ""
+    lease_ms: int = 0
+    crashes: int = 0
+    lost: int = 0
+    skip_reason: str = ""
+    limit: str = ""
+    limit_us: int = 0
+    limit_ms: int = 0
+    limit_ahead: int = 0
+    ahead: int = 0
+    better: tuple[str, ...] = ()
+    last_beat_ms: int = 0
+    hold_until_ms: int = 0
+
+    @property
+    def consumer(self) -> str:
+        """The child that holds it; empty: nobody does."""
+        return self.token.rpartition("#")[0]
 
 
 class Active(NamedTuple):

@@ -164,6 +164,7 @@ class TestRoles:
         assert store.active() == []
         store.statistics()
         store.measures()
+        store.standing("a")
         store.workers()
         store.events()
         store.dead_letters()

@@ -33,6 +33,7 @@ from . import (
     revoke,
     rewrite,
     schedules,
+    standing,
     unfold,
     workflows,
 )
@@ -105,6 +106,7 @@ class MemoryStore(SteeringMethods):
     workflow = by_id(workflows.workflow, changes=False)
     gather = by_id(workflows.gather, changes=False)
     revoke_workflow = by_id(unfold.revoke_workflow)
+    standing = by_id(standing.standing, changes=False)
     delete_result = by_id(delete_finished.delete_result)
     delete_schedule = by_id(schedules.delete, select=schedule_tag)
     pause_schedule = by_id(schedules.pause, select=schedule_tag)

@@ -73,6 +73,7 @@ SCRIPTS: Final = {
     "pauses": UserRole.MONITOR,
     "read": UserRole.MONITOR,
     "schedules": UserRole.MONITOR,
+    "standing": UserRole.MONITOR,
     "statistics": UserRole.MONITOR,
     "unfinished": UserRole.MONITOR,
     "workers": UserRole.MONITOR,

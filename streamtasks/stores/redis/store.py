@@ -38,6 +38,7 @@ class RedisStore(BlockingDriver):
     workflow = blocking(ops.workflows.workflow)
     gather = blocking(ops.workflows.gather)
     revoke_workflow = blocking(ops.workflows.revoke_workflow)
+    standing = blocking(ops.standing.standing)
 
     put_schedule = blocking(ops.schedules.put_schedule)
     delete_schedule = blocking(ops.schedules.delete_schedule)

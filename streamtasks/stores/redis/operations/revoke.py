@@ -18,7 +18,7 @@ from ..scripts import Call, script
 from ..shards import Operation, Shard, Shards
 from .read import read_parts
 
-__all__ = ["revocations", "revocations_call", "revoke", "revoke_call", "revoke_many", "revoke_on"]
+__all__ = ["revocations", "revocations_call", "revoke", "revoke_call", "revoke_many", "revoke_on", "stream_of"]
 
 CALLS_AT_ONCE: Final = 10
 _STREAM_WANTED: Final = 4
@@ -125,11 +125,11 @@ def revoke_on(
         bodies = yield from read_parts((shard.keys, ids_) for ids_ in chunks(unread))
         for task_id, parts in bodies.items():
             if len(parts) > 1:
-                left[task_id] = _stream_of(parts[0], settings.wire, task_id)
+                left[task_id] = stream_of(parts[0], settings.wire, task_id)
     return found
 
 
-def _stream_of(body: bytes, wire: Wire, task_id: str) -> str:
+def stream_of(body: bytes, wire: Wire, task_id: str) -> str:
     """Return the name of the stream of a message that has no state line yet: it stands in its envelope."""
     try:
         message = Message.decode(split_body(body)[1], wire, task_id)

@@ -9,8 +9,9 @@ from django.db.models.functions import Substr
 
 from streamtasks.exceptions import ServerNotSupported
 from streamtasks.protocol.state import DeadLetter
-from streamtasks.stores.inspection_types import Active, Event, Events, Statistics
+from streamtasks.stores.inspection_types import MOST_AHEAD, Active, Event, Events, Standing, Statistics
 from streamtasks.stores.measure_types import Measures, QueueMeasure
+from streamtasks.stores.memory.standing import MOST_BETTER, standing_of
 from streamtasks.stores.rules import phases
 from streamtasks.stores.rules.attempts import KNOWN_MS
 from streamtasks.stores.rules.fan_in import SUCCEEDED
@@ -31,6 +32,7 @@ __all__ = [
     "expire_results",
     "in_queue",
     "measures",
+    "standing",
     "statistics",
     "sweep",
 ]
@@ -51,6 +53,23 @@ def _records(shard: SqlShard) -> Any:
 
 def _states(shard: SqlShard) -> Any:
     return shard.names.state.objects.using(shard.using)
+
+
+def standing(shard: SqlShard, task_id: str) -> Standing | None:
+    """Return what decides when a message is claimed; None: it is not unfinished."""
+    live: Any = shard.live
+    live.load([task_id])
+    message = live.get(task_id)
+    if message is None:
+        return None
+    priority, before = int(message.name.partition(":")[0]), 0
+    ready = Q(phase__in=[phases.QUEUED, phases.SUSPECT])
+    if message.phase in (phases.QUEUED, phases.SUSPECT):
+        rows = _messages(shard).filter(ready, priority=priority, queue=message.name.partition(":")[2])
+        before = rows.filter(place__lt=int(message.entry))[:MOST_AHEAD].count()
+    names = _messages(shard).filter(ready, priority__gt=priority).values_list("priority", "queue").distinct()
+    better = [f"{one}:{queue}" for one, queue in names.order_by("-priority", "queue")[:MOST_BETTER]]
+    return standing_of(shard, message, before, better)
 
 
 def active(shard: SqlShard, limit: int) -> list[Active]:

@@ -12,7 +12,7 @@ from streamtasks.protocol.durability import REPLICATED
 from streamtasks.protocol.keys import check_queue
 from streamtasks.protocol.reports import open_reports
 from streamtasks.protocol.state import DeadLetter, Snapshot
-from streamtasks.stores.inspection_types import Active, Events, Statistics, WorkerInfo
+from streamtasks.stores.inspection_types import Active, Events, Standing, Statistics, WorkerInfo
 from streamtasks.stores.measure_types import Measures
 from streamtasks.stores.memory import (
     admit,
@@ -219,6 +219,10 @@ class SqlStore(Steps, SteeringMethods):
     def ready(self, queues: Filter, tags: Sequence[str]) -> dict[str, int | None]:
         """See `SupervisorStore.ready`."""
         return dict.fromkeys(tags, self.look(lambda shard: best_ready(shard, queues)))
+
+    def standing(self, task_id: str) -> Standing | None:
+        """See `Store.standing`."""
+        return self.look(lambda shard: inspection.standing(shard, task_id))
 
     # -- inspection ---------------------------------------------------------------------------------------
 
