@@ -26,8 +26,9 @@ CRASH = '{"kind":"CRASH","error":{"type":"streamtasks.exceptions.WorkerCrashed",
 
 
 def new(task_id: str, queue: str = "default", priority: int = 0, **more: Any) -> NewMessage:
-    options = {name: more.pop(name) for name in ("task", "expires_ms") if name in more}
-    envelope = Message(id=task_id, **{"task": "t", "queue": queue, "priority": priority, **options}).encode(1 << 20)
+    options: dict[str, Any] = {name: more.pop(name) for name in ("task", "expires_ms") if name in more}
+    fields: dict[str, Any] = {"task": "t", "queue": queue, "priority": priority, **options}
+    envelope = Message(id=task_id, **fields).encode(1 << 20)
     return NewMessage(task_id, queue, priority, envelope, **more)
 
 

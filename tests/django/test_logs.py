@@ -15,7 +15,7 @@ from tests.support.django_site import DjangoWorker, environment
 from tests.support.waiting import wait_until
 
 
-@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("debug", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_each_event_is_logged_once(embedded_site_url: str, tmp_path: Path, debug: bool) -> None:
     (tmp_path / "debug_settings.py").write_text(f"from contract.settings import *\n\nDEBUG = {debug}\n")
     path = f"{tmp_path}:{environment()['PYTHONPATH']}"

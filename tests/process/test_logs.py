@@ -14,7 +14,7 @@ from tests.support.fleet import Fleet
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Worker
 
-EXECUTORS = {"inline": (), "threads": ("--threads", "2"), "async": ("--async-concurrency", "2")}
+EXECUTORS = {"inline": (), "threads": ("--threads", "2")}
 
 
 def start(fleet: Fleet, *options: str) -> Worker:
@@ -70,7 +70,7 @@ def test_the_banner_says_what_runs_how_and_where_without_the_password(fleet: Fle
     with Worker(url, tmp_path, "--concurrency", "1", *options, app="log_app:app") as worker:
         text = worker.log
         for part in (
-            "serves     log_app:app: 5 tasks, 0 schedules declared",
+            "serves     log_app:app: 6 tasks, 0 schedules declared",
             f"server     redis://...@{fleet.url.removeprefix('redis://')} (Valkey ",
             "standalone, master, no append-only file), key_prefix 'streamtasks:'",
             "queues     mail, images",
@@ -129,3 +129,20 @@ def test_json_with_the_fields_of_the_task(fleet: Fleet, executor: str) -> None:
     assert "runner.py" not in end["traceback"]
     outside = next(one for one in found if one["message"].startswith("worker "))
     assert "task_id" not in outside
+
+
+@pytest.mark.parametrize("executor", [pytest.param("inline", marks=pytest.mark.slow), "threads"])
+def test_the_keeper_logs_once_what_the_attempt_cannot(fleet: Fleet, executor: str) -> None:
+    worker = start(fleet, "--log-format", "json", "--time-limit", "0.3", *EXECUTORS[executor])
+    endless = log_app.make(fleet.url).tasks["stay"].using(queue="mail").enqueue()
+    wait_until(endless.ready, "it is ended")
+
+    def ends() -> list[dict[str, Any]]:
+        return [one for one in records(worker) if one.get("task_id") == endless.id and "task_runtime" in one]
+
+    wait_until(ends, "it is logged")
+    worker.terminate()
+    worker.wait()
+    [end] = ends()
+    assert (end["level"], end["task_state"], end["task_queue"], end["task_attempt"]) == ("ERROR", "FAILURE", "mail", 1)
+    assert end["message"].endswith("ended by the worker, it ran for longer than its time limit")

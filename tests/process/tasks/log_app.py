@@ -39,9 +39,18 @@ def nothing() -> None:
     pass
 
 
+def stay() -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            time.sleep(0.05)
+        except Exception:
+            continue
+
+
 def make(url: str) -> StreamTasks:
     made = StreamTasks(url, label="log_app:app")
-    for function in (say, asay, fail, once_more, nothing):
+    for function in (say, asay, fail, once_more, nothing, stay):
         made.task(name=function.__name__)(function)
     return made
 

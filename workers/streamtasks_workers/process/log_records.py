@@ -6,14 +6,26 @@ import logging
 from functools import wraps
 from typing import Any, Final
 
+from streamtasks.stores.types import Claimed, Exhausted
 from streamtasks.tasks.attempt import running_attempt
 
-__all__ = ["TASK_FIELDS", "add_task_fields"]
+__all__ = ["TASK_FIELDS", "add_task_fields", "fields_of"]
 
 TASK_FIELDS: Final = ("task_id", "task_name", "task_attempt", "task_queue", "task_worker")
 """Attributes of every record of a worker; empty texts outside of tasks."""
 
 _MARK: Final = "_adds_task_fields"
+
+
+def fields_of(held: Claimed | Exhausted, worker: str = "") -> dict[str, Any]:
+    """Return the fields of a task for ``extra``, where another process than its own logs; its name is not known there.
+
+    Args:
+        held: the message.
+        worker: the child that ran it; empty: it is not known.
+    """
+    queue = held.stream.partition(":")[2]
+    return {"task_id": held.id, "task_attempt": held.attempt, "task_queue": queue, "task_worker": worker}
 
 
 def add_task_fields() -> None:

@@ -13,8 +13,9 @@ from streamtasks.stores.types import Charge, ClaimId, Settled
 
 from ..executor.outcomes import Outcomes
 from ..process.board import Board, Interrupt, Slot
+from ..process.log_records import fields_of
 from .base import ServedApp
-from .keeper_outcomes import enforced_outcome, started_ms_of, wall_ms
+from .keeper_outcomes import enforced_outcome, log_enforced, started_ms_of, wall_ms
 from .shards import on_each
 
 __all__ = ["EndedChild"]
@@ -74,10 +75,13 @@ class EndedChild:
         outcomes = [self._board.outcome(slot) for slot in slots]
         return self._store.settle(tag, outcomes, callbacks="revoked")
 
-    def _settle_enforced(self, tag: str, slots: list[int]) -> Awaitable[list[Settled]]:
+    async def _settle_enforced(self, tag: str, slots: list[int]) -> None:
         board = self._board
         outcomes = [enforced_outcome(board, slot, Interrupt(board.enforced(slot)), self._settings) for slot in slots]
-        return self._store.settle(tag, outcomes, callbacks="all")
+        answers = await self._store.settle(tag, outcomes, callbacks="all")
+        for slot, answer in zip(slots, answers, strict=True):
+            if answer is Settled.DONE:  # not what was settled, and logged, while the child lived on
+                log_enforced(board, slot, Interrupt(board.enforced(slot)), self._settings)
 
     def _count_enforced(self, slots: Iterable[int]) -> None:
         if self._counters is None:
@@ -113,8 +117,9 @@ class EndedChild:
         dead = []
         for slot, (claimed, started_ms, _), answer in zip(slots, attempts, answers, strict=True):
             logger.warning(
-                "child %d ended with %s while it ran task %s: %s", self._pid, self._how, claimed.id, _MEANING[answer]
-            )
+                "child %d ended with %s while it ran task %s: %s", self._pid, self._how, claimed.id, _MEANING[answer],
+                extra=fields_of(claimed, consumer),
+            )  # fmt: skip
             if answer is Charge.LIMIT:
                 dead.append(outcomes.dead(claimed, crash, "crashed", started_ms))
             if self._counters is not None:

@@ -15,7 +15,7 @@ from streamtasks.stores.supervisor_store import SupervisorStore
 
 from ..process.board import Board, Interrupt, Slot
 from ..process.worker_counters import WorkerCounters
-from .keeper_outcomes import enforced_outcome
+from .keeper_outcomes import enforced_outcome, log_enforced
 
 __all__ = ["Enforcer"]
 
@@ -162,6 +162,7 @@ class Enforcer:
             tag, outcome = self._board.tag_of(slot), enforced_outcome(self._board, slot, case.kind, self._settings)
             self._request("retire", f"{self._why(slot, case.kind)} and does not end")
             await self._store.settle(tag, [outcome], callbacks="all")
+            log_enforced(self._board, slot, case.kind, self._settings)
             if self._counters is not None:
                 ran_ns = time.monotonic_ns() - case.started_ns
                 self._counters.enforced(self._board.number, slot, outcome.state, ran_ns)

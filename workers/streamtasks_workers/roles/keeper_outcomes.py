@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from streamtasks.protocol.callback_message import is_callback
@@ -13,8 +14,12 @@ from streamtasks.stores.types import Outcome
 from ..executor.limits import limit_exceeded
 from ..executor.outcomes import Outcomes
 from ..process.board import Board, Interrupt
+from ..process.log_records import fields_of
 
-__all__ = ["enforced_outcome", "started_ms_of", "wall_ms"]
+__all__ = ["enforced_outcome", "log_enforced", "started_ms_of", "wall_ms"]
+
+
+logger = logging.getLogger("streamtasks.worker")
 
 
 def wall_ms() -> int:
@@ -40,3 +45,20 @@ def enforced_outcome(board: Board, slot: int, why: Interrupt, settings: StoreSet
     if retry_ms < 0:
         return outcomes.failure(claimed, started_ms, error)
     return outcomes.retry(claimed, started_ms, error, retry_ms / 1000)
+
+
+def log_enforced(board: Board, slot: int, why: Interrupt, settings: StoreSettings) -> None:
+    """Log the end of an attempt that its own process cannot log."""
+    claimed, outcome = board.claimed(slot), enforced_outcome(board, slot, why, settings)
+    if is_callback(claimed.id):
+        return
+    level = logging.ERROR if outcome.state == State.FAILURE else logging.INFO
+    again = f" retry_in={outcome.delay_ms / 1000:.1f}s" if outcome.state == State.RETRY else ""
+    ran_s = (time.monotonic_ns() - board.times(slot)[0]) / 1e9
+    logger.log(
+        level,
+        "Task id=%s state=%s queue=%s attempt=%d runtime=%.3fs%s: ended by the worker, it %s",
+        claimed.id, outcome.state, claimed.stream.partition(":")[2], claimed.attempt, ran_s, again,
+        "was revoked" if why == Interrupt.REVOKED else "ran for longer than its time limit",
+        extra={**fields_of(claimed, board.consumer), "task_state": outcome.state, "task_runtime": round(ran_s, 6)},
+    )  # fmt: skip

@@ -7,6 +7,7 @@ import logging
 from streamtasks.exceptions import WorkerLost
 
 from ..executor.outcomes import Outcomes
+from ..process.log_records import fields_of
 from .base import Role, ServedApp
 from .keeper_outcomes import wall_ms
 
@@ -36,7 +37,11 @@ class Reclaimer(Role):
             logger.warning("reclaimed %d messages of a worker that vanished", reclaim.reclaimed)
         dead = []
         for lost in reclaim.exhausted:
-            logger.error("task %s vanished with its worker once too often and becomes a dead letter", lost.id)
+            logger.error(
+                "task %s vanished with its worker once too often and becomes a dead letter",
+                lost.id,
+                extra=fields_of(lost),
+            )
             error = WorkerLost(f"The worker of this task vanished {self.app.settings.lost_limit} times while it ran.")
             dead.append(self._outcomes.dead(lost, error, "worker lost", lost.started_ms))
             if counters is not None:
