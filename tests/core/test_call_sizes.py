@@ -143,6 +143,7 @@ def enqueue_and_settle(site: Site) -> None:
     store.dead_letters(1000)
     store.statistics()
     store.measures()
+    store.standing("a")
     store.workers()
     site.keep("expire_results", "u0", True)
     store.delete_finished(FAR_MS)
