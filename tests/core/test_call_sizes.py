@@ -123,6 +123,8 @@ def enqueue_and_settle(site: Site) -> None:
     site.keep("renew", "u0", sorted({one.token for one in held}))
     site.keep("revocations", "u0", held)
     store.active(100)
+    assert store.standing(held[0].id) is not None
+    store.rewrite(held[0], messages(1)[0].envelope)
     site.exchange(
         [of(one, "SUCCEEDED", follow=tuple(messages(100, 9000 + 100 * place))) for place, one in enumerate(held[:3])]
     )
@@ -143,7 +145,6 @@ def enqueue_and_settle(site: Site) -> None:
     store.dead_letters(1000)
     store.statistics()
     store.measures()
-    store.standing("a")
     store.workers()
     site.keep("expire_results", "u0", True)
     store.delete_finished(FAR_MS)
