@@ -230,6 +230,7 @@ class TestRoles:
             assert child.settle(outcome_of(claimed[0], "SUCCESS", b"{}"))
             asyncio.run(self.keep(settings, claimed[1:]))
             store.forget_queue("nothing")
+            store.rewrite(claimed[1], b"{}")
             waiting = child.channel.start_wait(ClaimRequest(child.sequence + 1, 1, True))
             assert waiting >= 0
         lower = of_role(UserRole.MONITOR) | of_role(UserRole.PRODUCER)

@@ -163,6 +163,8 @@ class RandomWorld(World):
                 else:
                     self.keeper(lambda store: store.reclaim(self.tag))
                     self.held = [one for one in self.held if self.shard.held(one.id, one.token)]
+            case _:
+                pass
 
     def enqueue(self) -> None:
         rng, more = self.rng, dict[str, Any]()
