@@ -18,6 +18,7 @@ from .inquiry import Inquiry
 from .operations import durable
 from .replica_count import ReplicaCount
 from .rights import missing_of_worker
+from .scripts import Answer, Behind
 from .sentinel.connections import ask
 
 __all__ = ["check_server", "field", "sentinel_warnings", "server_info"]
@@ -86,7 +87,8 @@ def _durability(connection: Any, settings: StoreSettings) -> None:
         except ResponseError as error:
             replies.append(error)
     where = connections.address(settings)
-    durable.check_replies(settings, where, ReplicaCount(), settings.durability, *replies)
+    answer = Answer(where, Behind([]), replies, getattr(connection, "changes", 0))
+    durable.check_replies(settings, where, ReplicaCount(), settings.durability, answer)
 
 
 def _check(connection: Any, where: str) -> tuple[list[str], bool]:

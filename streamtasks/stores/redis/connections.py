@@ -140,8 +140,9 @@ def unavailable(settings: StoreSettings, error: Exception, after_s: float | None
 class Patience:
     """One call's tries: how long to wait after each that failed, and when to give up.
 
-    The waits are jittered and double from 20 ms to 1 s, or to 40 ms while a slot is being moved or a script runs long.
-    The first is none at all: an idle connection may have died long ago, and a new one is made then.
+    The waits are jittered and double from 20 ms to 1 s; with Sentinels to 0.5 s, since nobody tells when a failover
+    ends; to 40 ms while a slot is being moved or a script runs long. The first is none at all: an idle connection may
+    have died long ago, and a new one is made then.
 
     Args:
         settings: of the store.
@@ -153,7 +154,7 @@ class Patience:
         self._settings = settings
         self._seconds = settings.timeout_s if seconds is None else seconds
         self._deadline = (time.monotonic() if since is None else since) + self._seconds
-        self._backoff = Backoff(0.02, 1.0, at_once=1)
+        self._backoff = Backoff(0.02, 0.5 if settings.is_sentinel else 1.0, at_once=1)
         self._brief = Backoff(0.02, 0.04, at_once=1)
         self._logged_in_again = False
 

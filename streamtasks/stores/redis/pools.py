@@ -30,8 +30,8 @@ __all__ = ["AsyncPool", "Pool", "async_pool", "sync_pool"]
 MOST_IDLE = 32
 
 
-def _with_answer(replies: list[Any], count: int, master: str, behind: Behind) -> list[Any]:
-    return [*replies[:count], Answer(master, behind, replies[count:])]
+def _with_answer(replies: list[Any], count: int, master: str, behind: Behind, connection: Any) -> list[Any]:
+    return [*replies[:count], Answer(master, behind, replies[count:], getattr(connection, "changes", 0))]
 
 
 def _key(settings: StoreSettings) -> tuple[Any, ...]:
@@ -82,8 +82,9 @@ class Pool:
                 log_in_again(connection)
             if behind is None:
                 return exchange(connection, calls)
+            connection.connect()  # what is behind depends on which server it is now
             last = behind(self.master)
-            return _with_answer(exchange(connection, calls, last), len(calls), self.master, last)
+            return _with_answer(exchange(connection, calls, last), len(calls), self.master, last, connection)
         except BaseException as error:
             fault = fault_of(error)
             if fault.spoils:
@@ -194,7 +195,10 @@ class AsyncPool:
         try:
             if connection.credential_provider is not None:
                 await alog_in_again(connection)
-            last = behind(self.master) if behind is not None else None
+            last = None
+            if behind is not None:
+                await connection.connect()  # what is behind depends on which server it is now
+                last = behind(self.master)
             replies = await aexchange(connection, calls, last, raises=raises)
             if not raises and any(isinstance(reply, Exception) and fault_of(reply).spoils for reply in replies):
                 await connection.disconnect(nowait=True)
@@ -206,7 +210,7 @@ class AsyncPool:
                 await self._disconnect_idle(nowait=True)
             raise
         else:
-            return replies if last is None else _with_answer(replies, len(calls), self.master, last)
+            return replies if last is None else _with_answer(replies, len(calls), self.master, last, connection)
         finally:
             await self.put(connection)
 

@@ -23,18 +23,18 @@ class ReplicaCount:
 
     Attributes:
         most: how many were connected at most.
-        connected: how many were connected when the master was asked last.
+        connected: how many were connected when the master was asked last; `changes`: which master that was.
         look_at: when to ask it again, `time.monotonic`.
     """
 
     def __init__(self, most: int = 0) -> None:
         self.most = most
-        self.connected = 0
+        self.connected = self.changes = 0
         self.look_at = -math.inf
 
-    def learn(self, connected: int, now: float) -> None:
-        """Take in how many replicas are connected."""
-        self.connected = connected
+    def learn(self, connected: int, now: float, changes: int = 0) -> None:
+        """Take in how many replicas are connected; ``changes``: `Endpoint.changes` of the connection that asked."""
+        self.connected, self.changes = connected, changes
         self.most = max(self.most, connected)
         self.look_at = now + LOOK_EVERY_S
 
@@ -43,14 +43,19 @@ class ReplicaCount:
 
         Args:
             settings: of the store.
-            since: `Endpoint.changes` before the message was sent. If the master has changed since then, the replicas
-                that are away are not those of the server that has the message.
+            since: `Endpoint.changes` of the connection by which the message was sent. If the master has changed since
+                then, the replicas that are away are not those of the server that has the message.
         """
         endpoint = endpoint_of(settings)
         total = self.total(settings)
-        if settings.replicas is not None or endpoint.search is None or since not in {None, endpoint.changes}:
+        if settings.replicas is not None or endpoint.search is None:
             return total
-        return max(min(1, total), total - endpoint.search.away, self.connected)
+        away = endpoint.search.away  # before it is looked whose they are: another thread may find another master
+        if since not in {None, endpoint.changes}:
+            return total
+        # Of a master that was not asked yet it is not known. It is asked behind the wait.
+        connected = self.connected if self.changes == endpoint.changes else 0
+        return max(min(1, total), total - away, connected)
 
     def total(self, settings: StoreSettings) -> int:
         """Return how many there are, also those that are away."""

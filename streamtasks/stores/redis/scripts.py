@@ -100,12 +100,13 @@ type BehindOf = Callable[[str], Behind]
 class Answer(NamedTuple):
     """One master's replies to what was behind.
 
-    ``master``: its address; empty: whichever Sentinels name.
+    ``master``: its address; empty: whichever Sentinels name. ``changes``: `Endpoint.changes` of the connection.
     """
 
     master: str
     behind: Behind
     replies: list[Any]
+    changes: int = 0
 
 
 @cache

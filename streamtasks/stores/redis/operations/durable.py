@@ -88,13 +88,17 @@ def durable_calls(
     all_replies: list[list[Any]] = []
     waited_s = 0.0
     while True:
-        began, since = time.monotonic(), endpoint.changes
+        began = time.monotonic()
         left_s = settings.durability_wait_s - waited_s
-        wait_s = left_s if all_replies or not may_be_away else min(left_s, FIRST_WAIT_S[level])
+        first_s = left_s if all_replies or not may_be_away else min(left_s, FIRST_WAIT_S[level])
 
-        def behind(master: str, began: float = began, wait_s: float = wait_s) -> Behind:
+        def behind(master: str, began: float = began, left_s: float = left_s, first_s: float = first_s) -> Behind:
             count = counts.of(master)
-            needed, wait_ms = count.needed(settings), max(1, round(wait_s * 1000))
+            needed = count.needed(settings)
+            # Right after a failover it is known who is away, and the others still have to follow the new master.
+            follows = needed < count.total(settings) and count.changes != endpoint.changes
+            wait_s = left_s if follows else first_s
+            wait_ms = max(1, round(wait_s * 1000))
             # Behind the wait: a replica that came during it, and acknowledged in place of another one, is noticed.
             asks = settings.replicas is None and (began >= count.look_at or needed < count.total(settings))
             wait = ("WAITAOF", 1, needed, wait_ms) if level == AOF else ("WAIT", needed, wait_ms)
@@ -102,9 +106,11 @@ def durable_calls(
 
         replies = yield Request(requests, retry_time_s, behind)
         all_replies.append(replies[len(touches) : len(requests)])
-        lacks = [_lack_of(shards, level, answer, since) for answer in replies[len(requests) :]]
+        answers: list[Answer] = replies[len(requests) :]
+        lacks = [_lack_of(shards, level, answer) for answer in answers]
         if not any(lacks):
             return all_replies
+        wait_s = max(answer.behind.slow_s for answer in answers)
         waited_s += min(wait_s, time.monotonic() - began)
         for lack in filter(None, lacks):
             if lack.reason or (wait_s >= left_s and lack.is_short) or waited_s >= settings.durability_wait_s:
@@ -125,14 +131,14 @@ class _Lack(NamedTuple):
     is_short: bool
 
 
-def _lack_of(shards: Shards, level: Durability, answer: Answer, since: int) -> _Lack | None:
-    """Return what is missing by one master's answer; None: nothing is. ``since``: see `ReplicaCount.needed`."""
+def _lack_of(shards: Shards, level: Durability, answer: Answer) -> _Lack | None:
+    """Return what is missing by one master's answer; None: nothing is."""
     settings, count = shards.settings, shards.replica_counts.of(answer.master)
     asked = len(answer.replies) > 1
-    if asked:
-        _learn(count, answer.replies[1], time.monotonic())
+    connected = _learn(count, answer.replies[1], answer.changes) if asked else 0
     fsynced, acknowledged, reason = _acknowledged(level, answer.replies[0])
-    wanted = count.needed(settings, since) if asked else count.total(settings)
+    # What this master says counts, whatever another thread learns meanwhile of another one.
+    wanted = max(connected, count.needed(settings, answer.changes)) if asked else count.total(settings)
     if fsynced is not False and acknowledged >= wanted:
         return None
     is_short = acknowledged < answer.behind.replicas or fsynced is False
@@ -161,7 +167,7 @@ def _until_connected(shards: Shards, left_s: float, retry_time_s: float) -> Oper
         info = answer.replies[-1]
         if isinstance(info, Exception):
             break
-        _learn(count, info, time.monotonic())
+        _learn(count, info, answer.changes)
         is_connected = count.connected >= count.needed(settings)
     return time.monotonic() - began
 
@@ -174,14 +180,14 @@ def probe(shards: Shards, level: Durability, retry_time_s: float | None = None) 
         AccessDenied: this user may not ask for it.
     """
     answers = yield Request([], retry_time_s, lambda _: Behind([INFO, PROBES[level]]))
-    for master, _, replies in answers:
-        where = master or connections.address(shards.settings)
-        check_replies(shards.settings, where, shards.replica_counts.of(master), level, *replies)
+    for answer in answers:
+        where = answer.master or connections.address(shards.settings)
+        check_replies(shards.settings, where, shards.replica_counts.of(answer.master), level, answer)
     shards.replica_counts.given.add(level)
 
 
 def check_replies(
-    settings: StoreSettings, where: str, count: ReplicaCount, level: Durability, info: Any, answer: Any
+    settings: StoreSettings, where: str, count: ReplicaCount, level: Durability, answered: Answer
 ) -> None:
     """Check one master's replies to `INFO` and to one of `PROBES`; take in how many replicas there are.
 
@@ -190,6 +196,7 @@ def check_replies(
         AccessDenied: this user may not ask for it.
     """
     command = PROBES[level][0]
+    info, answer = answered.replies
     if isinstance(answer, NoPermissionError):
         raise AccessDenied(
             f"{where} refuses {command}, which durability {level!r} needs: {answer}. Allow it: ACL SETUSER ... "
@@ -215,7 +222,7 @@ def check_replies(
                 "for. Allow it (ACL SETUSER ... +info), or set replicas."
             )
     else:
-        _learn(count, info, time.monotonic())
+        _learn(count, info, answered.changes)
     if not _is_possible(level, count.needed(settings)):
         raise ServerNotSupported(
             f"{where} has no replicas, so it cannot give durability {level!r}. Attach replicas, or use 'aof' (its own "
@@ -227,9 +234,13 @@ def _is_possible(level: Durability, replicas: int) -> bool:
     return level in (MEMORY, AOF) or replicas > 0
 
 
-def _learn(count: ReplicaCount, info: Any, now: float) -> None:
-    if not isinstance(info, Exception):
-        count.learn(connected_replicas(bytes(info)), now)
+def _learn(count: ReplicaCount, info: Any, changes: int) -> int:
+    """Take in what a master says of its replicas; return how many are connected, 0: it does not say."""
+    if isinstance(info, Exception):
+        return 0
+    connected = connected_replicas(bytes(info))
+    count.learn(connected, time.monotonic(), changes)
+    return connected
 
 
 def _acknowledged(level: Durability, reply: Any) -> tuple[bool | None, int, str]:
