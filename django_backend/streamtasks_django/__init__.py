@@ -19,7 +19,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from django.tasks import (
+    from streamtasks.workflows.canvas import chain, chord, group
+
+    from .backends.access import get_task_backend
+    from .framework import (
         DEFAULT_TASK_BACKEND_ALIAS,
         DEFAULT_TASK_QUEUE_NAME,
         TaskResult,
@@ -27,10 +30,6 @@ if TYPE_CHECKING:
         default_task_backend,
         task_backends,
     )
-
-    from streamtasks.workflows.canvas import chain, chord, group
-
-    from .backends.access import get_task_backend
     from .install import install_as_django_tasks
     from .manager import TaskResultManager
     from .monitor import TaskMonitor
@@ -64,25 +63,25 @@ __all__ = [
 ]
 
 _ORIGIN = {
-    "DEFAULT_TASK_BACKEND_ALIAS": "django.tasks",
-    "DEFAULT_TASK_QUEUE_NAME": "django.tasks",
+    "DEFAULT_TASK_BACKEND_ALIAS": "streamtasks_django.framework",
+    "DEFAULT_TASK_QUEUE_NAME": "streamtasks_django.framework",
     "StreamTask": "streamtasks_django.tasks.stream_task",
     "StreamTaskResult": "streamtasks_django.results.task_result",
     "Task": "streamtasks_django.tasks.class_task",
     "TaskContext": "streamtasks_django.tasks.task_context",
     "TaskMonitor": "streamtasks_django.monitor",
-    "TaskResult": "django.tasks",
+    "TaskResult": "streamtasks_django.framework",
     "TaskResultManager": "streamtasks_django.manager",
-    "TaskResultStatus": "django.tasks",
+    "TaskResultStatus": "streamtasks_django.framework",
     "chain": "streamtasks.workflows.canvas",
     "chord": "streamtasks.workflows.canvas",
-    "default_task_backend": "django.tasks",
+    "default_task_backend": "streamtasks_django.framework",
     "enqueue_on_commit": "streamtasks_django.tasks.commit_request",
     "get_task_backend": "streamtasks_django.backends.access",
     "group": "streamtasks.workflows.canvas",
     "install_as_django_tasks": "streamtasks_django.install",
     "task": "streamtasks_django.tasks.decorator",
-    "task_backends": "django.tasks",
+    "task_backends": "streamtasks_django.framework",
 }
 
 

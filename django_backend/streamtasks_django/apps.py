@@ -31,7 +31,7 @@ class StreamTasksConfig(AppConfig):
         Nothing else may import ``django.tasks`` in a web process, and its import is what registers Django's check of
         TASKS, through which the checks of each backend run.
         """
-        import_module("django.tasks")
+        import_module("streamtasks_django.framework").register_checks()
         import_module("streamtasks_django.checks")
         log_installed()
         post_migrate.connect(_make_tables, dispatch_uid="streamtasks.tables")

@@ -33,12 +33,12 @@ from typing import Any, override
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.utils import timezone
 
 from streamtasks import StoreError
 
 from .conf import project
+from .framework import DEFAULT_TASK_BACKEND_ALIAS
 from .manager import TaskResultManager
 from .results.task_result import StreamTaskResult
 

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from django.tasks.exceptions import InvalidTask as DjangoInvalidTask
-from django.tasks.exceptions import (
-    InvalidTaskBackend,
-    TaskException,
-    TaskResultDoesNotExist,
-    TaskResultMismatch,
-)
-
 from streamtasks.exceptions import (
     AccessDenied,
     ConfigurationError,
@@ -40,6 +32,14 @@ from streamtasks.exceptions import (
 )
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import UnknownOption as EngineUnknownOption
+
+from .framework import InvalidTask as DjangoInvalidTask
+from .framework import (
+    InvalidTaskBackend,
+    TaskException,
+    TaskResultDoesNotExist,
+    TaskResultMismatch,
+)
 
 __all__ = [
     "AccessDenied",

@@ -10,6 +10,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
+from .framework import alias_backport
+
 __all__ = ["install_as_django_tasks", "log_installed"]
 
 logger = logging.getLogger("streamtasks.django")
@@ -45,6 +47,7 @@ def install_as_django_tasks() -> list[str]:
     """
     if _installed:
         return list(_installed)
+    alias_backport()
     for name, (source, wanted) in _NAMES.items():
         _installed.extend(_add_names(importlib.import_module(name), importlib.import_module(source), wanted))
     for name, source in _MODULES.items():

@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from django.core.exceptions import ImproperlyConfigured
-from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.utils import timezone
 
 from streamtasks.results.waits import is_refused, refusal
 
 from .backends.access import get_task_backend
 from .backends.base import StreamTaskMixin
+from .framework import DEFAULT_TASK_BACKEND_ALIAS
 
 if TYPE_CHECKING:
     from .results.task_result import StreamTaskResult

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.tasks import task_backends
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -11,6 +10,7 @@ from streamtasks.exceptions import StoreError
 from streamtasks.operations.store_metrics import StoreCollector, exposition
 
 from .backends.base import StoreBackend
+from .framework import task_backends
 
 __all__ = ["metrics"]
 

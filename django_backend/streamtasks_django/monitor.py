@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.utils import timezone
 
+from .framework import DEFAULT_TASK_BACKEND_ALIAS
 from .manager import backend_of
 
 if TYPE_CHECKING:

@@ -73,10 +73,8 @@ def _is_wrong_path(alias: str, error: ImportError) -> bool:
 
 
 def _applications(backends: Sequence[str]) -> list[DjangoApplication]:
-    from django.tasks import task_backends
-    from django.tasks.exceptions import InvalidTaskBackend
-
     from .backends.base import StoreBackend
+    from .framework import InvalidTaskBackend, task_backends
 
     found, classes = [], {}
     for alias in task_backends.settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.tasks.base import TaskResultStatus
-from django.tasks.signals import task_enqueued, task_finished, task_started
+from .framework import TaskResultStatus, task_enqueued, task_finished, task_started
 
 __all__ = ["TaskResultStatus", "task_enqueued", "task_finished", "task_started"]

@@ -28,8 +28,6 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import connections
-from django.tasks import task_backends
-from django.tasks.exceptions import InvalidTaskBackend
 from django.test import override_settings
 from django.test.utils import TestContextDecorator
 from django.utils.module_loading import import_string
@@ -41,6 +39,7 @@ from streamtasks_workers.testing.memory_tasks import Enqueued, KeptTasks, TaskOu
 
 from .backends.base import StoreBackend
 from .backends.memory import MemoryBackend, forget, worker_of
+from .framework import InvalidTaskBackend, task_backends
 
 __all__ = [
     "Enqueued",

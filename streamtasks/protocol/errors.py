@@ -19,7 +19,7 @@ MAX_FRAMES = 1000
 """Of a longer traceback only the first and the last frames are shown."""
 
 
-CALLERS: Final = ("streamtasks", "streamtasks_workers", "streamtasks_django", "django.tasks")
+CALLERS: Final = ("streamtasks", "streamtasks_workers", "streamtasks_django", "django.tasks", "django_tasks")
 """Packages whose frames stand before those of a task's own code."""
 
 USERS: Final = "streamtasks_django.demo"

@@ -27,6 +27,7 @@ from streamtasks.protocol.shards import new_id
 from streamtasks_django import get_task_backend
 from streamtasks_django import task as our_task
 from streamtasks_django.backends.base import StoreBackend
+from streamtasks_django.framework import PACKAGE
 
 pytestmark = pytest.mark.usefixtures("site")
 
@@ -237,7 +238,7 @@ def test_the_signal_is_sent_once_the_task_is_stored() -> None:
 
 
 def test_enqueueing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("DEBUG", "django.tasks"):
+    with caplog.at_level("DEBUG", PACKAGE):
         result = tasks.add.enqueue(1, 2)
     assert f"Task id={result.id} path=contract.app.tasks.add enqueued backend=default" in caplog.text
 

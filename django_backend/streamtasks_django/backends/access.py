@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, task_backends
+from ..framework import DEFAULT_TASK_BACKEND_ALIAS, task_backends
 
 if TYPE_CHECKING:
     from .base import StoreBackend

@@ -7,10 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, override
 
-from django.tasks.backends.base import BaseTaskBackend
-from django.tasks.base import DEFAULT_TASK_BACKEND_ALIAS
-from django.tasks.exceptions import TaskResultDoesNotExist
-from django.tasks.signals import task_enqueued
 from django.utils.inspect import get_func_args
 
 from streamtasks import UnknownQueue
@@ -31,6 +27,7 @@ from ..enqueue.signal_dispatch import asend, send
 from ..enqueue.store_alias import Stores
 from ..enqueue.unsent import aread, read
 from ..exceptions import InvalidTask
+from ..framework import DEFAULT_TASK_BACKEND_ALIAS, BaseTaskBackend, TaskResultDoesNotExist, task_enqueued
 from ..results.metadata import HEADER
 from ..results.task_result import StreamTaskResult
 from ..tasks.commit_request import asked_database
@@ -41,11 +38,11 @@ from .store_control import StoreControl
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
-    from django.tasks.base import Task, TaskResult
 
     from streamtasks.results.workflow_result import GroupResult
     from streamtasks.schedules.schedules import Schedules
 
+    from ..framework import Task, TaskResult
     from ..worker.application import DjangoApplication
 
 __all__ = ["StoreBackend", "Stores", "StreamTaskMixin", "json_round_trip"]

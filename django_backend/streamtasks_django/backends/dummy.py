@@ -11,21 +11,20 @@ from copy import deepcopy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from django.tasks.backends.dummy import DummyBackend as DjangoDummyBackend
-from django.tasks.base import TaskResultStatus
 from django.utils import timezone
 
 from streamtasks import State, TaskRevoked
 from streamtasks.protocol.errors import describe
 
+from ..framework import DummyBackend as DjangoDummyBackend
+from ..framework import TaskResultStatus
 from ..tasks.snapshot_results import task_error
 from .base import StreamTaskMixin
 from .control import statistics_of
 from .local import new_result, now_or_on_commit
 
 if TYPE_CHECKING:
-    from django.tasks.base import Task, TaskResult
-
+    from ..framework import Task, TaskResult
     from ..results.task_result import StreamTaskResult
 
 __all__ = ["DummyBackend"]

@@ -16,9 +16,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from django.tasks.backends.immediate import ImmediateBackend as DjangoImmediateBackend
-from django.tasks.base import TaskResultStatus
-from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.utils import timezone
 
 from streamtasks import Attempt, AttemptOutcome, Message, State
@@ -32,6 +29,8 @@ from streamtasks_workers.executor.error_outcome import outcome_of_error
 
 from ..enqueue.pipeline import registered_name
 from ..enqueue.signal_dispatch import send
+from ..framework import ImmediateBackend as DjangoImmediateBackend
+from ..framework import TaskResultStatus, task_enqueued, task_finished, task_started
 from ..tasks.backoff import with_backoff
 from ..tasks.class_task import Task as ClassTask
 from ..tasks.snapshot_results import STATUS, task_error
@@ -41,8 +40,7 @@ from .base import StreamTaskMixin, json_round_trip
 from .local import new_result, now_or_on_commit
 
 if TYPE_CHECKING:
-    from django.tasks.base import Task, TaskResult
-
+    from ..framework import Task, TaskResult
     from ..results.task_result import StreamTaskResult
 
 __all__ = ["ImmediateBackend"]

@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.tasks.base import TaskResultStatus
 from django.utils.crypto import get_random_string
 
 from streamtasks.tasks.signature import NO_OPTIONS
 
 from ..conf.transactions import commit_database
 from ..enqueue.pipeline import registered_name, without_options
+from ..framework import TaskResultStatus
 from ..results.task_result import StreamTaskResult
 from ..tasks.commit_request import awaited_database
 from ..tasks.stream_task import StreamTask
 from .base import json_round_trip
 
 if TYPE_CHECKING:
-    from django.tasks.base import Task
+    from ..framework import Task
 
 __all__ = ["new_result", "now_or_on_commit"]
 

@@ -9,8 +9,6 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
-from django.tasks import task_backends
-from django.tasks.exceptions import InvalidTaskBackend
 
 from streamtasks import ConfigurationError, StoreSettings, UnknownQueue
 from streamtasks.protocol.keys import check_queue
@@ -19,6 +17,7 @@ from streamtasks.stores.redis import addresses, connections
 from ..conf import project, row_options, task_settings
 from ..conf.transactions import commit_database, outbox_database
 from ..enqueue.store_alias import StoreAlias
+from ..framework import InvalidTaskBackend, task_backends
 from ..results.rows import columns_of
 from ..tasks.call_options import extra_names
 from ..tasks.retry_policy import BACKOFF, MAX_ATTEMPTS, settings_of

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Error
-from django.tasks import task_backends
 
 from streamtasks import ConfigurationError, StreamTasksError
 from streamtasks.schedules.declared import definition_of_entry
 
 from ..conf import task_settings
 from ..enqueue.owner import BackendOwner
+from ..framework import task_backends
 from ..tasks import declared_schedules
 from .suggestions import suggestion
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from django import forms
 from django.http import HttpRequest, JsonResponse
-from django.tasks.exceptions import TaskResultDoesNotExist
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from streamtasks import StoreError
 
 from .. import get_task_backend
+from ..framework import TaskResultDoesNotExist
 from .tasks import report
 from .views import latest
 

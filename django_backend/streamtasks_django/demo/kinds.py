@@ -12,7 +12,7 @@ from django.utils import timezone
 from . import tasks
 
 if TYPE_CHECKING:
-    from django.tasks.base import TaskResult
+    from ..framework import TaskResult
 
 __all__ = ["KINDS", "MAX_SHOWN", "Kind"]
 

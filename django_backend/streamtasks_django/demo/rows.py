@@ -15,7 +15,7 @@ from ..tasks.snapshot_results import from_snapshot
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.tasks.base import TaskResult
+    from ..framework import TaskResult
 
 
 __all__ = ["progress_of", "rows"]

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from textwrap import indent
 from typing import TYPE_CHECKING, Any, Final
 
-from django.tasks import TaskResultStatus
 from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -20,12 +19,12 @@ from rich.text import Text
 
 from streamtasks import StreamTasksError
 
+from ..framework import TaskResultStatus
 from . import tasks
 from .rows import progress_of
 
 if TYPE_CHECKING:
-    from django.tasks.base import TaskResult
-
+    from ..framework import TaskResult
     from .stage import Stage
 
 __all__ = ["Tour"]

@@ -10,7 +10,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Model, QuerySet
-from django.utils.json import normalize_json
+
+from ..framework import normalize_json
 
 __all__ = ["explained", "normalized"]
 

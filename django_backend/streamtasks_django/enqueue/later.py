@@ -12,10 +12,9 @@ from .on_commit import Held, HeldWorkflow, hold, is_open
 from .outbox import write_calls, write_workflow
 
 if TYPE_CHECKING:
-    from django.tasks.base import TaskResult
-
     from streamtasks.stores.workflow_types import NewWorkflow
 
+    from ..framework import TaskResult
     from .pipeline import Prepared
     from .store_alias import StoreAlias
 

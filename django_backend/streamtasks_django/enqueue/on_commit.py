@@ -13,19 +13,18 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, transaction
-from django.tasks.signals import task_enqueued
 
 from streamtasks.exceptions import StreamTasksError
 from streamtasks.tasks.known_id import check_known
 
+from ..framework import task_enqueued
 from .signal_dispatch import send
 
 if TYPE_CHECKING:
-    from django.tasks.base import TaskResult
-
     from streamtasks.stores.types import NewMessage
     from streamtasks.stores.workflow_types import NewWorkflow
 
+    from ..framework import TaskResult
     from .pipeline import Prepared
     from .store_alias import StoreAlias
 

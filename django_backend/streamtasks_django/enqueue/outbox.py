@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connections
-from django.tasks.signals import task_enqueued
 
 from streamtasks.protocol.shards import node_of
 from streamtasks.stores.types import NewMessage
 from streamtasks.stores.workflow_types import NewWorkflow
 
+from ..framework import task_enqueued
 from ..outbox.content import decode_message, decode_workflow, encode_message, encode_workflow
 from .signal_dispatch import send
 
 if TYPE_CHECKING:
-    from django.tasks.base import TaskResult
-
+    from ..framework import TaskResult
     from ..outbox.models import OutboxEntry
     from .pipeline import Prepared
     from .store_alias import StoreAlias

@@ -9,9 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings as django_settings
-from django.tasks.exceptions import InvalidTask as DjangoInvalidTask
-from django.tasks.exceptions import TaskResultDoesNotExist
-from django.tasks.signals import task_enqueued
 
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import PayloadTooLarge, TaskNotFound, UnknownQueue
@@ -25,6 +22,8 @@ from streamtasks.tasks.position import Position
 from streamtasks.tasks.signature import Signature
 
 from ..exceptions import InvalidTask
+from ..framework import PACKAGE, TaskResultDoesNotExist, task_enqueued
+from ..framework import InvalidTask as DjangoInvalidTask
 from ..tasks.registry import known_task
 from ..tasks.snapshot_results import RUN_AFTER, from_snapshot
 from ..tasks.stream_task import StreamTask
@@ -34,8 +33,6 @@ from .signal_dispatch import asend, only_logs, send
 from .unsent import StoreWithUnsent, snapshot_of
 
 if TYPE_CHECKING:
-    from django.tasks.base import TaskResult
-
     from streamtasks.protocol.graph import Graph
     from streamtasks.protocol.message import Message
     from streamtasks.settings import StoreSettings
@@ -44,12 +41,13 @@ if TYPE_CHECKING:
     from streamtasks.stores.types import Limit, NewMessage
     from streamtasks.stores.workflow_types import NewWorkflow
 
+    from ..framework import TaskResult
     from ..results.task_result import StreamTaskResult
     from .store_alias import StoreAlias
 
 __all__ = ["BackendOwner", "BackendSchedules", "group_of"]
 
-_log = logging.getLogger("django.tasks")
+_log = logging.getLogger(PACKAGE)
 
 
 class BackendOwner:

@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings as django_settings
-from django.tasks.base import TaskResultStatus
-from django.tasks.signals import task_finished
 
 from streamtasks import Message
 from streamtasks.exceptions import InvalidKey, PayloadTooLarge
@@ -31,6 +29,7 @@ from streamtasks.workflows.linked import Linked
 
 from ..conf import project, version
 from ..exceptions import InvalidTask
+from ..framework import TaskResultStatus, task_finished
 from ..results.metadata import HEADER
 from ..results.task_result import StreamTaskResult
 from ..tasks.definition import PER_CALL
@@ -41,10 +40,9 @@ from .json_errors import explained, normalized
 from .signal_dispatch import only_logs
 
 if TYPE_CHECKING:
-    from django.tasks.base import Task, TaskResult
-
     from streamtasks.tasks.signature import Signature
 
+    from ..framework import Task, TaskResult
     from .store_alias import StoreAlias
 
 __all__ = ["Prepared", "has_own_id", "prepare", "registered_name", "resolve", "without_options"]

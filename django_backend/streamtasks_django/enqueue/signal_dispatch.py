@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import django
 from asgiref.sync import sync_to_async
-from django.tasks import signals as django_signals
+
+from ..framework import signals as django_signals
 
 if TYPE_CHECKING:
     from django.dispatch import Signal
-    from django.tasks.base import TaskResult
+
+    from ..framework import TaskResult
 
 __all__ = ["asend", "only_logs", "send"]
 

@@ -6,13 +6,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.apps import apps
-from django.tasks.backends.base import BaseTaskBackend
 
 from streamtasks import ConfigurationError, StoreSettings
 
 from ..conf.options import OPTIONS, settings_of, store_settings
 from ..conf.row_options import extra_fields, result_model_label
 from ..conf.transactions import commit_database, outbox_database
+from ..framework import BaseTaskBackend
 from ..results.rows import write_rows
 from ..tasks.row_values import row_of_attempt
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import dataclass_transform
 
-from django.tasks.base import Task
+from ..framework import Task
 
 __all__ = ["frozen_like_django"]
 

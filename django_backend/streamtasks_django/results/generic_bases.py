@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 __all__ = ["GenericTask", "GenericTaskResult"]
 
 if TYPE_CHECKING:
-    from django.tasks.base import Task as GenericTask
-    from django.tasks.base import TaskResult as GenericTaskResult
+    from ..framework import Task as GenericTask
+    from ..framework import TaskResult as GenericTaskResult
 else:
-    from django.tasks.base import Task, TaskResult
+    from ..framework import Task, TaskResult
 
     class _Subscriptable:
         def __init__(self, cls):

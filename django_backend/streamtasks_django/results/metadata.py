@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.utils.json import normalize_json
-
 from streamtasks.exceptions import InvalidKey
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.protocol.json import dumps, loads
 
 from ..exceptions import InvalidTask
+from ..framework import normalize_json
 
 __all__ = ["HEADER", "MAX_BYTES", "checked", "json_copy", "merged", "shown"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from django.tasks.base import TaskResult
+    from ..framework import TaskResult
 
 __all__ = ["ResultBackend"]
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from django.tasks.base import TASK_REFRESH_ATTRS, TaskResult, TaskResultStatus
 from django.utils import timezone
 
 from streamtasks import Message
@@ -25,6 +24,7 @@ from streamtasks.results.snapshot_view import children_of, failure_of, info_of, 
 from streamtasks.results.unfinished import atimed_out, timed_out
 from streamtasks.results.workflow_result import Workflow
 
+from ..framework import TASK_REFRESH_ATTRS, TaskResult, TaskResultStatus
 from .frozen import frozen_like_django
 from .generic_bases import GenericTaskResult
 from .metadata import shown

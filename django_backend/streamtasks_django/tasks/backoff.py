@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from django.tasks.base import TaskResultStatus
-
 from streamtasks.protocol.errors import describe
 from streamtasks.tasks.run_options import DelayOf, RunOptions
 
+from ..framework import TaskResultStatus
 from .retry_policy import Backoff, settings_of
 from .snapshot_results import task_error
 

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.tasks import task_backends
 from django.utils import timezone
 
 from streamtasks.exceptions import InvalidTask
 from streamtasks.tasks.options import seconds
 from streamtasks.tasks.signature import OPTION_NAMES, CallOptions
+
+from ..framework import task_backends
 
 __all__ = ["COLUMNS", "call_options", "django_fields", "extra_names", "with_columns"]
 

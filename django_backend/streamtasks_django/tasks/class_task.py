@@ -26,7 +26,6 @@ from functools import cache
 from typing import Any, Final, Self
 
 from asgiref.sync import async_to_sync, sync_to_async
-from django.tasks.base import DEFAULT_TASK_BACKEND_ALIAS, DEFAULT_TASK_PRIORITY, DEFAULT_TASK_QUEUE_NAME
 from django.utils.module_loading import import_string
 
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
@@ -34,6 +33,7 @@ from streamtasks.tasks.class_task import ErrorInfo, TaskBody, attributes_of
 from streamtasks.tasks.run_options import RunOptions
 
 from ..exceptions import InvalidTask
+from ..framework import DEFAULT_TASK_BACKEND_ALIAS, DEFAULT_TASK_PRIORITY, DEFAULT_TASK_QUEUE_NAME
 from .stream_task import StreamTask
 
 __all__ = ["ErrorInfo", "Task"]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.tasks import task_backends
-from django.tasks.base import Task
-
 from streamtasks.tasks.signature import Signature
 
 from ..conf import task_settings
+from ..framework import Task, task_backends
 from .registry import known_task
 
 __all__ = ["alias_of", "entries", "forget", "register"]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import django
-from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, DEFAULT_TASK_QUEUE_NAME, task_backends
-from django.tasks.base import DEFAULT_TASK_PRIORITY
+
+from ..framework import DEFAULT_TASK_BACKEND_ALIAS, DEFAULT_TASK_PRIORITY, DEFAULT_TASK_QUEUE_NAME, task_backends
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -110,6 +110,6 @@ if TYPE_CHECKING:
     def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Make a task of a module-level function; `StreamTask` describes all options."""
 elif django.VERSION >= (6, 1):
-    from django.tasks import task
+    from ..framework import task
 else:
     task = portable_task

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from django.tasks.base import Task as DjangoTask
-
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.exceptions import UnknownOption as EngineUnknownOption
 from streamtasks.protocol.validation import check_arguments
@@ -15,6 +13,7 @@ from streamtasks.tasks.signature import CallOptions, Signature
 
 from ..conf import task_settings, version
 from ..exceptions import InvalidTask, UnknownOption
+from ..framework import Task as DjangoTask
 from ..results.generic_bases import GenericTask
 from ..results.owners import owner_of
 from .call_options import call_options, django_fields, extra_names, with_columns

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import InvalidTask
 
 if TYPE_CHECKING:
-    from django.tasks.base import Task
+    from ..framework import Task
 
 __all__ = ["named", "register", "registered_names"]
 

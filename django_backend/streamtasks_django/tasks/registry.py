@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
-from django.tasks.base import Task
 from django.utils.module_loading import autodiscover_modules
 
 from streamtasks import ConfigurationError
 from streamtasks.protocol.absent_module import is_absent
 
 from ..conf import project
+from ..framework import Task
 from .names import named, registered_names
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.tasks.base import Task, TaskError, TaskResultStatus
 from django.utils import timezone
 
 from streamtasks import Attempt, Message, State
@@ -20,6 +19,7 @@ from streamtasks.protocol.state import Snapshot
 from streamtasks.results.snapshot_view import error_of, outcome_of
 
 from ..conf import task_settings
+from ..framework import Task, TaskError, TaskResultStatus
 from ..results.metadata import HEADER
 from ..results.task_result import StreamTaskResult
 from .registry import known_task, stand_in

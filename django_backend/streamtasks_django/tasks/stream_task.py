@@ -9,8 +9,6 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from django.core.signals import setting_changed
-from django.tasks import DEFAULT_TASK_QUEUE_NAME
-from django.tasks.base import Task as DjangoTask
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -25,6 +23,8 @@ from streamtasks.tasks.unset import UNSET
 
 from ..conf import task_settings
 from ..exceptions import InvalidTask
+from ..framework import DEFAULT_TASK_QUEUE_NAME
+from ..framework import Task as DjangoTask
 from ..results.frozen import frozen_like_django
 from ..results.metadata import checked
 from . import declared_schedules, names

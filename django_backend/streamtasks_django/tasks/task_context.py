@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from django.tasks.base import TaskContext as DjangoTaskContext
-
 from streamtasks.exceptions import StoreError, StreamTasksError
 
+from ..framework import TaskContext as DjangoTaskContext
 from ..results.metadata import merged, shown
 
 if TYPE_CHECKING:
-    from django.tasks.base import TaskResult
-
+    from ..framework import TaskResult
     from ..results.result_backend import ResultBackend
 
     class _Base(DjangoTaskContext[Any, Any]):

@@ -10,9 +10,6 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.tasks import task_backends
-from django.tasks.exceptions import InvalidTaskBackend
-from django.tasks.signals import task_finished
 
 from streamtasks import Attempt, AttemptOutcome, Message, Middleware, State, StoreSettings
 from streamtasks.application import TaskLog
@@ -25,6 +22,7 @@ from ..enqueue.json_errors import normalized
 from ..enqueue.owner import BackendOwner, BackendSchedules
 from ..enqueue.signal_dispatch import only_logs
 from ..enqueue.store_alias import StoreAlias
+from ..framework import PACKAGE, InvalidTaskBackend, task_backends, task_finished
 from ..tasks import declared_schedules
 from ..tasks.backoff import with_backoff
 from ..tasks.class_hooks import run_off_the_loop
@@ -37,11 +35,10 @@ from .signals import Signals
 from .store_result import store_result_middleware
 
 if TYPE_CHECKING:
-    from django.tasks.base import Task
-
     from streamtasks.schedules.definition import Definition
     from streamtasks.schedules.schedules import Schedules
 
+    from ..framework import Task
     from .outbox_relay import OutboxRelay
 
 
@@ -50,7 +47,7 @@ __all__ = ["DjangoApplication", "DjangoRunnable"]
 _RETURN = "the return value"
 
 _TASK_LOG = TaskLog(
-    "django.tasks",
+    PACKAGE,
     {State.STARTED: "RUNNING", State.SUCCESS: "SUCCESSFUL", State.FAILURE: "FAILED"},
     is_complete=True,
 )

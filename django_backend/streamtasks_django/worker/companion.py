@@ -36,8 +36,7 @@ def main(alias: str, worker: str, keeper_pid: int) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())  # a keeper ignores it, and so would this process
     die_with_parent(keeper_pid)
     django.setup()
-    from django.tasks import task_backends
-
+    from ..framework import task_backends
     from .mirror import ResultMirror
 
     backend: Any = task_backends[alias]

@@ -8,8 +8,6 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, override
 
-from django.tasks.base import TaskResultStatus
-from django.tasks.signals import log_task_finished, log_task_started, task_enqueued, task_finished, task_started
 from django.utils import timezone
 
 from streamtasks import Attempt, AttemptOutcome, Middleware, State, StoreError
@@ -17,13 +15,20 @@ from streamtasks.protocol.errors import describe
 from streamtasks.protocol.state import Snapshot
 
 from ..enqueue.signal_dispatch import asend, send
+from ..framework import (
+    TaskResultStatus,
+    log_task_finished,
+    log_task_started,
+    task_enqueued,
+    task_finished,
+    task_started,
+)
 from ..tasks.registry import find_task
 from ..tasks.snapshot_results import STATUS, from_attempt, task_error
 
 if TYPE_CHECKING:
-    from django.tasks.base import TaskResult
-
     from ..enqueue.store_alias import StoreAlias
+    from ..framework import TaskResult
 
 __all__ = ["Signals", "task_enqueued", "task_finished", "task_started"]
 

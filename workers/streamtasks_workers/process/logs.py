@@ -14,7 +14,7 @@ from .log_records import add_task_fields
 
 __all__ = ["contain_handlers", "set_up_logs"]
 
-OWN: Final = ("streamtasks.worker", "streamtasks.tasks", "django.tasks")
+OWN: Final = ("streamtasks.worker", "streamtasks.tasks", "django.tasks", "django_tasks")
 """Loggers to which a child writes outside the task's own code."""
 
 
@@ -35,7 +35,7 @@ def set_up_logs(level: str, log_format: str = TEXT) -> None:
         root.addHandler(handler)
     if isinstance(root.handlers[0].formatter, (TextFormatter, JsonFormatter)):  # the project has not set it up
         root.setLevel(level)
-    for name in ("streamtasks", "django.tasks"):
+    for name in ("streamtasks", "django.tasks", "django_tasks"):
         logging.getLogger(name).setLevel(level)
     if log_format == JSON:
         for handler in _terminal_handlers():

@@ -36,8 +36,6 @@ from django.conf import settings as django_settings
 from django.core.checks import Error, Tags, Warning  # noqa: A004 - as Django calls it
 from django.core.checks import register as register_check
 from django.db.utils import DatabaseError
-from django.tasks import task_backends
-from django.tasks.exceptions import InvalidTaskBackend
 
 from streamtasks import ConfigurationError, StoreSettings
 from streamtasks.stores.factory import StoreKind, register
@@ -45,6 +43,7 @@ from streamtasks.stores.factory import StoreKind, register
 from ...conf.options import OPTIONS, shown, store_settings
 from ...conf.row_options import RESULT_MODEL
 from ...enqueue.store_alias import Stores
+from ...framework import InvalidTaskBackend, task_backends
 from ..base import StoreBackend
 from .engine.aio import AsyncSqlStore
 from .engine.steps import Steps, address_of, receivers

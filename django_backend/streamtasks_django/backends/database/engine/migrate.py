@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.tasks import task_backends
-from django.tasks.exceptions import InvalidTaskBackend
-
 from streamtasks import ConfigurationError
 
+from ....framework import InvalidTaskBackend, task_backends
 from .steps import address_of
 from .tables import create
 
