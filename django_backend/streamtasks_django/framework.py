@@ -129,6 +129,6 @@ def alias_backport() -> None:
         return
     for name in (*_MODULES, ".backends.immediate"):
         sys.modules[f"django.tasks{name}"] = import_module(_BACKPORT + name)
-    vars(django)["tasks"] = sys.modules["django.tasks"]
+    django.tasks = sys.modules["django.tasks"]  # pyright: ignore[reportAttributeAccessIssue]
     exceptions = sys.modules["django.tasks.exceptions"]
     exceptions.InvalidTask, exceptions.InvalidTaskBackend = InvalidTask, InvalidTaskBackend  # type: ignore[attr-defined]
