@@ -129,13 +129,13 @@ class Side:
 
     def run(self, *words: str) -> Any:
         done = subprocess.run(
-            [self.python, *words], cwd=self.folder, env=self._environment(), capture_output=True, text=True, check=False
+            [self.python, *words], cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
         return json.loads(done.stdout.splitlines()[-1]) if words[0] == "-c" else None
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         kept = {**os.environ, "DJANGO_SETTINGS_MODULE": "bench_settings", "PYTHONPATH": str(self.folder)}
         if self.ours:
             kept["PYTHONPATH"] = os.pathsep.join([str(self.folder), *(path for path in sys.path if path)])
@@ -151,17 +151,20 @@ class Side:
             command = [self.python, "-m", "django", "db_worker", "--interval", "0.1"]
         for _ in range(1 if self.ours else 2):
             log = stack.enter_context((self.folder / "worker.log").open("ab"))
-            process = subprocess.Popen(command, cwd=self.folder, env=self._environment(), stdout=log, stderr=log)
+            process = subprocess.Popen(command, cwd=self.folder, env=self.environment(), stdout=log, stderr=log)
             stack.callback(process.wait)
             stack.callback(process.terminate)
 
     def value(self, sql: str, *parameters: Any) -> float:
         return float(self.connection.execute(sql, parameters or None).fetchone()[0] or 0)
 
+    def enqueue_many(self, tasks: int) -> None:
+        self.script(ENQUEUE_MANY, tasks=tasks)
+
     def drain(self, tasks: int) -> float:
         """Return tasks a second, of the last seven tenths, by the times in the table."""
         if self.ours:
-            self.script(ENQUEUE_MANY, tasks=tasks)
+            self.enqueue_many(tasks)
             left = "SELECT count(*) FROM streamtasks_message"
             times = "SELECT finished_ms AS at FROM streamtasks_record ORDER BY finished_ms DESC LIMIT %s"
         else:

@@ -139,9 +139,9 @@ class Project:
         return json.loads(self.run("-c", script).splitlines()[-1])
 
     @contextmanager
-    def worker(self) -> Generator[subprocess.Popen[bytes]]:
-        log = self.folder / "worker.log"
-        show_log("worker", log)
+    def worker(self, name: str = "worker") -> Generator[subprocess.Popen[bytes]]:
+        log = self.folder / f"{name}.log"
+        show_log(name, log)
         command = [sys.executable, "-m", "streamtasks_workers", "--backend", "default", "--concurrency", "2"]
         with log.open("wb") as stream:
             process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=stream, stderr=stream)
@@ -201,6 +201,17 @@ def test_killed_children_lose_nothing_and_every_task_has_one_outcome(project: Pr
         wait_until(finished, lambda: f"{found}", 3 * DEADLINE_S, every_s=0.5)
     assert found[1]["SUCCESS"] == 400
     assert set(found[1]) <= {"SUCCESS", "CRASH", "RETRY"}
+
+
+@pytest.mark.parametrize("project", ["sqlite"], indirect=True)
+def test_two_workers_share_a_file_of_sqlite(project: Project) -> None:
+    project.run("-m", "django", "migrate", "--verbosity", "0")
+    logs = [project.folder / f"{name}.log" for name in ("one", "two")]
+    with project.worker("one"), project.worker("two"):
+        wait_until(lambda: all("one of them writes at a time" in log.read_text() for log in logs), "both say so")
+        project.use(MANY.replace("400", "120"))
+        wait_until(lambda: project.use(COUNT) == [0, {"SUCCESS": 120}], "all have run", 3 * DEADLINE_S, every_s=0.5)
+        assert sum(log.read_text().count("state=SUCCESSFUL") for log in logs) == 120
 
 
 def kill_child(pid: int) -> None:

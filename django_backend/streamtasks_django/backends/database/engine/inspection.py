@@ -231,4 +231,9 @@ def check(session: Session) -> list[str]:
     if session.vendor == "sqlite":
         text = "is SQLite: workers poll it, and one of them writes at a time; use PostgreSQL in production"
         return [f"the database {session.alias!r} {text}"]
+    if session.vendor == "mysql":
+        text = (
+            "is MySQL or MariaDB: idle workers ask it twice a second; what wakes them, and most tests, need PostgreSQL"
+        )
+        return [f"the database {session.alias!r} {text}"]
     return []
