@@ -13,13 +13,18 @@ from ..shards import Operation, Shards
 
 __all__ = ["finished_before_call", "finished_ids"]
 
-MOST_PACKETS: Final = 12
-"""A page ends after so many round trips, however few ids there are in it."""
+MOST_SEEN: Final = 1000
+"""A page ends after so many entries of indexes, however few of their ids are wanted; each has up to 100."""
+
+MOST_PACKETS: Final = 100
+"""A page ends after so many round trips, too: an index may reach back for 512 days."""
+
+MOST_CALLS: Final = 256
+"""So many indexes are asked for in one round trip: all retention classes of an hour and a shard are one call."""
 
 _HOUR_MS: Final = 3_600_000
 _FIRST_ENTRIES: Final = 4
 _MOST_ENTRIES: Final = 100
-_MOST_HOURS: Final = 24
 
 
 def finished_before_call(keys: Keys, hour: int, before_ms: int, most: int) -> Call:
@@ -33,16 +38,22 @@ def finished_ids(shards: Shards, outcomes: Collection[str], cursor: str = "", li
     now = max(shard.hour() for shard in shards.by_tag.values()) + 1  # of a server whose clock is ahead of what is known
     oldest = now - shards.settings.index_keep_ms // _HOUR_MS - 3
     before_ms = before_of(cursor) or (now + 1) * _HOUR_MS
-    hours, most = 1, _FIRST_ENTRIES
+    hours, most, seen = 1, _FIRST_ENTRIES, 0
+    most_hours = max(1, MOST_CALLS // len(shards.tags))
     ids: list[str] = []
     for _ in range(MOST_PACKETS):
         newest = (before_ms - 1) // _HOUR_MS
         if newest < oldest:
             return IdPage(ids, "")
         some = range(newest, max(oldest, newest - hours + 1) - 1, -1)
-        calls = [
-            finished_before_call(one.keys, hour, before_ms, most) for hour in some for one in shards.by_tag.values()
-        ]
+        hours_and_keys = [(hour, shard.keys) for hour in some for shard in shards.by_tag.values()]
+        if hours > 1:  # look in which hour there is something
+            replies = yield [finished_before_call(keys, hour, before_ms, 1) for hour, keys in hours_and_keys]
+            found = [hour for (hour, _), reply in zip(hours_and_keys, replies, strict=True) if any(reply)]
+            before_ms = min(before_ms, (max(found, default=some[-1] - 1) + 1) * _HOUR_MS)
+            hours = 1 if found else min(2 * hours, most_hours)
+            continue
+        calls = [finished_before_call(keys, hour, before_ms, most) for hour, keys in hours_and_keys]
         entries: list[tuple[int, list[bytes]]] = []
         bound_ms = some[-1] * _HOUR_MS - 1  # what is later than this is known whole
         for index in [index for reply in (yield calls) for index in reply]:
@@ -65,8 +76,9 @@ def finished_ids(shards: Shards, outcomes: Collection[str], cursor: str = "", li
                 for task_id in some_ids.decode().split(" ")
             )
         before_ms = bound_ms + (1 if whole or not entries else 0)
-        hours = 1 if entries else min(2 * hours, _MOST_HOURS)
+        hours = 1 if entries else min(2, most_hours)
         most = max(_FIRST_ENTRIES, min(4 * most, _MOST_ENTRIES // len(shards.tags)))  # few of them are wanted
-        if len(ids) >= limit:
+        seen += len(entries)
+        if len(ids) >= limit or seen >= MOST_SEEN:
             break
     return IdPage(ids, str(before_ms))
