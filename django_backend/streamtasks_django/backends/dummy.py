@@ -17,7 +17,7 @@ from streamtasks import State, TaskRevoked
 from streamtasks.protocol.errors import describe
 
 from ..framework import DummyBackend as DjangoDummyBackend
-from ..framework import TaskResultStatus
+from ..framework import TaskResultStatus, task_enqueued
 from ..tasks.snapshot_results import task_error
 from .base import StreamTaskMixin
 from .control import statistics_of
@@ -44,8 +44,13 @@ class DummyBackend(StreamTaskMixin, DjangoDummyBackend):
         """
         self.validate_task(task)
         result = new_result(task, args, kwargs, self.alias)
-        now_or_on_commit(self.options, lambda: self._store_result(result))  # type: ignore[attr-defined]
+        now_or_on_commit(self.options, lambda: self._keep(result))
         return cast("TaskResult[P, R]", deepcopy(result))  # changes by the caller must not reach the list
+
+    def _keep(self, result: StreamTaskResult[Any]) -> None:
+        result.set(enqueued_at=timezone.now())
+        self._known().append(result)
+        task_enqueued.send(type(self), task_result=result)
 
     def revoke(self, task_id: str, terminate: bool = False) -> bool:  # noqa: ARG002
         """See `TaskControl.revoke`."""
