@@ -139,12 +139,12 @@ class RandomWorld(World):
 
     def step(self) -> None:
         rng = self.rng
-        match rng.randrange(12):
+        match rng.randrange(13):
             case 0 | 1 | 2 | 3:
                 self.enqueue()
             case 4:
                 self.claim()
-            case 5 | 6 if self.held:
+            case 5 | 6 | 11 if self.held:
                 self.end(self.held.pop(rng.randrange(len(self.held))))
             case 7:
                 self.server.clock.advance(rng.choice([0.01, 1, 7, 40]))  # type: ignore[union-attr]
@@ -237,7 +237,7 @@ def test_in_random_states(seed: int, part: int) -> None:
     while states < 5000:
         world = RandomWorld(rng)
         with world.hand:
-            for _ in range(60):
+            for _ in range(100):
                 world.step()
                 if rng.random() < 0.5:
                     world.check()
