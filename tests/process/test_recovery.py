@@ -134,7 +134,7 @@ def test_a_long_task_while_the_server_is_away(
     fleet.wait_drained()
     assert len(fleet.record.of(result)) == runs
     assert fleet.totals()["SUCCESS"] == 1
-    assert ("fenced" in worker.log) == (runs == 2)
+    assert ("fenced: no renewal" in worker.log) == (runs == 2)
 
 
 def test_a_server_without_its_groups_has_new_ones(fleet: Fleet) -> None:
