@@ -14,7 +14,6 @@ __all__ = [
     "ALL_TAGS",
     "Tags",
     "id_beside",
-    "is_fresh",
     "limiter_tag",
     "new_id",
     "node_id",
@@ -71,13 +70,6 @@ def new_id(tags: tuple[str, ...]) -> str:
     shards = len(tags)
     tag = tags[0] if shards == 1 else tags[next(_turn) * AT_A_TIME // max(shards, AT_A_TIME) % shards]
     return _uuid7(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big"), tag)
-
-
-def is_fresh(task_id: str, within_ms: int) -> bool:
-    """Return whether an id of `new_id` was made less than ``within_ms`` ago, by the clock of this machine."""
-    if len(task_id) < 34 or task_id[32] != "-" or task_id[12] != "7" or not _HEX.issuperset(task_id[:32]):
-        return False
-    return -within_ms < time.time_ns() // 1_000_000 - int(task_id[:12], 16) < within_ms
 
 
 def _uuid7(at_ms: int, random: int, tag: str) -> str:

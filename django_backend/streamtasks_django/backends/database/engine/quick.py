@@ -14,7 +14,6 @@ from django.db import transaction
 
 from streamtasks.protocol.callback_message import is_callback
 from streamtasks.protocol.keys import stream_name
-from streamtasks.protocol.shards import is_fresh
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.memory.hand_back import REMEMBERED_MS
 from streamtasks.stores.memory.state import Record
@@ -30,9 +29,6 @@ __all__ = ["QuickSettle", "claim_quickly", "enqueue_quickly", "is_quick", "may_s
 
 CLOCK_MS: Final = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 CLOCK_US: Final = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
-
-FRESH_MS: Final = 1000
-"""An id is so young, ms, when its first call comes; a repeated one comes after an error, and is marked as such."""
 
 _ENQUEUE: Final = """
 INSERT INTO {message} (id, priority, queue, phase, place, due_ms, token, attempts, crashes, lost, first_ms, started_ms,
@@ -167,11 +163,8 @@ def is_quick(session: Session, messages: Sequence[NewMessage]) -> bool:
     )
 
 
-def enqueue_quickly(session: Session, messages: Sequence[NewMessage], *, again: bool = False) -> list[bool | None]:
-    """Enqueue plain messages; return of each whether it is new. None: something is known of it, look closer.
-
-    ``again``: they may have been sent before. Ids that were made a moment ago have not.
-    """
+def enqueue_quickly(session: Session, messages: Sequence[NewMessage]) -> list[bool | None]:
+    """Enqueue plain messages; return of each whether it is new. None: something is known of it, look closer."""
     values: list[Any] = []
     due = [m for m in messages if m.delay_ms or (m.due_ms is not None and m.due_ms > time.time() * 1000 - 1000)]
     for number, m in enumerate(messages):
@@ -179,17 +172,14 @@ def enqueue_quickly(session: Session, messages: Sequence[NewMessage], *, again: 
         values += (m.expires_ms, m.expires_in_ms, m.hears, m.envelope)
     sql = _sql(session, _ENQUEUE, values=", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"] * len(messages)))
     ids = [message.id for message in messages]
-    looks: list[Statement] = []
-    if again or not all(is_fresh(task_id, FRESH_MS) for task_id in ids):
-        looks.append((_sql(session, _KNOWN), [ids]))
     notes: list[Statement] = []
     if due:
         earliest_ms = min(m.due_ms or round(time.time() * 1000) + (m.delay_ms or 0) for m in due)
         notes.append(("SELECT pg_notify(%s, %s)", (channel_name(session.table, CONTROL), f"due {earliest_ms}")))
     if len(due) < len(messages):
         notes.append(("SELECT pg_notify(%s, '')", (channel_name(session.table, WAKE),)))
-    new, *others = _run(session, [(sql, values), *looks, *notes], atomic=False)
-    accepted = {row[0] for row in new} - {row[0] for row in others[0] if looks}
+    new, known, *_ = _run(session, [(sql, values), (_sql(session, _KNOWN), [ids]), *notes], atomic=False)
+    accepted = {row[0] for row in new} - {row[0] for row in known}
     found: list[bool | None] = []
     for task_id in ids:
         found.append(True if task_id in accepted else None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import count
 from typing import Any, Final
 
 from streamtasks.exceptions import ServerNotSupported
@@ -91,8 +90,7 @@ class SqlStore(Steps, SteeringMethods):
     def _enqueue(self, messages: Sequence[NewMessage], retry_s: float) -> list[bool]:
         if not is_quick(self.session, messages):
             return self._accept(messages, retry_s)
-        tries = count()
-        found = self.session.run(lambda: enqueue_quickly(self.session, messages, again=next(tries) > 0), retry_s)
+        found = self.session.run(lambda: enqueue_quickly(self.session, messages), retry_s)
         if None not in found:
             return [bool(new) for new in found]
         if self.session is not self.own and self.session.connection.in_atomic_block:
