@@ -238,6 +238,7 @@ NOT_HERE = {"touch"}
 """Only durable calls use it, and it has one key."""
 
 
+@pytest.mark.slow
 def test_no_call_is_too_large_for_the_strictest_service(
     site: Site, strict: StrictProxy, figure: Callable[[str], None]
 ) -> None:

@@ -264,6 +264,7 @@ def test_files_that_are_never_written_to_the_disk(any_store: OpenStore) -> None:
         assert (raised.value.acknowledged, raised.value.replicas) == (0, 0)
 
 
+@pytest.mark.slow
 def test_files_of_replicas_count_too(any_store: OpenStore) -> None:
     with Replicated("valkey") as servers:
         for server in (servers.master, servers.replicas[0]):

@@ -51,6 +51,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 def test_two_hundred_loops_leave_no_socket_and_no_warning(embedded_url: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(PROGRAM))

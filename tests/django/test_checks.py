@@ -113,6 +113,7 @@ def test_a_right_configuration_gives_no_message() -> None:
     assert checked({"TASKS": tasks()}, by_sentinels(), by_sentinels(**secrets)) == [[], [], []]
 
 
+@pytest.mark.slow
 def test_each_wrong_configuration_gives_a_message() -> None:
     found = checked(*(settings for settings, _, _ in WRONG))
     assert len(found) == len(WRONG)

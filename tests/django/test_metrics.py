@@ -29,7 +29,11 @@ def test_only_reading() -> None:
 
 
 def test_a_server_that_is_away() -> None:
-    with closed_port() as url, override_settings(TASKS=tasks_setting(url)):
-        answer = metrics(RequestFactory().get("/metrics"))
+    with closed_port() as url:
+        tasks = tasks_setting(url)
+        for alias in tasks.values():
+            alias["OPTIONS"]["timeout"] = 0.3
+        with override_settings(TASKS=tasks):
+            answer = metrics(RequestFactory().get("/metrics"))
     assert answer.status_code == 503
     assert answer.headers["Content-Type"].startswith("text/plain")

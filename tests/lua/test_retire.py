@@ -262,6 +262,7 @@ def keys_and_bytes(lab: ScriptLab) -> tuple[int, int]:
     return len(keys), sum(pipeline.execute())
 
 
+@pytest.mark.slow
 def test_1500_queues_that_were_used_once_leave_nothing(lab: ScriptLab, figure: Callable[[str], None]) -> None:
     def use_and_delete(task_id: str, queue: str) -> None:
         use(lab, task_id, queue)

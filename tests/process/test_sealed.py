@@ -234,6 +234,7 @@ def test_hooks_of_an_end_that_no_child_has_seen(fleet: Fleet) -> None:
     assert fleet.app.dead_letters() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["signing_keys", "encryption_keys"])
 def test_a_rolling_migration_with_work_under_way(fleet: Fleet, option: str) -> None:
     """No key, a key, required, then another key: producers and workers of two steps run side by side."""
