@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support.django_site import manage
 from tests.support.unreachable import closed_port
 
 
+@pytest.mark.slow
 def test_manage_py_has_the_doctor(site_url: str) -> None:
     there = {"CONTRACT_URL": site_url, "CONTRACT_PREFIX": "doctor:"}
     shown = manage("streamtasks_doctor", "--backend", "default", "--json", **there)

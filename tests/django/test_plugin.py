@@ -139,6 +139,7 @@ def test_a_task_runs_without_a_worker_around_it() -> None:
     assert (value["attempt"], value["worker_ids"]) == (2, ["unknown", "worker-1"])
 
 
+@pytest.mark.slow
 def test_the_management_command_passes_its_options_on() -> None:
     shown = manage("streamtasks_worker", "--help")
     assert shown.returncode == 0, shown.stderr

@@ -48,6 +48,7 @@ def test_plain_python(secret: str, tmp_path: Path) -> None:
         assert (snapshot.envelope[:2], snapshot.result[:2], result.get(0)) == (b"S1", b"S1", 250)
 
 
+@pytest.mark.slow
 def test_a_django_project(secret: str, tmp_path: Path, embedded_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run(tmp_path, "django-admin", "startproject", "mysite", ".")
     run(tmp_path, sys.executable, "manage.py", "startapp", "shop")

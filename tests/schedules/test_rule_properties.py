@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,6 +79,7 @@ def by_hand(rule: crontab, first_ms: int, last_ms: int) -> list[int]:
     return sorted(found)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(FIELDS, CHANGES, st.integers(0, 2880))
 def test_times_are_those_that_a_look_at_every_minute_finds(fields: dict[str, Any], day: str, shift: int) -> None:
