@@ -36,6 +36,7 @@ class StopSignals:
         self.at_once = self.quiet = False
         self._grace_s = grace_s
         self._received: list[int] = []
+        self._lines: list[tuple[int, str]] = []
 
     def install(self) -> int:
         """Handle signals from now on; return a descriptor that becomes readable when one arrives."""
@@ -68,19 +69,25 @@ class StopSignals:
             number, now = self._received.pop(0), time.monotonic()
             if number == signal.SIGTSTP:
                 if not self.quiet and not self.stopping_since:
-                    logger.info("quiet: no more tasks are claimed; SIGTERM stops the worker")
+                    self._lines.append((logging.INFO, "quiet: no more tasks are claimed; SIGTERM stops the worker"))
                     changed = self.quiet = True
                 continue
             if number != signal.SIGQUIT and self.stopping_since and now - self.stopping_since < SAME_S:
                 continue
             changed = True
             if number == signal.SIGQUIT or self.stopping_since:
-                logger.warning("stopping now; running tasks are handed back")
+                self._lines.append((logging.WARNING, "stopping now; running tasks are handed back"))
                 self.at_once = True
             else:
-                logger.info("stopping: running tasks may take another %g s", self._grace_s)
+                self._lines.append((logging.INFO, f"stopping: running tasks may take another {self._grace_s:g} s"))
             self.stopping_since = self.stopping_since or now
         return changed
+
+    def log(self) -> None:
+        """Log what has changed; call it when it is done, so that a line never comes before what it says."""
+        for level, line in self._lines:
+            logger.log(level, line)
+        self._lines.clear()
 
     @property
     def claims(self) -> bool:

@@ -164,6 +164,7 @@ class Supervisor:
         else:
             self._table.terminate()
             os.write(self._life_w, b"!")  # for those that do not hear signals; after this, none is started
+        self._signals.log()
 
     def _reap(self) -> None:
         while True:
