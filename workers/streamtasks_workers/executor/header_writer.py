@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+from weakref import ref
 
 from streamtasks.protocol.message import Message
 from streamtasks.settings import StoreSettings
@@ -38,11 +39,15 @@ class HeaderWriter:
     def attach(self, prepared: Prepared) -> Prepared:
         """Let the attempt change its headers."""
         if prepared.attempt is not None:
-            prepared.attempt.keep_headers = partial(self._write, prepared)
+            # A weak reference: a cycle of each attempt would cost the garbage collection a tenth of a no-op's time.
+            prepared.attempt.keep_headers = partial(self._write, ref(prepared))
         return prepared
 
-    def _write(self, prepared: Prepared, headers: Mapping[str, Any]) -> bool:
+    def _write(self, of: ref[Prepared], headers: Mapping[str, Any]) -> bool:
         """Store the headers; return False if the claim was lost. The record of the outcome has them from now on."""
+        prepared = of()
+        if prepared is None:
+            return False  # the attempt has ended
         claimed, wire = prepared.claimed, self._settings.wire
         accepted, _, envelope = claimed.body.partition(b" ")
         # Read again: the message of the attempt may have the results of its predecessors in its arguments.

@@ -38,6 +38,7 @@ class Prepared:
     """
 
     __slots__ = (
+        "__weakref__",
         "attempt",
         "claimed",
         "guard",
