@@ -193,10 +193,11 @@ def test_a_worker_that_lost_its_claim_stores_nothing(hand: Consumer) -> None:
         runner = Runner(DjangoApplication(backend), "other", rewrite=backend.stores.plain.rewrite)
         return runner.prepare(claim, 0, lambda _: None)
 
-    with entered(prepared(claimed._replace(token="other#1")).attempt), pytest.raises(ClaimLost, match="nothing was"):
+    lost, ours = prepared(claimed._replace(token="other#1")), prepared(claimed)
+    with entered(lost.attempt), pytest.raises(ClaimLost, match="nothing was"):
         backend.save_metadata(result, {"a": 2})
     assert backend.get_result(result.id).metadata == {"a": 1}
-    with entered(prepared(claimed).attempt):
+    with entered(ours.attempt):
         backend.save_metadata(result, {"a": 2})
     assert backend.get_result(result.id).metadata == {"a": 2}
 
