@@ -97,7 +97,8 @@ INSERT INTO streamtasks_record (id, state, token, finished_ms, expires_ms, first
     enqueued_ms, envelope, result, history)
 SELECT 'old-' || n, state, token, n, expires_ms, first_ms, started_ms, attempts, deleted, enqueued_ms, envelope,
     result, history
-FROM (SELECT * FROM streamtasks_record WHERE id NOT LIKE 'old-%%' LIMIT 1) AS one, generate_series(%s, %s) AS n"""
+FROM (SELECT * FROM streamtasks_record WHERE id NOT LIKE 'old-%%' LIMIT 1) AS one,
+    generate_series(%s::int, %s::int) AS n"""
 ROWS = """
 INSERT INTO streamtasks_results (id, status, state, name, queue, priority, args, kwargs, result, traceback, meta,
     worker, created_at, started_at, finished_at)
@@ -276,7 +277,7 @@ def main() -> None:
         if "cleanup" in parts:
             clean_up(rows)
         if "mirror" in parts:
-            mirror(server, 3 * arguments.tasks)
+            mirror(server, 6 * arguments.tasks)
         for side in (ours, rows, theirs):
             if side is not None:
                 side.connection.close()

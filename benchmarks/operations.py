@@ -1,4 +1,4 @@
-"""Measure how long operators wait for `status`, `queues` and pages of `tasks`, with many tasks queued and finished.
+"""Measure how long `status`, `queues`, pages of `tasks` and a scrape take, with many tasks queued and finished.
 
     uv run python benchmarks/operations.py [--tasks 1000000] [--queues 50] [--server redis-server]
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from streamtasks import StreamTasks
 from streamtasks.operations import inspect
+from streamtasks.operations.store_metrics import StoreCollector, exposition
 from streamtasks.stores.types import ClaimRequest, Filter, Outcome
 
 AT_ONCE = 1000
@@ -81,6 +82,7 @@ def main() -> None:
             "status": lambda: inspect.status(store),
             "queues": lambda: inspect.queues(store),
             "workers": lambda: inspect.workers(store),
+            "scrape": lambda: exposition(StoreCollector([store]), ""),
             **{f"tasks {state}": partial(inspect.tasks, store, wire, state) for state in inspect.STATES},
         }
         for name, question in questions.items():

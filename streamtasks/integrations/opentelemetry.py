@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from opentelemetry import context as contexts
 from opentelemetry import propagate, trace
@@ -31,6 +31,8 @@ class OpenTelemetry(Middleware):
     The span of a call (``send <queue>``, PRODUCER) stands for the making of the message; the context travels in the
     message's headers (W3C by default). The span of an attempt (``process <queue>``, CONSUMER) is its child, and all
     that the task does is inside: calls of a workflow or of a chord's body belong to the trace in which it was started.
+
+    An attempt whose call was not sampled has no span of its own, as with the default sampler, which asks the parent.
 
     An error of the task is recorded and makes the span one that failed; `Retry` and `Ignore` do not.
 
@@ -59,8 +61,18 @@ class OpenTelemetry(Middleware):
         span.end()
         return replace(message, headers={**message.headers, **carrier}) if carrier else message
 
-    def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
+    def around_run(self, attempt: Attempt) -> AbstractContextManager[Any]:
         """Return a context in which the span of an attempt is the current one."""
+        headers = attempt.message.headers
+        parent = headers.get("traceparent")
+        if (
+            type(parent) is str
+            and len(parent) == _TRACEPARENT_LENGTH
+            and parent[-1] in _UNSAMPLED_FLAGS
+            and "tracestate" not in headers
+            and "baggage" not in headers
+        ):
+            return _Unsampled(parent)
         return self._processing(attempt)
 
     @contextmanager
@@ -89,6 +101,43 @@ class OpenTelemetry(Middleware):
         finally:
             contexts.detach(token)
             span.end()
+
+
+_TRACEPARENT_LENGTH: Final = 55
+_UNSAMPLED_FLAGS: Final = frozenset("02468ace")
+"""Last digits of a ``traceparent`` whose trace is not sampled: the last bit of the flags is 0.
+Source: https://www.w3.org/TR/trace-context-2/#trace-flags"""
+
+
+class _Unsampled(trace.NonRecordingSpan):
+    """The span of a call that was not sampled, and the context in which it is the current one.
+
+    Most attempts have one, so it does as little as possible: its ids are read when somebody asks for them.
+    """
+
+    def __init__(self, traceparent: str) -> None:
+        self._traceparent = traceparent
+
+    def get_span_context(self) -> trace.SpanContext:
+        """Return the ids of the call; what cannot be read is no trace, as for the propagator."""
+        try:
+            trace_id, span_id, flags = (int(part, 16) for part in self._traceparent.split("-")[1:])
+        except ValueError:
+            return trace.INVALID_SPAN_CONTEXT
+        return trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(flags))
+
+    def __enter__(self) -> Self:
+        self._token = contexts.attach(trace.set_span_in_context(self, _NO_CONTEXT))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        contexts.detach(self._token)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._traceparent}>"
+
+
+_NO_CONTEXT: Final = contexts.Context()
 
 
 def _attributes(message: Message, operation: str) -> dict[str, Any]:

@@ -177,12 +177,16 @@ class Message:
 
     def _read_rest(self, body: dict[str, Any]) -> bool:
         """Take over the parts that only some envelopes have; return whether all are of the right types."""
+        left = len(body) - _ALWAYS
         for part in _PARTS:
             if part.key in body:
                 value = body[part.key]
                 if not part.is_valid(value):
                     return False
                 setattr(self, part.attribute, value)
+                left -= 1
+                if not left:
+                    return True  # most often there is one: the headers
         if not are_call_fields(body):
             return False
         for field_ in CALL_FIELDS:

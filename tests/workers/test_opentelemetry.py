@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from streamtasks import Ignore, Retry, StreamTasks, chord
 from streamtasks.integrations.opentelemetry import OpenTelemetry
@@ -111,6 +111,34 @@ def test_a_chord_belongs_to_the_trace_in_which_it_was_started(traced: Traced) ->
     processed = [(span.attributes or {})["streamtasks.task"] for span in traced.spans(SpanKind.CONSUMER)]
     assert sorted(processed) == ["body", "inner", "member", "member", "member"]
     assert {span.get_span_context().trace_id for span in traced.spans()} == {request.get_span_context().trace_id}
+
+
+def test_a_call_that_is_not_sampled_has_no_span_but_its_trace_goes_on() -> None:
+    MemoryServer.at(URL).flush()
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(sampler=sampling.ParentBasedTraceIdRatio(0))
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    app = StreamTasks(URL, middleware=[OpenTelemetry(provider)])
+    seen: list[SpanContext] = []
+
+    @app.task(name="outer")
+    def outer() -> None:
+        seen.append(trace.get_current_span().get_span_context())
+        with provider.get_tracer("mine").start_as_current_span("inside"):
+            inner.enqueue()
+
+    @app.task(name="inner")
+    def inner() -> None:
+        seen.append(trace.get_current_span().get_span_context())
+
+    with provider.get_tracer("web").start_as_current_span("request") as request:
+        outer.enqueue()
+    InProcessWorker(app).run_until_idle()
+    assert [one.trace_id for one in seen] == [request.get_span_context().trace_id] * 2
+    assert [one.is_remote for one in seen] == [True, True]
+    assert not any(one.trace_flags.sampled for one in seen)
+    assert kept.get_finished_spans() == ()
+    assert not trace.get_current_span().get_span_context().is_valid
 
 
 def raised(error: BaseException) -> Callable[[], None]:

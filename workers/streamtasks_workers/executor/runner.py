@@ -7,7 +7,7 @@ import contextvars
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, nullcontext
 from functools import partial
 from traceback import clear_frames
 from typing import Any
@@ -207,9 +207,7 @@ class Runner:
                 if attempt.message.takes:
                     self._inputs.take(attempt.message)
                 if self._around:
-                    with ExitStack() as stack:
-                        for middleware in self._around:
-                            stack.enter_context(middleware.around_run(attempt))
+                    with self._around_run(attempt):
                         value = prepared.guard.call(_call_task, prepared)
                 else:
                     value = prepared.guard.call(_call_task, prepared)
@@ -253,6 +251,17 @@ class Runner:
         if has_hooks and ended is not None:
             await self._hooks.areport(runnable, attempt, ended)
         return outcome
+
+    def _around_run(self, attempt: Attempt) -> AbstractContextManager[object]:
+        """Return the context of all middleware for one attempt; of several it is entered already."""
+        if len(self._around) == 1:
+            return self._around[0].around_run(attempt)
+        with ExitStack() as stack:
+            for middleware in self._around:
+                context = middleware.around_run(attempt)
+                if type(context) is not nullcontext:  # entering one costs more than asking
+                    stack.enter_context(context)
+            return stack.pop_all()
 
     def _run_internal(self, prepared: Prepared, task: InternalTask, attempt: Attempt) -> Outcome:
         if prepared.skipped is not None and not task.always_runs:
