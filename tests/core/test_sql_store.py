@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,7 @@ from streamtasks.stores.factory import open_store, open_supervisor_store
 from streamtasks.stores.types import NewMessage
 from tests.support.manual_consumer import Consumer
 from tests.support.sql_stores import sql_kinds
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.support.sql_stores import SqlStores
@@ -65,3 +68,77 @@ def test_a_young_id_is_enqueued_once(settings: StoreSettings) -> None:
     with Consumer(store) as hand:
         assert task_id in hand.succeed()
     assert store.enqueue([new(task_id)]) == [False]
+
+
+@pytest.mark.skipif("postgres" not in sql_kinds(), reason="PostgreSQL is not installed")
+@pytest.mark.parametrize("count", [1, 2], ids=["one", "many"])
+def test_an_id_that_finishes_while_it_is_enqueued_is_known(sql_stores: SqlStores, count: int) -> None:
+    """Its row goes from one table to the other between the look at the second and the insertion into the first."""
+    from django.db import connections, transaction
+
+    settings = StoreSettings(url=sql_stores.url("postgres"), timeout_s=60.0, enqueue_timeout_s=60.0)
+    store = open_store(settings)
+    messages = [new(new_id(settings.tags)) for _ in range(count)]
+    store.enqueue(messages)
+    records, live = rows(settings, "record"), rows(settings, "message")
+
+    def enqueue_again() -> list[bool]:
+        try:
+            return store.enqueue(messages)
+        finally:
+            connections.close_all()
+
+    def waits() -> bool:
+        with connections[live.db].cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return bool(cursor.fetchone()[0])
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic(using=live.db):
+            live.all().delete()
+            records.bulk_create(
+                [records.model(id=one.id, state="SUCCESS", finished_ms=1, expires_ms=2**62) for one in messages]
+            )
+            again = pool.submit(enqueue_again)
+            wait_until(waits, "the insertion waits for the transaction")
+        assert again.result() == [False] * count
+    assert live.count() == 0
+
+
+@pytest.mark.skipif("postgres" not in sql_kinds(), reason="PostgreSQL is not installed")
+def test_who_waits_listens_on_the_connection_it_has(sql_stores: SqlStores) -> None:
+    settings = StoreSettings(url=sql_stores.url("postgres"), timeout_s=60.0, enqueue_timeout_s=60.0)
+    store: Any = open_store(settings)
+    task_id = new_id(settings.tags)
+    store.enqueue([new(task_id)])
+    connection = store.session.connection
+
+    def asked(sql: str) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchone()
+
+    def finish() -> None:
+        from django.db import connections
+
+        try:
+            with Consumer(open_store(settings)) as hand:
+                hand.succeed()
+        finally:
+            connections.close_all()
+
+    backend = asked("SELECT pg_backend_pid()")
+    from streamtasks_django.backends.database.engine.listener import EndListener
+
+    with EndListener(store.session, [task_id]) as listener, ThreadPoolExecutor(1) as pool:
+        assert asked("SELECT pg_listening_channels()") == ("contract_ends",)
+        pool.submit(finish).result()
+        assert asked("SELECT 1") == (1,)  # what this reads besides its answer is not lost
+        began = time.monotonic()
+        listener.wait(60.0)
+        connection.close()
+        listener.wait(60.0)  # on the new connection
+        assert time.monotonic() - began < 50.0, "it has not noticed"
+        assert asked("SELECT pg_listening_channels()") == ("contract_ends",)
+    assert asked("SELECT pg_listening_channels()") is None
+    assert asked("SELECT pg_backend_pid()") != backend

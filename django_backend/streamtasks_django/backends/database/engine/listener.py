@@ -1,10 +1,11 @@
-"""Listen to notifications of PostgreSQL on connections of their own."""
+"""Listen to notifications of PostgreSQL."""
 
 from __future__ import annotations
 
 import select
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 from django.db import connections
@@ -24,25 +25,38 @@ def can_listen(session: Session) -> bool:
 
 
 class Listener:
-    """One connection that listens to some channels of a store.
+    """A connection that listens to some channels of a store.
+
+    Args:
+        session: of the store.
+        channels: see `notify`.
+        shares: listen on the connection that the session has anyway, if no transaction is open on it: a new one takes
+            the server some milliseconds. Only for a thread that waits, and does nothing else with it meanwhile.
 
     Raises:
         StoreUnavailable: the database cannot be reached.
     """
 
-    def __init__(self, session: Session, *channels: str) -> None:
+    def __init__(self, session: Session, *channels: str, shares: bool = False) -> None:
         self._raw: Any = None
-        made: Any = connections[own_alias(session.alias)].copy()
+        kept: Any = session.connection if shares else None
+        self._shared = kept if kept is not None and kept.get_autocommit() and not kept.in_atomic_block else None
+        self._channels = [channel_name(session.table, channel) for channel in channels]
+        made: Any = self._shared or connections[own_alias(session.alias)].copy()
         self._error: type[Exception] = made.Database.Error
         try:
             made.ensure_connection()
             self._raw = made.connection
             with made.cursor() as cursor:
-                for channel in channels:
-                    cursor.execute(f'LISTEN "{channel_name(session.table, channel)}"')
+                cursor.execute(";".join(f'LISTEN "{channel}"' for channel in self._channels))
         except (DatabaseError, InterfaceError) as error:
             self.close()
             raise StoreUnavailable(f"The database {session.alias!r} does not answer: {error}".strip()) from error
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the shared connection has been closed or made anew since."""
+        return self._shared is not None and self._shared.connection is not self._raw
 
     @property
     def fd(self) -> int:
@@ -69,9 +83,17 @@ class Listener:
         return found
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._raw is not None:
-            self._raw.close()
+        """Close the connection; one that is shared only stops listening."""
+        raw, self._raw = self._raw, None
+        if self._shared is None:
+            if raw is not None:
+                raw.close()
+        elif raw is not None and self._shared.connection is raw:
+            self._raw = raw
+            with suppress(DatabaseError, InterfaceError, StoreUnavailable):
+                with self._shared.cursor() as cursor:
+                    cursor.execute(";".join(f'UNLISTEN "{channel}"' for channel in self._channels))
+                self.take()  # what came meanwhile would be kept by the connection
             self._raw = None
 
 
@@ -84,8 +106,9 @@ class EndListener:
     """
 
     def __init__(self, session: Session, ids: Sequence[str] | None) -> None:
+        self._session = session
         self._ids = None if ids is None else set(ids)
-        self._listener = Listener(session, ENDS) if can_listen(session) else None
+        self._listener = Listener(session, ENDS, shares=True) if can_listen(session) else None
 
     @property
     def hears(self) -> bool:
@@ -97,14 +120,17 @@ class EndListener:
         if self._listener is None:
             time.sleep(timeout_s)
             return
+        if self._listener.is_lost:
+            self._listener = Listener(self._session, ENDS, shares=True)
+            return
         deadline = time.monotonic() + timeout_s
-        while (left_s := deadline - time.monotonic()) > 0:
-            ready, _, _ = select.select([self._listener.fd], [], [], left_s)
-            if not ready:
-                return
-            for _, payload in self._listener.take():
+        while True:
+            for _, payload in self._listener.take():  # also what was read beside the answer of a statement
                 if self._ids is None or self._ids.intersection(payload.split("\n")):
                     return
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not select.select([self._listener.fd], [], [], left_s)[0]:
+                return
 
     def __enter__(self) -> Self:
         return self

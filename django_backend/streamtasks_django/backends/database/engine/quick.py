@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
+from django.db.utils import DataError
 
 from streamtasks.protocol.callback_message import is_callback
 from streamtasks.protocol.keys import stream_name
@@ -43,6 +45,19 @@ FROM (VALUES {values}) AS v (n, id, priority, queue, due_ms, delay_ms, expires_m
     (SELECT {clock_us} AS us) AS t
 WHERE NOT EXISTS (SELECT 1 FROM {record} r WHERE r.id = v.id)
 ON CONFLICT (id) DO NOTHING RETURNING id"""
+
+_ENQUEUE_ONE: Final = """
+INSERT INTO {message} (id, priority, queue, phase, place, due_ms, token, attempts, crashes, lost, first_ms, started_ms,
+    settled, limit_name, limit_us, limit_burst, wait_rank, wait_number, suspect, expires_ms, skip_reason, "after",
+    after_due_ms, after_delay_ms, "then", hears, enqueued_ms, envelope, history, progress)
+SELECT %s, %s, %s, 'Q', {clock_us}, 0, '', 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, false,
+    CASE WHEN %s > 0 THEN {clock_ms} + %s ELSE %s END, '', '', 0, 0, '', %s, {clock_ms}, %s, '', ''
+WHERE NOT EXISTS (SELECT 1 FROM {record} WHERE id = %s)
+ON CONFLICT (id) DO NOTHING RETURNING id;
+SELECT pg_notify(%s, ''), 1 / (CASE WHEN EXISTS (SELECT 1 FROM {record} WHERE id = %s)
+    AND EXISTS (SELECT 1 FROM {message} WHERE id = %s) THEN 0 ELSE 1 END)"""
+"""What is enqueued most: one message without a due time, outside of a transaction. If it is inserted although its id
+has a record, the division fails, and with it both statements: the second one looks after the insertion, as `_KNOWN`."""
 
 _KNOWN: Final = """
 DELETE FROM {message} m USING {record} r WHERE m.id = r.id AND m.id = ANY(%s) RETURNING m.id"""
@@ -111,13 +126,10 @@ DELETE FROM {state} s WHERE s.name = ANY(%s)
 type Statement = tuple[str, Sequence[Any]]
 
 
-def _run(session: Session, statements: Sequence[Statement], *, atomic: bool) -> list[list[Any]]:
+def _run(session: Session, statements: Sequence[Statement]) -> list[list[Any]]:
     """Run statements in one transaction; return the rows of each. In one round trip where the driver allows it."""
     connection = session.connection
-    is_joined = getattr(connection, "_is_joined", None)
-    if is_joined is None:
-        is_joined = connection._is_joined = _may_join(connection)
-    if not is_joined or atomic:
+    if not _joins(connection):
         with transaction.atomic(using=session.using), connection.cursor() as cursor:
             return [_rows(cursor, sql, parameters) for sql, parameters in statements]
     found = []
@@ -134,14 +146,23 @@ def _rows(cursor: Any, sql: str, parameters: Sequence[Any]) -> list[Any]:
     return list(cursor.fetchall()) if cursor.description else []
 
 
-def _may_join(connection: Any) -> bool:
+def _joins(connection: Any) -> bool:
     """Whether the driver sends several statements with parameters at once: psycopg 3 with client-side binding."""
-    options = connection.settings_dict.get("OPTIONS") or {}
-    return connection.Database.__name__ == "psycopg" and not options.get("server_side_binding")
+    is_joined: bool | None = getattr(connection, "_is_joined", None)
+    if is_joined is None:
+        options = connection.settings_dict.get("OPTIONS") or {}
+        is_joined = connection.Database.__name__ == "psycopg" and not options.get("server_side_binding")
+        connection._is_joined = is_joined
+    return is_joined
 
 
 def _sql(session: Session, text: str, **parts: str) -> str:
-    message, record, state = (f'"{name}"' for name in session.tables.names)
+    return _filled(text, session.tables.names, **parts)
+
+
+@lru_cache(64)
+def _filled(text: str, names: tuple[str, ...], **parts: str) -> str:
+    message, record, state = (f'"{name}"' for name in names)
     return text.format(message=message, record=record, state=state, clock_ms=CLOCK_MS, clock_us=CLOCK_US, **parts)
 
 
@@ -165,6 +186,8 @@ def is_quick(session: Session, messages: Sequence[NewMessage]) -> bool:
 
 def enqueue_quickly(session: Session, messages: Sequence[NewMessage]) -> list[bool | None]:
     """Enqueue plain messages; return of each whether it is new. None: something is known of it, look closer."""
+    if len(messages) == 1 and _may_stand_alone(session, messages[0]):
+        return [_enqueue_one(session, messages[0])]
     values: list[Any] = []
     due = [m for m in messages if m.delay_ms or (m.due_ms is not None and m.due_ms > time.time() * 1000 - 1000)]
     for number, m in enumerate(messages):
@@ -178,13 +201,31 @@ def enqueue_quickly(session: Session, messages: Sequence[NewMessage]) -> list[bo
         notes.append(("SELECT pg_notify(%s, %s)", (channel_name(session.table, CONTROL), f"due {earliest_ms}")))
     if len(due) < len(messages):
         notes.append(("SELECT pg_notify(%s, '')", (channel_name(session.table, WAKE),)))
-    new, known, *_ = _run(session, [(sql, values), (_sql(session, _KNOWN), [ids]), *notes], atomic=False)
+    new, known, *_ = _run(session, [(sql, values), (_sql(session, _KNOWN), [ids]), *notes])
     accepted = {row[0] for row in new} - {row[0] for row in known}
     found: list[bool | None] = []
     for task_id in ids:
         found.append(True if task_id in accepted else None)
         accepted.discard(task_id)
     return found
+
+
+def _may_stand_alone(session: Session, message: NewMessage) -> bool:
+    """Whether the statements of `_ENQUEUE_ONE` are a transaction of their own, which may fail."""
+    connection = session.connection
+    is_alone = connection.get_autocommit() and not connection.in_atomic_block
+    return is_alone and message.due_ms is None and not message.delay_ms and _joins(connection)
+
+
+def _enqueue_one(session: Session, message: NewMessage) -> bool | None:
+    m = message
+    values = (m.id, m.priority, m.queue, m.expires_in_ms, m.expires_in_ms, m.expires_ms, m.hears, m.envelope, m.id)
+    with session.connection.cursor() as cursor:
+        try:
+            cursor.execute(_sql(session, _ENQUEUE_ONE), (*values, channel_name(session.table, WAKE), m.id, m.id))
+            return True if cursor.fetchall() else None
+        except DataError:
+            return None
 
 
 class QuickSettle(NamedTuple):
@@ -233,9 +274,9 @@ def settle_quickly(
     else:
         statements += [("SELECT pg_notify(%s, %s)", (channel_name(session.table, ENDS), one)) for one in once]
     if receiver is None:
-        return {row[0] for row in _run(session, statements, atomic=False)[1]}
+        return {row[0] for row in _run(session, statements)[1]}
     with transaction.atomic(using=session.using):
-        rows = _run(session, statements, atomic=False)[1]
+        rows = _run(session, statements)[1]
         finished = [Finished(row[0], _record(row)) for row in rows]
         if finished:
             receiver(session.using, finished, one_by_one)
@@ -283,9 +324,7 @@ def claim_quickly(
         f"claim:{consumer}",
         request.sequence,
     ]
-    _, rows = _run(
-        session, [_lock(session, flushes=False), (_sql(session, _CLAIM, served=served), parameters)], atomic=False
-    )
+    _, rows = _run(session, [_lock(session, flushes=False), (_sql(session, _CLAIM, served=served), parameters)])
     now_ms, is_open, *first = rows[0]
     if first[0] is None:
         return None if is_open else (now_ms, [])

@@ -8,7 +8,7 @@ Their names are settings, which migrations cannot know, so they are made after t
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, override
 
 from django.apps.registry import Apps
 from django.db import connections, models
@@ -38,8 +38,21 @@ class Tables(NamedTuple):
         return tuple(model._meta.db_table for model in self)
 
 
+class _Text(models.CharField):  # type: ignore[type-arg]
+    """Text in which nobody searches: a ``varchar`` of PostgreSQL gets a second index from Django, for LIKE."""
+
+    @override
+    def db_type(self, connection: Any) -> str | None:
+        found = super().db_type(connection)
+        return found and found.replace("varchar", "character varying") if connection.vendor == "postgresql" else found
+
+
+def _id() -> Any:
+    return _Text(max_length=IDS, primary_key=True)
+
+
 def _text(length: int = IDS, **options: Any) -> Any:
-    return models.CharField(max_length=length, default="", blank=True, **options)
+    return _Text(max_length=length, default="", blank=True, **options)
 
 
 def _number() -> Any:
@@ -60,7 +73,7 @@ def tables(name: str) -> Tables:
     registry: Any = Apps()
     ready = Q(phase__in=[phases.QUEUED, phases.SUSPECT])
     message = {
-        "id": models.CharField(max_length=IDS, primary_key=True),
+        "id": _id(),
         "priority": models.SmallIntegerField(default=0),
         "queue": _text(),
         "phase": _text(1),
@@ -103,7 +116,7 @@ def tables(name: str) -> Tables:
         ),
     }
     record = {
-        "id": models.CharField(max_length=IDS, primary_key=True),
+        "id": _id(),
         "state": _text(16),
         "token": _text(),
         "finished_ms": _number(),
