@@ -148,11 +148,12 @@ def _rows(cursor: Any, sql: str, parameters: Sequence[Any]) -> list[Any]:
 
 def _joins(connection: Any) -> bool:
     """Whether the driver sends several statements with parameters at once: psycopg 3 with client-side binding."""
-    is_joined: bool | None = getattr(connection, "_is_joined", None)
-    if is_joined is None:
-        options = connection.settings_dict.get("OPTIONS") or {}
-        is_joined = connection.Database.__name__ == "psycopg" and not options.get("server_side_binding")
-        connection._is_joined = is_joined
+    known: bool | None = getattr(connection, "_is_joined", None)
+    if known is not None:
+        return known
+    options = connection.settings_dict.get("OPTIONS") or {}
+    is_joined = connection.Database.__name__ == "psycopg" and not options.get("server_side_binding")
+    connection._is_joined = is_joined
     return is_joined
 
 
