@@ -16,9 +16,11 @@
 -- KEYS[13] reserved    HASH     keys.reserved: for whom the next suspect of a stream is reserved
 -- KEYS[14] dead_sizes  ZSET     keys.dead_sizes
 -- KEYS[15] dead_bytes  STRING   keys.dead_bytes
--- KEYS[16] last_claim  STRING   keys.claim(consumer): its last sequence, and what became of it
--- KEYS[17] suspect     STRING   keys.suspect(worker): the claim of the last suspect that this worker took
--- KEYS[18..] wake lists LIST    the lists this child waits on; then
+-- KEYS[16] paused      ZSET     keys.paused
+-- KEYS[17] set_aside   ZSET     keys.set_aside: where messages of paused tasks lie
+-- KEYS[18] last_claim  STRING   keys.claim(consumer): its last sequence, and what became of it
+-- KEYS[19] suspect     STRING   keys.suspect(worker): the claim of the last suspect that this worker took
+-- KEYS[20..] wake lists LIST    the lists this child waits on; then
 --          streams     STREAM   keys.stream(name): the caller's candidates
 -- ARGV[1] consumer: its name
 -- ARGV[2] sequence: rises with each claim of this consumer; the same one gets the same messages
@@ -48,6 +50,7 @@
 --      or {"void", now ms}: this sequence was given up by hand_back; nothing was claimed.
 -- Budget: 100 messages, 512 KiB of bodies and one more, 16 streams of those that are ready; 5,000 old dead letters per garbage entry.
 -- Moves:  ready -> claimed | ready -> running (count 1, or a suspect) | garbage entry -> dead letter
+--         of a paused task: ready | suspect -> set aside: its entry goes to the consumer "paused:<task>", who is nobody
 -- Safe to repeat: yes, by sequence. Clock: server.
 -- include: clock, group, wake, channel, events
 local consumer, sequence, most, alone = args.consumer, tonumber(args.sequence), tonumber(args.most), args.alone == '1'
@@ -135,6 +138,9 @@ local now_text = int(now)
 local fresh_first = phase == 'R' and now_text or '0'
 local fresh_counts = '1 0 ' .. fresh_first
 local gave_back, chosen, work_left, left = false, {}, false, nil
+-- pauses: what is needed if tasks are paused; false: none is; nil: not known yet. look: entries to look at, at least: more
+-- and more while all are of paused tasks. tokens_lost: of messages that were set aside, as in `limited`.
+local pauses, look, tokens_lost = nil, 1, {}
 
 for _, name in ipairs(order) do
   local key = key_of[name]
@@ -162,6 +168,7 @@ for _, name in ipairs(order) do
       end
     else
       if wanted <= 0 or gave_back then break end
+      wanted = math.max(wanted, look)
       local returned = parked(key, 'returned', wanted)
       if #returned > 0 then
         entries = redis.call('XCLAIM', key, GROUP, consumer, 0, unpack(returned))
@@ -187,8 +194,18 @@ for _, name in ipairs(order) do
         redis.call('XDEL', key, entry[1])
       end
     end
+    if #entry_ids > 0 and pauses == nil then
+      pauses = false
+      if redis.call('EXISTS', keys.paused) == 1 then
+        -- include: task_of
+        for _, what in ipairs(redis.call('ZRANGEBYSCORE', keys.paused, 1, 1)) do
+          pauses = pauses or { task_of = task_of, names = {} }
+          pauses.names[what:sub(6)] = true
+        end
+      end
+    end
     local old = #entry_ids > 0 and redis.call('HMGET', keys.state, unpack(entry_ids))
-    local blobs, known, step, largest, back = {}, 0, 2, 1, {}
+    local blobs, known, step, largest, back, aside = {}, 0, 2, 1, {}, nil
     for i, id in ipairs(entry_ids) do
       if i > known and not gave_back then
         -- Bodies are read in steps, because large ones do not all fit, and to read them would take long.
@@ -202,16 +219,23 @@ for _, name in ipairs(order) do
       local entry, blob, line = entry_of[i], blobs[i], old[i]
       local s = line and lines().parse(line)
       local lone = s and s.phase == 'S' and not is_suspect -- a suspect with an entry of its own: it was delayed
+      local task = pauses and blob and not (s and lines().mark_of(s, 'x')) and pauses.task_of(blob)
       if i > known then
         back[#back + 1] = entry
       elseif not blob or chosen[id] or (s and s.phase ~= 'Q' and s.phase ~= 'S') then
         -- Finished, revoked, or living under another entry: this one stands for nothing any more.
         redis.call('XACK', key, GROUP, entry)
         redis.call('XDEL', key, entry)
+      elseif task and pauses.names[task] then
+        aside = aside or {}
+        aside[task] = aside[task] or {}
+        aside[task][#aside[task] + 1] = entry
+        local limit = s and lines().limit_of(s)
+        if limit then tokens_lost[#tokens_lost + 1] = { limit, id } end
       elseif lone and (not alone or #ids > 0 or not may_take()) then
         redis.call('XCLAIM', key, GROUP, 'suspect', 0, entry, 'JUSTID')
         if flags ~= 8 then flags = math.max(flags, leave_suspect(name)) end
-      elseif gave_back or (#ids > 0 and taken_bytes + #blob > most_bytes) then
+      elseif gave_back or (#ids > 0 and #ids >= most) or (#ids > 0 and taken_bytes + #blob > most_bytes) then
         back[#back + 1] = entry
         gave_back = true
       else
@@ -261,6 +285,15 @@ for _, name in ipairs(order) do
       words[#words + 1] = 'JUSTID'
       redis.call('XCLAIM', unpack(words))
     end
+    if aside then
+      for task, its in pairs(aside) do
+        local words = { key, GROUP, 'paused:' .. task, 0, unpack(its) }
+        words[#words + 1] = 'JUSTID'
+        redis.call('XCLAIM', unpack(words))
+        redis.call('ZADD', keys.set_aside, 0, task .. '\0' .. name)
+      end
+      look = math.min(look * 8, 100)
+    end
 
     if is_suspect and #entries > 0 and #ids > 0 then
       gave_back, flags = true, 8 -- a suspect is alone: nothing is added to it
@@ -291,10 +324,17 @@ if #ids > 0 then
   if flags == 8 then redis.call('SET', keys.suspect, token, 'PX', 86400000) end
   for _, id in ipairs(started) do publish(keys.news, id) end
   write_events()
-  if #limited > 0 then
-    -- include: limit
-    count_starts(limited)
+end
+if #limited > 0 or #tokens_lost > 0 then
+  -- include: limit
+  for _, one in ipairs(tokens_lost) do
+    local of = read_limit(one[1])
+    if of and take_out(of, one[2]) then
+      write_limit(one[1], of)
+      plan_ask(one[1], of)
+    end
   end
+  count_starts(limited)
 end
 -- What is left, here or in streams that only others serve, is another child's: wake the next one. A child that got
 -- nothing wakes nobody: it claims again, or what is left is a suspect or not for it.

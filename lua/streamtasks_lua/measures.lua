@@ -14,13 +14,12 @@
 -- ARGV[3..] names of the streams in KEYS
 --
 -- Returns {now ms, {unfinished, running, delayed, that wait for a limit, dead letters, first occurrence of a schedule, ms},
---          {of each stream in KEYS: entries that can be claimed, entries that are held, since when the oldest that can be
+--          {of each stream in KEYS: entries that nobody holds, entries that are held, since when the oldest that can be
 --          claimed waits, ms, 0 if there is none, ...}, {next names}}
 -- Budget: 100 streams, each with the consumers that hold something; the time does not grow with messages.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
--- include: clock, group
-local NOBODY = { 'returned', 'suspect' }
+-- include: clock, group, nobody
 local function since(entry)
   return tonumber(entry:match('^(%d+)')) or 0
 end
@@ -35,9 +34,10 @@ for i = keys.more, #KEYS do
   else
     held = pending[1]
     for _, of in ipairs(pending[4] or {}) do
-      if of[1] == NOBODY[1] or of[1] == NOBODY[2] then
+      if is_nobody(of[1]) then
         held = held - of[2]
-        local first = redis.call('XPENDING', key, GROUP, '-', '+', 1, of[1])[1]
+        -- Those of a paused task wait for nothing that a worker could do.
+        local first = of[1]:sub(1, 7) ~= 'paused:' and redis.call('XPENDING', key, GROUP, '-', '+', 1, of[1])[1]
         if first and (not oldest or since(first[1]) < since(oldest)) then oldest = first[1] end
       end
     end

@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
--- pause: let nothing more be claimed of a queue, or of any, until it is resumed. What is claimed runs to its end.
+-- pause: let nothing more be claimed of a queue, of a task, or at all, until it is resumed. What is claimed runs to its end.
 --
 -- KEYS[1] paused       ZSET     keys.paused
 -- KEYS[2] pause_notes  HASH     keys.pause_notes
 -- KEYS[3] paused_ready ZSET     keys.paused_ready
 -- KEYS[4] ready        ZSET     keys.ready
--- ARGV[1] what: "queue:<name>", or "*": everything
+-- ARGV[1] what: "queue:<name>", "task:<name>", or "*": everything
 -- ARGV[2] note: JSON: who, and why
 -- ARGV[3] most: so many can be paused
--- ARGV[4..] names of the queue's streams, for all of its priorities; of everything: none
+-- ARGV[4..] names of the queue's streams, for all of its priorities; of others: none
 --
 -- Returns {1 it is paused now, 0 it was before, -1 too many are; 1: more of everything is ready: call again}.
 -- Budget: 1,000 streams.
@@ -33,6 +33,9 @@ if what == '*' then
     redis.call('ZREM', keys.ready, unpack(names))
   end
   return { is_new, redis.call('EXISTS', keys.ready) }
+elseif what:sub(1, 5) == 'task:' then
+  redis.call('ZADD', keys.paused, 1, what) -- claims look for this score
+  return { is_new, 0 }
 end
 local ready = redis.call('ZMSCORE', keys.ready, unpack(ARGV, args.more))
 local waits = redis.call('ZMSCORE', keys.paused_ready, unpack(ARGV, args.more))

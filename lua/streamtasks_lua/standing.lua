@@ -21,7 +21,7 @@
 -- Budget: one message; 1,000 entries and 1,000 members that come before it.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
--- include: clock, line, group
+-- include: clock, line, group, nobody
 local most = tonumber(args.most)
 if redis.call('HEXISTS', keys.messages, args.id) == 0 then return {} end
 local line = redis.call('HGET', keys.state, args.id) or ''
@@ -33,7 +33,7 @@ local function held()
   if pending.err then return 0 end
   local count = pending[1]
   for _, of in ipairs(pending[4] or {}) do
-    if of[1] == 'returned' or of[1] == 'suspect' then count = count - of[2] end
+    if is_nobody(of[1]) then count = count - of[2] end
   end
   return count
 end

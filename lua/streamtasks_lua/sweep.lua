@@ -17,7 +17,7 @@
 -- Budget: 16 streams with all of their consumers.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server. A consumer is made again by its next read, a stream by its next message.
--- include: clock, retire
+-- include: clock, nobody, retire
 local idle_ms, retire_ms, removed, retired = tonumber(args.idle_ms), tonumber(args.retire_ms), 0, 0
 
 -- rows_of(reply): what XINFO returns of one thing, by field.
@@ -48,7 +48,7 @@ for i = 1, tonumber(args.stream_count) do
     -- XGROUP DELCONSUMER drops what a consumer holds without a word, so look and delete are one step.
     for _, row in ipairs(consumers.err and {} or consumers) do
       local info = rows_of(row)
-      if info.pending == 0 and info.idle > idle_ms and not NOBODY[info.name] then
+      if info.pending == 0 and info.idle > idle_ms and not is_nobody(info.name) then
         redis.call('XGROUP', 'DELCONSUMER', stream, GROUP, info.name)
         removed = removed + 1
       end

@@ -11,12 +11,13 @@ from hashlib import blake2b
 from itertools import batched
 from typing import Any, Final
 
-from ..exceptions import InvalidTask, TaskNotFound
+from ..exceptions import ConfigurationError, InvalidTask, TaskNotFound
 from ..protocol.keys import check_id, check_queue
 from ..protocol.message import Message
 from ..protocol.shards import node_of, tag_of
 from ..protocol.state import DeadLetter, Snapshot, State
 from ..stores.owner import Owner
+from ..stores.steering_types import check_task_name
 from ..stores.types import NewMessage, Revocation
 from .audit import record
 
@@ -138,38 +139,57 @@ def discard(owner: Owner, letters: Sequence[DeadLetter], *, actor: str, reason: 
     return discarded
 
 
-def pause(owner: Owner, queue: str, *, actor: str, reason: str) -> bool:
-    """Let nothing more be claimed of a queue; return whether it was not paused before.
+def pause(owner: Owner, queue: str, *, actor: str, reason: str, task: str = "") -> bool:
+    """Let nothing more be claimed of a queue, or of a task; return whether it was not paused before.
 
     What workers hold runs to its end. Delayed, scheduled and retried tasks come to the queue and wait there. It lasts
     until `resume`.
 
     Args:
         owner: of the queue.
-        queue: its name; empty: everything.
+        queue: its name; empty: everything, or the task.
         actor: who asks for it.
         reason: why.
+        task: the name of a task, in all queues, in place of a queue.
 
     Raises:
         UnknownQueue: it cannot be a queue's name.
-        ServerNotSupported: this store cannot pause, or too many queues are paused.
+        InvalidTask: no task of this name can be paused.
+        ConfigurationError: the server cannot read the names of tasks in what this app enqueues.
+        ServerNotSupported: this store cannot pause, or too much is paused.
     """
-    if queue:
-        check_queue(queue)
-    record(owner.store, "pause", queue or "*", actor, reason)
-    return owner.store.pause(queue, actor, reason)
+    target = _paused(queue, task)
+    if task and not owner.settings.wire.shows_tasks:
+        raise ConfigurationError(
+            f"Task {task} cannot be paused by its name: the server sets aside what it reads the name in, and with "
+            "compression, encryption_keys or the serializer 'pickle' it cannot read it. Give the task a queue of its "
+            "own, and pause that."
+        )
+    record(owner.store, "pause", target, actor, reason)
+    return owner.store.pause(queue, actor, reason, task)
 
 
-def resume(owner: Owner, queue: str, *, actor: str, reason: str) -> bool:
-    """End the pause of a queue (empty: that of everything); return whether there was one.
+def resume(owner: Owner, queue: str, *, actor: str, reason: str, task: str = "") -> bool:
+    """End the pause of a queue or of a task (both empty: that of everything); return whether there was one.
+
+    Of a paused task what waits comes back to its old places, 100 messages in a call; its pause is there until all of it
+    has. Repeat a call that was interrupted.
 
     Raises:
         UnknownQueue: it cannot be a queue's name.
+        InvalidTask: no task of this name can be paused.
     """
-    if queue:
-        check_queue(queue)
-    record(owner.store, "resume", queue or "*", actor, reason)
-    return owner.store.resume(queue)
+    record(owner.store, "resume", _paused(queue, task), actor, reason)
+    return owner.store.resume(queue, task)
+
+
+def _paused(queue: str, task: str) -> str:
+    """Return the target of an audit entry: the queue's name, ``task <name>``, or ``*``."""
+    if task and queue:
+        raise InvalidTask(f"Pause task {task}, which is in all queues, or queue {queue}; not both in one call.")
+    if task:
+        return f"task {check_task_name(task)}"
+    return check_queue(queue) if queue else "*"
 
 
 def purge(owner: Owner, queue: str, *, actor: str, reason: str) -> int:

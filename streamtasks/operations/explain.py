@@ -193,10 +193,11 @@ def _queue(standing: Standing) -> str:
 def _paused(of: Situation, standing: Standing) -> Iterator[Reason]:
     if standing.phase in phases.HELD:
         return
+    task = "" if of.message is None or standing.skip_reason else of.message.task
     for pause in of.pauses:
-        if pause.queue not in ("", _queue(standing)):
+        if not pause.holds(_queue(standing), task):
             continue
-        what = f"Queue {pause.queue} is" if pause.queue else "Everything is"
+        what = f"Queue {pause.queue} is" if pause.queue else f"Task {task} is" if pause.task else "Everything is"
         why = f": {pause.reason}" if pause.reason else ""
         text = f"{what} paused since {_moment(pause.since_ms)} by {pause.actor or 'somebody'}{why}."
         # A call that was interrupted has paused a part of the shards.

@@ -129,13 +129,18 @@ def queues(store: Store) -> list[QueueView]:
     return _queues(store.measures(), _live(store), store.pauses())
 
 
+def pauses(store: Store) -> list[Pause]:
+    """Return what is paused: everything, queues, tasks."""
+    return store.pauses()
+
+
 def _live(store: Store) -> list[WorkerInfo]:
     return [one for one in store.workers() if one.is_live]
 
 
 def _queues(found: Measures, live: Sequence[WorkerInfo], pauses: Sequence[Pause]) -> list[QueueView]:
-    by_queue = {pause.queue: pause for pause in pauses}
-    everything = by_queue.pop("", None)
+    by_queue = {pause.queue: pause for pause in pauses if pause.queue}
+    everything = next((pause for pause in pauses if pause.is_everything), None)
     counts = {one.queue: one[1:] for one in found.queues}
     return [
         QueueView(

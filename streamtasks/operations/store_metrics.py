@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from ..stores.base import Store
 from ..stores.inspection_types import WorkerInfo
 from ..stores.measure_types import Measures, QueueMeasure
+from ..stores.steering_types import Pause
 
 __all__ = ["MOST_QUEUES", "StoreCollector", "exposition"]
 
@@ -37,8 +38,13 @@ class StoreCollector(Collector):
         for store in self._stores:
             measures, its_workers = store.measures(), [one for one in store.workers() if one.is_live]
             all_measures.append(measures)
-            workers.append((measures, its_workers, {pause.queue for pause in store.pauses()}))
+            workers.append((measures, its_workers, store.pauses()))
         yield from _queues(workers)
+        about = "1: nothing is claimed of the task until it is resumed."
+        tasks = GaugeMetricFamily("streamtasks_task_paused", about, labels=("task",))
+        for task in sorted({pause.task for _, _, pauses in workers for pause in pauses if pause.task})[:MOST_QUEUES]:
+            tasks.add_metric((task,), 1)
+        yield tasks
         for name, about, number in (
             ("streamtasks_tasks_unfinished", "Tasks without an outcome.", sum(one.unfinished for one in all_measures)),
             ("streamtasks_tasks_delayed", "Tasks that wait for their time.", sum(one.delayed for one in all_measures)),
@@ -59,7 +65,7 @@ class StoreCollector(Collector):
         yield from _servers(all_measures)
 
 
-def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo], Set[str]]]) -> Iterator[Metric]:
+def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo], Sequence[Pause]]]) -> Iterator[Metric]:
     tasks = GaugeMetricFamily("streamtasks_queue_tasks", "Tasks in a queue.", labels=("queue", "state"))
     about = "For how long the oldest task that waits could be claimed."
     ages = GaugeMetricFamily("streamtasks_queue_oldest_age_seconds", about, labels=("queue",))
@@ -77,7 +83,7 @@ def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo], Set[str]]]) ->
                 name, known.ready + one.ready, known.claimed + one.claimed, max(known.oldest_ms, one.oldest_ms)
             )
             workers[name] = max(workers.get(name, 0), sum(worker.serves(one.queue) for worker in live))
-            paused[name] = paused.get(name, False) or not its_pauses.isdisjoint({"", one.queue})
+            paused[name] = paused.get(name, False) or any(pause.holds(one.queue) for pause in its_pauses)
     for name, one in by_queue.items():
         tasks.add_metric((name, "ready"), one.ready)
         tasks.add_metric((name, "claimed"), one.claimed)

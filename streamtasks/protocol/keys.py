@@ -162,6 +162,7 @@ class Keys:
         "schedule_states",
         "scheduled",
         "schedules",
+        "set_aside",
         "state",
         "stream",
         "streams",
@@ -202,9 +203,10 @@ class Keys:
         self.declarations = base + "declarations"  # HASH: project -> when the code was loaded that declares, last beat
         self.delayed = base + "delayed"  # ZSET: id -> when it is due
         self.ready = base + "ready"  # ZSET: name of a stream with something to claim -> priority
-        self.paused = base + "paused"  # ZSET: what is paused, all with score 0
+        self.paused = base + "paused"  # ZSET: what is paused; tasks with score 1
         self.pause_notes = base + "pause_notes"  # HASH: what is paused -> since when, by whom, why
         self.paused_ready = base + "paused_ready"  # ZSET: streams with something to claim that are paused
+        self.set_aside = base + "set_aside"  # ZSET: paused task and stream in which some of it lie, all with score 0
         self.streams = base + "streams"  # ZSET: names of all streams ever used, all with score 0
         self.wake = base + "wake"  # LIST: at most one token; children serving any queue wait on it
         self.tags = base + "tags"  # LIST: the tags of all shards, in order; only that of the shard "tags" is used

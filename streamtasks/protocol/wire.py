@@ -58,6 +58,7 @@ class Wire:
     Attributes:
         is_plain: whether it writes plain JSON.
         is_sealed: whether it signs or encrypts.
+        shows_tasks: whether the names of tasks can be read in what it writes, without keys and libraries.
         requires_signed: whether it refuses what is unsigned.
 
     Raises:
@@ -74,6 +75,7 @@ class Wire:
         "is_plain",
         "is_sealed",
         "requires_signed",
+        "shows_tasks",
     )
 
     def __init__(
@@ -116,6 +118,7 @@ class Wire:
         self.is_sealed = self._seals.writes
         self.is_plain = serializer == "json" and compression is None and not self.is_sealed
         self.requires_signed = require_signed
+        self.shows_tasks = serializer != "pickle" and compression is None and not self._seals.encrypts
 
     def __reduce__(self) -> Any:
         """Pickle without the keys: a snapshot, which holds a wire, may end in a cache."""

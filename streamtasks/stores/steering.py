@@ -54,20 +54,22 @@ class SteeringStore(Protocol):
         """
         ...
 
-    def pause(self, queue: str, actor: str, reason: str) -> bool:
-        """Let nothing more be claimed of a queue (empty: of any); return whether it was not paused before.
+    def pause(self, queue: str, actor: str, reason: str, task: str = "") -> bool:
+        """Let nothing more be claimed of a queue or of a task (both empty: of any); return whether it was not before.
 
         Raises:
-            ServerNotSupported: the store cannot pause, or too many queues are paused.
+            ServerNotSupported: the store cannot pause, or too much is paused.
             UnknownQueue: it cannot be a queue's name.
+            InvalidTask: no task of this name can be paused.
         """
         ...
 
-    def resume(self, queue: str) -> bool:
-        """End the pause of a queue (empty: that of everything); return whether there was one.
+    def resume(self, queue: str, task: str = "") -> bool:
+        """End the pause of a queue or of a task (both empty: that of everything); return whether there was one.
 
         Raises:
             UnknownQueue: it cannot be a queue's name.
+            InvalidTask: no task of this name can be paused.
         """
         ...
 

@@ -16,20 +16,26 @@ __all__ = [
     "Pause",
     "before_of",
     "check_kind",
+    "check_task_name",
     "pause_of",
     "queue_of",
+    "task_paused_by",
 ]
 
 EVERYTHING: Final = "*"
 """What is paused if all queues are."""
 
 MOST_PAUSES: Final = 1000
-"""So many queues can be paused at the same time."""
+"""So many queues and tasks can be paused at the same time."""
 
 MOST_AUDITED: Final = 10_000
 """So many audit entries are kept; the oldest go."""
 
 _QUEUE: Final = "queue:"
+_TASK: Final = "task:"
+
+MOST_NAME: Final = 200
+"""A task whose name is longer cannot be paused."""
 
 
 class AuditEntry(NamedTuple):
@@ -55,14 +61,15 @@ class AuditEntry(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """A pause of everything, or of a queue.
+    """A pause of everything, of a queue, or of a task.
 
     Attributes:
-        queue: its name; empty: everything is paused.
+        queue: its name; empty: everything is paused, or a task.
         since_ms: ms since the epoch.
         actor: who asked for it.
         reason: why.
         is_whole: False: only some shards are paused, because a call was interrupted; repeat it.
+        task: its name; empty: everything is paused, or a queue.
     """
 
     queue: str
@@ -70,6 +77,16 @@ class Pause(NamedTuple):
     actor: str
     reason: str
     is_whole: bool = True
+    task: str = ""
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether everything is paused."""
+        return not self.queue and not self.task
+
+    def holds(self, queue: str, task: str = "") -> bool:
+        """Return whether nothing of a queue, or of a task in it, is claimed."""
+        return self.is_everything or self.queue == queue != "" or self.task == task != ""
 
 
 class IdPage(NamedTuple):
@@ -79,18 +96,40 @@ class IdPage(NamedTuple):
     cursor: str
 
 
-def pause_of(queue: str) -> str:
-    """Return what stands for a pause in a store; ``queue``: its name; empty: everything.
+def pause_of(queue: str, task: str = "") -> str:
+    """Return what stands for a pause in a store; both empty: everything.
 
     Raises:
         UnknownQueue: it cannot be a queue's name.
+        InvalidTask: no task of this name can be paused.
     """
+    if task:
+        return _TASK + check_task_name(task)
     return _QUEUE + check_queue(queue) if queue else EVERYTHING
 
 
 def queue_of(pause: str) -> str:
-    """Return the queue's name of what `pause_of` has returned; empty: everything."""
-    return pause.removeprefix(_QUEUE) if pause != EVERYTHING else ""
+    """Return the queue's name of what `pause_of` has returned; empty: everything, or a task."""
+    return pause.removeprefix(_QUEUE) if pause.startswith(_QUEUE) else ""
+
+
+def task_paused_by(pause: str) -> str:
+    """Return the task's name of what `pause_of` has returned; empty: everything, or a queue."""
+    return pause.removeprefix(_TASK) if pause.startswith(_TASK) else ""
+
+
+def check_task_name(task: str) -> str:
+    """Return the name of a task if it can be paused: a server must find it in messages as it is.
+
+    Raises:
+        InvalidTask: it is not 1 to 200 printable ASCII characters without quotes and backslashes.
+    """
+    if not (task.isascii() and task.isprintable() and 1 <= len(task) <= MOST_NAME) or {'"', "\\"} & set(task):
+        raise InvalidTask(
+            f"Task {task!r} cannot be paused: its name must be 1 to {MOST_NAME} printable ASCII characters without "
+            "quotes and backslashes. Give the task a queue of its own, and pause that."
+        )
+    return task
 
 
 def before_of(cursor: str) -> int:

@@ -103,6 +103,11 @@ def test_on_every_store(world: World) -> None:
         store.pause("mail", "ann", "the printer is on fire")
         assert world.codes("other")[0] == "paused"
         assert "by ann: the printer is on fire" in explain_task(store, "other")[0].text
+        store.pause("", "ann", "", "t")
+        store.pause("", "ann", "", "unknown")
+        assert world.stops("b") == ["paused"]
+        assert "Task t is paused since" in explain_task(store, "b")[0].text
+        store.resume("", "t")
         store.pause("", "ann", "")
         assert world.stops("b") == ["paused"]
 

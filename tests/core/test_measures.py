@@ -50,6 +50,7 @@ def test_exposition(server_url: str) -> None:
     store = open_store(StoreSettings(url=server_url, timeout_s=60.0, enqueue_timeout_s=60.0))
     fill(store)
     store.pause("other", "ann", "")
+    store.pause("", "ann", "", "t")
     content_type, text = exposition(StoreCollector([store]), "")
     lines = text.decode().splitlines()
     assert content_type.startswith("text/plain")
@@ -57,6 +58,7 @@ def test_exposition(server_url: str) -> None:
         'streamtasks_queue_tasks{queue="default",state="ready"} 1.0',
         'streamtasks_queue_tasks{queue="other",state="ready"} 2.0',
         'streamtasks_queue_workers{queue="default"} 0.0',
+        'streamtasks_task_paused{task="t"} 1.0',
         'streamtasks_queue_paused{queue="default"} 0.0',
         'streamtasks_queue_paused{queue="other"} 1.0',
         "streamtasks_tasks_delayed 1.0",

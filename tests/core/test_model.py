@@ -99,9 +99,9 @@ class Lives(RuleBasedStateMachine):
     def forget_queue(self, queue: str) -> None:
         self.pair.forget_queue(queue)
 
-    @rule(queue=st.sampled_from(["", "default", "mail"]), resumes=st.booleans())
-    def pause(self, queue: str, resumes: bool) -> None:
-        self.pair.pause(queue, resumes)
+    @rule(what=st.sampled_from([("", ""), ("default", ""), ("mail", ""), ("", "t"), ("", "u")]), resumes=st.booleans())
+    def pause(self, what: tuple[str, str], resumes: bool) -> None:
+        self.pair.pause(*what, resumes)
 
     # -- children ------------------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ class Lives(RuleBasedStateMachine):
 def new(
     task_id: str, queue: str, priority: int, due_ms: int | None, after: str = "", limit: Limit | None = None
 ) -> NewMessage:
-    message = Message(id=task_id, task="t", queue=queue, priority=priority)
+    message = Message(id=task_id, task="u" if task_id in IDS[::3] else "t", queue=queue, priority=priority)
     return NewMessage(task_id, queue, priority, message.encode(1000), due_ms, after=after, limit=limit)
 
 

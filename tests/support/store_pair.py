@@ -89,11 +89,12 @@ class StorePair:
         """Both forget a queue, or say the same of what is in it."""
         same(forgotten(self.real, queue), forgotten(self.model, queue))
 
-    def pause(self, queue: str, resumes: bool) -> None:
-        """Pause or resume a queue, or everything; what waits elsewhere is the same in both, too."""
+    def pause(self, queue: str, task: str, resumes: bool) -> None:
+        """Pause or resume a queue, a task, or everything; what waits elsewhere is the same in both, too."""
         stores = (self.real, self.model)
-        same(*(store.resume(queue) if resumes else store.pause(queue, "ann", "") for store in stores))
-        same(*([pause.queue for pause in store.pauses()] for store in stores))
+        same(*(store.resume(queue, task) if resumes else store.pause(queue, "ann", "", task) for store in stores))
+        same(*([(pause.queue, pause.task) for pause in store.pauses()] for store in stores))
+        same(*([queue[:3] for queue in store.measures().queues if queue[1:3] != (0, 0)] for store in stores))
         for kind in ("delayed", "limited"):
             same(*(sorted(store.waiting_ids(kind).ids) for store in stores))
 

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from streamtasks import StreamTasks
-from streamtasks.operations import inspect
+from streamtasks.exceptions import ConfigurationError, InvalidTask
+from streamtasks.operations import control, inspect
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.json import dumps
 from streamtasks_workers.cli import output, tasks
@@ -89,7 +90,26 @@ def test_exit_statuses(shop: StreamTasks, run: Any) -> None:
     assert run("tasks", "--cursor", "x").exit_code == 1
     assert run("status", "--app", "op_shop:none").exit_code == 2
     assert (run("queues", "pause").exit_code, run("queues", "pause", "a", "--everything").exit_code) == (2, 2)
+    assert run("queues", "pause", "a", "--task", "b").exit_code == 2
     assert run("dead-letters", "discard", "x", "--yes").exit_code == 1
+
+
+def test_a_task_is_paused_by_its_name(shop: StreamTasks, run: Any, embedded_url: str) -> None:
+    shop.tasks["shop.pack"].enqueue(1)
+    assert run("queues", "pause", "--task", "shop.pack", "--reason", "why").output == "shop.pack: paused\n"
+    for words in ("status", "queues", "tasks"):
+        assert "task shop.pack" in run(words).output
+    assert json.loads(run("status", "--json").output)["pauses"][0]["task"] == "shop.pack"
+    assert run("queues", "resume", "--task", "shop.pack").output == "shop.pack: resumed\n"
+    assert [(one.operation, one.target) for one in shop.store.audit_entries()] == [
+        ("resume", "task shop.pack"),
+        ("pause", "task shop.pack"),
+    ]
+    packing = StreamTasks(embedded_url, compression="gzip", timeout_s=60.0)
+    with pytest.raises(ConfigurationError, match="cannot be paused by its name"):
+        control.pause(packing.owner, "", task="shop.pack", actor="ann", reason="")
+    with pytest.raises(InvalidTask, match="not both in one call"):
+        control.pause(packing.owner, "default", task="shop.pack", actor="ann", reason="")
 
 
 def test_nothing_is_deleted_without_a_yes(shop: StreamTasks, run: Any) -> None:

@@ -1,14 +1,13 @@
 -- retire: streams that nothing is in go, with what is kept of their names. The next message makes one again (append).
 --
 -- Keys: streams, ready, reserved, paused_ready.
--- include: group
-local NOBODY = { returned = true, suspect = true }
+-- include: group, nobody
 -- left_in(stream): how many entries a stream has, how many are pending, and how many of these workers hold.
 local function left_in(stream)
   local pending, held = redis.pcall('XPENDING', stream, GROUP), 0
   if pending.err then return redis.call('XLEN', stream), 0, 0 end -- there is no stream, or no group
   for _, of in ipairs(pending[4] or {}) do
-    if not NOBODY[of[1]] then held = held + of[2] end
+    if not is_nobody(of[1]) then held = held + of[2] end
   end
   return redis.call('XLEN', stream), pending[1], held
 end

@@ -8,17 +8,20 @@ from typing import Final
 
 from ..rules import phases
 from ..rules.consumers import RESERVED_MS, worker_of
+from ..rules.task_names import task_of
+from ..steering_types import task_paused_by
 from ..types import Claimed, ClaimRequest, Exchange, Filter
 from .hand_back import REMEMBERED_MS
-from .limits import count_starts
+from .limits import count_starts, stop_waiting
 from .mark_running import note_start
 from .shard import Shard
-from .state import NOBODY, SUSPECTS, LiveMessage, Stream
+from .state import NOBODY, PAUSED, SUSPECTS, LiveMessage, Stream
 
 __all__ = ["best_ready", "claim", "claimed_of", "hold", "wake_lists", "worker_has_suspect"]
 
 MOST_STREAMS: Final = 16
 MOST_TURNS: Final = 4
+MOST_LOOKED_AT: Final = 100
 MOST_BYTES: Final = 512 * 1024
 
 
@@ -157,6 +160,8 @@ class _Taking:
         self.suspect_waits = self.skipped_suspect = False
         self.took_suspect = False
         self.closed = False
+        self.paused_tasks = {task for what in shard.paused if (task := task_paused_by(what))}
+        self.look = 1  # entries to look at, at least: more and more while they are of paused tasks
 
     @property
     def is_full(self) -> bool:
@@ -195,6 +200,7 @@ class _Taking:
             want = self.request.most - len(self.claimed)
             if want <= 0 or self.closed:
                 return False
+            want = max(want, self.look)
             entries = stream.owned_by(NOBODY, want)
             if entries:
                 self._take(stream, entries)
@@ -207,18 +213,30 @@ class _Taking:
                 return not stream.owned_by(SUSPECTS, 1)
         return False
 
+    def _paused_task(self, message: LiveMessage | None) -> str:
+        """Return the name of a message's task if that is paused; what must not run is not held up."""
+        if not self.paused_tasks or message is None or message.skip_reason:
+            return ""
+        task = task_of(message.body)
+        return task if task in self.paused_tasks else ""
+
     def _take(self, stream: Stream, entries: Iterable[str], *, suspect: bool = False) -> None:
+        met_paused = False
         for entry in entries:
             task_id = stream.entries[entry]
             message = self.shard.live.get(task_id)
             delayed_suspect = message is not None and message.phase == phases.SUSPECT and not suspect
             if message is None or message.phase not in (phases.QUEUED, phases.SUSPECT):
                 stream.drop(entry)  # it is finished, revoked, or has another entry by now
+            elif task := self._paused_task(message):
+                stream.owners[entry] = PAUSED + task
+                stop_waiting(self.shard, message)  # its token is given up
+                met_paused = True
             elif delayed_suspect and not self.may_take_suspect:
                 stream.owners[entry] = SUSPECTS
                 if not self.took_suspect:
                     self._leave_suspect(stream)
-            elif self.closed or (self.claimed and self.bytes + len(message.body) > MOST_BYTES):
+            elif self.closed or (self.claimed and (self.is_full or self.bytes + len(message.body) > MOST_BYTES)):
                 stream.owners[entry] = NOBODY
                 self.closed = True
             else:
@@ -230,6 +248,8 @@ class _Taking:
                 # What must not run is not started; but the follow-up of a suspect's outcome may end the child.
                 alone_now = self.request.most == 1 and not message.skip_reason
                 self._hold(message, entry, starts=alone_now or suspect or delayed_suspect)
+        if met_paused:
+            self.look = min(self.look * 8, MOST_LOOKED_AT)
 
     def _hold(self, message: LiveMessage, entry: str, *, starts: bool) -> None:
         message.entry = entry

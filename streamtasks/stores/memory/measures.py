@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..measure_types import Measures, QueueMeasure
 from .shard import Shard
-from .state import NOBODY, SUSPECTS, Stream, entry_age
+from .state import NOBODY, SUSPECTS, Stream, entry_age, is_free
 
 __all__ = ["added", "measures"]
 
@@ -47,6 +47,7 @@ def added(parts: Sequence[Measures]) -> Measures:
 
 
 def _measure(stream: Stream, now_ms: int) -> QueueMeasure:
+    free = sum(is_free(who) for who in stream.owners.values()) + len(stream.unread)
     waiting = [*stream.unread, *(entry for entry, who in stream.owners.items() if who in (NOBODY, SUSPECTS))]
     oldest_ms = max(1, now_ms - min(map(entry_age, waiting))[0]) if waiting else 0
-    return QueueMeasure(stream.queue, len(waiting), len(stream.entries) - len(waiting), oldest_ms)
+    return QueueMeasure(stream.queue, free, len(stream.entries) - free, oldest_ms)

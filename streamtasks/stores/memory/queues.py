@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Swept
 from .shard import Shard
-from .state import NOBODY, SUSPECTS, Stream
+from .state import Stream, is_free
 
 __all__ = ["forget_queue", "sweep"]
 
@@ -29,4 +29,4 @@ def forget_queue(shard: Shard, queue: str) -> tuple[int, int, int]:
 
 
 def _held_in(stream: Stream) -> int:
-    return sum(owner not in (NOBODY, SUSPECTS) for owner in stream.owners.values())
+    return sum(not is_free(owner) for owner in stream.owners.values())

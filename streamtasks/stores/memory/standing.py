@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ..inspection_types import MOST_AHEAD, Standing
 from ..rules import phases
 from .shard import Shard
-from .state import NOBODY, SUSPECTS, LiveMessage, entry_age
+from .state import NOBODY, LiveMessage, entry_age, is_free
 
 __all__ = ["MOST_BETTER", "standing", "standing_of"]
 
@@ -65,5 +65,5 @@ def _ahead(shard: Shard, message: LiveMessage) -> int:
     own = next((entry for entry, task_id in stream.entries.items() if task_id == message.id), None)
     if own is None:
         return 0
-    free = [entry for entry in stream.entries if stream.owners.get(entry, NOBODY) in (NOBODY, SUSPECTS)]
+    free = [entry for entry in stream.entries if is_free(stream.owners.get(entry, NOBODY))]
     return sum(entry_age(entry) < entry_age(own) for entry in free)

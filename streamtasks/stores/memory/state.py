@@ -11,11 +11,23 @@ from ..rules import phases
 from ..types import Limit
 from ..workflow_types import FanIn
 
-__all__ = ["NOBODY", "SUSPECTS", "FanInState", "LiveMessage", "Record", "Schedule", "Stream", "WorkflowState"]
+__all__ = [
+    "NOBODY",
+    "PAUSED",
+    "SUSPECTS",
+    "FanInState",
+    "LiveMessage",
+    "Record",
+    "Schedule",
+    "Stream",
+    "WorkflowState",
+    "is_free",
+]
 
 NOBODY: Final = "returned"
 SUSPECTS: Final = "suspect"
-"""Owners of entries that nobody holds: of returned ones, and of those that must be claimed alone."""
+PAUSED: Final = "paused:"
+"""Owners of entries that nobody holds: of returned ones, of those that must be claimed alone, of each paused task."""
 
 
 @dataclass(slots=True)
@@ -136,6 +148,11 @@ class Stream:
         owned = self.owners.pop(entry, None) is not None
         if self.entries.pop(entry, None) is not None and not owned and entry in self.unread:
             self.unread.remove(entry)
+
+
+def is_free(owner: str) -> bool:
+    """Return whether the owner of an entry is nobody."""
+    return owner in (NOBODY, SUSPECTS) or owner.startswith(PAUSED)
 
 
 def entry_age(entry: str) -> tuple[int, int]:

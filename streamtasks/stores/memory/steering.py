@@ -9,38 +9,71 @@ from ...exceptions import ServerNotSupported
 from ...protocol.state import DeadLetter
 from ...settings import StoreSettings
 from ..rules import phases
-from ..steering_types import MOST_PAUSES, AuditEntry, IdPage, Pause, before_of, check_kind, pause_of, queue_of
+from ..steering_types import (
+    MOST_PAUSES,
+    AuditEntry,
+    IdPage,
+    Pause,
+    before_of,
+    check_kind,
+    pause_of,
+    queue_of,
+    task_paused_by,
+)
+from .limits import wait
 from .server import MemoryServer
 from .shard import Shard
-from .state import entry_age
+from .state import NOBODY, PAUSED, SUSPECTS, Stream, entry_age
 
 __all__ = ["SteeringMethods"]
 
 MOST: Final = 100
 
 
-def pause(shard: Shard, queue: str, actor: str, reason: str) -> bool:
-    """Let nothing more be claimed of a queue, or of any."""
-    what = pause_of(queue)
+def pause(shard: Shard, queue: str, actor: str, reason: str, task: str = "") -> bool:
+    """Let nothing more be claimed of a queue, of a task, or at all."""
+    what = pause_of(queue, task)
     known = shard.paused.get(what)
     if known is None and len(shard.paused) >= MOST_PAUSES:
         raise ServerNotSupported(
-            f"{MOST_PAUSES} queues are paused already; resume some, or pause everything, before {queue!r}."
+            f"{MOST_PAUSES} queues and tasks are paused already; resume some, or pause everything, before "
+            f"{queue or task!r}."
         )
     shard.paused[what] = (shard.now_ms() if known is None else known[0], actor, reason)
+    if task:
+        return known is None
     held = {name for name in shard.ready if not queue or name.partition(":")[2] == queue}
     shard.ready -= held
     shard.paused_ready |= held
     return known is None
 
 
-def resume(shard: Shard, queue: str) -> bool:
+def resume(shard: Shard, queue: str, task: str = "") -> bool:
     """End a pause; what waited can be claimed."""
-    known = shard.paused.pop(pause_of(queue), None)
+    known = shard.paused.pop(pause_of(queue, task), None)
+    if task:
+        for stream in sorted(shard.streams.values(), key=lambda one: one.name):
+            _let_go(shard, stream, PAUSED + task)
     for name in [one for one in shard.paused_ready if not shard.is_paused(one.partition(":")[2])]:
         shard.paused_ready.discard(name)
         shard.make_ready(shard.stream(name))
     return known is not None
+
+
+def _let_go(shard: Shard, stream: Stream, owner: str) -> None:
+    """Return the entries of a paused task to their places; messages with a limit wait for that."""
+    for entry in stream.owned_by(owner, len(stream.owners)):
+        message = shard.live.get(stream.entries[entry])
+        limit = None if message is None else message.active_limit
+        if message is None or message.phase not in (phases.QUEUED, phases.SUSPECT):
+            stream.drop(entry)  # revoked meanwhile
+        elif limit is not None:
+            stream.drop(entry)
+            message.suspect = message.suspect or message.phase == phases.SUSPECT
+            wait(shard, message, limit)
+        else:
+            stream.owners[entry] = SUSPECTS if message.phase == phases.SUSPECT else NOBODY
+            shard.make_ready(stream)
 
 
 def waiting(shard: Shard, kind: str, queue: str) -> list[tuple[str, str]]:
@@ -137,18 +170,20 @@ class SteeringMethods:
             ids.append(task_id)
         return IdPage(ids, "")
 
-    def pause(self, queue: str, actor: str, reason: str) -> bool:
+    def pause(self, queue: str, actor: str, reason: str, task: str = "") -> bool:
         """See `Store.pause`."""
         with self.server.step():
-            return sum(pause(shard, queue, actor, reason) for shard in self._all_shards) > 0
+            return sum(pause(shard, queue, actor, reason, task) for shard in self._all_shards) > 0
 
-    def resume(self, queue: str) -> bool:
+    def resume(self, queue: str, task: str = "") -> bool:
         """See `Store.resume`."""
         with self.server.step():
-            return sum(resume(shard, queue) for shard in self._all_shards) > 0
+            return sum(resume(shard, queue, task) for shard in self._all_shards) > 0
 
     def pauses(self) -> list[Pause]:
         """See `Store.pauses`."""
         with self.server.lock:
             first = self._all_shards[0]
-            return sorted(Pause(queue_of(what), *about) for what, about in first.paused.items())
+            return sorted(
+                Pause(queue_of(what), *about, task=task_paused_by(what)) for what, about in first.paused.items()
+            )

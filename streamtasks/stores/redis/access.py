@@ -87,6 +87,7 @@ SCRIPTS: Final = {
     "pause_schedule": UserRole.PRODUCER,
     "put_schedules": UserRole.PRODUCER,
     "resume": UserRole.PRODUCER,
+    "resume_task": UserRole.PRODUCER,
     "revoke": UserRole.PRODUCER,
     "stage": UserRole.PRODUCER,
     "tags": UserRole.PRODUCER,  # a monitor only reads what others have noted

@@ -1,4 +1,4 @@
-"""The command ``streamtasks queues``: list queues, pause, resume and purge them."""
+"""The command ``streamtasks queues``: list queues, pause, resume and purge them; pause single tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from streamtasks.operations.inspect import QueueView
     from streamtasks.stores.steering_types import Pause
 
-__all__ = ["pause_json", "print_queues", "queue_json", "queues_command"]
+__all__ = ["pause_json", "print_paused_tasks", "print_queues", "queue_json", "queues_command"]
 
 
 @click.group("queues", cls=ListingGroup)
@@ -31,42 +31,46 @@ def list_(target: Target, as_json: bool) -> None:
 
     from .output import print_json
 
-    found = inspect.queues(target.owner.store)
+    store = target.owner.store
+    found = inspect.queues(store)
     if as_json:
         print_json([queue_json(one) for one in found])
     else:
         print_queues(found)
+        print_paused_tasks(inspect.pauses(store))
 
 
 @queues_command.command("pause")
 @target_options
 @click.argument("queue", required=False)
 @click.option("--everything", is_flag=True, help="All queues, also those to come.")
+@click.option("--task", help="The task of this name in place of a queue, wherever it is enqueued.")
 @change_options
-def pause(target: Target, queue: str | None, everything: bool, by: Any) -> None:
-    """Let nothing more be claimed of a queue until it is resumed.
+def pause(target: Target, queue: str | None, everything: bool, task: str | None, by: Any) -> None:
+    """Let nothing more be claimed of a queue, or of a task, until it is resumed.
 
     What workers hold runs to its end. Delayed, scheduled and retried tasks come to the queue and wait there.
     """
     from streamtasks.operations import control
 
-    name = _named(queue, everything)
-    is_new = control.pause(target.owner, name, **by)
-    click.echo(f"{name or 'everything'}: paused" + ("" if is_new else " (it was before)"))
+    name = _named(queue, everything, task)
+    is_new = control.pause(target.owner, name, task=task or "", **by)
+    click.echo(f"{task or name or 'everything'}: paused" + ("" if is_new else " (it was before)"))
 
 
 @queues_command.command("resume")
 @target_options
 @click.argument("queue", required=False)
 @click.option("--everything", is_flag=True, help="End the pause of everything; queues with one of their own keep it.")
+@click.option("--task", help="The task of this name.")
 @change_options
-def resume(target: Target, queue: str | None, everything: bool, by: Any) -> None:
-    """Let workers claim of a queue again."""
+def resume(target: Target, queue: str | None, everything: bool, task: str | None, by: Any) -> None:
+    """Let workers claim of a queue, or a task, again."""
     from streamtasks.operations import control
 
-    name = _named(queue, everything)
-    was_paused = control.resume(target.owner, name, **by)
-    click.echo(f"{name or 'everything'}: " + ("resumed" if was_paused else "was not paused"))
+    name = _named(queue, everything, task)
+    was_paused = control.resume(target.owner, name, task=task or "", **by)
+    click.echo(f"{task or name or 'everything'}: " + ("resumed" if was_paused else "was not paused"))
 
 
 @queues_command.command("purge")
@@ -85,16 +89,16 @@ def purge(target: Target, queue: str, yes: bool, by: Any) -> None:
     click.echo(f"{queue}: tasks revoked: {control.purge(owner, queue, **by)}")
 
 
-def _named(queue: str | None, everything: bool) -> str:
-    """Return the queue's name; empty: everything."""
-    if everything == (queue is not None):
-        raise click.UsageError("Name a queue, or give --everything.")
+def _named(queue: str | None, everything: bool, task: str | None) -> str:
+    """Return the queue's name; empty: everything, or the task."""
+    if [queue is not None, everything, task is not None].count(True) != 1:
+        raise click.UsageError("Name a queue, or give --everything, or --task.")
     return queue or ""
 
 
 def pause_json(pause: Pause) -> dict[str, Any]:
     """Return a pause as JSON."""
-    return {**pause._asdict(), "queue": pause.queue or None}
+    return {**pause._asdict(), "queue": pause.queue or None, "task": pause.task or None}
 
 
 def queue_json(view: QueueView) -> dict[str, Any]:
@@ -111,6 +115,15 @@ def print_queues(found: Sequence[QueueView]) -> None:
         for one in found
     ]
     print_table(["queue", "ready", "claimed", "oldest", "workers", "paused"], rows)
+
+
+def print_paused_tasks(pauses: Sequence[Pause]) -> None:
+    """Print a line for each task that is paused."""
+    from .output import clean
+
+    for pause in pauses:
+        if pause.task:
+            click.echo(clean(f"task {pause.task} is paused {_pause(pause)}"))
 
 
 def _pause(pause: Pause | None) -> str:

@@ -36,6 +36,6 @@ def status_command(target: Target, as_json: bool) -> None:
     overdue = f", schedules overdue for {age(found.overdue_ms)}" if found.overdue_ms else ""
     click.echo(f"dead letters {found.dead_kept}, live workers {found.workers}{overdue}")
     for pause in found.pauses:
-        what = f"queue {pause.queue}" if pause.queue else "everything"
+        what = f"queue {pause.queue}" if pause.queue else f"task {pause.task}" if pause.task else "everything"
         click.echo(clean(f"paused: {what}, by {pause.actor}: {pause.reason or 'no reason given'}"))
     print_queues(found.queues)

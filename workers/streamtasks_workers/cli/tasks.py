@@ -33,6 +33,7 @@ def tasks_command(target: Target, state: str, queue: str, name: str, limit: int,
     from streamtasks.operations import inspect
 
     from .output import call, clean, moment, print_json, print_table, short
+    from .queues import print_paused_tasks
 
     app = target.one()
     page = inspect.tasks(app.owner.store, app.settings.wire, state, cursor, limit, queue)
@@ -54,6 +55,8 @@ def tasks_command(target: Target, state: str, queue: str, name: str, limit: int,
         )
         return
     print_table(["id", "state", "queue", "since, due or end", "call"], rows)
+    if state == "queued":
+        print_paused_tasks(inspect.pauses(app.owner.store))
     if page.cursor:
         click.echo(f"next page: --cursor {clean(_quoted(page.cursor))}")
 

@@ -11,7 +11,17 @@ from ....exceptions import InvalidTask, ServerNotSupported
 from ....protocol.keys import Keys, check_queue, stream_name
 from ....protocol.state import DeadLetter
 from ...rules.queues import PRIORITIES
-from ...steering_types import MOST_AUDITED, MOST_PAUSES, AuditEntry, IdPage, Pause, check_kind, pause_of, queue_of
+from ...steering_types import (
+    MOST_AUDITED,
+    MOST_PAUSES,
+    AuditEntry,
+    IdPage,
+    Pause,
+    check_kind,
+    pause_of,
+    queue_of,
+    task_paused_by,
+)
 from ..batches import MOST, chunks
 from ..scripts import Call, script
 from ..shards import MOST_STREAMS, Operation, Shard, Shards
@@ -28,6 +38,7 @@ __all__ = [
     "record_audit",
     "resume",
     "resume_call",
+    "resume_task_call",
     "unfinished_call",
     "waiting_ids",
 ]
@@ -195,31 +206,40 @@ def resume_call(keys: Keys, what: str, names: Sequence[str]) -> Call:
     return script("resume").call(keys, what=what, streams=names)
 
 
+def resume_task_call(keys: Keys, task: str, names: Sequence[str]) -> Call:
+    """Build resume_task; ``names``: streams that the call brings."""
+    return script("resume_task").call(keys, task=task, streams=names)
+
+
 def pauses_call(keys: Keys) -> Call:
     """Build pauses."""
     return script("pauses").call(keys, most=MOST_PAUSES)
 
 
-def pause(shards: Shards, queue: str, actor: str, reason: str) -> Operation[bool]:
+def pause(shards: Shards, queue: str, actor: str, reason: str, task: str = "") -> Operation[bool]:
     """See `Store.pause`."""
-    what, note = pause_of(queue), json.dumps([actor, reason])
+    what, note = pause_of(queue, task), json.dumps([actor, reason])
     is_new = False
     left: list[Shard] = list(shards.by_tag.values())
     while left:
         replies = yield [pause_call(shard.keys, what, note) for shard in left]
         if any(new < 0 for new, _ in replies):
             raise ServerNotSupported(
-                f"{MOST_PAUSES} queues are paused already; resume some, or pause everything, before {queue!r}."
+                f"{MOST_PAUSES} queues and tasks are paused already; resume some, or pause everything, before "
+                f"{queue or task!r}."
             )
         is_new = is_new or any(new for new, _ in replies)
         left = [shard for shard, (_, more) in zip(left, replies, strict=True) if more]
     return is_new
 
 
-def resume(shards: Shards, queue: str) -> Operation[bool]:
+def resume(shards: Shards, queue: str, task: str = "") -> Operation[bool]:
     """See `Store.resume`."""
-    what = pause_of(queue)
+    what = pause_of(queue, task)
     was_paused = False
+    if task:
+        was_paused = yield from _resume_task(shards, task)
+        return was_paused
     left: list[tuple[Shard, list[str]]] = [(shard, []) for shard in shards.by_tag.values()]
     while left:
         replies = yield [resume_call(shard.keys, what, names) for shard, names in left]
@@ -229,6 +249,24 @@ def resume(shards: Shards, queue: str) -> Operation[bool]:
             for (shard, _), (_, missing) in zip(left, replies, strict=True)
             if missing
         ]
+    return was_paused
+
+
+def _resume_task(shards: Shards, task: str) -> Operation[bool]:
+    """Let what was set aside go, shard by shard in step, 100 messages in a call."""
+    was_paused = False
+    left: list[tuple[Shard, list[str]]] = [(shard, []) for shard in shards.by_tag.values()]
+    while left:
+        replies = yield [resume_task_call(shard.keys, task, names) for shard, names in left]
+        was_paused = was_paused or any(was for was, *_ in replies)
+        again: list[tuple[Shard, list[str]]] = []
+        for (shard, names), (_, missing, more) in zip(left, replies, strict=True):
+            if missing:
+                # Those that were brought before are done, or come again.
+                again.append((shard, [*(raw.decode() for raw in missing), *names][:MOST_STREAMS]))
+            elif more:
+                again.append((shard, names))
+        left = again
     return was_paused
 
 
@@ -244,5 +282,6 @@ def pauses(shards: Shards) -> Operation[list[Pause]]:
     for what, notes in found.items():
         actor, reason = notes[0][1]
         since_ms = min(since for since, _ in notes)
-        all_pauses.append(Pause(queue_of(what), since_ms, actor, reason, len(notes) == len(shards.tags)))
+        is_whole = len(notes) == len(shards.tags)
+        all_pauses.append(Pause(queue_of(what), since_ms, actor, reason, is_whole, task_paused_by(what)))
     return sorted(all_pauses)

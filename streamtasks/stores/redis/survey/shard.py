@@ -27,6 +27,9 @@ LOOKS: Final = 20
 RETURNED: Final = "returned"
 """The consumer that stands for messages that were handed back: nobody holds them."""
 
+PAUSED: Final = "paused:"
+"""How the consumer begins that stands for messages of a paused task."""
+
 _OURS = re.compile(r"[^{}]*\{([^{}]+)\}:[a-z_]+")
 
 
@@ -82,7 +85,11 @@ def _stream(reader: _Reader, keys: Keys, name: str) -> StreamSurvey:
     held: list[Held] = []
     if pending and pending[0]:
         rows = reader.ask("XPENDING", key, GROUP, "-", "+", MOST_HELD) or []
-        held = [Held(entry, who, int(idle)) for entry, who, idle, _ in rows if who != RETURNED]
+        held = [
+            Held(entry, who, int(idle))
+            for entry, who, idle, _ in rows
+            if who != RETURNED and not who.startswith(PAUSED)
+        ]
     oldest_ms = int(first[0][0].partition("-")[0]) if first else 0
     return StreamSurvey(queue, int(priority), length, int(pending[0]) if pending else 0, oldest_ms, tuple(held))
 

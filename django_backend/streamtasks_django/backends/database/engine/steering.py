@@ -55,21 +55,21 @@ class SteeringMethods:
         """
         _refuse("list finished tasks", "read the table of records")
 
-    def pause(self, queue: str, actor: str, reason: str) -> bool:  # noqa: ARG002
+    def pause(self, queue: str, actor: str, reason: str, task: str = "") -> bool:  # noqa: ARG002
         """Refuse to pause.
 
         Raises:
             ServerNotSupported: always.
         """
-        _refuse(f"pause {queue or 'everything'}", "stop the workers that serve it")
+        _refuse(f"pause {queue or task or 'everything'}", "stop the workers that serve it")
 
-    def resume(self, queue: str) -> bool:
+    def resume(self, queue: str, task: str = "") -> bool:
         """Refuse to resume.
 
         Raises:
             ServerNotSupported: always.
         """
-        _refuse(f"resume {queue or 'everything'}", "nothing is paused")
+        _refuse(f"resume {queue or task or 'everything'}", "nothing is paused")
 
     def pauses(self) -> list[Pause]:
         """Return what is paused: nothing can be."""
