@@ -19,6 +19,9 @@ DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
 MIN_DEDUP_S: Final = 900.0
 """A finished id stays known for at least this long, seconds, whatever the result expiry (design rule I2)."""
 
+LEAST_LOG_BYTES: Final = 4096
+MOST_LOG_BYTES: Final = 1024 * 1024
+
 ONE_TAG: Final = ALL_TAGS[:1]
 """The default, by its identity: in a Cluster it stands for `ALL_TAGS`."""
 
@@ -86,6 +89,8 @@ class StoreSettings:
         max_dead_letters: most dead letters of a shard; the oldest are deleted first.
         max_dead_letter_bytes: most bytes of them; the oldest are deleted first, and the newest stays in any case.
         send_events: write events of tasks into a capped stream (`Store.events`).
+        log_bytes: how much is kept with a task of what its attempts log and print, from the beginning and the end;
+            0: nothing.
         queue_expires_s: how long the stream of a queue that nothing is in stays after its last message came, seconds.
             The next message makes it again.
         max_events: about how many of them are kept; the oldest are deleted first.
@@ -128,6 +133,7 @@ class StoreSettings:
     pickle_keys: tuple[str | bytes, ...] = field(default=(), repr=False)
     max_dead_letters: int = 10_000
     max_dead_letter_bytes: int = 256 * 1024 * 1024
+    log_bytes: int = 64 * 1024
     queue_expires_s: float = 7 * 86_400.0
     send_events: bool = False
     max_events: int = 10_000
@@ -174,6 +180,11 @@ class StoreSettings:
             "unknown_task_limit",
         ):
             check_count(name, getattr(self, name), ConfigurationError, least=1)
+        check_count("log_bytes", self.log_bytes, ConfigurationError, least=0, most=MOST_LOG_BYTES)
+        if 0 < self.log_bytes < LEAST_LOG_BYTES:
+            raise ConfigurationError(
+                f"log_bytes is {self.log_bytes}; it must be {LEAST_LOG_BYTES} or more, or 0: none."
+            )
         self._set_wire()
         object.__setattr__(self, "events_kept", self.max_events if self.send_events else 0)
 
@@ -210,6 +221,16 @@ class StoreSettings:
                 pickle_keys=self.pickle_keys,
             )
         object.__setattr__(self, "wire", wire)
+
+    @property
+    def keeps_logs(self) -> bool:
+        """Whether lines of attempts are kept. They would stand on the server in clear, where all else is encrypted."""
+        return self.log_bytes > 0 and not self.is_sql and not (self.encryption_keys and self.encrypt)
+
+    @property
+    def log_keep_ms(self) -> int:
+        """How long lines of an unfinished task are kept after the last one, or its last look, ms."""
+        return max(self.keep_ms(success=True), self.keep_ms(success=False))
 
     @property
     def is_memory(self) -> bool:

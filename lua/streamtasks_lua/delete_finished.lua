@@ -2,7 +2,8 @@
 -- delete_finished: delete the records of what finished before a time.
 --
 -- KEYS[1] finished     STREAM   keys.finished(hour, class)
--- KEYS[2..] records    STRING   keys.record(id) of every id of some entries of it, in their order
+-- KEYS[2..] records    STRING   keys.record(id) of every id of some entries of it, in their order; then
+--          logs        HASH     keys.log(id) of each
 -- ARGV[1] before_ms: what finished earlier goes
 -- ARGV[2] known_ms: for how long after its finish an id stays known
 -- ARGV[3..] per entry 2 values: its id, how many ids it holds; at most 100 ids in all, unless there is one entry
@@ -14,7 +15,7 @@
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
 local before, known_ms = tonumber(args.before_ms), tonumber(args.known_ms)
-local deleted, place = 0, keys.more
+local deleted, place, logs = 0, keys.more, (#KEYS - keys.more + 1) / 2
 for at = args.more, #ARGV, 2 do
   local stays = false
   for record = place, place + tonumber(ARGV[at + 1]) - 1 do
@@ -26,10 +27,11 @@ for at = args.more, #ARGV, 2 do
       if tonumber(ended) >= before then
         stays = true
       elseif left <= 0 then
-        redis.call('DEL', KEYS[record])
+        redis.call('DEL', KEYS[record], KEYS[record + logs])
         deleted = deleted + 1
       else
         redis.call('SET', KEYS[record], '2 ' .. ended .. ' ' .. outcome, 'PX', int(left))
+        redis.call('DEL', KEYS[record + logs])
         deleted = deleted + 1
       end
     end

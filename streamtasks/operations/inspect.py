@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from ..exceptions import DecodeError, InvalidTask
 from ..protocol.keys import check_id
+from ..protocol.log_lines import TaskLogs
 from ..protocol.message import Message, split_body
 from ..protocol.state import FINAL_STATES, DeadLetter, Snapshot, State
 from ..protocol.wire import Wire
@@ -25,6 +26,7 @@ __all__ = [
     "TaskView",
     "WorkerView",
     "dead_letter",
+    "logs",
     "message_of",
     "queues",
     "running_by_worker",
@@ -218,6 +220,16 @@ def task(store: Store, wire: Wire, task_id: str) -> TaskView | None:
     """
     [found] = store.read([check_id(task_id)])
     return None if found is None else _view(found, wire)
+
+
+def logs(store: Store, task_id: str, known: int = 0) -> TaskLogs | None:
+    """Return what the attempts of a task have logged and printed; None: there are no more lines than are known.
+
+    Raises:
+        InvalidTask: it cannot be an id.
+        ServerNotSupported: the store keeps none.
+    """
+    return store.logs(check_id(task_id), known)
 
 
 def _view(snapshot: Snapshot, wire: Wire) -> TaskView:

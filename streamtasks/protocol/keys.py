@@ -145,6 +145,7 @@ class Keys:
         "limits",
         "links",
         "listeners",
+        "log",
         "messages",
         "news",
         "pause_notes",
@@ -227,6 +228,9 @@ class Keys:
         self.touched = base + "touched"  # STRING: when enqueueing that waits for replicas wrote last
         # Functions of a name. A bound method of a string takes a tenth of the time of a method here.
         self.record: _Key = (base + "r:").__add__  # STRING: a finished message by its id, with its expiry
+        self.log: _Key = (
+            base + "log:"
+        ).__add__  # HASH: what the attempts of an id have logged; expires with its record
         self.workflow: _Key = (base + "w:").__add__  # HASH: a workflow by its id; expires once all have finished
         self.claim: _Key = (base + "claim:").__add__  # STRING: the sequence of a consumer's last claim, with its expiry
         self.suspect: _Key = (

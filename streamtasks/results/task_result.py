@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..exceptions import TaskNotFound
+from ..protocol.log_lines import NO_LOGS, TaskLogs
 from ..protocol.message import Message
 from ..protocol.state import STATUS, Snapshot, State
 from ..stores.base import Store
@@ -175,6 +176,18 @@ class Result[R]:
     def date_done(self) -> str | None:
         """`finished_at` as ISO 8601 text, None before."""
         return _text(self.finished_at)
+
+    def logs(self) -> TaskLogs:
+        """Return what its attempts have logged and printed, as far as it is kept; lines come a moment later.
+
+        Raises:
+            ServerNotSupported: the store keeps none.
+        """
+        return self._owner.store.logs(self.id) or NO_LOGS
+
+    async def alogs(self) -> TaskLogs:
+        """Return what its attempts have logged and printed, from an event loop; see `logs`."""
+        return await self._owner.async_store.logs(self.id) or NO_LOGS
 
     def revoke(self, *, terminate: bool = False) -> bool:
         """Revoke it; return False if it is finished already, or unknown.

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from ..protocol.log_lines import TaskLogs
 from ..protocol.state import DeadLetter, Snapshot
 from .channel import Channel
 from .inspection_types import Active, Events, Standing, Statistics, WorkerInfo
@@ -120,6 +121,16 @@ class Transitions(ScheduleStore, Protocol):
 
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """Return dead letters, newest first; ``before``: continue behind the one with this cursor."""
+        ...
+
+    def logs(self, task_id: str, /, known: int = 0) -> TaskLogs | None:
+        """Return what the attempts of a task have logged and printed, as far as it is kept.
+
+        ``known``: how many lines the caller has; None is returned if there are no more.
+
+        Raises:
+            ServerNotSupported: this store keeps none.
+        """
         ...
 
     def delete_finished(self, before_ms: int) -> int:
@@ -254,6 +265,10 @@ class AsyncTransitions(AsyncScheduleStore, Protocol):
 
     async def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """Return dead letters, newest first."""
+        ...
+
+    async def logs(self, task_id: str, /, known: int = 0) -> TaskLogs | None:
+        """Return what the attempts of a task have logged and printed."""
         ...
 
     async def delete_finished(self, before_ms: int) -> int:

@@ -12,6 +12,7 @@ __all__ = [
     "Active",
     "Event",
     "Events",
+    "NewLog",
     "Standing",
     "Statistics",
     "WorkerInfo",
@@ -140,3 +141,15 @@ class WorkerInfo(NamedTuple):
         """Whether it serves a queue."""
         mode = self.about.get("queue_mode", "all")
         return bool(mode == "all" or (queue in self.about.get("queues", ())) == (mode == "only"))
+
+
+class NewLog(NamedTuple):
+    """Lines that attempts of a task have logged, to be kept with it; see `protocol.log_lines`.
+
+    ``first``: lines; ``left_out``: how many behind these were dropped; ``last``: lines behind those.
+    """
+
+    id: str
+    first: bytes = b""
+    left_out: int = 0
+    last: bytes = b""

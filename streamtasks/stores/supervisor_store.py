@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Container, Sequence
 from typing import Any, Protocol
 
-from .inspection_types import Events
+from .inspection_types import Events, NewLog
 from .schedule_store import SupervisorScheduleStore
 from .types import Admission, Charge, Claimed, ClaimId, Filter, Heartbeat, Outcome, Promotion, Reclaim, Settled, Swept
 
@@ -113,6 +113,19 @@ class Admits(Protocol):
 
 class SupervisorStore(SupervisorTransitions, Admits, Protocol):
     """The store of keepers."""
+
+    async def append_logs(self, some: Sequence[NewLog], nonce: str) -> list[int]:
+        """Keep what attempts have logged with their tasks; without lines, only for how long it is kept is noted.
+
+        Called again with the same nonce after an error, it keeps nothing twice.
+
+        Returns:
+            of each task 2: its lines expire with its record, 1: it is not finished, 0: it is not known.
+
+        Raises:
+            StoreFull: nothing was kept.
+        """
+        ...
 
     async def events(self, after: str = "", limit: int = 100) -> Events:
         """Return events after a cursor; see `Transitions.events`."""

@@ -79,6 +79,7 @@ class Attempt:
         report: sends progress (set by the worker).
         retries: how often the message was retried before.
         keep_headers: stores other headers; False: the claim was lost (set by the worker).
+        lines: keeps what it logs and prints (set by the worker when there is some).
     """
 
     message: Message
@@ -90,6 +91,7 @@ class Attempt:
     report: Callable[[bytes], object] = _nowhere
     retries: int = 0
     keep_headers: Callable[[Mapping[str, Any]], bool] = _keep_nowhere
+    lines: Any = None
 
     @property
     def id(self) -> str:

@@ -19,6 +19,7 @@ from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.state import DeadLetter
 from streamtasks.stores.factory import open_async_store, open_store, open_supervisor_store
+from streamtasks.stores.inspection_types import NewLog
 from streamtasks.stores.redis import RedisStore, access, scripts
 from streamtasks.stores.redis.access import UserRole
 from streamtasks.stores.redis.operations.delete_finished import finished_call
@@ -170,6 +171,7 @@ class TestRoles:
         store.dead_letters()
         store.list_schedules()
         store.pauses()
+        store.logs("a")
         store.audit_entries()
         store.waiting_ids("queued")
         store.finished_ids(["SUCCESS"])
@@ -247,6 +249,7 @@ class TestRoles:
         await keeper.charge(TAG, [(claimed[0], 1, "{}")])
         await keeper.hand_back(TAG, claimed[1:], invalidate=ClaimId("hand", 9))
         await keeper.settle(TAG, [outcome_of(claimed[1], "SUCCESS", b"{}")])
+        await keeper.append_logs([NewLog("a")], "nonce")
         await keeper.promote(TAG)
         await keeper.admit(TAG)
         await keeper.reclaim(TAG)

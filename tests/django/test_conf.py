@@ -129,6 +129,7 @@ def test_good_settings_pass() -> None:
         "max_dead_letters": 10,
         "max_dead_letter_bytes": 1_000_000,
         "max_events": 10,
+        "log_bytes": 8192,
         "send_events": True,
         "ignore_result": True,
         "durability": "replicated",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ from streamtasks import StreamTasks
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.json import dumps
 from streamtasks.protocol.keys import Keys
+from streamtasks.protocol.log_lines import LogLine, encode_line
+from streamtasks.stores.factory import open_supervisor_store
+from streamtasks.stores.inspection_types import NewLog
 from tests.support.manual_consumer import Consumer, outcome_of
 
 if TYPE_CHECKING:
@@ -47,6 +51,16 @@ def _outcome(claimed: Claimed) -> Any:
     return outcome_of(claimed, "FAILURE", result)
 
 
+async def _log(app: StreamTasks) -> None:
+    at_ms = time.time_ns() // 1_000_000
+    lines = [
+        LogLine(at_ms, 1, "INFO", "shop", "packing order 11"),
+        LogLine(at_ms, 1, "", "stdout", "looking for an address"),
+    ]
+    text = b"".join(encode_line(line, 1000) for line in lines)
+    await open_supervisor_store(app.settings).append_logs([NewLog("order-11", text)], "n")
+
+
 def prepare(url: str, folder: Path, ahead_ms: int = 0) -> None:
     """Write the app's module, and enqueue: one that failed, a dead letter, one that is delayed, and three that wait.
 
@@ -60,6 +74,7 @@ def prepare(url: str, folder: Path, ahead_ms: int = 0) -> None:
         pack.apply_async((number,), task_id=f"order-{number}")
     with Consumer(app.store, "web1-4711-5f2c90aa-1") as child:
         child.settle(*map(_outcome, child.claim()))
+    asyncio.run(_log(app))
     pack.apply_async((9007199254740993,), {"fast": True}, task_id="order-13")
     pack.apply_async((14,), task_id="order-14", countdown=3600)
     for number in (1, 2):

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from streamtasks.exceptions import ServerNotSupported
+from streamtasks.protocol.log_lines import TaskLogs
 from streamtasks.protocol.state import STATUS, State
 
 if TYPE_CHECKING:
@@ -62,6 +64,16 @@ class TaskControl:
     async def arevoke(self, task_id: str, terminate: bool = False) -> bool:
         """Revoke a task from an event loop; see `revoke`."""
         return self.revoke(task_id, terminate)
+
+    def task_logs(self, task_id: str) -> TaskLogs:
+        """Return what the attempts of a task have logged and printed, as far as it is kept.
+
+        Raises:
+            ServerNotSupported: this backend keeps none.
+        """
+        raise ServerNotSupported(
+            f"{type(self).__name__} keeps nothing of what {task_id} has logged: a RedisBackend or a MemoryBackend does."
+        )
 
     def get_active_tasks(self) -> list[dict[str, Any]]:
         """Return running tasks, the longest-running first, at most 100.

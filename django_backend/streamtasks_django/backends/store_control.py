@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from streamtasks.exceptions import InvalidTask
 from streamtasks.operations.inspect import message_of, running_by_worker, task_of
 from streamtasks.protocol.keys import check_id
+from streamtasks.protocol.log_lines import NO_LOGS, TaskLogs
 from streamtasks.protocol.state import STATUS, DeadLetter, Snapshot, State
 from streamtasks.protocol.wire import Wire
 from streamtasks.results.waits import is_refused, refusal
@@ -44,6 +45,10 @@ class StoreControl(TaskControl, StoreAlias):
     async def arevoke(self, task_id: str, terminate: bool = False) -> bool:
         """See `TaskControl.revoke`."""
         return _is_id(task_id) and await self.stores.asynchronous.revoke(task_id, terminate=terminate) in _REVOKED
+
+    def task_logs(self, task_id: str) -> TaskLogs:
+        """See `TaskControl.task_logs`."""
+        return (self.stores.plain.logs(task_id) if _is_id(task_id) else None) or NO_LOGS
 
     def get_active_tasks(self) -> list[dict[str, Any]]:
         """See `TaskControl.get_active_tasks`."""

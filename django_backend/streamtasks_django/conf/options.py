@@ -36,6 +36,7 @@
 ``encrypt``         False: what is encrypted is read, and not written (True)
 ``require_signed``  True: refuse what is neither signed nor encrypted with one of the keys (False)
 ``compression``     ``"gzip"``, ``"lz4"``, ``"zstd"`` or None, for what takes 1 KiB or more
+``log_bytes``       how much is kept with a task of what its attempts log and print (65,536); 0: nothing
 ``send_events``     True: write an event for each change of a task (``TASK_SEND_EVENTS``)
 ``max_events``      about how many events are kept (10,000)
 ``max_decompressed_bytes``  upper bound of a decompressed message (16 MiB, or ``max_payload_bytes``)
@@ -93,6 +94,7 @@ _PLAIN: Final = (
     "max_payload_bytes",
     "max_dead_letters",
     "max_dead_letter_bytes",
+    "log_bytes",
     "max_events",
     "send_events",
     "ignore_result",

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from streamtasks.protocol.log_lines import TaskLogs
+
     from ..framework import TaskResult
 
 __all__ = ["ResultBackend"]
@@ -15,6 +17,8 @@ class ResultBackend(Protocol):
     """A backend as its results see it; `streamtasks_django.backends.control.TaskControl` describes each method."""
 
     keeps_results: bool
+
+    def task_logs(self, task_id: str) -> TaskLogs: ...
 
     def revoke(self, task_id: str, terminate: bool = False) -> bool: ...
 

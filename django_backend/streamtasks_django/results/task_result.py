@@ -18,6 +18,7 @@ from django.utils import timezone
 from streamtasks import Message
 from streamtasks.exceptions import DecodeError
 from streamtasks.protocol.errors import describe, rebuild
+from streamtasks.protocol.log_lines import TaskLogs
 from streamtasks.protocol.state import Snapshot, State
 from streamtasks.results.lookup import parent_of, workflow_of
 from streamtasks.results.snapshot_view import children_of, failure_of, info_of, shown_state, value_of
@@ -242,6 +243,14 @@ class StreamTaskResult[R](GenericTaskResult[..., R]):  # type: ignore[misc]  # d
                 if (late := self._late()) is not None:
                     raise await atimed_out(self._owner(), late, timeout, self.status)
         return self._outcome(timeout)
+
+    def logs(self) -> TaskLogs:
+        """Return what its attempts have logged and printed, as far as the store keeps it.
+
+        Raises:
+            ServerNotSupported: the backend keeps none.
+        """
+        return self._backend().task_logs(self.id)
 
     def revoke(self, *, terminate: bool = False) -> bool:
         """Revoke the task; see the backend's ``revoke()``."""

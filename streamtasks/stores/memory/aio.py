@@ -102,6 +102,8 @@ class AsyncMemoryStore:
     pause = awaiting(MemoryStore.pause)
     resume = awaiting(MemoryStore.resume)
     pauses = awaiting(MemoryStore.pauses)
+    logs = awaiting(MemoryStore.logs)
+    append_logs = awaiting(MemoryStore.append_logs)
 
     settle = awaiting(by_tag(settle.settle))
     hand_back = awaiting(by_tag(hand_back.hand_back))

@@ -48,6 +48,7 @@ def _readable(shard: Shard, task_id: str) -> Record | None:
 
 def _delete(shard: Shard, task_id: str) -> None:
     record = shard.records[task_id]
+    shard.logs.pop(task_id, None)
     known_until_ms = record.finished_ms + KNOWN_MS
     if known_until_ms > shard.now_ms():
         record.deleted, record.expires_ms = True, known_until_ms

@@ -14,6 +14,7 @@ from ...protocol.state import DeadLetter
 from ...settings import StoreSettings
 from ..inspection_types import Event
 from ..rules import phases
+from ..rules.bounded_log import BoundedLog
 from ..rules.rate_limits import LimitState
 from ..steering_types import EVERYTHING, MOST_AUDITED, AuditEntry, pause_of
 from ..types import NewMessage
@@ -79,6 +80,7 @@ class Shard:
         self.listeners_until_ms = 0  # until then it is believed that workers listen to the ends of all tasks
         self.events: deque[Event] = deque()
         self.events_dropped = 0
+        self.logs: dict[str, tuple[str, BoundedLog]] = {}  # what attempts have logged, with the nonce of the last call
         self.wakes: set[str] = set()
         self.pushes: list[tuple[str, str]] = []
         self._entries = count(1)
@@ -131,6 +133,7 @@ class Shard:
         self.claims = {consumer: claim for consumer, claim in self.claims.items() if claim[2] > now_ms}
         self.suspects = {worker: token for worker, token in self.suspects.items() if token in self.leases}
         self.waiting = {limit: waiting for limit, waiting in self.waiting.items() if waiting or limit in self.limits}
+        self.logs = {one: log for one, log in self.logs.items() if one in self.live or one in self.records}
         self.limiters = {limit: full_us for limit, full_us in self.limiters.items() if full_us > self.clock.now_us()}
         return len(idle)
 

@@ -14,7 +14,7 @@ from ...protocol.reports import open_reports
 from ...protocol.shards import limiter_tag, schedule_tag, tag_of
 from ...protocol.state import DeadLetter, Snapshot
 from ...settings import StoreSettings
-from ..inspection_types import Active, Event, Events, Statistics, WorkerInfo
+from ..inspection_types import Active, Event, Events, NewLog, Statistics, WorkerInfo
 from ..measure_types import Measures
 from ..rules.fan_in import is_over
 from ..rules.queues import not_empty
@@ -27,6 +27,7 @@ from . import (
     beat,
     delete_finished,
     enqueue,
+    logs,
     measures,
     queues,
     read,
@@ -108,6 +109,7 @@ class MemoryStore(SteeringMethods):
     revoke_workflow = by_id(unfold.revoke_workflow)
     standing = by_id(standing.standing, changes=False)
     delete_result = by_id(delete_finished.delete_result)
+    logs = by_id(logs.logs, changes=False)
     delete_schedule = by_id(schedules.delete, select=schedule_tag)
     pause_schedule = by_id(schedules.pause, select=schedule_tag)
 
@@ -235,6 +237,11 @@ class MemoryStore(SteeringMethods):
                 if not requests:
                     return Admission(admitted, next_us)
                 grants = [admit.take(self.shard(limiter_tag(one.limit.name, self.tags)), one) for one in requests]
+
+    def append_logs(self, some: Sequence[NewLog], nonce: str) -> list[int]:
+        """See `SupervisorStore.append_logs`."""
+        with self.server.lock:
+            return [logs.append(self.shard_of(one.id), one, nonce) for one in some]
 
     def ready(self, queues: Filter, tags: Sequence[str]) -> dict[str, int | None]:
         """See `SupervisorStore.ready`."""

@@ -66,6 +66,7 @@ class RedisStore(BlockingDriver):
     pause = blocking(ops.steering.pause)
     resume = blocking(ops.steering.resume)
     pauses = blocking(ops.steering.pauses)
+    logs = blocking(ops.logs.logs)
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`."""
@@ -153,6 +154,7 @@ class AsyncRedisStore(AwaitingDriver):
     pause = awaiting(ops.steering.pause)
     resume = awaiting(ops.steering.resume)
     pauses = awaiting(ops.steering.pauses)
+    logs = awaiting(ops.logs.logs)
 
     settle = awaiting(ops.settle.settle)
     hand_back = awaiting(ops.hand_back.hand_back)
@@ -165,6 +167,7 @@ class AsyncRedisStore(AwaitingDriver):
 
     mark_running = awaiting(ops.leases.mark_running)
     progress = awaiting(ops.leases.progress)
+    append_logs = awaiting(ops.logs.append_logs)
     renew = awaiting(ops.leases.renew)
     beat = awaiting(ops.leases.beat)
     sweep = awaiting(ops.queues.sweep)

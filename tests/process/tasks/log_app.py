@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
+import signal
+import sys
 import time
 
 from streamtasks import Retry, StreamTasks, current_attempt
@@ -48,9 +51,49 @@ def stay() -> None:
             continue
 
 
+def talk() -> None:
+    logging.getLogger("shop.quiet").debug("is not logged")
+    logger.info("said %s", "one")
+    print("printed", 2, end="")
+    print(" and more\nthird")
+    print("to stderr", file=sys.stderr)
+    try:
+        deeper()
+    except ValueError:
+        logger.exception("caught")
+    print("no end", end="")
+
+
+async def atalk() -> None:
+    logger.warning("awaited")
+    await asyncio.to_thread(print, "from a thread")
+
+
+def hostile() -> None:
+    print("a" * 10_000_000 + "z")
+    print("nul \0 esc \x1b[2J half \udce9", file=io.StringIO())
+    logger.info("nul \0 esc \x1b[2J half \ud800 %s", "\u202e")
+    logger.info("too few %s %s", *[1])
+    sys.stderr.write("x\r\n" * 3)
+    sys.stdout.close()
+    logger.info("after close")
+
+
+def flood(count: int) -> None:
+    for number in range(count):
+        logger.info("line %d", number)
+
+
+def die() -> None:
+    if current_attempt().number == 1:
+        print("last words")
+        os.kill(os.getpid(), signal.SIGKILL)
+    print("again")
+
+
 def make(url: str) -> StreamTasks:
     made = StreamTasks(url, label="log_app:app")
-    for function in (say, asay, fail, once_more, nothing, stay):
+    for function in (say, asay, fail, once_more, nothing, stay, talk, atalk, hostile, flood, die):
         made.task(name=function.__name__)(function)
     return made
 

@@ -10,6 +10,8 @@ from .target import Target, target_options
 
 if TYPE_CHECKING:
     from streamtasks.operations.inspect import TaskView
+    from streamtasks.protocol.log_lines import TaskLogs
+    from streamtasks.stores.base import Store
 
 __all__ = ["show_command"]
 
@@ -19,9 +21,10 @@ __all__ = ["show_command"]
 @click.argument("task_id")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_command(target: Target, task_id: str, as_json: bool) -> None:
-    """Show a task: its call, state, times, earlier attempts, and its result or error with traceback."""
+    """Show a task: its call, state, times, earlier attempts, its result or error with traceback, and logs."""
     from streamtasks.operations import inspect
 
+    from .logs import log_json, print_lines
     from .output import clean, print_json, print_table
     from .tasks import task_json
 
@@ -29,11 +32,28 @@ def show_command(target: Target, task_id: str, as_json: bool) -> None:
     found = inspect.task(app.owner.store, app.settings.wire, task_id)
     if found is None:
         raise click.ClickException(clean(f"No task {task_id} is known; if it ever was, its record has expired."))
+    kept = _logs(app.owner.store, task_id)
     if as_json:
-        print_json(task_json(found))
+        logs = {"lines": [log_json(one) for one in kept.lines], "left_out": kept.left_out}
+        print_json(task_json(found) | {"logs": logs})
         return
     print_table(["task", clean(found.id)], _rows(found))
     _print_error(found.error)
+    if kept.total:
+        click.echo("logs")
+        print_lines(0, kept.first)
+        print_lines(kept.left_out, kept.last)
+
+
+def _logs(store: Store, task_id: str) -> TaskLogs:
+    from streamtasks.exceptions import ServerNotSupported
+    from streamtasks.operations import inspect
+    from streamtasks.protocol.log_lines import NO_LOGS
+
+    try:
+        return inspect.logs(store, task_id) or NO_LOGS
+    except ServerNotSupported:
+        return NO_LOGS
 
 
 def _rows(found: TaskView) -> list[list[str]]:

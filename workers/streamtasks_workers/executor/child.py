@@ -19,7 +19,8 @@ from ..process.counters import Counters
 from ..process.fork_guard import guard_forks
 from ..process.groups import lead_a_group
 from ..process.lifeline import STOP_SIGNALS, Lifeline, die_with_parent
-from ..process.logs import contain_handlers
+from ..process.log_capture import LogCapture
+from ..process.logs import OWN, contain_handlers
 from ..process.options import WorkerOptions
 from ..process.shard_table import ShardTable
 from ..process.suspect_permit import SuspectPermit
@@ -60,6 +61,8 @@ def run_child(
     contain_handlers()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a task prints is visible at once
+    if app.settings.keeps_logs:
+        LogCapture(board.lines, app.settings.log_bytes, (*OWN, app.task_log.logger)).start()
     lifeline = Lifeline(
         life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb, lambda: board.stop_requested
     )

@@ -81,6 +81,11 @@ class Prepared:
         """Whether it must run alone in its child, on the main thread."""
         return self.options.executor == INLINE
 
+    @property
+    def started_ms(self) -> int:
+        """When its attempt has started, ms since the epoch by the store's clock; 0: it has not."""
+        return 0 if self.attempt is None else self.attempt.started_ms
+
     def ran_ns(self) -> int:
         """Return how long its attempt has been running, ns."""
         return time.monotonic_ns() - self.started_ns if self.started_ns else 0

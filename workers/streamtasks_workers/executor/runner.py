@@ -165,14 +165,14 @@ class Runner:
         try:
             return prepared.outcome or self._base_context.copy().run(self._run, prepared)
         except BaseException as error:  # noqa: BLE001 - see _contained
-            return self._contained(prepared.claimed, _started_ms(prepared), error)
+            return self._contained(prepared.claimed, prepared.started_ms, error)
 
     async def arun(self, prepared: Prepared) -> Outcome:
         """Run a coroutine task; the caller gives it an asyncio task, and so a context, of its own."""
         try:
             return prepared.outcome or await self._arun(prepared)
         except BaseException as error:  # noqa: BLE001 - see _contained
-            return self._contained(prepared.claimed, _started_ms(prepared), error)
+            return self._contained(prepared.claimed, prepared.started_ms, error)
 
     def _report_sealed(self, task_id: str, report: Callable[[bytes], object], progress: bytes) -> object:
         """Send the progress of a task, signed or encrypted."""
@@ -221,6 +221,8 @@ class Runner:
                     ended = None
         if has_hooks and ended is not None:
             self._hooks.report(runnable, attempt, ended)
+        if attempt.lines is not None:
+            attempt.lines.close()
         return outcome
 
     async def _arun(self, prepared: Prepared) -> Outcome:
@@ -250,6 +252,8 @@ class Runner:
                     ended = None
         if has_hooks and ended is not None:
             await self._hooks.areport(runnable, attempt, ended)
+        if attempt.lines is not None:
+            attempt.lines.close()
         return outcome
 
     def _around_run(self, attempt: Attempt) -> AbstractContextManager[object]:
@@ -333,10 +337,6 @@ class Runner:
 
 class _EndedByWorker(Exception):
     """Raised for a task that returned although it had been ended: its result does not count."""
-
-
-def _started_ms(prepared: Prepared) -> int:
-    return 0 if prepared.attempt is None else prepared.attempt.started_ms
 
 
 def _call_task(prepared: Prepared) -> Any:

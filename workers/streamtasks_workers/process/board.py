@@ -51,6 +51,7 @@ from .claim_words import TAG, ClaimWords
 from .doorbell import Doorbell
 from .exchange_words import ExchangeWords
 from .interrupt_words import InterruptWords
+from .log_ring import LogRing
 from .progress_words import ProgressWords
 from .slot_states import Interrupt, Slot
 
@@ -81,6 +82,7 @@ class Board(ClaimWords, ProgressWords, InterruptWords, ExchangeWords):
         self.number = number
         self.slots = slots
         self.doorbell = doorbell
+        self.lines = LogRing()
         self._memory = mmap.mmap(-1, HEADER_BYTES + slots * SLOT_BYTES)
         self._words = memoryview(self._memory).cast("Q")
         self._lock = multiprocessing.get_context("fork").Lock()

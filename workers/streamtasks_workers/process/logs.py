@@ -12,7 +12,7 @@ from typing import Final
 from .log_formats import JSON, TEXT, JsonFormatter, TextFormatter
 from .log_records import add_task_fields
 
-__all__ = ["contain_handlers", "set_up_logs"]
+__all__ = ["OWN", "contain_handlers", "set_up_logs"]
 
 OWN: Final = ("streamtasks.worker", "streamtasks.tasks", "django.tasks", "django_tasks")
 """Loggers to which a child writes outside the task's own code."""

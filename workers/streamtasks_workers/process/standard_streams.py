@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from typing import Any, Final
 
+from .log_capture import watch_stream
 from .process_calls import noticing
 
 __all__ = ["StandardStreams"]
@@ -39,6 +40,7 @@ class StandardStreams:
             stream = getattr(sys, name)
             if stream is not None and _is_closed(stream):
                 _replace(stream, name, number)
+                watch_stream(name)
                 if name not in opened:
                     opened.append(name)
         return opened

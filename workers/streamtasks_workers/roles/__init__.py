@@ -16,6 +16,7 @@ from .heartbeat import Heartbeat
 from .janitor import Janitor
 from .leases import Leases
 from .limiter import Limiter
+from .log_shipper import LogShipper
 from .outbox import Outbox
 from .promoter import Promoter
 from .ready_watch import ReadyWatch
@@ -40,6 +41,7 @@ ROLES: Final[tuple[type[Role], ...]] = (
     Janitor,
     Expirer,
     DeadLetters,
+    LogShipper,
     Outbox,
     Companion,
 )

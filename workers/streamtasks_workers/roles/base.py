@@ -16,6 +16,7 @@ from streamtasks.settings import StoreSettings
 from streamtasks.stores.supervisor_store import SupervisorStore
 
 from ..process.board import Board
+from ..process.log_ring import LogRing
 from ..process.options import WorkerOptions
 from ..process.shard_table import ShardTable
 from ..process.worker_counters import WorkerCounters
@@ -54,6 +55,7 @@ class ServedApp:
         wake: wakes the roles of a shard that a word of control messages wakes.
         counters: for metrics, if they are on.
         beats: when the last sign of life reached each shard, monotonic seconds.
+        rings: where its children, also those that have ended, put what attempts log, by the numbers of their boards.
         heard_at: when a push last came from each shard, monotonic seconds.
     """
 
@@ -76,6 +78,7 @@ class ServedApp:
     counters: WorkerCounters | None = None
     beats: dict[str, float] = field(default_factory=dict)
     heard_at: dict[str, float] = field(default_factory=dict)
+    rings: dict[int, LogRing] = field(default_factory=dict)
 
     @classmethod
     def of(

@@ -36,6 +36,7 @@ class EndedChild:
     """
 
     def __init__(self, app: ServedApp, board: Board, pid: int, how: str, *, charged: bool) -> None:
+        app.rings[board.number] = board.lines  # it may have lived for a moment only
         self._store = app.store
         self._counters = app.counters
         self._settings = app.settings

@@ -83,12 +83,13 @@ def delete_finished_call(
     known_ms: int = _KNOWN_MS,
 ) -> Call:
     """Build delete_finished: entries of one index, each with its ids."""
+    all_ids = [task_id for _, ids in entries for task_id in ids]
     return script("delete_finished").call(
         keys,
         finished=keys.finished(hour, retention_h),
         before_ms=before_ms,
         known_ms=known_ms,
-        more_keys=[keys.record(task_id) for _, ids in entries for task_id in ids],
+        more_keys=[*map(keys.record, all_ids), *map(keys.log, all_ids)],
         more_args=[word for entry, ids in entries for word in (entry, len(ids))],
     )
 

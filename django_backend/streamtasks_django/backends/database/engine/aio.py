@@ -138,6 +138,8 @@ class AsyncSqlStore:
     workers = awaiting("workers")
     events = awaiting("events")
     dead_letters = awaiting("dead_letters")
+    logs = awaiting("logs")
+    append_logs = awaiting("append_logs")
     delete_finished = awaiting("delete_finished")
     delete_result = awaiting("delete_result")
     forget_queue = awaiting("forget_queue")

@@ -6,7 +6,9 @@ from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from streamtasks.exceptions import ServerNotSupported
+from streamtasks.protocol.log_lines import TaskLogs
 from streamtasks.protocol.state import DeadLetter
+from streamtasks.stores.inspection_types import NewLog
 from streamtasks.stores.steering_types import AuditEntry, IdPage, Pause
 
 __all__ = ["SteeringMethods"]
@@ -74,3 +76,19 @@ class SteeringMethods:
     def pauses(self) -> list[Pause]:
         """Return what is paused: nothing can be."""
         return []
+
+    def logs(self, task_id: str, known: int = 0) -> TaskLogs | None:  # noqa: ARG002
+        """Refuse to return logs.
+
+        Raises:
+            ServerNotSupported: always.
+        """
+        _refuse(f"show what {task_id} has logged", "look into the logs of its worker")
+
+    def append_logs(self, some: Sequence[NewLog], nonce: str) -> list[int]:  # noqa: ARG002
+        """Refuse to keep logs; see `StoreSettings.keeps_logs`.
+
+        Raises:
+            ServerNotSupported: always.
+        """
+        _refuse(f"keep what {len(some)} tasks have logged", "set log_bytes to 0")
