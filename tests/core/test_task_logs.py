@@ -103,6 +103,7 @@ def test_a_server_keeps_what_memory_keeps(server_url: str) -> None:
     for settings in both:
         enqueue(settings, "a")
     appenders = [appender(settings) for settings in both]
+    on_server = None
     for step in steps:
         for _, append in appenders:
             append(step)

@@ -26,7 +26,6 @@ from streamtasks.tasks.middleware import overrides
 from streamtasks.workflows.follow_ups import follow_ups
 
 from ..process.board import Interrupt
-from ..process.fork_guard import end_copy, is_copy
 from .attempt_log import NO_LOG, AttemptLog
 from .callbacks import Callbacks
 from .error_callbacks import error_callbacks
@@ -41,6 +40,7 @@ from .outcomes import Outcomes
 from .place_check import check_place
 from .prepared import Prepared
 from .skipped import Read, outcome_of_skipped
+from .task_call import call_task
 from .workflow_starter import StartWorkflow, WorkflowStarter, start_nowhere
 
 __all__ = ["Runner"]
@@ -208,9 +208,9 @@ class Runner:
                     self._inputs.take(attempt.message)
                 if self._around:
                     with self._around_run(attempt):
-                        value = prepared.guard.call(_call_task, prepared)
+                        value = prepared.guard.call(call_task, prepared)
                 else:
-                    value = prepared.guard.call(_call_task, prepared)
+                    value = prepared.guard.call(call_task, prepared)
                 outcome = self._success(prepared, attempt, value)
                 if has_hooks:
                     ended = AttemptOutcome(State.SUCCESS, value)
@@ -241,7 +241,7 @@ class Runner:
                 async with AsyncExitStack() as stack:
                     for middleware in self._around:
                         await stack.enter_async_context(middleware.around_run_async(attempt))
-                    value = await prepared.guard.drive(_call_task(prepared))
+                    value = await prepared.guard.drive(call_task(prepared))
                 outcome = self._success(prepared, attempt, value)
                 if has_hooks:
                     ended = AttemptOutcome(State.SUCCESS, value)
@@ -337,20 +337,3 @@ class Runner:
 
 class _EndedByWorker(Exception):
     """Raised for a task that returned although it had been ended: its result does not count."""
-
-
-def _call_task(prepared: Prepared) -> Any:
-    """Call the task itself; of a coroutine function, return the coroutine."""
-    assert prepared.runnable is not None
-    assert prepared.attempt is not None
-    try:
-        if prepared.settles_alone:
-            prepared.runnable.before_start(prepared.attempt)
-        value = prepared.runnable.run(prepared.attempt)
-    except BaseException as error:
-        if is_copy():
-            end_copy(error)
-        raise
-    if is_copy():
-        end_copy()
-    return value
