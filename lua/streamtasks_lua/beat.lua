@@ -12,15 +12,17 @@
 -- KEYS[8] delayed      ZSET     keys.delayed
 -- KEYS[9] scheduled    ZSET     keys.scheduled
 -- KEYS[10] ready       ZSET     keys.ready
+-- KEYS[11] worker_requests HASH keys.worker_requests
 -- ARGV[1] worker: its name
 -- ARGV[2] info: what it reports of itself (JSON), or "" when it leaves
 -- ARGV[3] lease_ms: its lease
 -- ARGV[4] prune_ms: a worker that is silent for longer is removed
 -- ARGV[5] listens_ms: for how long it is remembered that it listens to the ends of all tasks, 0: it does not
 --
--- Returns {now ms, hold ms, back ms, delayed, schedule, unfold, limit, lease, ready}: how long reclaim is held back, 0
+-- Returns {now ms, hold ms, back ms, delayed, schedule, unfold, limit, lease, ready, request}: how long reclaim is held back, 0
 --         normally; by how much the clock went back since the last beat of any worker, 0 normally; in how many ms the
---         first of each kind comes (a lease: that it ends; ready: 0), -1: there is none.
+--         first of each kind comes (a lease: that it ends; ready: 0), -1: there is none. request: what somebody
+--         asks of this worker, "": nothing; it is told once.
 -- Budget: one worker; 100 silent ones are forgotten; after the clock went back, 1,000 members of each set are set right.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: server.
@@ -69,6 +71,7 @@ end
 for _, silent in ipairs(redis.call('ZRANGEBYSCORE', keys.workers, '-inf', int(now - prune_ms), 'LIMIT', 0, 100)) do
   redis.call('ZREM', keys.workers, silent)
   redis.call('HDEL', keys.worker_info, silent)
+  redis.call('HDEL', keys.worker_requests, silent)
 end
 local reply = { now, math.max(0, hold - now), back }
 for _, set in ipairs({ keys.delayed, keys.scheduled, keys.unfolding, keys.asking, keys.leases }) do
@@ -76,4 +79,7 @@ for _, set in ipairs({ keys.delayed, keys.scheduled, keys.unfolding, keys.asking
   reply[#reply + 1] = first and math.floor(math.max(0, first - now)) or -1
 end
 reply[#reply + 1] = redis.call('ZCARD', keys.ready) > 0 and 0 or -1
+local request = redis.call('HGET', keys.worker_requests, worker)
+if request then redis.call('HDEL', keys.worker_requests, worker) end
+reply[#reply + 1] = request or ''
 return reply

@@ -1,4 +1,4 @@
-"""Change what an app's tasks do: revoke, retry, replay, discard, pause, resume, purge.
+"""Change what an app's tasks do: revoke, retry, replay, discard, pause, resume, purge, forget; drain or stop a worker.
 
 Each change says who asks for it and why, which is written down first (`audit`). Each may be repeated as it is.
 """
@@ -17,11 +17,22 @@ from ..protocol.message import Message
 from ..protocol.shards import node_of, tag_of
 from ..protocol.state import DeadLetter, Snapshot, State
 from ..stores.owner import Owner
-from ..stores.steering_types import check_task_name
+from ..stores.steering_types import check_request, check_task_name
 from ..stores.types import NewMessage, Revocation
 from .audit import record
 
-__all__ = ["REPLAY_OF", "discard", "pause", "purge", "replay", "resume", "retry", "revoke"]
+__all__ = [
+    "REPLAY_OF",
+    "discard",
+    "forget",
+    "pause",
+    "purge",
+    "replay",
+    "request_worker",
+    "resume",
+    "retry",
+    "revoke",
+]
 
 REPLAY_OF: Final = "replay_of"
 """The header that names the task of which another one is a repetition."""
@@ -190,6 +201,38 @@ def _paused(queue: str, task: str) -> str:
     if task:
         return f"task {check_task_name(task)}"
     return check_queue(queue) if queue else "*"
+
+
+def request_worker(owner: Owner, worker: str, request: str, *, actor: str, reason: str) -> bool:
+    """Ask a worker to drain or to stop; return whether it is registered.
+
+    A worker that drains claims nothing more and stays; one that stops hands back what has not started, gives running
+    tasks its grace period, and ends. It hears of it at once, or with its next sign of life, in some seconds.
+
+    Args:
+        owner: of the tasks that the worker serves.
+        worker: its name, see `inspect.workers`.
+        request: ``"drain"`` or ``"stop"``.
+        actor: who asks for it.
+        reason: why.
+
+    Raises:
+        InvalidTask: there is no such request.
+        ServerNotSupported: this store cannot pass it on.
+    """
+    record(owner.store, check_request(request), worker, actor, reason)
+    return owner.store.request_worker(worker, request)
+
+
+def forget(owner: Owner, queue: str, *, actor: str, reason: str) -> bool:
+    """Let an empty queue leave the lists; return whether it was there. The next task that comes makes it again.
+
+    Raises:
+        UnknownQueue: it cannot be a queue's name.
+        QueueNotEmpty: tasks are in it. Nothing of them was touched.
+    """
+    record(owner.store, "forget", check_queue(queue), actor, reason)
+    return owner.store.forget_queue(queue)
 
 
 def purge(owner: Owner, queue: str, *, actor: str, reason: str) -> int:

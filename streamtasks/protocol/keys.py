@@ -176,6 +176,7 @@ class Keys:
         "waiting",
         "wake",
         "worker_info",
+        "worker_requests",
         "workers",
         "workflow",
     )
@@ -217,6 +218,7 @@ class Keys:
         self.news = base + "news"  # CHANNEL: prefix of the sixteen that announce starts and progress
         self.workers = base + "workers"  # ZSET: worker -> last beat
         self.worker_info = base + "worker_info"  # HASH: worker -> its own description
+        self.worker_requests = base + "worker_requests"  # HASH: worker -> what it is asked to do
         self.listeners = base + "listeners"  # STRING: there while workers listen to the ends of all tasks; expires
         self.beat = base + "beat"  # STRING: last beat of any worker
         self.dead = base + "dead"  # STREAM: dead letters, capped

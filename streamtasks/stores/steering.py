@@ -54,6 +54,15 @@ class SteeringStore(Protocol):
         """
         ...
 
+    def request_worker(self, worker: str, request: str) -> bool:
+        """Ask a worker to ``"drain"`` (to claim nothing more) or to ``"stop"``; return whether it is registered.
+
+        Raises:
+            InvalidTask: there is no such request.
+            ServerNotSupported: the store cannot pass it on.
+        """
+        ...
+
     def pause(self, queue: str, actor: str, reason: str, task: str = "") -> bool:
         """Let nothing more be claimed of a queue or of a task (both empty: of any); return whether it was not before.
 

@@ -16,6 +16,7 @@ __all__ = [
     "Pause",
     "before_of",
     "check_kind",
+    "check_request",
     "check_task_name",
     "pause_of",
     "queue_of",
@@ -42,7 +43,8 @@ class AuditEntry(NamedTuple):
     """A change that somebody asked for.
 
     Attributes:
-        operation: its name: ``revoke``, ``retry``, ``replay``, ``discard``, ``pause``, ``resume``, ``purge``.
+        operation: its name: ``revoke``, ``retry``, ``replay``, ``discard``, ``pause``, ``resume``, ``purge``,
+            ``forget``, ``drain``, ``stop``.
         target: the id, queue or cursor that it was about.
         actor: who asked for it.
         reason: why.
@@ -141,6 +143,17 @@ def before_of(cursor: str) -> int:
     if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 16):
         raise InvalidTask(f"cursor is {cursor!r}, which is none of finished tasks; begin without one.")
     return int(cursor or 0)
+
+
+def check_request(request: str) -> str:
+    """Return what is asked of a worker if it can be.
+
+    Raises:
+        InvalidTask: it cannot.
+    """
+    if request not in ("drain", "stop"):
+        raise InvalidTask(f"request is {request!r}; a worker can be asked to 'drain' or to 'stop'.")
+    return request
 
 
 def check_kind(kind: str) -> str:

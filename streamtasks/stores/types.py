@@ -244,13 +244,14 @@ class Heartbeat(NamedTuple):
 
     ``hold_ms``: for how long nothing is reclaimed, because all workers were silent before; 0 normally.
     ``back_ms``: by how much the clock went back since the last sign of life of any worker; 0 normally. ``coming``: what
-    comes on the shard.
+    comes on the shard. ``request``: what somebody asks of the worker, ``"drain"`` or ``"stop"``; empty: nothing.
     """
 
     now_ms: int
     hold_ms: int
     back_ms: int = 0
     coming: Coming = Coming()
+    request: str = ""
 
 
 class ClaimRequest(NamedTuple):

@@ -214,6 +214,7 @@ class TestRoles:
         store.record_audit(AuditEntry("pause", "default", "ann", nonce="1"))
         store.pause("default", "ann", "")
         store.resume("default")
+        store.request_worker("w", "drain")
         store.resume("", "mail")
         store.discard_dead_letters([DeadLetter("1-1", "crashed", "a", "0:default", 0, b"")])
         assert called - of_role(UserRole.MONITOR) == of_role(UserRole.PRODUCER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamtasks.stores.redis.operations.leases import beat_call
+from streamtasks.stores.redis.operations.steering import request_worker_call
 from tests.support.script_lab import LEASE_MS, ScriptLab
 
 
@@ -168,7 +169,7 @@ class TestTheClockWentBack:
 
 def test_it_says_what_comes(lab: ScriptLab) -> None:
     def coming() -> list[int]:
-        found: list[int] = lab.run(beat_call(lab.keys, "w", "{}", LEASE_MS, 600_000))[3:]
+        found: list[int] = lab.run(beat_call(lab.keys, "w", "{}", LEASE_MS, 600_000))[3:9]
         return found
 
     assert coming() == [-1] * 6
@@ -182,3 +183,17 @@ def test_it_says_what_comes(lab: ScriptLab) -> None:
     for key in sets:
         lab.client.zadd(key, {"first": lab.server_ms() - 5_000})
     assert coming() == [0] * 6
+
+
+def test_a_worker_takes_a_request_once(lab: ScriptLab) -> None:
+    def ask(worker: str, request: str = "drain") -> int:
+        return int(lab.raw(request_worker_call(lab.keys, worker, request)))
+
+    lab.beat("host:1")
+    assert (ask("host:2"), ask("host:1"), ask("host:1", "stop")) == (0, 1, 1)
+    assert lab.dump()["worker_requests"] == {"host:1": "stop"}
+    told = [
+        lab.run(beat_call(lab.keys, worker, "{}", LEASE_MS, 600_000))[-1] for worker in ("other", "host:1", "host:1")
+    ]
+    assert told == ["", "stop", ""]
+    assert "worker_requests" not in lab.dump()

@@ -112,6 +112,17 @@ def test_a_task_is_paused_by_its_name(shop: StreamTasks, run: Any, embedded_url:
         control.pause(packing.owner, "default", task="shop.pack", actor="ann", reason="")
 
 
+def test_an_empty_queue_is_forgotten(shop: StreamTasks, run: Any) -> None:
+    shop.tasks["shop.pack"].enqueue(1)
+    refused = run("queues", "forget", "default")
+    assert (refused.exit_code, "default" in refused.output) == (1, True)
+    with Consumer(shop.store) as child:
+        child.succeed()
+    assert run("queues", "forget", "default").output == "default: forgotten\n"
+    assert run("queues", "forget", "default").output == "default: is not known\n"
+    assert json.loads(run("queues", "--json").output) == []
+
+
 def test_nothing_is_deleted_without_a_yes(shop: StreamTasks, run: Any) -> None:
     for number in range(3):
         shop.tasks["shop.pack"].enqueue(number)

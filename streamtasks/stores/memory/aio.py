@@ -99,6 +99,7 @@ class AsyncMemoryStore:
     discard_dead_letters = awaiting(MemoryStore.discard_dead_letters)
     waiting_ids = awaiting(MemoryStore.waiting_ids)
     finished_ids = awaiting(MemoryStore.finished_ids)
+    request_worker = awaiting(MemoryStore.request_worker)
     pause = awaiting(MemoryStore.pause)
     resume = awaiting(MemoryStore.resume)
     pauses = awaiting(MemoryStore.pauses)

@@ -30,7 +30,8 @@ def beat(shard: Shard, worker: str, info: dict[str, Any] | None) -> Heartbeat:
     silent_ms = now_ms - max(20 * lease_ms, 600_000)
     for name in [name for name, (beat_ms, _) in shard.workers.items() if beat_ms <= silent_ms]:
         del shard.workers[name]
-    return Heartbeat(now_ms, max(0, shard.hold_until_ms - now_ms), back_ms)
+    request = shard.worker_requests.pop(worker, "")
+    return Heartbeat(now_ms, max(0, shard.hold_until_ms - now_ms), back_ms, request=request)
 
 
 def _set_right(shard: Shard, now_ms: int, back_ms: int) -> None:

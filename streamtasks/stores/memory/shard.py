@@ -75,6 +75,7 @@ class Shard:
         self.dead_bytes = 0
         self.totals: Counter[str] = Counter()
         self.workers: dict[str, tuple[int, dict[str, Any]]] = {}
+        self.worker_requests: dict[str, str] = {}
         self.last_beat_ms = 0
         self.hold_until_ms = 0
         self.listeners_until_ms = 0  # until then it is believed that workers listen to the ends of all tasks

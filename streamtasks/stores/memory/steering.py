@@ -16,6 +16,7 @@ from ..steering_types import (
     Pause,
     before_of,
     check_kind,
+    check_request,
     pause_of,
     queue_of,
     task_paused_by,
@@ -169,6 +170,17 @@ class SteeringMethods:
             before_ms = at_ms
             ids.append(task_id)
         return IdPage(ids, "")
+
+    def request_worker(self, worker: str, request: str) -> bool:
+        """See `Store.request_worker`."""
+        check_request(request)
+        with self.server.step():
+            first = self._all_shards[0]
+            if worker not in first.workers:
+                return False
+            first.worker_requests[worker] = request
+            first.push("control", f"worker {worker}")
+            return True
 
     def pause(self, queue: str, actor: str, reason: str, task: str = "") -> bool:
         """See `Store.pause`."""

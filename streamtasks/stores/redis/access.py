@@ -87,6 +87,7 @@ SCRIPTS: Final = {
     "pause": UserRole.PRODUCER,
     "pause_schedule": UserRole.PRODUCER,
     "put_schedules": UserRole.PRODUCER,
+    "request_worker": UserRole.PRODUCER,
     "resume": UserRole.PRODUCER,
     "resume_task": UserRole.PRODUCER,
     "revoke": UserRole.PRODUCER,

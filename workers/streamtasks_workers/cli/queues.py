@@ -1,4 +1,4 @@
-"""The command ``streamtasks queues``: list queues, pause, resume and purge them; pause single tasks."""
+"""The command ``streamtasks queues``: list, pause, resume, purge and forget queues; pause single tasks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["pause_json", "print_paused_tasks", "print_queues", "queue_json", "qu
 
 @click.group("queues", cls=ListingGroup)
 def queues_command() -> None:
-    """List queues, pause and resume them, revoke what waits in them."""
+    """List queues, pause and resume them, revoke what waits in them, forget empty ones."""
 
 
 @queues_command.command("list")
@@ -87,6 +87,18 @@ def purge(target: Target, queue: str, yes: bool, by: Any) -> None:
     if not yes:
         click.confirm(f"Revoke about {ready} tasks of queue {queue}?", abort=True)
     click.echo(f"{queue}: tasks revoked: {control.purge(owner, queue, **by)}")
+
+
+@queues_command.command("forget")
+@target_options
+@click.argument("queue")
+@change_options
+def forget(target: Target, queue: str, by: Any) -> None:
+    """Let an empty queue leave the lists. The next task that comes makes it again."""
+    from streamtasks.operations import control
+
+    was_there = control.forget(target.owner, queue, **by)
+    click.echo(f"{queue}: " + ("forgotten" if was_there else "is not known"))
 
 
 def _named(queue: str | None, everything: bool, task: str | None) -> str:

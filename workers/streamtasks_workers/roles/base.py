@@ -32,6 +32,10 @@ def _nobody(tag: str, word: str) -> None:
     """Stand in for `ServedApp.wake` where roles do not run by themselves."""
 
 
+def _no_supervisor(request: str) -> None:
+    """Stand in for `ServedApp.ask_supervisor` where roles run without one."""
+
+
 @dataclass(slots=True, eq=False)
 class ServedApp:
     """One app as its roles see it.
@@ -56,6 +60,8 @@ class ServedApp:
         counters: for metrics, if they are on.
         beats: when the last sign of life reached each shard, monotonic seconds.
         rings: where its children, also those that have ended, put what attempts log, by the numbers of their boards.
+        request: what the worker was asked to do by its store, ``"drain"`` or ``"stop"``; empty: nothing.
+        ask_supervisor: passes such a request on.
         heard_at: when a push last came from each shard, monotonic seconds.
     """
 
@@ -79,6 +85,8 @@ class ServedApp:
     beats: dict[str, float] = field(default_factory=dict)
     heard_at: dict[str, float] = field(default_factory=dict)
     rings: dict[int, LogRing] = field(default_factory=dict)
+    request: str = ""
+    ask_supervisor: Callable[[str], None] = _no_supervisor
 
     @classmethod
     def of(

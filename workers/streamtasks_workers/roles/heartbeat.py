@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import socket
@@ -16,6 +17,8 @@ from streamtasks.stores.types import Coming
 from .base import Role, ServedApp
 
 __all__ = ["Heartbeat"]
+
+logger = logging.getLogger("streamtasks.worker")
 
 BEAT_S: Final = 5.0
 COMING: Final = ("due", "schedule", "unfold", "limit", "lease", "wake")
@@ -34,7 +37,11 @@ class Heartbeat(Role):
     With several shards the answer says what comes on each, so that other roles need not ask by themselves. On a quiet
     shard beats are rare: no leases are renewed there, and of a worker the latest beat on any shard counts. A push from
     the shard ends that, and so does a claim of a child of this worker.
+
+    The answer also brings what operators ask of the worker.
     """
+
+    wake_on = "worker"
 
     def __init__(self, app: ServedApp, tag: str) -> None:
         super().__init__(app, tag)
@@ -67,6 +74,12 @@ class Heartbeat(Role):
         if self._has_neighbours:
             self.wake()
 
+    def heard(self, tag: str, text: str) -> None:
+        """Take in ``worker <name>``: something is asked of that worker."""
+        if text == f"worker {self.app.worker}":
+            self._quiet_until = 0.0
+            super().heard(tag, text)
+
     async def run_once(self) -> float | None:
         """Beat once, unless the shard is quiet."""
         now = time.monotonic()
@@ -81,9 +94,12 @@ class Heartbeat(Role):
             "children": len(counts),
             "finished": sum(attempts for attempts, _ in counts),
             "busy_ms": sum(spent_ns for _, spent_ns in counts) // 1_000_000,
+            "request": self.app.request,
         }
         beat = await self.store.beat(self.tag, self.app.worker, about)
         self._beat_at = now
+        if beat.request:
+            self._obey(beat.request)
         self.app.beats[self.tag] = time.monotonic()
         if not self._has_neighbours:
             return None
@@ -95,6 +111,13 @@ class Heartbeat(Role):
             next_s = min(next_s, left_s)
         self._announce(beat.coming, max(next_s, self._quiet_until - now))
         return next_s
+
+    def _obey(self, request: str) -> None:
+        """Pass on what is asked of the worker; the next beat shows it."""
+        logger.info("worker %s: asked to %s by an operator; see streamtasks audit", self.app.worker, request)
+        self.app.request = request
+        self.app.ask_supervisor(request)
+        self.wake()
 
     def _jittered_s(self) -> float:
         return self.interval_s * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import socket
 import time
@@ -38,6 +39,9 @@ logger = logging.getLogger("streamtasks.worker")
 TICK_S: Final = 0.01
 """How often boards are looked at, seconds (design: 10 ms)."""
 
+SIGNAL_OF: Final = {"drain": signal.SIGTSTP, "stop": signal.SIGTERM}
+"""What operators ask of a worker, as signals of the supervisor."""
+
 
 class Keeper:
     """The boards and roles of one worker. ``line``: the connection to the supervisor."""
@@ -47,6 +51,8 @@ class Keeper:
         self._boards = plan.boards
         self._alive = plan.shared[:1]
         self._apps = [AppRoles(app) for app in plan.served()]
+        for roles in self._apps:  # as a process manager would
+            roles.app.ask_supervisor = lambda what: os.kill(plan.pid, SIGNAL_OF[what])
         self._stopping = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._writer: asyncio.StreamWriter | None = None

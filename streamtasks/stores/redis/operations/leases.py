@@ -88,4 +88,5 @@ def beat(shards: Shards, tag: str, worker: str, info: dict[str, Any] | None) -> 
     [reply] = yield [
         beat_call(shards.by_tag[tag].keys, worker, text, lease_ms, max(20 * lease_ms, 600_000), listens_ms)
     ]
-    return Heartbeat(reply[0], reply[1], reply[2], Coming(*(None if ms < 0 else ms for ms in reply[3:])))
+    *times, request = reply[3:]
+    return Heartbeat(reply[0], reply[1], reply[2], Coming(*(None if ms < 0 else ms for ms in times)), request.decode())

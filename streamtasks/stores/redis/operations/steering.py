@@ -18,6 +18,7 @@ from ...steering_types import (
     IdPage,
     Pause,
     check_kind,
+    check_request,
     pause_of,
     queue_of,
     task_paused_by,
@@ -36,6 +37,8 @@ __all__ = [
     "pauses",
     "pauses_call",
     "record_audit",
+    "request_worker",
+    "request_worker_call",
     "resume",
     "resume_call",
     "resume_task_call",
@@ -189,6 +192,20 @@ def _names(keys: Keys, behind: str, queue: str) -> Operation[list[str]]:
         return [name for name in _names_of(queue) if name > behind]
     [reply] = yield [measures_call(keys, (), behind, _MOST_NAMES)]
     return [raw.decode() for raw in reply[3]]
+
+
+# -- workers -----------------------------------------------------------------------------------------
+
+
+def request_worker_call(keys: Keys, worker: str, request: str) -> Call:
+    """Build request_worker."""
+    return script("request_worker").call(keys, worker=worker, request=request)
+
+
+def request_worker(shards: Shards, worker: str, request: str) -> Operation[bool]:
+    """See `Store.request_worker`: requests lie on the first shard."""
+    [known] = yield [request_worker_call(shards.by_tag[shards.tags[0]].keys, worker, check_request(request))]
+    return bool(known == 1)
 
 
 # -- pauses ------------------------------------------------------------------------------------------

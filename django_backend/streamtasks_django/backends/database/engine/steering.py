@@ -57,6 +57,14 @@ class SteeringMethods:
         """
         _refuse("list finished tasks", "read the table of records")
 
+    def request_worker(self, worker: str, request: str) -> bool:
+        """Refuse to pass a request on.
+
+        Raises:
+            ServerNotSupported: always.
+        """
+        _refuse(f"ask worker {worker} to {request}", "send its supervisor SIGTSTP to drain it, SIGTERM to stop it")
+
     def pause(self, queue: str, actor: str, reason: str, task: str = "") -> bool:  # noqa: ARG002
         """Refuse to pause.
 
