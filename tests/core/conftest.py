@@ -14,6 +14,7 @@ from streamtasks import StoreSettings, StreamTasks
 from streamtasks.protocol.keys import Keys
 from streamtasks.stores.factory import open_async_store, open_store
 from streamtasks.stores.memory import MemoryServer
+from tests.support.manual_consumer import Consumer
 from tests.support.sql_stores import change_states
 from tests.support.users import create_users, restore_users
 from tests.support.workflow_site import WorkflowSite, told
@@ -83,6 +84,13 @@ def store(store_url: str, any_store: Callable[..., AnyStore]) -> AnyStore:
 def redis_store(server_url: str, any_store: Callable[..., AnyStore]) -> AnyStore:
     """A store of either kind on an empty server, for tests that look at its keys."""
     return any_store(server_url, timeout_s=60.0, enqueue_timeout_s=60.0)
+
+
+@pytest.fixture
+def hand(store: AnyStore) -> Iterator[Consumer]:
+    """A child by hand, of the store of the test."""
+    with Consumer(open_store(store.settings)) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,12 +34,6 @@ type EndLeases = Callable[[StoreSettings, set[str]], None]
 def new(task_id: str, **options: Any) -> NewMessage:
     message = Message(id=task_id, task="t", args=[task_id])
     return NewMessage(task_id, "default", 0, message.encode(1 << 20))._replace(**options)
-
-
-@pytest.fixture
-def hand(store: AnyStore) -> Iterator[Consumer]:
-    with Consumer(open_store(store.settings)) as opened:
-        yield opened
 
 
 class TestEnqueue:
