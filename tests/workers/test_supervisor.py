@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
+from streamtasks.stores.backoff import Backoff
 from streamtasks_workers.process.board import Board
 from streamtasks_workers.process.last_error import LastError
 from streamtasks_workers.supervisor import keeper_link, process_table
 from streamtasks_workers.supervisor.keeper_link import KeeperLink
-from streamtasks_workers.supervisor.process_table import Place, ProcessTable
-from streamtasks_workers.supervisor.signals import StopSignals
+from streamtasks_workers.supervisor.process_table import NEVER, Place, ProcessTable
+from streamtasks_workers.supervisor.signals import SAME_S, Phase, StopSignals
 
-CRASH = 9
-"""The wait status of a process that was killed."""
+CRASH = -9
+"""The exit code of a process that was killed."""
 
 
 def no_room() -> OSError:
@@ -32,13 +33,15 @@ class Table:
         self.failing = False
         self.told: list[dict[str, Any]] = []
         self.signals: list[tuple[int, int]] = []
-        self.places = [Place(0) for _ in range(places)]
+        last_error = LastError()
+        self.places = [Place("a child", Backoff(0.4, 5.0, at_once=2), last_error) for _ in range(places)]
         self._pids = iter(range(101, 999))
         self._boards = [Board(number, 1) for number in range(places + spare)]
         monkeypatch.setattr(process_table, "send_signal", lambda pid, number: self.signals.append((pid, number)))
-        self.table = ProcessTable(self.places, self._boards, self._start, self.told.append, grace_s=5)
+        placed = [(0, place) for place in self.places]
+        self.table = ProcessTable(placed, self._boards, self._fork, self.told.append, grace_s=5)
 
-    def _start(self, place: Place, board: Board) -> int:
+    def _fork(self, app: int, board: Board) -> int:
         if self.failing:
             raise no_room()
         board.reset("w", "u0", 10**9)
@@ -54,14 +57,14 @@ def test_a_failed_fork_is_tried_again_later_and_logged_once(table: Table, caplog
     table.failing = True
     pauses = []
     for _ in range(8):
-        table.places[0].fill_at = 0.0
+        table.places[0].start_at = 0.0
         table.table.fill_places()
-        pauses.append(table.places[0].fill_at - time.monotonic())
+        pauses.append(table.places[0].start_at - time.monotonic())
     assert 0.0 < pauses[0] < 0.31
     assert pauses[-1] > 2.0
     assert caplog.text.count("cannot fork a child") == 1
     table.failing = False
-    table.places[0].fill_at = 0.0
+    table.places[0].start_at = 0.0
     table.table.fill_places()
     assert list(table.table.children) == [101]
 
@@ -69,68 +72,103 @@ def test_a_failed_fork_is_tried_again_later_and_logged_once(table: Table, caplog
 def test_a_child_that_cannot_start_is_replaced_with_growing_pauses(table: Table) -> None:
     pauses = []
     for pid in range(101, 108):
-        table.places[0].fill_at = 0.0
+        table.places[0].start_at = 0.0
         table.table.fill_places()
         table.table.ended(pid, CRASH)
         table.table.obey({"op": "free", "board": table.told[-1]["board"]})
-        pauses.append(table.places[0].fill_at - time.monotonic())
+        pauses.append(table.places[0].start_at - time.monotonic())
     assert max(pauses[:2]) <= 0.0, "at once"
     assert pauses[-1] > 2.0
 
 
+def test_an_outage_of_forks_is_logged_again_when_it_comes_back(table: Table, caplog: pytest.LogCaptureFixture) -> None:
+    for table.failing in (True, False, True):
+        table.places[0].start_at = 0.0
+        table.table.fill_places()
+    assert caplog.text.count("cannot fork a child") == 2
+
+
 def test_a_replaced_child_may_finish_and_its_place_is_filled_at_once(table: Table) -> None:
-    table.table.fill_places()
+    assert table.table.fill_places() == NEVER
     table.table.obey({"op": "replace", "pid": 101, "why": "it is old"})
-    table.table.fill_places()
-    table.table.end_retired()
+    assert table.table.fill_places() == NEVER
     assert sorted(table.table.children) == [101, 102]
     assert table.signals == [(101, signal.SIGTERM)]
-    assert table.table.next_event_s(filling=True) > 1000
+    assert table.table.kill_late() == NEVER
     # One whose task does not end after its limit has the grace period only, and loses its board if that is needed.
     table.table.obey({"op": "retire", "pid": 101, "why": "a task does not end"})
-    assert table.table.next_event_s(filling=True) <= 5
+    assert table.table.kill_late() <= time.monotonic() + 5
     table.table.obey({"op": "replace", "pid": 102, "why": "it is old"})
-    table.table.end_retired()
+    assert table.table.fill_places() == NEVER
     assert (101, signal.SIGKILL) in table.signals
 
 
-class TestKeeperLink:
-    def test_a_failed_fork_is_tried_again_later(self, caplog: pytest.LogCaptureFixture) -> None:
-        failing = [True, True, False]
-        told: list[int] = []
+def test_children_that_stop_are_killed_when_the_grace_period_is_over(table: Table) -> None:
+    table.table.fill_places()
+    table.table.stop(NEVER)
+    assert table.table.kill_late() == NEVER, "a quiet worker waits for them for ever"
+    table.table.stop(0.01)
+    deadline = time.monotonic() + 30
+    while (table.table.kill_late() < NEVER) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert table.signals == [(101, signal.SIGTERM), (101, signal.SIGTERM), (101, signal.SIGKILL)]
+    table.table.ended(101, CRASH)
+    assert table.told[-1] == {
+        "op": "died", "app": 0, "board": 0, "pid": 101,
+        "how": "signal 9 (the grace period is over)", "charged": False,
+    }  # fmt: skip
 
-        def start(line: socket.socket) -> int:
+
+def test_the_end_of_a_stranger_is_nobodys_end(table: Table) -> None:
+    table.table.fill_places()
+    table.table.ended(4711, CRASH)
+    assert list(table.table.children) == [101]
+
+
+class TestKeeperLink:
+    @pytest.fixture
+    def alive(self) -> memoryview:
+        return memoryview(bytearray(8)).cast("Q")
+
+    def test_a_failed_fork_is_tried_again_later(self, alive: memoryview, caplog: pytest.LogCaptureFixture) -> None:
+        failing = [True, True, False]
+
+        def fork(line: socket.socket) -> int:
             if failing.pop(0):
                 raise no_room()
-            told.append(line.fileno())
+            assert line.fileno() > 0
             return 4711
 
-        link = KeeperLink(start, lambda: [{"op": "born"}], memoryview(bytearray(8)).cast("Q"), LastError())
-        deadline = time.monotonic() + 30
-        while not link.pid and time.monotonic() < deadline:
-            link.check()
-            time.sleep(min(link.next_event_s(), 0.1))
-        assert (link.pid, len(told)) == (4711, 1)
+        link = KeeperLink(fork, alive, LastError())
+        pauses = []
+        for _ in range(2):
+            assert not link.check()
+            pauses.append(link.place.start_at - time.monotonic())
+            link.place.start_at = 0.0
+        assert min(pauses) > 0.0
+        assert link.check()
+        assert not link.check(), "there is one"
+        assert link.pid == 4711
         assert caplog.text.count("cannot fork the keeper") == 1
         link.close()
 
-    def test_one_that_cannot_start_is_started_with_growing_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        link = KeeperLink(lambda _: 4711, list, memoryview(bytearray(8)).cast("Q"), LastError())
+    def test_one_that_cannot_start_is_started_with_growing_pauses(self, alive: memoryview) -> None:
+        link = KeeperLink(lambda _: 4711, alive, LastError())
         pauses = []
         for _ in range(9):
-            monkeypatch.setattr(link, "_start_at", 0.0)
-            link.check()
+            link.place.start_at = 0.0
+            assert link.check()
             link.ended(CRASH)
-            pauses.append(link.next_event_s())
+            pauses.append(link.place.start_at - time.monotonic())
         link.close()
-        assert pauses[0] == 0.0
+        assert pauses[0] <= 0.0
         assert pauses[-1] > 2.0
+        assert link.place.failures == 9
 
-    def test_a_silent_one_is_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_silent_one_is_killed(self, alive: memoryview, monkeypatch: pytest.MonkeyPatch) -> None:
         killed: list[int] = []
         monkeypatch.setattr(keeper_link, "send_signal", lambda pid, _: killed.append(pid))
-        alive = memoryview(bytearray(8)).cast("Q")
-        link = KeeperLink(lambda _: 4711, list, alive, LastError())
+        link = KeeperLink(lambda _: 4711, alive, LastError())
         link.check()
         link.check()
         assert killed == []
@@ -140,46 +178,83 @@ class TestKeeperLink:
         assert killed == [4711]
         link.close()
 
+    def test_messages_come_whole_and_a_line_that_has_ended_gives_none(self, alive: memoryview) -> None:
+        theirs: list[socket.socket] = []
+
+        def fork(line: socket.socket) -> int:
+            theirs.append(line.dup())
+            return 4711
+
+        link = KeeperLink(fork, alive, LastError())
+        assert link.receive() == []
+        link.check()
+        theirs[0].sendall(b'{"op": "free"}\n{"op": ')
+        assert link.receive() == [{"op": "free"}]
+        theirs[0].sendall(b'"kill"}\n')
+        assert link.receive() == [{"op": "kill"}]
+        assert link.receive() == []
+        theirs[0].close()
+        assert link.receive() == []
+        assert link.fileno() is None, "nothing is waited for any more"
+        link.send({"op": "born"})
+
+    def test_one_that_leaves_is_not_replaced_and_killed_when_it_does_not(
+        self, alive: memoryview, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        killed: list[int] = []
+        monkeypatch.setattr(keeper_link, "send_signal", lambda pid, _: killed.append(pid))
+        link = KeeperLink(lambda _: 4711, alive, LastError())
+        link.check()
+        link.end(kill_at=NEVER)
+        assert killed == []
+        link.end(kill_at=0.0)
+        assert killed == [4711]
+        link.ended(CRASH)
+        assert (link.check(), link.pid) == (False, 0)
+        assert "the keeper ended" not in caplog.text
+        link.close()
+
 
 class TestStopSignals:
     @pytest.fixture
-    def signals(self, monkeypatch: pytest.MonkeyPatch) -> StopSignals:
-        made = StopSignals(grace_s=10)
-        read_end, _ = os.pipe()
-        os.set_blocking(read_end, False)
-        monkeypatch.setattr(made, "_wake_fd", read_end, raising=False)
-        return made
+    def signals(self) -> StopSignals:
+        return StopSignals()
 
-    def arrive(self, signals: StopSignals, number: int) -> bool:
-        signals._receive(number, None)  # pyright: ignore[reportPrivateUsage]
-        return signals.changed()
+    def arrive(self, signals: StopSignals, *numbers: int) -> list[Phase]:
+        os.write(signals._write_fd, bytes(numbers))  # pyright: ignore[reportPrivateUsage]
+        return signals.arrived()
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_the_first_one_starts_the_grace_period(self, signals: StopSignals, number: int) -> None:
-        assert signals.grace_left_s == float("inf")
-        assert self.arrive(signals, number)
-        assert (signals.at_once, signals.claims) == (False, False)
-        assert 9 < signals.grace_left_s <= 10
+        assert signals.arrived() == []
+        assert self.arrive(signals, signal.SIGCHLD) == []
+        assert self.arrive(signals, number) == [Phase.STOPPING]
+        assert signals.phase == Phase.STOPPING
 
-    def test_a_second_one_soon_after_is_the_same_one(self, signals: StopSignals) -> None:
-        self.arrive(signals, signal.SIGTERM)
-        assert not self.arrive(signals, signal.SIGTERM)
-        assert not signals.at_once
-        signals.stopping_since -= 1.5
-        assert self.arrive(signals, signal.SIGTERM)
-        assert signals.at_once
+    def test_a_second_one_soon_after_is_the_same_one(
+        self, signals: StopSignals, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = [1000.0]
+        monkeypatch.setattr(time, "monotonic", lambda: now[0])
+        assert self.arrive(signals, signal.SIGTERM, signal.SIGTERM) == [Phase.STOPPING]
+        now[0] += SAME_S / 2
+        assert self.arrive(signals, signal.SIGTERM) == []
+        now[0] += SAME_S
+        assert self.arrive(signals, signal.SIGTERM) == [Phase.AT_ONCE]
+        assert self.arrive(signals, signal.SIGTERM, signal.SIGTSTP) == [], "it never goes back"
 
     def test_quit_is_never_the_same_one(self, signals: StopSignals) -> None:
         self.arrive(signals, signal.SIGTERM)
-        assert self.arrive(signals, signal.SIGQUIT)
-        assert signals.at_once
+        assert self.arrive(signals, signal.SIGQUIT) == [Phase.AT_ONCE]
 
     def test_quiet_claims_no_more_and_does_not_stop(self, signals: StopSignals) -> None:
-        assert self.arrive(signals, signal.SIGTSTP)
-        assert not self.arrive(signals, signal.SIGTSTP)
-        assert (signals.quiet, signals.claims, signals.stopping_since) == (True, False, 0.0)
-        assert self.arrive(signals, signal.SIGTERM)
-        assert not signals.at_once
+        assert self.arrive(signals, signal.SIGTSTP) == [Phase.QUIET]
+        assert self.arrive(signals, signal.SIGTSTP) == []
+        assert self.arrive(signals, signal.SIGTERM) == [Phase.STOPPING]
+
+    def test_signals_that_arrive_together_are_handled_in_their_order(self, signals: StopSignals) -> None:
+        together = (signal.SIGTSTP, signal.SIGCHLD, signal.SIGTERM, signal.SIGQUIT)
+        assert self.arrive(signals, *together) == [Phase.QUIET, Phase.STOPPING, Phase.AT_ONCE]
 
 
 class TestLastError:

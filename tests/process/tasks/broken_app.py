@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from streamtasks_workers.supervisor import supervisor
+from streamtasks_workers.supervisor import supervisor, worker_plan
 from tests.process.tasks.proc_app import app
 
 __all__ = ["BROKEN_VARIABLE", "app"]
@@ -18,4 +18,4 @@ def _fail(*_: Any) -> int:
 
 
 for _name in os.environ.get(BROKEN_VARIABLE, "").split():
-    setattr(supervisor, _name, _fail)
+    setattr(worker_plan if _name == "run_child" else supervisor, _name, _fail)

@@ -7,7 +7,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,11 +16,15 @@ from typing import Any, Final
 from prometheus_client.registry import Collector
 
 from streamtasks.exceptions import ConfigurationError, StoreError
-from streamtasks.operations.store_metrics import exposition
+from streamtasks.operations.store_metrics import StoreCollector, exposition
+from streamtasks.stores.factory import open_store
 
+from ..process.worker_counters import WorkerCounters
+from ..roles.base import ServedApp
 from .health import WorkerHealth
+from .worker_metrics import WorkerCollector
 
-__all__ = ["Pages", "listen", "pages_of", "start_server"]
+__all__ = ["Pages", "listen", "serve_worker", "start_server"]
 
 logger = logging.getLogger("streamtasks.worker")
 
@@ -47,6 +51,14 @@ def listen(host: str, port: int) -> socket.socket:
             f"Metrics cannot be served at {host} port {port}: {error.strerror or error}. Choose another --metrics-port "
             "(each worker on a machine needs its own) or --metrics-host."
         ) from error
+
+
+def serve_worker(
+    listener: socket.socket, apps: Sequence[ServedApp], counters: WorkerCounters, stopping: Callable[[], bool]
+) -> None:
+    """Serve metrics and health of a worker, in its keeper; ``stopping`` returns whether it claims no more."""
+    stores = StoreCollector([open_store(app.settings) for app in apps])
+    start_server(listener, pages_of(WorkerCollector(apps, counters), stores, WorkerHealth(apps, stopping)))
 
 
 def start_server(listener: socket.socket, pages: Pages) -> None:

@@ -28,15 +28,17 @@ class SystemdNotifier:
         self._is_ready = False
         self._alive_at = 0.0
 
-    def ready(self) -> None:
-        """Tell once that the worker has started; call it again and again, since systemd may not listen at once."""
-        if not self._is_ready:
-            self._is_ready = self._send("READY=1")
+    def tell(self, *, ready: bool, alive: bool) -> None:
+        """Tell once that the worker has started, and then that it works. Call it several times a second.
 
-    def alive(self) -> None:
-        """Tell that the worker works, as often as the watchdog wants it; call it more often than that."""
+        Args:
+            ready: whether it has started; systemd may not listen at once, then it is told again.
+            alive: whether it works; systemd is told as often as its watchdog wants it.
+        """
+        if ready and not self._is_ready:
+            self._is_ready = self._send("READY=1")
         now = time.monotonic()
-        if self._every_s and now - self._alive_at >= self._every_s:
+        if alive and self._every_s and now - self._alive_at >= self._every_s:
             self._alive_at = now
             self._send("WATCHDOG=1")
 

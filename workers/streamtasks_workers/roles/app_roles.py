@@ -1,23 +1,26 @@
-"""Run all roles of one app on an event loop, and log when its store goes away and comes back."""
+"""Run all roles of one app on an event loop, watch its children, and log when its store goes away and comes back."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Final
 
 from streamtasks.exceptions import StoreError
 from streamtasks.stores.backoff import Backoff
 from streamtasks.stores.types import SUBSCRIBED
 
+from ..process.board import Board
 from ..process.last_error import LastError
 from ..process.worker_counters import kind_of_error
 from . import roles_of
 from .base import Role, ServedApp
+from .ended_child import EndedChild
 from .store_state import StoreState
 from .turns import Turns
+from .watched_child import WatchedChild
 
 __all__ = ["AppRoles"]
 
@@ -28,7 +31,7 @@ FEW_SHARDS: Final = 16
 
 
 class AppRoles:
-    """The roles of one app."""
+    """The roles and the children of one app."""
 
     def __init__(self, app: ServedApp) -> None:
         self.app = app
@@ -48,6 +51,27 @@ class AppRoles:
         """Let each role do what has to be done when the worker stops."""
         for role in self._roles:
             await self.attempt(role.leave(), role.tag, type(role).__name__)
+
+    def watch(self, board: Board, request: Callable[[str, str], None]) -> None:
+        """Look at the board of a new child from now on. ``request``: see `WatchedChild`."""
+        app = self.app
+        single = not (app.options.threads or app.options.async_concurrency)
+        app.children[board.number] = WatchedChild(
+            board, app.store, app.settings, request, single=single, counters=app.counters
+        )
+
+    def look(self, *, stopping: bool) -> Iterator[Coroutine[Any, Any, Any]]:
+        """Look at the boards of all children; yield what must be done with the store, beside all else."""
+        for child in self.app.children.values():
+            for work in child.look(stopping=stopping):
+                yield self.attempt(work, child.board.tag, "Watch")
+
+    async def settle(self, board: Board, pid: int, how: str, *, charged: bool) -> None:
+        """Settle what an ended child held, however long its store is away. Arguments: see `EndedChild`."""
+        self.app.children.pop(board.number, None)
+        ended, backoff = EndedChild(self.app, board, pid, how, charged=charged), Backoff(0.1, 1.0)
+        while not await self.attempt(ended.settle(), board.tag, "EndedChild"):  # noqa: ASYNC110 - each turn is a try
+            await asyncio.sleep(backoff.next_s())
 
     async def _run(self, role: Role) -> None:
         # Soon: leases run out meanwhile. With many shards, their roles together not more often than those of few.

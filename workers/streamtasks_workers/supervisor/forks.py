@@ -13,7 +13,7 @@ from ..process.fork_guard import end_copy, is_copy
 from ..process.last_error import LastError
 from ..process.lifeline import STOP_SIGNALS
 
-__all__ = ["OWN_ERROR", "QUICK_S", "could_start", "fork", "send_signal", "status_text"]
+__all__ = ["OWN_ERROR", "QUICK_S", "could_start", "exit_text", "fork", "send_signal"]
 
 logger = logging.getLogger("streamtasks.worker")
 
@@ -84,12 +84,11 @@ def send_signal(pid: int, number: int) -> None:
         return
 
 
-def could_start(lived_s: float, status: int) -> bool:
-    """Whether a process that has ended with this status, after so many seconds, got as far as its work."""
-    by_error = os.WIFEXITED(status) and os.WEXITSTATUS(status) == OWN_ERROR
-    return lived_s >= (BUSY_S if by_error else QUICK_S)
+def could_start(lived_s: float, code: int) -> bool:
+    """Whether a process that has ended with this exit code, after so many seconds, got as far as its work."""
+    return lived_s >= (BUSY_S if code == OWN_ERROR else QUICK_S)
 
 
-def status_text(status: int) -> str:
-    """Return how a process ended: ``"signal 9"``, ``"exit status 1"``."""
-    return f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit status {os.WEXITSTATUS(status)}"
+def exit_text(code: int) -> str:
+    """Return how a process ended, by its `os.waitstatus_to_exitcode`: ``"signal 9"``, ``"exit status 1"``."""
+    return f"signal {-code}" if code < 0 else f"exit status {code}"

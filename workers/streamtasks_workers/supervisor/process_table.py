@@ -1,154 +1,194 @@
-"""The children of a worker: their places and boards, when they are replaced, and how they end."""
+"""The processes of a worker: their places, the children with their boards, when they are replaced and how they end."""
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from streamtasks.stores.backoff import Backoff
 
 from ..executor.guards import INTERRUPT
 from ..process.board import Board
 from ..process.groups import end_group
-from .forks import QUICK_S, could_start, send_signal, status_text
+from ..process.last_error import LastError
+from .forks import QUICK_S, could_start, exit_text, send_signal
 
-__all__ = ["Child", "Place", "ProcessTable"]
+__all__ = ["NEVER", "Child", "Place", "ProcessTable"]
 
 logger = logging.getLogger("streamtasks.worker")
 
+NEVER: Final = float("inf")
 
-@dataclass(slots=True, eq=False)
+
 class Place:
-    """Where one child lives: a child that ends is replaced by another one there."""
+    """Where the keeper lives, or one child.
 
-    app: int
-    fill_at: float | None = 0.0  # monotonic seconds; None: a child is there
-    backoff: Backoff = field(default_factory=lambda: Backoff(0.4, 5.0, at_once=2))
+    Args:
+        what: lives there, for the log.
+        backoff: pauses after processes that could not start: they must not keep a core busy with forking.
+        last_error: of processes of this kind.
+
+    Attributes:
+        start_at: when the next process is due, monotonic seconds; `NEVER`: there is one.
+    """
+
+    def __init__(self, what: str, backoff: Backoff, last_error: LastError) -> None:
+        self.start_at = 0.0
+        self._what = what
+        self._backoff = backoff
+        self._no_room = Backoff(0.2, 5.0)
+        self._last_error = last_error
+        self._born = NEVER
+        self._has_lived = False
+
+    def fill(self, fork: Callable[[], int]) -> int:
+        """Fork the process that is due; return its pid, 0 if the system has no room for it now."""
+        now = time.monotonic()
+        try:
+            pid = fork()
+        except OSError as error:
+            self.start_at = now + self._no_room.next_s()
+            if self._last_error.is_new(error):
+                logger.error("cannot fork %s: %s; trying again until it works", self._what, error)  # noqa: TRY400
+            return 0
+        if self._no_room.tries:
+            self._no_room.reset()
+            self._last_error.forget()
+        self._born, self.start_at = now, NEVER
+        return pid
+
+    def leave(self) -> None:
+        """Let another process start at once, because this one retires."""
+        self._has_lived = True
+        self.start_at = time.monotonic()
+
+    def ended(self, code: int, *, has_worked: bool = False) -> float:
+        """Note that the process has ended; return the pause before the next one, seconds."""
+        now, pause_s = time.monotonic(), 0.0
+        if has_worked or could_start(now - self._born, code):
+            self._has_lived = True
+            self._backoff.reset()
+        else:
+            pause_s = self._backoff.next_s()
+        self._born, self.start_at = NEVER, now + pause_s
+        return pause_s
+
+    @property
+    def has_lived(self) -> bool:
+        """Whether a process lives here, or has lived, for longer than one that cannot start."""
+        return self._has_lived or time.monotonic() - self._born > QUICK_S
+
+    @property
+    def failures(self) -> int:
+        """How many processes in a row could not be forked, or could not start."""
+        return self._backoff.tries + self._no_room.tries
 
 
 @dataclass(slots=True, eq=False)
 class Child:
-    place: Place
+    """A child, until the keeper has settled what it held."""
+
+    app: int
+    place: Place | None  # None: it is retired, claims no more, and another child fills its place
     board: Board
     pid: int
-    born: float
     killed_because: str = ""
-    is_retired: bool = False  # it claims no more, and another child fills its place
-    end_at: float = float("inf")  # it is killed then, monotonic seconds
+    end_at: float = NEVER  # it is killed then, monotonic seconds
+    end: dict[str, Any] = field(default_factory=dict)  # how it ended
 
-    def stop(self) -> None:
-        """Let it claim no more, and end when it has finished what it runs."""
+    def stop(self, end_at: float) -> None:
+        """Let it claim no more, and end when it has finished what it runs, at the latest at ``end_at``."""
+        self.end_at = min(self.end_at, end_at)
         self.board.request_stop()
         send_signal(self.pid, signal.SIGTERM)
 
     def kill(self, why: str) -> None:
         """End it at once; what it runs is not charged."""
+        self.end_at = NEVER
         if not self.killed_because:
             self.killed_because = why
             send_signal(self.pid, signal.SIGKILL)
+
+    def message(self) -> dict[str, Any]:
+        """Return what a keeper has to know of it."""
+        return {"op": "born", "app": self.app, "board": self.board.number, "pid": self.pid, **self.end}
 
 
 class ProcessTable:
     """All children.
 
     Args:
-        places: where children live.
+        places: where children live, with the app of each.
         boards: one for each place, and some for children that are retired and finish their work.
-        start: forks a child for a place with a board; returns its pid.
+        fork: forks a child for an app with a board; returns its pid.
         tell_keeper: sends the keeper a message.
         grace_s: how long a retired child may go on, seconds.
     """
 
     def __init__(
         self,
-        places: Sequence[Place],
+        places: Sequence[tuple[int, Place]],
         boards: Sequence[Board],
-        start: Callable[[Place, Board], int],
+        fork: Callable[[int, Board], int],
         tell_keeper: Callable[[dict[str, Any]], None],
         grace_s: float,
     ) -> None:
         self.children: dict[int, Child] = {}  # by pid
-        self.unsettled: dict[int, dict[str, Any]] = {}  # board number -> the message of its child's end
+        self.unsettled: dict[int, Child] = {}  # those that have ended, by board
         self._places = places
-        self._boards = boards
         self._free_boards = list(boards)
-        self._start = start
+        self._fork = fork
         self._tell_keeper = tell_keeper
         self._grace_s = grace_s
-        self._has_lived = False
-        self._fork_backoff = Backoff(0.2, 5.0)
 
-    def fill_places(self) -> None:
-        """Start a child wherever one is due; after a failed fork, wait with growing pauses."""
-        now = time.monotonic()
-        for place in self._places:
-            if place.fill_at is None or place.fill_at > now or not self._free_boards:
+    def fill_places(self) -> float:
+        """Start a child wherever one is due; return when the next one is, monotonic seconds."""
+        for app, place in self._places:
+            if place.start_at > time.monotonic():
                 continue
+            if not self._free_boards:
+                self._free_a_board()
+                return NEVER  # a message of the keeper frees it
             board = self._free_boards[0]
-            try:
-                pid = self._start(place, board)
-            except OSError as error:
-                place.fill_at = now + self._fork_backoff.next_s()
-                if self._fork_backoff.tries == 1:
-                    logger.error("cannot fork a child: %s; trying again until it works", error)  # noqa: TRY400
-                continue
-            self._fork_backoff.reset()
-            del self._free_boards[0]
-            place.fill_at = None
-            child = self.children[pid] = Child(place, board, pid, now)
-            self._tell_keeper(_born(child))
+            if pid := place.fill(lambda: self._fork(app, board)):  # noqa: B023 - called at once
+                child = self.children[pid] = Child(app, place, self._free_boards.pop(0), pid)
+                self._tell_keeper(child.message())
+        return min((place.start_at for _, place in self._places), default=NEVER)
+
+    def _free_a_board(self) -> None:
+        """End the retired child that has been given the least time."""
+        retired = [child for child in self.children.values() if child.end_at < NEVER]
+        if retired:
+            min(retired, key=lambda child: child.end_at).kill("retired, and its board is needed")
 
     @property
     def has_lived(self) -> bool:
-        """Whether a child lives, or any has lived, for longer than one that cannot start."""
-        now = time.monotonic()
-        return self._has_lived or any(now - child.born > QUICK_S for child in self.children.values())
+        """Whether any child lives, or has lived, for longer than one that cannot start."""
+        return any(place.has_lived for _, place in self._places)
 
-    def messages(self) -> Iterator[dict[str, Any]]:
-        """Yield all that a new keeper has to know."""
-        yield from map(_born, self.children.values())
-        yield from self.unsettled.values()
-
-    def ended(self, pid: int, status: int) -> None:
+    def ended(self, pid: int, code: int) -> None:
         """Note the end of a child: its place is filled again, its board is settled by the keeper."""
         child = self.children.pop(pid, None)
         if child is None:
-            return
+            return  # not ours: the first process of a container gets the orphans of others
         if end_group(pid):
             logger.info("processes that tasks in child %d had started have ended with it", pid)
-        text = status_text(status)
-        clean = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+        how = exit_text(code)
         if child.killed_because:
-            text = f"{text} ({child.killed_because})"
-        elif not clean:
-            logger.error("child %d ended with %s", pid, text)
-        number = child.board.number
-        charged = not child.killed_because
-        self.unsettled[number] = {
-            "op": "died",
-            "app": child.place.app,
-            "board": number,
-            "pid": pid,
-            "how": text,
-            "charged": charged,
-        }
-        self._tell_keeper(self.unsettled[number])
-        if child.is_retired:
-            return  # another one has its place already
-        now = time.monotonic()
-        # A child that cannot even start must not keep a core busy with forking. One that has claimed could start: the
-        # crashes of its tasks are counted.
-        _, received, _, _ = child.board.sequences()
-        has_started = clean or received or could_start(now - child.born, status)
-        if has_started:
-            self._has_lived = True
-            child.place.backoff.reset()
-        child.place.fill_at = now + (0.0 if has_started else child.place.backoff.next_s())
+            how = f"{how} ({child.killed_because})"
+        elif code:
+            logger.error("child %d ended with %s", pid, how)
+        child.end = {"op": "died", "how": how, "charged": not child.killed_because}
+        self.unsettled[child.board.number] = child
+        self._tell_keeper(child.message())
+        if child.place is not None:
+            # One that has claimed could start, too: the crashes of its tasks are counted.
+            _, received, _, _ = child.board.sequences()
+            child.place.ended(code, has_worked=not code or received > 0)
 
     def obey(self, request: dict[str, Any]) -> None:
         """Do what the keeper asks for; nothing if the child has ended meanwhile.
@@ -158,8 +198,8 @@ class ProcessTable:
         one that has reached its age and lets it finish, ``"interrupt"`` makes it look at its board.
         """
         if request["op"] == "free":
-            if self.unsettled.pop(request["board"], None) is not None:
-                self._free_boards.append(self._boards[request["board"]])
+            if settled := self.unsettled.pop(request["board"], None):
+                self._free_boards.append(settled.board)
             return
         child = self.children.get(request["pid"])
         if child is None or child.killed_because:
@@ -169,53 +209,35 @@ class ProcessTable:
                 logger.error("ending child %d, %s", child.pid, request["why"])
                 child.kill(request["why"])
             case "retire":
-                self.retire(child, request["why"], self._grace_s)
+                self._retire(child, request["why"], time.monotonic() + self._grace_s, logging.WARNING)
             case "replace":
-                self.retire(child, request["why"], float("inf"))
+                self._retire(child, request["why"], NEVER, logging.INFO)
             case "interrupt":
                 send_signal(child.pid, INTERRUPT)
-            case other:
-                logger.error("the keeper sent an unknown request: %r", other)
 
-    def retire(self, child: Child, why: str, grace_s: float) -> None:
+    def _retire(self, child: Child, why: str, end_at: float, level: int) -> None:
         """Let a child claim no more and finish what it runs; another one takes its place at once."""
-        if not child.is_retired:
-            child.place.fill_at = time.monotonic()
-        elif child.end_at <= time.monotonic() + grace_s:
+        if child.place is not None:
+            child.place.leave()
+            child.place = None
+        elif child.end_at <= end_at:
             return
-        logger.log(
-            logging.INFO if grace_s == float("inf") else logging.WARNING, "child %d is replaced, %s", child.pid, why
-        )
-        child.end_at = min(child.end_at, time.monotonic() + grace_s)
-        child.is_retired = True
-        child.stop()
+        logger.log(level, "child %d is replaced, %s", child.pid, why)
+        child.stop(end_at)
 
-    def end_retired(self) -> None:
-        """Kill retired children whose grace is over, and the oldest one if its board is needed."""
-        now = time.monotonic()
-        retired = [c for c in self.children.values() if c.end_at < float("inf") and not c.killed_because]
-        for child in retired:
-            if child.end_at <= now:
-                child.kill("retired, and its grace period is over")
-        if retired and not self._free_boards and any(p.fill_at is not None and p.fill_at <= now for p in self._places):
-            min(retired, key=lambda child: child.end_at).kill("retired, and its board is needed")
-
-    def terminate(self) -> None:
-        """Let all children stop."""
+    def stop(self, grace_s: float) -> None:
+        """Let all children claim no more, and end within ``grace_s`` seconds."""
         for child in self.children.values():
-            child.stop()
+            child.stop(time.monotonic() + grace_s)
 
     def kill(self, why: str) -> None:
         """End all children at once."""
         for child in self.children.values():
             child.kill(why)
 
-    def next_event_s(self, *, filling: bool) -> float:
-        """Return when `end_retired`, or if ``filling`` `fill_places`, has something to do next, seconds from now."""
-        times = [p.fill_at for p in self._places if filling and p.fill_at is not None and self._free_boards]
-        times += [child.end_at for child in self.children.values() if not child.killed_because]
-        return max(0.0, min(times, default=float("inf")) - time.monotonic())
-
-
-def _born(child: Child) -> dict[str, Any]:
-    return {"op": "born", "app": child.place.app, "board": child.board.number, "pid": child.pid}
+    def kill_late(self) -> float:
+        """Kill children whose grace period is over; return when the next one's is, monotonic seconds."""
+        for child in self.children.values():
+            if child.end_at <= time.monotonic():
+                child.kill("the grace period is over")
+        return min((child.end_at for child in self.children.values()), default=NEVER)

@@ -11,11 +11,12 @@ import logging
 import os
 import socket
 import time
-from typing import Any
+from contextlib import suppress
+from typing import Final
 
 from streamtasks.application import Application
+from streamtasks.stores.backoff import Backoff
 
-from ..executor.child import run_child
 from ..process.board import Board
 from ..process.last_error import LastError
 from ..process.options import WorkerOptions
@@ -25,21 +26,21 @@ from ..process.title import set_title
 from .forks import fork
 from .keeper import run_keeper
 from .keeper_link import SILENCE_S, KeeperLink
-from .process_table import Place, ProcessTable
-from .signals import StopSignals
+from .process_table import NEVER, Place, ProcessTable
+from .signals import Phase, StopSignals
 from .worker_plan import WorkerPlan
 
 __all__ = ["Supervisor"]
 
 logger = logging.getLogger("streamtasks.worker")
 
-SETTLE_S = 5.0
-LEAVE_S = 2.0
+SETTLE_S: Final = 5.0
+LEAVE_S: Final = 2.0
 """Seconds that the keeper has at the end to settle what the last children left, and then to leave: its store may be
 away."""
 
-NOTHING_LIVES_S = 10.0
-NOTHING_LIVES_TIMES = 5
+NOTHING_LIVES_S: Final = 10.0
+NOTHING_LIVES_TIMES: Final = 5
 """A worker whose keeper failed so often within so long, seconds, ends if no process of it has ever lived."""
 
 
@@ -56,16 +57,21 @@ class Supervisor:
         self, apps: list[tuple[Application, WorkerOptions]], grace_s: float, listener: socket.socket | None = None
     ) -> None:
         self.plan = WorkerPlan.of(apps, listener)
+        self._grace_s = grace_s
         self._births = 0
         self._life_r, self._life_w = os.pipe()
-        self._signals = StopSignals(grace_s)
+        self._signals = StopSignals()
         self._keeper_error, self._child_error = LastError(), LastError()
-        self._keeper = KeeperLink(self._fork_keeper, self._known, self.plan.shared[:1], self._keeper_error)
-        places = [Place(number) for number, (_, options) in enumerate(apps) for _ in range(options.children)]
+        self._keeper = KeeperLink(self._fork_keeper, self.plan.shared[:1], self._keeper_error)
+        places = [
+            (number, Place("a child", Backoff(0.4, 5.0, at_once=2), self._child_error))
+            for number, (_, options) in enumerate(apps)
+            for _ in range(options.children)
+        ]
         self._table = ProcessTable(places, self.plan.boards, self._fork_child, self._keeper.send, grace_s)
         self._fence_s = min((o.fence_after_s or a.settings.lease_s for a, o in apps), default=30.0)
         self._began = self._looked_at = time.monotonic()
-        self._settle_until = float("inf")
+        self._settle_until = NEVER
         self._exit_code = 0
         self._systemd = SystemdNotifier()
 
@@ -74,69 +80,42 @@ class Supervisor:
 
         What fails is tried again for ever, unless no process of this worker has ever lived: then it ends.
         """
-        wake_fd = self._signals.install()
+        self._signals.install()
         gc.collect()
         gc.freeze()  # what is loaded stays shared with the children
-        labels = ", ".join(app.label for app, _ in self.plan.apps)
         set_title("supervisor")
         self._looked_at = time.monotonic()
-        self._keeper.check()
-        self._table.fill_places()
+        due_at = self._run_once()
+        labels = ", ".join(app.label for app, _ in self.plan.apps)
         logger.info("worker %s: %d children for %s", self.plan.name, len(self._table.children), labels)
-        while self._has_work():
-            self._wait(wake_fd)
-            self._fence_after_standstill()
-            if self._signals.changed():
-                self._stop()
-            self._reap()
-            self._table.end_retired()
-            if self._signals.grace_left_s <= 0:
-                self._table.kill("the grace period is over")
-            if self._signals.claims:
-                self._table.fill_places()
-            self._keeper.check()
-            for request in self._keeper.receive():
-                self._table.obey(request)
-            self._tell_systemd()
-            if self._nothing_lives():
-                logger.error("no process of this worker can live; see the errors above. It ends")
-                return 1
-        if self._table.unsettled:
-            logger.error(
-                "the store did not answer; what %d children held is free when its lease ends",
-                len(self._table.unsettled),
-            )
+        while not self._has_ended():
+            fds = [fd for fd in (self._signals.fd, self._keeper.fileno()) if fd is not None]
+            ready(fds, due_at - time.monotonic())
+            due_at = self._run_once()
+        if held := len(self._table.unsettled):
+            logger.error("the store did not answer; what %d children held is free when its lease ends", held)
             self._exit_code = 1
-        self._keeper.end(max(0.0, self._settle_until + LEAVE_S - time.monotonic()))
         self._signals.ignore()
         logger.info("worker %s has stopped", self.plan.name)
         return self._exit_code
 
-    def _has_work(self) -> bool:
-        """Whether the worker goes on: at its end the keeper settles what the last children left, if that is quick."""
-        if self._table.children or not self._signals.stopping_since:
-            return True
-        self._settle_until = min(self._settle_until, time.monotonic() + SETTLE_S)
-        return bool(self._table.unsettled) and time.monotonic() < self._settle_until
-
-    def _wait(self, wake_fd: int) -> None:
-        """Wait for a signal, a message of the keeper, or the next time at which there is something to do."""
-        timeout_s = min(
-            1.0,
-            self._fence_s / 4,
-            max(0.02, self._signals.grace_left_s),
-            self._keeper.next_event_s(),
-            self._table.next_event_s(filling=self._signals.claims),
-        )
-        fds = [fd for fd in (wake_fd, self._keeper.fileno()) if fd is not None]
-        ready(fds, timeout_s)
-
-    def _nothing_lives(self) -> bool:
-        return (
-            self._keeper.failures >= NOTHING_LIVES_TIMES
-            and time.monotonic() - self._began > NOTHING_LIVES_S
-            and not (self._keeper.has_lived or self._table.has_lived)
-        )
+    def _run_once(self) -> float:
+        """Do all that is to be done now; return when to do so again, monotonic seconds, if nothing arrives before."""
+        self._fence_after_standstill()
+        for phase in self._signals.arrived():
+            self._begin(phase)
+        self._reap()
+        if self._keeper.check():
+            for child in (*self._table.children.values(), *self._table.unsettled.values()):
+                self._keeper.send(child.message())
+        for request in self._keeper.receive():
+            self._table.obey(request)
+        due_at = min(self._table.kill_late(), self._keeper.place.start_at)
+        if self._signals.phase == Phase.WORKING:
+            due_at = min(due_at, self._table.fill_places())
+        has_started = self._keeper.place.has_lived and self._table.has_lived
+        self._systemd.tell(ready=has_started, alive=self._keeper.silent_s <= SILENCE_S)
+        return min(due_at, self._looked_at + (0.1 if self._settle_until < NEVER else min(1.0, self._fence_s / 4)))
 
     def _fence_after_standstill(self) -> None:
         """Kill all children if this very process stood still for longer than the leases live."""
@@ -148,66 +127,66 @@ class Supervisor:
             logger.error("the worker stood still for %.1f s; its leases may have passed to others", still_s)
             self._table.kill(f"fenced: the worker stood still for {still_s:.1f} s")
 
-    def _tell_systemd(self) -> None:
-        """Tell that the worker is ready once its processes live, and then that they live on."""
-        if self._keeper.has_lived and self._table.has_lived:
-            self._systemd.ready()
-        if not self._keeper.is_silent:
-            self._systemd.alive()
-
-    def _stop(self) -> None:
+    def _begin(self, phase: Phase) -> None:
+        """Begin a phase, then log it: a line never comes before what it says."""
         self._systemd.stopping()
-        self._keeper.send({"op": "stop"})
-        if self._signals.at_once:
+        self.plan.shared[1] = phase
+        if phase == Phase.AT_ONCE:
             self._exit_code = 1
             self._table.kill("stopped at once")
+            logger.warning("stopping now; running tasks are handed back")
+            return
+        self._table.stop(self._grace_s if phase == Phase.STOPPING else NEVER)
+        os.write(self._life_w, b"!")  # for children that do not hear signals; after this, none is started
+        if phase == Phase.STOPPING:
+            logger.info("stopping: running tasks may take another %g s", self._grace_s)
         else:
-            self._table.terminate()
-            os.write(self._life_w, b"!")  # for those that do not hear signals; after this, none is started
-        self._signals.log()
+            logger.info("quiet: no more tasks are claimed; SIGTERM stops the worker")
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if pid == self._keeper.pid:
-                self._keeper.ended(status)
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, code = ended[0], os.waitstatus_to_exitcode(ended[1])
+                if pid != self._keeper.pid:
+                    self._table.ended(pid, code)
+                    continue
+                self._keeper.ended(code)
                 for child in self._table.children.values():
                     child.board.free_lock()
-            else:
-                self._table.ended(pid, status)
 
-    def _known(self) -> list[dict[str, Any]]:
-        """Return all that a new keeper has to know."""
-        return [*self._table.messages(), *([] if self._signals.claims else [{"op": "stop"}])]
+    def _has_ended(self) -> bool:
+        """Whether all has been done: at the end the keeper settles what the last children left, and leaves."""
+        if self._table.children or self._signals.phase < Phase.STOPPING:
+            return self._nothing_lives()
+        self._settle_until = min(self._settle_until, time.monotonic() + SETTLE_S)
+        if self._table.unsettled and time.monotonic() < self._settle_until:
+            return False
+        self._keeper.end(kill_at=self._settle_until + LEAVE_S)
+        return not self._keeper.pid
+
+    def _nothing_lives(self) -> bool:
+        if (
+            self._keeper.place.failures < NOTHING_LIVES_TIMES
+            or time.monotonic() - self._began < NOTHING_LIVES_S
+            or self._keeper.place.has_lived
+            or self._table.has_lived
+        ):
+            return False
+        logger.error("no process of this worker can live; see the errors above. It ends")
+        self._exit_code = 1
+        return True
 
     # -- forks ---------------------------------------------------------------------------------------
 
-    def _fork_child(self, place: Place, board: Board) -> int:
-        app, options = self.plan.apps[place.app]
+    def _fork_child(self, app: int, board: Board) -> int:
+        settings = self.plan.apps[app][0].settings
         self._births += 1
-        tags = app.settings.tags
-        tag = tags[self._births % len(tags)]
-        board.reset(f"{self.plan.name}-{self._births}", tag, round(app.settings.lease_s * 1e9))
-        parent, table, permit = self.plan.pid, self.plan.tables[place.app], self.plan.permit
-        counters = self.plan.counters.boards[board.number] if self.plan.counters else None
-        return fork(
-            lambda: run_child(app, options, board, self._life_r, parent, table, permit, counters),
-            self._close_childs_ends,
-            self._child_error,
-        )
+        tag = settings.tags[self._births % len(settings.tags)]
+        board.reset(f"{self.plan.name}-{self._births}", tag, round(settings.lease_s * 1e9))
+        return fork(lambda: self.plan.run_child(app, board, self._life_r), self._close_our_ends, self._child_error)
 
     def _fork_keeper(self, line: socket.socket) -> int:
         return fork(lambda: run_keeper(self.plan, line), self._close_our_ends, self._keeper_error)
-
-    def _close_childs_ends(self) -> None:
-        self._close_our_ends()
-        if self.plan.listener is not None:
-            self.plan.listener.close()
 
     def _close_our_ends(self) -> None:
         os.close(self._life_w)

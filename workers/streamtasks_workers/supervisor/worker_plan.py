@@ -6,6 +6,7 @@ import mmap
 import os
 import re
 import secrets
+import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from streamtasks.application import Application
 from streamtasks.schedules.definition import Definition
 from streamtasks.stores.factory import open_supervisor_store
 
+from ..executor.child import run_child
 from ..monitor.timed_store import timed
 from ..process.board import Board
 from ..process.counters import Counters
@@ -33,6 +35,9 @@ BASE_SLOTS: Final = 224
 OWED_SLOTS: Final = 100
 """For outcomes that cannot be settled now, because one of several shards does not answer."""
 
+SIGNAL_OF: Final = {"drain": signal.SIGTSTP, "stop": signal.SIGTERM}
+"""What operators ask of a worker, as signals of the supervisor."""
+
 
 @dataclass(frozen=True)
 class WorkerPlan:
@@ -44,8 +49,8 @@ class WorkerPlan:
         schedules: what each app's code declares.
         boards: all boards, by their numbers: one for each child, and some for children that are replaced while they
             still run something.
-        shared: words that the supervisor and all its keepers share: the last sign of life (monotonic ns), then one
-            for each shard of each app, see `Scheduler`.
+        shared: words that the supervisor and all its keepers share: the keeper's last sign of life (monotonic ns),
+            the phase of the worker, then one for each shard of each app, see `Scheduler`.
         tables: of each app, if it has several shards.
         permit: to run a suspect.
         pid: the supervisor's.
@@ -86,7 +91,7 @@ class WorkerPlan:
             apps=apps,
             schedules=[app.declared_schedules() for app, _ in apps],
             boards=[Board(number, slots, bell) for number, bell in enumerate(bells)],
-            shared=memoryview(mmap.mmap(-1, 8 + 8 * sum(counts))).cast("Q"),
+            shared=memoryview(mmap.mmap(-1, 16 + 8 * sum(counts))).cast("Q"),
             tables=tables,
             permit=SuspectPermit(),
             pid=os.getpid(),
@@ -96,7 +101,7 @@ class WorkerPlan:
 
     def served(self) -> list[ServedApp]:
         """Return the apps as their roles see them, each with a store of its own."""
-        loaded_ms, served = self.shared[1:], []
+        loaded_ms, served = self.shared[2:], []
         for (app, options), schedules, table in zip(self.apps, self.schedules, self.tables, strict=True):
             # No role may wait for one call for long: leases must be renewed meanwhile.
             timeout_s = min(app.settings.timeout_s, max(1.0, app.settings.lease_s / 4))
@@ -106,6 +111,15 @@ class WorkerPlan:
                 store = timed(store, self.counters.keeper)
             one = ServedApp.of(app, settings, store, options, schedules, loaded_ms, worker=self.name, table=table)
             one.counters = self.counters
+            one.ask_supervisor = lambda what: os.kill(self.pid, SIGNAL_OF[what])  # as a process manager would
             served.append(one)
             loaded_ms = loaded_ms[len(settings.tags) :]
         return served
+
+    def run_child(self, number: int, board: Board, life_fd: int) -> int:
+        """Live as a child that serves the app of this number; return the exit status."""
+        if self.listener is not None:
+            self.listener.close()
+        app, options = self.apps[number]
+        counters = None if self.counters is None else self.counters.boards[board.number]
+        return run_child(app, options, board, life_fd, self.pid, self.tables[number], self.permit, counters)
