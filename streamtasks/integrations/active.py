@@ -1,4 +1,4 @@
-"""Middleware that an app has by itself, because what it is for is in use."""
+"""Middleware that is added by itself where the service that it reports to is in use."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Callback messages: written by a script of the server, which has no key, so never signed or encrypted.
 
 All that one holds is the id of a task, and perhaps the number of an attempt; its own id is made of them. So it can be
-checked without a signature: whoever forges one has hooks of a finished task called again, with its own signed record.
+checked without a signature: a forged one only calls hooks of a finished task again, with its own signed record.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is heard of an end that no child has seen (a revocation, a dead letter), as a producer notes it with a message.
+"""Which ends without a child (a revocation, a dead letter) have a callback message, as a producer notes it.
 
 Hooks, middleware, receivers of signals and ``link_error`` run in children, so such an end sends a callback message to
 one. A producer that knows that there is none of these spares it.

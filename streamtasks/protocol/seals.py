@@ -200,7 +200,7 @@ LOST: Final = _LostKeys()
 def unsigned(kind: bytes, owner: str) -> NotAuthentic:
     """Return the error of data that are not signed although they must be."""
     return NotAuthentic(
-        f"The {kind.decode()} of {owner} is not signed, and require_signed is on. Whoever wrote it needs signing_keys "
+        f"The {kind.decode()} of {owner} is not signed, and require_signed is on. Its writer needs signing_keys "
         "or encryption_keys of this process. If it is older than these keys: wait for its end before require_signed, "
         "or write it again.",
         "unsigned; give its writer signing_keys, or enqueue it again",

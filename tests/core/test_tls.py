@@ -172,7 +172,7 @@ class TestSettings:
         url = f"rediss://127.0.0.1:{proxy.port}/0?{query}"
         assert any_store(url, **PATIENT).enqueue([MESSAGE]) == [True]
         warnings = open_store(StoreSettings(url=url, **PATIENT)).check()
-        assert any("whoever is between can read and change everything" in one for one in warnings)
+        assert any("anybody in between can read and change everything" in one for one in warnings)
 
     def test_verification_is_on_without_a_word(self) -> None:
         assert not_verified(StoreSettings(url="rediss://h")) == []

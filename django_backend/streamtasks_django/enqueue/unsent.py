@@ -1,6 +1,6 @@
 """Read what was enqueued and has not reached the store yet: it waits for a commit, or is in the outbox.
 
-Whoever reads a state asks the store first, then here, and for what is found neither there nor here the store again: it
+A reader of a state asks the store first, then here, and for what is found neither there nor here the store again: it
 may have arrived in between.
 """
 

@@ -46,7 +46,7 @@ class _Sent(NamedTuple):
 class OutboxRelay:
     """Move entries to the store; see `streamtasks.application.Relay`. All calls come from one thread.
 
-    An entry is deleted after the store has taken it. Whoever relays it again, because a worker was killed in between or
+    An entry is deleted after the store has taken it. Relaying it again, because a worker was killed in between or
     because two relay at once, changes nothing: the store knows the id.
     """
 

@@ -1,4 +1,4 @@
-"""Take over expired claims of workers that vanished; their messages become suspects (reclaim.lua)."""
+"""Reclaim expired claims of workers that vanished; their messages become suspects (reclaim.lua)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["reclaim"]
 
 
 def reclaim(shard: Shard) -> Reclaim:
-    """Take over expired claims."""
+    """Reclaim expired claims."""
     now_ms, settings = shard.now_ms(), shard.settings
     # A silence that no beat has noticed yet counts as well.
     if now_ms < shard.hold_until_ms or now_ms - shard.last_beat_ms > settings.lease_ms / 2:

@@ -42,7 +42,7 @@ def check_server(settings: StoreSettings, *, runs_tasks: bool = False) -> list[s
     try:
         connection.connect()
         warnings = [
-            f"{what}; whoever is between can read and change everything. Name the authority in ssl_ca_certs instead"
+            f"{what}; anybody in between can read and change everything. Name the authority in ssl_ca_certs instead"
             for what in not_verified(settings)
         ] + sentinel_warnings(settings)
         found, is_master = _check(connection, connections.address(settings))

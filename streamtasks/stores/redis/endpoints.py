@@ -67,7 +67,7 @@ class Endpoint(Protocol):
 
 
 class FixedEndpoint:
-    """The server at one address: whoever moves it breaks the connections, or makes it answer that it is a replica."""
+    """The server at one address: when it is moved, connections break, or it answers that it is a replica."""
 
     search = None
     changes = 0

@@ -1,4 +1,4 @@
-"""Say of an error whether it passes, lasts or shows the wrong server, and whether it spoils its connection."""
+"""Classify errors: whether they pass, last or show the wrong server, and whether their connection is still usable."""
 
 from __future__ import annotations
 

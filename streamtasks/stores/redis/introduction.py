@@ -1,4 +1,4 @@
-"""What a worker says at its start of the server that it serves."""
+"""Describe the server that a worker serves, for the log of its start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What any store says of queues."""
+"""Rules of queues: their priorities, and when one can be forgotten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A child's doorbell: it sleeps beside it, and the keeper rings it when there is something to claim."""
+"""A child's doorbell: the child sleeps until it rings, and the keeper rings it when there is something to claim."""
 
 from __future__ import annotations
 

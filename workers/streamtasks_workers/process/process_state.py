@@ -94,7 +94,7 @@ class ProcessState:
         if opened:
             self._changed(" and ".join(opened))
         for timer, number in self._timers:
-            # Without a handler it is of use to nobody, and would kill whoever runs then.
+            # Without a handler it is of use to nobody, and would kill the process with what runs then.
             if signal.getitimer(timer)[0] and (everything or _getsignal(number) == signal.SIG_DFL):
                 PLAIN.setitimer(timer, 0)
                 self._changed("a timer (or alarm)")

@@ -187,7 +187,7 @@ class Role(ABC):
         self._woken.set()
 
     def wake_for(self, tag: str) -> None:  # noqa: ARG002 - for roles that look at several shards
-        """Let it run now, because a beat said that something comes on a shard."""
+        """Let it run now, because a beat showed that something comes on a shard."""
         self.wake()
 
     async def sleep(self, wait_s: float | None) -> None:

@@ -125,7 +125,7 @@ class Scheduler(DueRole):
             return None
 
     def _to_declare(self) -> list[Definition]:
-        """Return those of this shard; which they are is known once the store has said which shards came first."""
+        """Return those of this shard; which they are is known once the store has returned which shards came first."""
         app = self.app
         mine = (one for one in app.schedules if schedule_tag(one.name, app.tags) == self.tag)
         return [one for one in mine if one.name not in self._unstorable]

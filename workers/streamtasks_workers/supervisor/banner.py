@@ -1,4 +1,4 @@
-"""What a worker says of itself when it starts."""
+"""The banner that a worker logs when it starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def banner(plan: WorkerPlan, servers: Sequence[str], grace_s: float) -> str:
 
     Args:
         plan: of the worker.
-        servers: what each app's server said of itself.
+        servers: each app's server in words, see `introduce`.
         grace_s: how long running tasks may take after SIGTERM, seconds.
     """
     lines = [f"streamtasks {__version__}, Python {platform.python_version()}, worker {plan.name}"]
