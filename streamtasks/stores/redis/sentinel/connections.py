@@ -194,10 +194,10 @@ def _questions(service: str) -> Generator[list[tuple[str, ...]], list[Any], Answ
         [services] = yield [("SENTINEL", "MASTERS")]
         known = [] if isinstance(services, ResponseError) else [_fields(one)["name"] for one in services]
         return Answer(None, services=tuple(known))
-    told = {} if isinstance(state, ResponseError) else _fields(state)
-    master, epoch = Node(where[0].decode(), int(where[1])), told.get("config-epoch")
+    fields = {} if isinstance(state, ResponseError) else _fields(state)
+    master, epoch = Node(where[0].decode(), int(where[1])), fields.get("config-epoch")
     each = [] if isinstance(replicas, ResponseError) else [_fields(one) for one in replicas]
-    return Answer(master, None if epoch is None else int(epoch), report=report_of(master, told, each))
+    return Answer(master, None if epoch is None else int(epoch), report=report_of(master, fields, each))
 
 
 def _fields(flat: Sequence[bytes]) -> dict[str, str]:

@@ -38,24 +38,24 @@ class Report(NamedTuple):
     sentinels: int = 0
 
 
-def report_of(master: Node, told: Mapping[str, str], replicas: Sequence[Mapping[str, str]]) -> Report | None:
+def report_of(master: Node, fields: Mapping[str, str], replicas: Sequence[Mapping[str, str]]) -> Report | None:
     """Return what a Sentinel tells, None if it does not.
 
     Args:
         master: which server it names as the master.
-        told: the fields of its answer to SENTINEL MASTER.
+        fields: of its answer to SENTINEL MASTER.
         replicas: those of its answer to SENTINEL REPLICAS.
     """
     # The master may have changed between two of its answers.
-    if "num-slaves" not in told or (told.get("ip"), told.get("port")) != (master.host, str(master.port)):
+    if "num-slaves" not in fields or (fields.get("ip"), fields.get("port")) != (master.host, str(master.port)):
         return None
     nodes = [(Node(one.get("ip", ""), int(one.get("port", 0))), one) for one in replicas]
     return Report(
         master,
-        int(told["num-slaves"]),
+        int(fields["num-slaves"]),
         frozenset(node for node, one in nodes if is_away(one)),
         frozenset(node for node, one in nodes if is_unseen(one)),
-        int(told.get("num-other-sentinels", 0)) + 1,
+        int(fields.get("num-other-sentinels", 0)) + 1,
     )
 
 
