@@ -58,7 +58,7 @@ class Keeper:
                     self._watch(**message)
                 case "died":
                     self._spawn(self._settle(**message))
-                case "end":
+                case _:  # "end"
                     break
         for roles in self._apps:
             await roles.leave()

@@ -212,7 +212,7 @@ class ProcessTable:
                 self._retire(child, request["why"], time.monotonic() + self._grace_s, logging.WARNING)
             case "replace":
                 self._retire(child, request["why"], NEVER, logging.INFO)
-            case "interrupt":
+            case _:  # "interrupt"
                 send_signal(child.pid, INTERRUPT)
 
     def _retire(self, child: Child, why: str, end_at: float, level: int) -> None:
