@@ -38,6 +38,14 @@ class Runnable(Protocol):
         """Call the function with the attempt's arguments; of a coroutine function, return the coroutine."""
         ...
 
+    def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Check that the function can be called with these arguments; nothing runs.
+
+        Raises:
+            TypeError: it cannot; the text says why.
+        """
+        ...
+
     def before_start(self, attempt: Attempt) -> None:
         """Call the hook before `run`. An error fails the attempt, as an error of the task would."""
         ...

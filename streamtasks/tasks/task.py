@@ -88,6 +88,10 @@ class Task[**P, R]:
             return function(self._bound(Request.of(attempt)), *message.args, **message.kwargs)
         return function(*message.args, **message.kwargs)
 
+    def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """See `Runnable.check_call`."""
+        inspect.signature(self.function).bind(*((None,) if self.options.bind else ()), *args, **kwargs)
+
     def before_start(self, attempt: Attempt) -> None:
         """See `Runnable.before_start`; a function has no hooks."""
 

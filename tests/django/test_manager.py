@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime
 from io import StringIO
 from typing import Any, ClassVar, cast
@@ -18,7 +19,7 @@ from django.tasks import task_backends
 from django.tasks.exceptions import InvalidTask, InvalidTaskBackend, TaskResultDoesNotExist
 from django.test import override_settings
 
-from contract.app import tasks
+from contract.app import classes, documented, tasks
 from contract.options import tasks_setting
 from streamtasks import State
 from streamtasks.exceptions import WaitInTask
@@ -262,6 +263,26 @@ class TestStoreResult:
             runnable = DjangoApplication(backend).find(tasks.add.module_path)
             assert runnable is not None
             assert runnable.run_options.has_hooks is wanted
+
+    @pytest.mark.parametrize(
+        ("task", "args", "fits"),
+        [
+            (tasks.add, (1, 2), True),
+            (tasks.add, (1,), False),
+            (tasks.context_of, ("word",), True),
+            (tasks.acontext_of, (1,), False),
+            (documented.robust, (1, "word"), True),
+            (documented.robust, (), False),
+            (classes.data_migration_task, ("users", 10), True),
+            (classes.data_migration_task, (), False),
+        ],
+    )
+    def test_whether_a_call_fits_is_known_before_it_runs(self, task: Any, args: tuple[Any, ...], fits: bool) -> None:
+        backend = cast("RedisBackend", task_backends["default"])
+        runnable = DjangoApplication(backend).find(task.module_path)
+        assert runnable is not None
+        with nullcontext() if fits else pytest.raises(TypeError):
+            runnable.check_call(args, {})
 
     def test_nothing_is_called_for_a_class_that_does_not_override_it(self) -> None:
         backend = cast("RedisBackend", task_backends["default"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -89,6 +89,11 @@ class DjangoRunnable:
             raise
         context.save_at_end()
         return normalized(value, self.name, _RETURN)
+
+    def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """See `Runnable.check_call`."""
+        own = self.task.takes_context or getattr(self.task, "bind", False)
+        signature(self.task.func).bind(*((None,) if own else ()), *args, **kwargs)
 
     def before_start(self, attempt: Attempt) -> None:
         """See `Runnable.before_start`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamtasks.stores.types import Claimed, Outcome
@@ -37,6 +38,9 @@ class InternalTask:
     def run(self, attempt: Attempt) -> Any:
         """Refuse: it is run by `execute`."""
         raise NotImplementedError(f"{self.name} is run by execute(), not for {attempt.id}")
+
+    def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """See `Runnable.check_call`: only workers call it."""
 
     def before_start(self, attempt: Attempt) -> None:
         """See `Runnable.before_start`."""
