@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
 from streamtasks import StoreSettings
 from streamtasks.exceptions import InvalidTask, UnknownQueue
@@ -204,3 +205,45 @@ def test_what_has_finished_is_listed_newest_first(spread: Any, limit: int) -> No
     assert times == sorted(times, reverse=True)
     with pytest.raises(InvalidTask, match="cursor is 'x'"):
         spread.finished_ids(["FAILURE"], "x")
+
+
+def test_pages_of_dead_letters_of_the_same_moment(server_url: str) -> None:
+    """Entries of several shards may have the same id: none is lost between two pages, and each is discarded alone."""
+    store = open_store(StoreSettings(url=server_url, tags=TAGS, **PATIENT))
+    with redis.Redis.from_url(server_url) as client:
+        for tag in TAGS:
+            keys = store.shards.by_tag[tag].keys  # type: ignore[attr-defined]
+            for entry in ("5-0", "5-1", "7-0"):
+                fields = {"reason": "crashed", "id": f"{tag}-{entry}", "stream": "0:a", "message": "1 x"}
+                client.xadd(keys.dead, fields, id=entry)
+    for limit in (1, 2, 4):
+        found, before = [], ""
+        while page := store.dead_letters(limit, before):
+            found += page
+            before = page[-1].cursor
+        assert [letter.cursor.partition("@")[0] for letter in found] == ["7-0"] * 3 + ["5-1"] * 3 + ["5-0"] * 3
+        assert len({letter.id for letter in found}) == 9
+    assert len(store.dead_letters(before="7-0")) == 6, "a cursor without a shard"
+    for wrong in ("x", "5-1@qp", "5"):
+        with pytest.raises(InvalidTask, match=f"cursor is '{wrong}', which is none of this store's dead letters"):
+            store.dead_letters(before=wrong)
+    garbage = found[4]._replace(id="")
+    assert [store.discard_dead_letters(some) for some in (found[:4], [garbage], found[5:])] == [4, 0, 4]
+    assert store.dead_letters() == [found[4]]
+
+
+def test_shards_that_are_added_begin_paused(server_url: str) -> None:
+    """What was paused, a queue or everything, is paused there before anything can come."""
+    old = open_store(StoreSettings(url=server_url, tags=TAGS[:1], **PATIENT))
+    old.pause("a", "ann", "bad deploy")
+    old.pause("", "ben", "all of it")
+    more = open_store(StoreSettings(url=server_url, tags=TAGS, **PATIENT))
+    assert [one[::2] for one in more.pauses()] == [("", "ben", True), ("a", "ann", True)]
+    ids = {tag: [new_id((tag,)), new_id((tag,))] for tag in TAGS}
+    more.enqueue([new(task_id, queue) for pair in ids.values() for task_id, queue in zip(pair, "ab", strict=True)])
+    claims = {tag: claimed_by(more, tag) for tag in TAGS}
+    assert [claim() for claim in claims.values()] == [[], [], []]
+    more.resume("")
+    assert {tag: claim() for tag, claim in claims.items()} == {tag: [pair[1]] for tag, pair in ids.items()}
+    more.resume("a")
+    assert {tag: claim() for tag, claim in claims.items()} == {tag: [pair[0]] for tag, pair in ids.items()}

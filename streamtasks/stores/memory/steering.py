@@ -8,6 +8,7 @@ from typing import Final
 from ...exceptions import ServerNotSupported
 from ...protocol.state import DeadLetter
 from ...settings import StoreSettings
+from ..letter_cursor import entry_of, tag_in
 from ..rules import phases
 from ..steering_types import (
     MOST_PAUSES,
@@ -101,7 +102,7 @@ def waiting(shard: Shard, kind: str, queue: str) -> list[tuple[str, str]]:
 def discard(shard: Shard, letter: DeadLetter) -> bool:
     """Delete a dead letter; return whether it was there."""
     for one in shard.dead:
-        if (one[0].cursor, one[0].id) == (letter.cursor, letter.id):
+        if (one[0].cursor, one[0].id) == (entry_of(letter.cursor), letter.id):
             shard.dead.remove(one)
             shard.dead_bytes -= one[1]
             return True
@@ -137,8 +138,12 @@ class SteeringMethods:
     def discard_dead_letters(self, letters: Sequence[DeadLetter]) -> int:
         """See `Store.discard_dead_letters`."""
         with self.server.step():
-            shards = self._all_shards
-            return sum(discard(shard, letter) for letter in letters for shard in shards)
+            discarded = 0
+            for letter in letters:
+                tag = tag_in(letter.cursor, self.settings.tags)
+                shards = [self.server.shard(self.settings, tag)] if tag else self._all_shards
+                discarded += sum(discard(shard, letter) for shard in shards)
+            return discarded
 
     def waiting_ids(self, kind: str, cursor: str = "", limit: int = 100, queue: str = "") -> IdPage:
         """See `Store.waiting_ids`."""

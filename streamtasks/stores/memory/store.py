@@ -15,6 +15,7 @@ from ...protocol.shards import limiter_tag, schedule_tag, tag_of
 from ...protocol.state import DeadLetter, Snapshot
 from ...settings import StoreSettings
 from ..inspection_types import Active, Event, Events, NewLog, Statistics, WorkerInfo
+from ..letter_cursor import cursor_of, order_of
 from ..measure_types import Measures
 from ..rules.fan_in import is_over
 from ..rules.queues import not_empty
@@ -42,7 +43,6 @@ from .channel import MemoryChannel
 from .claim import best_ready
 from .server import MemoryServer
 from .shard import Shard
-from .state import entry_age
 from .steering import SteeringMethods
 
 __all__ = ["MemoryStore", "by_tag"]
@@ -308,11 +308,15 @@ class MemoryStore(SteeringMethods):
     def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:
         """See `Store.dead_letters`."""
         with self.server.lock:
-            letters = [letter for tag in self.tags for letter, _ in self.shard(tag).dead]
-        found = [letter._replace(wire=self.settings.wire) for letter in letters]
-        found.sort(key=lambda letter: entry_age(letter.cursor), reverse=True)
+            letters = [(tag, letter) for tag in self.tags for letter, _ in self.shard(tag).dead]
+        found = [
+            letter._replace(wire=self.settings.wire, cursor=cursor_of(letter.cursor, tag, self.tags))
+            for tag, letter in letters
+        ]
+        found.sort(key=lambda letter: order_of(letter.cursor, self.tags), reverse=True)
         if before:
-            found = [letter for letter in found if entry_age(letter.cursor) < entry_age(before)]
+            last = order_of(before, self.tags)
+            found = [letter for letter in found if order_of(letter.cursor, self.tags) < last]
         return found[: min(limit, MOST_LETTERS)]
 
     def workers(self) -> list[WorkerInfo]:

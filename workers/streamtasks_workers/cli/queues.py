@@ -141,4 +141,5 @@ def print_paused_tasks(pauses: Sequence[Pause]) -> None:
 def _pause(pause: Pause | None) -> str:
     if pause is None:
         return "-"
-    return f"by {pause.actor}" + (f": {pause.reason}" if pause.reason else "")
+    where = "" if pause.is_whole else " (on some shards only: pause or resume it again)"
+    return f"by {pause.actor}" + (f": {pause.reason}" if pause.reason else "") + where

@@ -10,6 +10,7 @@ import orjson
 from ....protocol.keys import Keys
 from ....protocol.state import FINAL_STATES, DeadLetter
 from ...inspection_types import Active, Event, Events, Statistics, WorkerInfo
+from ...letter_cursor import before_on, cursor_of, order_of
 from ..batches import MOST, MOST_BYTES
 from ..scripts import Call, script
 from ..shards import Operation, Shards
@@ -102,7 +103,7 @@ def events(shards: Shards, after: str = "", limit: int = 100) -> Operation[Event
     for tag, entries in zip(shards.by_tag, (yield requests), strict=True):
         for entry, flat in entries:
             cursors[tag] = entry.decode()
-            at_ms = _entry_key(cursors[tag])[0]
+            at_ms = int(cursors[tag].partition("-")[0])
             words = [word.decode() for word in flat]
             found += (Event(at_ms, words[1], *pair) for pair in batched(words[2:], 2))
     return Events(
@@ -111,34 +112,30 @@ def events(shards: Shards, after: str = "", limit: int = 100) -> Operation[Event
 
 
 def dead_letters(shards: Shards, limit: int = 100, before: str = "") -> Operation[list[DeadLetter]]:
-    """See `Store.dead_letters`. A cursor is an entry's id: the time it was written, so it orders all shards."""
-    wire = shards.settings.wire
+    """See `Store.dead_letters`."""
+    tags, wire = shards.tags, shards.settings.wire
     found: list[DeadLetter] = []
-    left = [(shard.keys, before or "+", min(limit, MOST)) for shard in shards.by_tag.values()]
+    left = [(tag, before_on(tag, before, tags) if before else "+", min(limit, MOST)) for tag in tags]
     while left:
-        replies = yield [dead_letters_call(*one) for one in left]
+        replies = yield [dead_letters_call(shards.by_tag[tag].keys, last, most) for tag, last, most in left]
         more = []
-        for (keys, _, most), (has_more, *entries) in zip(left, replies, strict=True):
-            found += (_dead_letter(*entry)._replace(wire=wire) for entry in entries)
+        for (tag, _, most), (has_more, *entries) in zip(left, replies, strict=True):
+            for raw, fields in entries:
+                found.append(_dead_letter(cursor_of(raw.decode(), tag, tags), fields)._replace(wire=wire))
             if has_more and len(entries) < most:
-                more.append((keys, entries[-1][0].decode(), most - len(entries)))
+                more.append((tag, entries[-1][0].decode(), most - len(entries)))
         left = more
-    return sorted(found, key=lambda letter: _entry_key(letter.cursor), reverse=True)[:limit]
+    return sorted(found, key=lambda letter: order_of(letter.cursor, tags), reverse=True)[:limit]
 
 
-def _entry_key(entry: str) -> tuple[int, ...]:
-    return tuple(map(int, entry.split("-")))
-
-
-def _dead_letter(entry: bytes, flat: list[bytes]) -> DeadLetter:
+def _dead_letter(cursor: str, flat: list[bytes]) -> DeadLetter:
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    cursor = entry.decode()
     body = fields.get(b"message")
     return DeadLetter(
         cursor,
         fields.get(b"reason", b"").decode(),
         fields.get(b"id", b"").decode(),
         fields.get(b"stream", b"").decode(),
-        _entry_key(cursor)[0],
+        int(cursor.partition("-")[0]),
         body.partition(b" ")[2] if body is not None else fields.get(b"data", b""),
     )

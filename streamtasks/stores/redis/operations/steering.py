@@ -10,6 +10,7 @@ from typing import Any, Final
 from ....exceptions import InvalidTask, ServerNotSupported
 from ....protocol.keys import Keys, check_queue, stream_name
 from ....protocol.state import DeadLetter
+from ...letter_cursor import entry_of, tag_in
 from ...rules.queues import PRIORITIES
 from ...steering_types import (
     MOST_AUDITED,
@@ -72,15 +73,18 @@ def audit_entries(shards: Shards, limit: int = 100, before: str = "") -> Operati
 
 def discard_dead_call(keys: Keys, letters: Sequence[DeadLetter]) -> Call:
     """Build discard_dead: up to 100 of one shard."""
-    return script("discard_dead").call(keys, more_args=[word for one in letters for word in (one.cursor, one.id)])
+    return script("discard_dead").call(
+        keys, more_args=[word for one in letters for word in (entry_of(one.cursor), one.id)]
+    )
 
 
 def discard_dead_letters(shards: Shards, letters: Sequence[DeadLetter]) -> Operation[int]:
-    """See `Store.discard_dead_letters`. What is no message does not say on which shard it lies: each is asked."""
+    """See `Store.discard_dead_letters`. If neither cursor nor id says on which shard one lies, each is asked."""
     by_tag: dict[str, list[DeadLetter]] = {}
     for letter in letters:
-        for tag in [shards.tag_of(letter.id)] if letter.id else shards.tags:
-            by_tag.setdefault(tag, []).append(letter)
+        tag = tag_in(letter.cursor, shards.tags) or (shards.tag_of(letter.id) if letter.id else "")
+        for one in [tag] if tag else shards.tags:
+            by_tag.setdefault(one, []).append(letter)
     discarded: int = 0
     for tag, its in by_tag.items():
         for some in chunks(its):

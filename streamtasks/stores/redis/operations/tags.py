@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, cast
+from itertools import batched
+from typing import Any, Final, cast
 
 from ....exceptions import ConfigurationError
 from ....protocol.keys import Keys
 from ....protocol.shards import ALL_TAGS, Tags
+from ..batches import MOST
 from ..scripts import Call, script
 from ..shards import Operation, Request, Shards
+from .steering import pause_call, pauses_call
 
 __all__ = ["NOTE_TAG", "agree", "tags_call"]
 
@@ -25,15 +28,18 @@ def tags_call(prefix: str, tags: Sequence[str], *, grows: bool = True) -> Call:
 def agree(shards: Shards, retry_time_s: float | None = None) -> Operation[None]:
     """Note the shards of this store if nobody has before, or if there are more now; else check that they are the same.
 
-    More than were noted before are only noted if the settings ask for them.
+    More than were noted before are only noted if the settings ask for them. They begin with the pauses of the others.
 
     Raises:
         ConfigurationError: they are not.
     """
     settings = shards.settings
     tags = cast("Tags", settings.tags)
-    [reply] = yield Request([tags_call(settings.key_prefix, tags, grows=not tags.are_default)], retry_time_s)
-    noted = tuple(tag.decode() for tag in reply[1:])
+    [reply] = yield Request([tags_call(settings.key_prefix, tags, grows=False)], retry_time_s)
+    if not tags.are_default and 0 < len(reply) - 1 < len(tags) and _tags_in(reply) == tags[: len(reply) - 1]:
+        yield from _pause_new(shards, len(reply) - 1, retry_time_s)
+        [reply] = yield Request([tags_call(settings.key_prefix, tags)], retry_time_s)
+    noted = _tags_in(reply)
     if noted != tags and tags.are_default and noted == tags[: len(noted)]:
         raise ConfigurationError(
             f"The tasks under key_prefix {settings.key_prefix!r} at {settings.shown_url} are spread over {len(noted)} "
@@ -49,3 +55,17 @@ def agree(shards: Shards, retry_time_s: float | None = None) -> Operation[None]:
         )
     tags.first = noted[: reply[0]]
     shards.agreed = True
+
+
+def _tags_in(reply: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(tag.decode() for tag in reply[1:])
+
+
+def _pause_new(shards: Shards, known: int, retry_time_s: float | None) -> Operation[None]:
+    """Pause on new shards what is paused on those that were noted, before anything can come to the new ones."""
+    all_keys = [shards.by_tag[tag].keys for tag in shards.tags]
+    replies = yield Request([pauses_call(keys) for keys in all_keys[:known]], retry_time_s)
+    notes = {what.decode(): text.decode().partition(" ")[2] for flat in replies for what, text in batched(flat, 2)}
+    calls = [pause_call(keys, what, note) for keys in all_keys[known:] for what, note in notes.items()]
+    for some in batched(calls, MOST):
+        yield Request(list(some), retry_time_s)
