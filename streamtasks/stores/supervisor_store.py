@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Collection, Container, Sequence
 from typing import Any, Protocol
 
 from .inspection_types import Events, NewLog
@@ -44,6 +44,13 @@ class SupervisorTransitions(SupervisorScheduleStore, Protocol):
             invalidate: a claim whose messages are returned as well, and that takes nothing if it is sent again.
             gone: the consumer of that claim has ended.
             alone: ids of messages that only a child with nothing else in hand may get.
+        """
+        ...
+
+    async def holdings(self, tag: str, /, consumers: Collection[str]) -> list[Claimed]:
+        """Return the messages that children hold by the word of the store: id, token and stream only, without bodies.
+
+        One whose claim ends or is renewed meanwhile may be missing.
         """
         ...
 
@@ -133,6 +140,10 @@ class SupervisorStore(SupervisorTransitions, Admits, Protocol):
 
     def answered_at(self, tag: str, /) -> float:
         """Return when a shard last answered a call, `time.monotonic`; 0: never."""
+        ...
+
+    def repeated(self) -> set[str]:
+        """Return the shards of calls that have failed since the last time: their server may be another one now."""
         ...
 
     async def ready(self, queues: Filter, tags: Sequence[str]) -> dict[str, int | None]:

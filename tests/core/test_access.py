@@ -247,6 +247,7 @@ class TestRoles:
         await keeper.renew(TAG, [claimed[0].token])
         await keeper.progress(TAG, [(claimed[0], b"1")])
         await keeper.revocations(TAG, claimed)
+        await keeper.holdings(TAG, ["w-1"])
         await keeper.charge(TAG, [(claimed[0], 1, "{}")])
         await keeper.hand_back(TAG, claimed[1:], invalidate=ClaimId("hand", 9))
         await keeper.settle(TAG, [outcome_of(claimed[1], "SUCCESS", b"{}")])

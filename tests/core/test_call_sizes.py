@@ -133,6 +133,7 @@ def enqueue_and_settle(site: Site) -> None:
     site.exchange([Outcome.of(one, "RETRY", PAST_MS, note="{}", delay_ms=10**9) for one in held[400:500]])
     site.exchange([of(one, "DEAD", note="lost") for one in held[500:600]])
     site.keep("charge", "u0", [(one, PAST_MS, "{}") for one in held[600:700]])
+    site.keep("holdings", "u0", ["w-1", *(f"{number:x}" for number in range(999))])
     site.keep("hand_back", "u0", held[700:900], alone={held[700].id})
     site.keep("hand_back", "u0", held[900:], invalidate=ClaimId("w-2", 10**6), gone=True)
     store.revoke_many([one.id for one in messages(1300)])

@@ -101,6 +101,21 @@ class TestSupervisor:
         with Consumer(open_store(keeper.settings), "next") as later:
             assert sorted(c.id for c in later.claim()) == ["a", "b"]
 
+    async def test_what_children_hold(self, keeper: Any, child: Consumer) -> None:
+        await keeper.enqueue([new("a"), new("b", queue="other"), new("c")])
+        a, *rest = child.claim()
+        await keeper.enqueue([new("d")])
+        held = await keeper.holdings(TAG, ["hand", "another"])
+        assert sorted((one.id, one.token, one.stream) for one in held) == sorted(
+            (one.id, one.token, one.stream) for one in (a, *rest)
+        )
+        child.settle(outcome_of(a, "SUCCESS", b"{}"))
+        held = await keeper.holdings(TAG, ["hand"])
+        assert sorted(one.id for one in held) == sorted(one.id for one in rest)
+        assert len(held) == 2
+        assert await keeper.hand_back(TAG, held) == [True, True]
+        assert await keeper.holdings(TAG, ["hand"]) == await keeper.holdings(TAG, ["han"]) == []
+
     async def test_crashes(self, keeper: Any, child: Consumer) -> None:
         await keeper.enqueue([new("a")])
         report = json.dumps({"kind": "CRASH"})

@@ -23,7 +23,8 @@ class Pair:
     """A master and its replica behind one address."""
 
     def __init__(self, own_server: OwnServer) -> None:
-        self.old, self.new = own_server(), own_server()
+        at_once = ("--repl-diskless-sync-delay", "0")
+        self.old, self.new = own_server(extra_args=at_once), own_server(extra_args=at_once)
         self.old_client = redis.Redis.from_url(self.old.url)
         self.new_client = redis.Redis.from_url(self.new.url, decode_responses=True)
         self.new_client.replicaof("127.0.0.1", self.old.port)
@@ -93,3 +94,25 @@ async def test_an_event_loop_leaves_it_as_well(
         figure(f"event loop: enqueue {took_s * 1e3:.0f} ms after the failover")
         assert took_s <= bound(5.0)
         assert pair.new_client.hexists(fleet.keys.messages, result.id)
+
+
+def test_what_only_the_old_master_knew_to_be_settled_runs_again_at_once(pair: Pair, open_fleet: OpenFleet) -> None:
+    """By the word of the new one it is held, by a child that has settled it: its lease would last for minutes."""
+    with SwitchProxy(pair.old.port) as proxy:
+        fleet = open_fleet(proxy.url)
+        fleet.configure(lease_s=600.0)
+        fleet.start("--concurrency", "1")
+        gate = fleet.gate()
+        task = fleet.enqueue("nap_until", gate.path)
+        fleet.record.wait_started(task)
+        assert pair.old_client.wait(1, 60_000) == 1
+        pair.new_client.replicaof("NO", "ONE")
+        gate.open()
+        task.get(timeout=60)
+        proxy.switch(pair.new.port)
+        pair.old_client.replicaof("127.0.0.1", pair.new.port)
+        fleet.client.close()
+        fleet.client = pair.new_client
+        fleet.wait_drained()
+        assert len(fleet.record.of(task)) == 2
+        assert fleet.totals() == {"SUCCESS": 1}

@@ -79,6 +79,7 @@ class Cluster:
         self, masters: int = 3, *, replicas: bool = False, append_only: bool = False, arguments: tuple[str, ...] = ()
     ) -> None:
         arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *arguments)
+        arguments += ("--repl-diskless-sync-delay", "0")  # replicas are there at once, not after five seconds
         self.nodes = [EmbeddedServer(append_only=append_only, extra_args=arguments) for _ in range(masters)]
         self.replicas = [EmbeddedServer(extra_args=arguments) for _ in range(masters if replicas else 0)]
 

@@ -17,6 +17,7 @@ from . import (
     beat,
     charge,
     hand_back,
+    holdings,
     mark_running,
     progress,
     promote,
@@ -108,6 +109,7 @@ class AsyncMemoryStore:
 
     settle = awaiting(by_tag(settle.settle))
     hand_back = awaiting(by_tag(hand_back.hand_back))
+    holdings = awaiting(by_tag(holdings.holdings, changes=False))
     charge = awaiting(by_tag(charge.charge))
     reclaim = awaiting(by_tag(reclaim.reclaim))
     promote = awaiting(by_tag(promote.promote))
@@ -161,6 +163,10 @@ class AsyncMemoryStore:
                 if snapshot.is_finished:
                     return
                 await _news_of(pushes, task_id)
+
+    def repeated(self) -> set[str]:
+        """See `SupervisorStore.repeated`: no call fails."""
+        return set()
 
     def answered_at(self, tag: str) -> float:  # noqa: ARG002 - all of them always do
         """See `SupervisorStore.answered_at`."""

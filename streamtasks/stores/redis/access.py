@@ -104,6 +104,7 @@ SCRIPTS: Final = {
     "fire": UserRole.WORKER,
     "forget_queue": UserRole.WORKER,
     "hand_back": UserRole.WORKER,
+    "holdings": UserRole.WORKER,
     "mark_running": UserRole.WORKER,
     "pass_wake": UserRole.WORKER,
     "progress": UserRole.WORKER,

@@ -146,6 +146,7 @@ class AwaitingDriver:
         self.shards = shards or Shards(settings)
         self._pool_of: tuple[Callable[[], Any], pools.AsyncPool | AsyncClusterPool] | None = None
         self._answered: dict[str, float] = {}
+        self._repeated: set[str] = set()
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -186,9 +187,11 @@ class AwaitingDriver:
                     return failed.replies
                 partial = partial or _Partial(calls)
                 partial.take(failed)
+                self._repeated.update(call.tag for call in partial.left)
                 patience = patience or Patience(self.settings, retry_time_s, since)
                 delay_s = patience.delay_s(failed.error)
             except (RedisError, OSError) as error:
+                self._repeated.update(call.tag for call in calls)
                 patience = patience or Patience(self.settings, retry_time_s, since)
                 delay_s = patience.delay_s(error)
             else:
@@ -200,6 +203,11 @@ class AwaitingDriver:
     def answered_at(self, tag: str) -> float:
         """See `SupervisorStore.answered_at`."""
         return self._answered.get(tag, 0.0)
+
+    def repeated(self) -> set[str]:
+        """See `SupervisorStore.repeated`."""
+        found, self._repeated = self._repeated, set()
+        return found
 
     async def pool(self) -> pools.AsyncPool | AsyncClusterPool:
         """Return the running event loop's pool."""

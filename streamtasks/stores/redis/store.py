@@ -160,6 +160,7 @@ class AsyncRedisStore(AwaitingDriver):
 
     settle = awaiting(ops.settle.settle)
     hand_back = awaiting(ops.hand_back.hand_back)
+    holdings = awaiting(ops.hand_back.holdings)
     charge = awaiting(ops.hand_back.charge)
     reclaim = awaiting(ops.hand_back.reclaim)
     promote = awaiting(ops.promote.promote)

@@ -21,6 +21,7 @@ from .outbox import Outbox
 from .promoter import Promoter
 from .ready_watch import ReadyWatch
 from .reclaimer import Reclaimer
+from .reconciler import Reconciler
 from .revocations import Revocations
 from .scheduler import Scheduler
 from .workflow_expander import WorkflowExpander
@@ -33,6 +34,7 @@ ROLES: Final[tuple[type[Role], ...]] = (
     ReadyWatch,
     Heartbeat,
     Reclaimer,
+    Reconciler,
     Revocations,
     Scheduler,
     Promoter,

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Self
@@ -26,6 +27,10 @@ __all__ = ["RARE_S", "DueRole", "Role", "ServedApp"]
 
 RARE_S: Final = 900.0
 """With several shards each role asks by itself so often, seconds: beats say what comes, see `Heartbeat`."""
+
+
+MOST_ENDED: Final = 32
+"""So many children that have ended are remembered."""
 
 
 def _nobody(tag: str, word: str) -> None:
@@ -63,6 +68,7 @@ class ServedApp:
         request: what the worker was asked to do by its store, ``"drain"`` or ``"stop"``; empty: nothing.
         ask_supervisor: passes such a request on.
         heard_at: when a push last came from each shard, monotonic seconds.
+        ended: names of children that have ended lately; what they held is settled or handed back.
     """
 
     label: str
@@ -87,6 +93,7 @@ class ServedApp:
     rings: dict[int, LogRing] = field(default_factory=dict)
     request: str = ""
     ask_supervisor: Callable[[str], None] = _no_supervisor
+    ended: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_ENDED))
 
     @classmethod
     def of(

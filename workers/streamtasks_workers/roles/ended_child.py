@@ -38,6 +38,7 @@ class EndedChild:
     def __init__(self, app: ServedApp, board: Board, pid: int, how: str, *, charged: bool) -> None:
         app.rings[board.number] = board.lines  # it may have lived for a moment only
         self._store = app.store
+        self._ended = app.ended
         self._counters = app.counters
         self._settings = app.settings
         self._board = board
@@ -64,6 +65,7 @@ class EndedChild:
         all_held = [slot for state, slots in held.items() if state not in (Slot.FREE, Slot.RETURNED) for slot in slots]
         asked = {tag: list[int]() for tag in (board.tag, *board.unsure())}
         await on_each(asked | self._by_tag(all_held), self._hand_back)
+        self._ended.append(board.consumer)
         return len(all_held)
 
     def _by_tag(self, slots: Iterable[int]) -> dict[str, list[int]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
+from itertools import batched
+from typing import Final
 
 from ....protocol.keys import Keys
 from ...types import Charge, Claimed, ClaimId, Exhausted, Reclaim
@@ -10,7 +12,19 @@ from ..batches import MOST, chunks
 from ..scripts import Call, script
 from ..shards import Operation, Shards
 
-__all__ = ["charge", "charge_call", "hand_back", "hand_back_call", "reclaim", "reclaim_call"]
+__all__ = [
+    "charge",
+    "charge_call",
+    "hand_back",
+    "hand_back_call",
+    "holdings",
+    "holdings_call",
+    "reclaim",
+    "reclaim_call",
+]
+
+MOST_LEASES: Final = 1000
+"""Most leases that one call looks at."""
 
 
 def hand_back_call(
@@ -79,6 +93,24 @@ def hand_back(
             names = shard.with_missing(names, reply[1])
         answers += done
     return answers
+
+
+def holdings_call(keys: Keys, place: int, most: int, consumers: Collection[str]) -> Call:
+    """Build holdings."""
+    return script("holdings").call(keys, place=place, most=most, more_args=list(consumers))
+
+
+def holdings(shards: Shards, tag: str, consumers: Collection[str]) -> Operation[list[Claimed]]:
+    """See `SupervisorStore.holdings`."""
+    found: list[Claimed] = []
+    place: int = 0
+    while place >= 0:
+        [reply] = yield [holdings_call(shards.by_tag[tag].keys, place, MOST_LEASES, consumers)]
+        place = reply[0]
+        for raw in batched(reply[1:], 3):
+            task_id, token, name = (word.decode() for word in raw)
+            found.append(Claimed(task_id, token, name, "", 0, 0, 0, b""))
+    return found
 
 
 def charge(shards: Shards, tag: str, attempts: Sequence[tuple[Claimed, int, str]]) -> Operation[list[Charge]]:

@@ -18,6 +18,7 @@ from streamtasks.stores.memory import (
     beat,
     charge,
     hand_back,
+    holdings,
     mark_running,
     progress,
     promote,
@@ -105,6 +106,7 @@ class AsyncSqlStore:
 
     settle = lifted(settle.settle)
     hand_back = lifted(hand_back.hand_back)
+    holdings = lifted(holdings.holdings, changes=False)
     charge = lifted(charge.charge)
     reclaim = lifted(reclaim.reclaim)
     promote = lifted(promote.promote)
@@ -168,6 +170,10 @@ class AsyncSqlStore:
     def answered_at(self, tag: str) -> float:  # noqa: ARG002 - there is one shard
         """See `SupervisorStore.answered_at`."""
         return self._answered_at
+
+    def repeated(self) -> set[str]:
+        """See `SupervisorStore.repeated`: a database is not asked again by itself."""
+        return set()
 
     # -- waiting ------------------------------------------------------------------------------------------
 
