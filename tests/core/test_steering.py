@@ -214,7 +214,12 @@ def test_pages_of_dead_letters_of_the_same_moment(server_url: str) -> None:
         for tag in TAGS:
             keys = store.shards.by_tag[tag].keys  # type: ignore[attr-defined]
             for entry in ("5-0", "5-1", "7-0"):
-                fields = {"reason": "crashed", "id": f"{tag}-{entry}", "stream": "0:a", "message": "1 x"}
+                fields: dict[Any, Any] = {
+                    "reason": "crashed",
+                    "id": f"{tag}-{entry}",
+                    "stream": "0:a",
+                    "message": "1 x",
+                }
                 client.xadd(keys.dead, fields, id=entry)
     for limit in (1, 2, 4):
         found, before = [], ""
