@@ -164,6 +164,7 @@ class Keys:
         "scheduled",
         "schedules",
         "set_aside",
+        "stack",
         "state",
         "stream",
         "streams",
@@ -233,6 +234,7 @@ class Keys:
         self.log: _Key = (
             base + "log:"
         ).__add__  # HASH: what the attempts of an id have logged; expires with its record
+        self.stack: _Key = (base + "stack:").__add__  # STRING: the stacks of a running task, when asked for; expires
         self.workflow: _Key = (base + "w:").__add__  # HASH: a workflow by its id; expires once all have finished
         self.claim: _Key = (base + "claim:").__add__  # STRING: the sequence of a consumer's last claim, with its expiry
         self.suspect: _Key = (

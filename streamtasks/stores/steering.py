@@ -85,3 +85,19 @@ class SteeringStore(Protocol):
     def pauses(self) -> list[Pause]:
         """Return what is paused."""
         ...
+
+    def stack(self, task_id: str, nonce: str, *, ask: bool) -> bytes | None:
+        """Ask the worker that runs a task for its stacks, or only look whether it has answered.
+
+        Args:
+            task_id: which task.
+            nonce: of the question.
+            ask: whether the workers are told.
+
+        Returns:
+            The answer, JSON; empty: there is none yet; None: no attempt of it is known to run.
+
+        Raises:
+            ServerNotSupported: no worker of this store can be asked.
+        """
+        ...

@@ -134,6 +134,10 @@ class SupervisorStore(SupervisorTransitions, Admits, Protocol):
         """
         ...
 
+    async def answer_stack(self, task_id: str, nonce: str, answer: bytes) -> None:
+        """Keep the answer to a question for the stacks of a task for a minute; see `Store.stack`."""
+        ...
+
     async def events(self, after: str = "", limit: int = 100) -> Events:
         """Return events after a cursor; see `Transitions.events`."""
         ...

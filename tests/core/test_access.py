@@ -213,6 +213,7 @@ class TestRoles:
         store.delete_schedule("tick")
         store.record_audit(AuditEntry("pause", "default", "ann", nonce="1"))
         store.pause("default", "ann", "")
+        assert store.stack("a", "n", ask=True) is None
         store.resume("default")
         store.request_worker("w", "drain")
         store.resume("", "mail")
@@ -252,6 +253,7 @@ class TestRoles:
         await keeper.hand_back(TAG, claimed[1:], invalidate=ClaimId("hand", 9))
         await keeper.settle(TAG, [outcome_of(claimed[1], "SUCCESS", b"{}")])
         await keeper.append_logs([NewLog("a")], "nonce")
+        await keeper.answer_stack("a", "nonce", b"{}")
         await keeper.promote(TAG)
         await keeper.admit(TAG)
         await keeper.reclaim(TAG)

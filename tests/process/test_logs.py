@@ -70,7 +70,7 @@ def test_the_banner_says_what_runs_how_and_where_without_the_password(fleet: Fle
     with Worker(url, tmp_path, "--concurrency", "1", *options, app="log_app:app") as worker:
         text = worker.log
         for part in (
-            "serves     log_app:app: 11 tasks, 0 schedules declared",
+            "serves     log_app:app: 14 tasks, 0 schedules declared",
             f"server     redis://...@{fleet.url.removeprefix('redis://')} (Valkey ",
             "standalone, master, no append-only file), key_prefix 'streamtasks:'",
             "queues     mail, images",

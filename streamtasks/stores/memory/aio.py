@@ -106,6 +106,7 @@ class AsyncMemoryStore:
     pauses = awaiting(MemoryStore.pauses)
     logs = awaiting(MemoryStore.logs)
     append_logs = awaiting(MemoryStore.append_logs)
+    answer_stack = awaiting(MemoryStore.answer_stack)
 
     settle = awaiting(by_tag(settle.settle))
     hand_back = awaiting(by_tag(hand_back.hand_back))

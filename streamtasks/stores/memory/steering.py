@@ -204,3 +204,17 @@ class SteeringMethods:
             return sorted(
                 Pause(queue_of(what), *about, task=task_paused_by(what)) for what, about in first.paused.items()
             )
+
+    def stack(self, task_id: str, nonce: str, *, ask: bool) -> bytes | None:  # noqa: ARG002
+        """See `Store.stack`.
+
+        Raises:
+            ServerNotSupported: always.
+        """
+        raise ServerNotSupported(
+            f"The stack of {task_id} cannot be asked for: with a store in memory it runs in this process; "
+            "sys._current_frames() has it."
+        )
+
+    def answer_stack(self, task_id: str, nonce: str, answer: bytes) -> None:
+        """See `SupervisorStore.answer_stack`: nobody asks."""

@@ -91,11 +91,13 @@ SCRIPTS: Final = {
     "resume": UserRole.PRODUCER,
     "resume_task": UserRole.PRODUCER,
     "revoke": UserRole.PRODUCER,
+    "stack": UserRole.PRODUCER,
     "stage": UserRole.PRODUCER,
     "tags": UserRole.PRODUCER,  # a monitor only reads what others have noted
     "touch": UserRole.PRODUCER,
     "unfold": UserRole.PRODUCER,
     "admit": UserRole.WORKER,
+    "answer_stack": UserRole.WORKER,
     "append_logs": UserRole.WORKER,
     "beat": UserRole.WORKER,
     "charge": UserRole.WORKER,

@@ -68,6 +68,7 @@ class RedisStore(BlockingDriver):
     resume = blocking(ops.steering.resume)
     pauses = blocking(ops.steering.pauses)
     logs = blocking(ops.logs.logs)
+    stack = blocking(ops.logs.stack)
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`."""
@@ -171,6 +172,7 @@ class AsyncRedisStore(AwaitingDriver):
     mark_running = awaiting(ops.leases.mark_running)
     progress = awaiting(ops.leases.progress)
     append_logs = awaiting(ops.logs.append_logs)
+    answer_stack = awaiting(ops.logs.answer_stack)
     renew = awaiting(ops.leases.renew)
     beat = awaiting(ops.leases.beat)
     sweep = awaiting(ops.queues.sweep)

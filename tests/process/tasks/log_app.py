@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import io
 import logging
 import os
@@ -91,9 +92,29 @@ def die() -> None:
     print("again")
 
 
+def rest(gate: str) -> None:
+    secret = gate + "hidden"
+    while not os.path.exists(gate):  # noqa: PTH110
+        time.sleep(0.02)
+    assert secret
+
+
+async def arest(gate: str) -> None:
+    await asyncio.gather(asleep(gate), asleep(gate))
+
+
+async def asleep(gate: str) -> None:
+    while not os.path.exists(gate):  # noqa: PTH110, ASYNC110, ASYNC240
+        await asyncio.sleep(0.02)
+
+
+def deaf(seconds: float) -> None:
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
 def make(url: str) -> StreamTasks:
     made = StreamTasks(url, label="log_app:app")
-    for function in (say, asay, fail, once_more, nothing, stay, talk, atalk, hostile, flood, die):
+    for function in (say, asay, fail, once_more, nothing, stay, talk, atalk, hostile, flood, die, rest, arest, deaf):
         made.task(name=function.__name__)(function)
     return made
 

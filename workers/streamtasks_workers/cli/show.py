@@ -10,6 +10,7 @@ from .target import Target, target_options
 
 if TYPE_CHECKING:
     from streamtasks.operations.inspect import TaskView
+    from streamtasks.operations.stacks import StackAnswer
     from streamtasks.protocol.log_lines import TaskLogs
     from streamtasks.stores.base import Store
 
@@ -19,8 +20,9 @@ __all__ = ["show_command"]
 @click.command("show")
 @target_options
 @click.argument("task_id")
+@click.option("--stack", is_flag=True, help="Also where it is in its code now, if it runs; asked of its worker.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show_command(target: Target, task_id: str, as_json: bool) -> None:
+def show_command(target: Target, task_id: str, stack: bool, as_json: bool) -> None:
     """Show a task: its call, state, times, earlier attempts, its result or error with traceback, and logs."""
     from streamtasks.operations import inspect
 
@@ -33,9 +35,11 @@ def show_command(target: Target, task_id: str, as_json: bool) -> None:
     if found is None:
         raise click.ClickException(clean(f"No task {task_id} is known; if it ever was, its record has expired."))
     kept = _logs(app.owner.store, task_id)
+    answer = _stacks(app.owner.store, task_id) if stack else None
     if as_json:
         logs = {"lines": [log_json(one) for one in kept.lines], "left_out": kept.left_out}
-        print_json(task_json(found) | {"logs": logs})
+        shown = task_json(found) | {"logs": logs}
+        print_json(shown | {"stack": _stack_json(answer)} if stack else shown)
         return
     print_table(["task", clean(found.id)], _rows(found))
     _print_error(found.error)
@@ -43,6 +47,8 @@ def show_command(target: Target, task_id: str, as_json: bool) -> None:
         click.echo("logs")
         print_lines(0, kept.first)
         print_lines(kept.left_out, kept.last)
+    if stack:
+        _print_stacks(answer)
 
 
 def _logs(store: Store, task_id: str) -> TaskLogs:
@@ -106,3 +112,30 @@ def _print_error(error: dict[str, Any] | None) -> None:
     click.echo(clean(f"error  {error.get('type')}: {error.get('message')}"))
     for line in lines(str(error.get("traceback") or "")):
         click.echo(f"  {line}".rstrip())
+
+
+def _stacks(store: Store, task_id: str) -> StackAnswer | None:
+    from streamtasks.operations.stacks import stacks
+
+    return stacks(store, task_id)
+
+
+def _stack_json(answer: StackAnswer | None) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    found = [{"name": one.name, "frames": [frame._asdict() for frame in one.frames]} for one in answer.stacks]
+    return {"stacks": found, "problem": answer.problem}
+
+
+def _print_stacks(answer: StackAnswer | None) -> None:
+    from .output import clean
+
+    if answer is None:
+        click.echo("stack: it is not known to run")
+        return
+    for one in answer.stacks:
+        click.echo(clean(f"stack of {one.name}, the latest call last"))
+        for frame in one.frames:
+            click.echo("  " + clean(f'File "{frame.file}", line {frame.line}, in {frame.function}'))
+    if answer.problem:
+        click.echo(f"stack: {clean(answer.problem)}")

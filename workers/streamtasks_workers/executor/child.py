@@ -33,6 +33,7 @@ from .limits import Limits
 from .link import Link
 from .runner import Runner
 from .shard_choice import ShardChoice
+from .stacks import start_answering
 
 __all__ = ["run_child"]
 
@@ -63,6 +64,7 @@ def run_child(
         sys.stdout.reconfigure(line_buffering=True)  # what a task prints is visible at once
     if app.settings.keeps_logs:
         LogCapture(board.lines, app.settings.log_bytes, (*OWN, app.task_log.logger)).start()
+    start_answering(board.stacks, Runner.codes())
     lifeline = Lifeline(
         life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb, lambda: board.stop_requested
     )

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from typing import Any, Final
+from weakref import WeakSet
 
 from streamtasks.tasks.attempt import Attempt, running_attempt
 
-__all__ = ["OwnTask", "complete", "listen", "new_loop", "own_task"]
+__all__ = ["OwnTask", "complete", "listen", "new_loop", "own_loops", "own_task"]
 
 logger = logging.getLogger("streamtasks.worker")
 
@@ -22,6 +23,9 @@ LISTEN_S: Final = 1.0
 
 _running: Final[set[Attempt]] = set()
 """The attempts that run on a loop of this process."""
+
+
+_loops: Final[WeakSet[asyncio.AbstractEventLoop]] = WeakSet()
 
 
 class OwnTask[T](asyncio.Task[T]):
@@ -70,6 +74,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
     What would take tasks or threads from all others is refused to attempts, and logged.
     """
     loop = asyncio.new_event_loop()
+    _loops.add(loop)
     loop.set_task_factory(_start_task)
     set_task_factory, shut_down = loop.set_task_factory, loop.shutdown_default_executor
 
@@ -84,6 +89,11 @@ def new_loop() -> asyncio.AbstractEventLoop:
     # On the object: the class of the loop is chosen by the project's event loop policy.
     vars(loop).update(set_task_factory=guarded_set_task_factory, shutdown_default_executor=guarded_shut_down)
     return loop
+
+
+def own_loops() -> list[asyncio.AbstractEventLoop]:
+    """Return the loops of this process that were made here and are not closed."""
+    return [loop for loop in list(_loops) if not loop.is_closed()]
 
 
 def _allowed(what: str) -> bool:

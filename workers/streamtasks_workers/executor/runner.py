@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, nullcontext
 from functools import partial
 from traceback import clear_frames
+from types import CodeType
 from typing import Any
 
 from streamtasks.application import Application, Runnable
@@ -101,6 +102,11 @@ class Runner:
         self._internal: dict[str, Runnable] = {task.name: task for task in internal}
         self._base_context = contextvars.copy_context()
         self.clock_offset_ns = time.time_ns() - time.monotonic_ns()
+
+    @classmethod
+    def codes(cls) -> tuple[CodeType, ...]:
+        """Return the code in whose frames attempts run."""
+        return cls._run.__code__, cls._arun.__code__
 
     def now_ms(self, monotonic_ns: int) -> int:
         """Return the store's time for a monotonic one, ms since the epoch."""

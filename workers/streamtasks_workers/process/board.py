@@ -54,6 +54,7 @@ from .interrupt_words import InterruptWords
 from .log_ring import LogRing
 from .progress_words import ProgressWords
 from .slot_states import Interrupt, Slot
+from .stack_box import StackBox
 
 __all__ = ["Board", "Interrupt", "Slot"]
 
@@ -83,6 +84,7 @@ class Board(ClaimWords, ProgressWords, InterruptWords, ExchangeWords):
         self.slots = slots
         self.doorbell = doorbell
         self.lines = LogRing()
+        self.stacks = StackBox()
         self._memory = mmap.mmap(-1, HEADER_BYTES + slots * SLOT_BYTES)
         self._words = memoryview(self._memory).cast("Q")
         self._lock = multiprocessing.get_context("fork").Lock()

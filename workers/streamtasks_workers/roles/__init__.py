@@ -24,6 +24,7 @@ from .reclaimer import Reclaimer
 from .reconciler import Reconciler
 from .revocations import Revocations
 from .scheduler import Scheduler
+from .stacks import Stacks
 from .workflow_expander import WorkflowExpander
 
 __all__ = ["ROLES", "roles_of"]
@@ -44,6 +45,7 @@ ROLES: Final[tuple[type[Role], ...]] = (
     Expirer,
     DeadLetters,
     LogShipper,
+    Stacks,
     Outbox,
     Companion,
 )

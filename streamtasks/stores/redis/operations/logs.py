@@ -1,4 +1,4 @@
-"""What attempts have logged: kept with their tasks, and read."""
+"""What attempts have logged: kept with their tasks, and read; and the stacks of those that run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..batches import batches
 from ..scripts import Call, script
 from ..shards import Operation, Shards
 
-__all__ = ["append_logs", "append_logs_call", "logs", "logs_call"]
+__all__ = ["answer_stack", "append_logs", "append_logs_call", "logs", "logs_call", "stack"]
 
 
 def append_logs_call(keys: Keys, some: Sequence[NewLog], nonce: str, settings: StoreSettings) -> Call:
@@ -52,3 +52,17 @@ def logs(shards: Shards, task_id: str, known: int = 0) -> Operation[TaskLogs | N
         return None if known else NO_LOGS
     first, left_out, last = reply
     return TaskLogs(decode_lines(first), int(left_out), decode_lines(last))
+
+
+def stack(shards: Shards, task_id: str, nonce: str, *, ask: bool) -> Operation[bytes | None]:
+    """See `Store.stack`."""
+    keys = shards.of(task_id).keys
+    call = script("stack").call(keys, stack=keys.stack(task_id), id=task_id, nonce=nonce, ask=int(ask))
+    [(runs, answer)] = yield [call]
+    return answer if runs else None
+
+
+def answer_stack(shards: Shards, task_id: str, nonce: str, answer: bytes) -> Operation[None]:
+    """See `SupervisorStore.answer_stack`."""
+    keys = shards.of(task_id).keys
+    yield [script("answer_stack").call(keys, stack=keys.stack(task_id), nonce=nonce, answer=answer)]

@@ -142,6 +142,7 @@ class AsyncSqlStore:
     dead_letters = awaiting("dead_letters")
     logs = awaiting("logs")
     append_logs = awaiting("append_logs")
+    answer_stack = awaiting("answer_stack")
     delete_finished = awaiting("delete_finished")
     delete_result = awaiting("delete_result")
     forget_queue = awaiting("forget_queue")

@@ -100,3 +100,14 @@ class SteeringMethods:
             ServerNotSupported: always.
         """
         _refuse(f"keep what {len(some)} tasks have logged", "set log_bytes to 0")
+
+    def stack(self, task_id: str, nonce: str, *, ask: bool) -> bytes | None:  # noqa: ARG002
+        """Refuse to ask for stacks.
+
+        Raises:
+            ServerNotSupported: always.
+        """
+        _refuse(f"show the stack of {task_id}", "use py-spy on the machine of its worker")
+
+    def answer_stack(self, task_id: str, nonce: str, answer: bytes) -> None:
+        """Do nothing: nobody can ask."""

@@ -1,0 +1,77 @@
+"""Where a running task is in its code, asked of real workers, without anything that the task could notice."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from streamtasks.operations.stacks import StackAnswer, stacks
+from streamtasks_workers.cli.main import streamtasks_command
+from tests.process.tasks import log_app
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from streamtasks.results import Result
+    from tests.support.fleet import Fleet
+
+
+def start(fleet: Fleet, *options: str) -> Any:
+    fleet.start("--concurrency", "1", *options, app="log_app:app")
+    return log_app.make(fleet.url).tasks
+
+
+def asked(result: Result[Any]) -> StackAnswer:
+    found = wait_until(lambda: stacks(result.store, result.id, 60), "it runs")
+    assert found is not None
+    return found
+
+
+def functions(answer: StackAnswer) -> list[tuple[str, list[str]]]:
+    return sorted((one.name.split(" ")[0], [frame.function for frame in one.frames]) for one in answer.stacks)
+
+
+@pytest.mark.parametrize("options", [(), ("--threads", "2", "--async-concurrency", "2")], ids=["inline", "mixed"])
+def test_threads_and_coroutines(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]) -> None:
+    tasks, gate = start(fleet, *options), fleet.directory / "open"
+    rests = tasks["rest"].enqueue(str(gate))
+    answer = asked(rests)
+    assert functions(answer) == [("thread", ["rest"])]
+    [frame] = answer.stacks[0].frames
+    assert frame.file.endswith("log_app.py")
+    assert frame.line > 50
+    assert answer.problem == ""
+    monkeypatch.setitem(sys.modules, "log_app", log_app)
+    monkeypatch.setattr(log_app, "app", log_app.make(fleet.url))
+    run = CliRunner(env={"STREAMTASKS_WORKER_APP": "log_app:app"}).invoke
+    shown = run(streamtasks_command, ("show", rests.id, "--stack"))
+    assert shown.exit_code == 0, shown.output
+    assert ", in rest" in shown.output
+    assert "hidden" not in shown.output
+    as_json = json.loads(run(streamtasks_command, ("show", rests.id, "--stack", "--json")).output)
+    assert as_json["stack"]["stacks"][0]["frames"][0]["function"] == "rest"
+    waits = None
+    if options:
+        waits = tasks["arest"].enqueue(str(gate))
+        found = functions(asked(waits))
+        assert found.count(("coroutine", ["asleep", "sleep"])) == 2
+        assert ("coroutine", ["arest"]) in found
+    gate.touch()
+    rests.get(60)
+    if waits is not None:
+        waits.get(60)
+    assert stacks(rests.store, rests.id) is None, "it does not run any more"
+    assert "stack: it is not known to run" in run(streamtasks_command, ("show", rests.id, "--stack")).output
+    assert rests.attempts == 1
+
+
+def test_code_that_does_not_let_go_of_the_interpreter(fleet: Fleet) -> None:
+    tasks = start(fleet)
+    deaf = tasks["deaf"].enqueue(4.0)
+    answer = asked(deaf)
+    assert answer.stacks == []
+    assert "does not let go of the interpreter" in answer.problem
+    deaf.get(60)
