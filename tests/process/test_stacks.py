@@ -68,6 +68,7 @@ def test_threads_and_coroutines(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, o
     assert rests.attempts == 1
 
 
+@pytest.mark.slow
 def test_code_that_does_not_let_go_of_the_interpreter(fleet: Fleet) -> None:
     tasks = start(fleet)
     deaf = tasks["deaf"].enqueue(4.0)
