@@ -73,7 +73,7 @@ def _stacks_of(task_id: str, runs: tuple[CodeType, ...]) -> bytes:
 
 def _of_threads(task_id: str, runs: tuple[CodeType, ...]) -> Iterator[dict[str, Any]]:
     names = {one.ident: one.name for one in threading.enumerate()}
-    for ident, innermost in sys._current_frames().items():
+    for ident, innermost in sys._current_frames().items():  # pyright: ignore[reportPrivateUsage] - there is no other way
         at: FrameType | None = innermost
         frames: list[list[Any]] = []
         while at is not None:
@@ -108,7 +108,7 @@ def _awaited(coroutine: Any) -> Iterator[list[Any]]:
             coroutine = getattr(coroutine, "gi_yieldfrom" if kind == "gi" else f"{kind}_await", None)
 
 
-_DRIVE: Final = CoroutineGuard._drive.__code__
+_DRIVE: Final[CodeType] = vars(CoroutineGuard)["_drive"].__code__
 """It turns the coroutine of the task by hand."""
 
 
