@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connections, transaction
 
 from streamtasks import Message, StoreSettings
 from streamtasks.protocol.shards import new_id
@@ -71,11 +72,22 @@ def test_a_young_id_is_enqueued_once(settings: StoreSettings) -> None:
 
 
 @pytest.mark.skipif("postgres" not in sql_kinds(), reason="PostgreSQL is not installed")
+def test_a_claim_does_not_sort_what_waits(sql_stores: SqlStores) -> None:
+    """The index has the order of claims, so that their time does not grow with the queue."""
+    live = rows(StoreSettings(url=sql_stores.url("postgres")), "message")
+    waiting = live.filter(phase__in=["Q", "S"]).order_by("-priority", "place")[:10]
+    with transaction.atomic(using=live.db):
+        with connections[live.db].cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        plan = waiting.explain()
+    assert "contract_ready" in plan, plan
+    assert "Sort" not in plan, plan
+
+
+@pytest.mark.skipif("postgres" not in sql_kinds(), reason="PostgreSQL is not installed")
 @pytest.mark.parametrize("count", [1, 2], ids=["one", "many"])
 def test_an_id_that_finishes_while_it_is_enqueued_is_known(sql_stores: SqlStores, count: int) -> None:
     """Its row goes from one table to the other between the look at the second and the insertion into the first."""
-    from django.db import connections, transaction
-
     settings = StoreSettings(url=sql_stores.url("postgres"), timeout_s=60.0, enqueue_timeout_s=60.0)
     store = open_store(settings)
     messages = [new(new_id(settings.tags)) for _ in range(count)]
@@ -119,8 +131,6 @@ def test_who_waits_listens_on_the_connection_it_has(sql_stores: SqlStores) -> No
             return cursor.fetchone()
 
     def finish() -> None:
-        from django.db import connections
-
         try:
             with Consumer(open_store(settings)) as hand:
                 hand.succeed()

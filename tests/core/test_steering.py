@@ -72,7 +72,7 @@ def test_everything_waits_and_a_queue_of_its_own_stays_paused(store: Any) -> Non
     store.enqueue([new("c1", "c"), new("b2", "b", 3)])
     assert claim() == []
     store.resume("")
-    assert claim() == ["c1", "a1"]
+    assert sorted(claim()) == ["a1", "c1"]
     store.pause("", "ann", "")
     store.resume("b")
     assert claim() == []

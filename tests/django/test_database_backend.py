@@ -68,6 +68,7 @@ from django.db import transaction
 from django.tasks import task_backends
 from django.tasks.exceptions import TaskResultDoesNotExist
 from shop.tasks import add, limited, third_time
+from streamtasks.operations import control, inspect
 from streamtasks_django import chain, group
 
 with transaction.atomic():
@@ -83,6 +84,22 @@ try:
     task_backends["default"].get_result(rolled_back.id)
 except TaskResultDoesNotExist:
     known = False
+def states(owner):
+    pages = [inspect.tasks(owner.store, owner.settings.wire, state, queue="quiet") for state in ("queued", "succeeded")]
+    return [[view.id for view in page.tasks] for page in pages]
+
+def paused():
+    owner = task_backends["default"].owner
+    control.pause(owner, "quiet", actor="ann", reason="test")
+    waits = add.apply_async((1, 0), queue="quiet")
+    add.delay(1, 1).get(timeout=60)
+    before = states(owner) == [[waits.id], []]
+    pauses = [(pause.queue, pause.actor) for pause in owner.store.pauses()]
+    control.resume(owner, "quiet", actor="ben", reason="")
+    waits.get(timeout=60)
+    audit = [(entry.operation, entry.actor) for entry in owner.store.audit_entries()]
+    return [before, pauses, states(owner) == [[], [waits.id]], audit]
+
 print(json.dumps({
     "committed": committed.get(timeout=60),
     "rolled_back": known,
@@ -91,6 +108,7 @@ print(json.dumps({
     "limited": [one.get(timeout=60) for one in [limited.delay(n) for n in range(3)]],
     "group": group(add.s(n, n) for n in range(3)).apply_async().get(timeout=60),
     "chain": chain(add.s(1, 2), add.s(3)).apply_async().get(timeout=60),
+    "paused": paused(),
 }))
 """
 MANY = """\
@@ -182,6 +200,7 @@ def test_a_worker_runs_the_tasks_of_a_migrated_project(project: Project) -> None
             "limited": [0, 1, 2],
             "group": [0, 2, 4],
             "chain": 6,
+            "paused": [True, [["quiet", "ann"]], True, [["resume", "ben"], ["pause", "ann"]]],
         }
 
 

@@ -1,22 +1,10 @@
-"""Operators of a Django project: commands of manage.py; what a store in SQL refuses, and says."""
+"""Operators of a Django project: commands of manage.py."""
 
 from __future__ import annotations
 
 import json
 
-import pytest
-
-from streamtasks.exceptions import ServerNotSupported
-from streamtasks_django.backends.database.engine.steering import SteeringMethods
 from tests.support.django_site import manage
-
-
-def test_a_store_in_sql_refuses() -> None:
-    store = SteeringMethods()
-    for call in (lambda: store.pause("a", "ann", ""), lambda: store.waiting_ids("queued")):
-        with pytest.raises(ServerNotSupported, match=r"^A DatabaseBackend cannot .+ yet: "):
-            call()
-    assert (store.pauses(), store.audit_entries()) == ([], [])
 
 
 def test_manage_py_has_all_commands(site_url: str) -> None:

@@ -24,7 +24,7 @@ TABLE = "contract"
 ALL_VARIABLE = "STREAMTASKS_TEST_SQL"
 """Set to ``all`` to run every test of the contract on SQL, which takes minutes."""
 
-FILES = ("test_store", "test_supervisor_store")
+FILES = ("test_store", "test_supervisor_store", "test_steering")
 """What of the contract runs in every run, on PostgreSQL; the transitions are those of the memory store."""
 
 SHARDED = (
@@ -35,11 +35,12 @@ SHARDED = (
     "test_counts_of_all_shards",
     "test_one_that_nothing_is_in_goes_from_every_shard",
     "test_empty_queues_go_by_themselves_and_come_back",
+    "test_all_shards_are_paused",
 )
 """Tests of shards, key prefixes and streams, which SQL stores do not have: a table name takes the place of a prefix."""
 
-WITHOUT = ("test_store_shards", "test_steering")
-"""Files of which SQL stores have nothing: several shards; pauses and the like, which they refuse."""
+WITHOUT = ("test_store_shards",)
+"""Files of which SQL stores have nothing: several shards."""
 
 
 def sql_kinds() -> list[str]:

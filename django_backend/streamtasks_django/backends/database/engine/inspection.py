@@ -15,6 +15,7 @@ from streamtasks.stores.memory.standing import MOST_BETTER, standing_of
 from streamtasks.stores.rules import phases
 from streamtasks.stores.rules.attempts import KNOWN_MS
 from streamtasks.stores.rules.fan_in import SUCCEEDED
+from streamtasks.stores.steering_types import MOST_AUDITED
 
 from .codec import decode
 from .message_rows import body_of
@@ -197,6 +198,7 @@ def sweep(shard: SqlShard) -> bool:
         states.filter(name=name).delete()
     states.filter(kind__in=["claim", "unstarted"], expires_ms__gt=0, expires_ms__lte=now_ms).delete()
     _keep_newest(states.filter(kind="event"), "name", settings.max_events)
+    _keep_newest(states.filter(kind="audit"), "number", MOST_AUDITED)
     _fold_totals(shard)
     return len(names) == WORKFLOWS
 

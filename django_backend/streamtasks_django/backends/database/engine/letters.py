@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from streamtasks.protocol.state import DeadLetter
@@ -9,7 +10,7 @@ from streamtasks.settings import StoreSettings
 
 from .codec import decode
 
-__all__ = ["cap", "size_of"]
+__all__ = ["cap", "discard", "name_of", "size_of"]
 
 AT_ONCE: Final = 100
 """Most dead letters that are read at once to be deleted."""
@@ -18,6 +19,22 @@ AT_ONCE: Final = 100
 def size_of(letter: DeadLetter) -> int:
     """Return how many bytes a dead letter counts."""
     return len(letter.reason) + len(letter.id) + len(letter.stream) + len(letter.envelope)
+
+
+def name_of(cursor: str, task_id: str) -> str:
+    """Return the name of a dead letter's row, in whose order letters were made."""
+    return f"dead:{cursor.rpartition('-')[2]:>020}-{task_id}"[:690]
+
+
+def discard(shard: Any, letters: Sequence[DeadLetter]) -> int:
+    """Delete dead letters of a `SqlShard`; return how many were there."""
+    rows = shard.names.state.objects.using(shard.using)
+    names = [name_of(letter.cursor, letter.id) for letter in letters]
+    found = list(rows.filter(kind="dead", name__in=names).values_list("name", "data"))
+    for _, data in found:
+        _forget(shard, decode(bytes(data)))
+    rows.filter(name__in=[name for name, _ in found]).delete()
+    return len(found)
 
 
 def cap(shard: Any, new: list[tuple[str, DeadLetter]]) -> None:

@@ -19,7 +19,7 @@ from streamtasks.stores.memory.state import LiveMessage, Record, Stream
 from streamtasks.stores.rules import phases
 
 from .codec import encode
-from .letters import cap, size_of
+from .letters import cap, name_of, size_of
 from .message_rows import LiveRows, RecordRows
 from .rows import StateRows, upsert
 from .tables import Tables
@@ -223,7 +223,7 @@ class SqlShard(Shard):
         shard.schedules = rows("schedule")
         shard.declarations = rows("declared", key=lambda name: tuple(name.split(chr(31))))
         shard.limits, shard.asking, shard.limiters = rows("limit"), rows("asking"), rows("limiter")
-        shard.workers = rows("worker")
+        shard.workers, shard.paused = rows("worker"), rows("pause")
         self.many_workflows = 2**62
         shard.ready = {"0:"}  # whether something is ready is not known here; whoever is woken looks
         self._scalars: StateRows[str, int] = rows("shard")
@@ -332,8 +332,8 @@ class SqlShard(Shard):
             name = f"event:{self.clock.now_us():020d}-{unique}-{number:06d}"
             rows.append(state(name=name, kind="event", number=event.at_ms, data=encode(tuple(event))))
         for cursor, letter in self._letters:
-            name = f"dead:{cursor.rpartition('-')[2]:>020}-{letter.id}"[:690]
-            rows.append(state(name=name, kind="dead", number=int(cursor.rpartition("-")[2]), data=encode(letter)))
+            number = int(cursor.rpartition("-")[2])
+            rows.append(state(name=name_of(cursor, letter.id), kind="dead", number=number, data=encode(letter)))
         self._events.clear()
         self._letters.clear()
         return rows

@@ -38,7 +38,7 @@ from .channel import SqlChannel
 from .listener import EndListener
 from .quick import enqueue_quickly, is_quick
 from .steering import SteeringMethods
-from .steps import Steps, by_id
+from .steps import by_id
 from .take import best_ready
 
 __all__ = ["SqlStore"]
@@ -68,7 +68,7 @@ def refuse_replicas(messages: Iterable[NewMessage]) -> None:
             )
 
 
-class SqlStore(Steps, SteeringMethods):
+class SqlStore(SteeringMethods):
     """The blocking store. See `Steps` for arguments."""
 
     revoke = by_id(revoke.revoke)

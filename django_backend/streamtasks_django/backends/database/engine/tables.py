@@ -106,7 +106,7 @@ def tables(name: str) -> Tables:
         "Meta": _meta(
             registry,
             f"{name}_message",
-            models.Index("priority", "place", name=f"{name[:20]}_ready", condition=ready),
+            models.Index(fields=["-priority", "place"], name=f"{name[:20]}_ready", condition=ready),
             models.Index("due_ms", name=f"{name[:20]}_due", condition=Q(phase=phases.DELAYED)),
             models.Index("token", name=f"{name[:20]}_token", condition=~Q(token="")),
             models.Index("after", name=f"{name[:20]}_after", condition=Q(phase=phases.BLOCKED)),

@@ -12,6 +12,7 @@ from streamtasks.stores.memory.limits import count_starts
 from streamtasks.stores.memory.state import LiveMessage
 from streamtasks.stores.rules import phases
 from streamtasks.stores.rules.consumers import RESERVED_MS, worker_of
+from streamtasks.stores.steering_types import queue_of
 from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Filter
 
 from .shard import SqlShard
@@ -30,9 +31,17 @@ def filter_of(queues: Filter) -> Q:
     return within if queues.mode == "only" else ~within
 
 
+def claimable(shard: SqlShard) -> Q:
+    """Return the condition of rows that somebody may claim: ready ones whose queue is not paused."""
+    paused = {queue_of(what) for what in shard.paused}
+    if not paused:
+        return READY
+    return Q(pk__in=[]) if "" in paused else READY & ~Q(queue__in=sorted(paused))
+
+
 def best_ready(shard: SqlShard, queues: Filter) -> int | None:
     """Return the best priority at which there is something to claim of these queues; None: nothing."""
-    rows = shard.names.message.objects.using(shard.using).filter(READY, filter_of(queues))
+    rows = shard.names.message.objects.using(shard.using).filter(claimable(shard), filter_of(queues))
     found: int | None = rows.order_by("-priority").values_list("priority", flat=True).first()
     return found
 
@@ -93,7 +102,7 @@ def claim(shard: SqlShard, consumer: str, request: ClaimRequest, queues: Filter)
         same = [claimed_of(message) for message in shard.held_in(token)] if repeats else []
         return _answer(shard, same, run_alone=bool(same) and kind == "alone")
     live: Any = shard.live
-    ready = live.rows.filter(READY)
+    ready = live.rows.filter(claimable(shard))
     served = ready.filter(filter_of(queues)).order_by("-priority", "place")
     if request.tag:
         served = served.filter(priority__gte=request.least)
