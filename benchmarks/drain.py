@@ -71,6 +71,8 @@ def streamtasks(url: str, tasks: int, children: int) -> tuple[float, float]:
     """Return the tasks per second of a real worker, from first to last outcome, and the server's us per task."""
     from bench_tasks import app, noop
 
+    from streamtasks_workers.benchmark.drain import drain_time
+
     client = redis.Redis.from_url(url, protocol=2, decode_responses=True)
     client.flushall()
     noop.enqueue_many([()] * tasks)
@@ -79,17 +81,11 @@ def streamtasks(url: str, tasks: int, children: int) -> tuple[float, float]:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     worker = subprocess.Popen([*command, "--log-level", "WARNING"], env=environment)
     try:
-        first = 0
-        while not first:
-            first = int(client.hget(totals, "SUCCESS") or 0)
-            time.sleep(0.001)
-        begun, cpu = time.perf_counter(), _cpu(client)
-        done = first
-        while done < tasks:
-            time.sleep(0.002)
-            done = int(client.hget(totals, "SUCCESS") or 0)
-        spent = time.perf_counter() - begun
-        return (tasks - first) / spent, (_cpu(client) - cpu) / (tasks - first) * 1e6
+        before: list[float] = []
+        timed, spent = drain_time(
+            lambda: int(client.hget(totals, "SUCCESS") or 0), tasks, lambda: before.append(_cpu(client))
+        )
+        return timed / spent, (_cpu(client) - before[0]) / timed * 1e6
     finally:
         worker.send_signal(signal.SIGTERM)
         worker.wait()

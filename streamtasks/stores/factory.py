@@ -6,7 +6,7 @@ The client library of Redis is only loaded for that.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from ..exceptions import ConfigurationError
@@ -105,6 +105,19 @@ def survey(settings: StoreSettings) -> Survey:
     from .redis.survey import survey as of_servers
 
     return of_servers(settings)
+
+
+def remove(
+    settings: StoreSettings, queues: Sequence[str], ids: Sequence[str], consumers: Sequence[str], since_s: float
+) -> str:
+    """Remove all that a run on servers has left under a prefix of its own; see `redis.survey.removal.remove`.
+
+    Raises:
+        StoreError: a server cannot be reached.
+    """
+    from .redis.survey.removal import remove as of_servers
+
+    return of_servers(settings, queues, ids, consumers, since_s)
 
 
 def introduce(settings: StoreSettings) -> str:

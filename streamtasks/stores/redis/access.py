@@ -152,6 +152,7 @@ UNPRIVILEGED: Final = {
     "auth": "allowed to everybody",
     "hello": "allowed to everybody",
     "config|get": "asked for a warning at start; it does without",
+    "unlink": "sent by streamtasks bench, which says so if it may not",
     **dict.fromkeys(
         (
             "acl|dryrun",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from redis.exceptions import RedisError
-
 from ....protocol.keys import Keys
 from ....settings import StoreSettings
 from ...survey_types import Survey
 from .. import connections
 from ..checks import sentinel_warnings
-from ..cluster.masters import masters_of
 from ..inquiry import Inquiry
+from .masters import masters
 from .server import survey_server
 from .shard import sample_keys, survey_shard
 
@@ -27,7 +25,7 @@ def survey(settings: StoreSettings) -> Survey:
         AccessDenied, UntrustedServer, UnknownService: it lets nobody in with these settings.
     """
     servers, shards, keys, unused = [], [], [], []
-    for master, tags in _masters(settings):
+    for master, tags in masters(settings):
         address = connections.address(master)
         if not tags:
             unused.append(address)
@@ -38,23 +36,3 @@ def survey(settings: StoreSettings) -> Survey:
             keys.append(sample_keys(inquiry, settings.key_prefix, settings.tags))
     warnings = sentinel_warnings(settings) if settings.is_sentinel else []
     return Survey(tuple(servers), tuple(shards), tuple(keys), tuple(warnings), tuple(unused))
-
-
-def _masters(settings: StoreSettings) -> list[tuple[StoreSettings, list[str]]]:
-    """Return how each master is reached, with the shards that it serves.
-
-    Raises:
-        StoreUnavailable, AccessDenied, UntrustedServer: as `survey`.
-    """
-    if not settings.is_cluster:
-        return [(settings, list(settings.tags))]
-    masters = masters_of(settings)
-    try:
-        masters.refresh()
-        found: dict[str, tuple[StoreSettings, list[str]]] = {one.url: (one, []) for one in masters.each()}
-        for tag in settings.tags:
-            of = masters.of(tag)
-            found.setdefault(of.url, (of, []))[1].append(tag)
-    except (RedisError, OSError) as error:
-        raise connections.lasting_error(error, settings) or connections.unavailable(settings, error, 0) from error
-    return [found[url] for url in sorted(found)]
