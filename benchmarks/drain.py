@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,23 @@ sys.path.insert(0, str(Path(__file__).parent))
 URL_VARIABLE = "STREAMTASKS_BENCHMARK_URL"
 
 
+def settle_batch(
+    client: Any, entries: list[Any], run: Callable[[dict[str, Any]], Any] | None = None, count_in: str | None = None
+) -> None:
+    """Decode a batch of the floor, run it if asked to, store the results, acknowledge and delete: one pipeline."""
+    pipe = client.pipeline(transaction=False)
+    ids = []
+    for entry, fields in entries:
+        message = orjson.loads(fields[b"body"])
+        pipe.set(f"result:{message['id']}", orjson.dumps({"r": run and run(message)}), ex=86_400)
+        ids.append(entry)
+    pipe.xack("floor", "g", *ids)
+    pipe.xdel("floor", *ids)
+    if count_in:
+        pipe.incrby(count_in, len(ids))
+    pipe.execute()
+
+
 def floor_child(url: str, name: str) -> None:
     """Read, decode, store, acknowledge: 100 at a time, until nothing is left."""
     client: Any = redis.Redis.from_url(url, protocol=2)
@@ -35,15 +53,7 @@ def floor_child(url: str, name: str) -> None:
         entries = read[0][1] if read else []
         if not entries:
             return
-        pipe = client.pipeline(transaction=False)
-        ids = []
-        for entry, fields in entries:
-            message = orjson.loads(fields[b"body"])
-            pipe.set(f"result:{message['id']}", orjson.dumps({"r": None}), ex=86_400)
-            ids.append(entry)
-        pipe.xack("floor", "g", *ids)
-        pipe.xdel("floor", *ids)
-        pipe.execute()
+        settle_batch(client, entries)
 
 
 def floor(url: str, tasks: int, processes: int) -> float:
