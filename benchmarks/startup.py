@@ -50,7 +50,7 @@ def worker_figures(checkout: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "streamtasks_workers", "--app", "bench_tasks:app", "--concurrency", "2"]
     result = take.enqueue("x")
     began = time.perf_counter()
-    worker = subprocess.Popen([*command, "--log-level", "WARNING"], env=environment)
+    worker = subprocess.Popen([*command, "--log-level", "ERROR"], env=environment)
     try:
         result.get(timeout=60)
         started = time.perf_counter()

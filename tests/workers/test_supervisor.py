@@ -13,6 +13,7 @@ import pytest
 from streamtasks.stores.backoff import Backoff
 from streamtasks_workers.process.board import Board
 from streamtasks_workers.process.last_error import LastError
+from streamtasks_workers.process.message_line import MessageLine
 from streamtasks_workers.supervisor import keeper_link, process_table
 from streamtasks_workers.supervisor.keeper_link import KeeperLink
 from streamtasks_workers.supervisor.process_table import NEVER, Place, ProcessTable
@@ -150,7 +151,7 @@ class TestKeeperLink:
         assert not link.check(), "there is one"
         assert link.pid == 4711
         assert caplog.text.count("cannot fork the keeper") == 1
-        link.close()
+        link.line.close()
 
     def test_one_that_cannot_start_is_started_with_growing_pauses(self, alive: memoryview) -> None:
         link = KeeperLink(lambda _: 4711, alive, LastError())
@@ -160,7 +161,7 @@ class TestKeeperLink:
             assert link.check()
             link.ended(CRASH)
             pauses.append(link.place.start_at - time.monotonic())
-        link.close()
+        link.line.close()
         assert pauses[0] <= 0.0
         assert pauses[-1] > 2.0
         assert link.place.failures == 9
@@ -176,27 +177,7 @@ class TestKeeperLink:
         link.check()
         link.check()
         assert killed == [4711]
-        link.close()
-
-    def test_messages_come_whole_and_a_line_that_has_ended_gives_none(self, alive: memoryview) -> None:
-        theirs: list[socket.socket] = []
-
-        def fork(line: socket.socket) -> int:
-            theirs.append(line.dup())
-            return 4711
-
-        link = KeeperLink(fork, alive, LastError())
-        assert link.receive() == []
-        link.check()
-        theirs[0].sendall(b'{"op": "free"}\n{"op": ')
-        assert link.receive() == [{"op": "free"}]
-        theirs[0].sendall(b'"kill"}\n')
-        assert link.receive() == [{"op": "kill"}]
-        assert link.receive() == []
-        theirs[0].close()
-        assert link.receive() == []
-        assert link.fileno() is None, "nothing is waited for any more"
-        link.send({"op": "born"})
+        link.line.close()
 
     def test_one_that_leaves_is_not_replaced_and_killed_when_it_does_not(
         self, alive: memoryview, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -212,7 +193,35 @@ class TestKeeperLink:
         link.ended(CRASH)
         assert (link.check(), link.pid) == (False, 0)
         assert "the keeper ended" not in caplog.text
-        link.close()
+        link.line.close()
+
+
+class TestMessageLine:
+    def test_messages_come_whole_and_a_line_that_has_ended_gives_none(self) -> None:
+        line = MessageLine()
+        assert (line.receive(), line.fds) == ([], [])
+        theirs = line.open()
+        theirs.sendall(b'{"op": "free"}\n{"op": ')
+        assert line.receive() == [{"op": "free"}]
+        theirs.sendall(b'"kill"}\n')
+        assert line.receive() == [{"op": "kill"}]
+        assert line.receive() == []
+        line.send({"op": "born"})
+        assert theirs.recv(100) == b'{"op": "born"}\n'
+        theirs.close()
+        assert line.receive() == []
+        assert line.fds == [], "nothing is waited for any more"
+        line.send({"op": "died"})
+
+    def test_a_new_line_knows_nothing_of_the_old_one(self) -> None:
+        line = MessageLine()
+        with line.open() as theirs:
+            theirs.sendall(b'{"op": "f')
+            assert line.receive() == []
+        with line.open() as theirs:
+            theirs.sendall(b'{"op": "kill"}\n')
+            assert line.receive() == [{"op": "kill"}]
+        line.close()
 
 
 class TestStopSignals:

@@ -33,8 +33,7 @@ class Keeper:
 
     def __init__(self, plan: WorkerPlan, line: socket.socket) -> None:
         self._line = line
-        self._boards = plan.boards
-        self._shared = plan.shared
+        self._plan = plan
         self._apps = [AppRoles(app) for app in plan.served()]
         self._tasks: set[asyncio.Task[Any]] = set()
         if plan.counters is not None and plan.listener is not None:
@@ -42,7 +41,7 @@ class Keeper:
             serve_worker(plan.listener, [roles.app for roles in self._apps], plan.counters, self._is_stopping)
 
     def _is_stopping(self) -> bool:
-        return self._shared[1] != 0
+        return self._plan.shared[1] != 0
 
     async def run(self) -> None:
         """Work until all children have ended, or the supervisor closes the line."""
@@ -64,7 +63,7 @@ class Keeper:
             await roles.leave()
 
     def _watch(self, app: int, board: int, pid: int) -> None:
-        self._apps[app].watch(self._boards[board], lambda what, why: self._request(what, pid=pid, why=why))
+        self._apps[app].watch(self._plan.boards[board], lambda what, why: self._request(what, pid=pid, why=why))
 
     def _request(self, what: str, **about: Any) -> None:
         """Ask the supervisor for something, see `ProcessTable.obey`."""
@@ -72,13 +71,13 @@ class Keeper:
 
     async def _settle(self, app: int, board: int, pid: int, how: str, *, charged: bool) -> None:
         """Settle what an ended child held, then let its board be used again."""
-        await self._apps[app].settle(self._boards[board], pid, how, charged=charged)
+        await self._apps[app].settle(self._plan.boards[board], pid, how, charged=charged)
         self._request("free", board=board)
 
     async def _look(self) -> None:
         """Look at all boards, every tick, and show that the keeper lives."""
         while True:
-            self._shared[0] = time.monotonic_ns()
+            self._plan.shared[0] = time.monotonic_ns()
             for roles in self._apps:
                 for work in roles.look(stopping=self._is_stopping()):
                     self._spawn(work)

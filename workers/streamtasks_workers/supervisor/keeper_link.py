@@ -1,19 +1,17 @@
-"""The supervisor's link to its keeper: start it, exchange messages, replace it when it dies or is silent."""
+"""The supervisor's link to its keeper: start it, replace it when it dies or is silent, let it leave."""
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 from streamtasks.stores.backoff import Backoff
 
 from ..process.last_error import LastError
+from ..process.message_line import MessageLine
 from .forks import OWN_ERROR, exit_text, send_signal
 from .process_table import Place
 
@@ -36,12 +34,11 @@ class KeeperLink:
 
     def __init__(self, fork: Callable[[socket.socket], int], alive: memoryview, last_error: LastError) -> None:
         self.pid = 0  # of the keeper; 0: there is none
+        self.line = MessageLine()
         self.place = Place("the keeper", Backoff(0.05, 5.0, at_once=1), last_error)
         self._fork = fork
         self._alive = alive
         self._last_error = last_error
-        self._line: socket.socket | None = None
-        self._buffer = b""
         self._is_leaving = False
 
     def check(self) -> bool:
@@ -52,15 +49,12 @@ class KeeperLink:
             send_signal(self.pid, signal.SIGKILL)
         if self.place.start_at > time.monotonic():
             return False
-        self.close()
         self.count_silence_from_now()
         self.pid = self.place.fill(self._fork_with_line)
         return self.pid != 0
 
     def _fork_with_line(self) -> int:
-        self._line, theirs = socket.socketpair()
-        self._buffer = b""
-        with theirs:
+        with self.line.open() as theirs:
             return self._fork(theirs)
 
     def ended(self, code: int) -> None:
@@ -77,7 +71,7 @@ class KeeperLink:
         """Let the keeper leave, and kill it if it has not done so by a time, monotonic seconds."""
         if not self._is_leaving:
             self._is_leaving = True
-            self.send({"op": "end"})
+            self.line.send({"op": "end"})
         if self.pid and time.monotonic() > kill_at:
             send_signal(self.pid, signal.SIGKILL)
 
@@ -89,36 +83,3 @@ class KeeperLink:
     def count_silence_from_now(self) -> None:
         """Give the keeper its full time once more."""
         self._alive[0] = time.monotonic_ns()
-
-    # -- messages ------------------------------------------------------------------------------------
-
-    def fileno(self) -> int | None:
-        """Return a descriptor that becomes readable when a message arrives; None: there is no line."""
-        return None if self._line is None else self._line.fileno()
-
-    def close(self) -> None:
-        """Close our end of the line."""
-        if self._line is not None:
-            self._line.close()
-            self._line = None
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Send a message; a keeper that is gone does not get it, the next one learns everything at its start."""
-        if self._line is not None:
-            with suppress(OSError):
-                self._line.sendall(json.dumps(message).encode() + b"\n")
-
-    def receive(self) -> list[dict[str, Any]]:
-        """Return the messages that have arrived."""
-        if self._line is None:
-            return []
-        try:
-            data = self._line.recv(65536, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return []
-        except OSError:
-            data = b""
-        if not data:
-            self.close()
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        return [json.loads(line) for line in lines]

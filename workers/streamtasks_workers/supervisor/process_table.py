@@ -6,7 +6,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from streamtasks.stores.backoff import Backoff
@@ -61,13 +61,8 @@ class Place:
         self._born, self.start_at = now, NEVER
         return pid
 
-    def leave(self) -> None:
-        """Let another process start at once, because this one retires."""
-        self._has_lived = True
-        self.start_at = time.monotonic()
-
     def ended(self, code: int, *, has_worked: bool = False) -> float:
-        """Note that the process has ended; return the pause before the next one, seconds."""
+        """Note that the process has ended, or retires; return the pause before the next one, seconds."""
         now, pause_s = time.monotonic(), 0.0
         if has_worked or could_start(now - self._born, code):
             self._has_lived = True
@@ -92,13 +87,12 @@ class Place:
 class Child:
     """A child, until the keeper has settled what it held."""
 
-    app: int
     place: Place | None  # None: it is retired, claims no more, and another child fills its place
     board: Board
     pid: int
+    message: dict[str, Any]  # what a keeper has to know of it
     killed_because: str = ""
     end_at: float = NEVER  # it is killed then, monotonic seconds
-    end: dict[str, Any] = field(default_factory=dict)  # how it ended
 
     def stop(self, end_at: float) -> None:
         """Let it claim no more, and end when it has finished what it runs, at the latest at ``end_at``."""
@@ -113,10 +107,6 @@ class Child:
             self.killed_because = why
             send_signal(self.pid, signal.SIGKILL)
 
-    def message(self) -> dict[str, Any]:
-        """Return what a keeper has to know of it."""
-        return {"op": "born", "app": self.app, "board": self.board.number, "pid": self.pid, **self.end}
-
 
 class ProcessTable:
     """All children.
@@ -126,7 +116,7 @@ class ProcessTable:
         boards: one for each place, and some for children that are retired and finish their work.
         fork: forks a child for an app with a board; returns its pid.
         tell_keeper: sends the keeper a message.
-        grace_s: how long a retired child may go on, seconds.
+        grace_s: how long a retired child, or one of a worker that stops, may go on, seconds.
     """
 
     def __init__(
@@ -143,27 +133,27 @@ class ProcessTable:
         self._free_boards = list(boards)
         self._fork = fork
         self._tell_keeper = tell_keeper
-        self._grace_s = grace_s
+        self.grace_s = grace_s
 
     def fill_places(self) -> float:
-        """Start a child wherever one is due; return when the next one is, monotonic seconds."""
+        """Start a child wherever one is due; return when the next one is, monotonic seconds.
+
+        If no board is left, the retired child that has been given the least time ends for it.
+        """
         for app, place in self._places:
             if place.start_at > time.monotonic():
                 continue
             if not self._free_boards:
-                self._free_a_board()
+                if retired := [child for child in self.children.values() if child.end_at < NEVER]:
+                    min(retired, key=lambda child: child.end_at).kill("retired, and its board is needed")
                 return NEVER  # a message of the keeper frees it
             board = self._free_boards[0]
             if pid := place.fill(lambda: self._fork(app, board)):  # noqa: B023 - called at once
-                child = self.children[pid] = Child(app, place, self._free_boards.pop(0), pid)
-                self._tell_keeper(child.message())
+                del self._free_boards[0]
+                born = {"op": "born", "app": app, "board": board.number, "pid": pid}
+                self.children[pid] = Child(place, board, pid, born)
+                self._tell_keeper(born)
         return min((place.start_at for _, place in self._places), default=NEVER)
-
-    def _free_a_board(self) -> None:
-        """End the retired child that has been given the least time."""
-        retired = [child for child in self.children.values() if child.end_at < NEVER]
-        if retired:
-            min(retired, key=lambda child: child.end_at).kill("retired, and its board is needed")
 
     @property
     def has_lived(self) -> bool:
@@ -182,9 +172,9 @@ class ProcessTable:
             how = f"{how} ({child.killed_because})"
         elif code:
             logger.error("child %d ended with %s", pid, how)
-        child.end = {"op": "died", "how": how, "charged": not child.killed_because}
+        child.message |= {"op": "died", "how": how, "charged": not child.killed_because}
         self.unsettled[child.board.number] = child
-        self._tell_keeper(child.message())
+        self._tell_keeper(child.message)
         if child.place is not None:
             # One that has claimed could start, too: the crashes of its tasks are counted.
             _, received, _, _ = child.board.sequences()
@@ -209,7 +199,7 @@ class ProcessTable:
                 logger.error("ending child %d, %s", child.pid, request["why"])
                 child.kill(request["why"])
             case "retire":
-                self._retire(child, request["why"], time.monotonic() + self._grace_s, logging.WARNING)
+                self._retire(child, request["why"], time.monotonic() + self.grace_s, logging.WARNING)
             case "replace":
                 self._retire(child, request["why"], NEVER, logging.INFO)
             case _:  # "interrupt"
@@ -218,7 +208,7 @@ class ProcessTable:
     def _retire(self, child: Child, why: str, end_at: float, level: int) -> None:
         """Let a child claim no more and finish what it runs; another one takes its place at once."""
         if child.place is not None:
-            child.place.leave()
+            child.place.ended(0, has_worked=True)
             child.place = None
         elif child.end_at <= end_at:
             return

@@ -57,7 +57,6 @@ class Supervisor:
         self, apps: list[tuple[Application, WorkerOptions]], grace_s: float, listener: socket.socket | None = None
     ) -> None:
         self.plan = WorkerPlan.of(apps, listener)
-        self._grace_s = grace_s
         self._births = 0
         self._life_r, self._life_w = os.pipe()
         self._signals = StopSignals()
@@ -68,7 +67,7 @@ class Supervisor:
             for number, (_, options) in enumerate(apps)
             for _ in range(options.children)
         ]
-        self._table = ProcessTable(places, self.plan.boards, self._fork_child, self._keeper.send, grace_s)
+        self._table = ProcessTable(places, self.plan.boards, self._fork_child, self._keeper.line.send, grace_s)
         self._fence_s = min((o.fence_after_s or a.settings.lease_s for a, o in apps), default=30.0)
         self._began = self._looked_at = time.monotonic()
         self._settle_until = NEVER
@@ -89,8 +88,7 @@ class Supervisor:
         labels = ", ".join(app.label for app, _ in self.plan.apps)
         logger.info("worker %s: %d children for %s", self.plan.name, len(self._table.children), labels)
         while not self._has_ended():
-            fds = [fd for fd in (self._signals.fd, self._keeper.fileno()) if fd is not None]
-            ready(fds, due_at - time.monotonic())
+            ready([self._signals.fd, *self._keeper.line.fds], due_at - time.monotonic())
             due_at = self._run_once()
         if held := len(self._table.unsettled):
             logger.error("the store did not answer; what %d children held is free when its lease ends", held)
@@ -107,8 +105,8 @@ class Supervisor:
         self._reap()
         if self._keeper.check():
             for child in (*self._table.children.values(), *self._table.unsettled.values()):
-                self._keeper.send(child.message())
-        for request in self._keeper.receive():
+                self._keeper.line.send(child.message)
+        for request in self._keeper.line.receive():
             self._table.obey(request)
         due_at = min(self._table.kill_late(), self._keeper.place.start_at)
         if self._signals.phase == Phase.WORKING:
@@ -136,10 +134,10 @@ class Supervisor:
             self._table.kill("stopped at once")
             logger.warning("stopping now; running tasks are handed back")
             return
-        self._table.stop(self._grace_s if phase == Phase.STOPPING else NEVER)
+        self._table.stop(self._table.grace_s if phase == Phase.STOPPING else NEVER)
         os.write(self._life_w, b"!")  # for children that do not hear signals; after this, none is started
         if phase == Phase.STOPPING:
-            logger.info("stopping: running tasks may take another %g s", self._grace_s)
+            logger.info("stopping: running tasks may take another %g s", self._table.grace_s)
         else:
             logger.info("quiet: no more tasks are claimed; SIGTERM stops the worker")
 
@@ -190,4 +188,4 @@ class Supervisor:
 
     def _close_our_ends(self) -> None:
         os.close(self._life_w)
-        self._keeper.close()
+        self._keeper.line.close()
