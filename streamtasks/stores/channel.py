@@ -53,7 +53,7 @@ class Channel(Protocol):
         ...
 
     def drop(self, token: str) -> None:
-        """Note that somebody else has handed back or settled a message of this claim.
+        """Note that another process has handed back or settled a message of this claim.
 
         A claim ends when its last message is settled or dropped.
         """

@@ -18,7 +18,7 @@ __all__ = ["end_revoked_before", "revocations", "revoke"]
 
 
 def revoke(shard: Shard, task_id: str, *, terminate: bool = False) -> Revocation:
-    """End a message before it finishes; if somebody holds it, its outcome will be REVOKED whatever the attempt does."""
+    """End a message before it finishes; if a worker holds it, its outcome will be REVOKED whatever the attempt does."""
     now_ms = shard.now_ms()
     until_ms = now_ms + shard.settings.keep_ms(success=False)
     if is_callback(task_id):

@@ -30,7 +30,7 @@ SUSPECT: Final = "S"
 CLAIMED: Final = "C"
 RUNNING: Final = "R"
 REVOKED: Final = "X"
-"""Revoked while somebody holds it: whatever the attempt does, its outcome will be REVOKED."""
+"""Revoked while a worker holds it: whatever the attempt does, its outcome will be REVOKED."""
 DELAYED: Final = "D"
 BLOCKED: Final = "B"
 """Waits for another task, or for its workflow."""
@@ -38,7 +38,7 @@ LIMITED: Final = "W"
 """Waits for its rate limit."""
 
 HELD: Final = frozenset((CLAIMED, RUNNING, REVOKED))
-"""Phases of a message that somebody holds."""
+"""Phases of a message that a worker holds."""
 
 
 def is_running(phase: str, started_ms: int) -> bool:

@@ -1,4 +1,4 @@
-"""Tasks of the worker itself: no middleware and no hook hears of them."""
+"""Tasks of the worker itself, which no middleware and no hook is called for."""
 
 from __future__ import annotations
 
