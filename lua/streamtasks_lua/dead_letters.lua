@@ -1,18 +1,31 @@
 #!lua flags=no-writes
--- dead_letters: look at messages that were given up on, newest first.
+-- dead_letters: look at messages that were given up on, newest first, or at some of them.
 --
 -- KEYS[1] dead         STREAM   keys.dead
 -- ARGV[1] before: only those before this entry id; "+": from the newest
 -- ARGV[2] most: how many at most, at most 100
 -- ARGV[3] most_bytes: size of the reply; then it holds no more
+-- ARGV[4..] entry ids: only those of these that are there, in this order; at most 100
 --
 -- Returns {1: there may be more, 0: that was all, then {entry id, {field, value, ...}} per dead letter}: fields reason, id, stream, message; or for bytes that
 --         are no message reason "undecodable", stream, entry, data.
 -- Budget: 100 dead letters, 512 KiB of them and one more.
 -- Moves:  nothing
 -- Safe to repeat: yes. Clock: none.
-local before = args.before == '+' and '+' or '(' .. args.before
 local reply, room = { 1 }, tonumber(args.most_bytes)
+if #ARGV >= args.more then
+  for at = args.more, #ARGV do
+    if room <= 0 then return reply end
+    local entry = redis.call('XRANGE', keys.dead, ARGV[at], ARGV[at])[1]
+    if entry then
+      reply[#reply + 1] = entry
+      for _, value in ipairs(entry[2]) do room = room - #value end
+    end
+  end
+  reply[1] = 0
+  return reply
+end
+local before = args.before == '+' and '+' or '(' .. args.before
 for n = 1, tonumber(args.most) do
   if room <= 0 then break end
   -- One by one: each may be as large as a message may be.

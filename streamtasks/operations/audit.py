@@ -9,7 +9,7 @@ from ..exceptions import InvalidTask
 from ..stores.steering import SteeringStore
 from ..stores.steering_types import AuditEntry
 
-__all__ = ["MOST_ACTOR", "MOST_REASON", "record"]
+__all__ = ["MOST_ACTOR", "MOST_REASON", "check", "record"]
 
 MOST_ACTOR: Final = 128
 MOST_REASON: Final = 1000
@@ -30,8 +30,17 @@ def record(store: SteeringStore, operation: str, target: str, actor: str, reason
         InvalidTask: actor or reason cannot be that. Nothing is to be changed then.
         StoreError: the entry could not be written. Nothing is to be changed then.
     """
+    check(actor, reason)
+    store.record_audit(AuditEntry(operation, target[:256], actor, reason, nonce=uuid.uuid4().hex))
+
+
+def check(actor: str, reason: str) -> None:
+    """Check who asks for a change, and why.
+
+    Raises:
+        InvalidTask: actor or reason cannot be that.
+    """
     if not isinstance(actor, str) or not actor.strip() or len(actor) > MOST_ACTOR:
         raise InvalidTask(f"actor is {actor!r}; say who asks for it in 1 to {MOST_ACTOR} characters.")
     if not isinstance(reason, str) or len(reason) > MOST_REASON:
         raise InvalidTask(f"reason is {reason!r:.100}; it must be a text of at most {MOST_REASON} characters.")
-    store.record_audit(AuditEntry(operation, target[:256], actor, reason, nonce=uuid.uuid4().hex))

@@ -5,7 +5,7 @@ Each change says who asks for it and why, which is written down first (`audit`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import batched
@@ -16,6 +16,7 @@ from ..protocol.keys import check_id, check_queue
 from ..protocol.message import Message
 from ..protocol.shards import node_of, tag_of
 from ..protocol.state import DeadLetter, Snapshot, State
+from ..stores.bulk_types import Replay
 from ..stores.owner import Owner
 from ..stores.steering_types import check_request, check_task_name
 from ..stores.types import NewMessage, Revocation
@@ -23,10 +24,13 @@ from .audit import record
 
 __all__ = [
     "REPLAY_OF",
+    "check_repeatable",
     "discard",
     "forget",
     "pause",
     "purge",
+    "repeated",
+    "repeated_id",
     "replay",
     "request_worker",
     "resume",
@@ -75,15 +79,20 @@ def retry(owner: Owner, task_id: str, *, actor: str, reason: str) -> str:
     [found] = owner.store.read([task_id])
     if found is None:
         raise TaskNotFound(f"No task {task_id} is known; if it ever was, its record has expired.")
-    _check_repeatable(found)
+    check_repeatable(found)
     message = found.message()
-    again = _again(owner, message, f"{task_id}\0{found.finished_ms}", {})
+    again = repeated(owner, message, f"{task_id}\0{found.finished_ms}", {})
     record(owner.store, "retry", task_id, actor, reason)
     owner.store.enqueue([again])
     return again.id
 
 
-def _check_repeatable(found: Snapshot) -> None:
+def check_repeatable(found: Snapshot) -> None:
+    """Check that a task can be enqueued once more.
+
+    Raises:
+        InvalidTask: it is not finished, or has succeeded.
+    """
     if not found.is_finished:
         raise InvalidTask(f"Task {found.id} is {found.state.value}; only what has ended can be retried.")
     if found.state not in _REPEATABLE:
@@ -93,7 +102,7 @@ def _check_repeatable(found: Snapshot) -> None:
 def replay(owner: Owner, letter: DeadLetter, *, actor: str, reason: str, **changes: Any) -> str:
     """Enqueue a dead letter's call again as a new task, and discard the letter; return the id of the new task.
 
-    Called again for the same letter, it returns the same id: what was interrupted is completed.
+    Both is one step. Called again for the same letter, it returns the same id.
 
     Args:
         owner: of the task.
@@ -104,18 +113,35 @@ def replay(owner: Owner, letter: DeadLetter, *, actor: str, reason: str, **chang
 
     Raises:
         DecodeError: the letter holds bytes that are no message, or that this process may not read.
+        TaskNotFound: somebody else has replayed or discarded it.
         InvalidTask: it is a part of a workflow, or a change is wrong.
     """
-    message = letter.message()
-    again = _again(owner, message, f"{letter.id}\0{letter.cursor}", changes)
+    again = repeated(owner, letter.message(), f"{letter.id}\0{letter.cursor}", changes)
     record(owner.store, "replay", letter.id, actor, reason)
-    owner.store.enqueue([again])
-    owner.store.discard_dead_letters([letter])
+    [done] = owner.store.replay_dead_letters([(letter, again)])
+    if done is Replay.GONE:
+        raise TaskNotFound(f"Dead letter {letter.id} is gone: somebody has replayed or discarded it.")
     return again.id
 
 
-def _again(owner: Owner, message: Message, occasion: str, changes: dict[str, Any]) -> NewMessage:
-    """Return a message that repeats another one; the same occasion gives the same id, on the same shard."""
+def repeated_id(owner: Owner, task_id: str, occasion: str) -> str:
+    """Return the id of the message that repeats another one: the same for the same occasion, on the same shard."""
+    digest = blake2b(occasion.encode(), digest_size=16).hexdigest()
+    return f"{digest}-{tag_of(task_id, owner.settings.tags)}"
+
+
+def repeated(owner: Owner, message: Message, occasion: str, changes: Mapping[str, Any]) -> NewMessage:
+    """Return a message that repeats another one.
+
+    Args:
+        owner: of the task.
+        message: the other one.
+        occasion: what decides about the new id, see `repeated_id`.
+        changes: ``args``, ``kwargs``, ``queue`` or ``priority`` instead of its own.
+
+    Raises:
+        InvalidTask: it is a part of a workflow, or a change is wrong.
+    """
     if node_of(message.id) is not None:
         raise InvalidTask(
             f"Task {message.id} is a part of a workflow, which would not hear of its repetition: run what has failed "
@@ -127,10 +153,9 @@ def _again(owner: Owner, message: Message, occasion: str, changes: dict[str, Any
     if "queue" in changes:
         check_queue(changes["queue"])
     settings = owner.settings
-    digest = blake2b(occasion.encode(), digest_size=16).hexdigest()
     message = replace(
         message,
-        id=f"{digest}-{tag_of(message.id, settings.tags)}",
+        id=repeated_id(owner, message.id, occasion),
         headers={**message.headers, REPLAY_OF: message.id},
         due_ms=0,
         expires_ms=0,

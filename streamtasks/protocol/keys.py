@@ -128,6 +128,10 @@ class Keys:
         "audit",
         "batches",
         "beat",
+        "bulk",
+        "bulk_leases",
+        "bulk_notes",
+        "bulks",
         "claim",
         "control",
         "dead",
@@ -136,6 +140,7 @@ class Keys:
         "declarations",
         "declared",
         "delayed",
+        "discarded",
         "done",
         "events",
         "first_tags",
@@ -226,6 +231,11 @@ class Keys:
         self.dead_sizes = base + "dead_sizes"  # ZSET: entry of a dead letter and its bytes -> its place in their order
         self.dead_bytes = base + "dead_bytes"  # STRING: bytes of all dead letters
         self.audit = base + "audit"  # STREAM: what operators changed, capped; only that of the first shard is used
+        self.bulks = (
+            base + "bulks"
+        )  # ZSET: bulk operation -> since when it is noted; only that of the first shard is used
+        self.bulk_notes = base + "bulk_notes"  # HASH: bulk operation -> its state, and what it is; beside `bulks`
+        self.bulk_leases = base + "bulk_leases"  # ZSET: one that is being applied -> until when a worker has it
         self.events = base + "events"  # STREAM: what happened to tasks, capped
         self.totals = base + "totals"  # HASH: outcome -> count
         self.touched = base + "touched"  # STRING: when enqueueing that waits for replicas wrote last
@@ -240,6 +250,10 @@ class Keys:
         self.suspect: _Key = (
             base + "suspect:"
         ).__add__  # STRING: the claim of a worker's last suspect, with its expiry
+        self.bulk: _Key = (base + "bulk:").__add__  # HASH: members and counts of a bulk operation, with its expiry
+        self.discarded: _Key = (
+            base + "discarded:"
+        ).__add__  # STREAM: dead letters that a bulk operation has discarded, with its expiry
         self.stream: _Key = (base + "q:").__add__  # STREAM: the messages of one `stream_name`
         self.queue_wake: _Key = (base + "wake:").__add__  # LIST: at most one token; children serving only named queues
         self.limiter: _Key = (base + "limiter:").__add__  # STRING: when the next start of a rate limit is on time

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from ..protocol.log_lines import TaskLogs
 from ..protocol.state import DeadLetter, Snapshot
+from .bulk import BulkStore
 from .channel import Channel
 from .inspection_types import Active, Events, Standing, Statistics, WorkerInfo
 from .measure_types import Measures
@@ -172,7 +173,7 @@ class Waits(Protocol):
         ...
 
 
-class Store(Transitions, Waits, SteeringStore, Protocol):
+class Store(Transitions, Waits, SteeringStore, BulkStore, Protocol):
     """The blocking store of producers and children."""
 
     @property

@@ -18,6 +18,7 @@ from streamtasks.exceptions import AccessDenied
 from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.state import DeadLetter
+from streamtasks.stores.bulk_types import BulkCounts, BulkState
 from streamtasks.stores.factory import open_async_store, open_store, open_supervisor_store
 from streamtasks.stores.inspection_types import NewLog
 from streamtasks.stores.redis import RedisStore, access, scripts
@@ -173,6 +174,8 @@ class TestRoles:
         store.pauses()
         store.logs("a")
         store.audit_entries()
+        store.bulks()
+        store.bulk_counts("b")
         store.waiting_ids("queued")
         store.finished_ids(["SUCCESS"])
         assert store.workflow(flow.id) is not None
@@ -217,7 +220,14 @@ class TestRoles:
         store.resume("default")
         store.request_worker("w", "drain")
         store.resume("", "mail")
-        store.discard_dead_letters([DeadLetter("1-1", "crashed", "a", "0:default", 0, b"")])
+        letter = DeadLetter("1-1", "crashed", "a", "0:default", 0, b"")
+        store.discard_dead_letters([letter])
+        store.put_bulk("b", BulkState.APPLYING)
+        store.put_bulk_members("b", TAG, 0, ["1-1,a"])
+        assert store.take_bulk(1000).bulk is not None
+        assert store.replay_dead_letters([(letter, new("again"))]) == [0]
+        store.restore_dead_letters("b", TAG)
+        assert store.advance_bulk("b", TAG, 0, BulkCounts(0, 1, 0, 1))
         assert called - of_role(UserRole.MONITOR) == of_role(UserRole.PRODUCER)
         store.enqueue([new("d")])
         with Consumer(store) as child, pytest.raises(AccessDenied):

@@ -20,6 +20,7 @@ from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.shards import node_id
 from streamtasks.protocol.state import DeadLetter
 from streamtasks.settings import MIN_DEDUP_S
+from streamtasks.stores.bulk_types import BulkCounts, BulkState
 from streamtasks.stores.factory import open_store, open_supervisor_store
 from streamtasks.stores.redis.operations.claim import claim_call, pass_wake_call, wake_lists
 from streamtasks.stores.redis.operations.settle import settle_call
@@ -215,6 +216,16 @@ def steering(site: Site) -> None:
     assert len(store.waiting_ids("queued", queue="many").ids) == 100
     letters = [DeadLetter(f"1-{place}", "crashed", f"{place:032x}-u0", "0:a", 0, b"") for place in range(300)]
     assert store.discard_dead_letters(letters) == 0
+    store.put_bulk("b", BulkState.APPLYING)
+    store.put_bulk_members("b", "u0", 0, [f"{one.cursor},{one.id}" for one in letters[:100]])
+    assert store.bulks()[0].id == store.take_bulk(1000).bulk.id
+    assert len(store.bulk_members("b", "u0")[1]) == 100
+    assert store.dead_letters_at("u0", [one.cursor for one in letters]) == []
+    limit = Limit("a limit", 1, 1000)
+    assert not any(store.replay_dead_letters(list(zip(letters, messages(300, 90_000, limit=limit), strict=True))))
+    assert not any(store.discard_for_bulk("b", "u0", [(one.cursor, one.id) for one in letters]))
+    assert store.restore_dead_letters("b", "u0") == (0, False)
+    assert store.advance_bulk("b", "u0", 0, BulkCounts(0, 100, 100))
 
 
 def waits(site: Site) -> None:

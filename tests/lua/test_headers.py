@@ -213,7 +213,7 @@ class TestCommands:
         assert len(str(client.script_load(streamtasks_lua.source(name)))) == 40
 
 
-PLACING = "admit, charge, enqueue, fire, hand_back, promote, reclaim, resume_task, revoke, settle, unfold"
+PLACING = "admit, charge, enqueue, fire, hand_back, promote, reclaim, replay_dead, resume_task, revoke, settle, unfold"
 READS = {
     "exists",
     "get",

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ...protocol.state import DeadLetter
 from ...settings import StoreSettings
+from ..bulk_types import StoredBulk
 from ..inspection_types import Event
 from ..rules import phases
 from ..rules.bounded_log import BoundedLog
@@ -20,7 +21,7 @@ from ..steering_types import EVERYTHING, MOST_AUDITED, AuditEntry, pause_of
 from ..types import NewMessage
 from .clock import Clock
 from .delayed import Delayed
-from .state import NOBODY, SUSPECTS, LiveMessage, Record, Schedule, Stream, WorkflowState
+from .state import NOBODY, SUSPECTS, BulkMembers, LiveMessage, Record, Schedule, Stream, WorkflowState
 
 __all__ = ["MANY", "Shard"]
 
@@ -73,6 +74,8 @@ class Shard:
         self.limiters: dict[str, int] = {}
         self.dead: deque[tuple[DeadLetter, int]] = deque()  # each with its size, bytes
         self.dead_bytes = 0
+        self.bulks: dict[str, tuple[StoredBulk, int]] = {}  # only those of the first shard: until when somebody has it
+        self.bulk_members: dict[str, BulkMembers] = {}
         self.totals: Counter[str] = Counter()
         self.workers: dict[str, tuple[int, dict[str, Any]]] = {}
         self.worker_requests: dict[str, str] = {}
@@ -234,7 +237,10 @@ class Shard:
         """Keep a dead letter; the oldest go first."""
         envelope = message.body.partition(b" ")[2]
         letter = DeadLetter(self.new_entry(), reason, message.id, message.name, self.now_ms(), envelope)
-        size = len(reason) + len(message.id) + len(message.name) + len(message.body)
+        self.bury_letter(letter, len(reason) + len(message.id) + len(message.name) + len(message.body))
+
+    def bury_letter(self, letter: DeadLetter, size: int) -> None:
+        """Add a dead letter of so many bytes; the oldest go first."""
         self.dead.append((letter, size))
         self.dead_bytes += size
         deleted = 0

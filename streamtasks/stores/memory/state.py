@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ...protocol.heard import EVERYTHING
+from ...protocol.state import DeadLetter
+from ..bulk_types import BulkCounts
 from ..rules import phases
 from ..types import Limit
 from ..workflow_types import FanIn
@@ -15,6 +17,7 @@ __all__ = [
     "NOBODY",
     "PAUSED",
     "SUSPECTS",
+    "BulkMembers",
     "FanInState",
     "LiveMessage",
     "Record",
@@ -192,6 +195,20 @@ class WorkflowState:
     keep_ms: int = 0
     expires_ms: int = 0
     cancel: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class BulkMembers:
+    """What a bulk operation is about on one shard.
+
+    ``discarded``: dead letters that it has discarded, with their sizes; they can be put back until
+    ``discarded_until_ms``.
+    """
+
+    members: list[str] = field(default_factory=list)
+    counts: BulkCounts = BulkCounts()  # noqa: RUF009 - a tuple
+    discarded: list[tuple[DeadLetter, int]] = field(default_factory=list)
+    discarded_until_ms: int = 0
 
 
 @dataclass(slots=True)

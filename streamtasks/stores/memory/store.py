@@ -39,6 +39,7 @@ from . import (
     unfold,
     workflows,
 )
+from .bulk import BulkMethods
 from .channel import MemoryChannel
 from .claim import best_ready
 from .server import MemoryServer
@@ -78,7 +79,7 @@ def by_id[**P, T](
     return update_wrapper(method, transition)
 
 
-class MemoryStore(SteeringMethods):
+class MemoryStore(SteeringMethods, BulkMethods):
     """`Store` without a server: for development, for tests, and to compare others with. Safe between threads.
 
     Args:

@@ -70,6 +70,20 @@ class RedisStore(BlockingDriver):
     logs = blocking(ops.logs.logs)
     stack = blocking(ops.logs.stack)
 
+    put_bulk = blocking(ops.bulk.put_bulk)
+    bulk = blocking(ops.bulk.bulk)
+    bulks = blocking(ops.bulk.bulks)
+    put_bulk_members = blocking(ops.bulk.put_bulk_members)
+    bulk_counts = blocking(ops.bulk.bulk_counts)
+    bulk_members = blocking(ops.bulk.bulk_members)
+    advance_bulk = blocking(ops.bulk.advance_bulk)
+    take_bulk = blocking(ops.bulk.take_bulk)
+    shard_dead_letters = blocking(ops.bulk.shard_dead_letters)
+    dead_letters_at = blocking(ops.bulk.dead_letters_at)
+    replay_dead_letters = blocking(ops.bulk.replay_dead_letters)
+    discard_for_bulk = blocking(ops.bulk.discard_for_bulk)
+    restore_dead_letters = blocking(ops.bulk.restore_dead_letters)
+
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`."""
         return self._wait(ids, timeout_s, lambda: ops.read.finished(self.shards, ids))

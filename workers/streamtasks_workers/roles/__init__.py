@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from .base import Role, ServedApp
+from .bulk_operations import BulkOperations
 from .companion import Companion
 from .dead_letters import DeadLetters
 from .expirer import Expirer
@@ -46,6 +47,7 @@ ROLES: Final[tuple[type[Role], ...]] = (
     DeadLetters,
     LogShipper,
     Stacks,
+    BulkOperations,
     Outbox,
     Companion,
 )

@@ -14,6 +14,7 @@ from typing import ClassVar, Final, Self
 from streamtasks.application import Application, Relay
 from streamtasks.schedules.definition import Definition
 from streamtasks.settings import StoreSettings
+from streamtasks.stores.owner import Owner
 from streamtasks.stores.supervisor_store import SupervisorStore
 
 from ..process.board import Board
@@ -61,6 +62,7 @@ class ServedApp:
         children: those that live, by the numbers of their boards.
         table: what is known of its shards, if there are several.
         relay: moves messages from elsewhere to its store.
+        owner: of its tasks, for bulk operations; None: none are applied.
         wake: wakes the roles of a shard that a word of control messages wakes.
         counters: for metrics, if they are on.
         beats: when the last sign of life reached each shard, monotonic seconds.
@@ -87,6 +89,7 @@ class ServedApp:
     table: ShardTable | None = None
     wake: Callable[[str, str], None] = _nobody
     relay: Relay | None = None
+    owner: Owner | None = None
     counters: WorkerCounters | None = None
     beats: dict[str, float] = field(default_factory=dict)
     heard_at: dict[str, float] = field(default_factory=dict)
@@ -124,6 +127,7 @@ class ServedApp:
             companion=app.companion,
             table=table,
             relay=app.relay(),
+            owner=app.owner,
         )
 
     @property

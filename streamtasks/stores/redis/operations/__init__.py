@@ -2,6 +2,7 @@
 
 from . import (
     admit,
+    bulk,
     claim,
     delete_finished,
     durable,
@@ -29,6 +30,7 @@ from . import (
 
 __all__ = [
     "admit",
+    "bulk",
     "claim",
     "delete_finished",
     "durable",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import batched
+from typing import Any
 
 import orjson
 
 from ....protocol.keys import Keys
 from ....protocol.state import FINAL_STATES, DeadLetter
+from ....protocol.wire import Wire
 from ...inspection_types import Active, Event, Events, Statistics, WorkerInfo
 from ...letter_cursor import before_on, cursor_of, order_of
 from ..batches import MOST, MOST_BYTES
@@ -20,6 +22,7 @@ __all__ = [
     "active_call",
     "dead_letters",
     "dead_letters_call",
+    "dead_letters_of",
     "events",
     "events_call",
     "statistics",
@@ -120,15 +123,19 @@ def dead_letters(shards: Shards, limit: int = 100, before: str = "") -> Operatio
         replies = yield [dead_letters_call(shards.by_tag[tag].keys, last, most) for tag, last, most in left]
         more = []
         for (tag, _, most), (has_more, *entries) in zip(left, replies, strict=True):
-            for raw, fields in entries:
-                found.append(_dead_letter(cursor_of(raw.decode(), tag, tags), fields)._replace(wire=wire))
+            found += dead_letters_of(entries, tag, tags, wire)
             if has_more and len(entries) < most:
                 more.append((tag, entries[-1][0].decode(), most - len(entries)))
         left = more
     return sorted(found, key=lambda letter: order_of(letter.cursor, tags), reverse=True)[:limit]
 
 
-def _dead_letter(cursor: str, flat: list[bytes]) -> DeadLetter:
+def dead_letters_of(entries: Sequence[Any], tag: str, tags: Sequence[str], wire: Wire) -> list[DeadLetter]:
+    """Return dead letters of a shard as dead_letters.lua returns them."""
+    return [_dead_letter(cursor_of(entry.decode(), tag, tags), flat, wire) for entry, flat in entries]
+
+
+def _dead_letter(cursor: str, flat: list[bytes], wire: Wire) -> DeadLetter:
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     body = fields.get(b"message")
     return DeadLetter(
@@ -136,6 +143,7 @@ def _dead_letter(cursor: str, flat: list[bytes]) -> DeadLetter:
         fields.get(b"reason", b"").decode(),
         fields.get(b"id", b"").decode(),
         fields.get(b"stream", b"").decode(),
-        int(cursor.partition("-")[0]),
+        int(fields.get(b"died") or cursor.partition("-")[0]),
         body.partition(b" ")[2] if body is not None else fields.get(b"data", b""),
+        wire,
     )

@@ -24,7 +24,7 @@ from ...steering_types import (
     queue_of,
     task_paused_by,
 )
-from ..batches import MOST, chunks
+from ..batches import MOST, MOST_BYTES, chunks
 from ..scripts import Call, script
 from ..shards import MOST_STREAMS, Operation, Shard, Shards
 from .measures import measures_call
@@ -71,10 +71,14 @@ def audit_entries(shards: Shards, limit: int = 100, before: str = "") -> Operati
     return found
 
 
-def discard_dead_call(keys: Keys, letters: Sequence[DeadLetter]) -> Call:
-    """Build discard_dead: up to 100 of one shard."""
+def discard_dead_call(keys: Keys, letters: Sequence[tuple[str, str]], bulk_id: str = "", keep_ms: int = 0) -> Call:
+    """Build discard_dead: up to 100 of one shard, of each its cursor and its id."""
     return script("discard_dead").call(
-        keys, more_args=[word for one in letters for word in (entry_of(one.cursor), one.id)]
+        keys,
+        discarded=keys.discarded(bulk_id),
+        keep_ms=keep_ms,
+        most_bytes=MOST_BYTES,
+        more_args=[word for one in letters for word in one],
     )
 
 
@@ -88,7 +92,9 @@ def discard_dead_letters(shards: Shards, letters: Sequence[DeadLetter]) -> Opera
     discarded: int = 0
     for tag, its in by_tag.items():
         for some in chunks(its):
-            [reply] = yield [discard_dead_call(shards.by_tag[tag].keys, some)]
+            [reply] = yield [
+                discard_dead_call(shards.by_tag[tag].keys, [(entry_of(one.cursor), one.id) for one in some])
+            ]
             discarded += sum(reply)
     return discarded
 

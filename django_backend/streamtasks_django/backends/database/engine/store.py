@@ -34,6 +34,7 @@ from streamtasks.stores.workflow_types import NewWorkflow
 
 from ....results.rows import DeleteBatch
 from . import inspection
+from .bulk import BulkMethods
 from .channel import SqlChannel
 from .listener import EndListener
 from .quick import enqueue_quickly, is_quick
@@ -68,7 +69,7 @@ def refuse_replicas(messages: Iterable[NewMessage]) -> None:
             )
 
 
-class SqlStore(SteeringMethods):
+class SqlStore(SteeringMethods, BulkMethods):
     """The blocking store. See `Steps` for arguments."""
 
     revoke = by_id(revoke.revoke)

@@ -1,0 +1,299 @@
+"""Bulk operations: planned (a filter becomes fixed members, counted exactly), applied by workers, aborted, undone.
+
+A plan changes nothing. `apply` lets a worker do it (`bulk_steps`), so that a request can return at once.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Final
+
+from ..exceptions import InvalidTask, TaskNotFound
+from ..protocol.keys import check_queue
+from ..protocol.message import Message
+from ..protocol.shards import tag_of
+from ..stores.bulk_types import BulkCounts, BulkState, StoredBulk
+from ..stores.letter_cursor import entry_of
+from ..stores.owner import Owner
+from ..stores.steering import SteeringStore
+from .audit import check, record
+from .filters import DEAD, TaskFilter
+from .inspect import OUTCOMES, message_of, tasks
+
+__all__ = ["OPERATIONS", "Bulk", "abort", "apply", "find", "listed", "plan", "undo"]
+
+OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "replay": (DEAD,),
+    "discard": (DEAD,),
+    "revoke": ("queued", "delayed", "limited", "running"),
+    "retry": ("finished", "failed", "revoked"),
+}
+"""What can be done in bulk, and with tasks of which states."""
+
+SAMPLE: Final = 10
+"""So many of the members are shown before."""
+
+_HUNDRED: Final = 100
+_CHANGES: Final = ("args", "kwargs", "queue", "priority")
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """A bulk operation at one moment. Times are ms since the epoch.
+
+    Attributes:
+        id: of it.
+        operation: one of `OPERATIONS`.
+        filter: which tasks it was planned for, as text.
+        actor: who asked for it.
+        reason: why.
+        state: where it is.
+        created_ms: when it was planned.
+        changed_ms: since when it is in its state.
+        rate: how many a second at most; 0: as many as there may be.
+        sample: some of its members: of each its id and its call.
+        changes: what the new tasks have in place of their own.
+        problems: why some could not be done.
+        counts: how far it is.
+    """
+
+    id: str
+    operation: str
+    filter: str
+    actor: str
+    reason: str
+    state: BulkState
+    created_ms: int
+    changed_ms: int
+    rate: float = 0.0
+    sample: tuple[tuple[str, str], ...] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    counts: BulkCounts = BulkCounts()  # noqa: RUF009 - a tuple
+
+    @classmethod
+    def of(cls, stored: StoredBulk, counts: BulkCounts = BulkCounts()) -> Bulk:  # noqa: B008 - a tuple
+        """Return it as it is noted, with its counts."""
+        note = json.loads(stored.note)
+        return cls(
+            stored.id,
+            note["operation"],
+            note["filter"],
+            note["actor"],
+            note["reason"],
+            stored.state,
+            stored.created_ms,
+            stored.changed_ms,
+            note.get("rate", 0.0),
+            tuple((one, call) for one, call in note.get("sample", ())),
+            note.get("changes", {}),
+            tuple(note.get("problems", ())),
+            counts,
+        )
+
+    def note(self, **others: Any) -> str:
+        """Return what is noted of it, with other values."""
+        values = {
+            name: getattr(self, name)
+            for name in ("operation", "filter", "actor", "reason", "rate", "sample", "changes", "problems")
+        }
+        return json.dumps({**values, **others})
+
+
+def plan(
+    owner: Owner,
+    operation: str,
+    where: TaskFilter,
+    *,
+    actor: str,
+    reason: str,
+    changes: Mapping[str, Any] | None = None,
+) -> Bulk:
+    """Collect what an operation is about, and count it; nothing is changed, and members do not change any more.
+
+    It reads all tasks of the filter's state, page by page, and keeps their ids in the store for a week.
+
+    Args:
+        owner: of the tasks.
+        operation: one of `OPERATIONS`.
+        where: which tasks.
+        actor: who asks for it.
+        reason: why.
+        changes: ``args``, ``kwargs``, ``queue`` or ``priority`` of the new tasks, for ``"replay"``.
+
+    Raises:
+        InvalidTask: there is no such operation, it is not for tasks of that state, or a change is wrong.
+        UnknownQueue: a queue cannot be one.
+        ServerNotSupported: this store has no bulk operations.
+    """
+    _check(operation, where, changes or {})
+    check(actor, reason)
+    bulk_id, store = uuid.uuid4().hex[:16], owner.store
+    note = {"operation": operation, "filter": where.text(), "actor": actor, "reason": reason, "changes": changes or {}}
+    store.put_bulk(bulk_id, BulkState.PLANNING, note=json.dumps(note))
+    numbers = dict.fromkeys(store.tags, 0)
+    waiting: dict[str, list[str]] = {tag: [] for tag in store.tags}
+    sample: list[tuple[str, str]] = []
+    for tag, member, shown in _members(owner, where):
+        some = waiting[tag]
+        some.append(member)
+        if len(sample) < SAMPLE:
+            sample.append(shown)
+        if len(some) == _HUNDRED:
+            store.put_bulk_members(bulk_id, tag, numbers[tag], some)
+            numbers[tag] += 1
+            some.clear()
+    for tag, some in waiting.items():
+        if some:
+            store.put_bulk_members(bulk_id, tag, numbers[tag], some)
+    store.put_bulk(bulk_id, BulkState.PLANNED, (BulkState.PLANNING,), json.dumps({**note, "sample": sample}))
+    return find(owner, bulk_id)
+
+
+def _check(operation: str, where: TaskFilter, changes: Mapping[str, Any]) -> None:
+    states = OPERATIONS.get(operation)
+    if states is None:
+        raise InvalidTask(f"operation is {operation!r}; it must be one of {', '.join(OPERATIONS)}.")
+    if where.check().state not in states:
+        raise InvalidTask(f"{operation} is for tasks of state {' or '.join(states)}, not {where.state!r}.")
+    unknown = changes.keys() - set(_CHANGES if operation == "replay" else ())
+    if unknown:
+        raise InvalidTask(
+            f"changes of {operation} name {', '.join(sorted(unknown))}; only replay takes {', '.join(_CHANGES)}."
+        )
+    if "queue" in changes:
+        check_queue(changes["queue"])
+
+
+def _members(owner: Owner, where: TaskFilter) -> Iterator[tuple[str, str, tuple[str, str]]]:
+    """Yield of each member its shard, its words, and what is shown of it."""
+    return _letters(owner, where) if where.state == DEAD else _tasks(owner, where)
+
+
+def _letters(owner: Owner, where: TaskFilter) -> Iterator[tuple[str, str, tuple[str, str]]]:
+    store, shown = owner.store, 0
+    for tag in store.tags:
+        before = ""
+        while letters := store.shard_dead_letters(tag, before):
+            before = letters[-1].cursor
+            errors = _errors_of(owner, [one.id for one in letters]) if where.error else {}
+            for one in letters:
+                message = message_of(one) if where.needs_message or shown < SAMPLE else None
+                if where.accepts(message, one.died_ms, (one.reason, errors.get(one.id, ""))):
+                    shown += 1
+                    yield tag, f"{entry_of(one.cursor)},{one.id}", (one.id or one.cursor, _call(message))
+
+
+def _errors_of(owner: Owner, ids: list[str]) -> dict[str, str]:
+    """Return the types of the errors of tasks whose records are kept."""
+    from ..results.snapshot_view import error_of
+
+    found = (owner.store.read([one for one in ids if one])) if any(ids) else []
+    errors = {one.id: error_of(one) for one in found if one is not None}
+    return {task_id: str(error.get("type", "")) for task_id, error in errors.items() if error is not None}
+
+
+def _tasks(owner: Owner, where: TaskFilter) -> Iterator[tuple[str, str, tuple[str, str]]]:
+    store, settings, cursor = owner.store, owner.settings, ""
+    seen: set[str] = set()  # a page of delayed ones may begin with what the last one had
+    while True:
+        page = tasks(store, settings.wire, where.state, cursor, _HUNDRED, where.queue)
+        fresh: set[str] = set()
+        for one in page.tasks:
+            snapshot = one.snapshot
+            at_ms = snapshot.finished_ms if where.state in OUTCOMES else snapshot.enqueued_ms
+            error = str((one.error or {}).get("type", ""))
+            if one.id not in seen and one.id not in fresh and where.accepts(one.message, at_ms, (error,)):
+                yield tag_of(one.id, settings.tags), one.id, (one.id, _call(one.message))
+            fresh.add(one.id)
+        seen, cursor = fresh, page.cursor
+        if not cursor:
+            return
+
+
+def _call(message: Message | None) -> str:
+    if message is None:
+        return "?"
+    arguments = chain(map(repr, message.args), (f"{name}={value!r}" for name, value in message.kwargs.items()))
+    return f"{message.task}({', '.join(arguments)})"[:200]
+
+
+def find(owner: Owner, bulk_id: str) -> Bulk:
+    """Return a bulk operation.
+
+    Raises:
+        TaskNotFound: it is not known.
+    """
+    stored = owner.store.bulk(bulk_id)
+    if stored is None:
+        raise TaskNotFound(f"No bulk operation {bulk_id} is known; the list shows those that are.")
+    return Bulk.of(stored, owner.store.bulk_counts(bulk_id))
+
+
+def listed(owner: Owner, limit: int = 20) -> list[Bulk]:
+    """Return the latest bulk operations with their counts, newest first, at most 100."""
+    return [Bulk.of(one, owner.store.bulk_counts(one.id)) for one in owner.store.bulks(limit)]
+
+
+def apply(owner: Owner, bulk_id: str, *, actor: str, reason: str, rate: float = 0.0) -> Bulk:
+    """Let workers apply a plan, or go on with one that was aborted; return it at once.
+
+    Args:
+        owner: of the tasks.
+        bulk_id: of the plan.
+        actor: who asks for it.
+        reason: why; empty: that of the plan.
+        rate: how many a second at most; 0: as many as there may be.
+
+    Raises:
+        TaskNotFound: it is not known.
+        InvalidTask: it is not planned or aborted, or the rate is negative.
+    """
+    if not rate >= 0:
+        raise InvalidTask(f"rate is {rate}; give tasks a second, or 0 for as many as there may be.")
+    known = find(owner, bulk_id)
+    _record(owner.store, known, known.operation, actor, reason or known.reason)
+    return _move(owner, known, BulkState.APPLYING, (BulkState.PLANNED, BulkState.ABORTED), known.note(rate=rate))
+
+
+def abort(owner: Owner, bulk_id: str, *, actor: str, reason: str) -> Bulk:
+    """Stop a bulk operation; what has been done stays, and `apply` goes on with the rest.
+
+    Raises:
+        TaskNotFound: it is not known.
+        InvalidTask: it is not planned or being applied.
+    """
+    known = find(owner, bulk_id)
+    _record(owner.store, known, "abort", actor, reason)
+    return _move(owner, known, BulkState.ABORTED, (BulkState.PLANNING, BulkState.PLANNED, BulkState.APPLYING))
+
+
+def undo(owner: Owner, bulk_id: str, *, actor: str, reason: str) -> Bulk:
+    """Let workers put dead letters back that a bulk operation has discarded less than an hour ago.
+
+    Raises:
+        TaskNotFound: it is not known.
+        InvalidTask: it has not discarded dead letters, or is being applied.
+    """
+    known = find(owner, bulk_id)
+    if known.operation != "discard":
+        raise InvalidTask(f"Bulk operation {bulk_id} is a {known.operation}; only a discard can be undone.")
+    _record(owner.store, known, "undo", actor, reason)
+    return _move(owner, known, BulkState.UNDOING, (BulkState.FINISHED, BulkState.ABORTED, BulkState.UNDONE))
+
+
+def _record(store: SteeringStore, known: Bulk, operation: str, actor: str, reason: str) -> None:
+    record(store, operation, f"bulk {known.id}: {known.counts.total} with {known.filter}", actor, reason)
+
+
+def _move(owner: Owner, known: Bulk, state: BulkState, was: tuple[BulkState, ...], note: str = "") -> Bulk:
+    before = owner.store.put_bulk(known.id, state, (*was, state), note)
+    if before not in (*was, state):
+        raise InvalidTask(
+            f"Bulk operation {known.id} is {before or 'not known'}; it can become {state} from {', '.join(was)}."
+        )
+    return find(owner, known.id)

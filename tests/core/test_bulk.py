@@ -1,0 +1,234 @@
+"""Bulk operations: planned, applied once for each member, aborted, interrupted, undone; on a server and in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamtasks import StreamTasks, group
+from streamtasks.exceptions import InvalidTask, TaskNotFound
+from streamtasks.operations import bulk, control, inspect
+from streamtasks.operations.bulk_steps import BulkRunner, run
+from streamtasks.operations.filters import TaskFilter
+from streamtasks.protocol.shards import new_id
+from streamtasks.stores.bulk_types import BulkCounts, BulkState, StoredBulk
+from tests.support.manual_consumer import Consumer, outcome_of
+
+BY: dict[str, Any] = {"actor": "ann", "reason": "fixed"}
+TAGS = ("u0", "dj", "ha")
+
+
+def app_of(url: str, **settings: Any) -> StreamTasks:
+    app = StreamTasks(url, timeout_s=60.0, enqueue_timeout_s=60.0, **settings)
+
+    @app.task(name="shop.pack")
+    def pack(number: int, gift: bool = False) -> None: ...
+
+    @app.task(name="shop.mail", queue="mails")
+    def mail(to: str) -> None: ...
+
+    return app
+
+
+@pytest.fixture
+def shop(store_url: str) -> StreamTasks:
+    return app_of(store_url)
+
+
+@pytest.fixture
+def spread(store_url: str) -> StreamTasks:
+    """Three shards."""
+    return app_of(store_url, tags=TAGS)
+
+
+def give_up(app: StreamTasks, *ids: str, reason: str = "crashed") -> None:
+    """Claim all that waits; these become dead letters, the others succeed; none are named: all of them."""
+    for tag in app.settings.tags:
+        with Consumer(app.store, f"w-{new_id(('u0',))}", tag) as child:
+            while held := child.claim():
+                child.settle(
+                    *(
+                        outcome_of(one, "DEAD", b"{}")._replace(note=reason)
+                        if one.id in ids or not ids
+                        else outcome_of(one, "SUCCESS", b'{"r":1}')
+                        for one in held
+                    )
+                )
+
+
+def queued(app: StreamTasks) -> list[Any]:
+    page = inspect.tasks(app.store, app.settings.wire, "queued")
+    return sorted(one.message.args for one in page.tasks if one.message is not None)
+
+
+def test_letters_of_a_filter_are_replayed_once_and_others_stay(spread: StreamTasks) -> None:
+    pack, mail = spread.tasks["shop.pack"], spread.tasks["shop.mail"]
+    for number in range(250):
+        pack.enqueue(number, gift=number % 2 == 0)
+    mail.enqueue("ann")
+    give_up(spread)
+    where = TaskFilter(task="shop.pack", args={"gift": True})
+    planned = bulk.plan(spread.owner, "replay", where, **BY)
+    assert (planned.state, planned.counts) == (BulkState.PLANNED, BulkCounts(total=125))
+    assert planned.filter == "state=dead task=shop.pack arg.gift=true"
+    assert len(planned.sample) == bulk.SAMPLE
+    assert all(call.startswith("shop.pack(") and "gift=True" in call for _, call in planned.sample)
+    assert len(spread.store.dead_letters()) == 100
+    assert queued(spread) == []
+    pack.enqueue(1000, gift=True)
+    give_up(spread)  # it is no member: they are fixed
+    bulk.apply(spread.owner, planned.id, **BY)
+    finished = run(spread.owner, planned.id)
+    assert (finished.state, finished.counts) == (BulkState.FINISHED, BulkCounts(125, 125, 125))
+    assert spread.store.measures().unfinished == 125
+    assert spread.store.measures().dead_kept == 127
+    audited = [(one.operation, one.target, one.actor, one.reason) for one in spread.store.audit_entries()]
+    assert audited == [
+        ("replay finished", f"bulk {planned.id}: applied 125, skipped 0, refused 0", "ann", "fixed"),
+        ("replay", f"bulk {planned.id}: 125 with {planned.filter}", "ann", "fixed"),
+    ]
+
+
+def test_what_somebody_else_has_replayed_is_skipped(shop: StreamTasks) -> None:
+    for number in range(5):
+        shop.tasks["shop.pack"].enqueue(number)
+    give_up(shop)
+    planned = bulk.plan(shop.owner, "replay", TaskFilter(), **BY)
+    letters = shop.store.dead_letters()
+    control.replay(shop.owner, letters[0], **BY)
+    control.discard(shop.owner, letters[1:2], **BY)
+    bulk.apply(shop.owner, planned.id, **BY)
+    assert run(shop.owner, planned.id).counts == BulkCounts(5, 5, 3, 2)
+    assert shop.store.measures().unfinished == 4
+    with pytest.raises(TaskNotFound, match="somebody has replayed or discarded it"):
+        control.replay(shop.owner, letters[1], **BY)
+
+
+def test_what_was_interrupted_goes_on_and_counts_once(shop: StreamTasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process ends behind the replay and before it has noted that; another one goes on when its lease is over."""
+    for number in range(150):
+        shop.tasks["shop.pack"].enqueue(number)
+    give_up(shop)
+    planned = bulk.plan(shop.owner, "replay", TaskFilter(), **BY)
+    bulk.apply(shop.owner, planned.id, **BY)
+    with monkeypatch.context() as killed:
+        killed.setattr(shop.store, "advance_bulk", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception, match="killed"):
+            BulkRunner(shop.owner).run_once()
+    waiting = BulkRunner(shop.owner).run_once()
+    assert waiting is not None
+    assert 0 < waiting <= 10
+    monkeypatch.setattr("streamtasks.operations.bulk_steps.LEASE_MS", 1)  # whoever had it is gone
+    assert run(shop.owner, planned.id).counts == BulkCounts(150, 150, 150)
+    assert len({tuple(args) for args in queued(shop)}) == 100
+    assert shop.store.measures().unfinished == 150
+
+
+def test_other_arguments_and_another_queue(shop: StreamTasks) -> None:
+    shop.tasks["shop.pack"].enqueue(1)
+    give_up(shop)
+    changes = {"args": [2], "queue": "high"}
+    planned = bulk.plan(shop.owner, "replay", TaskFilter(args={"0": 1}), changes=changes, **BY)
+    bulk.apply(shop.owner, planned.id, **BY)
+    run(shop.owner, planned.id)
+    [one] = inspect.tasks(shop.store, shop.settings.wire, "queued").tasks
+    assert one.message is not None
+    assert (one.message.args, one.message.queue) == ([2], "high")
+
+
+def test_a_part_of_a_workflow_is_refused_and_says_why(shop: StreamTasks) -> None:
+    pack = shop.tasks["shop.pack"]
+    pack.enqueue(1)
+    group(pack.s(2), pack.s(3)).apply_async()
+    give_up(shop)
+    planned = bulk.plan(shop.owner, "replay", TaskFilter(), **BY)
+    bulk.apply(shop.owner, planned.id, **BY)
+    done = run(shop.owner, planned.id)
+    assert done.counts == BulkCounts(3, 3, 1, 0, 2)
+    assert all("is a part of a workflow" in one for one in done.problems)
+    assert shop.store.measures().dead_kept == 2
+
+
+def test_an_aborted_one_stops_and_goes_on(shop: StreamTasks) -> None:
+    for number in range(120):
+        shop.tasks["shop.pack"].enqueue(number)
+    give_up(shop)
+    planned = bulk.plan(shop.owner, "replay", TaskFilter(), **BY)
+    bulk.apply(shop.owner, planned.id, rate=100, **BY)
+    runner = BulkRunner(shop.owner)
+    runner.run_once()
+    stopped = bulk.abort(shop.owner, planned.id, **BY)
+    assert stopped.state is BulkState.ABORTED
+    assert 0 < stopped.counts.done < 120
+    assert runner.run_once() == 0.0
+    assert runner.run_once() is None
+    assert bulk.find(shop.owner, planned.id).counts == stopped.counts
+    bulk.apply(shop.owner, planned.id, **BY)
+    assert run(shop.owner, planned.id).counts == BulkCounts(120, 120, 120)
+    with pytest.raises(InvalidTask, match="is FINISHED; it can become ABORTED"):
+        bulk.abort(shop.owner, planned.id, **BY)
+
+
+def test_discarded_letters_come_back(spread: StreamTasks) -> None:
+    for number in range(230):
+        spread.tasks["shop.pack"].enqueue(number)
+    give_up(spread)
+    before = {(one.id, one.died_ms, one.envelope) for tag in TAGS for one in spread.store.shard_dead_letters(tag)}
+    planned = bulk.plan(spread.owner, "discard", TaskFilter(error="crashed"), **BY)
+    with pytest.raises(InvalidTask, match="PLANNED; it can become UNDOING"):
+        bulk.undo(spread.owner, planned.id, **BY)
+    bulk.apply(spread.owner, planned.id, **BY)
+    assert run(spread.owner, planned.id).counts == BulkCounts(230, 230, 230)
+    assert spread.store.dead_letters() == []
+    bulk.undo(spread.owner, planned.id, **BY)
+    undone = run(spread.owner, planned.id)
+    assert (undone.state, undone.counts.restored) == (BulkState.UNDONE, 230)
+    after = {(one.id, one.died_ms, one.envelope) for tag in TAGS for one in spread.store.shard_dead_letters(tag)}
+    assert after == before
+    assert spread.store.measures().dead_kept == 230
+
+
+def test_waiting_tasks_are_revoked_and_failed_ones_retried(spread: StreamTasks) -> None:
+    for number in range(150):
+        spread.tasks["shop.pack"].enqueue(number)
+        spread.tasks["shop.mail"].enqueue(str(number))
+    planned = bulk.plan(spread.owner, "revoke", TaskFilter("queued", queue="mails"), **BY)
+    assert planned.counts.total == 150
+    bulk.apply(spread.owner, planned.id, **BY)
+    assert run(spread.owner, planned.id).counts == BulkCounts(150, 150, 150)
+    give_up(spread)
+    again = bulk.plan(spread.owner, "retry", TaskFilter("revoked", task="shop.mail"), **BY)
+    assert again.counts.total == 150
+    for _ in range(2):  # the second one finds that it is done
+        bulk.apply(spread.owner, again.id, **BY)
+        counts = run(spread.owner, again.id).counts
+        again = bulk.plan(spread.owner, "retry", TaskFilter("revoked", task="shop.mail"), **BY)
+    assert counts == BulkCounts(150, 150, 0, 150)
+    assert spread.store.measures().unfinished == 150
+
+
+@pytest.mark.parametrize(
+    ("operation", "where", "changes", "text"),
+    [
+        ("burn", TaskFilter(), {}, "one of replay, discard, revoke, retry"),
+        ("replay", TaskFilter("queued"), {}, "replay is for tasks of state dead"),
+        ("discard", TaskFilter(), {"queue": "a"}, "only replay takes args"),
+        ("replay", TaskFilter(after_ms=5, before_ms=5), {}, "no task is in between"),
+    ],
+)
+def test_what_cannot_be_planned(shop: StreamTasks, operation: str, where: TaskFilter, changes: Any, text: str) -> None:
+    with pytest.raises(InvalidTask, match=text):
+        bulk.plan(shop.owner, operation, where, changes=changes, **BY)
+    assert bulk.listed(shop.owner) == []
+
+
+def test_old_ones_are_forgotten_but_not_those_at_work(shop: StreamTasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("redis.operations.bulk", "memory.bulk"):
+        monkeypatch.setattr(f"streamtasks.stores.{module}.MOST_BULKS", 2)
+    plans = [bulk.plan(shop.owner, "replay", TaskFilter(), **BY) for _ in range(2)]
+    bulk.apply(shop.owner, plans[0].id, **BY)
+    plans += [bulk.plan(shop.owner, "replay", TaskFilter(), **BY) for _ in range(2)]
+    known: list[StoredBulk] = shop.store.bulks()
+    assert plans[0].id in [one.id for one in known]
+    assert len(known) <= 3
