@@ -40,6 +40,12 @@ class BulkRunner:
         self._left: list[str] = []
         self._problems: list[str] = []
         self._next_s = 0.0
+        self._steps = {
+            "replay": self._replay,
+            "discard": self._discard,
+            "revoke": self._revoke,
+            "retry": self._retry,
+        }
 
     def run_once(self) -> float | None:
         """Go on for some tenths of a second; return seconds until there is more, None: nothing is to be applied.
@@ -103,7 +109,7 @@ class BulkRunner:
         if bulk.rate:
             members = members[: max(1, min(len(members), int(bulk.rate * _STEP_S / 2)))]
             self._next_s = max(self._next_s, time.monotonic() - _STEP_S) + len(members) / bulk.rate
-        applied, refused = _APPLY[bulk.operation](self, bulk, tag, members)
+        applied, refused = self._steps[bulk.operation](bulk, tag, members)
         done = len(members)
         counts = BulkCounts(0, done, applied, done - applied - refused, refused)
         self._store.advance_bulk(bulk.id, tag, before.done, counts)
@@ -157,14 +163,6 @@ class BulkRunner:
 
 def _occasion(bulk: Bulk, task_id: str, cursor: str) -> str:
     return f"{task_id}\0{cursor}\0{bulk.id}"
-
-
-_APPLY: Final = {
-    "replay": BulkRunner._replay,
-    "discard": BulkRunner._discard,
-    "revoke": BulkRunner._revoke,
-    "retry": BulkRunner._retry,
-}
 
 
 def run(owner: Owner, bulk_id: str) -> Bulk:
