@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from streamtasks.exceptions import ServerNotSupported
 from streamtasks.protocol.state import DeadLetter
@@ -20,7 +20,12 @@ def _refuse() -> NoReturn:
 
 
 class BulkMethods:
-    """The methods of `BulkStore`. What changes something is refused; there is nothing to look at."""
+    """The methods of `BulkStore`. All but replaying is refused; there is nothing to look at."""
+
+    if TYPE_CHECKING:
+
+        def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]: ...
+        def discard_dead_letters(self, letters: Sequence[DeadLetter]) -> int: ...
 
     def put_bulk(self, bulk_id: str, state: BulkState, was: Collection[BulkState] = (), note: str = "") -> str:  # noqa: ARG002
         """Refuse to note an operation.
@@ -82,13 +87,11 @@ class BulkMethods:
         """
         _refuse()
 
-    def replay_dead_letters(self, letters: Sequence[tuple[DeadLetter, NewMessage]]) -> list[Replay]:  # noqa: ARG002
-        """Refuse to replay.
-
-        Raises:
-            ServerNotSupported: always.
-        """
-        _refuse()
+    def replay_dead_letters(self, letters: Sequence[tuple[DeadLetter, NewMessage]]) -> list[Replay]:
+        """Enqueue the calls of dead letters again, then delete the letters; repeating it enqueues nothing twice."""
+        accepted = self.enqueue([new for _, new in letters])
+        self.discard_dead_letters([letter for letter, _ in letters])
+        return [Replay.ENQUEUED if is_new else Replay.REPEATED for is_new in accepted]
 
     def discard_for_bulk(self, bulk_id: str, tag: str, letters: Sequence[tuple[str, str]]) -> list[bool]:  # noqa: ARG002
         """Refuse to discard.
