@@ -76,6 +76,19 @@ def test_it_must_be_about_this_master_and_not_long_ago() -> None:
     assert taught(True, True, True).away(NEW, 3, 100.1 + FRESH_S) == 0
 
 
+def test_one_that_is_away_outranks_the_old_master_that_was_not_seen_yet() -> None:
+    """It follows already, but is not promoted: the other one is, when it is back."""
+    replicas = Replicas()
+    for sentinel in SENTINELS[:2]:
+        replicas.take(sentinel, Report(NEW, 2, frozenset([A]), frozenset([OLD]), 3), 100.0)
+    assert replicas.outranks({OLD}, NEW, 3, 100.0)
+    assert not replicas.outranks({OLD, A}, NEW, 3, 100.0), "it has it"
+    assert not replicas.outranks(set(), NEW, 3, 100.0), "nobody has acknowledged"
+    assert not replicas.outranks({OLD}, NEW, 3, 101.0 + FRESH_S)
+    replicas.take(SENTINELS[0], Report(NEW, 2, frozenset([A]), frozenset(), 3), 101.0)
+    assert not replicas.outranks({OLD}, NEW, 3, 101.0), "it was seen: it has more, so it is promoted"
+
+
 def test_each_sentinel_counts_once_for_each_replica() -> None:
     replicas = taught(True)
     replicas.take(SENTINELS[0], Report(NEW, 2, frozenset([A]), sentinels=3), 100.0)

@@ -6,8 +6,9 @@ import pytest
 import redis
 
 from streamtasks import StoreSettings
-from streamtasks.exceptions import AccessDenied, ServerNotSupported
+from streamtasks.exceptions import AccessDenied, ServerNotSupported, StoreUnavailable
 from streamtasks.stores.factory import open_store
+from streamtasks.stores.types import NewMessage
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.unreachable import closed_port
 
@@ -43,6 +44,9 @@ def test_a_replica_is_named_with_its_master() -> None:
         refused, replica = warnings_of(server.url.replace("://", "://app:any@"))
         assert "INFO" in refused
         assert "is a replica and takes no tasks" in replica
+        store = open_store(StoreSettings(url=server.url, timeout_s=0.1))
+        with pytest.raises(StoreUnavailable, match="it is a replica, which takes no tasks: name its master in the URL"):
+            store.enqueue([NewMessage("a", "default", 0, b"{}")])
 
 
 def test_managed_servers_keep_config_to_themselves(server_url: str) -> None:

@@ -10,7 +10,7 @@ import time
 
 import redis
 import redis.asyncio
-from redis.exceptions import BusyLoadingError, MovedError, RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, MovedError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ...exceptions import (
@@ -94,7 +94,7 @@ def lasting_error(error: Exception, settings: StoreSettings) -> Exception | None
     if fault.untrusted:
         return UntrustedServer(f"{where}: {error}. {_tls_remedy(str(error))}")
     if fault.refused:
-        return AccessDenied(f"{where} refuses us: {error}. {_access_remedy(fault)}")
+        return AccessDenied(f"{where} refuses us: {str(error).removesuffix('.')}. {_access_remedy(fault)}")
     if fault.full:
         return StoreFull(f"{where} is out of memory: {error}. Nothing was stored.")
     if isinstance(error, RedisError):
@@ -132,6 +132,9 @@ def unavailable(settings: StoreSettings, error: Exception, after_s: float | None
         what = f"slot {error.slot_id} is at {error.node_addr[0]}:{error.node_addr[1]}"
         if not settings.is_cluster:
             what += "; it is a node of a Cluster, whose URL begins with redis+cluster://"
+    elif isinstance(error, ReadOnlyError):
+        finds_master = settings.is_cluster or settings.is_sentinel
+        what = "it is a replica" + ("" if finds_master else ", which takes no tasks: name its master in the URL")
     raised = StoreUnavailable(f"no answer from the store at {_where(error, settings)} {how_long}: {what}{hint}")
     raised.reached = isinstance(error, (ResponseError, BusyLoadingError))
     return raised

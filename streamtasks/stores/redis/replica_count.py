@@ -7,8 +7,9 @@ import re
 
 from ...settings import StoreSettings
 from .endpoints import endpoint_of
+from .nodes import Node
 
-__all__ = ["LOOK_EVERY_S", "ReplicaCount", "ReplicaCounts", "connected_replicas"]
+__all__ = ["LOOK_EVERY_S", "ReplicaCount", "ReplicaCounts", "connected_replicas", "replica_nodes"]
 
 LOOK_EVERY_S = 1.0
 """How often a store that enqueues asks the master again, seconds."""
@@ -25,16 +26,18 @@ class ReplicaCount:
         most: how many were connected at most.
         connected: how many were connected when the master was asked last; `changes`: which master that was.
         look_at: when to ask it again, `time.monotonic`.
+        told: whether a master has told it. If none may be asked, no replica counts as away.
     """
 
     def __init__(self, most: int = 0) -> None:
         self.most = most
         self.connected = self.changes = 0
         self.look_at = -math.inf
+        self.told = False
 
     def learn(self, connected: int, now: float, changes: int = 0) -> None:
         """Take in how many replicas are connected; ``changes``: `Endpoint.changes` of the connection that asked."""
-        self.connected, self.changes = connected, changes
+        self.connected, self.changes, self.told = connected, changes, True
         self.most = max(self.most, connected)
         self.look_at = now + LOOK_EVERY_S
 
@@ -48,7 +51,7 @@ class ReplicaCount:
         """
         endpoint = endpoint_of(settings)
         total = self.total(settings)
-        if settings.replicas is not None or endpoint.search is None:
+        if settings.replicas is not None or endpoint.search is None or not self.told:
             return total
         away = endpoint.search.away  # before it is looked whose they are: another thread may find another master
         if since not in {None, endpoint.changes}:
@@ -92,6 +95,12 @@ class ReplicaCounts:
     def fewest(self, settings: StoreSettings) -> int:
         """Return how many must acknowledge at the master that has the fewest."""
         return min((count.needed(settings) for count in list(self._of.values())), default=settings.replicas or 0)
+
+
+def replica_nodes(info: bytes) -> frozenset[Node]:
+    """Return the addresses of the replicas that follow, from what INFO says of replication."""
+    found = re.findall(rb"^slave\d+:ip=([^,]+),port=(\d+),state=online", info, re.MULTILINE)
+    return frozenset(Node(host.decode(), int(port)) for host, port in found)
 
 
 def connected_replicas(info: bytes) -> int:

@@ -23,7 +23,7 @@ from ....protocol.keys import Keys
 from ....settings import StoreSettings
 from .. import connections
 from ..endpoints import endpoint_of
-from ..replica_count import ReplicaCount, connected_replicas
+from ..replica_count import ReplicaCount, connected_replicas, replica_nodes
 from ..scripts import Answer, Behind, Call, script
 from ..shards import Operation, Request, Shards
 
@@ -139,6 +139,8 @@ def _lack_of(shards: Shards, level: Durability, answer: Answer) -> _Lack | None:
     fsynced, acknowledged, reason = _acknowledged(level, answer.replies[0])
     # What this master says counts, whatever another thread learns meanwhile of another one.
     wanted = max(connected, count.needed(settings, answer.changes)) if asked else count.total(settings)
+    if asked and _is_outranked(settings, answer.replies[1]):
+        wanted += 1
     if fsynced is not False and acknowledged >= wanted:
         return None
     is_short = acknowledged < answer.behind.replicas or fsynced is False
@@ -157,19 +159,32 @@ def _until_connected(shards: Shards, left_s: float, retry_time_s: float) -> Oper
     """
     settings, count, search = shards.settings, shards.replica_counts.of(""), endpoint_of(shards.settings).search
     began = time.monotonic()
-    is_connected = False
+    is_connected = is_outranked = False
     while not is_connected and time.monotonic() - began < left_s - PROBE_S:
         if search is not None:
             search.look_at = min(search.look_at, time.monotonic())
-        needed = count.needed(settings)
+        needed = count.needed(settings) + is_outranked  # more than there are: the wait takes its time
         behind = Behind([("WAIT", needed, round(PROBE_S * 1000)), INFO], PROBE_S)
         [answer] = yield Request([], retry_time_s, lambda _, behind=behind: behind)  # type: ignore[misc]
         info = answer.replies[-1]
         if isinstance(info, Exception):
             break
         _learn(count, info, answer.changes)
-        is_connected = count.connected >= count.needed(settings)
+        is_outranked = _is_outranked(settings, info)
+        is_connected = count.connected >= count.needed(settings) and not is_outranked
     return time.monotonic() - began
+
+
+def _is_outranked(settings: StoreSettings, info: Any) -> bool:
+    """Whether Sentinels would promote a replica that is away before any of those that are connected to the master.
+
+    So it is after a failover while the old master, which follows already, has not been seen as a replica, and the only
+    other one is away: then that one may come back and be the next master, without what only the old one has.
+    """
+    search = endpoint_of(settings).search
+    if settings.replicas is not None or search is None or isinstance(info, Exception):
+        return False
+    return search.outranks(replica_nodes(bytes(info)))
 
 
 def probe(shards: Shards, level: Durability, retry_time_s: float | None = None) -> Operation[None]:

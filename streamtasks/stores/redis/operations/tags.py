@@ -46,6 +46,12 @@ def agree(shards: Shards, retry_time_s: float | None = None) -> Operation[None]:
             f"shards, not over {len(tags)} as is the default now: set shards={len(noted)} to keep them, or "
             f"shards={len(tags)} to add the others, which cannot be taken away again (docs/servers.md, Moving slots)."
         )
+    if noted != tags and settings.shards is not None and noted == ALL_TAGS[: len(noted)]:
+        raise ConfigurationError(
+            f"shards is {settings.shards}, but the tasks under key_prefix {settings.key_prefix!r} at "
+            f"{settings.shown_url} are spread over {len(noted)} shards, which cannot be taken away again: set "
+            f"shards={len(noted)}, or choose another key_prefix."
+        )
     if noted != tags:
         same = f" (shards={len(noted)})" if noted == ALL_TAGS[: len(noted)] else ""
         raise ConfigurationError(

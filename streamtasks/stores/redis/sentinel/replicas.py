@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Final, NamedTuple
 
 from ..nodes import Node
@@ -110,14 +110,36 @@ class Replicas:
         is away until it has been seen as a replica.
         """
         before, last = self._masters
+        fresh, enough = self._fresh(master, known_sentinels, now)
+        return len(
+            _most(
+                enough,
+                (
+                    node
+                    for report in fresh
+                    for node in report.away | report.unseen
+                    if node in report.away or (node == before and last == master)
+                ),
+            )
+        )
+
+    def outranks(self, connected: Set[Node], master: Node | None, known_sentinels: int, now: float) -> bool:
+        """Whether a replica that is away would be promoted before any of those that are connected.
+
+        Those have been seen as replicas of this master by too few Sentinels, and until then they are not promoted.
+        """
+        fresh, enough = self._fresh(master, known_sentinels, now)
+        unseen = _most(enough, (node for report in fresh for node in report.unseen))
+        away = _most(enough, (node for report in fresh for node in report.away))
+        return bool(connected) and unseen >= connected and bool(away - unseen)
+
+    def _fresh(self, master: Node | None, known_sentinels: int, now: float) -> tuple[list[Report], int]:
+        """Return what was told of a master lately, and how many Sentinels are most of them."""
         fresh = [
             report for at, report in list(self._reports.values()) if report.master == master and now - at <= FRESH_S
         ]
-        enough = max([known_sentinels, *(report.sentinels for report in fresh)]) // 2 + 1
-        votes = Counter(
-            node
-            for report in fresh
-            for node in report.away | report.unseen
-            if node in report.away or (node == before and last == master)
-        )
-        return sum(count >= enough for count in votes.values())
+        return fresh, max([known_sentinels, *(report.sentinels for report in fresh)]) // 2 + 1
+
+
+def _most(enough: int, votes: Iterable[Node]) -> set[Node]:
+    return {node for node, count in Counter(votes).items() if count >= enough}

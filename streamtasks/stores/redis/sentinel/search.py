@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Set
 from typing import Final, NamedTuple
 
 from redis.exceptions import AuthenticationError
@@ -101,6 +101,10 @@ class Search:
     def away(self) -> int:
         """How many replicas of the master that was found last are away, by most Sentinels."""
         return self._replicas.away(self.master, len(self.address.sentinels), time.monotonic())
+
+    def outranks(self, connected: Set[Node]) -> bool:
+        """Whether a replica that is away would be promoted before any of these; see `Replicas.outranks`."""
+        return self._replicas.outranks(connected, self.master, len(self.address.sentinels), time.monotonic())
 
     def quickest(self) -> list[Node]:
         """Return the Sentinels in the order in which they are asked."""
