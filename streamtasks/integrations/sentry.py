@@ -6,6 +6,7 @@ https://develop.sentry.dev/sdk/telemetry/traces/modules/queues/
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -24,6 +25,7 @@ from ..protocol.state import State
 from ..tasks.attempt import Attempt, AttemptOutcome
 from ..tasks.middleware import Middleware
 from .sdk import sends_events
+from .sentry_crons import check_in
 
 __all__ = ["Sentry"]
 
@@ -34,6 +36,9 @@ LOGGERS: Final = ("streamtasks.tasks", "django.tasks")
 
 FLUSH_S: Final = 2.0
 """How long a child that ends waits for its events to be sent, seconds."""
+
+_began: ContextVar[tuple[str, float]] = ContextVar("streamtasks_sentry_began", default=("", 0.0))
+"""The id of the task, and when its attempt began, monotonic seconds."""
 
 _scope: ContextVar[Scope | None] = ContextVar("streamtasks_sentry_scope", default=None)
 """That of the attempt: its outcome is known after its context has been left."""
@@ -67,6 +72,9 @@ class Sentry(Middleware):
 
     def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """Report a final failure."""
+        if _is_active():
+            task_id, began = _began.get()
+            check_in(attempt.message, outcome.state, time.monotonic() - began if task_id == attempt.id else None)
         error = outcome.error
         if error is None or outcome.state not in (State.FAILURE, State.DEAD) or not _is_active():
             return
@@ -92,6 +100,8 @@ def _processing(attempt: Attempt) -> Generator[None]:
         return
     message = attempt.message
     flow: ControlFlow | None = None
+    check_in(message, State.STARTED)
+    _began.set((message.id, time.monotonic()))
     with sentry_sdk.isolation_scope() as scope:
         _name(scope, attempt)
         _scope.set(scope)

@@ -153,8 +153,8 @@ class Definition:
     def message(self, at_ms: int, tag: str, settings: StoreSettings, task_id: str = "") -> NewMessage:
         """Return the message of an occurrence; it depends on nothing else.
 
-        Its ``expires`` and its ``countdown`` count from the occurrence; of its headers, ``schedule`` is the name and
-        ``scheduled_for`` the time (ISO 8601, UTC).
+        Its ``expires`` and its ``countdown`` count from the occurrence; of its headers, ``schedule`` is the name,
+        ``scheduled_for`` the time (ISO 8601, UTC), and ``schedule_rule`` what `Rule.as_dict` returns.
 
         Args:
             at_ms: the occurrence, ms since the epoch.
@@ -176,7 +176,12 @@ class Definition:
             task=signature.task,
             args=list(signature.args),
             kwargs=dict(signature.kwargs),
-            headers={**options.headers, "schedule": self.name, "scheduled_for": at.isoformat(timespec="milliseconds")},
+            headers={
+                **options.headers,
+                "schedule": self.name,
+                "scheduled_for": at.isoformat(timespec="milliseconds"),
+                "schedule_rule": self.rule.as_dict(),
+            },
         )
         return link_message(signature, message, settings.wire)
 

@@ -71,6 +71,7 @@ def test_one_occurrence_is_one_message() -> None:
         "user": 7,
         "schedule": "nightly report",
         "scheduled_for": "2026-06-15T12:00:00.000+00:00",
+        "schedule_rule": made.rule.as_dict(),
     }
     assert made.message(AT_MS + 1, "qp", SETTINGS).id != new.id
     assert made.message(AT_MS, "qp", SETTINGS, "own").id == "own"

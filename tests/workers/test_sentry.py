@@ -10,6 +10,8 @@ import sentry_sdk
 from sentry_sdk.transport import Transport
 
 from streamtasks import Ignore, Retry, StreamTasks
+from streamtasks.integrations.sentry_crons import SWITCH, monitor_of
+from streamtasks.schedules.rules import crontab, every
 from streamtasks.stores.memory import MemoryServer
 from streamtasks_workers.testing.in_process import InProcessWorker
 
@@ -174,3 +176,50 @@ def test_arguments_are_shown_if_personal_data_may_be(kept: Kept) -> None:
 
 def test_without_sentry_an_app_has_no_middleware() -> None:
     assert StreamTasks(URL).middleware == []
+
+
+@each_kind
+def test_each_occurrence_of_a_schedule_is_a_check_in(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    app = StreamTasks(URL)
+    tries: list[int] = []
+
+    def work() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise Retry(delay_s=0)
+
+    async def awork() -> None:
+        await asyncio.sleep(0)
+        work()
+
+    good = app.task(name="good")(awork if is_async else work)
+    bad = app.task(name="bad")(raising(ValueError("no"), is_async=is_async))
+    app.schedules.create("Nightly: Report", good, crontab(hour=3, minute=0, tz="Europe/Vienna"))
+    app.schedules.create("quarter", bad, every(900))
+    app.schedules.create("too often", bad, every(1.5))
+    for name in ("Nightly: Report", "quarter", "too often"):
+        app.schedules.run_now(name)
+    bad.enqueue()
+    run(app)
+    sent = [item for item in kept.items if "monitor_slug" in item]
+    found: dict[str, list[Any]] = {}
+    for one in sent:
+        found.setdefault(one["monitor_slug"], []).append(one["status"])
+        assert len({other["check_in_id"] for other in sent if other["monitor_slug"] == one["monitor_slug"]}) == 1
+    assert found == {"nightly-report": ["in_progress", "in_progress", "ok"], "quarter": ["in_progress", "error"]}
+    configs = {one["monitor_slug"]: one["monitor_config"] for one in sent}
+    assert configs["nightly-report"] == {
+        "schedule": {"type": "crontab", "value": "0 3 * * *"},
+        "timezone": "Europe/Vienna",
+    }
+    assert configs["quarter"] == {"schedule": {"type": "interval", "value": 15, "unit": "minute"}}
+    assert all(one["duration"] >= 0 for one in sent if one["status"] != "in_progress")
+    assert monitor_of(crontab(minute=0, day_of_week="mon", day_of_month=1).as_dict()) is None
+    assert monitor_of({"every": "day"}) is None
+    kept.items.clear()
+    monkeypatch.setenv(SWITCH, "0")
+    app.schedules.run_now("quarter")
+    run(app)
+    assert [item for item in kept.items if "monitor_slug" in item] == []
