@@ -132,7 +132,7 @@ def plan(
     """
     _check(operation, where, changes or {})
     check(actor, reason)
-    bulk_id, store = uuid.uuid4().hex[:16], owner.store
+    bulk_id, store = uuid.uuid4().hex, owner.store
     note = {"operation": operation, "filter": where.text(), "actor": actor, "reason": reason, "changes": changes or {}}
     store.put_bulk(bulk_id, BulkState.PLANNING, note=json.dumps(note))
     numbers = dict.fromkeys(store.tags, 0)

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .bulk_plans import plan_and_apply, plan_options
+from .filter_options import filter_options
 from .listing_group import ListingGroup
 from .target import Target, change_options, target_options
 
 if TYPE_CHECKING:
+    from streamtasks.operations.filters import TaskFilter
     from streamtasks.protocol.state import DeadLetter
     from streamtasks.stores.owner import Owner
 
@@ -83,35 +86,70 @@ def _changes(_context: click.Context, parameter: click.Parameter, value: str | N
 
 @dead_letters_command.command("replay")
 @target_options
-@click.argument("letters", nargs=-1, required=True)
+@click.argument("letters", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="All that the options below choose, in place of LETTERS.")
 @click.option("--args", callback=_changes, help="A JSON list: other positional arguments.")
 @click.option("--kwargs", callback=_changes, help="A JSON object: other keyword arguments.")
 @click.option("--queue", help="Another queue.")
+@click.option("--of-queue", default="", help="Only those of this queue.")
+@filter_options
+@plan_options
 @change_options
-def replay(target: Target, letters: tuple[str, ...], by: Any, **changes: Any) -> None:
-    """Enqueue the calls of dead letters again, each as a new task, and discard the letters."""
+def replay(
+    target: Target, letters: tuple[str, ...], all_: bool, of_queue: str, chosen: Any, how: Any, by: Any, **changes: Any
+) -> None:
+    """Enqueue the calls of dead letters again, each as a new task, and discard the letters.
+
+    --all counts them and shows some before it asks; see `bulk`.
+    """
     from streamtasks.operations import control
 
     owner = target.owner
     given = {name: value for name, value in changes.items() if value is not None}
+    if _is_for_all(letters, all_, of_queue, chosen, how):
+        plan_and_apply(owner, "replay", _filter(of_queue, chosen), by, how, given)
+        return
     for key in letters:
         click.echo(f"{key}: enqueued again as {control.replay(owner, _found(owner, key), **by, **given)}")
 
 
 @dead_letters_command.command("discard")
 @target_options
-@click.argument("letters", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.argument("letters", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="All that the options below choose, in place of LETTERS.")
+@click.option("--of-queue", default="", help="Only those of this queue.")
+@filter_options
+@plan_options
 @change_options
-def discard(target: Target, letters: tuple[str, ...], yes: bool, by: Any) -> None:
-    """Delete dead letters; their calls are lost then."""
+def discard(
+    target: Target, letters: tuple[str, ...], all_: bool, of_queue: str, chosen: Any, how: Any, by: Any
+) -> None:
+    """Delete dead letters; their calls are lost then. What was discarded with --all can be put back for an hour."""
     from streamtasks.operations import control
 
     owner = target.owner
+    if _is_for_all(letters, all_, of_queue, chosen, how):
+        plan_and_apply(owner, "discard", _filter(of_queue, chosen), by, how)
+        return
     found = [_found(owner, key) for key in letters]
-    if not yes:
+    if not how["yes"]:
         click.confirm(f"Delete {len(found)} dead letters?", abort=True)
     click.echo(f"dead letters discarded: {control.discard(owner, found, **by)}")
+
+
+def _is_for_all(letters: tuple[str, ...], all_: bool, of_queue: str, chosen: Any, how: Any) -> bool:
+    """Return whether a command is about all that options choose."""
+    if all_ == bool(letters):
+        raise click.UsageError("Name dead letters, or give --all.")
+    if letters and (of_queue or any(chosen.values()) or how["dry_run"] or how["rate"] or how["detach"]):
+        raise click.UsageError("Options that choose, --dry-run, --rate and --detach belong to --all.")
+    return all_
+
+
+def _filter(queue: str, chosen: dict[str, Any]) -> TaskFilter:
+    from streamtasks.operations.filters import TaskFilter
+
+    return TaskFilter(queue=queue, **chosen)
 
 
 def _found(owner: Owner, key: str) -> DeadLetter:
