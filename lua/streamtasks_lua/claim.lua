@@ -13,14 +13,15 @@
 -- KEYS[10] control     CHANNEL  keys.control
 -- KEYS[11] news        CHANNEL  keys.news; one of sixteen by the id: ":" and a hexadecimal digit follow
 -- KEYS[12] events      STREAM   keys.events
--- KEYS[13] reserved    HASH     keys.reserved: for whom the next suspect of a stream is reserved
--- KEYS[14] dead_sizes  ZSET     keys.dead_sizes
--- KEYS[15] dead_bytes  STRING   keys.dead_bytes
--- KEYS[16] paused      ZSET     keys.paused
--- KEYS[17] set_aside   ZSET     keys.set_aside: where messages of paused tasks lie
--- KEYS[18] last_claim  STRING   keys.claim(consumer): its last sequence, and what became of it
--- KEYS[19] suspect     STRING   keys.suspect(worker): the claim of the last suspect that this worker took
--- KEYS[20..] wake lists LIST    the lists this child waits on; then
+-- KEYS[13] watchers    STRING   keys.watchers
+-- KEYS[14] reserved    HASH     keys.reserved: for whom the next suspect of a stream is reserved
+-- KEYS[15] dead_sizes  ZSET     keys.dead_sizes
+-- KEYS[16] dead_bytes  STRING   keys.dead_bytes
+-- KEYS[17] paused      ZSET     keys.paused
+-- KEYS[18] set_aside   ZSET     keys.set_aside: where messages of paused tasks lie
+-- KEYS[19] last_claim  STRING   keys.claim(consumer): its last sequence, and what became of it
+-- KEYS[20] suspect     STRING   keys.suspect(worker): the claim of the last suspect that this worker took
+-- KEYS[21..] wake lists LIST    the lists this child waits on; then
 --          streams     STREAM   keys.stream(name): the caller's candidates
 -- ARGV[1] consumer: its name
 -- ARGV[2] sequence: rises with each claim of this consumer; the same one gets the same messages

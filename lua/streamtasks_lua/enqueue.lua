@@ -10,12 +10,13 @@
 -- KEYS[7] control      CHANNEL  keys.control
 -- KEYS[8] links        HASH     keys.links
 -- KEYS[9] events       STREAM   keys.events
--- KEYS[10] waiting     ZSET     keys.waiting
--- KEYS[11] limits      HASH     keys.limits
--- KEYS[12] asking      ZSET     keys.asking
--- KEYS[13] paused      ZSET     keys.paused
--- KEYS[14] paused_ready ZSET    keys.paused_ready
--- KEYS[15..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[10] watchers    STRING   keys.watchers
+-- KEYS[11] waiting     ZSET     keys.waiting
+-- KEYS[12] limits      HASH     keys.limits
+-- KEYS[13] asking      ZSET     keys.asking
+-- KEYS[14] paused      ZSET     keys.paused
+-- KEYS[15] paused_ready ZSET    keys.paused_ready
+-- KEYS[16..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per message; then keys.record(parent) of each after= in order
 -- ARGV[1] count: number of messages
 -- ARGV[2] events_kept: how many, 0: none are written

@@ -13,12 +13,13 @@
 -- KEYS[10] control     CHANNEL  keys.control
 -- KEYS[11] links       HASH     keys.links
 -- KEYS[12] events      STREAM   keys.events
--- KEYS[13] waiting     ZSET     keys.waiting
--- KEYS[14] limits      HASH     keys.limits
--- KEYS[15] asking      ZSET     keys.asking
--- KEYS[16] paused      ZSET     keys.paused
--- KEYS[17] paused_ready ZSET    keys.paused_ready
--- KEYS[18..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[13] watchers    STRING   keys.watchers
+-- KEYS[14] waiting     ZSET     keys.waiting
+-- KEYS[15] limits      HASH     keys.limits
+-- KEYS[16] asking      ZSET     keys.asking
+-- KEYS[17] paused      ZSET     keys.paused
+-- KEYS[18] paused_ready ZSET    keys.paused_ready
+-- KEYS[19..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per message
 -- ARGV[1] events_kept: how many, 0: none are written
 -- ARGV[2] stream_count: number of streams

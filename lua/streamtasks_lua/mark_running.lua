@@ -5,6 +5,7 @@
 -- KEYS[2] running      ZSET     keys.running
 -- KEYS[3] news         CHANNEL  keys.news; one of sixteen by the id: ":" and a hexadecimal digit follow
 -- KEYS[4] events       STREAM   keys.events
+-- KEYS[5] watchers     STRING   keys.watchers
 -- ARGV[1] events_kept: how many, 0: none are written
 -- ARGV[2..] per attempt 3 values: id, token, ms since it started
 --

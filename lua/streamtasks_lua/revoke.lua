@@ -14,16 +14,17 @@
 -- KEYS[10] totals      HASH     keys.totals
 -- KEYS[11] links       HASH     keys.links
 -- KEYS[12] events      STREAM   keys.events
--- KEYS[13] waiting     ZSET     keys.waiting
--- KEYS[14] limits      HASH     keys.limits
--- KEYS[15] asking      ZSET     keys.asking
--- KEYS[16] unfolding   ZSET     keys.unfolding
--- KEYS[17] listeners   STRING   keys.listeners
--- KEYS[18] paused      ZSET     keys.paused
--- KEYS[19] paused_ready ZSET    keys.paused_ready
--- KEYS[20] counts      HASH     keys.counts(hour)
--- KEYS[21] counts_next HASH     keys.counts(hour + 1)
--- KEYS[22..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of; then
+-- KEYS[13] watchers    STRING   keys.watchers
+-- KEYS[14] waiting     ZSET     keys.waiting
+-- KEYS[15] limits      HASH     keys.limits
+-- KEYS[16] asking      ZSET     keys.asking
+-- KEYS[17] unfolding   ZSET     keys.unfolding
+-- KEYS[18] listeners   STRING   keys.listeners
+-- KEYS[19] paused      ZSET     keys.paused
+-- KEYS[20] paused_ready ZSET    keys.paused_ready
+-- KEYS[21] counts      HASH     keys.counts(hour)
+-- KEYS[22] counts_next HASH     keys.counts(hour + 1)
+-- KEYS[23..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of; then
 --          records     STRING   keys.record(id), one per message; then
 --          workflows   HASH     keys.workflow(id), one per workflow of which a message may be a node; then
 --          indexes     STREAM   keys.finished(hour, class), keys.finished(hour + 1, class) of the records' class

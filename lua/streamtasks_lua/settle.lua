@@ -13,24 +13,25 @@
 -- KEYS[10] totals      HASH     keys.totals
 -- KEYS[11] links       HASH     keys.links
 -- KEYS[12] events      STREAM   keys.events
--- KEYS[13] waiting     ZSET     keys.waiting
--- KEYS[14] limits      HASH     keys.limits
--- KEYS[15] asking      ZSET     keys.asking
--- KEYS[16] progress    HASH     keys.progress
--- KEYS[17] leases      ZSET     keys.leases
--- KEYS[18] running     ZSET     keys.running
--- KEYS[19] dead        STREAM   keys.dead
--- KEYS[20] dead_sizes  ZSET     keys.dead_sizes
--- KEYS[21] dead_bytes  STRING   keys.dead_bytes
--- KEYS[22] batches     HASH     keys.batches
--- KEYS[23] news        CHANNEL  keys.news; one of sixteen, as keys.done
--- KEYS[24] unfolding   ZSET     keys.unfolding
--- KEYS[25] listeners   STRING   keys.listeners
--- KEYS[26] paused      ZSET     keys.paused
--- KEYS[27] paused_ready ZSET    keys.paused_ready
--- KEYS[28] counts      HASH     keys.counts(hour)
--- KEYS[29] counts_next HASH     keys.counts(hour + 1)
--- KEYS[30..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[13] watchers    STRING   keys.watchers
+-- KEYS[14] waiting     ZSET     keys.waiting
+-- KEYS[15] limits      HASH     keys.limits
+-- KEYS[16] asking      ZSET     keys.asking
+-- KEYS[17] progress    HASH     keys.progress
+-- KEYS[18] leases      ZSET     keys.leases
+-- KEYS[19] running     ZSET     keys.running
+-- KEYS[20] dead        STREAM   keys.dead
+-- KEYS[21] dead_sizes  ZSET     keys.dead_sizes
+-- KEYS[22] dead_bytes  STRING   keys.dead_bytes
+-- KEYS[23] batches     HASH     keys.batches
+-- KEYS[24] news        CHANNEL  keys.news; one of sixteen, as keys.done
+-- KEYS[25] unfolding   ZSET     keys.unfolding
+-- KEYS[26] listeners   STRING   keys.listeners
+-- KEYS[27] paused      ZSET     keys.paused
+-- KEYS[28] paused_ready ZSET    keys.paused_ready
+-- KEYS[29] counts      HASH     keys.counts(hour)
+-- KEYS[30] counts_next HASH     keys.counts(hour + 1)
+-- KEYS[31..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per member, then one per follow-up; then keys.record(parent) of
 --                               each after= of the follow-ups in order; then
 --          workflows   HASH     keys.workflow(id), one per workflow of which a member may be a node; then

@@ -181,6 +181,7 @@ class Keys:
         "unfolding",
         "waiting",
         "wake",
+        "watchers",
         "worker_info",
         "worker_requests",
         "workers",
@@ -237,6 +238,7 @@ class Keys:
         self.bulk_notes = base + "bulk_notes"  # HASH: bulk operation -> its state, and what it is; beside `bulks`
         self.bulk_leases = base + "bulk_leases"  # ZSET: one that is being applied -> until when a worker has it
         self.events = base + "events"  # STREAM: what happened to tasks, capped
+        self.watchers = base + "watchers"  # STRING: how many events are kept; there while somebody watches; expires
         self.totals = base + "totals"  # HASH: outcome -> count
         self.touched = base + "touched"  # STRING: when enqueueing that waits for replicas wrote last
         # Functions of a name. A bound method of a string takes a tenth of the time of a method here.

@@ -113,10 +113,21 @@ class Transitions(ScheduleStore, Protocol):
         ...
 
     def events(self, after: str = "", limit: int = 100) -> Events:
-        """Return events after a cursor (empty: from the oldest that is kept), oldest first.
+        """Return events after a cursor, oldest first.
 
-        ``limit``: of how many calls per shard; a call may concern 100 messages. Without ``send_events`` in the settings
-        there are none.
+        There are none without ``send_events`` in the settings, unless somebody watches.
+
+        Args:
+            after: empty: from the oldest that is kept; `LATEST`: none, only the cursor behind the latest.
+            limit: of how many calls per shard; a call may concern 100 messages.
+        """
+        ...
+
+    def watch_events(self) -> None:
+        """Let events be written for `WATCH_MS` although the settings of the writers do not say so.
+
+        Raises:
+            AccessDenied: this user may only read.
         """
         ...
 
@@ -262,6 +273,10 @@ class AsyncTransitions(AsyncScheduleStore, Protocol):
 
     async def events(self, after: str = "", limit: int = 100) -> Events:
         """Return events after a cursor, oldest first."""
+        ...
+
+    async def watch_events(self) -> None:
+        """Let events be written for some time."""
         ...
 
     async def dead_letters(self, limit: int = 100, before: str = "") -> list[DeadLetter]:

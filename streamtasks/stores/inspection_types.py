@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 __all__ = [
+    "LATEST",
     "LISTENS",
     "LISTENS_MS",
     "LIVE_MS",
     "MOST_AHEAD",
+    "WATCHED_EVENTS",
+    "WATCH_MS",
     "Active",
     "Event",
     "Events",
@@ -28,6 +31,15 @@ LISTENS_MS: Final = 7 * 86_400_000
 LIVE_MS: Final = 30_000
 """A worker that has been silent for longer, ms, counts as gone."""
 
+
+LATEST: Final = "$"
+"""The cursor of events that returns none, and the cursor behind the latest."""
+
+WATCH_MS: Final = 30_000
+"""For how long after the last look of somebody who watches events they are written, ms."""
+
+WATCHED_EVENTS: Final = 1000
+"""How many entries of events are kept then; each may concern 100 tasks."""
 
 MOST_AHEAD: Final = 1000
 """Messages that stand before another one are counted up to so many."""

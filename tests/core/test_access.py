@@ -217,6 +217,7 @@ class TestRoles:
         store.record_audit(AuditEntry("pause", "default", "ann", nonce="1"))
         store.pause("default", "ann", "")
         assert store.stack("a", "n", ask=True) is None
+        store.watch_events()
         store.resume("default")
         store.request_worker("w", "drain")
         store.resume("", "mail")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +142,22 @@ class TaskControl:
     async def aget_events(self, after: str = "", limit: int = 100) -> dict[str, Any]:
         """Return events from an event loop; see `get_events`."""
         return self.get_events(after, limit)
+
+    def watch_events(self, after: str | None = None) -> Iterator[dict[str, Any]]:  # noqa: ARG002
+        """Yield pages of events as `get_events` returns them, whenever something happens, without an end.
+
+        Events are written while somebody watches; with ``TASK_SEND_EVENTS`` always. Workers that come and go are
+        ``joined`` and ``left``, with the name as ``task_id``; queues are ``paused`` and ``resumed``.
+
+        Args:
+            after: the ``cursor`` of the last page, to continue from there; empty: from the oldest; None: from now.
+        """
+        return iter(())
+
+    async def awatch_events(self, after: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Yield pages of events on an event loop; see `watch_events`."""
+        for page in self.watch_events(after):
+            yield page
 
     def get_dead_letters(self, limit: int = 100, before: str = "") -> list[dict[str, Any]]:  # noqa: ARG002
         """Return dead letters, the newest first, at most 100.

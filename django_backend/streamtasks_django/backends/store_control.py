@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from streamtasks.exceptions import InvalidTask
+from streamtasks.operations.events import awatch_events, watch_events
 from streamtasks.operations.inspect import message_of, running_by_worker, task_of
 from streamtasks.protocol.keys import check_id
 from streamtasks.protocol.log_lines import NO_LOGS, TaskLogs
@@ -119,6 +120,16 @@ class StoreControl(TaskControl, StoreAlias):
         """See `TaskControl.get_events`."""
         return _events(await self.stores.asynchronous.events(after, limit))
 
+    def watch_events(self, after: str | None = None) -> Iterator[dict[str, Any]]:
+        """See `TaskControl.watch_events`."""
+        for page in watch_events(self.stores.plain, after):
+            yield _events(page)
+
+    async def awatch_events(self, after: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """See `TaskControl.watch_events`."""
+        async for page in awatch_events(self.stores.plain, after, sync_to_async(_run_look)):
+            yield _events(page)
+
     def get_dead_letters(self, limit: int = 100, before: str = "") -> list[dict[str, Any]]:
         """See `TaskControl.get_dead_letters`."""
         return [_dead(letter) for letter in self.stores.plain.dead_letters(limit, before)]
@@ -201,6 +212,10 @@ def _load(workers: Sequence[WorkerInfo], running: Sequence[Active]) -> dict[str,
 
 def _statistics(found: Statistics) -> dict[str, Any]:
     return statistics_of(found.outcomes, found.unfinished, found.run_ms)
+
+
+def _run_look(look: Callable[[], Events]) -> Events:
+    return look()
 
 
 def _events(found: Events) -> dict[str, Any]:

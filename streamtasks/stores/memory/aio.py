@@ -90,6 +90,7 @@ class AsyncMemoryStore:
     measures = awaiting(MemoryStore.measures)
     workers = awaiting(MemoryStore.workers)
     events = awaiting(MemoryStore.events)
+    watch_events = awaiting(MemoryStore.watch_events)
     dead_letters = awaiting(MemoryStore.dead_letters)
     delete_finished = awaiting(MemoryStore.delete_finished)
     delete_result = awaiting(MemoryStore.delete_result)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ...protocol.state import DeadLetter
 from ...settings import StoreSettings
 from ..bulk_types import StoredBulk
-from ..inspection_types import Event
+from ..inspection_types import WATCHED_EVENTS, Event
 from ..rules import phases
 from ..rules.bounded_log import BoundedLog
 from ..rules.rate_limits import LimitState
@@ -84,6 +84,7 @@ class Shard:
         self.listeners_until_ms = 0  # until then it is believed that workers listen to the ends of all tasks
         self.events: deque[Event] = deque()
         self.events_dropped = 0
+        self.watched_until_ms = 0  # until then somebody watches events
         self.logs: dict[str, tuple[str, BoundedLog]] = {}  # what attempts have logged, with the nonce of the last call
         self.wakes: set[str] = set()
         self.pushes: list[tuple[str, str]] = []
@@ -100,9 +101,10 @@ class Shard:
 
     def note(self, kind: str, task_id: str, detail: str) -> None:
         """Note an event, if events are wanted; the oldest go first."""
-        if self.settings.events_kept:
+        kept = self.settings.events_kept or (WATCHED_EVENTS if self.watched_until_ms > self.now_ms() else 0)
+        if kept:
             self.events.append(Event(self.now_ms(), kind, task_id, detail))
-            while len(self.events) > self.settings.events_kept:
+            while len(self.events) > kept:
                 self.events.popleft()
                 self.events_dropped += 1
 

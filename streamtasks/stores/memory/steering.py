@@ -8,6 +8,7 @@ from typing import Final
 from ...exceptions import ServerNotSupported
 from ...protocol.state import DeadLetter
 from ...settings import StoreSettings
+from ..inspection_types import LATEST, WATCH_MS, Event, Events
 from ..letter_cursor import entry_of, tag_in
 from ..rules import phases
 from ..steering_types import (
@@ -204,6 +205,35 @@ class SteeringMethods:
             return sorted(
                 Pause(queue_of(what), *about, task=task_paused_by(what)) for what, about in first.paused.items()
             )
+
+    def events(self, after: str = "", limit: int = 100) -> Events:
+        """See `Store.events`. A cursor holds per shard how many events were returned of it."""
+        if after == LATEST:
+            with self.server.lock:
+                ends = {
+                    tag: self.server.shard(self.settings, tag).events_dropped
+                    + len(self.server.shard(self.settings, tag).events)
+                    for tag in self.settings.tags
+                }
+            return Events([], ",".join(f"{tag}={number}" for tag, number in ends.items()))
+        seen = {tag: int(number) for tag, number in (part.split("=") for part in after.split(",") if part)}
+        found: list[Event] = []
+        with self.server.lock:
+            for tag in self.settings.tags:
+                shard = self.server.shard(self.settings, tag)
+                skipped = max(0, seen.get(tag, 0) - shard.events_dropped)
+                some = list(shard.events)[skipped : skipped + limit]
+                seen[tag] = shard.events_dropped + skipped + len(some)
+                found += some
+        found.sort(key=lambda event: event.at_ms)
+        return Events(found, ",".join(f"{tag}={number}" for tag, number in seen.items()))
+
+    def watch_events(self) -> None:
+        """See `Store.watch_events`."""
+        with self.server.lock:
+            for tag in self.settings.tags:
+                shard = self.server.shard(self.settings, tag)
+                shard.watched_until_ms = shard.now_ms() + WATCH_MS
 
     def stack(self, task_id: str, nonce: str, *, ask: bool) -> bytes | None:  # noqa: ARG002
         """See `Store.stack`.

@@ -14,7 +14,7 @@ from ...protocol.reports import open_reports
 from ...protocol.shards import limiter_tag, schedule_tag, tag_of
 from ...protocol.state import DeadLetter, Snapshot
 from ...settings import StoreSettings
-from ..inspection_types import Active, Event, Events, NewLog, Statistics, WorkerInfo
+from ..inspection_types import Active, NewLog, Statistics, WorkerInfo
 from ..letter_cursor import cursor_of, order_of
 from ..measure_types import Measures
 from ..rules.fan_in import is_over
@@ -276,20 +276,6 @@ class MemoryStore(SteeringMethods, BulkMethods):
         """See `Store.measures`."""
         with self.server.lock:
             return measures.added([measures.measures(self.shard(tag)) for tag in self.tags])
-
-    def events(self, after: str = "", limit: int = 100) -> Events:
-        """See `Store.events`. A cursor holds per shard how many events were returned of it."""
-        seen = {tag: int(number) for tag, number in (part.split("=") for part in after.split(",") if part)}
-        found: list[Event] = []
-        with self.server.lock:
-            for tag in self.tags:
-                shard = self.shard(tag)
-                skipped = max(0, seen.get(tag, 0) - shard.events_dropped)
-                some = list(shard.events)[skipped : skipped + limit]
-                seen[tag] = shard.events_dropped + skipped + len(some)
-                found += some
-        found.sort(key=lambda event: event.at_ms)
-        return Events(found, ",".join(f"{tag}={number}" for tag, number in seen.items()))
 
     def delete_finished(self, before_ms: int) -> int:
         """See `Store.delete_finished`."""

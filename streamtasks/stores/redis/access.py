@@ -104,6 +104,7 @@ SCRIPTS: Final = {
     "tags": UserRole.PRODUCER,  # a monitor only reads what others have noted
     "touch": UserRole.PRODUCER,
     "unfold": UserRole.PRODUCER,
+    "watch_events": UserRole.PRODUCER,
     "admit": UserRole.WORKER,
     "answer_stack": UserRole.WORKER,
     "append_logs": UserRole.WORKER,

@@ -11,7 +11,7 @@ import orjson
 from ....protocol.keys import Keys
 from ....protocol.state import FINAL_STATES, DeadLetter
 from ....protocol.wire import Wire
-from ...inspection_types import Active, Event, Events, Statistics, WorkerInfo
+from ...inspection_types import LATEST, WATCH_MS, WATCHED_EVENTS, Active, Event, Events, Statistics, WorkerInfo
 from ...letter_cursor import before_on, cursor_of, order_of
 from ..batches import MOST, MOST_BYTES
 from ..scripts import Call, script
@@ -27,6 +27,7 @@ __all__ = [
     "events_call",
     "statistics",
     "statistics_call",
+    "watch_events",
     "workers",
     "workers_call",
 ]
@@ -98,8 +99,20 @@ def workers(shards: Shards) -> Operation[list[WorkerInfo]]:
     return sorted(found.values(), key=lambda worker: worker.name)
 
 
+def watch_events(shards: Shards) -> Operation[None]:
+    """See `Store.watch_events`."""
+    yield [
+        script("watch_events").call(shard.keys, kept=WATCHED_EVENTS, watch_ms=WATCH_MS)
+        for shard in shards.by_tag.values()
+    ]
+
+
 def events(shards: Shards, after: str = "", limit: int = 100) -> Operation[Events]:
     """See `Store.events`. A cursor holds one entry's id per shard."""
+    if after == LATEST:
+        replies = yield [events_call(shard.keys, LATEST, 1) for shard in shards.by_tag.values()]
+        latest = zip(shards.by_tag, replies, strict=True)
+        return Events([], ",".join(f"{tag}={entries[0][0].decode() if entries else '0-0'}" for tag, entries in latest))
     cursors = dict(part.split("=", 1) for part in after.split(",")) if after else {}
     requests = [events_call(shard.keys, cursors.get(tag, ""), min(limit, MOST)) for tag, shard in shards.by_tag.items()]
     found: list[Event] = []

@@ -139,6 +139,7 @@ class AsyncSqlStore:
     measures = awaiting("measures")
     workers = awaiting("workers")
     events = awaiting("events")
+    watch_events = awaiting("watch_events")
     dead_letters = awaiting("dead_letters")
     logs = awaiting("logs")
     append_logs = awaiting("append_logs")

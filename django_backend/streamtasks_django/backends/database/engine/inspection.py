@@ -9,7 +9,7 @@ from django.db.models.functions import Substr
 
 from streamtasks.exceptions import ServerNotSupported
 from streamtasks.protocol.state import DeadLetter
-from streamtasks.stores.inspection_types import MOST_AHEAD, Active, Event, Events, Standing, Statistics
+from streamtasks.stores.inspection_types import LATEST, MOST_AHEAD, Active, Event, Events, Standing, Statistics
 from streamtasks.stores.measure_types import Measures, QueueMeasure
 from streamtasks.stores.memory.standing import MOST_BETTER, standing_of
 from streamtasks.stores.rules import phases
@@ -127,6 +127,9 @@ def measures(shard: SqlShard) -> Measures:
 
 def events(shard: SqlShard, after: str, limit: int) -> Events:
     """Return events after a cursor, oldest first."""
+    if after == LATEST:
+        latest = _states(shard).filter(kind="event").order_by("-name").values_list("name", flat=True).first()
+        return Events([], latest or "")
     rows = _states(shard).filter(kind="event", name__gt=after or "event:").order_by("name")[:limit]
     found = list(rows.values_list("name", "data"))
     return Events([Event(*decode(bytes(data))) for _, data in found], found[-1][0] if found else after)
