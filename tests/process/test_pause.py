@@ -25,3 +25,12 @@ def test_workers_leave_a_paused_queue_alone(fleet: Fleet) -> None:
     assert (paused.state, late.state) == (State.QUEUED, State.QUEUED)
     store.resume("default")
     assert (paused.get(timeout=60), late.get(timeout=60)) == (3, 4)
+    # The same worker, a task by its name: others of its queue go on, and a resume wakes the child that waits.
+    fleet.wait_idle(1)
+    store.pause("", "ann", "test", fleet.app.tasks["add"].name)
+    held = [fleet.enqueue("add", n, n) for n in range(3)]
+    assert fleet.enqueue("nap", 0.0).get(timeout=60) == 0
+    fleet.wait_idle(1)
+    assert {one.state for one in held} == {State.QUEUED}
+    store.resume("", fleet.app.tasks["add"].name)
+    assert [one.get(timeout=60) for one in held] == [0, 2, 4]
