@@ -42,5 +42,6 @@ for at = args.more, #ARGV, 2 do
   end
   reply[#reply + 1] = deleted
 end
+forget_deleted()
 if args.keep_ms ~= '0' then redis.call('PEXPIRE', keys.discarded, args.keep_ms) end
 return reply

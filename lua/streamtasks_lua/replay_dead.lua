@@ -53,5 +53,6 @@ for i = 1, count do
   end
   reply[i + 1] = code
 end
+forget_deleted()
 write_events()
 return reply

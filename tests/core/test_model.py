@@ -103,6 +103,14 @@ class Lives(RuleBasedStateMachine):
     def pause(self, what: tuple[str, str], resumes: bool) -> None:
         self.pair.pause(*what, resumes)
 
+    @rule(place=which, task_id=st.sampled_from([*IDS, "r1", "r2"]), limit=st.sampled_from([None, *LIMITS]))
+    def replay(self, place: int, task_id: str, limit: Limit | None) -> None:
+        self.pair.replay(place, new(task_id, "mail", 0, None, "", limit))
+
+    @rule(place=which, restores=st.booleans())
+    def discard(self, place: int, restores: bool) -> None:
+        self.pair.discard(place, restores)
+
     # -- children ------------------------------------------------------------------------------------
 
     @rule(consumer=consumers, most=st.integers(0, 4), alone=st.booleans(), queues=st.sampled_from(FILTERS))

@@ -22,7 +22,7 @@ from tests.support.workflow_deadlines import end_in_memory, end_on_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from streamtasks.protocol.state import Snapshot
+    from streamtasks.protocol.state import DeadLetter, Snapshot
     from streamtasks.stores.schedule_store import DueSchedule
     from streamtasks.stores.types import Exchange, NewMessage, Outcome, Revocation
 
@@ -172,6 +172,34 @@ class StorePair:
         real, model = self.real.read(ids), self.model.read(ids)
         for task_id, one, other in zip(ids, real, model, strict=True):
             assert shown(one) == shown(other), f"{task_id}: the server has {one}\nthe model has {other}"
+
+    def replay(self, place: int, new: NewMessage) -> None:
+        """Replay one of the dead letters as a new message, twice; both stores have the same letters."""
+        letters = self._letters()
+        if letters:
+            real, model = letters[place % len(letters)]
+            for _ in range(2):
+                same(self.real.replay_dead_letters([(real, new)]), self.model.replay_dead_letters([(model, new)]))
+
+    def discard(self, place: int, restores: bool) -> None:
+        """Discard one of the dead letters in bulk, or put back what was discarded so far."""
+        letters = self._letters()
+        if restores:
+            same(self.real.restore_dead_letters("b", TAG), self.model.restore_dead_letters("b", TAG))
+        elif letters:
+            real, model = letters[place % len(letters)]
+            answers = self.real.discard_for_bulk("b", TAG, [(real.cursor, real.id)])
+            same(answers, self.model.discard_for_bulk("b", TAG, [(model.cursor, model.id)]))
+        self._letters()
+
+    def _letters(self) -> list[tuple[DeadLetter, DeadLetter]]:
+        real, model = (
+            sorted(one.shard_dead_letters(TAG), key=lambda letter: letter.id) for one in (self.real, self.model)
+        )
+        same(
+            [(one.id, one.reason, one.envelope) for one in real], [(one.id, one.reason, one.envelope) for one in model]
+        )
+        return list(zip(real, model, strict=True))
 
     def compare_whole(self) -> None:
         """Check that both have the same counts and events."""
