@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 from streamtasks import ConfigurationError, StoreSettings
 from streamtasks.protocol.shards import new_id
@@ -195,6 +197,36 @@ async def test_only_the_queues_that_are_served_wake(store_url: str) -> None:
     assert await heard(pushes) == ("dj", "wake")
     assert len(child.claim("dj", 10)) == 1
     await pushes.aclose()
+    child.channel.close()
+
+
+def test_streams_met_on_one_shard_are_brought_to_the_others(server_url: str) -> None:
+    """Else the first claim and the first promotion on each shard would take two round trips."""
+    child = Child(server_url)
+
+    def sent() -> int:
+        stats: Any = client.info("commandstats")
+        return int(stats["cmdstat_evalsha"]["calls"])
+
+    async def promote() -> list[int]:
+        store = open_supervisor_store(child.settings)
+        counts = []
+        for tag in ("u0", "dj"):
+            before = sent()
+            assert (await store.promote(tag)).promoted == 1
+            counts.append(sent() - before)
+        return counts
+
+    with redis.Redis.from_url(server_url) as client:
+        for tag in ("u0", "dj"):
+            child.enqueue(tag)
+            child.enqueue(tag, delay_ms=1)
+        time.sleep(0.02)  # they are due then by the server's clock, however busy the machine is
+        assert asyncio.run(promote())[1] == 1
+        assert len(child.claim("u0")) == 2
+        before = sent()
+        assert len(child.claim("dj")) == 2
+        assert sent() - before == 1
     child.channel.close()
 
 

@@ -41,6 +41,7 @@ class ExchangeChannel(ABC):
         self._consumer = consumer
         self._queues = queues
         self._candidates: dict[str, list[str]] = {}
+        self._latest: list[str] = []
         self._names: dict[bytes, str] = {}
         self._settles: list[Settlement] = []
         self._order: list[int] = []  # the place of each settled outcome among those given; empty: it is the same
@@ -91,13 +92,13 @@ class ExchangeChannel(ABC):
 
     def _claim_call(self, claim: ClaimRequest) -> Call:
         shard = self._shards.by_tag[claim.tag] if claim.tag else self._shard
-        candidates = self._candidates.get(claim.tag, ())
+        candidates = self._candidates.get(claim.tag, self._latest)  # queues are the same on all shards
         return claim_call(shard.keys, self._consumer, claim, self._queues, candidates, self._settings)
 
     def _with_candidates(self, claim: ClaimRequest, reply: list[Any], again: Callable[[Call], Any]) -> list[Any]:
         """Claim again while the answer is that better streams are ready than those that were named."""
         while reply[0] == b"streams":
-            self._candidates[claim.tag] = [name.decode() for name in reply[2:]]
+            self._candidates[claim.tag] = self._latest = [name.decode() for name in reply[2:]]
             reply = again(self._claim_call(claim))
         return reply
 

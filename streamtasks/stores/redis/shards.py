@@ -104,6 +104,10 @@ class Shards:
         """Return the shard of a schedule."""
         return self.by_tag[schedule_tag(name, self.tags)]
 
+    def names_at(self, shard: Shard) -> list[str]:
+        """Return the streams met at a shard lately; where none was met yet, those of another: queues are the same."""
+        return list(shard.names or next((one.names for one in self.by_tag.values() if one.names), shard.names))
+
     def indexes_by_tag(self, ids: Iterable[str]) -> dict[str, list[int]]:
         """Group ids by shard: tag -> their indexes."""
         found: dict[str, list[int]] = {}

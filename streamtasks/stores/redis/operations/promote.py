@@ -21,7 +21,7 @@ def promote_call(keys: Keys, names: Sequence[str], most: int) -> Call:
 def promote(shards: Shards, tag: str) -> Operation[Promotion]:
     """See `SupervisorStore.promote`: all that are due now, in bounded steps."""
     shard = shards.by_tag[tag]
-    promoted, names = 0, list(shard.names)
+    promoted, names = 0, shards.names_at(shard)
     while True:
         [reply] = yield [promote_call(shard.keys, names, MOST)]
         _, missing, count, next_ms = reply
