@@ -234,7 +234,7 @@ for _, name in ipairs(order) do
         local limit = s and lines().limit_of(s)
         if limit then tokens_lost[#tokens_lost + 1] = { limit, id } end
       elseif lone and (not alone or #ids > 0 or not may_take()) then
-        redis.call('XCLAIM', key, GROUP, 'suspect', 0, entry, 'JUSTID')
+        park(key, 'suspect', { entry })
         if flags ~= 8 then flags = math.max(flags, leave_suspect(name)) end
       elseif gave_back or (#ids > 0 and #ids >= most) or (#ids > 0 and taken_bytes + #blob > most_bytes) then
         back[#back + 1] = entry
@@ -281,16 +281,10 @@ for _, name in ipairs(order) do
         list[m + 1], list[m + 2], list[m + 3], list[m + 4] = entry, id, blob, counts
       end
     end
-    if #back > 0 then
-      local words = { key, GROUP, 'returned', 0, unpack(back) }
-      words[#words + 1] = 'JUSTID'
-      redis.call('XCLAIM', unpack(words))
-    end
+    if #back > 0 then park(key, 'returned', back) end
     if aside then
       for task, its in pairs(aside) do
-        local words = { key, GROUP, 'paused:' .. task, 0, unpack(its) }
-        words[#words + 1] = 'JUSTID'
-        redis.call('XCLAIM', unpack(words))
+        park(key, 'paused:' .. task, its)
         redis.call('ZADD', keys.set_aside, 0, task .. '\0' .. name)
       end
       look = math.min(look * 8, 100)

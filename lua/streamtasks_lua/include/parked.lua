@@ -1,4 +1,4 @@
--- parked: entries of a stream that were put aside for the consumers "suspect" and "returned", whom nobody is.
+-- parked: entries of a stream that were put aside for consumers like "suspect" and "returned", whom nobody is.
 --
 -- Keys: none.
 -- include: group
@@ -14,4 +14,11 @@ local function parked(key, who, wanted)
   local entry_ids = {}
   for i, row in ipairs(pending) do entry_ids[i] = row[1] end
   return entry_ids
+end
+
+-- park(key, who, entries): put entries that a claim has read aside for such a consumer.
+local function park(key, who, entries)
+  local words = { key, GROUP, who, 0, unpack(entries) }
+  words[#words + 1] = 'JUSTID'
+  redis.call('XCLAIM', unpack(words))
 end
