@@ -28,7 +28,7 @@ _PANELS = (
     ("enqueue_one", "Enqueue one by one, tasks/s", "more is better", True),
     ("round_trip_p50_ms", "Round trip, median, ms", "less is better", False),
 )
-_WIDTH, _LEFT, _RIGHT, _ROW, _HEAD = 760, 210, 90, 22, 52
+_WIDTH, _LEFT, _RIGHT, _ROW, _HEAD = 800, 250, 90, 22, 52
 
 
 def plot(summary: dict[str, Any], theme: str) -> str:
