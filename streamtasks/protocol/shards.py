@@ -60,6 +60,8 @@ class Tags(tuple[str, ...]):  # noqa: SLOT001 - a tuple's slots could only be em
 
 _turn = count(int.from_bytes(os.urandom(2), "big"))
 _HEX = frozenset("0123456789abcdef")
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in _HEX}
+"""For a random character the one that also carries the variant of a UUID, in its two highest bits."""
 
 
 def new_id(tags: tuple[str, ...]) -> str:
@@ -69,7 +71,10 @@ def new_id(tags: tuple[str, ...]) -> str:
     """
     shards = len(tags)
     tag = tags[0] if shards == 1 else tags[next(_turn) * AT_A_TIME // max(shards, AT_A_TIME) % shards]
-    return _uuid7(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big"), tag)
+    # As `_uuid7` makes it, but from characters: that takes half as long as arithmetic with large integers.
+    random = os.urandom(10).hex()
+    variant = _VARIANT[random[3]]
+    return f"{time.time_ns() // 1_000_000:012x}7{random[:3]}{variant}{random[4:19]}-{tag}"
 
 
 def _uuid7(at_ms: int, random: int, tag: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, Final
 
 from ..exceptions import ConfigurationError, InvalidTask, UnknownQueue
@@ -41,6 +42,9 @@ __all__ = [
 ]
 
 _declaring: Final[ContextVar[bool]] = ContextVar("streamtasks_declaring", default=False)
+
+_fields_of: Final = attrgetter(*[one.option for one in CALL_FIELDS])
+_NO_FIELDS: Final = (None,) * len(CALL_FIELDS)
 
 NO_LIMIT: Final = 1 << 40
 """Most bytes of a message whose parts were checked before: no limit."""
@@ -204,8 +208,10 @@ def build(
         due_ms, delay_ms = call.due()
         message.expires_ms, message.expires_in_ms = call.expiry()
         message.due_ms = due_ms or (round(time.time() * 1000) + delay_ms if delay_ms else 0)
-    for one in CALL_FIELDS:
-        setattr(message, one.attribute, getattr(call, one.option))
+    values = _fields_of(call)
+    if values != _NO_FIELDS:
+        for one, value in zip(CALL_FIELDS, values, strict=True):
+            setattr(message, one.attribute, value)
     return message
 
 

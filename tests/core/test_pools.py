@@ -13,8 +13,8 @@ import redis
 from redis.exceptions import MaxConnectionsError
 
 from streamtasks import StoreSettings, StoreUnavailable
-from streamtasks.stores.redis import AsyncRedisStore
-from streamtasks.stores.redis.pools import AsyncPool, async_pool
+from streamtasks.stores.redis import AsyncRedisStore, RedisStore
+from streamtasks.stores.redis.pools import AsyncPool, async_pool, sync_pool
 from streamtasks.stores.types import NewMessage
 
 if TYPE_CHECKING:
@@ -108,6 +108,16 @@ async def test_none_free_until_the_deadline_is_an_error(embedded_url: str) -> No
         await AsyncRedisStore(settings).read(["none"])
     await pool.put(held)
     assert await AsyncRedisStore(settings).read(["none"]) == [None]
+
+
+def test_none_free_for_a_thread_until_the_deadline_is_an_error(embedded_url: str) -> None:
+    settings = StoreSettings(url=embedded_url, max_connections=1, timeout_s=0.2)
+    pool = sync_pool(settings)
+    held = pool.get()
+    with pytest.raises(MaxConnectionsError, match="all 1 connections"):
+        pool.get()
+    pool.put(held)
+    assert RedisStore(settings).read(["none"]) == [None]
 
 
 async def test_a_closed_pool_serves_on_and_keeps_nothing(embedded_url: str) -> None:
