@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import pickle
 import threading
 import time
@@ -241,6 +242,25 @@ def test_enqueueing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("DEBUG", PACKAGE):
         result = tasks.add.enqueue(1, 2)
     assert f"Task id={result.id} path=contract.app.tasks.add enqueued backend=default" in caplog.text
+
+
+def test_a_signal_that_nobody_would_keep_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(task_enqueued, "send_robust", lambda *_, task_result: sent.append(task_result.id))
+    logger = logging.getLogger(PACKAGE)
+    monkeypatch.setattr(logger, "isEnabledFor", lambda level: level > logging.DEBUG)
+    tasks.add.enqueue(1, 2)
+    assert sent == []
+    task_enqueued.connect(_receive)
+    try:
+        result = tasks.add.enqueue(1, 2)
+    finally:
+        task_enqueued.disconnect(_receive)
+    assert sent == [result.id]
+
+
+def _receive(**_: Any) -> None:
+    """Receive a signal."""
 
 
 async def test_async_enqueue_and_get_need_no_threads() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -28,7 +29,18 @@ _LOGS = frozenset(
 
 def send(signal: Signal, sender: type, result: TaskResult[..., Any]) -> None:
     """Send a signal; Django logs the errors of receivers (``django.dispatch``)."""
-    signal.send_robust(sender, task_result=result)
+    if not _is_ignored(signal):
+        signal.send_robust(sender, task_result=result)
+
+
+def _is_ignored(signal: Signal) -> bool:
+    """Return whether a signal would reach nothing but Django's receiver that writes debug lines, which nobody keeps.
+
+    Sending takes longer than anything else here but the exchange with the server.
+    """
+    if signal is not django_signals.task_enqueued or django_signals.logger.isEnabledFor(logging.DEBUG):
+        return False
+    return only_logs(signal)
 
 
 def only_logs(signal: Signal) -> bool:
@@ -42,6 +54,8 @@ async def asend(signal: Signal, sender: type, result: TaskResult[..., Any]) -> N
     Plain receivers run on another thread, which takes ten times as long as everything else here. Django's own receiver
     only writes a log line, so it is called in place while it is the only one.
     """
+    if _is_ignored(signal):
+        return
     if only_logs(signal):
         signal.send_robust(sender, task_result=result)
     elif django.VERSION < (6, 1):
