@@ -17,7 +17,7 @@ from .control import check_repeatable, repeated, repeated_id
 
 __all__ = ["LEASE_MS", "BulkRunner", "run"]
 
-LEASE_MS: Final = 10_000
+LEASE_MS: Final = 3_000
 """So long after the end of a worker another one goes on with what it had taken, ms."""
 
 _STEP_S: Final = 0.2
