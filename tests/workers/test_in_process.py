@@ -77,6 +77,21 @@ def test_the_clock_jumps_to_what_is_due(app: StreamTasks, worker: InProcessWorke
     assert hours == [("now", 0), ("soon", 1), ("next week", 168)]
 
 
+def test_what_becomes_due_while_it_looks_is_run(
+    app: StreamTasks, worker: InProcessWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock goes on: a look may move the last delayed message, and then nothing more is due."""
+    add = app.task(name="add")(lambda: 1)
+    found: list[Any] = []
+
+    def next_due_s() -> None:
+        if not found:
+            found.append(add.enqueue())
+
+    monkeypatch.setattr(worker, "next_due_s", next_due_s)
+    assert [one.id for one in worker.run_until_idle()] == [one.id for one in found]
+
+
 def test_retries_wait_and_end(app: StreamTasks, worker: InProcessWorker) -> None:
     @app.task(name="flaky", max_retries=2, default_retry_delay=600)
     def flaky(fails: int) -> int:

@@ -132,6 +132,9 @@ class InProcessWorker:
         while True:
             ran += yield from self._ready(most - len(ran))
             wait_s = self.next_due_s()
+            if late := (yield from self._ready(most - len(ran))):
+                ran += late  # it became due a moment ago, and is ready now
+                continue
             if len(ran) >= most and (wait_s is not None or any(lane.has_ready() for lane in self._lanes)):
                 raise NeverIdle(_never_idle(ran, most))
             if wait_s is None:
