@@ -86,6 +86,13 @@ class SteeringStore(Protocol):
         """Return what is paused."""
         ...
 
+    def queue_counts(self, queue: str, minutes: int) -> tuple[int, int]:
+        """Return how many tasks of a queue have finished in the last whole minutes (at most 30), and how long they ran.
+
+        The time is in ms. A store in memory or in SQL does not count by queues: zeros.
+        """
+        ...
+
     def stack(self, task_id: str, nonce: str, *, ask: bool) -> bytes | None:
         """Ask the worker that runs a task for its stacks, or only look whether it has answered.
 

@@ -173,6 +173,7 @@ class TestRoles:
         store.list_schedules()
         store.pauses()
         store.logs("a")
+        store.queue_counts("default", 5)
         store.audit_entries()
         store.bulks()
         store.bulk_counts("b")

@@ -74,6 +74,7 @@ SCRIPTS: Final = {
     "logs": UserRole.MONITOR,
     "measures": UserRole.MONITOR,
     "pauses": UserRole.MONITOR,
+    "queue_counts": UserRole.MONITOR,
     "read": UserRole.MONITOR,
     "schedules": UserRole.MONITOR,
     "standing": UserRole.MONITOR,

@@ -70,6 +70,7 @@ class RedisStore(BlockingDriver):
     pauses = blocking(ops.steering.pauses)
     logs = blocking(ops.logs.logs)
     stack = blocking(ops.logs.stack)
+    queue_counts = blocking(ops.inspection.queue_counts)
 
     put_bulk = blocking(ops.bulk.put_bulk)
     bulk = blocking(ops.bulk.bulk)

@@ -12,11 +12,14 @@ from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 from prometheus_client.registry import Collector
 
-from streamtasks.exceptions import ConfigurationError, StoreError
+from streamtasks.exceptions import ConfigurationError, StoreError, UnknownQueue
+from streamtasks.operations.scale import scale
 from streamtasks.operations.store_metrics import StoreCollector, exposition
+from streamtasks.stores.base import Store
 from streamtasks.stores.factory import open_store
 
 from ..process.worker_counters import WorkerCounters
@@ -35,7 +38,8 @@ REQUEST_S: Final = 5.0
 """A client has so long to send its request, seconds."""
 
 type Answer = tuple[HTTPStatus, str, bytes]
-type Pages = Mapping[str, Callable[[str], Answer]]
+type Pages = Mapping[str, Callable[[str, str], Answer]]
+"""By path: what answers a request with its Accept header and its query."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -57,8 +61,9 @@ def serve_worker(
     listener: socket.socket, apps: Sequence[ServedApp], counters: WorkerCounters, stopping: Callable[[], bool]
 ) -> None:
     """Serve metrics and health of a worker, in its keeper; ``stopping`` returns whether it claims no more."""
-    stores = StoreCollector([open_store(app.settings) for app in apps])
-    start_server(listener, pages_of(WorkerCollector(apps, counters), stores, WorkerHealth(apps, stopping)))
+    stores = [open_store(app.settings) for app in apps]
+    pages = pages_of(WorkerCollector(apps, counters), StoreCollector(stores), WorkerHealth(apps, stopping))
+    start_server(listener, {**pages, "/scale": partial(scale_page, stores)})
 
 
 def start_server(listener: socket.socket, pages: Pages) -> None:
@@ -67,7 +72,21 @@ def start_server(listener: socket.socket, pages: Pages) -> None:
     threading.Thread(target=server.serve_forever, name="streamtasks-monitor", daemon=True).start()
 
 
-def metrics_page(collector: Collector, accept: str) -> Answer:
+def scale_page(stores: Sequence[Store], _accept: str, query: str) -> Answer:
+    """Return what an autoscaler needs of the queue that the query names, as JSON."""
+    values = parse_qs(query)
+    queue, target = values.get("queue", ["default"])[-1], values.get("target", ["60"])[-1]
+    try:
+        found = scale(stores, queue, min(max(float(target), 1.0), 86_400.0))
+    except (UnknownQueue, ValueError):
+        text = "write /scale?queue=default&target=60: a queue's name, and seconds\n"
+        return HTTPStatus.BAD_REQUEST, "text/plain", text.encode()
+    except StoreError as error:
+        return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", f"{error}\n".encode()
+    return HTTPStatus.OK, "application/json", json.dumps(found._asdict()).encode() + b"\n"
+
+
+def metrics_page(collector: Collector, accept: str, _query: str = "") -> Answer:
     """Return metrics, in the format that the client asks for: OpenMetrics has exemplars."""
     try:
         return HTTPStatus.OK, *exposition(collector, accept)
@@ -80,8 +99,8 @@ def pages_of(collector: Collector, stores: Collector, health: WorkerHealth) -> P
     return {
         "/metrics": partial(metrics_page, collector),
         "/metrics/store": partial(metrics_page, stores),
-        "/healthz": lambda _: _health_page(*health.live()),
-        "/readyz": lambda _: _health_page(*health.ready()),
+        "/healthz": lambda *_: _health_page(*health.live()),
+        "/readyz": lambda *_: _health_page(*health.ready()),
     }
 
 
@@ -131,15 +150,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, *, with_body: bool) -> None:
-        page = self._pages.get(self.path.partition("?")[0])
+        path, _, query = self.path.partition("?")
+        page = self._pages.get(path)
         if page is None:
             status, content_type, body = (
                 HTTPStatus.NOT_FOUND,
                 "text/plain",
-                b"/metrics, /metrics/store, /healthz, /readyz\n",
+                b"/metrics, /metrics/store, /healthz, /readyz, /scale\n",
             )
         else:
-            status, content_type, body = page(self.headers.get("Accept", ""))
+            status, content_type, body = page(self.headers.get("Accept", ""), query)
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))

@@ -25,6 +25,7 @@ __all__ = [
     "dead_letters_of",
     "events",
     "events_call",
+    "queue_counts",
     "statistics",
     "statistics_call",
     "watch_events",
@@ -84,6 +85,38 @@ def statistics(shards: Shards) -> Operation[Statistics]:
     counts = {field: sum(int(reply[3][place] or 0) for reply in replies) for place, field in enumerate(fields)}
     run_ms = counts.pop(_TIME)
     return Statistics(unfinished, running, delayed, {name: count for name, count in counts.items() if count}, run_ms)
+
+
+def queue_counts(shards: Shards, queue: str, minutes: int) -> Operation[tuple[int, int]]:
+    """See `Store.queue_counts`."""
+    outcomes = sorted(state.value for state in FINAL_STATES)
+    found = {}
+    left = list(shards.by_tag.values())
+    for _ in range(3):
+        calls = [
+            script("queue_counts").call(
+                shard.keys,
+                counts=shard.keys.counts(shard.hour()),
+                earlier=shard.keys.counts(shard.hour() - 1),
+                hour=shard.hour(),
+                queue=queue,
+                minutes=minutes,
+                more_args=outcomes,
+            )
+            for shard in left
+        ]
+        replies = yield calls
+        again = []
+        for shard, (now_ms, finished, ms) in zip(left, replies, strict=True):
+            if finished < 0:
+                shard.learn_clock(now_ms)
+                again.append(shard)
+            else:
+                found[shard.keys.tag] = finished, ms
+        if not again:
+            break
+        left = again
+    return sum(one[0] for one in found.values()), sum(one[1] for one in found.values())
 
 
 def workers(shards: Shards) -> Operation[list[WorkerInfo]]:

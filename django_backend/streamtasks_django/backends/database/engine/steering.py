@@ -222,3 +222,7 @@ class SteeringMethods(Steps):
 
     def watch_events(self) -> None:
         """Do nothing: events are written if the settings say so."""
+
+    def queue_counts(self, queue: str, minutes: int) -> tuple[int, int]:  # noqa: ARG002
+        """See `Store.queue_counts`: nothing is counted by queues."""
+        return 0, 0
