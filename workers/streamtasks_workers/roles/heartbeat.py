@@ -58,6 +58,7 @@ class Heartbeat(Role):
             "app": app.label,
             "host": socket.gethostname(),
             "pid": os.getppid(),
+            "slots": app.options.children * max(1, app.options.threads, app.options.async_concurrency),
             "queues": list(app.options.filter.queues),
             "queue_mode": app.options.filter.mode,
             "tasks": digests(app.tasks),
@@ -92,7 +93,6 @@ class Heartbeat(Role):
         counts = [board.counts() for board in self.app.boards]
         about = self._about | {
             "children": len(counts),
-            "slots": len(counts) * max(1, self.app.options.threads, self.app.options.async_concurrency),
             "finished": sum(attempts for attempts, _ in counts),
             "busy_ms": sum(spent_ns for _, spent_ns in counts) // 1_000_000,
             "request": self.app.request,
