@@ -22,6 +22,7 @@ from streamtasks.protocol.state import DeadLetter
 from streamtasks.settings import MIN_DEDUP_S
 from streamtasks.stores.bulk_types import BulkCounts, BulkState
 from streamtasks.stores.factory import open_store, open_supervisor_store
+from streamtasks.stores.inspection_types import NewLog
 from streamtasks.stores.redis.operations.claim import claim_call, pass_wake_call, wake_lists
 from streamtasks.stores.redis.operations.settle import settle_call
 from streamtasks.stores.redis.scripts import Call
@@ -228,6 +229,19 @@ def steering(site: Site) -> None:
     assert store.advance_bulk("b", "u0", 0, BulkCounts(0, 100, 100))
 
 
+def asked_of_workers(site: Site) -> None:
+    """What running tasks log, their stacks, requests to workers, and a paused task of 300 streams."""
+    store = site.store
+    store.watch_events()
+    assert store.stack("a", "nonce", ask=True) is None
+    site.keep("answer_stack", "a", "nonce", b"{}")
+    site.keep("append_logs", [NewLog(f"{place:032x}-u0") for place in range(300)], "nonce")
+    store.logs(f"{1:032x}-u0")
+    store.request_worker("w", "drain")
+    store.pause("", "ann", "", "t")
+    store.resume("", "t")
+
+
 def waits(site: Site) -> None:
     """A child that waits for work, and one that passes a wake-up on."""
     site.channel.start_wait(ClaimRequest(10**7, 1, alone=True))
@@ -245,7 +259,15 @@ def durable(site: Site) -> None:
         site.store.enqueue([messages(1, 80_000)[0]._replace(durability="replicated")])
 
 
-PARTS: tuple[Callable[[Site], None], ...] = (enqueue_and_settle, workflows, schedules, steering, waits, durable)
+PARTS: tuple[Callable[[Site], None], ...] = (
+    enqueue_and_settle,
+    workflows,
+    schedules,
+    steering,
+    asked_of_workers,
+    waits,
+    durable,
+)
 NOT_HERE = {"touch"}
 """Only durable calls use it, and it has one key."""
 
