@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -114,6 +115,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Measure, write, print."""
     given = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers and server are stopped
     run = json.loads(given.source.read_text("utf-8")) if given.source else compare(given)
     if not given.prepare:
         if not given.source:
