@@ -49,7 +49,7 @@ def test_a_stalled_worker_is_fenced_and_its_late_outcomes_refused(
 ) -> None:
     fleet.configure(lease_s=STALL_LEASE_S)
     stalled = fleet.start("--concurrency", "2")
-    results = [fleet.enqueue("steps", 300, 0.01) for _ in range(2)]
+    results = [fleet.enqueue("steps", 600, 0.01) for _ in range(2)]  # longer than a worker starts
     before = [fleet.record.wait_started(result) for result in results]
     children = stalled.pids().children
     other = fleet.start("--concurrency", "2")
