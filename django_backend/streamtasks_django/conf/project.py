@@ -5,6 +5,10 @@
 ``MIDDLEWARE``      dotted paths of `streamtasks.Middleware` classes; the first is outermost
 ``MAY_VIEW_TASK``   dotted path of ``may_view(user, task_id) -> bool``, which decides who may see a
                     task over a WebSocket (default: every user who is logged in)
+``DASHBOARD_ROLES``   dotted path of ``roles(request) -> iterable of roles``, which decides who may
+                    do what on the dashboard (default: staff, by their permissions)
+``DASHBOARD_REDACT``  dotted path of ``redact(kind, task, value) -> value``, which changes what the
+                    dashboard shows of arguments, results and errors
 ``IMPORT_URLCONF``  False: workers do not import ROOT_URLCONF to find tasks defined beside views
 ==================  ==============================================================================
 
@@ -27,9 +31,20 @@ from streamtasks.protocol.absent_module import is_absent
 
 from . import task_settings
 
-__all__ = ["STREAMTASKS", "import_urlconf", "may_view_task", "middleware", "task_imports", "worker_defaults"]
+__all__ = [
+    "STREAMTASKS",
+    "dashboard_redact",
+    "dashboard_roles",
+    "import_urlconf",
+    "may_view_task",
+    "middleware",
+    "task_imports",
+    "worker_defaults",
+]
 
-STREAMTASKS: Final = frozenset({"IMPORT_URLCONF", "MAY_VIEW_TASK", "MIDDLEWARE", "WORKER"})
+STREAMTASKS: Final = frozenset(
+    {"DASHBOARD_REDACT", "DASHBOARD_ROLES", "IMPORT_URLCONF", "MAY_VIEW_TASK", "MIDDLEWARE", "WORKER"}
+)
 """Every key that the setting STREAMTASKS may have."""
 
 
@@ -113,14 +128,39 @@ def may_view_task() -> Callable[[Any, str], Any] | None:
         ConfigurationError: the path does not name a function.
         Exception: its module raises it.
     """
-    path = _streamtasks().get("MAY_VIEW_TASK")
+    return _function("MAY_VIEW_TASK", "a user and a task's id")
+
+
+@cache
+def dashboard_roles() -> Callable[[Any], Any] | None:
+    """Return the function that ``STREAMTASKS["DASHBOARD_ROLES"]`` names, None if it is unset.
+
+    Raises:
+        ConfigurationError: the path does not name a function.
+        Exception: its module raises it.
+    """
+    return _function("DASHBOARD_ROLES", "a request")
+
+
+@cache
+def dashboard_redact() -> Callable[[str, str, Any], Any] | None:
+    """Return the function that ``STREAMTASKS["DASHBOARD_REDACT"]`` names, None if it is unset.
+
+    Raises:
+        ConfigurationError: the path does not name a function.
+        Exception: its module raises it.
+    """
+    return _function("DASHBOARD_REDACT", "a kind, a task's name and a value")
+
+
+def _function(key: str, takes: str) -> Callable[..., Any] | None:
+    path = _streamtasks().get(key)
     if path is None:
         return None
-    function = _named("MAY_VIEW_TASK", path)
+    function = _named(key, path)
     if not callable(function):
         raise ConfigurationError(
-            f"STREAMTASKS['MAY_VIEW_TASK'] is {path!r}, which is not a function; "
-            "name one that takes a user and a task's id."
+            f"STREAMTASKS[{key!r}] is {path!r}, which is not a function; name one that takes {takes}."
         )
     return function  # type: ignore[no-any-return]
 
@@ -141,6 +181,8 @@ def _forget(*, setting: str, **_: Any) -> None:
     if setting == "STREAMTASKS":
         middleware.cache_clear()
         may_view_task.cache_clear()
+        dashboard_roles.cache_clear()
+        dashboard_redact.cache_clear()
 
 
 setting_changed.connect(_forget, dispatch_uid="streamtasks.conf.project")

@@ -1,0 +1,1 @@
+"""The dashboard: see and steer tasks, queues and workers in a browser."""

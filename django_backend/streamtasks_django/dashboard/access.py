@@ -1,0 +1,131 @@
+"""Who may see and do what: roles of a request, and the frame of every view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final, NamedTuple
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.csrf import csrf_protect
+
+from streamtasks.exceptions import ConfigurationError, InvalidTask, ServerNotSupported, StoreError, TaskNotFound
+
+from ..backends.base import StoreBackend
+from ..conf.project import dashboard_roles
+from ..framework import task_backends
+
+__all__ = ["ADMINISTER", "OPERATE", "POLICY", "ROLES", "SEE_ARGUMENTS", "VIEW", "Visit", "view"]
+
+VIEW: Final = "view"
+SEE_ARGUMENTS: Final = "see_arguments"
+OPERATE: Final = "operate"
+ADMINISTER: Final = "administer"
+ROLES: Final = (VIEW, SEE_ARGUMENTS, OPERATE, ADMINISTER)
+
+POLICY: Final = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+"""The Content-Security-Policy of all pages."""
+
+
+class Visit(NamedTuple):
+    """A request that may be answered.
+
+    Attributes:
+        request: of the browser.
+        backend: whose tasks it is about.
+        roles: of who asks.
+        actor: who asks, for the audit.
+    """
+
+    request: HttpRequest
+    backend: StoreBackend
+    roles: frozenset[str]
+    actor: str
+
+    def render(self, name: str, /, **values: Any) -> HttpResponse:
+        """Return a page."""
+        common = {"alias": self.backend.alias, "aliases": _aliases(), "actor": self.actor, "page": name}
+        rights = {f"may_{role}": role in self.roles for role in ROLES}
+        return render(self.request, f"streamtasks_dashboard/{name}.html", {**common, **rights, **values})
+
+
+type Answer = Callable[..., HttpResponse]
+
+
+def view(role: str, *methods: str) -> Callable[[Answer], Callable[..., HttpResponseBase]]:
+    """Make a view of a function that takes a `Visit`: closed to all but a role, for these methods only."""
+
+    def decorate(answer: Answer) -> Callable[..., HttpResponseBase]:
+        @wraps(answer)
+        def checked(request: HttpRequest, alias: str = "", **values: str) -> HttpResponseBase:
+            request.get_host()  # raises DisallowedHost, whatever middleware the project has
+            response = _answer(request, alias, values)
+            response["Content-Security-Policy"] = POLICY
+            response["Referrer-Policy"] = "same-origin"
+            response["X-Content-Type-Options"] = "nosniff"
+            response["X-Frame-Options"] = "DENY"
+            add_never_cache_headers(response)
+            return response
+
+        def _answer(request: HttpRequest, alias: str, values: dict[str, str]) -> HttpResponseBase:
+            user = getattr(request, "user", None)
+            roles = _roles(request)
+            if VIEW not in roles or role not in roles:
+                if user is not None and not user.is_authenticated and request.method in ("GET", "HEAD"):
+                    from django.contrib.auth.views import redirect_to_login  # its models need their app
+
+                    return redirect_to_login(request.get_full_path())
+                return _problem(request, 403, "You may not do this", f"It needs the permission to {_WORDS[role]}.")
+            if request.method not in methods:
+                refused = _problem(request, 405, "This address does not answer that", "Go back to the overview.")
+                refused["Allow"] = ", ".join(methods)
+                return refused
+            known = _aliases()
+            if alias not in known and (alias or not known):
+                return _problem(request, 404, "There is no such backend", f"Backends: {', '.join(known) or 'none'}.")
+            chosen = alias or ("default" if "default" in known else known[0])
+            backend: Any = task_backends[chosen]
+            name = user.get_username() if user is not None and user.is_authenticated else ""
+            try:
+                return answer(Visit(request, backend, roles, (name or "dashboard")[:128]), **values)
+            except TaskNotFound as error:
+                return _problem(request, 404, "Not found", str(error.args[0]))
+            except ServerNotSupported as error:
+                return _problem(request, 501, "This backend cannot do that", str(error))
+            except InvalidTask as error:
+                return _problem(request, 400, "That cannot be done", str(error))
+            except (StoreError, ConfigurationError) as error:
+                return _problem(request, 503, "The server with the tasks does not answer", str(error))
+
+        protected: Callable[..., HttpResponseBase] = csrf_protect(checked)  # whatever middleware the project has
+        return protected
+
+    return decorate
+
+
+_WORDS: Final = {
+    VIEW: "see the task dashboard",
+    SEE_ARGUMENTS: "see arguments of tasks",
+    OPERATE: "retry and revoke tasks",
+    ADMINISTER: "pause and resume queues",
+}
+
+
+def _roles(request: HttpRequest) -> frozenset[str]:
+    decide = dashboard_roles()
+    if decide is not None:
+        return frozenset(decide(request)) & frozenset(ROLES)
+    user = getattr(request, "user", None)
+    if user is None or not user.is_active or not user.is_staff:
+        return frozenset()
+    return frozenset(role for role in ROLES if user.has_perm(f"streamtasks_dashboard.{role}"))
+
+
+def _aliases() -> list[str]:
+    return [alias for alias in task_backends if isinstance(task_backends[alias], StoreBackend)]
+
+
+def _problem(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
+    return render(request, "streamtasks_dashboard/problem.html", {"title": title, "text": text}, status=status)

@@ -1,0 +1,26 @@
+"""The permissions of the dashboard; there is no table."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+
+__all__ = ["Dashboard"]
+
+
+class Dashboard(models.Model):
+    """What the permissions of the dashboard belong to."""
+
+    class Meta:
+        managed = False
+        default_permissions = ()
+        permissions: ClassVar[Any] = [
+            ("view", "Can see the task dashboard"),
+            ("see_arguments", "Can see arguments, results and error messages of tasks"),
+            ("operate", "Can retry and revoke tasks, and replay dead letters"),
+            ("administer", "Can pause and resume queues"),
+        ]
+
+    def __str__(self) -> str:
+        return "dashboard"

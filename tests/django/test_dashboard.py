@@ -1,0 +1,158 @@
+"""The dashboard: who may do what on which route, and what its pages show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.http import HttpRequest
+from django.test import Client, override_settings
+from django.urls import include, path
+
+from contract.app import tasks
+from streamtasks_django.dashboard import urls as dashboard
+from streamtasks_django.dashboard.access import POLICY, ROLES
+from tests.support.manual_consumer import Consumer, outcome_of
+
+pytestmark = pytest.mark.usefixtures("server_and_memory")
+
+urlpatterns = [path("any/prefix/", include(dashboard))]
+
+BAD = "<script>alert('x')</script>\"'&"
+NEEDED = {"retry": "operate", "revoke": "operate", "replay": "operate", "pause": "administer", "resume": "administer"}
+"""The role of a route that changes something; every other one shows something."""
+
+_roles: set[str] = set()
+
+
+def roles(_: HttpRequest) -> set[str]:
+    """What ``DASHBOARD_ROLES`` names."""
+    return _roles
+
+
+def redact(kind: str, task: str, value: Any) -> Any:
+    """What ``DASHBOARD_REDACT`` names."""
+    return f"no {kind} of {task.rpartition('.')[2]}" if kind == "error" else [] if kind == "args" else value
+
+
+@pytest.fixture(autouse=True)
+def _mounted(server_and_memory: None) -> Iterator[None]:
+    templates = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+    with override_settings(
+        ROOT_URLCONF=__name__,
+        INSTALLED_APPS=[
+            "streamtasks_django",
+            "streamtasks_django.outbox",
+            "streamtasks_django.dashboard",
+            "contract.app",
+        ],
+        TEMPLATES=templates,
+        STATIC_URL="/static/",
+        ALLOWED_HOSTS=["testserver"],
+        STREAMTASKS={"DASHBOARD_ROLES": f"{__name__}.roles"},
+    ):
+        _roles.clear()
+        _roles.update(ROLES)
+        yield
+
+
+def address(name: str, **values: str) -> str:
+    [route] = [one for one in dashboard.urlpatterns if one.name == name]
+    found = str(route.pattern).replace("<str:alias>", "default")
+    return "/any/prefix/" + found.replace("<str:task_id>", values.get("task_id", "nobody"))
+
+
+def failed(hand: Consumer, *args: Any, message: str = "no address") -> str:
+    result: Any = tasks.echo.enqueue(*args)
+    [claimed] = hand.claim(1)
+    error = b'{"e":{"type":"builtins.LookupError","message":"%s","traceback":"Traceback"}}' % message.encode()
+    hand.settle(outcome_of(claimed, "FAILURE", error))
+    return str(result.id)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("given", [set(), {"view"}, set(ROLES) - {"view"}, {"view", "operate"}, set(ROLES)])
+def test_every_route_for_every_role_and_method(given: set[str], method: str) -> None:
+    client = Client()
+    _roles.clear()
+    _roles.update(given)
+    for route in dashboard.urlpatterns:
+        name = str(route.name)
+        needed = NEEDED.get(name)
+        response = client.generic(method, address(name), secure=False)
+        allowed = {"view", needed or "view"} <= given
+        fits = method == "POST" if needed else method in ("GET", "HEAD")
+        what = f"{method} {name} by {sorted(given)}: {response.status_code}"
+        if not allowed:
+            assert response.status_code == 403, what
+        elif not fits:
+            assert response.status_code == 405, what
+        else:  # no task, and no reason
+            assert response.status_code == (400 if needed else 404 if name == "task" else 200), what
+        assert response["Content-Security-Policy"] == POLICY
+        assert "no-store" in response["Cache-Control"]
+
+
+def test_it_is_closed_without_a_user_and_to_other_sites() -> None:
+    strict = Client(enforce_csrf_checks=True)
+    assert strict.post(address("pause"), {"queue": "default", "reason": "x"}).status_code == 403
+    assert Client().get(address("overview"), headers={"host": "evil.example"}).status_code == 400
+    with override_settings(STREAMTASKS={}):
+        assert Client().get(address("overview")).status_code == 403
+
+
+def test_whatever_is_shown_is_text(hand: Consumer) -> None:
+    task_id = failed(hand, BAD, 2**63 + 1, message="<script>alert(1)</script>")
+    for name in ("overview", "tasks", "task"):
+        page = Client().get(address(name, task_id=task_id)).content.decode()
+        assert "<script" not in page, name
+        assert "&lt;script&gt;alert(1)" in page, name
+    assert str(2**63 + 1) in page
+    assert Client().get(address("tasks") + "?state=queued&queue=<script>").status_code == 400
+    assert b"<script" not in Client().get(address("tasks") + "?state=<script>&name=<script>").content
+
+
+def test_overview_says_what_is_wrong(hand: Consumer) -> None:
+    assert b"All is well" in Client().get(address("overview")).content
+    task_id = failed(hand)
+    page = Client().get(address("overview")).content.decode()
+    assert "1 task of queue default failed lately, the first of them at " in page
+    assert "LookupError: no address" in page
+    assert address("task", task_id=task_id) in page
+    _roles.discard("see_arguments")
+    page = Client().get(address("overview")).content.decode()
+    assert "LookupError" in page
+    assert "no address" not in page
+
+
+def test_values_are_hidden_and_redacted(hand: Consumer) -> None:
+    task_id = failed(hand, "a secret", message="secret too")
+    setting = {"DASHBOARD_ROLES": f"{__name__}.roles", "DASHBOARD_REDACT": f"{__name__}.redact"}
+    with override_settings(STREAMTASKS=setting):
+        page = Client().get(address("task", task_id=task_id)).content
+        assert b"no error of echo" in page
+        assert b"secret" not in page
+    _roles.discard("see_arguments")
+    for name in ("tasks", "task"):
+        assert b"secret" not in Client().get(address(name, task_id=task_id)).content
+
+
+def test_actions_need_a_reason_and_are_audited(hand: Consumer) -> None:
+    client, task_id = Client(), failed(hand)
+    assert client.post(address("retry", task_id=task_id)).status_code == 400
+    again = client.post(address("retry", task_id=task_id), {"reason": "address added", "next": "//evil.example"})
+    assert again.status_code == 302
+    assert again["Location"].startswith("/any/prefix/default/tasks/")
+    new = client.get(again["Location"]).content.decode()
+    assert task_id in new
+    revoked = client.post(again["Location"] + "revoke/", {"reason": "wrong"})
+    assert b"REVOKED" in client.get(revoked["Location"]).content
+    assert client.post(address("pause"), {"queue": "", "reason": "x"}).status_code == 400
+    client.post(address("pause"), {"queue": "default", "reason": BAD})
+    assert b"Queue default is paused since" in client.get(address("overview")).content
+    client.post(address("resume"), {"queue": "default", "reason": "over"})
+    assert b"is paused since" not in client.get(address("overview")).content
+    page = client.get(address("audit")).content.decode()
+    assert [word for word in ("retry", "revoke", "pause", "resume") if f"<td>{word}</td>" not in page] == []
+    assert "<script" not in page
