@@ -12,6 +12,7 @@ from django.test import Client, override_settings
 from django.urls import include, path
 
 from contract.app import tasks
+from streamtasks.exceptions import ServerNotSupported
 from streamtasks_django.dashboard import urls as dashboard
 from streamtasks_django.dashboard.access import POLICY, ROLES
 from tests.support.manual_consumer import Consumer, outcome_of
@@ -158,3 +159,13 @@ def test_actions_need_a_reason_and_are_audited(hand: Consumer) -> None:
     page = client.get(address("audit")).content.decode()
     assert [word for word in ("retry", "revoke", "pause", "resume") if f"<td>{word}</td>" not in page] == []
     assert "<script" not in page
+
+
+def test_what_cannot_be_listed_is_not_called_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ServerNotSupported("it lists no tasks")
+
+    monkeypatch.setattr("streamtasks.operations.inspect.tasks", refuse)
+    page = Client().get(address("overview")).content
+    assert b"whether any has failed is not known" in page
+    assert b"All is well" not in page

@@ -38,20 +38,20 @@ class Concern(NamedTuple):
 
 
 def concerns(
-    found: Status, failed: Sequence[TaskView], workers: Sequence[WorkerView], now_ms: int, roles: Set[str]
+    found: Status, failed: Sequence[TaskView] | None, workers: Sequence[WorkerView], now_ms: int, roles: Set[str]
 ) -> list[Concern]:
     """Return what needs attention, the worst first. Pure: nothing is asked.
 
     Args:
         found: the status of the store.
-        failed: the tasks that failed last, the newest first.
+        failed: the tasks that failed last, the newest first; None: they cannot be listed.
         workers: those that are registered.
         now_ms: the time, ms since the epoch.
         roles: of who looks.
     """
     silent = [one.info for one in workers if not one.info.is_live]
     all_found = [
-        *_failures(failed, now_ms, roles),
+        *_failures(failed or (), now_ms, roles),
         *(concern for queue in found.queues for concern in _queue(queue)),
         *_pauses(found),
         *(
@@ -59,6 +59,8 @@ def concerns(
             for info in silent[:5]
         ),
     ]
+    if failed is None:
+        all_found.append(Concern("warn", "This backend lists no tasks: whether any has failed is not known here."))
     if not found.workers and found.unfinished:
         count = _count(found.unfinished, "task has no outcome", "tasks have no outcome")
         all_found.append(Concern("bad", f"No worker is alive, and {count} yet."))

@@ -29,9 +29,9 @@ def overview(visit: Visit) -> HttpResponse:
     store, wire = visit.backend.stores.plain, visit.backend.store_settings.wire
     found, workers = inspect.status(store), inspect.workers(store)
     try:
-        failed = inspect.tasks(store, wire, "failed", limit=_RECENT).tasks
+        failed: list[inspect.TaskView] | None = inspect.tasks(store, wire, "failed", limit=_RECENT).tasks
     except ServerNotSupported:  # it lists no tasks
-        failed = []
+        failed = None
     now_ms = time.time_ns() // 1_000_000
     return visit.render(
         "overview",
