@@ -25,16 +25,23 @@ if #ARGV >= args.more then
   reply[1] = 0
   return reply
 end
-local before = args.before == '+' and '+' or '(' .. args.before
-for n = 1, tonumber(args.most) do
-  if room <= 0 then break end
-  -- One by one: each may be as large as a message may be.
-  local entry = redis.call('XREVRANGE', keys.dead, before, '-', 'COUNT', 1)[1]
-  if not entry then
+local before, step, largest, found = args.before == '+' and '+' or '(' .. args.before, 1, 1, 0
+local most = tonumber(args.most)
+while found < most and room > 0 do
+  -- Each may be as large as a message may be: the first one alone, then as many as fit if they are like those before.
+  local n = math.min(step, most - found, math.max(1, math.floor(room / largest)))
+  local entries = redis.call('XREVRANGE', keys.dead, before, '-', 'COUNT', n)
+  for _, entry in ipairs(entries) do
+    if room <= 0 then return reply end
+    local size = 0
+    for _, value in ipairs(entry[2]) do size = size + #value end
+    room, largest, found = room - size, math.max(largest, size), found + 1
+    reply[found + 1], before = entry, '(' .. entry[1]
+  end
+  if #entries < n then
     reply[1] = 0
     break
   end
-  reply[n + 1], before = entry, '(' .. entry[1]
-  for _, value in ipairs(entry[2]) do room = room - #value end
+  step = math.min(step * 4, 16)
 end
 return reply
