@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.checks import run_checks
@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.tasks import task_backends
 from django.tasks.exceptions import TaskResultDoesNotExist
-from django.test import override_settings
+from django.test import TestCase, override_settings
 
 from contract.app import tasks as contract_tasks
 from contract.options import tasks_setting
@@ -30,6 +30,10 @@ from streamtasks_django.outbox.content import decode_message, decode_workflow, e
 from streamtasks_django.outbox.models import OutboxEntry
 from streamtasks_django.worker.outbox_relay import OutboxRelay
 from tests.support.outbox_kills import kill_producers
+from tests.support.sql_stores import sql_kinds
+
+if TYPE_CHECKING:
+    from tests.support.sql_stores import SqlStores
 
 tasks: Any = contract_tasks
 _number = itertools.count(1)
@@ -120,6 +124,26 @@ def test_what_is_relayed_twice_is_enqueued_once(relay: OutboxRelay) -> None:
     assert stored(result) == [True]
 
 
+def test_an_entry_is_revoked_before_it_is_relayed(relay: OutboxRelay) -> None:
+    """The server keeps the revocation until it knows the task; the rows of others go on."""
+    revoked, kept = tasks.add.enqueue(1, 2), tasks.add.enqueue(3, 4)
+    backend().revoke(revoked.id)
+    assert (revoked.state, kept.state) == (State.QUEUED, State.QUEUED)
+    relay.run()
+    assert (revoked.state, kept.state) == (State.REVOKED, State.QUEUED)
+    assert OutboxEntry.objects.count() == 0
+
+
+def test_a_test_case_captures_no_callbacks_of_entries(relay: OutboxRelay) -> None:
+    """What a test enqueues is a row of its transaction at once, and is relayed from there."""
+    with transaction.atomic(), TestCase.captureOnCommitCallbacks(execute=True) as callbacks:
+        result = tasks.add.delay_on_commit(1, 2)
+        assert OutboxEntry.objects.count() == 1
+    assert callbacks == []
+    relay.run()
+    assert stored(result) == [True]
+
+
 def test_a_store_that_is_away_keeps_the_entries(relay: OutboxRelay) -> None:
     with override_settings(TASKS=tasks_setting("redis://127.0.0.1:1/0", "outboxed:", outbox=True)):
         result = tasks.add.enqueue(1, 2)
@@ -193,7 +217,12 @@ def test_contents_survive() -> None:
 
 
 @pytest.mark.slow
-def test_producers_that_are_killed_around_their_commits(embedded_url: str, tmp_path: Path, seed: int) -> None:
-    report = kill_producers(tmp_path, embedded_url, kills=8, seed=seed)
-    assert len(report.committed) >= 8
+@pytest.mark.parametrize("kind", sql_kinds())
+def test_producers_that_are_killed_around_their_commits(
+    embedded_url: str, sql_stores: SqlStores, tmp_path: Path, seed: int, kind: str
+) -> None:
+    """Two workers relay at once; what was committed runs once recorded, and nothing else."""
+    database = sql_stores.own_database(kind, f"killed_producers_{os.getpid()}")
+    report = kill_producers(tmp_path, embedded_url, 6, seed, database)
+    assert len(report.committed) >= 6
     assert dict(report.ran) == dict.fromkeys(report.committed, 1)

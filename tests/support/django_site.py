@@ -45,13 +45,8 @@ class DjangoWorker:
         self.notes = folder / "notes"
         self.log = folder / "worker.log"
         self._options = options
-        self._environment = environment(
-            CONTRACT_URL=worker_url(url),
-            CONTRACT_PREFIX=prefix,
-            CONTRACT_NOTES=str(self.notes),
-            CONTRACT_DATABASE=str(folder / "database.sqlite3"),
-            **more,
-        )
+        own = {"CONTRACT_NOTES": str(self.notes), "CONTRACT_DATABASE": str(folder / "database.sqlite3"), **more}
+        self._environment = environment(CONTRACT_URL=worker_url(url), CONTRACT_PREFIX=prefix, **own)
         self.process: subprocess.Popen[bytes]
 
     def __enter__(self) -> Self:

@@ -39,8 +39,8 @@ SHARDED = (
 )
 """Tests of shards, key prefixes and streams, which SQL stores do not have: a table name takes the place of a prefix."""
 
-WITHOUT = ("test_store_shards",)
-"""Files of which SQL stores have nothing: several shards."""
+WITHOUT = ("test_paused_tasks", "test_store_shards")
+"""Files of which SQL stores have nothing: pauses of single tasks, several shards."""
 
 
 def sql_kinds() -> list[str]:

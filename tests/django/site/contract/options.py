@@ -1,5 +1,6 @@
 """What the settings and the tests both need to know."""
 
+import json
 import os
 from typing import Any
 
@@ -10,6 +11,15 @@ NOTES = "CONTRACT_NOTES"
 OUTBOX = "CONTRACT_OUTBOX"
 WORKERS = "CONTRACT_WORKERS"
 NO_SERVER = "redis://127.0.0.1:1/"
+
+
+def default_database() -> dict[str, Any]:
+    """Return the entry of DATABASES that the environment has, as JSON or as the path of a file of SQLite."""
+    named = os.environ.get(DATABASE, ":memory:")
+    if named.startswith("{"):
+        found: dict[str, Any] = json.loads(named)
+        return found
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": named, "OPTIONS": {"timeout": 60}}
 
 
 def tasks_setting(url: str | None = None, prefix: str | None = None, *, outbox: bool = False) -> dict[str, Any]:

@@ -3,17 +3,16 @@
 import json
 import os
 
-from .options import DATABASE, WORKERS, tasks_setting
+from .options import WORKERS, default_database, tasks_setting
 
 SECRET_KEY = "not a secret"
 USE_TZ = True
 TIME_ZONE = "Asia/Kathmandu"
 INSTALLED_APPS = ["streamtasks_django", "streamtasks_django.outbox", "contract.app"]
 ROOT_URLCONF = "contract.urls"
-SQLITE = "django.db.backends.sqlite3"
 DATABASES = {
-    "default": {"ENGINE": SQLITE, "NAME": os.environ.get(DATABASE, ":memory:"), "OPTIONS": {"timeout": 60}},
-    "other": {"ENGINE": SQLITE, "NAME": ":memory:"},
+    "default": default_database(),
+    "other": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
 }
 TASKS = tasks_setting()
 TASK_WORKERS = json.loads(os.environ.get(WORKERS, "{}"))
