@@ -120,6 +120,9 @@ class Transitions(ScheduleStore, Protocol):
         Args:
             after: empty: from the oldest that is kept; `LATEST`: none, only the cursor behind the latest.
             limit: of how many calls per shard; a call may concern 100 messages.
+
+        Raises:
+            InvalidTask: ``after`` is no cursor of events.
         """
         ...
 

@@ -83,10 +83,10 @@ def test_what_is_written_for_those_who_watch_goes_soon(server_url: str) -> None:
 
 
 def test_the_command(server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = f"from streamtasks import StreamTasks\napp = StreamTasks({server_url!r})\n"
+    module = f"from streamtasks import StreamTasks\napp = StreamTasks({server_url!r}, key_prefix='watched:')\n"
     (tmp_path / "watched_shop.py").write_text(module)
     monkeypatch.syspath_prepend(tmp_path)
-    app = StreamTasks(server_url)
+    app = StreamTasks(server_url, key_prefix="watched:")  # its own: who still ends on this server has events, too
     app.store.watch_events()
     task = app.task(name="t")(print)
     for task_id in ("a", "b"):
@@ -100,3 +100,6 @@ def test_the_command(server_url: str, tmp_path: Path, monkeypatch: pytest.Monkey
     assert more.exit_code == 0, more.output
     assert '"id": "c"' in more.output
     assert '"id": "b"' not in more.output
+    wrong = run(streamtasks_command, ("events", "--cursor", "accepted c"))
+    assert wrong.exit_code != 0
+    assert "cursor is 'accepted c', which is none of events; begin without one" in wrong.output

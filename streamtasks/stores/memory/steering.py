@@ -8,6 +8,7 @@ from typing import Final
 from ...exceptions import ServerNotSupported
 from ...protocol.state import DeadLetter
 from ...settings import StoreSettings
+from ..event_cursor import cursor_of, positions_in
 from ..inspection_types import LATEST, WATCH_MS, Event, Events
 from ..letter_cursor import entry_of, tag_in
 from ..rules import phases
@@ -215,8 +216,8 @@ class SteeringMethods:
                     + len(self.server.shard(self.settings, tag).events)
                     for tag in self.settings.tags
                 }
-            return Events([], ",".join(f"{tag}={number}" for tag, number in ends.items()))
-        seen = {tag: int(number) for tag, number in (part.split("=") for part in after.split(",") if part)}
+            return Events([], cursor_of(ends))
+        seen = {tag: int(position.partition("-")[0]) for tag, position in positions_in(after).items()}
         found: list[Event] = []
         with self.server.lock:
             for tag in self.settings.tags:
@@ -226,7 +227,7 @@ class SteeringMethods:
                 seen[tag] = shard.events_dropped + skipped + len(some)
                 found += some
         found.sort(key=lambda event: event.at_ms)
-        return Events(found, ",".join(f"{tag}={number}" for tag, number in seen.items()))
+        return Events(found, cursor_of(seen))
 
     def watch_events(self) -> None:
         """See `Store.watch_events`."""

@@ -11,6 +11,8 @@ import orjson
 from ....protocol.keys import Keys
 from ....protocol.state import FINAL_STATES, DeadLetter
 from ....protocol.wire import Wire
+from ...event_cursor import cursor_of as event_cursor_of
+from ...event_cursor import positions_in
 from ...inspection_types import LATEST, WATCH_MS, WATCHED_EVENTS, Active, Event, Events, Statistics, WorkerInfo
 from ...letter_cursor import before_on, cursor_of, order_of
 from ..batches import MOST, MOST_BYTES
@@ -145,8 +147,10 @@ def events(shards: Shards, after: str = "", limit: int = 100) -> Operation[Event
     if after == LATEST:
         replies = yield [events_call(shard.keys, LATEST, 1) for shard in shards.by_tag.values()]
         latest = zip(shards.by_tag, replies, strict=True)
-        return Events([], ",".join(f"{tag}={entries[0][0].decode() if entries else '0-0'}" for tag, entries in latest))
-    cursors = dict(part.split("=", 1) for part in after.split(",")) if after else {}
+        return Events(
+            [], event_cursor_of({tag: entries[0][0].decode() if entries else "0-0" for tag, entries in latest})
+        )
+    cursors = positions_in(after)
     requests = [events_call(shard.keys, cursors.get(tag, ""), min(limit, MOST)) for tag, shard in shards.by_tag.items()]
     found: list[Event] = []
     for tag, entries in zip(shards.by_tag, (yield requests), strict=True):
@@ -155,9 +159,7 @@ def events(shards: Shards, after: str = "", limit: int = 100) -> Operation[Event
             at_ms = int(cursors[tag].partition("-")[0])
             words = [word.decode() for word in flat]
             found += (Event(at_ms, words[1], *pair) for pair in batched(words[2:], 2))
-    return Events(
-        sorted(found, key=lambda event: event.at_ms), ",".join(f"{tag}={entry}" for tag, entry in cursors.items())
-    )
+    return Events(sorted(found, key=lambda event: event.at_ms), event_cursor_of(cursors))
 
 
 def dead_letters(shards: Shards, limit: int = 100, before: str = "") -> Operation[list[DeadLetter]]:
