@@ -17,6 +17,7 @@ __all__ = ["Script", "commands", "load", "names", "source"]
 _HERE = files(__name__)
 _INCLUDE = re.compile(r"( *)-- include: (.+)")
 _ROW = re.compile(r"-- (KEYS|ARGV)\[(\d+)(\.\.)?\] +(\w+)(?: +[A-Z]+ +keys\.(\w+)(\()?)?")
+_ROLE = re.compile(r"^-- Role: +(monitor|producer|worker)$", re.MULTILINE)
 _NAME = re.compile(r"\b(keys|args)\.(\w+)\b")
 _ARRAYS = {"keys": "KEYS", "args": "ARGV"}
 _COMMENT = re.compile(r"(^|\s)--.*$", re.MULTILINE)
@@ -25,7 +26,7 @@ _CONTAINERS = ("XGROUP", "XINFO")
 
 
 class Script(NamedTuple):
-    """A script as a server gets it, and the names of what a call passes, in their order.
+    """A script as a server gets it, the least role that calls it, and the names of what a call passes, in their order.
 
     ``keys`` are attributes of `streamtasks.protocol.keys.Keys`; the caller builds ``own_keys`` itself, and what follows
     behind the named ones.
@@ -33,6 +34,7 @@ class Script(NamedTuple):
 
     name: str
     source: str
+    role: str
     keys: tuple[str, ...]
     own_keys: tuple[str, ...]
     arguments: tuple[str, ...]
@@ -66,7 +68,7 @@ def load(name: str) -> Script:
 
     Raises:
         FileNotFoundError: there is no script, or include, of that name.
-        ValueError: the code uses a name that the header does not declare.
+        ValueError: the code uses a name that the header does not declare, or the header names no role.
     """
     text = _HERE.joinpath(f"{name}.lua").read_text("utf-8")
     places: dict[str, str] = {}
@@ -97,7 +99,10 @@ def load(name: str) -> Script:
 
     lines = "\n".join(_assembled(text, set())).split("\n")
     code = [line if line.lstrip().startswith("--") else _NAME.sub(position_of, line) for line in lines]
-    return Script(name, "\n".join(code) + "\n", tuple(keys), tuple(own_keys), tuple(arguments))
+    role = _ROLE.search(text)
+    if role is None:
+        raise ValueError(f"{name}.lua does not say in its header which role calls it")
+    return Script(name, "\n".join(code) + "\n", role[1], tuple(keys), tuple(own_keys), tuple(arguments))
 
 
 def _assembled(text: str, known: set[str]) -> list[str]:

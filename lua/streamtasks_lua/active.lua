@@ -12,6 +12,7 @@
 --         "<enqueued ms> <envelope>"}.
 -- Budget: 100 attempts, 512 KiB of their bodies and one more.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 -- include: line
 local place, room = tonumber(args.place), tonumber(args.most_bytes)

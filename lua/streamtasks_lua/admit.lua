@@ -24,6 +24,7 @@
 --         asks: per limit 5 values: name, interval us, burst, tokens wanted, number of the ask
 -- Budget: 100 limits, 100 messages.
 -- Moves:  waiting for its limit -> ready | suspect
+-- Role:   worker
 -- Safe to repeat: yes, a grant counts once, by its number. Clock: server.
 -- include: clock, missing, limit, waiting, place
 local most = tonumber(args.most)

@@ -12,6 +12,7 @@
 -- Returns {1 noted, 0 somebody else has noted it, or the operation is forgotten}.
 -- Budget: one operation.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes, by at; with restored alone, no. Clock: none.
 if redis.call('EXISTS', keys.bulk) == 0 then return { 0 } end
 if args.restored ~= '0' then redis.call('HINCRBY', keys.bulk, 'restored', args.restored) end

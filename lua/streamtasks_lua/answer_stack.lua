@@ -8,6 +8,7 @@
 -- Returns {1}.
 -- Budget: one task.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes. Clock: none.
 redis.call('SET', keys.stack, args.nonce .. ' ' .. args.answer, 'PX', 60000)
 return { 1 }

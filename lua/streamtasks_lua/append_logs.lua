@@ -12,6 +12,7 @@
 -- Returns {code...}: 2 kept until its record expires, 1 kept, the task is not finished, 0 the task is not known.
 -- Budget: 100 tasks, 512 KiB of lines and those of one more, and as many that are kept.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes, by nonce, until another call has come. Clock: server.
 local half, tasks, reply = tonumber(args.half), (#ARGV - args.more + 1) / 4, {}
 -- lines_of(text): how many lines there are.

@@ -9,6 +9,7 @@
 -- Returns {now ms, 1 written, 0 it was there already}.
 -- Budget: one entry, and 16 that are compared with it.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes, by nonce, until 16 others have come. Clock: server.
 -- include: clock
 for _, entry in ipairs(redis.call('XREVRANGE', keys.audit, '+', '-', 'COUNT', 16)) do

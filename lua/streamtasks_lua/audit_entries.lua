@@ -8,6 +8,7 @@
 -- Returns {entry id, {"nonce", nonce, "entry", JSON}} per entry.
 -- Budget: 100 entries.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local before = args.before == '+' and '+' or '(' .. args.before
 return redis.call('XREVRANGE', keys.audit, before, '-', 'COUNT', args.most)

@@ -25,6 +25,7 @@
 --         asks of this worker, "": nothing; it is told once.
 -- Budget: one worker; 100 silent ones are forgotten; after the clock went back, 1,000 members of each set are set right.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
 local MOST_MOVED = 1000 -- of each set, so that the call stays short

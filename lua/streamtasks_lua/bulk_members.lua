@@ -8,6 +8,7 @@
 --         hundred in which the next one is, "": there are none.
 -- Budget: 100 members.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local counts = redis.call('HMGET', keys.bulk, 'total', 'at', 'applied', 'skipped', 'refused', 'restored')
 local reply = {}

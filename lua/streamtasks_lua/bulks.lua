@@ -9,6 +9,7 @@
 -- Returns {id, "<state> <since when it is noted, ms> <since when it is in that state, ms> <note, JSON>", ...}
 -- Budget: 100 operations.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local ids = args.id ~= '' and { args.id } or redis.call('ZREVRANGE', keys.bulks, 0, tonumber(args.most) - 1)
 local reply = {}

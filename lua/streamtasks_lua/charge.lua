@@ -32,6 +32,7 @@
 --         delayed (from where it comes back as a suspect)
 --         One that was revoked while held goes back at once, with mark x: it will not run again. The limit holds for it
 --         as well, because its holder may have died of what belongs to its outcome.
+-- Role:   worker
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, held, put_back, reports
 local reply, tokens = { now }, {}

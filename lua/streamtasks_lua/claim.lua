@@ -52,6 +52,7 @@
 -- Budget: 100 messages, 512 KiB of bodies and one more, 16 streams of those that are ready; 5,000 old dead letters per garbage entry.
 -- Moves:  ready -> claimed | ready -> running (count 1, or a suspect) | garbage entry -> dead letter
 --         of a paused task: ready | suspect -> set aside: its entry goes to the consumer "paused:<task>", who is nobody
+-- Role:   worker
 -- Safe to repeat: yes, by sequence. Clock: server.
 -- include: clock, group, wake, channel, events
 local consumer, sequence, most, alone = args.consumer, tonumber(args.sequence), tonumber(args.most), args.alone == '1'

@@ -11,6 +11,7 @@
 --         are no message reason "undecodable", stream, entry, data.
 -- Budget: 100 dead letters, 512 KiB of them and one more.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local reply, room = { 1 }, tonumber(args.most_bytes)
 if #ARGV >= args.more then

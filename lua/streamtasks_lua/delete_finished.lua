@@ -12,6 +12,7 @@
 --         "2 <finished ms> <outcome> <token>" and expires when it is as old: its id is known, and nothing else of it.
 -- Budget: 100 ids, or one entry of the index with all of its ids.
 -- Moves:  finished -> (nothing)
+-- Role:   producer
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
 local before, known_ms = tonumber(args.before_ms), tonumber(args.known_ms)

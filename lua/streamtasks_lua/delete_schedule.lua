@@ -10,6 +10,7 @@
 -- Returns {now ms, 1}; 0 instead of 1: there is none of that name.
 -- Budget: one schedule.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes, but the answer differs. Clock: server.
 -- include: clock, remove_schedule
 return { now, remove_schedule(args.name) and 1 or 0 }

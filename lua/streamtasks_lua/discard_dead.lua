@@ -13,6 +13,7 @@
 --         again with the others.
 -- Budget: 100 dead letters, whatever their size; of those that are kept 512 KiB and one more.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes. Clock: none.
 -- include: letters
 local reply, room = {}, tonumber(args.most_bytes)

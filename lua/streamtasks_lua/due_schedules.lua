@@ -12,6 +12,7 @@
 --         name, what it is (see include/schedule.lua), its due occurrence in ms}.
 -- Budget: 100 schedules, 512 KiB of them and one more.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
 local most, room = tonumber(args.most), tonumber(args.most_bytes)

@@ -28,6 +28,7 @@
 --         revoked before it came: call revoke, which finishes it at once. Without that, the child that claims it does.
 -- Budget: 100 messages, 512 KiB of their bodies and one more.
 -- Moves:  (nothing) -> ready | delayed | blocked | waiting for its limit
+-- Role:   producer
 -- Safe to repeat: yes, by id. Clock: server.
 -- include: clock, streams, events, accept
 local count = tonumber(args.count)

@@ -8,6 +8,7 @@
 -- Returns {entry id, {"kind", kind, id, detail, ...}} per entry.
 -- Budget: 100 entries of 100 messages.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 if args.after == '$' then return redis.call('XREVRANGE', keys.events, '+', '-', 'COUNT', 1) end
 local after = args.after == '' and '-' or '(' .. args.after

@@ -10,6 +10,7 @@
 --         index. The last one's number and id are the cursor of the next page.
 -- Budget: 100 entries of 100 ids, and 10 more of each of 13 indexes.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local AT_ONCE = 10
 local after, most, sources, page = args.after, tonumber(args.most), {}, {}

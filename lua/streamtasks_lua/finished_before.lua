@@ -8,6 +8,7 @@
 -- Returns per index {entry id, {"<outcome> <stream name>", "<id> <id>...", ...}, ...}, newest first.
 -- Budget: 26 indexes, 100 entries of each; each may hold 100 ids.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local reply = {}
 for place = keys.more, #KEYS do

@@ -34,6 +34,7 @@
 --         stored, so it lies too far ahead.
 -- Budget: 100 messages, 512 KiB of their bodies and one more.
 -- Moves:  (nothing) -> ready | delayed | waiting for its limit. One that was revoked before it came is ready with mark x.
+-- Role:   worker
 -- Safe to repeat: yes: the occurrence has passed by then. Clock: server.
 -- include: clock, streams, events, accept, schedule
 local firings, record, at = {}, keys.more + 2 * stream_count, args.more + stream_count

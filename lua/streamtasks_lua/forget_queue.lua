@@ -14,6 +14,7 @@
 --         hold: then none went. more: 1 if nothing but entries of finished messages was met, and there are others: call again.
 -- Budget: 201 streams; 100 entries of messages that are finished leave them.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes. Clock: none. Messages that wait elsewhere (delayed, for a limit, for others) are not looked for:
 --         their stream is made again when they come to it.
 -- include: retire

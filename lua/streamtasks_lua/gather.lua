@@ -11,6 +11,7 @@
 --         late to count, "" if it is not known.
 -- Budget: 1000 results, 512 KiB of them and one more.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local field, from, most = args.field, tonumber(args.place), tonumber(args.most_bytes)
 if field:sub(1, 1) == 'v' then return { 1, redis.call('HGET', keys.workflow, field) or '' } end

@@ -31,6 +31,7 @@
 -- Moves:  claimed | running -> ready | suspect, at the old place; running, with a rate limit -> waiting for it, before the
 --         others
 --         One that was revoked while held goes back to its place with mark x.
+-- Role:   worker
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, held, missing, put_back
 -- give_back(id, token, unstarted, alone): 1 done, 0 not held by this token, or its stream is missing.

@@ -11,6 +11,7 @@
 -- Returns {place from which to go on (-1: that was all), then per message 3 values: id, token, name of its stream}.
 -- Budget: 1,000 leases; 1,000 messages and the rest of one claim.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes. Clock: none.
 -- include: line, held
 local MOST_WORDS = 3000

@@ -7,6 +7,7 @@
 -- Returns {first lines, how many were dropped behind them, last lines}; {} if there are no more than the caller has.
 -- Budget: one task.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local lines = redis.call('HGET', keys.log, 'lines')
 if not lines or lines == args.known then return {} end

@@ -12,6 +12,7 @@
 -- Returns {now ms, code...}: 1 running now, 0 not held by this token.
 -- Budget: 100 attempts.
 -- Moves:  claimed -> running; one that was revoked while held (X) only gets its time
+-- Role:   worker
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, line, held, channel, events
 local reply = { now }

@@ -18,6 +18,7 @@
 --          claimed waits, ms, 0 if there is none, ...}, {next names}}
 -- Budget: 100 streams, each with the consumers that hold something; the time does not grow with messages.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: server.
 -- include: clock, group, nobody
 local function since(entry)

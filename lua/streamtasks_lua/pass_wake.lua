@@ -10,6 +10,7 @@
 --         0 if not: then no child is woken.
 -- Budget: 1024 streams of those that are ready.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes. Clock: server, not used.
 -- include: wake
 local mode, named = args.filter_mode, {}

@@ -13,6 +13,7 @@
 -- Returns {1 it is paused now, 0 it was before, -1 too many are; 1: more of everything is ready: call again}.
 -- Budget: 1,000 streams.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes, the later note counts. Clock: server.
 -- include: clock
 local what, is_new = args.what, redis.call('ZADD', keys.paused, 'NX', 0, args.what)

@@ -11,6 +11,7 @@
 -- Returns {now ms, 1}; 0 instead of 1: there is none of that name. One that is not paused goes on as it does.
 -- Budget: one schedule.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes. Clock: server.
 -- include: clock, schedule, schedule_next
 local name, next_ms = args.name, tonumber(args.next_ms)

@@ -8,6 +8,7 @@
 -- Returns per pause: what, "<since ms> <note>".
 -- Budget: 1,000 pauses.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local reply, names = {}, redis.call('ZRANGE', keys.paused, 0, args.most - 1)
 if #names == 0 then return reply end

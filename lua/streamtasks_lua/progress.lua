@@ -9,6 +9,7 @@
 -- Returns {code...}: 1 stored, 0 not held by this token.
 -- Budget: 100 reports.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes, by token. Clock: none.
 -- include: held, channel
 local reply = {}

@@ -24,6 +24,7 @@
 -- Budget: 100 due messages, 100 that waited for finished ones.
 -- Moves:  delayed -> ready | suspect, after two crashes | waiting for its limit; blocked -> delayed: those that waited
 --         for a task that is finished, if they are too many for the script that finished it ("free <id> ..." is due)
+-- Role:   worker
 -- Safe to repeat: yes. Clock: server; nothing is promoted early.
 -- include: clock, missing, place
 local most, promoted = tonumber(args.most), 0

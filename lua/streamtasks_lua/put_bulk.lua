@@ -15,6 +15,7 @@
 -- Returns the state in which it was, "": it was not known. It is moved if that is one of those in which it may be.
 -- Budget: one operation; 100 old ones go.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
 local known = redis.call('HGET', keys.bulk_notes, args.id)

@@ -10,6 +10,7 @@
 -- Returns {1 noted, 0 they were noted before}.
 -- Budget: 100 members.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes. Clock: none.
 local is_new = redis.call('HSETNX', keys.bulk, args.number, args.members)
 if is_new == 1 then redis.call('HINCRBY', keys.bulk, 'total', args.count) end

@@ -22,6 +22,7 @@
 --         otherwise, or by another project that is not gone).
 -- Budget: 100 schedules, 512 KiB of them and one more.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes, by content. Clock: server. A schedule whose rule stays keeps its next occurrence, and being
 --         paused. Revisions rise over all schedules, so none comes again after a schedule was dropped.
 -- include: clock, schedule, schedule_text, schedule_next

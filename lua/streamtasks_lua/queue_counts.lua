@@ -11,6 +11,7 @@
 -- Returns {now ms, finished, ms}; {now ms, -1, 0}: ARGV[1] is another hour.
 -- Budget: 30 minutes of one queue.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
 local minute, hour = math.floor(now / 60000), tonumber(args.hour)

@@ -17,6 +17,7 @@
 --         {"<enqueued ms> <envelope>", state line or "", history, progress, due ms or ""}.
 -- Budget: 100 messages, 512 KiB of their records and one more.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local count = tonumber(args.count)
 local workflows = {}

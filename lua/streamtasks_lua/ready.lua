@@ -9,6 +9,7 @@
 -- Returns {best}: 101 + that priority; 0: nothing is ready that a child with this filter serves, as far as one call looks.
 -- Budget: 1024 streams of those that are ready.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes. Clock: server, not used.
 -- include: listen
 local mode, named = args.filter_mode, {}

@@ -34,6 +34,7 @@
 -- Budget: 100 messages, and the rest of one claim.
 -- Moves:  claimed | running -> suspect (ready, but only for a child with empty hands) | waiting for its limit first
 --         One that was revoked while held becomes suspect as any other, with mark x: it will not run again.
+-- Role:   worker
 -- Safe to repeat: yes. Clock: server. After a silence of all workers (see beat) it waits one more lease.
 -- include: clock, held, missing, put_back, reports
 local lost_limit, lease_ms, most = tonumber(args.lost_limit), tonumber(args.lease_ms), tonumber(args.most)

@@ -8,6 +8,7 @@
 -- Returns {now ms, code...}: 1 renewed, 0 this claim is not held any more (its attempts must not go on).
 -- Budget: 100 claims.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock
 local expires = int(now + args.lease_ms)

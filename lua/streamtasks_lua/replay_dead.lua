@@ -32,6 +32,7 @@
 --         else has replayed or discarded it: nothing was done.
 -- Budget: 100 messages, 512 KiB of their bodies and one more.
 -- Moves:  (a dead letter) -> ready | delayed | waiting for its limit
+-- Role:   producer
 -- Safe to repeat: yes, by the letter and the new id. Clock: server.
 -- include: clock, streams, events, accept, letters
 local count = tonumber(args.count)

@@ -10,6 +10,7 @@
 -- Returns 1 if the worker is registered, else 0: nothing was left.
 -- Budget: one worker.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes, the later request counts. Clock: none.
 if not redis.call('ZSCORE', keys.workers, args.worker) then return 0 end
 redis.call('HSET', keys.worker_requests, args.worker, args.request)

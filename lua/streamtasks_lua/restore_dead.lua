@@ -14,6 +14,7 @@
 -- Returns {how many were put back, 1: there are more}.
 -- Budget: 100 dead letters, 512 KiB of them and one more; 5,000 of the oldest go.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes, each is put back once. Clock: server.
 -- include: dead
 local room, restored = tonumber(args.most_bytes), 0

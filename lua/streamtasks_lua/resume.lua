@@ -16,6 +16,7 @@
 --         paused, but what the call has brought goes on. A queue stays as it is while everything is paused.
 -- Budget: 201 streams.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes. Clock: none.
 -- include: streams
 local what, names, missing = args.what, nil, {}

@@ -25,6 +25,7 @@
 --         until nothing is left.
 -- Budget: 100 messages.
 -- Moves:  set aside -> ready | suspect, at the old place; with a rate limit -> waiting for it
+-- Role:   producer
 -- Safe to repeat: yes. Clock: server.
 -- include: missing, place
 local task, left = args.task, 100

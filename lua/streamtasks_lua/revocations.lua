@@ -7,6 +7,7 @@
 -- Returns {word...}: per message "revoked" (let it end), "terminate" (end it), or "": go on, or not held by this token.
 -- Budget: 100 messages.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes. Clock: none.
 -- include: line, held
 local reply = {}

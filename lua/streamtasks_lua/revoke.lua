@@ -51,6 +51,7 @@
 -- Moves:  ready | suspect | delayed | blocked | limited -> finished; claimed | running -> revoked while held (X)
 --         Its entry stays in its stream, and the claim that meets it drops it. What waits for it (`links`) goes on, to fail.
 --         A callback message has a child do what belongs to an outcome that is heard of (include/heard.lua). Workers are told "revoke <id> <1: end it>".
+-- Role:   producer
 -- Safe to repeat: yes. Clock: server.
 -- include: clock, streams, line, events, callback_id, finish, revoked
 local terminate, workflow_count = args.terminate == '1', tonumber(args.workflow_count)

@@ -10,6 +10,7 @@
 -- Returns {code...}: 1 replaced, 0 not held by this token.
 -- Budget: 100 messages, 512 KiB of envelopes and one more.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes, by token. Clock: none.
 -- include: held
 local reply = {}

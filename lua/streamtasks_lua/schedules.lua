@@ -13,6 +13,7 @@
 --         there is none of that name}. more: 1 the reply is full, ask again for the rest.
 -- Budget: 100 schedules, 512 KiB of them and one more.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local most, after, room = tonumber(args.most), args.after, tonumber(args.most_bytes)
 local wanted = {}

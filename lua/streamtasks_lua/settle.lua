@@ -74,6 +74,7 @@
 -- Budget: 100 messages with their follow-ups, or one outcome with at most 100; 512 KiB of them and one outcome
 --         more; 100 messages that waited for them, 100 nodes that followed them; 5,000 old dead letters.
 -- Moves:  claimed | running -> finished | delayed | ready | waiting for its limit; blocked -> delayed | ready
+-- Role:   worker
 -- Safe to repeat: yes, by token. Clock: server.
 -- include: clock, streams, held, leave, events, channel, finish
 local callbacks, member_count, follow_count = args.callbacks, tonumber(args.member_count), tonumber(args.follow_count)

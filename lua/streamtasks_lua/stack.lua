@@ -11,6 +11,7 @@
 -- Returns {1, answer, "" if there is none yet}; {0, ""}: no attempt of it is known to run. Workers are told "stack <id> <nonce>".
 -- Budget: one task.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes. Clock: none.
 -- include: line
 local answer = redis.call('GET', keys.stack)

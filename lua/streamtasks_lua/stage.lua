@@ -20,6 +20,7 @@
 -- Returns {now ms, code}: 1 staged, 2 it is live already: nothing was done, 0 it is being thrown away: nothing was done.
 -- Budget: 100 nodes, 100 fan-ins, 100 known results, 512 KiB of each and one more.
 -- Moves:  (nothing) -> blocked
+-- Role:   producer
 -- Safe to repeat: yes, by id. Clock: server.
 -- include: clock, line
 local id = args.id

@@ -20,6 +20,7 @@
 --         {} if it is not unfinished. What others hold counts as if it came first in the stream.
 -- Budget: one message; 1,000 entries and 1,000 members that come before it.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: server.
 -- include: clock, line, group, nobody
 local most = tonumber(args.most)

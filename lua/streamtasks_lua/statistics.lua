@@ -10,6 +10,7 @@
 -- Returns {unfinished, running, delayed, count or nil...}: one count per field, in their order.
 -- Budget: one count for each field; each takes the same time however many messages there are.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 return {
   redis.call('HLEN', keys.messages), redis.call('ZCARD', keys.running), redis.call('ZCARD', keys.delayed),

@@ -16,6 +16,7 @@
 -- Returns {consumers removed, streams retired, names}: names of the streams to sweep next; none: that was all.
 -- Budget: 16 streams with all of their consumers.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes. Clock: server. A consumer is made again by its next read, a stream by its next message.
 -- include: clock, nobody, retire
 local idle_ms, retire_ms, removed, retired = tonumber(args.idle_ms), tonumber(args.retire_ms), 0, 0

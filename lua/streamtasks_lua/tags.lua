@@ -9,6 +9,7 @@
 -- Returns {how many were noted first, tag...}: all that are noted now, in their order.
 -- Budget: one list of at most 4,000 tags.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes. Clock: none.
 local noted = redis.call('LRANGE', keys.tags, 0, -1)
 local given = { unpack(ARGV, args.more) }

@@ -7,6 +7,7 @@
 -- Returns {now ms, then per ask 2 values: tokens granted, us until the next one (0 if any were granted)}.
 -- Budget: 100 limits.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: no, what was granted before is lost; there are never more than the rate allows. Clock: server.
 -- include: clock, rate
 local reply = { now }

@@ -11,6 +11,7 @@
 --         ""}: the caller has none, or has lost it.
 -- Budget: 100 operations.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: no, but nothing is lost: another while begins later. Clock: server.
 -- include: clock
 local lease, until_ms = tonumber(args.lease_ms), now + tonumber(args.lease_ms)

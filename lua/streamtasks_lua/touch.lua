@@ -8,6 +8,7 @@
 -- Returns {now ms}.
 -- Budget: one short string.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
 redis.call('SET', keys.touched, int(now) .. ' ' .. args.id)

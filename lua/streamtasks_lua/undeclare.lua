@@ -12,6 +12,7 @@
 -- Returns {now ms, more, name...}: what is forgotten; more: 1 there may be more.
 -- Budget: 100 schedules.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes. Clock: server.
 -- include: clock, schedule_text, remove_schedule
 local label, forgotten = args.label, {}

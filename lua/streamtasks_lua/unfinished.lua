@@ -12,6 +12,7 @@
 --         no more. Of the delayed ones those of the last ms may come again if its last one has gone meanwhile.
 -- Budget: 100 ids, 256 streams.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local most = tonumber(args.most)
 -- of_streams(): ids of entries.

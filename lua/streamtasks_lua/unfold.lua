@@ -34,6 +34,7 @@
 --         revoked before the workflow was live; as many lines as fit into 4,000 bytes.
 -- Budget: 100 nodes.
 -- Moves:  blocked -> ready | delayed | waiting for its limit; blocked -> (nothing), if it has not become live in time
+-- Role:   producer
 -- Safe to repeat: yes. Clock: server.
 -- include: clock, line, streams, channel, events, workflow
 local id, verb, whom = args.id, args.verb, args.whom

@@ -7,6 +7,7 @@
 -- Returns {now ms, ms until the next one is due (-1: there is none), id...}: those that are due now.
 -- Budget: 20 workflows.
 -- Moves:  nothing
+-- Role:   worker
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
 local reply = { now, -1, unpack(redis.call('ZRANGEBYSCORE', keys.unfolding, '-inf', int(now), 'LIMIT', 0, tonumber(args.most))) }

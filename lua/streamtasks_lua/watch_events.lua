@@ -8,6 +8,7 @@
 -- Returns {1}.
 -- Budget: one key.
 -- Moves:  nothing
+-- Role:   producer
 -- Safe to repeat: yes. Clock: none.
 redis.call('SET', keys.watchers, args.kept, 'PX', args.watch_ms)
 return { 1 }

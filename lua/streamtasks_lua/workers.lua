@@ -8,6 +8,7 @@
 -- Returns per worker 4 values: its name, its last beat in ms, how long that is ago in ms, what it reports of itself (JSON).
 -- Budget: 1000 workers.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: server.
 -- include: clock
 local found = redis.call('ZREVRANGE', keys.workers, 0, tonumber(args.most) - 1, 'WITHSCORES')

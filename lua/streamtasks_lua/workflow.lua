@@ -9,6 +9,7 @@
 --         <o: open, r: what follows was let go, f: it must fail>"}.
 -- Budget: one workflow, and one count for each fan-in that is named.
 -- Moves:  nothing
+-- Role:   monitor
 -- Safe to repeat: yes. Clock: none.
 local known = redis.call('HMGET', keys.workflow, 'nodes', 'done', 'failed', 'live', 'plan')
 if not known[4] then return {} end

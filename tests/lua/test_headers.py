@@ -116,6 +116,7 @@ class TestHeader:
             r"Returns ",
             r"Budget: (\d|one )",
             r"Moves:  ?\S",
+            r"Role:   (monitor|producer|worker)$",
             r"Safe to repeat: (yes|no)",
             r"Clock: ",
         ):

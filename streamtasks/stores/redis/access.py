@@ -1,7 +1,7 @@
-"""What users of a server must be allowed to do: the scripts and commands of each role, and the ACL rules that follow.
+"""What users of a server must be allowed to do: the commands of each role, and the ACL rules that follow.
 
-This table is the only one. What a script calls is read from the script itself; a script or a command that is missing
-here fails `tests/core/test_access.py`.
+Who calls a script, and what it calls, is read from the script itself; another command that is missing here fails
+`tests/core/test_access.py`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ...protocol.keys import check_prefix
 __all__ = [
     "DIRECT",
     "NEWEST",
-    "SCRIPTS",
     "SENTINEL",
     "UNPRIVILEGED",
     "Command",
     "UserRole",
     "allowed_commands",
     "patterns",
+    "role_of",
     "rules",
     "sentinel_rules",
 ]
@@ -60,79 +60,6 @@ class Command(NamedTuple):
     why: str
     since: tuple[int, int] = (7, 0)
 
-
-SCRIPTS: Final = {
-    "active": UserRole.MONITOR,
-    "audit_entries": UserRole.MONITOR,
-    "bulk_members": UserRole.MONITOR,
-    "bulks": UserRole.MONITOR,
-    "dead_letters": UserRole.MONITOR,
-    "events": UserRole.MONITOR,
-    "finished": UserRole.MONITOR,
-    "finished_before": UserRole.MONITOR,
-    "gather": UserRole.MONITOR,
-    "logs": UserRole.MONITOR,
-    "measures": UserRole.MONITOR,
-    "pauses": UserRole.MONITOR,
-    "queue_counts": UserRole.MONITOR,
-    "read": UserRole.MONITOR,
-    "schedules": UserRole.MONITOR,
-    "standing": UserRole.MONITOR,
-    "statistics": UserRole.MONITOR,
-    "unfinished": UserRole.MONITOR,
-    "workers": UserRole.MONITOR,
-    "workflow": UserRole.MONITOR,
-    "advance_bulk": UserRole.PRODUCER,
-    "audit": UserRole.PRODUCER,
-    "delete_finished": UserRole.PRODUCER,
-    "delete_schedule": UserRole.PRODUCER,
-    "discard_dead": UserRole.PRODUCER,
-    "enqueue": UserRole.PRODUCER,
-    "pause": UserRole.PRODUCER,
-    "pause_schedule": UserRole.PRODUCER,
-    "put_bulk": UserRole.PRODUCER,
-    "put_bulk_members": UserRole.PRODUCER,
-    "put_schedules": UserRole.PRODUCER,
-    "replay_dead": UserRole.PRODUCER,
-    "request_worker": UserRole.PRODUCER,
-    "restore_dead": UserRole.PRODUCER,
-    "resume": UserRole.PRODUCER,
-    "resume_task": UserRole.PRODUCER,
-    "revoke": UserRole.PRODUCER,
-    "stack": UserRole.PRODUCER,
-    "stage": UserRole.PRODUCER,
-    "take_bulk": UserRole.PRODUCER,
-    "tags": UserRole.PRODUCER,  # a monitor only reads what others have noted
-    "touch": UserRole.PRODUCER,
-    "unfold": UserRole.PRODUCER,
-    "watch_events": UserRole.PRODUCER,
-    "admit": UserRole.WORKER,
-    "answer_stack": UserRole.WORKER,
-    "append_logs": UserRole.WORKER,
-    "beat": UserRole.WORKER,
-    "charge": UserRole.WORKER,
-    "claim": UserRole.WORKER,
-    "due_schedules": UserRole.WORKER,
-    "fire": UserRole.WORKER,
-    "forget_queue": UserRole.WORKER,
-    "hand_back": UserRole.WORKER,
-    "holdings": UserRole.WORKER,
-    "mark_running": UserRole.WORKER,
-    "pass_wake": UserRole.WORKER,
-    "progress": UserRole.WORKER,
-    "promote": UserRole.WORKER,
-    "ready": UserRole.WORKER,
-    "reclaim": UserRole.WORKER,
-    "renew": UserRole.WORKER,
-    "revocations": UserRole.WORKER,
-    "rewrite": UserRole.WORKER,
-    "settle": UserRole.WORKER,
-    "sweep": UserRole.WORKER,
-    "take": UserRole.WORKER,
-    "undeclare": UserRole.WORKER,
-    "unfolding": UserRole.WORKER,
-}
-"""Every script, and the least role that calls it."""
 
 DIRECT: Final = (
     Command("evalsha", UserRole.MONITOR, "every call of a script"),
@@ -197,11 +124,16 @@ _NOTHING: Final = ("resetkeys", "resetchannels", "clearselectors", "-@all")
 """Rules that take away all that a user was allowed."""
 
 
+def role_of(script: str) -> UserRole:
+    """Return the least role that calls a script, by its header."""
+    return UserRole[streamtasks_lua.load(script).role.upper()]
+
+
 def allowed_commands(role: UserRole, server: tuple[int, int] = NEWEST) -> list[str]:
     """Return the commands that a role needs on a server of a version, sorted, as ACL rules name them."""
     found = {command.name for command in DIRECT if command.role <= role and command.since <= server}
-    for name, least in SCRIPTS.items():
-        if least <= role:
+    for name in streamtasks_lua.names():
+        if role_of(name) <= role:
             found.update(streamtasks_lua.commands(name))
     return sorted(found)
 
