@@ -1,19 +1,42 @@
-"""Note who changes what, and why: before the change, so that nothing is changed without a trace."""
+"""Note who changes what, and why: before the change, so that nothing is changed without a trace; list the notes."""
 
 from __future__ import annotations
 
 import uuid
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..exceptions import InvalidTask
 from ..stores.steering import SteeringStore
 from ..stores.steering_types import AuditEntry
 
-__all__ = ["MOST_ACTOR", "MOST_REASON", "check", "record"]
+__all__ = ["MOST_ACTOR", "MOST_REASON", "AuditPage", "check", "entries", "record"]
 
 MOST_ACTOR: Final = 128
 MOST_REASON: Final = 1000
 """Most characters of who and of why."""
+
+
+_MOST: Final = 100
+
+
+class AuditPage(NamedTuple):
+    """Audit entries, and the cursor behind them; empty: there are no more."""
+
+    entries: list[AuditEntry]
+    cursor: str
+
+
+def entries(store: SteeringStore, cursor: str = "", limit: int = _MOST) -> AuditPage:
+    """Return a page of audit entries, newest first.
+
+    Args:
+        store: where they are.
+        cursor: that of the last page; empty: from the newest.
+        limit: of entries, at most 100.
+    """
+    limit = min(limit, _MOST)
+    found = store.audit_entries(limit, cursor)
+    return AuditPage(found, found[-1].cursor if len(found) == limit else "")
 
 
 def record(store: SteeringStore, operation: str, target: str, actor: str, reason: str) -> None:

@@ -14,18 +14,22 @@ from ..protocol.wire import Wire
 from ..results.snapshot_view import error_of, outcome_of, shown_state
 from ..stores.base import Store
 from ..stores.inspection_types import Active, WorkerInfo
+from ..stores.letter_cursor import cursor_behind
 from ..stores.measure_types import Measures
 from ..stores.steering_types import Pause
 
 __all__ = [
     "OUTCOMES",
     "STATES",
+    "LetterPage",
     "QueueView",
     "Status",
     "TaskPage",
     "TaskView",
     "WorkerView",
     "dead_letter",
+    "dead_letter_at",
+    "dead_letters",
     "logs",
     "message_of",
     "queues",
@@ -34,6 +38,7 @@ __all__ = [
     "task",
     "task_of",
     "tasks",
+    "view_of",
     "workers",
 ]
 
@@ -72,7 +77,10 @@ class WorkerView(NamedTuple):
 
 
 class Status(NamedTuple):
-    """A store at one moment. ``outcomes``: counts by state since the store was first used."""
+    """A store at one moment.
+
+    ``outcomes``: counts by state since the store was first used. ``now_ms``: the time by its clock, ms since the epoch.
+    """
 
     queues: list[QueueView]
     unfinished: int
@@ -84,6 +92,7 @@ class Status(NamedTuple):
     workers: int
     outcomes: dict[str, int]
     pauses: list[Pause]
+    now_ms: int
 
 
 class TaskView(NamedTuple):
@@ -109,6 +118,13 @@ class TaskPage(NamedTuple):
     cursor: str
 
 
+class LetterPage(NamedTuple):
+    """Dead letters, and the cursor behind them; empty: there are no more."""
+
+    letters: list[DeadLetter]
+    cursor: str
+
+
 def status(store: Store) -> Status:
     """Return how a store is, in constant time for each queue and worker."""
     found, live, pauses, counts = store.measures(), _live(store), store.pauses(), store.statistics()
@@ -123,6 +139,7 @@ def status(store: Store) -> Status:
         len(live),
         dict(counts.outcomes),
         pauses,
+        found.now_ms,
     )
 
 
@@ -192,7 +209,7 @@ def tasks(store: Store, wire: Wire, state: str, cursor: str = "", limit: int = 1
         ids, following = store.finished_ids(OUTCOMES[state], cursor, min(limit, _MOST))
     else:
         ids, following = store.waiting_ids(state, cursor, min(limit, _MOST), queue if state == "queued" else "")
-    found = [_view(one, wire) for one in (store.read(ids) if ids else ()) if one is not None]
+    found = [view_of(one, wire) for one in (store.read(ids) if ids else ()) if one is not None]
     wanted = [one for one in found if _is_in(one, state)]
     if queue:
         wanted = [one for one in wanted if one.message is not None and one.message.queue == queue]
@@ -219,7 +236,7 @@ def task(store: Store, wire: Wire, task_id: str) -> TaskView | None:
         DecodeError: what is stored is not ours, or of a later release.
     """
     [found] = store.read([check_id(task_id)])
-    return None if found is None else _view(found, wire)
+    return None if found is None else view_of(found, wire)
 
 
 def logs(store: Store, task_id: str, known: int = 0) -> TaskLogs | None:
@@ -232,7 +249,8 @@ def logs(store: Store, task_id: str, known: int = 0) -> TaskLogs | None:
     return store.logs(check_id(task_id), known)
 
 
-def _view(snapshot: Snapshot, wire: Wire) -> TaskView:
+def view_of(snapshot: Snapshot, wire: Wire) -> TaskView:
+    """Return a task that was read from a store."""
     message, problem = None, ""
     try:
         message = Message.decode(snapshot.envelope, wire, snapshot.id)
@@ -259,13 +277,43 @@ def message_of(letter: DeadLetter) -> Message | None:
         return None
 
 
+def dead_letters(store: Store, cursor: str = "", limit: int = _MOST) -> LetterPage:
+    """Return a page of dead letters, newest first.
+
+    Args:
+        store: where they are.
+        cursor: that of the last page; empty: from the newest.
+        limit: of dead letters, at most 100.
+
+    Raises:
+        InvalidTask: the cursor is none.
+    """
+    limit = min(limit, _MOST)
+    found = store.dead_letters(limit, cursor)
+    return LetterPage(found, found[-1].cursor if len(found) == limit else "")
+
+
+def dead_letter_at(store: Store, cursor: str) -> DeadLetter | None:
+    """Return the dead letter with a cursor; None: there is none, or it is no cursor. Asks once."""
+    try:
+        behind = cursor_behind(cursor, store.tags)
+    except InvalidTask:
+        return None
+    # Of each shard one entry may have the same time and number.
+    found = store.dead_letters(len(store.tags), behind)
+    return next((letter for letter in found if letter.cursor == cursor), None)
+
+
 def dead_letter(store: Store, key: str) -> DeadLetter | None:
-    """Return the dead letter of a task's id, or with a cursor; None: there is none. Looks from the newest on."""
+    """Return the dead letter with a cursor, or of a task's id, the newest; None: there is none."""
+    at_cursor = dead_letter_at(store, key)
+    if at_cursor is not None:
+        return at_cursor
     before = ""
     for _ in range(0, _MOST_LETTERS, _MOST):
         page = store.dead_letters(_MOST, before)
         for letter in page:
-            if key in (letter.id, letter.cursor):
+            if key == letter.id:
                 return letter
         if not page:
             return None

@@ -8,8 +8,9 @@ from typing import Final
 
 from ..exceptions import InvalidTask
 
-__all__ = ["before_on", "cursor_of", "entry_of", "order_of", "tag_in"]
+__all__ = ["before_on", "cursor_behind", "cursor_of", "entry_of", "order_of", "tag_in"]
 
+_MOST_NUMBER: Final = 2**63 - 1
 _CURSOR: Final = re.compile(r"(\d{1,20})-(\d{1,20})(?:@(.+))?")
 
 
@@ -47,6 +48,18 @@ def tag_in(cursor: str, tags: Sequence[str]) -> str:
     """
     order_of(cursor, tags)
     return cursor.partition("@")[2]
+
+
+def cursor_behind(cursor: str, tags: Sequence[str]) -> str:
+    """Return the cursor such that what stands behind it begins with an entry, or those of other shards at its time.
+
+    Raises:
+        InvalidTask: see `order_of`.
+    """
+    at_ms, number, _ = order_of(cursor, tags)
+    if max(at_ms, number) >= _MOST_NUMBER:  # no server has such an entry
+        raise InvalidTask(f"cursor is {cursor!r}, which is none of this store's dead letters; begin without one.")
+    return cursor_of(f"{at_ms}-{number + 1}", tags[0], tags)
 
 
 def before_on(tag: str, cursor: str, tags: Sequence[str]) -> str:

@@ -53,6 +53,7 @@ class Measures(NamedTuple):
         dead_kept: dead letters that are kept.
         overdue_ms: for how long the first due occurrence of a schedule has been due, ms; 0: none is due.
         servers: the masters that answered; none if the user may not ask them, or there is no server.
+        now_ms: the time by the store's clock, ms since the epoch; of several shards the latest.
     """
 
     queues: list[QueueMeasure]
@@ -63,3 +64,4 @@ class Measures(NamedTuple):
     dead_kept: int
     overdue_ms: int
     servers: list[ServerMeasure]
+    now_ms: int

@@ -10,6 +10,7 @@ import redis
 
 from streamtasks import StoreSettings
 from streamtasks.exceptions import InvalidTask, UnknownQueue
+from streamtasks.operations import inspect
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.shards import new_id
 from streamtasks.stores.factory import open_store
@@ -228,6 +229,10 @@ def test_pages_of_dead_letters_of_the_same_moment(server_url: str) -> None:
             before = page[-1].cursor
         assert [letter.cursor.partition("@")[0] for letter in found] == ["7-0"] * 3 + ["5-1"] * 3 + ["5-0"] * 3
         assert len({letter.id for letter in found}) == 9
+    assert [inspect.dead_letter_at(store, letter.cursor) for letter in found] == found
+    assert [inspect.dead_letter_at(store, gone) for gone in ("6-0@" + TAGS[0], "7-0", "x", f"{2**64}-0", "")] == [
+        None
+    ] * 5
     assert len(store.dead_letters(before="7-0")) == 6, "a cursor without a shard"
     for wrong in ("x", "5-1@qp", "5"):
         with pytest.raises(InvalidTask, match=f"cursor is '{wrong}', which is none of this store's dead letters"):

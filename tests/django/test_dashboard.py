@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -13,6 +15,7 @@ from django.urls import include, path
 
 from contract.app import tasks
 from streamtasks.exceptions import ServerNotSupported
+from streamtasks.protocol.json import dumps
 from streamtasks_django.dashboard import urls as dashboard
 from streamtasks_django.dashboard.access import POLICY, ROLES
 from tests.support.manual_consumer import Consumer, outcome_of
@@ -120,13 +123,51 @@ def test_overview_says_what_is_wrong(hand: Consumer) -> None:
     assert b"All is well" in Client().get(address("overview")).content
     task_id = failed(hand)
     page = Client().get(address("overview")).content.decode()
-    assert "1 task of queue default failed lately, the first of them at " in page
+    assert "1 task of queue default failed in the last hour, the first of them at " in page
     assert "LookupError: no address" in page
     assert address("task", task_id=task_id) in page
     _roles.discard("see_arguments")
     page = Client().get(address("overview")).content.decode()
     assert "LookupError" in page
     assert "no address" not in page
+
+
+def fail_many(hand: Consumer, count: int, message: str) -> list[str]:
+    """Let so many tasks of a queue fail, in batches."""
+    ids: list[str] = []
+    error = dumps({"e": {"type": "builtins.LookupError", "message": message, "traceback": ""}})
+    for first in range(0, count, 50):
+        for number in range(first, min(first + 50, count)):
+            tasks.echo.enqueue(number)
+        claimed = hand.claim(100)
+        hand.settle(*(outcome_of(one, "FAILURE", error) for one in claimed))
+        ids += [one.id for one in claimed]
+    return ids
+
+
+def test_overview_counts_and_finds_the_first_of_many(hand: Consumer) -> None:
+    first = failed(hand, message="the first one")
+    time.sleep(0.002)  # later than that by the server's clock
+    ids = fail_many(hand, 149, "another one")
+    assert len(ids) == 149
+    page = Client().get(address("overview")).content.decode()
+    assert "150 tasks failed in the last hour; of " in page
+    assert "LookupError: the first one" in page
+    assert address("task", task_id=first) in page
+
+
+def test_overview_says_that_there_are_more(hand: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamtasks.operations.failures.MOST_COUNTED", 5)
+    failed(hand, message="the first one")
+    time.sleep(0.002)
+    for _ in range(10):
+        failed(hand, message="another one")
+        time.sleep(0.002)
+    page = Client().get(address("overview")).content.decode()
+    assert re.search(
+        r"At least \d+ tasks of queue default failed in the last hour, the first of them that is known", page
+    )
+    assert "the first one" not in page
 
 
 def test_values_are_hidden_and_redacted(hand: Consumer) -> None:
@@ -165,7 +206,7 @@ def test_what_cannot_be_listed_is_not_called_well(monkeypatch: pytest.MonkeyPatc
     def refuse(*_: Any, **__: Any) -> None:
         raise ServerNotSupported("it lists no tasks")
 
-    monkeypatch.setattr("streamtasks.operations.inspect.tasks", refuse)
+    monkeypatch.setattr("streamtasks_django.dashboard.views.recent_failures", refuse)
     page = Client().get(address("overview")).content
     assert b"whether any has failed is not known" in page
     assert b"All is well" not in page

@@ -44,7 +44,7 @@ def revoke(visit: Visit, task_id: str) -> HttpResponse:
 def replay(visit: Visit) -> HttpResponse:
     """Enqueue the call of a dead letter again; go to the new task."""
     reason, key = _reason(visit), visit.request.POST.get("key", "")
-    letter = inspect.dead_letter(visit.backend.stores.plain, key)
+    letter = inspect.dead_letter_at(visit.backend.stores.plain, key)
     if letter is None:
         raise TaskNotFound("This dead letter is gone: somebody has replayed or discarded it. The audit says who.")
     return _to(visit, "task", control.replay(visit.backend.owner, letter, actor=visit.actor, reason=reason))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import Final, NamedTuple
 
+from streamtasks.operations.failures import Failures
 from streamtasks.operations.inspect import QueueView, Status, TaskView, WorkerView
 
 from .formats import moment, span
@@ -37,21 +38,18 @@ class Concern(NamedTuple):
     quote: str = ""
 
 
-def concerns(
-    found: Status, failed: Sequence[TaskView] | None, workers: Sequence[WorkerView], now_ms: int, roles: Set[str]
-) -> list[Concern]:
+def concerns(found: Status, failed: Failures | None, workers: Sequence[WorkerView], roles: Set[str]) -> list[Concern]:
     """Return what needs attention, the worst first. Pure: nothing is asked.
 
     Args:
         found: the status of the store.
-        failed: the tasks that failed last, the newest first; None: they cannot be listed.
+        failed: what failed in the last hour; None: it cannot be listed.
         workers: those that are registered.
-        now_ms: the time, ms since the epoch.
         roles: of who looks.
     """
     silent = [one.info for one in workers if not one.info.is_live]
     all_found = [
-        *_failures(failed or (), now_ms, roles),
+        *(() if failed is None else _failures(failed, roles)),
         *(concern for queue in found.queues for concern in _queue(queue)),
         *_pauses(found),
         *(
@@ -69,19 +67,26 @@ def concerns(
     return sorted(all_found, key=lambda one: one.meaning != "bad")
 
 
-def _failures(failed: Sequence[TaskView], now_ms: int, roles: Set[str]) -> list[Concern]:
+def _failures(failed: Failures, roles: Set[str]) -> list[Concern]:
     by_queue: dict[str, list[TaskView]] = {}
-    for one in failed:
-        if one.snapshot.finished_ms > now_ms - RECENT_MS:
-            by_queue.setdefault("" if one.message is None else one.message.queue, []).append(one)
+    for one in failed.tasks:
+        by_queue.setdefault("" if one.message is None else one.message.queue, []).append(one)
+    least = "" if failed.is_complete else "at least "
+    looked_at = len(failed.tasks)
     all_found: list[Concern] = []
     for queue, some in by_queue.items():
         first = some[-1]  # the newest come first
         name = "" if first.message is None else first.message.task
         where = f"queue {queue}" if queue else "a queue that cannot be read"
         since = moment(first.snapshot.finished_ms)
-        text = f"{_count(len(some), 'task', 'tasks')} of {where} failed lately, the first of them at {since}"
-        all_found.append(Concern("bad", f"{text}: {name} said", queue, first.id, said_by(first, roles)))
+        if looked_at == failed.number:
+            text = f"{least}{_count(len(some), 'task', 'tasks')} of {where} failed in the last hour, the first of them"
+        else:
+            text = f"{least}{failed.number} tasks failed in the last hour; of {looked_at} that were looked at, "
+            text += f"{len(some)} {'is' if len(some) == 1 else 'are'} of {where}, the first of them"
+        known = "" if failed.is_complete else " that is known"
+        text = f"{text[0].upper()}{text[1:]}{known} at {since}: {name} said"
+        all_found.append(Concern("bad", text, queue, first.id, said_by(first, roles)))
     return all_found
 
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from urllib.parse import urlencode
 
 from django.http import HttpResponse
 
 from streamtasks.exceptions import ServerNotSupported, TaskNotFound
+from streamtasks.operations import audit as audits
 from streamtasks.operations import inspect
 from streamtasks.operations.explain import explain_task
+from streamtasks.operations.failures import Failures, recent_failures
 from streamtasks.protocol.keys import check_queue
 
 from .access import VIEW, Visit, view
-from .attention import concerns
+from .attention import RECENT_MS, concerns
 from .formats import moment, span
 from .rows import letter_row, task_row, task_values
 
 __all__ = ["audit", "dead_letters", "overview", "queues", "task", "tasks", "workers"]
 
 _PAGE = 50
-_RECENT = 100
 
 
 @view(VIEW, "GET", "HEAD")
@@ -29,18 +29,18 @@ def overview(visit: Visit) -> HttpResponse:
     store, wire = visit.backend.stores.plain, visit.backend.store_settings.wire
     found, workers = inspect.status(store), inspect.workers(store)
     try:
-        failed: list[inspect.TaskView] | None = inspect.tasks(store, wire, "failed", limit=_RECENT).tasks
+        failed: Failures | None = recent_failures(store, wire, found.now_ms - RECENT_MS)
     except ServerNotSupported:  # it lists no tasks
         failed = None
-    now_ms = time.time_ns() // 1_000_000
     return visit.render(
         "overview",
-        concerns=concerns(found, failed, workers, now_ms, visit.roles),
+        concerns=concerns(found, failed, workers, visit.roles),
         status=found,
         waiting=sum(one.ready for one in found.queues),
         queues=_queue_rows(found.queues),
         outcomes=sorted(found.outcomes.items()),
-        now=moment(now_ms),
+        failures_since="" if failed is None or failed.is_complete else moment(failed.since_ms),
+        now=moment(found.now_ms),
     )
 
 
@@ -102,7 +102,6 @@ def _can_retry(found: inspect.TaskView) -> bool:
 def workers(visit: Visit) -> HttpResponse:
     """Show the workers, and what each runs."""
     store, wire = visit.backend.stores.plain, visit.backend.store_settings.wire
-    now_ms = time.time_ns() // 1_000_000
     rows = [
         {
             "name": one.info.name,
@@ -110,7 +109,11 @@ def workers(visit: Visit) -> HttpResponse:
             "silent": span(one.info.silent_ms),
             "serves": _serves(one.info.about),
             "running": [
-                {"id": each.id, "task": inspect.task_of(each, wire), "for": span(now_ms - each.started_ms)}
+                {
+                    "id": each.id,
+                    "task": inspect.task_of(each, wire),
+                    "for": span(one.info.beat_ms + one.info.silent_ms - each.started_ms),
+                }
                 for each in one.running
             ],
         }
@@ -128,15 +131,18 @@ def _serves(about: dict[str, object]) -> str:
 @view(VIEW, "GET", "HEAD")
 def dead_letters(visit: Visit) -> HttpResponse:
     """Show a page of dead letters."""
-    page = visit.backend.stores.plain.dead_letters(_PAGE, visit.request.GET.get("cursor", ""))
-    following = urlencode({"cursor": page[-1].cursor}) if len(page) == _PAGE else ""
-    return visit.render("dead_letters", letters=[letter_row(one, visit.roles) for one in page], following=following)
+    page = inspect.dead_letters(visit.backend.stores.plain, visit.request.GET.get("cursor", ""), _PAGE)
+    letters = [letter_row(one, visit.roles) for one in page.letters]
+    return visit.render("dead_letters", letters=letters, following=_following(page.cursor))
 
 
 @view(VIEW, "GET", "HEAD")
 def audit(visit: Visit) -> HttpResponse:
     """Show who changed what, and why."""
-    page = visit.backend.stores.plain.audit_entries(_PAGE, visit.request.GET.get("cursor", ""))
-    following = urlencode({"cursor": page[-1].cursor}) if len(page) == _PAGE else ""
-    entries = [{**one._asdict(), "at": moment(one.at_ms)} for one in page]
-    return visit.render("audit", entries=entries, following=following)
+    page = audits.entries(visit.backend.stores.plain, visit.request.GET.get("cursor", ""), _PAGE)
+    entries = [{**one._asdict(), "at": moment(one.at_ms)} for one in page.entries]
+    return visit.render("audit", entries=entries, following=_following(page.cursor))
+
+
+def _following(cursor: str) -> str:
+    return urlencode({"cursor": cursor}) if cursor else ""

@@ -24,6 +24,7 @@ def measures(shard: Shard) -> Measures:
         len(shard.dead),
         max(0, now_ms - due_ms),
         [],
+        now_ms,
     )
 
 
@@ -43,6 +44,7 @@ def added(parts: Sequence[Measures]) -> Measures:
         sum(part.dead_kept for part in parts),
         max(part.overdue_ms for part in parts),
         [],
+        max(part.now_ms for part in parts),
     )
 
 

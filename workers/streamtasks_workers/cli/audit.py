@@ -16,9 +16,11 @@ __all__ = ["audit_command"]
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def audit_command(target: Target, limit: int, before: str, as_json: bool) -> None:
     """Show a page of what operators changed, the newest first."""
+    from streamtasks.operations import audit
+
     from .output import moment, print_json, print_table
 
-    found = target.owner.store.audit_entries(limit, before)
+    found = audit.entries(target.owner.store, before, limit).entries
     if as_json:
         print_json([{name: value for name, value in one._asdict().items() if name != "nonce"} for one in found])
         return

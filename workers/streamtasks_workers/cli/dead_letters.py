@@ -33,11 +33,11 @@ def dead_letters_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(target: Target, limit: int, before: str, as_json: bool) -> None:
     """Show a page of dead letters, the newest first."""
-    from streamtasks.operations.inspect import message_of
+    from streamtasks.operations.inspect import dead_letters, message_of
 
     from .output import call, moment, print_json, print_table, short
 
-    letters = target.owner.store.dead_letters(limit, before)
+    letters = dead_letters(target.owner.store, before, limit).letters
     if as_json:
         print_json([_json(letter) for letter in letters])
         return

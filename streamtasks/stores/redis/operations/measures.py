@@ -29,7 +29,7 @@ def measures(shards: Shards) -> Operation[Measures]:
     """See `Store.measures`. One round trip for each hundred streams of a shard, and one more."""
     by_queue: dict[str, QueueMeasure] = {}
     totals = [0] * 5
-    overdue_ms = 0
+    overdue_ms = latest_ms = 0
     servers: list[ServerMeasure] = []
     left: list[tuple[Keys, list[str]]] = [(shard.keys, []) for shard in shards.by_tag.values()]
     is_first = True
@@ -40,6 +40,7 @@ def measures(shards: Shards) -> Operation[Measures]:
             servers = [server for answer in replies[len(calls) :] if (server := _server(answer)) is not None]
         more = []
         for (keys, names), (now_ms, counts, found, next_names) in zip(left, replies, strict=False):
+            latest_ms = max(latest_ms, now_ms)
             if is_first:
                 totals = [total + count for total, count in zip(totals, counts, strict=False)]
                 overdue_ms = max(overdue_ms, now_ms - counts[5] if counts[5] else 0)
@@ -50,7 +51,7 @@ def measures(shards: Shards) -> Operation[Measures]:
         left, is_first = more, False
     unfinished, running, delayed, limited, dead_kept = totals
     queues = sorted(by_queue.values())
-    return Measures(queues, unfinished, running, delayed, limited, dead_kept, overdue_ms, servers)
+    return Measures(queues, unfinished, running, delayed, limited, dead_kept, overdue_ms, servers, latest_ms)
 
 
 def _add(by_queue: dict[str, QueueMeasure], queue: str, ready: int, claimed: int, oldest_ms: int) -> None:

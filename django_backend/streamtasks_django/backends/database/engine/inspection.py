@@ -122,6 +122,7 @@ def measures(shard: SqlShard) -> Measures:
         _states(shard).filter(kind="dead").count(),
         max(0, now_ms - due_ms),
         [],
+        now_ms,
     )
 
 
