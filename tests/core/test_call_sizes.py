@@ -238,6 +238,7 @@ def asked_of_workers(site: Site) -> None:
     site.keep("append_logs", [NewLog(f"{place:032x}-u0") for place in range(300)], "nonce")
     store.logs(f"{1:032x}-u0")
     store.request_worker("w", "drain")
+    store.queue_counts("default", 5)
     store.pause("", "ann", "", "t")
     store.resume("", "t")
 

@@ -105,7 +105,7 @@ class TestEnqueueFunctions:
             "from streamtasks_django import get_task_backend\n"
             "answer = myapp.enqueueing.bulk_enqueue_tasks()\n"
             "groups = [get_task_backend().get_group(group_id) for group_id in answer['batch_ids']]\n"
-            "answer['results'] = [result for group in groups for result in group.get(timeout=40)]"
+            "answer['results'] = [result for group in groups for result in group.get(timeout=180)]"
         )
         assert (found["total_tasks"], found["batch_count"], len(set(found["batch_ids"]))) == (1000, 10, 10)
         emails = [f"Welcome email sent to {name}@example.com" for name in ("anna", "bert")]

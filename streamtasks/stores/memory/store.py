@@ -61,6 +61,7 @@ def by_tag[**P, T](
         with self.server.step() if changes else self.server.lock:
             return transition(self.shard(tag), *args, **kwargs)
 
+    method.changes = changes  # type: ignore[attr-defined] # for a store that makes the same transitions
     return update_wrapper(method, transition)
 
 

@@ -67,7 +67,8 @@ _TABLE: Final = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 _stores: dict[StoreSettings, Stores] = {}
 _lock = threading.Lock()
 
-register("django", StoreKind(SqlStore, AsyncSqlStore, AsyncSqlStore))
+_keeper: Any = AsyncSqlStore  # it gets most of its methods when it is made, see `completed`
+register("django", StoreKind(SqlStore, _keeper, _keeper))
 
 
 @register_check(Tags.database)

@@ -14,21 +14,7 @@ from asgiref.sync import sync_to_async
 
 from streamtasks.protocol.state import Snapshot
 from streamtasks.settings import StoreSettings
-from streamtasks.stores.memory import (
-    beat,
-    charge,
-    hand_back,
-    holdings,
-    mark_running,
-    progress,
-    promote,
-    reclaim,
-    renew,
-    revoke,
-    schedules,
-    settle,
-    unfold,
-)
+from streamtasks.stores.memory.aio import AsyncMemoryStore
 from streamtasks.stores.readable import readable
 from streamtasks.stores.types import SUBSCRIBED, Filter, Swept
 
@@ -73,6 +59,23 @@ def lifted(transition: Callable[..., Any], *, changes: bool = True) -> Callable[
     return method
 
 
+def completed[T](store: type[T]) -> type[T]:
+    """Add the methods that the class lacks and `AsyncMemoryStore` has, so that they are listed only once.
+
+    What `SqlStore` has is called there; all else are transitions on one shard, which only keepers call.
+    """
+    for name, method in vars(AsyncMemoryStore).items():
+        if name.startswith("_") or name in vars(store) or not callable(method):
+            continue
+        if hasattr(SqlStore, name):
+            setattr(store, name, awaiting(name))
+        else:
+            plain: Any = vars(method)["__wrapped__"]
+            setattr(store, name, lifted(plain.__wrapped__, changes=plain.changes))
+    return store
+
+
+@completed
 class AsyncSqlStore:
     """The asynchronous store.
 
@@ -81,6 +84,8 @@ class AsyncSqlStore:
         plain: the blocking store of a producer: calls run on the thread of `sync_to_async`, with its connections.
             None: that of a keeper, which has a thread and a connection of its own.
     """
+
+    read: Callable[..., Any]  # as all that `completed` adds
 
     def __init__(self, settings: StoreSettings, plain: SqlStore | None = None) -> None:
         self.settings = settings
@@ -103,61 +108,6 @@ class AsyncSqlStore:
     def tags(self) -> tuple[str, ...]:
         """The shards."""
         return self.settings.tags
-
-    settle = lifted(settle.settle)
-    hand_back = lifted(hand_back.hand_back)
-    holdings = lifted(holdings.holdings, changes=False)
-    charge = lifted(charge.charge)
-    reclaim = lifted(reclaim.reclaim)
-    promote = lifted(promote.promote)
-    unfold = lifted(unfold.unfold)
-    mark_running = lifted(mark_running.mark_running)
-    revocations = lifted(revoke.revocations, changes=False)
-    progress = lifted(progress.progress)
-    renew = lifted(renew.renew)
-    beat = lifted(beat.beat)
-    declare_schedules = lifted(schedules.declare)
-    undeclare_schedules = lifted(schedules.undeclare)
-    shard_schedules = lifted(schedules.page, changes=False)
-    due_schedules = lifted(schedules.due, changes=False)
-
-    enqueue = awaiting("enqueue")
-    read = awaiting("read")
-    revoke = awaiting("revoke")
-    revoke_many = awaiting("revoke_many")
-    start_workflow = awaiting("start_workflow")
-    workflow = awaiting("workflow")
-    gather = awaiting("gather")
-    revoke_workflow = awaiting("revoke_workflow")
-    put_schedule = awaiting("put_schedule")
-    delete_schedule = awaiting("delete_schedule")
-    pause_schedule = awaiting("pause_schedule")
-    schedules = awaiting("schedules")
-    list_schedules = awaiting("list_schedules")
-    active = awaiting("active")
-    statistics = awaiting("statistics")
-    measures = awaiting("measures")
-    workers = awaiting("workers")
-    events = awaiting("events")
-    watch_events = awaiting("watch_events")
-    dead_letters = awaiting("dead_letters")
-    logs = awaiting("logs")
-    append_logs = awaiting("append_logs")
-    answer_stack = awaiting("answer_stack")
-    delete_finished = awaiting("delete_finished")
-    delete_result = awaiting("delete_result")
-    forget_queue = awaiting("forget_queue")
-    record_audit = awaiting("record_audit")
-    audit_entries = awaiting("audit_entries")
-    discard_dead_letters = awaiting("discard_dead_letters")
-    waiting_ids = awaiting("waiting_ids")
-    finished_ids = awaiting("finished_ids")
-    pause = awaiting("pause")
-    resume = awaiting("resume")
-    pauses = awaiting("pauses")
-    fire = awaiting("fire")
-    admit = awaiting("admit")
-    ready = awaiting("ready")
 
     async def sweep(self, tag: str, idle_ms: int) -> Swept:  # noqa: ARG002 - consumers leave nothing that counts
         """See `SupervisorStore.sweep`: delete all that has expired."""
