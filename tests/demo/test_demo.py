@@ -49,6 +49,9 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
         for name in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
             with urllib.request.urlopen(address + name.lstrip("/"), timeout=60) as answer:
                 assert answer.status == 200, name
+        wait_until(lambda: f"Dashboard {address}dashboard/" in demo.text, "the dashboard's address is printed")
+        with urllib.request.urlopen(f"{address}dashboard/", timeout=60) as answer:
+            assert "All is well" in answer.read().decode()
         assert len(demo.left()) >= 6  # site, server, root, keeper, two children
         demo.process.send_signal(signal.SIGINT)
         assert demo.end() == 0, demo.text

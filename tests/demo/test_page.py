@@ -126,3 +126,21 @@ def test_server_away_is_said(client: Client, demo_settings: dict[str, Any]) -> N
         answer = post(client, kind="failing")
         assert answer.status_code == 503
         assert "127.0.0.1:1" in answer.json()["error"]  # type: ignore[attr-defined]
+
+
+def test_dashboard_is_open_at_this_machine_only(client: Client) -> None:
+    from django.test import RequestFactory, override_settings
+
+    from streamtasks_django.demo.access import dashboard_roles
+
+    assert 'href="/dashboard/"' in client.get("/").content.decode()
+    page = client.get("/dashboard/default/queues/")
+    assert page.status_code == 200
+    assert "Pause this queue" in page.content.decode()
+    for elsewhere in ({"REMOTE_ADDR": "192.0.2.1"}, {"REMOTE_ADDR": ""}, {"HTTP_X_FORWARDED_FOR": "127.0.0.1"}):
+        assert client.get("/dashboard/", **elsewhere).status_code == 403, elsewhere  # type: ignore[arg-type]
+        assert "/dashboard/" not in client.get("/", **elsewhere).content.decode()  # type: ignore[arg-type]
+    request = RequestFactory().get("/dashboard/")
+    assert dashboard_roles(request)
+    with override_settings(ROOT_URLCONF="mysite.urls"):
+        assert dashboard_roles(request) == (), "a project that names the rule of the demo"

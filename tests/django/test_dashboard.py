@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 from django.http import HttpRequest
+from django.tasks import task_backends
 from django.test import Client, override_settings
 from django.urls import include, path
 
 from contract.app import tasks
+from contract.options import tasks_setting
 from streamtasks.exceptions import ServerNotSupported
 from streamtasks.protocol.json import dumps
+from streamtasks.stores.base import Store
 from streamtasks_django.dashboard import urls as dashboard
 from streamtasks_django.dashboard.access import POLICY, ROLES
 from tests.support.manual_consumer import Consumer, outcome_of
@@ -210,3 +213,93 @@ def test_what_cannot_be_listed_is_not_called_well(monkeypatch: pytest.MonkeyPatc
     page = Client().get(address("overview")).content
     assert b"whether any has failed is not known" in page
     assert b"All is well" not in page
+
+
+def test_a_dead_letter_is_replayed_once(hand: Consumer) -> None:
+    tasks.echo.enqueue("again")
+    [claimed] = hand.claim(1)
+    hand.settle(outcome_of(claimed, "DEAD", b"{}")._replace(note="crashed"))
+    client = Client()
+    found = re.search(r'name="key" value="([^"]+)"', client.get(address("dead_letters")).content.decode())
+    assert found
+    form = {"key": found[1], "reason": "mended"}
+    replayed = client.post(address("replay"), form)
+    assert replayed.status_code == 302
+    page = client.get(replayed["Location"]).content.decode()
+    assert "QUEUED" in page
+    assert "again" in page
+    assert claimed.id in page, "which task it repeats"
+    assert b"There are no dead letters" in client.get(address("dead_letters")).content
+    gone = client.post(address("replay"), form)
+    assert gone.status_code == 404
+    assert b"This dead letter is gone" in gone.content
+    assert b"<td>replay</td>" in client.get(address("audit")).content
+
+
+def test_a_task_deleted_while_its_page_is_open(hand: Consumer) -> None:
+    client, task_id = Client(), failed(hand)
+    assert client.get(address("task", task_id=task_id)).status_code == 200
+    backend: Any = task_backends["default"]
+    assert backend.stores.plain.delete_result(task_id)
+    for response in (
+        client.get(address("task", task_id=task_id)),
+        client.post(address("retry", task_id=task_id), {"reason": "again"}),
+    ):
+        assert response.status_code == 404
+        assert b"<h1>Not found</h1>" in response.content
+        assert task_id.encode() in response.content
+
+
+@pytest.mark.usefixtures("_mounted")
+def test_a_server_that_is_away() -> None:
+    setting = tasks_setting("redis://127.0.0.1:1/0", "away:")
+    setting["default"]["OPTIONS"] |= {"timeout": 0.1, "enqueue_timeout": 0.1}
+    with override_settings(TASKS=setting):
+        for response in (
+            Client().get(address("overview")),
+            Client().get(address("dead_letters")),
+            Client().post(address("pause"), {"queue": "default", "reason": "away"}),
+        ):
+            assert response.status_code == 503
+            assert b"<h1>The server with the tasks does not answer</h1>" in response.content
+            assert b"127.0.0.1:1" in response.content
+            assert response["Content-Security-Policy"] == POLICY
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The methods of `Store` that are called, by name."""
+    made: list[str] = []
+    backend: Any = task_backends["default"]
+    store = backend.stores.plain
+    for name in dir(Store):
+        real = getattr(store, name, None)
+        if name.startswith("_") or not callable(real):
+            continue
+
+        def call(*args: Any, real: Any = real, name: str = name, **options: Any) -> Any:
+            made.append(name)
+            return real(*args, **options)
+
+        monkeypatch.setattr(store, name, call)
+    return made
+
+
+def test_pages_ask_as_often_for_many_tasks_as_for_few(hand: Consumer, calls: list[str]) -> None:
+    asked: list[dict[str, int]] = []
+    pages = [str(one.name) for one in dashboard.urlpatterns if one.name not in (*NEEDED, "index")]
+    for count in (10, 990):
+        [task_id, *_] = fail_many(hand, count, "no address")
+        for number in range(count // 10):
+            tasks.echo.enqueue(number)
+        found = {}
+        for name in pages:
+            calls.clear()
+            assert Client().get(address(name, task_id=task_id)).status_code == 200
+            found[name] = len(calls)
+            assert calls, name
+        asked.append(found)
+        hand.succeed()
+    few, many = asked
+    assert many == {**few, "overview": few["overview"] + 1}, "one more reads what lies at the edge of the hour"
+    assert max(many.values()) <= 10

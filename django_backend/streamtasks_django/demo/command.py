@@ -42,6 +42,7 @@ def _site(interrupts: Interrupts, port: int) -> int:
         with staged(interrupts) as stage, served(port) as address:
             click.echo(f"Serving {address}", nl=False)
             click.echo(f"  (an embedded server on port {stage.server.port}, a worker with {CHILDREN} children)")
+            click.echo(f"Dashboard {address}dashboard/")
             click.echo("Ctrl-C stops everything.")
             while not interrupts.wait(0.5):
                 stage.check()

@@ -27,7 +27,7 @@ DEBUG = False
 # Pages of other sites cannot reach this one by another host name.
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 
-INSTALLED_APPS = ["django.contrib.staticfiles", "streamtasks_django.demo"]
+INSTALLED_APPS = ["django.contrib.staticfiles", "streamtasks_django.dashboard", "streamtasks_django.demo"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
@@ -60,6 +60,9 @@ TASKS: dict[str, dict[str, Any]] = {
         "OPTIONS": {"url": _url(), "key_prefix": "demo:"},
     }
 }
+
+# Only for this demo: whoever is at this machine may see and do everything on the dashboard.
+STREAMTASKS = {"DASHBOARD_ROLES": "streamtasks_django.demo.access.dashboard_roles"}
 
 LOGGING: dict[str, Any] = {
     "version": 1,

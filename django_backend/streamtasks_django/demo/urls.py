@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
 from . import api, views
 
 __all__ = ["urlpatterns"]
 
 urlpatterns = [
+    path("dashboard/", include("streamtasks_django.dashboard.urls")),
     path("", views.page, name="page"),
     path("enqueue/", views.enqueue, name="enqueue"),
     path("tasks/", views.states, name="states"),

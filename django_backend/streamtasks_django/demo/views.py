@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from streamtasks import StoreError
 
+from .access import dashboard_roles
 from .kinds import KINDS, MAX_SHOWN
 from .rows import rows
 
@@ -50,7 +51,8 @@ def _unavailable(error: StoreError) -> JsonResponse:
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
     """Show the page; its script fills the table."""
-    return render(request, "streamtasks_demo/page.html", {"kinds": KINDS.values(), "shown": MAX_SHOWN})
+    values = {"kinds": KINDS.values(), "shown": MAX_SHOWN, "has_dashboard": bool(dashboard_roles(request))}
+    return render(request, "streamtasks_demo/page.html", values)
 
 
 @require_POST
