@@ -1,4 +1,4 @@
-"""Packages that live on the signals of ``django.tasks`` see what they expect; each in a process of its own."""
+"""Packages that live on ``django.tasks`` and its signals work as they expect; each in a process of its own."""
 
 from __future__ import annotations
 
@@ -66,6 +66,87 @@ count = TaskRecord.objects.count()
 print(json.dumps({"before": before, "queued": queued, "rows": rows, "count": count, "bad": bad.id}))
 """
 
+MAINTAINED = """
+import json
+
+import django
+from django.conf import settings
+
+settings.configure(
+    INSTALLED_APPS=[
+        "django.contrib.contenttypes",
+        "django.contrib.auth",
+        "streamtasks_django",
+        "maintenance_tasks",
+    ],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    TASKS={
+        "default": {
+            "BACKEND": "streamtasks_django.backends.memory.MemoryBackend",
+            "OPTIONS": {"autostart": False},
+        }
+    },
+    MAINTENANCE_TASKS={"MAX_RUNTIME": 0},  # a job for each batch
+    USE_TZ=True,
+    LOGGING_CONFIG=None,
+)
+django.setup()
+
+from django.core.management import call_command
+from django.tasks import task_backends
+from django.tasks.signals import task_finished
+from maintenance_tasks import MaintenanceTask, runner
+
+call_command("migrate", verbosity=0)
+backend = task_backends["default"]
+processed = []
+jobs = []
+
+
+def count(sender, task_result, **kwargs):
+    jobs.append(str(task_result.status))
+
+
+task_finished.connect(count)
+
+
+class Backfill(MaintenanceTask):
+    batch_size = 2
+
+    def collection(self):
+        return list(range(5))
+
+    def process(self, item):
+        if item == self.arguments.get("bad"):
+            raise ValueError(item)
+        processed.append(item)
+        if item == self.arguments.get("pause"):
+            runner.pause(run)
+
+
+def state():
+    run.refresh_from_db()
+    return [run.status, run.tick_count, len(jobs), list(processed)]
+
+
+found = {}
+run = runner.start(Backfill.name, {"pause": 3})
+backend.run_until_idle()
+found["paused"] = state()
+runner.resume(run)
+backend.run_until_idle()
+found["resumed"] = state()
+run = runner.start(Backfill.name, {"bad": 0})
+runner.cancel(run)
+backend.run_until_idle()
+found["cancelled"] = state()
+run = runner.start(Backfill.name, {"bad": 0})
+backend.run_until_idle()
+found["failed"] = [*state(), run.error_class]
+found["jobs"] = sorted(set(jobs))
+print(json.dumps(found))
+"""
+
 
 def run(code: str) -> Any:
     # Other people's code may use what is deprecated.
@@ -85,3 +166,12 @@ def test_django_tasks_monitor_records_every_task() -> None:
     assert (good["args"], good["kwargs"], good["task_path"]) == ([1], {"b": 2}, "contract.app.tasks.add")
     assert (bad["status"], bad["exception_class"]) == ("FAILED", "builtins.ValueError")
     assert (again["status"], again["retry_of__result_id"]) == ("FAILED", found["bad"])
+
+
+def test_django_maintenance_tasks_pauses_resumes_and_cancels() -> None:
+    found = run(MAINTAINED)
+    assert found["paused"] == ["paused", 4, 2, [0, 1, 2, 3]]
+    assert found["resumed"] == ["succeeded", 5, 3, [0, 1, 2, 3, 4]]
+    assert found["cancelled"] == ["cancelled", 0, 4, [0, 1, 2, 3, 4]]
+    assert found["failed"] == ["errored", 0, 5, [0, 1, 2, 3, 4], "builtins.ValueError"]
+    assert found["jobs"] == ["SUCCESSFUL"], "the library reports the error itself"
