@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,6 +87,7 @@ def test_the_command(server_url: str, tmp_path: Path, monkeypatch: pytest.Monkey
     module = f"from streamtasks import StreamTasks\napp = StreamTasks({server_url!r}, key_prefix='watched:')\n"
     (tmp_path / "watched_shop.py").write_text(module)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "watched_shop", raising=False)  # it has the address of another server
     app = StreamTasks(server_url, key_prefix="watched:")  # its own: who still ends on this server has events, too
     app.store.watch_events()
     task = app.task(name="t")(print)

@@ -80,7 +80,7 @@ def test_a_server_restarted_empty(own_server: OwnServer, open_fleet: OpenFleet, 
     assert later.get(timeout=60) == 3
     wait_until(lambda: worker.registered(fleet.client), "the worker is in the registry again")
     assert worker.process.poll() is None
-    assert worker.pids().children == children
+    assert worker.pids().children == children, [line for line in worker.log.splitlines() if "state=" not in line]
 
 
 def test_a_server_that_stalls_is_no_reason_to_run_anything_twice(own_server: OwnServer, open_fleet: OpenFleet) -> None:

@@ -108,6 +108,7 @@ class StorePair:
             channels = self._channels[consumer, queues] = made
         real_channel: Any = channels[0]
         real_channel._candidates.clear()  # a channel that has learnt the streams looks at fewer
+        real_channel._latest = []
         answers = []
         for which, channel in enumerate(channels):
             some = [outcome[which] for outcome in outcomes]
