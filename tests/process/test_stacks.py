@@ -30,6 +30,18 @@ def asked(result: Result[Any]) -> StackAnswer:
     return found
 
 
+def asked_until(result: Result[Any], *stack: tuple[str, list[str]]) -> StackAnswer:
+    """Ask until the task has got as far as these stacks: it is known to run before its own code does."""
+
+    def there() -> StackAnswer | None:
+        answer = asked(result)
+        return answer if all(functions(answer).count(one) >= stack.count(one) for one in stack) else None
+
+    answer = wait_until(there, lambda: f"{stack} among {functions(asked(result))}")
+    assert answer is not None
+    return answer
+
+
 def functions(answer: StackAnswer) -> list[tuple[str, list[str]]]:
     return sorted((one.name.split(" ")[0], [frame.function for frame in one.frames]) for one in answer.stacks)
 
@@ -38,7 +50,7 @@ def functions(answer: StackAnswer) -> list[tuple[str, list[str]]]:
 def test_threads_and_coroutines(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]) -> None:
     tasks, gate = start(fleet, *options), fleet.directory / "open"
     rests = tasks["rest"].enqueue(str(gate))
-    answer = asked(rests)
+    answer = asked_until(rests, ("thread", ["rest"]))
     assert functions(answer) == [("thread", ["rest"])]
     [frame] = answer.stacks[0].frames
     assert frame.file.endswith("log_app.py")
@@ -56,9 +68,9 @@ def test_threads_and_coroutines(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, o
     waits = None
     if options:
         waits = tasks["arest"].enqueue(str(gate))
-        found = functions(asked(waits))
-        assert found.count(("coroutine", ["asleep", "sleep"])) == 2
-        assert ("coroutine", ["arest"]) in found
+        asleep = ("coroutine", ["asleep", "sleep"])
+        found = functions(asked_until(waits, asleep, asleep, ("coroutine", ["arest"])))
+        assert found.count(asleep) == 2
     gate.touch()
     rests.get(60)
     if waits is not None:
