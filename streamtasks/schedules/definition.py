@@ -27,8 +27,8 @@ from ..protocol.wire import JSON, Wire
 from ..settings import StoreSettings
 from ..stores.schedule_store import DueSchedule, Firing, NewSchedule
 from ..stores.types import NewMessage
-from ..tasks.enqueue import link_message
 from ..tasks.options import seconds
+from ..tasks.resolved import link_message
 from ..tasks.signature import Signature
 from ..tasks.signature_wire import decode_signature, encode_signature
 from .occurrences import MISFIRES, check_misfire, plan

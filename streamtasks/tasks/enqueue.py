@@ -15,7 +15,6 @@ from ..protocol.call_fields import CALL_FIELDS
 from ..protocol.heard import EVERYTHING, NOTHING
 from ..protocol.message import Message
 from ..protocol.shards import id_beside, new_id, tag_of
-from ..protocol.wire import Wire
 from ..results import Result
 from ..settings import StoreSettings
 from ..stores.owner import Owner
@@ -24,10 +23,9 @@ from .attempt import running_attempt
 from .known_id import check_known
 from .middleware import Middleware, listens_to_ends
 from .signature import NO_OPTIONS, CallOptions, Signature
-from .signature_wire import decode_signature, encode_signature
+from .signature_wire import encode_signature
 
 __all__ = [
-    "NO_LIMIT",
     "Pipeline",
     "assign_id",
     "before_enqueue",
@@ -35,19 +33,14 @@ __all__ = [
     "check_limits",
     "choose_id",
     "declaring",
-    "link_message",
     "merge_options",
     "pack",
-    "resolve_signature",
 ]
 
 _declaring: Final[ContextVar[bool]] = ContextVar("streamtasks_declaring", default=False)
 
 _fields_of: Final = attrgetter(*[one.option for one in CALL_FIELDS])
 _NO_FIELDS: Final = (None,) * len(CALL_FIELDS)
-
-NO_LIMIT: Final = 1 << 40
-"""Most bytes of a message whose parts were checked before: no limit."""
 
 
 class Pipeline:
@@ -257,55 +250,6 @@ def assign_id(call: CallOptions, tag: str, tags: tuple[str, ...]) -> CallOptions
             f"task_id is {call.task_id!r}, which lives on another shard than the task it is linked to; leave it out."
         )
     return call
-
-
-def resolve_signature(signature: Signature, message: Message, call: CallOptions, limit: Limit | None) -> Signature:
-    """Return a signature with the options of its message, ready for a worker to run."""
-    call = replace(
-        call,
-        task_id=message.id,
-        queue=message.queue,
-        priority=message.priority,
-        headers=message.headers,
-        link=tuple(map(decode_signature, message.links)),
-        link_error=tuple(map(decode_signature, message.error_links)),
-    )
-    return replace(signature, args=tuple(message.args), kwargs=message.kwargs, options=call, limit=limit, origin=None)
-
-
-def link_message(signature: Signature, message: Message, wire: Wire) -> NewMessage:
-    """Return the message of a resolved signature, to be accepted now.
-
-    Args:
-        signature: a result of `resolve_signature`.
-        message: gives the id, arguments and lineage, and the queue and priority where the signature has none.
-        wire: encodes the message.
-    """
-    options = signature.options
-    due_ms, delay_ms = options.due()
-    expires_ms, expires_in_ms = options.expiry()
-    message = replace(
-        message,
-        queue=options.queue or message.queue,
-        priority=message.priority if options.priority is None else options.priority,
-        expires_ms=expires_ms,
-        expires_in_ms=expires_in_ms,
-        due_ms=due_ms or message.due_ms,
-        links=[encode_signature(one) for one in options.link],
-        error_links=[encode_signature(one) for one in options.link_error],
-        **{one.attribute: getattr(options, one.option) for one in CALL_FIELDS},
-    )
-    return NewMessage(
-        message.id,
-        message.queue,
-        message.priority,
-        message.encode(NO_LIMIT, wire),
-        due_ms,
-        delay_ms,
-        signature.limit,
-        expires_ms=expires_ms,
-        expires_in_ms=expires_in_ms,
-    )
 
 
 def check_limits(call: CallOptions, soft_s: float | None, hard_s: float | None) -> None:

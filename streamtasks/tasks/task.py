@@ -18,11 +18,12 @@ from ..results import Result
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import Attempt, AttemptOutcome
-from .enqueue import Pipeline, assign_id, check_limits, merge_options, pack, resolve_signature
+from .enqueue import Pipeline, assign_id, check_limits, merge_options, pack
 from .option_types import UsingOptions
 from .position import Position
 from .rate_limit import limit_of
 from .request import BoundTask, Request
+from .resolved import resolve_signature
 from .run_options import RunOptions, check_executor
 from .signature import CallOptions, Signature
 from .step import ApplyOptions

@@ -8,7 +8,7 @@ from ..protocol.message import Message
 from ..protocol.state import State
 from ..protocol.wire import JSON, Wire
 from ..stores.types import NewMessage
-from ..tasks.enqueue import link_message
+from ..tasks.resolved import link_message
 from ..tasks.signature_wire import decode_signature
 
 __all__ = ["follow_ups"]

@@ -19,10 +19,11 @@ from streamtasks.exceptions import InvalidKey, PayloadTooLarge
 from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.protocol.heard import EVERYTHING, FAILURES
 from streamtasks.stores.types import Limit, NewMessage
-from streamtasks.tasks.enqueue import assign_id, before_enqueue, build, check_limits, choose_id, pack, resolve_signature
+from streamtasks.tasks.enqueue import assign_id, before_enqueue, build, check_limits, choose_id, pack
 from streamtasks.tasks.middleware import listens_to_ends
 from streamtasks.tasks.options import WITHOUT_END
 from streamtasks.tasks.position import Position
+from streamtasks.tasks.resolved import resolve_signature
 from streamtasks.tasks.signature import NO_OPTIONS, CallOptions
 from streamtasks.tasks.unset import UNSET
 from streamtasks.workflows.linked import Linked
