@@ -6,32 +6,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import contextmanager
-from functools import update_wrapper
-from types import CoroutineType
-from typing import Any, Concatenate, Final, cast
+from typing import Any, Concatenate, Final
 
 from ...protocol.state import Snapshot
 from ...settings import StoreSettings
 from ..types import SUBSCRIBED, Filter
-from . import (
-    beat,
-    charge,
-    hand_back,
-    holdings,
-    mark_running,
-    progress,
-    promote,
-    queues,
-    reclaim,
-    renew,
-    revoke,
-    schedules,
-    settle,
-    unfold,
-)
 from .claim import wake_lists
 from .server import MemoryServer
-from .store import MemoryStore, by_tag
+from .store import MemoryStore
+from .transitions import AsyncTransitions, awaiting
 
 __all__ = ["AsyncMemoryStore"]
 
@@ -39,19 +22,7 @@ LOOK_S: Final = 1.0
 """A watched task is read this often, seconds, also without news."""
 
 
-def awaiting[**P, T](
-    blocking: Callable[Concatenate[MemoryStore, P], T],
-) -> Callable[Concatenate[AsyncMemoryStore, P], CoroutineType[Any, Any, T]]:
-    """Make an asynchronous method of one of `MemoryStore`, which never waits; the signature stays."""
-
-    async def method(self: AsyncMemoryStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return blocking(self.plain, *args, **kwargs)
-
-    lifted = update_wrapper(method, blocking)
-    return cast("Callable[Concatenate[AsyncMemoryStore, P], CoroutineType[Any, Any, T]]", lifted)
-
-
-class AsyncMemoryStore:
+class AsyncMemoryStore(AsyncTransitions):
     """The asynchronous store in memory; see `MemoryStore` for arguments."""
 
     def __init__(self, settings: StoreSettings, server: MemoryServer | None = None) -> None:
@@ -64,27 +35,17 @@ class AsyncMemoryStore:
         """The shards."""
         return self.settings.tags
 
+    async def call[**P, T](self, blocking: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of `MemoryStore`, which never waits."""
+        return blocking(self.plain, *args, **kwargs)
+
     enqueue = awaiting(MemoryStore.enqueue)
     read = awaiting(MemoryStore.read)
-    revocations = awaiting(by_tag(revoke.revocations, changes=False))
-    revoke = awaiting(MemoryStore.revoke)
     revoke_many = awaiting(MemoryStore.revoke_many)
-
     start_workflow = awaiting(MemoryStore.start_workflow)
-    workflow = awaiting(MemoryStore.workflow)
-    gather = awaiting(MemoryStore.gather)
-    revoke_workflow = awaiting(MemoryStore.revoke_workflow)
-
-    declare_schedules = awaiting(by_tag(schedules.declare))
-    undeclare_schedules = awaiting(by_tag(schedules.undeclare))
-    shard_schedules = awaiting(by_tag(schedules.page, changes=False))
-    due_schedules = awaiting(by_tag(schedules.due, changes=False))
     put_schedule = awaiting(MemoryStore.put_schedule)
-    delete_schedule = awaiting(MemoryStore.delete_schedule)
-    pause_schedule = awaiting(MemoryStore.pause_schedule)
     schedules = awaiting(MemoryStore.schedules)
     list_schedules = awaiting(MemoryStore.list_schedules)
-
     active = awaiting(MemoryStore.active)
     statistics = awaiting(MemoryStore.statistics)
     measures = awaiting(MemoryStore.measures)
@@ -93,9 +54,7 @@ class AsyncMemoryStore:
     watch_events = awaiting(MemoryStore.watch_events)
     dead_letters = awaiting(MemoryStore.dead_letters)
     delete_finished = awaiting(MemoryStore.delete_finished)
-    delete_result = awaiting(MemoryStore.delete_result)
     forget_queue = awaiting(MemoryStore.forget_queue)
-
     record_audit = awaiting(MemoryStore.record_audit)
     audit_entries = awaiting(MemoryStore.audit_entries)
     discard_dead_letters = awaiting(MemoryStore.discard_dead_letters)
@@ -105,27 +64,10 @@ class AsyncMemoryStore:
     pause = awaiting(MemoryStore.pause)
     resume = awaiting(MemoryStore.resume)
     pauses = awaiting(MemoryStore.pauses)
-    logs = awaiting(MemoryStore.logs)
     append_logs = awaiting(MemoryStore.append_logs)
     answer_stack = awaiting(MemoryStore.answer_stack)
-
-    settle = awaiting(by_tag(settle.settle))
-    hand_back = awaiting(by_tag(hand_back.hand_back))
-    holdings = awaiting(by_tag(holdings.holdings, changes=False))
-    charge = awaiting(by_tag(charge.charge))
-    reclaim = awaiting(by_tag(reclaim.reclaim))
-    promote = awaiting(by_tag(promote.promote))
     admit = awaiting(MemoryStore.admit)
-    unfold = awaiting(by_tag(unfold.unfold))
-
-    mark_running = awaiting(by_tag(mark_running.mark_running))
-    progress = awaiting(by_tag(progress.progress))
-    renew = awaiting(by_tag(renew.renew))
-    beat = awaiting(by_tag(beat.beat))
-    sweep = awaiting(by_tag(queues.sweep))
     ready = awaiting(MemoryStore.ready)
-    expire_results = awaiting(MemoryStore.expire_results)
-
     fire = awaiting(MemoryStore.fire)
 
     async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:

@@ -1,12 +1,11 @@
-"""`Store` in the memory of this process: transitions on shards, each lifted into a method."""
+"""`Store` in the memory of this process: what concerns several shards; `transitions.py` has what concerns one."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import update_wrapper
-from typing import Concatenate, Final
+from typing import Final
 
 from ...exceptions import ServerNotSupported
 from ...protocol.keys import check_queue
@@ -35,7 +34,6 @@ from . import (
     revoke,
     rewrite,
     schedules,
-    standing,
     unfold,
     workflows,
 )
@@ -45,42 +43,15 @@ from .claim import best_ready
 from .server import MemoryServer
 from .shard import Shard
 from .steering import SteeringMethods
+from .transitions import Transitions
 
-__all__ = ["MemoryStore", "by_tag"]
+__all__ = ["MemoryStore"]
 
 MOST_LETTERS: Final = 100
 MOST_SCHEDULES: Final = 1000
 
 
-def by_tag[**P, T](
-    transition: Callable[Concatenate[Shard, P], T], *, changes: bool = True
-) -> Callable[Concatenate[MemoryStore, str, P], T]:
-    """Make a transition a method that takes the shard's tag first; without ``changes`` nobody is woken by it."""
-
-    def method(self: MemoryStore, tag: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self.server.step() if changes else self.server.lock:
-            return transition(self.shard(tag), *args, **kwargs)
-
-    method.changes = changes  # type: ignore[attr-defined] # for a store that makes the same transitions
-    return update_wrapper(method, transition)
-
-
-def by_id[**P, T](
-    transition: Callable[Concatenate[Shard, str, P], T],
-    *,
-    changes: bool = True,
-    select: Callable[[str, tuple[str, ...]], str] = tag_of,
-) -> Callable[Concatenate[MemoryStore, str, P], T]:
-    """Make a transition a method that takes an id first, which ``select`` maps to a tag; see `by_tag`."""
-
-    def method(self: MemoryStore, key: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self.server.step() if changes else self.server.lock:
-            return transition(self.shard(select(key, self.tags)), key, *args, **kwargs)
-
-    return update_wrapper(method, transition)
-
-
-class MemoryStore(SteeringMethods, BulkMethods):
+class MemoryStore(Transitions, SteeringMethods, BulkMethods):
     """`Store` without a server: for development, for tests, and to compare others with. Safe between threads.
 
     Args:
@@ -105,15 +76,10 @@ class MemoryStore(SteeringMethods, BulkMethods):
         """Return the shard of a task or workflow; only while the server's lock is held."""
         return self.shard(tag_of(task_id, self.tags))
 
-    revoke = by_id(revoke.revoke)
-    workflow = by_id(workflows.workflow, changes=False)
-    gather = by_id(workflows.gather, changes=False)
-    revoke_workflow = by_id(unfold.revoke_workflow)
-    standing = by_id(standing.standing, changes=False)
-    delete_result = by_id(delete_finished.delete_result)
-    logs = by_id(logs.logs, changes=False)
-    delete_schedule = by_id(schedules.delete, select=schedule_tag)
-    pause_schedule = by_id(schedules.pause, select=schedule_tag)
+    def on_shard[T](self, tag: str, work: Callable[[Shard], T], *, changes: bool) -> T:
+        """Call ``work`` with a shard in one step and return its answer; without ``changes`` nobody is woken."""
+        with self.server.step() if changes else self.server.lock:
+            return work(self.shard(tag))
 
     def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]:  # noqa: ARG002
         """See `Store.enqueue`; there is nothing to be patient for.
@@ -249,8 +215,6 @@ class MemoryStore(SteeringMethods, BulkMethods):
         """See `SupervisorStore.ready`."""
         with self.server.lock:
             return {tag: best_ready(self.shard(tag), queues) for tag in tags}
-
-    expire_results = by_tag(delete_finished.expire_results)
 
     def active(self, limit: int = 100) -> list[Active]:
         """See `Store.active`."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, Concatenate, Final
+from typing import Any, Final
 from weakref import finalize
 
 from asgiref.sync import sync_to_async
@@ -23,7 +23,6 @@ from . import inspection
 from .listener import Listener, can_listen
 from .notify import CONTROL, ENDS, WAKE, channel_name
 from .session import Session
-from .steps import Steps, by_tag
 from .store import SqlStore
 
 __all__ = ["AsyncSqlStore"]
@@ -48,30 +47,11 @@ def awaiting(name: str) -> Callable[..., Any]:
     return method
 
 
-def lifted(transition: Callable[..., Any], *, changes: bool = True) -> Callable[..., Any]:
-    """Make an asynchronous method of a transition on the shard."""
-    plain: Callable[Concatenate[Steps, str, ...], Any] = by_tag(transition, changes=changes)
-
-    async def method(self: AsyncSqlStore, tag: str, /, *args: Any, **kwargs: Any) -> Any:
-        return await self.call(plain, self.plain, tag, *args, **kwargs)
-
-    method.__doc__ = transition.__doc__
-    return method
-
-
 def completed[T](store: type[T]) -> type[T]:
-    """Add the methods that the class lacks and `AsyncMemoryStore` has, so that they are listed only once.
-
-    What `SqlStore` has is called there; all else are transitions on one shard, which only keepers call.
-    """
-    for name, method in vars(AsyncMemoryStore).items():
-        if name.startswith("_") or name in vars(store) or not callable(method):
-            continue
-        if hasattr(SqlStore, name):
+    """Add the methods that the class lacks and `AsyncMemoryStore` has, so that they are listed only once."""
+    for name in dir(AsyncMemoryStore):
+        if not name.startswith("_") and name not in vars(store) and callable(getattr(SqlStore, name, None)):
             setattr(store, name, awaiting(name))
-        else:
-            plain: Any = vars(method)["__wrapped__"]
-            setattr(store, name, lifted(plain.__wrapped__, changes=plain.changes))
     return store
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import update_wrapper
-from typing import Concatenate, Final
+from typing import Final
 
 from streamtasks.exceptions import ConfigurationError, StoreError
 from streamtasks.settings import StoreSettings
-from streamtasks.stores.memory.shard import Shard
 
 from ....results.rows import REFUSED
 from .notify import notify
 from .session import Session
 from .shard import Finished, SqlShard
 
-__all__ = ["Receiver", "Steps", "address_of", "by_id", "by_tag", "receivers"]
+__all__ = ["Receiver", "Steps", "address_of", "receivers"]
 
 SCHEME: Final = "django://"
 
@@ -119,27 +117,9 @@ class Steps:
         session = self.session
         return session.run(lambda: work(self._shard(session, session.now_us())))
 
+    def on_shard[T](self, tag: str, work: Callable[[SqlShard], T], *, changes: bool) -> T:  # noqa: ARG002
+        """Call ``work`` with the only shard in one step; see `Transitions`."""
+        return self.change(work) if changes else self.look(work)
+
     def _shard(self, session: Session, now_us: int) -> SqlShard:
         return SqlShard(self.settings, session.using, session.tables, now_us, self.tags[0])
-
-
-def by_id[**P, T](
-    transition: Callable[Concatenate[Shard, str, P], T], *, changes: bool = True
-) -> Callable[Concatenate[Steps, str, P], T]:
-    """Make a transition a method that takes an id first."""
-
-    def method(self: Steps, key: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return (self.change if changes else self.look)(lambda shard: transition(shard, key, *args, **kwargs))
-
-    return update_wrapper(method, transition)
-
-
-def by_tag[**P, T](
-    transition: Callable[Concatenate[Shard, P], T], *, changes: bool = True
-) -> Callable[Concatenate[Steps, str, P], T]:
-    """Make a transition a method that takes the shard's tag first; there is one shard."""
-
-    def method(self: Steps, tag: str, /, *args: P.args, **kwargs: P.kwargs) -> T:  # noqa: ARG001
-        return (self.change if changes else self.look)(lambda shard: transition(shard, *args, **kwargs))
-
-    return update_wrapper(method, transition)

@@ -1,4 +1,4 @@
-"""`Store` in SQL: transitions of the memory store, each lifted to a step, and what is quicker in SQL itself."""
+"""`Store` in SQL: the transitions of the memory store as steps, and what is quicker in SQL itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from streamtasks.stores.measure_types import Measures
 from streamtasks.stores.memory import (
     admit,
     beat,
-    delete_finished,
     enqueue,
     read,
     revoke,
@@ -24,6 +23,7 @@ from streamtasks.stores.memory import (
     unfold,
     workflows,
 )
+from streamtasks.stores.memory.transitions import Transitions
 from streamtasks.stores.rules import phases
 from streamtasks.stores.rules.fan_in import is_over
 from streamtasks.stores.rules.queues import not_empty
@@ -39,7 +39,6 @@ from .channel import SqlChannel
 from .listener import EndListener
 from .quick import enqueue_quickly, is_quick
 from .steering import SteeringMethods
-from .steps import by_id
 from .take import best_ready
 
 __all__ = ["SqlStore"]
@@ -69,15 +68,8 @@ def refuse_replicas(messages: Iterable[NewMessage]) -> None:
             )
 
 
-class SqlStore(SteeringMethods, BulkMethods):
+class SqlStore(SteeringMethods, BulkMethods, Transitions):
     """The blocking store. See `Steps` for arguments."""
-
-    revoke = by_id(revoke.revoke)
-    workflow = by_id(workflows.workflow, changes=False)
-    revoke_workflow = by_id(unfold.revoke_workflow)
-    delete_result = by_id(delete_finished.delete_result)
-    delete_schedule = by_id(schedules.delete)
-    pause_schedule = by_id(schedules.pause)
 
     def enqueue(self, messages: Sequence[NewMessage], retry_time_s: float | None = None) -> list[bool]:
         """See `Store.enqueue`. In a transaction of the caller's, plain messages are a part of it."""
