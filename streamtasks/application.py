@@ -77,12 +77,12 @@ class TaskLog(NamedTuple):
     Attributes:
         logger: the name of the logger.
         words: for states that are called otherwise there.
-        is_complete: whether each start and each success has its line, however many there are.
+        attempts_a_second: of so many a child logs start and success one by one; of more it says how many there were.
     """
 
     logger: str = "streamtasks.tasks"
     words: Mapping[State, str] = {}
-    is_complete: bool = False
+    attempts_a_second: int = 100
 
 
 class Application(Protocol):

@@ -35,7 +35,7 @@ __all__ = ["Signals", "task_enqueued", "task_finished", "task_started"]
 logger = logging.getLogger("streamtasks.django")
 
 _running: ContextVar[TaskResult[..., Any] | None] = ContextVar("streamtasks_django_running", default=None)
-_NO_CONTEXT: AbstractContextManager[None] = nullcontext()
+_NO_CONTEXT: nullcontext[None] = nullcontext()
 
 
 class Signals(Middleware):
@@ -43,7 +43,8 @@ class Signals(Middleware):
 
     Where tasks run without a worker, the logger ``django.tasks`` is fed by these signals; a worker's children log
     attempts themselves. Django logs an error of a receiver, which changes nothing. The result of an attempt is one
-    object, made at its start: the signals carry it, and a task with ``takes_context`` receives it.
+    object: the signals carry it, and a task with ``takes_context`` receives it. Of a first attempt it is made when
+    something asks for it: making it takes longer than running a short task.
     """
 
     def __init__(self, backend: StoreAlias) -> None:
@@ -67,6 +68,8 @@ class Signals(Middleware):
     @override
     def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:
         """Send ``task_started`` for an attempt."""
+        if attempt.number == 1 and not task_started.receivers:
+            return _NO_CONTEXT
         reports: list[dict[str, Any]] = []
         if attempt.number > 1:
             try:
@@ -79,6 +82,8 @@ class Signals(Middleware):
     @override
     def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
         """Send ``task_started`` for an attempt of a coroutine task."""
+        if attempt.number == 1 and not task_started.receivers:
+            return _NO_CONTEXT
         return self._started(attempt)
 
     @asynccontextmanager
@@ -95,13 +100,13 @@ class Signals(Middleware):
     @override
     def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """Send ``task_finished`` for a final outcome."""
-        if outcome.state != State.RETRY:
+        if outcome.state != State.RETRY and task_finished.receivers:
             send(task_finished, self._sender, self._end(attempt, outcome))
 
     @override
     async def after_outcome_async(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """Send ``task_finished`` for a final outcome of a coroutine task."""
-        if outcome.state != State.RETRY:
+        if outcome.state != State.RETRY and task_finished.receivers:
             await asend(task_finished, self._sender, self._end(attempt, outcome))
 
     def _begin(self, attempt: Attempt, reports: list[dict[str, Any]]) -> TaskResult[..., Any]:

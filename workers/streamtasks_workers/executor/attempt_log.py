@@ -15,9 +15,6 @@ from streamtasks.tasks.attempt import Attempt, AttemptOutcome
 
 __all__ = ["NO_LOG", "AttemptLog"]
 
-ATTEMPTS_A_SECOND: Final = 100
-"""Of so many attempts a second a child logs start and success one by one; two lines take as long as a short task."""
-
 SECOND_NS: Final = 1_000_000_000
 
 MOST_SHOWN: Final = 200
@@ -36,7 +33,7 @@ class AttemptLog:
     def __init__(self, log: TaskLog, logger: logging.Logger | None = None) -> None:
         self._logger = logger or logging.getLogger(log.logger)
         self._words = log.words
-        self._is_complete = log.is_complete
+        self._a_second = log.attempts_a_second  # two lines take as long as a short task
         self._left: float = 0
         self._hidden = 0
         self._renewed_ns = -SECOND_NS
@@ -90,7 +87,7 @@ class AttemptLog:
                 "%d more attempts have started; %d a second are logged one by one, all with --log-level DEBUG. "
                 "Failures and retries always are",
                 hidden,
-                ATTEMPTS_A_SECOND,
+                self._a_second,
             )
 
     def _renew(self, now_ns: int) -> None:
@@ -99,10 +96,8 @@ class AttemptLog:
         self._renewed_ns = now_ns
         if not self._logger.isEnabledFor(logging.INFO):
             self._left = 0
-        elif self._is_complete or self._logger.isEnabledFor(logging.DEBUG):
-            self._left = float("inf")
         else:
-            self._left = ATTEMPTS_A_SECOND
+            self._left = float("inf") if self._logger.isEnabledFor(logging.DEBUG) else self._a_second
 
     def _write(
         self,

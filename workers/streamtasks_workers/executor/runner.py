@@ -7,7 +7,7 @@ import contextvars
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, nullcontext
+from contextlib import AsyncExitStack
 from functools import partial
 from traceback import clear_frames
 from types import CodeType
@@ -23,10 +23,10 @@ from streamtasks.protocol.state import State
 from streamtasks.stores.inspection_types import WorkerInfo
 from streamtasks.stores.types import Claimed, NewMessage, Outcome
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome, enter_attempt
-from streamtasks.tasks.middleware import overrides
 from streamtasks.workflows.follow_ups import follow_ups
 
 from ..process.board import Interrupt
+from .around import Around
 from .attempt_log import NO_LOG, AttemptLog
 from .callbacks import Callbacks
 from .error_callbacks import error_callbacks
@@ -90,7 +90,7 @@ class Runner:
             return self.now_ms(time.monotonic_ns())
 
         self._outcomes = Outcomes(app.settings, consumer, now_ms, OtherWorkers(workers))
-        self._around = [m for m in app.middleware if overrides(m, "around_run", "around_run_async")]
+        self._around = Around(app.middleware)
         self._hooks = Hooks(app.middleware)
         self._inputs = Inputs(gather, app.settings.wire)
         self._headers = HeaderWriter(rewrite, app.settings)
@@ -213,7 +213,7 @@ class Runner:
                 if attempt.message.takes:
                     self._inputs.take(attempt.message)
                 if self._around:
-                    with self._around_run(attempt):
+                    with self._around.context(attempt):
                         value = prepared.guard.call(call_task, prepared)
                 else:
                     value = prepared.guard.call(call_task, prepared)
@@ -245,8 +245,7 @@ class Runner:
                 if attempt.message.takes:
                     await asyncio.to_thread(self._inputs.take, attempt.message)
                 async with AsyncExitStack() as stack:
-                    for middleware in self._around:
-                        await stack.enter_async_context(middleware.around_run_async(attempt))
+                    await self._around.enter_async(stack, attempt)
                     value = await prepared.guard.drive(call_task(prepared))
                 outcome = self._success(prepared, attempt, value)
                 if has_hooks:
@@ -261,17 +260,6 @@ class Runner:
         if attempt.lines is not None:
             attempt.lines.close()
         return outcome
-
-    def _around_run(self, attempt: Attempt) -> AbstractContextManager[object]:
-        """Return the context of all middleware for one attempt; of several it is entered already."""
-        if len(self._around) == 1:
-            return self._around[0].around_run(attempt)
-        with ExitStack() as stack:
-            for middleware in self._around:
-                context = middleware.around_run(attempt)
-                if type(context) is not nullcontext:  # entering one costs more than asking
-                    stack.enter_context(context)
-            return stack.pop_all()
 
     def _run_internal(self, prepared: Prepared, task: InternalTask, attempt: Attempt) -> Outcome:
         if prepared.skipped is not None and not task.always_runs:

@@ -24,7 +24,8 @@ def set_up_logs(level: str, log_format: str = TEXT) -> None:
     Frameworks reset loggers when they are set up, so it is called before and after.
 
     Args:
-        level: of the loggers ``streamtasks`` and ``django.tasks``, and of the root logger if its handler is ours.
+        level: of the loggers ``streamtasks`` and ``django.tasks`` unless the project has given them one, and of the
+            root logger if its handler is ours.
         log_format: ``"text"``, or ``"json"``: then handlers of the project that write to the terminal write JSON, too.
     """
     root = logging.getLogger()
@@ -36,7 +37,10 @@ def set_up_logs(level: str, log_format: str = TEXT) -> None:
     if isinstance(root.handlers[0].formatter, (TextFormatter, JsonFormatter)):  # the project has not set it up
         root.setLevel(level)
     for name in ("streamtasks", "django.tasks", "django_tasks"):
-        logging.getLogger(name).setLevel(level)
+        logger = logging.getLogger(name)
+        if logger.level in (logging.NOTSET, _given.get(name)):  # else the project has set it
+            logger.setLevel(level)
+            _given[name] = logger.level
     if log_format == JSON:
         for handler in _terminal_handlers():
             handler.setFormatter(JsonFormatter())
@@ -83,3 +87,7 @@ def _terminal_handlers() -> Iterator[logging.Handler]:
     known = [logger for logger in logging.Logger.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
     for logger in (logging.getLogger(), *known):
         yield from filter(_is_terminal, logger.handlers)
+
+
+_given: Final[dict[str, int]] = {}
+"""The levels that loggers have from here."""
