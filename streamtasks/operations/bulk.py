@@ -22,7 +22,8 @@ from ..stores.owner import Owner
 from ..stores.steering import SteeringStore
 from .audit import check, record
 from .filters import DEAD, TaskFilter
-from .inspect import OUTCOMES, message_of, tasks
+from .inspect import message_of, tasks
+from .search import records_of
 
 __all__ = ["OPERATIONS", "Bulk", "abort", "apply", "find", "listed", "plan", "undo"]
 
@@ -176,38 +177,27 @@ def _members(owner: Owner, where: TaskFilter) -> Iterator[tuple[str, str, tuple[
 
 def _letters(owner: Owner, where: TaskFilter) -> Iterator[tuple[str, str, tuple[str, str]]]:
     store, shown = owner.store, 0
+    reads_messages = where.needs_message or bool(where.words)
     for tag in store.tags:
         before = ""
         while letters := store.shard_dead_letters(tag, before):
             before = letters[-1].cursor
-            errors = _errors_of(owner, [one.id for one in letters]) if where.error else {}
+            records = records_of(store, owner.settings.wire, letters) if where.needs_record else {}
             for one in letters:
-                message = message_of(one) if where.needs_message or shown < SAMPLE else None
-                if where.accepts(message, one.died_ms, (one.reason, errors.get(one.id, ""))):
+                message = message_of(one) if reads_messages or shown < SAMPLE else None
+                if where.accepts_letter(one, message, records.get(one.id)):
                     shown += 1
                     yield tag, f"{entry_of(one.cursor)},{one.id}", (one.id or one.cursor, _call(message))
-
-
-def _errors_of(owner: Owner, ids: list[str]) -> dict[str, str]:
-    """Return the types of the errors of tasks whose records are kept."""
-    from ..results.snapshot_view import error_of
-
-    found = (owner.store.read([one for one in ids if one])) if any(ids) else []
-    errors = {one.id: error_of(one) for one in found if one is not None}
-    return {task_id: str(error.get("type", "")) for task_id, error in errors.items() if error is not None}
 
 
 def _tasks(owner: Owner, where: TaskFilter) -> Iterator[tuple[str, str, tuple[str, str]]]:
     store, settings, cursor = owner.store, owner.settings, ""
     seen: set[str] = set()  # a page of delayed ones may begin with what the last one had
     while True:
-        page = tasks(store, settings.wire, where.state, cursor, _HUNDRED, where.queue)
+        page = tasks(store, settings.wire, where.state, cursor, _HUNDRED, where.queue, where.outcome, where.since_ms)
         fresh: set[str] = set()
         for one in page.tasks:
-            snapshot = one.snapshot
-            at_ms = snapshot.finished_ms if where.state in OUTCOMES else snapshot.enqueued_ms
-            error = str((one.error or {}).get("type", ""))
-            if one.id not in seen and one.id not in fresh and where.accepts(one.message, at_ms, (error,)):
+            if one.id not in seen and one.id not in fresh and where.accepts(one):
                 yield tag_of(one.id, settings.tags), one.id, (one.id, _call(one.message))
             fresh.add(one.id)
         seen, cursor = fresh, page.cursor

@@ -41,11 +41,11 @@ def recent_failures(store: Store, wire: Wire, since_ms: int) -> Failures:
     Raises:
         ServerNotSupported: the store lists no tasks.
     """
-    ids, cursor = store.finished_ids(OUTCOMES["failed"], "", MOST_COUNTED)
+    ids, cursor = store.finished_ids(OUTCOMES["failed"], "", MOST_COUNTED, since_ms)
     for _ in range(_MOST_PAGES - 1):
-        if not cursor or before_of(cursor) <= since_ms or len(ids) >= MOST_COUNTED:
+        if not cursor or len(ids) >= MOST_COUNTED:
             break
-        more, cursor = store.finished_ids(OUTCOMES["failed"], cursor, MOST_COUNTED - len(ids))
+        more, cursor = store.finished_ids(OUTCOMES["failed"], cursor, MOST_COUNTED - len(ids), since_ms)
         ids += more
     known_ms = max(since_ms, before_of(cursor)) if cursor else since_ms
     step = -(-len(ids) // _MOST_READ) or 1

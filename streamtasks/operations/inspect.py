@@ -186,7 +186,16 @@ def running_by_worker(running: Sequence[Active]) -> dict[str, list[Active]]:
     return found
 
 
-def tasks(store: Store, wire: Wire, state: str, cursor: str = "", limit: int = 100, queue: str = "") -> TaskPage:
+def tasks(
+    store: Store,
+    wire: Wire,
+    state: str,
+    cursor: str = "",
+    limit: int = 100,
+    queue: str = "",
+    outcome: str = "",
+    since_ms: int = 0,
+) -> TaskPage:
     """Return a page of tasks in a state; of unfinished ones at most 100.
 
     Args:
@@ -196,6 +205,8 @@ def tasks(store: Store, wire: Wire, state: str, cursor: str = "", limit: int = 1
         cursor: that of the last page; empty: from the first.
         limit: of tasks; a page may hold fewer, because some have gone on meanwhile or are in other queues.
         queue: only those of this queue.
+        outcome: of finished ones only those with this final state.
+        since_ms: of finished ones only those that ended at this time or later, ms since the epoch.
 
     Raises:
         InvalidTask: there is no such state, or the cursor is none.
@@ -206,7 +217,8 @@ def tasks(store: Store, wire: Wire, state: str, cursor: str = "", limit: int = 1
     if state == "running":
         ids, following = [one.id for one in store.active(min(limit, _MOST))], ""
     elif state in OUTCOMES:
-        ids, following = store.finished_ids(OUTCOMES[state], cursor, min(limit, _MOST))
+        outcomes = [one for one in OUTCOMES[state] if outcome in ("", one)]
+        ids, following = store.finished_ids(outcomes, cursor, min(limit, _MOST), since_ms)
     else:
         ids, following = store.waiting_ids(state, cursor, min(limit, _MOST), queue if state == "queued" else "")
     found = [view_of(one, wire) for one in (store.read(ids) if ids else ()) if one is not None]

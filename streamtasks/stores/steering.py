@@ -40,7 +40,7 @@ class SteeringStore(Protocol):
         """
         ...
 
-    def finished_ids(self, outcomes: Collection[str], cursor: str = "", limit: int = 100) -> IdPage:
+    def finished_ids(self, outcomes: Collection[str], cursor: str = "", limit: int = 100, since_ms: int = 0) -> IdPage:
         """Return a page of ids of tasks that have finished with one of these outcomes, newest first.
 
         Args:
@@ -48,6 +48,7 @@ class SteeringStore(Protocol):
             cursor: that of the last page; empty: from the newest.
             limit: about how many; what was recorded in one ms is never divided, and up to 100 end in one step. Where
                 few have such an outcome, a page may hold fewer, or none, and still have a cursor.
+            since_ms: only those that ended at this time or later, ms since the epoch; what is older is not looked at.
 
         Raises:
             InvalidTask: the cursor is none.

@@ -71,7 +71,7 @@ def test_letters_of_a_filter_are_replayed_once_and_others_stay(spread: StreamTas
     where = TaskFilter(task="shop.pack", args={"gift": True})
     planned = bulk.plan(spread.owner, "replay", where, **BY)
     assert (planned.state, planned.counts) == (BulkState.PLANNED, BulkCounts(total=125))
-    assert planned.filter == "state=dead task=shop.pack arg.gift=true"
+    assert planned.filter == "state:dead task:shop.pack arg.gift=true"
     assert len(planned.sample) == bulk.SAMPLE
     assert all(call.startswith("shop.pack(") and "gift=True" in call for _, call in planned.sample)
     assert len(spread.store.dead_letters()) == 100
@@ -214,7 +214,7 @@ def test_waiting_tasks_are_revoked_and_failed_ones_retried(spread: StreamTasks) 
         ("burn", TaskFilter(), {}, "one of replay, discard, revoke, retry"),
         ("replay", TaskFilter("queued"), {}, "replay is for tasks of state dead"),
         ("discard", TaskFilter(), {"queue": "a"}, "only replay takes args"),
-        ("replay", TaskFilter(after_ms=5, before_ms=5), {}, "no task is in between"),
+        ("replay", TaskFilter(since_ms=5, until_ms=5), {}, "no task is in between"),
     ],
 )
 def test_what_cannot_be_planned(shop: StreamTasks, operation: str, where: TaskFilter, changes: Any, text: str) -> None:

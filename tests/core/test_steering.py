@@ -206,6 +206,16 @@ def test_what_has_finished_is_listed_newest_first(spread: Any, limit: int) -> No
     assert times == sorted(times, reverse=True)
     with pytest.raises(InvalidTask, match="cursor is 'x'"):
         spread.finished_ids(["FAILURE"], "x")
+    since_ms = times[len(times) // 2]
+    late, cursor = list[str](), ""
+    while True:
+        page = spread.finished_ids(["FAILURE", "DEAD"], cursor, limit, since_ms)
+        late += page.ids
+        cursor = page.cursor
+        if not cursor:
+            break
+    assert sorted(late) == sorted(one for one, at_ms in zip(found, times, strict=True) if at_ms >= since_ms)
+    assert spread.finished_ids(["FAILURE"], "", limit, times[0] + 1) == ([], "")
 
 
 def test_pages_of_dead_letters_of_the_same_moment(server_url: str) -> None:

@@ -33,6 +33,7 @@ def commands() -> list[tuple[str, str]]:
 def without_numbers(text: str) -> list[str]:
     """Return the words of each line without what differs: times, durations, ids, the file and marks of a traceback."""
     text = re.sub(r'File ".*"', "File", re.sub(r"[0-9a-f]{32}", "#", text))
+    text = re.sub(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z", "#", text)
     text = re.sub(r"\b\d+ ms\b|\b\d+[dhms]\b( \d+[dhms]\b)?", "#", text)
     found = [" ".join(re.sub(r"\d+(\.\d+)?|^-$", "#", word) for word in line.split()) for line in text.splitlines()]
     return [line for line in found if line.strip("~^ ")]

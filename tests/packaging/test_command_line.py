@@ -29,6 +29,7 @@ print(*sorted(sys.modules))
     + [
         f"streamtasks {command} --help"
         for command in (
+            "bulk plan",
             "dead-letters replay",
             "demo",
             "health",

@@ -13,10 +13,11 @@ from click.testing import CliRunner, Result
 
 from streamtasks import StreamTasks
 from streamtasks.exceptions import ConfigurationError, InvalidTask
-from streamtasks.operations import control, inspect
+from streamtasks.operations import bulk, control, inspect
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.json import dumps
-from streamtasks_workers.cli import output, tasks
+from streamtasks_workers.cli import bulk as bulk_commands
+from streamtasks_workers.cli import filter_options, output
 from streamtasks_workers.cli.main import streamtasks_command
 from tests.support.manual_consumer import Consumer, outcome_of
 
@@ -144,8 +145,47 @@ def test_pages_of_tasks_follow_each_other(shop: StreamTasks, run: Any) -> None:
     assert found == ids
 
 
+def test_a_filter_and_options_choose_what_is_listed(shop: StreamTasks, run: Any) -> None:
+    ids = [shop.tasks["shop.pack"].apply_async((number,), {"to": "Ann B"}, queue=queue).id
+           for number, queue in enumerate(("a", "b", "a"))]  # fmt: skip
+
+    def listed(*words: str) -> list[str]:
+        return [one["id"] for one in json.loads(run("tasks", *words, "--json").output)["tasks"]]
+
+    assert listed("queue:a", "since:1h") == listed("--queue", "a", "--since", "1h") == [ids[0], ids[2]]
+    assert listed('queue:a arg.to="Ann B"', "--arg", "0=2") == listed(f"id:{ids[2]}") == [ids[2]]
+    assert listed("--arg", "to=Ann B", "--until", "1h") == listed("--name", "shop.pick") == []
+    with Consumer(shop.store) as child:
+        child.settle(*(outcome_of(one, "DEAD", b"{}")._replace(note="crashed") for one in child.claim()))
+    [letter] = json.loads(run("dead-letters", "list", "error:crashed", "--arg", "0=1", "--json").output)["dead_letters"]
+    assert letter["id"] == ids[1]
+    wrong = run("tasks", "size:7")
+    assert (wrong.exit_code, "there is no key 'size'" in wrong.output) == (2, True)
+
+
+def test_all_tasks_of_a_filter_are_revoked_and_retried(shop: StreamTasks, run: Any) -> None:
+    for number in range(4):
+        shop.tasks["shop.pack"].apply_async((number,), queue="a" if number else "b")
+    revoked = run("revoke", "--all", "queue:a", "--yes", "--reason", "why")
+    assert revoked.output.endswith(": finished, applied 3, skipped 0, refused 0\n"), revoked.output
+    planned = run("bulk", "plan", "retry", "state:revoked", "--arg", "0=2")
+    assert planned.output.startswith("to retry: 1 with state:revoked arg.0=2\n  ")
+    assert json.loads(run("tasks", "queue:a", "--json").output)["tasks"] == []
+    assert run("bulk", "apply").output.endswith(": finished, applied 1, skipped 0, refused 0\n")
+    assert run("retry", "--all", "state:revoked", "--yes").output.endswith("applied 2, skipped 1, refused 0\n")
+    assert len(json.loads(run("tasks", "queue:a", "--json").output)["tasks"]) == 3
+    for words in (("revoke",), ("revoke", "--all", "--terminate"), ("retry", "x", "--dry-run"),
+                  ("revoke", "--all", "state:failed"), ("bulk", "plan", "replay", "state:queued")):  # fmt: skip
+        assert run(*words).exit_code == 2, words
+    assert [one.operation for one in shop.store.audit_entries(1)] == ["retry finished"]
+
+
+def test_the_choices_of_operations_are_those_of_the_service_layer() -> None:
+    assert tuple(bulk.OPERATIONS) == bulk_commands.OPERATIONS
+
+
 def test_the_choices_of_states_are_those_of_the_service_layer() -> None:
-    assert tasks.STATES == inspect.STATES
+    assert filter_options.STATES == inspect.STATES
 
 
 @pytest.mark.parametrize(
@@ -166,7 +206,7 @@ def test_groups_list_where_no_command_is_named(shop: StreamTasks, run: Any) -> N
     assert json.loads(run("dead-letters", "--json").output) == json.loads(run("dead-letters", "list", "--json").output)
     assert "Commands:" in run("queues", "--help").output
     assert run("queues", "lst").exit_code == 2
-    assert "no task is failed; --state has queued" in run("tasks", "--state", "failed").output
+    assert run("tasks", "--state", "failed").output.startswith("no task is meant by state:failed; --state has queued")
 
 
 def test_all_dead_letters_of_a_filter(shop: StreamTasks, run: Any) -> None:
@@ -174,7 +214,7 @@ def test_all_dead_letters_of_a_filter(shop: StreamTasks, run: Any) -> None:
         shop.tasks["shop.pack"].enqueue(number)
     with Consumer(shop.store) as child:
         child.settle(*(outcome_of(one, "DEAD", b"{}")._replace(note="crashed") for one in child.claim()))
-    assert run("dead-letters", "replay", "--all", "--arg", "0=77").output == "to replay: 0 with state=dead arg.0=77\n"
+    assert run("dead-letters", "replay", "--all", "--arg", "0=77").output == "to replay: 0 with state:dead arg.0=77\n"
     refused = run("dead-letters", "discard", "--all", input="n\n")
     assert (refused.exit_code, "  and 2 more\nGo on? [y/N]: n\n" in refused.output) == (1, True)
     assert run("bulk", "show", "--json").output.count('"state": "ABORTED"') == 1
@@ -187,5 +227,5 @@ def test_all_dead_letters_of_a_filter(shop: StreamTasks, run: Any) -> None:
     assert latest["sample"][0]["call"] == "shop.pack(11)"
     undone = run("bulk", "undo")
     assert (undone.exit_code, "only a discard can be undone" in undone.output) == (1, True)
-    for words in (("a", "--all"), (), ("a", "--error", "crashed")):
+    for words in (("a", "--error", "crashed"), (), ("--all", "size:7"), ("--all", "state:failed")):
         assert run("dead-letters", "replay", *words).exit_code == 2

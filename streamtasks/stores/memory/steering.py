@@ -160,7 +160,7 @@ class SteeringMethods:
         left = [one for one in found if one[0] > cursor]
         return IdPage([task_id for _, task_id in left[:most]], left[most - 1][0] if len(left) > most else "")
 
-    def finished_ids(self, outcomes: Collection[str], cursor: str = "", limit: int = 100) -> IdPage:
+    def finished_ids(self, outcomes: Collection[str], cursor: str = "", limit: int = 100, since_ms: int = 0) -> IdPage:
         """See `Store.finished_ids`."""
         before_ms = before_of(cursor)
         with self.server.lock:
@@ -168,7 +168,10 @@ class SteeringMethods:
                 (record.finished_ms, task_id)
                 for shard in self._all_shards
                 for task_id, record in shard.records.items()
-                if record.state in outcomes and not record.deleted and (not before_ms or record.finished_ms < before_ms)
+                if record.state in outcomes
+                and not record.deleted
+                and record.finished_ms >= since_ms
+                and (not before_ms or record.finished_ms < before_ms)
             ]
         ids: list[str] = []
         for at_ms, task_id in sorted(found, reverse=True):

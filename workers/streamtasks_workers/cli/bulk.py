@@ -1,26 +1,34 @@
-"""The command ``streamtasks bulk``: look at bulk operations, apply, abort and undo them."""
+"""The command ``streamtasks bulk``: plan bulk operations, look at them, apply, abort and undo them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .filter_options import Chosen, filter_options
 from .listing_group import ListingGroup
 from .target import Target, change_options, target_options
 
 if TYPE_CHECKING:
     from streamtasks.stores.owner import Owner
 
-__all__ = ["bulk_command"]
+__all__ = ["OPERATIONS", "bulk_command"]
 
 
 @click.group("bulk", cls=ListingGroup)
 def bulk_command() -> None:
-    """Look at bulk operations, apply, abort and undo them. Without BULK_ID it is the latest.
+    """Plan bulk operations, look at them, apply, abort and undo them. Without BULK_ID it is the latest.
 
-    They begin with commands that have --all, as `dead-letters replay`.
+    They begin with `bulk plan`, or with commands that have --all, as `dead-letters replay`.
     """
+
+
+OPERATIONS: Final = ("replay", "discard", "revoke", "retry")
+"""`streamtasks.operations.bulk.OPERATIONS`, here because ``--help`` shall not import the engine."""
+
+_STATES: Final = {"replay": "dead", "discard": "dead", "retry": "failed"}
+"""The state of a filter that names none; else it is as `tasks` takes it."""
 
 
 def _named(owner: Owner, bulk_id: str | None) -> str:
@@ -31,6 +39,24 @@ def _named(owner: Owner, bulk_id: str | None) -> str:
     if not found:
         raise click.ClickException("There was no bulk operation.")
     return found[0].id
+
+
+@bulk_command.command("plan")
+@target_options
+@click.argument("operation", type=click.Choice(OPERATIONS))
+@click.argument("words", nargs=-1, metavar="[FILTER]...")
+@filter_options(has_state=True)
+@change_options
+def plan(target: Target, operation: str, words: tuple[str, ...], chosen: Chosen, by: Any) -> None:
+    """Count what an operation would do, and show some; nothing is changed before `bulk apply`.
+
+    Without a state, revoke is about queued tasks, retry about failed ones, and the others about dead letters.
+    """
+    from .bulk_plans import plan_and_apply
+
+    owner = target.owner
+    where = chosen.filter(owner, words, _STATES.get(operation, "queued"))
+    plan_and_apply(owner, operation, where, by, {"dry_run": True})
 
 
 @bulk_command.command("list")

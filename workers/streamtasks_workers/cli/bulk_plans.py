@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streamtasks.operations.bulk import Bulk
     from streamtasks.operations.filters import TaskFilter
     from streamtasks.stores.owner import Owner
 
-__all__ = ["bulk_json", "plan_and_apply", "plan_options", "print_end"]
+    from .filter_options import Chosen
+
+__all__ = ["bulk_json", "is_for_all", "plan_and_apply", "plan_options", "print_end"]
 
 
 def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,15 +34,36 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def is_for_all(named: Sequence[str], all_: bool, chosen: Chosen, how: Any, what: str) -> bool:
+    """Return whether a command is about all that a filter chooses, and not about those that are named, ``what``.
+
+    Raises:
+        UsageError: nothing is named, or an option belongs to --all.
+    """
+    if not all_ and not named:
+        raise click.UsageError(f"Name {what}, or give --all.")
+    if not all_ and (chosen or how["dry_run"] or how["rate"] or how["detach"]):
+        raise click.UsageError("Options that choose, --dry-run, --rate and --detach belong to --all.")
+    return all_
+
+
 def plan_and_apply(
     owner: Owner, operation: str, where: TaskFilter, by: Any, how: Any, changes: dict[str, Any] | None = None
 ) -> None:
-    """Plan an operation, show its count and a sample, ask, and apply it."""
+    """Plan an operation, show its count and a sample, ask, and apply it.
+
+    Raises:
+        UsageError: it is not for tasks of that state.
+    """
+    from streamtasks.exceptions import InvalidTask
     from streamtasks.operations import bulk
 
-    from .output import short
+    from .output import clean, short
 
-    planned = bulk.plan(owner, operation, where, changes=changes, **by)
+    try:
+        planned = bulk.plan(owner, operation, where, changes=changes, **by)
+    except InvalidTask as error:
+        raise click.UsageError(clean(str(error))) from error
     click.echo(f"to {operation}: {planned.counts.total} with {short(planned.filter)}")
     for task_id, call in planned.sample:
         click.echo(f"  {short(task_id)}  {short(call)}")

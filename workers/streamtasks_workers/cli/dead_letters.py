@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .bulk_plans import plan_and_apply, plan_options
-from .filter_options import filter_options
+from .bulk_plans import is_for_all, plan_and_apply, plan_options
+from .filter_options import Chosen, filter_options
 from .listing_group import ListingGroup
 from .target import Target, change_options, target_options
 
 if TYPE_CHECKING:
-    from streamtasks.operations.filters import TaskFilter
     from streamtasks.protocol.state import DeadLetter
     from streamtasks.stores.owner import Owner
 
@@ -28,27 +27,36 @@ def dead_letters_command() -> None:
 
 @dead_letters_command.command("list")
 @target_options
+@click.argument("words", nargs=-1, metavar="[FILTER]...")
+@filter_options()
 @click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="Dead letters of a page.")
-@click.option("--before", default="", help="Continue behind a page: the cursor of its last one.")
+@click.option("--cursor", default="", help="Continue behind a page: what it printed last, or the cursor of a letter.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_(target: Target, limit: int, before: str, as_json: bool) -> None:
-    """Show a page of dead letters, the newest first."""
-    from streamtasks.operations.inspect import dead_letters, message_of
+def list_(target: Target, words: tuple[str, ...], chosen: Chosen, limit: int, cursor: str, as_json: bool) -> None:
+    """Show a page of dead letters, the newest first. Its last line has the cursor of the next page, if any.
 
-    from .output import call, moment, print_json, print_table, short
+    FILTER chooses them, as `queue:mails error:crashed arg.user=7 since:1h`, and options do, too. A page ends after
+    1,000 that were looked at.
+    """
+    from streamtasks.operations.inspect import message_of
+    from streamtasks.operations.search import find_letters
 
-    letters = dead_letters(target.owner.store, before, limit).letters
+    from .output import call, moment, print_json, print_next_page, print_table, short
+
+    owner = target.owner
+    page = find_letters(owner.store, owner.settings.wire, chosen.filter(owner, words, "dead"), cursor, limit)
     if as_json:
-        print_json([_json(letter) for letter in letters])
+        print_json({"dead_letters": [_json(letter) for letter in page.letters], "cursor": page.cursor})
         return
     rows = []
-    for letter in letters:
+    for letter in page.letters:
         message = message_of(letter)
         what = "?" if message is None else f"{message.task}({call(message.args, message.kwargs)})"
         rows.append(
             [letter.cursor, letter.id or "-", letter.reason, letter.stream, moment(letter.died_ms), short(what)]
         )
     print_table(["cursor", "id", "reason", "stream", "died", "call"], rows)
+    print_next_page(page.cursor)
 
 
 @dead_letters_command.command("show")
@@ -87,16 +95,15 @@ def _changes(_context: click.Context, parameter: click.Parameter, value: str | N
 @dead_letters_command.command("replay")
 @target_options
 @click.argument("letters", nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="All that the options below choose, in place of LETTERS.")
+@click.option("--all", "all_", is_flag=True, help="All that LETTERS, as a FILTER, and the options below choose.")
 @click.option("--args", callback=_changes, help="A JSON list: other positional arguments.")
 @click.option("--kwargs", callback=_changes, help="A JSON object: other keyword arguments.")
 @click.option("--queue", help="Another queue.")
-@click.option("--of-queue", default="", help="Only those of this queue.")
-@filter_options
+@filter_options("--of-queue")
 @plan_options
 @change_options
 def replay(
-    target: Target, letters: tuple[str, ...], all_: bool, of_queue: str, chosen: Any, how: Any, by: Any, **changes: Any
+    target: Target, letters: tuple[str, ...], all_: bool, chosen: Chosen, how: Any, by: Any, **changes: Any
 ) -> None:
     """Enqueue the calls of dead letters again, each as a new task, and discard the letters.
 
@@ -106,8 +113,8 @@ def replay(
 
     owner = target.owner
     given = {name: value for name, value in changes.items() if value is not None}
-    if _is_for_all(letters, all_, of_queue, chosen, how):
-        plan_and_apply(owner, "replay", _filter(of_queue, chosen), by, how, given)
+    if is_for_all(letters, all_, chosen, how, "dead letters"):
+        plan_and_apply(owner, "replay", chosen.filter(owner, letters, "dead"), by, how, given)
         return
     for key in letters:
         click.echo(f"{key}: enqueued again as {control.replay(owner, _found(owner, key), **by, **given)}")
@@ -116,40 +123,22 @@ def replay(
 @dead_letters_command.command("discard")
 @target_options
 @click.argument("letters", nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="All that the options below choose, in place of LETTERS.")
-@click.option("--of-queue", default="", help="Only those of this queue.")
-@filter_options
+@click.option("--all", "all_", is_flag=True, help="All that LETTERS, as a FILTER, and the options below choose.")
+@filter_options("--of-queue")
 @plan_options
 @change_options
-def discard(
-    target: Target, letters: tuple[str, ...], all_: bool, of_queue: str, chosen: Any, how: Any, by: Any
-) -> None:
+def discard(target: Target, letters: tuple[str, ...], all_: bool, chosen: Chosen, how: Any, by: Any) -> None:
     """Delete dead letters; their calls are lost then. What was discarded with --all can be put back for an hour."""
     from streamtasks.operations import control
 
     owner = target.owner
-    if _is_for_all(letters, all_, of_queue, chosen, how):
-        plan_and_apply(owner, "discard", _filter(of_queue, chosen), by, how)
+    if is_for_all(letters, all_, chosen, how, "dead letters"):
+        plan_and_apply(owner, "discard", chosen.filter(owner, letters, "dead"), by, how)
         return
     found = [_found(owner, key) for key in letters]
     if not how["yes"]:
         click.confirm(f"Delete {len(found)} dead letters?", abort=True)
     click.echo(f"dead letters discarded: {control.discard(owner, found, **by)}")
-
-
-def _is_for_all(letters: tuple[str, ...], all_: bool, of_queue: str, chosen: Any, how: Any) -> bool:
-    """Return whether a command is about all that options choose."""
-    if all_ == bool(letters):
-        raise click.UsageError("Name dead letters, or give --all.")
-    if letters and (of_queue or any(chosen.values()) or how["dry_run"] or how["rate"] or how["detach"]):
-        raise click.UsageError("Options that choose, --dry-run, --rate and --detach belong to --all.")
-    return all_
-
-
-def _filter(queue: str, chosen: dict[str, Any]) -> TaskFilter:
-    from streamtasks.operations.filters import TaskFilter
-
-    return TaskFilter(queue=queue, **chosen)
 
 
 def _found(owner: Owner, key: str) -> DeadLetter:

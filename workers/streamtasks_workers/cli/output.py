@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-__all__ = ["age", "call", "clean", "lines", "moment", "print_json", "print_table", "short"]
+__all__ = ["age", "call", "clean", "lines", "moment", "print_json", "print_next_page", "print_table", "short"]
 
 _WIDE: Final = 10_000
 """Columns of a table that goes to no terminal: nothing is cut or wrapped."""
@@ -62,6 +63,12 @@ def call(args: Sequence[Any], kwargs: dict[str, Any]) -> str:
 def print_json(value: Any) -> None:
     """Print JSON in ASCII: whatever is in it is escaped, and integers are exact."""
     click.echo(json.dumps(value, indent=2))
+
+
+def print_next_page(cursor: str) -> None:
+    """Print how to go on behind a page, as a shell reads it; empty: nothing."""
+    if cursor:
+        click.echo(f"next page: --cursor {clean(shlex.quote(cursor))}")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

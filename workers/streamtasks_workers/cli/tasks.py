@@ -1,71 +1,63 @@
-"""The command ``streamtasks tasks``: tasks by state, page by page."""
+"""The command ``streamtasks tasks``: the tasks that a filter means, page by page."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .filter_options import STATES, Chosen, filter_options
 from .target import Target, target_options
 
 if TYPE_CHECKING:
     from streamtasks.operations.inspect import TaskView
 
-__all__ = ["STATES", "task_json", "tasks_command"]
-
-STATES: Final = ("queued", "delayed", "limited", "running", "finished", "succeeded", "failed", "revoked")
-"""`streamtasks.operations.inspect.STATES`, here because ``--help`` shall not import the engine."""
+__all__ = ["task_json", "tasks_command"]
 
 
 @click.command("tasks")
 @target_options
-@click.option("--state", type=click.Choice(STATES), default="queued", show_default=True, help="Which tasks.")
-@click.option("--queue", default="", help="Only those of this queue.")
-@click.option("--name", default="", help="Only those of the task of this name, among those of the page.")
+@click.argument("words", nargs=-1, metavar="[FILTER]...")
+@filter_options(has_state=True)
 @click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="Tasks of a page.")
 @click.option("--cursor", default="", help="Continue behind a page: what it printed last.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def tasks_command(target: Target, state: str, queue: str, name: str, limit: int, cursor: str, as_json: bool) -> None:
+def tasks_command(
+    target: Target, words: tuple[str, ...], chosen: Chosen, limit: int, cursor: str, as_json: bool
+) -> None:
     """Show a page of tasks; finished ones come newest first. Its last line has the cursor of the next page, if any.
 
-    A page of finished tasks is not cut between tasks that ended together; where few are wanted, it may be short.
+    FILTER chooses them, as `state:failed queue:mails arg.user=7 since:1h`, and options do, too; by default they are
+    those that are queued. A page ends after 1,000 tasks that were looked at, so where few are meant it may be short.
+    Finished ones are not cut between tasks that ended together.
     """
     from streamtasks.operations import inspect
+    from streamtasks.operations.search import find_tasks
 
-    from .output import call, clean, moment, print_json, print_table, short
+    from .output import call, clean, moment, print_json, print_next_page, print_table, short
     from .queues import print_paused_tasks
 
     app = target.one()
-    page = inspect.tasks(app.owner.store, app.settings.wire, state, cursor, limit, queue)
-    found = [one for one in page.tasks if not name or (one.message is not None and one.message.task == name)]
+    where = chosen.filter(app.owner, words)
+    page = find_tasks(app.owner.store, app.settings.wire, where, cursor, limit)
     if as_json:
-        print_json({"tasks": [task_json(one) for one in found], "cursor": page.cursor})
+        print_json({"tasks": [task_json(one) for one in page.tasks], "cursor": page.cursor})
         return
     rows = []
-    for one in found:
+    for one in page.tasks:
         message, snapshot = one.message, one.snapshot
         when = snapshot.finished_ms or snapshot.due_ms or snapshot.started_ms or snapshot.enqueued_ms
-        where = "?" if message is None else f"{message.queue} {message.priority}"
+        queue = "?" if message is None else f"{message.queue} {message.priority}"
         what = f"? ({one.problem})" if message is None else f"{message.task}({call(message.args, message.kwargs)})"
-        rows.append([one.id, one.state, where, moment(when), short(what)])
+        rows.append([one.id, one.state, queue, moment(when), short(what)])
     if not rows and not page.cursor:
-        others = ", ".join(one for one in STATES if one != state)
-        click.echo(
-            f"no task is {state}" + (" and of this queue or name" if queue or name else "") + f"; --state has {others}"
-        )
+        others = ", ".join(one for one in STATES if one != where.state)
+        click.echo(clean(f"no task is meant by {where.text()}; --state has {others}"))
         return
     print_table(["id", "state", "queue", "since, due or end", "call"], rows)
-    if state == "queued":
+    if where.state == "queued":
         print_paused_tasks(inspect.pauses(app.owner.store))
-    if page.cursor:
-        click.echo(f"next page: --cursor {clean(_quoted(page.cursor))}")
-
-
-def _quoted(text: str) -> str:
-    """Return a text as a shell reads it as one word."""
-    import shlex
-
-    return shlex.quote(text)
+    print_next_page(page.cursor)
 
 
 def task_json(view: TaskView) -> dict[str, Any]:

@@ -19,6 +19,9 @@ MOST_SEEN: Final = 1000
 MOST_PACKETS: Final = 100
 """A page ends after so many round trips, too: an index may reach back for 512 days."""
 
+MOST_HOURS: Final = 3
+"""So many hours are read at once where no more are asked for."""
+
 MOST_CALLS: Final = 256
 """So many indexes are asked for in one round trip: all retention classes of an hour and a shard are one call."""
 
@@ -33,21 +36,27 @@ def finished_before_call(keys: Keys, hour: int, before_ms: int, most: int) -> Ca
     return script("finished_before").call(keys, before_ms=before_ms, most=most, more_keys=indexes)
 
 
-def finished_ids(shards: Shards, outcomes: Collection[str], cursor: str = "", limit: int = 100) -> Operation[IdPage]:
+def finished_ids(
+    shards: Shards, outcomes: Collection[str], cursor: str = "", limit: int = 100, since_ms: int = 0
+) -> Operation[IdPage]:
     """See `Store.finished_ids`. A cursor is a time: entries are taken by whole ms, so none falls between two pages."""
     now = max(shard.hour() for shard in shards.by_tag.values()) + 1  # of a server whose clock is ahead of what is known
-    oldest = now - shards.settings.index_keep_ms // _HOUR_MS - 3
+    oldest = max(now - shards.settings.index_keep_ms // _HOUR_MS - 3, since_ms // _HOUR_MS)
     before_ms = before_of(cursor) or (now + 1) * _HOUR_MS
     hours, most, seen = 1, _FIRST_ENTRIES, 0
     most_hours = max(1, MOST_CALLS // len(shards.tags))
     ids: list[str] = []
     for _ in range(MOST_PACKETS):
         newest = (before_ms - 1) // _HOUR_MS
-        if newest < oldest:
+        if newest < oldest or before_ms <= since_ms:
             return IdPage(ids, "")
+        is_short = (
+            newest - oldest < MOST_HOURS
+        )  # to read all of them costs no more than to look where there is something
+        hours = newest - oldest + 1 if is_short else hours
         some = range(newest, max(oldest, newest - hours + 1) - 1, -1)
         hours_and_keys = [(hour, shard.keys) for hour in some for shard in shards.by_tag.values()]
-        if hours > 1:  # look in which hour there is something
+        if hours > 1 and not is_short:  # look in which hour there is something
             replies = yield [finished_before_call(keys, hour, before_ms, 1) for hour, keys in hours_and_keys]
             found = [hour for (hour, _), reply in zip(hours_and_keys, replies, strict=True) if any(reply)]
             before_ms = min(before_ms, (max(found, default=some[-1] - 1) + 1) * _HOUR_MS)
@@ -68,6 +77,8 @@ def finished_ids(shards: Shards, outcomes: Collection[str], cursor: str = "", li
         for at_ms, flat in whole or entries:
             if len(ids) >= limit and at_ms < before_ms:
                 return IdPage(ids, str(before_ms))
+            if at_ms < since_ms:
+                return IdPage(ids, "")
             before_ms = at_ms
             ids += (
                 task_id

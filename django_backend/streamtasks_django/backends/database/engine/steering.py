@@ -122,9 +122,11 @@ def _position(cursor: str, parts: Sequence[tuple[Q, tuple[str, ...]]]) -> tuple[
     raise InvalidTask(f"cursor is {cursor!r}, which is none of these tasks; begin without one.")
 
 
-def _finished_ids(shard: SqlShard, outcomes: Collection[str], before_ms: int, limit: int) -> IdPage:
+def _finished_ids(shard: SqlShard, outcomes: Collection[str], before_ms: int, limit: int, since_ms: int) -> IdPage:
     """Return a page; what was recorded in one ms is never divided."""
     rows = shard.names.record.objects.using(shard.using).filter(deleted=False)
+    if since_ms:
+        rows = rows.filter(finished_ms__gte=since_ms)
     some = rows.filter(finished_ms__lt=before_ms) if before_ms else rows
     columns = ("finished_ms", "id", "state")
     found = list(some.order_by("-finished_ms", "-id").values_list(*columns)[: LOOKED_AT + 1])
@@ -164,10 +166,10 @@ class SteeringMethods(Steps):
         check_kind(kind)
         return self.look(lambda shard: _waiting_ids(shard, kind, cursor, min(limit, MOST), queue))
 
-    def finished_ids(self, outcomes: Collection[str], cursor: str = "", limit: int = 100) -> IdPage:
+    def finished_ids(self, outcomes: Collection[str], cursor: str = "", limit: int = 100, since_ms: int = 0) -> IdPage:
         """See `SteeringStore.finished_ids`."""
         before_ms = before_of(cursor)
-        return self.look(lambda shard: _finished_ids(shard, outcomes, before_ms, limit))
+        return self.look(lambda shard: _finished_ids(shard, outcomes, before_ms, limit, since_ms))
 
     def pause(self, queue: str, actor: str, reason: str, task: str = "") -> bool:
         """See `SteeringStore.pause`. A single task cannot be paused yet."""
