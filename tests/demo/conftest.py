@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.test import Client
+    from selenium import webdriver
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A browser for all tests of this process."""
+    from tests.support.browser import start_chromium  # only its tier has the package
+
+    browser = start_chromium(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.quit()
 
 
 @pytest.fixture

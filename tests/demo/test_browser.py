@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.support.browser import faults_of
 from tests.support.demo_process import DemoProcess
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from selenium import webdriver
     from selenium.webdriver.remote.webelement import WebElement
 
 pytestmark = pytest.mark.browser
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",  # it refuses to run as root otherwise
-    "--disable-dev-shm-usage",  # a container's is small
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +26,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A demo that runs for all of these tests."""
     with DemoProcess(tmp_path_factory.mktemp("demo")) as demo:
         yield demo.address()
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """A browser of its own profile. Both programs are named, so that nothing is downloaded."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if browser is None or driver is None:
-        pytest.fail("This tier needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver).")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(driver))
-    yield started
-    started.quit()
 
 
 class Page:
@@ -99,16 +69,12 @@ class Page:
         return int(self.browser.execute_script(script))
 
 
-def _log(chromium: webdriver.Chrome) -> list[dict[str, str]]:
-    return list(chromium.get_log("browser"))  # type: ignore[no-untyped-call]
-
-
 @pytest.fixture
 def page(chromium: webdriver.Chrome, address: str) -> Iterator[Page]:
     chromium.get(address)
     yield Page(chromium)
     # Also what a Content Security Policy refused would stand here.
-    assert [entry for entry in _log(chromium) if entry["level"] == "SEVERE"] == []
+    assert faults_of(chromium) == []
 
 
 def test_press_and_watch_it_succeed(page: Page) -> None:

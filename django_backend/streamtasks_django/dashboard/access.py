@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import wraps
 from typing import Any, Final, NamedTuple
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
@@ -16,6 +18,8 @@ from streamtasks.exceptions import ConfigurationError, InvalidTask, ServerNotSup
 from ..backends.base import StoreBackend
 from ..conf.project import dashboard_roles
 from ..framework import task_backends
+from .live import polled, streamed
+from .navigation import NAVIGATION
 
 __all__ = ["ADMINISTER", "OPERATE", "POLICY", "ROLES", "SEE_ARGUMENTS", "VIEW", "Visit", "view"]
 
@@ -48,7 +52,8 @@ class Visit(NamedTuple):
         """Return a page."""
         common = {"alias": self.backend.alias, "aliases": _aliases(), "actor": self.actor, "page": name}
         rights = {f"may_{role}": role in self.roles for role in ROLES}
-        return render(self.request, f"streamtasks_dashboard/{name}.html", {**common, **rights, **values})
+        frame = {"navigation": NAVIGATION, "is_live": "events" if isinstance(self.request, ASGIRequest) else "polling"}
+        return render(self.request, f"streamtasks_dashboard/{name}.html", {**common, **rights, **frame, **values})
 
 
 type Answer = Callable[..., HttpResponse]
@@ -89,7 +94,10 @@ def view(role: str, *methods: str) -> Callable[[Answer], Callable[..., HttpRespo
             backend: Any = task_backends[chosen]
             name = user.get_username() if user is not None and user.is_authenticated else ""
             try:
-                return answer(Visit(request, backend, roles, (name or "dashboard")[:128]), **values)
+                visit = Visit(request, backend, roles, (name or "dashboard")[:128])
+                if request.method == "GET" and "live" in request.GET:
+                    return _live(visit, answer, values)
+                return answer(visit, **values)
             except TaskNotFound as error:
                 return _problem(request, 404, "Not found", str(error.args[0]))
             except ServerNotSupported as error:
@@ -103,6 +111,22 @@ def view(role: str, *methods: str) -> Callable[[Answer], Callable[..., HttpRespo
         return protected
 
     return decorate
+
+
+def _live(visit: Visit, answer: Answer, values: dict[str, str]) -> HttpResponseBase:
+    """Answer with the live parts of a page (see `live`)."""
+    request: Any = copy(visit.request)
+    request.GET = request.GET.copy()
+    [kind] = request.GET.pop("live")[-1:]
+    key = (visit.backend.alias, f"{request.path}?{request.GET.urlencode()}", visit.roles)
+    page = visit._replace(request=request)
+
+    def make() -> HttpResponse:
+        return answer(page, **values)
+
+    if kind == "events" and isinstance(request, ASGIRequest):
+        return streamed(key, visit.backend.stores.plain, make)
+    return polled(key, make)
 
 
 _WORDS: Final = {
@@ -128,4 +152,6 @@ def _aliases() -> list[str]:
 
 
 def _problem(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
-    return render(request, "streamtasks_dashboard/problem.html", {"title": title, "text": text}, status=status)
+    return render(
+        request, "streamtasks_dashboard/problem.html", {"title": title, "text": text, "status": status}, status=status
+    )

@@ -1,0 +1,168 @@
+"""Open pages of the dashboard are kept up to date: who asks, who listens, and what a further viewer costs."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.tasks import task_backends
+from django.test import AsyncClient, Client, override_settings
+from django.urls import include, path
+
+from contract.app import tasks
+from streamtasks_django.dashboard import live
+from streamtasks_django.dashboard.access import ROLES
+from tests.support.manual_consumer import Consumer, outcome_of
+from tests.support.waiting import DEADLINE_S, wait_until
+
+pytestmark = pytest.mark.usefixtures("server_and_memory")
+
+urlpatterns = [path("board/", include("streamtasks_django.dashboard.urls"))]
+OVERVIEW = "/board/default/"
+FIRST_LOAD_BYTES = 150 * 1024
+
+_roles: set[str] = set()
+
+
+def roles(_: HttpRequest) -> set[str]:
+    """What ``DASHBOARD_ROLES`` names."""
+    return _roles
+
+
+@pytest.fixture(autouse=True)
+def _mounted(server_and_memory: None) -> Iterator[None]:
+    templates = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+    with override_settings(
+        ROOT_URLCONF=__name__,
+        INSTALLED_APPS=[
+            "streamtasks_django",
+            "streamtasks_django.outbox",
+            "streamtasks_django.dashboard",
+            "contract.app",
+        ],
+        TEMPLATES=templates,
+        STATIC_URL="/static/",
+        ALLOWED_HOSTS=["testserver"],
+        STREAMTASKS={"DASHBOARD_ROLES": f"{__name__}.roles"},
+    ):
+        _roles.clear()
+        _roles.update(ROLES)
+        live._answers.clear()
+        yield
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When the store was measured, which an overview does once."""
+    backend: Any = task_backends["default"]
+    store, found = backend.stores.plain, []
+    real = store.measures
+
+    def measures() -> Any:
+        found.append(time.monotonic())
+        return real()
+
+    monkeypatch.setattr(store, "measures", measures)
+    return found
+
+
+def test_who_polls_shares_answers_by_roles(hand: Consumer, measured: list[float]) -> None:
+    tasks.echo.enqueue(1)
+    [claimed] = hand.claim(1)
+    hand.settle(
+        outcome_of(claimed, "FAILURE", b'{"e":{"type":"builtins.LookupError","message":"secret","traceback":""}}')
+    )
+    client = Client()
+    answer = client.get(OVERVIEW, {"live": "poll"})
+    assert answer["Content-Type"] == "application/json"
+    assert "no-store" in answer["Cache-Control"]
+    found = answer.json()
+    assert found["title"] == "1 to look at - tasks"
+    assert "secret" in found["parts"]["overview"]
+    assert "<main" not in found["parts"]["overview"]
+    began, made = live._answers, len(measured)
+    while client.get(OVERVIEW, {"live": "events"}).json() == found and len(measured) == made:  # no stream by WSGI
+        assert began is live._answers
+        if time.monotonic() - measured[0] > live.POLL_S / 2:
+            break
+    _roles.discard("see_arguments")
+    assert "secret" not in client.get(OVERVIEW, {"live": "poll"}).json()["parts"]["overview"]
+    _roles.clear()
+    assert client.get(OVERVIEW, {"live": "poll"}).status_code == 403
+
+
+def test_a_change_is_never_made_by_who_looks(hand: Consumer) -> None:
+    assert Client().get("/board/default/queues/pause/", {"live": "poll"}).status_code == 405
+    answer = Client().post("/board/default/queues/pause/?live=events", {"queue": "default", "reason": "x"})
+    assert answer.status_code == 302
+    assert "default" not in live._hubs or not live._hubs["default"]._pages
+
+
+def test_a_form_is_nobody_elses() -> None:
+    text = "<title>A &amp; B</title><!--live a-->1<!--live /a-->"
+    text += "<!--live b--><input name=csrfmiddlewaretoken><!--live /b-->"
+    assert json.loads(live._payload(lambda: HttpResponse(text))) == {"title": "A & B", "parts": {"a": "1"}}
+
+
+def test_no_live_part_of_a_page_has_a_form(hand: Consumer) -> None:
+    task_id = tasks.echo.enqueue(1).id
+    for where in ("", "queues/", "workers/", f"tasks/{task_id}/"):
+        page = Client().get(OVERVIEW + where).content
+        assert live._PART.findall(page), where
+        assert not [name for name, text in live._PART.findall(page) if b"csrfmiddlewaretoken" in text], where
+
+
+async def watch(seen: list[str]) -> None:
+    """Look at the overview as a browser does; note what its part was, each time."""
+    response: Any = await AsyncClient().get(OVERVIEW, {"live": "events"})
+    assert response["Content-Type"] == "text/event-stream"
+    async for chunk in response.streaming_content:
+        if chunk.startswith(b"data: "):
+            seen.append(json.loads(chunk[6:])["parts"]["overview"])  # noqa: PERF401 - it is read while it grows
+
+
+async def until(viewers: list[list[str]], words: str) -> None:
+    """Wait until all viewers see words."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not all(seen and words in seen[-1] for seen in viewers):  # noqa: ASYNC110 - there are many
+            await asyncio.sleep(0.01)
+
+
+async def test_viewers_share_what_is_made_and_nothing_stays(hand: Consumer, measured: list[float]) -> None:
+    began = time.monotonic()
+    viewers: list[list[str]] = [[] for _ in range(20)]
+    open_pages = [asyncio.create_task(watch(seen)) for seen in viewers]
+    await until(viewers, "Nothing has ended yet")
+    await asyncio.to_thread(tasks.echo.enqueue, 1)
+    await until(viewers, "<dt>Waiting</dt><dd>1</dd>")
+    assert len(measured) <= 2 + (time.monotonic() - began) / live.LOOK_S, "made once for all of them"
+    [page] = live._hubs["default"]._pages.values()
+    assert len(page.viewers) == 20
+    thread = live._hubs["default"]._thread
+    assert thread is not None
+    for one in open_pages:
+        one.cancel()
+    await asyncio.gather(*open_pages, return_exceptions=True)
+    await asyncio.to_thread(wait_until, lambda: not thread.is_alive(), "the end of the thread without viewers")
+    assert live._hubs["default"]._pages == {}
+
+
+def test_first_load_is_small() -> None:
+    page = Client().get(OVERVIEW).content
+    folder = Path(live.__file__).parent / "static"
+    named = re.findall(rb'(?:src|href)="/static/([^"]+)"', page)
+    assert len(named) >= 4
+    size = len(gzip.compress(page)) + sum(len(gzip.compress((folder / one.decode()).read_bytes())) for one in named)
+    assert size <= FIRST_LOAD_BYTES
+    assert re.findall(rb'(?:src|href|action)="(?:https?:)?//', page) == []
+    assert b"<style" not in page
+    assert b" style=" not in page
+    assert b"<script>" not in page
