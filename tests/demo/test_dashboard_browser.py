@@ -38,7 +38,7 @@ class Site:
         self.address = address
         self._session = requests.Session()
         self._session.get(address).raise_for_status()
-        self._token = {"X-CSRFToken": self._session.cookies["streamtasks_demo_csrf"]}
+        self._token = {"X-CSRFToken": str(self._session.cookies["streamtasks_demo_csrf"])}
 
     def enqueue(self, kind: str, number: int = 1) -> str:
         """Enqueue a kind of task; return the id of the last."""
