@@ -18,7 +18,8 @@ from streamtasks.exceptions import ConfigurationError, InvalidTask, ServerNotSup
 from ..backends.base import StoreBackend
 from ..conf.project import dashboard_roles
 from ..framework import task_backends
-from .live import polled, streamed
+from .live import polled
+from .live_stream import streamed
 from .navigation import NAVIGATION
 
 __all__ = ["ADMINISTER", "OPERATE", "POLICY", "ROLES", "SEE_ARGUMENTS", "VIEW", "Visit", "view"]
