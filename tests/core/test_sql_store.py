@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connections, transaction
 
 from streamtasks import Message, StoreSettings
+from streamtasks.exceptions import ServerNotSupported
 from streamtasks.protocol.shards import new_id
 from streamtasks.stores.factory import open_store, open_supervisor_store
 from streamtasks.stores.types import NewMessage
 from tests.support.manual_consumer import Consumer
-from tests.support.sql_stores import sql_kinds
+from tests.support.sql_stores import TABLE, add_database, sql_kinds
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -28,9 +30,25 @@ def settings(request: pytest.FixtureRequest, sql_stores: SqlStores) -> StoreSett
     return StoreSettings(url=sql_stores.url(request.param), timeout_s=60.0, enqueue_timeout_s=60.0)
 
 
-def new(task_id: str) -> NewMessage:
+def new(task_id: str, **more: Any) -> NewMessage:
     message = Message(id=task_id, task="shop.add")
-    return NewMessage(task_id, "default", 0, message.encode(1 << 20))
+    return NewMessage(task_id, "default", 0, message.encode(1 << 20), **more)
+
+
+def finish_in_sql(settings: StoreSettings, messages: list[NewMessage]) -> None:
+    """Move messages to the records, as a settlement does."""
+    rows(settings, "message").filter(id__in=[one.id for one in messages]).delete()
+    records = rows(settings, "record")
+    records.bulk_create(
+        [records.model(id=one.id, state="SUCCESS", finished_ms=1, expires_ms=2**62) for one in messages]
+    )
+
+
+def somebody_waits(using: str) -> bool:
+    """Whether a transaction waits for a lock."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 def rows(settings: StoreSettings, name: str) -> Any:
@@ -92,7 +110,7 @@ def test_an_id_that_finishes_while_it_is_enqueued_is_known(sql_stores: SqlStores
     store = open_store(settings)
     messages = [new(new_id(settings.tags)) for _ in range(count)]
     store.enqueue(messages)
-    records, live = rows(settings, "record"), rows(settings, "message")
+    live = rows(settings, "message")
 
     def enqueue_again() -> list[bool]:
         try:
@@ -100,21 +118,52 @@ def test_an_id_that_finishes_while_it_is_enqueued_is_known(sql_stores: SqlStores
         finally:
             connections.close_all()
 
-    def waits() -> bool:
-        with connections[live.db].cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            return bool(cursor.fetchone()[0])
-
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic(using=live.db):
-            live.all().delete()
-            records.bulk_create(
-                [records.model(id=one.id, state="SUCCESS", finished_ms=1, expires_ms=2**62) for one in messages]
-            )
+            finish_in_sql(settings, messages)
             again = pool.submit(enqueue_again)
-            wait_until(waits, "the insertion waits for the transaction")
+            wait_until(lambda: somebody_waits(live.db), "the insertion waits for the transaction")
         assert again.result() == [False] * count
     assert live.count() == 0
+    log = (Path(connections[live.db].settings_dict["HOST"]) / "server.log").read_text()
+    assert "division" not in log
+    assert messages[0].id not in log, "the server has no error of it"
+
+
+@pytest.mark.skipif("postgres" not in sql_kinds(), reason="PostgreSQL is not installed")
+@pytest.mark.parametrize(("level", "phase"), [("read committed", "Q"), ("repeatable read", "B")])
+def test_only_read_committed_shows_who_has_waited_what_the_one_before_has_written(
+    sql_stores: SqlStores, level: str, phase: str
+) -> None:
+    """At other levels a call that is linked to a task which ends at the same moment is blocked for ever: refused."""
+    from streamtasks_django.backends.database.engine.fitness import obstacle
+    from streamtasks_django.backends.database.engine.steps import Steps
+
+    settings = StoreSettings(url=sql_stores.url("postgres"), timeout_s=60.0, enqueue_timeout_s=60.0)
+    alias = f"contract_{level.replace(' ', '_')}"
+    options = {"options": f"-c default_transaction_isolation={level.replace(' ', chr(92) + ' ')}"}
+    add_database(alias, {**sql_stores.database("postgres"), "OPTIONS": options})
+    steps = Steps(StoreSettings(url=f"django://{alias}/{TABLE}", timeout_s=60.0))
+    parent, linked = new("parent"), new("linked", after="parent")
+    open_store(settings).enqueue([parent])
+
+    def link() -> Any:
+        try:
+            return open_store(steps.settings).enqueue([linked])
+        finally:
+            connections.close_all()
+
+    own = Steps(settings).own
+    with ThreadPoolExecutor(1) as pool:
+        with own.transaction():
+            finish_in_sql(settings, [parent])
+            done = pool.submit(link)
+            wait_until(lambda: somebody_waits(own.using), "the step waits for the lock")
+        assert done.result() == [True]
+    assert rows(settings, "message").get(id="linked").phase == phase
+    text = obstacle(steps.own)
+    connections[steps.own.using].close()
+    assert text == "" if phase == "Q" else f"{level.upper()}, but DatabaseBackend needs READ COMMITTED" in text
 
 
 @pytest.mark.skipif("postgres" not in sql_kinds(), reason="PostgreSQL is not installed")
@@ -152,3 +201,29 @@ def test_who_waits_listens_on_the_connection_it_has(sql_stores: SqlStores) -> No
         assert asked("SELECT pg_listening_channels()") == ("contract_ends",)
     assert asked("SELECT pg_listening_channels()") is None
     assert asked("SELECT pg_backend_pid()") != backend
+
+
+async def test_a_worker_hears_what_is_asked_of_it_with_its_next_beat(settings: StoreSettings) -> None:
+    store: Any = open_store(settings)
+    keeper: Any = open_supervisor_store(settings)
+    assert store.request_worker("w-1", "drain") is False
+    await keeper.beat("u0", "w-1", {"slots": 1})
+    assert store.request_worker("w-1", "drain")
+    assert store.request_worker("w-1", "stop"), "the later one counts"
+    assert (await keeper.beat("u0", "w-1", {"slots": 1})).request == "stop"
+    assert (await keeper.beat("u0", "w-1", {"slots": 1})).request == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "remedy"),
+    [
+        (lambda store: store.pause("", "ann", "", "shop.add"), "give it a queue of its own, and pause that"),
+        (lambda store: store.logs("a"), "look into the logs of its worker"),
+        (lambda store: store.stack("a", "n", ask=True), "use py-spy on the machine of its worker"),
+        (lambda store: store.put_bulk("b", "planned"), "use the methods of the backend one by one"),
+    ],
+    ids=["pause", "logs", "stack", "bulk"],
+)
+def test_what_is_refused_says_what_to_do_instead(settings: StoreSettings, call: Any, remedy: str) -> None:
+    with pytest.raises(ServerNotSupported, match=remedy):
+        call(open_store(settings))

@@ -60,6 +60,13 @@ def tasks(options: Any = None, **more: Any) -> dict[str, Any]:
     return {"default": {"BACKEND": REDIS, "OPTIONS": SERVER if options is None else options, **more}}
 
 
+def in_sql(isolation_level: int) -> dict[str, Any]:
+    """Return settings with one alias in PostgreSQL, whose transactions have this level."""
+    engine = {"ENGINE": "django.db.backends.postgresql", "NAME": "x", "OPTIONS": {"isolation_level": isolation_level}}
+    tasks = {"default": {"BACKEND": "streamtasks_django.backends.database.DatabaseBackend", "OPTIONS": {}}}
+    return {"DATABASES": {"default": engine}, "TASKS": tasks}
+
+
 def by_sentinels(**options: Any) -> dict[str, Any]:
     """Return the setting TASKS with one alias whose master Sentinels know."""
     return {"TASKS": {"default": {"BACKEND": SENTINEL, "OPTIONS": {**SERVICE, **options}}}}
@@ -105,12 +112,14 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (by_sentinels(sentinel_connection="x"), "E001", "sentinel_connection is of type str"),
     (by_sentinels(sentinel_connection={"pasword": "x"}), "E001", "pasword"),
     (by_sentinels(servce_name="x"), "W001", "'service_name'"),
+    (in_sql(3), "E016", "REPEATABLE READ, but DatabaseBackend needs READ COMMITTED"),
+    (in_sql(4), "E016", "SERIALIZABLE, but"),
 ]
 
 
 def test_a_right_configuration_gives_no_message() -> None:
     secrets = {"connection": {"username": "a", "password": "b", "ssl": True}, "sentinel_connection": {"password": "c"}}
-    assert checked({"TASKS": tasks()}, by_sentinels(), by_sentinels(**secrets)) == [[], [], []]
+    assert checked({"TASKS": tasks()}, by_sentinels(), by_sentinels(**secrets), in_sql(2)) == [[], [], [], []]
 
 
 @pytest.mark.slow

@@ -79,11 +79,21 @@ try:
         raise KeyError
 except KeyError:
     pass
-known = True
-try:
-    task_backends["default"].get_result(rolled_back.id)
-except TaskResultDoesNotExist:
-    known = False
+def is_known(result):
+    try:
+        task_backends["default"].get_result(result.id)
+    except TaskResultDoesNotExist:
+        return False
+    return True
+
+with transaction.atomic():
+    kept = add.delay(3, 3)
+    try:
+        with transaction.atomic():
+            undone = add.delay(4, 4)
+            raise KeyError
+    except KeyError:
+        pass
 def states(owner):
     pages = [inspect.tasks(owner.store, owner.settings.wire, state, queue="quiet") for state in ("queued", "succeeded")]
     return [[view.id for view in page.tasks] for page in pages]
@@ -102,7 +112,9 @@ def paused():
 
 print(json.dumps({
     "committed": committed.get(timeout=60),
-    "rolled_back": known,
+    "rolled_back": is_known(rolled_back),
+    "savepoint": [kept.get(timeout=60), is_known(undone)],
+    "on_commit": add.delay_on_commit(5, 5).get(timeout=60),
     "retries": third_time.delay().get(timeout=60),
     "delayed": add.apply_async((2, 3), countdown=0.3).get(timeout=60),
     "limited": [one.get(timeout=60) for one in [limited.delay(n) for n in range(3)]],
@@ -133,13 +145,13 @@ class Project:
     """A project in a folder, on one kind of database."""
 
     def __init__(self, folder: Path, database: dict[str, Any]) -> None:
-        self.folder = folder
+        self.folder, self.is_on_sqlite = folder, database["ENGINE"].endswith("sqlite3")
         (folder / "shop").mkdir()
         for name in ("shop/__init__.py", "shop/models.py"):
             (folder / name).write_text("")
         (folder / "shop/tasks.py").write_text(TASKS)
-        table = f"shop_{os.getpid()}_{abs(hash(str(folder))) % 10_000}"
-        (folder / "shop_settings.py").write_text(SETTINGS.format(database=database, table=table))
+        self.table = f"shop_{os.getpid()}_{abs(hash(str(folder))) % 10_000}"
+        (folder / "shop_settings.py").write_text(SETTINGS.format(database=database, table=self.table))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -188,6 +200,9 @@ def test_a_worker_runs_the_tasks_of_a_migrated_project(project: Project) -> None
     assert "has no table" in refused
     assert "manage.py migrate" in refused
     assert "Traceback" not in refused
+    found = project.run("-m", "django", "check", "--database", "default", "--fail-level", "WARNING", status=1)
+    assert "W010" in found
+    assert "has no table" in found
     project.run("-m", "django", "migrate", "--verbosity", "0")
     assert "nothing to make" in project.run("-m", "django", "streamtasks_tables")
     project.run("-m", "django", "check", "--database", "default", "--fail-level", "WARNING")
@@ -195,6 +210,8 @@ def test_a_worker_runs_the_tasks_of_a_migrated_project(project: Project) -> None
         assert project.use(USE) == {
             "committed": 2,
             "rolled_back": False,
+            "savepoint": [6, False],
+            "on_commit": 10,
             "retries": 2,
             "delayed": 5,
             "limited": [0, 1, 2],
@@ -202,6 +219,42 @@ def test_a_worker_runs_the_tasks_of_a_migrated_project(project: Project) -> None
             "chain": 6,
             "paused": [True, [["quiet", "ann"]], True, [["resume", "ben"], ["pause", "ann"]]],
         }
+        if project.is_on_sqlite:
+            return  # there a worker hears of requests with its next beat
+        [worker] = json.loads(project.run("-m", "django", "streamtasks", "workers", "list", "--json"))
+        asked = project.run("-m", "django", "streamtasks", "workers", "drain", worker["name"], "--wait", "60")
+        assert "drained: it runs nothing" in asked
+
+
+@pytest.mark.parametrize("project", ["sqlite"], indirect=True)
+def test_a_table_of_somebody_else_is_refused(project: Project) -> None:
+    """First it is that of a model; then nobody has such a model any more, and its table is still there."""
+    models, table = project.folder / "shop/models.py", f"{project.table}_message"
+    models.write_text(
+        "from django.db import models\n\nclass Note(models.Model):\n"
+        f"    class Meta:\n        db_table = '{table}'\n        app_label = 'shop'\n"
+    )
+    found = project.run("-m", "django", "check", status=1)
+    assert f"uses the table {table}, which is that of shop.Note" in found
+    project.run("-m", "django", "migrate", "--run-syncdb", "--verbosity", "0", "--skip-checks")
+    models.write_text("")
+    found = project.run("-m", "django", "check", "--database", "default", "--fail-level", "WARNING", status=1)
+    assert f"The table {table} of the database 'default' has no column" in found
+    refused = project.run("-m", "streamtasks_workers", status=2)
+    assert "Give the backend another table_name" in refused
+    assert "Traceback" not in refused
+
+
+@pytest.mark.skipif(find_postgres() is None, reason="needs PostgreSQL")
+def test_a_worker_does_not_start_on_transactions_that_do_not_fit(sql_stores: SqlStores, tmp_path: Path) -> None:
+    options = {"options": "-c default_transaction_isolation=serializable"}
+    project = Project(tmp_path, {**sql_stores.database("postgres"), "OPTIONS": options})
+    project.run("-m", "django", "migrate", "--verbosity", "0")
+    found = project.run("-m", "django", "check", "--database", "default", "--fail-level", "WARNING", status=1)
+    assert "are SERIALIZABLE" in found
+    refused = project.run("-m", "streamtasks_workers", status=2)
+    assert "are SERIALIZABLE, but DatabaseBackend needs READ COMMITTED" in refused
+    assert "Traceback" not in refused
 
 
 @pytest.mark.parametrize("project", sql_kinds()[:1], indirect=True)

@@ -180,6 +180,10 @@ def test_a_missing_table_is_named(embedded_site_url: str) -> None:
         assert "streamtasks_outbox" not in connection.introspection.table_names()
         with pytest.raises(StoreError, match=r"no table streamtasks_outbox: run manage.py migrate"):
             OutboxRelay(backend()).run()
+        found = [one.msg for one in run_checks(databases=["default"]) if one.id == "streamtasks.W010"]
+        assert len(found) == 2, "of both aliases"
+        assert "needs the table streamtasks_outbox" in found[0]
+        assert not any(one.id == "streamtasks.W010" for one in run_checks(databases=["other"]))
 
 
 def test_options_that_cannot_work_are_reported(embedded_site_url: str) -> None:
@@ -224,5 +228,16 @@ def test_producers_that_are_killed_around_their_commits(
     """Two workers relay at once; what was committed runs once recorded, and nothing else."""
     database = sql_stores.own_database(kind, f"killed_producers_{os.getpid()}")
     report = kill_producers(tmp_path, embedded_url, 6, seed, database)
+    assert len(report.committed) >= 6
+    assert dict(report.ran) == dict.fromkeys(report.committed, 1)
+
+
+@pytest.mark.topology
+def test_producers_that_are_killed_before_a_cluster(
+    cluster_url: str, sql_stores: SqlStores, tmp_path: Path, seed: int
+) -> None:
+    """Rows go to all shards; each that was committed runs once recorded."""
+    database = sql_stores.own_database(sql_kinds()[0], f"killed_before_cluster_{os.getpid()}")
+    report = kill_producers(tmp_path, cluster_url, 6, seed, database, is_cluster=True)
     assert len(report.committed) >= 6
     assert dict(report.ran) == dict.fromkeys(report.committed, 1)

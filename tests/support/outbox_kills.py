@@ -29,16 +29,21 @@ class Report(NamedTuple):
     ran: Counter[str]
 
 
-def kill_producers(folder: Path, url: str, kills: int, seed: int, database: dict[str, Any] | None = None) -> Report:
+def kill_producers(
+    folder: Path, url: str, kills: int, seed: int, database: dict[str, Any] | None = None, *, is_cluster: bool = False
+) -> Report:
     """Kill one producer after the other with SIGKILL, while two workers relay and run; return what became of all.
 
-    ``database``: an entry of DATABASES, of an empty database; None: a file of SQLite in the folder.
+    ``database``: an entry of DATABASES, of an empty database; None: a file of SQLite in the folder. ``is_cluster``: the
+    URL is that of a node of a Cluster.
     """
     set_up_django()
     options = {"timeout": 60, "init_command": "PRAGMA journal_mode=WAL"}
     path = str(folder / "database.sqlite3")
     database = database or {"ENGINE": "django.db.backends.sqlite3", "NAME": path, "OPTIONS": options}
     more = {"CONTRACT_OUTBOX": "1", "CONTRACT_DATABASE": json.dumps(database)}
+    if is_cluster:
+        more["CONTRACT_CLUSTER"] = "1"
     manage("migrate", **more)
     connections.settings.pop(ALIAS, None)
     add_database(ALIAS, database)

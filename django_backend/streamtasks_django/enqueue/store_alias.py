@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -120,6 +121,10 @@ class StoreAlias(BaseTaskBackend):
     def rows_database(self) -> str | None:
         """The alias of the database with the rows of results; None: the routers decide."""
         return None
+
+    def unfit_database(self, databases: Sequence[str]) -> str:  # noqa: ARG002
+        """Return why one of these databases cannot hold the tasks, and what to do; empty: it can, or need not."""
+        return ""
 
     def row_model(self) -> Any:
         """Return the model of the rows of results: `model`, or that of ``result_model``.

@@ -1,4 +1,4 @@
-"""Pause and resume, page through what waits, keep audit entries, delete dead letters."""
+"""Pause and resume, ask workers, page through what waits, keep audit entries, delete dead letters."""
 
 from __future__ import annotations
 
@@ -78,6 +78,15 @@ def _let_go(shard: Shard, stream: Stream, owner: str) -> None:
         else:
             stream.owners[entry] = SUSPECTS if message.phase == phases.SUSPECT else NOBODY
             shard.make_ready(stream)
+
+
+def request_worker(shard: Shard, worker: str, request: str) -> bool:
+    """Leave a request for a worker, which takes it with its next beat; return whether it is registered."""
+    if worker not in shard.workers:
+        return False
+    shard.worker_requests[worker] = request
+    shard.push("control", f"worker {worker}")
+    return True
 
 
 def waiting(shard: Shard, kind: str, queue: str) -> list[tuple[str, str]]:
@@ -185,12 +194,7 @@ class SteeringMethods:
         """See `Store.request_worker`."""
         check_request(request)
         with self.server.step():
-            first = self._all_shards[0]
-            if worker not in first.workers:
-                return False
-            first.worker_requests[worker] = request
-            first.push("control", f"worker {worker}")
-            return True
+            return request_worker(self._all_shards[0], worker, request)
 
     def pause(self, queue: str, actor: str, reason: str, task: str = "") -> bool:
         """See `Store.pause`."""

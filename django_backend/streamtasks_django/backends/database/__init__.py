@@ -33,8 +33,7 @@ from typing import TYPE_CHECKING, Any, Final, override
 
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.core.checks import Error, Tags, Warning  # noqa: A004 - as Django calls it
-from django.core.checks import register as register_check
+from django.core.checks import Error
 from django.db.utils import DatabaseError
 
 from streamtasks import ConfigurationError, StoreSettings
@@ -43,12 +42,12 @@ from streamtasks.stores.factory import StoreKind, register
 from ...conf.options import OPTIONS, shown, store_settings
 from ...conf.row_options import RESULT_MODEL
 from ...enqueue.store_alias import Stores
-from ...framework import InvalidTaskBackend, task_backends
 from ..base import StoreBackend
 from .engine.aio import AsyncSqlStore
+from .engine.fitness import configured_isolation, isolation_text, obstacle
 from .engine.steps import Steps, address_of, receivers
 from .engine.store import SqlStore
-from .engine.tables import missing, tables
+from .engine.tables import tables
 from .result_rows import ResultRows
 
 if TYPE_CHECKING:
@@ -69,24 +68,6 @@ _lock = threading.Lock()
 
 _keeper: Any = AsyncSqlStore  # it gets most of its methods when it is made, see `completed`
 register("django", StoreKind(SqlStore, _keeper, _keeper))
-
-
-@register_check(Tags.database)
-def check_tables(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Check that the tables of each DatabaseBackend exist; ``manage.py check --database ALIAS``."""
-    found: list[CheckMessage] = []
-    for name in task_backends.settings if databases else ():
-        try:
-            backend = task_backends[name]
-            session = Steps(backend.store_settings, own=False).session if isinstance(backend, DatabaseBackend) else None
-        except (InvalidTaskBackend, ConfigurationError):
-            continue  # reported by the other checks
-        if session is not None and session.alias in (databases or ()):
-            absent = missing(session.alias, session.table)
-            if absent:
-                text = f"TASKS[{name!r}]: {session.missing_text(absent)}"
-                found.append(Warning(text, id="streamtasks.W010"))
-    return found
 
 
 class DatabaseBackend(StoreBackend):
@@ -179,35 +160,46 @@ class DatabaseBackend(StoreBackend):
         return found
 
     @override
+    def unfit_database(self, databases: Sequence[str]) -> str:
+        """Return why the database of the tasks cannot hold them, if it is one of these; empty: it can."""
+        session = Steps(self.store_settings, own=False).session
+        return obstacle(session) if session.alias in databases else ""
+
+    @override
     def application(self) -> DjangoApplication:
         """Return the alias as a worker serves it.
 
         Raises:
-            ConfigurationError: tables are missing, or there is no such model of results.
+            ConfigurationError: the database cannot hold the tasks (see `engine.fitness`), or there is no such model of
+                results.
         """
         session = Steps(self.store_settings, own=False).session
         self._receive_results()
         results = [self.row_model()._meta.db_table] if self.keeps_rows else []
         try:
-            absent = missing(session.alias, session.table, *results)
+            text = obstacle(session, *results)
         except DatabaseError:
-            absent = []  # the database is away; the worker waits for it
+            text = ""  # the database is away; the worker waits for it
         finally:
             session.connection.close()
-        if absent:
-            raise ConfigurationError(session.missing_text(absent))
+        if text:
+            raise ConfigurationError(text)
         return super().application()
 
     @override
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Run the system checks of this alias; see `streamtasks_django.checks`."""
-        return [*super().check(**kwargs), *self._owned_by_others()]
-
-    def _owned_by_others(self) -> list[CheckMessage]:
         try:
-            names = tables(Steps(self.store_settings).table).names
+            alias, table = address_of(self.store_settings)
         except ConfigurationError:
-            return []  # reported by the other checks
+            return super().check(**kwargs)  # it reports that
+        return [*super().check(**kwargs), *self._wrong_isolation(alias), *self._owned_by_others(tables(table).names)]
+
+    def _wrong_isolation(self, alias: str) -> list[CheckMessage]:
+        level = configured_isolation(alias)
+        return [Error(f"TASKS[{self.alias!r}]: {isolation_text(alias, level)}", id="streamtasks.E016")] if level else []
+
+    def _owned_by_others(self, names: Sequence[str]) -> list[CheckMessage]:
         return [
             Error(
                 f"TASKS[{self.alias!r}] uses the table {model._meta.db_table}, which is that of {model._meta.label}.",

@@ -3,6 +3,7 @@
 import json
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 URL = "CONTRACT_URL"
 PREFIX = "CONTRACT_PREFIX"
@@ -10,6 +11,7 @@ DATABASE = "CONTRACT_DATABASE"
 NOTES = "CONTRACT_NOTES"
 OUTBOX = "CONTRACT_OUTBOX"
 WORKERS = "CONTRACT_WORKERS"
+CLUSTER = "CONTRACT_CLUSTER"
 NO_SERVER = "redis://127.0.0.1:1/"
 
 
@@ -38,6 +40,9 @@ def tasks_setting(url: str | None = None, prefix: str | None = None, *, outbox: 
     if options["url"].startswith("memory:"):
         backend = "streamtasks_django.backends.memory.MemoryBackend"
         options = {"url": options["url"], "key_prefix": options["key_prefix"], "autostart": False}
+    if os.environ.get(CLUSTER):
+        backend = "streamtasks_django.backends.redis.RedisClusterBackend"
+        options |= _node(options.pop("url"))
     return {
         "default": {"BACKEND": backend, "OPTIONS": options},
         "strict": {
@@ -46,3 +51,10 @@ def tasks_setting(url: str | None = None, prefix: str | None = None, *, outbox: 
             "OPTIONS": {**options, "key_prefix": f"{options['key_prefix']}strict:"},
         },
     }
+
+
+def _node(url: str) -> dict[str, Any]:
+    """Return the options of a Cluster that has a node at this URL."""
+    parts = urlsplit(url)
+    connection = {"username": parts.username, "password": parts.password} if parts.username else {}
+    return {"startup_nodes": [{"host": parts.hostname, "port": parts.port}], "connection": connection}

@@ -18,10 +18,10 @@ from streamtasks.stores.rules.fan_in import SUCCEEDED
 from streamtasks.stores.steering_types import MOST_AUDITED
 
 from .codec import decode
+from .fitness import obstacle
 from .message_rows import body_of
 from .session import Session
 from .shard import SqlShard
-from .tables import missing
 
 __all__ = [
     "active",
@@ -200,7 +200,7 @@ def sweep(shard: SqlShard) -> bool:
         workflow_id = name.removeprefix("workflow:")
         states.filter(kind="field", name__startswith=f"field:{workflow_id}/").delete()
         states.filter(name=name).delete()
-    states.filter(kind__in=["claim", "unstarted"], expires_ms__gt=0, expires_ms__lte=now_ms).delete()
+    states.filter(kind__in=["claim", "request", "unstarted"], expires_ms__gt=0, expires_ms__lte=now_ms).delete()
     _keep_newest(states.filter(kind="event"), "name", settings.max_events)
     _keep_newest(states.filter(kind="audit"), "number", MOST_AUDITED)
     _fold_totals(shard)
@@ -227,11 +227,10 @@ def check(session: Session) -> list[str]:
     """See `Store.check`.
 
     Raises:
-        ServerNotSupported: the tables are missing, or the database cannot do what is needed.
+        ServerNotSupported: the database cannot hold the tasks; see `fitness`.
     """
-    absent = missing(session.using, session.table)
-    if absent:
-        raise ServerNotSupported(session.missing_text(absent))
+    if text := obstacle(session):
+        raise ServerNotSupported(text)
     if session.vendor == "oracle":
         raise ServerNotSupported("DatabaseBackend runs on PostgreSQL, MySQL, MariaDB and SQLite, not on Oracle.")
     if session.vendor == "sqlite":

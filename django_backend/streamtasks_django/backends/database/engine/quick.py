@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
-from django.db.utils import DataError
 
 from streamtasks.protocol.callback_message import is_callback
 from streamtasks.protocol.keys import stream_name
@@ -54,10 +53,9 @@ SELECT %s, %s, %s, 'Q', {clock_us}, 0, '', 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, fa
     CASE WHEN %s > 0 THEN {clock_ms} + %s ELSE %s END, '', '', 0, 0, '', %s, {clock_ms}, %s, '', ''
 WHERE NOT EXISTS (SELECT 1 FROM {record} WHERE id = %s)
 ON CONFLICT (id) DO NOTHING RETURNING id;
-SELECT pg_notify(%s, ''), 1 / (CASE WHEN EXISTS (SELECT 1 FROM {record} WHERE id = %s)
-    AND EXISTS (SELECT 1 FROM {message} WHERE id = %s) THEN 0 ELSE 1 END)"""
-"""What is enqueued most: one message without a due time, outside of a transaction. If it is inserted although its id
-has a record, the division fails, and with it both statements: the second one looks after the insertion, as `_KNOWN`."""
+WITH known AS (DELETE FROM {message} m USING {record} r WHERE m.id = %s AND r.id = m.id RETURNING 1)
+SELECT pg_notify(%s, ''), EXISTS (SELECT 1 FROM known)"""
+"""What is enqueued most: one message without a due time. The second statement does what `_KNOWN` does, and notifies."""
 
 _KNOWN: Final = """
 DELETE FROM {message} m USING {record} r WHERE m.id = r.id AND m.id = ANY(%s) RETURNING m.id"""
@@ -191,7 +189,7 @@ def is_quick(session: Session, messages: Sequence[NewMessage]) -> bool:
 
 def enqueue_quickly(session: Session, messages: Sequence[NewMessage]) -> list[bool | None]:
     """Enqueue plain messages; return of each whether it is new. None: something is known of it, look closer."""
-    if len(messages) == 1 and _may_stand_alone(session, messages[0]):
+    if len(messages) == 1 and not messages[0].delay_ms and messages[0].due_ms is None and _joins(session.connection):
         return [_enqueue_one(session, messages[0])]
     values: list[Any] = []
     due = [m for m in messages if m.delay_ms or (m.due_ms is not None and m.due_ms > time.time() * 1000 - 1000)]
@@ -215,22 +213,14 @@ def enqueue_quickly(session: Session, messages: Sequence[NewMessage]) -> list[bo
     return found
 
 
-def _may_stand_alone(session: Session, message: NewMessage) -> bool:
-    """Whether the statements of `_ENQUEUE_ONE` are a transaction of their own, which may fail."""
-    connection = session.connection
-    is_alone = connection.get_autocommit() and not connection.in_atomic_block
-    return is_alone and message.due_ms is None and not message.delay_ms and _joins(connection)
-
-
 def _enqueue_one(session: Session, message: NewMessage) -> bool | None:
     m = message
     values = (m.id, m.priority, m.queue, m.expires_in_ms, m.expires_in_ms, m.expires_ms, m.hears, m.envelope, m.id)
     with session.connection.cursor() as cursor:
-        try:
-            cursor.execute(_sql(session, _ENQUEUE_ONE), (*values, channel_name(session.table, WAKE), m.id, m.id))
-            return True if cursor.fetchall() else None
-        except DataError:
-            return None
+        cursor.execute(_sql(session, _ENQUEUE_ONE), (*values, m.id, channel_name(session.table, WAKE)))
+        is_new = bool(cursor.fetchall())
+        cursor.nextset()
+        return True if is_new and not cursor.fetchone()[1] else None
 
 
 class QuickSettle(NamedTuple):

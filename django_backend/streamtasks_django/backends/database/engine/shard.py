@@ -32,6 +32,8 @@ PROMOTED: Final = 1000
 WAITING: Final = 1000
 """Most waiting messages of a limit that one step looks at."""
 
+REQUESTED_MS: Final = 3_600_000  # what a worker has not taken then, it never will
+
 SCALARS: Final = (
     "last_beat_ms",
     "hold_until_ms",
@@ -224,6 +226,7 @@ class SqlShard(Shard):
         shard.declarations = rows("declared", key=lambda name: tuple(name.split(chr(31))))
         shard.limits, shard.asking, shard.limiters = rows("limit"), rows("asking"), rows("limiter")
         shard.workers, shard.paused = rows("worker"), rows("pause")
+        shard.worker_requests = rows("request", expires_ms=lambda _: self.now_ms() + REQUESTED_MS)
         self.many_workflows = 2**62
         shard.ready = {"0:"}  # whether something is ready is not known here; whoever is woken looks
         self._scalars: StateRows[str, int] = rows("shard")

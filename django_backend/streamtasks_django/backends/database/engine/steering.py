@@ -1,6 +1,6 @@
 """What operators do with a SQL store: pauses of queues, audit entries, pages of tasks, dead letters that go.
 
-Pauses of single tasks, requests to workers, logs kept with tasks, and stacks are refused.
+Pauses of single tasks, logs kept with tasks, and stacks are refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from streamtasks.protocol.state import DeadLetter
 from streamtasks.stores.inspection_types import NewLog
 from streamtasks.stores.memory import steering
 from streamtasks.stores.rules import phases
-from streamtasks.stores.steering_types import AuditEntry, IdPage, Pause, before_of, check_kind, queue_of
+from streamtasks.stores.steering_types import (
+    AuditEntry,
+    IdPage,
+    Pause,
+    before_of,
+    check_kind,
+    check_request,
+    queue_of,
+)
 
 from . import letters as dead_letters
 from .codec import decode, encode
@@ -188,12 +196,9 @@ class SteeringMethods(Steps):
         return self.look(lambda shard: sorted(Pause(queue_of(what), *about) for what, about in shard.paused.items()))
 
     def request_worker(self, worker: str, request: str) -> bool:
-        """Refuse to pass a request on.
-
-        Raises:
-            ServerNotSupported: always.
-        """
-        _refuse(f"ask worker {worker} to {request}", "send its supervisor SIGTSTP to drain it, SIGTERM to stop it")
+        """See `SteeringStore.request_worker`. On databases that cannot notify, its next beat brings it."""
+        check_request(request)
+        return self.change(lambda shard: steering.request_worker(shard, worker, request))
 
     def logs(self, task_id: str, known: int = 0) -> TaskLogs | None:  # noqa: ARG002
         """Refuse to return logs.

@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from streamtasks.stores.rules import phases
 
-__all__ = ["Tables", "create", "missing", "tables"]
+__all__ = ["Tables", "create", "missing", "tables", "unlike"]
 
 IDS: Final = 255
 """Characters of an id, a token or a name at most, in an index."""
@@ -159,6 +159,18 @@ def missing(using: str, name: str, *others: str) -> list[str]:
     with connection.cursor() as cursor:
         known = set(connection.introspection.table_names(cursor))
     return [table for table in (*tables(name).names, *others) if table not in known]
+
+
+def unlike(using: str, name: str) -> dict[str, list[str]]:
+    """Return which of the tables lack columns, and which: they are of another program, or of another release."""
+    connection, found = connections[using], {}
+    with connection.cursor() as cursor:
+        for model in tables(name):
+            table = model._meta.db_table
+            known = {column.name for column in connection.introspection.get_table_description(cursor, table)}
+            if absent := [field.column for field in model._meta.fields if field.column not in known]:
+                found[table] = absent
+    return found
 
 
 def create(using: str, name: str) -> list[str]:
