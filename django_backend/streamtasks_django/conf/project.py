@@ -17,8 +17,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings as django_settings
@@ -35,6 +37,7 @@ __all__ = [
     "STREAMTASKS",
     "dashboard_redact",
     "dashboard_roles",
+    "dashboard_tokens",
     "import_urlconf",
     "may_view_task",
     "middleware",
@@ -43,7 +46,15 @@ __all__ = [
 ]
 
 STREAMTASKS: Final = frozenset(
-    {"DASHBOARD_REDACT", "DASHBOARD_ROLES", "IMPORT_URLCONF", "MAY_VIEW_TASK", "MIDDLEWARE", "WORKER"}
+    {
+        "DASHBOARD_REDACT",
+        "DASHBOARD_ROLES",
+        "DASHBOARD_TOKENS",
+        "IMPORT_URLCONF",
+        "MAY_VIEW_TASK",
+        "MIDDLEWARE",
+        "WORKER",
+    }
 )
 """Every key that the setting STREAMTASKS may have."""
 
@@ -151,6 +162,27 @@ def dashboard_redact() -> Callable[[str, str, Any], Any] | None:
         Exception: its module raises it.
     """
     return _function("DASHBOARD_REDACT", "a kind, a task's name and a value")
+
+
+def dashboard_tokens() -> Mapping[str, Any]:
+    """Return what ``STREAMTASKS["DASHBOARD_TOKENS"]`` holds, or the file that it names.
+
+    Raises:
+        ConfigurationError: it is no mapping and names no file with one.
+    """
+    value = _streamtasks().get("DASHBOARD_TOKENS", {})
+    if isinstance(value, str | Path):
+        try:
+            value = json.loads(Path(value).read_text("utf-8") or "{}")
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"STREAMTASKS['DASHBOARD_TOKENS'] names the file {str(value)!r}, which cannot be read as JSON: {error}."
+            ) from error
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(
+            f"STREAMTASKS['DASHBOARD_TOKENS'] is {value!r:.100}; it must be a dict, or the path of a JSON file with it."
+        )
+    return value
 
 
 def _function(key: str, takes: str) -> Callable[..., Any] | None:

@@ -22,7 +22,22 @@ from .live import polled
 from .live_stream import streamed
 from .navigation import NAVIGATION
 
-__all__ = ["ADMINISTER", "OPERATE", "POLICY", "ROLES", "SEE_ARGUMENTS", "VIEW", "Visit", "view"]
+__all__ = [
+    "ADMINISTER",
+    "NEEDS",
+    "OPERATE",
+    "POLICY",
+    "ROLES",
+    "SEE_ARGUMENTS",
+    "VIEW",
+    "Visit",
+    "actor_of",
+    "chosen_alias",
+    "guard",
+    "known_aliases",
+    "roles_of",
+    "view",
+]
 
 VIEW: Final = "view"
 SEE_ARGUMENTS: Final = "see_arguments"
@@ -51,7 +66,7 @@ class Visit(NamedTuple):
 
     def render(self, name: str, /, **values: Any) -> HttpResponse:
         """Return a page."""
-        common = {"alias": self.backend.alias, "aliases": _aliases(), "actor": self.actor, "page": name}
+        common = {"alias": self.backend.alias, "aliases": known_aliases(), "actor": self.actor, "page": name}
         rights = {f"may_{role}": role in self.roles for role in ROLES}
         frame = {"navigation": NAVIGATION, "is_live": "events" if isinstance(self.request, ASGIRequest) else "polling"}
         return render(self.request, f"streamtasks_dashboard/{name}.html", {**common, **rights, **frame, **values})
@@ -67,35 +82,28 @@ def view(role: str, *methods: str) -> Callable[[Answer], Callable[..., HttpRespo
         @wraps(answer)
         def checked(request: HttpRequest, alias: str = "", **values: str) -> HttpResponseBase:
             request.get_host()  # raises DisallowedHost, whatever middleware the project has
-            response = _answer(request, alias, values)
-            response["Content-Security-Policy"] = POLICY
-            response["Referrer-Policy"] = "same-origin"
-            response["X-Content-Type-Options"] = "nosniff"
-            response["X-Frame-Options"] = "DENY"
-            add_never_cache_headers(response)
-            return response
+            return guard(_answer(request, alias, values))
 
         def _answer(request: HttpRequest, alias: str, values: dict[str, str]) -> HttpResponseBase:
             user = getattr(request, "user", None)
-            roles = _roles(request)
+            roles = roles_of(request)
             if VIEW not in roles or role not in roles:
                 if user is not None and not user.is_authenticated and request.method in ("GET", "HEAD"):
                     from django.contrib.auth.views import redirect_to_login  # its models need their app
 
                     return redirect_to_login(request.get_full_path())
-                return _problem(request, 403, "You may not do this", f"It needs the permission to {_WORDS[role]}.")
+                return _problem(request, 403, "You may not do this", f"It needs the permission to {NEEDS[role]}.")
             if request.method not in methods:
                 refused = _problem(request, 405, "This address does not answer that", "Go back to the overview.")
                 refused["Allow"] = ", ".join(methods)
                 return refused
-            known = _aliases()
-            if alias not in known and (alias or not known):
-                return _problem(request, 404, "There is no such backend", f"Backends: {', '.join(known) or 'none'}.")
-            chosen = alias or ("default" if "default" in known else known[0])
+            chosen = chosen_alias(alias)
+            if chosen is None:
+                known = ", ".join(known_aliases()) or "none"
+                return _problem(request, 404, "There is no such backend", f"Backends: {known}.")
             backend: Any = task_backends[chosen]
-            name = user.get_username() if user is not None and user.is_authenticated else ""
             try:
-                visit = Visit(request, backend, roles, (name or "dashboard")[:128])
+                visit = Visit(request, backend, roles, actor_of(request))
                 if request.method == "GET" and "live" in request.GET:
                     return _live(visit, answer, values)
                 return answer(visit, **values)
@@ -130,15 +138,34 @@ def _live(visit: Visit, answer: Answer, values: dict[str, str]) -> HttpResponseB
     return polled(key, make)
 
 
-_WORDS: Final = {
+NEEDS: Final = {
     VIEW: "see the task dashboard",
     SEE_ARGUMENTS: "see arguments of tasks",
     OPERATE: "retry and revoke tasks",
     ADMINISTER: "pause and resume queues",
 }
+"""What a role allows, in words."""
 
 
-def _roles(request: HttpRequest) -> frozenset[str]:
+def guard(response: HttpResponseBase) -> HttpResponseBase:
+    """Add the headers that every answer has."""
+    response["Content-Security-Policy"] = POLICY
+    response["Referrer-Policy"] = "same-origin"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["X-Frame-Options"] = "DENY"
+    add_never_cache_headers(response)
+    return response
+
+
+def actor_of(request: HttpRequest) -> str:
+    """Return who asks, for the audit."""
+    user = getattr(request, "user", None)
+    name = user.get_username() if user is not None and user.is_authenticated else ""
+    return (name or "dashboard")[:128]
+
+
+def roles_of(request: HttpRequest) -> frozenset[str]:
+    """Return what the browser of a request may do."""
     decide = dashboard_roles()
     if decide is not None:
         return frozenset(decide(request)) & frozenset(ROLES)
@@ -148,7 +175,16 @@ def _roles(request: HttpRequest) -> frozenset[str]:
     return frozenset(role for role in ROLES if user.has_perm(f"streamtasks_dashboard.{role}"))
 
 
-def _aliases() -> list[str]:
+def chosen_alias(alias: str) -> str | None:
+    """Return the alias that is meant, empty: the main one; None: there is no such."""
+    known = known_aliases()
+    if alias:
+        return alias if alias in known else None
+    return "default" if "default" in known else known[0] if known else None
+
+
+def known_aliases() -> list[str]:
+    """Return the aliases whose tasks can be shown."""
     return [alias for alias in task_backends if isinstance(task_backends[alias], StoreBackend)]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from streamtasks.operations.inspect import TaskView, message_of
 from streamtasks.protocol.state import DeadLetter
 
-from ..conf.project import dashboard_redact
 from .access import SEE_ARGUMENTS
 from .formats import HIDDEN, call_text, moment, span, value_text
+from .redaction import redacted
 
 __all__ = ["MEANINGS", "error_row", "letter_row", "said_by", "task_row", "task_values"]
 
@@ -29,16 +29,11 @@ MEANINGS = {
 _SHORT = 120
 
 
-def _redacted(kind: str, task: str, value: Any) -> Any:
-    redact = dashboard_redact()
-    return value if redact is None else redact(kind, task, value)
-
-
 def _call(message: Any, roles: Set[str], most: int) -> str:
     if SEE_ARGUMENTS not in roles:
         return HIDDEN
-    args = _redacted("args", message.task, list(message.args))
-    return call_text(args, _redacted("kwargs", message.task, dict(message.kwargs)), most)
+    args = redacted("args", message.task, list(message.args))
+    return call_text(args, redacted("kwargs", message.task, dict(message.kwargs)), most)
 
 
 def task_row(view: TaskView, roles: Set[str], most: int = _SHORT) -> dict[str, Any]:
@@ -69,9 +64,9 @@ def error_row(error: dict[str, Any], task: str, roles: Set[str]) -> dict[str, st
     kind = str(error.get("type", "")).removeprefix("builtins.")
     if SEE_ARGUMENTS not in roles:
         return {"line": kind or "no error was kept", "traceback": ""}
-    message = str(_redacted("error", task, error.get("message", "")))
+    message = str(redacted("error", task, error.get("message", "")))
     line = f"{kind}: {message}" if message else kind
-    traceback = str(_redacted("traceback", task, error.get("traceback") or ""))
+    traceback = str(redacted("traceback", task, error.get("traceback") or ""))
     return {"line": line or "no error was kept", "traceback": traceback}
 
 
@@ -82,7 +77,7 @@ def task_values(view: TaskView, roles: Set[str]) -> dict[str, Any]:
     may_see = SEE_ARGUMENTS in roles
     result = ""
     if snapshot.is_finished and view.error is None:
-        result = value_text(_redacted("result", name, view.result)) if may_see else HIDDEN
+        result = value_text(redacted("result", name, view.result)) if may_see else HIDDEN
     began_ms = snapshot.first_started_ms or snapshot.started_ms
     steps = [("Enqueued", snapshot.enqueued_ms, "")]
     if snapshot.due_ms:

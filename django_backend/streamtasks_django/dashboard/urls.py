@@ -5,12 +5,14 @@ from __future__ import annotations
 from django.urls import path
 
 from . import actions, views
+from .api.urls import urlpatterns as api_patterns
 
 __all__ = ["app_name", "urlpatterns"]
 
 app_name = "streamtasks_dashboard"
 
 urlpatterns = [
+    *api_patterns,
     path("", views.overview, name="index"),
     path("<str:alias>/", views.overview, name="overview"),
     path("<str:alias>/queues/", views.queues, name="queues"),

@@ -9,13 +9,13 @@ from django.http import HttpResponse
 from streamtasks.exceptions import ServerNotSupported, TaskNotFound
 from streamtasks.operations import audit as audits
 from streamtasks.operations import inspect
-from streamtasks.operations.explain import explain_task
 from streamtasks.operations.failures import Failures, recent_failures
 from streamtasks.protocol.keys import check_queue
 
 from .access import VIEW, Visit, view
 from .attention import RECENT_MS, concerns
 from .formats import moment, span
+from .reasons import reasons_of
 from .rows import letter_row, task_row, task_values
 
 __all__ = ["audit", "dead_letters", "overview", "queues", "task", "tasks", "workers"]
@@ -85,10 +85,7 @@ def task(visit: Visit, task_id: str) -> HttpResponse:
     found = inspect.task(store, visit.backend.store_settings.wire, task_id)
     if found is None:
         raise TaskNotFound(f"No task {task_id} is known; if it ever was, its record has expired.")
-    try:
-        reasons = explain_task(store, task_id)
-    except ServerNotSupported:
-        reasons = []
+    reasons = reasons_of(store, task_id, visit.roles)
     repeated = "" if found.message is None else str(found.message.headers.get("replay_of", ""))
     values = task_values(found, visit.roles)
     return visit.render("task", reasons=reasons, repeated=repeated, can_retry=_can_retry(found), **values)

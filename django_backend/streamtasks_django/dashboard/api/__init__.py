@@ -1,0 +1,1 @@
+"""The dashboard's JSON API: everything that its pages show and change, for programs."""
