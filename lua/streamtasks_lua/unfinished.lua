@@ -7,6 +7,7 @@
 -- ARGV[1] kind: "queued": in those streams, claimed ones included; "delayed"; "limited"
 -- ARGV[2] after: position behind which to go on, of the first stream, or of the set; "": from the first
 -- ARGV[3] most: ids at most, at most 100
+-- ARGV[4] entries: 1: "<entry>,<id>" in place of ids that are queued, 0: ids
 --
 -- Returns {number of the stream that was read last, position behind the last id, id...}: the position is "" if there are
 --         no more. Of the delayed ones those of the last ms may come again if its last one has gone meanwhile.
@@ -22,7 +23,8 @@ local function of_streams()
     local wanted = most - (#reply - 2)
     local entries = redis.call('XRANGE', KEYS[at], after, '+', 'COUNT', wanted)
     for _, entry in ipairs(entries) do
-      reply[#reply + 1] = entry[2][1] == 'id' and entry[2][2] or ''
+      local id = entry[2][1] == 'id' and entry[2][2] or ''
+      reply[#reply + 1] = args.entries == '1' and entry[1] .. ',' .. id or id
     end
     if #entries == wanted then
       reply[1], reply[2] = at - keys.more + 1, entries[wanted][1]

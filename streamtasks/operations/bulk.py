@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, Final
 
 from ..exceptions import InvalidTask, TaskNotFound
 from ..protocol.keys import check_queue
-from ..protocol.message import Message
-from ..protocol.shards import tag_of
 from ..stores.bulk_types import BulkCounts, BulkState, StoredBulk
-from ..stores.letter_cursor import entry_of
 from ..stores.owner import Owner
 from ..stores.steering import SteeringStore
 from .audit import check, record
+from .bulk_members import SAMPLE, members
 from .filters import DEAD, TaskFilter
-from .inspect import message_of, tasks
-from .search import records_of
 
 __all__ = ["OPERATIONS", "Bulk", "abort", "apply", "find", "listed", "plan", "undo"]
 
@@ -32,14 +27,15 @@ OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "discard": (DEAD,),
     "revoke": ("queued", "delayed", "limited", "running"),
     "retry": ("finished", "failed", "revoked"),
+    "move": ("queued", "delayed", "limited"),
 }
 """What can be done in bulk, and with tasks of which states."""
 
-SAMPLE: Final = 10
-"""So many of the members are shown before."""
-
 _HUNDRED: Final = 100
-_CHANGES: Final = ("args", "kwargs", "queue", "priority")
+_CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "replay": ("args", "kwargs", "queue", "priority"),
+    "move": ("queue",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +120,8 @@ def plan(
         where: which tasks.
         actor: who asks for it.
         reason: why.
-        changes: ``args``, ``kwargs``, ``queue`` or ``priority`` of the new tasks, for ``"replay"``.
+        changes: ``args``, ``kwargs``, ``queue`` or ``priority`` of the new tasks, for ``"replay"``; the ``queue`` to
+            which tasks go, for ``"move"``.
 
     Raises:
         InvalidTask: there is no such operation, it is not for tasks of that state, or a change is wrong.
@@ -139,7 +136,7 @@ def plan(
     numbers = dict.fromkeys(store.tags, 0)
     waiting: dict[str, list[str]] = {tag: [] for tag in store.tags}
     sample: list[tuple[str, str]] = []
-    for tag, member, shown in _members(owner, where):
+    for tag, member, shown in members(owner, operation, where, changes or {}):
         some = waiting[tag]
         some.append(member)
         if len(sample) < SAMPLE:
@@ -161,55 +158,16 @@ def _check(operation: str, where: TaskFilter, changes: Mapping[str, Any]) -> Non
         raise InvalidTask(f"operation is {operation!r}; it must be one of {', '.join(OPERATIONS)}.")
     if where.check().state not in states:
         raise InvalidTask(f"{operation} is for tasks of state {' or '.join(states)}, not {where.state!r}.")
-    unknown = changes.keys() - set(_CHANGES if operation == "replay" else ())
+    known = _CHANGES.get(operation, ())
+    unknown = changes.keys() - set(known)
     if unknown:
         raise InvalidTask(
-            f"changes of {operation} name {', '.join(sorted(unknown))}; only replay takes {', '.join(_CHANGES)}."
+            f"changes of {operation} name {', '.join(sorted(unknown))}; it takes {', '.join(known) or 'none'}."
         )
+    if operation == "move" and not changes:
+        raise InvalidTask("changes of move must name the queue to which the tasks go.")
     if "queue" in changes:
         check_queue(changes["queue"])
-
-
-def _members(owner: Owner, where: TaskFilter) -> Iterator[tuple[str, str, tuple[str, str]]]:
-    """Yield of each member its shard, its words, and what is shown of it."""
-    return _letters(owner, where) if where.state == DEAD else _tasks(owner, where)
-
-
-def _letters(owner: Owner, where: TaskFilter) -> Iterator[tuple[str, str, tuple[str, str]]]:
-    store, shown = owner.store, 0
-    reads_messages = where.needs_message or bool(where.words)
-    for tag in store.tags:
-        before = ""
-        while letters := store.shard_dead_letters(tag, before):
-            before = letters[-1].cursor
-            records = records_of(store, owner.settings.wire, letters) if where.needs_record else {}
-            for one in letters:
-                message = message_of(one) if reads_messages or shown < SAMPLE else None
-                if where.accepts_letter(one, message, records.get(one.id)):
-                    shown += 1
-                    yield tag, f"{entry_of(one.cursor)},{one.id}", (one.id or one.cursor, _call(message))
-
-
-def _tasks(owner: Owner, where: TaskFilter) -> Iterator[tuple[str, str, tuple[str, str]]]:
-    store, settings, cursor = owner.store, owner.settings, ""
-    seen: set[str] = set()  # a page of delayed ones may begin with what the last one had
-    while True:
-        page = tasks(store, settings.wire, where.state, cursor, _HUNDRED, where.queue, where.outcome, where.since_ms)
-        fresh: set[str] = set()
-        for one in page.tasks:
-            if one.id not in seen and one.id not in fresh and where.accepts(one):
-                yield tag_of(one.id, settings.tags), one.id, (one.id, _call(one.message))
-            fresh.add(one.id)
-        seen, cursor = fresh, page.cursor
-        if not cursor:
-            return
-
-
-def _call(message: Message | None) -> str:
-    if message is None:
-        return "?"
-    arguments = chain(map(repr, message.args), (f"{name}={value!r}" for name, value in message.kwargs.items()))
-    return f"{message.task}({', '.join(arguments)})"[:200]
 
 
 def find(owner: Owner, bulk_id: str) -> Bulk:

@@ -7,13 +7,13 @@ import time
 from typing import Final
 
 from ..exceptions import StreamTasksError
-from ..stores.bulk_types import BulkCounts, BulkLease, BulkState, Replay
+from ..stores.bulk_types import BulkCounts, BulkLease, BulkState, Move, Replay
 from ..stores.letter_cursor import entry_of
 from ..stores.owner import Owner
 from ..stores.types import Revocation
 from .audit import record
 from .bulk import Bulk, find
-from .control import check_repeatable, repeated, repeated_id
+from .control import check_repeatable, moved, repeated, repeated_id
 
 __all__ = ["LEASE_MS", "BulkRunner", "run"]
 
@@ -45,6 +45,7 @@ class BulkRunner:
             "discard": self._discard,
             "revoke": self._revoke,
             "retry": self._retry,
+            "move": self._move,
         }
 
     def run_once(self) -> float | None:
@@ -159,6 +160,25 @@ class BulkRunner:
                 refused += 1
                 self._refuse(error)
         return sum(self._store.enqueue(new)) if new else 0, refused
+
+    def _move(self, bulk: Bulk, tag: str, members: list[str]) -> tuple[int, int]:
+        owner, queue = self._owner, bulk.changes["queue"]
+        entries = {task_id: entry for entry, _, task_id in (member.partition(",") for member in members)}
+        moves: list[Move] = []
+        refused = applied = 0
+        for found in self._store.read(list(entries)):
+            if found is None or found.is_finished:
+                continue
+            try:
+                message = found.message()
+                if message.queue == queue:  # this operation has done it, before it was interrupted
+                    applied += 1
+                else:
+                    moves.append(moved(owner, message, queue, entries[found.id]))
+            except StreamTasksError as error:
+                refused += 1
+                self._refuse(error)
+        return applied + sum(self._store.move(tag, moves)), refused
 
 
 def _occasion(bulk: Bulk, task_id: str, cursor: str) -> str:

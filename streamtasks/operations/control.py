@@ -12,11 +12,11 @@ from itertools import batched
 from typing import Any, Final
 
 from ..exceptions import ConfigurationError, InvalidTask, TaskNotFound
-from ..protocol.keys import check_id, check_queue
+from ..protocol.keys import check_id, check_queue, stream_name
 from ..protocol.message import Message
 from ..protocol.shards import node_of, tag_of
 from ..protocol.state import DeadLetter, Snapshot, State
-from ..stores.bulk_types import Replay
+from ..stores.bulk_types import Move, Replay
 from ..stores.owner import Owner
 from ..stores.steering_types import check_request, check_task_name
 from ..stores.types import NewMessage, Revocation
@@ -27,6 +27,7 @@ __all__ = [
     "check_repeatable",
     "discard",
     "forget",
+    "moved",
     "pause",
     "purge",
     "repeated",
@@ -164,6 +165,18 @@ def repeated(owner: Owner, message: Message, occasion: str, changes: Mapping[str
     )
     envelope = message.encode(settings.max_payload_bytes, settings.wire)
     return NewMessage(message.id, message.queue, message.priority, envelope, limit=owner.limit_of(message))
+
+
+def moved(owner: Owner, message: Message, queue: str, entry: str) -> Move:
+    """Return how a store lets a message wait in another queue; ``entry``: see `Move`.
+
+    Raises:
+        PayloadTooLarge: its envelope would be too large with the other name.
+    """
+    stream = stream_name(message.queue, message.priority)
+    message = replace(message, queue=queue)
+    envelope = message.encode(owner.settings.max_payload_bytes, owner.settings.wire)
+    return Move(NewMessage(message.id, queue, message.priority, envelope), stream, entry)
 
 
 def discard(owner: Owner, letters: Sequence[DeadLetter], *, actor: str, reason: str) -> int:

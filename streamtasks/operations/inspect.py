@@ -30,6 +30,7 @@ __all__ = [
     "dead_letter",
     "dead_letter_at",
     "dead_letters",
+    "is_in",
     "logs",
     "message_of",
     "queues",
@@ -222,7 +223,7 @@ def tasks(
     else:
         ids, following = store.waiting_ids(state, cursor, min(limit, _MOST), queue if state == "queued" else "")
     found = [view_of(one, wire) for one in (store.read(ids) if ids else ()) if one is not None]
-    wanted = [one for one in found if _is_in(one, state)]
+    wanted = [one for one in found if is_in(one, state)]
     if queue:
         wanted = [one for one in wanted if one.message is not None and one.message.queue == queue]
     return TaskPage(wanted, following)
@@ -236,7 +237,8 @@ _SHOWN: Final = {
 }
 
 
-def _is_in(view: TaskView, state: str) -> bool:
+def is_in(view: TaskView, state: str) -> bool:
+    """Return whether a task is in one of `STATES`."""
     return view.snapshot.state in OUTCOMES[state] if state in OUTCOMES else view.snapshot.state.value in _SHOWN[state]
 
 

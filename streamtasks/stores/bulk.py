@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from ..protocol.state import DeadLetter
-from .bulk_types import BulkCounts, BulkLease, BulkState, Replay, StoredBulk
+from .bulk_types import BulkCounts, BulkLease, BulkState, Move, Replay, StoredBulk
 from .types import NewMessage
 
 __all__ = ["BulkStore"]
@@ -78,6 +78,17 @@ class BulkStore(Protocol):
         Raises:
             StoreFull: the server is out of memory; the same call may be repeated.
             NotDurable: it is done, but not as durable as was asked for; the same call may be repeated.
+        """
+        ...
+
+    def move(self, tag: str, moves: Sequence[Move]) -> list[bool]:
+        """Let messages of a shard wait in other queues, behind what waits there; delayed ones come there when due.
+
+        Returns:
+            Of each whether it is there now; False: it is held, finished, or has gone on since it was looked at.
+
+        Raises:
+            StoreFull: the server is out of memory; the same call may be repeated.
         """
         ...
 

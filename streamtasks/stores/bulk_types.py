@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
+from .types import NewMessage
+
 __all__ = [
     "BULK_KEPT_MS",
     "DISCARDED_KEPT_MS",
@@ -12,6 +14,7 @@ __all__ = [
     "BulkCounts",
     "BulkLease",
     "BulkState",
+    "Move",
     "Replay",
     "StoredBulk",
 ]
@@ -56,6 +59,20 @@ class Replay(enum.IntEnum):
     """It is enqueued, and was revoked, because the new id had been."""
     REPEATED = 3
     """An earlier call with the same new id has done it."""
+
+
+class Move(NamedTuple):
+    """A message that is to wait in another queue.
+
+    Attributes:
+        new: its id, the other queue, its priority, and the envelope that names them; nothing else of it counts.
+        stream: the name of the stream in which it waits, or to which it will come.
+        entry: its entry there; empty: it waits for its time or for its limit.
+    """
+
+    new: NewMessage
+    stream: str
+    entry: str = ""
 
 
 class StoredBulk(NamedTuple):

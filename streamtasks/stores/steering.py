@@ -26,7 +26,9 @@ class SteeringStore(Protocol):
         """Delete dead letters; return how many were still there."""
         ...
 
-    def waiting_ids(self, kind: str, cursor: str = "", limit: int = 100, queue: str = "") -> IdPage:
+    def waiting_ids(
+        self, kind: str, cursor: str = "", limit: int = 100, queue: str = "", *, entries: bool = False
+    ) -> IdPage:
         """Return a page of ids of tasks that wait, at most 100, shard by shard.
 
         Args:
@@ -34,6 +36,7 @@ class SteeringStore(Protocol):
             cursor: that of the last page; empty: from the first.
             limit: of ids.
             queue: only those of this queue; for ``"queued"`` only.
+            entries: return ``<entry>,<id>`` in place of ids, the entry in its stream; for ``"queued"`` only.
 
         Raises:
             InvalidTask: there is no such kind, or the cursor is none.

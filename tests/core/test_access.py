@@ -18,7 +18,7 @@ from streamtasks.exceptions import AccessDenied
 from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.state import DeadLetter
-from streamtasks.stores.bulk_types import BulkCounts, BulkState
+from streamtasks.stores.bulk_types import BulkCounts, BulkState, Move
 from streamtasks.stores.factory import open_async_store, open_store, open_supervisor_store
 from streamtasks.stores.inspection_types import NewLog
 from streamtasks.stores.redis import RedisStore, access, scripts
@@ -225,6 +225,7 @@ class TestRoles:
         store.put_bulk_members("b", TAG, 0, ["1-1,a"])
         assert store.take_bulk(1000).bulk is not None
         assert store.replay_dead_letters([(letter, new("again"))]) == [0]
+        assert store.move(TAG, [Move(new("gone"), "0:default", "1-1")]) == [False]
         store.restore_dead_letters("b", TAG)
         assert store.advance_bulk("b", TAG, 0, BulkCounts(0, 1, 0, 1))
         assert called - of_role(UserRole.MONITOR) == of_role(UserRole.PRODUCER)

@@ -9,6 +9,7 @@ import pytest
 from streamtasks import StreamTasks, group
 from streamtasks.exceptions import InvalidTask, TaskNotFound
 from streamtasks.operations import bulk, control, inspect
+from streamtasks.operations.bulk_members import SAMPLE
 from streamtasks.operations.bulk_steps import BulkRunner, run
 from streamtasks.operations.filters import TaskFilter
 from streamtasks.protocol.shards import new_id
@@ -72,7 +73,7 @@ def test_letters_of_a_filter_are_replayed_once_and_others_stay(spread: StreamTas
     planned = bulk.plan(spread.owner, "replay", where, **BY)
     assert (planned.state, planned.counts) == (BulkState.PLANNED, BulkCounts(total=125))
     assert planned.filter == "state:dead task:shop.pack arg.gift=true"
-    assert len(planned.sample) == bulk.SAMPLE
+    assert len(planned.sample) == SAMPLE
     assert all(call.startswith("shop.pack(") and "gift=True" in call for _, call in planned.sample)
     assert len(spread.store.dead_letters()) == 100
     assert queued(spread) == []
@@ -208,12 +209,49 @@ def test_waiting_tasks_are_revoked_and_failed_ones_retried(spread: StreamTasks) 
     assert spread.store.measures().unfinished == 150
 
 
+def test_tasks_are_moved_to_another_queue_and_keep_their_ids(spread: StreamTasks) -> None:
+    """On each shard, each once, behind what waits there; what is held or gone meanwhile is left alone."""
+    pack, mail = spread.tasks["shop.pack"], spread.tasks["shop.mail"]
+    ids = {pack.apply_async((number,), headers={"n": number}).id for number in range(30)}
+    later = pack.apply_async((99,), countdown=3600).id
+    other = mail.enqueue("a").id
+    move = {"queue": "slow"}
+    planned = bulk.plan(spread.owner, "move", TaskFilter("queued", queue="default"), changes=move, **BY)
+    assert planned.counts.total == 30
+    with Consumer(spread.store, "w-1", TAGS[0]) as child:
+        [held] = child.claim(1)
+        bulk.apply(spread.owner, planned.id, **BY)
+        done = run(spread.owner, planned.id)
+        child.settle(outcome_of(held, "SUCCESS", b'{"r":1}'))
+    assert (done.counts.applied, done.counts.skipped, done.counts.refused) == (29, 1, 0)
+    page = inspect.tasks(spread.store, spread.settings.wire, "queued", queue="slow")
+    assert {one.id for one in page.tasks} == ids - {held.id}
+    assert all(one.message and one.message.headers["n"] == one.message.args[0] for one in page.tasks)
+    bulk.apply(spread.owner, (planned := bulk.plan(
+        spread.owner, "move", TaskFilter("delayed"), changes=move, **BY)).id, **BY)  # fmt: skip
+    assert run(spread.owner, planned.id).counts.applied == 1
+    assert spread.store.read([later])[0].message().queue == "slow"  # type: ignore[union-attr]
+    again = bulk.plan(spread.owner, "move", TaskFilter("queued"), changes={"queue": "mails"}, **BY)
+    assert again.counts.total == 29, "what is there already is no member"
+    measured = {one.queue: one.ready for one in spread.store.measures().queues if one.ready}
+    assert measured == {"slow": 29, "mails": 1}
+    ran = set[str]()
+    for tag in TAGS:
+        with Consumer(spread.store, f"w-{tag}", tag) as child:
+            while some := child.claim():
+                ran |= {one.id for one in some}
+                child.settle(*(outcome_of(one, "SUCCESS", b'{"r":1}') for one in some))
+    assert ran == (ids - {held.id}) | {other}
+
+
 @pytest.mark.parametrize(
     ("operation", "where", "changes", "text"),
     [
-        ("burn", TaskFilter(), {}, "one of replay, discard, revoke, retry"),
+        ("burn", TaskFilter(), {}, "one of replay, discard, revoke, retry, move"),
         ("replay", TaskFilter("queued"), {}, "replay is for tasks of state dead"),
-        ("discard", TaskFilter(), {"queue": "a"}, "only replay takes args"),
+        ("discard", TaskFilter(), {"queue": "a"}, "it takes none"),
+        ("move", TaskFilter("queued"), {}, "must name the queue"),
+        ("move", TaskFilter("failed"), {"queue": "a"}, "move is for tasks of state queued or delayed or limited"),
         ("replay", TaskFilter(since_ms=5, until_ms=5), {}, "no task is in between"),
     ],
 )

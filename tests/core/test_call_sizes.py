@@ -20,7 +20,7 @@ from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.shards import node_id
 from streamtasks.protocol.state import DeadLetter
 from streamtasks.settings import MIN_DEDUP_S
-from streamtasks.stores.bulk_types import BulkCounts, BulkState
+from streamtasks.stores.bulk_types import BulkCounts, BulkState, Move
 from streamtasks.stores.factory import open_store, open_supervisor_store
 from streamtasks.stores.inspection_types import NewLog
 from streamtasks.stores.redis.operations.claim import claim_call, pass_wake_call, wake_lists
@@ -224,6 +224,9 @@ def steering(site: Site) -> None:
     assert store.dead_letters_at("u0", [one.cursor for one in letters]) == []
     limit = Limit("a limit", 1, 1000)
     assert not any(store.replay_dead_letters(list(zip(letters, messages(300, 90_000, limit=limit), strict=True))))
+    names = [f"0:many-{place}" for place in range(300)]
+    moves = [Move(one, name, "1-1") for one, name in zip(messages(300, 90_000), names, strict=True)]
+    assert not any(store.move("u0", moves))
     assert not any(store.discard_for_bulk("b", "u0", [(one.cursor, one.id) for one in letters]))
     assert store.restore_dead_letters("b", "u0") == (0, False)
     assert store.advance_bulk("b", "u0", 0, BulkCounts(0, 100, 100))

@@ -107,6 +107,10 @@ class Lives(RuleBasedStateMachine):
     def replay(self, place: int, task_id: str, limit: Limit | None) -> None:
         self.pair.replay(place, new(task_id, "mail", 0, None, "", limit))
 
+    @rule(task_id=st.sampled_from(IDS), queue=st.sampled_from(["default", "mail"]))
+    def move(self, task_id: str, queue: str) -> None:
+        self.pair.move(task_id, queue)
+
     @rule(place=which, restores=st.booleans())
     def discard(self, place: int, restores: bool) -> None:
         self.pair.discard(place, restores)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from streamtasks.protocol.state import DeadLetter
-from streamtasks.stores.redis.operations.bulk import replay_dead_call
+from streamtasks.stores.bulk_types import Move
+from streamtasks.stores.redis.operations.bulk import move_call, replay_dead_call
 from streamtasks.stores.redis.operations.steering import discard_dead_call
 from streamtasks.stores.redis.scripts import script
 from streamtasks.stores.types import Limit, NewMessage
@@ -170,3 +171,47 @@ class TestNotes:
         assert advance(100, 2) == [1]
         assert advance(0, 0, restored=5) == [0]
         assert look() == [102, 102, 102, 0, 0, 5, ""]
+
+
+def other(task_id: str) -> NewMessage:
+    return new(task_id)._replace(envelope=b'{"q":1}')
+
+
+class TestMove:
+    def entry_of(self, lab: ScriptLab, task_id: str) -> str:
+        entries: Any = lab.client.xrange(lab.keys.stream("0:default"))
+        return str(next(entry for entry, fields in entries if fields[b"id"] == task_id.encode()).decode())
+
+    def test_it_waits_in_the_other_stream_and_nowhere_else(self, lab: ScriptLab) -> None:
+        lab.enqueue("a", "b")
+        before = lab.dump()
+        call = move_call(lab.keys, [Move(other("a"), "0:default", self.entry_of(lab, "a"))])
+        assert lab.run(call) == [1]
+        after = lab.dump()
+        assert after["messages"]["a"] == f'{lab.now} {{"q":1}}'
+        assert after["messages"]["b"] == before["messages"]["b"]
+        assert (lab.client.xlen(lab.keys.stream("0:default")), lab.client.xlen(lab.keys.stream("3:again"))) == (1, 1)
+        changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
+        assert changed - {"wake", "wake:again"} == {"messages", "q:0:default", "q:3:again", "ready", "streams"}
+        assert lab.run(call) == [2]
+        assert lab.dump() == after
+
+    def test_what_is_held_or_finished_or_elsewhere_is_left_alone(self, lab: ScriptLab) -> None:
+        lab.enqueue("a", "b", "c")
+        entries = {one: self.entry_of(lab, one) for one in "abc"}
+        lab.claim("w", count=1)
+        before = lab.dump()
+        moves = [
+            Move(other("a"), "0:default", entries["a"]),
+            Move(other("b"), "0:default", entries["c"]),
+            Move(other("c"), "0:default"),
+            Move(other("x"), "0:default", "1-1"),
+        ]
+        assert lab.run(move_call(lab.keys, moves)) == [0, 0, 0, 0]
+        assert lab.dump() == before
+
+    def test_a_suspect_stays_one_and_keeps_its_past(self, lab: ScriptLab) -> None:
+        lab.enqueue("a")
+        lab.client.hset(lab.keys.state, "a", "- S 0:default - 2 2 0 5 0 -")
+        assert lab.run(move_call(lab.keys, [Move(other("a"), "0:default", self.entry_of(lab, "a"))])) == [1]
+        assert lab.dump()["state"] == {"a": "- S 3:again - 2 2 0 5 0 -"}

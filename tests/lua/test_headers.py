@@ -214,7 +214,9 @@ class TestCommands:
         assert len(str(client.script_load(streamtasks_lua.source(name)))) == 40
 
 
-PLACING = "admit, charge, enqueue, fire, hand_back, promote, reclaim, replay_dead, resume_task, revoke, settle, unfold"
+PLACING = (
+    "admit, charge, enqueue, fire, hand_back, move, promote, reclaim, replay_dead, resume_task, revoke, settle, unfold"
+)
 READS = {
     "exists",
     "get",

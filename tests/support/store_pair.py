@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import redis
@@ -11,11 +12,12 @@ import redis
 from streamtasks import StoreSettings
 from streamtasks.exceptions import QueueNotEmpty
 from streamtasks.protocol.json import dumps
-from streamtasks.protocol.keys import Keys
+from streamtasks.protocol.keys import Keys, stream_name
 from streamtasks.protocol.message import Message
+from streamtasks.stores.bulk_types import Move
 from streamtasks.stores.memory import AsyncMemoryStore, MemoryServer, MemoryStore
 from streamtasks.stores.redis import AsyncRedisStore, RedisStore
-from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Promotion, Reclaim
+from streamtasks.stores.types import Claimed, ClaimRequest, Filter, NewMessage, Promotion, Reclaim
 from tests.support.manual_consumer import outcome_of
 from tests.support.workflow_deadlines import end_in_memory, end_on_server
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from streamtasks.protocol.state import DeadLetter, Snapshot
     from streamtasks.stores.schedule_store import DueSchedule
-    from streamtasks.stores.types import Exchange, NewMessage, Outcome, Revocation
+    from streamtasks.stores.types import Exchange, Outcome, Revocation
 
 TAG = "u0"
 
@@ -181,6 +183,21 @@ class StorePair:
             real, model = letters[place % len(letters)]
             for _ in range(2):
                 same(self.real.replay_dead_letters([(real, new)]), self.model.replay_dead_letters([(model, new)]))
+
+    def move(self, task_id: str, queue: str) -> None:
+        """Let a message wait in another queue, twice, if it is known."""
+        [known] = self.real.read([task_id])
+        if known is None:
+            return
+        message = known.message()
+        new = NewMessage(task_id, queue, message.priority, replace(message, queue=queue).encode(1_000_000))
+        moves = []
+        for store in (self.real, self.model):
+            words = store.waiting_ids("queued", entries=True).ids
+            entries = {one: entry for entry, _, one in (word.partition(",") for word in words)}
+            moves.append(Move(new, stream_name(message.queue, message.priority), entries.get(task_id, "")))
+        for _ in range(2):
+            same(self.real.move(TAG, moves[:1]), self.model.move(TAG, moves[1:]))
 
     def discard(self, place: int, restores: bool) -> None:
         """Discard one of the dead letters in bulk, or put back what was discarded so far."""

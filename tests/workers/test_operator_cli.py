@@ -180,6 +180,19 @@ def test_all_tasks_of_a_filter_are_revoked_and_retried(shop: StreamTasks, run: A
     assert [one.operation for one in shop.store.audit_entries(1)] == ["retry finished"]
 
 
+def test_what_waits_in_a_queue_is_moved(shop: StreamTasks, run: Any) -> None:
+    for number in range(3):
+        shop.tasks["shop.pack"].apply_async((number,), queue="a")
+    assert run("queues", "move", "a", "b", input="n\n").exit_code == 1
+    moved = run("queues", "move", "a", "b", "arg.0=1", "--yes", "--reason", "why")
+    assert moved.output.endswith(": finished, applied 1, skipped 0, refused 0\n"), moved.output
+    assert run("queues", "move", "a", "b", "--yes").output.endswith(": finished, applied 2, skipped 0, refused 0\n")
+    assert len(json.loads(run("tasks", "queue:b", "--json").output)["tasks"]) == 3
+    for words in (("queues", "move", "a", "b", "state:failed"), ("queues", "move", "a", "b", "queue:c"),
+                  ("bulk", "plan", "move", "queue:b")):  # fmt: skip
+        assert run(*words).exit_code == 2, words
+
+
 def test_the_choices_of_operations_are_those_of_the_service_layer() -> None:
     assert tuple(bulk.OPERATIONS) == bulk_commands.OPERATIONS
 

@@ -14,6 +14,7 @@ from ..bulk_types import (
     BulkCounts,
     BulkLease,
     BulkState,
+    Move,
     Replay,
     StoredBulk,
 )
@@ -21,6 +22,7 @@ from ..letter_cursor import cursor_of, entry_of
 from ..types import NewMessage
 from . import revoke
 from .enqueue import accept
+from .move import move
 from .server import MemoryServer
 from .shard import Shard
 from .state import BulkMembers, entry_age
@@ -172,6 +174,12 @@ class BulkMethods:
                 if code is Replay.REVOKED:
                     revoke.end_revoked_before(shard, new.id)
             return found
+
+    def move(self, tag: str, moves: Sequence[Move]) -> list[bool]:
+        """See `BulkStore.move`."""
+        with self.server.step():
+            shard = self.server.shard(self.settings, tag)
+            return [move(shard, one) for one in moves]
 
     def discard_for_bulk(self, bulk_id: str, tag: str, letters: Sequence[tuple[str, str]]) -> list[bool]:
         """See `BulkStore.discard_for_bulk`."""

@@ -89,15 +89,18 @@ def request_worker(shard: Shard, worker: str, request: str) -> bool:
     return True
 
 
-def waiting(shard: Shard, kind: str, queue: str) -> list[tuple[str, str]]:
-    """Return all that waits, in order, each with its place in that order."""
+def waiting(shard: Shard, kind: str, queue: str, *, entries: bool = False) -> list[tuple[str, str]]:
+    """Return all that waits, in order, each with its place in that order; ``entries``: see `Store.waiting_ids`."""
     if kind == "queued":
         streams = sorted(
             (stream for stream in shard.streams.values() if not queue or stream.queue == queue),
             key=lambda stream: stream.name,
         )
         return [
-            (f"{stream.name} {entry_age(entry)[0]:020}-{entry_age(entry)[1]:020}", stream.entries[entry])
+            (
+                f"{stream.name} {entry_age(entry)[0]:020}-{entry_age(entry)[1]:020}",
+                f"{entry},{stream.entries[entry]}" if entries else stream.entries[entry],
+            )
             for stream in streams
             for entry in sorted(stream.entries, key=entry_age)
         ]
@@ -156,7 +159,9 @@ class SteeringMethods:
                 discarded += sum(discard(shard, letter) for shard in shards)
             return discarded
 
-    def waiting_ids(self, kind: str, cursor: str = "", limit: int = 100, queue: str = "") -> IdPage:
+    def waiting_ids(
+        self, kind: str, cursor: str = "", limit: int = 100, queue: str = "", *, entries: bool = False
+    ) -> IdPage:
         """See `Store.waiting_ids`."""
         check_kind(kind)
         most = min(limit, MOST)
@@ -164,7 +169,7 @@ class SteeringMethods:
             found = [
                 (f"{number:06} {place}", task_id)
                 for number, shard in enumerate(self._all_shards)
-                for place, task_id in waiting(shard, kind, queue)
+                for place, task_id in waiting(shard, kind, queue, entries=entries)
             ]
         left = [one for one in found if one[0] > cursor]
         return IdPage([task_id for _, task_id in left[:most]], left[most - 1][0] if len(left) > most else "")

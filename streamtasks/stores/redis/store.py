@@ -83,6 +83,7 @@ class RedisStore(BlockingDriver):
     shard_dead_letters = blocking(ops.bulk.shard_dead_letters)
     dead_letters_at = blocking(ops.bulk.dead_letters_at)
     replay_dead_letters = blocking(ops.bulk.replay_dead_letters)
+    move = blocking(ops.bulk.move)
     discard_for_bulk = blocking(ops.bulk.discard_for_bulk)
     restore_dead_letters = blocking(ops.bulk.restore_dead_letters)
 

@@ -24,7 +24,7 @@ def bulk_command() -> None:
     """
 
 
-OPERATIONS: Final = ("replay", "discard", "revoke", "retry")
+OPERATIONS: Final = ("replay", "discard", "revoke", "retry", "move")
 """`streamtasks.operations.bulk.OPERATIONS`, here because ``--help`` shall not import the engine."""
 
 _STATES: Final = {"replay": "dead", "discard": "dead", "retry": "failed"}
@@ -46,17 +46,18 @@ def _named(owner: Owner, bulk_id: str | None) -> str:
 @click.argument("operation", type=click.Choice(OPERATIONS))
 @click.argument("words", nargs=-1, metavar="[FILTER]...")
 @filter_options(has_state=True)
+@click.option("--to", help="The queue to which move brings the tasks.")
 @change_options
-def plan(target: Target, operation: str, words: tuple[str, ...], chosen: Chosen, by: Any) -> None:
+def plan(target: Target, operation: str, words: tuple[str, ...], chosen: Chosen, to: str | None, by: Any) -> None:
     """Count what an operation would do, and show some; nothing is changed before `bulk apply`.
 
-    Without a state, revoke is about queued tasks, retry about failed ones, and the others about dead letters.
+    Without a state, revoke and move are about queued tasks, retry about failed ones, the others about dead letters.
     """
     from .bulk_plans import plan_and_apply
 
     owner = target.owner
     where = chosen.filter(owner, words, _STATES.get(operation, "queued"))
-    plan_and_apply(owner, operation, where, by, {"dry_run": True})
+    plan_and_apply(owner, operation, where, by, {"dry_run": True}, {"queue": to} if to else None)
 
 
 @bulk_command.command("list")

@@ -1,4 +1,4 @@
-"""The command ``streamtasks queues``: list, pause, resume, purge and forget queues; pause single tasks."""
+"""The command ``streamtasks queues``: list, pause, resume, purge, move and forget queues; pause single tasks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .bulk_plans import plan_and_apply, plan_options
+from .filter_options import Chosen
 from .listing_group import ListingGroup
 from .target import Target, change_options, target_options
 
@@ -98,6 +100,24 @@ def purge(target: Target, queue: str, yes: bool, by: Any) -> None:
         raise click.Abort
     bulk.apply(owner, planned.id, **by)
     click.echo(f"{queue}: tasks revoked: {run(owner, planned.id).counts.applied}")
+
+
+@queues_command.command("move")
+@target_options
+@click.argument("queue")
+@click.argument("to")
+@click.argument("words", nargs=-1, metavar="[FILTER]...")
+@plan_options
+@change_options
+def move(target: Target, queue: str, to: str, words: tuple[str, ...], how: Any, by: Any) -> None:
+    """Let the tasks that wait in a queue wait in another one, behind what waits there; their ids stay.
+
+    FILTER chooses some of them, and `state:delayed` or `state:limited` those that wait for their time or for a limit.
+    What workers hold stays. It is a bulk operation, which counts them and shows some before it asks; see `bulk`.
+    """
+    owner = target.owner
+    where = Chosen([("queue", queue)]).filter(owner, words, "queued")
+    plan_and_apply(owner, "move", where, by, how, {"queue": to})
 
 
 @queues_command.command("forget")

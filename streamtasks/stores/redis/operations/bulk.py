@@ -17,6 +17,7 @@ from ...bulk_types import (
     BulkCounts,
     BulkLease,
     BulkState,
+    Move,
     Replay,
     StoredBulk,
 )
@@ -39,6 +40,8 @@ __all__ = [
     "bulks",
     "dead_letters_at",
     "discard_for_bulk",
+    "move",
+    "move_call",
     "put_bulk",
     "put_bulk_members",
     "replay_dead_call",
@@ -217,6 +220,29 @@ def replay_dead_letters(shards: Shards, letters: Sequence[tuple[DeadLetter, NewM
     if revoked:
         yield from revoke_many(shards, revoked)
     return found
+
+
+def move_call(keys: Keys, moves: Sequence[Move]) -> Call:
+    """Build move: up to 100 of one shard."""
+    numbers: dict[str, int] = {}
+    members: list[Any] = []
+    for one in moves:
+        old, to = (
+            numbers.setdefault(name, len(numbers) + 1)
+            for name in (one.stream, stream_name(one.new.queue, one.new.priority))
+        )
+        members += (one.new.id, one.entry, old, to, one.new.envelope)
+    return script("move").call(keys, streams=numbers, more_args=members)
+
+
+def move(shards: Shards, tag: str, moves: Sequence[Move]) -> Operation[list[bool]]:
+    """See `BulkStore.move`."""
+    keys = shards.by_tag[tag].keys
+    calls = [move_call(keys, some) for some in batches(moves, lambda one: len(one.new.envelope))]
+    if not calls:
+        return []
+    replies = yield Request(calls, shards.settings.enqueue_retry_s)
+    return [code > 0 for reply in replies for code in reply]
 
 
 def discard_for_bulk(

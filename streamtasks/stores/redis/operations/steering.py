@@ -102,12 +102,18 @@ def discard_dead_letters(shards: Shards, letters: Sequence[DeadLetter]) -> Opera
 # -- waiting tasks -----------------------------------------------------------------------------------
 
 
-def unfinished_call(keys: Keys, kind: str, after: str, most: int, names: Sequence[str] = ()) -> Call:
-    """Build unfinished; ``names``: of streams, for those that are queued."""
-    return script("unfinished").call(keys, kind=kind, after=after, most=most, more_keys=map(keys.stream, names))
+def unfinished_call(
+    keys: Keys, kind: str, after: str, most: int, names: Sequence[str] = (), *, entries: bool = False
+) -> Call:
+    """Build unfinished; ``names``: of streams, for those that are queued; ``entries``: see `Store.waiting_ids`."""
+    return script("unfinished").call(
+        keys, kind=kind, after=after, most=most, entries=int(entries), more_keys=map(keys.stream, names)
+    )
 
 
-def waiting_ids(shards: Shards, kind: str, cursor: str = "", limit: int = 100, queue: str = "") -> Operation[IdPage]:
+def waiting_ids(
+    shards: Shards, kind: str, cursor: str = "", limit: int = 100, queue: str = "", *, entries: bool = False
+) -> Operation[IdPage]:
     """See `Store.waiting_ids`. A cursor is JSON: the tag, the stream that is read, and the position in it."""
     check_kind(kind)
     limit = min(limit, MOST)
@@ -115,7 +121,7 @@ def waiting_ids(shards: Shards, kind: str, cursor: str = "", limit: int = 100, q
     left = shards.tags[shards.tags.index(tag) :]
     ids: list[str] = []
     if name or after:  # within a shard
-        position = yield from _rest_of_shard(shards.by_tag[tag].keys, kind, (name, after), limit, queue, ids)
+        position = yield from _rest_of_shard(shards.by_tag[tag].keys, kind, (name, after), limit, queue, ids, entries)
         if position[1]:
             return IdPage(ids, json.dumps([tag, *position]))
         left = left[1:]
@@ -128,7 +134,8 @@ def waiting_ids(shards: Shards, kind: str, cursor: str = "", limit: int = 100, q
             names = yield from _first_names(keys, queue)
         most = limit - len(ids)
         pairs = list(zip(keys, names, strict=True))
-        replies = yield [unfinished_call(its_keys, kind, "", most, its_names) for its_keys, its_names in pairs]
+        calls = [unfinished_call(its_keys, kind, "", most, names_, entries=entries) for its_keys, names_ in pairs]
+        replies = yield calls
         for tag, its_names, reply in zip(some, names, replies, strict=True):
             found = [raw.decode() for raw in reply[2:] if raw]
             if len(ids) + len(found) > limit:
@@ -154,18 +161,20 @@ def _names_of(queue: str) -> list[str]:
 
 
 def _rest_of_shard(
-    keys: Keys, kind: str, position: tuple[str, str], most: int, queue: str, ids: list[str]
+    keys: Keys, kind: str, position: tuple[str, str], most: int, queue: str, ids: list[str], entries: bool
 ) -> Operation[tuple[str, str]]:
     """Add ids of a shard behind a position; return the next one: a stream and an entry, or none."""
     if kind == "queued":
-        found = yield from _queued(keys, position, most, queue, ids)
+        found = yield from _queued(keys, position, most, queue, ids, entries)
         return found
     [reply] = yield [unfinished_call(keys, kind, position[1], most)]
     ids += [raw.decode() for raw in reply[2:]]
     return "", reply[1].decode()
 
 
-def _queued(keys: Keys, position: tuple[str, str], most: int, queue: str, ids: list[str]) -> Operation[tuple[str, str]]:
+def _queued(
+    keys: Keys, position: tuple[str, str], most: int, queue: str, ids: list[str], entries: bool
+) -> Operation[tuple[str, str]]:
     """Add ids of entries of a shard behind a position; return the next one: a stream and an entry, or none."""
     name, after = position
     found: int = 0
@@ -174,7 +183,7 @@ def _queued(keys: Keys, position: tuple[str, str], most: int, queue: str, ids: l
         names = [name, *page] if after else page
         if not names:
             return "", ""
-        [reply] = yield [unfinished_call(keys, "queued", after, most - found, names)]
+        [reply] = yield [unfinished_call(keys, "queued", after, most - found, names, entries=entries)]
         found += len(reply) - 2
         ids += [raw.decode() for raw in reply[2:] if raw]
         if reply[1]:

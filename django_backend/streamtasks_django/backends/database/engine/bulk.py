@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from streamtasks.exceptions import ServerNotSupported
 from streamtasks.protocol.state import DeadLetter
-from streamtasks.stores.bulk_types import BulkCounts, BulkLease, BulkState, Replay, StoredBulk
+from streamtasks.stores.bulk_types import BulkCounts, BulkLease, BulkState, Move, Replay, StoredBulk
 from streamtasks.stores.types import NewMessage
 
 __all__ = ["BulkMethods"]
@@ -92,6 +92,14 @@ class BulkMethods:
         accepted = self.enqueue([new for _, new in letters])
         self.discard_dead_letters([letter for letter, _ in letters])
         return [Replay.ENQUEUED if is_new else Replay.REPEATED for is_new in accepted]
+
+    def move(self, tag: str, moves: Sequence[Move]) -> list[bool]:  # noqa: ARG002
+        """Refuse to move messages.
+
+        Raises:
+            ServerNotSupported: always.
+        """
+        _refuse()
 
     def discard_for_bulk(self, bulk_id: str, tag: str, letters: Sequence[tuple[str, str]]) -> list[bool]:  # noqa: ARG002
         """Refuse to discard.

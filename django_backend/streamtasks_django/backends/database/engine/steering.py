@@ -169,9 +169,13 @@ class SteeringMethods(Steps):
         """See `SteeringStore.discard_dead_letters`."""
         return self.change(lambda shard: dead_letters.discard(shard, letters))
 
-    def waiting_ids(self, kind: str, cursor: str = "", limit: int = 100, queue: str = "") -> IdPage:
+    def waiting_ids(
+        self, kind: str, cursor: str = "", limit: int = 100, queue: str = "", *, entries: bool = False
+    ) -> IdPage:
         """See `SteeringStore.waiting_ids`. A cursor is JSON: the part of the list, and the last row's values."""
         check_kind(kind)
+        if entries:
+            _refuse("list entries of streams", "it has none")
         return self.look(lambda shard: _waiting_ids(shard, kind, cursor, min(limit, MOST), queue))
 
     def finished_ids(self, outcomes: Collection[str], cursor: str = "", limit: int = 100, since_ms: int = 0) -> IdPage:
