@@ -1,8 +1,4 @@
-"""Errors and traces by Sentry: nothing to set up but `sentry_sdk.init()`, before the app is made.
-
-Names of operations and data are those that Sentry's page "Queues" reads:
-https://develop.sentry.dev/sdk/telemetry/traces/modules/queues/
-"""
+"""Errors and traces by Sentry: nothing to set up but `sentry_sdk.init()`, before the app is made."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import sentry_sdk
 from sentry_sdk.integrations.logging import ignore_logger
@@ -26,10 +22,9 @@ from ..tasks.attempt import Attempt, AttemptOutcome
 from ..tasks.middleware import Middleware
 from .sdk import sends_events
 from .sentry_crons import check_in
+from .sentry_spans import context_of, process_span, publish_span
 
 __all__ = ["Sentry"]
-
-ORIGIN: Final = "auto.queue.streamtasks"
 
 LOGGERS: Final = ("streamtasks.tasks", "django.tasks")
 """Their lines about failures are no events of their own in a worker: the error is one already."""
@@ -61,8 +56,7 @@ class Sentry(Middleware):
         """Make the span of a call, and put the trace's context into the message's headers."""
         if not _is_active():
             return message
-        with sentry_sdk.start_span(op="queue.publish", name=message.task, origin=ORIGIN) as span:
-            _describe(span, message)
+        with publish_span(message):
             headers = dict(sentry_sdk.get_current_scope().iter_trace_propagation_headers())
         return replace(message, headers={**message.headers, **headers}) if headers else message
 
@@ -105,18 +99,7 @@ def _processing(attempt: Attempt) -> Generator[None]:
     with sentry_sdk.isolation_scope() as scope:
         _name(scope, attempt)
         _scope.set(scope)
-        headers = {name: value for name, value in message.headers.items() if isinstance(value, str)}
-        transaction = sentry_sdk.continue_trace(
-            headers, op="queue.task.streamtasks", name=message.task, source="task", origin=ORIGIN
-        )
-        with (
-            sentry_sdk.start_transaction(transaction, custom_sampling_context={"streamtasks": _context(attempt)}),
-            sentry_sdk.start_span(op="queue.process", name=message.task, origin=ORIGIN) as span,
-        ):
-            _describe(span, message)
-            span.set_data("messaging.message.retry.count", attempt.number - 1)
-            waited_ms = attempt.started_ms - max(attempt.enqueued_ms, message.due_ms)
-            span.set_data("messaging.message.receive.latency", max(0, waited_ms))
+        with process_span(attempt):
             try:
                 yield
             except ControlFlow as error:
@@ -159,18 +142,7 @@ def _shows_arguments() -> bool:
 
 def _name(scope: Scope, attempt: Attempt) -> None:
     scope.clear_breadcrumbs()
-    scope.set_context("streamtasks", _context(attempt))
+    scope.set_context("streamtasks", context_of(attempt))
     if _shows_arguments():
         scope.set_extra("args", attempt.message.args)
         scope.set_extra("kwargs", attempt.message.kwargs)
-
-
-def _context(attempt: Attempt) -> dict[str, Any]:
-    message = attempt.message
-    return {"id": message.id, "task": message.task, "queue": message.queue, "attempt": attempt.number}
-
-
-def _describe(span: Any, message: Message) -> None:
-    span.set_data("messaging.system", "streamtasks")
-    span.set_data("messaging.destination.name", message.queue)
-    span.set_data("messaging.message.id", message.id)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
 
 from ..protocol.message import Message
 from .attempt import Attempt, AttemptOutcome
 
-__all__ = ["Middleware", "listens_to_ends", "overrides"]
+__all__ = ["Middleware", "around_enqueue_many", "listens_to_ends", "overrides"]
 
 
 class Middleware:
@@ -23,6 +23,10 @@ class Middleware:
         Called for schedules that are created at run time, once; not for those that code or settings declare.
         """
         return message
+
+    def around_enqueue_many(self) -> AbstractContextManager[object]:
+        """Return a context for calls that are enqueued together; `before_enqueue` is called in it for each."""
+        return nullcontext()
 
     def around_run(self, attempt: Attempt) -> AbstractContextManager[None]:  # noqa: ARG002
         """Return a context for one attempt, entered on the thread that runs it.
@@ -49,6 +53,14 @@ class Middleware:
     def in_child(self) -> AbstractContextManager[None]:
         """Return a context for the whole life of a child process, entered after the fork."""
         return nullcontext()
+
+
+def around_enqueue_many(middleware: Iterable[Middleware]) -> AbstractContextManager[object]:
+    """Return the context of all middleware for calls that are enqueued together; it is entered already."""
+    with ExitStack() as stack:
+        for one in middleware:
+            stack.enter_context(one.around_enqueue_many())
+        return stack.pop_all()
 
 
 def overrides(middleware: Middleware, *names: str) -> bool:

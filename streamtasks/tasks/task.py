@@ -19,6 +19,7 @@ from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import Attempt, AttemptOutcome
 from .enqueue import Pipeline, assign_id, check_limits, merge_options, pack
+from .middleware import around_enqueue_many
 from .option_types import UsingOptions
 from .position import Position
 from .rate_limit import limit_of
@@ -161,12 +162,10 @@ class Task[**P, R]:
 
     def enqueue_many(self, calls: Iterable[tuple[Any, ...] | dict[str, Any]]) -> list[Result[R]]:
         """Enqueue many calls in one round trip, in order: a tuple of arguments or a dict of keyword arguments each."""
-        return self._pipeline.send(
-            [
-                self._new((), call, self._defaults) if isinstance(call, dict) else self._new(call, {}, self._defaults)
-                for call in calls
-            ]
-        )
+        with around_enqueue_many(self._pipeline.middleware):
+            return self._pipeline.send(
+                [self._new(*(((), call) if isinstance(call, dict) else (call, {})), self._defaults) for call in calls]
+            )
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """Return a signature. The result of what it follows is put before these arguments."""

@@ -113,6 +113,35 @@ def test_a_chord_belongs_to_the_trace_in_which_it_was_started(traced: Traced) ->
     assert {span.get_span_context().trace_id for span in traced.spans()} == {request.get_span_context().trace_id}
 
 
+def test_a_batch_has_a_span_with_links_to_its_calls(traced: Traced) -> None:
+    add = traced.app.task(name="add", queue="sums")(lambda a, b: a + b)
+    with traced.web.start_as_current_span("request") as request:
+        add.enqueue_many([(1, 2), {"a": 3, "b": 4}])
+        with pytest.raises(ValueError, match="JSON"):
+            add.enqueue_many([(1, 2), (object(), 1)])
+    traced.run()
+    good, failed = traced.spans(SpanKind.CLIENT)
+    created = [span for span in traced.spans(SpanKind.PRODUCER) if span.name == "create sums"]
+    assert len(created) == 4
+    assert [link.context.span_id for link in good.links] == [one.get_span_context().span_id for one in created[:2]]
+    assert dict(good.attributes or {}) == {
+        "messaging.system": "streamtasks",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": "sums",
+        "messaging.batch.message_count": 2,
+    }
+    assert good.name == failed.name == "send sums"
+    assert (good.status.status_code, failed.status.status_code) == (StatusCode.UNSET, StatusCode.ERROR)
+    assert good.start_time <= created[0].start_time
+    assert {span.parent.span_id for span in (good, *created)} == {request.get_span_context().span_id}
+    assert {(span.attributes or {})["messaging.operation.type"] for span in created} == {"create"}
+    parents = [span.parent.span_id for span in traced.spans(SpanKind.CONSUMER)]
+    assert parents == [one.get_span_context().span_id for one in created[:2]], "what was refused does not run"
+    add.enqueue(1, 2)
+    assert traced.spans(SpanKind.PRODUCER)[-1].name == "send sums", "one call is no batch"
+
+
 def test_a_call_that_is_not_sampled_has_no_span_but_its_trace_goes_on() -> None:
     MemoryServer.at(URL).flush()
     kept = InMemorySpanExporter()

@@ -41,6 +41,17 @@ class Kept(Transport):
     def transactions(self) -> list[dict[str, Any]]:
         return [item for item in self.items if item.get("type") == "transaction"]
 
+    @property
+    def streamed(self) -> list[dict[str, Any]]:
+        """Streamed spans, each with its attributes as plain values."""
+        sentry_sdk.flush()
+        return [
+            {**span, "attributes": {name: one["value"] for name, one in span["attributes"].items()}}
+            for item in self.items
+            for span in item.get("items", ())
+            if "span_id" in span
+        ]
+
 
 def set_up(transport: Transport, **options: Any) -> None:
     sentry_sdk.init(
@@ -104,6 +115,7 @@ def test_a_call_and_its_attempt(kept: Kept, *, is_async: bool) -> None:
         "messaging.message.id": result.id,
     }
     assert published["op"] == "queue.publish"
+    common["messaging.message.body.size"] = len(b"[[3],{}]")
     assert common.items() <= published["data"].items()
     assert processed["op"] == "queue.process"
     latency_ms = processed["data"]["messaging.message.receive.latency"]
@@ -116,6 +128,60 @@ def test_a_call_and_its_attempt(kept: Kept, *, is_async: bool) -> None:
     assert worker["contexts"]["streamtasks"] == {"id": result.id, "task": "shop.pay", "queue": "money", "attempt": 1}
     assert "extra" not in worker or "args" not in worker["extra"]
     assert kept.errors == []
+
+
+@each_kind
+def test_a_call_and_its_attempt_in_streamed_spans(kept: Kept, *, is_async: bool) -> None:
+    sampled: list[Any] = []
+
+    def sampler(context: Any) -> float:
+        sampled.append(context.get("streamtasks"))
+        return 1.0
+
+    set_up(kept, trace_lifecycle="stream", traces_sampler=sampler)
+    app = StreamTasks(URL)
+    tries: list[int] = []
+
+    def pay(amount: int) -> int:
+        tries.append(amount)
+        if len(tries) == 1:
+            raise Retry(delay_s=0)
+        raise ValueError
+
+    async def apay(amount: int) -> int:
+        await asyncio.sleep(0)
+        return pay(amount)
+
+    task: Any = app.task(name="shop.pay", queue="money", max_retries=1)(apay if is_async else pay)
+    task.enqueue(3).revoke()  # nothing is traced here: only the attempt would have spans
+    with sentry_sdk.traces.start_span("/buy", parent_span=None) as web:
+        result = task.enqueue(3)
+    run(app)
+    published, _, first, root, second, last = (
+        {**span["attributes"], "name": span["name"], "status": span["status"], "parent": span.get("parent_span_id")}
+        for span in kept.streamed
+    )
+    ids = {span["attributes"].get("messaging.message.id"): span["trace_id"] for span in kept.streamed}
+    assert ids == {result.id: web.trace_id, None: web.trace_id}, "all of it is one trace"
+    common = {
+        "messaging.system": "streamtasks",
+        "messaging.destination.name": "money",
+        "messaging.message.id": result.id,
+        "messaging.message.body.size": len(b"[[3],{}]"),
+        "sentry.origin": "auto.queue.streamtasks",
+        "name": "shop.pay",
+    }
+    assert {**common, "sentry.op": "queue.publish", "parent": web.span_id}.items() <= published.items()
+    for span, retries, status in ((first, 0, "ok"), (second, 1, "error")):
+        expected = {"sentry.op": "queue.process", "messaging.message.retry.count": retries, "status": status}
+        assert {**common, **expected}.items() <= span.items()
+        assert 0 <= span["messaging.message.receive.latency"] < 60_000
+    for span, status in ((root, "ok"), (last, "error")):
+        assert (span["sentry.op"], span["sentry.segment.name.source"]) == ("queue.task.streamtasks", "task")
+        assert (span["name"], span["status"]) == ("shop.pay", status)
+        assert span["parent"] == kept.streamed[0]["span_id"]
+    assert [event["contexts"]["streamtasks"]["attempt"] for event in kept.errors] == [2]
+    assert {"id": result.id, "task": "shop.pay", "queue": "money", "attempt": 2} in sampled
 
 
 @each_kind

@@ -16,9 +16,10 @@ from streamtasks.protocol.json import dumps, invalid_key, loads
 from streamtasks.protocol.keys import check_id, check_queue
 from streamtasks.tasks.attempt import running_attempt
 from streamtasks.tasks.known_id import check_known
+from streamtasks.tasks.middleware import around_enqueue_many
 
 from ..checks import check_backend
-from ..conf import version
+from ..conf import project, version
 from ..enqueue.json_errors import normalized
 from ..enqueue.later import acalls_held, calls_held
 from ..enqueue.owner import BackendOwner, BackendSchedules, group_of
@@ -202,9 +203,12 @@ class StoreBackend(StoreControl, StreamTaskMixin):
 
         All are checked before the first is sent; errors as of `enqueue`.
         """
-        prepared = [prepare(self, self._routed_here(task), args, kwargs) for task, args, kwargs in calls]
-        if not calls_held(self, prepared):
-            self.stores.plain.enqueue([message for _, message, _ in prepared])
+        with around_enqueue_many(project.middleware()):
+            prepared = [prepare(self, self._routed_here(task), args, kwargs) for task, args, kwargs in calls]
+            are_held = calls_held(self, prepared)
+            if not are_held:
+                self.stores.plain.enqueue([message for _, message, _ in prepared])
+        if not are_held:
             for result, _, _ in prepared:
                 send(task_enqueued, type(self), result)
         return [result for result, _, _ in prepared]
@@ -213,9 +217,12 @@ class StoreBackend(StoreControl, StreamTaskMixin):
         self, calls: Iterable[tuple[Task[..., Any], Sequence[Any], Mapping[str, Any]]]
     ) -> list[TaskResult[..., Any]]:
         """Enqueue many calls without blocking the event loop; see `enqueue_many`."""
-        prepared = [prepare(self, self._routed_here(task), args, kwargs) for task, args, kwargs in calls]
-        if not await acalls_held(self, prepared):
-            await self.stores.asynchronous.enqueue([message for _, message, _ in prepared])
+        with around_enqueue_many(project.middleware()):
+            prepared = [prepare(self, self._routed_here(task), args, kwargs) for task, args, kwargs in calls]
+            are_held = await acalls_held(self, prepared)
+            if not are_held:
+                await self.stores.asynchronous.enqueue([message for _, message, _ in prepared])
+        if not are_held:
             for result, _, _ in prepared:
                 await asend(task_enqueued, type(self), result)
         return [result for result, _, _ in prepared]
