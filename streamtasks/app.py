@@ -13,6 +13,7 @@ from .application import TaskLog
 from .exceptions import ConfigurationError, InvalidTask
 from .integrations.active import active_middleware
 from .protocol.heard import EVERYTHING
+from .protocol.keys import check_task_name
 from .protocol.message import Message
 from .protocol.state import DeadLetter
 from .results import Result
@@ -197,6 +198,7 @@ class StreamTasks:
 
     def _add(self, task: Task[..., Any], schedule: Any) -> None:
         self.pipeline.check_queue(task.options.queue)
+        check_task_name(task.name)
         if task.name in self.owner.tasks:
             raise InvalidTask(f"A task named {task.name} is registered already; give one of them another name=.")
         if schedule is not None:

@@ -25,6 +25,7 @@ __all__ = [
     "check_queue",
     "check_schedule_name",
     "check_tags",
+    "check_task_name",
     "retention_class",
     "stream_name",
 ]
@@ -79,6 +80,17 @@ def check_schedule_name(name: str) -> str:
     """
     if not isinstance(name, str) or not name.isprintable() or name != name.strip() or not 1 <= len(name) <= 128:
         raise InvalidTask(f"{name!r} cannot be a schedule's name: use 1 to 128 printable characters, no space around.")
+    return name
+
+
+def check_task_name(name: str) -> str:
+    """Return the name of a task if it can be one.
+
+    Raises:
+        InvalidTask: it is empty, or holds a character that cannot be printed.
+    """
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise InvalidTask(f"{name!r} cannot be a task's name: use printable characters, at least one.")
     return name
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from streamtasks.exceptions import InvalidTask as EngineInvalidTask
+from streamtasks.protocol.keys import check_task_name
+
 from ..exceptions import InvalidTask
 
 if TYPE_CHECKING:
@@ -18,8 +21,12 @@ def register(name: str, task: Task[..., Any]) -> None:
     """Register a task by its name. Copies with other options change nothing.
 
     Raises:
-        InvalidTask: another task has this name.
+        InvalidTask: another task has this name, or it cannot be one.
     """
+    try:
+        check_task_name(name)
+    except EngineInvalidTask as error:
+        raise InvalidTask(str(error)) from None
     known = _named.get(name)
     if known is not None and known.func is not task.func and not _is_reload(known, task):
         raise InvalidTask(

@@ -11,15 +11,12 @@ from typing import Any, Final
 
 import click
 
+from streamtasks.protocol.printable import clean, plain_json
+
 __all__ = ["age", "call", "clean", "lines", "moment", "print_json", "print_next_page", "print_table", "short"]
 
 _WIDE: Final = 10_000
 """Columns of a table that goes to no terminal: nothing is cut or wrapped."""
-
-
-def clean(text: str) -> str:
-    """Return a text in which what cannot be printed is escaped: control characters, line ends, marks of direction."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def lines(text: str) -> list[str]:
@@ -61,8 +58,8 @@ def call(args: Sequence[Any], kwargs: dict[str, Any]) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print JSON in ASCII: whatever is in it is escaped, and integers are exact."""
-    click.echo(json.dumps(value, indent=2))
+    """Print JSON in ASCII that every reader accepts: whatever is in it is escaped, and integers are exact."""
+    click.echo(json.dumps(plain_json(value), indent=2, allow_nan=False))
 
 
 def print_next_page(cursor: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from streamtasks.application import TaskLog
 from streamtasks.protocol.errors import own_frames_left_out
 from streamtasks.protocol.message import Message
+from streamtasks.protocol.printable import clean
 from streamtasks.protocol.state import State
 from streamtasks.tasks.attempt import Attempt, AttemptOutcome
 
@@ -135,7 +136,7 @@ class AttemptLog:
             __file__,
             0,
             "Task id=%s path=%s state=%s queue=%s attempt=%d%s",
-            (message.id, message.task, word, message.queue, attempt, more),
+            (clean(message.id), clean(message.task), word, clean(message.queue), attempt, more),
             exc_info,
             None,
             {"task_state": word, **fields},

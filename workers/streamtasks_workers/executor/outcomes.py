@@ -138,7 +138,7 @@ class Outcomes:
         If another worker knows it, the message is left to that one, and nothing is counted.
         """
         if self._others is not None and self._others.know(task, held.stream.partition(":")[2]):
-            logger.info("task %s (%s) is left to another worker, which knows it", held.id, task)
+            logger.info("task %s (%r) is left to another worker, which knows it", held.id, task)
             return Outcome.of(held, "RETRY", 0, delay_ms=LEFT_MS)
         error = InvalidTask(
             f"No task named {task!r} is registered in this worker. Is its module imported (in Django: an app's "

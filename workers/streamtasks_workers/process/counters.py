@@ -12,6 +12,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
+from streamtasks.protocol.printable import clean
+
 from .board_layout import HEADER_BYTES
 from .counted import (
     CALL_BOUNDS_S,
@@ -240,8 +242,12 @@ class Counters:
         at = self._rows.get(row)
         if at is not None:
             return at
+        shown = Row(*map(clean, row))  # so that names are separate, and labels
+        if (at := self._rows.get(shown)) is not None:
+            self._rows[row] = at
+            return at
         place = self._words[0]
-        name = "\0".join(row).encode()
+        name = "\0".join(shown).encode()
         if place >= MOST_ROWS - (32 if instead else 0) or len(name) > 510:
             if instead is None:
                 raise ValueError(f"there is no room for another row of counters: {row}")
@@ -249,7 +255,7 @@ class Counters:
         at = self._at(place)
         _NAME.pack_into(self._memory, _WORD * (at + _NAME_AT), len(name), name)
         self._words[0] = place + 1  # from now on readers see it
-        self._rows[row] = at
+        self._rows[row] = self._rows[shown] = at
         return at
 
     # -- the reader ----------------------------------------------------------------------------------

@@ -12,12 +12,12 @@ import time
 from functools import wraps
 from typing import Any, Final
 
-from streamtasks.exceptions import SoftTimeLimitExceeded, TaskRevoked, TimeLimitExceeded
 from streamtasks.protocol.log_lines import LogLine, encode_line, shortened
 from streamtasks.stores.rules.bounded_log import BoundedLog
 from streamtasks.tasks.attempt import Attempt, running_attempt
 
 from .fork_guard import is_copy
+from .log_records import INTERRUPTS
 from .log_ring import LogEntry, LogRing
 
 __all__ = ["AttemptLines", "LogCapture", "watch_stream"]
@@ -30,8 +30,6 @@ MOST_WAITING: Final = 128 * 1024
 
 WAIT_S: Final = 0.06
 """An attempt that has logged more than the ring holds waits so long at its end, seconds, for its last lines."""
-
-_INTERRUPTS: Final = (SoftTimeLimitExceeded, TimeLimitExceeded, TaskRevoked)
 
 _mute = threading.local()  # while handlers of logs run: what they print was kept as a record
 
@@ -172,7 +170,7 @@ def _text_of(record: logging.LogRecord) -> str:
             text += "\n" + _formatter.formatException(record.exc_info)
         if record.stack_info:
             text += "\n" + record.stack_info
-    except _INTERRUPTS:
+    except INTERRUPTS:
         raise
     except Exception as error:  # noqa: BLE001 - the handlers say so, too
         return f"{record.msg!s:.1000} ({type(error).__name__} while it was formatted)"

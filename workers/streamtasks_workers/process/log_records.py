@@ -6,13 +6,17 @@ import logging
 from functools import wraps
 from typing import Any, Final
 
+from streamtasks.exceptions import SoftTimeLimitExceeded, TaskRevoked, TimeLimitExceeded
 from streamtasks.stores.types import Claimed, Exhausted
 from streamtasks.tasks.attempt import running_attempt
 
-__all__ = ["TASK_FIELDS", "add_task_fields", "fields_of"]
+__all__ = ["INTERRUPTS", "TASK_FIELDS", "add_task_fields", "fields_of"]
 
 TASK_FIELDS: Final = ("task_id", "task_name", "task_attempt", "task_queue", "task_worker")
 """Attributes of every record of a worker; empty texts outside of tasks."""
+
+INTERRUPTS: Final = (SoftTimeLimitExceeded, TimeLimitExceeded, TaskRevoked)
+"""What may be raised anywhere in the code that a task calls, and is not an error of that code."""
 
 _MARK: Final = "_adds_task_fields"
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
+from streamtasks.protocol.printable import clean
+
 from .log_formats import JSON, TEXT, JsonFormatter, TextFormatter
 from .log_records import add_task_fields
 
@@ -60,7 +62,8 @@ def _contained(handle: Callable[[logging.LogRecord], None]) -> Callable[[logging
             handle(record)
         except BaseException as error:  # noqa: BLE001 - it belongs to the handler, and to no task
             with suppress(Exception):
-                os.write(2, f"a log handler has raised {type(error).__name__} for: {record.getMessage()}\n".encode())
+                text = clean(record.getMessage())
+                os.write(2, f"a log handler has raised {type(error).__name__} for: {text}\n".encode())
 
     return contained
 
