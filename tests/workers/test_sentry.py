@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk import traces
 from sentry_sdk.transport import Transport
 
 from streamtasks import Ignore, Retry, StreamTasks
@@ -154,13 +155,14 @@ def test_a_call_and_its_attempt_in_streamed_spans(kept: Kept, *, is_async: bool)
 
     task: Any = app.task(name="shop.pay", queue="money", max_retries=1)(apay if is_async else pay)
     task.enqueue(3).revoke()  # nothing is traced here: only the attempt would have spans
-    with sentry_sdk.traces.start_span("/buy", parent_span=None) as web:
+    with traces.start_span("/buy", parent_span=None) as web:
         result = task.enqueue(3)
     run(app)
-    published, _, first, root, second, last = (
+    shown: list[dict[str, Any]] = [
         {**span["attributes"], "name": span["name"], "status": span["status"], "parent": span.get("parent_span_id")}
         for span in kept.streamed
-    )
+    ]
+    published, _, first, root, second, last = shown
     ids = {span["attributes"].get("messaging.message.id"): span["trace_id"] for span in kept.streamed}
     assert ids == {result.id: web.trace_id, None: web.trace_id}, "all of it is one trace"
     common = {
