@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import batched
+from json import dumps
 from typing import Any, Final
 
 from ..exceptions import ConfigurationError, InvalidTask, TaskNotFound
@@ -66,15 +67,22 @@ def revoke(owner: Owner, ids: Sequence[str], *, actor: str, reason: str, termina
     return owner.store.revoke_many(ids, terminate=terminate)
 
 
-def retry(owner: Owner, task_id: str, *, actor: str, reason: str) -> str:
+def retry(owner: Owner, task_id: str, *, actor: str, reason: str, **changes: Any) -> str:
     """Enqueue a task that has ended without success once more, as a new task; return its id.
 
     Its arguments, queue and links are the same; when it was to start and to expire is left out. Called again for the
-    same end, it returns the same id and enqueues nothing.
+    same end and with the same changes, it returns the same id and enqueues nothing.
+
+    Args:
+        owner: of the task.
+        task_id: of it.
+        actor: who asks for it.
+        reason: why.
+        changes: ``args``, ``kwargs``, ``queue`` or ``priority`` instead of its own.
 
     Raises:
         TaskNotFound: the id is not known, or its record has expired.
-        InvalidTask: it is not finished, has succeeded, or is a part of a workflow.
+        InvalidTask: it is not finished, has succeeded, or is a part of a workflow, or a change is wrong.
     """
     check_id(task_id)
     [found] = owner.store.read([task_id])
@@ -82,7 +90,10 @@ def retry(owner: Owner, task_id: str, *, actor: str, reason: str) -> str:
         raise TaskNotFound(f"No task {task_id} is known; if it ever was, its record has expired.")
     check_repeatable(found)
     message = found.message()
-    again = repeated(owner, message, f"{task_id}\0{found.finished_ms}", {})
+    occasion = f"{task_id}\0{found.finished_ms}"
+    if changes:
+        occasion += f"\0{dumps(changes, sort_keys=True, default=repr)}"
+    again = repeated(owner, message, occasion, changes)
     record(owner.store, "retry", task_id, actor, reason)
     owner.store.enqueue([again])
     return again.id

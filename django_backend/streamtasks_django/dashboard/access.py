@@ -13,7 +13,17 @@ from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.csrf import csrf_protect
 
-from streamtasks.exceptions import ConfigurationError, InvalidTask, ServerNotSupported, StoreError, TaskNotFound
+from streamtasks.exceptions import (
+    ConfigurationError,
+    DecodeError,
+    InvalidTask,
+    QueueNotEmpty,
+    ScheduleError,
+    ScheduleNotFound,
+    ServerNotSupported,
+    StoreError,
+    TaskNotFound,
+)
 
 from ..backends.base import StoreBackend
 from ..conf.project import dashboard_roles
@@ -21,6 +31,7 @@ from ..framework import task_backends
 from .live import polled
 from .live_stream import streamed
 from .navigation import NAVIGATION
+from .notes import NOTES
 
 __all__ = [
     "ADMINISTER",
@@ -66,7 +77,14 @@ class Visit(NamedTuple):
 
     def render(self, name: str, /, **values: Any) -> HttpResponse:
         """Return a page."""
-        common = {"alias": self.backend.alias, "aliases": known_aliases(), "actor": self.actor, "page": name}
+        note = NOTES.get(self.request.GET.get("note", ""))
+        common = {
+            "note": note,
+            "alias": self.backend.alias,
+            "aliases": known_aliases(),
+            "actor": self.actor,
+            "page": name,
+        }
         rights = {f"may_{role}": role in self.roles for role in ROLES}
         frame = {"navigation": NAVIGATION, "is_live": "events" if isinstance(self.request, ASGIRequest) else "polling"}
         return render(self.request, f"streamtasks_dashboard/{name}.html", {**common, **rights, **frame, **values})
@@ -107,16 +125,17 @@ def view(role: str, *methods: str) -> Callable[[Answer], Callable[..., HttpRespo
                 if request.method == "GET" and "live" in request.GET:
                     return _live(visit, answer, values)
                 return answer(visit, **values)
-            except TaskNotFound as error:
+            except (TaskNotFound, ScheduleNotFound) as error:
                 return _problem(request, 404, "Not found", str(error.args[0]))
             except ServerNotSupported as error:
                 return _problem(request, 501, "This backend cannot do that", str(error))
-            except InvalidTask as error:
+            except (InvalidTask, ScheduleError, DecodeError, QueueNotEmpty) as error:
                 return _problem(request, 400, "That cannot be done", str(error))
             except (StoreError, ConfigurationError) as error:
                 return _problem(request, 503, "The server with the tasks does not answer", str(error))
 
         protected: Callable[..., HttpResponseBase] = csrf_protect(checked)  # whatever middleware the project has
+        vars(protected).update(role=role, methods=methods)  # for those who look at the list of routes
         return protected
 
     return decorate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Final
 
 __all__ = ["HIDDEN", "call_text", "moment", "span", "value_text"]
@@ -38,11 +39,24 @@ def span(ms: int) -> str:
 
 def value_text(value: Any, most: int = _MOST) -> str:
     """Return a value as it stands in code, integers exact, at most so many characters."""
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+    text = _repr(value, most)
+    return text if len(text) <= most else f"{text[:most]}… (cut here)"
 
 
 def call_text(args: Sequence[Any], kwargs: dict[str, Any], most: int = _MOST) -> str:
     """Return arguments as they stand in code, at most so many characters."""
-    text = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
-    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+    named = chain((("", value) for value in args), ((f"{name}=", value) for name, value in kwargs.items()))
+    parts: list[str] = []
+    length = 0
+    for name, value in named:
+        parts.append(name + _repr(value, most))
+        length += len(parts[-1]) + 2
+        if length > most + 2:
+            break
+    text = ", ".join(parts)
+    return text if len(text) <= most else f"{text[:most]}… (cut here)"
+
+
+def _repr(value: Any, most: int) -> str:
+    """Return a value as it stands in code; of a long text no more than is shown, which is quicker."""
+    return repr(value[: most + 1] if isinstance(value, str | bytes) else value)

@@ -38,8 +38,12 @@ class Entry(NamedTuple):
 NAVIGATION: Final = (
     Entry("overview", "Overview", "o"),
     Entry("queues", "Queues", "q", ("queue",)),
-    Entry("tasks", "Tasks", "t", ("task",)),
+    Entry("tasks", "Tasks", "t", ("task", "workflow", "selected")),
     Entry("workers", "Workers", "w", ("worker",)),
-    Entry("dead_letters", "Dead letters", "d"),
-    Entry("audit", "Audit", "y", is_apart=True),
+    Entry("dead_letters", "Dead letters", "d", ("letter",)),
+    Entry("schedules", "Schedules", "s", ("schedule",)),
+    Entry("limits", "Limits", "l"),
+    Entry("bulk_operations", "Bulk", "b", ("bulk",), is_apart=True),
+    Entry("audit", "Audit", "y"),
+    Entry("doctor", "Doctor", "h"),
 )

@@ -9,10 +9,10 @@ from streamtasks.operations.inspect import TaskView, message_of
 from streamtasks.protocol.state import DeadLetter
 
 from .access import SEE_ARGUMENTS
-from .formats import HIDDEN, call_text, moment, span, value_text
+from .formats import HIDDEN, call_text, moment
 from .redaction import redacted
 
-__all__ = ["MEANINGS", "error_row", "letter_row", "said_by", "task_row", "task_values"]
+__all__ = ["MEANINGS", "error_row", "letter_row", "said_by", "task_row"]
 
 MEANINGS = {
     "SUCCESS": "good",
@@ -70,53 +70,7 @@ def error_row(error: dict[str, Any], task: str, roles: Set[str]) -> dict[str, st
     return {"line": line or "no error was kept", "traceback": traceback}
 
 
-def task_values(view: TaskView, roles: Set[str]) -> dict[str, Any]:
-    """Return everything that the page of one task shows of it."""
-    snapshot, message = view.snapshot, view.message
-    name = "" if message is None else message.task
-    may_see = SEE_ARGUMENTS in roles
-    result = ""
-    if snapshot.is_finished and view.error is None:
-        result = value_text(redacted("result", name, view.result)) if may_see else HIDDEN
-    began_ms = snapshot.first_started_ms or snapshot.started_ms
-    steps = [("Enqueued", snapshot.enqueued_ms, "")]
-    if snapshot.due_ms:
-        steps.append(("Due", snapshot.due_ms, ""))
-    if began_ms:
-        steps.append(("Started", began_ms, f"waited {span(began_ms - snapshot.enqueued_ms)}"))
-    if snapshot.started_ms > began_ms:
-        steps.append(("Started again", snapshot.started_ms, f"attempt {snapshot.attempts}"))
-    if snapshot.finished_ms:
-        ran = f"ran {span(snapshot.finished_ms - snapshot.started_ms)}" if snapshot.started_ms else "never started"
-        steps.append((view.state.capitalize(), snapshot.finished_ms, ran))
-    return {
-        "task": task_row(view, roles, most=20_000),
-        "priority": "" if message is None else message.priority,
-        "worker": snapshot.worker,
-        "result": result,
-        "error": error_row(view.error, name, roles) if view.error else None,
-        "steps": [{"name": step, "at": moment(at_ms), "about": about} for step, at_ms, about in steps],
-        "attempts": [_attempt(one, name, roles) for one in snapshot.reports],
-        "is_finished": snapshot.is_finished,
-    }
-
-
-def _attempt(report: dict[str, Any], name: str, roles: Set[str]) -> dict[str, Any]:
-    error = report.get("error")
-    if "of" in report:
-        left_out = ", ".join(f"{count} {kind}" for kind, count in report["of"].items())
-        return {"kind": "left out", "about": left_out}
-    return {
-        "kind": str(report.get("kind", "")),
-        "number": report.get("attempt", ""),
-        "worker": str(report.get("worker", "")),
-        "at": moment(int(report.get("started") or 0)),
-        "about": error_row(error, name, roles)["line"] if isinstance(error, dict) else "",
-        "traceback": error_row(error, name, roles)["traceback"] if isinstance(error, dict) else "",
-    }
-
-
-def letter_row(letter: DeadLetter, roles: Set[str]) -> dict[str, Any]:
+def letter_row(letter: DeadLetter, roles: Set[str], most: int = _SHORT) -> dict[str, Any]:
     """Return a dead letter as a row of a list."""
     message = message_of(letter)
     return {
@@ -126,5 +80,5 @@ def letter_row(letter: DeadLetter, roles: Set[str]) -> dict[str, Any]:
         "queue": letter.stream.partition(":")[2],
         "at": moment(letter.died_ms),
         "task": "unreadable" if message is None else message.task,
-        "call": "" if message is None else _call(message, roles, _SHORT),
+        "call": "" if message is None else _call(message, roles, most),
     }

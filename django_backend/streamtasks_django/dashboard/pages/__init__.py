@@ -1,0 +1,1 @@
+"""The pages of single things, and the changes that they offer."""

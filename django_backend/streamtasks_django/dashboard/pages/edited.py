@@ -1,0 +1,68 @@
+"""Arguments that are changed by hand before a call is enqueued again: as JSON, integers of any size exact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from streamtasks.exceptions import InvalidTask
+from streamtasks.protocol.message import Message
+
+from ..access import SEE_ARGUMENTS, Visit
+from ..redaction import is_redacting
+
+__all__ = ["Edit", "editable", "edited"]
+
+_MOST: Final = 100_000
+"""Longer arguments cannot be changed in a page."""
+
+
+class Edit(NamedTuple):
+    """A form with the arguments of a call: where it is sent, hidden fields, and the arguments as JSON."""
+
+    address: str
+    fields: Mapping[str, str]
+    args: str
+    kwargs: str
+
+
+def editable(visit: Visit, message: Message, address: str, fields: Mapping[str, str]) -> Edit | None:
+    """Return the form for a call; None: its arguments cannot be seen or changed by who asks."""
+    if not _may(visit):
+        return None
+    try:
+        args, kwargs = (
+            json.dumps(value, indent=1, ensure_ascii=False) for value in (list(message.args), dict(message.kwargs))
+        )
+    except (TypeError, ValueError):  # pickled ones may be anything
+        return None
+    return Edit(address, fields, args, kwargs) if len(args) + len(kwargs) <= _MOST else None
+
+
+def edited(visit: Visit) -> dict[str, Any]:
+    """Return the arguments that the form has sent; empty: nothing is changed.
+
+    Raises:
+        InvalidTask: they are no JSON, or who sends them may not see those that they replace.
+    """
+    given = visit.request.POST
+    if given.get("edited") != "1":
+        return {}
+    if not _may(visit):
+        raise InvalidTask("Arguments that you may not see cannot be changed; enqueue it as it is.")
+    return {"args": _read(given.get("args", ""), list), "kwargs": _read(given.get("kwargs", ""), dict)}
+
+
+def _may(visit: Visit) -> bool:
+    return SEE_ARGUMENTS in visit.roles and not is_redacting()
+
+
+def _read(text: str, kind: type) -> Any:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidTask(f"{text[:80]!r} is not JSON: {error}.") from error
+    if not isinstance(value, kind):
+        raise InvalidTask(f"{text[:80]!r} is not {'a list' if kind is list else 'an object with names'}.")
+    return value

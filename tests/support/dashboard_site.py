@@ -1,0 +1,80 @@
+"""The dashboard, mounted in the project of the tests, and addresses of its pages."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from django.http import HttpRequest
+from django.test import override_settings
+from django.urls import include, path
+
+from contract.app import tasks
+from streamtasks_django.dashboard import urls as dashboard
+from streamtasks_django.dashboard.access import ROLES
+from tests.support.manual_consumer import Consumer, outcome_of
+
+urlpatterns = [path("any/prefix/", include(dashboard))]
+
+ROLES_GIVEN: set[str] = set()
+"""The roles of who asks."""
+
+ROLES_SETTING = f"{__name__}.roles"
+
+
+def roles(_: HttpRequest) -> set[str]:
+    """What ``DASHBOARD_ROLES`` names."""
+    return ROLES_GIVEN
+
+
+@contextmanager
+def mounted() -> Generator[None]:
+    """Serve the dashboard to somebody with all roles."""
+    templates = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+    with override_settings(
+        ROOT_URLCONF=__name__,
+        INSTALLED_APPS=[
+            "streamtasks_django",
+            "streamtasks_django.outbox",
+            "streamtasks_django.dashboard",
+            "contract.app",
+        ],
+        TEMPLATES=templates,
+        STATIC_URL="/static/",
+        ALLOWED_HOSTS=["testserver"],
+        STREAMTASKS={"DASHBOARD_ROLES": ROLES_SETTING},
+    ):
+        ROLES_GIVEN.clear()
+        ROLES_GIVEN.update(ROLES)
+        yield
+
+
+VALUES = {"alias": "default", "task_id": "nobody", "workflow_id": "nobody", "bulk_id": "nobody"}
+
+
+def address(name: str, /, **values: str) -> str:
+    [route] = [one for one in dashboard.urlpatterns if one.name == name]
+    found = str(route.pattern)
+    for part, value in {**VALUES, **values}.items():
+        found = found.replace(f"<str:{part}>", value)
+    assert "<" not in found, f"give {name} a value for each part of its address, in VALUES"
+    return "/any/prefix/" + found
+
+
+def changes(route: Any) -> bool:
+    """Whether a route takes no GET: such a one needs more than the right to look."""
+    return "GET" not in rule(route).methods
+
+
+def rule(route: Any) -> Any:
+    """What answers on a route; `access.view` notes its role and methods there."""
+    return route.callback
+
+
+def failed(hand: Consumer, *args: Any, message: str = "no address") -> str:
+    result: Any = tasks.echo.enqueue(*args)
+    [claimed] = hand.claim(1)
+    error = b'{"e":{"type":"builtins.LookupError","message":"%s","traceback":"Traceback"}}' % message.encode()
+    hand.settle(outcome_of(claimed, "FAILURE", error))
+    return str(result.id)
