@@ -118,7 +118,7 @@ def test_whatever_is_shown_on_any_page_is_text(hand: Consumer) -> None:
     shown = set()
     for route in dashboard.urlpatterns:
         name = str(route.name)
-        if changes(route) or name.startswith("api_"):
+        if name.startswith("api_") or changes(route):
             continue
         parts = values.get(name, {})
         response = Client().get(address(name, **parts), {**parts, "q": "", "note": BAD, "cursor": ""})

@@ -105,7 +105,9 @@ def bulk_plan(visit: Visit) -> HttpResponse:
     """Plan an operation on everything that a filter means; go to the plan, which says how many that are."""
     given = visit.request.POST
     where = asked_filter(visit, given.get("filter", ""), given.get("state", ""))
-    made = bulks.plan(visit.backend.owner, given.get("operation", ""), where, **by(visit))
+    operation, target = given.get("operation", ""), given.get("to_queue", "").strip()
+    changes = {"queue": target} if operation == "move" and target else {}
+    made = bulks.plan(visit.backend.owner, operation, where, changes=changes, **by(visit))
     return back(visit, "bulk", made.id, note="planned")
 
 
