@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -202,6 +203,19 @@ def test_a_server_that_answers_without_tls(any_store: OpenStore) -> None:
                 any_store(f"rediss://127.0.0.1:{server.server_address[1]}", **PATIENT).enqueue([MESSAGE])
         finally:
             server.shutdown()
+
+
+def test_a_tls_port_that_is_reached_without_tls(
+    embedded_url: str, authority: Authority, stack: ExitStack, any_store: OpenStore
+) -> None:
+    proxy = stack.enter_context(TLSProxy(port_of(embedded_url), authority.context()))
+    place = f"127.0.0.1:{proxy.port}"
+    text = rf"{re.escape(place)}.*is it a TLS port\? Then the URL must begin with rediss"
+    with pytest.raises(StoreUnavailable, match=text):
+        any_store(f"redis://{place}", **PATIENT).enqueue([MESSAGE], 0)
+    for scheme in ("redis", "redis+cluster"):  # a worker waits for it
+        [warning] = open_store(StoreSettings(url=f"{scheme}://{place}", **PATIENT)).check()
+        assert re.search(text, warning)
 
 
 @pytest.mark.skipif(find_redis() is None, reason="the embedded server is built without TLS")

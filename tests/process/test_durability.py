@@ -11,8 +11,9 @@ import redis
 
 from streamtasks import StreamTasks
 from streamtasks.exceptions import NotDurable
+from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.producers import Producers
-from tests.support.sentinel_trio import DOWN_AFTER_MS, SentinelTrio
+from tests.support.sentinel_trio import DOWN_AFTER_MS, SERVICE, SentinelTrio
 from tests.support.servers import server_kinds
 from tests.support.waiting import wait_until
 
@@ -114,6 +115,64 @@ def test_the_next_failover_loses_nothing_either(kind: str, old_is_back: bool, fi
             producers.wait_for_more(100)
         assert lost(app, producers) == []
         figure(f"{kind}: {before} acknowledged before the second failover, 0 lost")
+
+
+def test_the_old_master_does_not_count_before_sentinels_would_promote_it() -> None:
+    """A double fault: it follows already, but the replica that is away would be the next master, without the task."""
+    with SentinelTrio("valkey") as trio:
+        app = open_app(trio, durability_timeout_s=1.0)
+        old = trio.master()
+        seldom(trio, "publish-period")  # Sentinels leave it a master for four times as long
+        new = trio.fail_over()
+        [other] = set(trio.servers) - {old, new}
+
+        def is_over() -> bool:  # one that leads it names the new master before it has noted its replicas
+            seen = [of[other]["master-port"] for of in told(trio) if set(of) == {old, other}]
+            return seen == [str(new.port)] * 3
+
+        wait_until(is_over, "all Sentinels have seen the other replica as one of the new master")
+        other.kill()
+        wait_until(lambda: all("s_down" in of[other]["flags"] for of in told(trio)), "it is known to be away")
+        seldom(trio, "info-period")
+        trio.client(old).ping()  # what Sentinels have asked before is answered
+        trio.client(old).replicaof("127.0.0.1", new.port)
+        wait_until(lambda: trio.client(new).wait(1, 1) == 1, "the old master follows")
+        assert all(of[old]["master-host"] == "?" for of in told(trio))
+        with pytest.raises(NotDurable) as raised:
+            app.tasks["nothing"].enqueue()
+        assert (raised.value.acknowledged, raised.value.replicas) == (1, 2)
+        seldom(trio, "info-period", 100)
+        wait_until(lambda: all(of[old]["master-host"] != "?" for of in told(trio)), "it was seen as a replica")
+        wait_until(lambda: accepts(app), "the only replica is enough now")
+
+
+def seldom(trio: SentinelTrio, what: str, ms: int = 3_600_000) -> None:
+    """Set how often Sentinels do something."""
+    for sentinel in trio.sentinels:
+        trio.client(sentinel).execute_command("SENTINEL", "DEBUG", what, ms)
+
+
+def told(trio: SentinelTrio) -> list[dict[EmbeddedServer, dict[str, str]]]:
+    """Return what each Sentinel tells of each replica."""
+    of_port = {str(server.port): server for server in trio.servers}
+    answers: list[Any] = [
+        trio.client(sentinel).execute_command("SENTINEL", "REPLICAS", SERVICE) for sentinel in trio.sentinels
+    ]
+    replicas = [[_fields(one) for one in answer] for answer in answers]
+    return [{of_port[one["port"]]: one for one in some} for some in replicas]
+
+
+def _fields(one: Any) -> dict[str, str]:
+    return dict(one) if isinstance(one, dict) else dict(zip(one[::2], one[1::2], strict=True))
+
+
+def accepts(app: StreamTasks) -> bool:
+    """Whether a task is as durable as asked for."""
+    try:
+        app.tasks["nothing"].enqueue()
+    except NotDurable:
+        return False
+    return True
 
 
 def test_a_number_of_replicas_is_waited_for_whoever_is_away() -> None:

@@ -167,8 +167,9 @@ def test_nothing_outlives_a_killed_root_and_another_worker_takes_over(
     gate = fleet.gate()
     results = [fleet.enqueue("nap_until", gate.path, 1.0) for _ in range(2)]
     starts = [fleet.record.wait_started(result) for result in results]
-    # A suspect is alone in its child, also in one that runs many at once.
-    fleet.start("--concurrency", "1", "--threads", "8")
+    # A suspect is alone in its child, also in one that runs many at once. It is not fenced: a busy machine may keep a
+    # keeper from renewing for a lease.
+    fleet.start("--concurrency", "1", "--threads", "8", "--fence-after", "60")
     everyone = first.all_pids()
     killed = time.monotonic()
     kill(first.process.pid)

@@ -56,7 +56,8 @@ def check_server(settings: StoreSettings, *, runs_tasks: bool = False) -> list[s
         lasting = connections.lasting_error(error, settings)
         if lasting is not None:
             raise lasting from error
-        return [f"{connections.address(settings)} cannot be reached ({error}); the worker waits for it"]
+        hint = connections.tls_hint(settings, error, cut_off=connections.is_cut_off(error))
+        return [f"{connections.address(settings)} cannot be reached ({error}){hint}; the worker waits for it"]
     finally:
         connection.disconnect()
 

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 from ...settings import StoreSettings
 from .checks import check_server
 from .cluster.masters import masters_of
-from .connections import lasting_error
+from .connections import is_cut_off, lasting_error, tls_hint
 
 __all__ = ["check_cluster"]
 
@@ -28,5 +28,6 @@ def check_cluster(settings: StoreSettings, *, runs_tasks: bool = False) -> list[
         lasting = lasting_error(error, settings)
         if lasting is not None:
             raise lasting from error
-        return [f"the Cluster cannot be reached ({error}); the worker waits for it"]
+        hint = tls_hint(settings, error, cut_off=is_cut_off(error))
+        return [f"the Cluster cannot be reached ({error}){hint}; the worker waits for it"]
     return [warning for url in sorted(each) for warning in check_server(each[url], runs_tasks=runs_tasks)]

@@ -7,6 +7,7 @@ connection is made without retries, and the drivers retry until a deadline.
 from __future__ import annotations
 
 import time
+from typing import Final
 
 import redis
 import redis.asyncio
@@ -33,12 +34,17 @@ __all__ = [
     "Patience",
     "address",
     "check_options",
+    "is_cut_off",
     "lasting_error",
     "new_async_connection",
     "new_connection",
     "note_server",
+    "tls_hint",
     "unavailable",
 ]
+
+_CUT_OFF_SIGNS: Final = ("closed by server", "reset by peer", "Broken pipe")
+"""In the texts of redis-py and of the system."""
 
 
 def address(settings: StoreSettings) -> str:
@@ -122,11 +128,31 @@ def _tls_remedy(text: str) -> str:
     return "Name the file of the authority that issued the server's certificate: ssl_ca_certs."
 
 
-def unavailable(settings: StoreSettings, error: Exception, after_s: float | None = None) -> StoreUnavailable:
-    """Return the error for a store that did not answer for ``after_s`` seconds (None: the settings' ``timeout_s``)."""
+def is_cut_off(error: Exception) -> bool:
+    """Whether the other end has closed a connection instead of answering: so does a TLS port if no TLS is spoken."""
+    return isinstance(error, (RedisConnectionError, OSError)) and any(sign in str(error) for sign in _CUT_OFF_SIGNS)
+
+
+def tls_hint(settings: StoreSettings, error: Exception, *, cut_off: bool) -> str:
+    """Return the question whether TLS is what is wrong, ``""`` if nothing looks like that.
+
+    ``cut_off``: see `is_cut_off`; of every try.
+    """
+    if uses_tls(settings):
+        return " (does it speak TLS at this port?)" if "Timeout connecting" in str(error) else ""
+    return " (is it a TLS port? Then the URL must begin with rediss)" if cut_off else ""
+
+
+def unavailable(
+    settings: StoreSettings, error: Exception, after_s: float | None = None, *, cut_off: bool = False
+) -> StoreUnavailable:
+    """Return the error for a store that did not answer for ``after_s`` seconds (None: the settings' ``timeout_s``).
+
+    ``cut_off``: whether each try ended so, see `is_cut_off`.
+    """
     seconds = settings.timeout_s if after_s is None else after_s
     how_long = f"in {seconds:g} s" if seconds else "at the first try"
-    hint = " (does it speak TLS at this port?)" if "Timeout connecting" in str(error) and uses_tls(settings) else ""
+    hint = tls_hint(settings, error, cut_off=cut_off)
     what = str(error)
     if isinstance(error, MovedError):
         what = f"slot {error.slot_id} is at {error.node_addr[0]}:{error.node_addr[1]}"
@@ -160,6 +186,7 @@ class Patience:
         self._backoff = Backoff(0.02, 0.5 if settings.is_sentinel else 1.0, at_once=1)
         self._brief = Backoff(0.02, 0.04, at_once=1)
         self._logged_in_again = False
+        self._cut_off = True
 
     def delay_s(self, error: Exception) -> float:
         """Return how long to wait before the next try, seconds.
@@ -175,7 +202,8 @@ class Patience:
                 self._logged_in_again = True
                 return 0.0
             raise lasting from error
+        self._cut_off = self._cut_off and is_cut_off(error)
         delay = (self._brief if fault_of(error).brief else self._backoff).next_s()
         if not self._seconds or time.monotonic() + delay > self._deadline:
-            raise unavailable(self._settings, error, self._seconds) from error
+            raise unavailable(self._settings, error, self._seconds, cut_off=self._cut_off) from error
         return delay

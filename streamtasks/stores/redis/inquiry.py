@@ -39,7 +39,8 @@ class Inquiry:
         except (RedisError, OSError) as error:
             self._connection.disconnect()
             lasting = connections.lasting_error(error, self._settings)
-            raise lasting or connections.unavailable(self._settings, error, 0) from error
+            cut_off = connections.is_cut_off(error)
+            raise lasting or connections.unavailable(self._settings, error, 0, cut_off=cut_off) from error
 
     def ask(self, *words: Any) -> Any:
         """Send a command; return its reply with text instead of bytes, or `Refused`."""
