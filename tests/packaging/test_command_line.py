@@ -30,6 +30,7 @@ print(*sorted(sys.modules))
         f"streamtasks {command} --help"
         for command in (
             "bulk plan",
+            "dashboard",
             "dead-letters replay",
             "demo",
             "health",
@@ -40,6 +41,7 @@ print(*sorted(sys.modules))
             "show",
             "status",
             "tasks",
+            "token",
             "worker",
             "workers",
         )

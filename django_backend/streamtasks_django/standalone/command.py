@@ -1,0 +1,60 @@
+"""The command ``streamtasks dashboard``."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["dashboard"]
+
+
+class _WrongSetup(click.ClickException):
+    exit_code = 2
+
+
+def _address(_context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int]:
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535 or not host.strip("[]"):
+        raise click.BadParameter(f"{value!r} is not HOST:PORT, as 127.0.0.1:8765 or [::1]:8765.", param=parameter)
+    return host.strip("[]"), int(port)
+
+
+@click.command("dashboard")
+@click.option("--app", envvar="STREAMTASKS_WORKER_APP", help="The plain Python app: module:attribute.")
+@click.option(
+    "--settings",
+    envvar="STREAMTASKS_WORKER_SETTINGS",
+    help="The Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
+)
+@click.option(
+    "--bind",
+    callback=_address,
+    default="127.0.0.1:8765",
+    show_default=True,
+    help="Where it listens, HOST:PORT; port 0: a free one.",
+)
+@click.option("--host", "hosts", multiple=True, help="A name under which browsers may reach it, such as tasks.example.")
+@click.option("--read-only", is_flag=True, help="Show everything, change nothing.")
+@click.option("--tokens", type=click.Path(dir_okay=False), help="A JSON file with tokens for the JSON API.")
+def dashboard(
+    app: str | None,
+    settings: str | None,
+    bind: tuple[str, int],
+    hosts: tuple[str, ...],
+    read_only: bool,
+    tokens: str | None,
+) -> None:
+    """Serve the dashboard; Ctrl-C stops it.
+
+    The address that is printed lets one browser in, once; another address follows for the next one. Needs the extra
+    streamtasks[dashboard].
+    """
+    from streamtasks.exceptions import ConfigurationError, StreamTasksError
+
+    from .serve import Options, serve
+
+    try:
+        serve(Options(app, settings, *bind, hosts, read_only, tokens), click.echo)
+    except ConfigurationError as error:
+        raise _WrongSetup(str(error)) from error
+    except StreamTasksError as error:
+        raise click.ClickException(str(error)) from error
