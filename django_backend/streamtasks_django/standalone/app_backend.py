@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, override
 
 from ..backends.base import StoreBackend
@@ -25,19 +26,19 @@ class AppBackend(StoreBackend):
         found: StreamTasks = self.params["OPTIONS"]["app"]
         return found
 
-    @property
+    @cached_property
     @override
     def owner(self) -> Any:
         """The app as the owner of its tasks."""
         return self.app.owner
 
-    @property
+    @cached_property
     @override
     def stores(self) -> Stores:
         """The app's store."""
         return Stores(self.app.owner.store, self.app.owner.async_store)
 
-    @property
+    @cached_property
     @override
     def store_settings(self) -> StoreSettings:
         """The app's settings."""

@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from hashlib import sha256
+from inspect import iscoroutinefunction
 from typing import Any, Final
 
 from django.conf import settings
@@ -91,8 +92,6 @@ def roles(request: HttpRequest) -> tuple[str, ...]:
 @sync_and_async_middleware
 def door(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
     """Let in who has the cookie or a token of the API; answer everybody else."""
-    from asgiref.sync import iscoroutinefunction
-
     if iscoroutinefunction(get_response):
 
         async def come_in_async(request: HttpRequest) -> HttpResponseBase:
