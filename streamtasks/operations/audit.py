@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from ..exceptions import InvalidTask
 from ..stores.steering import SteeringStore
 from ..stores.steering_types import AuditEntry
+from .store_calls import Steps, StoreOperation, ask
 
 __all__ = ["MOST_ACTOR", "MOST_REASON", "AuditPage", "check", "entries", "record"]
 
@@ -26,16 +27,16 @@ class AuditPage(NamedTuple):
     cursor: str
 
 
-def entries(store: SteeringStore, cursor: str = "", limit: int = _MOST) -> AuditPage:
+@StoreOperation
+def entries(cursor: str = "", limit: int = _MOST) -> Steps[AuditPage]:
     """Return a page of audit entries, newest first.
 
     Args:
-        store: where they are.
         cursor: that of the last page; empty: from the newest.
         limit: of entries, at most 100.
     """
     limit = min(limit, _MOST)
-    found = store.audit_entries(limit, cursor)
+    found: list[AuditEntry] = yield ask("audit_entries", limit, cursor)
     return AuditPage(found, found[-1].cursor if len(found) == limit else "")
 
 

@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 
 from ..protocol.state import Snapshot, State
 from ..protocol.task_digests import digest
-from ..stores.base import Store
 from ..stores.inspection_types import MOST_AHEAD, Standing, WorkerInfo
 from ..stores.rules import phases
 from ..stores.rules.consumers import worker_of
 from .situation import Situation, look_at
+from .store_calls import Steps, StoreOperation
 
 __all__ = ["CLOCK_MS", "Reason", "explain", "explain_task"]
 
@@ -38,14 +38,15 @@ class Reason(NamedTuple):
     stops: bool = False
 
 
-def explain_task(store: Store, task_id: str) -> list[Reason]:
+@StoreOperation
+def explain_task(task_id: str) -> Steps[list[Reason]]:
     """Return why a task waits, or where its time went: the most important reason first. Seven round trips at most.
 
     Raises:
         InvalidTask: it cannot be a task's id.
         StoreError: the store cannot be reached.
     """
-    return explain(look_at(store, task_id))
+    return explain((yield from look_at.steps(task_id)))
 
 
 def explain(of: Situation) -> list[Reason]:

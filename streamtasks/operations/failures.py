@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from ..protocol.state import Snapshot
 from ..protocol.wire import Wire
-from ..stores.base import Store
 from ..stores.steering_types import before_of
 from .inspect import OUTCOMES, TaskView, view_of
+from .store_calls import Steps, StoreOperation, ask
 
 __all__ = ["MOST_COUNTED", "Failures", "recent_failures"]
 
@@ -35,31 +36,33 @@ class Failures(NamedTuple):
     tasks: list[TaskView]
 
 
-def recent_failures(store: Store, wire: Wire, since_ms: int) -> Failures:
+@StoreOperation
+def recent_failures(wire: Wire, since_ms: int) -> Steps[Failures]:
     """Return what failed since a time by the store's clock, ms since the epoch. Asks at most five times.
 
     Raises:
         ServerNotSupported: the store lists no tasks.
     """
-    ids, cursor = store.finished_ids(OUTCOMES["failed"], "", MOST_COUNTED, since_ms)
+    ids: list[str]
+    ids, cursor = yield ask("finished_ids", OUTCOMES["failed"], "", MOST_COUNTED, since_ms)
     for _ in range(_MOST_PAGES - 1):
         if not cursor or len(ids) >= MOST_COUNTED:
             break
-        more, cursor = store.finished_ids(OUTCOMES["failed"], cursor, MOST_COUNTED - len(ids), since_ms)
+        more, cursor = yield ask("finished_ids", OUTCOMES["failed"], cursor, MOST_COUNTED - len(ids), since_ms)
         ids += more
     known_ms = max(since_ms, before_of(cursor)) if cursor else since_ms
     step = -(-len(ids) // _MOST_READ) or 1
-    found = _read(store, wire, ids, list(range(0, len(ids), step)), since_ms)
+    found = yield from _read(wire, ids, list(range(0, len(ids), step)), since_ms)
     if step > 1:  # the first one that failed since then is behind the last of these
         last = max(found, default=0)
-        found |= _read(store, wire, ids, list(range(last + 1, min(last + step, len(ids)))), since_ms)
+        found |= yield from _read(wire, ids, list(range(last + 1, min(last + step, len(ids)))), since_ms)
     number = len(found) if step == 1 else max(found, default=-1) + 1
     return Failures(number, known_ms == since_ms, known_ms, [found[place] for place in sorted(found)])
 
 
-def _read(store: Store, wire: Wire, ids: list[str], places: list[int], since_ms: int) -> dict[int, TaskView]:
+def _read(wire: Wire, ids: list[str], places: list[int], since_ms: int) -> Steps[dict[int, TaskView]]:
     """Return the tasks at places of a list that still are what they were, and have ended since a time."""
-    snapshots = store.read([ids[place] for place in places]) if places else []
+    snapshots: list[Snapshot | None] = (yield ask("read", [ids[place] for place in places])) if places else []
     return {
         place: view_of(one, wire)
         for place, one in zip(places, snapshots, strict=True)

@@ -1,9 +1,12 @@
-"""Look at an app's tasks, queues and workers: data for command line, dashboards and the like. Nothing is changed."""
+"""Look at an app's tasks, queues and workers: data for command line, dashboards and the like. Nothing is changed.
+
+Each takes a `Store` first; on an event loop ``await status.awaiting(store)`` takes an `AsyncStore`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from ..exceptions import DecodeError, InvalidTask
 from ..protocol.keys import check_id
@@ -12,11 +15,12 @@ from ..protocol.message import Message, split_body
 from ..protocol.state import FINAL_STATES, DeadLetter, Snapshot, State
 from ..protocol.wire import Wire
 from ..results.snapshot_view import error_of, outcome_of, shown_state
-from ..stores.base import Store
-from ..stores.inspection_types import Active, WorkerInfo
+from ..stores.inspection_types import Active, Statistics, WorkerInfo
 from ..stores.letter_cursor import cursor_behind
 from ..stores.measure_types import Measures
 from ..stores.steering_types import Pause
+from .store_calls import Steps, StoreOperation, ask
+from .views import LetterPage, QueueView, Status, TaskPage, TaskView, WorkerView
 
 __all__ = [
     "OUTCOMES",
@@ -59,76 +63,13 @@ _MOST_LETTERS: Final = 100_000
 """So many dead letters are looked at for one id."""
 
 
-class QueueView(NamedTuple):
-    """A queue: what is in it (see `QueueMeasure`), how many live workers serve it, and its pause."""
-
-    queue: str
-    ready: int
-    claimed: int
-    oldest_ms: int
-    workers: int
-    paused: Pause | None
-
-
-class WorkerView(NamedTuple):
-    """A worker: what it says of itself, and the attempts that it runs."""
-
-    info: WorkerInfo
-    running: list[Active]
-
-
-class Status(NamedTuple):
-    """A store at one moment.
-
-    ``outcomes``: counts by state since the store was first used. ``now_ms``: the time by its clock, ms since the epoch.
-    """
-
-    queues: list[QueueView]
-    unfinished: int
-    running: int
-    delayed: int
-    limited: int
-    dead_kept: int
-    overdue_ms: int
-    workers: int
-    outcomes: dict[str, int]
-    pauses: list[Pause]
-    now_ms: int
-
-
-class TaskView(NamedTuple):
-    """A task at one moment; times are ms since the epoch, 0 if unknown.
-
-    ``message``: None if this process cannot read it, ``problem`` says why. ``error`` and ``result`` are those of a
-    finished one, see `errors.describe`.
-    """
-
-    id: str
-    state: str
-    message: Message | None
-    problem: str
-    snapshot: Snapshot
-    error: dict[str, Any] | None
-    result: Any
-
-
-class TaskPage(NamedTuple):
-    """Tasks, and the cursor behind them; empty: there are no more."""
-
-    tasks: list[TaskView]
-    cursor: str
-
-
-class LetterPage(NamedTuple):
-    """Dead letters, and the cursor behind them; empty: there are no more."""
-
-    letters: list[DeadLetter]
-    cursor: str
-
-
-def status(store: Store) -> Status:
+@StoreOperation
+def status() -> Steps[Status]:
     """Return how a store is, in constant time for each queue and worker."""
-    found, live, pauses, counts = store.measures(), _live(store), store.pauses(), store.statistics()
+    found: Measures = yield ask("measures")
+    live = yield from _live()
+    pauses: list[Pause] = yield ask("pauses")
+    counts: Statistics = yield ask("statistics")
     return Status(
         _queues(found, live, pauses),
         found.unfinished,
@@ -144,18 +85,25 @@ def status(store: Store) -> Status:
     )
 
 
-def queues(store: Store) -> list[QueueView]:
+@StoreOperation
+def queues() -> Steps[list[QueueView]]:
     """Return the queues that had a message lately, and those that are paused, by name."""
-    return _queues(store.measures(), _live(store), store.pauses())
+    found: Measures = yield ask("measures")
+    live = yield from _live()
+    pauses: list[Pause] = yield ask("pauses")
+    return _queues(found, live, pauses)
 
 
-def pauses(store: Store) -> list[Pause]:
+@StoreOperation
+def pauses() -> Steps[list[Pause]]:
     """Return what is paused: everything, queues, tasks."""
-    return store.pauses()
+    found: list[Pause] = yield ask("pauses")
+    return found
 
 
-def _live(store: Store) -> list[WorkerInfo]:
-    return [one for one in store.workers() if one.is_live]
+def _live() -> Steps[list[WorkerInfo]]:
+    workers: list[WorkerInfo] = yield ask("workers")
+    return [one for one in workers if one.is_live]
 
 
 def _queues(found: Measures, live: Sequence[WorkerInfo], pauses: Sequence[Pause]) -> list[QueueView]:
@@ -173,10 +121,12 @@ def _queues(found: Measures, live: Sequence[WorkerInfo], pauses: Sequence[Pause]
     ]
 
 
-def workers(store: Store, most: int = 1000) -> list[WorkerView]:
+@StoreOperation
+def workers(most: int = 1000) -> Steps[list[WorkerView]]:
     """Return the workers that are registered, with the longest of the running attempts, at most ``most``."""
-    by_worker = running_by_worker(store.active(most))
-    return [WorkerView(info, by_worker.get(info.name, [])) for info in store.workers()]
+    by_worker = running_by_worker((yield ask("active", most)))
+    found: list[WorkerInfo] = yield ask("workers")
+    return [WorkerView(info, by_worker.get(info.name, [])) for info in found]
 
 
 def running_by_worker(running: Sequence[Active]) -> dict[str, list[Active]]:
@@ -187,8 +137,8 @@ def running_by_worker(running: Sequence[Active]) -> dict[str, list[Active]]:
     return found
 
 
+@StoreOperation
 def tasks(
-    store: Store,
     wire: Wire,
     state: str,
     cursor: str = "",
@@ -196,11 +146,10 @@ def tasks(
     queue: str = "",
     outcome: str = "",
     since_ms: int = 0,
-) -> TaskPage:
+) -> Steps[TaskPage]:
     """Return a page of tasks in a state; of unfinished ones at most 100.
 
     Args:
-        store: where they are.
         wire: decodes them (`StoreSettings.wire`).
         state: one of `STATES`. Those that run are not paged: the longest come first. Finished ones come newest first.
         cursor: that of the last page; empty: from the first.
@@ -215,14 +164,17 @@ def tasks(
     """
     if state not in STATES:
         raise InvalidTask(f"state is {state!r}; tasks can be listed by {', '.join(STATES)}.")
+    following = ""
     if state == "running":
-        ids, following = [one.id for one in store.active(min(limit, _MOST))], ""
+        running: list[Active] = yield ask("active", min(limit, _MOST))
+        ids = [one.id for one in running]
     elif state in OUTCOMES:
         outcomes = [one for one in OUTCOMES[state] if outcome in ("", one)]
-        ids, following = store.finished_ids(outcomes, cursor, min(limit, _MOST), since_ms)
+        ids, following = yield ask("finished_ids", outcomes, cursor, min(limit, _MOST), since_ms)
     else:
-        ids, following = store.waiting_ids(state, cursor, min(limit, _MOST), queue if state == "queued" else "")
-    found = [view_of(one, wire) for one in (store.read(ids) if ids else ()) if one is not None]
+        ids, following = yield ask("waiting_ids", state, cursor, min(limit, _MOST), queue if state == "queued" else "")
+    snapshots: list[Snapshot | None] = (yield ask("read", ids)) if ids else []
+    found = [view_of(one, wire) for one in snapshots if one is not None]
     wanted = [one for one in found if is_in(one, state)]
     if queue:
         wanted = [one for one in wanted if one.message is not None and one.message.queue == queue]
@@ -242,25 +194,28 @@ def is_in(view: TaskView, state: str) -> bool:
     return view.snapshot.state in OUTCOMES[state] if state in OUTCOMES else view.snapshot.state.value in _SHOWN[state]
 
 
-def task(store: Store, wire: Wire, task_id: str) -> TaskView | None:
+@StoreOperation
+def task(wire: Wire, task_id: str) -> Steps[TaskView | None]:
     """Return what is known of a task; None: nothing.
 
     Raises:
         InvalidTask: it cannot be an id.
         DecodeError: what is stored is not ours, or of a later release.
     """
-    [found] = store.read([check_id(task_id)])
+    [found] = yield ask("read", [check_id(task_id)])
     return None if found is None else view_of(found, wire)
 
 
-def logs(store: Store, task_id: str, known: int = 0) -> TaskLogs | None:
+@StoreOperation
+def logs(task_id: str, known: int = 0) -> Steps[TaskLogs | None]:
     """Return what the attempts of a task have logged and printed; None: there are no more lines than are known.
 
     Raises:
         InvalidTask: it cannot be an id.
         ServerNotSupported: the store keeps none.
     """
-    return store.logs(check_id(task_id), known)
+    found: TaskLogs | None = yield ask("logs", check_id(task_id), known)
+    return found
 
 
 def view_of(snapshot: Snapshot, wire: Wire) -> TaskView:
@@ -291,11 +246,11 @@ def message_of(letter: DeadLetter) -> Message | None:
         return None
 
 
-def dead_letters(store: Store, cursor: str = "", limit: int = _MOST) -> LetterPage:
+@StoreOperation
+def dead_letters(cursor: str = "", limit: int = _MOST) -> Steps[LetterPage]:
     """Return a page of dead letters, newest first.
 
     Args:
-        store: where they are.
         cursor: that of the last page; empty: from the newest.
         limit: of dead letters, at most 100.
 
@@ -303,29 +258,32 @@ def dead_letters(store: Store, cursor: str = "", limit: int = _MOST) -> LetterPa
         InvalidTask: the cursor is none.
     """
     limit = min(limit, _MOST)
-    found = store.dead_letters(limit, cursor)
+    found: list[DeadLetter] = yield ask("dead_letters", limit, cursor)
     return LetterPage(found, found[-1].cursor if len(found) == limit else "")
 
 
-def dead_letter_at(store: Store, cursor: str) -> DeadLetter | None:
+@StoreOperation
+def dead_letter_at(cursor: str) -> Steps[DeadLetter | None]:
     """Return the dead letter with a cursor; None: there is none, or it is no cursor. Asks once."""
+    tags: tuple[str, ...] = yield ask("tags")
     try:
-        behind = cursor_behind(cursor, store.tags)
+        behind = cursor_behind(cursor, tags)
     except InvalidTask:
         return None
     # Of each shard one entry may have the same time and number.
-    found = store.dead_letters(len(store.tags), behind)
+    found: list[DeadLetter] = yield ask("dead_letters", len(tags), behind)
     return next((letter for letter in found if letter.cursor == cursor), None)
 
 
-def dead_letter(store: Store, key: str) -> DeadLetter | None:
+@StoreOperation
+def dead_letter(key: str) -> Steps[DeadLetter | None]:
     """Return the dead letter with a cursor, or of a task's id, the newest; None: there is none."""
-    at_cursor = dead_letter_at(store, key)
+    at_cursor = yield from dead_letter_at.steps(key)
     if at_cursor is not None:
         return at_cursor
     before = ""
     for _ in range(0, _MOST_LETTERS, _MOST):
-        page = store.dead_letters(_MOST, before)
+        page: list[DeadLetter] = yield ask("dead_letters", _MOST, before)
         for letter in page:
             if key == letter.id:
                 return letter

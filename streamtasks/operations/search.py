@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..exceptions import InvalidTask
-from ..protocol.state import DeadLetter
+from ..protocol.state import DeadLetter, Snapshot
 from ..protocol.wire import Wire
-from ..stores.base import Store
 from ..stores.letter_cursor import order_of
 from ..stores.steering_types import before_of
 from .filters import DEAD, TaskFilter
 from .inspect import OUTCOMES, LetterPage, TaskPage, TaskView, dead_letters, message_of, tasks, view_of
+from .store_calls import Steps, StoreOperation, ask
 
 __all__ = ["LOOKS", "find_letters", "find_tasks", "records_of"]
 
@@ -22,13 +22,13 @@ LOOKS: Final = 10
 _MOST: Final = 100
 
 
+@StoreOperation
 def find_tasks(
-    store: Store, wire: Wire, where: TaskFilter, cursor: str = "", limit: int = _MOST, *, looks: int = LOOKS
-) -> TaskPage:
+    wire: Wire, where: TaskFilter, cursor: str = "", limit: int = _MOST, *, looks: int = LOOKS
+) -> Steps[TaskPage]:
     """Return a page of the tasks that a filter means.
 
     Args:
-        store: where they are.
         wire: decodes them (`StoreSettings.wire`).
         where: which tasks, `filter_text.parse_filter` reads it from a text.
         cursor: that of the last page; empty: from the first.
@@ -50,7 +50,7 @@ def find_tasks(
     queue = where.queue if where.state == "queued" else ""  # else it is known of each task only
     most = limit if _is_indexed(where) else _MOST
     for _ in range(looks):
-        page = tasks(store, wire, where.state, cursor, most, queue, where.outcome, where.since_ms)
+        page = yield from tasks.steps(wire, where.state, cursor, most, queue, where.outcome, where.since_ms)
         places = [at for at, one in enumerate(page.tasks) if one.id not in found and where.accepts(one)]
         missing = limit - len(found)
         last = places[missing - 1] + 1 if len(places) > missing else 0
@@ -73,9 +73,10 @@ def _is_indexed(where: TaskFilter) -> bool:
     return where._replace(state=DEAD, queue=queue, outcome="", since_ms=since_ms, until_ms=until_ms) == TaskFilter()
 
 
+@StoreOperation
 def find_letters(
-    store: Store, wire: Wire, where: TaskFilter, cursor: str = "", limit: int = _MOST, *, looks: int = LOOKS
-) -> LetterPage:
+    wire: Wire, where: TaskFilter, cursor: str = "", limit: int = _MOST, *, looks: int = LOOKS
+) -> Steps[LetterPage]:
     """Return a page of the dead letters that a filter means, newest first; see `find_tasks`.
 
     Raises:
@@ -85,12 +86,13 @@ def find_letters(
     if where.check().state != DEAD:
         raise InvalidTask(f"state is {where.state!r}; here are dead letters only: leave the state out, or list tasks.")
     limit = min(limit, _MOST)
-    if where.until_ms and (not cursor or order_of(cursor, store.tags)[0] > where.until_ms):
+    tags: tuple[str, ...] = yield ask("tags")
+    if where.until_ms and (not cursor or order_of(cursor, tags)[0] > where.until_ms):
         cursor = f"{where.until_ms}-0"
     found: list[DeadLetter] = []
     for _ in range(looks):
-        page = dead_letters(store, cursor, limit if where == TaskFilter() else _MOST)
-        records = records_of(store, wire, page.letters) if where.needs_record else {}
+        page = yield from dead_letters.steps(cursor, limit if where == TaskFilter() else _MOST)
+        records = (yield from records_of.steps(wire, page.letters)) if where.needs_record else {}
         for letter in page.letters:
             if letter.died_ms < where.since_ms:  # older ones follow
                 return LetterPage(found, "")
@@ -104,7 +106,9 @@ def find_letters(
     return LetterPage(found, cursor)
 
 
-def records_of(store: Store, wire: Wire, letters: Sequence[DeadLetter]) -> dict[str, TaskView]:
+@StoreOperation
+def records_of(wire: Wire, letters: Sequence[DeadLetter]) -> Steps[dict[str, TaskView]]:
     """Return the tasks of dead letters whose records are kept, by their ids."""
     ids = [one.id for one in letters if one.id]
-    return {one.id: view_of(one, wire) for one in (store.read(ids) if ids else ()) if one is not None}
+    found: list[Snapshot | None] = (yield ask("read", ids)) if ids else []
+    return {one.id: view_of(one, wire) for one in found if one is not None}

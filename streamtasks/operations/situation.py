@@ -10,10 +10,10 @@ from ..exceptions import DecodeError
 from ..protocol.keys import check_id
 from ..protocol.message import Message
 from ..protocol.state import Snapshot
-from ..stores.base import Store
 from ..stores.inspection_types import Standing, WorkerInfo
 from ..stores.rules import phases
 from ..stores.steering_types import Pause
+from .store_calls import Steps, StoreOperation, ask
 
 __all__ = ["Situation", "look_at"]
 
@@ -40,14 +40,15 @@ class Situation(NamedTuple):
     our_now_ms: int = 0
 
 
-def look_at(store: Store, task_id: str) -> Situation:
+@StoreOperation
+def look_at(task_id: str) -> Steps[Situation]:
     """Read what `explain` needs.
 
     Raises:
         InvalidTask: it cannot be a task's id.
         StoreError: the store cannot be reached.
     """
-    [snapshot] = store.read([check_id(task_id)])
+    [snapshot] = yield ask("read", [check_id(task_id)])
     if snapshot is None:
         return Situation(None)
     try:
@@ -55,10 +56,12 @@ def look_at(store: Store, task_id: str) -> Situation:
     except DecodeError:
         message = None
     our_now_ms = time.time_ns() // 1_000_000
-    standing = None if snapshot.is_finished else store.standing(task_id)
+    standing: Standing | None = None if snapshot.is_finished else (yield ask("standing", task_id))
     if standing is None:
         return Situation(snapshot, None, message, our_now_ms=our_now_ms)
     parent = None
     if standing.phase == phases.BLOCKED and snapshot.waits_for:
-        [parent] = store.read([snapshot.waits_for])
-    return Situation(snapshot, standing, message, parent, store.workers(), store.pauses(), our_now_ms)
+        [parent] = yield ask("read", [snapshot.waits_for])
+    workers: list[WorkerInfo] = yield ask("workers")
+    pauses: list[Pause] = yield ask("pauses")
+    return Situation(snapshot, standing, message, parent, workers, pauses, our_now_ms)

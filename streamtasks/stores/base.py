@@ -21,7 +21,7 @@ from .channel import Channel
 from .inspection_types import Active, Events, Standing, Statistics, WorkerInfo
 from .measure_types import Measures
 from .schedule_store import AsyncScheduleStore, ScheduleStore
-from .steering import SteeringStore
+from .steering import AsyncSteeringStore, SteeringStore
 from .types import Claimed, Filter, NewMessage, Revocation
 from .workflow_types import NewWorkflow, WorkflowCounts
 
@@ -258,6 +258,10 @@ class AsyncTransitions(AsyncScheduleStore, Protocol):
         """Revoke the unfinished nodes of a workflow, or of a fan-in."""
         ...
 
+    async def standing(self, task_id: str, /) -> Standing | None:
+        """Return what decides when an unfinished message is claimed."""
+        ...
+
     async def active(self, limit: int = 100) -> list[Active]:
         """Return running attempts, the longest first."""
         ...
@@ -324,5 +328,10 @@ class AsyncWaits(Protocol):
         ...
 
 
-class AsyncStore(AsyncTransitions, AsyncWaits, Protocol):
+class AsyncStore(AsyncTransitions, AsyncWaits, AsyncSteeringStore, Protocol):
     """The store of producers on event loops."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The shards."""
+        ...

@@ -8,7 +8,7 @@ from typing import Protocol
 from ..protocol.state import DeadLetter
 from .steering_types import AuditEntry, IdPage, Pause
 
-__all__ = ["SteeringStore"]
+__all__ = ["AsyncSteeringStore", "SteeringStore"]
 
 
 class SteeringStore(Protocol):
@@ -111,4 +111,28 @@ class SteeringStore(Protocol):
         Raises:
             ServerNotSupported: no worker of this store can be asked.
         """
+        ...
+
+
+class AsyncSteeringStore(Protocol):
+    """What operators read, natively asynchronous; see `SteeringStore`."""
+
+    async def audit_entries(self, limit: int = 100, before: str = "") -> list[AuditEntry]:
+        """Return audit entries, newest first."""
+        ...
+
+    async def waiting_ids(
+        self, kind: str, cursor: str = "", limit: int = 100, queue: str = "", *, entries: bool = False
+    ) -> IdPage:
+        """Return a page of ids of tasks that wait."""
+        ...
+
+    async def finished_ids(
+        self, outcomes: Collection[str], cursor: str = "", limit: int = 100, since_ms: int = 0
+    ) -> IdPage:
+        """Return a page of ids of tasks that have finished with one of these outcomes."""
+        ...
+
+    async def pauses(self) -> list[Pause]:
+        """Return what is paused."""
         ...

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from streamtasks import StreamTasks
 from streamtasks.exceptions import InvalidTask, TaskNotFound
-from streamtasks.operations import control, inspect
+from streamtasks.operations import audit, control, inspect
+from streamtasks.operations.explain import explain_task
+from streamtasks.operations.failures import recent_failures
+from streamtasks.operations.filter_text import parse_filter
+from streamtasks.operations.search import find_letters, find_tasks
 from streamtasks.protocol.state import State
 from streamtasks.stores.types import Revocation
 from tests.support.manual_consumer import Consumer, outcome_of
@@ -97,3 +104,44 @@ def test_a_status(shop: StreamTasks) -> None:
     assert [one.message.args for one in page.tasks if one.message] == [[1]]
     with pytest.raises(InvalidTask, match="state is 'all'"):
         inspect.tasks(shop.store, shop.settings.wire, "all")
+
+
+def test_what_only_looks_has_a_twin_for_event_loops(store_url: str) -> None:
+    app = StreamTasks(store_url, timeout_s=60.0, enqueue_timeout_s=60.0)
+    pack = app.task(name="shop.pack", queue="low")(lambda number: None)
+    _, dead, waiting = (pack.enqueue(number).id for number in range(3))
+    with Consumer(app.store) as child:
+        for state in ("FAILURE", "DEAD"):
+            child.settle(*(outcome_of(one, state, b"{}")._replace(note="crashed") for one in child.claim(1)))
+    control.pause(app.owner, "idle", actor="ann", reason="why")
+    wire = app.settings.wire
+    looks: list[tuple[Any, Any]] = [
+        (inspect.status, ()),
+        (inspect.queues, ()),
+        (inspect.pauses, ()),
+        (inspect.workers, ()),
+        *((inspect.tasks, (wire, state)) for state in inspect.STATES),
+        (inspect.task, (wire, dead)),
+        (inspect.logs, (dead,)),
+        (inspect.dead_letter, (dead,)),
+        (find_tasks, (wire, parse_filter("id:x"))),
+        (find_letters, (wire, parse_filter("error:crashed", "dead"))),
+        (recent_failures, (wire, 1)),
+        (audit.entries, ()),
+        (explain_task, (waiting,)),
+    ]
+
+    async def found() -> list[Any]:
+        return [await look.awaiting(app.owner.async_store, *args) for look, args in looks]
+
+    def without_time(value: Any) -> Any:
+        return value._replace(now_ms=0, queues=[]) if isinstance(value, inspect.Status) else value
+
+    answers = [look(app.store, *args) for look, args in looks]
+    twins = asyncio.run(found())
+    names = [look.__name__ for look, _ in looks]
+    for name, one, other in zip(names, answers, twins, strict=True):
+        if name not in ("queues", "explain_task"):  # they have ages in them
+            assert without_time(one) == without_time(other), name
+    assert [(one.queue, one.ready) for one in answers[1]] == [(one.queue, one.ready) for one in twins[1]]
+    assert [one.code for one in answers[-1]] == [one.code for one in twins[-1]]

@@ -138,6 +138,7 @@ class AsyncTransitions:
     workflow = awaiting(Transitions.workflow)
     gather = awaiting(Transitions.gather)
     revoke_workflow = awaiting(Transitions.revoke_workflow)
+    standing = awaiting(Transitions.standing)
     delete_result = awaiting(Transitions.delete_result)
     logs = awaiting(Transitions.logs)
     delete_schedule = awaiting(Transitions.delete_schedule)

@@ -155,6 +155,7 @@ class AsyncRedisStore(AwaitingDriver):
     schedules = awaiting(ops.schedules.schedules)
     list_schedules = awaiting(ops.schedules.list_schedules)
 
+    standing = awaiting(ops.standing.standing)
     active = awaiting(ops.inspection.active)
     statistics = awaiting(ops.inspection.statistics)
     workers = awaiting(ops.inspection.workers)
