@@ -24,7 +24,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A demo that runs for all of these tests."""
-    with DemoProcess(tmp_path_factory.mktemp("demo")) as demo:
+    with DemoProcess(tmp_path_factory.mktemp("demo"), "--idle") as demo:
         yield demo.address()
 
 

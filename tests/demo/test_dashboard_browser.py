@@ -67,7 +67,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A demo in which something has failed, something has ended and something waits."""
-    with DemoProcess(tmp_path_factory.mktemp("demo")) as demo:
+    with DemoProcess(tmp_path_factory.mktemp("demo"), "--idle") as demo:
         site = Site(demo.address())
         site.enqueue("quick", 5)
         failing = site.enqueue("failing")

@@ -16,11 +16,13 @@ INTERRUPTED = 130
 
 @click.command("demo")
 @click.option("--once", is_flag=True, help="A scripted tour without a browser; exits 0 if every outcome is right.")
+@click.option("--idle", is_flag=True, help="Enqueue nothing but what you press.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Serve the site here; 0: on a free port.")
-def demo(*, once: bool, port: int) -> None:
-    """Start a server, a worker and an example site; Ctrl-C stops everything.
+def demo(*, once: bool, idle: bool, port: int) -> None:
+    """Start a server, a worker, an example site and its dashboard; Ctrl-C stops everything.
 
-    Nothing has to be installed or running, and no data is kept.
+    Some tasks are enqueued all the time, so that there is something to see; a few of them fail, on purpose. Nothing
+    has to be installed or running, and no data is kept.
     """
     from streamtasks import StreamTasksError
 
@@ -28,12 +30,14 @@ def demo(*, once: bool, port: int) -> None:
         raise click.ClickException("Workers need Linux or macOS.")
     try:
         with Interrupts() as interrupts:
-            sys.exit(_tour(interrupts) if once else _site(interrupts, port))
+            sys.exit(_tour(interrupts) if once else _site(interrupts, port, idle=idle))
     except StreamTasksError as error:
         raise click.ClickException(str(error)) from error
 
 
-def _site(interrupts: Interrupts, port: int) -> int:
+def _site(interrupts: Interrupts, port: int, *, idle: bool) -> int:
+    from contextlib import nullcontext
+
     from .site import check_port, served
     from .stage import CHILDREN, staged
 
@@ -44,8 +48,11 @@ def _site(interrupts: Interrupts, port: int) -> int:
             click.echo(f"  (an embedded server on port {stage.server.port}, a worker with {CHILDREN} children)")
             click.echo(f"Dashboard {address}dashboard/")
             click.echo("Ctrl-C stops everything.")
-            while not interrupts.wait(0.5):
-                stage.check()
+            from .trickle import trickling  # Django is set up now
+
+            with nullcontext() if idle else trickling():
+                while not interrupts.wait(0.5):
+                    stage.check()
             click.echo("\nStopping ...")
     except Interrupted:
         click.echo("\nStopped.")

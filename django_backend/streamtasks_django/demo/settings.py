@@ -61,6 +61,8 @@ TASKS: dict[str, dict[str, Any]] = {
     }
 }
 
+TASK_IMPORTS = ["streamtasks_django.demo.work"]
+
 # Only for this demo: whoever is at this machine may see and do everything on the dashboard.
 STREAMTASKS = {"DASHBOARD_ROLES": "streamtasks_django.demo.access.dashboard_roles"}
 
