@@ -1,4 +1,4 @@
-"""Measure how long `status`, `queues`, pages of `tasks` and a scrape take, with many tasks queued and finished.
+"""Measure how long `status`, `queues`, pages of `tasks`, a filter, `explain` and a scrape take, with many tasks.
 
     uv run python benchmarks/operations.py [--tasks 1000000] [--queues 50] [--server redis-server]
 
@@ -16,6 +16,10 @@ from typing import Any
 
 from streamtasks import StreamTasks
 from streamtasks.operations import inspect
+from streamtasks.operations.explain import explain_task
+from streamtasks.operations.failures import recent_failures
+from streamtasks.operations.filter_text import parse_filter
+from streamtasks.operations.search import find_tasks
 from streamtasks.operations.store_metrics import StoreCollector, exposition
 from streamtasks.stores.types import ClaimRequest, Filter, Outcome
 
@@ -51,6 +55,21 @@ def finish(app: StreamTasks) -> int:
             return finished
 
 
+def explained(app: StreamTasks) -> dict[str, str]:
+    """Return tasks by why they wait: behind none, behind many others, for their time, for a limit; and one that ended."""
+    task, slow = app.tasks["shop.pack"], app.tasks["shop.slow"]
+    queued = inspect.tasks(app.store, app.settings.wire, "queued", limit=1).tasks
+    finished = inspect.tasks(app.store, app.settings.wire, "failed", limit=1).tasks
+    slow.enqueue_many((number,) for number in range(2000))
+    return {
+        "the first": queued[0].id,
+        "the last": task.using(queue="queue0", priority=-100).enqueue(0).id,
+        "delayed": task.apply_async((0,), countdown=3600).id,
+        "limited": slow.enqueue(0).id,
+        "finished": finished[0].id,
+    }
+
+
 def took_ms(call: Callable[[], Any]) -> list[float]:
     """Return how long calls take, ms, in order."""
     found = []
@@ -73,6 +92,7 @@ def main() -> None:
     with EmbeddedServer(binary=given.server) as server:
         app = StreamTasks(server.url)
         app.task(name="shop.pack")(lambda number: number)
+        app.task(name="shop.slow", rate_limit="1/h")(lambda number: number)
         enqueue(app, given.tasks, given.queues)
         finished = finish(app)
         enqueue(app, given.tasks, given.queues)
@@ -84,10 +104,13 @@ def main() -> None:
             "workers": lambda: inspect.workers(store),
             "scrape": lambda: exposition(StoreCollector([store]), ""),
             **{f"tasks {state}": partial(inspect.tasks, store, wire, state) for state in inspect.STATES},
+            "filter, 1,000 looked at": lambda: find_tasks(store, wire, parse_filter("arg.0=-1")),
+            "failures, 1 h": lambda: recent_failures(store, wire, time.time_ns() // 1_000_000 - 3_600_000),
+            **{f"explain {what}": partial(explain_task, store, task_id) for what, task_id in explained(app).items()},
         }
         for name, question in questions.items():
             times = took_ms(question)
-            print(f"{name:16} median {statistics.median(times):7.1f} ms, longest {times[-1]:7.1f} ms")
+            print(f"{name:24} median {statistics.median(times):7.1f} ms, longest {times[-1]:7.1f} ms")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@
 --
 -- Returns {now ms, {unfinished, running, delayed, that wait for a limit, dead letters, first occurrence of a schedule, ms},
 --          {of each stream in KEYS: entries that nobody holds, entries that are held, since when the oldest that can be
---          claimed waits, ms, 0 if there is none, ...}, {next names}}
+--          claimed waits, ms, 0 if there is none, entries that were ever added, ...}, {next names}}
 -- Budget: 100 streams, each with the consumers that hold something; the time does not grow with messages.
 -- Moves:  nothing
 -- Role:   monitor
@@ -23,6 +23,14 @@
 -- include: clock, group, nobody
 local function since(entry)
   return tonumber(entry:match('^(%d+)')) or 0
+end
+-- added_to(key): how many entries a stream has ever had.
+local function added_to(key)
+  local about = redis.pcall('XINFO', 'STREAM', key)
+  for place = 1, #about, 2 do
+    if about[place] == 'entries-added' then return about[place + 1] end
+  end
+  return 0
 end
 local found = {}
 for i = keys.more, #KEYS do
@@ -54,6 +62,7 @@ for i = keys.more, #KEYS do
   found[#found + 1] = math.max(0, length - held)
   found[#found + 1] = held
   found[#found + 1] = length > held and oldest and since(oldest) or 0
+  found[#found + 1] = added_to(key)
 end
 local first_due = redis.call('ZRANGE', keys.scheduled, 0, 0, 'WITHSCORES')[2]
 local from = args.after == '' and '-' or '(' .. args.after

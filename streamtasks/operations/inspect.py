@@ -109,7 +109,7 @@ def _live() -> Steps[list[WorkerInfo]]:
 def _queues(found: Measures, live: Sequence[WorkerInfo], pauses: Sequence[Pause]) -> list[QueueView]:
     by_queue = {pause.queue: pause for pause in pauses if pause.queue}
     everything = next((pause for pause in pauses if pause.is_everything), None)
-    counts = {one.queue: one[1:] for one in found.queues}
+    counts = {one.queue: one[1:4] for one in found.queues}
     return [
         QueueView(
             name,

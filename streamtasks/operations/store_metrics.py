@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -67,6 +67,8 @@ class StoreCollector(Collector):
 
 def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo], Sequence[Pause]]]) -> Iterator[Metric]:
     tasks = GaugeMetricFamily("streamtasks_queue_tasks", "Tasks in a queue.", labels=("queue", "state"))
+    about = "Messages that came to a queue: enqueued ones, those that became due, and each retry."
+    enqueued = CounterMetricFamily("streamtasks_tasks_enqueued", about, labels=("queue",))
     about = "For how long the oldest task that waits could be claimed."
     ages = GaugeMetricFamily("streamtasks_queue_oldest_age_seconds", about, labels=("queue",))
     serving = GaugeMetricFamily("streamtasks_queue_workers", "Workers that serve a queue.", labels=("queue",))
@@ -78,10 +80,7 @@ def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo], Sequence[Pause
     for measures, live, its_pauses in found:
         for one in measures.queues:
             name = one.queue if one.queue in by_queue or len(by_queue) < MOST_QUEUES else "other"
-            known = by_queue.get(name, QueueMeasure(name, 0, 0, 0))
-            by_queue[name] = QueueMeasure(
-                name, known.ready + one.ready, known.claimed + one.claimed, max(known.oldest_ms, one.oldest_ms)
-            )
+            by_queue[name] = one._replace(queue=name).plus(by_queue.get(name))
             workers[name] = max(workers.get(name, 0), sum(worker.serves(one.queue) for worker in live))
             paused[name] = paused.get(name, False) or any(pause.holds(one.queue) for pause in its_pauses)
     for name, one in by_queue.items():
@@ -90,7 +89,10 @@ def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo], Sequence[Pause
         ages.add_metric((name,), one.oldest_ms / 1000)
         serving.add_metric((name,), workers[name])
         pauses.add_metric((name,), paused[name])
+        if one.added:
+            enqueued.add_metric((name,), one.added)
     yield tasks
+    yield enqueued
     yield ages
     yield serving
     yield pauses

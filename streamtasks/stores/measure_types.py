@@ -15,12 +15,27 @@ class QueueMeasure(NamedTuple):
         ready: messages that can be claimed.
         claimed: messages that workers hold.
         oldest_ms: for how long the oldest that can be claimed has waited, ms; 0: there is none.
+        added: how many have come to it since its streams were made: what was enqueued, what became due, and each retry;
+            0: the store does not count.
     """
 
     queue: str
     ready: int
     claimed: int
     oldest_ms: int
+    added: int = 0
+
+    def plus(self, other: QueueMeasure | None) -> QueueMeasure:
+        """Return it together with what another store or shard has of it."""
+        if other is None:
+            return self
+        return QueueMeasure(
+            self.queue,
+            self.ready + other.ready,
+            self.claimed + other.claimed,
+            max(self.oldest_ms, other.oldest_ms),
+            self.added + other.added,
+        )
 
 
 class ServerMeasure(NamedTuple):

@@ -32,6 +32,7 @@ def test_queues(store_url: str) -> None:
     found = store.measures()
     assert [(one.queue, one.ready, one.claimed) for one in found.queues] == [("default", 1, 2), ("other", 2, 0)]
     assert all(0 < one.oldest_ms < 600_000 for one in found.queues)
+    assert [one.added for one in found.queues] in ([3, 2], [0, 0])  # a database does not count
     assert (found.unfinished, found.delayed, found.limited, found.dead_kept, found.overdue_ms) == (6, 1, 0, 0, 0)
 
 
@@ -57,6 +58,8 @@ def test_exposition(server_url: str) -> None:
     for line in (
         'streamtasks_queue_tasks{queue="default",state="ready"} 1.0',
         'streamtasks_queue_tasks{queue="other",state="ready"} 2.0',
+        'streamtasks_tasks_enqueued_total{queue="default"} 3.0',
+        'streamtasks_tasks_enqueued_total{queue="other"} 2.0',
         'streamtasks_queue_workers{queue="default"} 0.0',
         'streamtasks_task_paused{task="t"} 1.0',
         'streamtasks_queue_paused{queue="default"} 0.0',

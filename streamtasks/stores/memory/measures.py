@@ -32,9 +32,7 @@ def added(parts: Sequence[Measures]) -> Measures:
     """Return several shards as one store."""
     by_queue: dict[str, QueueMeasure] = {}
     for one in (queue for part in parts for queue in part.queues):
-        known = by_queue.get(one.queue, QueueMeasure(one.queue, 0, 0, 0))
-        oldest_ms = max(known.oldest_ms, one.oldest_ms)
-        by_queue[one.queue] = QueueMeasure(one.queue, known.ready + one.ready, known.claimed + one.claimed, oldest_ms)
+        by_queue[one.queue] = one.plus(by_queue.get(one.queue))
     return Measures(
         sorted(by_queue.values()),
         sum(part.unfinished for part in parts),
@@ -52,4 +50,4 @@ def _measure(stream: Stream, now_ms: int) -> QueueMeasure:
     free = sum(is_free(who) for who in stream.owners.values()) + len(stream.unread)
     waiting = [*stream.unread, *(entry for entry, who in stream.owners.items() if who in (NOBODY, SUSPECTS))]
     oldest_ms = max(1, now_ms - min(map(entry_age, waiting))[0]) if waiting else 0
-    return QueueMeasure(stream.queue, free, len(stream.entries) - free, oldest_ms)
+    return QueueMeasure(stream.queue, free, len(stream.entries) - free, oldest_ms, stream.added)

@@ -152,6 +152,7 @@ class Shard:
         stream, entry = self.stream(message.name), self.new_entry()
         stream.entries[entry] = message.id
         stream.used_ms = self.now_ms()
+        stream.added += 1
         stream.unread.append(entry)
         self.make_ready(stream)
 

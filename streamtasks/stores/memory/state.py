@@ -125,7 +125,7 @@ class Record:
 
 @dataclass(slots=True)
 class Stream:
-    """Entries of one queue and priority; ``used_ms``: when the latest was made.
+    """Entries of one queue and priority; ``used_ms``: when the latest was made; ``added``: how many there were.
 
     ``unread`` ones belong to nobody yet; of the others ``owners`` says who has them: the token of a claim, `NOBODY` or
     `SUSPECTS`.
@@ -136,6 +136,7 @@ class Stream:
     unread: deque[str] = field(default_factory=deque)
     owners: dict[str, str] = field(default_factory=dict)
     used_ms: int = 0
+    added: int = 0
 
     @property
     def queue(self) -> str:

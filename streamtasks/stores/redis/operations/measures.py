@@ -44,21 +44,17 @@ def measures(shards: Shards) -> Operation[Measures]:
             if is_first:
                 totals = [total + count for total, count in zip(totals, counts, strict=False)]
                 overdue_ms = max(overdue_ms, now_ms - counts[5] if counts[5] else 0)
-            for name, (ready, claimed, since_ms) in zip(names, batched(found, 3), strict=True):
-                _add(by_queue, name.partition(":")[2], ready, claimed, max(1, now_ms - since_ms) if since_ms else 0)
+            for name, (ready, claimed, since_ms, added) in zip(names, batched(found, 4), strict=True):
+                oldest_ms = max(1, now_ms - since_ms) if since_ms else 0
+                queue = name.partition(":")[2]
+                measure = QueueMeasure(queue, ready, claimed, oldest_ms, added)
+                by_queue[queue] = measure.plus(by_queue.get(queue))
             if next_names:
                 more.append((keys, [raw.decode() for raw in next_names]))
         left, is_first = more, False
     unfinished, running, delayed, limited, dead_kept = totals
     queues = sorted(by_queue.values())
     return Measures(queues, unfinished, running, delayed, limited, dead_kept, overdue_ms, servers, latest_ms)
-
-
-def _add(by_queue: dict[str, QueueMeasure], queue: str, ready: int, claimed: int, oldest_ms: int) -> None:
-    known = by_queue.get(queue)
-    if known is not None:
-        ready, claimed, oldest_ms = known.ready + ready, known.claimed + claimed, max(known.oldest_ms, oldest_ms)
-    by_queue[queue] = QueueMeasure(queue, ready, claimed, oldest_ms)
 
 
 def _asked(_master: str) -> Behind:
