@@ -56,7 +56,7 @@ def finish(app: StreamTasks) -> int:
 
 
 def explained(app: StreamTasks) -> dict[str, str]:
-    """Return tasks by why they wait: behind none, behind many others, for their time, for a limit; and one that ended."""
+    """Return tasks by why they wait: behind none, behind many, for their time, for a limit; and one that ended."""
     task, slow = app.tasks["shop.pack"], app.tasks["shop.slow"]
     queued = inspect.tasks(app.store, app.settings.wire, "queued", limit=1).tasks
     finished = inspect.tasks(app.store, app.settings.wire, "failed", limit=1).tasks
