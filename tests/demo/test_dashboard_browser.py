@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import os
 import re
 from importlib.resources import files
@@ -112,11 +113,11 @@ def addresses(site: Site) -> dict[str, str]:
     for name, address in list(found.items()):
         if name != "overview":
             below = re.search(
-                rf'href="({re.escape(address.removeprefix(site.address.rstrip("/")))}[^"/?]+/)"',
+                rf'href="({re.escape(address.removeprefix(site.address.rstrip("/")))}(?:one/[?][^"]+|[^"/?]+/))"',
                 requests.get(address).text,
             )
             if below:
-                found[f"one-of-{name}"] = requests.compat.urljoin(root, below[1])  # type: ignore[attr-defined]
+                found[f"one-of-{name}"] = requests.compat.urljoin(root, html.unescape(below[1]))  # type: ignore[attr-defined]
     return {**found, "not-found": f"{root}tasks/nobody/"}
 
 
@@ -259,7 +260,7 @@ def test_find_a_failing_task_by_keys_and_retry_it(hand: Hand) -> None:
     hand.find_failed()
     hand.press("a")
     hand.tab_to("form[action$='/retry/'] [name=reason]")
-    hand.go("the divisor was mended", Keys.ENTER, to="/tasks/[^/]+/$")
+    hand.go("the divisor was mended", Keys.ENTER, to=r"/tasks/[^/]+/\?note=done$")
     assert "Repeats" in hand.text()
 
 
@@ -306,7 +307,7 @@ def test_a_page_changes_by_itself_and_keeps_the_focus(hand: Hand, site: Site) ->
     hand.go("g", "w", to="/workers/$")
     site.enqueue("progress")
     wait_until(lambda: "report" in hand.text(), "the running task on the page")
-    hand.press("j")
+    hand.press("j", "j")  # the worker, and what it runs
     href = hand.script("document.activeElement.href")
     assert "/tasks/" in href
     polls = hand.script("performance.getEntriesByType('resource').filter(e => e.name.includes('live=')).length")

@@ -51,7 +51,7 @@ def timeline(view: TaskView, roles: Set[str]) -> tuple[list[Step], tuple[str, ..
     snapshot = view.snapshot
     name = "" if view.message is None else view.message.task
     first_ms = snapshot.first_started_ms or snapshot.started_ms
-    waited = f"waited {span(first_ms - snapshot.enqueued_ms)}" if first_ms else ""
+    waited = f"waited {_span(first_ms - snapshot.enqueued_ms)}" if first_ms else ""
     steps = [Step("ENQUEUED", "quiet", moment(snapshot.enqueued_ms), waited)]
     if snapshot.due_ms:
         steps.append(Step("DELAYED", "quiet", moment(snapshot.enqueued_ms), f"due {moment(snapshot.due_ms)}"))
@@ -60,7 +60,7 @@ def timeline(view: TaskView, roles: Set[str]) -> tuple[list[Step], tuple[str, ..
     if is_final:
         if snapshot.started_ms:
             steps.append(_started(view, "quiet"))
-        ran = f"ran {span(snapshot.finished_ms - snapshot.started_ms)}" if snapshot.started_ms else "never started"
+        ran = f"ran {_span(snapshot.finished_ms - snapshot.started_ms)}" if snapshot.started_ms else "never started"
         error = error_row(view.error, name, roles) if view.error else {"line": "", "traceback": ""}
         meaning = MEANINGS.get(state, "quiet")
         steps.append(Step(state, meaning, moment(snapshot.finished_ms), ran, error["line"], is_now=True))
@@ -91,9 +91,13 @@ def _attempt(report: dict[str, Any], name: str, roles: Set[str]) -> Step:
     if report.get("worker"):
         about.append(f"by {report['worker']}")
     if started_ms and finished_ms:
-        about.append(f"ran {span(finished_ms - started_ms)}")
+        about.append(f"ran {_span(finished_ms - started_ms)}")
     meaning = MEANINGS.get(kind, "warn")
     return Step(kind, meaning, moment(started_ms), ", ".join(about), shown["line"], shown["traceback"])
+
+
+def _span(ms: int) -> str:
+    return span(ms) if ms > 0 else "0 ms"
 
 
 def _ms(value: Any) -> int:
