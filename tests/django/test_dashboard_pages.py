@@ -288,7 +288,9 @@ def test_a_worker_is_drained() -> None:
 def test_schedules_are_shown_paused_and_run() -> None:
     backend().schedules.create("nightly", tasks.echo, "0 3 * * *", ["word"])
     client, form = Client(), {"name": "nightly", "reason": "closed"}
+    backend().schedules.create("each minute", tasks.echo, 60)
     assert "The next 24 hours" in page("schedules")
+    assert "Several times each hour: each minute" in page("schedules")
     assert page("schedule", {"name": "nightly"}).count(" UTC</li>") == 10
     assert "note=paused" in client.post(address("schedule_pause"), form)["Location"]
     assert b"It was paused before" in client.post(address("schedule_pause"), form, follow=True).content

@@ -160,8 +160,8 @@ def _live(visit: Visit, answer: Answer, values: dict[str, str]) -> HttpResponseB
 NEEDS: Final = {
     VIEW: "see the task dashboard",
     SEE_ARGUMENTS: "see arguments of tasks",
-    OPERATE: "retry and revoke tasks",
-    ADMINISTER: "pause and resume queues",
+    OPERATE: "retry, revoke and replay tasks",
+    ADMINISTER: "pause queues, tasks and schedules, and to purge queues and drain workers",
 }
 """What a role allows, in words."""
 

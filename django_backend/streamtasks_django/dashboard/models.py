@@ -18,8 +18,8 @@ class Dashboard(models.Model):
         permissions: ClassVar[Any] = [
             ("view", "Can see the task dashboard"),
             ("see_arguments", "Can see arguments, results and error messages of tasks"),
-            ("operate", "Can retry and revoke tasks, and replay dead letters"),
-            ("administer", "Can pause and resume queues"),
+            ("operate", "Can retry, revoke and replay tasks, one or many, and run schedules"),
+            ("administer", "Can pause queues, tasks and schedules, purge queues, and drain and stop workers"),
         ]
 
     def __str__(self) -> str:

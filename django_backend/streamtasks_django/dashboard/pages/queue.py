@@ -59,7 +59,7 @@ def _changes(visit: Visit, name: str, held: Pause | None, ready: int, claimed: i
         found.append(change(visit, "pause", "Pause this queue", text=text, fields=fields))
     elif ADMINISTER in visit.roles:
         found.append(change(visit, "resume", "Resume this queue", fields=fields))
-    if ADMINISTER in visit.roles and OPERATE in visit.roles and ready:
+    if {ADMINISTER, OPERATE} <= visit.roles and ready:
         text = "Counts what waits here and shows some of it; nothing is revoked before you apply that."
         found.append(change(visit, "purge", "Plan a purge", text=text, fields=fields, is_dangerous=True))
     if ADMINISTER in visit.roles and not ready and not claimed:

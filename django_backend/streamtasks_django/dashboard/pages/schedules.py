@@ -22,6 +22,8 @@ __all__ = ["schedule", "schedule_pause", "schedule_resume", "schedule_run", "sch
 
 _PAGE: Final = 50
 _COMING: Final = 10
+_OFTEN: Final = 48
+"""What is due more often in a day is not listed by hour."""
 
 
 @view(VIEW, "GET", "HEAD")
@@ -33,7 +35,7 @@ def schedules(visit: Visit) -> HttpResponse:
     return visit.render(
         "schedules",
         schedules=[_row(visit, one) for one in found],
-        hours=_day([one.schedule for one in found], now_ms),
+        **_day([one.schedule for one in found], now_ms),
         following=following,
     )
 
@@ -61,16 +63,19 @@ def _ms(at: datetime | None) -> int:
     return 0 if at is None else round(at.timestamp() * 1000)
 
 
-def _day(found: list[Schedule], now_ms: int) -> list[dict[str, Any]]:
-    """Return the next 24 hours, each with the schedules that are due in it and how often."""
+def _day(found: list[Schedule], now_ms: int) -> dict[str, Any]:
+    """Return the next 24 hours: those with schedules that are due in them, and what is due several times in each."""
+    now_ms -= now_ms % 3_600_000
     counts = [(one.name, due_in_day(one, now_ms)) for one in found]
+    often = [(name, sum(by_hour)) for name, by_hour in counts if sum(by_hour) > _OFTEN]
+    counts = [(name, by_hour) for name, by_hour in counts if sum(by_hour) <= _OFTEN]
     hours = []
     for hour in range(24):
         at = datetime.fromtimestamp(now_ms / 1000 + hour * 3600, UTC)
         due = [(name, by_hour[hour]) for name, by_hour in counts if by_hour[hour]]
         if due:
             hours.append({"from": f"{at:%d %b %H:%M}", "due": due[:20], "more": max(0, len(due) - 20)})
-    return hours
+    return {"hours": hours, "often": often[:20]}
 
 
 @view(VIEW, "GET", "HEAD")
