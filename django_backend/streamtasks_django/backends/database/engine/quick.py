@@ -52,10 +52,9 @@ INSERT INTO {message} (id, priority, queue, phase, place, due_ms, token, attempt
 SELECT %s, %s, %s, 'Q', {clock_us}, 0, '', 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, false,
     CASE WHEN %s > 0 THEN {clock_ms} + %s ELSE %s END, '', '', 0, 0, '', %s, {clock_ms}, %s, '', ''
 WHERE NOT EXISTS (SELECT 1 FROM {record} WHERE id = %s)
-ON CONFLICT (id) DO NOTHING RETURNING id;
-WITH known AS (DELETE FROM {message} m USING {record} r WHERE m.id = %s AND r.id = m.id RETURNING 1)
-SELECT pg_notify(%s, ''), EXISTS (SELECT 1 FROM known)"""
-"""What is enqueued most: one message without a due time. The second statement does what `_KNOWN` does, and notifies."""
+ON CONFLICT (id) DO NOTHING RETURNING pg_notify(%s, '');
+DELETE FROM {message} WHERE id = %s AND EXISTS (SELECT 1 FROM {record} WHERE id = %s)"""
+"""What is enqueued most: one message without a due time. The second statement does what `_KNOWN` does."""
 
 _KNOWN: Final = """
 DELETE FROM {message} m USING {record} r WHERE m.id = r.id AND m.id = ANY(%s) RETURNING m.id"""
@@ -217,10 +216,10 @@ def _enqueue_one(session: Session, message: NewMessage) -> bool | None:
     m = message
     values = (m.id, m.priority, m.queue, m.expires_in_ms, m.expires_in_ms, m.expires_ms, m.hears, m.envelope, m.id)
     with session.connection.cursor() as cursor:
-        cursor.execute(_sql(session, _ENQUEUE_ONE), (*values, m.id, channel_name(session.table, WAKE)))
-        is_new = bool(cursor.fetchall())
+        cursor.execute(_sql(session, _ENQUEUE_ONE), (*values, channel_name(session.table, WAKE), m.id, m.id))
+        is_inserted = cursor.rowcount == 1
         cursor.nextset()
-        return True if is_new and not cursor.fetchone()[1] else None
+        return True if is_inserted and cursor.rowcount == 0 else None
 
 
 class QuickSettle(NamedTuple):
