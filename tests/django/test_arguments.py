@@ -17,10 +17,10 @@ from django.tasks import default_task_backend
 from django.tasks.signals import task_enqueued
 from django.test import override_settings
 from django.test.utils import isolate_apps
-from django.utils.json import normalize_json
 
 from contract.app import tasks
 from streamtasks import ConfigurationError, Message, Middleware
+from streamtasks_django.framework import normalize_json
 
 pytestmark = pytest.mark.usefixtures("site")
 
