@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 __all__ = ["Dashboard"]
 
@@ -14,6 +15,7 @@ class Dashboard(models.Model):
 
     class Meta:
         managed = False
+        verbose_name = verbose_name_plural = _("overview")
         default_permissions = ()
         permissions: ClassVar[Any] = [
             ("view", "Can see the task dashboard"),

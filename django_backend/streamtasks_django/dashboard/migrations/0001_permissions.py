@@ -24,6 +24,8 @@ class Migration(migrations.Migration):
                     ("administer", "Can pause queues, tasks and schedules, purge queues, and drain and stop workers"),
                 ],
                 "managed": False,
+                "verbose_name": "overview",
+                "verbose_name_plural": "overview",
                 "default_permissions": (),
             },
         ),
