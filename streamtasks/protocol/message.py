@@ -178,6 +178,9 @@ class Message:
     def _read_rest(self, body: dict[str, Any]) -> bool:
         """Take over the parts that only some envelopes have; return whether all are of the right types."""
         left = len(body) - _ALWAYS
+        if left == 1 and type(headers := body.get("h")) is dict:  # most often
+            self.headers = headers
+            return True
         for part in _PARTS:
             if part.key in body:
                 value = body[part.key]
@@ -186,7 +189,7 @@ class Message:
                 setattr(self, part.attribute, value)
                 left -= 1
                 if not left:
-                    return True  # most often there is one: the headers
+                    return True
         if not are_call_fields(body):
             return False
         for field_ in CALL_FIELDS:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, propagate, trace
+from opentelemetry import context as contexts
 from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -14,7 +16,9 @@ from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from streamtasks import Ignore, Retry, StreamTasks, chord
 from streamtasks.integrations.opentelemetry import OpenTelemetry
+from streamtasks.protocol.message import Message
 from streamtasks.stores.memory import MemoryServer
+from streamtasks.tasks.attempt import Attempt
 from streamtasks_workers.testing.in_process import InProcessWorker
 
 if TYPE_CHECKING:
@@ -168,6 +172,45 @@ def test_a_call_that_is_not_sampled_has_no_span_but_its_trace_goes_on() -> None:
     assert not any(one.trace_flags.sampled for one in seen)
     assert kept.get_finished_spans() == ()
     assert not trace.get_current_span().get_span_context().is_valid
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+@pytest.mark.parametrize(
+    ("parent", "more", "is_valid"),
+    [
+        ("00-" + "a1" * 16 + "-" + "b2" * 8, {}, True),
+        ("00-" + "a1" * 16 + "-" + "b2" * 8, {"tracestate": "k=v", "baggage": "user=7"}, True),
+        ("00-" + "0" * 32 + "-" + "b2" * 8, {}, False),
+        ("ff-" + "a1" * 16 + "-" + "b2" * 8, {}, False),
+        ("00-" + "A1" * 16 + "-" + "+_" * 8, {}, False),
+        ("no trace", {}, False),
+    ],
+    ids=["traceparent", "all parts", "zeros", "version", "no numbers", "text"],
+)
+def test_the_context_of_an_attempt_is_that_of_the_propagator(
+    parent: str, more: dict[str, str], flags: str, *, is_valid: bool
+) -> None:
+    headers = {"traceparent": f"{parent}-{flags}", **more}
+    expected = propagate.extract(headers)
+    read: list[Callable[[Any], Any]] = [
+        dict, list, len, lambda one: one.copy(), lambda one: sorted(one.items()), lambda one: list(one.values()),
+        lambda one: [one[name] for name in one], lambda one: contexts.set_value("k", 1, one),
+        lambda one: trace.get_current_span(one).get_span_context(), baggage.get_all,
+    ]  # fmt: skip
+
+    def run(look: Callable[[Any], Any]) -> None:
+        message = Message(id="m", task="task", headers=headers)
+        with OpenTelemetry(TracerProvider()).around_run(Attempt(message, 1, "w", 0, 0, 0)):
+            if flags == "00" and is_valid and not more:
+                assert repr(look(contexts.get_current())) == repr(look(expected))
+            span = trace.get_current_span()
+            assert span.get_span_context().is_valid == (is_valid or span.is_recording())
+            if is_valid:
+                assert format(span.get_span_context().trace_id, "032x") == "a1" * 16
+            assert baggage.get_baggage("user") == ("7" if more else None)
+
+    for look in read:
+        contextvars.copy_context().run(run, look)  # each attempt has its own
 
 
 def raised(error: BaseException) -> Callable[[], None]:

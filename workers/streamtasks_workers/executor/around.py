@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, nullcontext
 from typing import Final
 
@@ -15,18 +15,20 @@ _NO_CONTEXT: Final = nullcontext()
 
 
 class Around:
-    """All middleware with something around an attempt, the outermost first."""
+    """All middleware with something around an attempt, the outermost first.
+
+    Attributes:
+        context: returns one context for all of them around an attempt; None: there is none of them.
+    """
 
     def __init__(self, middleware: Sequence[Middleware]) -> None:
         self._middleware = [m for m in middleware if overrides(m, "around_run", "around_run_async")]
+        self.context: Callable[[Attempt], AbstractContextManager[object]] | None = None
+        if self._middleware:
+            self.context = self._middleware[0].around_run if len(self._middleware) == 1 else self._context
 
-    def __bool__(self) -> bool:
-        return bool(self._middleware)
-
-    def context(self, attempt: Attempt) -> AbstractContextManager[object]:
-        """Return one context for all of them; those of several are entered already."""
-        if len(self._middleware) == 1:
-            return self._middleware[0].around_run(attempt)
+    def _context(self, attempt: Attempt) -> AbstractContextManager[object]:
+        """Return the context of several, which are entered already."""
         for place, middleware in enumerate(self._middleware):
             context = middleware.around_run(attempt)
             if type(context) is not nullcontext:  # a stack costs more than asking

@@ -212,8 +212,8 @@ class Runner:
             try:
                 if attempt.message.takes:
                     self._inputs.take(attempt.message)
-                if self._around:
-                    with self._around.context(attempt):
+                if (around := self._around.context) is not None:
+                    with around(attempt):
                         value = prepared.guard.call(call_task, prepared)
                 else:
                     value = prepared.guard.call(call_task, prepared)
