@@ -73,6 +73,7 @@ class Page:
     make: Make
     viewers: set[Viewer] = field(default_factory=set)
     payload: bytes = b""
+    made_at: float = float("-inf")
 
 
 class Hub:
@@ -146,15 +147,15 @@ class Hub:
             return str(error)  # the pages say it
 
     def _renew(self, page: Page) -> None:
+        began = time.monotonic()
         try:
-            payload = payload_of(page.make)
+            page.payload = payload_of(page.make)
         except Exception:  # noqa: BLE001 - a page that fails must not end the others
             _log.exception("A page of the dashboard could not be made anew")
-            payload = dumps({"problem": "This page could not be made anew; the log of the site says why."})
-        if payload != page.payload:
-            page.payload = payload
-            for viewer in list(page.viewers):
-                viewer.wake()
+            page.payload = dumps({"problem": "This page could not be made anew; the log of the site says why."})
+        page.made_at = began
+        for viewer in list(page.viewers):
+            viewer.wake()
 
 
 hubs: dict[str, Hub] = {}
@@ -180,15 +181,18 @@ async def _events(key: Key, store: Store, make: Make) -> AsyncIterator[bytes]:
         yield b"event: full\ndata: \n\n"
         return
     page, viewer = joined
-    sent, ends_at = b"", time.monotonic() + STREAM_S
+    began = said_at = time.monotonic()
+    sent = b""
     try:
-        yield b"retry: 1000\n\n"
-        while time.monotonic() < ends_at:
+        yield b"retry: 1000\n\nevent: beat\ndata: \n\n"
+        while (now := time.monotonic()) < began + STREAM_S:
             payload = page.payload
-            if payload and payload != sent:
-                sent = payload
+            # What was made before it came may be older than the page that it has.
+            if page.made_at >= began and payload != sent:
+                sent, said_at = payload, now
                 yield b"data: " + payload + b"\n\n"
-            else:
+            elif now - said_at >= BEAT_S:
+                said_at = now
                 yield b"event: beat\ndata: \n\n"
             await viewer.wait(BEAT_S)
     finally:

@@ -92,14 +92,15 @@
     if (wanted && !document.hidden && polls) timer = setTimeout(ask, POLL_MS);
   };
   const stop = () => { source?.close(); source = null; clearTimeout(timer); };
-  const start = () => {
+  // An answer to others may be a second old: older than a page that has just come.
+  const start = (isNew = false) => {
     stop();
     if (!wanted || document.hidden) return;
-    if (polls) { ask(); return; }
+    if (polls) { timer = setTimeout(ask, isNew ? POLL_MS : 0); return; }
     source = new EventSource(address('events'));
     source.onmessage = event => show(JSON.parse(event.data));
     source.addEventListener('beat', () => { since = Date.now(); state(); });
-    source.addEventListener('full', () => { polls = true; start(); });
+    source.addEventListener('full', () => { polls = true; start(true); });
     source.onerror = () => { if (source?.readyState === EventSource.CLOSED) { polls = true; start(); } };
   };
   toggle.addEventListener('click', () => {
@@ -113,6 +114,6 @@
   addEventListener('pagehide', stop);
   addEventListener('pageshow', event => { if (event.persisted) start(); });
   setInterval(() => { if (!document.hidden) state(); }, 1000);
-  start();
+  start(true);
   state();
 })();
