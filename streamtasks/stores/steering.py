@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from ..protocol.state import DeadLetter
+from .measure_types import HourCounts
 from .steering_types import AuditEntry, IdPage, Pause
 
 __all__ = ["AsyncSteeringStore", "SteeringStore"]
@@ -94,6 +95,18 @@ class SteeringStore(Protocol):
         """Return how many tasks of a queue have finished in the last whole minutes (at most 30), and how long they ran.
 
         The time is in ms. A store in memory or in SQL does not count by queues: zeros.
+        """
+        ...
+
+    def minute_counts(self, hours: Sequence[int], queue: str) -> tuple[int, list[HourCounts]]:
+        """Return what finished of a queue in each minute of some hours, and the store's time, ms.
+
+        Args:
+            hours: since 1970, at most 24. They are known for as long as the longest record is kept.
+            queue: its name.
+
+        Raises:
+            ServerNotSupported: a store in memory or in SQL does not count by minutes.
         """
         ...
 

@@ -171,6 +171,7 @@ class TestRoles:
         store.pauses()
         store.logs("a")
         store.queue_counts("default", 5)
+        store.minute_counts([500_000], "default")
         store.audit_entries()
         store.bulks()
         store.bulk_counts("b")

@@ -242,6 +242,7 @@ def asked_of_workers(site: Site) -> None:
     store.logs(f"{1:032x}-u0")
     store.request_worker("w", "drain")
     store.queue_counts("default", 5)
+    store.minute_counts(range(500_000, 500_024), "q" * 128)
     store.pause("", "ann", "", "t")
     store.resume("", "t")
 

@@ -156,8 +156,30 @@ async def test_viewers_share_what_is_made_and_nothing_stays(hand: Consumer, meas
     assert live_stream.hubs["default"].pages == {}
 
 
-def test_first_load_is_small() -> None:
-    page = Client().get(OVERVIEW).content
+def test_charts_of_a_day(hand: Consumer, request: pytest.FixtureRequest) -> None:
+    charts = OVERVIEW + "charts/"
+    if "memory" in request.node.callspec.id:
+        assert Client().get(charts).status_code == 501
+        return
+    assert b"Nothing has finished in the last 24 hours" in Client().get(charts).content
+    tasks.echo.enqueue(1)
+    [claimed] = hand.claim(1)
+    hand.settle(outcome_of(claimed, "FAILURE", b'{"e":{"type":"builtins.LookupError","message":"","traceback":""}}'))
+    found = Client().get(charts, {"format": "json"}).json()
+    assert sum(found["failed"]) == 1
+    assert sum(found["succeeded"]) == 0
+    assert len({len(values) for values in found.values()}) == 1
+    page = Client().get(charts, {"queue": "default"}).content.decode()
+    assert '<span class="said">1</span>' in page
+    assert "queue%3Adefault" in page
+    assert sum(Client().get(charts, {"format": "json", "queue": "mail"}).json()["failed"]) == 0
+    assert Client().get(charts, {"queue": "<script>"}).status_code == 400
+
+
+@pytest.mark.parametrize("where", ["", "charts/"])
+def test_first_load_is_small(where: str) -> None:
+    # On a backend without charts it is the page that says so.
+    page = Client().get(OVERVIEW + where).content
     folder = Path(live.__file__).parent / "static"
     named = re.findall(rb'(?:src|href)="/static/([^"]+)"', page)
     assert len(named) >= 4

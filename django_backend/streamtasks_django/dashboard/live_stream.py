@@ -68,12 +68,13 @@ class Viewer:
 
 @dataclass(slots=True)
 class Page:
-    """What some viewers look at."""
+    """What some viewers look at. ``is_still``: it has no live parts, so it is not made again."""
 
     make: Make
     viewers: set[Viewer] = field(default_factory=set)
     payload: bytes = b""
     made_at: float = float("-inf")
+    is_still: bool = False
 
 
 class Hub:
@@ -147,9 +148,12 @@ class Hub:
             return str(error)  # the pages say it
 
     def _renew(self, page: Page) -> None:
+        if page.is_still:
+            return
         began = time.monotonic()
         try:
             page.payload = payload_of(page.make)
+            page.is_still = page.payload.endswith(b'"parts":{}}')
         except Exception:  # noqa: BLE001 - a page that fails must not end the others
             _log.exception("A page of the dashboard could not be made anew")
             page.payload = dumps({"problem": "This page could not be made anew; the log of the site says why."})

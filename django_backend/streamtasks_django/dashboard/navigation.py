@@ -37,6 +37,7 @@ class Entry(NamedTuple):
 
 NAVIGATION: Final = (
     Entry("overview", "Overview", "o"),
+    Entry("charts", "Charts", "c"),
     Entry("queues", "Queues", "q", ("queue",)),
     Entry("tasks", "Tasks", "t", ("task", "workflow", "selected")),
     Entry("workers", "Workers", "w", ("worker",)),

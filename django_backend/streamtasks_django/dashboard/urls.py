@@ -6,7 +6,7 @@ from django.urls import path
 
 from . import views
 from .api.urls import urlpatterns as api_patterns
-from .pages import bulk, letter, lists, queue, schedules, state, task, worker, workflow
+from .pages import bulk, charts, letter, lists, queue, schedules, state, task, worker, workflow
 
 __all__ = ["app_name", "urlpatterns"]
 
@@ -30,6 +30,7 @@ urlpatterns = [
     path("<str:alias>/tasks/<str:task_id>/revoke/", task.revoke, name="revoke"),
     path("<str:alias>/workflows/<str:workflow_id>/", workflow.workflow, name="workflow"),
     path("<str:alias>/workflows/<str:workflow_id>/revoke/", workflow.workflow_revoke, name="workflow_revoke"),
+    path("<str:alias>/charts/", charts.charts, name="charts"),
     path("<str:alias>/workers/", views.workers, name="workers"),
     path("<str:alias>/workers/one/", worker.worker, name="worker"),
     path("<str:alias>/workers/drain/", worker.drain, name="drain"),

@@ -71,6 +71,7 @@ class RedisStore(BlockingDriver):
     logs = blocking(ops.logs.logs)
     stack = blocking(ops.logs.stack)
     queue_counts = blocking(ops.inspection.queue_counts)
+    minute_counts = blocking(ops.inspection.minute_counts)
 
     put_bulk = blocking(ops.bulk.put_bulk)
     bulk = blocking(ops.bulk.bulk)
