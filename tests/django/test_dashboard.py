@@ -70,10 +70,8 @@ def test_every_route_for_every_role_and_method(given: set[str]) -> None:
         elif changes(route):  # no reason, and nothing that it could be about
             assert response.status_code == (404 if name == "stack" else 400), what
         else:
-            other = {"queue": 400, "charts": 501}.get(
-                name, 404 if name in ONES else 200
-            )  # in memory there are no charts
-            assert response.status_code in {other, 200} if name == "charts" else response.status_code == other, what
+            is_one = name in ONES
+            assert response.status_code == (200 if not is_one else 400 if name == "queue" else 404), what
         assert response["Content-Security-Policy"] == POLICY
         assert "no-store" in response["Cache-Control"]
 
@@ -263,10 +261,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_pages_ask_as_often_for_many_tasks_as_for_few(hand: Consumer, calls: list[str]) -> None:
     asked: list[dict[str, int]] = []
     pages = [str(one.name) for one in PAGES if not changes(one) and one.name not in (*ONES, "index")]
-    pages = [one for one in pages if one not in ("charts", "doctor")] + [
-        "task",
-        "queue",
-    ]  # the doctor has connections of its own
+    pages = [one for one in pages if one != "doctor"] + ["task", "queue"]  # the doctor has connections of its own
     for count in (10, 990):
         [task_id, *_] = fail_many(hand, count, "no address")
         for number in range(count // 10):

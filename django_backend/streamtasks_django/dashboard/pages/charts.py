@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from django.http import HttpResponse, JsonResponse
 
+from streamtasks.exceptions import ServerNotSupported
 from streamtasks.operations import inspect
 from streamtasks.operations.minutes import Minute, PastHours, hours_for, last_hours
 from streamtasks.protocol.keys import check_queue
@@ -27,8 +28,14 @@ def charts(visit: Visit) -> HttpResponse:
     if queue:
         check_queue(queue)
     queues = [one.queue for one in inspect.queues(store)]
-    minutes = last_hours(store, [queue] if queue else queues, past=_past)
-    if visit.request.GET.get("format") == "json":
+    is_json = visit.request.GET.get("format") == "json"
+    try:
+        minutes = last_hours(store, [queue] if queue else queues, past=_past)
+    except ServerNotSupported as error:
+        if is_json:
+            raise
+        return visit.render("charts", problem=str(error))
+    if is_json:
         return JsonResponse(
             {
                 "at": [one.at_ms // 1000 for one in minutes],
