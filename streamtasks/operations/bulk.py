@@ -17,10 +17,10 @@ from ..stores.bulk_types import BulkCounts, BulkState, StoredBulk
 from ..stores.owner import Owner
 from ..stores.steering import SteeringStore
 from .audit import check, record
-from .bulk_members import SAMPLE, members
+from .bulk_members import collect
 from .filters import DEAD, TaskFilter
 
-__all__ = ["OPERATIONS", "Bulk", "abort", "apply", "find", "listed", "plan", "undo"]
+__all__ = ["OPERATIONS", "Bulk", "abort", "apply", "find", "listed", "plan", "request", "undo"]
 
 OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "replay": (DEAD,),
@@ -31,7 +31,7 @@ OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What can be done in bulk, and with tasks of which states."""
 
-_HUNDRED: Final = 100
+_STOPPABLE: Final = (BulkState.REQUESTED, BulkState.PLANNING, BulkState.PLANNED, BulkState.APPLYING)
 _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     "replay": ("args", "kwargs", "queue", "priority"),
     "move": ("queue",),
@@ -128,28 +128,51 @@ def plan(
         UnknownQueue: a queue cannot be one.
         ServerNotSupported: this store has no bulk operations.
     """
-    _check(operation, where, changes or {})
-    check(actor, reason)
-    bulk_id, store = uuid.uuid4().hex, owner.store
-    note = {"operation": operation, "filter": where.text(), "actor": actor, "reason": reason, "changes": changes or {}}
-    store.put_bulk(bulk_id, BulkState.PLANNING, note=json.dumps(note))
-    numbers = dict.fromkeys(store.tags, 0)
-    waiting: dict[str, list[str]] = {tag: [] for tag in store.tags}
-    sample: list[tuple[str, str]] = []
-    for tag, member, shown in members(owner, operation, where, changes or {}):
-        some = waiting[tag]
-        some.append(member)
-        if len(sample) < SAMPLE:
-            sample.append(shown)
-        if len(some) == _HUNDRED:
-            store.put_bulk_members(bulk_id, tag, numbers[tag], some)
-            numbers[tag] += 1
-            some.clear()
-    for tag, some in waiting.items():
-        if some:
-            store.put_bulk_members(bulk_id, tag, numbers[tag], some)
-    store.put_bulk(bulk_id, BulkState.PLANNED, (BulkState.PLANNING,), json.dumps({**note, "sample": sample}))
+    bulk_id, note = _begun(owner, BulkState.PLANNING, operation, where, actor, reason, changes or {})
+    steps = collect(owner, bulk_id, operation, where, changes or {})
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            note["sample"] = end.value
+            break
+    owner.store.put_bulk(bulk_id, BulkState.PLANNED, (BulkState.PLANNING,), json.dumps(note))
     return find(owner, bulk_id)
+
+
+def request(
+    owner: Owner,
+    operation: str,
+    where: TaskFilter,
+    *,
+    actor: str,
+    reason: str,
+    changes: Mapping[str, Any] | None = None,
+) -> Bulk:
+    """Let a worker plan an operation, and return it at once, in the state REQUESTED; see `plan`.
+
+    For a request that cannot wait for 100,000 dead letters to be read. It becomes PLANNED when its members are fixed.
+    """
+    bulk_id, _ = _begun(owner, BulkState.REQUESTED, operation, where, actor, reason, changes or {})
+    return find(owner, bulk_id)
+
+
+def _begun(
+    owner: Owner,
+    state: BulkState,
+    operation: str,
+    where: TaskFilter,
+    actor: str,
+    reason: str,
+    changes: Mapping[str, Any],
+) -> tuple[str, dict[str, Any]]:
+    """Note an operation without members; return its id and what is noted of it."""
+    _check(operation, where, changes)
+    check(actor, reason)
+    bulk_id = uuid.uuid4().hex
+    note = {"operation": operation, "filter": where.text(), "actor": actor, "reason": reason, "changes": changes}
+    owner.store.put_bulk(bulk_id, state, note=json.dumps(note))
+    return bulk_id, note
 
 
 def _check(operation: str, where: TaskFilter, changes: Mapping[str, Any]) -> None:
@@ -217,7 +240,7 @@ def abort(owner: Owner, bulk_id: str, *, actor: str, reason: str) -> Bulk:
     """
     known = find(owner, bulk_id)
     _record(owner.store, known, "abort", actor, reason)
-    return _move(owner, known, BulkState.ABORTED, (BulkState.PLANNING, BulkState.PLANNED, BulkState.APPLYING))
+    return _move(owner, known, BulkState.ABORTED, _STOPPABLE)
 
 
 def undo(owner: Owner, bulk_id: str, *, actor: str, reason: str) -> Bulk:

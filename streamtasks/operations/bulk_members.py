@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,7 @@ from .filters import DEAD, TaskFilter
 from .inspect import TaskView, is_in, message_of, tasks, view_of
 from .search import records_of
 
-__all__ = ["SAMPLE", "Member", "members"]
+__all__ = ["SAMPLE", "Member", "collect", "members"]
 
 SAMPLE: Final = 10
 """So many of the members are shown before."""
@@ -38,8 +38,42 @@ class Member(NamedTuple):
     shown: tuple[str, str]
 
 
-def members(owner: Owner, operation: str, where: TaskFilter, changes: Mapping[str, Any]) -> Iterator[Member]:
-    """Yield what an operation is about."""
+def collect(
+    owner: Owner, bulk_id: str, operation: str, where: TaskFilter, changes: Mapping[str, Any]
+) -> Generator[None, None, list[tuple[str, str]]]:
+    """Note the members of an operation, a page with each step; return some of them to be shown.
+
+    Begun anew, it forgets what was noted before.
+
+    Raises:
+        StoreError: the store could not be reached; begin anew.
+    """
+    store = owner.store
+    for tag in store.tags:
+        store.put_bulk_members(bulk_id, tag, -1, ())
+    numbers = dict.fromkeys(store.tags, 0)
+    waiting: dict[str, list[str]] = {tag: [] for tag in store.tags}
+    sample: list[tuple[str, str]] = []
+    for member in members(owner, operation, where, changes):
+        if member is None:
+            yield
+            continue
+        some = waiting[member.tag]
+        some.append(member.word)
+        if len(sample) < SAMPLE:
+            sample.append(member.shown)
+        if len(some) == _HUNDRED:
+            store.put_bulk_members(bulk_id, member.tag, numbers[member.tag], some)
+            numbers[member.tag] += 1
+            some.clear()
+    for tag, some in waiting.items():
+        if some:
+            store.put_bulk_members(bulk_id, tag, numbers[tag], some)
+    return sample
+
+
+def members(owner: Owner, operation: str, where: TaskFilter, changes: Mapping[str, Any]) -> Iterator[Member | None]:
+    """Yield what an operation is about; None: behind each page."""
     if where.state == DEAD:
         yield from _letters(owner, where)
         return
@@ -51,6 +85,7 @@ def members(owner: Owner, operation: str, where: TaskFilter, changes: Mapping[st
                 yield Member(tag_of(one.id, owner.settings.tags), word, (one.id, _call(one.message)))
             fresh.add(one.id)
         seen = fresh
+        yield None
 
 
 def _is_to_go(view: TaskView, operation: str, changes: Mapping[str, Any]) -> bool:
@@ -60,7 +95,7 @@ def _is_to_go(view: TaskView, operation: str, changes: Mapping[str, Any]) -> boo
     return not is_callback(view.id) and (view.message is None or view.message.queue != changes.get("queue"))
 
 
-def _letters(owner: Owner, where: TaskFilter) -> Iterator[Member]:
+def _letters(owner: Owner, where: TaskFilter) -> Iterator[Member | None]:
     store, shown = owner.store, 0
     reads_messages = where.needs_message or bool(where.words)
     for tag in store.tags:
@@ -73,6 +108,7 @@ def _letters(owner: Owner, where: TaskFilter) -> Iterator[Member]:
                 if where.accepts_letter(one, message, records.get(one.id)):
                     shown += 1
                     yield Member(tag, f"{entry_of(one.cursor)},{one.id}", (one.id or one.cursor, _call(message)))
+            yield None
 
 
 def _tasks(owner: Owner, where: TaskFilter) -> Iterator[list[tuple[str, TaskView]]]:

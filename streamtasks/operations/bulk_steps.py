@@ -1,19 +1,22 @@
-"""Apply bulk operations: some members at a time, each once, at a rate; what was interrupted goes on."""
+"""Plan and apply bulk operations: some members at a time, each once, at a rate; what was interrupted goes on."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Generator
 from typing import Final
 
 from ..exceptions import StreamTasksError
-from ..stores.bulk_types import BulkCounts, BulkLease, BulkState, Move, Replay
+from ..stores.bulk_types import ACTIVE_BULKS, BulkCounts, BulkLease, BulkState, Move, Replay
 from ..stores.letter_cursor import entry_of
 from ..stores.owner import Owner
 from ..stores.types import Revocation
 from .audit import record
 from .bulk import Bulk, find
+from .bulk_members import collect
 from .control import check_repeatable, moved, repeated, repeated_id
+from .filter_text import parse_filter
 
 __all__ = ["LEASE_MS", "BulkRunner", "run"]
 
@@ -40,6 +43,7 @@ class BulkRunner:
         self._left: list[str] = []
         self._problems: list[str] = []
         self._next_s = 0.0
+        self._planning: Generator[None, None, list[tuple[str, str]]] | None = None
         self._steps = {
             "replay": self._replay,
             "discard": self._discard,
@@ -56,7 +60,7 @@ class BulkRunner:
         """
         lease = self._store.take_bulk(LEASE_MS, self._lease)
         if lease.bulk is None:
-            was_mine, self._lease = self._lease is not None, None
+            was_mine, self._lease, self._planning = self._lease is not None, None, None
             if was_mine:  # aborted, or lost
                 return 0.0
             return None if lease.wait_ms is None else lease.wait_ms / 1000
@@ -65,7 +69,10 @@ class BulkRunner:
             self._left = list(self._store.tags)
             self._problems = list(bulk.problems)
             self._next_s = time.monotonic()
-        self._lease = lease
+        is_new, self._lease = self._lease is None, lease
+        if bulk.state is BulkState.REQUESTED:
+            self._plan(bulk, is_new=is_new)
+            return 0.0
         until_s = time.monotonic() + _STEP_S
         while self._left and time.monotonic() < until_s:
             if bulk.state is BulkState.UNDOING:
@@ -81,6 +88,21 @@ class BulkRunner:
         if not self._left:
             self._finish(bulk)
         return 0.0
+
+    def _plan(self, bulk: Bulk, *, is_new: bool) -> None:
+        """Collect members for some tenths of a second; what another one has begun is begun anew."""
+        if is_new or self._planning is None:
+            where = parse_filter(bulk.filter)
+            self._planning = collect(self._owner, bulk.id, bulk.operation, where, bulk.changes)
+        until_s = time.monotonic() + _STEP_S
+        while time.monotonic() < until_s:
+            try:
+                next(self._planning)
+            except StopIteration as end:
+                self._lease = self._planning = None
+                note = bulk.note(sample=end.value)
+                self._store.put_bulk(bulk.id, BulkState.PLANNED, (BulkState.REQUESTED,), note)
+                return
 
     def _finish(self, bulk: Bulk) -> None:
         self._lease = None
@@ -186,7 +208,7 @@ def _occasion(bulk: Bulk, task_id: str, cursor: str) -> str:
 
 
 def run(owner: Owner, bulk_id: str) -> Bulk:
-    """Apply bulk operations in this process until one of them is not applied any more; return it.
+    """Plan and apply bulk operations in this process until one of them waits for nobody any more; return it.
 
     For a process that waits, where no worker is live.
 
@@ -195,6 +217,6 @@ def run(owner: Owner, bulk_id: str) -> Bulk:
         StoreError: the store could not be reached; what was done stays, and it goes on when it is called again.
     """
     runner = BulkRunner(owner)
-    while (bulk := find(owner, bulk_id)).state in (BulkState.APPLYING, BulkState.UNDOING):
+    while (bulk := find(owner, bulk_id)).state in ACTIVE_BULKS:
         time.sleep(min(1.0, runner.run_once() or 0.0))
     return bulk

@@ -37,7 +37,7 @@ class BulkStore(Protocol):
     def put_bulk_members(self, bulk_id: str, tag: str, number: int, members: Sequence[str]) -> None:
         """Note what an operation is about: of each shard 100 with each call but the last, numbered from 0.
 
-        ``members``: words without spaces.
+        ``members``: words without spaces. ``number`` -1: forget those of the shard that are noted.
         """
         ...
 

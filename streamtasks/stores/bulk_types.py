@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from .types import NewMessage
 
 __all__ = [
+    "ACTIVE_BULKS",
     "BULK_KEPT_MS",
     "DISCARDED_KEPT_MS",
     "MOST_BULKS",
@@ -32,6 +33,8 @@ DISCARDED_KEPT_MS: Final = 3_600_000
 class BulkState(enum.StrEnum):
     """Where a bulk operation is."""
 
+    REQUESTED = "REQUESTED"
+    """A worker collects its members, or will."""
     PLANNING = "PLANNING"
     """Its members are being collected."""
     PLANNED = "PLANNED"
@@ -46,6 +49,10 @@ class BulkState(enum.StrEnum):
     """A worker puts back what it has discarded."""
     UNDONE = "UNDONE"
     """What it had discarded is there again."""
+
+
+ACTIVE_BULKS: Final = (BulkState.REQUESTED, BulkState.APPLYING, BulkState.UNDOING)
+"""Operations in these states are taken by workers."""
 
 
 class Replay(enum.IntEnum):

@@ -223,6 +223,7 @@ class TestRoles:
         letter = DeadLetter("1-1", "crashed", "a", "0:default", 0, b"")
         store.discard_dead_letters([letter])
         store.put_bulk("b", BulkState.APPLYING)
+        store.put_bulk_members("b", TAG, -1, ())
         store.put_bulk_members("b", TAG, 0, ["1-1,a"])
         assert store.take_bulk(1000).bulk is not None
         assert store.replay_dead_letters([(letter, new("again"))]) == [0]

@@ -209,6 +209,23 @@ def test_waiting_tasks_are_revoked_and_failed_ones_retried(spread: StreamTasks) 
     assert spread.store.measures().unfinished == 150
 
 
+def test_a_worker_plans_what_is_requested(spread: StreamTasks) -> None:
+    """Begun anew by another one after the first has died, it has each member once."""
+    for number in range(250):
+        spread.tasks["shop.pack"].enqueue(number)
+    asked = bulk.request(spread.owner, "revoke", TaskFilter("queued", task="shop.pack"), **BY)
+    assert (asked.state, asked.counts.total) == (BulkState.REQUESTED, 0)
+    for tag in TAGS:  # of one that has died
+        spread.store.put_bulk_members(asked.id, tag, 0, ["gone"] * 100)
+    planned = run(spread.owner, asked.id)
+    assert (planned.state, planned.counts.total, len(planned.sample)) == (BulkState.PLANNED, 250, SAMPLE)
+    bulk.apply(spread.owner, asked.id, **BY)
+    assert run(spread.owner, asked.id).counts == BulkCounts(250, 250, 250)
+    stopped = bulk.request(spread.owner, "revoke", TaskFilter("queued"), **BY)
+    assert bulk.abort(spread.owner, stopped.id, **BY).state is BulkState.ABORTED
+    assert run(spread.owner, stopped.id).state is BulkState.ABORTED
+
+
 def test_tasks_are_moved_to_another_queue_and_keep_their_ids(spread: StreamTasks) -> None:
     """On each shard, each once, behind what waits there; what is held or gone meanwhile is left alone."""
     pack, mail = spread.tasks["shop.pack"], spread.tasks["shop.mail"]

@@ -9,6 +9,7 @@ from ...protocol.shards import tag_of
 from ...protocol.state import DeadLetter
 from ...settings import StoreSettings
 from ..bulk_types import (
+    ACTIVE_BULKS,
     DISCARDED_KEPT_MS,
     MOST_BULKS,
     BulkCounts,
@@ -31,7 +32,6 @@ from .steering import discard
 __all__ = ["BulkMethods"]
 
 MOST: Final = 100
-_ACTIVE: Final = (BulkState.APPLYING, BulkState.UNDOING)
 
 
 def replay(shard: Shard, letter: DeadLetter, new: NewMessage) -> Replay:
@@ -68,11 +68,11 @@ class BulkMethods:
                 first.bulks[bulk_id] = (StoredBulk(bulk_id, state, now_ms, now_ms, note), 0)
             elif known[0].state in was:
                 moved = known[0]._replace(state=state, changed_ms=now_ms, note=note or known[0].note)
-                first.bulks[bulk_id] = (moved, known[1] if known[0].state in _ACTIVE else 0)
-            if state in _ACTIVE:
+                first.bulks[bulk_id] = (moved, known[1] if known[0].state in ACTIVE_BULKS else 0)
+            if state in ACTIVE_BULKS:
                 first.push("control", "bulk")
             for old in list(first.bulks)[: max(0, len(first.bulks) - MOST_BULKS)]:
-                if first.bulks[old][0].state not in _ACTIVE:
+                if first.bulks[old][0].state not in ACTIVE_BULKS:
                     del first.bulks[old]
                     for tag in self.settings.tags:
                         self.server.shard(self.settings, tag).bulk_members.pop(old, None)
@@ -93,7 +93,10 @@ class BulkMethods:
         """See `BulkStore.put_bulk_members`."""
         with self.server.step():
             known = self._members(bulk_id, tag)
-            if number * MOST >= known.counts.total:
+            if number < 0:
+                known.members.clear()
+                known.counts = BulkCounts()
+            elif number * MOST >= known.counts.total:
                 known.members += members
                 known.counts = known.counts._replace(total=known.counts.total + len(members))
 
@@ -128,7 +131,7 @@ class BulkMethods:
             first = self._first
             now_ms, wait_ms = first.now_ms(), None
             for bulk, until_ms in list(first.bulks.values()):
-                if bulk.state not in _ACTIVE:
+                if bulk.state not in ACTIVE_BULKS:
                     continue
                 left_ms = until_ms - now_ms
                 if held is not None and held.bulk is not None:

@@ -1,4 +1,4 @@
-"""Apply bulk operations that somebody has asked for."""
+"""Plan and apply bulk operations that somebody has asked for."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def bulk(visit: Visit, bulk_id: str) -> HttpResponse:
         sample=[(task_id, call if may_see else HIDDEN) for task_id, call in found.sample],
         problems=found.problems if may_see else [],
         changes=_changes(visit, found),
-        is_open=found.state in (BulkState.PLANNING, BulkState.APPLYING, BulkState.UNDOING),
+        is_open=found.state in (BulkState.REQUESTED, BulkState.PLANNING, BulkState.APPLYING, BulkState.UNDOING),
     )
 
 
@@ -91,7 +91,7 @@ def _changes(visit: Visit, one: Bulk) -> list[Change]:
         button = f"Apply it to {rest}" if one.state == BulkState.PLANNED else f"Go on with {rest}"
         text = f"Workers {one.operation} them; it can be aborted meanwhile."
         found.append(change(visit, "bulk_apply", button, one.id, text=text, is_dangerous=True))
-    if one.state in (BulkState.PLANNING, BulkState.PLANNED, BulkState.APPLYING):
+    if one.state in (BulkState.REQUESTED, BulkState.PLANNING, BulkState.PLANNED, BulkState.APPLYING):
         text = "What has been done stays done."
         found.append(change(visit, "bulk_abort", "Abort it", one.id, text=text))
     if one.operation == "discard" and one.state in (BulkState.FINISHED, BulkState.ABORTED) and one.counts.applied:

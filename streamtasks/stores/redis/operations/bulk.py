@@ -11,6 +11,7 @@ from ....protocol.keys import Keys, stream_name
 from ....protocol.state import DeadLetter
 from ....settings import StoreSettings
 from ...bulk_types import (
+    ACTIVE_BULKS,
     BULK_KEPT_MS,
     DISCARDED_KEPT_MS,
     MOST_BULKS,
@@ -51,8 +52,6 @@ __all__ = [
     "take_bulk",
 ]
 
-_ACTIVE = (BulkState.APPLYING, BulkState.UNDOING)
-
 
 def _first(shards: Shards) -> Keys:
     """Return the keys of the shard where all operations are noted."""
@@ -68,7 +67,7 @@ def put_bulk(
         id=bulk_id,
         state=state.value,
         was=f" {' '.join(was)} " if was else "",
-        active=int(state in _ACTIVE),
+        active=int(state in ACTIVE_BULKS),
         note=note,
         most=MOST_BULKS,
     )
