@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -144,3 +145,14 @@ def test_dashboard_is_open_at_this_machine_only(client: Client) -> None:
     assert dashboard_roles(request)
     with override_settings(ROOT_URLCONF="mysite.urls"):
         assert dashboard_roles(request) == (), "a project that names the rule of the demo"
+
+
+def test_a_task_can_be_watched_by_the_tag(client: Client) -> None:
+    from streamtasks_django.demo.tasks import square
+
+    task_id = square.enqueue(2).id
+    page = client.get(f"/tasks/{task_id}/watch/").content.decode()
+    [address] = re.findall(r'data-address="([^"]+)"', page)
+    assert client.get(address).json()["state"] == "QUEUED"
+    assert "/static/streamtasks_progress/progress.js" in page
+    assert client.get("/tasks/unknown/watch/").status_code == 404

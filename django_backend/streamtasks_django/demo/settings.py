@@ -27,7 +27,12 @@ DEBUG = False
 # Pages of other sites cannot reach this one by another host name.
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 
-INSTALLED_APPS = ["django.contrib.staticfiles", "streamtasks_django.dashboard", "streamtasks_django.demo"]
+INSTALLED_APPS = [
+    "django.contrib.staticfiles",
+    "streamtasks_django.dashboard",
+    "streamtasks_django.progress",
+    "streamtasks_django.demo",
+]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",

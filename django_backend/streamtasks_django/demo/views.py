@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 from django import forms
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
@@ -14,11 +14,13 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from streamtasks import StoreError
 
+from .. import get_task_backend
+from ..framework import TaskResultDoesNotExist
 from .access import dashboard_roles
 from .kinds import KINDS, MAX_SHOWN
 from .rows import rows
 
-__all__ = ["enqueue", "latest", "page", "states"]
+__all__ = ["enqueue", "latest", "page", "states", "watch"]
 
 latest: deque[str] = deque(maxlen=MAX_SHOWN)
 """The ids of the latest tasks, newest first. One person, one process: no database is needed to remember them."""
@@ -53,6 +55,19 @@ def page(request: HttpRequest) -> HttpResponse:
     """Show the page; its script fills the table."""
     values = {"kinds": KINDS.values(), "shown": MAX_SHOWN, "has_dashboard": bool(dashboard_roles(request))}
     return render(request, "streamtasks_demo/page.html", values)
+
+
+@require_safe
+@never_cache
+def watch(request: HttpRequest, task_id: str) -> HttpResponse:
+    """Show one task with the template tag that any project can use; see `streamtasks_django.progress`."""
+    try:
+        result = get_task_backend().get_result(task_id)
+    except TaskResultDoesNotExist as error:
+        raise Http404("This task is not known, or not any more.") from error
+    except StoreError as error:
+        return _unavailable(error)
+    return render(request, "streamtasks_demo/watch.html", {"result": result})
 
 
 @require_POST
