@@ -251,7 +251,7 @@ class _Child:
     def _turn(self, shard: int, in_hand: int) -> None:
         """Claim, and run what is in hand of a shard meanwhile."""
         simulation = self._simulation
-        if in_hand and self._most == 1:
+        if in_hand and (self._most == 1 or (not self._settles and self.choice.knows_of_nothing())):
             self._settles.append((shard, in_hand))
             simulation.after(simulation.task_ns, lambda: self._turn(0, 0))
             return

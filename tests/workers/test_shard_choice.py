@@ -49,7 +49,7 @@ class Child:
         self.later()
 
     def rung(self, shard: int) -> None:
-        self.table._words[3 * shard] = self.now_ns
+        self.table._words[4 * shard] = self.now_ns
         self.later()
 
     def claim(self, answer: Exchange = SOME) -> str:
@@ -119,6 +119,34 @@ def test_a_wake_that_came_after_the_last_claim_counts(child: Child) -> None:
     child.rung(C)  # while the claim is on its way
     child.choice.took(NONE)
     assert (tag, child.choice._code(C, child.now_ns)) == ("c", UNKNOWN)
+
+
+def test_what_another_child_has_emptied_is_left_alone_until_the_next_wake(child: Child) -> None:
+    child.rung(B)
+    sent_ns = child.now_ns
+    child.later()
+    child.rung(C)  # the other child's claim is on its way
+    child.table.set_emptied(B, sent_ns)
+    child.table.set_emptied(C, sent_ns)
+    assert child.claim() == "c"
+    assert child.claim() == "c", "nothing is known of any other"
+    child.rung(B)
+    assert child.claim() == "b"
+    child.table.set_emptied(C, child.now_ns)
+    child.look(c=-7)
+    assert child.claim(SOME._replace(left=None)) == "c", "a later look counts"
+    assert child.table.state(C)[3] > child.table.state(C)[1], "the others are told"
+
+
+def test_it_knows_of_nothing_until_a_wake(child: Child) -> None:
+    child.look(a=None, b=None, c=None)
+    assert child.choice.knows_of_nothing()
+    child.rung(C)
+    assert not child.choice.knows_of_nothing()
+    assert child.claim(SOME._replace(left=3)) == "c"
+    assert not child.choice.knows_of_nothing()
+    child.claim(SOME._replace(left=None))
+    assert child.choice.knows_of_nothing()
 
 
 def test_what_is_unknown_is_worse_than_any_priority(child: Child) -> None:

@@ -136,7 +136,7 @@ class ConcurrentExecutor:
                         break  # only a claim: what it took, the keeper hands back
                 if exchange is None:
                     continue
-                empty = not self._take(exchange) and count > 0 and not link.again
+                empty = (not self._take(exchange) or link.expects_nothing()) and count > 0 and not link.again
                 if link.suspects:
                     empty = self._is_busy()
             elif count:

@@ -74,8 +74,13 @@ class InlineExecutor:
         slots: list[int] = []
         while claimed or self._outcomes or not lifeline.stopping:
             count = min(self._pace.count, lifeline.attempts_left - len(claimed))
-            if claimed and (count <= 1 or link.suspects or link.runs_suspect):
-                # Nothing is claimed ahead of a long task, nor of a suspect: finish what is in hand first.
+            if claimed and (
+                count <= 1
+                or link.suspects
+                or link.runs_suspect
+                or (not self._outcomes and not link.again and link.expects_nothing())
+            ):
+                # Nothing is claimed ahead of a long task, nor of a suspect, nor in vain: finish what is in hand first.
                 self._work(claimed, slots)
                 claimed, slots = [], []
                 continue

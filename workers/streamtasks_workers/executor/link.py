@@ -187,6 +187,10 @@ class Link:
         self.board.sent(sequence, tag)
         return ClaimRequest(self._sequence, count, alone, tag, choice.may_take_suspect(alone=alone), choice.least)
 
+    def expects_nothing(self) -> bool:
+        """Whether a claim would find nothing, as far as is known without asking: only of several shards is it known."""
+        return self._choice is not None and self._choice.knows_of_nothing()
+
     @property
     def settling(self) -> bool:
         """Whether the exchange under way carries outcomes: it must be waited for."""

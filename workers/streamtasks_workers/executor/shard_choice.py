@@ -86,6 +86,11 @@ class ShardChoice:
             self._current, self._since_ns = best, now
         return self._tags[self._current]
 
+    def knows_of_nothing(self) -> bool:
+        """Whether nothing is known to be ready on any shard: a wake tells when there is something."""
+        now = time.monotonic_ns()
+        return not any(self._code(shard, now) for shard in range(len(self._tags)))
+
     @property
     def least(self) -> int:
         """The least priority to claim there: what is below it is worse than what another shard has."""
@@ -115,10 +120,12 @@ class ShardChoice:
             return NOTHING
         if self._is_unsure[shard]:
             return ASK_FIRST
-        rung_at, looked_at, code = self._table.state(shard)
+        rung_at, looked_at, code, emptied_at = self._table.state(shard)
         asked_at = self._asked_ns[shard]
         if looked_at <= asked_at:
             code, looked_at = self._left[shard], asked_at
+        if looked_at < emptied_at:  # by another child: it was woken for what this one sees, too
+            code, looked_at = NOTHING, emptied_at
         if rung_at > looked_at:
             return max(code, UNKNOWN)
         return NOTHING if now < self._shunned_until_ns[shard] else code
@@ -141,6 +148,8 @@ class ShardChoice:
         """Take in the answer to the last claim; return its shard."""
         shard = self._current
         self._away_ns[shard] = 0
+        if exchange.left is None and not self._is_unsure[shard]:  # the answer to a repeated claim may be an old one
+            self._table.set_emptied(shard, self._sent_ns)
         self._is_unsure[shard] = False
         self._asked_ns[shard] = self._sent_ns
         self._left[shard] = priority_code(exchange.left)
@@ -172,8 +181,7 @@ class ShardChoice:
         if not self._doorbell.is_waited_for:
             self._sleeps_until = time.monotonic() + SLEEP_S
             self._doorbell.wait()
-        now = time.monotonic_ns()
-        if any(self._code(shard, now) for shard in range(len(self._tags))):
+        if not self.knows_of_nothing():
             self._doorbell.ring()
         return self._doorbell.fd
 

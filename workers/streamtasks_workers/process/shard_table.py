@@ -14,7 +14,7 @@ NOTHING: Final = 0
 UNKNOWN: Final = 1
 """The code of a shard on which something is ready, of a priority that is not known: any that is known is better."""
 
-_RUNG_AT, _LOOKED_AT, _BEST, _WORDS = 0, 1, 2, 3
+_RUNG_AT, _LOOKED_AT, _BEST, _EMPTIED_AT, _WORDS = 0, 1, 2, 3, 4
 
 
 def priority_code(priority: int | None) -> int:
@@ -23,9 +23,11 @@ def priority_code(priority: int | None) -> int:
 
 
 class ShardTable:
-    """The shards of one app, by their places in its list. Made before the forks; only the keeper writes.
+    """The shards of one app, by their places in its list. Made before the forks; the keeper writes.
 
-    Times are monotonic ns. The time of a look is when it was asked for: what happened since, it may not show.
+    Times are monotonic ns. The time of a look is when it was asked for: what happened since, it may not show. Children
+    write only when a claim of theirs that has left nothing was sent: the last writer wins, and an older time only costs
+    a claim in vain.
     """
 
     def __init__(self, shards: int) -> None:
@@ -41,13 +43,17 @@ class ShardTable:
         self._words[_WORDS * shard + _BEST] = code
         self._words[_WORDS * shard + _LOOKED_AT] = asked_ns
 
-    def state(self, shard: int) -> tuple[int, int, int]:
-        """Return when something became ready on a shard, when it was looked at, and the best code found then."""
+    def set_emptied(self, shard: int, sent_ns: int) -> None:
+        """Note, as a child, when a claim was sent that has left nothing on a shard."""
+        self._words[_WORDS * shard + _EMPTIED_AT] = sent_ns
+
+    def state(self, shard: int) -> tuple[int, int, int, int]:
+        """Return when a shard became ready, when it was looked at, the best code then, and when it was emptied."""
         at = _WORDS * shard
         words = self._words
-        return words[at], words[at + 1], words[at + 2]
+        return words[at], words[at + 1], words[at + 2], words[at + 3]
 
     def ready_code(self, shard: int) -> int:
-        """Return what is known of a shard without a claim of one's own."""
-        rung_at, looked_at, best = self.state(shard)
+        """Return what the keeper knows of a shard, whatever children have claimed since."""
+        rung_at, looked_at, best, _ = self.state(shard)
         return best or (UNKNOWN if rung_at > looked_at else NOTHING)
