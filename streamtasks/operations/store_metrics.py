@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Metric
@@ -78,11 +79,17 @@ def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo], Sequence[Pause
     workers: dict[str, int] = {}
     paused: dict[str, bool] = {}
     for measures, live, its_pauses in found:
+        kinds = {_queues_of(one): one for one in live}  # few, however many workers there are
+        alike = Counter(map(_queues_of, live))
+        held = {pause.queue for pause in its_pauses if pause.queue}
+        all_held = any(pause.is_everything for pause in its_pauses)
         for one in measures.queues:
             name = one.queue if one.queue in by_queue or len(by_queue) < MOST_QUEUES else "other"
             by_queue[name] = one._replace(queue=name).plus(by_queue.get(name))
-            workers[name] = max(workers.get(name, 0), sum(worker.serves(one.queue) for worker in live))
-            paused[name] = paused.get(name, False) or any(pause.holds(one.queue) for pause in its_pauses)
+            workers[name] = max(
+                workers.get(name, 0), sum(alike[kind] * worker.serves(one.queue) for kind, worker in kinds.items())
+            )
+            paused[name] = paused.get(name, False) or all_held or one.queue in held
     for name, one in by_queue.items():
         tasks.add_metric((name, "ready"), one.ready)
         tasks.add_metric((name, "claimed"), one.claimed)
@@ -96,6 +103,10 @@ def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo], Sequence[Pause
     yield ages
     yield serving
     yield pauses
+
+
+def _queues_of(worker: WorkerInfo) -> tuple[str, ...]:
+    return worker.about.get("queue_mode", "all"), *worker.about.get("queues", ())
 
 
 def _servers(all_measures: Sequence[Measures]) -> Iterator[Metric]:
