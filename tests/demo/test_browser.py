@@ -102,6 +102,16 @@ def test_progress_moves(page: Page) -> None:
     page.wait("tbody[data-name=report][data-state=successful]")
 
 
+def test_the_tag_for_any_project_follows_a_task_to_its_end(page: Page, address: str) -> None:
+    page.button("progress").click()
+    page.newest("report")
+    script = "fetch(document.body.dataset.states).then(r => r.json()).then(a => arguments[0](a.tasks.at(-1).id))"
+    task_id = page.browser.execute_async_script(script)
+    page.browser.get(f"{address}tasks/{task_id}/watch/")
+    page.wait(".task-progress[data-finished=successful] progress[value='1'][max='1']")
+    assert "SUCCESS" in page.browser.find_element(By.CSS_SELECTOR, ".task-progress-state").text
+
+
 def test_by_keyboard(page: Page) -> None:
     number = page.browser.find_element(By.CSS_SELECTOR, "form[data-kind=quick] input[name=number]")
     number.send_keys(Keys.CONTROL, "a")

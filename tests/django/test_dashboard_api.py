@@ -12,6 +12,7 @@ from django.test import Client
 
 from contract.app import tasks
 from streamtasks.exceptions import ConfigurationError
+from streamtasks_django import group
 from streamtasks_django.dashboard import token_command
 from streamtasks_django.dashboard import urls as dashboard
 from streamtasks_django.dashboard.access import POLICY, ROLES
@@ -144,14 +145,23 @@ def test_every_answer_is_as_the_document_says(hand: Consumer) -> None:
     post("default/schedules", 201, name="nightly", task=tasks.echo.module_path, cron="0 3 * * *", args=[1])
     bulk_id = post("default/bulk", 201, operation="replay", filter="queue:default")["id"]
     post("default/queues/pause", queue="other")
+    echo: Any = tasks.echo
+    group_id = group([echo.s(1), echo.s(2)]).apply_async().id
     tasks.echo.enqueue("waits")
     queries = {"dead-letters/one": f"?key={dead_id}", "schedules/one": "?name=nightly", "tasks": "?filter=state:failed"}
     for one in (*GENERAL, *OPERATIONS):
         if one.method != "GET" or one.path == "tasks/{task_id}/stacks":
             continue
-        where = where_of(one).replace("nobody", task_id).replace("none", bulk_id) + queries.get(one.path, "")
-        found = matching(one.answer, get(where))
-        if "items" in found and one.path != "workers" and one.path != "events":
+        where = where_of(one).replace("nobody", task_id).replace("none", bulk_id).replace(
+            "group", group_id
+        ) + queries.get(one.path, "")
+        response = ask("GET", where)
+        if response.status_code == 501:
+            assert one.path == "minutes", "a store in memory does not count them"
+            continue
+        assert response.status_code == 200, response.content
+        found = matching(one.answer, response.found)
+        if "items" in found and one.path not in ("workers", "events", "limits"):
             assert found["items"], where
     assert ask("GET", "default/tasks/nobody/stacks").status_code in {404, 501}, "501: in memory"
     assert get("backends") == {"aliases": ["default", "strict"]}

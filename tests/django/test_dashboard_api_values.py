@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from django.tasks import task_backends
 from django.test import Client, override_settings
 
 from contract.app import tasks
+from streamtasks.operations.bulk_steps import BulkRunner
 from tests.support.dashboard_api import (
     ROOT,
     TOKENS,
@@ -191,7 +193,11 @@ def test_schedules_and_bulk_operations(hand: Consumer) -> None:
     post("default/schedules/one", 404, method="DELETE", name="a/b ü")
     post(f"default/tasks/{enqueued}/revoke")
     died(hand, 1)
-    planned = post("default/bulk", 201, operation="replay", filter=f"task:{tasks.echo.module_path}")
+    asked = post("default/bulk", 201, operation="replay", filter=f"task:{tasks.echo.module_path}")
+    assert asked["state"] == "REQUESTED", "a worker plans it"
+    backend: Any = task_backends["default"]
+    BulkRunner(backend.owner).run_once()
+    planned = get(f"default/bulk/{asked['id']}")
     assert (planned["state"], planned["total"], len(planned["sample"])) == ("PLANNED", 1, 1)
     assert post(f"default/bulk/{planned['id']}/apply", rate=10)["state"] == "APPLYING"
     assert post(f"default/bulk/{planned['id']}/abort")["state"] == "ABORTED"

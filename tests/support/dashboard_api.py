@@ -110,5 +110,5 @@ def died(hand: Consumer, *args: Any) -> str:
 
 
 def where_of(one: Operation) -> str:
-    address = one.path.replace("{task_id}", "nobody").replace("{bulk_id}", "none")
+    address = one.path.replace("{task_id}", "nobody").replace("{bulk_id}", "none").replace("{workflow_id}", "group")
     return address if one in GENERAL else f"default/{address}"

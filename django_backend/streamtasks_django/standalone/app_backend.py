@@ -49,3 +49,8 @@ class AppBackend(StoreBackend):
     def schedules(self) -> Schedules:
         """The app's schedules."""
         return self.app.schedules
+
+    @override
+    def application(self) -> Any:
+        """Return the app as a worker serves it."""
+        return self.app

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from streamtasks.exceptions import InvalidTask, TaskNotFound
 from streamtasks.operations import bulk as bulks
-from streamtasks.operations import control, inspect, schedule_control
+from streamtasks.operations import control, inspect, schedule_control, workflow_control
 from streamtasks.protocol.state import DeadLetter
 from streamtasks.schedules.rules import rule_of, zone_name
 
@@ -66,6 +66,18 @@ def revoke(call: Call, task_id: str) -> Any:
     """End a task before it finishes; `unknown`: one that is enqueued with this id later is revoked then."""
     [outcome] = control.revoke(call.owner, [task_id], terminate=call.given["terminate"], **call.by)
     return {"outcome": outcome.name.lower()}
+
+
+@change(
+    "workflows/{workflow_id}/revoke",
+    OPERATE,
+    named("Done"),
+    Field("terminate", "boolean", "Also interrupt those that run.", default=False),
+)
+def workflow_revoke(call: Call, workflow_id: str) -> Any:
+    """Revoke all tasks of a workflow that are not finished."""
+    terminate = call.given["terminate"]
+    return {"is_changed": workflow_control.revoke(call.owner, workflow_id, terminate=terminate, **call.by)}
 
 
 # -- queues --------------------------------------------------------------------------------------------
@@ -166,10 +178,13 @@ def discard(call: Call) -> Any:
     status=201,
 )
 def plan(call: Call) -> Any:
-    """Collect what an operation is about, and count it exactly; nothing is changed before it is applied."""
+    """Let a worker collect what an operation is about, and count it exactly; nothing is changed before it is applied.
+
+    Its state becomes PLANNED then.
+    """
     given = call.given
     where, changes = task_filter(call, bulks.OPERATIONS[given["operation"]][0]), given.get("changes")
-    return bulk_value(bulks.plan(call.owner, given["operation"], where, changes=changes, **call.by), call.roles)
+    return bulk_value(bulks.request(call.owner, given["operation"], where, changes=changes, **call.by), call.roles)
 
 
 @change(

@@ -239,5 +239,30 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "Queues": _object("Queues.", items=_list(_to("Queue"))),
     "Reasons": _object("Reasons, the most important first.", items=_list(_to("Reason"))),
     "Workers": _object("Workers.", items=_list(_to("Worker"))),
+    "Node": _object(
+        "A task of a workflow.",
+        id=_TEXT,
+        task=_or_null(_to("TaskRow")),
+        follows=_list(_INTEGER),
+        level=_INTEGER,
+    ),
+    "Workflow": _object(
+        "A workflow at one moment.",
+        id=_TEXT,
+        total=_INTEGER,
+        finished=_INTEGER,
+        failed=_INTEGER,
+        started_ms=_MS,
+        nodes=_list(_to("Node")),
+        states={"type": "object", "additionalProperties": _INTEGER},
+    ),
+    "Limit": _object("A rate limit.", name=_TEXT, waiting=_list(_TEXT), every_us=_INTEGER, next_ms=_MS),
+    "Limits": _object("Rate limits.", items=_list(_to("Limit")), total=_INTEGER, looked_at=_INTEGER),
+    "Minute": _object(
+        "What finished in a minute.", at_ms=_MS, succeeded=_INTEGER, failed=_INTEGER, other=_INTEGER, run_ms=_SPAN
+    ),
+    "Minutes": _object("Minutes, the present one last.", items=_list(_to("Minute"))),
+    "Finding": _object("What the doctor found.", check=_TEXT, level=_TEXT, message=_TEXT, remedy=_TEXT, where=_TEXT),
+    "Diagnosis": _object("All that the doctor found.", items=_list(_to("Finding")), address=_TEXT),
     "Bulks": _object("The latest bulk operations.", items=_list(_to("Bulk"))),
 }

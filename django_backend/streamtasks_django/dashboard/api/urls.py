@@ -7,7 +7,7 @@ from typing import Any, Final
 from django.urls import URLPattern, path
 
 from ..access import VIEW, known_aliases
-from . import changes, reads
+from . import changes, reads, surveys
 from .document import openapi
 from .frame import api_view
 from .operation import OPERATIONS, Call, Operation
@@ -17,7 +17,7 @@ __all__ = ["GENERAL", "PREFIX", "urlpatterns"]
 
 PREFIX: Final = "api/v1/"
 
-_LISTED: Final = (reads, changes)  # importing them fills the list
+_LISTED: Final = (reads, surveys, changes)  # importing them fills the list
 
 
 def backends(_: Call) -> Any:
