@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from http.client import HTTPConnection
 from types import SimpleNamespace
 from typing import Any
 
 from streamtasks import StoreSettings
 from streamtasks_workers.monitor.health import WorkerHealth
+from streamtasks_workers.monitor.server import MOST_ASKING, few_at_once, listen, start_server
 from streamtasks_workers.process.board import Board
 from tests.support.boards import message, new_board, place
+from tests.support.waiting import DEADLINE_S, wait_until
 
 
 def app(*, answered_s: float, child_silent_s: float, beat_s: float, board: Board | None = None) -> Any:
@@ -61,3 +67,35 @@ def test_a_busy_child_may_be_silent() -> None:
 def test_stopping() -> None:
     ready, state = health(app(answered_s=0.1, child_silent_s=1, beat_s=3), stopping=True).ready()
     assert (ready, state["status"]) == (False, "stopping")
+
+
+def test_requests_that_wait_for_a_store_leave_room_for_probes() -> None:
+    goes_on, waiting = threading.Event(), threading.Semaphore(0)
+
+    def ask_store(_accept: str, _query: str) -> tuple[HTTPStatus, str, bytes]:
+        waiting.release()
+        goes_on.wait(DEADLINE_S)
+        return HTTPStatus.OK, "text/plain", b"answer"
+
+    def status(path: str) -> int:
+        connection = HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    probe: Any = lambda *_: (HTTPStatus.OK, "text/plain", b"ok")  # noqa: E731
+    start_server(listener, {"/healthz": probe, **few_at_once({"/metrics/store": ask_store, "/scale": ask_store})})
+    with ThreadPoolExecutor(MOST_ASKING) as pool:
+        try:
+            asked = [pool.submit(status, path) for path in ("/metrics/store", "/scale") * (MOST_ASKING // 2)]
+            for _ in asked:
+                assert waiting.acquire(timeout=DEADLINE_S)
+            assert [status(path) for path in ("/metrics/store", "/scale", "/healthz")] == [503, 503, 200]
+        finally:
+            goes_on.set()
+        assert [one.result(DEADLINE_S) for one in asked] == [200] * MOST_ASKING
+    wait_until(lambda: status("/scale") == 200, "there is room again")

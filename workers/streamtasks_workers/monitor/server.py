@@ -27,12 +27,15 @@ from ..roles.base import ServedApp
 from .health import WorkerHealth
 from .worker_metrics import WorkerCollector
 
-__all__ = ["Pages", "listen", "serve_worker", "start_server"]
+__all__ = ["MOST_ASKING", "Pages", "few_at_once", "listen", "serve_worker", "start_server"]
 
 logger = logging.getLogger("streamtasks.worker")
 
 MOST_REQUESTS: Final = 8
 """So many requests are answered at once; others are turned away."""
+
+MOST_ASKING: Final = 4
+"""So many of these may wait for stores; others are refused at once, so that health is told while a store is away."""
 
 REQUEST_S: Final = 5.0
 """A client has so long to send its request, seconds."""
@@ -63,13 +66,30 @@ def serve_worker(
     """Serve metrics and health of a worker, in its keeper; ``stopping`` returns whether it claims no more."""
     stores = [open_store(app.settings) for app in apps]
     pages = pages_of(WorkerCollector(apps, counters), StoreCollector(stores), WorkerHealth(apps, stopping))
-    start_server(listener, {**pages, "/scale": partial(scale_page, stores)})
+    asking: Pages = {"/metrics/store": pages["/metrics/store"], "/scale": partial(scale_page, stores)}
+    start_server(listener, {**pages, **few_at_once(asking)})
 
 
 def start_server(listener: socket.socket, pages: Pages) -> None:
     """Answer requests for pages on threads of this process, as long as it lives."""
     server = _Server(listener, pages)
     threading.Thread(target=server.serve_forever, name="streamtasks-monitor", daemon=True).start()
+
+
+def few_at_once(pages: Pages) -> Pages:
+    """Return pages of which together at most `MOST_ASKING` are made at once; further requests get 503."""
+    places = threading.BoundedSemaphore(MOST_ASKING)
+
+    def limited(page: Callable[[str, str], Answer], accept: str, query: str) -> Answer:
+        if not places.acquire(blocking=False):
+            text = f"{MOST_ASKING} requests wait for the store already; ask later\n"
+            return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", text.encode()
+        try:
+            return page(accept, query)
+        finally:
+            places.release()
+
+    return {path: partial(limited, page) for path, page in pages.items()}
 
 
 def scale_page(stores: Sequence[Store], _accept: str, query: str) -> Answer:
