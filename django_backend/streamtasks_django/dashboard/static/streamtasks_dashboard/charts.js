@@ -24,6 +24,9 @@
     for (const chart of drawn) chart.destroy();
     const line = colour('--line'), ink = colour('--soft');
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
+    // Where something is, and at least the last hour; a double click shows all.
+    const first = seen.at.findIndex((_, at) => seen.succeeded[at] || seen.failed[at] || seen.other[at]);
+    const began = seen.at[Math.max(0, Math.min(first < 0 ? Infinity : first - 5, seen.at.length - 60))];
     drawn = [...place.querySelectorAll('[data-chart]')].map(box => {
       const series = SERIES[box.dataset.chart](seen);
       const most = Math.max(0, ...series.flatMap(([, values]) => values));
@@ -31,7 +34,7 @@
       box.setAttribute('aria-label', `Chart; at most ${most} in a minute. The table below has the numbers.`);
       const chart = new uPlot({
         width: box.clientWidth, height: 190,
-        scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, 1) * 1.05] } },
+        scales: { x: { min: began, max: seen.at.at(-1) }, y: { range: (_, low, high) => [0, Math.max(high ?? 0, 1) * 1.05] } },
         axes: [{ ...axis }, { ...axis, size: 56 }],
         cursor: { drag: { x: true, y: false }, points: { size: 7 } },
         series: [{}, ...series.map(([label, , name]) => ({ label, stroke: colour(name), width: 1.5, fill: `${colour(name)}22`, points: { show: false }, spanGaps: false }))],
