@@ -19,7 +19,7 @@ from streamtasks.protocol.log_lines import LogLine, encode_line
 from streamtasks.protocol.message import Message
 from streamtasks.protocol.state import encode_progress
 from streamtasks.stores.inspection_types import NewLog
-from streamtasks.stores.types import NewMessage
+from streamtasks.stores.types import Limit, NewMessage
 from streamtasks_django import chain, group
 from streamtasks_django.dashboard import urls as dashboard
 from streamtasks_django.dashboard.access import ROLES
@@ -327,8 +327,19 @@ def test_a_workflow_is_drawn_listed_and_revoked(hand: Consumer) -> None:
     assert "revoke workflow" in page("audit")
 
 
-def test_limits_say_who_waits() -> None:
+def test_limits_say_who_waits(hand: Consumer) -> None:
     assert "No task waits for a rate limit" in page("limits")
+    settings, limit = backend().store_settings, Limit(BAD, 3_600_000_000)
+    for number in range(3):
+        message = Message(id=f"limited{number}-{tag()}", task="shop.mail", args=[number])
+        envelope = message.encode(settings.max_payload_bytes, settings.wire)
+        backend().stores.plain.enqueue([NewMessage(message.id, "default", 0, envelope, limit=limit)])
+    hand.claim(10)
+    text = page("limits")
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert f"limited2-{tag()}" in text
+    assert "It allows one start every 1 h." in text
 
 
 def test_the_doctor_says_what_it_finds() -> None:
