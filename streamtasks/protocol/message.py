@@ -1,13 +1,15 @@
 """The envelope: one enqueued call of a task, and its bytes on the wire.
 
-The bytes are one JSON object with short names, version 1::
+The bytes are one JSON object with short names, version 2::
 
-    {"v": 1, "id": ..., "t": task, "a": args, "k": kwargs, "q": queue, "p": priority,
+    {"v": 2, "t": task, "a": args, "k": kwargs, "q": queue, "p": priority,
      "h": headers, "r": {"max": retries, "delay": s}, "x": expires ms, "xi": expires in ms, "d": due ms,
      "l": {"soft": s, "hard": s}, "ok": [signature], "er": [signature], "pa": parent id, "ro": root id,
      "f": what it follows, "in": true if it takes the result of that, "ms": whose results these are}
 
-Empty parts are left out. The first byte tells the encoding: `wire` has others than JSON, and compresses.
+Empty parts are left out, as are the queue ``default`` and the priority 0. The id is no part: a store keeps each
+envelope under it. Version 1, which older releases wrote and callback messages are, has all of ``id``, ``a``, ``k``,
+``q`` and ``p``. The first byte tells the encoding: `wire` has others than JSON, and compresses.
 """
 
 from __future__ import annotations
@@ -27,11 +29,11 @@ from .wire import JSON, MESSAGE, Wire
 
 __all__ = ["MAX_HEADER_BYTES", "VERSION", "Message", "split_body"]
 
-VERSION: Final = 1
+VERSION: Final = 2
 MAX_HEADER_BYTES: Final = 16 * 1024
 
-_ALWAYS: Final = 7
-"""How many parts every envelope has; the others are left out where they are empty."""
+_FIRST_VERSION: Final = 1
+_DEFAULT_QUEUE: Final = "default"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,7 +71,7 @@ class Message:
     task: str
     args: list[Any] = field(default_factory=list)
     kwargs: dict[str, Any] = field(default_factory=dict)
-    queue: str = "default"
+    queue: str = _DEFAULT_QUEUE
     priority: int = 0
     headers: dict[str, Any] = field(default_factory=dict)
     max_retries: int | None = None
@@ -96,15 +98,15 @@ class Message:
             InvalidKey: a key in one of them is not a string.
             PayloadTooLarge: there are more than ``max_bytes`` of them, or too large headers.
         """
-        body: dict[str, Any] = {
-            "v": VERSION,
-            "id": self.id,
-            "t": self.task,
-            "a": self.args,
-            "k": self.kwargs,
-            "q": self.queue,
-            "p": self.priority,
-        }
+        body: dict[str, Any] = {"v": VERSION, "t": self.task}
+        if self.args:
+            body["a"] = self.args
+        if self.kwargs:
+            body["k"] = self.kwargs
+        if self.queue != _DEFAULT_QUEUE:
+            body["q"] = self.queue
+        if self.priority:
+            body["p"] = self.priority
         if self.headers and len(dumps(self.headers)) > MAX_HEADER_BYTES:
             raise PayloadTooLarge(f"The headers of task {self.task} take more than {MAX_HEADER_BYTES} bytes.")
         values = _values_of_parts(self)
@@ -133,7 +135,7 @@ class Message:
 
     @classmethod
     def decode(cls, data: bytes, wire: Wire = JSON, task_id: str = "") -> Message:
-        """Read an envelope; ``task_id``: the id under which it was stored, for signatures.
+        """Read an envelope; ``task_id``: the id under which it was stored.
 
         Raises:
             EncodingRefused: this process may not read it, or it is not authentic.
@@ -146,17 +148,29 @@ class Message:
             body = read_callback(data, task_id)
         if not isinstance(body, dict):
             raise DecodeError(f"not an envelope: {data[:80]!r}")
-        if body.get("v") != VERSION:
-            raise DecodeError(f"envelope version {body.get('v')!r} is not known to this release (it knows {VERSION})")
+        version = body.pop("v", None)
         try:
-            message = cls(
-                id=body["id"],
-                task=body["t"],
-                args=body["a"],
-                kwargs=body["k"],
-                queue=body["q"],
-                priority=body["p"],
-            )
+            if version == VERSION:
+                message = cls(
+                    id=task_id,
+                    task=body.pop("t"),
+                    args=body.pop("a", []),
+                    kwargs=body.pop("k", {}),
+                    queue=body.pop("q", _DEFAULT_QUEUE),
+                    priority=body.pop("p", 0),
+                )
+            elif version == _FIRST_VERSION:
+                message = cls(
+                    id=body.pop("id"),
+                    task=body.pop("t"),
+                    args=body.pop("a"),
+                    kwargs=body.pop("k"),
+                    queue=body.pop("q"),
+                    priority=body.pop("p"),
+                )
+            else:
+                known = f"{_FIRST_VERSION} and {VERSION}"
+                raise DecodeError(f"envelope version {version!r} is not known to this release (it knows {known})")
         except KeyError as error:
             raise DecodeError(f"the envelope lacks {error}: {data[:80]!r}") from error
         if (
@@ -166,7 +180,7 @@ class Message:
             or type(message.kwargs) is not dict
             or type(message.queue) is not str
             or type(message.priority) is not int
-            or (len(body) > _ALWAYS and not message._read_rest(body))
+            or (body and not message._read_rest(body))
         ):
             raise DecodeError(f"the envelope holds values of wrong types: {data[:80]!r}")
         return message
@@ -177,7 +191,7 @@ class Message:
 
     def _read_rest(self, body: dict[str, Any]) -> bool:
         """Take over the parts that only some envelopes have; return whether all are of the right types."""
-        left = len(body) - _ALWAYS
+        left = len(body)
         if left == 1 and type(headers := body.get("h")) is dict:  # most often
             self.headers = headers
             return True

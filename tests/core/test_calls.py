@@ -36,7 +36,7 @@ class Sent:
 
     @property
     def message(self) -> Message:
-        return Message.decode(self.last.envelope)
+        return Message.decode(self.last.envelope, task_id=self.last.id)
 
 
 @pytest.fixture

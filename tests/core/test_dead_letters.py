@@ -44,7 +44,7 @@ def test_given_up_messages_and_garbage_are_listed_in_pages(server_url: str) -> N
     rest += store.dead_letters(before=rest[-1].cursor)
     assert [letter.id for letter in rest] == ["m2", "m1", "m0"]
     assert {letter.reason for letter in rest} == {"crashed"}
-    assert [Message.decode(letter.envelope).id for letter in rest] == ["m2", "m1", "m0"]
+    assert [letter.message().id for letter in rest] == ["m2", "m1", "m0"]
     assert all(letter.died_ms > 1_700_000_000_000 for letter in rest)
 
 

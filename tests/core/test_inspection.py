@@ -31,7 +31,7 @@ class TestActive:
         assert {one.id for one in found} == set(ids)
         assert [one.started_ms for one in found] == sorted(one.started_ms for one in found)
         assert {one.worker for one in found} == {"hand"}
-        assert Message.decode(found[0].body.partition(b" ")[2]).id == found[0].id
+        assert Message.decode(found[0].body.partition(b" ")[2]).args == [found[0].id]
         assert len(store.active(2)) == 2
 
 

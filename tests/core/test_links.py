@@ -22,13 +22,13 @@ def wire(task: str, *args: Any, **more: Any) -> dict[str, Any]:
 
 def parent(**more: Any) -> Message:
     message = Message(id="p", task="t.parent", queue="parents", priority=1, **more)
-    return Message.decode(message.encode(10_000))  # as a worker has it
+    return Message.decode(message.encode(10_000), task_id=message.id)  # as a worker has it
 
 
 def test_a_success_is_followed_by_its_links_with_the_result_in_front() -> None:
     message = parent(links=[wire("t.one", "own"), wire("t.two", "own", immutable=True)], error_links=[wire("t.bad")])
     first, second = follow_ups(message, State.SUCCESS, {"a": [1]}, None)
-    one = Message.decode(first.envelope)
+    one = Message.decode(first.envelope, task_id=first.id)
     assert (one.task, one.args, one.parent_id, one.root_id) == ("t.one", [{"a": [1]}, "own"], "p", "p")
     assert (first.id, first.queue, first.priority) == ("id-of-t.one", "q", 3) == (one.id, one.queue, one.priority)
     assert Message.decode(second.envelope).args == ["own"]

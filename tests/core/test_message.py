@@ -31,7 +31,20 @@ FULL = Message(
 
 @pytest.mark.parametrize("message", [FULL, Message(id="a", task="t")], ids=["full", "bare"])
 def test_what_goes_in_comes_out(message: Message) -> None:
-    assert Message.decode(message.encode(LIMIT)) == message
+    assert Message.decode(message.encode(LIMIT), task_id=message.id) == message
+
+
+def test_what_an_older_release_wrote_is_read() -> None:
+    data = (
+        b'{"v":1,"id":"id-1","t":"shop.tasks.pay","a":[1,"two",null],"k":{"three":[3.5]},"q":"mail","p":-7,'
+        b'"h":{"trace":"abc","n":1},"r":{"max":0,"delay":1.5},"x":1795345000000}'
+    )
+    assert Message.decode(data, task_id="id-1") == FULL
+    assert Message.decode(b'{"v":1,"id":"a","t":"t","a":[],"k":{},"q":"default","p":0}') == Message(id="a", task="t")
+
+
+def test_what_goes_without_saying_takes_no_bytes() -> None:
+    assert Message(id="a", task="t").encode(LIMIT) == b'{"v":2,"t":"t"}'
 
 
 def test_arguments_mean_what_json_makes_of_them() -> None:
@@ -90,29 +103,33 @@ def test_headers_are_bounded() -> None:
 def changed(**changes: Any) -> bytes:
     """The full envelope with other values; None takes one out."""
     body = orjson.loads(FULL.encode(LIMIT)) | changes
+    if body.get("v") == 1:
+        body = {"id": FULL.id, **body}
     return orjson.dumps({name: value for name, value in body.items() if value is not None})
 
 
 def test_an_unknown_field_of_a_later_release_is_passed_over() -> None:
-    assert Message.decode(changed(new={"x": 1})) == FULL
+    assert Message.decode(changed(new={"x": 1}), task_id=FULL.id) == FULL
 
 
-@pytest.mark.parametrize("version", [None, 0, 2, "1", [1]])
+@pytest.mark.parametrize("version", [None, 0, 3, "1", [1]])
 def test_another_version_is_refused_and_named(version: Any) -> None:
-    with pytest.raises(DecodeError, match=f"knows {VERSION}"):
+    with pytest.raises(DecodeError, match=f"knows 1 and {VERSION}"):
         Message.decode(changed(v=version))
 
 
-@pytest.mark.parametrize("name", ["id", "t", "a", "k", "q", "p"])
-def test_a_missing_field_is_refused(name: str) -> None:
-    with pytest.raises(DecodeError, match="envelope"):
-        Message.decode(changed(**{name: None}))
+@pytest.mark.parametrize(
+    ("version", "name"), [(VERSION, "t"), *((1, name) for name in ("id", "t", "a", "k", "q", "p"))]
+)
+def test_a_missing_field_is_refused(version: int, name: str) -> None:
+    with pytest.raises(DecodeError, match=f"the envelope lacks '{name}'"):
+        Message.decode(changed(v=version, **{name: None}))
 
 
+@pytest.mark.parametrize("version", [1, VERSION])
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("id", 1),
         ("t", ["x"]),
         ("a", {"x": 1}),
         ("a", "abc"),
@@ -131,10 +148,10 @@ def test_a_missing_field_is_refused(name: str) -> None:
         ("x", [1]),
     ],
 )
-def test_a_value_of_a_wrong_type_is_refused(name: str, value: Any) -> None:
+def test_a_value_of_a_wrong_type_is_refused(version: int, name: str, value: Any) -> None:
     """What decodes is safe to run: a worker compares and adds these without looking again."""
     with pytest.raises(DecodeError, match="envelope"):
-        Message.decode(changed(**{name: value}))
+        Message.decode(changed(v=version, **{name: value}))
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,22 @@ def test_the_name_is_read_in_what_producers_write(store: Any, wire: Wire) -> Non
     assert [task_of(body[:end]) for end in range(len(body) - 30, len(body))]  # cut off anywhere, it raises nothing
 
 
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        b'{"v":1,"id":"a","t":"mail","a":[],"k":{},"q":"default","p":0}',
+        b"M\x86\xa1v\x01\xa2id\xa1a\xa1t\xa4mail\xa1a\x90\xa1k\x80\xa1q\xa7default\xa1p\x00",
+    ],
+    ids=["json", "msgpack"],
+)
+def test_the_name_is_read_in_what_an_older_release_wrote(store: Any, envelope: bytes) -> None:
+    with Consumer(store, "w-1") as child:
+        pause(store)
+        store.enqueue([NewMessage("a", "default", 0, envelope), new("b", "mails")])
+        assert ids(child) == ["b"]
+    assert task_of(b"12345 " + envelope) == "mail"
+
+
 def test_a_retry_a_delayed_and_a_revoked_call_wait_too(store: Any) -> None:
     with Consumer(store, "w-1") as child:
         store.enqueue([new("held")])

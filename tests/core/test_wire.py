@@ -81,7 +81,7 @@ def test_json_without_compression_is_the_bytes_it_always_was() -> None:
     message = Message(id=ID, task="t", args=[1])
     assert message.encode(1000, StoreSettings().wire) == message.encode(1000)
     assert StoreSettings().wire is JSON
-    assert message.encode(1000).startswith(b'{"v":1,"id":')
+    assert message.encode(1000).startswith(b'{"v":2,"t":')
 
 
 class TestPickle:

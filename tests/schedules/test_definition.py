@@ -63,7 +63,7 @@ def test_one_occurrence_is_one_message() -> None:
     assert (new.queue, new.priority, new.due_ms, new.delay_ms) == ("reports", 3, AT_MS + 5000, None)
     assert new.limit == Limit(report.name, 6_000_000, 1)
     assert new.expires_ms == AT_MS + 60_000
-    message = Message.decode(new.envelope)
+    message = Message.decode(new.envelope, task_id=new.id)
     assert (message.id, message.task, message.args, message.kwargs) == (new.id, report.name, [1], {"b": 2})
     assert (message.expires_ms, message.due_ms) == (AT_MS + 60_000, AT_MS + 5000)
     assert (message.max_retries, message.soft_limit_s, message.parent_id) == (-1, 1, "")

@@ -12,9 +12,12 @@ end
 local function task_of(blob)
   local at = (string.find(blob, ' ', 1, true) or 0) + 1
   if blob:sub(at, at + 1) == 'S1' then at = at + 38 end -- signed: behind the id of the key, and the signature
-  local task = blob:match('^~?{"v":1,"id":"[^"]*","t":"([^"]*)"', at)
+  local task = blob:match('^~?{"v":2,"t":"([^"]*)"', at) or blob:match('^~?{"v":1,"id":"[^"]*","t":"([^"]*)"', at)
   if task then return task end
-  local _, before_id = string.find(blob, '^M[^\161]*\161v\1\162id', at)
-  local _, id_end = packed_text(blob, (before_id or #blob) + 1)
-  if id_end and blob:sub(id_end + 1, id_end + 2) == '\161t' then return (packed_text(blob, id_end + 3)) end
+  local _, last = string.find(blob, '^M[^\161]*\161v\2', at)
+  if not last then -- version 1: the id comes first
+    local _, before_id = string.find(blob, '^M[^\161]*\161v\1\162id', at)
+    _, last = packed_text(blob, (before_id or #blob) + 1)
+  end
+  if last and blob:sub(last + 1, last + 2) == '\161t' then return (packed_text(blob, last + 3)) end
 end

@@ -9,8 +9,8 @@ __all__ = ["task_of"]
 
 _SIGNED: Final = b"S1"
 _SIGNED_AT: Final = 38
-_JSON: Final = re.compile(rb'~?\{"v":1,"id":"[^"]*","t":"([^"]*)"')
-_PACKED: Final = re.compile(rb"M[^\xa1]*\xa1v\x01\xa2id")
+_JSON: Final = re.compile(rb'~?\{"v":(?:2|1,"id":"[^"]*"),"t":"([^"]*)"')
+_PACKED: Final = re.compile(rb"M[^\xa1]*\xa1v(?:\x02|(\x01\xa2id))")
 
 
 def task_of(body: bytes) -> str:
@@ -21,7 +21,9 @@ def task_of(body: bytes) -> str:
     if found := _JSON.match(envelope):
         return found[1].decode("utf-8", "replace")
     if packed := _PACKED.match(envelope):
-        _, end = _packed_text(envelope, packed.end())
+        end = packed.end()
+        if packed[1]:  # version 1: the id comes first
+            _, end = _packed_text(envelope, end)
         if end and envelope[end : end + 2] == b"\xa1t":
             return _packed_text(envelope, end + 2)[0]
     return ""
