@@ -122,7 +122,6 @@ def test_what_only_looks_has_a_twin_for_event_loops(store_url: str) -> None:
         (inspect.workers, ()),
         *((inspect.tasks, (wire, state)) for state in inspect.STATES),
         (inspect.task, (wire, dead)),
-        (inspect.logs, (dead,)),
         (inspect.dead_letter, (dead,)),
         (find_tasks, (wire, parse_filter("id:x"))),
         (find_letters, (wire, parse_filter("error:crashed", "dead"))),
