@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
 from django.http import HttpRequest
-from django.test import override_settings
+from django.tasks import task_backends
+from django.test import Client, override_settings
 from django.urls import include, path
 
 from contract.app import tasks
+from streamtasks_django import chain, group
 from streamtasks_django.dashboard import urls as dashboard
 from streamtasks_django.dashboard.access import ROLES
 from tests.support.manual_consumer import Consumer, outcome_of
+from tests.support.users import as_worker
 
 urlpatterns = [path("any/prefix/", include(dashboard))]
 
@@ -50,6 +54,9 @@ def mounted() -> Generator[None]:
         yield
 
 
+BAD = "<script>alert('x')</script>\"'&</pre></textarea>{{ 1 }}"
+"""What somebody may have written anywhere."""
+
 VALUES = {"alias": "default", "task_id": "nobody", "workflow_id": "nobody", "bulk_id": "nobody"}
 
 
@@ -78,3 +85,34 @@ def failed(hand: Consumer, *args: Any, message: str = "no address") -> str:
     error = b'{"e":{"type":"builtins.LookupError","message":"%s","traceback":"Traceback"}}' % message.encode()
     hand.settle(outcome_of(claimed, "FAILURE", error))
     return str(result.id)
+
+
+def backend() -> Any:
+    return task_backends["default"]
+
+
+def tag() -> str:
+    found: str = backend().stores.plain.tags[0]
+    return found
+
+
+def supervisor() -> Any:
+    return as_worker(backend().stores.asynchronous)
+
+
+def beat(name: str, **about: Any) -> None:
+    """Let a worker give a sign of life."""
+    asyncio.run(supervisor().beat(tag(), name, {"queue_mode": "all", "children": 2, **about}))
+
+
+def page(name: str, /, query: dict[str, str] | None = None, **values: str) -> str:
+    response = Client().get(address(name, **values), query or {})
+    assert response.status_code == 200, (name, response.content.decode()[-2000:])
+    return response.content.decode()
+
+
+def any_workflow() -> str:
+    echo: Any = tasks.echo
+    result: Any = chain(echo.s(BAD), group(echo.s(1), echo.s(2)), echo.s()).apply_async()
+    found: str = str(result.id).rpartition(".w")[0]
+    return found
