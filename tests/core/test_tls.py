@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streamtasks import ConfigurationError, StoreSettings
 from streamtasks.exceptions import StoreUnavailable, UntrustedServer
@@ -203,6 +204,20 @@ def test_a_server_that_answers_without_tls(any_store: OpenStore) -> None:
                 any_store(f"rediss://127.0.0.1:{server.server_address[1]}", **PATIENT).enqueue([MESSAGE])
         finally:
             server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Connection closed by server.",
+        "Error 104 while writing to socket. Connection reset by peer.",
+        "Error 32 while writing to socket. Broken pipe.",
+        "Error UNKNOWN while writing to socket. Connection lost.",
+    ],
+)
+def test_signs_of_a_port_that_speaks_something_else(text: str) -> None:
+    assert connections.is_cut_off(RedisConnectionError(text))
+    assert not connections.is_cut_off(RedisConnectionError("Error 111 connecting to 127.0.0.1:1. Connection refused."))
 
 
 def test_a_tls_port_that_is_reached_without_tls(

@@ -43,8 +43,8 @@ __all__ = [
     "unavailable",
 ]
 
-_CUT_OFF_SIGNS: Final = ("closed by server", "reset by peer", "Broken pipe")
-"""In the texts of redis-py and of the system."""
+_CUT_OFF_SIGNS: Final = ("closed by server", "reset by peer", "Broken pipe", "Connection lost")
+"""In the texts of redis-py, of the system, and of asyncio where more is written to a connection that was closed."""
 
 
 def address(settings: StoreSettings) -> str:
