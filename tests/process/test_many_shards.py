@@ -97,10 +97,12 @@ def test_what_a_killed_child_held_on_several_shards_runs_again(shards: Fleet, ex
     shards.configure(crash_delay_s=0.1)
     results = [enqueue(shards, tag, "nap", 0.02) for _ in range(30) for tag in TAGS]
     worker = shards.start("--concurrency", "2", *EXECUTORS[executor])
+    killed: list[int] = []
     for n in range(3):
         shards.record.wait_started(results[40 * n])
-        wait_until(lambda: worker.pids().children, "a child lives")
-        kill(worker.pids().children[0], signal.SIGKILL)
+        [child, *_] = wait_until(lambda: [one for one in worker.pids().children if one not in killed], "a child lives")
+        killed.append(child)
+        kill(child, signal.SIGKILL)
     wait_all(results)
     assert {result.state for result in results} == {State.SUCCESS}
     again = len(shards.record.executions()) - len(results)
