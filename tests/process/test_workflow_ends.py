@@ -115,7 +115,7 @@ class Flows:
     def late(self) -> tuple[Canvas[Any], Any]:
         members = [self._tasks["give_back"].s(1), self._tasks["give_back"].s(2).set(countdown=60)]
         body = self._tasks["give_back"].s()
-        return chord(members, body, deadline=0.05, on_error="collect", fail_fast=True), [1, None]
+        return chord(members, body, deadline=2.0, on_error="collect", fail_fast=True), [1, None]
 
 
 STEPS = [
