@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from ..protocol.jitter import RANDOM
 
 __all__ = ["Backoff"]
 
@@ -33,7 +33,7 @@ class Backoff:
         if doublings < 0:
             return 0.0
         mean_s = min(self._most_s, self._first_s * 2.0 ** min(doublings, 60))
-        return mean_s * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
+        return mean_s * (0.5 + RANDOM.random())
 
     def reset(self) -> None:
         """Start again with the first pause, because a try succeeded."""

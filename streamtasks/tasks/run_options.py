@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from ..exceptions import InvalidTask
+from ..protocol.jitter import RANDOM
 from . import options
 from .options import check_limit_order, check_options, option
 
@@ -82,7 +82,7 @@ class RunOptions:
         if not self.retry_backoff_s:
             return self.retry_delay_s
         delay_s = min(self.retry_backoff_s * 2 ** min(retries, 60), self.retry_backoff_max_s)
-        return random.uniform(0, delay_s) if self.retry_jitter else delay_s  # noqa: S311 - jitter
+        return RANDOM.uniform(0, delay_s) if self.retry_jitter else delay_s
 
 
 def check_executor(executor: Any, function: Callable[..., Any]) -> None:

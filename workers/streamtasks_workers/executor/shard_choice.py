@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
 from typing import Final
 
+from streamtasks.protocol.jitter import RANDOM
 from streamtasks.stores.types import Exchange
 
 from ..process.doorbell import Doorbell
@@ -58,7 +58,7 @@ class ShardChoice:
         order: Sequence[int] | None = None,
     ) -> None:
         self._tags = tags
-        order = order or random.sample(range(len(tags)), len(tags))
+        order = order or RANDOM.sample(range(len(tags)), len(tags))
         self._after = dict(zip(order, [*order[1:], order[0]], strict=True))
         self._table = table
         self._doorbell = doorbell

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, Self
 
 from streamtasks.application import Application, Relay
+from streamtasks.protocol.jitter import RANDOM
 from streamtasks.schedules.definition import Definition
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.owner import Owner
@@ -187,7 +187,7 @@ class Role(ABC):
 
     def first_s(self) -> float:
         """Return when it runs first, seconds from now: at once, or at some time if beats say what comes before."""
-        return self.interval_s * random.random() if self._lives_by_beats else 0.0  # noqa: S311 - jitter
+        return self.interval_s * RANDOM.random() if self._lives_by_beats else 0.0
 
     @property
     def _lives_by_beats(self) -> bool:
@@ -204,7 +204,7 @@ class Role(ABC):
     async def sleep(self, wait_s: float | None) -> None:
         """Sleep until its next run: ``wait_s`` seconds, None: the interval with some jitter; or until it is woken."""
         if wait_s is None:
-            wait_s = self.interval_s * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter
+            wait_s = self.interval_s * (0.8 + 0.4 * RANDOM.random())
         try:
             async with asyncio.timeout(min(wait_s, self.interval_s * 1.2)):
                 await self._woken.wait()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import socket
 import time
 from typing import Any, Final
 
+from streamtasks.protocol.jitter import RANDOM
 from streamtasks.protocol.task_digests import digests
 from streamtasks.stores.inspection_types import LISTENS
 from streamtasks.stores.types import Coming
@@ -51,7 +51,7 @@ class Heartbeat(Role):
         if self._has_neighbours:
             self.interval_s = min(MOST_BEAT_S, app.settings.lease_s / 3)
         # The quiet shards of a worker take turns.
-        self._turn_s = QUIET_S * app.tags.index(tag) / len(app.tags) + random.random()  # noqa: S311 - no secret
+        self._turn_s = QUIET_S * app.tags.index(tag) / len(app.tags) + RANDOM.random()
         self._beat_at = 0.0
         self._quiet_until = 0.0
         self._about: dict[str, Any] = {
@@ -121,7 +121,7 @@ class Heartbeat(Role):
         self.wake()
 
     def _jittered_s(self) -> float:
-        return self.interval_s * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter
+        return self.interval_s * (0.8 + 0.4 * RANDOM.random())
 
     def _is_in_use(self) -> bool:
         """Whether something may have come to the shard since the last beat, or a child holds something of it."""

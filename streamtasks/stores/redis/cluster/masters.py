@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import threading
 import time
 from collections.abc import Generator, Iterable, Sequence
@@ -14,6 +13,7 @@ from redis.exceptions import AskError, MovedError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ....exceptions import ConfigurationError
+from ....protocol.jitter import RANDOM
 from ....settings import StoreSettings
 from ...backoff import Backoff
 from ..connections import new_async_connection, new_connection, note_server
@@ -145,7 +145,7 @@ class Masters:
             raise error
         self._look_at = time.monotonic() + AGAIN_S
         known = list(self._nodes)
-        random.shuffle(known)
+        RANDOM.shuffle(known)
         errors, refused = [], None
         partial: list[_Range] = []
         for node in dict.fromkeys([*known, *self._start_nodes]):
