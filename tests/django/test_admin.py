@@ -111,8 +111,6 @@ print(json.dumps(found))
 
 @pytest.mark.parametrize("first", [[], ["unfold"]], ids=["alone", "unfold"])
 def test_the_admin(first: list[str], tmp_path: Path) -> None:
-    if first:
-        pytest.importorskip("unfold")
     (tmp_path / "admin_urls.py").write_text(URLS)
     known = {name: value for name, value in environment().items() if name != "DJANGO_SETTINGS_MODULE"}
     done = subprocess.run(

@@ -12,49 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.tasks import task_backends
-from django.test import AsyncClient, Client, override_settings
-from django.urls import include, path
+from django.test import AsyncClient, Client
 
 from contract.app import tasks
 from streamtasks_django.dashboard import live, live_stream
-from streamtasks_django.dashboard.access import ROLES
+from tests.support.dashboard_site import ROLES_GIVEN, mounted
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.waiting import DEADLINE_S, wait_until
 
 pytestmark = pytest.mark.usefixtures("server_and_memory")
 
-urlpatterns = [path("board/", include("streamtasks_django.dashboard.urls"))]
-OVERVIEW = "/board/default/"
+OVERVIEW = "/any/prefix/default/"
 FIRST_LOAD_BYTES = 150 * 1024
-
-_roles: set[str] = set()
-
-
-def roles(_: HttpRequest) -> set[str]:
-    """What ``DASHBOARD_ROLES`` names."""
-    return _roles
 
 
 @pytest.fixture(autouse=True)
 def _mounted(server_and_memory: None) -> Iterator[None]:
-    templates = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
-    with override_settings(
-        ROOT_URLCONF=__name__,
-        INSTALLED_APPS=[
-            "streamtasks_django",
-            "streamtasks_django.outbox",
-            "streamtasks_django.dashboard",
-            "contract.app",
-        ],
-        TEMPLATES=templates,
-        STATIC_URL="/static/",
-        ALLOWED_HOSTS=["testserver"],
-        STREAMTASKS={"DASHBOARD_ROLES": f"{__name__}.roles"},
-    ):
-        _roles.clear()
-        _roles.update(ROLES)
+    with mounted():
         live.answers.clear()
         yield
 
@@ -94,15 +70,15 @@ def test_who_polls_shares_answers_by_roles(
     made = len(measured)
     assert client.get(OVERVIEW, {"live": "events"}).json() == found, "no stream by WSGI"
     assert len(measured) == made, "the same answer again"
-    _roles.discard("see_arguments")
+    ROLES_GIVEN.discard("see_arguments")
     assert "secret" not in client.get(OVERVIEW, {"live": "poll"}).json()["parts"]["overview"]
-    _roles.clear()
+    ROLES_GIVEN.clear()
     assert client.get(OVERVIEW, {"live": "poll"}).status_code == 403
 
 
 def test_a_change_is_never_made_by_who_looks(hand: Consumer) -> None:
-    assert Client().get("/board/default/queues/pause/", {"live": "poll"}).status_code == 405
-    answer = Client().post("/board/default/queues/pause/?live=events", {"queue": "default", "reason": "x"})
+    assert Client().get("/any/prefix/default/queues/pause/", {"live": "poll"}).status_code == 405
+    answer = Client().post("/any/prefix/default/queues/pause/?live=events", {"queue": "default", "reason": "x"})
     assert answer.status_code == 302
     assert "default" not in live_stream.hubs or not live_stream.hubs["default"].pages
 
