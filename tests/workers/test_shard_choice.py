@@ -13,9 +13,10 @@ import pytest
 from streamtasks.stores.types import Claimed, Exchange
 from streamtasks_workers.executor import shard_choice
 from streamtasks_workers.executor.shard_choice import SLEEP_S, ShardChoice
+from streamtasks_workers.executor.shard_codes import AGAIN_NS
 from streamtasks_workers.process.doorbell import Doorbell
 from streamtasks_workers.process.ready import ready
-from streamtasks_workers.process.shard_table import UNKNOWN, ShardTable, priority_code
+from streamtasks_workers.process.shard_table import NOTHING, UNKNOWN, ShardTable, priority_code
 from streamtasks_workers.process.suspect_permit import SuspectPermit
 from tests.support.waiting import wait_until
 
@@ -52,6 +53,10 @@ class Child:
         self.table._words[4 * shard] = self.now_ns
         self.later()
 
+    def code(self, shard: int) -> int:
+        code: int = self.choice._codes.at(self.now_ns).get(shard, NOTHING)
+        return code
+
     def claim(self, answer: Exchange = SOME) -> str:
         tag: str = self.choice.next_tag()
         self.later()
@@ -83,7 +88,7 @@ def test_nothing_is_claimed_that_is_worse_than_what_another_shard_has(child: Chi
     assert (child.choice.next_tag(), child.choice.least) == ("b", 1)
     child.later()
     child.choice.took(NONE._replace(left=-3))
-    assert child.choice._code(B, child.now_ns) == priority_code(-3), "it is not left alone"
+    assert child.code(B) == priority_code(-3), "it is not left alone"
     assert (child.choice.next_tag(), child.choice.least) == ("c", 0)
     child.choice.took(SOME._replace(left=1))
     assert (child.choice.next_tag(), child.choice.least) == ("c", 0)
@@ -104,9 +109,9 @@ def test_an_older_look_does_not_hide_what_a_claim_has_shown(child: Child) -> Non
     child.look(b=0)
     assert child.claim(SOME._replace(left=None)) == "b"
     assert child.claim(NONE) == "b", "nothing is known of any other"
-    assert not child.choice._code(B, child.now_ns)
+    assert not child.code(B)
     child.look(b=0)
-    assert child.choice._code(B, child.now_ns) == priority_code(0)
+    assert child.code(B) == priority_code(0)
 
 
 def test_a_wake_that_came_after_the_last_claim_counts(child: Child) -> None:
@@ -118,7 +123,7 @@ def test_a_wake_that_came_after_the_last_claim_counts(child: Child) -> None:
     child.later()
     child.rung(C)  # while the claim is on its way
     child.choice.took(NONE)
-    assert (tag, child.choice._code(C, child.now_ns)) == ("c", UNKNOWN)
+    assert (tag, child.code(C)) == ("c", UNKNOWN)
 
 
 def test_what_another_child_has_emptied_is_left_alone_until_the_next_wake(child: Child) -> None:
@@ -160,9 +165,9 @@ def test_a_shard_that_gives_nothing_is_left_alone_for_a_while(child: Child) -> N
     child.look(b=0, c=-1)
     assert child.claim(NONE._replace(left=0)) == "b"
     assert child.claim(SOME._replace(left=-1)) == "c"
-    child.later(shard_choice.AGAIN_NS)
+    child.later(AGAIN_NS)
     assert child.claim(NONE._replace(left=0)) == "b"
-    child.later(shard_choice.AGAIN_NS)
+    child.later(AGAIN_NS)
     assert child.claim(SOME._replace(left=-1)) == "c", "for longer"
     child.rung(B)
     assert child.claim() == "b", "something new is there"

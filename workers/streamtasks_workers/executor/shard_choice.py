@@ -10,24 +10,14 @@ from streamtasks.protocol.jitter import RANDOM
 from streamtasks.stores.types import Exchange
 
 from ..process.doorbell import Doorbell
-from ..process.shard_table import NOTHING, UNKNOWN, ShardTable, priority_code
+from ..process.shard_table import NOTHING, ShardTable, priority_code
 from ..process.suspect_permit import SuspectPermit
+from .shard_codes import ASK_FIRST, ShardCodes
 
 __all__ = ["ShardChoice"]
 
 STAY_NS: Final = 50_000_000
 """A child stays on a shard for so long while others have as good a priority, ns."""
-
-AGAIN_NS: Final = 50_000_000
-MOST_AGAIN_NS: Final = 2_000_000_000
-"""A shard that shows something ready and gives this child nothing (a suspect waits there) is asked again after the
-first of these, then after twice as long each time, up to the second."""
-
-MOST_AWAY_NS: Final = 500_000_000
-"""A shard that has not answered is asked again after `AGAIN_NS`, then after twice as long each time, up to this."""
-
-ASK_FIRST: Final = 1000
-"""The code of a shard on which this child may hold what it does not know of: better than any other."""
 
 LEAST_PRIORITY: Final = -100
 
@@ -59,19 +49,13 @@ class ShardChoice:
     ) -> None:
         self._tags = tags
         order = order or RANDOM.sample(range(len(tags)), len(tags))
-        self._after = dict(zip(order, [*order[1:], order[0]], strict=True))
-        self._table = table
+        self._order = order
+        self._turn = {place: turn for turn, place in enumerate(order)}  # in that order
+        self._codes = ShardCodes(table)
         self._doorbell = doorbell
         self._permit = permit
         self._current = first % len(tags)
         self._since_ns = 0
-        self._asked_ns = [0] * len(tags)  # when the last claim was sent there
-        self._left = [NOTHING] * len(tags)  # the code of what it left
-        self._shunned_until_ns = [0] * len(tags)
-        self._shunned_ns = [0] * len(tags)
-        self._away_until_ns = [0] * len(tags)
-        self._away_ns = [0] * len(tags)
-        self._is_unsure = [False] * len(tags)
         self._sent_ns = 0
         self._floor = NOTHING  # the code of the best of the other shards
         self._stays = False  # the next claim must go to the same shard
@@ -88,8 +72,7 @@ class ShardChoice:
 
     def knows_of_nothing(self) -> bool:
         """Whether nothing is known to be ready on any shard: a wake tells when there is something."""
-        now = time.monotonic_ns()
-        return not any(self._code(shard, now) for shard in range(len(self._tags)))
+        return not self._codes.at(time.monotonic_ns())
 
     @property
     def least(self) -> int:
@@ -98,67 +81,41 @@ class ShardChoice:
 
     def _best(self, now: int) -> int:
         """Return the place of the best shard; one that is as good as others is left after `STAY_NS`."""
-        current = place = self._current
-        best, code_there, floor = current, self._code(current, now), NOTHING
-        wanted = code_there + 1
+        codes, best = self._codes.at(now), self._current
+        self._floor = elsewhere = _best_beside(codes, best)
+        wanted = codes.get(best, NOTHING) + 1
         if now - self._since_ns > STAY_NS:
             self._since_ns = now
             wanted -= 1
-        while (place := self._after[place]) != current:
-            code = self._code(place, now)
-            if code > NOTHING and code >= wanted:
-                floor = max(floor, code_there if code_there < ASK_FIRST else NOTHING)
-                best, code_there, wanted = place, code, code + 1
-            elif floor < code < ASK_FIRST:
-                floor = code
-        self._floor = floor
+        if elsewhere != NOTHING and elsewhere >= wanted:
+            best = self._next_of([place for place, code in codes.items() if code == elsewhere and place != best])
+            self._floor = _best_beside(codes, best)
+        if self._floor == ASK_FIRST:  # so it has nothing that is known
+            self._floor = max((code for code in codes.values() if code < ASK_FIRST), default=NOTHING)
         return best
 
-    def _code(self, shard: int, now: int) -> int:
-        """Return what is known to be ready on a shard."""
-        if now < self._away_until_ns[shard]:
-            return NOTHING
-        if self._is_unsure[shard]:
-            return ASK_FIRST
-        rung_at, looked_at, code, emptied_at = self._table.state(shard)
-        asked_at = self._asked_ns[shard]
-        if looked_at <= asked_at:
-            code, looked_at = self._left[shard], asked_at
-        if looked_at < emptied_at:  # by another child: it was woken for what this one sees, too
-            code, looked_at = NOTHING, emptied_at
-        if rung_at > looked_at:
-            return max(code, UNKNOWN)
-        return NOTHING if now < self._shunned_until_ns[shard] else code
+    def _next_of(self, places: Sequence[int]) -> int:
+        """Return the one of some places that comes next in this child's order."""
+        begin, shards = self._turn[self._current] + 1, len(self._order)
+        return min(places, key=lambda place: (self._turn[place] - begin) % shards)
 
     def missed(self, *, unsure: bool) -> str:
         """Note that the shard of the last claim has not answered; return it.
 
         ``unsure``: the claim may have taken effect.
         """
-        shard = self._current
         self._stays = False
-        self._is_unsure[shard] = self._is_unsure[shard] or unsure
-        self._away_ns[shard] = wait_ns = min(2 * self._away_ns[shard] or AGAIN_NS, MOST_AWAY_NS)
-        self._away_until_ns[shard] = time.monotonic_ns() + wait_ns
+        self._codes.missed(self._current, time.monotonic_ns(), unsure=unsure)
         if not unsure:
             self._permit.give_back()
-        return self._tags[shard]
+        return self._tags[self._current]
 
     def took(self, exchange: Exchange) -> str:
         """Take in the answer to the last claim; return its shard."""
-        shard = self._current
-        self._away_ns[shard] = 0
-        if exchange.left is None and not self._is_unsure[shard]:  # the answer to a repeated claim may be an old one
-            self._table.set_emptied(shard, self._sent_ns)
-        self._is_unsure[shard] = False
-        self._asked_ns[shard] = self._sent_ns
-        self._left[shard] = priority_code(exchange.left)
+        shard, left = self._current, exchange.left
         self._stays = exchange.suspects or exchange.again
-        if exchange.claimed or exchange.left is None or exchange.left < self.least or self._stays:
-            self._shunned_ns[shard] = 0
-        else:
-            self._shunned_ns[shard] = wait_ns = min(2 * self._shunned_ns[shard] or AGAIN_NS, MOST_AGAIN_NS)
-            self._shunned_until_ns[shard] = time.monotonic_ns() + wait_ns
+        shun = not (exchange.claimed or left is None or left < self.least or self._stays)
+        self._codes.answered(shard, self._sent_ns, priority_code(left), time.monotonic_ns(), shun=shun)
         if not (exchange.run_alone and exchange.claimed):
             self._permit.give_back()  # what it was taken for is settled, or was not there
         return self._tags[shard]
@@ -189,13 +146,22 @@ class ShardChoice:
         """Return how long to wait at most, seconds."""
         now = time.monotonic()
         left_s = self._sleeps_until - now
-        if any(self._away_ns):
-            asked_at = (until for until, away in zip(self._away_until_ns, self._away_ns, strict=True) if away)
-            left_s = min(left_s, min(asked_at) / 1e9 - now)
+        next_try_ns = self._codes.next_try_ns()
+        if next_try_ns is not None:
+            left_s = min(left_s, next_try_ns / 1e9 - now)
         return max(0.0, left_s)
 
     def finish_wait(self) -> None:
         """Wait no longer."""
         if time.monotonic() >= self._sleeps_until:
-            self._current = self._after[self._current]  # nobody rang: look at one after the other
+            self._current = self._next_of(self._order)  # nobody rang: look at one after the other
         self._doorbell.reset()
+
+
+def _best_beside(codes: dict[int, int], place: int) -> int:
+    """Return the best of the codes but for that of one place."""
+    code = codes.pop(place, NOTHING)
+    best = max(codes.values(), default=NOTHING)
+    if code:
+        codes[place] = code
+    return best

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import mmap
+from struct import Struct
 from time import monotonic_ns
 from typing import Final
 
-__all__ = ["NOTHING", "UNKNOWN", "ShardTable", "priority_code"]
+__all__ = ["NOTHING", "UNKNOWN", "ShardState", "ShardTable", "changed_states", "priority_code", "state_in"]
 
 NOTHING: Final = 0
 """The code of a shard on which nothing is ready."""
@@ -16,10 +17,32 @@ UNKNOWN: Final = 1
 
 _RUNG_AT, _LOOKED_AT, _BEST, _EMPTIED_AT, _WORDS = 0, 1, 2, 3, 4
 
+_STATE: Final = Struct(f"{_WORDS}Q")
+_PART: Final = 8 * _STATE.size
+"""Images are compared in parts of so many bytes."""
+
+ShardState = tuple[int, int, int, int]
+"""Of a shard: when it became ready, when it was looked at, the best code then, when it was emptied."""
+
 
 def priority_code(priority: int | None) -> int:
     """Return a priority, -100 to 100, as a code above `UNKNOWN`: the better the higher; None: `NOTHING`."""
     return NOTHING if priority is None else priority + 102
+
+
+def state_in(image: bytes, shard: int) -> ShardState:
+    """Return the state of a shard from an image of the table."""
+    return _STATE.unpack_from(image, _STATE.size * shard)
+
+
+def changed_states(image: bytes, before: bytes) -> list[tuple[int, ShardState]]:
+    """Return places and states of all shards of which two images of one table differ, and of some others."""
+    found: list[tuple[int, ShardState]] = []
+    for at in range(0, len(image), _PART):
+        part = image[at : at + _PART]
+        if part != before[at : at + _PART]:
+            found += enumerate(_STATE.iter_unpack(part), at // _STATE.size)
+    return found
 
 
 class ShardTable:
@@ -32,7 +55,8 @@ class ShardTable:
 
     def __init__(self, shards: int) -> None:
         self.shards = shards
-        self._words = memoryview(mmap.mmap(-1, 8 * _WORDS * shards)).cast("Q")
+        self._memory = mmap.mmap(-1, _STATE.size * shards)
+        self._words = memoryview(self._memory).cast("Q")
 
     def set_rung(self, shard: int) -> None:
         """Note that something has become ready on a shard now."""
@@ -47,8 +71,12 @@ class ShardTable:
         """Note, as a child, when a claim was sent that has left nothing on a shard."""
         self._words[_WORDS * shard + _EMPTIED_AT] = sent_ns
 
-    def state(self, shard: int) -> tuple[int, int, int, int]:
-        """Return when a shard became ready, when it was looked at, the best code then, and when it was emptied."""
+    def image(self) -> bytes:
+        """Return all that stands in it now; to compare it with an earlier one is quicker than to read it."""
+        return self._memory[:]
+
+    def state(self, shard: int) -> ShardState:
+        """Return the state of a shard."""
         at = _WORDS * shard
         words = self._words
         return words[at], words[at + 1], words[at + 2], words[at + 3]
