@@ -16,7 +16,7 @@ from streamtasks.stores.redis import RedisStore, conversation
 from streamtasks.stores.types import NewMessage
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.replicated import Replicated
-from tests.support.servers import server_kinds
+from tests.support.servers import has_waitaof, server_kinds, skip_without_waitaof
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -230,9 +230,7 @@ def test_a_server_without_replicas_refuses_before_anything_is_enqueued(server_ur
 
 def test_files_on_a_server_that_cannot(server_url: str, any_store: OpenStore, request: pytest.FixtureRequest) -> None:
     with redis.Redis.from_url(server_url) as client:
-        info: Any = client.info("server")
-        is_old = info.get("server_name") != "valkey" and info["redis_version"].startswith("7.0")
-    why = "has no WAITAOF" if is_old else "has appendonly off"
+        why = "has appendonly off" if has_waitaof(client) else "has no WAITAOF"
     store = any_store(server_url, durability="aof", **PATIENT)
     with pytest.raises(ServerNotSupported, match=why):
         store.enqueue([new("a")])
@@ -245,6 +243,8 @@ def test_files_on_a_server_that_cannot(server_url: str, any_store: OpenStore, re
 @pytest.mark.parametrize("fsync", ["everysec", "always"])
 def test_files_of_the_master(any_store: OpenStore, fsync: str) -> None:
     with EmbeddedServer(extra_args=["--appendonly", "yes", "--appendfsync", fsync]) as server:
+        with redis.Redis.from_url(server.url) as client:
+            skip_without_waitaof(client)
         settings: dict[str, Any] = {"durability": "aof", **PATIENT}
         assert open_store(StoreSettings(url=server.url, **settings)).check() == []
         store = any_store(server.url, **settings)
@@ -257,6 +257,8 @@ def test_files_of_the_master(any_store: OpenStore, fsync: str) -> None:
 
 def test_files_that_are_never_written_to_the_disk(any_store: OpenStore) -> None:
     with EmbeddedServer(extra_args=["--appendonly", "yes", "--appendfsync", "no"]) as server:
+        with redis.Redis.from_url(server.url) as client:
+            skip_without_waitaof(client)
         store = any_store(server.url, durability="aof", **HASTY)
         with pytest.raises(NotDurable, match="the master has not written it to its file") as raised:
             store.enqueue([new("a")])
@@ -267,6 +269,7 @@ def test_files_that_are_never_written_to_the_disk(any_store: OpenStore) -> None:
 @pytest.mark.slow
 def test_files_of_replicas_count_too(any_store: OpenStore) -> None:
     with Replicated("valkey") as servers:
+        skip_without_waitaof(servers.client(servers.master))
         for server in (servers.master, servers.replicas[0]):
             servers.client(server).config_set("appendonly", "yes")
         with pytest.raises(NotDurable, match="1 of 2 replicas have it in their files") as raised:

@@ -16,6 +16,7 @@ from streamtasks import group
 from streamtasks.protocol.keys import Keys
 from streamtasks_django.exceptions import InvalidTask, NotDurable
 from streamtasks_workers.testing.embedded import EmbeddedServer
+from tests.support.servers import has_waitaof, skip_without_waitaof
 
 BACKEND = "streamtasks_django.backends.redis.RedisBackend"
 KEYS = Keys("streamtasks:", "u0")
@@ -29,6 +30,8 @@ def _backend() -> Any:
 @pytest.fixture(scope="module")
 def server_without_fsync() -> Iterator[EmbeddedServer]:
     with EmbeddedServer(extra_args=["--appendonly", "yes", "--appendfsync", "no"]) as server:
+        with redis.Redis.from_url(server.url) as client:
+            skip_without_waitaof(client)
         yield server
 
 
@@ -69,7 +72,9 @@ async def test_of_a_backend(server_without_fsync: EmbeddedServer) -> None:
 
 
 def test_the_deployment_check_refuses_what_a_server_cannot_give(embedded_url: str) -> None:
-    for level, why in (("replicated", "has no replicas"), ("aof", "has appendonly off")):
+    with redis.Redis.from_url(embedded_url) as client:
+        of_files = "has appendonly off" if has_waitaof(client) else "has no WAITAOF"
+    for level, why in (("replicated", "has no replicas"), ("aof", of_files)):
         given = {"url": embedded_url, "durability": level}
         with override_settings(TASKS={"default": {"BACKEND": BACKEND, "OPTIONS": given}}):
             [found] = [one for one in run_checks(include_deployment_checks=True) if why in one.msg and one.is_serious()]

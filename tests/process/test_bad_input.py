@@ -18,6 +18,7 @@ from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.process.tasks import proc_app
 from tests.process.test_executors import EXECUTORS, each_executor
 from tests.support.fleet import Fleet
+from tests.support.servers import has_waitaof
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Worker
 
@@ -57,6 +58,8 @@ def test_a_server_that_cannot_give_the_durability_is_refused(
 ) -> None:
     fleet = open_fleet(own_server().url)
     fleet.configure(durability=level)
+    if level == "aof" and not has_waitaof(fleet.client):
+        remedy = "has no WAITAOF"
     said = _refused(fleet)
     assert f"cannot give durability '{level}'" in said
     assert remedy in said

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from typing import Any, Self
 
+import pytest
 import redis
 from redis.cluster import RedisCluster
 from redis.crc import key_slot
@@ -49,6 +50,18 @@ def start_server(kind: str, *, append_only: bool = False) -> EmbeddedServer:
     server.start()
     show_log(kind, server.directory / "server.log", lasting=True)
     return server
+
+
+def has_waitaof(client: redis.Redis) -> bool:
+    """Whether a server can wait for append-only files: Redis 7.0 cannot."""
+    found: Any = client.execute_command("COMMAND INFO", "WAITAOF")
+    return bool(found[0])
+
+
+def skip_without_waitaof(client: redis.Redis) -> None:
+    """Leave a test out, which needs a server that waits for files, if it is told to run on an older one."""
+    if not has_waitaof(client):
+        pytest.skip("this server is Redis 7.0, which has no WAITAOF")
 
 
 def silence(settings: StoreSettings, worker: str, silent_ms: int, tag: str = "u0") -> None:
