@@ -116,6 +116,8 @@ def states_of(fleet: Fleet, acknowledged: list[Acknowledged]) -> dict[str, State
 
 @pytest.mark.parametrize("fault", ["failover", "kill", "reshard"])
 def test_workflows_and_rate_limits_are_right_throughout(cluster: Cluster, fleet: Fleet, fault: str) -> None:
+    """And whoever has the patience for it sees no error."""
+    fleet.configure(enqueue_timeout_s=DEADLINE_S)
     tasks = fleet.app.tasks
     chords = [chord([tasks["nap"].s(0.01) for _ in range(8)], tasks["give_back"].s()).apply_async() for _ in range(32)]
     # They start when the limit lets them: behind the others the first would start late, and all seem too fast.
@@ -124,19 +126,29 @@ def test_workflows_and_rate_limits_are_right_throughout(cluster: Cluster, fleet:
     cluster.wait_replicated()
     fleet.start("--concurrency", "2")
     fleet.record.wait_started(limited[5])
-    if fault == "kill":
-        cluster.nodes[1].kill()
-        wait_until(lambda: is_master(cluster.replicas[1].url), "the replica has taken over")
-    elif fault == "failover":
-        with client_of(cluster.replicas[1].url) as client:
-            client.execute_command("CLUSTER FAILOVER")
-        wait_until(lambda: is_master(cluster.replicas[1].url), "the replica has taken over")
-    else:
-        for tag in cluster.tags_at(cluster.nodes[1], ALL_TAGS)[:2]:
-            cluster.move_slot(tag, to=2)
+    with Producers(fleet.app, "nap", (0.001,), pause_s=0.02) as producers:
+        producers.wait_for_more(5)
+        tags = set(cluster.tags_at(cluster.nodes[1], ALL_TAGS))
+        if fault == "kill":
+            cluster.nodes[1].kill()
+            wait_until(lambda: is_master(cluster.replicas[1].url), "the replica has taken over")
+        elif fault == "failover":
+            with client_of(cluster.replicas[1].url) as client:
+                client.execute_command("CLUSTER FAILOVER")
+            wait_until(lambda: is_master(cluster.replicas[1].url), "the replica has taken over")
+        else:
+            for tag in cluster.tags_at(cluster.nodes[1], ALL_TAGS)[:2]:
+                cluster.move_slot(tag, to=2)
+        over_at = time.monotonic()
+        producers.wait_for_more(len(ALL_TAGS))
+    assert producers.errors == []
     wait_all([*limited, *plain, *chords])
     assert [result.get() for result in chords] == [[0.01] * 8] * 32
     assert [result.get() for result in limited] == [n + 1 for n in range(60)]
     assert {result.state for result in plain} == {State.SUCCESS}
+    states = states_of(fleet, producers.all)
+    lost = [one for one in producers.all if states[one.id] is None]
+    assert fault == "kill" or not lost
+    assert all(one.at < over_at and one.id.rpartition("-")[2] in tags for one in lost), "by that master alone"
     starts = sorted(fleet.record.of(result)[0].started for result in limited)
     assert starts[-1] - starts[0] >= 0.9 * 59 / 20
