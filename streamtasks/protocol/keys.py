@@ -173,6 +173,7 @@ class Keys:
         "ready",
         "record",
         "release",
+        "releases",
         "reserved",
         "running",
         "schedule_names",
@@ -252,6 +253,7 @@ class Keys:
         self.events = base + "events"  # STREAM: what happened to tasks, capped
         self.watchers = base + "watchers"  # STRING: how many events are kept; there while somebody watches; expires
         self.totals = base + "totals"  # HASH: outcome -> count
+        self.releases = base + "releases"  # LIST: which release of a project came when; only that of the first shard
         self.touched = base + "touched"  # STRING: when enqueueing that waits for replicas wrote last
         # Functions of a name. A bound method of a string takes a tenth of the time of a method here.
         self.record: _Key = (base + "r:").__add__  # STRING: a finished message by its id, with its expiry
@@ -283,6 +285,14 @@ class Keys:
     def counts(self, hour: int) -> str:
         """HASH: ``"<minute> <queue> <outcome or ms>"`` -> count, of one hour."""
         return f"{self._base}counts:{hour}"
+
+    def minute_series(self, hour: int) -> str:
+        """HASH: what was counted by the minute of an hour, see `protocol.series`; only that of the first shard."""
+        return f"{self._base}minutes:{hour}"
+
+    def hour_series(self, day: int) -> str:
+        """HASH: what was counted by the hour of a day since the epoch, likewise."""
+        return f"{self._base}hours:{day}"
 
     def done_channel(self, task_id: str) -> str:
         """CHANNEL: announces that this id is finished."""

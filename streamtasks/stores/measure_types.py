@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["HourCounts", "Measures", "QueueMeasure", "ServerMeasure"]
+__all__ = ["Measures", "QueueMeasure", "ServerMeasure"]
 
 
 class QueueMeasure(NamedTuple):
@@ -36,18 +36,6 @@ class QueueMeasure(NamedTuple):
             max(self.oldest_ms, other.oldest_ms),
             self.added + other.added,
         )
-
-
-class HourCounts(NamedTuple):
-    """What finished in an hour.
-
-    Attributes:
-        hour: since 1970.
-        counts: by minute of the hour and outcome; under ``ms`` how long attempts ran, ms.
-    """
-
-    hour: int
-    counts: dict[tuple[int, str], int]
 
 
 class ServerMeasure(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from ..protocol.state import DeadLetter
-from .measure_types import HourCounts
+from .series_types import Series
 from .steering_types import AuditEntry, IdPage, Pause
 
 __all__ = ["AsyncSteeringStore", "SteeringStore"]
@@ -98,15 +98,12 @@ class SteeringStore(Protocol):
         """
         ...
 
-    def minute_counts(self, hours: Sequence[int], queue: str) -> tuple[int, list[HourCounts]]:
-        """Return what finished of a queue in each minute of some hours, and the store's time, ms.
+    def series(self, names: Sequence[str], *, by_hour: bool) -> Series:
+        """Return what workers have counted: by the minute of the last 24 hours, or by the hour of the last 30 days.
 
         Args:
-            hours: since 1970, at most 24. They are known for as long as the longest record is kept.
-            queue: its name.
-
-        Raises:
-            ServerNotSupported: a store in memory or in SQL does not count by minutes.
+            names: of at most 8 series, see `protocol.series`.
+            by_hour: what is wanted.
         """
         ...
 

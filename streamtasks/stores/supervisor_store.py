@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from .inspection_types import Events, NewLog
 from .schedule_store import SupervisorScheduleStore
+from .series_types import NewSeries
 from .types import Admission, Charge, Claimed, ClaimId, Filter, Heartbeat, Outcome, Promotion, Reclaim, Settled, Swept
 
 __all__ = ["SupervisorStore"]
@@ -120,6 +121,14 @@ class Admits(Protocol):
 
 class SupervisorStore(SupervisorTransitions, Admits, Protocol):
     """The store of keepers."""
+
+    async def add_series(self, new: NewSeries) -> None:
+        """Add what a worker has counted to the series for charts, see `Store.series`; names past the bound fold."""
+        ...
+
+    async def note_release(self, project: str, release: str) -> None:
+        """Note that a worker of a project starts, with this release; only another than the last one is kept."""
+        ...
 
     async def append_logs(self, some: Sequence[NewLog], nonce: str) -> list[int]:
         """Keep what attempts have logged with their tasks; without lines, only for how long it is kept is noted.

@@ -25,6 +25,7 @@ from streamtasks.stores.redis import RedisStore, access, scripts
 from streamtasks.stores.redis.access import UserRole
 from streamtasks.stores.redis.operations.delete_finished import finished_call
 from streamtasks.stores.redis.operations.durable import touch_call
+from streamtasks.stores.series_types import NewSeries
 from streamtasks.stores.steering_types import AuditEntry
 from streamtasks.stores.types import ClaimId, ClaimRequest, Filter, Limit, NewMessage
 from tests.support.manual_consumer import Consumer, outcome_of
@@ -171,7 +172,7 @@ class TestRoles:
         store.pauses()
         store.logs("a")
         store.queue_counts("default", 5)
-        store.minute_counts([500_000], "default")
+        store.series(["*"], by_hour=False)
         store.audit_entries()
         store.bulks()
         store.bulk_counts("b")
@@ -265,6 +266,8 @@ class TestRoles:
         await keeper.hand_back(TAG, claimed[1:], invalidate=ClaimId("hand", 9))
         await keeper.settle(TAG, [outcome_of(claimed[1], "SUCCESS", b"{}")])
         await keeper.append_logs([NewLog("a")], "nonce")
+        await keeper.add_series(NewSeries("w", 1, 0, [("*", "a1")]))
+        await keeper.note_release("shop", "1")
         await keeper.answer_stack("a", "nonce", b"{}")
         await keeper.promote(TAG)
         await keeper.admit(TAG)

@@ -17,6 +17,7 @@ from streamtasks import StoreSettings
 from streamtasks.exceptions import ConfigurationError
 from streamtasks.protocol.graph import Graph, GraphFanIn
 from streamtasks.protocol.keys import Keys
+from streamtasks.protocol.series import ALL, COUNTS, of_task, text_of
 from streamtasks.protocol.shards import node_id
 from streamtasks.protocol.state import DeadLetter
 from streamtasks.settings import MIN_DEDUP_S
@@ -26,6 +27,7 @@ from streamtasks.stores.inspection_types import NewLog
 from streamtasks.stores.redis.operations.claim import claim_call, pass_wake_call, wake_lists
 from streamtasks.stores.redis.operations.settle import settle_call
 from streamtasks.stores.redis.scripts import Call
+from streamtasks.stores.series_types import NewSeries
 from streamtasks.stores.steering_types import AuditEntry
 from streamtasks.stores.types import Claimed, ClaimId, ClaimRequest, Filter, Limit, NewMessage, Outcome
 from streamtasks.stores.workflow_types import FanIn, KnownResult, NewWorkflow, Node
@@ -242,7 +244,12 @@ def asked_of_workers(site: Site) -> None:
     store.logs(f"{1:032x}-u0")
     store.request_worker("w", "drain")
     store.queue_counts("default", 5)
-    store.minute_counts(range(500_000, 500_024), "q" * 128)
+    counts = [(of_task(f"{place:0200}"), text_of(range(900_000, 900_000 + COUNTS))) for place in range(300)]
+    for number in range(1, 3):
+        site.keep("add_series", NewSeries("w", number, 0, counts))
+    site.keep("note_release", "p", "r")
+    for by_hour in (False, True):
+        store.series([ALL, *(name for name, _ in counts[:7])], by_hour=by_hour)
     store.pause("", "ann", "", "t")
     store.resume("", "t")
 

@@ -27,6 +27,8 @@ def all_of(keys: Keys) -> list[str]:
         keys.stream(stream_name("a:{b}", -7)),
         keys.finished(5, 24),
         keys.counts(5),
+        keys.minute_series(5),
+        keys.hour_series(5),
         keys.done_channel("id"),
     ]
     return plain + made

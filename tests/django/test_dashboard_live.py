@@ -17,8 +17,10 @@ from django.tasks import task_backends
 from django.test import AsyncClient, Client
 
 from contract.app import tasks
+from streamtasks.protocol.series import ALL, of_queue, of_task
+from streamtasks.stores.series_types import NewSeries
 from streamtasks_django.dashboard import live, live_stream
-from tests.support.dashboard_site import ROLES_GIVEN, mounted
+from tests.support.dashboard_site import BAD, ROLES_GIVEN, mounted, supervisor
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.waiting import DEADLINE_S, wait_until
 
@@ -132,25 +134,31 @@ async def test_viewers_share_what_is_made_and_nothing_stays(hand: Consumer, meas
     assert live_stream.hubs["default"].pages == {}
 
 
-def test_charts_of_a_day(hand: Consumer, request: pytest.FixtureRequest) -> None:
+def test_charts_of_a_day_and_of_a_month() -> None:
     charts = OVERVIEW + "charts/"
-    if "memory" in request.node.callspec.id:
-        assert b"counted by minutes on Redis or Valkey only" in Client().get(charts).content
-        assert Client().get(charts, {"format": "json"}).status_code == 501
-        return
-    assert b"Nothing has finished in the last 24 hours" in Client().get(charts).content
-    tasks.echo.enqueue(1)
-    [claimed] = hand.claim(1)
-    hand.settle(outcome_of(claimed, "FAILURE", b'{"e":{"type":"builtins.LookupError","message":"","traceback":""}}'))
-    found = Client().get(charts, {"format": "json"}).json()
-    assert sum(found["failed"]) == 1
-    assert sum(found["succeeded"]) == 0
-    assert len({len(values) for values in found.values()}) == 1
-    page = Client().get(charts, {"queue": "default"}).content.decode()
-    assert '<span class="said">1</span>' in page
-    assert "queue%3Adefault" in page
+    assert b"Workers have counted nothing" in Client().get(charts).content
+    names = [ALL, of_queue("default"), of_task("shop.send")]
+    new = NewSeries("w", 1, 0, [(name, "a2b1c1d4e900k3y3") for name in names])
+    asyncio.run(supervisor().add_series(new))
+    asyncio.run(supervisor().note_release("shop", BAD))
+    for query in ({}, {"queue": "default"}, {"task": "shop.send"}, {"by": "hour"}, {"by": "hour", "task": "shop.send"}):
+        found = Client().get(charts, {"format": "json", **query}).json()
+        sums = [sum(found[name]) for name in ("succeeded", "failed", "other", "retried")]
+        assert sums == [2, 1, 1, 4], query
+        assert found["each_s"] == (3600 if "by" in query else 60)
+        assert len(found["at"]) == (720 if "by" in query else 1440)
+        assert {len(found[name]) for name in ("failed", "run_p50_s", "run_p95_s", "wait_p50_s")} == {len(found["at"])}
+        assert [one["text"] for one in found["releases"]] == [f"shop: {BAD}"]
+        assert 0.01 < max(value or 0 for value in found["run_p50_s"]) < 0.025
     assert sum(Client().get(charts, {"format": "json", "queue": "mail"}).json()["failed"]) == 0
+    page = Client().get(charts, {"by": "hour", "task": "shop.send"}).content.decode()
+    assert '<span class="said">1</span>' in page
+    assert "task%3Ashop.send" in page
+    assert "By the day" in page
+    assert "alert(&#x27;x&#x27;)" in page
     assert Client().get(charts, {"queue": "<script>"}).status_code == 400
+    for where in ("", "queues/one/?name=default"):
+        assert "data-chart-table" in Client().get(OVERVIEW + where).content.decode(), where
 
 
 @pytest.mark.parametrize("where", ["", "charts/"])

@@ -226,6 +226,7 @@ READS = {
     "hlen",
     "hmget",
     "llen",
+    "lrange",
     "pexpiretime",
     "time",
     "xinfo",

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import batched
-from typing import Any
 from unittest.mock import ANY
 
 import pytest
 
 from streamtasks import StoreSettings
 from streamtasks.stores.redis.operations.delete_finished import IndexEntry
-from streamtasks.stores.redis.operations.inspection import active, active_call, minute_counts
+from streamtasks.stores.redis.operations.inspection import active, active_call
 from streamtasks.stores.redis.shards import Shards
 from tests.support.script_lab import ScriptLab, outcome
 
@@ -73,32 +72,6 @@ class TestStatistics:
 
     def test_nothing(self, lab: ScriptLab) -> None:
         assert lab.statistics("SUCCESS") == [0, 0, 0, [None]]
-
-
-class TestMinuteCounts:
-    def test_by_minute_and_outcome_of_one_queue(self, lab: ScriptLab) -> None:
-        hour = lab.hour()
-        fields = {
-            "7 q SUCCESS": 3,
-            "7 q FAILURE": 1,
-            "7 q ms": 90,
-            "7 a b SUCCESS": 2,
-            "59 q REVOKED": 4,
-            "7 q OTHER": 9,
-        }
-        lab.client.hset(lab.keys.counts(hour), mapping=fields)
-
-        def counts(queue: str) -> dict[tuple[int, str], int]:
-            found: Any = lab.complete(
-                minute_counts(Shards(replace(lab.settings, key_prefix=lab.prefix)), [hour - 1, hour], queue)
-            )
-            (_, [before, one]), _ = found
-            assert before.counts == {}
-            return dict(one.counts)
-
-        assert counts("q") == {(7, "SUCCESS"): 3, (7, "FAILURE"): 1, (7, "ms"): 90, (59, "REVOKED"): 4}
-        assert counts("a b") == {(7, "SUCCESS"): 2}
-        assert counts("b") == {}
 
 
 class TestWorkers:

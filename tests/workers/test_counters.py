@@ -6,7 +6,7 @@ import os
 from types import SimpleNamespace
 from typing import Any
 
-from streamtasks_workers.executor.attempt_counts import count_batch
+from streamtasks_workers.executor.attempt_counts import AttemptCounts
 from streamtasks_workers.monitor.totals import Names, Totals
 from streamtasks_workers.process.counted import OTHER
 from streamtasks_workers.process.counters import Counters
@@ -116,12 +116,46 @@ def test_a_batch_counts_as_its_attempts_do_one_by_one() -> None:
     together, one_by_one = Counters(), Counters()
     for counters in (together, one_by_one):
         counters.adopt()
-    count_batch(together, batch)
+    all_of_them = AttemptCounts(together)
+    last = None
     for one in batch:
-        count_batch(one_by_one, [one])
+        if last is None or (one[1].runnable, one[1].claimed.stream) != last:
+            last = one[1].runnable, one[1].claimed.stream
+            all_of_them.runs(one[1])
+        all_of_them.ended(*one)
+        alone = AttemptCounts(one_by_one)
+        alone.ended(*one)
+        alone.flush()
+    all_of_them.flush()
     found, wanted = (Totals([counters], Names()) for counters in (together, one_by_one))
     assert found.finished == wanted.finished
     assert found.finished["q", "add", "success"] == 12
     assert (found.retries, found.late) == (wanted.retries, wanted.late)
     assert found.durations == wanted.durations
     assert found.waits == wanted.waits
+    assert list(together.take()) == list(one_by_one.take())
+
+
+def test_what_was_counted_since_the_last_time_is_taken_once() -> None:
+    """For charts: by queue and task, and whoever counts on after a child has ended."""
+    counters = Counters()
+    counters.adopt()
+    run(counters, ms=2)
+    run(counters, state="FAILURE", ms=700)
+    run(counters, state="RETRY")
+    counters.retried(3, "raised")
+    run(counters, "other task", "q2")
+    counters.flush()
+    taken = {(queue, task): counts for queue, task, counts in counters.take()}
+    assert taken.keys() == {("q", "add"), ("q2", "other task")}
+    counts = taken["q", "add"]
+    assert counts[:6] == [1, 1, 0, 1, 703, 60]
+    assert (sum(counts[6:24]), sum(counts[24:])) == (3, 3)
+    assert list(counters.take()) == []
+    if not (pid := os.fork()):
+        counters.adopt()
+        run(counters)
+        counters.flush()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert [(queue, task, counts[0]) for queue, task, counts in counters.take()] == [("q", "add", 1)]

@@ -86,6 +86,8 @@ class Shard:
         self.events_dropped = 0
         self.watched_until_ms = 0  # until then somebody watches events
         self.logs: dict[str, tuple[str, BoundedLog]] = {}  # what attempts have logged, with the nonce of the last call
+        self.series: dict[tuple[str, str], str] = {}  # of an hour ("m<hour>") or a day ("h<day>"), see `series`
+        self.releases: dict[str, list[tuple[int, str, str]]] = {}  # under "": when, project, release; newest first
         self.wakes: set[str] = set()
         self.pushes: list[tuple[str, str]] = []
         self._entries = count(1)

@@ -11,7 +11,6 @@ from ...settings import StoreSettings
 from ..event_cursor import cursor_of, positions_in
 from ..inspection_types import LATEST, WATCH_MS, Event, Events
 from ..letter_cursor import entry_of, tag_in
-from ..measure_types import HourCounts
 from ..rules import phases
 from ..steering_types import (
     MOST_PAUSES,
@@ -266,7 +265,3 @@ class SteeringMethods:
     def queue_counts(self, queue: str, minutes: int) -> tuple[int, int]:  # noqa: ARG002
         """See `Store.queue_counts`: nothing is counted by queues."""
         return 0, 0
-
-    def minute_counts(self, hours: Sequence[int], queue: str) -> tuple[int, list[HourCounts]]:  # noqa: ARG002
-        """See `Store.minute_counts`."""
-        raise ServerNotSupported("What finished is counted by minutes on Redis or Valkey only.")

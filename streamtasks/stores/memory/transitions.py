@@ -27,6 +27,7 @@ from . import (
     renew,
     revoke,
     schedules,
+    series,
     settle,
     standing,
     unfold,
@@ -84,6 +85,17 @@ def by_id[**P, T](
     return update_wrapper(method, transition)
 
 
+def on_first[**P, T](
+    transition: Callable[Concatenate[Shard, P], T], *, changes: bool = True
+) -> Callable[Concatenate[OnShards, P], T]:
+    """Make a transition a method of what lies on the first shard; see `by_tag`."""
+
+    def method(self: OnShards, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.on_shard(self.tags[0], lambda shard: transition(shard, *args, **kwargs), changes=changes)
+
+    return update_wrapper(method, transition)
+
+
 def awaiting[**P, T](
     blocking: Callable[Concatenate[Any, P], T],
 ) -> Callable[Concatenate[Calls, P], CoroutineType[Any, Any, T]]:
@@ -110,7 +122,10 @@ class Transitions:
     delete_schedule = by_id(schedules.delete, select=schedule_tag)
     pause_schedule = by_id(schedules.pause, select=schedule_tag)
 
-    # For keepers.
+    # For keepers. `series` names the module until its last line.
+    add_series = on_first(series.add)
+    note_release = on_first(series.note_release)
+    series = on_first(series.read, changes=False)
     declare_schedules = by_tag(schedules.declare)
     undeclare_schedules = by_tag(schedules.undeclare)
     shard_schedules = by_tag(schedules.page, changes=False)
@@ -144,6 +159,8 @@ class AsyncTransitions:
     delete_schedule = awaiting(Transitions.delete_schedule)
     pause_schedule = awaiting(Transitions.pause_schedule)
 
+    add_series = awaiting(Transitions.add_series)
+    note_release = awaiting(Transitions.note_release)
     declare_schedules = awaiting(Transitions.declare_schedules)
     undeclare_schedules = awaiting(Transitions.undeclare_schedules)
     shard_schedules = awaiting(Transitions.shard_schedules)

@@ -77,9 +77,13 @@ class Shard:
         """Take in the server's time, ms since the epoch."""
         self.clock_offset_ms = now_ms - time.time_ns() // 1_000_000
 
+    def now_ms(self) -> int:
+        """Return the time by the server's clock, as far as it is known, ms since the epoch."""
+        return time.time_ns() // 1_000_000 + self.clock_offset_ms
+
     def hour(self) -> int:
         """Return the current hour since the epoch by the server's clock, as far as it is known."""
-        return (time.time_ns() // 1_000_000 + self.clock_offset_ms) // 3_600_000
+        return self.now_ms() // 3_600_000
 
 
 class Shards:

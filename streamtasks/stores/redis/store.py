@@ -71,7 +71,7 @@ class RedisStore(BlockingDriver):
     logs = blocking(ops.logs.logs)
     stack = blocking(ops.logs.stack)
     queue_counts = blocking(ops.inspection.queue_counts)
-    minute_counts = blocking(ops.inspection.minute_counts)
+    series = blocking(ops.series.series)
 
     put_bulk = blocking(ops.bulk.put_bulk)
     bulk = blocking(ops.bulk.bulk)
@@ -193,6 +193,8 @@ class AsyncRedisStore(AwaitingDriver):
     progress = awaiting(ops.leases.progress)
     append_logs = awaiting(ops.logs.append_logs)
     answer_stack = awaiting(ops.logs.answer_stack)
+    add_series = awaiting(ops.series.add_series)
+    note_release = awaiting(ops.series.note_release)
     renew = awaiting(ops.leases.renew)
     beat = awaiting(ops.leases.beat)
     sweep = awaiting(ops.queues.sweep)

@@ -48,6 +48,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 )
 @click.option("--metrics-port", type=int, default=0, help="Serve /metrics, /healthz and /readyz at this port; 0: not.")
 @click.option("--metrics-host", default="127.0.0.1", help="The address for that; 0.0.0.0: all of this machine.")
+@click.option("--release", default="", help="The project's version or commit; charts mark when it changes.")
 @click.option("--reload/--no-reload", default=False, help="Restart when a Python file changes (development).")
 @click.option(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", help="Level of the log."

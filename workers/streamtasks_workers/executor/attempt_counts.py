@@ -1,82 +1,79 @@
-"""Count attempts for metrics: when one starts, and how it ends.
+"""Count attempts for metrics and charts: when one starts, and how it ends.
 
-Attempts of the inline executor are counted batch by batch: most of them are successes of one task in one stream, which
-take a tenth of the time together.
+Attempts of the inline executor are counted together where they are alike: most of them are quick successes of one task
+in one stream. Every task costs this, so there is little of it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from streamtasks.stores.types import Outcome
 
 from ..process.board import Interrupt
-from ..process.counted import DURATION_BOUNDS_S, SLOW_NS
+from ..process.counted import RUN_BOUNDS_S, SLOW_NS
 from ..process.counters import Counters
 from .prepared import Prepared
 
-__all__ = ["SOON_NS", "Ended", "count_batch", "count_end", "count_start"]
-
-type Ended = tuple[int, Prepared, Outcome, int]
-"""An attempt that has ended: its slot on the board, what was prepared of it, its outcome, and how long it ran, ns."""
+__all__ = ["SOON_NS", "AttemptCounts", "count_end", "count_start"]
 
 SOON_NS: Final = 1_000_000
 """An attempt that took so long is shown at once: another one in its batch may take much longer."""
 
-QUICK_NS: Final = round(DURATION_BOUNDS_S[0] * 1e9)
+QUICK_NS: Final = round(RUN_BOUNDS_S[0] * 1e9)
 """What takes less is in the first bucket."""
 
 
-def count_batch(counters: Counters, batch: Sequence[Ended]) -> None:
-    """Count attempts of one child that ended one after the other, and show them."""
-    at = 0
-    while at < len(batch):
-        alike = _alike(batch, at)
-        if alike > 1:
-            _count_alike(
-                counters, [one[1] for one in batch[at : at + alike]], sum(one[3] for one in batch[at : at + alike])
-            )
-            at += alike
-        else:
-            slot, prepared, outcome, ran_ns = batch[at]
-            count_start(counters, slot, prepared)
-            count_end(counters, slot, prepared, outcome, ran_ns)
-            at += 1
-    counters.flush()
+class AttemptCounts:
+    """The attempts of a child that runs one at a time."""
 
+    __slots__ = ("_counters", "_quick", "_quick_ns")
 
-def _alike(batch: Sequence[Ended], at: int) -> int:
-    """Return how many attempts from this one on are quick successes of the same task in the same stream."""
-    first = batch[at][1]
-    runnable, stream, begun = first.runnable, first.claimed.stream, at
-    for at in range(at, len(batch)):  # noqa: B020, PLR1704 - goes on where it is
-        _, prepared, outcome, ran_ns = batch[at]
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._quick: list[Prepared] = []  # successes of one task in one stream that are not counted yet
+        self._quick_ns = 0
+
+    def runs(self, prepared: Prepared) -> None:
+        """Note that an attempt begins of another task, or of another stream, than that before it."""
+        self._count_quick()
         attempt = prepared.attempt
-        if (
-            prepared.runnable is not runnable
-            or attempt is None
-            or ran_ns > QUICK_NS
-            or outcome.state != "SUCCESS"
-            or prepared.claimed.stream != stream
-            or attempt.message.due_ms
-        ):
-            return at - begun
-    return len(batch) - begun
+        self._counters.runs(prepared.claimed.stream, "" if attempt is None else attempt.message.task)
 
+    def ended(self, slot: int, prepared: Prepared, outcome: Outcome, ran_ns: int) -> None:
+        """Count an attempt that has ended."""
+        if ran_ns <= QUICK_NS and outcome.state == "SUCCESS":
+            attempt = prepared.attempt
+            if attempt is not None and not attempt.message.due_ms:
+                self._quick.append(prepared)
+                self._quick_ns += ran_ns
+                return
+        self._count_quick()
+        count_start(self._counters, slot, prepared)
+        count_end(self._counters, slot, prepared, outcome, ran_ns)
 
-def _count_alike(counters: Counters, some: Sequence[Prepared], spent_ns: int) -> None:
-    first, last = some[0], some[-1]
-    assert first.attempt is not None
-    tally = counters.tally(first.claimed.stream, first.attempt.message.task)
-    counters.succeeded(tally, len(some), spent_ns)
-    longest_ms, shortest_ms = _waited_ms(first), _waited_ms(last)
-    # Those of one stream come in the order of their entries.
-    if not counters.waited_alike(tally, len(some), longest_ms, shortest_ms):
-        for one in some:
-            waited_ms = _waited_ms(one)
-            counters.waited_alike(tally, 1, waited_ms, waited_ms)
+    def flush(self) -> None:
+        """Show readers what was counted; after each batch."""
+        self._count_quick()
+        self._counters.flush()
+
+    def _count_quick(self) -> None:
+        some, counters = self._quick, self._counters
+        if not some:
+            return
+        first = some[0]
+        assert first.attempt is not None
+        tally = counters.tally(first.claimed.stream, first.attempt.message.task)
+        counters.succeeded(tally, len(some), self._quick_ns)
+        longest_ms, shortest_ms = _waited_ms(first), _waited_ms(some[-1])
+        # Those of one stream come in the order of their entries.
+        if not counters.waited_alike(tally, len(some), longest_ms, shortest_ms):
+            for one in some:
+                waited_ms = _waited_ms(one)
+                counters.waited_alike(tally, 1, waited_ms, waited_ms)
+        some.clear()
+        self._quick_ns = 0
 
 
 def _waited_ms(prepared: Prepared) -> int:

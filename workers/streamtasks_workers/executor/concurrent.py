@@ -42,7 +42,7 @@ class ConcurrentExecutor:
     Args:
         threads: sync tasks at once; 0 if only coroutine tasks run side by side (sync ones then one at a time).
         coroutines: coroutine tasks at once; 0 likewise.
-        counters: for metrics, if they are on; only the thread of the loop uses them.
+        counters: for metrics and charts; only the thread of the loop uses them.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from ..process.board import Board
 from ..process.counters import Counters
 from ..process.lifeline import STOP_SIGNALS, Lifeline
 from ..process.process_state import ProcessState
-from .attempt_counts import SOON_NS, Ended, count_batch
+from .attempt_counts import AttemptCounts
 from .guards import INTERRUPT, CoroutineGuard, MainGuard
 from .link import Link, Pace
 from .own_loop import complete, new_loop, own_task
@@ -35,7 +35,7 @@ class _ProcessSpoilt(Exception):
 
 
 class InlineExecutor:
-    """Claims, runs and settles until the child shall stop. ``counters``: for metrics, if they are on."""
+    """Claims, runs and settles until the child shall stop. ``counters``: for metrics and charts."""
 
     def __init__(
         self, link: Link, board: Board, runner: Runner, lifeline: Lifeline, counters: Counters | None = None
@@ -44,7 +44,7 @@ class InlineExecutor:
         self._board = board
         self._runner = runner
         self._lifeline = lifeline
-        self._counters = counters
+        self._counts = None if counters is None else AttemptCounts(counters)
         self._pace = Pace()
         self._guard = MainGuard(board)
         self._state = ProcessState((*STOP_SIGNALS, INTERRUPT))
@@ -138,8 +138,7 @@ class InlineExecutor:
     def _work(self, claimed: list[Claimed], slots: list[int]) -> None:
         """Run messages one after the other; their outcomes wait on the board for the next exchange."""
         board, runner, reporters, state = self._board, self._runner, self._reporters, self._state
-        counters = self._counters
-        ended: list[Ended] = []
+        counts = self._counts
         runnable, stream = None, ""
         begun = attempts = 0
         for message, slot in zip(claimed, slots, strict=True):
@@ -151,9 +150,9 @@ class InlineExecutor:
             begun = begun or started
             attempts += 1
             prepared = runner.prepare(message, started, reporters[slot])
-            if counters is not None and (prepared.runnable is not runnable or message.stream != stream):
+            if counts is not None and (prepared.runnable is not runnable or message.stream != stream):
                 runnable, stream = prepared.runnable, message.stream
-                counters.runs(stream, "" if prepared.attempt is None else prepared.attempt.message.task)
+                counts.runs(prepared)
             if prepared.is_async:
                 outcome = self._run_async(prepared, slot, started)
             else:
@@ -162,19 +161,18 @@ class InlineExecutor:
                 outcome = runner.run(prepared)
             now = time.monotonic_ns()
             state.after_attempt(outcome.id, now)
-            if counters is not None:
-                ended.append((slot, prepared, outcome, now - started))
-                if now - started > SOON_NS or state.is_spoilt:
-                    count_batch(counters, ended)
-                    ended.clear()
+            if counts is not None:
+                counts.ended(slot, prepared, outcome, now - started)
+                if state.is_spoilt:
+                    counts.flush()
             self._outcomes.append(outcome)
             self._slots.append(slot)
             if not board.finish(slot, outcome, started) or prepared.settles_alone:
                 self._flush()
             if state.is_spoilt:
                 raise _ProcessSpoilt
-        if counters is not None:
-            count_batch(counters, ended)
+        if counts is not None:
+            counts.flush()
         if attempts:
             state.before_waiting()
             if state.is_spoilt:

@@ -66,7 +66,7 @@ class Link:
         board: of the child.
         runner: learns the store's time.
         choice: of the shard of each claim; None: there is one shard, and claims wait there for work.
-        counters: for metrics, if they are on.
+        counters: for metrics and charts.
     """
 
     def __init__(

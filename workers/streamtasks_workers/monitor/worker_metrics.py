@@ -32,7 +32,7 @@ class WorkerCollector(Collector):
 
     Args:
         apps: that the worker serves.
-        counters: of the worker.
+        counters: of the worker; each app has a keeper of its own in it.
     """
 
     def __init__(self, apps: Sequence[ServedApp], counters: WorkerCounters) -> None:
@@ -43,7 +43,8 @@ class WorkerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics of the worker."""
-        totals = Totals((*self._counters.boards, self._counters.keeper), self._names)
+        keepers = [self._counters.keeper, *(app.counters.keeper for app in self._apps if app.counters is not None)]
+        totals = Totals((*self._counters.boards, *dict.fromkeys(keepers)), self._names)
         yield from _task_metrics(totals)
         yield from _store_metrics(totals)
         yield from self._present()

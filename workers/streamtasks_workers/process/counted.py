@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+from streamtasks.protocol.series import OTHER, RUN_BOUNDS_S, WAIT_BOUNDS_S
 
 __all__ = [
     "CALL_BOUNDS_S",
     "DURATION_BOUNDS_S",
+    "DURATION_PLACES",
     "OTHER",
     "OUTCOMES",
     "RETRY_REASONS",
+    "RUN_BOUNDS_S",
     "SLOW_NS",
     "WAIT_BOUNDS_S",
     "Exemplar",
     "Histogram",
     "Row",
     "TaskNumbers",
+    "series_counts",
 ]
-
-OTHER: Final = "other"
-"""Stands for the names that have no row of their own, because there are too many, or because nobody knows them."""
 
 OUTCOMES: Final = ("SUCCESS", "FAILURE", "IGNORED", "EXPIRED", "REVOKED", "DEAD")
 RETRY_REASONS: Final = ("raised", "time_limit", "unknown_task", "crash")
 
 DURATION_BOUNDS_S: Final = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 300.0)
-WAIT_BOUNDS_S: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0)
 CALL_BOUNDS_S: Final = (0.0025, 0.01, 0.1, 1.0)
 """Upper bounds of the buckets of histograms, seconds; one more bucket has what is above."""
+
+DURATION_PLACES: Final = tuple(bisect_left(DURATION_BOUNDS_S, bound) for bound in (*RUN_BOUNDS_S, float("inf")))
+"""Run times are counted in finer buckets than metrics show: of each of these, the one of `DURATION_BOUNDS_S`."""
 
 SLOW_NS: Final = 100_000_000
 """Of an attempt that takes so long, the id is kept as an exemplar, until the next one."""
@@ -63,3 +69,19 @@ class TaskNumbers(NamedTuple):
     duration: Histogram
     retries: tuple[int, ...]
     exemplar: Exemplar | None
+
+
+def series_counts(
+    outcomes: Sequence[int], retries: int, sums_ms: tuple[int, int], histograms: tuple[Sequence[int], Sequence[int]]
+) -> list[int]:
+    """Return counts in the order of `streamtasks.protocol.series`.
+
+    Args:
+        outcomes: in the order of `OUTCOMES`.
+        retries: of whatever reason.
+        sums_ms: how long attempts ran, and how long messages waited.
+        histograms: of both, by `RUN_BOUNDS_S` and `WAIT_BOUNDS_S`.
+    """
+    success, failure, ignored, expired, revoked, dead = outcomes
+    runs, waits = histograms
+    return [success + ignored, failure + dead, expired + revoked, retries, *sums_ms, *runs, *waits]

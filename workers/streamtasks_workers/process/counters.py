@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
@@ -18,14 +19,17 @@ from .board_layout import HEADER_BYTES
 from .counted import (
     CALL_BOUNDS_S,
     DURATION_BOUNDS_S,
+    DURATION_PLACES,
     OTHER,
     OUTCOMES,
     RETRY_REASONS,
+    RUN_BOUNDS_S,
     WAIT_BOUNDS_S,
     Exemplar,
     Histogram,
     Row,
     TaskNumbers,
+    series_counts,
 )
 
 __all__ = ["Counters"]
@@ -38,8 +42,8 @@ MOST_TALLIES: Final = 2000
 
 _WORD: Final = 8
 _NAME_BYTES: Final = 512
-# A row, words: 32 for numbers, then an id of at most 71 bytes, then the name.
-_ID_AT: Final = 32
+# A row, words: 48 for numbers, then an id of at most 71 bytes, then the name.
+_ID_AT: Final = 48
 _NAME_AT: Final = _ID_AT + 9
 _ROW: Final = _NAME_AT + _NAME_BYTES // _WORD
 _CURRENT_AT: Final = 1
@@ -49,21 +53,24 @@ _NAME: Final = struct.Struct("<H510s")
 
 # Numbers of a row of the family "task".
 _SECONDS, _BUCKETS = 6, 7  # before them: one for each of OUTCOMES
-_RETRIES: Final = _BUCKETS + len(DURATION_BOUNDS_S) + 1
+_WAITED: Final = _BUCKETS + len(RUN_BOUNDS_S) + 1
+_WAITS: Final = _WAITED + 1
+_RETRIES: Final = _WAITS + len(WAIT_BOUNDS_S) + 1
 _SLOW_AT_MS, _SLOW_NS = _RETRIES + 4, _RETRIES + 5
 
-# A tally has the numbers of a row "task" up to its buckets, then those of the row "wait", then where these rows are.
-_WAITED: Final = _RETRIES
-_WAITS: Final = _WAITED + 1
-_AT: Final = _WAITS + len(WAIT_BOUNDS_S) + 1
+# A tally has the numbers of a row "task" up to its waits, then where that row is, and the row "wait" of its queue.
+_AT: Final = _RETRIES
 _WAIT_AT: Final = _AT + 1
 _ZEROS: Final = [0] * _AT
 
 # Numbers of other histograms.
 _SUM, _FIRST = 0, 1
 
+# What `take` has taken of a row "task": its numbers up to the retries.
+_TAKEN: Final = _RETRIES + 4
+
 _STATES: Final = {state: place for place, state in enumerate(OUTCOMES)}
-_DURATIONS_NS: Final = tuple(round(bound * 1e9) for bound in DURATION_BOUNDS_S)
+_DURATIONS_NS: Final = tuple(round(bound * 1e9) for bound in RUN_BOUNDS_S)
 _WAITS_MS: Final = tuple(round(bound * 1e3) for bound in WAIT_BOUNDS_S)
 _CALLS_NS: Final = tuple(round(bound * 1e9) for bound in CALL_BOUNDS_S)
 
@@ -79,6 +86,7 @@ class Counters:
         self._last: list[int] = []
         self._running = [self._last] * HEADER_BYTES  # slot -> the tally of its attempt
         self._is_changed = False
+        self._taken = memoryview(mmap.mmap(-1, _WORD * MOST_ROWS * _TAKEN)).cast("Q")
         self._rows: dict[Row, int] = {}
         for family in ("task", "wait"):
             self._row(Row(family, OTHER, OTHER if family == "task" else ""))
@@ -172,7 +180,7 @@ class Counters:
             if not any(tally[:_AT]):
                 continue
             at, wait_at = tally[_AT], tally[_WAIT_AT]
-            for place, number in enumerate(tally[:_WAITED]):
+            for place, number in enumerate(tally[:_AT]):
                 if number:
                     words[at + place] += number
             for place, number in enumerate(tally[_WAITED:_AT]):
@@ -297,10 +305,31 @@ class Counters:
             exemplar = Exemplar(task_id, slow_ns / 1e9, words[at + _SLOW_AT_MS] / 1e3)
         return TaskNumbers(
             tuple(words[at : at + len(OUTCOMES)]),
-            self._histogram(at + _BUCKETS, len(DURATION_BOUNDS_S), words[at + _SECONDS] / 1e9),
+            Histogram(self._durations(at), words[at + _SECONDS] / 1e9),
             tuple(words[at + _RETRIES : at + _RETRIES + len(RETRY_REASONS)]),
             exemplar,
         )
+
+    def take(self) -> Iterator[tuple[str, str, list[int]]]:
+        """Yield what was counted since the last time, by queue and task, as a series has it. For one reader."""
+        for place, row in enumerate(self._names()):
+            if row.family != "task":
+                continue
+            at, known_at = self._at(place), place * _TAKEN
+            now, known = self._words[at : at + _TAKEN].tolist(), self._taken[known_at : known_at + _TAKEN].tolist()
+            new = [number - before for number, before in zip(now, known, strict=True)]
+            now[_SECONDS] -= new[_SECONDS] % 1_000_000  # the rest of a ms comes next time
+            if any(new):
+                self._taken[known_at : known_at + _TAKEN] = memoryview(array("Q", now))
+                histograms = new[_BUCKETS:_WAITED], new[_WAITS:_RETRIES]
+                sums = new[_SECONDS] // 1_000_000, new[_WAITED]
+                yield row.first, row.second, series_counts(new[: len(OUTCOMES)], sum(new[_RETRIES:]), sums, histograms)
+
+    def _durations(self, at: int) -> tuple[int, ...]:
+        found = [0] * (len(DURATION_BOUNDS_S) + 1)
+        for place, of in enumerate(DURATION_PLACES):
+            found[of] += self._words[at + _BUCKETS + place]
+        return tuple(found)
 
     def _histogram(self, at: int, bounds: int, total: float) -> Histogram:
         return Histogram(tuple(self._words[at : at + bounds + 1]), total)

@@ -38,6 +38,7 @@ class WorkerOptions:
         fence_after_s: how long a worker that cannot renew its leases lets tasks run, seconds; None: the lease.
         metrics_port: serves metrics and health at this port; 0: not.
         metrics_host: the address for that; of IPv6 without brackets.
+        release: of the project's code, for marks in charts and for declarations of schedules; empty: unknown.
     """
 
     concurrency: int = 0
@@ -54,6 +55,7 @@ class WorkerOptions:
     fence_after_s: float | None = None
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
+    release: str = ""
 
     def __post_init__(self) -> None:
         for name, most in (

@@ -25,6 +25,7 @@ from .reclaimer import Reclaimer
 from .reconciler import Reconciler
 from .revocations import Revocations
 from .scheduler import Scheduler
+from .series_recorder import SeriesRecorder
 from .stacks import Stacks
 from .workflow_expander import WorkflowExpander
 
@@ -46,6 +47,7 @@ ROLES: Final[tuple[type[Role], ...]] = (
     Expirer,
     DeadLetters,
     LogShipper,
+    SeriesRecorder,
     Stacks,
     BulkOperations,
     Outbox,

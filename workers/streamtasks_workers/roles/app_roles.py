@@ -56,6 +56,7 @@ class AppRoles:
         """Look at the board of a new child from now on. ``request``: see `WatchedChild`."""
         app = self.app
         single = not (app.options.threads or app.options.async_concurrency)
+        app.counted.add(board.number)
         app.children[board.number] = WatchedChild(
             board, app.store, app.settings, request, single=single, counters=app.counters
         )

@@ -64,7 +64,8 @@ class ServedApp:
         relay: moves messages from elsewhere to its store.
         owner: of its tasks, for bulk operations; None: none are applied.
         wake: wakes the roles of a shard that a word of control messages wakes.
-        counters: for metrics, if they are on.
+        counters: of attempts, for metrics and charts; None: there is no worker.
+        counted: numbers of the boards whose counts are yet to be taken for charts; see `SeriesRecorder`.
         beats: when the last sign of life reached each shard, monotonic seconds.
         rings: where its children, also those that have ended, put what attempts log, by the numbers of their boards.
         request: what the worker was asked to do by its store, ``"drain"`` or ``"stop"``; empty: nothing.
@@ -91,6 +92,7 @@ class ServedApp:
     relay: Relay | None = None
     owner: Owner | None = None
     counters: WorkerCounters | None = None
+    counted: set[int] = field(default_factory=set)
     beats: dict[str, float] = field(default_factory=dict)
     heard_at: dict[str, float] = field(default_factory=dict)
     rings: dict[int, LogRing] = field(default_factory=dict)
@@ -121,7 +123,7 @@ class ServedApp:
             schedules,
             loaded_ms,
             project=app.project_name,
-            release=os.environ.get("STREAMTASKS_RELEASE", ""),
+            release=options.release or os.environ.get("STREAMTASKS_RELEASE", ""),
             tasks=app.task_names(),
             listens=app.listens_to_ends,
             companion=app.companion,

@@ -57,7 +57,7 @@ class Enforcer:
         request: asks the supervisor for something, with the reason: ``"interrupt"`` sends the child the signal that
             makes it look at its board, ``"retire"`` replaces it and lets it finish its other attempts, ``"kill"``
             ends it at once.
-        counters: for metrics, if they are on.
+        counters: of attempts, for metrics and charts; None: there is no worker.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ class WatchedChild:
         settings: of the store.
         request: asks the supervisor for something, with the reason; see `ProcessTable.obey`.
         single: whether the child runs one attempt at a time.
-        counters: for metrics, if they are on.
+        counters: of attempts, for metrics and charts; None: there is no worker.
 
     Attributes:
         watch: looks at what the child holds and has finished.

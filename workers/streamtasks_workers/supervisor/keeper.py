@@ -36,9 +36,10 @@ class Keeper:
         self._plan = plan
         self._apps = [AppRoles(app) for app in plan.served()]
         self._tasks: set[asyncio.Task[Any]] = set()
-        if plan.counters is not None and plan.listener is not None:
-            plan.counters.keeper.adopt()
-            serve_worker(plan.listener, [roles.app for roles in self._apps], plan.counters, self._is_stopping)
+        for counters in plan.counters:
+            counters.keeper.adopt()
+        if plan.listener is not None:
+            serve_worker(plan.listener, [roles.app for roles in self._apps], plan.counters[0], self._is_stopping)
 
     def _is_stopping(self) -> bool:
         return self._plan.shared[1] != 0

@@ -54,8 +54,8 @@ class WorkerPlan:
         tables: of each app, if it has several shards.
         permit: to run a suspect.
         pid: the supervisor's.
-        counters: for metrics, if they are on.
-        listener: where metrics and health are served, likewise.
+        counters: of each app; children have the same boards in all of them, each app has a keeper of its own.
+        listener: where metrics and health are served, if they are.
     """
 
     name: str
@@ -66,7 +66,7 @@ class WorkerPlan:
     tables: Sequence[ShardTable | None]
     permit: SuspectPermit
     pid: int
-    counters: WorkerCounters | None = None
+    counters: Sequence[WorkerCounters]
     listener: socket.socket | None = None
 
     @classmethod
@@ -86,6 +86,7 @@ class WorkerPlan:
         most_at_once = max((max(o.threads, o.async_concurrency) for _, o in apps), default=0)
         slots = BASE_SLOTS + most_at_once + (OWED_SLOTS if any(tables) else 0)
         bells = [Doorbell() if any(tables) else None for _ in range(children + max(2, children // 2))]
+        counters = tuple(Counters() for _ in bells)
         return cls(
             name=f"{host}-{os.getpid()}-{secrets.token_hex(4)}",
             apps=apps,
@@ -95,22 +96,23 @@ class WorkerPlan:
             tables=tables,
             permit=SuspectPermit(),
             pid=os.getpid(),
-            counters=None if listener is None else WorkerCounters(tuple(Counters() for _ in bells)),
+            counters=[WorkerCounters(counters) for _ in apps],
             listener=listener,
         )
 
     def served(self) -> list[ServedApp]:
         """Return the apps as their roles see them, each with a store of its own."""
         loaded_ms, served = self.shared[2:], []
-        for (app, options), schedules, table in zip(self.apps, self.schedules, self.tables, strict=True):
+        of_apps = zip(self.apps, self.schedules, self.tables, self.counters, strict=True)
+        for (app, options), schedules, table, counters in of_apps:
             # No role may wait for one call for long: leases must be renewed meanwhile.
             timeout_s = min(app.settings.timeout_s, max(1.0, app.settings.lease_s / 4))
             settings = replace(app.settings, timeout_s=timeout_s)
             store = open_supervisor_store(settings)
-            if self.counters is not None:
-                store = timed(store, self.counters.keeper)
+            if self.listener is not None:
+                store = timed(store, counters.keeper)
             one = ServedApp.of(app, settings, store, options, schedules, loaded_ms, worker=self.name, table=table)
-            one.counters = self.counters
+            one.counters = counters
             one.ask_supervisor = lambda what: os.kill(self.pid, SIGNAL_OF[what])  # as a process manager would
             served.append(one)
             loaded_ms = loaded_ms[len(settings.tags) :]
@@ -121,5 +123,5 @@ class WorkerPlan:
         if self.listener is not None:
             self.listener.close()
         app, options = self.apps[number]
-        counters = None if self.counters is None else self.counters.boards[board.number]
+        counters = self.counters[number].boards[board.number]
         return run_child(app, options, board, life_fd, self.pid, self.tables[number], self.permit, counters)

@@ -1,13 +1,12 @@
-"""What the API shows of more than one task: workflows, rate limits, counts by the minute, the doctor."""
+"""What the API shows of more than one task: workflows, rate limits, series of counts, the doctor."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-from streamtasks.operations import inspect
 from streamtasks.operations.doctor import diagnose
 from streamtasks.operations.limits import waiting_limits
-from streamtasks.operations.minutes import PastHours, last_hours
+from streamtasks.operations.series import chart
 from streamtasks.operations.workflow_view import look_at_workflow
 from streamtasks.protocol.keys import check_queue
 
@@ -18,8 +17,6 @@ from .schemas import named
 from .values import task_row
 
 __all__: list[str] = []
-
-_past: Final = PastHours()
 
 
 @read("workflows/{workflow_id}", VIEW, named("Workflow"))
@@ -55,17 +52,35 @@ def limits(call: Call) -> Any:
 
 
 @read(
-    "minutes",
+    "series",
     VIEW,
-    named("Minutes"),
+    named("Chart"),
     Field("queue", "string", "Only of this queue.", default=""),
-    Field("hours", "integer", "Of so many hours; fewer are read of many queues.", default=24, least=1, most=24),
+    Field("task", "string", "Only of this task, if no queue is given.", default=""),
+    Field(
+        "by",
+        "string",
+        "minute: of the last 24 hours; hour: of 30 days.",
+        default="minute",
+        choices=("minute", "hour"),
+    ),
 )
-def minutes(call: Call) -> Any:
-    """Return what finished in each minute of the last hours, the present minute last."""
+def series(call: Call) -> Any:
+    """Return what ended by the minute or by the hour, the present one last, and which releases came."""
     queue = call.given["queue"]
-    queues = [check_queue(queue)] if queue else [one.queue for one in inspect.queues(call.store)]
-    return {"items": [one._asdict() for one in last_hours(call.store, queues, call.given["hours"], _past)]}
+    found = chart(
+        call.store,
+        queue=check_queue(queue) if queue else "",
+        task="" if queue else call.given["task"],
+        by_hour=call.given["by"] == "hour",
+    )
+    return {
+        "items": [one._asdict() for one in found.points],
+        "each_ms": found.each_ms,
+        "releases": [one._asdict() for one in found.releases],
+        "queues": found.queues,
+        "tasks": found.tasks,
+    }
 
 
 @read("doctor", VIEW, named("Diagnosis"))

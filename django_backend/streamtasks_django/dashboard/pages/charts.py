@@ -1,16 +1,13 @@
-"""Charts of what finished by the minute; a table by the hour says the same to who does not see them."""
+"""Charts of what ended by the minute or by the hour; a table says the same to who does not see them."""
 
 from __future__ import annotations
 
-from itertools import batched
-from typing import Final
+from typing import Any
 from urllib.parse import quote
 
 from django.http import HttpResponse, JsonResponse
 
-from streamtasks.exceptions import ServerNotSupported
-from streamtasks.operations import inspect
-from streamtasks.operations.minutes import Minute, PastHours, hours_for, last_hours
+from streamtasks.operations.series import MINUTE_MS, Chart, Point, chart
 from streamtasks.protocol.keys import check_queue
 
 from ..access import VIEW, Visit, view
@@ -18,50 +15,68 @@ from ..formats import moment, span
 
 __all__ = ["charts"]
 
-_past: Final = PastHours()
-
 
 @view(VIEW, "GET", "HEAD")
 def charts(visit: Visit) -> HttpResponse:
-    """Show what finished in the last day, of one queue or of all."""
-    store, queue = visit.backend.stores.plain, visit.request.GET.get("queue", "").strip()
+    """Show what ended in the last day or month, of one queue, of one task or of all."""
+    given = visit.request.GET
+    queue, task = given.get("queue", "").strip(), given.get("task", "").strip()
+    by_hour = given.get("by") == "hour"
     if queue:
         check_queue(queue)
-    queues = [one.queue for one in inspect.queues(store)]
-    is_json = visit.request.GET.get("format") == "json"
-    try:
-        minutes = last_hours(store, [queue] if queue else queues, past=_past)
-    except ServerNotSupported as error:
-        if is_json:
-            raise
-        return visit.render("charts", problem=str(error))
-    if is_json:
-        return JsonResponse(
-            {
-                "at": [one.at_ms // 1000 for one in minutes],
-                "succeeded": [one.succeeded for one in minutes],
-                "failed": [one.failed for one in minutes],
-                "other": [one.other for one in minutes],
-                "mean_ms": [None if one.mean_ms is None else round(one.mean_ms, 1) for one in minutes],
-            }
-        )
-    hours = [_hour(list(some), queue) for some in batched(minutes, 60)]
+        task = ""
+    found = chart(visit.backend.stores.plain, queue=queue, task=task, by_hour=by_hour)
+    rows = [_row(one, found, queue, task) for one in found.table]
+    if given.get("format") == "json":
+        return JsonResponse(_columns(found) | {"table": rows})
     return visit.render(
         "charts",
-        hours=[one for one in reversed(hours) if one["finished"]],
+        rows=rows,
         queue=queue,
-        queues=queues,
-        most_hours=hours_for(store, 1 if queue else len(queues)),
+        task=task,
+        by_hour=by_hour,
+        queues=_with(found.queues, queue),
+        tasks=_with(found.tasks, task),
+        releases=[{**one._asdict(), "at": moment(one.at_ms)} for one in found.releases[:20]],
     )
 
 
-def _hour(minutes: list[Minute], queue: str) -> dict[str, object]:
-    finished, run_ms = sum(one.finished for one in minutes), sum(one.run_ms for one in minutes)
-    terms = f"state:finished since:{minutes[0].at_ms} until:{minutes[-1].at_ms + 60_000}"
+def _with(names: list[str], chosen: str) -> list[str]:
+    """Return names and, among them, the one that was chosen."""
+    return sorted({*names, chosen} - {""})
+
+
+def _columns(found: Chart) -> dict[str, Any]:
+    points = found.points
+    columns: dict[str, Any] = {
+        name: [getattr(one, name) for one in points] for name in ("succeeded", "failed", "other", "retried")
+    }
+    for name in ("run_p50_s", "run_p95_s", "wait_p50_s", "wait_p95_s"):
+        columns[name] = [None if (value := getattr(one, name)) is None else round(value, 4) for one in points]
     return {
-        "at": moment(minutes[0].at_ms),
-        "finished": finished,
-        "failed": sum(one.failed for one in minutes),
-        "mean": span(round(run_ms / finished)) if finished else "-",
-        "filter": quote(f"{terms} queue:{queue}" if queue else terms),
+        "at": [one.at_ms // 1000 for one in points],
+        "each_s": found.each_ms // 1000,
+        **columns,
+        "releases": [{"at": one.at_ms // 1000, "text": f"{one.project}: {one.release}"} for one in found.releases],
+    }
+
+
+def _row(one: Point, found: Chart, queue: str, task: str) -> dict[str, Any]:
+    lasts_ms = 60 * MINUTE_MS if found.each_ms == MINUTE_MS else 24 * 60 * MINUTE_MS
+    terms = f"state:finished since:{one.at_ms} until:{one.at_ms + lasts_ms}"
+    chosen = f" queue:{queue}" if queue else f" task:{task}" if task else ""
+    return {
+        "at": moment(one.at_ms)[:16],
+        "finished": one.finished,
+        "failed": one.failed,
+        "retried": one.retried,
+        **{
+            name: "-" if value is None else span(max(1, round(value * 1000)))
+            for name, value in zip(
+                ("run_p50", "run_p95", "wait_p50", "wait_p95"),
+                (one.run_p50_s, one.run_p95_s, one.wait_p50_s, one.wait_p95_s),
+                strict=True,
+            )
+        },
+        "filter": quote(f"{terms}{chosen}"),
     }

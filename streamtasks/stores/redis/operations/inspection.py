@@ -15,7 +15,6 @@ from ...event_cursor import cursor_of as event_cursor_of
 from ...event_cursor import positions_in
 from ...inspection_types import LATEST, WATCH_MS, WATCHED_EVENTS, Active, Event, Events, Statistics, WorkerInfo
 from ...letter_cursor import before_on, cursor_of, order_of
-from ...measure_types import HourCounts
 from ..batches import MOST, MOST_BYTES
 from ..scripts import Call, script
 from ..shards import Operation, Shards
@@ -28,7 +27,6 @@ __all__ = [
     "dead_letters_of",
     "events",
     "events_call",
-    "minute_counts",
     "queue_counts",
     "statistics",
     "statistics_call",
@@ -121,25 +119,6 @@ def queue_counts(shards: Shards, queue: str, minutes: int) -> Operation[tuple[in
             break
         left = again
     return sum(one[0] for one in found.values()), sum(one[1] for one in found.values())
-
-
-def minute_counts(shards: Shards, hours: Sequence[int], queue: str) -> Operation[tuple[int, list[HourCounts]]]:
-    """See `Store.minute_counts`."""
-    wanted = [*sorted(state.value for state in FINAL_STATES), _TIME]
-    places = [(hour, shard) for hour in hours for shard in shards.by_tag.values()]
-    replies = yield [
-        script("minute_counts").call(shard.keys, counts=shard.keys.counts(hour), queue=queue, more_args=wanted)
-        for hour, shard in places
-    ]
-    found = {hour: HourCounts(hour, {}) for hour in hours}
-    now_ms = 0
-    for (hour, _), (at_ms, *flat) in zip(places, replies, strict=True):
-        now_ms = max(now_ms, int(at_ms))
-        counts = found[hour].counts
-        for minute, outcome, count in batched(flat, 3):
-            key = int(minute), outcome.decode()
-            counts[key] = counts.get(key, 0) + int(count)
-    return now_ms, list(found.values())
 
 
 def workers(shards: Shards) -> Operation[list[WorkerInfo]]:

@@ -44,6 +44,13 @@ SCALARS: Final = (
 )
 
 
+SERIES_MS: Final = 32 * 86_400_000  # nothing of a series is read after that
+
+
+def _tuple_of(name: str) -> tuple[str, ...]:
+    return tuple(name.split(chr(31)))
+
+
 class Finished(NamedTuple):
     """A record that a step has written, with the message's id."""
 
@@ -223,10 +230,12 @@ class SqlShard(Shard):
         shard.unfolding = _Names(rows("unfold"))
         shard.revoked_workflows = rows("unstarted", expires_ms=lambda before: before[0])
         shard.schedules = rows("schedule")
-        shard.declarations = rows("declared", key=lambda name: tuple(name.split(chr(31))))
+        shard.declarations = rows("declared", key=_tuple_of)
         shard.limits, shard.asking, shard.limiters = rows("limit"), rows("asking"), rows("limiter")
         shard.workers, shard.paused = rows("worker"), rows("pause")
         shard.worker_requests = rows("request", expires_ms=lambda _: self.now_ms() + REQUESTED_MS)
+        shard.series = rows("series", key=_tuple_of, expires_ms=lambda _: self.now_ms() + SERIES_MS)
+        shard.releases = rows("releases")
         self.many_workflows = 2**62
         shard.ready = {"0:"}  # whether something is ready is not known here; whoever is woken looks
         self._scalars: StateRows[str, int] = rows("shard")

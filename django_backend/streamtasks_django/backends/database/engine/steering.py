@@ -15,7 +15,6 @@ from streamtasks.exceptions import InvalidTask, ServerNotSupported
 from streamtasks.protocol.log_lines import TaskLogs
 from streamtasks.protocol.state import DeadLetter
 from streamtasks.stores.inspection_types import NewLog
-from streamtasks.stores.measure_types import HourCounts
 from streamtasks.stores.memory import steering
 from streamtasks.stores.rules import phases
 from streamtasks.stores.steering_types import (
@@ -238,7 +237,3 @@ class SteeringMethods(Steps):
     def queue_counts(self, queue: str, minutes: int) -> tuple[int, int]:  # noqa: ARG002
         """See `Store.queue_counts`: nothing is counted by queues."""
         return 0, 0
-
-    def minute_counts(self, hours: Sequence[int], queue: str) -> tuple[int, list[HourCounts]]:  # noqa: ARG002
-        """See `Store.minute_counts`."""
-        raise ServerNotSupported("What finished is counted by minutes on Redis or Valkey only.")
