@@ -113,9 +113,14 @@ def chart(store: Store, *, queue: str = "", task: str = "", by_hour: bool = Fals
 
 def _point(at_ms: int, counts: list[int]) -> Point:
     runs, waits = counts[_RUNS], counts[_WAITS]
+    succeeded, failed, other, retried, run_ms = counts[:5]
     return Point(
         at_ms,
-        *counts[:5],
+        succeeded,
+        failed,
+        other,
+        retried,
+        run_ms,
         percentile_s(runs, RUN_BOUNDS_S, 0.5),
         percentile_s(runs, RUN_BOUNDS_S, 0.95),
         percentile_s(waits, WAIT_BOUNDS_S, 0.5),

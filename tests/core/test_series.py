@@ -78,8 +78,8 @@ def test_what_workers_count_is_kept_by_the_minute_and_by_the_hour(store_url: str
     assert point.run_p50_s is not None
     assert 0.025 < point.run_p50_s < 0.05
     assert point.wait_p95_s is None
-    for chosen in ({"queue": "mail"}, {"task": "shop.send"}):
-        assert sum(one.finished for one in chart(store, **chosen).points) == 9
+    for chosen in (chart(store, queue="mail"), chart(store, task="shop.send")):
+        assert sum(one.finished for one in chosen.points) == 9
     assert day.queues == ["mail"]
     assert len(day.tasks) == series.MOST_TASKS + 1
     assert "shop.send" in day.tasks

@@ -131,6 +131,39 @@ def test_a_django_project_to_read_only(tmp_path: Path, embedded_url: str) -> Non
         assert refused.status_code == 403
 
 
+def test_browsers_come_in_by_tokens_with_roles_of_their_own(tmp_path: Path, embedded_url: str) -> None:
+    (tmp_path / "token_shop.py").write_text(APP.format(url=embedded_url))
+    tokens = {name: new_token() for name in ("looks", "steers")}
+    rights = {"looks": ["view"], "steers": ["view", "operate", "administer"]}
+    kept = {name: {"sha256": digest(tokens[name]), "roles": rights[name]} for name in tokens}
+    (tmp_path / "tokens.json").write_text(json.dumps(kept))
+    with started(tmp_path, "--app", "token_shop:app", "--token-file", "tokens.json") as running:
+        address = running.address(0)
+        assert address.endswith("/enter/")
+        top = address.removesuffix("/enter/")
+        assert "Token" in requests.get(top, timeout=60).text
+        assert requests.post(address, {"token": "sttk_guess"}, timeout=60).status_code == 403
+        stolen = {"Origin": "https://evil.example"}
+        assert requests.post(address, {"token": tokens["steers"]}, headers=stolen, timeout=60).status_code == 403
+
+        def pause(name: str) -> int:
+            browser = requests.Session()
+            assert browser.post(address, {"token": tokens[name]}, timeout=60).status_code == 200
+            assert browser.get(f"{top}/default/queues/", timeout=60).status_code == 200
+            [csrf] = [one.value for one in browser.cookies if one.name.startswith("streamtasks_csrf_")] or [""]
+            form = {"queue": "default", "reason": "a look", "csrfmiddlewaretoken": csrf or ""}
+            return browser.post(f"{top}/default/queues/pause/", form, timeout=60).status_code
+
+        assert pause("looks") == 403
+        browser = requests.Session()
+        browser.post(address, {"token": tokens["steers"]}, timeout=60)
+        assert pause("steers") == 200
+        assert "token:steers" in browser.get(f"{top}/default/audit/", timeout=60).text
+        del kept["steers"]
+        (tmp_path / "tokens.json").write_text(json.dumps(kept))
+        assert browser.get(f"{top}/default/", timeout=60).status_code == 401, "what is taken out is revoked at once"
+
+
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     for arguments, text in (
         (["--bind", "0.0.0.0:0", "--app", "x"], "name with --host"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from streamtasks import State
+from streamtasks.operations.series import chart
 from streamtasks_workers.cli.main import streamtasks_command
 from tests.support.fleet import Fleet
 from tests.support.waiting import wait_until
@@ -47,3 +49,8 @@ def test_a_worker_is_drained_and_stopped(fleet: Fleet, monkeypatch: pytest.Monke
     entries: Any = fleet.app.store.audit_entries()
     assert [(one.operation, one.target) for one in entries[-2:]] == [("drain", info.name), ("drain", info.name)]
     assert entries[-1].reason == "bad disk"
+    counted = chart(fleet.app.store)
+    assert (counted.tasks, counted.queues) == (["nap_until"], ["default"]), "what it had counted came when it left"
+    assert sum(one.succeeded for one in counted.points) == 1
+    [release] = counted.releases
+    assert release.release.endswith("streamtasks " + version("streamtasks"))

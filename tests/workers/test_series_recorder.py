@@ -58,6 +58,8 @@ async def test_minute_by_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     mine, others = Counters(), Counters()
     app.counters = WorkerCounters((mine, others))
     app.counted.add(0)
+    children: dict[int, Any] = app.children
+    children[0] = "lives"
     role = SeriesRecorder(app)
 
     async def pass_s(seconds: float) -> None:

@@ -35,6 +35,11 @@ def _address(_context: click.Context, parameter: click.Parameter, value: str) ->
 @click.option("--host", "hosts", multiple=True, help="A name under which browsers may reach it, such as tasks.example.")
 @click.option("--read-only", is_flag=True, help="Show everything, change nothing.")
 @click.option("--tokens", type=click.Path(dir_okay=False), help="A JSON file with tokens for the JSON API.")
+@click.option(
+    "--token-file",
+    type=click.Path(dir_okay=False),
+    help="The same; browsers come in by these tokens as well, with the roles of each, and by nothing else.",
+)
 def dashboard(
     app: str | None,
     settings: str | None,
@@ -42,6 +47,7 @@ def dashboard(
     hosts: tuple[str, ...],
     read_only: bool,
     tokens: str | None,
+    token_file: str | None,
 ) -> None:
     """Serve the dashboard; Ctrl-C stops it.
 
@@ -53,7 +59,7 @@ def dashboard(
     from .serve import Options, serve
 
     try:
-        serve(Options(app, settings, *bind, hosts, read_only, tokens), click.echo)
+        serve(Options(app, settings, *bind, hosts, read_only, tokens, token_file), click.echo)
     except ConfigurationError as error:
         raise _WrongSetup(str(error)) from error
     except StreamTasksError as error:

@@ -30,6 +30,7 @@ class Options(NamedTuple):
         hosts: further names by which browsers may reach it.
         read_only: whether nothing can be changed.
         tokens: a JSON file with tokens of the API.
+        token_file: the same; browsers come in by these tokens, too, with the roles of each, and by nothing else.
     """
 
     app: str | None
@@ -39,6 +40,7 @@ class Options(NamedTuple):
     hosts: Sequence[str] = ()
     read_only: bool = False
     tokens: str | None = None
+    token_file: str | None = None
 
 
 def serve(options: Options, tell: Callable[[str], None]) -> None:
@@ -66,10 +68,15 @@ def serve(options: Options, tell: Callable[[str], None]) -> None:
     port = listener.getsockname()[1]
     shown = f"[{options.host}]" if ":" in options.host else options.host
     before = f"http://{options.hosts[0] if options.hosts else shown}:{port}"
-    configure(options, port, lambda key: tell(f"Dashboard {before}/enter/{key}"))
+    if options.token_file is None:
+        configure(options, port, lambda key: tell(f"Dashboard {before}/enter/{key}"))
+    else:
+        configure(options, port, None)
+        tell(f"Dashboard {before}/enter/")
     if not is_local:
         tell("It is not encrypted: let only a proxy with TLS reach it.")
-    tell("The address lets one browser in, once. Ctrl-C stops.")
+    way = "The address lets one browser in, once." if options.token_file is None else "It asks for a token."
+    tell(f"{way} Ctrl-C stops.")
 
     from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
     from django.core.asgi import get_asgi_application
@@ -93,13 +100,13 @@ def _listening(options: Options) -> socket.socket:
         ) from error
 
 
-def configure(options: Options, port: int, tell: Callable[[str], None]) -> None:
+def configure(options: Options, port: int, tell: Callable[[str], None] | None) -> None:
     """Set Django up for the dashboard.
 
     Args:
         options: of the command.
         port: where it is served.
-        tell: is called with each key that lets a browser in.
+        tell: is called with each key that lets a browser in; None: tokens do.
 
     Raises:
         ConfigurationError: the app or the project cannot be found, or is wrong.
@@ -123,7 +130,18 @@ def configure(options: Options, port: int, tell: Callable[[str], None]) -> None:
         )
     from .door import Keys
 
+    if tell is None:
+        _check_tokens(options)
     settings.STREAMTASKS_STANDALONE["keys"] = Keys(tell)
+
+
+def _check_tokens(options: Options) -> None:
+    from ..conf.project import dashboard_tokens
+
+    if not dashboard_tokens():
+        raise ConfigurationError(
+            f"--token-file {options.token_file} has no tokens; `streamtasks token NAME` prints one to keep there."
+        )
 
 
 def _project(module: str) -> Any:
@@ -151,8 +169,10 @@ def _values(options: Options, port: int, known: Mapping[str, Any]) -> dict[str, 
     apps = list(known.get("INSTALLED_APPS", ()))
     ours: dict[str, Any] = {**(known.get("STREAMTASKS") or {})}
     ours["DASHBOARD_ROLES"] = "streamtasks_django.standalone.door.roles"
-    if options.tokens is not None:
-        ours["DASHBOARD_TOKENS"] = options.tokens
+    if options.tokens is not None and options.token_file is not None:
+        raise ConfigurationError("Give --tokens or --token-file, not both.")
+    if (tokens := options.token_file or options.tokens) is not None:
+        ours["DASHBOARD_TOKENS"] = tokens
     return {
         "DEBUG": False,
         "SECRET_KEY": secrets.token_urlsafe(32),  # of this process alone

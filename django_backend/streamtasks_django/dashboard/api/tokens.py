@@ -13,7 +13,7 @@ from streamtasks.exceptions import ConfigurationError
 from ...conf.project import dashboard_tokens
 from ..access import ROLES
 
-__all__ = ["PREFIX", "Holder", "digest", "holder_of", "new_token"]
+__all__ = ["PREFIX", "Holder", "digest", "holder_by", "holder_of", "new_token"]
 
 PREFIX: Final = "sttk_"
 """How tokens begin, so that programs that look for leaked secrets find them."""
@@ -37,12 +37,16 @@ def digest(token: str) -> str:
 
 
 def holder_of(token: str) -> Holder | None:
-    """Return who has a token; None: nobody has it, or not any more.
+    """Return who has a token; see `holder_by`."""
+    return holder_by(digest(token))
+
+
+def holder_by(wanted: str) -> Holder | None:
+    """Return who has the token with this digest; None: nobody has it, or not any more.
 
     Raises:
         ConfigurationError: the setting is wrong.
     """
-    wanted = digest(token)
     found = None
     for name, one in dashboard_tokens().items():
         holder, kept, until = _checked(name, one)

@@ -10,7 +10,7 @@ from django.db import connections
 from .codec import decode, encode
 from .tables import Tables
 
-__all__ = ["AT_ONCE", "Lazy", "StateRows", "upsert"]
+__all__ = ["AT_ONCE", "Lazy", "RowNames", "StateRows", "parts_of", "upsert"]
 
 AT_ONCE: Final = 500
 """Rows that one statement writes or names at most: SQLite allows no more variables than about 32,000."""
@@ -227,6 +227,27 @@ class StateRows[K, V](Lazy[K, V]):
             for key, value in self.changed()
         ]
         return rows, [self._name(key) for key in self.gone()]
+
+
+class RowNames:
+    """A set whose members are rows of one kind."""
+
+    def __init__(self, rows: StateRows[str, int]) -> None:
+        self._rows = rows
+
+    def add(self, name: str) -> None:
+        self._rows[name] = 1
+
+    def discard(self, name: str) -> None:
+        self._rows.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Return the key of a row whose name has several parts."""
+    return tuple(name.split(chr(31)))
 
 
 def upsert(using: str, model: Any, rows: Iterable[Any], columns: tuple[str, ...] = ()) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from itertools import count
 from typing import Any, Final, NamedTuple, override
 
@@ -21,7 +20,7 @@ from streamtasks.stores.rules import phases
 from .codec import encode
 from .letters import cap, name_of, size_of
 from .message_rows import LiveRows, RecordRows
-from .rows import StateRows, upsert
+from .rows import RowNames, StateRows, parts_of, upsert
 from .tables import Tables
 
 __all__ = ["Finished", "SqlShard"]
@@ -45,10 +44,6 @@ SCALARS: Final = (
 
 
 SERIES_MS: Final = 32 * 86_400_000  # nothing of a series is read after that
-
-
-def _tuple_of(name: str) -> tuple[str, ...]:
-    return tuple(name.split(chr(31)))
 
 
 class Finished(NamedTuple):
@@ -177,22 +172,6 @@ class _ChildrenOf(dict[str, list[str]]):
         return []
 
 
-class _Names:
-    """A set whose members are rows of one kind."""
-
-    def __init__(self, rows: StateRows[str, int]) -> None:
-        self._rows = rows
-
-    def add(self, name: str) -> None:
-        self._rows[name] = 1
-
-    def discard(self, name: str) -> None:
-        self._rows.pop(name, None)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-
 class SqlShard(Shard):
     """One shard for the time of one step.
 
@@ -227,14 +206,14 @@ class SqlShard(Shard):
         shard.leases, shard.suspects, shard.reserved = rows("lease"), rows("suspect"), rows("reserved")
         shard.claims = rows("claim", number=lambda claim: claim[0], expires_ms=lambda claim: claim[2])
         shard.workflows = rows("workflow", read=self._with_fields, expires_ms=lambda state: state.expires_ms)
-        shard.unfolding = _Names(rows("unfold"))
+        shard.unfolding = RowNames(rows("unfold"))
         shard.revoked_workflows = rows("unstarted", expires_ms=lambda before: before[0])
         shard.schedules = rows("schedule")
-        shard.declarations = rows("declared", key=_tuple_of)
+        shard.declarations = rows("declared", key=parts_of)
         shard.limits, shard.asking, shard.limiters = rows("limit"), rows("asking"), rows("limiter")
         shard.workers, shard.paused = rows("worker"), rows("pause")
         shard.worker_requests = rows("request", expires_ms=lambda _: self.now_ms() + REQUESTED_MS)
-        shard.series = rows("series", key=_tuple_of, expires_ms=lambda _: self.now_ms() + SERIES_MS)
+        shard.series = rows("series", key=parts_of, expires_ms=lambda _: self.now_ms() + SERIES_MS)
         shard.releases = rows("releases")
         self.many_workflows = 2**62
         shard.ready = {"0:"}  # whether something is ready is not known here; whoever is woken looks
