@@ -14,6 +14,7 @@ __all__ = [
     "ALL_TAGS",
     "Tags",
     "id_beside",
+    "is_recent",
     "limiter_tag",
     "new_id",
     "node_id",
@@ -36,6 +37,10 @@ evenly."""
 AT_A_TIME: Final = 16
 """Of more shards, each is given several ids in a row: as many as if there were so few. Else what is enqueued together
 would be divided into many small calls."""
+
+
+RECENT_MS: Final = 2
+"""A task whose id was made so short ago, ms, has hardly ended: to ask for its end is in vain, it is waited for."""
 
 
 class Tags(tuple[str, ...]):  # noqa: SLOT001 - a tuple's slots could only be empty
@@ -80,6 +85,15 @@ def new_id(tags: tuple[str, ...]) -> str:
 def _uuid7(at_ms: int, random: int, tag: str) -> str:
     value = at_ms << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | (random & (1 << 62) - 1)
     return f"{value:032x}-{tag}"
+
+
+def is_recent(task_id: str) -> bool:
+    """Whether an id was made by us within the last `RECENT_MS`, as far as this machine's clock knows."""
+    try:
+        age_ms = time.time_ns() // 1_000_000 - int(task_id[:12], 16)
+    except ValueError:
+        return False
+    return 0 <= age_ms <= RECENT_MS and task_id[32:33] == "-"
 
 
 def _hashed(name: str, tags: tuple[str, ...]) -> str:

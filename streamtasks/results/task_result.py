@@ -17,7 +17,7 @@ from ..stores.types import Revocation
 from .lookup import parent_of, workflow_of
 from .snapshot_view import children_of, error_of, failure_of, info_of, outcome_of, shown_state, value_of
 from .unfinished import atimed_out, timed_out
-from .waits import is_refused, refusal
+from .waits import ended_soon, is_refused, left_s, refusal
 from .workflow_result import Workflow
 
 __all__ = ["Result", "wait_for"]
@@ -219,11 +219,14 @@ class Result[R]:
             TaskRevoked: it was revoked or has expired.
             Exception: the task's own error.
         """
-        snapshot = self.snapshot()
+        begun = time.monotonic()
+        store = self._owner.store
+        ended = None if self._final is not None else ended_soon(store, self.id, timeout, allow_wait=allow_wait)
+        snapshot = self.snapshot() if ended is None else self._keep(ended)
         if not snapshot.is_finished:
             if is_refused(timeout, allow_wait=allow_wait):
                 raise refusal(f"task {self.id}")
-            finished = self._owner.store.wait_finished([self.id], timeout)
+            finished = store.wait_finished([self.id], left_s(timeout, begun))
             if not finished:
                 late = self.snapshot()
                 raise timed_out(self._owner, late, timeout, shown_state(late))

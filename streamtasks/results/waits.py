@@ -1,11 +1,42 @@
-"""Refuse to wait for a result inside a task."""
+"""Wait for results: what was enqueued just now is waited for before it is read; inside a task a wait is refused."""
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 from ..exceptions import WaitInTask
 from ..protocol.running_attempt import RUNNING
+from ..protocol.shards import is_recent
+from ..protocol.state import Snapshot
+from ..stores.base import Store
 
-__all__ = ["is_refused", "refusal"]
+__all__ = ["ended_soon", "is_refused", "left_s", "refusal"]
+
+FIRST_S: Final = 0.25
+"""What was enqueued just now is waited for so long, seconds, before it is read; most tasks end before."""
+
+
+def ended_soon(store: Store, task_id: str, timeout: float | None, *, allow_wait: bool) -> Snapshot | None:
+    """Wait shortly for the end of a task, if it was enqueued just now: to read it before would be in vain.
+
+    None: it was not, has not ended yet, is not known, or must not be waited for.
+
+    Args:
+        store: of the task.
+        task_id: its id.
+        timeout: the longest wait, s; None: there is no limit.
+        allow_wait: see `is_refused`.
+    """
+    if not is_recent(task_id) or is_refused(timeout, allow_wait=allow_wait):
+        return None
+    found = store.wait_finished((task_id,), FIRST_S if timeout is None else min(timeout, FIRST_S))
+    return found[0] if found else None
+
+
+def left_s(timeout: float | None, begun: float) -> float | None:
+    """Return what is left of a timeout, s, that counts from ``begun``, `time.monotonic`."""
+    return None if timeout is None else max(0.0, timeout - (time.monotonic() - begun))
 
 
 def is_refused(timeout: float | None, *, allow_wait: bool) -> bool:

@@ -278,7 +278,8 @@ class Exchange(NamedTuple):
     ``now_ms``: the store's time, ms since the epoch, 0: not known. ``suspects``: a suspect is reserved for this child,
     which has to claim next with empty hands. ``others_only``: only queues that this worker does not serve have
     messages. ``again``: claim again at once, there is more. ``run_alone``: nothing may run beside the claimed message.
-    ``left``: the best priority that is left on the shard, if the request named it; None: nothing is.
+    ``left``: the best priority that is left on the shard, if the request named it; None: nothing is. ``drained``: the
+    claim has most likely taken all there was; what comes later, or was left, wakes who waits.
 
     Only with several shards: ``late``: what became of outcomes that were away before: token, id, what. ``error``: why
     a shard has not answered; None: all have. ``missed``: that of the claim has not; ``unsure``: the claim may have
@@ -297,6 +298,7 @@ class Exchange(NamedTuple):
     error: Exception | None = None
     missed: bool = False
     unsure: bool = False
+    drained: bool = False
 
 
 class Revocation(IntEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.core.conftest import AnyStore
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.server_dump import dump
 from tests.support.users import as_worker
+from tests.support.waiting import wait_until
 
 TAG = "u0"
 TAGS = ALL_TAGS[:16]
@@ -240,6 +242,29 @@ class TestWait:
         store.enqueue([new("a")])
         assert store.wait_finished(["a"], 0) == []
         assert store.wait_finished(["a"], 0.05) == []
+
+    def test_what_ends_alone_is_not_read_after_its_push(
+        self, redis_store: AnyStore, server_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        task_id = new_id(redis_store.settings.tags)
+        waiter: Any = open_store(redis_store.settings)
+        run, looks, found = waiter.run, [], []
+
+        def look(operation: Any) -> Any:
+            looks.append(run(operation))
+            return looks[-1]
+
+        monkeypatch.setattr(waiter, "run", look)
+        redis_store.enqueue([new(task_id)])
+        waiting = threading.Thread(target=lambda: found.extend(waiter.wait_finished([task_id], 60)))
+        waiting.start()
+        wait_until(lambda: looks, "it has subscribed and looked once")
+        with Consumer(open_store(redis_store.settings)) as hand:
+            assert hand.succeed() == [task_id]
+        waiting.join(60)
+        assert looks == [[]]
+        assert found == redis_store.read([task_id])
+        assert waiter.wait_finished([task_id], 60) == found, "what was sent to the last subscriber is unread"
 
 
 class TestScripts:

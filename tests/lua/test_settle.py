@@ -237,6 +237,18 @@ class TestBatches:
             assert listener.heard() == [f"a {long}"]
             assert other.heard() == []
 
+    def test_one_that_finishes_alone_is_told_with_its_record_if_that_is_small_and_ascii(self, lab: ScriptLab) -> None:
+        ids = ("a", "q", "1", "A")  # all of one bucket
+        small, large, binary, retried = claimed_batch(lab, *ids)
+        with lab.listen(lab.keys.done_channel("a")) as listener:
+            assert lab.settle(outcome(small)) == [1]
+            assert lab.settle(outcome(large, result=b"x" * 1024)) == [1]
+            assert lab.settle(outcome(binary, result=b"\xc3\xa9")) == [1]
+            assert lab.settle(outcome(retried, "RETRY")) == [1]
+            texts = listener.texts()
+        record = text(lab.client.get(lab.keys.record("a")))
+        assert texts == [f"a \n{record}", "q", "1"]
+
 
 class TestHours:
     def test_the_next_hour_has_its_own_keys(self, lab: ScriptLab) -> None:

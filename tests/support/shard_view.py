@@ -140,6 +140,10 @@ class Listener:
         self._connection.disconnect()
 
     def heard(self) -> list[str]:
+        """The messages since the last call, without records."""
+        return [text.partition(" \n")[0] for text in self.texts()]
+
+    def texts(self) -> list[str]:
         """The messages since the last call: all of them, because the server answers in order."""
         self._connection.send_command("PING", check_health=False)
         told: list[str] = []

@@ -52,15 +52,18 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
-from typing import override
+from typing import Any, override
 
 from streamtasks import StoreSettings
+from streamtasks.results.waits import ended_soon
 from streamtasks.stores.redis import AsyncRedisStore, RedisStore
 
 from ..conf.cluster_options import CLUSTER_OPTIONS, cluster_server
 from ..conf.options import store_settings
 from ..conf.sentinel_options import SENTINEL_OPTIONS, sentinel_server
 from ..enqueue.store_alias import Stores
+from ..results.task_result import StreamTaskResult
+from ..tasks.snapshot_results import from_snapshot
 from .base import StoreBackend
 
 __all__ = ["RedisBackend", "RedisClusterBackend", "RedisSentinelBackend"]
@@ -84,6 +87,13 @@ class RedisBackend(StoreBackend):
                 plain = RedisStore(settings)
                 found = _stores.setdefault(settings, Stores(plain, AsyncRedisStore(settings, plain.shards)))
         return found
+
+    @override
+    def ended_soon(
+        self, task_id: str, timeout: float | None, *, allow_wait: bool = False
+    ) -> StreamTaskResult[Any] | None:
+        ended = ended_soon(self.stores.plain, task_id, timeout, allow_wait=allow_wait)
+        return None if ended is None else from_snapshot(ended, self.alias)
 
 
 class RedisSentinelBackend(RedisBackend):

@@ -30,6 +30,10 @@ class ResultBackend(Protocol):
 
     def forget_result(self, task_id: str) -> bool: ...
 
+    def ended_soon(
+        self, task_id: str, timeout: float | None, *, allow_wait: bool = False
+    ) -> TaskResult[..., Any] | None: ...
+
     def wait_for_results(self, ids: Sequence[str], timeout: float | None, *, allow_wait: bool = False) -> set[str]: ...
 
     async def await_for_results(

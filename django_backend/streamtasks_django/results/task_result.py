@@ -10,6 +10,7 @@ These reads block as a database query does. On an event loop use `arefresh`, `ag
 
 from __future__ import annotations
 
+import time
 from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -23,6 +24,7 @@ from streamtasks.protocol.state import Snapshot, State
 from streamtasks.results.lookup import parent_of, workflow_of
 from streamtasks.results.snapshot_view import children_of, failure_of, info_of, shown_state, value_of
 from streamtasks.results.unfinished import atimed_out, timed_out
+from streamtasks.results.waits import left_s
 from streamtasks.results.workflow_result import Workflow
 
 from ..framework import TASK_REFRESH_ATTRS, TaskResult, TaskResultStatus
@@ -221,8 +223,13 @@ class StreamTaskResult[R](GenericTaskResult[..., R]):  # type: ignore[misc]  # d
             TaskResultDoesNotExist: the id is unknown.
             Exception: the task's own error.
         """
+        begun = time.monotonic()
+        if self.status not in _FINAL:
+            ended = self._backend().ended_soon(self.id, timeout, allow_wait=allow_wait)
+            if ended is not None:
+                self._take(ended)
         if not self.ready():
-            self._backend().wait_for_results([self.id], timeout, allow_wait=allow_wait)
+            self._backend().wait_for_results([self.id], left_s(timeout, begun), allow_wait=allow_wait)
         if (late := self._look()._late()) is not None:
             raise timed_out(self._owner(), late, timeout, self.status)
         return self._outcome(timeout)

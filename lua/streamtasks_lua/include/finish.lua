@@ -12,6 +12,8 @@ local hours_on = this_hour - tonumber(args.hour)
 if hours_on ~= 0 and hours_on ~= 1 then return { 'hour', now } end
 -- How many messages go on that waited for one that is finished, and for all of a call; promote does the rest.
 local MOST_FREED, MOST_FREED_IN_ALL = 20, 100
+-- The record of the only task that finishes goes with the push, if it is small and plain: who waits for it need not read it.
+local MOST_PUSHED, pushed = 1024, ''
 local retentions = {} -- hours of each class, rising
 for hours in args.retentions:gmatch('%d+') do retentions[#retentions + 1] = tonumber(hours) end
 local RECORD = '1 ' .. int(now) .. ' '
@@ -50,7 +52,8 @@ local function finish(of, id, record, rest, started, line, reports)
   end
   if line and has_nodes then rest = nodes_module().note_node(line, id, of, rest) end
   -- PXAT: with PX the server writes the command anew for its replicas.
-  call('SET', record, reports and RECORD .. rest .. reports or RECORD .. rest, 'PXAT', of.expires)
+  pushed = reports and RECORD .. rest .. reports or RECORD .. rest
+  call('SET', record, pushed, 'PXAT', of.expires)
   index[index_size + 1], index[index_size + 2] = id, of.text
   index_size = index_size + 2
   of.count = of.count + 1
@@ -123,7 +126,8 @@ local function write_finished()
   if #index > 0 then
     write_index()
     write_counts()
-    local buckets = {}
+    local is_pushed = index_size == 2 and not nodes_made and #pushed <= MOST_PUSHED and not pushed:find('[\128-\255]')
+    local buckets, behind = {}, is_pushed and ' \n' .. pushed or ''
     for at = 1, index_size, 2 do
       local id = index[at]
       local bucket = (byte(id, 32) or byte(id, -1)) % 16 -- bucket_of
@@ -131,7 +135,7 @@ local function write_finished()
       if list then list[#list + 1] = id else buckets[bucket] = { id } end
     end
     for bucket, list in pairs(buckets) do
-      redis.call('SPUBLISH', keys.done .. ':' .. string.format('%x', bucket), table.concat(list, ' '))
+      redis.call('SPUBLISH', keys.done .. ':' .. string.format('%x', bucket), table.concat(list, ' ') .. behind)
     end
   end
   if #to_call > 0 then

@@ -75,13 +75,12 @@ class ClusterSubscription:
         while self._parts:
             self._parts.pop().__exit__()
 
-    def wait(self, wanted: set[bytes], seconds: float) -> None:
+    def wait(self, wanted: set[bytes], seconds: float) -> bytes | None:
         """See `Subscription.wait`."""
         if len(self._parts) == 1:
-            self._parts[0].wait(wanted, seconds)
-            return
+            return self._parts[0].wait(wanted, seconds)
         if [part for part in self._parts if part.log_in_again()]:
-            return
+            return b""
         until = time.monotonic() + seconds
         while (left_s := until - time.monotonic()) > 0:
             by_fd = {fd: part for part in self._parts if (fd := part.fileno()) is not None}
@@ -89,8 +88,9 @@ class ClusterSubscription:
             for fd in by_fd:
                 poll.register(fd, select.POLLIN)
             for fd, _ in poll.poll(left_s * 1000):
-                if by_fd[fd].wait(wanted, 0.001):
-                    return
+                if (text := by_fd[fd].wait(wanted, 0.001)) is not None:
+                    return text
+        return None
 
 
 class AsyncClusterSubscription:
@@ -257,7 +257,7 @@ class AsyncClusterSubscription:
             raise unavailable(self._settings, push) from push
         return push
 
-    async def wait(self, wanted: set[bytes], seconds: float, *, reconnect: bool = False) -> None:
+    async def wait(self, wanted: set[bytes], seconds: float, *, reconnect: bool = False) -> bytes | None:
         """See `AsyncSubscription.wait`."""
         try:
             async with asyncio.timeout(seconds):
@@ -265,9 +265,12 @@ class AsyncClusterSubscription:
                     push = await self._pushes.get()
                     if isinstance(push, Exception):
                         continue
-                    if push[1] == SUBSCRIBED or names(push[1].encode(), wanted):
-                        return
+                    if push[1] == SUBSCRIBED:
+                        return b""
+                    if names(text := push[1].encode(), wanted):
+                        return text
         except TimeoutError:
             if self._error is not None and reconnect:
                 await self._close()
                 await self._connect()
+        return None

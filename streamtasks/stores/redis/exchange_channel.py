@@ -10,6 +10,7 @@ from ...exceptions import StoreError, StoreUnavailable
 from ..claims_held import ClaimsHeld
 from ..types import Claimed, ClaimRequest, Exchange, Filter, Outcome, Settled
 from . import connections
+from .batches import MOST_BYTES
 from .operations.claim import claim_call, claim_counts
 from .operations.settle import settle_call, settle_chunks, settle_order
 from .scripts import Call
@@ -133,9 +134,16 @@ class ExchangeChannel(ABC):
         if claimed:
             self._held.take(token, len(claimed), claim.tag)
         flags = claim_reply[2]
-        left = (flags >> 4) - 101 if flags > 15 else None
         return Exchange(
-            settled, claimed, claim_reply[1], bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8), left
+            settled,
+            claimed,
+            claim_reply[1],
+            bool(flags & 1),
+            bool(flags & 2),
+            bool(flags & 4),
+            bool(flags & 8),
+            (flags >> 4) - 101 if flags > 15 else None,
+            drained=not flags and len(claimed) < claim.most and sum(len(one.body) for one in claimed) < MOST_BYTES / 2,
         )
 
     def _settled(self, replies: Sequence[Any]) -> list[Settled]:

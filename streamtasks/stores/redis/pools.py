@@ -23,7 +23,7 @@ from ...settings import StoreSettings
 from .conversation import aexchange, exchange
 from .endpoints import connection_key, endpoint_of
 from .faults import fault_of
-from .logins import alog_in_again, log_in_again
+from .logins import alog_in_again, is_due, log_in_again
 from .scripts import Answer, Behind, BehindOf, Call
 
 __all__ = ["AsyncPool", "Pool", "async_pool", "sync_pool"]
@@ -50,6 +50,7 @@ class Pool:
         self.master = "" if settings.is_sentinel else self._endpoint.address
         self._changes = 0
         self._idle: deque[Any] = deque()
+        self._listeners: deque[Any] = deque()
         # A token for each connection that may be out. This queue is written in C: a semaphore of `threading` takes ten
         # times as long, which shows in the time of each call.
         self._places: SimpleQueue[None] = SimpleQueue()
@@ -121,15 +122,33 @@ class Pool:
         else:
             connection.disconnect()
 
+    def borrow_listener(self) -> Any:
+        """Return a connection to subscribe on. Something that was sent to its last subscriber may be unread."""
+        with suppress(IndexError):
+            while True:
+                connection = self._listeners.pop()
+                if self.is_current(connection) and not is_due(connection):
+                    return connection
+                connection.disconnect()
+        return self.borrow()
+
+    def give_back_listener(self, connection: Any) -> None:
+        """Take a borrowed connection back on which SUNSUBSCRIBE was sent: no reply is waited for."""
+        if len(self._listeners) < MOST_IDLE and connection.is_connected and self.is_current(connection):
+            self._listeners.append(connection)
+        else:
+            connection.disconnect()
+
     def is_current(self, connection: Any) -> bool:
         """Whether a connection leads to where the master is, as far as is known."""
         return bool(getattr(connection, "changes", 0) == self._endpoint.changes)
 
     def disconnect_idle(self) -> None:
         """Close the idle connections."""
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().disconnect()
+        for idle in (self._idle, self._listeners):
+            with suppress(IndexError):
+                while True:
+                    idle.pop().disconnect()
 
 
 _pools: dict[tuple[Any, ...], Pool] = {}

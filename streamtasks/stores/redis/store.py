@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
 from ...exceptions import StoreUnavailable
+from ...protocol.shards import is_recent
 from ...protocol.state import Snapshot
 from ..channel import Channel
 from ..types import SUBSCRIBED, Filter
@@ -24,6 +25,10 @@ from .shards import Operation
 from .subscription import LOOK_S, PING_S, AsyncSubscription, Subscription
 
 __all__ = ["AsyncRedisStore", "RedisStore"]
+
+
+SOON_S = 0.001
+"""What was enqueued just now may end so soon, seconds, that its push comes before the answer to a look would."""
 
 
 class RedisStore(BlockingDriver):
@@ -90,7 +95,7 @@ class RedisStore(BlockingDriver):
 
     def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`."""
-        return self._wait(ids, timeout_s, lambda: ops.read.finished(self.shards, ids))
+        return self._wait(ids, timeout_s, lambda: ops.read.finished(self.shards, ids), self._read_push)
 
     def wait_workflow(self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool) -> bool:
         """See `Store.wait_workflow`."""
@@ -100,20 +105,35 @@ class RedisStore(BlockingDriver):
 
         return self.run(look()) or self._wait([workflow_id], timeout_s, look)
 
-    def _wait[T](self, ids: Sequence[str], timeout_s: float | None, look: Callable[[], Operation[T]]) -> T:
-        """Look whenever a push says that one of these ids is finished, until something is found or the time is up."""
+    def _wait[T](
+        self,
+        ids: Sequence[str],
+        timeout_s: float | None,
+        look: Callable[[], Operation[T]],
+        read_push: Callable[[bytes], T] | None = None,
+    ) -> T:
+        """Look whenever a push says that one of these ids is finished, until something is found or the time is up.
+
+        ``read_push``: finds it in the text of a push, which saves the look.
+        """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         if timeout_s is not None and timeout_s <= 0:
             return self.run(look())
         wanted = {task_id.encode() for task_id in ids}
         channels = {self.shards.of(task_id).keys.done_channel(task_id) for task_id in ids}
         with self._subscription(channels) as subscription:
+            text = subscription.wait(wanted, SOON_S) if all(map(is_recent, ids)) else None
             while True:
+                if text and read_push is not None and (found := read_push(text)):
+                    return found
                 found = self.run(look())
                 left_s = LOOK_S if deadline is None else min(LOOK_S, deadline - time.monotonic())
                 if found or left_s <= 0:
                     return found
-                subscription.wait(wanted, left_s)
+                text = subscription.wait(wanted, left_s)
+
+    def _read_push(self, text: bytes) -> list[Snapshot]:
+        return ops.read.pushed(self.shards, text)
 
     def _subscription(self, channels: set[str]) -> Subscription | ClusterSubscription:
         pool = self.pool()
@@ -209,7 +229,7 @@ class AsyncRedisStore(AwaitingDriver):
 
     async def wait_finished(self, ids: Sequence[str], timeout_s: float | None) -> list[Snapshot]:
         """See `Store.wait_finished`."""
-        return await self._wait(ids, timeout_s, lambda: ops.read.finished(self.shards, ids))
+        return await self._wait(ids, timeout_s, lambda: ops.read.finished(self.shards, ids), self._read_push)
 
     async def wait_workflow(
         self, workflow_id: str, fan_in: int | None, timeout_s: float | None, *, failure: bool
@@ -221,20 +241,32 @@ class AsyncRedisStore(AwaitingDriver):
 
         return await self.run(look()) or await self._wait([workflow_id], timeout_s, look)
 
-    async def _wait[T](self, ids: Sequence[str], timeout_s: float | None, look: Callable[[], Operation[T]]) -> T:
-        """Look whenever a push says that one of these ids is finished, until something is found or the time is up."""
+    async def _wait[T](
+        self,
+        ids: Sequence[str],
+        timeout_s: float | None,
+        look: Callable[[], Operation[T]],
+        read_push: Callable[[bytes], T] | None = None,
+    ) -> T:
+        """See `RedisStore._wait`."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         if timeout_s is not None and timeout_s <= 0:
             return await self.run(look())
         wanted = {task_id.encode() for task_id in ids}
         channels = {self.shards.of(task_id).keys.done_channel(task_id) for task_id in ids}
         async with self._subscription(channels) as subscription:
+            text = await subscription.wait(wanted, SOON_S) if all(map(is_recent, ids)) else None
             while True:
+                if text and read_push is not None and (found := read_push(text)):
+                    return found
                 found = await self.run(look())
                 left_s = LOOK_S if deadline is None else min(LOOK_S, deadline - time.monotonic())
                 if found or left_s <= 0:
                     return found
-                await subscription.wait(wanted, left_s)
+                text = await subscription.wait(wanted, left_s)
+
+    def _read_push(self, text: bytes) -> list[Snapshot]:
+        return ops.read.pushed(self.shards, text)
 
     async def watch(self, task_id: str) -> AsyncIterator[Snapshot]:
         """See `AsyncStore.watch`."""

@@ -6,7 +6,9 @@ import asyncio
 import time
 from typing import Any, Final
 
+from hiredis import pack_command
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ...exceptions import StoreError
 from ...settings import StoreSettings
@@ -14,6 +16,7 @@ from ..types import SUBSCRIBED
 from . import connections, pools
 from .faults import fault_of
 from .logins import Login, due_in_s, is_due, log_in_again
+from .operations.read import RECORD_AT
 from .sentinel.search import Search
 from .sentinel.watch import next_switch
 
@@ -31,8 +34,7 @@ RENEWED: Final = ("", SUBSCRIBED)
 ROUNDING_S: Final = 0.05
 """A timer may end so much too early, seconds."""
 
-END_S: Final = 0.3
-"""How long the end of a subscription is waited for, seconds; then the connection is closed instead."""
+_LEAVE: Final = [pack_command(("SUNSUBSCRIBE",))]  # of all
 
 
 class Subscription:
@@ -50,7 +52,7 @@ class Subscription:
         self._pinged = False
 
     def __enter__(self) -> Subscription:
-        self._connection = self._pool.borrow()
+        self._connection = self._pool.borrow_listener()
         try:
             log_in_again(self._connection)
             self._subscribe()
@@ -60,26 +62,24 @@ class Subscription:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Unsubscribe and return the connection to its pool, or close it if anything is in doubt."""
-        connection, left = self._connection, len(self._channels)
+        """Unsubscribe and return the connection to its pool; the answer is read when it is used again."""
+        connection = self._connection
         try:
             if connection.is_connected:
-                connection.send_command("SUNSUBSCRIBE", check_health=False)
-                until = time.monotonic() + END_S
-                while left:
-                    if not connection.can_read(timeout=max(0.0, until - time.monotonic())):
-                        raise TimeoutError("no answer to SUNSUBSCRIBE")
-                    left -= connection.read_response()[0] == b"sunsubscribe"
+                connection.send_packed_command(_LEAVE, check_health=False)
         except (RedisError, OSError):
             connection.disconnect()
-        self._pool.give_back(connection)
+        self._pool.give_back_listener(connection)
 
     def _subscribe(self) -> None:
-        was_idle = self._connection.is_connected
+        connection, left = self._connection, len(self._channels)
+        was_idle = connection.is_connected
         try:
-            for channel in self._channels:
-                self._connection.send_command("SSUBSCRIBE", channel, check_health=False)
-                self._connection.read_response()
+            # In one packet, but each for itself: their slots may differ.
+            commands = [("SSUBSCRIBE", channel) for channel in self._channels]
+            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            while left:  # what comes before is of the last subscription
+                left -= connection.read_response()[0] == b"ssubscribe"
         except (RedisError, OSError) as error:
             lasting = connections.lasting_error(error, self._settings)
             if lasting is not None:
@@ -119,24 +119,29 @@ class Subscription:
         """Return the descriptor of the connection; None: it is broken."""
         return int(self._connection._sock.fileno()) if self._connection.is_connected else None
 
-    def wait(self, wanted: set[bytes], seconds: float) -> bool:
-        """Return when a push names one of the wanted ids (True) or may have been missed, or after this time."""
+    def wait(self, wanted: set[bytes], seconds: float) -> bytes | None:
+        """Return the text of the next push that names one of the wanted ids; None: none came in this time.
+
+        Empty: one may have been missed.
+        """
         until = time.monotonic() + seconds
         if self.log_in_again():
-            return True
+            return b""
         connection = self._connection
         try:
             while (left := until - time.monotonic()) > 0:
                 if not connection.is_connected:
                     time.sleep(left)
-                    return False
+                    return None
                 if not self._pool.is_current(connection):
                     connection.disconnect()
                     self._subscribe()
-                if connection.can_read(timeout=left):
+                    continue
+                push = _read_within(connection, left)
+                if push is not None:
                     self._heard_at, self._pinged = time.monotonic(), False
-                    if _names(connection.read_response(), wanted):
-                        return True
+                    if _names(push, wanted):
+                        return push[2]  # type: ignore[no-any-return]
             silent_s = time.monotonic() - self._heard_at
             if silent_s >= 2 * PING_S:
                 connection.disconnect()
@@ -147,7 +152,19 @@ class Subscription:
                 connection.send_command("PING", check_health=False)
         except (RedisError, OSError):
             connection.disconnect()
-        return False
+        return None
+
+
+def _read_within(connection: Any, seconds: float) -> Any:
+    """Return what comes within this time; None: nothing. To ask before whether anything is there takes longer."""
+    connection._sock.settimeout(seconds)
+    try:
+        return connection.read_response(disconnect_on_error=False)
+    except RedisTimeoutError:
+        return None
+    finally:
+        if connection._sock is not None:
+            connection._sock.settimeout(connection.socket_timeout)
 
 
 class AsyncSubscription:
@@ -235,8 +252,8 @@ class AsyncSubscription:
         await old.disconnect(nowait=True)
         return True
 
-    async def wait(self, wanted: set[bytes], seconds: float, *, reconnect: bool = False) -> None:
-        """Return when a push names one of the wanted ids or may have been missed, or after this time.
+    async def wait(self, wanted: set[bytes], seconds: float, *, reconnect: bool = False) -> bytes | None:
+        """Return the text of a push that names one of the wanted ids, as `Subscription.wait` does.
 
         ``reconnect``: subscribe again, after the time is up, if the connection is broken.
         """
@@ -245,21 +262,22 @@ class AsyncSubscription:
             await asyncio.sleep(seconds)
             if reconnect:
                 await self._connect()
-            return
+            return None
         try:
             if await self._log_in_again():
-                return
+                return b""
             while (left := until - time.monotonic()) > 0:
                 # Its own timeout leaves the connection whole; cancelling the read would close it.
                 push = await self._connection.read_response(timeout=left)
                 if push is not None:
                     self._heard_at, self._pinged = time.monotonic(), False
                 if _names(push, wanted):
-                    return
+                    return push[2]  # type: ignore[no-any-return]
             await self._check_silence()
         except (RedisError, OSError):
             await self._connection.disconnect(nowait=True)
             self._connection = None
+        return None
 
     @property
     def error(self) -> Exception | None:
@@ -319,4 +337,4 @@ def _names(push: Any, wanted: set[bytes]) -> bool:
 
 def names(text: bytes, wanted: set[bytes]) -> bool:
     """Return whether the text of a push names one of the wanted ids."""
-    return not wanted.isdisjoint(text.split(b" "))
+    return not wanted.isdisjoint(text.partition(RECORD_AT)[0].split(b" "))

@@ -333,7 +333,7 @@ class ConcurrentExecutor:
     def _finished(self, slot: int, outcome: Outcome, started: int) -> None:
         self._guards.pop(slot, None)
         now = time.monotonic_ns()
-        self._state.after_attempt(outcome.id, now, alone=not self._guards)
+        self._state.after_attempt(outcome.id, now, started, alone=not self._guards)
         if self._board.enforced(slot):
             self._drop(slot, outcome.token)  # its outcome was written while it lived on
             return

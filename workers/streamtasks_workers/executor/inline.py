@@ -26,6 +26,9 @@ from .runner import Runner
 
 __all__ = ["OTHERS_PAUSE_S", "InlineExecutor", "reporter"]
 
+IDLE_NS = 300_000
+"""A child that has waited so long for work, ns, has time: what it settles does not wait for a claim."""
+
 OTHERS_PAUSE_S = 0.05
 """A child that excludes queues is woken for those too; then it pauses this long before it listens again."""
 
@@ -53,6 +56,7 @@ class InlineExecutor:
         self._slots: list[int] = []
         self._next: tuple[list[Claimed], list[int]] = ([], [])
         self._in_flight = False
+        self._was_idle = False
         self._reporters = [reporter(board, slot) for slot in range(board.slots)]
 
     def run(self) -> None:
@@ -83,11 +87,17 @@ class InlineExecutor:
                 # Nothing is claimed ahead of a long task, nor of a suspect, nor in vain: finish what is in hand first.
                 self._work(claimed, slots)
                 claimed, slots = [], []
+                if not lifeline.is_whole():
+                    self._after_batch()  # what is sent may go anywhere
                 continue
-            self._send(0 if lifeline.stopping else max(0, count), alone=not claimed)
+            if lifeline.stopping or (self._was_idle and not claimed and not link.again and link.expects_nothing()):
+                count = 0
+            self._send(max(0, count), alone=not claimed)
             self._work(claimed, slots)
+            self._after_batch()
             if self._in_flight:
                 self._receive()
+            self._was_idle = False
             (claimed, slots), self._next = self._next, ([], [])
             while not (claimed or self._outcomes or link.suspects or link.again or lifeline.stopping):
                 claimed, slots = self._wait()
@@ -120,6 +130,7 @@ class InlineExecutor:
             lifeline.wait(None, OTHERS_PAUSE_S)
         self._board.wait_for_hand_back()
         try:
+            begun = time.monotonic_ns()
             fd = link.start_wait(min(self._pace.count, lifeline.attempts_left))
             left_s = link.wait_left_s()
             while not lifeline.wait(fd, left_s):
@@ -128,6 +139,7 @@ class InlineExecutor:
                 if left_s == 0.0:
                     break
                 left_s = link.wait_left_s()
+            self._was_idle = time.monotonic_ns() - begun >= IDLE_NS
             exchange = link.finish_wait()
         except StoreError as error:
             link.away(error)
@@ -160,7 +172,7 @@ class InlineExecutor:
                 prepared.begin(self._guard, board, slot, started)
                 outcome = runner.run(prepared)
             now = time.monotonic_ns()
-            state.after_attempt(outcome.id, now)
+            state.after_attempt(outcome.id, now, started)
             if counts is not None:
                 counts.ended(slot, prepared, outcome, now - started)
                 if state.is_spoilt:
@@ -171,14 +183,17 @@ class InlineExecutor:
                 self._flush()
             if state.is_spoilt:
                 raise _ProcessSpoilt
-        if counts is not None:
-            counts.flush()
         if attempts:
-            state.before_waiting()
-            if state.is_spoilt:
-                raise _ProcessSpoilt
             self._lifeline.attempted(attempts)
             self._pace.measured(attempts, time.monotonic_ns() - begun)
+
+    def _after_batch(self) -> None:
+        """Count what has ended and restore what tasks have changed, when outcomes are on their way if they can be."""
+        if self._counts is not None:
+            self._counts.flush()
+        self._state.before_waiting()
+        if self._state.is_spoilt:
+            raise _ProcessSpoilt
 
     def _flush(self) -> None:
         """Settle now: an outcome is too large to be safe on the board, or hooks have been called with it."""

@@ -99,6 +99,7 @@ class Link:
         self.runs_suspect = False  # one was claimed last: nothing is claimed beside it, or ahead
         self.others_only = False
         self.again = False
+        self._drained = False
 
     def send(
         self, outcomes: Sequence[Outcome], slots: Sequence[int], count: int, *, alone: bool, look: bool = False
@@ -188,8 +189,8 @@ class Link:
         return ClaimRequest(self._sequence, count, alone, tag, choice.may_take_suspect(alone=alone), choice.least)
 
     def expects_nothing(self) -> bool:
-        """Whether a claim would find nothing, as far as is known without asking: only of several shards is it known."""
-        return self._choice is not None and self._choice.knows_of_nothing()
+        """Whether a claim would find nothing, as far as is known without asking: to wait for work is as good then."""
+        return self._drained if self._choice is None else self._choice.knows_of_nothing()
 
     @property
     def settling(self) -> bool:
@@ -258,6 +259,7 @@ class Link:
             return [], []
         self.suspects, self.others_only, self.again = exchange.suspects, exchange.others_only, exchange.again
         self.runs_suspect = exchange.run_alone and bool(exchange.claimed)
+        self._drained = exchange.drained
         if self._choice is not None:
             tag = self._choice.took(exchange)
             if self._unsure.pop(tag, None) is not None:

@@ -69,15 +69,18 @@ class ProcessState:
         self._timers = [(timer, number) for timer, number in _TIMERS.items() if not signal.getitimer(timer)[0]]
         NOTICED.changed = False
 
-    def after_attempt(self, task_id: str, now_ns: int, *, alone: bool = True) -> None:
+    def after_attempt(self, task_id: str, now_ns: int, started_ns: int = 0, *, alone: bool = True) -> None:
         """Restore what a task has changed, if that was noticed or the last look is long ago.
 
         Args:
             task_id: of the attempt that has ended.
             now_ns: monotonic ns.
+            started_ns: when it started, monotonic ns; 0: long ago.
             alone: whether nothing else runs in this process. Else only signals, timers that would kill it and closed
                 outputs are restored: the rest may be of use to others.
         """
+        if not self._last_id:
+            self._looked_at_ns = started_ns  # nothing has run since the last look
         self._last_id = task_id
         if NOTICED.changed or now_ns - self._looked_at_ns >= LOOK_NS:
             self._looked_at_ns = now_ns
@@ -87,6 +90,7 @@ class ProcessState:
         """Look at everything. Call it when nothing runs in this process."""
         if self._last_id:
             self._look(everything=True)
+            self._last_id = ""
 
     def _look(self, *, everything: bool) -> None:
         self._noticed = NOTICED.changed

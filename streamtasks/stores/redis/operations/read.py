@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from ....exceptions import DecodeError
 from ....protocol.keys import Keys
@@ -15,9 +16,12 @@ from ..scripts import Call, script
 from ..shards import Operation, Shards
 from ..snapshots import from_reply
 
-__all__ = ["finished", "read", "read_call", "read_parts"]
+__all__ = ["RECORD_AT", "finished", "pushed", "read", "read_call", "read_parts"]
 
 logger = logging.getLogger("streamtasks.store")
+
+RECORD_AT: Final = b" \n"
+"""In a push about the only task that has finished: stands between its id and its record."""
 
 
 def read_call(keys: Keys, ids: Sequence[str]) -> Call:
@@ -76,3 +80,10 @@ def finished(shards: Shards, ids: Sequence[str]) -> Operation[list[Snapshot]]:
     """Return the snapshots of those of these ids that are finished."""
     found = yield from read(shards, ids)
     return [snapshot for snapshot in found if snapshot is not None and snapshot.is_finished]
+
+
+def pushed(shards: Shards, text: bytes) -> list[Snapshot]:
+    """Return the snapshot in the text of a push; empty: it holds none, or one that cannot be read."""
+    task_id, _, record = text.partition(RECORD_AT)
+    snapshot = _readable(task_id.decode(), [record], shards.settings.wire) if record else None
+    return [] if snapshot is None else [snapshot]
