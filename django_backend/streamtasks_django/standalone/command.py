@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import click
 
+from streamtasks_workers.cli.target import app_option, reporting_errors, settings_option
+
 __all__ = ["dashboard"]
-
-
-class _WrongSetup(click.ClickException):
-    exit_code = 2
 
 
 def _address(_context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int]:
@@ -19,12 +17,8 @@ def _address(_context: click.Context, parameter: click.Parameter, value: str) ->
 
 
 @click.command("dashboard")
-@click.option("--app", envvar="STREAMTASKS_WORKER_APP", help="The plain Python app: module:attribute.")
-@click.option(
-    "--settings",
-    envvar="STREAMTASKS_WORKER_SETTINGS",
-    help="The Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
-)
+@app_option
+@settings_option
 @click.option(
     "--bind",
     callback=_address,
@@ -40,6 +34,7 @@ def _address(_context: click.Context, parameter: click.Parameter, value: str) ->
     type=click.Path(dir_okay=False),
     help="The same; browsers come in by these tokens as well, with the roles of each, and by nothing else.",
 )
+@reporting_errors
 def dashboard(
     app: str | None,
     settings: str | None,
@@ -54,13 +49,6 @@ def dashboard(
     The address that is printed lets one browser in, once; another address follows for the next one. Needs the extra
     streamtasks[dashboard].
     """
-    from streamtasks.exceptions import ConfigurationError, StreamTasksError
-
     from .serve import Options, serve
 
-    try:
-        serve(Options(app, settings, *bind, hosts, read_only, tokens, token_file), click.echo)
-    except ConfigurationError as error:
-        raise _WrongSetup(str(error)) from error
-    except StreamTasksError as error:
-        raise click.ClickException(str(error)) from error
+    serve(Options(app, settings, *bind, hosts, read_only, tokens, token_file), click.echo)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .target import app_option, reporting_errors, settings_option
+
 if TYPE_CHECKING:
     from streamtasks.application import Application
     from streamtasks.operations.doctor import Diagnosis
@@ -20,23 +22,16 @@ FORMAT: Final = 1
 _STYLES: Final = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
 
 
-class _WrongSetup(click.ClickException):
-    exit_code = 2
-
-
 @click.command("doctor")
 @click.argument("url", required=False)
-@click.option("--app", envvar="STREAMTASKS_WORKER_APP", help="The plain Python app: module:attribute.")
-@click.option(
-    "--settings",
-    envvar="STREAMTASKS_WORKER_SETTINGS",
-    help="The Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
-)
+@app_option
+@settings_option
 @click.option("--backend", help="Only this alias of TASKS.")
 @click.option("--key-prefix", help="With a URL: the first characters of the keys [default: streamtasks:].")
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are warnings.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quiet", is_flag=True, help="Leave out what is well.")
+@reporting_errors
 def doctor_command(
     url: str | None,
     app: str | None,
@@ -52,14 +47,10 @@ def doctor_command(
     Connects as the app would, over one connection, and writes one short key. Exit status: 0 nothing is wrong (or only
     warnings), 1 warnings and --strict, 2 errors or a wrong configuration, 3 a server cannot be reached.
     """
-    from streamtasks.exceptions import ConfigurationError
     from streamtasks.operations.doctor import diagnose, exit_status
 
-    try:
-        apps = _apps(url, app, settings, backend, key_prefix)
-        diagnoses = [diagnose(one) for one in apps]
-    except ConfigurationError as error:
-        raise _WrongSetup(str(error)) from error
+    apps = _apps(url, app, settings, backend, key_prefix)
+    diagnoses = [diagnose(one) for one in apps]
     status = exit_status(diagnoses, strict=strict)
     if as_json:
         shown = {

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .target import app_option, settings_option
+
 if TYPE_CHECKING:
     from streamtasks.application import Application
 
@@ -18,12 +20,8 @@ def _aliases(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 
 @click.command("health")
-@click.option("--app", envvar="STREAMTASKS_WORKER_APP", help="The plain Python app: module:attribute.")
-@click.option(
-    "--settings",
-    envvar="STREAMTASKS_WORKER_SETTINGS",
-    help="The Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
-)
+@app_option
+@settings_option
 @click.option(
     "--backend",
     "backends",

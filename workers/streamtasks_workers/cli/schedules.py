@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from .target import Target, reporting_errors
+from .target import Target, app_option, reporting_errors, settings_option
 
 __all__ = ["MISFIRES", "schedules_command"]
 
@@ -25,12 +25,8 @@ def _schedules_of(app: Any) -> Any:
 
 
 @click.group("schedules")
-@click.option("--app", envvar="STREAMTASKS_WORKER_APP", help="The plain Python app: module:attribute.")
-@click.option(
-    "--settings",
-    envvar="STREAMTASKS_WORKER_SETTINGS",
-    help="The Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
-)
+@app_option
+@settings_option
 @click.option("--backend", help="An alias of TASKS; needed if there are several and none is named default.")
 @click.pass_context
 def schedules_command(context: click.Context, app: str | None, settings: str | None, backend: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from streamtasks.application import Application
     from streamtasks.stores.owner import Owner
 
-__all__ = ["Target", "change_options", "reporting_errors", "target_options"]
+__all__ = ["Target", "app_option", "change_options", "reporting_errors", "settings_option", "target_options"]
+
+
+app_option: Final = click.option(
+    "--app", envvar="STREAMTASKS_WORKER_APP", help="The plain Python app: module:attribute."
+)
+settings_option: Final = click.option(
+    "--settings",
+    envvar="STREAMTASKS_WORKER_SETTINGS",
+    help="The Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
+)
 
 
 class _WrongSetup(click.ClickException):
@@ -76,12 +86,8 @@ class Target:
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --app, --settings and --backend to a command, which gets a `Target` as its first argument instead."""
 
-    @click.option("--app", envvar="STREAMTASKS_WORKER_APP", help="The plain Python app: module:attribute.")
-    @click.option(
-        "--settings",
-        envvar="STREAMTASKS_WORKER_SETTINGS",
-        help="The Django project: its settings module (else DJANGO_SETTINGS_MODULE).",
-    )
+    @app_option
+    @settings_option
     @click.option("--backend", help="An alias of TASKS; needed if there are several and none is named default.")
     @wraps(command)
     def run(app: str | None, settings: str | None, backend: str | None, **rest: Any) -> None:
