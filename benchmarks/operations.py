@@ -21,7 +21,7 @@ from streamtasks.operations.failures import recent_failures
 from streamtasks.operations.filter_text import parse_filter
 from streamtasks.operations.search import find_tasks
 from streamtasks.operations.store_metrics import StoreCollector, exposition
-from streamtasks.stores.types import ClaimRequest, Filter, Outcome
+from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Outcome
 
 AT_ONCE = 1000
 KEEP_MS = 3_600_000
@@ -55,17 +55,29 @@ def finish(app: StreamTasks) -> int:
             return finished
 
 
+def hold(app: StreamTasks) -> Claimed:
+    """Let 200 children hold a task each, as those of many workers do; return what the last one holds."""
+    for number in range(200):
+        channel = app.store.channel(app.settings.tags[0], f"child{number}", Filter("only", ("queue0",)))
+        channel.send([], ClaimRequest(1, 1, alone=True))
+        [claimed] = channel.receive().claimed
+        channel.close()
+    return claimed
+
+
 def explained(app: StreamTasks) -> dict[str, str]:
-    """Return tasks by why they wait: behind none, behind many, for their time, for a limit; and one that ended."""
+    """Return tasks by why they wait; most have as much before them as is ever counted. And one that ended."""
     task, slow = app.tasks["shop.pack"], app.tasks["shop.slow"]
     queued = inspect.tasks(app.store, app.settings.wire, "queued", limit=1).tasks
     finished = inspect.tasks(app.store, app.settings.wire, "failed", limit=1).tasks
     slow.enqueue_many((number,) for number in range(2000))
     return {
         "the first": queued[0].id,
-        "the last": task.using(queue="queue0", priority=-100).enqueue(0).id,
+        "the last": task.using(queue="queue0").enqueue(0).id,
+        "the worst priority": task.using(queue="queue0", priority=-100).enqueue(0).id,
         "delayed": task.apply_async((0,), countdown=3600).id,
         "limited": slow.enqueue(0).id,
+        "held": hold(app).id,
         "finished": finished[0].id,
     }
 

@@ -13,7 +13,8 @@
 -- KEYS[10] control     CHANNEL  keys.control
 -- KEYS[11] paused      ZSET     keys.paused
 -- KEYS[12] paused_ready ZSET    keys.paused_ready
--- KEYS[13..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- KEYS[13] waits       ZSET     keys.waits
+-- KEYS[14..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] most: limits to ask for, at most 100
 -- ARGV[2] stream_count: number of streams
 -- ARGV[3..] their names; then per grant 4 values: limit, number of its ask, tokens, us until the next one
@@ -51,12 +52,12 @@ local function next_of(limit, room)
       local expires = s and tonumber(mark_of(s, 'e'))
       looked_at = looked_at + 1
       if not s or s.phase ~= 'W' or redis.call('HEXISTS', keys.messages, id) == 0 then
-        redis.call('ZREM', keys.waiting, member)
+        leave_waiting(member, s)
         whole = false
       elseif not brought(s.name) then
         all_brought = false
       elseif expires and expires + LATE_MS < now and looked_at <= MOST_MESSAGES then
-        redis.call('ZREM', keys.waiting, member)
+        leave_waiting(member, s)
         mark(s, 'l', nil)
         mark(s, 'e', nil)
         mark(s, 's', nil)
@@ -85,7 +86,7 @@ local function take_grant(limit, number, tokens, wait)
     local found = next_of(limit, math.max(0, math.min(tokens, most_out(of) - count_out(of))))
     if not found then return end
     for _, one in ipairs(found) do
-      redis.call('ZREM', keys.waiting, one.member)
+      leave_waiting(one.member, one.s)
       place(one.s, one.id, 0, 'admitted')
       of.out = of.out .. ' ' .. one.id
       admitted = admitted + 1
@@ -121,7 +122,7 @@ for _, limit in ipairs(redis.call('ZRANGEBYSCORE', keys.asking, '-inf', int(now)
     if interval then
       of = fresh_limit(interval, burst)
     else
-      redis.call('ZREM', keys.waiting, head[1])
+      leave_waiting(head[1], line and parse(line))
     end
   end
   if not of then

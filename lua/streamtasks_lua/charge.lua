@@ -19,7 +19,8 @@
 -- KEYS[16] asking      ZSET     keys.asking
 -- KEYS[17] paused      ZSET     keys.paused
 -- KEYS[18] paused_ready ZSET    keys.paused_ready
--- KEYS[19..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
+-- KEYS[19] waits       ZSET     keys.waits
+-- KEYS[20..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
 -- ARGV[1] crash_limit: so many crashes end in a dead letter
 -- ARGV[2] delay_ms: after every crash but the first
 -- ARGV[3] stream_count: number of streams

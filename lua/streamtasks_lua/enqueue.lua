@@ -16,7 +16,8 @@
 -- KEYS[13] asking      ZSET     keys.asking
 -- KEYS[14] paused      ZSET     keys.paused
 -- KEYS[15] paused_ready ZSET    keys.paused_ready
--- KEYS[16..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[16] waits       ZSET     keys.waits
+-- KEYS[17..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per message; then keys.record(parent) of each after= in order
 -- ARGV[1] count: number of messages
 -- ARGV[2] events_kept: how many, 0: none are written

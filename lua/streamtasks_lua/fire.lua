@@ -19,7 +19,8 @@
 -- KEYS[16] asking      ZSET     keys.asking
 -- KEYS[17] paused      ZSET     keys.paused
 -- KEYS[18] paused_ready ZSET    keys.paused_ready
--- KEYS[19..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[19] waits       ZSET     keys.waits
+-- KEYS[20..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per message
 -- ARGV[1] events_kept: how many, 0: none are written
 -- ARGV[2] stream_count: number of streams

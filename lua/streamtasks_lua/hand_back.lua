@@ -17,8 +17,9 @@
 -- KEYS[14] control     CHANNEL  keys.control
 -- KEYS[15] paused      ZSET     keys.paused
 -- KEYS[16] paused_ready ZSET    keys.paused_ready
--- KEYS[17] last_claim  STRING   keys.claim(consumer) of the consumer in ARGV[1]
--- KEYS[18..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
+-- KEYS[17] waits       ZSET     keys.waits
+-- KEYS[18] last_claim  STRING   keys.claim(consumer) of the consumer in ARGV[1]
+-- KEYS[19..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
 -- ARGV[1] consumer: whose last claim is void, or ""
 -- ARGV[2] sequence: of its last claim that was sent: what it took is handed back, and it returns nothing from now on
 -- ARGV[3] gone: 1: the consumer is gone, its sequence is soon forgotten

@@ -8,19 +8,28 @@
 -- KEYS[5] waiting      ZSET     keys.waiting
 -- KEYS[6] scheduled    ZSET     keys.scheduled
 -- KEYS[7] dead         STREAM   keys.dead
--- KEYS[8..] streams    STREAM   keys.stream(name) of those that are looked at
+-- KEYS[8] waits       ZSET     keys.waits
+-- KEYS[9] limits      HASH     keys.limits
+-- KEYS[10] asking     ZSET     keys.asking
+-- KEYS[11] audit_counts ZSET   keys.audit_counts
+-- KEYS[12..] streams    STREAM   keys.stream(name) of those that are looked at
 -- ARGV[1] after: names of streams behind this one are wanted; empty: from the first
 -- ARGV[2] most: of them
 -- ARGV[3..] names of the streams in KEYS
 --
 -- Returns {now ms, {unfinished, running, delayed, that wait for a limit, dead letters, first occurrence of a schedule, ms},
 --          {of each stream in KEYS: entries that nobody holds, entries that are held, since when the oldest that can be
---          claimed waits, ms, 0 if there is none, entries that were ever added, ...}, {next names}}
--- Budget: 100 streams, each with the consumers that hold something; the time does not grow with messages.
+--          claimed waits, ms, 0 if there is none, entries that were ever added, ...}, {next names}, and with the
+--          first call, else empty: {"delayed <queue>" or "limited <queue>", how many, ...}, the 1,000 largest; {rate limit,
+--          interval us, burst, ...} of those in use, the 40 to be looked at next; {"<outcome> <operation>", how many audit
+--          entries, ...}}
+-- Budget: 100 streams, each with the consumers that hold something; 1,000 counts, 40 limits, 200 kinds of audit entries; the
+--         time does not grow with messages.
 -- Moves:  nothing
 -- Role:   monitor
 -- Safe to repeat: yes. Clock: server.
 -- include: clock, group, nobody
+local MOST_WAITS, MOST_LIMITS, MOST_OPERATIONS = 1000, 40, 200
 local function since(entry)
   return tonumber(entry:match('^(%d+)')) or 0
 end
@@ -64,6 +73,17 @@ for i = keys.more, #KEYS do
   found[#found + 1] = length > held and oldest and since(oldest) or 0
   found[#found + 1] = added_to(key)
 end
+-- limits(): rates of the limits that are in use.
+local function limits()
+  local names, reply = redis.call('ZRANGE', keys.asking, 0, MOST_LIMITS - 1), {}
+  for i, text in ipairs(#names > 0 and redis.call('HMGET', keys.limits, unpack(names)) or {}) do
+    local interval, burst = string.match(text or '', '^(%d+) (%d+) ')
+    if interval then
+      reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = names[i], tonumber(interval), tonumber(burst)
+    end
+  end
+  return reply
+end
 local first_due = redis.call('ZRANGE', keys.scheduled, 0, 0, 'WITHSCORES')[2]
 local from = args.after == '' and '-' or '(' .. args.after
 return {
@@ -73,4 +93,7 @@ return {
     redis.call('ZCARD', keys.waiting), redis.call('XLEN', keys.dead), first_due and math.floor(tonumber(first_due)) or 0,
   },
   found, redis.call('ZRANGEBYLEX', keys.streams, from, '+', 'LIMIT', 0, args.most),
+  args.after == '' and redis.call('ZREVRANGE', keys.waits, 0, MOST_WAITS - 1, 'WITHSCORES') or {},
+  args.after == '' and limits() or {},
+  args.after == '' and redis.call('ZREVRANGE', keys.audit_counts, 0, MOST_OPERATIONS - 1, 'WITHSCORES') or {},
 }

@@ -13,7 +13,8 @@
 -- KEYS[10] asking      ZSET     keys.asking
 -- KEYS[11] paused      ZSET     keys.paused
 -- KEYS[12] paused_ready ZSET    keys.paused_ready
--- KEYS[13..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): old and new ones
+-- KEYS[13] waits       ZSET     keys.waits
+-- KEYS[14..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): old and new ones
 -- ARGV[1] stream_count: number of streams
 -- ARGV[2..] their names, "<priority>:<queue>"; then per message 5 values: id, its entry in its stream ("": it is in none, it
 --         waits for its time or its limit), number of its stream from 1, number of the new one, envelope
@@ -45,6 +46,9 @@ local function move(id, entry, from, to, envelope)
   local s = line and parse(line)
   if s and s.name ~= from then return 0 end
   if s and (s.phase == 'D' or s.phase == 'W') then
+    local kind = s.phase == 'D' and 'delayed' or 'limited'
+    count_wait(kind, from, -1)
+    count_wait(kind, to, 1)
     s.name = to
     redis.call('HSET', keys.state, id, format(s))
   elseif s and s.phase ~= 'Q' and s.phase ~= 'S' then

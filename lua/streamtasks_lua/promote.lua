@@ -14,7 +14,8 @@
 -- KEYS[11] links       HASH     keys.links
 -- KEYS[12] paused      ZSET     keys.paused
 -- KEYS[13] paused_ready ZSET    keys.paused_ready
--- KEYS[14..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- KEYS[14] waits       ZSET     keys.waits
+-- KEYS[15..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] most: at most 100 messages
 -- ARGV[2] stream_count: number of streams
 -- ARGV[3..] their names
@@ -37,9 +38,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.delayed, '-inf', int(now), 
     -- include: links
     if to_free > 0 then to_free = to_free - free_children(finished, succeeded == '1', to_free) end
   elseif not s or s.phase ~= 'D' or redis.call('HEXISTS', keys.messages, id) == 0 then
-    redis.call('ZREM', keys.delayed, id)
+    unpark(id, s and s.name)
   elseif limit_of(s) or brought(s.name) then
-    redis.call('ZREM', keys.delayed, id)
+    unpark(id, s.name)
     place(s, id, 0)
     promoted = promoted + 1
   end

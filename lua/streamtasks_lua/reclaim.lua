@@ -20,7 +20,8 @@
 -- KEYS[17] control     CHANNEL  keys.control
 -- KEYS[18] paused      ZSET     keys.paused
 -- KEYS[19] paused_ready ZSET    keys.paused_ready
--- KEYS[20..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- KEYS[20] waits       ZSET     keys.waits
+-- KEYS[21..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] most: claims to look at (each holds at most 100 messages); it stops after 100 messages
 -- ARGV[2] lost_limit: starts that may end with their worker before a message is given up
 -- ARGV[3] lease_ms: how long a message that is to be given up stays with the caller

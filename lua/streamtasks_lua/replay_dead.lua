@@ -19,7 +19,8 @@
 -- KEYS[16] dead        STREAM   keys.dead
 -- KEYS[17] dead_sizes  ZSET     keys.dead_sizes
 -- KEYS[18] dead_bytes  STRING   keys.dead_bytes
--- KEYS[19..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[19] waits       ZSET     keys.waits
+-- KEYS[20..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per message
 -- ARGV[1] count: number of messages
 -- ARGV[2] events_kept: how many, 0: none are written

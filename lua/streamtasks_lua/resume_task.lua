@@ -15,7 +15,8 @@
 -- KEYS[12] waiting     ZSET     keys.waiting
 -- KEYS[13] limits      HASH     keys.limits
 -- KEYS[14] asking      ZSET     keys.asking
--- KEYS[15..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
+-- KEYS[15] waits       ZSET     keys.waits
+-- KEYS[16..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue)
 -- ARGV[1] task: its name
 -- ARGV[2] stream_count: number of streams
 -- ARGV[3..] their names

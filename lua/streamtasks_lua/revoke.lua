@@ -22,9 +22,10 @@
 -- KEYS[18] listeners   STRING   keys.listeners
 -- KEYS[19] paused      ZSET     keys.paused
 -- KEYS[20] paused_ready ZSET    keys.paused_ready
--- KEYS[21] counts      HASH     keys.counts(hour)
--- KEYS[22] counts_next HASH     keys.counts(hour + 1)
--- KEYS[23..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of; then
+-- KEYS[21] waits       ZSET     keys.waits
+-- KEYS[22] counts      HASH     keys.counts(hour)
+-- KEYS[23] counts_next HASH     keys.counts(hour + 1)
+-- KEYS[24..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of; then
 --          records     STRING   keys.record(id), one per message; then
 --          workflows   HASH     keys.workflow(id), one per workflow of which a message may be a node; then
 --          indexes     STREAM   keys.finished(hour, class), keys.finished(hour + 1, class) of the records' class
@@ -133,7 +134,10 @@ local function revoke(id, record, given)
   room = room - size
   -- It waits somewhere: that set forgets it, or finds nothing under its id.
   if s then
-    if s.phase == 'D' then redis.call('ZREM', keys.delayed, id) end
+    if s.phase == 'D' then
+      -- include: delay
+      unpark(id, s.name)
+    end
     if mark_of(s, 'l') then leave_limit(s, id) end
   end
   local of = ending_of(name)

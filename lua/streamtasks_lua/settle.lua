@@ -29,9 +29,10 @@
 -- KEYS[26] listeners   STRING   keys.listeners
 -- KEYS[27] paused      ZSET     keys.paused
 -- KEYS[28] paused_ready ZSET    keys.paused_ready
--- KEYS[29] counts      HASH     keys.counts(hour)
--- KEYS[30] counts_next HASH     keys.counts(hour + 1)
--- KEYS[31..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
+-- KEYS[29] waits       ZSET     keys.waits
+-- KEYS[30] counts      HASH     keys.counts(hour)
+-- KEYS[31] counts_next HASH     keys.counts(hour + 1)
+-- KEYS[32..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue); then
 --          records     STRING   keys.record(id), one per member, then one per follow-up; then keys.record(parent) of
 --                               each after= of the follow-ups in order; then
 --          workflows   HASH     keys.workflow(id), one per workflow of which a member may be a node; then

@@ -17,8 +17,9 @@
 -- KEYS[14] watchers    STRING   keys.watchers
 -- KEYS[15] paused      ZSET     keys.paused
 -- KEYS[16] paused_ready ZSET    keys.paused_ready
--- KEYS[17] workflow    HASH     keys.workflow(id)
--- KEYS[18..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
+-- KEYS[17] waits       ZSET     keys.waits
+-- KEYS[18] workflow    HASH     keys.workflow(id)
+-- KEYS[19..] pairs     STREAM, LIST   keys.stream(name), keys.queue_wake(queue): those the caller knows of
 -- ARGV[1] id: of the workflow
 -- ARGV[2] verb: what to do: "go" on; "live": let it begin, if all of its nodes are there; "cancel": note that ARGV[3] is
 --         to be revoked, also if it has not come yet; "canceled": note that it has been

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Final
@@ -20,8 +20,8 @@ from opentelemetry.trace import SpanKind, StatusCode, TracerProvider
 
 from ..control_flow import ControlFlow
 from ..protocol.message import Message
-from ..tasks.attempt import Attempt
-from ..tasks.middleware import Middleware
+from ..tasks.attempt import Attempt, running_attempt
+from ..tasks.middleware import MOST_FOLLOWED, Middleware, as_async, built_workflow
 
 __all__ = ["OpenTelemetry"]
 
@@ -38,6 +38,8 @@ class OpenTelemetry(Middleware):
     Calls that are enqueued together have a span each, ``create <queue>`` (PRODUCER), and one for all of them, ``send
     <queue>`` (CLIENT), with links to these.
 
+    What follows a group, as a chord's body does, has links to the spans of the group's calls, of the first 32.
+
     An attempt whose call was not sampled has no span of its own, as with the default sampler, which asks the parent.
 
     An error of the task is recorded and makes the span one that failed; `Retry` and `Ignore` do not.
@@ -49,6 +51,7 @@ class OpenTelemetry(Middleware):
     def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
         self._provider = tracer_provider
         self._made: trace.Tracer | None = None
+        self._is_lazy = False
 
     @property
     def _tracer(self) -> trace.Tracer:
@@ -67,6 +70,12 @@ class OpenTelemetry(Middleware):
         carrier: dict[str, str] = {}
         propagate.inject(carrier, trace.set_span_in_context(span))
         span.end()
+        workflow = built_workflow.get()
+        if workflow is not None and span.get_span_context().trace_flags.sampled:
+            links = [workflow.notes[one] for one in workflow.follows if one in workflow.notes]
+            if links:
+                carrier[_LINKS] = " ".join(links)
+            workflow.notes[message.id] = _link_of(span.get_span_context())
         if batch is not None:
             batch.append((message.queue, span.get_span_context()))
         return replace(message, headers={**message.headers, **carrier}) if carrier else message
@@ -102,8 +111,31 @@ class OpenTelemetry(Middleware):
             _fail(span, failed)
         span.end()
 
+    @contextmanager
+    def in_child(self) -> Generator[None]:
+        """Return a context in which the context of a call that was not sampled is made when somebody asks for it."""
+        token = contexts.attach(_CALL)
+        self._is_lazy = True
+        try:
+            yield
+        finally:
+            self._is_lazy = False
+            contexts.detach(token)
+
     def around_run(self, attempt: Attempt) -> AbstractContextManager[Any]:
         """Return a context in which the span of an attempt is the current one."""
+        headers = attempt.message.headers
+        if len(headers) == 1 and self._is_lazy:
+            parent = headers.get("traceparent")
+            if type(parent) is str and len(parent) == _TRACEPARENT_LENGTH and parent[-1] in _UNSAMPLED_FLAGS:
+                return _NOTHING  # nearly every attempt
+        return self._around(attempt)
+
+    def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[Any]:
+        """Return the same for a coroutine task; its event loop may be on a thread that does not have `in_child`."""
+        return as_async(self._around(attempt))
+
+    def _around(self, attempt: Attempt) -> AbstractContextManager[Any]:
         headers = attempt.message.headers
         parent = headers.get("traceparent")
         if len(headers) > 1 and not headers.keys().isdisjoint(_OTHER_PARTS):
@@ -111,9 +143,7 @@ class OpenTelemetry(Middleware):
         if type(parent) is not str or len(parent) != _TRACEPARENT_LENGTH:
             carrier = {name: value for name, value in headers.items() if isinstance(value, str)}
             return self._processing(attempt, propagate.extract(carrier))
-        context = _CallContext()
-        context.traceparent = parent
-        return context if parent[-1] in _UNSAMPLED_FLAGS else self._processing(attempt, context)
+        return _NOT_SAMPLED if parent[-1] in _UNSAMPLED_FLAGS else self._processing(attempt, _context_of(parent))
 
     @contextmanager
     def _processing(self, attempt: Attempt, context: contexts.Context) -> Generator[None]:
@@ -126,6 +156,7 @@ class OpenTelemetry(Middleware):
             context=context,
             kind=SpanKind.CONSUMER,
             attributes=attributes,
+            links=_links_in(message.headers.get(_LINKS)),
         )
         token = contexts.attach(trace.set_span_in_context(span, context))
         try:
@@ -150,57 +181,101 @@ _OTHER_PARTS: Final = ("tracestate", "baggage")
 """Headers that belong to a context, too."""
 
 
-def _filled(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method of dict that puts the span in first."""
+def _context_of(parent: str) -> contexts.Context:
+    """Return the context of a ``traceparent``; what cannot be read is no trace, as for the propagator."""
+    span = trace.INVALID_SPAN_CONTEXT
+    if _is_traceparent(parent):
+        trace_id, span_id, flags = (int(part, 16) for part in parent.split("-")[1:])
+        span = trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(flags))
+    return trace.set_span_in_context(trace.NonRecordingSpan(span), contexts.Context())
+
+
+def _asked(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of dict that is called of the context of the attempt that runs."""
 
     def call(context: _CallContext, *args: Any) -> Any:
-        context.fill()
-        return method(context, *args)
+        return method(context.now(), *args)
 
     return call
 
 
 class _CallContext(contexts.Context):
-    """The context of a call, of which only a ``traceparent`` is known; entered, it is the current one.
+    """The context of the call that is running, of which only a ``traceparent`` is known; one for all attempts.
 
-    Nearly every attempt of a call that was not sampled needs no more, so it is read when somebody asks for the span. At
-    the end nothing is put back, because each attempt has a `contextvars.Context` of its own.
+    Nearly every attempt of a call that was not sampled needs no more, so it is read when somebody asks for the span.
     """
 
-    __slots__ = ("traceparent",)
-    traceparent: str
+    __slots__ = ("_known",)
 
-    def fill(self) -> None:
-        """Put the span of the call in; what cannot be read is no trace, as for the propagator."""
-        if dict.__len__(self):
-            return
-        context = trace.INVALID_SPAN_CONTEXT
-        if _is_traceparent(self.traceparent):
-            trace_id, span_id, flags = (int(part, 16) for part in self.traceparent.split("-")[1:])
-            context = trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(flags))
-        dict.__setitem__(self, _CURRENT_SPAN, trace.NonRecordingSpan(context))
+    def __init__(self) -> None:
+        super().__init__()
+        self._known = ("", contexts.Context())
+
+    def now(self) -> contexts.Context:
+        """Return the context of the running attempt; an empty one if there is none."""
+        attempt = running_attempt()
+        parent = None if attempt is None else attempt.message.headers.get("traceparent")
+        if type(parent) is not str:
+            return contexts.Context()
+        known, context = self._known
+        if known != parent:
+            context = _context_of(parent)
+            self._known = (parent, context)
+        return context
+
+    # All by which something is read of a dict.
+    get: Any = _asked(dict.get)
+    copy: Any = _asked(dict.copy)
+    keys: Any = _asked(dict.keys)
+    values: Any = _asked(dict.values)
+    items: Any = _asked(dict.items)
+    __getitem__: Any = _asked(dict.__getitem__)
+    __contains__: Any = _asked(dict.__contains__)
+    __iter__: Any = _asked(dict.__iter__)
+    __len__: Any = _asked(dict.__len__)
+    __repr__: Any = _asked(dict.__repr__)
+
+
+class _NotSampled(AbstractContextManager[None]):
+    """The context of an attempt whose call was not sampled.
+
+    At the end nothing is put back, because each attempt has a `contextvars.Context` of its own.
+    """
 
     def __enter__(self) -> None:
-        contexts.attach(self)
+        contexts.attach(_CALL)
 
     def __exit__(self, *_: object) -> None:
         return
 
-    # All by which something is read of a dict.
-    get: Any = _filled(dict.get)
-    copy: Any = _filled(dict.copy)
-    keys: Any = _filled(dict.keys)
-    values: Any = _filled(dict.values)
-    items: Any = _filled(dict.items)
-    __getitem__: Any = _filled(dict.__getitem__)
-    __contains__: Any = _filled(dict.__contains__)
-    __iter__: Any = _filled(dict.__iter__)
-    __len__: Any = _filled(dict.__len__)
-    __repr__: Any = _filled(dict.__repr__)
+
+_CALL: Final = _CallContext()
+_NOT_SAMPLED: Final = _NotSampled()
+_NOTHING: Final = nullcontext()
+
+_LINKS: Final = "streamtasks-links"
+"""The header with the spans of the calls that a call follows: ``<trace id>-<span id>``, separated by spaces."""
+
+_is_link: Final = re.compile("[0-9a-f]{32}-[0-9a-f]{16}").fullmatch
 
 
-[_CURRENT_SPAN] = trace.set_span_in_context(trace.INVALID_SPAN, contexts.Context())
-"""Where a context has its span."""
+def _link_of(context: trace.SpanContext) -> str:
+    return f"{trace.format_trace_id(context.trace_id)}-{trace.format_span_id(context.span_id)}"
+
+
+def _links_in(header: Any) -> list[trace.Link]:
+    """Return the links in a header; what cannot be read is none."""
+    if not isinstance(header, str):
+        return []
+    links = []
+    for word in filter(_is_link, header.split(" ")[:MOST_FOLLOWED]):
+        trace_id, span_id = (int(part, 16) for part in word.split("-"))
+        context = trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=_SAMPLED)
+        links.append(trace.Link(context))
+    return links
+
+
+_SAMPLED: Final = trace.TraceFlags(trace.TraceFlags.SAMPLED)
 
 
 _OF_SEND: Final = {

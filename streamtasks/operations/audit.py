@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from ..exceptions import InvalidTask
+from ..exceptions import InvalidTask, StoreUnavailable
 from ..stores.steering import SteeringStore
 from ..stores.steering_types import AuditEntry
 from .store_calls import Steps, StoreOperation, ask
 
-__all__ = ["MOST_ACTOR", "MOST_REASON", "AuditPage", "check", "entries", "record"]
+__all__ = ["MOST_ACTOR", "MOST_REASON", "AuditPage", "check", "entries", "record", "recorded"]
 
 MOST_ACTOR: Final = 128
 MOST_REASON: Final = 1000
@@ -43,6 +45,8 @@ def entries(cursor: str = "", limit: int = _MOST) -> Steps[AuditPage]:
 def record(store: SteeringStore, operation: str, target: str, actor: str, reason: str) -> None:
     """Write an audit entry.
 
+    The store counts it, see `counted_as`.
+
     Args:
         store: where the change is made.
         operation: as in `AuditEntry`.
@@ -56,6 +60,23 @@ def record(store: SteeringStore, operation: str, target: str, actor: str, reason
     """
     check(actor, reason)
     store.record_audit(AuditEntry(operation, target[:256], actor, reason, nonce=uuid.uuid4().hex))
+
+
+@contextmanager
+def recorded(store: SteeringStore, operation: str, target: str, actor: str, reason: str) -> Generator[None]:
+    """Write an audit entry, and a second one, ``<operation> failed``, if what is done in this context fails.
+
+    Arguments and errors as of `record`. While the store cannot be reached there is no second entry.
+    """
+    record(store, operation, target, actor, reason)
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        # Not its text, in which there may be arguments, which not everybody may see.
+        record(store, f"{operation} failed", f"{target[:150]}: {type(error).__name__}", actor, reason)
+        raise
 
 
 def check(actor: str, reason: str) -> None:

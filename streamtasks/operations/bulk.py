@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from ..protocol.keys import check_queue
 from ..stores.bulk_types import BulkCounts, BulkState, StoredBulk
 from ..stores.owner import Owner
 from ..stores.steering import SteeringStore
-from .audit import check, record
+from .audit import check, recorded
 from .bulk_members import collect
 from .filters import DEAD, TaskFilter
 
@@ -227,8 +228,8 @@ def apply(owner: Owner, bulk_id: str, *, actor: str, reason: str, rate: float = 
     if not rate >= 0:
         raise InvalidTask(f"rate is {rate}; give tasks a second, or 0 for as many as there may be.")
     known = find(owner, bulk_id)
-    _record(owner.store, known, known.operation, actor, reason or known.reason)
-    return _move(owner, known, BulkState.APPLYING, (BulkState.PLANNED, BulkState.ABORTED), known.note(rate=rate))
+    with _recorded(owner.store, known, known.operation, actor, reason or known.reason):
+        return _move(owner, known, BulkState.APPLYING, (BulkState.PLANNED, BulkState.ABORTED), known.note(rate=rate))
 
 
 def abort(owner: Owner, bulk_id: str, *, actor: str, reason: str) -> Bulk:
@@ -239,8 +240,8 @@ def abort(owner: Owner, bulk_id: str, *, actor: str, reason: str) -> Bulk:
         InvalidTask: it is not planned or being applied.
     """
     known = find(owner, bulk_id)
-    _record(owner.store, known, "abort", actor, reason)
-    return _move(owner, known, BulkState.ABORTED, _STOPPABLE)
+    with _recorded(owner.store, known, "abort", actor, reason):
+        return _move(owner, known, BulkState.ABORTED, _STOPPABLE)
 
 
 def undo(owner: Owner, bulk_id: str, *, actor: str, reason: str) -> Bulk:
@@ -253,12 +254,14 @@ def undo(owner: Owner, bulk_id: str, *, actor: str, reason: str) -> Bulk:
     known = find(owner, bulk_id)
     if known.operation != "discard":
         raise InvalidTask(f"Bulk operation {bulk_id} is a {known.operation}; only a discard can be undone.")
-    _record(owner.store, known, "undo", actor, reason)
-    return _move(owner, known, BulkState.UNDOING, (BulkState.FINISHED, BulkState.ABORTED, BulkState.UNDONE))
+    with _recorded(owner.store, known, "undo", actor, reason):
+        return _move(owner, known, BulkState.UNDOING, (BulkState.FINISHED, BulkState.ABORTED, BulkState.UNDONE))
 
 
-def _record(store: SteeringStore, known: Bulk, operation: str, actor: str, reason: str) -> None:
-    record(store, operation, f"bulk {known.id}: {known.counts.total} with {known.filter}", actor, reason)
+def _recorded(
+    store: SteeringStore, known: Bulk, operation: str, actor: str, reason: str
+) -> AbstractContextManager[None]:
+    return recorded(store, operation, f"bulk {known.id}: {known.counts.total} with {known.filter}", actor, reason)
 
 
 def _move(owner: Owner, known: Bulk, state: BulkState, was: tuple[BulkState, ...], note: str = "") -> Bulk:

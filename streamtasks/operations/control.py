@@ -6,6 +6,7 @@ Each change says who asks for it and why, which is written down first (`audit`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import batched
@@ -21,7 +22,7 @@ from ..stores.bulk_types import Move, Replay
 from ..stores.owner import Owner
 from ..stores.steering_types import check_request, check_task_name
 from ..stores.types import NewMessage, Revocation
-from .audit import record
+from .audit import recorded
 
 __all__ = [
     "REPLAY_OF",
@@ -62,9 +63,11 @@ def revoke(owner: Owner, ids: Sequence[str], *, actor: str, reason: str, termina
     """
     for task_id in ids:
         check_id(task_id)
-    for some in batched(ids, _MOST):
-        record(owner.store, "terminate" if terminate else "revoke", _named(some), actor, reason)
-    return owner.store.revoke_many(ids, terminate=terminate)
+    operation = "terminate" if terminate else "revoke"
+    with ExitStack() as stack:
+        for some in batched(ids, _MOST):
+            stack.enter_context(recorded(owner.store, operation, _named(some), actor, reason))
+        return owner.store.revoke_many(ids, terminate=terminate)
 
 
 def retry(owner: Owner, task_id: str, *, actor: str, reason: str, **changes: Any) -> str:
@@ -94,9 +97,9 @@ def retry(owner: Owner, task_id: str, *, actor: str, reason: str, **changes: Any
     if changes:
         occasion += f"\0{dumps(changes, sort_keys=True, default=repr)}"
     again = repeated(owner, message, occasion, changes)
-    record(owner.store, "retry", task_id, actor, reason)
-    owner.store.enqueue([again])
-    return again.id
+    with recorded(owner.store, "retry", task_id, actor, reason):
+        owner.store.enqueue([again])
+        return again.id
 
 
 def check_repeatable(found: Snapshot) -> None:
@@ -129,11 +132,11 @@ def replay(owner: Owner, letter: DeadLetter, *, actor: str, reason: str, **chang
         InvalidTask: it is a part of a workflow, or a change is wrong.
     """
     again = repeated(owner, letter.message(), f"{letter.id}\0{letter.cursor}", changes)
-    record(owner.store, "replay", letter.id, actor, reason)
-    [done] = owner.store.replay_dead_letters([(letter, again)])
-    if done is Replay.GONE:
-        raise TaskNotFound(f"Dead letter {letter.id} is gone: somebody has replayed or discarded it.")
-    return again.id
+    with recorded(owner.store, "replay", letter.id, actor, reason):
+        [done] = owner.store.replay_dead_letters([(letter, again)])
+        if done is Replay.GONE:
+            raise TaskNotFound(f"Dead letter {letter.id} is gone: somebody has replayed or discarded it.")
+        return again.id
 
 
 def repeated_id(owner: Owner, task_id: str, occasion: str) -> str:
@@ -194,8 +197,8 @@ def discard(owner: Owner, letters: Sequence[DeadLetter], *, actor: str, reason: 
     """Delete dead letters; return how many were still there."""
     discarded = 0
     for some in batched(letters, _MOST):
-        record(owner.store, "discard", _named([letter.id or letter.cursor for letter in some]), actor, reason)
-        discarded += owner.store.discard_dead_letters(some)
+        with recorded(owner.store, "discard", _named([letter.id or letter.cursor for letter in some]), actor, reason):
+            discarded += owner.store.discard_dead_letters(some)
     return discarded
 
 
@@ -225,8 +228,8 @@ def pause(owner: Owner, queue: str, *, actor: str, reason: str, task: str = "") 
             "compression, encryption_keys or the serializer 'pickle' it cannot read it. Give the task a queue of its "
             "own, and pause that."
         )
-    record(owner.store, "pause", target, actor, reason)
-    return owner.store.pause(queue, actor, reason, task)
+    with recorded(owner.store, "pause", target, actor, reason):
+        return owner.store.pause(queue, actor, reason, task)
 
 
 def resume(owner: Owner, queue: str, *, actor: str, reason: str, task: str = "") -> bool:
@@ -239,8 +242,8 @@ def resume(owner: Owner, queue: str, *, actor: str, reason: str, task: str = "")
         UnknownQueue: it cannot be a queue's name.
         InvalidTask: no task of this name can be paused.
     """
-    record(owner.store, "resume", _paused(queue, task), actor, reason)
-    return owner.store.resume(queue, task)
+    with recorded(owner.store, "resume", _paused(queue, task), actor, reason):
+        return owner.store.resume(queue, task)
 
 
 def _paused(queue: str, task: str) -> str:
@@ -269,8 +272,8 @@ def request_worker(owner: Owner, worker: str, request: str, *, actor: str, reaso
         InvalidTask: there is no such request.
         ServerNotSupported: this store cannot pass it on.
     """
-    record(owner.store, check_request(request), worker, actor, reason)
-    return owner.store.request_worker(worker, request)
+    with recorded(owner.store, check_request(request), worker, actor, reason):
+        return owner.store.request_worker(worker, request)
 
 
 def forget(owner: Owner, queue: str, *, actor: str, reason: str) -> bool:
@@ -280,8 +283,8 @@ def forget(owner: Owner, queue: str, *, actor: str, reason: str) -> bool:
         UnknownQueue: it cannot be a queue's name.
         QueueNotEmpty: tasks are in it. Nothing of them was touched.
     """
-    record(owner.store, "forget", check_queue(queue), actor, reason)
-    return owner.store.forget_queue(queue)
+    with recorded(owner.store, "forget", check_queue(queue), actor, reason):
+        return owner.store.forget_queue(queue)
 
 
 def purge(owner: Owner, queue: str, *, actor: str, reason: str) -> int:
@@ -294,16 +297,16 @@ def purge(owner: Owner, queue: str, *, actor: str, reason: str) -> int:
         UnknownQueue: it cannot be a queue's name.
     """
     check_queue(queue)
-    record(owner.store, "purge", queue, actor, reason)
-    purged, cursor = 0, ""
-    while True:
-        page = owner.store.waiting_ids("queued", cursor, _MOST, queue)
-        known = owner.store.read(page.ids) if page.ids else []
-        waiting = [one.id for one in known if one is not None and one.state in (State.QUEUED, State.RETRY)]
-        purged += sum(answer is Revocation.GONE for answer in owner.store.revoke_many(waiting))
-        cursor = page.cursor
-        if not cursor:
-            return purged
+    with recorded(owner.store, "purge", queue, actor, reason):
+        purged, cursor = 0, ""
+        while True:
+            page = owner.store.waiting_ids("queued", cursor, _MOST, queue)
+            known = owner.store.read(page.ids) if page.ids else []
+            waiting = [one.id for one in known if one is not None and one.state in (State.QUEUED, State.RETRY)]
+            purged += sum(answer is Revocation.GONE for answer in owner.store.revoke_many(waiting))
+            cursor = page.cursor
+            if not cursor:
+                return purged
 
 
 def _named(ids: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from ..protocol.wire import Wire
 from ..results.snapshot_view import error_of, outcome_of, shown_state
 from ..stores.inspection_types import Active, Statistics, WorkerInfo
 from ..stores.letter_cursor import cursor_behind
-from ..stores.measure_types import Measures
+from ..stores.measure_types import Measures, QueueMeasure
 from ..stores.steering_types import Pause
 from .store_calls import Steps, StoreOperation, ask
 from .views import LetterPage, QueueView, Status, TaskPage, TaskView, WorkerView
@@ -109,16 +109,14 @@ def _live() -> Steps[list[WorkerInfo]]:
 def _queues(found: Measures, live: Sequence[WorkerInfo], pauses: Sequence[Pause]) -> list[QueueView]:
     by_queue = {pause.queue: pause for pause in pauses if pause.queue}
     everything = next((pause for pause in pauses if pause.is_everything), None)
-    counts = {one.queue: one[1:4] for one in found.queues}
-    return [
-        QueueView(
-            name,
-            *counts.get(name, (0, 0, 0)),
-            sum(worker.serves(name) for worker in live),
-            by_queue.get(name, everything),
-        )
-        for name in sorted({*counts, *by_queue})
-    ]
+    measured = {one.queue: one for one in found.queues}
+    views = []
+    for name in sorted({*measured, *by_queue}):
+        one = measured.get(name) or QueueMeasure(name, 0, 0, 0)
+        serving = sum(worker.serves(name) for worker in live)
+        paused = by_queue.get(name, everything)
+        views.append(QueueView(name, one.ready, one.claimed, one.oldest_ms, serving, paused, one.delayed, one.limited))
+    return views
 
 
 @StoreOperation

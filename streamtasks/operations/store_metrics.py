@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from ..stores.base import Store
 from ..stores.inspection_types import WorkerInfo
-from ..stores.measure_types import Measures, QueueMeasure
+from ..stores.measure_types import MOST_LIMITS, Measures, QueueMeasure
 from ..stores.steering_types import Pause
 
 __all__ = ["MOST_QUEUES", "StoreCollector", "exposition"]
@@ -63,7 +63,25 @@ class StoreCollector(Collector):
             ),
         ):
             yield GaugeMetricFamily(name, about, number)
+        about = "How many starts a rate limit that is in use would allow now."
+        limits = GaugeMetricFamily("streamtasks_limit_tokens", about, labels=("limit",))
+        tokens = {limit.name: limit.tokens for one in all_measures for limit in one.limits}
+        for limit in sorted(tokens)[:MOST_LIMITS]:
+            limits.add_metric((limit,), tokens[limit])
+        yield limits
+        about = "What operators asked for, and how it ended; audit entries."
+        operations = CounterMetricFamily("streamtasks_operations", about, labels=("operation", "outcome"))
+        for labels, count in sorted(_added(one.operations for one in all_measures).items()):
+            operations.add_metric(labels, count)
+        yield operations
         yield from _servers(all_measures)
+
+
+def _added(counts: Iterable[Mapping[tuple[str, str], int]]) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    for one in counts:
+        found.update(one)
+    return found
 
 
 def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo], Sequence[Pause]]]) -> Iterator[Metric]:
@@ -93,6 +111,8 @@ def _queues(found: Sequence[tuple[Measures, Sequence[WorkerInfo], Sequence[Pause
     for name, one in by_queue.items():
         tasks.add_metric((name, "ready"), one.ready)
         tasks.add_metric((name, "claimed"), one.claimed)
+        tasks.add_metric((name, "delayed"), one.delayed)
+        tasks.add_metric((name, "limited"), one.limited)
         ages.add_metric((name,), one.oldest_ms / 1000)
         serving.add_metric((name,), workers[name])
         pauses.add_metric((name,), paused[name])

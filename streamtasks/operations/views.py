@@ -21,6 +21,8 @@ class QueueView(NamedTuple):
     oldest_ms: int
     workers: int
     paused: Pause | None
+    delayed: int = 0
+    limited: int = 0
 
 
 class WorkerView(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..exceptions import TaskNotFound
 from ..protocol.keys import check_id
 from ..stores.owner import Owner
-from .audit import record
+from .audit import recorded
 
 __all__ = ["revoke"]
 
@@ -26,5 +26,5 @@ def revoke(owner: Owner, workflow_id: str, *, actor: str, reason: str, terminate
     """
     if owner.store.workflow(check_id(workflow_id)) is None:
         raise TaskNotFound(f"No workflow {workflow_id} is known: it was never enqueued here, or has expired.")
-    record(owner.store, "revoke workflow", workflow_id, actor, reason)
-    return owner.store.revoke_workflow(workflow_id, terminate=terminate)
+    with recorded(owner.store, "revoke workflow", workflow_id, actor, reason):
+        return owner.store.revoke_workflow(workflow_id, terminate=terminate)

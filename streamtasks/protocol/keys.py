@@ -138,6 +138,7 @@ class Keys:
         "_base",
         "asking",
         "audit",
+        "audit_counts",
         "batches",
         "beat",
         "bulk",
@@ -193,6 +194,7 @@ class Keys:
         "touched",
         "unfolding",
         "waiting",
+        "waits",
         "wake",
         "watchers",
         "worker_info",
@@ -214,6 +216,7 @@ class Keys:
         self.running = base + "running"  # ZSET: id -> when its attempt started
         self.links = base + "links"  # HASH: id -> ids of those that wait until it has succeeded
         self.waiting = base + "waiting"  # ZSET: who waits for a rate limit, in the order of starts, all with score 0
+        self.waits = base + "waits"  # ZSET: how many of each queue wait for their time, and for a limit
         self.limits = base + "limits"  # HASH: rate limit -> its numbers, and who was admitted and not claimed
         self.asking = base + "asking"  # ZSET: rate limit -> when to look at it next
         self.unfolding = base + "unfolding"  # ZSET: workflow with something left to do -> when to look at it
@@ -245,6 +248,7 @@ class Keys:
         self.dead_sizes = base + "dead_sizes"  # ZSET: entry of a dead letter and its bytes -> its place in their order
         self.dead_bytes = base + "dead_bytes"  # STRING: bytes of all dead letters
         self.audit = base + "audit"  # STREAM: what operators changed, capped; only that of the first shard is used
+        self.audit_counts = base + "audit_counts"  # ZSET: how many entries `audit` ever had, by outcome and operation
         self.bulks = (
             base + "bulks"
         )  # ZSET: bulk operation -> since when it is noted; only that of the first shard is used

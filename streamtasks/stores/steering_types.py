@@ -18,6 +18,7 @@ __all__ = [
     "check_kind",
     "check_request",
     "check_task_name",
+    "counted_as",
     "pause_of",
     "queue_of",
     "task_paused_by",
@@ -31,6 +32,8 @@ MOST_PAUSES: Final = 1000
 
 MOST_AUDITED: Final = 10_000
 """So many audit entries are kept; the oldest go."""
+
+_OUTCOMES: Final = ("failed", "finished", "undone")
 
 _QUEUE: Final = "queue:"
 _TASK: Final = "task:"
@@ -60,6 +63,16 @@ class AuditEntry(NamedTuple):
     at_ms: int = 0
     cursor: str = ""
     nonce: str = ""
+
+
+def counted_as(entry: AuditEntry) -> tuple[str, str]:
+    """Return as which operation, and with which outcome, an audit entry is counted.
+
+    An entry that is written before the change is ``asked``. Behind it may come one whose operation ends with
+    `` failed``, `` finished`` or `` undone``: its outcome.
+    """
+    operation, _, outcome = entry.operation.rpartition(" ")
+    return (operation, outcome) if operation and outcome in _OUTCOMES else (entry.operation, "asked")
 
 
 class Pause(NamedTuple):

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from ..protocol.message import Message
 from .attempt import Attempt, AttemptOutcome
 
-__all__ = ["Middleware", "around_enqueue_many", "listens_to_ends", "overrides"]
+__all__ = [
+    "MOST_FOLLOWED",
+    "BuiltWorkflow",
+    "Middleware",
+    "around_enqueue_many",
+    "as_async",
+    "built_workflow",
+    "listens_to_ends",
+    "overrides",
+]
+
+MOST_FOLLOWED: Final = 32
+"""Of so many tasks that a task follows its middleware is told."""
+
+
+@dataclass(slots=True)
+class BuiltWorkflow:
+    """A workflow whose messages are being made; those that others follow come first.
+
+    Attributes:
+        follows: ids of the tasks that the message which is made now waits for, if they are a group; the first
+            `MOST_FOLLOWED` of them.
+        notes: what middleware keeps until all messages are made.
+    """
+
+    follows: Sequence[str] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+built_workflow: Final[ContextVar[BuiltWorkflow | None]] = ContextVar("streamtasks_built_workflow", default=None)
+"""For `Middleware.before_enqueue`: the workflow to which the message belongs; None: to none."""
 
 
 class Middleware:
@@ -37,7 +70,7 @@ class Middleware:
 
     def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
         """Return a context for one attempt of a coroutine task."""
-        return _as_async(self.around_run(attempt))
+        return as_async(self.around_run(attempt))
 
     def after_outcome(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """Handle an outcome in the child before it is committed, inside the ``except`` block of a failure.
@@ -74,6 +107,7 @@ def listens_to_ends(middleware: Iterable[Middleware]) -> bool:
 
 
 @asynccontextmanager
-async def _as_async(plain: AbstractContextManager[None]) -> AsyncGenerator[None]:
+async def as_async(plain: AbstractContextManager[None]) -> AsyncGenerator[None]:
+    """Return a context for coroutines that enters and leaves a plain one."""
     with plain:
         yield

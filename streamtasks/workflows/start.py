@@ -17,6 +17,7 @@ from ..settings import StoreSettings
 from ..stores.owner import Owner
 from ..stores.types import NewMessage
 from ..stores.workflow_types import FanIn, NewWorkflow, Node
+from ..tasks.middleware import MOST_FOLLOWED, BuiltWorkflow, built_workflow
 from ..tasks.position import Position
 from ..tasks.signature import Signature
 from .plan import COLLECT, After, CompositeStep, Expanded, PlannedFanIn, PlannedNode, expand
@@ -60,7 +61,12 @@ def prepare(workflow: CompositeStep, workflow_id: str = "") -> Prepared | None:
     if owner is None:
         return None
     workflow_id = workflow_id or new_id(owner.settings.tags)
-    messages = _messages(owner, workflow_id, expanded)
+    building = BuiltWorkflow()
+    token = built_workflow.set(building)
+    try:
+        messages = _messages(owner, workflow_id, expanded, building)
+    finally:
+        built_workflow.reset(token)
     graph = graph_of(workflow_id, expanded)
     nodes = [
         Node(message, _waits_for(workflow_id, planned.after), _then(planned))
@@ -90,7 +96,7 @@ def _owner(expanded: Expanded) -> Owner | None:
     return owner
 
 
-def _messages(owner: Owner, workflow_id: str, expanded: Expanded) -> Sequence[NewMessage]:
+def _messages(owner: Owner, workflow_id: str, expanded: Expanded, building: BuiltWorkflow) -> Sequence[NewMessage]:
     messages: list[NewMessage] = []
     like: NewMessage | None = None
     gathers: list[tuple[int, Position]] = []
@@ -100,6 +106,9 @@ def _messages(owner: Owner, workflow_id: str, expanded: Expanded) -> Sequence[Ne
             gathers.append((planned.number, position))
             messages.append(NewMessage(position.id, "", 0, b""))
             continue
+        cause = planned.after.cause
+        members = cause.members[:MOST_FOLLOWED] if isinstance(cause, PlannedFanIn) else ()
+        building.follows = [node_id(workflow_id, member.number) for member in members]
         message = planned.signature.needed_origin().node_message(planned.signature, position)
         like = like or message
         messages.append(message)

@@ -25,6 +25,7 @@ from streamtasks.stores.redis import RedisStore, access, scripts
 from streamtasks.stores.redis.access import UserRole
 from streamtasks.stores.redis.operations.delete_finished import finished_call
 from streamtasks.stores.redis.operations.durable import touch_call
+from streamtasks.stores.redis.operations.measures import limit_tokens_call
 from streamtasks.stores.series_types import NewSeries
 from streamtasks.stores.steering_types import AuditEntry
 from streamtasks.stores.types import ClaimId, ClaimRequest, Filter, Limit, NewMessage
@@ -182,6 +183,7 @@ class TestRoles:
         store.gather(flow.id, "r0")
         store.wait_finished(["a"], 0.01)
         run(settings, finished_call(KEYS, 1, [3]))
+        run(settings, limit_tokens_call(KEYS, {"mail": (1000, 1)}))
         assert called - {"tags"} == of_role(UserRole.MONITOR)
         before = dump(admin)
         with pytest.raises(AccessDenied, match="Check user, password and ACL"):

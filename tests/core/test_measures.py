@@ -9,7 +9,8 @@ from streamtasks.operations.store_metrics import StoreCollector, exposition
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.base import Store
 from streamtasks.stores.factory import open_store
-from streamtasks.stores.types import NewMessage
+from streamtasks.stores.measure_types import LimitMeasure
+from streamtasks.stores.types import Limit, NewMessage
 from tests.support.manual_consumer import Consumer
 
 
@@ -33,7 +34,21 @@ def test_queues(store_url: str) -> None:
     assert [(one.queue, one.ready, one.claimed) for one in found.queues] == [("default", 1, 2), ("other", 2, 0)]
     assert all(0 < one.oldest_ms < 600_000 for one in found.queues)
     assert [one.added for one in found.queues] in ([3, 2], [0, 0])  # a database does not count
+    assert [(one.delayed, one.limited) for one in found.queues] == [(1, 0), (0, 0)]
     assert (found.unfinished, found.delayed, found.limited, found.dead_kept, found.overdue_ms) == (6, 1, 0, 0, 0)
+
+
+def test_what_waits_is_counted_by_queue(store_url: str) -> None:
+    """Also in queues in which nothing has been yet; what is revoked counts no more."""
+    store = open_store(StoreSettings(url=store_url, timeout_s=60.0, enqueue_timeout_s=60.0))
+    store.enqueue([message(number, "later", due_ms=4_000_000_000_000) for number in range(3)])
+    limit = Limit("tight", 60_000_000, 2)
+    store.enqueue([message(number, "limited", limit=limit) for number in range(10, 14)])
+    store.revoke("id-1")
+    store.revoke("id-10")
+    found = store.measures()
+    assert [(one.queue, one.delayed, one.limited) for one in found.queues] == [("later", 2, 0), ("limited", 0, 3)]
+    assert list(found.limits) == [LimitMeasure("tight", 2)]
 
 
 def test_many_streams(redis_store: Any) -> None:
@@ -58,6 +73,8 @@ def test_exposition(server_url: str) -> None:
     for line in (
         'streamtasks_queue_tasks{queue="default",state="ready"} 1.0',
         'streamtasks_queue_tasks{queue="other",state="ready"} 2.0',
+        'streamtasks_queue_tasks{queue="default",state="delayed"} 1.0',
+        'streamtasks_queue_tasks{queue="other",state="limited"} 0.0',
         'streamtasks_tasks_enqueued_total{queue="default"} 3.0',
         'streamtasks_tasks_enqueued_total{queue="other"} 2.0',
         'streamtasks_queue_workers{queue="default"} 0.0',

@@ -39,6 +39,7 @@ def test_who_waits_is_asked_for_and_admitted(lab: ScriptLab) -> None:
         "messages": {"a": f"{accepted} body"},
         "state": {"a": f"- W {NAME} 0000000000000001 0 0 0 0 0 - {MARK}"},
         "waiting": {member("a", 1): 0},
+        "waits": {"limited default": 1},
         "limits": {"mail": "3600000000 1 1 0 0 0"},
         "asking": {"mail": pytest.approx(accepted, abs=1)},
     }

@@ -44,6 +44,7 @@ class TestAccounting:
             "state": {"a": f"- D 0:default - 2 2 0 {second.first_started_ms} 0 w#2"},
             "history": {"a": '{"kind":"CRASH"}\n{"n":2}\n'},
             "delayed": {"a": due},
+            "waits": {"delayed default": 1},
             "totals": {"CRASH": "2"},
             "claim:w (expires)": "2 ids",
             "streams": {"0:default": 0},

@@ -78,6 +78,7 @@ def test_messages_of_several_streams_go_in_one_call(lab: ScriptLab) -> None:
         "messages": {"a": f"{now} A", "b": f"{now} B", "c": f"{now} C", "d": f"{now} D"},
         "state": {"d": "- D 0:mail - 0 0 0 0 0 -"},
         "delayed": {"d": now + 60_000},
+        "waits": {"delayed mail": 1},
         "ready": {"5:mail": 5, "-100:web:hooks": -100},
         "streams": {"5:mail": 0, "-100:web:hooks": 0},
         "q:5:mail": Stream(["a", "c"], {}),
@@ -101,6 +102,7 @@ class TestDelayed:
             "messages": {"a": f"{lab.now} {{}}"},
             "state": {"a": "- D 0:default - 0 0 0 0 0 -"},
             "delayed": {"a": lab.now + 60_000},
+            "waits": {"delayed default": 1},
         }
 
     def test_a_due_time_is_kept_to_the_millisecond(self, lab: ScriptLab) -> None:

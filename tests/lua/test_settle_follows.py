@@ -49,6 +49,7 @@ class TestRetry:
             "state": {"a": f"- D 0:default - 1 0 0 {claimed.first_started_ms} 0 w#1"},
             "history": {"a": '{"kind":"RETRY"}\n'},
             "delayed": {"a": lab.now + 60_000},
+            "waits": {"delayed default": 1},
             "totals": {"RETRY": "1"},
             "claim:w (expires)": "1 ids",
             "streams": {"0:default": 0},

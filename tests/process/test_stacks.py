@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 def start(fleet: Fleet, *options: str) -> Any:
     fleet.start("--concurrency", "1", *options, app="log_app:app")
     return log_app.make(fleet.url).tasks
+
+
+def title(fleet: Fleet) -> str:
+    """What ps shows of the only child."""
+    [child] = fleet.workers[0].pids().children
+    return Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ").rstrip()
 
 
 def asked(result: Result[Any]) -> StackAnswer:
@@ -49,6 +57,7 @@ def functions(answer: StackAnswer) -> list[tuple[str, list[str]]]:
 @pytest.mark.parametrize("options", [(), ("--threads", "2", "--async-concurrency", "2")], ids=["inline", "mixed"])
 def test_threads_and_coroutines(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]) -> None:
     tasks, gate = start(fleet, *options), fleet.directory / "open"
+    idle = title(fleet)
     rests = tasks["rest"].enqueue(str(gate))
     answer = asked_until(rests, ("thread", ["rest"]))
     assert functions(answer) == [("thread", ["rest"])]
@@ -71,6 +80,8 @@ def test_threads_and_coroutines(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, o
         asleep = ("coroutine", ["asleep", "sleep"])
         found = functions(asked_until(waits, asleep, asleep, ("coroutine", ["arest"])))
         assert found.count(asleep) == 2
+    running = "st-child rest [0-9]+ s" + (" and 1 more" if options else "")
+    wait_until(lambda: re.fullmatch(running, title(fleet)), lambda: title(fleet))
     gate.touch()
     rests.get(60)
     if waits is not None:
@@ -78,6 +89,7 @@ def test_threads_and_coroutines(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, o
     assert stacks(rests.store, rests.id) is None, "it does not run any more"
     assert "stack: it is not known to run" in run(streamtasks_command, ("show", rests.id, "--stack")).output
     assert rests.attempts == 1
+    wait_until(lambda: title(fleet) == idle, lambda: title(fleet))
 
 
 @pytest.mark.slow

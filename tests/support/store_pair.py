@@ -96,7 +96,7 @@ class StorePair:
         stores = (self.real, self.model)
         same(*(store.resume(queue, task) if resumes else store.pause(queue, "ann", "", task) for store in stores))
         same(*([(pause.queue, pause.task) for pause in store.pauses()] for store in stores))
-        same(*([queue[:3] for queue in store.measures().queues if queue[1:3] != (0, 0)] for store in stores))
+        same(*map(lengths, stores))
         for kind in ("delayed", "limited"):
             same(*(sorted(store.waiting_ids(kind).ids) for store in stores))
 
@@ -175,6 +175,12 @@ class StorePair:
         real, model = self.real.read(ids), self.model.read(ids)
         for task_id, one, other in zip(ids, real, model, strict=True):
             assert shown(one) == shown(other), f"{task_id}: the server has {one}\nthe model has {other}"
+        same(
+            *(
+                [(queue, *waits) for queue, _, _, *waits in lengths(one) if any(waits)]
+                for one in (self.real, self.model)
+            )
+        )
 
     def replay(self, place: int, new: NewMessage) -> None:
         """Replay one of the dead letters as a new message, twice; both stores have the same letters."""
@@ -224,6 +230,12 @@ class StorePair:
         same(self.real.statistics()._replace(run_ms=0), self.model.statistics()._replace(run_ms=0))
         same({a.id for a in self.real.active()}, {a.id for a in self.model.active()})
         same(happened(self.real), happened(self.model))
+
+
+def lengths(store: Any) -> list[tuple[Any, ...]]:
+    """How many messages each queue has: ready, claimed, delayed, limited."""
+    found = ((one.queue, one.ready, one.claimed, one.delayed, one.limited) for one in store.measures().queues)
+    return [one for one in found if any(one[1:])]
 
 
 def forgotten(store: Any, queue: str) -> bool | str:

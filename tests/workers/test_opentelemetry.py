@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,7 @@ from streamtasks import Ignore, Retry, StreamTasks, chord
 from streamtasks.integrations.opentelemetry import OpenTelemetry
 from streamtasks.protocol.message import Message
 from streamtasks.stores.memory import MemoryServer
-from streamtasks.tasks.attempt import Attempt
+from streamtasks.tasks.attempt import Attempt, entered
 from streamtasks_workers.testing.in_process import InProcessWorker
 
 if TYPE_CHECKING:
@@ -113,6 +114,16 @@ def test_a_chord_belongs_to_the_trace_in_which_it_was_started(traced: Traced) ->
     traced.run()
     assert called == [1]
     processed = [(span.attributes or {})["streamtasks.task"] for span in traced.spans(SpanKind.CONSUMER)]
+    of_members = [
+        span.get_span_context().span_id
+        for span in traced.spans(SpanKind.PRODUCER)
+        if (span.attributes or {})["streamtasks.task"] == "member"
+    ]
+    linked = {
+        (span.attributes or {})["streamtasks.task"]: [link.context.span_id for link in span.links]
+        for span in traced.spans(SpanKind.CONSUMER)
+    }
+    assert linked == {"member": [], "body": of_members, "inner": []}
     assert sorted(processed) == ["body", "inner", "member", "member", "member"]
     assert {span.get_span_context().trace_id for span in traced.spans()} == {request.get_span_context().trace_id}
 
@@ -198,9 +209,10 @@ def test_the_context_of_an_attempt_is_that_of_the_propagator(
         lambda one: trace.get_current_span(one).get_span_context(), baggage.get_all,
     ]  # fmt: skip
 
-    def run(look: Callable[[Any], Any]) -> None:
-        message = Message(id="m", task="task", headers=headers)
-        with OpenTelemetry(TracerProvider()).around_run(Attempt(message, 1, "w", 0, 0, 0)):
+    def run(look: Callable[[Any], Any], *, in_child: bool) -> None:
+        attempt = Attempt(Message(id="m", task="task", headers=headers), 1, "w", 0, 0, 0)
+        made = OpenTelemetry(TracerProvider())
+        with made.in_child() if in_child else nullcontext(), entered(attempt), made.around_run(attempt):
             if flags == "00" and is_valid and not more:
                 assert repr(look(contexts.get_current())) == repr(look(expected))
             span = trace.get_current_span()
@@ -210,7 +222,8 @@ def test_the_context_of_an_attempt_is_that_of_the_propagator(
             assert baggage.get_baggage("user") == ("7" if more else None)
 
     for look in read:
-        contextvars.copy_context().run(run, look)  # each attempt has its own
+        for in_child in (False, True):
+            contextvars.copy_context().run(run, look, in_child=in_child)  # each attempt has its own
 
 
 def raised(error: BaseException) -> Callable[[], None]:

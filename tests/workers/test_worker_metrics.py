@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from streamtasks.operations.store_metrics import StoreCollector, exposition
 from streamtasks.stores.inspection_types import WorkerInfo
-from streamtasks.stores.measure_types import Measures, QueueMeasure, ServerMeasure
+from streamtasks.stores.measure_types import MOST_LIMITS, LimitMeasure, Measures, QueueMeasure, ServerMeasure
 from streamtasks.stores.steering_types import Pause
 from streamtasks_workers.monitor.timed_store import TIMED
 from streamtasks_workers.monitor.totals import MOST_NAMES
@@ -30,7 +30,11 @@ class FullStore:
 
     def measures(self) -> Measures:
         server = ServerMeasure("a", "9.1", 1, 2, 3)
-        return Measures([QueueMeasure(name, 1, 1, 1, 1) for name in self._queues], 1, 1, 1, 1, 1, 1, [server], 1)
+        queues = [QueueMeasure(name, 1, 1, 1, 1, 1, 1) for name in self._queues]
+        limits = [LimitMeasure(f"limit{number}", 1) for number in range(min(MOST_LIMITS, len(queues)))]
+        done = range(min(3 * len(queues), 24))  # operators of one queue do not do all that there is
+        operations = {(f"operation{number}", outcome): 1 for number in done for outcome in ("asked", "failed")}
+        return Measures(queues, 1, 1, 1, 1, 1, 1, [server], 1, limits, operations)
 
     def workers(self) -> list[WorkerInfo]:
         return [WorkerInfo("w", 1, {})]

@@ -1,6 +1,6 @@
 -- accept: take a message in, once by its id.
 --
--- Keys: messages, state, links, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready, events, watchers.
+-- Keys: messages, state, links, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready, waits, events, watchers.
 -- include: clock, streams, events
 local STAMP, ZEROS = int(now) .. ' ', { ['hears=1'] = '0', ['hears=0'] = '00' } -- see include/heard.lua
 local place_new_made

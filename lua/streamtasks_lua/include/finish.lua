@@ -5,7 +5,7 @@
 -- class that of the hour and that of the next.
 -- workflow_keys: the key of each workflow whose nodes may finish, by its id; the script fills it.
 -- Keys: messages, state, history, counts, counts_next, totals, done, links, events, delayed, control, waiting, limits,
--- asking, ready, streams, wake, paused, paused_ready, unfolding, listeners, watchers.
+-- asking, ready, streams, wake, paused, paused_ready, waits, unfolding, listeners, watchers.
 -- include: clock, events, channel, callback_id, streams, heard
 local this_hour = math.floor(now / 3600000)
 local hours_on = this_hour - tonumber(args.hour)

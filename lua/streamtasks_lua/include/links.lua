@@ -2,7 +2,7 @@
 --
 -- They go through `delayed`, so that promote finds their streams. "free <id> <1: it has succeeded, else 0>" stands there,
 -- due now, for those that are left to promote.
--- Keys: links, state, delayed, control.
+-- Keys: links, state, delayed, control, waits.
 -- include: clock, line, delay, children
 -- free_child(id, child, succeeded): let one go on: now, or when it is due itself; if the task has not succeeded, now,
 -- with mark x=parent:<id>.
@@ -19,7 +19,7 @@ local function free_child(id, child, succeeded)
   end
   s.phase = 'D'
   redis.call('HSET', keys.state, child, format(s))
-  park(child, due)
+  park(child, due, s.name)
 end
 -- free_some(id, ids, succeeded, most): let at most so many of these go on; return how many did, and the ids that are left.
 local function free_some(id, ids, succeeded, most)

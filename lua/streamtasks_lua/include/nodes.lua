@@ -1,7 +1,8 @@
 -- nodes: nodes of workflows finish; each workflow is read once in a call, and written once.
 --
 -- workflow_keys: see include/finish.lua.
--- Keys: state, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready, unfolding, done, events, watchers.
+-- Keys: state, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready, waits, unfolding, done, events,
+-- watchers.
 -- include: channel, workflow
 -- Results from this size on, bytes, are kept in the workflow only; a shorter one is no longer than what says where it is.
 local KEPT_ONCE = 64

@@ -1,6 +1,6 @@
 -- place: where a message goes that nobody holds: into `delayed`, to its rate limit, or into its stream.
 --
--- Keys: state, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready.
+-- Keys: state, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready, waits.
 -- include: line, streams, delay, limit_of
 local waiting_made
 -- waiting_set(): the functions of include/waiting.lua; they are made when the first message with a limit comes by.
@@ -31,7 +31,7 @@ local function place(s, id, due, rank)
     if limit and rank == 'new' then waiting_set().renew_limit(s) end
     s.phase = 'D'
     redis.call('HSET', keys.state, id, format(s))
-    park(id, math.max(due, now))
+    park(id, math.max(due, now), s.name)
     return
   end
   local suspect = s.crashes >= 2 or mark_of(s, 's')

@@ -1,6 +1,6 @@
 -- put_back: a message goes back from its holder's hands to its old place.
 --
--- Keys: messages, state, ready, streams, wake, paused, paused_ready, delayed, control, waiting, limits, asking, running, progress, leases,
+-- Keys: messages, state, ready, streams, wake, paused, paused_ready, waits, delayed, control, waiting, limits, asking, running, progress, leases,
 -- batches.
 -- include: leave, place
 -- keep_revoked(s): one that was revoked while it was held (X) is given out only to be settled as that. Returns whether.

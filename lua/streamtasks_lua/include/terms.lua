@@ -4,7 +4,7 @@
 -- of when it ends without a child (include/heard.lua); then "at=<ms>" or "in=<ms>" (from now), "limit=<interval us>,<burst>,<name>",
 -- "after=<id>"; and, with a limit, "until=<ms>" or "within=<ms>" (from now): if it waits for longer it needs no token,
 -- because it will not run.
--- Keys: state, messages, links, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready.
+-- Keys: state, messages, links, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready, waits.
 -- include: clock, place, children
 -- place_new(name, id, terms, parent, revoked): place a message that is in `messages` already. `parent` is the record of the
 -- task named by after=: if that has succeeded, or was ignored, there is nothing to wait for; if it ended otherwise or is

@@ -3,8 +3,8 @@
 -- A member of `waiting` is "<limit>\0<100 - priority>\0<sequence>\0<id>", all with score 0; the sequence stands in the
 -- state line's word entry. `asking` says when to look at a limit next, ms: when to ask for tokens, or when an ask counts
 -- as lost.
--- Keys: waiting, limits, asking, control, state.
--- include: limit
+-- Keys: waiting, limits, asking, control, state, waits.
+-- include: limit, waits
 -- waiting_member(limit, s, id): where a message stands.
 local function waiting_member(limit, s, id)
   local priority = tonumber(s.name:match('^(-?%d+):') or 0)
@@ -35,7 +35,7 @@ local function wait_for_limit(s, id, rank)
   end
   bring_near(of)
   s.token, s.phase, s.started, s.entry = '-', 'W', 0, string.format('%016.0f', place)
-  redis.call('ZADD', keys.waiting, 0, waiting_member(limit, s, id))
+  if redis.call('ZADD', keys.waiting, 0, waiting_member(limit, s, id)) == 1 then count_wait('limited', s.name, 1) end
   redis.call('HSET', keys.state, id, format(s))
   write_limit(limit, of)
   plan_ask(limit, of)
@@ -49,7 +49,11 @@ local function renew_limit(s)
     write_limit(limit, of)
   end
 end
+-- leave_waiting(member, s): a message does not stand in `waiting` any more. `s`: nil if it has no state line.
+local function leave_waiting(member, s)
+  if redis.call('ZREM', keys.waiting, member) == 1 and s then count_wait('limited', s.name, -1) end
+end
 -- stop_waiting(s, id): a message leaves `waiting` without being admitted.
 local function stop_waiting(s, id)
-  redis.call('ZREM', keys.waiting, waiting_member((mark_of(s, 'l') or ''):match(',([^,]+)$') or '', s, id))
+  leave_waiting(waiting_member((mark_of(s, 'l') or ''):match(',([^,]+)$') or '', s, id), s)
 end

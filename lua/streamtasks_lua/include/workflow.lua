@@ -3,7 +3,8 @@
 -- A node's id is "<workflow>.w<number>". Its state line says what comes after it, in mark w: "<from>-<to>", the nodes that
 -- follow it alone; "g<fan-in>.<place>", it is one of those that a fan-in waits for; or "-". The HASH of a workflow tells
 -- the rest, see README.md ("Workflows"). Numbers rise from what comes first to what follows.
--- Keys: state, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready, unfolding, events, watchers.
+-- Keys: state, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready, waits, unfolding, events,
+-- watchers.
 -- include: clock, events, place
 local FAN_IN = '^(%d+) (%d+) (%u) (%l) (%-?%d+) (%-?%d+) (%d+) (%d+) (%l)$'
 -- How many nodes one call lets go; what is more stands in the field todo, and goes on with unfold.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
-from ..measure_types import Measures, QueueMeasure
+from ..measure_types import MOST_LIMITS, LimitMeasure, Measures, QueueMeasure
+from ..rules import phases
+from ..rules.rate_limits import tokens_left
+from ..types import Limit
 from .shard import Shard
 from .state import NOBODY, SUSPECTS, Stream, entry_age, is_free
 
-__all__ = ["added", "measures"]
+__all__ = ["added", "limits", "measures"]
 
 
 def measures(shard: Shard) -> Measures:
@@ -16,7 +20,7 @@ def measures(shard: Shard) -> Measures:
     now_ms = shard.now_ms()
     due_ms = min((one.next_ms for one in shard.schedules.values() if one.next_ms and not one.paused), default=now_ms)
     return Measures(
-        [_measure(stream, now_ms) for stream in shard.streams.values()],
+        [*(_measure(stream, now_ms) for stream in shard.streams.values()), *_waits(shard)],
         len(shard.live),
         sum(message.is_running for message in shard.live.values()),
         len(shard.delayed),
@@ -44,6 +48,30 @@ def added(parts: Sequence[Measures]) -> Measures:
         [],
         max(part.now_ms for part in parts),
     )
+
+
+def limits(shards: Iterable[Shard]) -> list[LimitMeasure]:
+    """Return the rate limits that are in use, by name."""
+    rates: dict[str, Limit] = {}
+    full_at_us: dict[str, int] = {}
+    now_us = 0
+    for shard in shards:
+        rates.update((name, state.limit) for name, state in shard.limits.items())
+        full_at_us.update(shard.limiters.items())
+        now_us = shard.clock.now_us()
+    return [
+        LimitMeasure(name, tokens_left(rates[name], full_at_us.get(name, 0), now_us))
+        for name in sorted(rates)[:MOST_LIMITS]
+    ]
+
+
+def _waits(shard: Shard) -> Iterator[QueueMeasure]:
+    counts = Counter((message.name.partition(":")[2], message.phase) for message in shard.live.values())
+    for (queue, phase), count in counts.items():
+        if phase == phases.DELAYED:
+            yield QueueMeasure(queue, 0, 0, 0, delayed=count)
+        elif phase == phases.LIMITED:
+            yield QueueMeasure(queue, 0, 0, 0, limited=count)
 
 
 def _measure(stream: Stream, now_ms: int) -> QueueMeasure:

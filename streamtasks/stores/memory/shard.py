@@ -53,6 +53,7 @@ class Shard:
         self.paused: dict[str, tuple[int, str, str]] = {}  # what, see `pause_of` -> since when (ms), actor, reason
         self.paused_ready: set[str] = set()  # streams that are paused and have something to claim
         self.audit: deque[AuditEntry] = deque(maxlen=MOST_AUDITED)  # only that of the first shard is used
+        self.audit_counts: Counter[tuple[str, str]] = Counter()  # operation and outcome -> how many entries
         self.leases: dict[str, int] = {}
         self.batches: dict[str, tuple[str, ...]] = {}
         self.claims: dict[str, tuple[int, str, int]] = {}

@@ -20,6 +20,7 @@ from ..steering_types import (
     before_of,
     check_kind,
     check_request,
+    counted_as,
     pause_of,
     queue_of,
     task_paused_by,
@@ -140,6 +141,7 @@ class SteeringMethods:
             first = self._all_shards[0]
             if all(one.nonce != entry.nonce for one in first.audit):
                 first.audit.append(entry._replace(at_ms=first.now_ms(), cursor=first.new_entry()))
+                first.audit_counts[counted_as(entry)] += 1
 
     def audit_entries(self, limit: int = 100, before: str = "") -> list[AuditEntry]:
         """See `Store.audit_entries`."""

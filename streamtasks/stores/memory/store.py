@@ -240,7 +240,10 @@ class MemoryStore(Transitions, SteeringMethods, BulkMethods):
     def measures(self) -> Measures:
         """See `Store.measures`."""
         with self.server.lock:
-            return measures.added([measures.measures(self.shard(tag)) for tag in self.tags])
+            shards = [self.shard(tag) for tag in self.tags]
+            return measures.added([*map(measures.measures, shards)])._replace(
+                limits=measures.limits(shards), operations=dict(shards[0].audit_counts)
+            )
 
     def delete_finished(self, before_ms: int) -> int:
         """See `Store.delete_finished`."""

@@ -7,12 +7,13 @@ are some, and keeps a `LimitState` to know when that is.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from ..types import Limit
 
-__all__ = ["LOOK_US", "LimitState", "Taken", "at_once", "repeat_after_us", "slack_us", "take"]
+__all__ = ["LOOK_US", "LimitState", "Taken", "at_once", "repeat_after_us", "slack_us", "take", "tokens_left"]
 
 LOOK_US: Final = 2_000_000
 """A shard looks again at its messages that are admitted and unclaimed after this time."""
@@ -56,6 +57,11 @@ def take(limit: Limit, tokens: int, full_at_us: int, now_us: int) -> Taken:
     next_us = from_us + given * limit.interval_us
     wait_us = 0 if given > 0 else from_us - (burst - 1) * limit.interval_us - now_us
     return Taken(given, next_us if given > 0 else min(next_us, full_at_us), wait_us)
+
+
+def tokens_left(limit: Limit, full_at_us: int, now_us: int) -> int:
+    """Return how many tokens a limiter would give now; arguments as of `take`."""
+    return take(limit, sys.maxsize, full_at_us, now_us).tokens
 
 
 @dataclass(slots=True)

@@ -154,10 +154,16 @@ def print_queues(found: Sequence[QueueView]) -> None:
     from .output import age, print_table
 
     rows = [
-        [one.queue, str(one.ready), str(one.claimed), age(one.oldest_ms), str(one.workers), _pause(one.paused)]
+        [
+            one.queue,
+            *map(str, (one.ready, one.claimed, one.delayed, one.limited)),
+            age(one.oldest_ms),
+            str(one.workers),
+            _pause(one.paused),
+        ]
         for one in found
     ]
-    print_table(["queue", "ready", "claimed", "oldest", "workers", "paused"], rows)
+    print_table(["queue", "ready", "claimed", "delayed", "limited", "oldest", "workers", "paused"], rows)
 
 
 def print_paused_tasks(pauses: Sequence[Pause]) -> None:

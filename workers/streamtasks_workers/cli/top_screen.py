@@ -26,7 +26,7 @@ MOST_RUNNING: Final = 100
 MOST_FAILURES: Final = 20
 
 TABLES: Final = {
-    "queues": ("queue", "ready", "claimed", "oldest", "workers", "paused"),
+    "queues": ("queue", "ready", "claimed", "delayed", "limited", "oldest", "workers", "paused"),
     "workers": ("worker", "host", "last sign", "children", "running", "finished"),
     "running": ("task", "id", "for", "child"),
     "failures": ("end", "task", "id", "state", "error"),
@@ -105,7 +105,13 @@ def _look(label: str, store: Store, wire: Wire) -> _Look:
     running = sorted(store.active(MOST_RUNNING), key=lambda run: run.started_ms)
     by_worker = inspect.running_by_worker(running)
     queues = [
-        (one.queue, str(one.ready), str(one.claimed), age(one.oldest_ms), str(one.workers), _paused(one.paused))
+        (
+            one.queue,
+            *map(str, (one.ready, one.claimed, one.delayed, one.limited)),
+            age(one.oldest_ms),
+            str(one.workers),
+            _paused(one.paused),
+        )
         for one in status.queues
     ]
     rows: dict[str, list[Sequence[str]]] = {"queues": list(queues), "workers": [], "running": [], "failures": []}

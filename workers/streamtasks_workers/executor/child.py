@@ -64,7 +64,7 @@ def run_child(
         sys.stdout.reconfigure(line_buffering=True)  # what a task prints is visible at once
     if app.settings.keeps_logs:
         LogCapture(board.lines, app.settings.log_bytes, (*OWN, app.task_log.logger)).start()
-    start_answering(board.stacks, Runner.codes())
+    start_answering(board, Runner.codes())
     lifeline = Lifeline(
         life_fd, options.max_tasks_per_child, options.max_memory_per_child_mb, lambda: board.stop_requested
     )
@@ -113,6 +113,7 @@ def run_child(
     with ExitStack() as stack:
         for middleware in app.middleware:
             stack.enter_context(middleware.in_child())
+        runner.enter_child()
         logger.debug("child %d of %s is ready", os.getpid(), app.label)
         executor.run()
     channel.close()

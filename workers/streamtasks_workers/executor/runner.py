@@ -7,7 +7,7 @@ import contextvars
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from functools import partial
 from traceback import clear_frames
 from types import CodeType
@@ -107,6 +107,10 @@ class Runner:
     def codes(cls) -> tuple[CodeType, ...]:
         """Return the code in whose frames attempts run."""
         return cls._run.__code__, cls._arun.__code__
+
+    def enter_child(self) -> None:
+        """Let attempts begin with the context that is current now, with what middleware has put around the child."""
+        self._base_context = contextvars.copy_context()
 
     def now_ms(self, monotonic_ns: int) -> int:
         """Return the store's time for a monotonic one, ms since the epoch."""
@@ -212,11 +216,12 @@ class Runner:
             try:
                 if attempt.message.takes:
                     self._inputs.take(attempt.message)
-                if (around := self._around.context) is not None:
-                    with around(attempt):
-                        value = prepared.guard.call(call_task, prepared)
-                else:
+                around = self._around.context
+                if around is None or type(context := around(attempt)) is nullcontext:
                     value = prepared.guard.call(call_task, prepared)
+                else:
+                    with context:
+                        value = prepared.guard.call(call_task, prepared)
                 outcome = self._success(prepared, attempt, value)
                 if has_hooks:
                     ended = AttemptOutcome(State.SUCCESS, value)

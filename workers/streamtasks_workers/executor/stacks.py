@@ -13,14 +13,18 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any, Final
 
 from streamtasks.protocol.running_attempt import RUNNING
+from streamtasks.tasks.attempt import Attempt
 
+from ..process.board import Board, Slot
 from ..process.fork_guard import is_copy
-from ..process.stack_box import BOX_BYTES, StackBox
+from ..process.stack_box import BOX_BYTES
+from ..process.title import LONG_NS, CommandLine
 from .guards import CoroutineGuard
 from .own_loop import own_loops
 
@@ -28,34 +32,71 @@ __all__ = ["start_answering"]
 
 logger = logging.getLogger("streamtasks.worker")
 
+
 MOST_FRAMES: Final = 200
 """Frames of a stack; of more, the innermost are shown."""
 
 _OWN: Final = ("streamtasks.", "streamtasks_workers.", "streamtasks_django.", "django.tasks.", "asyncio.")
 
 
-def start_answering(box: StackBox, runs: tuple[CodeType, ...]) -> None:
-    """Start the thread that answers questions.
+def start_answering(board: Board, runs: tuple[CodeType, ...]) -> None:
+    """Start the thread that answers questions, and shows in the process's title what runs for long.
 
     Args:
-        box: where they stand.
+        board: on which they stand.
         runs: the code that runs attempts, in frames with a variable ``attempt``.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # a thread has the mask of its maker
     try:
-        _thread.start_new_thread(_answer, (box, runs))
+        _thread.start_new_thread(_answer, (board, runs))
     except RuntimeError as error:
         logger.warning("this child cannot show the stacks of its tasks: %s", error)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _answer(box: StackBox, runs: tuple[CodeType, ...]) -> None:
+def _answer(board: Board, runs: tuple[CodeType, ...]) -> None:
+    box, line, shown = board.stacks, CommandLine(), ""
     while True:
         box.wait()
-        task_id = box.question()
-        if task_id and not is_copy():
+        if is_copy():
+            continue
+        if task_id := box.question():
             box.put(_stacks_of(task_id, runs))
+        title = _title(board, runs)
+        if title != shown:
+            line.show(title)
+            shown = title
+
+
+def _title(board: Board, runs: tuple[CodeType, ...]) -> str:
+    """Return what this process has been running for long; empty: nothing."""
+    now = time.monotonic_ns()
+    slots = [slot for slot, state in enumerate(board.states()) if state == Slot.RUNNING]
+    began, slot = min(((board.times(slot)[0], slot) for slot in slots), default=(now, 0))
+    if now - began < LONG_NS:
+        return ""
+    others = f" and {len(slots) - 1} more" if len(slots) > 1 else ""
+    try:
+        task_id = board.claimed(slot).id
+        name = next((attempt.message.task for attempt in _attempts(runs) if attempt.id == task_id), task_id)
+    except Exception:  # noqa: BLE001 - what is looked at changes meanwhile; the next look finds it
+        return "st-child"
+    return f"st-child {name} {(now - began) // 1_000_000_000} s{others}"
+
+
+def _attempts(runs: tuple[CodeType, ...]) -> Iterator[Attempt]:
+    """Yield the attempts that run on threads, then those that are coroutines."""
+    for innermost in sys._current_frames().values():  # pyright: ignore[reportPrivateUsage] - there is no other way
+        at: FrameType | None = innermost
+        while at is not None and at.f_code not in runs:
+            at = at.f_back
+        if at is not None and (attempt := at.f_locals.get("attempt")) is not None:
+            yield attempt
+    for loop in own_loops():
+        for task in asyncio.all_tasks(loop):
+            if (attempt := task.get_context().get(RUNNING)) is not None:
+                yield attempt
 
 
 def _stacks_of(task_id: str, runs: tuple[CodeType, ...]) -> bytes:

@@ -10,7 +10,7 @@ __all__ = ["StackBox"]
 
 BOX_BYTES: Final = 64 * 1024
 
-_ASKED, _ANSWERED, _SIZE = 0, 1, 2
+_ASKED, _ANSWERED, _SIZE, _CALLED = 0, 1, 2, 3
 _HEAD_BYTES: Final = 64
 _ID_BYTES: Final = 128
 
@@ -32,6 +32,12 @@ class StackBox:
         self._words[_ASKED] += 1
         self._bell.release()
 
+    def call(self) -> None:
+        """Let the child look at what it runs, without a question; once until it has."""
+        if not self._words[_CALLED]:
+            self._words[_CALLED] = 1
+            self._bell.release()
+
     def answer(self) -> bytes | None:
         """Return the answer to the last question; None: there is none yet."""
         if self._words[_ANSWERED] != self._words[_ASKED]:
@@ -42,8 +48,9 @@ class StackBox:
     # -- the child -----------------------------------------------------------------------------------
 
     def wait(self) -> None:
-        """Wait for a question."""
+        """Wait for a question, or a call."""
         self._bell.acquire()
+        self._words[_CALLED] = 0
 
     def question(self) -> str:
         """Return the id of the task whose stacks are asked for; empty: there is no question."""

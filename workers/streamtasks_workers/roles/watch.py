@@ -11,6 +11,7 @@ from streamtasks.stores.supervisor_store import SupervisorStore
 from streamtasks.stores.types import Claimed, ClaimId, Outcome
 
 from ..process.board import Board, Slot
+from ..process.title import LONG_NS
 from .shards import on_each
 
 __all__ = ["SHARE_NS", "Watch"]
@@ -48,13 +49,14 @@ class Watch:
         self._shown: dict[int, str] = {}  # slot -> token and id of the attempt shown as running
         self._progress: dict[int, _Stored] = {}  # slot -> the last progress stored
         self._settled: dict[int, str] = {}  # slot -> outcome settled in the child's name
+        self._called_at = 0  # when the child was called to show in its title what it runs, ns; 0: it shows nothing
 
     def wants_look(self, *, stopping: bool) -> bool:
         """Whether `run_once` would find something to do; cheap."""
         states = self._board.states()
         if not any(states):
-            return bool(self._shown or self._settled) or (stopping and self._claim_on_its_way())
-        if stopping:
+            return bool(self._shown or self._settled or self._called_at) or (stopping and self._claim_on_its_way())
+        if stopping or self._called_at:
             return True
         now = time.monotonic_ns()
         times, sent_at = self._board.times, self._board.settling_at()
@@ -76,6 +78,7 @@ class Watch:
             self._settled.clear()
         now = time.monotonic_ns()
         long = [slot for slot in _slots(states, Slot.RUNNING) if now - board.times(slot)[0] >= SHARE_NS]
+        self._show_in_title(now, [board.times(slot)[0] for slot in long])
         acted = 0
         if long or stopping:
             acted += await self._free_the_rest(now, stopping=stopping)
@@ -84,6 +87,16 @@ class Watch:
             await self._store_progress(long)
         acted += await self._settle_finished()
         return acted
+
+    def _show_in_title(self, now: int, began: list[int]) -> None:
+        """Call the child each second while something runs for long, and once more when it has ended."""
+        if began and now - min(began) > LONG_NS:
+            if now - self._called_at >= LONG_NS:
+                self._called_at = now
+                self._board.stacks.call()
+        elif self._called_at:
+            self._called_at = 0
+            self._board.stacks.call()
 
     def in_flight(self) -> dict[str, dict[str, list[int]]]:
         """Return the claims whose leases must be renewed: shard -> token -> slots."""

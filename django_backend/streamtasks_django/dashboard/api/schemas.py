@@ -95,6 +95,8 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
         oldest_ms=_SPAN,
         workers=_INTEGER,
         paused=_or_null(_to("Pause")),
+        delayed=_INTEGER,
+        limited=_INTEGER,
     ),
     "Status": _object(
         "A store at one moment.",

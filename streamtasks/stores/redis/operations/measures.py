@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import batched
 from typing import Any, Final
 
 from ....protocol.keys import Keys
-from ...measure_types import Measures, QueueMeasure, ServerMeasure
+from ....protocol.shards import limiter_tag
+from ...measure_types import MOST_LIMITS, LimitMeasure, Measures, QueueMeasure, ServerMeasure
 from ..scripts import Answer, Behind, Call, script
 from ..shards import Operation, Request, Shards
 
-__all__ = ["measures", "measures_call"]
+__all__ = ["limit_tokens_call", "measures", "measures_call"]
 
 MOST: Final = 100
 """So many streams are looked at in one call."""
@@ -26,8 +27,11 @@ def measures_call(keys: Keys, names: Sequence[str], after: str, most: int) -> Ca
 
 
 def measures(shards: Shards) -> Operation[Measures]:
-    """See `Store.measures`. One round trip for each hundred streams of a shard, and one more."""
+    """See `Store.measures`. One round trip for each hundred streams of a shard, one more, and one for limits in use."""
     by_queue: dict[str, QueueMeasure] = {}
+    waits: dict[tuple[str, bytes], int] = {}
+    limits: dict[str, tuple[int, int]] = {}
+    operations: dict[tuple[str, str], int] = {}
     totals = [0] * 5
     overdue_ms = latest_ms = 0
     servers: list[ServerMeasure] = []
@@ -39,7 +43,9 @@ def measures(shards: Shards) -> Operation[Measures]:
         if is_first:
             servers = [server for answer in replies[len(calls) :] if (server := _server(answer)) is not None]
         more = []
-        for (keys, names), (now_ms, counts, found, next_names) in zip(left, replies, strict=False):
+        for (keys, names), (now_ms, counts, found, next_names, its_waits, its_limits, audited) in zip(
+            left, replies, strict=False
+        ):
             latest_ms = max(latest_ms, now_ms)
             if is_first:
                 totals = [total + count for total, count in zip(totals, counts, strict=False)]
@@ -49,12 +55,44 @@ def measures(shards: Shards) -> Operation[Measures]:
                 queue = name.partition(":")[2]
                 measure = QueueMeasure(queue, ready, claimed, oldest_ms, added)
                 by_queue[queue] = measure.plus(by_queue.get(queue))
+            for word, count in batched(audited, 2):
+                outcome, _, operation = word.decode().partition(" ")
+                operations[operation, outcome] = operations.get((operation, outcome), 0) + int(count)
+            limits |= {name.decode(): (interval, burst) for name, interval, burst in batched(its_limits, 3)}
+            waits |= {(keys.tag, kind): int(count) for kind, count in batched(its_waits, 2)}
             if next_names:
                 more.append((keys, [raw.decode() for raw in next_names]))
         left, is_first = more, False
+    for (_, raw), count in waits.items():
+        kind, _, queue = raw.decode().partition(" ")
+        is_delayed = kind == "delayed"
+        measure = QueueMeasure(queue, 0, 0, 0, delayed=count if is_delayed else 0, limited=0 if is_delayed else count)
+        by_queue[queue] = measure.plus(by_queue.get(queue))
     unfinished, running, delayed, limited, dead_kept = totals
     queues = sorted(by_queue.values())
-    return Measures(queues, unfinished, running, delayed, limited, dead_kept, overdue_ms, servers, latest_ms)
+    tokens = yield from _limit_tokens(shards, dict(sorted(limits.items())[:MOST_LIMITS]))
+    return Measures(
+        queues, unfinished, running, delayed, limited, dead_kept, overdue_ms, servers, latest_ms, tokens, operations
+    )
+
+
+def limit_tokens_call(keys: Keys, rates: Mapping[str, tuple[int, int]]) -> Call:
+    """Build limit_tokens: of limiters that live on one shard, with interval (us) and burst."""
+    return script("limit_tokens").call(
+        keys, more_keys=map(keys.limiter, rates), more_args=[number for rate in rates.values() for number in rate]
+    )
+
+
+def _limit_tokens(shards: Shards, rates: Mapping[str, tuple[int, int]]) -> Operation[list[LimitMeasure]]:
+    by_tag: dict[str, dict[str, tuple[int, int]]] = {}
+    for name, rate in rates.items():
+        by_tag.setdefault(limiter_tag(name, shards.tags), {})[name] = rate
+    found: list[LimitMeasure] = []
+    if by_tag:
+        replies = yield [limit_tokens_call(shards.by_tag[tag].keys, its) for tag, its in by_tag.items()]
+        for its, (_, *tokens) in zip(by_tag.values(), replies, strict=True):
+            found += map(LimitMeasure, its, tokens)
+    return sorted(found)
 
 
 def _asked(_master: str) -> Behind:

@@ -20,6 +20,7 @@ from ...steering_types import (
     Pause,
     check_kind,
     check_request,
+    counted_as,
     pause_of,
     queue_of,
     task_paused_by,
@@ -55,7 +56,11 @@ def record_audit(shards: Shards, entry: AuditEntry) -> Operation[None]:
     """See `Store.record_audit`: all entries are on the first shard."""
     text = json.dumps([entry.operation, entry.target, entry.actor, entry.reason])
     keys = shards.by_tag[shards.tags[0]].keys
-    yield [script("audit").call(keys, nonce=entry.nonce, entry=text, most=MOST_AUDITED)]
+    operation, outcome = counted_as(entry)
+    call = script("audit").call(
+        keys, nonce=entry.nonce, entry=text, most=MOST_AUDITED, counted_as=f"{outcome} {operation}"
+    )
+    yield [call]
 
 
 def audit_entries(shards: Shards, limit: int = 100, before: str = "") -> Operation[list[AuditEntry]]:

@@ -11,6 +11,7 @@ from streamtasks.exceptions import ServerNotSupported
 from streamtasks.protocol.state import DeadLetter
 from streamtasks.stores.inspection_types import LATEST, MOST_AHEAD, Active, Event, Events, Standing, Statistics
 from streamtasks.stores.measure_types import Measures, QueueMeasure
+from streamtasks.stores.memory.measures import limits
 from streamtasks.stores.memory.standing import MOST_BETTER, standing_of
 from streamtasks.stores.rules import phases
 from streamtasks.stores.rules.attempts import KNOWN_MS
@@ -101,13 +102,23 @@ def measures(shard: SqlShard) -> Measures:
     """Return how much lies in the store, and since when. Queues that nothing is in are not known."""
     waits, held = Q(phase__in=[phases.QUEUED, phases.SUSPECT]), Q(phase__in=list(phases.HELD))
     now_us = shard.clock.now_us()
-    rows = _messages(shard).filter(waits | held).values("queue").order_by("queue")
+    delayed, limited = Q(phase=phases.DELAYED), Q(phase=phases.LIMITED)
+    rows = _messages(shard).filter(waits | held | delayed | limited).values("queue").order_by("queue")
     counted = rows.annotate(
-        ready=Count("id", filter=waits), held=Count("id", filter=held), first=Min("place", filter=waits)
+        ready=Count("id", filter=waits),
+        held=Count("id", filter=held),
+        first=Min("place", filter=waits),
+        delayed=Count("id", filter=delayed),
+        limited=Count("id", filter=limited),
     )
     queues = [
         QueueMeasure(
-            row["queue"], row["ready"], row["held"], max(1, (now_us - row["first"]) // 1000) if row["ready"] else 0
+            row["queue"],
+            row["ready"],
+            row["held"],
+            max(1, (now_us - row["first"]) // 1000) if row["ready"] else 0,
+            delayed=row["delayed"],
+            limited=row["limited"],
         )
         for row in counted
     ]
@@ -118,12 +129,22 @@ def measures(shard: SqlShard) -> Measures:
         counts.unfinished,
         counts.running,
         counts.delayed,
-        _messages(shard).filter(phase=phases.LIMITED).count(),
+        sum(one.limited for one in queues),
         _states(shard).filter(kind="dead").count(),
         max(0, now_ms - due_ms),
         [],
         now_ms,
+        limits([shard]),
+        _operations(shard),
     )
+
+
+def _operations(shard: SqlShard) -> dict[tuple[str, str], int]:
+    found = {}
+    for name, number in _states(shard).filter(kind="audited").values_list("name", "number"):
+        outcome, _, operation = name.removeprefix("audited:").partition(" ")
+        found[operation, outcome] = number
+    return found
 
 
 def events(shard: SqlShard, after: str, limit: int) -> Events:

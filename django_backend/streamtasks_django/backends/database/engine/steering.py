@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, Final, NoReturn
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from streamtasks.exceptions import InvalidTask, ServerNotSupported
 from streamtasks.protocol.log_lines import TaskLogs
@@ -24,6 +24,7 @@ from streamtasks.stores.steering_types import (
     before_of,
     check_kind,
     check_request,
+    counted_as,
     queue_of,
 )
 
@@ -70,7 +71,13 @@ def _record_audit(shard: SqlShard, entry: AuditEntry) -> None:
     model = shard.names.state
     content = (entry.operation, entry.target, entry.actor, entry.reason, shard.now_ms())
     row = model(name=f"audit:{entry.nonce}", kind="audit", number=int(shard.new_entry()), data=encode(content))
-    model.objects.using(shard.using).bulk_create([row], ignore_conflicts=True)
+    rows = model.objects.using(shard.using)
+    if rows.filter(name=row.name).exists():
+        return
+    rows.bulk_create([row], ignore_conflicts=True)
+    operation, outcome = counted_as(entry)
+    count, _ = rows.get_or_create(name=f"audited:{outcome} {operation}", defaults={"kind": "audited", "data": b""})
+    rows.filter(name=count.name).update(number=F("number") + 1)
 
 
 def _audit_entries(shard: SqlShard, limit: int, before: str) -> list[AuditEntry]:
