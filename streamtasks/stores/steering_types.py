@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from ..exceptions import InvalidTask
 from ..protocol.keys import check_queue
+from .rules.task_names import MOST_NAME, can_pause
 
 __all__ = [
     "EVERYTHING",
@@ -37,9 +38,6 @@ _OUTCOMES: Final = ("failed", "finished", "undone")
 
 _QUEUE: Final = "queue:"
 _TASK: Final = "task:"
-
-MOST_NAME: Final = 200
-"""A task whose name is longer cannot be paused."""
 
 
 class AuditEntry(NamedTuple):
@@ -139,7 +137,7 @@ def check_task_name(task: str) -> str:
     Raises:
         InvalidTask: it is not 1 to 200 printable ASCII characters without quotes and backslashes.
     """
-    if not (task.isascii() and task.isprintable() and 1 <= len(task) <= MOST_NAME) or {'"', "\\"} & set(task):
+    if not can_pause(task):
         raise InvalidTask(
             f"Task {task!r} cannot be paused: its name must be 1 to {MOST_NAME} printable ASCII characters without "
             "quotes and backslashes. Give the task a queue of its own, and pause that."

@@ -14,7 +14,7 @@ from streamtasks import Message, StoreSettings
 from streamtasks.exceptions import ServerNotSupported
 from streamtasks.protocol.shards import new_id
 from streamtasks.stores.factory import open_store, open_supervisor_store
-from streamtasks.stores.types import NewMessage
+from streamtasks.stores.types import Limit, NewMessage
 from tests.support.manual_consumer import Consumer
 from tests.support.sql_stores import TABLE, add_database, sql_kinds
 from tests.support.waiting import wait_until
@@ -30,8 +30,8 @@ def settings(request: pytest.FixtureRequest, sql_stores: SqlStores) -> StoreSett
     return StoreSettings(url=sql_stores.url(request.param), timeout_s=60.0, enqueue_timeout_s=60.0)
 
 
-def new(task_id: str, **more: Any) -> NewMessage:
-    message = Message(id=task_id, task="shop.add")
+def new(task_id: str, task: str = "shop.add", **more: Any) -> NewMessage:
+    message = Message(id=task_id, task=task)
     return NewMessage(task_id, "default", 0, message.encode(1 << 20), **more)
 
 
@@ -87,6 +87,49 @@ def test_a_young_id_is_enqueued_once(settings: StoreSettings) -> None:
     with Consumer(store) as hand:
         assert task_id in hand.succeed()
     assert store.enqueue([new(task_id)]) == [False]
+
+
+async def test_calls_of_a_paused_task_hold_no_token_of_their_limit(settings: StoreSettings) -> None:
+    """What shares the limit goes on; those that are admitted already, or are handed back, wait for it again."""
+    store, keeper = open_store(settings), open_supervisor_store(settings)
+    shared, quick = Limit("shared", 3_600_000_000), Limit("quick", 1000)
+    with Consumer(store) as child:
+        store.enqueue([new("held", limit=quick), new("admitted", limit=quick)])
+        assert (await keeper.admit("u0")).admitted == 2
+        [held] = child.claim(1)
+        store.pause("", "ann", "", "shop.add")
+        await keeper.hand_back("u0", [held])
+        store.enqueue([new("paused", limit=shared), new("other", "shop.sell", limit=shared)])
+        assert (await keeper.admit("u0")).admitted == 1
+        assert [one.id for one in child.claim()] == ["other"]
+        assert [one.state for one in store.read(["held", "admitted", "paused"]) if one] == ["LIMITED"] * 3
+        store.resume("", "shop.add")
+        assert (await keeper.admit("u0")).admitted == 2
+        assert sorted(one.id for one in child.claim()) == ["admitted", "held"]
+
+
+def test_ids_queues_and_tasks_that_differ_in_case_are_others(settings: StoreSettings) -> None:
+    store = open_store(settings)
+    assert store.enqueue([new("a"), new("A", "Shop.Add"), new("b")._replace(queue="Default")]) == [True] * 3
+    assert store.pause("Default", "ann", "")
+    assert store.pause("default", "ann", "")
+    assert store.resume("default")
+    store.pause("", "ann", "", "shop.add")
+    with Consumer(store) as child:
+        assert child.succeed() == ["A"]
+    assert [one.state for one in store.read(["a", "A"]) if one] == ["QUEUED", "SUCCESS"]
+
+
+def test_tables_whose_names_begin_alike_are_beside_each_other(settings: StoreSettings) -> None:
+    """The names of their indexes, which are shorter, differ as well."""
+    from streamtasks_django.backends.database.engine.session import own_alias
+    from streamtasks_django.backends.database.engine.tables import create, tables
+
+    using = own_alias(settings.url.removeprefix("django://").partition("/")[0])
+    for name in ("streamtasks_marketing_a", "streamtasks_marketing_b"):
+        create(using, name)
+        names = [index.name for model in tables(name) for index in model._meta.indexes]
+        assert max(map(len, names)) <= 30
 
 
 @pytest.mark.skipif("postgres" not in sql_kinds(), reason="PostgreSQL is not installed")
@@ -217,12 +260,11 @@ async def test_a_worker_hears_what_is_asked_of_it_with_its_next_beat(settings: S
 @pytest.mark.parametrize(
     ("call", "remedy"),
     [
-        (lambda store: store.pause("", "ann", "", "shop.add"), "give it a queue of its own, and pause that"),
         (lambda store: store.logs("a"), "look into the logs of its worker"),
         (lambda store: store.stack("a", "n", ask=True), "use py-spy on the machine of its worker"),
         (lambda store: store.put_bulk("b", "planned"), "use the methods of the backend one by one"),
     ],
-    ids=["pause", "logs", "stack", "bulk"],
+    ids=["logs", "stack", "bulk"],
 )
 def test_what_is_refused_says_what_to_do_instead(settings: StoreSettings, call: Any, remedy: str) -> None:
     with pytest.raises(ServerNotSupported, match=remedy):

@@ -35,7 +35,10 @@ TASKS = {{
     "default": {{
         "BACKEND": "streamtasks_django.backends.database.DatabaseBackend",
         "OPTIONS": {{"table_name": "{table}", "timeout": 30, "enqueue_timeout": 30}},
-    }}
+    }},
+    "mail": {{
+        "BACKEND": "streamtasks_django.backends.database.DatabaseBackend", "OPTIONS": {{"table_name": "{table}_mail"}}
+    }},
 }}
 """
 TASKS = """\
@@ -107,10 +110,18 @@ def paused():
     pauses = [(pause.queue, pause.actor) for pause in owner.store.pauses()]
     control.resume(owner, "quiet", actor="ben", reason="")
     waits.get(timeout=60)
+    control.pause(owner, "", task="shop.tasks.third_time", actor="cy", reason="")
+    paused = third_time.delay()
+    add.delay(1, 1).get(timeout=60)
+    before = before and paused.state == "QUEUED"
+    control.resume(owner, "", task="shop.tasks.third_time", actor="cy", reason="")
+    paused.get(timeout=60)
     audit = [(entry.operation, entry.actor) for entry in owner.store.audit_entries()]
     return [before, pauses, states(owner) == [[], [waits.id]], audit]
 
+elsewhere = add.using(backend="mail").delay(5, 5)
 print(json.dumps({
+    "other_alias": [is_known(elsewhere), elsewhere.state, task_backends["mail"].get_statistics()["pending_tasks"]],
     "committed": committed.get(timeout=60),
     "rolled_back": is_known(rolled_back),
     "savepoint": [kept.get(timeout=60), is_known(undone)],
@@ -209,6 +220,7 @@ def test_a_worker_runs_the_tasks_of_a_migrated_project(project: Project) -> None
     project.run("-m", "django", "check", "--database", "default", "--fail-level", "WARNING")
     with project.worker():
         assert project.use(USE) == {
+            "other_alias": [False, "QUEUED", 1],
             "committed": 2,
             "rolled_back": False,
             "savepoint": [6, False],
@@ -218,7 +230,12 @@ def test_a_worker_runs_the_tasks_of_a_migrated_project(project: Project) -> None
             "limited": [0, 1, 2],
             "group": [0, 2, 4],
             "chain": 6,
-            "paused": [True, [["quiet", "ann"]], True, [["resume", "ben"], ["pause", "ann"]]],
+            "paused": [
+                True,
+                [["quiet", "ann"]],
+                True,
+                [["resume", "cy"], ["pause", "cy"], ["resume", "ben"], ["pause", "ann"]],
+            ],
         }
         if project.is_on_sqlite:
             return  # there a worker hears of requests with its next beat

@@ -1,4 +1,4 @@
-"""Empty SQL stores for tests: on a PostgreSQL of the test process, or in a file of SQLite."""
+"""Empty SQL stores for tests: on a PostgreSQL or MariaDB of the test process, or in a file of SQLite."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.django_site import SETTINGS, SITE
+from tests.support.mariadb import MariaDb
 from tests.support.postgres import Postgres, find_postgres
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 TABLE = "contract"
 
 ALL_VARIABLE = "STREAMTASKS_TEST_SQL"
-"""Set to ``all`` to run every test of the contract on SQL, which takes minutes."""
+"""Set to ``all`` to run the whole contract on PostgreSQL and SQLite, which takes minutes; to ``mariadb``: on that."""
 
-FILES = ("test_store", "test_supervisor_store", "test_steering")
+FILES = ("test_store", "test_supervisor_store", "test_steering", "test_paused_tasks")
 """What of the contract runs in every run, on PostgreSQL; the transitions are those of the memory store."""
 
 SHARDED = (
@@ -36,26 +37,29 @@ SHARDED = (
     "test_one_that_nothing_is_in_goes_from_every_shard",
     "test_empty_queues_go_by_themselves_and_come_back",
     "test_all_shards_are_paused",
+    "test_all_shards_are_paused_and_resumed_whole",
 )
 """Tests of shards, key prefixes and streams, which SQL stores do not have: a table name takes the place of a prefix."""
 
-WITHOUT = ("test_paused_tasks", "test_store_shards")
-"""Files of which SQL stores have nothing: pauses of single tasks, several shards."""
+WITHOUT = ("test_store_shards",)
+"""Files of which SQL stores have nothing: several shards."""
 
 
 def sql_kinds() -> list[str]:
     """Return the kinds of SQL store that can be tested here."""
+    if os.environ.get(ALL_VARIABLE) == "mariadb":
+        return ["mariadb"]
     return ["postgres", "sqlite"] if find_postgres() else ["sqlite"]
 
 
 def is_left_out(item: pytest.Item) -> bool:
     """Whether a test is not run on the SQL store for which it was collected."""
     kind = getattr(item, "callspec", None) and item.callspec.params.get("store_url")  # type: ignore[attr-defined]
-    if kind not in ("postgres", "sqlite"):
+    if kind not in ("postgres", "sqlite", "mariadb"):
         return False
     if item.originalname in SHARDED or item.path.stem in WITHOUT:  # type: ignore[attr-defined]
         return True
-    return os.environ.get(ALL_VARIABLE) != "all" and (kind == "sqlite" or item.path.stem not in FILES)
+    return ALL_VARIABLE not in os.environ and (kind == "sqlite" or item.path.stem not in FILES)
 
 
 def set_up_django() -> None:
@@ -72,7 +76,7 @@ def set_up_django() -> None:
 
 def notifies(store_url: str) -> bool:
     """Whether other processes hear at once, and in words, what happens in a store."""
-    return store_url != f"django://contract_sqlite/{TABLE}"
+    return store_url not in (f"django://contract_sqlite/{TABLE}", f"django://contract_mariadb/{TABLE}")
 
 
 def empty(store_url: str) -> None:
@@ -98,6 +102,7 @@ class SqlStores:
 
     def __init__(self) -> None:
         self._postgres: Postgres | None = None
+        self._mariadb: MariaDb | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def url(self, kind: str) -> str:
@@ -123,6 +128,11 @@ class SqlStores:
                 self._postgres = Postgres()
                 self._postgres.__enter__()
             return self._postgres.database
+        if kind == "mariadb":
+            if self._mariadb is None:
+                self._mariadb = MariaDb()
+                self._mariadb.__enter__()
+            return self._mariadb.database
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="sqlite")
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(Path(self._folder.name) / "database.sqlite3")}
@@ -133,12 +143,17 @@ class SqlStores:
         if self._postgres is not None and kind == "postgres":
             self._postgres.create_database(name)
             return {**database, "NAME": name}
+        if self._mariadb is not None and kind == "mariadb":
+            self._mariadb.create_database(name)
+            return {**database, "NAME": name}
         return {**database, "NAME": str(Path(database["NAME"]).with_name(f"{name}.sqlite3"))}
 
     def close(self) -> None:
         """End the server and delete the file."""
         if self._postgres is not None:
             self._postgres.__exit__()
+        if self._mariadb is not None:
+            self._mariadb.__exit__()
         if self._folder is not None:
             self._folder.cleanup()
 

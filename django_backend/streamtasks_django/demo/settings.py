@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from django.utils.csp import CSP
+import django
 
 URL_VARIABLE = "STREAMTASKS_DEMO_URL"
 """Where site and worker find the server that ``streamtasks demo`` has started."""
@@ -35,7 +35,9 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware"
+    if django.VERSION >= (6, 0)
+    else "streamtasks_django.demo.policy.content_security_policy",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -49,11 +51,11 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 SECURE_CSP = {
-    "default-src": [CSP.SELF],
-    "base-uri": [CSP.NONE],
-    "form-action": [CSP.SELF],
-    "frame-ancestors": [CSP.NONE],
-    "object-src": [CSP.NONE],
+    "default-src": ["'self'"],
+    "base-uri": ["'none'"],
+    "form-action": ["'self'"],
+    "frame-ancestors": ["'none'"],
+    "object-src": ["'none'"],
 }
 # Cookies ignore ports: with the usual name, your own project on 127.0.0.1:8000 would receive this one.
 CSRF_COOKIE_NAME = "streamtasks_demo_csrf"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["task_of"]
+__all__ = ["MOST_NAME", "can_pause", "pausable_task", "task_of"]
+
+MOST_NAME: Final = 200
+"""A task whose name is longer cannot be paused."""
 
 _SIGNED: Final = b"S1"
 _SIGNED_AT: Final = 38
@@ -15,7 +18,21 @@ _PACKED: Final = re.compile(rb"M[^\xa1]*\xa1v(?:\x02|(\x01\xa2id))")
 
 def task_of(body: bytes) -> str:
     """Return the name of a message's task; empty: the envelope is compressed, encrypted, pickled, or none of ours."""
-    envelope = body[body.find(b" ") + 1 :]
+    return _task_in(body[body.find(b" ") + 1 :])
+
+
+def pausable_task(envelope: bytes) -> str:
+    """Return the name of the task in an envelope; empty: it cannot be paused by it, see `can_pause`."""
+    name = _task_in(envelope)
+    return name if can_pause(name) else ""
+
+
+def can_pause(task: str) -> bool:
+    """Return whether a name can be paused: a server must find it in messages as it is."""
+    return task.isascii() and task.isprintable() and 1 <= len(task) <= MOST_NAME and not {'"', "\\"} & set(task)
+
+
+def _task_in(envelope: bytes) -> str:
     if envelope.startswith(_SIGNED):
         envelope = envelope[_SIGNED_AT:]
     if found := _JSON.match(envelope):

@@ -12,7 +12,8 @@ from .tables import missing, unlike
 
 __all__ = ["configured_isolation", "isolation_text", "obstacle"]
 
-_FIT: Final = frozenset({"read committed", "read uncommitted"})  # which is the same on PostgreSQL
+_FIT: Final = {"postgresql": {"read committed", "read uncommitted"}, "mysql": {"read committed"}}
+"""Levels that fit. On PostgreSQL they are the same."""
 
 
 def isolation_text(alias: str, level: str) -> str:
@@ -31,24 +32,28 @@ def configured_isolation(alias: str) -> str:
     if value is None:
         return ""
     try:
-        if connections[alias].vendor != "postgresql":
-            return ""
-        from django.db.backends.postgresql.psycopg_any import IsolationLevel
+        vendor, level = connections[alias].vendor, str(value).lower()
+        if vendor == "postgresql":
+            from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
-        level = IsolationLevel(value).name.lower().replace("_", " ")
+            level = IsolationLevel(value).name.lower().replace("_", " ")
     except (ImproperlyConfigured, ValueError):
         return ""  # no driver, or no such level: Django says so
-    return "" if level in _FIT else level
+    return "" if level in _FIT.get(vendor, {level}) else level
 
 
 def _isolation(connection: Any) -> str:
     """Return the level of a connection if it does not fit, in transactions or outside of them; else empty."""
-    if connection.vendor != "postgresql":
+    if connection.vendor == "postgresql":
+        names = "current_setting('transaction_isolation'), current_setting('default_transaction_isolation')"
+    elif connection.vendor == "mysql":
+        names = "@@tx_isolation" if connection.mysql_is_mariadb else "@@transaction_isolation"
+    else:
         return ""
-    names = "current_setting('transaction_isolation'), current_setting('default_transaction_isolation')"
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute(f"SELECT {names}")
-        return next((level for level in cursor.fetchone() if level not in _FIT), "")
+        levels = [level.lower().replace("-", " ") for level in cursor.fetchone()]
+    return next((level for level in levels if level not in _FIT[connection.vendor]), "")
 
 
 def obstacle(session: Session, *others: str) -> str:

@@ -20,6 +20,7 @@ from streamtasks.stores.steering_types import MOST_AUDITED
 
 from .codec import decode
 from .fitness import obstacle
+from .indexes import paused
 from .message_rows import body_of
 from .session import Session
 from .shard import SqlShard
@@ -107,7 +108,7 @@ def measures(shard: SqlShard) -> Measures:
     counted = rows.annotate(
         ready=Count("id", filter=waits),
         held=Count("id", filter=held),
-        first=Min("place", filter=waits),
+        first=Min("place", filter=waits & ~paused(_states(shard))),  # for others a worker could do nothing
         delayed=Count("id", filter=delayed),
         limited=Count("id", filter=limited),
     )
@@ -116,7 +117,7 @@ def measures(shard: SqlShard) -> Measures:
             row["queue"],
             row["ready"],
             row["held"],
-            max(1, (now_us - row["first"]) // 1000) if row["ready"] else 0,
+            max(1, (now_us - row["first"]) // 1000) if row["first"] else 0,
             delayed=row["delayed"],
             limited=row["limited"],
         )

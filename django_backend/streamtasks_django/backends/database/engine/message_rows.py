@@ -9,6 +9,7 @@ from streamtasks.protocol.keys import stream_name
 from streamtasks.protocol.message import split_body
 from streamtasks.stores.memory.state import LiveMessage, Record
 from streamtasks.stores.rules import phases
+from streamtasks.stores.rules.task_names import pausable_task
 from streamtasks.stores.types import Limit
 
 from .rows import AT_ONCE, Lazy, upsert
@@ -148,7 +149,8 @@ class LiveRows(Lazy[str, LiveMessage]):
         if fixed:
             priority, _, queue = message.name.partition(":")
             enqueued_ms, envelope = split_body(message.body)
-            values.update(priority=int(priority), queue=queue, enqueued_ms=enqueued_ms, envelope=envelope)
+            values.update(priority=int(priority), queue=queue, task=pausable_task(envelope))
+            values.update(enqueued_ms=enqueued_ms, envelope=envelope)
         return self._model(id=task_id, **values)
 
 

@@ -18,6 +18,7 @@ from streamtasks.protocol.keys import stream_name
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.memory.hand_back import REMEMBERED_MS
 from streamtasks.stores.memory.state import Record
+from streamtasks.stores.rules.task_names import pausable_task
 from streamtasks.stores.types import Claimed, ClaimRequest, Filter, NewMessage, Outcome
 
 from .notify import CONTROL, ENDS, WAKE, channel_name
@@ -32,24 +33,26 @@ CLOCK_MS: Final = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 CLOCK_US: Final = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
 
 _ENQUEUE: Final = """
-INSERT INTO {message} (id, priority, queue, phase, place, due_ms, token, attempts, crashes, lost, first_ms, started_ms,
-    settled, limit_name, limit_us, limit_burst, wait_rank, wait_number, suspect, expires_ms, skip_reason, "after",
-    after_due_ms, after_delay_ms, "then", hears, enqueued_ms, envelope, history, progress)
-SELECT v.id, v.priority, v.queue, CASE WHEN v.due_ms > t.us / 1000 OR v.delay_ms > 0 THEN 'D' ELSE 'Q' END, t.us + v.n,
+INSERT INTO {message} (id, priority, queue, task, phase, place, due_ms, token, attempts, crashes, lost, first_ms,
+    started_ms, settled, limit_name, limit_us, limit_burst, wait_rank, wait_number, suspect, expires_ms, skip_reason,
+    "after", after_due_ms, after_delay_ms, "then", hears, enqueued_ms, envelope, history, progress)
+SELECT v.id, v.priority, v.queue, v.task, CASE WHEN v.due_ms > t.us / 1000 OR v.delay_ms > 0 THEN 'D' ELSE 'Q' END,
+    t.us + v.n,
     CASE WHEN v.delay_ms > 0 THEN t.us / 1000 + v.delay_ms WHEN v.due_ms > t.us / 1000 THEN v.due_ms ELSE 0 END,
     '', 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, false,
     CASE WHEN v.expires_in_ms > 0 THEN t.us / 1000 + v.expires_in_ms ELSE v.expires_ms END,
     '', '', 0, 0, '', v.hears, t.us / 1000, v.envelope, '', ''
-FROM (VALUES {values}) AS v (n, id, priority, queue, due_ms, delay_ms, expires_ms, expires_in_ms, hears, envelope),
+FROM (VALUES {values})
+        AS v (n, id, priority, queue, task, due_ms, delay_ms, expires_ms, expires_in_ms, hears, envelope),
     (SELECT {clock_us} AS us) AS t
 WHERE NOT EXISTS (SELECT 1 FROM {record} r WHERE r.id = v.id)
 ON CONFLICT (id) DO NOTHING RETURNING id"""
 
 _ENQUEUE_ONE: Final = """
-INSERT INTO {message} (id, priority, queue, phase, place, due_ms, token, attempts, crashes, lost, first_ms, started_ms,
-    settled, limit_name, limit_us, limit_burst, wait_rank, wait_number, suspect, expires_ms, skip_reason, "after",
-    after_due_ms, after_delay_ms, "then", hears, enqueued_ms, envelope, history, progress)
-SELECT %s, %s, %s, 'Q', {clock_us}, 0, '', 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, false,
+INSERT INTO {message} (id, priority, queue, task, phase, place, due_ms, token, attempts, crashes, lost, first_ms,
+    started_ms, settled, limit_name, limit_us, limit_burst, wait_rank, wait_number, suspect, expires_ms, skip_reason,
+    "after", after_due_ms, after_delay_ms, "then", hears, enqueued_ms, envelope, history, progress)
+SELECT %s, %s, %s, %s, 'Q', {clock_us}, 0, '', 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, false,
     CASE WHEN %s > 0 THEN {clock_ms} + %s ELSE %s END, '', '', 0, 0, '', %s, {clock_ms}, %s, '', ''
 WHERE NOT EXISTS (SELECT 1 FROM {record} WHERE id = %s)
 ON CONFLICT (id) DO NOTHING RETURNING pg_notify(%s, '');
@@ -61,12 +64,15 @@ DELETE FROM {message} m USING {record} r WHERE m.id = r.id AND m.id = ANY(%s) RE
 """Messages that finished between the look for their records and the insertion."""
 
 _CLAIM: Final = """
-WITH picked AS (
+WITH pauses AS MATERIALIZED (SELECT name FROM {state} WHERE kind = 'pause'),
+picked AS (
     SELECT id, priority, place, octet_length(envelope) AS size,
         phase = 'Q' AND limit_name = '' AND skip_reason = '' AS plain
-    FROM {message} WHERE phase IN ('Q', 'S'){served} AND NOT EXISTS (SELECT 1 FROM {state} WHERE name = 'pause:*')
-        AND CASE queue = ANY (ARRAY(SELECT substr(name, 13) FROM {state} WHERE kind = 'pause')) WHEN true THEN false
-            ELSE true END
+    FROM {message} WHERE phase IN ('Q', 'S'){served} AND NOT EXISTS (SELECT 1 FROM pauses WHERE name = 'pause:*')
+        AND CASE WHEN queue = ANY (ARRAY(SELECT substr(name, 13) FROM pauses WHERE starts_with(name, 'pause:queue:')))
+            THEN false
+            WHEN task = ANY (ARRAY(SELECT substr(name, 12) FROM pauses WHERE starts_with(name, 'pause:task:')))
+            THEN skip_reason <> '' ELSE true END
     ORDER BY priority DESC, place LIMIT %s FOR UPDATE SKIP LOCKED),
 fitting AS (
     SELECT id, (SELECT bool_and(plain) FROM picked) AS all_plain,
@@ -93,7 +99,7 @@ lease AS (
 SELECT {clock_ms}, EXISTS (SELECT 1 FROM picked) OR EXISTS (SELECT 1 FROM {state} WHERE name = %s AND number >= %s),
     t.* FROM (SELECT 1) AS one LEFT JOIN taken t ON true
 ORDER BY t.priority DESC, t.place"""
-"""CASE hides from the planner that no queue may be left: it would expect few rows, and sort all that waits."""
+"""CASE hides from the planner that nothing may be left: it would expect few rows, and sort all that waits."""
 
 _SETTLE: Final = """
 WITH given AS (SELECT * FROM (VALUES {values})
@@ -193,9 +199,10 @@ def enqueue_quickly(session: Session, messages: Sequence[NewMessage]) -> list[bo
     values: list[Any] = []
     due = [m for m in messages if m.delay_ms or (m.due_ms is not None and m.due_ms > time.time() * 1000 - 1000)]
     for number, m in enumerate(messages):
-        values += (number, m.id, m.priority, m.queue, m.due_ms or 0, 0 if m.due_ms is not None else m.delay_ms or 0)
+        values += (number, m.id, m.priority, m.queue, pausable_task(m.envelope))
+        values += (m.due_ms or 0, 0 if m.due_ms is not None else m.delay_ms or 0)
         values += (m.expires_ms, m.expires_in_ms, m.hears, m.envelope)
-    sql = _sql(session, _ENQUEUE, values=", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"] * len(messages)))
+    sql = _sql(session, _ENQUEUE, values=", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"] * len(messages)))
     ids = [message.id for message in messages]
     notes: list[Statement] = []
     if due:
@@ -214,7 +221,8 @@ def enqueue_quickly(session: Session, messages: Sequence[NewMessage]) -> list[bo
 
 def _enqueue_one(session: Session, message: NewMessage) -> bool | None:
     m = message
-    values = (m.id, m.priority, m.queue, m.expires_in_ms, m.expires_in_ms, m.expires_ms, m.hears, m.envelope, m.id)
+    expires = (m.expires_in_ms, m.expires_in_ms, m.expires_ms)
+    values = (m.id, m.priority, m.queue, pausable_task(m.envelope), *expires, m.hears, m.envelope, m.id)
     with session.connection.cursor() as cursor:
         cursor.execute(_sql(session, _ENQUEUE_ONE), (*values, channel_name(session.table, WAKE), m.id, m.id))
         is_inserted = cursor.rowcount == 1

@@ -12,24 +12,21 @@ from streamtasks.protocol.state import DeadLetter
 from streamtasks.settings import StoreSettings
 from streamtasks.stores.inspection_types import Event
 from streamtasks.stores.memory.clock import Clock
-from streamtasks.stores.memory.delayed import Delayed
+from streamtasks.stores.memory.limits import stop_waiting, wait
 from streamtasks.stores.memory.shard import Shard
 from streamtasks.stores.memory.state import LiveMessage, Record, Stream
 from streamtasks.stores.rules import phases
+from streamtasks.stores.rules.task_names import task_of
+from streamtasks.stores.steering_types import task_paused_by
 
 from .codec import encode
+from .indexes import BatchIndex, DelayedIndex, LinkIndex, WaitingIndexes
 from .letters import cap, name_of, size_of
 from .message_rows import LiveRows, RecordRows
 from .rows import RowNames, StateRows, parts_of, upsert
 from .tables import Tables
 
 __all__ = ["Finished", "SqlShard"]
-
-PROMOTED: Final = 1000
-"""Most messages that one step promotes."""
-
-WAITING: Final = 1000
-"""Most waiting messages of a limit that one step looks at."""
 
 REQUESTED_MS: Final = 3_600_000  # what a worker has not taken then, it never will
 
@@ -65,113 +62,6 @@ class StepClock(Clock):
         return self._now_us
 
 
-class SqlDelayed(Delayed):
-    """Delayed messages, which lie in the table of messages."""
-
-    def __init__(self, live: LiveRows) -> None:
-        super().__init__()
-        self._live = live
-
-    @property
-    def _rows(self) -> Any:
-        return self._live.rows.filter(phase=phases.DELAYED)
-
-    @override
-    def put(self, task_id: str, due_ms: int) -> None:
-        self._live.due_ms[task_id] = due_ms
-
-    @override
-    def discard(self, task_id: str) -> None:
-        """Forget nothing: the message itself goes, or is in another phase."""
-
-    @override
-    def due_ms(self, task_id: str) -> int:
-        message = self._live.get(task_id)
-        return self._live.due_ms.get(task_id, 0) if message and message.phase == phases.DELAYED else 0
-
-    @override
-    def first(self) -> tuple[int, str] | None:
-        self._live.write()
-        found: tuple[int, str] | None = self._rows.order_by("due_ms").values_list("due_ms", "id").first()
-        return found
-
-    @override
-    def take_due(self, now_ms: int) -> list[str]:
-        rows = self._rows.filter(due_ms__lte=now_ms).order_by("due_ms", "id")[:PROMOTED]
-        return [message.id for message in self._live.select(rows)]
-
-
-class _Batches(dict[str, tuple[str, ...]]):
-    """The messages of each claim: rows with its token."""
-
-    def __init__(self, live: LiveRows) -> None:
-        super().__init__()
-        self._live = live
-
-    @override
-    def get(self, key: str, default: Any = None, /) -> Any:
-        self._live.write()
-        return tuple(message.id for message in self._live.select(self._live.rows.filter(token=key).order_by("place")))
-
-    @override
-    def pop(self, key: str, *default: Any) -> Any:
-        """Remove nothing: a message says itself whose it is."""
-        return ()
-
-
-class _Waiting(dict[str, tuple[int, int, str]]):
-    """The messages that wait for one limit, as far as this step looks at them, with their places."""
-
-    def __init__(self, live: LiveRows, limit: str) -> None:
-        super().__init__()
-        self._live = live
-        live.write()
-        rows = live.rows.filter(phase=phases.LIMITED, limit_name=limit).order_by("wait_rank", "wait_number", "id")
-        for message in live.select(rows[:WAITING]):
-            super().__setitem__(message.id, (*live.waits[message.id], message.id))
-
-    @override
-    def __setitem__(self, key: str, value: tuple[int, int, str]) -> None:
-        super().__setitem__(key, value)
-        self._live.waits[key] = value[:2]
-
-
-class _WaitingByLimit(dict[str, dict[str, tuple[int, int, str]]]):
-    def __init__(self, live: LiveRows) -> None:
-        super().__init__()
-        self._live = live
-
-    def __missing__(self, key: str) -> _Waiting:
-        self[key] = made = _Waiting(self._live, key)
-        return made
-
-    @override
-    def get(self, key: str, default: Any = None, /) -> Any:
-        return self[key]
-
-    @override
-    def setdefault(self, key: str, default: Any = None, /) -> Any:
-        return self[key]
-
-
-class _ChildrenOf(dict[str, list[str]]):
-    """The messages that wait for a task, but not for a workflow: those are let go by their numbers."""
-
-    def __init__(self, live: LiveRows) -> None:
-        super().__init__()
-        self._live = live
-
-    @override
-    def pop(self, key: str, *default: Any) -> Any:
-        self._live.write()
-        rows = self._live.rows.filter(after=key, phase=phases.BLOCKED, then="").order_by("enqueued_ms", "id")
-        return [message.id for message in self._live.select(rows)]
-
-    @override
-    def setdefault(self, key: str, default: Any = None, /) -> Any:
-        return []
-
-
 class SqlShard(Shard):
     """One shard for the time of one step.
 
@@ -201,8 +91,8 @@ class SqlShard(Shard):
         live = LiveRows(using, names)
         shard: Any = self
         shard.live, shard.records = live, RecordRows(using, names)
-        shard.delayed, shard.batches, shard.children_of = SqlDelayed(live), _Batches(live), _ChildrenOf(live)
-        shard.waiting = _WaitingByLimit(live)
+        shard.delayed, shard.batches, shard.children_of = DelayedIndex(live), BatchIndex(live), LinkIndex(live)
+        shard.waiting = WaitingIndexes(live, names.state.objects.using(using))
         shard.leases, shard.suspects, shard.reserved = rows("lease"), rows("suspect"), rows("reserved")
         shard.claims = rows("claim", number=lambda claim: claim[0], expires_ms=lambda claim: claim[2])
         shard.workflows = rows("workflow", read=self._with_fields, expires_ms=lambda state: state.expires_ms)
@@ -253,7 +143,21 @@ class SqlShard(Shard):
     @override
     def put_back(self, message: LiveMessage, *, suspect: bool = False) -> None:
         message.leave(phases.SUSPECT if suspect else phases.QUEUED)
+        if message.active_limit is not None and task_of(message.body) in self.paused_tasks():
+            self.give_token_up(message)
         self.wake("")
+
+    def paused_tasks(self) -> set[str]:
+        """Return the names of paused tasks."""
+        return {task for what in self.paused if (task := task_paused_by(what))}
+
+    def give_token_up(self, message: LiveMessage) -> None:
+        """Let a message of a paused task wait for its limit again, so that what shares the limit goes on."""
+        limit = message.active_limit
+        if limit is not None:
+            message.suspect = message.suspect or message.phase == phases.SUSPECT
+            stop_waiting(self, message)
+            wait(self, message, limit, first=True)
 
     @override
     def park(self, message: LiveMessage, due_ms: int) -> None:

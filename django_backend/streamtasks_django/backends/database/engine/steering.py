@@ -1,6 +1,6 @@
-"""What operators do with a SQL store: pauses of queues, audit entries, pages of tasks, dead letters that go.
+"""What operators do with a SQL store: pauses, audit entries, pages of tasks, dead letters that go.
 
-Pauses of single tasks, logs kept with tasks, and stacks are refused.
+Logs kept with tasks, and stacks, are refused.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from streamtasks.stores.steering_types import (
     check_kind,
     check_request,
     counted_as,
-    queue_of,
 )
 
 from . import letters as dead_letters
+from . import pauses
 from .codec import decode, encode
 from .shard import SqlShard
 from .steps import Steps
@@ -52,19 +52,6 @@ _PARTS: Final[dict[str, tuple[tuple[Q, tuple[str, ...]], ...]]] = {
 
 def _refuse(what: str, instead: str) -> NoReturn:
     raise ServerNotSupported(f"A DatabaseBackend cannot {what} yet: {instead}.")
-
-
-def _pause(shard: SqlShard, queue: str, actor: str, reason: str) -> bool:
-    known: Any = shard.paused
-    known.load_all()  # how many there are counts
-    return steering.pause(shard, queue, actor, reason)
-
-
-def _resume(shard: SqlShard, queue: str) -> bool:
-    was_paused = steering.resume(shard, queue)
-    if was_paused:
-        shard.wake("")
-    return was_paused
 
 
 def _record_audit(shard: SqlShard, entry: AuditEntry) -> None:
@@ -191,20 +178,16 @@ class SteeringMethods(Steps):
         return self.look(lambda shard: _finished_ids(shard, outcomes, before_ms, limit, since_ms))
 
     def pause(self, queue: str, actor: str, reason: str, task: str = "") -> bool:
-        """See `SteeringStore.pause`. A single task cannot be paused yet."""
-        if task:
-            _refuse(f"pause the task {task}", "give it a queue of its own, and pause that")
-        return self.change(lambda shard: _pause(shard, queue, actor, reason))
+        """See `SteeringStore.pause`."""
+        return self.change(lambda shard: pauses.pause(shard, queue, actor, reason, task))
 
     def resume(self, queue: str, task: str = "") -> bool:
         """See `SteeringStore.resume`."""
-        if task:
-            _refuse(f"resume the task {task}", "it cannot be paused either")
-        return self.change(lambda shard: _resume(shard, queue))
+        return self.change(lambda shard: pauses.resume(shard, queue, task))
 
     def pauses(self) -> list[Pause]:
         """See `SteeringStore.pauses`."""
-        return self.look(lambda shard: sorted(Pause(queue_of(what), *about) for what, about in shard.paused.items()))
+        return self.look(pauses.listed)
 
     def request_worker(self, worker: str, request: str) -> bool:
         """See `SteeringStore.request_worker`. On databases that cannot notify, its next beat brings it."""

@@ -7,6 +7,7 @@ Their names are settings, which migrations cannot know, so they are made after t
 
 from __future__ import annotations
 
+import zlib
 from functools import cache
 from typing import Any, Final, NamedTuple, override
 
@@ -20,6 +21,9 @@ __all__ = ["Tables", "create", "missing", "tables", "unlike"]
 
 IDS: Final = 255
 """Characters of an id, a token or a name at most, in an index."""
+
+SHORT: Final = 20
+"""Characters of a table's name that names of indexes begin with."""
 
 WORDS: Final = 700
 """Characters of the name of a state at most."""
@@ -38,7 +42,16 @@ class Tables(NamedTuple):
         return tuple(model._meta.db_table for model in self)
 
 
-class _Text(models.CharField):  # type: ignore[type-arg]
+class _Name(models.CharField):  # type: ignore[type-arg]
+    """Text that is compared exactly: MySQL ignores case unless it is told."""
+
+    @override
+    def db_type(self, connection: Any) -> str | None:
+        found = super().db_type(connection)
+        return f"{found} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin" if connection.vendor == "mysql" else found
+
+
+class _Text(_Name):
     """Text in which nobody searches: a ``varchar`` of PostgreSQL gets a second index from Django, for LIKE."""
 
     @override
@@ -63,6 +76,10 @@ def _bytes() -> Any:
     return models.BinaryField(default=b"")
 
 
+def _index(name: str, *fields: str, where: Q | None = None) -> models.Index:
+    return models.Index(fields=fields, name=name, condition=where)
+
+
 def _meta(registry: Apps, table: str, *indexes: models.Index) -> type:
     return type("Meta", (), {"apps": registry, "app_label": "streamtasks", "db_table": table, "indexes": indexes})
 
@@ -72,10 +89,13 @@ def tables(name: str) -> Tables:
     """Return the models of the tables whose names begin with ``name``."""
     registry: Any = Apps()
     ready = Q(phase__in=[phases.QUEUED, phases.SUSPECT])
+    # Names of indexes are short, and on PostgreSQL no two tables may share one.
+    short = name if len(name) <= SHORT else f"{name[: SHORT - 9]}_{zlib.crc32(name.encode()):08x}"
     message = {
         "id": _id(),
         "priority": models.SmallIntegerField(default=0),
         "queue": _text(),
+        "task": _text(),  # for pauses; empty: it cannot be paused by its name
         "phase": _text(1),
         "place": _number(),
         "due_ms": _number(),
@@ -106,13 +126,11 @@ def tables(name: str) -> Tables:
         "Meta": _meta(
             registry,
             f"{name}_message",
-            models.Index(fields=["-priority", "place"], name=f"{name[:20]}_ready", condition=ready),
-            models.Index("due_ms", name=f"{name[:20]}_due", condition=Q(phase=phases.DELAYED)),
-            models.Index("token", name=f"{name[:20]}_token", condition=~Q(token="")),
-            models.Index("after", name=f"{name[:20]}_after", condition=Q(phase=phases.BLOCKED)),
-            models.Index(
-                "limit_name", "wait_rank", "wait_number", name=f"{name[:20]}_wait", condition=Q(phase=phases.LIMITED)
-            ),
+            _index(f"{short}_ready", "-priority", "place", where=ready),
+            _index(f"{short}_due", "due_ms", where=Q(phase=phases.DELAYED)),
+            _index(f"{short}_token", "token", where=~Q(token="")),
+            _index(f"{short}_after", "after", where=Q(phase=phases.BLOCKED)),
+            _index(f"{short}_wait", "limit_name", "wait_rank", "wait_number", where=Q(phase=phases.LIMITED)),
         ),
     }
     record = {
@@ -132,12 +150,12 @@ def tables(name: str) -> Tables:
         "Meta": _meta(
             registry,
             f"{name}_record",
-            models.Index("expires_ms", name=f"{name[:20]}_expires"),
-            models.Index("finished_ms", name=f"{name[:20]}_finished"),
+            _index(f"{short}_expires", "expires_ms"),
+            _index(f"{short}_finished", "finished_ms"),
         ),
     }
     state = {
-        "name": models.CharField(max_length=WORDS, primary_key=True),
+        "name": _Name(max_length=WORDS, primary_key=True),
         "kind": _text(12, db_index=True),
         "number": _number(),
         "expires_ms": _number(),
@@ -185,6 +203,10 @@ def create(using: str, name: str) -> list[str]:
         for model in tables(name):
             if model._meta.db_table in found:
                 editor.create_model(model)
+                if not connection.features.supports_partial_indexes:  # Django leaves them out, then
+                    for index in model._meta.indexes:
+                        if index.condition is not None:
+                            editor.add_index(model, _index(index.name, *index.fields))
                 if connection.vendor == "postgresql":
                     # Rows live for seconds here: what is dead is cleared away before there are many.
                     editor.execute(

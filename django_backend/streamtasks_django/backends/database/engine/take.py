@@ -12,7 +12,7 @@ from streamtasks.stores.memory.limits import count_starts
 from streamtasks.stores.memory.state import LiveMessage
 from streamtasks.stores.rules import phases
 from streamtasks.stores.rules.consumers import RESERVED_MS, worker_of
-from streamtasks.stores.steering_types import queue_of
+from streamtasks.stores.steering_types import EVERYTHING, queue_of
 from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Filter
 
 from .shard import SqlShard
@@ -32,11 +32,14 @@ def filter_of(queues: Filter) -> Q:
 
 
 def claimable(shard: SqlShard) -> Q:
-    """Return the condition of rows that somebody may claim: ready ones whose queue is not paused."""
-    paused = {queue_of(what) for what in shard.paused}
-    if not paused:
+    """Return the condition of rows that somebody may claim: ready ones whose queue and task are not paused."""
+    pauses = set(shard.paused)
+    if not pauses:
         return READY
-    return Q(pk__in=[]) if "" in paused else READY & ~Q(queue__in=sorted(paused))
+    if EVERYTHING in pauses:
+        return Q(pk__in=[])
+    queues = sorted(filter(None, map(queue_of, pauses)))
+    return READY & ~Q(queue__in=queues) & ~Q(skip_reason="", task__in=sorted(shard.paused_tasks()))
 
 
 def best_ready(shard: SqlShard, queues: Filter) -> int | None:
