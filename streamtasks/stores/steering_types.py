@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 from ..exceptions import InvalidTask
 from ..protocol.keys import check_queue
-from .rules.task_names import MOST_NAME, can_pause
 
 __all__ = [
     "EVERYTHING",
@@ -16,6 +15,7 @@ __all__ = [
     "IdPage",
     "Pause",
     "before_of",
+    "can_pause",
     "check_kind",
     "check_request",
     "check_task_name",
@@ -38,6 +38,9 @@ _OUTCOMES: Final = ("failed", "finished", "undone")
 
 _QUEUE: Final = "queue:"
 _TASK: Final = "task:"
+
+MOST_NAME: Final = 200
+"""A task whose name is longer cannot be paused."""
 
 
 class AuditEntry(NamedTuple):
@@ -131,8 +134,13 @@ def task_paused_by(pause: str) -> str:
     return pause.removeprefix(_TASK) if pause.startswith(_TASK) else ""
 
 
+def can_pause(task: str) -> bool:
+    """Return whether a name can be paused: a store must find it in messages as it is."""
+    return task.isascii() and task.isprintable() and 1 <= len(task) <= MOST_NAME and not {'"', "\\"} & set(task)
+
+
 def check_task_name(task: str) -> str:
-    """Return the name of a task if it can be paused: a server must find it in messages as it is.
+    """Return the name of a task if it can be paused, see `can_pause`.
 
     Raises:
         InvalidTask: it is not 1 to 200 printable ASCII characters without quotes and backslashes.

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,10 +37,9 @@ class MariaDb:
         self.root = root
         self.folder = Path(tempfile.mkdtemp(prefix="mariadb"))
         self._process: subprocess.Popen[bytes] | None = None
-        import pymysql  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
-        pymysql.version_info = (2, 2, 1, "final", 0)  # the oldest mysqlclient that Django accepts
-        pymysql.install_as_MySQLdb()
+        self._driver: Any = import_module("pymysql")  # not installed for the tests of every run
+        self._driver.version_info = (2, 2, 1, "final", 0)  # the oldest mysqlclient that Django accepts
+        self._driver.install_as_MySQLdb()
 
     def __enter__(self) -> Self:
         if os.getuid() == 0:
@@ -90,7 +90,5 @@ class MariaDb:
 
     def create_database(self, name: str) -> None:
         """Create an empty database."""
-        import pymysql
-
-        with pymysql.connect(unix_socket=str(self.folder / "socket"), user="root") as connection:
+        with self._driver.connect(unix_socket=str(self.folder / "socket"), user="root") as connection:
             connection.cursor().execute(f"CREATE DATABASE {name}")

@@ -8,9 +8,9 @@ import signal
 import time
 from typing import Any
 
-from django.tasks import TaskContext, task
-
 from streamtasks import current_attempt
+
+from ..framework import TaskContext, task  # django.tasks, or its backport on Django 5.2
 
 __all__ = ["divide", "fetch_all", "remind", "report", "square", "survive"]
 

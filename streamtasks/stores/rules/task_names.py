@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["MOST_NAME", "can_pause", "pausable_task", "task_of"]
+from ..steering_types import can_pause
 
-MOST_NAME: Final = 200
-"""A task whose name is longer cannot be paused."""
+__all__ = ["pausable_task", "task_of"]
 
 _SIGNED: Final = b"S1"
 _SIGNED_AT: Final = 38
@@ -22,14 +21,9 @@ def task_of(body: bytes) -> str:
 
 
 def pausable_task(envelope: bytes) -> str:
-    """Return the name of the task in an envelope; empty: it cannot be paused by it, see `can_pause`."""
+    """Return the name of the task in an envelope; empty: it cannot be paused by that, see `can_pause`."""
     name = _task_in(envelope)
     return name if can_pause(name) else ""
-
-
-def can_pause(task: str) -> bool:
-    """Return whether a name can be paused: a server must find it in messages as it is."""
-    return task.isascii() and task.isprintable() and 1 <= len(task) <= MOST_NAME and not {'"', "\\"} & set(task)
 
 
 def _task_in(envelope: bytes) -> str:
