@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from tests.support.failure_logs import show_log
 from tests.support.waiting import DEADLINE_S, wait_until
@@ -37,7 +37,7 @@ class MariaDb:
         self.root = root
         self.folder = Path(tempfile.mkdtemp(prefix="mariadb"))
         self._process: subprocess.Popen[bytes] | None = None
-        self._driver: Any = import_module("pymysql")  # not installed for the tests of every run
+        self._driver = cast("Any", import_module("pymysql"))  # not installed for the tests of every run
         self._driver.version_info = (2, 2, 1, "final", 0)  # the oldest mysqlclient that Django accepts
         self._driver.install_as_MySQLdb()
 
