@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -12,7 +12,7 @@ from ..stores.steering import SteeringStore
 from ..stores.steering_types import AuditEntry
 from .store_calls import Steps, StoreOperation, ask
 
-__all__ = ["MOST_ACTOR", "MOST_REASON", "AuditPage", "check", "entries", "record", "recorded"]
+__all__ = ["MOST_ACTOR", "MOST_REASON", "AuditPage", "check", "entries", "latest", "record", "recorded"]
 
 MOST_ACTOR: Final = 128
 MOST_REASON: Final = 1000
@@ -40,6 +40,20 @@ def entries(cursor: str = "", limit: int = _MOST) -> Steps[AuditPage]:
     limit = min(limit, _MOST)
     found: list[AuditEntry] = yield ask("audit_entries", limit, cursor)
     return AuditPage(found, found[-1].cursor if len(found) == limit else "")
+
+
+def latest(store: SteeringStore, operations: Collection[str], target: str) -> AuditEntry | None:
+    """Return the last of the latest 100 changes that was one of these operations on a target.
+
+    Args:
+        store: where it was noted.
+        operations: as in `AuditEntry`.
+        target: what the change was about, or what its description begins with, before a colon.
+    """
+    for one in store.audit_entries():
+        if one.operation in operations and (one.target == target or one.target.startswith(f"{target}: ")):
+            return one
+    return None
 
 
 def record(store: SteeringStore, operation: str, target: str, actor: str, reason: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
@@ -163,6 +165,17 @@ def test_every_answer_is_as_the_document_says(hand: Consumer) -> None:
     assert ask("GET", "default/tasks/nobody/stacks").status_code in {404, 501}, "501: in memory"
     assert get("backends") == {"aliases": ["default", "strict"]}
     assert "no backend" in get("nowhere/status", 404)["detail"]
+
+
+def test_who_waits_for_events_hears_of_the_first() -> None:
+    cursor = get("default/events")["cursor"] or ""
+    assert get(f"default/events?cursor={quote(cursor)}&wait_s=0")["items"] == []
+    later = threading.Timer(0.05, tasks.echo.enqueue, [1])
+    later.start()
+    found = get(f"default/events?cursor={quote(cursor)}&wait_s=25")
+    later.join()
+    assert [one["kind"] for one in found["items"]] == ["accepted"]
+    assert found["cursor"] != cursor
 
 
 @in_memory

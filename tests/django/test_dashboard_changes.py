@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.test import Client
 
 from contract.app import tasks
 from streamtasks.operations import bulk_steps
-from tests.support.dashboard_site import BAD, address, any_workflow, backend, beat, failed, mounted, page
+from streamtasks_django import group
+from tests.support.dashboard_site import BAD, ROLES_GIVEN, address, any_workflow, backend, beat, failed, mounted, page
 from tests.support.manual_consumer import Consumer, outcome_of
 
 pytestmark = pytest.mark.usefixtures("server_and_memory")
@@ -44,6 +46,7 @@ def test_all_that_match_are_planned_applied_and_undone(hand: Consumer) -> None:
     again = client.post(address("bulk_apply", bulk_id=bulk_id), {"reason": "old"})
     assert again.status_code == 400
     assert b"FINISHED" in again.content, "the second operator hears what it is"
+    assert b"<dt>Applied</dt>" in client.get(plan).content
     client.post(address("bulk_undo", bulk_id=bulk_id), {"reason": "too fast"})
     bulk_steps.run(backend().owner, bulk_id)
     assert len(backend().stores.plain.dead_letters()) == 3
@@ -84,8 +87,22 @@ def test_a_purge_is_planned_and_an_empty_queue_forgotten() -> None:
     assert b"Revoke 3 tasks" in client.get(plan).content
     bulk_id = plan.partition("/bulk/")[2].partition("/")[0]
     client.post(address("bulk_apply", bulk_id=bulk_id), {"reason": "wrong ones"})
+    second = client.post(address("bulk_apply", bulk_id=bulk_id), {"reason": "me, too"}, follow=True).content
+    assert b"It had been asked before" in second
+    assert b"wrong ones</dd>" in second
     bulk_steps.run(backend().owner, bulk_id)
     assert "Nothing waits here" in page("queue", {"name": "default"})
+
+
+def test_a_worker_plans_where_one_lives() -> None:
+    """A request of a browser does not wait for what a filter means."""
+    beat("planner")
+    tasks.echo.enqueue(1)
+    plan = Client().post(address("purge"), {"queue": "default", "reason": "wrong ones"})["Location"]
+    assert b"REQUESTED" in Client().get(plan).content
+    bulk_steps.BulkRunner(backend().owner).run_once()
+    assert b"Revoke 1 task " in Client().get(plan).content
+    assert b"PLANNED" in Client().get(plan).content
 
 
 def test_a_worker_is_drained() -> None:
@@ -97,6 +114,9 @@ def test_a_worker_is_drained() -> None:
     answer = client.post(address("drain"), form)
     if answer.status_code == 302:  # a store in memory has no workers elsewhere
         assert b"The worker was asked to" in client.get(answer["Location"]).content
+        second = client.post(address("drain"), form | {"reason": "me, too"}, follow=True).content
+        assert b"It had been asked before" in second
+        assert "Asked to drain" in page("worker", {"name": "w-1"})
     assert client.post(address("stop"), form | {"name": "nobody"}).status_code in (404, 501)
     assert "drain" in page("audit")
 
@@ -121,6 +141,45 @@ def test_schedules_are_shown_paused_and_run() -> None:
     assert b"<script>" not in gone.content
     audit = page("audit")
     assert [word for word in ("pause schedule", "resume schedule", "run schedule") if word not in audit] == []
+
+
+def test_a_schedule_is_changed_where_it_was_made() -> None:
+    schedules = backend().schedules
+    schedules.create("nightly", tasks.echo, "0 3 * * *", [2**60])
+    client, form = Client(), {"name": "nightly", "reason": "later"}
+    text = page("schedule", {"name": "nightly"})
+    assert 'name="due" value="0 3 * * *"' in text
+    assert f"[{2**60}]</textarea>" in text
+    now = {"due": "0 3 * * *", "zone": schedules.get("nightly").rule.tz, "args": f"[{2**60}]", "kwargs": "{}"}
+    edit = address("schedule_edit")
+    assert "note=was_so" in client.post(edit, form | now)["Location"]
+    assert "note=done" in client.post(edit, form | now | {"due": "30 4 * * 1-5", "zone": "Europe/Berlin"})["Location"]
+    assert repr(schedules.get("nightly").rule).endswith("tz='Europe/Berlin')")
+    client.post(edit, form | now | {"due": "90", "zone": "", "args": f"[{2**60 + 1}]"})
+    changed = schedules.get("nightly")
+    assert (repr(changed.rule), changed.args) == ("every(90)", (2**60 + 1,))
+    for wrong in ({"due": "soon"}, {"args": "{}"}, {"due": "0 3 * * *", "zone": "Nowhere"}):
+        assert client.post(edit, form | now | wrong).status_code == 400, wrong
+    assert "update schedule" in page("audit")
+    ROLES_GIVEN.discard("see_arguments")
+    assert "<textarea" not in page("schedule", {"name": "nightly"})
+    assert client.post(edit, form | now).status_code == 400
+
+
+def test_what_failed_of_a_workflow_is_run_again(hand: Consumer) -> None:
+    echo: Any = tasks.echo
+    result: Any = group(echo.s(1), echo.s(2)).apply_async()
+    workflow_id, client = str(result.workflow.id), Client()
+    again = {"reason": "mended"}
+    assert client.post(address("workflow_retry", workflow_id=workflow_id), again).status_code == 400, "it has not ended"
+    hand.fail(LookupError("no address"))
+    hand.succeed()
+    assert "Run what failed again" in page("workflow", workflow_id=workflow_id)
+    new = client.post(address("workflow_retry", workflow_id=workflow_id), again)["Location"]
+    assert workflow_id not in new
+    assert b"0 of 1" in client.get(new).content
+    assert "mended</dd>" in page("workflow", workflow_id=workflow_id), "who comes second sees that it was run again"
+    hand.succeed()
 
 
 def test_a_workflow_is_drawn_listed_and_revoked(hand: Consumer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,7 +88,7 @@ def everything_bad(hand: Consumer) -> dict[str, dict[str, str]]:
         "letter": {"key": key},
         "bulk": {"bulk_id": made.id},
         "workflow": {"workflow_id": any_workflow()},
-    }
+    } | {"raw": {"task_id": task_id}}
 
 
 def _where() -> Any:
@@ -107,6 +108,10 @@ def test_whatever_is_shown_on_any_page_is_text(hand: Consumer) -> None:
         response = Client().get(address(name, **parts), {**parts, "q": "", "note": BAD, "cursor": ""})
         text = response.content.decode()
         assert response.status_code == 200, (name, text[-1500:])
+        if name == "raw":
+            assert response["Content-Type"] == "application/json"
+            assert response["Content-Disposition"] == 'attachment; filename="task.json"'
+            continue
         assert "<script>" not in text, name
         assert "alert(&#x27;x" in text or BAD not in text, name
         assert "</textarea>{{" not in text, name
@@ -161,14 +166,19 @@ def test_an_edited_call_is_enqueued_once(hand: Consumer) -> None:
 
 def test_long_arguments_are_cut_until_they_are_asked_for() -> None:
     long = "x" * 900_000
-    result: Any = tasks.echo.enqueue(long)
-    cut = page("task", task_id=result.id)
+    result: Any = tasks.echo.enqueue(long, BIG)
+    cut, raw = page("task", task_id=result.id), address("raw", task_id=result.id)
     assert len(cut) < 60_000
     assert "Show all of the arguments" in cut
+    assert re.search(r"as a file</a> <span class=.quiet.>\(\d+\.\d\xa0KB\)", cut)
     assert long in page("task", {"all": "1"}, task_id=result.id)
+    assert json.loads(Client().get(raw).content)["args"] == [long, BIG]
     assert len(page("tasks", {"q": "state:queued"})) < 60_000
     ROLES_GIVEN.discard("see_arguments")
-    assert long not in page("task", {"all": "1"}, task_id=result.id)
+    text = page("task", {"all": "1"}, task_id=result.id)
+    assert long not in text
+    assert raw not in text
+    assert Client().get(raw).status_code == 403
 
 
 def test_the_filter_bar_has_the_grammar_of_the_command_line(hand: Consumer) -> None:

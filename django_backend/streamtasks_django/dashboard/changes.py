@@ -10,10 +10,12 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from streamtasks.exceptions import InvalidTask
+from streamtasks.stores.steering_types import AuditEntry
 
 from .access import Visit
+from .formats import moment
 
-__all__ = ["Change", "address", "back", "by", "change"]
+__all__ = ["Change", "address", "back", "by", "change", "who_text"]
 
 
 class Change(NamedTuple):
@@ -57,6 +59,11 @@ def by(visit: Visit) -> dict[str, Any]:
     if not reason:
         raise InvalidTask("The reason is missing: say why, for those who read the audit later.")
     return {"actor": visit.actor, "reason": reason}
+
+
+def who_text(entry: AuditEntry) -> str:
+    """Return when somebody changed something, who, and why."""
+    return f"{moment(entry.at_ms)} by {entry.actor}" + (f": {entry.reason}" if entry.reason else "")
 
 
 def back(visit: Visit, route: str, *values: str, note: str = "", **query: str) -> HttpResponse:

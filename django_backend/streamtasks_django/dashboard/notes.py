@@ -15,6 +15,8 @@ NOTES: Final[Mapping[str, tuple[str, str]]] = {
     "was_not_paused": ("warn", "It was not paused: somebody else has resumed it, see the audit."),
     "revoked": ("good", "Revoked."),
     "had_ended": ("warn", "It had ended before, or somebody else has revoked it: there was nothing to revoke."),
+    "was_so": ("warn", "It was so already: nothing was changed."),
+    "was_asked": ("warn", "It had been asked before, by somebody else or by you: see who and why below."),
     "asked": ("good", "The worker was asked to; it hears of it in some seconds."),
     "ran": ("good", "One call of it was enqueued."),
     "discarded": ("good", "Discarded."),

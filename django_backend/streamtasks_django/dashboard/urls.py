@@ -6,7 +6,7 @@ from django.urls import path
 
 from . import views
 from .api.urls import urlpatterns as api_patterns
-from .pages import bulk, charts, letter, lists, queue, schedules, state, task, worker, workflow
+from .pages import bulk, charts, letter, lists, queue, raw, schedule_edit, schedules, state, task, worker, workflow
 
 __all__ = ["app_name", "urlpatterns"]
 
@@ -25,11 +25,13 @@ urlpatterns = [
     path("<str:alias>/tasks/", lists.tasks, name="tasks"),
     path("<str:alias>/tasks/selected/", bulk.selected, name="selected"),
     path("<str:alias>/tasks/<str:task_id>/", task.task, name="task"),
+    path("<str:alias>/tasks/<str:task_id>/raw/", raw.raw, name="raw"),
     path("<str:alias>/tasks/<str:task_id>/stack/", task.stack, name="stack"),
     path("<str:alias>/tasks/<str:task_id>/retry/", task.retry, name="retry"),
     path("<str:alias>/tasks/<str:task_id>/revoke/", task.revoke, name="revoke"),
     path("<str:alias>/workflows/<str:workflow_id>/", workflow.workflow, name="workflow"),
     path("<str:alias>/workflows/<str:workflow_id>/revoke/", workflow.workflow_revoke, name="workflow_revoke"),
+    path("<str:alias>/workflows/<str:workflow_id>/retry/", workflow.workflow_retry, name="workflow_retry"),
     path("<str:alias>/charts/", charts.charts, name="charts"),
     path("<str:alias>/workers/", views.workers, name="workers"),
     path("<str:alias>/workers/one/", worker.worker, name="worker"),
@@ -47,6 +49,7 @@ urlpatterns = [
     path("<str:alias>/bulk/<str:bulk_id>/undo/", bulk.bulk_undo, name="bulk_undo"),
     path("<str:alias>/schedules/", schedules.schedules, name="schedules"),
     path("<str:alias>/schedules/one/", schedules.schedule, name="schedule"),
+    path("<str:alias>/schedules/edit/", schedule_edit.schedule_edit, name="schedule_edit"),
     path("<str:alias>/schedules/pause/", schedules.schedule_pause, name="schedule_pause"),
     path("<str:alias>/schedules/resume/", schedules.schedule_resume, name="schedule_resume"),
     path("<str:alias>/schedules/run/", schedules.schedule_run, name="schedule_run"),

@@ -80,6 +80,12 @@ def workflow_revoke(call: Call, workflow_id: str) -> Any:
     return {"is_changed": workflow_control.revoke(call.owner, workflow_id, terminate=terminate, **call.by)}
 
 
+@change("workflows/{workflow_id}/retry", OPERATE, named("Enqueued"), status=201)
+def workflow_retry(call: Call, workflow_id: str) -> Any:
+    """Run what has not succeeded of a finished workflow again; the id is that of the new workflow."""
+    return {"id": workflow_control.retry_failed(call.owner, workflow_id, **call.by)}
+
+
 # -- queues --------------------------------------------------------------------------------------------
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any, Final
 
 from streamtasks.exceptions import InvalidTask, ServerNotSupported, TaskNotFound
 from streamtasks.operations import audit as audits
 from streamtasks.operations import bulk as bulks
 from streamtasks.operations import inspect
+from streamtasks.operations.events import EventWatch
 from streamtasks.operations.failures import recent_failures
 from streamtasks.operations.filter_text import parse_filter
 from streamtasks.operations.filters import DEAD, TaskFilter
@@ -179,14 +182,34 @@ def audit(call: Call) -> Any:
     return {"items": items, "cursor": page.cursor or None}
 
 
-@read("events", VIEW, page_of("Event"), CURSOR)
+_waiting: Final = threading.BoundedSemaphore(16)
+"""So many requests of a process wait for events at once; others are answered at once."""
+
+
+@read(
+    "events",
+    VIEW,
+    page_of("Event"),
+    CURSOR,
+    Field("wait_s", "integer", "Wait so long for the first event, seconds.", default=0, least=0, most=25),
+)
 def events(call: Call) -> Any:
     """Return what has happened behind a cursor, oldest first; ask again with the cursor of the answer.
 
     Events are written while somebody watches, or always with the setting `send_events`.
     """
-    call.store.watch_events()
-    page = call.store.events(call.given["cursor"])
+    wait_s = call.given["wait_s"]
+    watch = EventWatch(call.store, call.given["cursor"])
+    watch.steer_at = float("inf")  # of workers and pauses there is no cursor
+    page = watch.look()
+    if not page.events and wait_s and _waiting.acquire(blocking=False):
+        try:
+            until = time.monotonic() + wait_s
+            while not page.events and (left_s := until - time.monotonic()) > 0:
+                time.sleep(min(watch.pause_s, left_s))
+                page = watch.look()
+        finally:
+            _waiting.release()
     return {"items": [one._asdict() for one in page.events], "cursor": page.cursor or None}
 
 

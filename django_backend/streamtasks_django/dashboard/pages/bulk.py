@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.http import HttpResponse
 
 from streamtasks.exceptions import InvalidTask, StreamTasksError, TaskNotFound
+from streamtasks.operations import audit as audits
 from streamtasks.operations import bulk as bulks
 from streamtasks.operations import control, inspect
 from streamtasks.operations.bulk import Bulk
+from streamtasks.operations.filters import TaskFilter
 from streamtasks.stores.bulk_types import BulkState
 from streamtasks.stores.types import Revocation
 
 from ..access import OPERATE, SEE_ARGUMENTS, VIEW, Visit, view
-from ..changes import Change, address, back, by, change
+from ..changes import Change, address, back, by, change, who_text
 from ..formats import HIDDEN, moment
 from ..redaction import is_redacting
 from .lists import asked_filter
@@ -28,6 +30,7 @@ __all__ = [
     "bulk_operations",
     "bulk_plan",
     "bulk_undo",
+    "planned",
     "selected",
 ]
 
@@ -56,11 +59,20 @@ def bulk(visit: Visit, bulk_id: str) -> HttpResponse:
         "bulk",
         bulk=_row(visit, found),
         counts=found.counts,
+        steered=_steered(visit, found),
         sample=[(task_id, call if may_see else HIDDEN) for task_id, call in found.sample],
         problems=found.problems if may_see else [],
         changes=_changes(visit, found),
         is_open=found.state in (BulkState.REQUESTED, BulkState.PLANNING, BulkState.APPLYING, BulkState.UNDOING),
     )
+
+
+def _steered(visit: Visit, one: Bulk) -> list[tuple[str, str]]:
+    """Return who has applied, aborted or undone it last, of the latest changes."""
+    store, target = visit.backend.stores.plain, f"bulk {one.id}"
+    steps = (("Applied", one.operation), ("Aborted", "abort"), ("Undone", "undo"))
+    found = [(what, audits.latest(store, (operation,), target)) for what, operation in steps]
+    return [(what, who_text(entry)) for what, entry in found if entry is not None]
 
 
 def _row(visit: Visit, one: Bulk) -> dict[str, Any]:
@@ -107,31 +119,41 @@ def bulk_plan(visit: Visit) -> HttpResponse:
     where = asked_filter(visit, given.get("filter", ""), given.get("state", ""))
     operation, target = given.get("operation", ""), given.get("to_queue", "").strip()
     changes = {"queue": target} if operation == "move" and target else {}
-    made = bulks.plan(visit.backend.owner, operation, where, changes=changes, **by(visit))
-    return back(visit, "bulk", made.id, note="planned")
+    return planned(visit, operation, where, changes)
 
 
 @view(OPERATE, "POST")
 def bulk_apply(visit: Visit, bulk_id: str) -> HttpResponse:
     """Let workers apply a plan, or go on with what was aborted."""
-    return _moved(visit, bulks.apply, bulk_id)
+    return _moved(visit, bulks.apply, bulk_id, BulkState.APPLYING)
 
 
 @view(OPERATE, "POST")
 def bulk_abort(visit: Visit, bulk_id: str) -> HttpResponse:
     """Stop a bulk operation; what has been done stays."""
-    return _moved(visit, bulks.abort, bulk_id)
+    return _moved(visit, bulks.abort, bulk_id, BulkState.ABORTED)
 
 
 @view(OPERATE, "POST")
 def bulk_undo(visit: Visit, bulk_id: str) -> HttpResponse:
     """Let workers put dead letters back that were discarded less than an hour ago."""
-    return _moved(visit, bulks.undo, bulk_id)
+    return _moved(visit, bulks.undo, bulk_id, BulkState.UNDOING)
 
 
-def _moved(visit: Visit, move: Callable[..., Bulk], bulk_id: str) -> HttpResponse:
-    move(visit.backend.owner, bulk_id, **by(visit))
+def _moved(visit: Visit, move: Callable[..., Bulk], bulk_id: str, state: BulkState) -> HttpResponse:
+    who = by(visit)
+    if bulks.find(visit.backend.owner, bulk_id).state == state:
+        return back(visit, "bulk", bulk_id, note="was_asked")
+    move(visit.backend.owner, bulk_id, **who)
     return back(visit, "bulk", bulk_id, note="done")
+
+
+def planned(visit: Visit, operation: str, where: TaskFilter, changes: Mapping[str, Any] | None = None) -> HttpResponse:
+    """Plan an operation and go to its page. A worker plans it; where none lives, it is planned here."""
+    owner, who = visit.backend.owner, by(visit)
+    lives = any(one.info.is_live for one in inspect.workers(visit.backend.stores.plain))
+    made = (bulks.request if lives else bulks.plan)(owner, operation, where, changes=changes, **who)
+    return back(visit, "bulk", made.id, note="planned")
 
 
 @view(OPERATE, "POST")

@@ -12,10 +12,10 @@ from streamtasks.protocol.message import Message
 from ..access import SEE_ARGUMENTS, Visit
 from ..redaction import is_redacting
 
-__all__ = ["Edit", "editable", "edited"]
+__all__ = ["MOST", "Edit", "editable", "edited", "may_edit", "read_json"]
 
-_MOST: Final = 100_000
-"""Longer arguments cannot be changed in a page."""
+MOST: Final = 100_000
+"""Longer arguments, in characters of JSON, cannot be changed in a page."""
 
 
 class Edit(NamedTuple):
@@ -29,7 +29,7 @@ class Edit(NamedTuple):
 
 def editable(visit: Visit, message: Message, address: str, fields: Mapping[str, str]) -> Edit | None:
     """Return the form for a call; None: its arguments cannot be seen or changed by who asks."""
-    if not _may(visit):
+    if not may_edit(visit):
         return None
     try:
         args, kwargs = (
@@ -37,7 +37,7 @@ def editable(visit: Visit, message: Message, address: str, fields: Mapping[str, 
         )
     except (TypeError, ValueError):  # pickled ones may be anything
         return None
-    return Edit(address, fields, args, kwargs) if len(args) + len(kwargs) <= _MOST else None
+    return Edit(address, fields, args, kwargs) if len(args) + len(kwargs) <= MOST else None
 
 
 def edited(visit: Visit) -> dict[str, Any]:
@@ -49,16 +49,22 @@ def edited(visit: Visit) -> dict[str, Any]:
     given = visit.request.POST
     if given.get("edited") != "1":
         return {}
-    if not _may(visit):
+    if not may_edit(visit):
         raise InvalidTask("Arguments that you may not see cannot be changed; enqueue it as it is.")
-    return {"args": _read(given.get("args", ""), list), "kwargs": _read(given.get("kwargs", ""), dict)}
+    return {"args": read_json(given.get("args", ""), list), "kwargs": read_json(given.get("kwargs", ""), dict)}
 
 
-def _may(visit: Visit) -> bool:
+def may_edit(visit: Visit) -> bool:
+    """Return whether who asks may change arguments: those that are seen whole."""
     return SEE_ARGUMENTS in visit.roles and not is_redacting()
 
 
-def _read(text: str, kind: type) -> Any:
+def read_json(text: str, kind: type) -> Any:
+    """Return what a field of a form holds, integers exact.
+
+    Raises:
+        InvalidTask: it is no JSON, or no value of this kind.
+    """
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

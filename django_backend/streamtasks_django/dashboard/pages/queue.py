@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpResponse
 
 from streamtasks.exceptions import InvalidTask, ServerNotSupported
-from streamtasks.operations import bulk, control, inspect
+from streamtasks.operations import control, inspect
 from streamtasks.operations.filters import TaskFilter
 from streamtasks.operations.scale import scale
 from streamtasks.protocol.keys import check_queue
@@ -17,6 +17,7 @@ from ..access import ADMINISTER, OPERATE, VIEW, Visit, view
 from ..changes import Change, back, by, change
 from ..formats import moment, span
 from ..rows import task_row
+from .bulk import planned
 
 __all__ = ["forget", "pause", "pause_rows", "purge", "queue", "resume"]
 
@@ -114,8 +115,7 @@ def forget(visit: Visit) -> HttpResponse:
 def purge(visit: Visit) -> HttpResponse:
     """Plan to revoke what waits in a queue; go to the plan, which says how many that are."""
     where = TaskFilter(state="queued", queue=check_queue(visit.request.POST.get("queue", "")))
-    made = bulk.plan(visit.backend.owner, "revoke", where, **by(visit))
-    return back(visit, "bulk", made.id, note="planned")
+    return planned(visit, "revoke", where)
 
 
 def _back(visit: Visit, queue: str, note: str) -> HttpResponse:

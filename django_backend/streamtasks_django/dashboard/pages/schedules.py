@@ -17,6 +17,7 @@ from ..changes import Change, address, back, by, change
 from ..formats import HIDDEN, call_text, moment, value_text
 from ..redaction import redacted
 from ..rows import MEANINGS, said_by
+from .schedule_edit import form_of
 
 __all__ = ["schedule", "schedule_pause", "schedule_resume", "schedule_run", "schedules"]
 
@@ -98,6 +99,7 @@ def schedule(visit: Visit) -> HttpResponse:
         fired=known.fired,
         coming=[moment(ms) for ms in coming(known, _COMING)],
         changes=_changes(visit, known),
+        form=form_of(visit, known),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.http import HttpResponse
+from django.template.defaultfilters import filesizeformat
 
 from streamtasks.exceptions import ServerNotSupported, TaskNotFound
 from streamtasks.operations import control, inspect
@@ -28,7 +29,8 @@ __all__ = ["has_ended", "retry", "revoke", "stack", "task"]
 _CUT: Final = 10_000
 """So many characters of arguments and results are shown, if not all are asked for."""
 
-_ALL: Final = 50_000_000
+_ALL: Final = 1_000_000
+"""So many if they are; a file has the rest."""
 _STACK_S: Final = 3.0
 
 
@@ -88,6 +90,7 @@ def _page(visit: Visit, task_id: str, **others: Any) -> HttpResponse:
     progress, steps, following = info_of(snapshot), *timeline(found, roles)
     headers = {} if message is None else dict(message.headers)
     repeated, workflow = str(headers.get("replay_of", "")), workflow_id_of(task_id)
+    size = len(snapshot.envelope) + len(snapshot.result)
     is_cut = not shows_all and may_see and (len(row["call"]) > most or len(result) > most)
     return visit.render(
         "task",
@@ -108,6 +111,9 @@ def _page(visit: Visit, task_id: str, **others: Any) -> HttpResponse:
         is_finished=snapshot.is_finished,
         shows_all=shows_all,
         all_address=address(visit, "task", task_id, all="1") if is_cut else "",
+        raw_address=address(visit, "raw", task_id) if may_see else "",
+        size=filesizeformat(size),
+        shows_more=size > _ALL,
         **_changes(visit, found),
         **others,
     )

@@ -7,10 +7,11 @@ from typing import Any
 from django.http import HttpResponse
 
 from streamtasks.exceptions import TaskNotFound
-from streamtasks.operations import control, inspect
+from streamtasks.operations import audit, control, inspect
+from streamtasks.stores.steering_types import AuditEntry
 
 from ..access import ADMINISTER, VIEW, Visit, view
-from ..changes import Change, back, by, change
+from ..changes import Change, back, by, change, who_text
 from ..formats import moment, span
 
 __all__ = ["drain", "serves_text", "stop", "worker"]
@@ -46,6 +47,9 @@ def worker(visit: Visit) -> HttpResponse:
         ("Attempts that have ended", str(finished)),
         ("Mean time of one", span(busy_ms // finished) if finished else "-"),
     ]
+    asked = _asked(visit, name)
+    if asked is not None:
+        facts.append((f"Asked to {asked.operation}", who_text(asked)))
     return visit.render(
         "worker",
         name=name,
@@ -87,6 +91,13 @@ def stop(visit: Visit) -> HttpResponse:
 
 def _ask(visit: Visit, request: str) -> HttpResponse:
     name = visit.request.POST.get("name", "")
+    before = _asked(visit, name)
+    was_asked = before is not None and before.operation == request
     if not control.request_worker(visit.backend.owner, name, request, **by(visit)):
         raise TaskNotFound(f"No worker {name} is registered: it has left meanwhile.")
-    return back(visit, "worker", note="asked", name=name)
+    return back(visit, "worker", note="was_asked" if was_asked else "asked", name=name)
+
+
+def _asked(visit: Visit, name: str) -> AuditEntry | None:
+    """Return what a worker was asked to do last, of the latest changes; a worker's name is never used again."""
+    return audit.latest(visit.backend.stores.plain, ("drain", "stop"), name)

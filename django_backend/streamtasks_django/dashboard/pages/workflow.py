@@ -6,15 +6,15 @@ from typing import Any, Final
 
 from django.http import HttpResponse
 
-from streamtasks.operations import workflow_control
+from streamtasks.operations import audit, workflow_control
 from streamtasks.operations.workflow_view import WorkflowNode, WorkflowView, look_at_workflow
 
 from ..access import OPERATE, VIEW, Visit, view
-from ..changes import Change, address, back, by, change
+from ..changes import Change, address, back, by, change, who_text
 from ..formats import moment
 from ..rows import MEANINGS
 
-__all__ = ["workflow", "workflow_revoke"]
+__all__ = ["workflow", "workflow_retry", "workflow_revoke"]
 
 _DRAWN: Final = 60
 """A workflow of more tasks is only listed."""
@@ -39,8 +39,13 @@ def workflow(visit: Visit, workflow_id: str) -> HttpResponse:
         changes.append(
             change(visit, "workflow_revoke", "Revoke it", workflow_id, text=text, is_dangerous=True, box=box)
         )
+    again = audit.latest(visit.backend.stores.plain, ("retry workflow",), workflow_id)
+    if OPERATE in visit.roles and not is_open and found.failed:
+        text = "A new workflow of what has not succeeded, which knows the results of the rest."
+        changes.append(change(visit, "workflow_retry", "Run what failed again", workflow_id, text=text))
     return visit.render(
         "workflow",
+        again="" if again is None else who_text(again),
         workflow=found,
         started=moment(found.started_ms),
         states=[{"name": name, "number": number, "meaning": MEANINGS.get(name, "quiet")}
@@ -95,6 +100,13 @@ def _short(name: str) -> str:
     """Return the last part of a task's name, in as many letters as a box has."""
     last = name.rpartition(".")[2]
     return last if len(last) <= _LETTERS else f"{last[: _LETTERS - 1]}…"
+
+
+@view(OPERATE, "POST")
+def workflow_retry(visit: Visit, workflow_id: str) -> HttpResponse:
+    """Run what failed of a workflow again, as a new workflow; go to that."""
+    again = workflow_control.retry_failed(visit.backend.owner, workflow_id, **by(visit))
+    return back(visit, "workflow", again, note="done")
 
 
 @view(OPERATE, "POST")
