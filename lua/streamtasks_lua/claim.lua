@@ -41,7 +41,8 @@
 -- ARGV[14] least: nothing of a lower priority is claimed, because another shard has better; only for a child that listens
 -- ARGV[15..] those queue names; then the names of the candidate streams
 --
--- Returns {"ok", now ms, flags, then per stream: name, {entry, id, "<enqueued ms> <envelope>", counts, ...}}
+-- Returns {"ok", now ms, flags, then per stream: name, {entry, id, "<enqueued ms> <envelope>", ...}, {number, counts, ...}}
+--           number: of a message among those of its stream, from 1; those without counts are new: "1 0 0"
 --           counts: "<attempt> <retries before it> <first started ms, 0 if none>", and, if it must not run but only be
 --           settled, a fourth word that says why: "revoked", or "parent:<id>" of the one that failed
 --           flags: 1 a suspect is reserved for this child, which must empty its hands, 2 only streams not served are ready,
@@ -86,32 +87,8 @@ local function lines()
   return lines_made
 end
 
--- The same sequence again: the reply was lost, or the claim was given up in this child's name.
-local last = redis.call('GET', keys.last_claim)
-if last then
-  local last_sequence, kind = last:match('^(%d+) (%l+)$')
-  if tonumber(last_sequence) >= sequence then
-    if kind == 'void' or tonumber(last_sequence) > sequence then return { 'void', now } end
-    local reply, of, past = { 'ok', now, 0 }, {}, lines()
-    for id in (redis.call('HGET', keys.batches, token) or ''):gmatch(' (%S+)') do
-      local line = redis.call('HGET', keys.state, id)
-      local message = redis.call('HGET', keys.messages, id)
-      if message and past.held_by(line, token .. ' ') then
-        local s = past.parse(line)
-        if not of[s.name] then
-          of[s.name] = {}
-          reply[#reply + 1] = s.name
-          reply[#reply + 1] = of[s.name]
-        end
-        for _, value in ipairs({ s.entry, id, message, past.counts_of(s) }) do
-          of[s.name][#of[s.name] + 1] = value
-        end
-        reply[3] = kind == 'alone' and 8 or 0
-      end
-    end
-    return reply
-  end
-end
+-- include: repeated_claim
+if repeated then return repeated end
 
 -- include: candidates
 if #order == 0 then
@@ -130,7 +107,7 @@ if not key_of[order[1]] and not is_worse(order[1]) then return { 'streams', now,
 
 -- include: parked
 
-local reply, ids, flags, taken_bytes = { 'ok', now, 0 }, {}, 0, 0
+local reply, ids, taken, flags, taken_bytes = { 'ok', now, 0 }, {}, 0, 0, 0
 -- include: one_suspect
 
 local started = {} -- each that runs from now on
@@ -138,7 +115,7 @@ local limited = {} -- limit and id of each claimed message that has one
 local new_lines, phase = {}, (most == 1 and 'R' or 'C')
 local now_text = int(now)
 local fresh_first = phase == 'R' and now_text or '0'
-local fresh_counts = '1 0 ' .. fresh_first
+local fresh_counts = phase == 'R' and '1 0 ' .. fresh_first
 local gave_back, chosen, work_left, left = false, {}, false, nil
 -- pauses: what is needed if tasks are paused; false: none is; nil: not known yet. look: entries to look at, at least: more
 -- and more while all are of paused tasks. tokens_lost: of messages that were set aside, as in `limited`.
@@ -149,20 +126,20 @@ for _, name in ipairs(order) do
   if is_worse(name) then
     work_left, left, is_skipped = true, left or name, true -- not to be claimed again at once
     break
-  elseif not key or (most > 0 and #ids >= most) or gave_back then
+  elseif not key or (most > 0 and taken >= most) or gave_back then
     work_left, left = true, left or name
     break
   end
-  local list, drained, before = nil, false, token .. ' ' .. phase .. ' ' .. name .. ' '
+  local list, counts_list, listed, drained, before = nil, nil, 0, false, token .. ' ' .. phase .. ' ' .. name .. ' '
   local after = ' 1 0 0 ' .. fresh_first .. ' ' .. fresh_first .. ' -'
   -- First a suspect; then returned entries and new ones, until the stream is drained or the hands are full. Entries
   -- without a message only cost a turn.
   for turn = 0, MOST_TURNS do
-    local entries, is_suspect, is_new, wanted = {}, turn == 0, false, most - #ids
+    local entries, is_suspect, is_new, wanted = {}, turn == 0, false, most - taken
     if is_suspect then
       local suspects = parked(key, 'suspect', 1)
       if #suspects > 0 then
-        if not alone or #ids > 0 or not may_take() then
+        if not alone or taken > 0 or not may_take() then
           flags = math.max(flags, leave_suspect(name))
         else
           entries = redis.call('XCLAIM', key, GROUP, consumer, 0, suspects[1])
@@ -181,12 +158,12 @@ for _, name in ipairs(order) do
     end
 
     -- They belong to this consumer now; what does not fit in the reply goes back to its place.
-    local entry_ids, entry_of = {}, {}
+    local entry_ids, entry_of, count = {}, {}, 0
     for _, entry in ipairs(entries) do
       local fields = entry[2]
       if fields and fields[1] == 'id' and fields[2] then
-        entry_ids[#entry_ids + 1] = fields[2]
-        entry_of[#entry_of + 1] = entry[1]
+        count = count + 1
+        entry_ids[count], entry_of[count] = fields[2], entry[1]
       else
         -- include: dead
         local reason, data = 'undecodable', table.concat(fields or {}, ' ')
@@ -196,7 +173,7 @@ for _, name in ipairs(order) do
         redis.call('XDEL', key, entry[1])
       end
     end
-    if #entry_ids > 0 and pauses == nil then
+    if count > 0 and pauses == nil then
       pauses = false
       if redis.call('EXISTS', keys.paused) == 1 then
         -- include: task_of
@@ -206,19 +183,23 @@ for _, name in ipairs(order) do
         end
       end
     end
-    local old = #entry_ids > 0 and redis.call('HMGET', keys.state, unpack(entry_ids))
-    local blobs, known, step, largest, back, aside = {}, 0, 2, 1, {}, nil
-    for i, id in ipairs(entry_ids) do
+    local old = count > 0 and redis.call('HMGET', keys.state, unpack(entry_ids))
+    local blobs, before_page, known, step, largest, back, aside = nil, 0, 0, 2, 1, {}, nil
+    for i = 1, count do
+      local id = entry_ids[i]
       if i > known and not gave_back then
         -- Bodies are read in steps, because large ones do not all fit, and to read them would take long.
-        local n = math.min(step, #entry_ids - known, math.max(1, math.floor((most_bytes - taken_bytes) / largest)))
-        for place, blob in ipairs(redis.call('HMGET', keys.messages, unpack(entry_ids, i, known + n))) do
-          blobs[known + place] = blob
-          if blob and #blob > largest then largest = #blob end
+        local n = math.min(step, count - known, math.max(1, math.floor((most_bytes - taken_bytes) / largest)))
+        blobs = redis.call('HMGET', keys.messages, unpack(entry_ids, i, known + n))
+        before_page, known, step = known, known + n, math.min(step * 8, MOST_READ)
+        if known < count then
+          for place = 1, n do
+            local blob = blobs[place]
+            if blob and #blob > largest then largest = #blob end
+          end
         end
-        known, step = known + n, math.min(step * 8, MOST_READ)
       end
-      local entry, blob, line = entry_of[i], blobs[i], old[i]
+      local entry, blob, line = entry_of[i], i <= known and blobs[i - before_page], old[i]
       local s = line and lines().parse(line)
       local lone = s and s.phase == 'S' and not is_suspect -- a suspect with an entry of its own: it was delayed
       local task = pauses and blob and not (s and lines().mark_of(s, 'x')) and pauses.task_of(blob)
@@ -234,10 +215,10 @@ for _, name in ipairs(order) do
         aside[task][#aside[task] + 1] = entry
         local limit = s and lines().limit_of(s)
         if limit then tokens_lost[#tokens_lost + 1] = { limit, id } end
-      elseif lone and (not alone or #ids > 0 or not may_take()) then
+      elseif lone and (not alone or taken > 0 or not may_take()) then
         park(key, 'suspect', { entry })
         if flags ~= 8 then flags = math.max(flags, leave_suspect(name)) end
-      elseif gave_back or (#ids > 0 and #ids >= most) or (#ids > 0 and taken_bytes + #blob > most_bytes) then
+      elseif gave_back or (taken > 0 and (taken >= most or taken_bytes + #blob > most_bytes)) then
         back[#back + 1] = entry
         gave_back = true
       else
@@ -271,15 +252,19 @@ for _, name in ipairs(order) do
           note('started', id, consumer)
         end
         if not list then
-          list = {}
-          reply[#reply + 1] = name
-          reply[#reply + 1] = list
+          list, counts_list = {}, {}
+          local parts = #reply
+          reply[parts + 1], reply[parts + 2], reply[parts + 3] = name, list, counts_list
         end
-        local n = #ids
-        ids[n + 1], chosen[id] = id, true
-        new_lines[2 * n + 1], new_lines[2 * n + 2] = id, line
-        local m = #list
-        list[m + 1], list[m + 2], list[m + 3], list[m + 4] = entry, id, blob, counts
+        new_lines[2 * taken + 1], new_lines[2 * taken + 2] = id, line
+        taken = taken + 1
+        ids[taken], chosen[id] = id, true
+        list[listed + 1], list[listed + 2], list[listed + 3] = entry, id, blob
+        listed = listed + 3
+        if counts then
+          local size = #counts_list
+          counts_list[size + 1], counts_list[size + 2] = listed / 3, counts
+        end
       end
     end
     if #back > 0 then park(key, 'returned', back) end
@@ -291,7 +276,7 @@ for _, name in ipairs(order) do
       look = math.min(look * 8, 100)
     end
 
-    if is_suspect and #entries > 0 and #ids > 0 then
+    if is_suspect and #entries > 0 and taken > 0 then
       gave_back, flags = true, 8 -- a suspect is alone: nothing is added to it
       break
     elseif is_new then
@@ -312,10 +297,10 @@ for _, name in ipairs(order) do
   if flags == 8 then redis.call('HDEL', keys.reserved, name) end
 end
 
-if #ids > 0 then
+if taken > 0 then
   redis.call('HSET', keys.state, unpack(new_lines))
   redis.call('ZADD', keys.leases, int(now + args.lease_ms), token)
-  redis.call('HSET', keys.batches, token, #ids .. ' ' .. table.concat(ids, ' '))
+  redis.call('HSET', keys.batches, token, taken .. ' ' .. table.concat(ids, ' '))
   redis.call('SET', keys.last_claim, args.sequence .. (flags == 8 and ' alone' or ' ids'), 'PX', 86400000)
   if flags == 8 then redis.call('SET', keys.suspect, token, 'PX', 86400000) end
   for _, id in ipairs(started) do publish(keys.news, id) end
@@ -334,11 +319,11 @@ if #limited > 0 or #tokens_lost > 0 then
 end
 -- What is left, here or in streams that only others serve, is another child's: wake the next one. A child that got
 -- nothing wakes nobody: it claims again, or what is left is a suspect or not for it.
-if work_left and #ids > 0 then
+if work_left and taken > 0 then
   for i = 0, wake_count - 1 do wake_one(KEYS[keys.more + i]) end
-elseif #ids > 0 and filter_mode == 'except' and redis.call('ZCARD', keys.ready) > 0 then
+elseif taken > 0 and filter_mode == 'except' and redis.call('ZCARD', keys.ready) > 0 then
   wake_one(KEYS[keys.more])
-elseif #ids == 0 and work_left and flags == 0 and not is_skipped and most > 0 then
+elseif taken == 0 and work_left and flags == 0 and not is_skipped and most > 0 then
   flags = 4
 end
 if listens then

@@ -22,8 +22,9 @@
 -- ARGV[1] count: number of messages
 -- ARGV[2] events_kept: how many, 0: none are written
 -- ARGV[3] stream_count: number of streams
--- ARGV[4..] names of the streams, "<priority>:<queue>"; then per message 4 values: id, number of its stream from 1, terms
---         (see include/terms.lua; "": none, start now), envelope
+-- ARGV[4..] names of the streams, "<priority>:<queue>"; then runs of messages, in their order, that go to one stream on the
+--         same terms, each with a head of 3 values: how many, number of their stream from 1, terms (see include/terms.lua;
+--         "": none, start now); then per message 2 values: id, envelope
 --
 -- Returns {now ms, code...}: per message 1 accepted, 0 already known (queued, running or finished), 2 accepted, but it was
 --         revoked before it came: call revoke, which finishes it at once. Without that, the child that claims it does.
@@ -36,19 +37,26 @@ local count = tonumber(args.count)
 local first_record, first_member = keys.more + 2 * stream_count, args.more + stream_count
 local next_parent = first_record + count
 local KEYS, ARGV, reply = KEYS, ARGV, { now }
-for at = first_member, #ARGV, 4 do
+local last, at, place = #ARGV, first_member, 0
+while at <= last do
   if not by_name[ARGV[args.more - 1 + ARGV[at + 1]]] then
-    return redis.error_reply('ERR enqueue: message ' .. ARGV[at] .. ' names no stream of this call')
+    return redis.error_reply('ERR enqueue: message ' .. ARGV[at + 3] .. ' names no stream of this call')
   end
+  at = at + 3 + 2 * ARGV[at]
 end
-for i = 1, count do
-  local at = first_member + (i - 1) * 4
-  local terms, parent = ARGV[at + 2], nil
-  if terms ~= '' and terms:find('after=', 1, true) then
-    parent = KEYS[next_parent]
-    next_parent = next_parent + 1
+at = first_member
+while at <= last do
+  local name, terms, parent = ARGV[args.more - 1 + ARGV[at + 1]], ARGV[at + 2], nil
+  local waits, next_at = terms ~= '' and terms:find('after=', 1, true), at + 3 + 2 * ARGV[at]
+  for member = at + 3, next_at - 1, 2 do
+    if waits then
+      parent = KEYS[next_parent]
+      next_parent = next_parent + 1
+    end
+    reply[place + 2] = accept(KEYS[first_record + place], name, ARGV[member], terms, parent, ARGV[member + 1])
+    place = place + 1
   end
-  reply[i + 1] = accept(KEYS[first_record + i - 1], ARGV[args.more - 1 + ARGV[at + 1]], ARGV[at], terms, parent, ARGV[at + 3])
+  at = next_at
 end
 write_events()
 return reply

@@ -150,11 +150,12 @@ class ScriptLab(ShardView):
             return Claim(reply[0], reply[1], 0, [], reply[2:])
         token = f"{consumer}#{seq}"
         claimed = []
-        for part in range(3, len(reply), 2):
-            name, flat = reply[part], reply[part + 1]
-            for at in range(0, len(flat), 4):
-                entry, task_id, body, counts = flat[at : at + 4]
-                attempt, retries, first, skip = claim_counts(counts.encode())
+        for part in range(3, len(reply), 3):
+            name, flat, pairs = reply[part : part + 3]
+            counts = dict(zip(pairs[::2], pairs[1::2], strict=True))
+            for at in range(0, len(flat), 3):
+                entry, task_id, body = flat[at : at + 3]
+                attempt, retries, first, skip = claim_counts(counts.get(at // 3 + 1, "1 0 0").encode())
                 claimed.append(Claimed(task_id, token, name, entry, attempt, retries, first, body.encode(), skip))
         return Claim("ok", reply[1], reply[2], claimed, [])
 

@@ -17,8 +17,8 @@ local MOST_PUSHED, pushed = 1024, ''
 local retentions = {} -- hours of each class, rising
 for hours in args.retentions:gmatch('%d+') do retentions[#retentions + 1] = tonumber(hours) end
 local RECORD = '1 ' .. int(now) .. ' '
-local ended, past, index, endings, to_call = {}, {}, {}, {}, {}
-local ended_size, index_size = 0, 0
+local ended, past, endings, to_call = {}, {}, {}, {}
+local ended_size, finished = 0, 0
 local workflow_keys, has_nodes = {}, false
 local nodes_made
 -- nodes_module(): the functions of include/nodes.lua; they are made when the first node comes by.
@@ -54,12 +54,13 @@ local function finish(of, id, record, rest, started, line, reports)
   -- PXAT: with PX the server writes the command anew for its replicas.
   pushed = reports and RECORD .. rest .. reports or RECORD .. rest
   call('SET', record, pushed, 'PXAT', of.expires)
-  index[index_size + 1], index[index_size + 2] = id, of.text
-  index_size = index_size + 2
-  of.count = of.count + 1
-  of.ids[of.count] = id
-  local spent = started == '0' and 0 or now - started
-  if spent > 0 then of.spent = of.spent + spent end
+  finished = finished + 1
+  local count = of.count + 1
+  of.count, of.ids[count] = count, id
+  if started ~= '0' then
+    local spent = now - started
+    if spent > 0 then of.spent = of.spent + spent end
+  end
   if of.hears then
     local head = string.find(rest, '\n', 1, true) or 0
     if is_heard(of.outcome, byte(rest, head + 1, head + 2)) then to_call[#to_call + 1] = { of.name, id } end
@@ -123,16 +124,19 @@ local function write_finished()
     redis.call('HDEL', keys.state, unpack(ended))
     redis.call('HDEL', keys.messages, unpack(ended))
   end
-  if #index > 0 then
+  if finished > 0 then
     write_index()
     write_counts()
-    local is_pushed = index_size == 2 and not nodes_made and #pushed <= MOST_PUSHED and not pushed:find('[\128-\255]')
+    local is_pushed = finished == 1 and not nodes_made and #pushed <= MOST_PUSHED and not pushed:find('[\128-\255]')
     local buckets, behind = {}, is_pushed and ' \n' .. pushed or ''
-    for at = 1, index_size, 2 do
-      local id = index[at]
-      local bucket = (byte(id, 32) or byte(id, -1)) % 16 -- bucket_of
-      local list = buckets[bucket]
-      if list then list[#list + 1] = id else buckets[bucket] = { id } end
+    for _, of in ipairs(endings) do
+      local ids = of.ids
+      for i = 1, of.count do
+        local id = ids[i]
+        local bucket = (byte(id, 32) or byte(id, -1)) % 16 -- bucket_of
+        local list = buckets[bucket]
+        if list then list[#list + 1] = id else buckets[bucket] = { id } end
+      end
     end
     for bucket, list in pairs(buckets) do
       redis.call('SPUBLISH', keys.done .. ':' .. string.format('%x', bucket), table.concat(list, ' ') .. behind)
@@ -145,17 +149,20 @@ local function write_finished()
     end
   end
   if nodes_made then nodes_made.end_nodes() end
-  if #index > 0 and redis.call('HLEN', keys.links) > 0 then
+  if finished > 0 and redis.call('HLEN', keys.links) > 0 then
     -- include: links
     local to_free = MOST_FREED_IN_ALL
-    for at = 1, #index, 2 do
-      if redis.call('HEXISTS', keys.links, index[at]) == 1 then
-        local succeeded = index[at + 1]:find('^SUCCESS ') or index[at + 1]:find('^IGNORED ')
-        to_free = to_free - free_children(index[at], succeeded, math.min(MOST_FREED, to_free))
+    for _, of in ipairs(endings) do
+      for _, id in ipairs(of.ids) do
+        if redis.call('HEXISTS', keys.links, id) == 1 then
+          to_free = to_free - free_children(id, of.succeeded, math.min(MOST_FREED, to_free))
+        end
       end
     end
   end
   if noted then
-    for at = 1, #index, 2 do note('settled', index[at], index[at + 1]:match('^%u+')) end
+    for _, of in ipairs(endings) do
+      for _, id in ipairs(of.ids) do note('settled', id, of.outcome) end
+    end
   end
 end

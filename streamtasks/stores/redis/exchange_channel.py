@@ -21,8 +21,6 @@ __all__ = ["ExchangeChannel", "Settlement"]
 MOST_NAMES = 1024
 """How many names of streams are kept decoded."""
 
-_FRESH = b"1 0 0"
-
 
 class Settlement(NamedTuple):
     """Outcomes that one call settles, and the claims that are empty after it."""
@@ -116,20 +114,26 @@ class ExchangeChannel(ABC):
         if claim_reply[0] != b"ok":
             raise StoreError(f"claim answered {claim_reply[0]!r}; is another release at work on these keys?")
         token = f"{self._consumer}#{claim.sequence}"
-        names = self._names
-        claimed = []
-        for part in range(3, len(claim_reply), 2):
+        names, new = self._names, tuple.__new__
+        claimed: list[Claimed] = []
+        for part in range(3, len(claim_reply), 3):
             name = names.get(claim_reply[part])
             if name is None:
                 if len(names) >= MOST_NAMES:
                     names.clear()
                 name = names[claim_reply[part]] = claim_reply[part].decode()
-            flat = claim_reply[part + 1]
-            for at in range(0, len(flat), 4):
-                entry, task_id, body, counts = flat[at : at + 4]
-                attempt, retries, first, skip_reason = (1, 0, 0, "") if counts == _FRESH else claim_counts(counts)
-                claimed.append(
-                    Claimed(task_id.decode(), token, name, entry.decode(), attempt, retries, first, body, skip_reason)
+            start = len(claimed)
+            values = iter(claim_reply[part + 1])
+            claimed += [
+                new(Claimed, (task_id.decode(), token, name, entry.decode(), 1, 0, 0, body, ""))
+                for entry, task_id, body in zip(values, values, values, strict=True)
+            ]
+            pairs = iter(claim_reply[part + 2])
+            for number, counts in zip(pairs, pairs, strict=True):
+                place = start + number - 1
+                attempt, retries, first, skip_reason = claim_counts(counts)
+                claimed[place] = claimed[place]._replace(
+                    attempt=attempt, retries=retries, first_started_ms=first, skip_reason=skip_reason
                 )
         if claimed:
             self._held.take(token, len(claimed), claim.tag)

@@ -28,9 +28,15 @@ def enqueue_call(keys: Keys, messages: Sequence[NewMessage], settings: StoreSett
     """Build enqueue: up to 100 messages of one shard."""
     numbers: dict[str, int] = {}
     members: list[Any] = []
+    run, head = None, 0
     for message in messages:
         number = numbers.setdefault(stream_name(message.queue, message.priority), len(numbers) + 1)
-        members += (message.id, number, conditions(message), message.envelope)
+        its_run = number, conditions(message)
+        if its_run != run:
+            run, head = its_run, len(members)
+            members += (0, *its_run)
+        members[head] += 1
+        members += (message.id, message.envelope)
     return script("enqueue").call(
         keys,
         count=len(messages),
