@@ -37,12 +37,14 @@ class Refused(NamedTuple):
     """A question that a server did not answer.
 
     ``text``: its error. ``by_acl``: whether the user has no right to ask; else the server itself does not answer that.
-    ``broke``: whether the connection broke instead, or nothing came in time.
+    ``broke``: whether the connection broke instead, or nothing came in time. ``moved``: another node of a Cluster has
+    the keys.
     """
 
     text: str
     by_acl: bool = False
     broke: bool = False
+    moved: bool = False
 
 
 class Rights(NamedTuple):
@@ -226,6 +228,7 @@ class Survey:
         keys: a sample of the keys of each master.
         sentinel_warnings: what is wrong with Sentinels that were not needed.
         unused: addresses of masters of the Cluster that have no shard.
+        tags_error: why the shards of the settings cannot be those that are noted in the store; empty: they can.
     """
 
     servers: tuple[ServerSurvey, ...] = ()
@@ -233,3 +236,4 @@ class Survey:
     keys: tuple[KeySample, ...] = ()
     sentinel_warnings: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    tags_error: str = ""

@@ -12,6 +12,7 @@ import redis
 from streamtasks.operations.doctor import Finding, Level
 from streamtasks.protocol.keys import Keys
 from streamtasks.protocol.task_digests import digests
+from streamtasks.stores.redis.operations.tags import NOTE_TAG
 from streamtasks.stores.types import ClaimRequest, Filter, NewMessage
 from tests.support.diagnoses import found, one, shop
 from tests.support.manual_worker import ManualWorker
@@ -126,9 +127,14 @@ def test_another_project_that_declares_schedules(server_url: str, client: redis.
     assert (finding.level, finding.values["projects"]) == (Level.NOTE, ["bank:app"])
 
 
-def test_shards_that_the_settings_do_not_name(server_url: str) -> None:
+def test_shards_that_the_settings_do_not_name(server_url: str, client: redis.Redis) -> None:
     message = NewMessage("0" * 32 + "-qp", "default", 0, b"{}")
     shop(server_url, tags=("u0", "qp")).store.enqueue([message])
+    for settings in ({}, {"tags": ("qp", "u0")}):
+        error = one(server_url, "tags", **settings)
+        assert (error.level, "over u0, qp: give these" in error.message) == (Level.ERROR, True), "as for all who use it"
+    assert one(server_url, "tags", tags=("u0", "qp", "dj")).level == Level.OK, "it will be added"
+    client.delete(Keys("streamtasks:", NOTE_TAG).tags)
     finding = one(server_url, "tags")
     assert (finding.level, finding.values["other_tags"]) == (Level.WARNING, ["qp"])
 

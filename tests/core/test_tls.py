@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 import socketserver
+import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -218,6 +221,37 @@ def test_a_server_that_answers_without_tls(any_store: OpenStore) -> None:
 def test_signs_of_a_port_that_speaks_something_else(text: str) -> None:
     assert connections.is_cut_off(RedisConnectionError(text))
     assert not connections.is_cut_off(RedisConnectionError("Error 111 connecting to 127.0.0.1:1. Connection refused."))
+
+
+class _FirstResets(TLSProxy):
+    """Is closed at the first connections before its refusal may be read, as happens on the way through a network."""
+
+    resets = 2
+
+    def _serve(self, plain: socket.socket) -> None:
+        if self.resets == 0:
+            super()._serve(plain)
+            return
+        self.resets -= 1
+        with plain, self._quiet.wrap_socket(plain, server_side=True) as client:
+            client.recv(1)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def __init__(self, port: int, context: ssl.SSLContext, quiet: ssl.SSLContext) -> None:
+        super().__init__(port, context)
+        self._quiet = quiet
+
+
+def test_a_refusal_that_is_cut_off_is_asked_for_again(
+    embedded_url: str, authority: Authority, stack: ExitStack
+) -> None:
+    """A worker must not wait for ever for a server that wants a certificate of ours."""
+    asking, quiet = authority.context(asks=authority), authority.context()
+    proxy = stack.enter_context(_FirstResets(port_of(embedded_url), asking, quiet))
+    store = open_store(StoreSettings(url=f"rediss://127.0.0.1:{proxy.port}/0?ssl_ca_certs={authority.path}", **PATIENT))
+    with pytest.raises(UntrustedServer, match="check ssl_certfile and ssl_keyfile"):
+        store.check()
+    assert proxy.resets == 0
 
 
 def test_a_tls_port_that_is_reached_without_tls(

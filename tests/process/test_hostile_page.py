@@ -14,6 +14,7 @@ from tests.support.hostile import (
     run_body,
     run_together,
 )
+from tests.support.waiting import DEADLINE_S
 
 SOME = ["read_address_one", "raise_what_cannot_be_touched", "cancel_everything", "use_a_pool", "close_everything"]
 
@@ -29,7 +30,7 @@ def test_the_page_names_every_body_and_executor() -> None:
 @pytest.mark.parametrize("name", SOME)
 def test_a_hostile_task_ends_as_the_page_says(embedded_url: str, executor: str, name: str) -> None:
     body = BODIES[name]
-    cell = run_body(embedded_url, executor, body)
+    cell = run_body(embedded_url, executor, body, stop_s=DEADLINE_S)
     assert cell.innocents.are_allowed(body.harms(executor)), cell
     assert is_as_documented(cell, documented_rows()[name][list(EXECUTORS).index(executor)], body), cell
 
@@ -40,7 +41,8 @@ TOGETHER = ["fork_and_run_on", "exit_the_interpreter", "recurse_for_ever", "stop
 @pytest.mark.slow
 @each_executor
 def test_hostile_tasks_one_after_the_other_harm_nobody(embedded_url: str, executor: str) -> None:
-    innocents, left = run_together(embedded_url, executor, [BODIES[name] for name in TOGETHER], innocents=100)
+    bodies = [BODIES[name] for name in TOGETHER]
+    innocents, left = run_together(embedded_url, executor, bodies, innocents=100, stop_s=DEADLINE_S)
     assert (innocents.right, left) == (100, []), innocents
 
 

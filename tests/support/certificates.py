@@ -91,6 +91,14 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(
 )
 
 
+def _wait_for_end(client: ssl.SSLSocket) -> None:
+    """Wait until the other end has closed: else what was refused to it might get lost."""
+    with socket.socket(fileno=client.detach()) as plain:
+        plain.shutdown(socket.SHUT_WR)
+        while plain.recv(65_536):
+            pass
+
+
 class TLSProxy:
     """Speaks TLS with clients and none with a server; a context manager."""
 
@@ -125,7 +133,13 @@ class TLSProxy:
         plain.settimeout(60)
         with ExitStack() as stack, suppress(OSError):
             stack.enter_context(plain)
-            client = stack.enter_context(self._context.wrap_socket(plain, server_side=True))
+            client = self._context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+            stack.enter_context(client)
+            try:
+                client.do_handshake()
+            except ssl.SSLError:
+                _wait_for_end(client)
+                return
             server = stack.enter_context(socket.create_connection(("127.0.0.1", self._server)))
             while not self._stopping:
                 ready = [client] if client.pending() else select.select([client, server], [], [], 0.02)[0]

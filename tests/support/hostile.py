@@ -205,15 +205,15 @@ class HostileWorker:
                 found.right += 1
         return found
 
-    def stop(self) -> list[str]:
-        """Stop the worker gracefully; return what is left of it and of its tasks."""
+    def stop(self, most_s: float = GRACE_S + 1) -> list[str]:
+        """Stop the worker gracefully, in ``most_s``; return what is left of it and of its tasks."""
         left = []
         began = time.monotonic()
         self._worker.terminate()
         status = self._worker.wait()
         if status != 0:
             left.append(f"worker's exit status {status}")
-        if (took := time.monotonic() - began) > GRACE_S + 1:
+        if (took := time.monotonic() - began) > most_s:
             left.append(f"stop took {took:.0f} s")
         if processes := self._processes():
             left.append(f"{len(processes)} process left" if len(processes) == 1 else f"{len(processes)} processes left")
@@ -243,8 +243,8 @@ def _outcome(result: Result[Any]) -> str:
     return f"{snapshot.state} {type(result.result).__name__}"
 
 
-def run_body(url: str, executor: str, body: Body, timeout_s: float = DEADLINE_S) -> Cell:
-    """Run one body among innocents, in a worker of its own."""
+def run_body(url: str, executor: str, body: Body, timeout_s: float = DEADLINE_S, stop_s: float = GRACE_S + 1) -> Cell:
+    """Run one body among innocents, in a worker of its own, which is to stop in ``stop_s``."""
     with HostileWorker(url, executor, [body]) as worker:
         [before, *_] = worker.probe()
         children = worker.children()
@@ -257,10 +257,12 @@ def run_body(url: str, executor: str, body: Body, timeout_s: float = DEADLINE_S)
         changed = {name for state in worker.probe() for name, value in state.items() if value != before[name]}
         ended = "worker" if worker.restarts else "nothing" if worker.children() == children else "child"
         found = worker.judge(innocents)
-        return Cell(_outcome(hostile), ended, found, changed, worker.stop())
+        return Cell(_outcome(hostile), ended, found, changed, worker.stop(stop_s))
 
 
-def run_together(url: str, executor: str, bodies: list[Body], innocents: int = TOGETHER) -> tuple[Innocents, list[str]]:
+def run_together(
+    url: str, executor: str, bodies: list[Body], innocents: int = TOGETHER, stop_s: float = GRACE_S + 1
+) -> tuple[Innocents, list[str]]:
     """Run bodies one after the other in one worker, with many innocents beside them; return what is left, too."""
     share = innocents // len(bodies)
     with HostileWorker(url, executor, bodies) as worker:
@@ -271,4 +273,4 @@ def run_together(url: str, executor: str, bodies: list[Body], innocents: int = T
             results += worker.innocents(share - share // 2)
             worker.wait([hostile])
         worker.wait(results, 3 * DEADLINE_S)
-        return worker.judge(results), worker.stop()
+        return worker.judge(results), worker.stop(stop_s)

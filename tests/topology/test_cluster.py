@@ -115,6 +115,20 @@ class TestCheck:
             for node in cluster.nodes:
                 assert sum(f"127.0.0.1:{node.port} has appendonly off" in warning for warning in warnings) == 1
 
+    def test_a_user_who_lacks_rights_on_one_master_is_told(self, url: str, cluster: Cluster) -> None:
+        for node in cluster.nodes:
+            words = ("on", ">secret", "~*", "&*", "+@all") + (("-xadd",) if node is cluster.nodes[1] else ())
+            with redis.Redis.from_url(node.url) as client:
+                client.execute_command("ACL", "SETUSER", "app", "reset", *words)
+        store = open_store(StoreSettings(url=url.replace("://", "://app:secret@")))
+        warnings = [one for one in store.check() if "may not do what a worker does" in one]
+        for node in cluster.nodes:
+            with redis.Redis.from_url(node.url) as client:
+                client.execute_command("ACL", "DELUSER", "app")
+        [warning] = warnings
+        assert f"the user of 127.0.0.1:{cluster.nodes[1].port} may not" in warning
+        assert "it may not XADD." in warning
+
 
 class TestBadInput:
     def test_no_node_can_be_reached(self) -> None:

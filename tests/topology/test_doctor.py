@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import redis
 
@@ -9,6 +11,9 @@ from streamtasks import StreamTasks
 from streamtasks.operations.doctor import Finding, Level, diagnose
 from streamtasks.protocol.shards import ALL_TAGS
 from tests.support.unreachable import closed_port
+
+if TYPE_CHECKING:
+    from tests.support.servers import Cluster
 
 pytestmark = pytest.mark.topology
 
@@ -18,8 +23,8 @@ def url(cluster_url: str) -> str:
     return cluster_url.replace("redis://", "redis+cluster://").removesuffix("/0")
 
 
-def found(url: str, check: str) -> list[Finding]:
-    app = StreamTasks(url, timeout_s=60.0)
+def found(url: str, check: str, **settings: Any) -> list[Finding]:
+    app = StreamTasks(url, timeout_s=60.0, **settings)
     return [finding for finding in diagnose(app).findings if finding.check == check]
 
 
@@ -60,6 +65,30 @@ def test_shards_that_are_spread_unevenly(url: str) -> None:
     [tags] = [finding for finding in diagnose(app).findings if finding.check == "tags"]
     assert (tags.level, "spread unevenly" in tags.message) == (Level.WARNING, True)
     assert sorted(len(own) for own in tags.values["servers"].values()) == [0, 0, 2]
+
+
+def test_a_list_of_shards_that_disagrees(url: str) -> None:
+    StreamTasks(url, shards=16).task(name="shop.add")(print).enqueue()
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({}, "set shards=16 to keep them"),
+        ({"tags": ALL_TAGS[:4]}, "give these (shards=16)"),
+    ]
+    for settings, remedy in wrong:
+        diagnosis = diagnose(StreamTasks(url, timeout_s=60.0, **settings))
+        [tags] = [finding for finding in diagnosis.findings if finding.check == "tags"]
+        assert (tags.level, remedy in tags.message) == (Level.ERROR, True), tags
+    assert found(url, "tags", shards=16)[0].level == Level.OK
+
+
+def test_a_node_as_a_single_server(cluster: Cluster, url: str) -> None:
+    [elsewhere] = [node for node in cluster.nodes if cluster.tags_at(node, ("u0",))]
+    other = next(node for node in cluster.nodes if node is not elsewhere)
+    diagnosis = diagnose(StreamTasks(other.url, timeout_s=60.0))
+    errors = {finding.check: finding for finding in diagnosis.findings if finding.level == Level.ERROR}
+    assert set(errors) == {"role", "writes"}
+    for finding in errors.values():
+        assert f"is at 127.0.0.1:{elsewhere.port}" in finding.message
+    assert "redis+cluster://" in errors["role"].remedy
 
 
 def test_no_node_answers() -> None:

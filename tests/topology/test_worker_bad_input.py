@@ -55,6 +55,7 @@ def test_it_refuses_to_start_or_keeps_trying(
         client = stack.enter_context(redis.Redis.from_url(replica.url))
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
         port = int(embedded_url.rpartition(":")[2].split("/")[0])
+        elsewhere = next(node for node in cluster.nodes if not cluster.tags_at(node, ("u0",)))
         sentinel = stack.enter_context(FakeSentinel(port))
         of_replica = stack.enter_context(FakeSentinel(replica.port))
         nowhere = stack.enter_context(closed_port()).removeprefix("redis://").removesuffix("/0")
@@ -81,6 +82,9 @@ def test_it_refuses_to_start_or_keeps_trying(
             worker(f"redis+cluster://{nowhere}"): (nowhere, "cannot be reached"),
             worker(f"redis+sentinel://127.0.0.1:{of_replica.port}/main/0"): (
                 f"127.0.0.1:{replica.port}", "is a replica",
+            ),
+            worker(elsewhere.url): (
+                f"127.0.0.1:{elsewhere.port} is a node of a Cluster", "begin the URL with redis+cluster://",
             ),
             worker(replica.url): (f"127.0.0.1:{replica.port}", "is a replica", "name its master in the URL"),
         }  # fmt: skip

@@ -18,6 +18,8 @@ SKEW_WARNING_MS = 30_000
 FULL = 0.9
 FILLING = 0.75
 
+_SEE_ROLE = "See the finding about its role."
+
 
 def server_findings(server: ServerSurvey, settings: StoreSettings, service: Service) -> Iterator[Finding]:
     """Yield the findings about a server, whatever is in it."""
@@ -75,9 +77,13 @@ def _role(server: ServerSurvey, settings: StoreSettings) -> Iterator[Finding]:
         yield unknown("role", server.address, "whether it is a master", "INFO and HELLO do not report it", "")
     else:
         yield Finding("role", Level.OK, "It is a master.", "", server.address, {"role": role})
-    if server.info.get("cluster_enabled") == "1" and not settings.is_cluster:
+    write = server.refusal("write")
+    is_elsewhere = write is not None and write.moved
+    if (is_elsewhere or server.info.get("cluster_enabled") == "1") and not settings.is_cluster:
+        where = f": {write.text}" if is_elsewhere and write is not None else ""
         yield Finding(
-            "role", Level.WARNING, "It is a node of a Cluster, and the URL names it as a single server.",
+            "role", Level.ERROR if where else Level.WARNING,
+            f"It is a node of a Cluster, and the URL names it as a single server{where}.",
             "Calls are refused (MOVED) when the shard is at another master. Use redis+cluster://, or an endpoint "
             "of the service that stands for all of it.", server.address, {"cluster": True},
         )  # fmt: skip
@@ -155,6 +161,9 @@ def _clock(server: ServerSurvey) -> Finding:
 def _scripts(server: ServerSurvey) -> Iterator[Finding]:
     for question in ("EVALSHA", "SCRIPT LOAD"):
         refused = server.refusal(question)
+        if refused is not None and refused.moved:
+            yield unknown("scripts", server.address, "whether it runs scripts", refused.text, _SEE_ROLE)
+            return
         if refused is not None:
             remedy = "Allow it: ACL SETUSER ... +evalsha +script|load" if refused.by_acl else (
                 "Every change of a task is a script: use a service, or a plan of it, that runs scripts."
@@ -170,8 +179,9 @@ def _scripts(server: ServerSurvey) -> Iterator[Finding]:
 def _limits(server: ServerSurvey) -> Finding:
     many, keyless = server.refusal("4,000 arguments"), server.refusal("script without keys")
     values = {"refuses_4000_arguments": many is not None, "refuses_scripts_without_keys": keyless is not None}
-    if many is not None and many.by_acl:
-        return unknown("limits", server.address, "how many arguments it takes", many.text, "")
+    if many is not None and (many.by_acl or many.moved):
+        remedy = _SEE_ROLE if many.moved else ""
+        return unknown("limits", server.address, "how many arguments it takes", many.text, remedy)
     parts = []
     if many is not None:
         parts.append("commands with 4,000 arguments")
@@ -195,6 +205,8 @@ def _writes(server: ServerSurvey, service: Service) -> Finding:
     text = refused.text
     if refused.by_acl:
         remedy = "See the finding about rights."
+    elif refused.moved:
+        remedy = _SEE_ROLE
     elif "READONLY" in text or "read only" in text.lower():
         remedy = "Name the master in the URL."
     elif "NOREPLICAS" in text or "Not enough good replicas" in text:

@@ -53,7 +53,9 @@ def _refused(shards: Sequence[ShardSurvey]) -> Iterator[Finding]:
         words = {command: text for command, text in shard.refused.items() if command != "HGETALL"}
         if words:
             shown = "; ".join(f"{command}: {text}" for command, text in words.items())
-            yield unknown("workers", shard.tag, "what lies in the shard", shown, "See the finding about rights.")
+            yield unknown(
+                "workers", shard.tag, "what lies in the shard", shown, "See the findings about role and rights."
+            )
 
 
 def _workers(
@@ -163,6 +165,9 @@ def _tags(found: Survey) -> Iterator[Finding]:
     tags = {shard.tag: shard.slot for shard in found.shards}
     by_server = {server.address: list(server.tags) for server in found.servers} | {one: [] for one in found.unused}
     values = {"slots": tags, "servers": by_server}
+    if found.tags_error:
+        yield Finding("tags", Level.ERROR, found.tags_error, "", "", values)
+        return
     others = sorted({tag for sample in found.keys for tag in sample.other_tags})
     if others:
         yield Finding(

@@ -11,6 +11,7 @@ from ...exceptions import ServerNotSupported
 from ...protocol.durability import MEMORY
 from ...protocol.keys import Keys
 from ...settings import StoreSettings
+from ..survey_types import Refused
 from . import connections
 from .addresses import not_verified
 from .endpoints import endpoint_of
@@ -21,13 +22,17 @@ from .rights import missing_of_worker
 from .scripts import Answer, Behind
 from .sentinel.connections import ask
 
-__all__ = ["check_server", "field", "sentinel_warnings", "server_info"]
+__all__ = ["TRIES", "check_server", "field", "sentinel_warnings", "server_info"]
+
+TRIES = 5
+"""So often is connected to a server that closes the connection as one does that wants another certificate."""
 
 
-def check_server(settings: StoreSettings, *, runs_tasks: bool = False) -> list[str]:
+def check_server(settings: StoreSettings, *, runs_tasks: bool = False, tag: str = "") -> list[str]:
     """Check version, eviction policy, persistence, role and durability; return what the operator has to know.
 
-    ``runs_tasks``: check as well that the user may do what a worker does.
+    ``runs_tasks``: check as well that the user may do what a worker does. ``tag``: of a shard that this master of a
+    Cluster has; empty: it is one server, which has all.
 
     A server that cannot be reached is no reason to refuse: the worker waits for it. Nor is a user that may not ask:
     what could not be checked is named.
@@ -38,6 +43,22 @@ def check_server(settings: StoreSettings, *, runs_tasks: bool = False) -> list[s
         UntrustedServer: a certificate is not accepted.
         UnknownService: Sentinels do not know the service.
     """
+    for more_tries in reversed(range(TRIES)):
+        try:
+            return _look(settings, runs_tasks=runs_tasks, tag=tag)
+        except (RedisError, OSError) as error:
+            lasting = connections.lasting_error(error, settings)
+            if lasting is not None:
+                raise lasting from error
+            if more_tries and connections.hides_refusal(settings, error):
+                continue
+            hint = connections.tls_hint(settings, error, cut_off=connections.is_cut_off(error))
+            return [f"{connections.address(settings)} cannot be reached ({error}){hint}; the worker waits for it"]
+    raise AssertionError("the last try has returned")
+
+
+def _look(settings: StoreSettings, *, runs_tasks: bool, tag: str) -> list[str]:
+    """Connect, and check what is there, see `check_server`."""
     connection: Any = connections.new_connection(settings)
     try:
         connection.connect()
@@ -48,18 +69,24 @@ def check_server(settings: StoreSettings, *, runs_tasks: bool = False) -> list[s
         found, is_master = _check(connection, connections.address(settings))
         if is_master and settings.durability != MEMORY:
             _durability(connection, settings)
+        inquiry, where = Inquiry(connection, settings), connections.address(settings)
+        keys = Keys(settings.key_prefix, tag or settings.tags[0])
+        if not tag:
+            found += _part_of_cluster(inquiry, keys, where)
         if is_master and runs_tasks:
-            keys, where = Keys(settings.key_prefix, settings.tags[0]), connections.address(settings)
-            found += missing_of_worker(Inquiry(connection, settings), keys, where, settings.key_prefix)
+            found += missing_of_worker(inquiry, keys, where, settings.key_prefix)
         return warnings + found
-    except (RedisError, OSError) as error:
-        lasting = connections.lasting_error(error, settings)
-        if lasting is not None:
-            raise lasting from error
-        hint = connections.tls_hint(settings, error, cut_off=connections.is_cut_off(error))
-        return [f"{connections.address(settings)} cannot be reached ({error}){hint}; the worker waits for it"]
     finally:
         connection.disconnect()
+
+
+def _part_of_cluster(inquiry: Inquiry, keys: Keys, where: str) -> list[str]:
+    """Return a warning if what is named as a server is a node of a Cluster that has not the shard."""
+    answer = inquiry.ask("EXISTS", keys.touched)
+    if not (isinstance(answer, Refused) and answer.moved):
+        return []
+    remedy = "begin the URL with redis+cluster://; the worker tries until then"
+    return [f"{where} is a node of a Cluster, and {answer.text}: {remedy}"]
 
 
 def sentinel_warnings(settings: StoreSettings) -> list[str]:

@@ -133,6 +133,11 @@ def is_cut_off(error: Exception) -> bool:
     return isinstance(error, (RedisConnectionError, OSError)) and any(sign in str(error) for sign in _CUT_OFF_SIGNS)
 
 
+def hides_refusal(settings: StoreSettings, error: Exception) -> bool:
+    """Whether another try may say more: who refuses our certificate says so, and closes before that may be read."""
+    return uses_tls(settings) and is_cut_off(error)
+
+
 def tls_hint(settings: StoreSettings, error: Exception, *, cut_off: bool) -> str:
     """Return the question whether TLS is what is wrong, ``""`` if nothing looks like that.
 

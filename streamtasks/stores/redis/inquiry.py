@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import MovedError, NoPermissionError, RedisError, ResponseError
 
 from ...settings import StoreSettings
 from ..survey_types import Refused
@@ -65,6 +65,8 @@ class Inquiry:
 
 
 def _refused(error: Exception) -> Refused:
+    if isinstance(error, MovedError):
+        return Refused(f"slot {error.slot_id} is at {error.node_addr[0]}:{error.node_addr[1]}", moved=True)
     return Refused(_text(error), isinstance(error, NoPermissionError))
 
 

@@ -9,12 +9,13 @@ from typing import Any, Final, cast
 from ....exceptions import ConfigurationError
 from ....protocol.keys import Keys
 from ....protocol.shards import ALL_TAGS, Tags
+from ....settings import StoreSettings
 from ..batches import MOST
 from ..scripts import Call, script
 from ..shards import Operation, Request, Shards
 from .steering import pause_call, pauses_call
 
-__all__ = ["NOTE_TAG", "agree", "tags_call"]
+__all__ = ["NOTE_TAG", "agree", "disagreement", "tags_call"]
 
 NOTE_TAG: Final = "tags"
 """The list is in a slot of its own, the same whatever the shards are."""
@@ -40,27 +41,37 @@ def agree(shards: Shards, retry_time_s: float | None = None) -> Operation[None]:
         yield from _pause_new(shards, len(reply) - 1, retry_time_s)
         [reply] = yield Request([tags_call(settings.key_prefix, tags)], retry_time_s)
     noted = _tags_in(reply)
-    if noted != tags and tags.are_default and noted == tags[: len(noted)]:
-        raise ConfigurationError(
+    if error := disagreement(settings, noted):
+        raise ConfigurationError(error)
+    tags.first = noted[: reply[0]]
+    shards.agreed = True
+
+
+def disagreement(settings: StoreSettings, noted: tuple[str, ...]) -> str:
+    """Return why the shards of these settings cannot be those that are noted; empty: they are, or will be added."""
+    tags = cast("Tags", settings.tags)
+    if not noted or noted == tags:
+        return ""
+    if noted == tags[: len(noted)]:
+        if not tags.are_default:
+            return ""
+        return (
             f"The tasks under key_prefix {settings.key_prefix!r} at {settings.shown_url} are spread over {len(noted)} "
             f"shards, not over {len(tags)} as is the default now: set shards={len(noted)} to keep them, or "
             f"shards={len(tags)} to add the others, which cannot be taken away again (docs/servers.md, Moving slots)."
         )
-    if noted != tags and settings.shards is not None and noted == ALL_TAGS[: len(noted)]:
-        raise ConfigurationError(
+    if settings.shards is not None and noted == ALL_TAGS[: len(noted)]:
+        return (
             f"shards is {settings.shards}, but the tasks under key_prefix {settings.key_prefix!r} at "
             f"{settings.shown_url} are spread over {len(noted)} shards, which cannot be taken away again: set "
             f"shards={len(noted)}, or choose another key_prefix."
         )
-    if noted != tags:
-        same = f" (shards={len(noted)})" if noted == ALL_TAGS[: len(noted)] else ""
-        raise ConfigurationError(
-            f"tags are {', '.join(tags)}, but the tasks under key_prefix {settings.key_prefix!r} at "
-            f"{settings.shown_url} are spread over {', '.join(noted)}: give these{same}, in this order, and new "
-            "ones only behind them; or choose another key_prefix."
-        )
-    tags.first = noted[: reply[0]]
-    shards.agreed = True
+    same = f" (shards={len(noted)})" if noted == ALL_TAGS[: len(noted)] else ""
+    return (
+        f"tags are {', '.join(tags)}, but the tasks under key_prefix {settings.key_prefix!r} at "
+        f"{settings.shown_url} are spread over {', '.join(noted)}: give these{same}, in this order, and new "
+        "ones only behind them; or choose another key_prefix."
+    )
 
 
 def _tags_in(reply: Sequence[Any]) -> tuple[str, ...]:

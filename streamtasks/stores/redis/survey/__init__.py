@@ -8,6 +8,7 @@ from ...survey_types import Survey
 from .. import connections
 from ..checks import sentinel_warnings
 from ..inquiry import Inquiry
+from ..operations.tags import NOTE_TAG, disagreement
 from .masters import masters
 from .server import survey_server
 from .shard import sample_keys, survey_shard
@@ -25,8 +26,12 @@ def survey(settings: StoreSettings) -> Survey:
         AccessDenied, UntrustedServer, UnknownService: it lets nobody in with these settings.
     """
     servers, shards, keys, unused = [], [], [], []
-    for master, tags in masters(settings):
+    tags_error = ""
+    for master, served in masters(settings, (*settings.tags, NOTE_TAG)):
         address = connections.address(master)
+        tags = [tag for tag in served if tag != NOTE_TAG]
+        if NOTE_TAG in served:
+            tags_error = _tags_error(master, settings)
         if not tags:
             unused.append(address)
             continue
@@ -35,4 +40,11 @@ def survey(settings: StoreSettings) -> Survey:
             shards += [survey_shard(inquiry, Keys(settings.key_prefix, tag)) for tag in tags]
             keys.append(sample_keys(inquiry, settings.key_prefix, settings.tags))
     warnings = sentinel_warnings(settings) if settings.is_sentinel else []
-    return Survey(tuple(servers), tuple(shards), tuple(keys), tuple(warnings), tuple(unused))
+    return Survey(tuple(servers), tuple(shards), tuple(keys), tuple(warnings), tuple(unused), tags_error)
+
+
+def _tags_error(master: StoreSettings, settings: StoreSettings) -> str:
+    """Return why the shards of the settings cannot be those that are noted, if that may be asked."""
+    with Inquiry(connections.new_connection(master), master) as inquiry:
+        noted = inquiry.ask("LRANGE", Keys(settings.key_prefix, NOTE_TAG).tags, "0", "-1")
+    return disagreement(settings, tuple(noted)) if isinstance(noted, list) else ""
