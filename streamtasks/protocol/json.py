@@ -17,9 +17,18 @@ import orjson
 
 from ..exceptions import DecodeError, InvalidKey, InvalidTask
 
-__all__ = ["dumps", "invalid_key", "loads"]
+__all__ = ["dumps", "invalid_key", "loads", "plain"]
 
 _STDLIB = b"~"
+
+
+def plain(value: Any) -> bytes | None:
+    """Encode a value by orjson; None: that cannot, or would change it."""
+    try:
+        fast = orjson.dumps(value)
+        return fast if orjson.loads(fast) == value else None
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def dumps(value: Any) -> bytes:
@@ -29,12 +38,10 @@ def dumps(value: Any) -> bytes:
         InvalidTask: JSON cannot carry it (the message says which type).
         InvalidKey: a key is not a string.
     """
-    try:
-        fast = orjson.dumps(value)
-        if orjson.loads(fast) == value:
-            return fast
-    except (TypeError, ValueError, RecursionError):
-        pass  # the standard library decides, and its error names the type
+    fast = plain(value)
+    if fast is not None:
+        return fast
+    # The standard library decides, and its error names the type.
     try:
         data = _STDLIB + json.dumps(value, separators=(",", ":")).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any, Self, Unpack
 
 from ..exceptions import InvalidTask
-from ..protocol.heard import EVERYTHING
+from ..protocol.heard import EVERYTHING, NOTHING
 from ..protocol.message import Message
 from ..protocol.validation import check_arguments
 from ..results import Result
+from ..settings import StoreSettings
 from ..stores.owner import Owner
 from ..stores.types import Limit, NewMessage
 from .attempt import Attempt, AttemptOutcome
 from .enqueue import Pipeline, assign_id, check_limits, merge_options, pack
+from .frame import Frame
 from .middleware import around_enqueue_many
 from .option_types import UsingOptions
 from .position import Position
@@ -66,6 +68,7 @@ class Task[**P, R]:
         self._registered = registered or options
         self._defaults = options.defaults(self._registered)
         self._checked: CallOptions | None = None
+        self._framed: tuple[StoreSettings, Frame | None] | None = None
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -207,9 +210,20 @@ class Task[**P, R]:
         return limit_of(self.name, own.rate_limit, own.rate_limit_burst, own.rate_limit_key, args, kwargs)
 
     def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any], call: CallOptions) -> NewMessage:
+        if call is self._checked and not self._pipeline.middleware and self.options.rate_limit is None:
+            frame = self._frame(call)
+            hears = EVERYTHING if self._registered.has_hooks else NOTHING
+            if frame is not None and (framed := frame.message(args, kwargs, hears)) is not None:
+                return framed
         message = self._message(args, kwargs, call)
         limit = None if self.options.rate_limit is None else self.limit_of(args, kwargs)
         return pack(message, call, limit, self._pipeline.owner.settings, self._hears())
+
+    def _frame(self, call: CallOptions) -> Frame | None:
+        settings, known = self._pipeline.owner.settings, self._framed
+        if known is None or known[0] is not settings:
+            known = self._framed = (settings, Frame.of(self.name, call, settings))
+        return known[1]
 
     def _hears(self) -> str:
         """Return what is heard of an end that no child has seen."""

@@ -8,7 +8,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,8 @@ from streamtasks.protocol.shards import new_id
 from streamtasks_django import get_task_backend
 from streamtasks_django import task as our_task
 from streamtasks_django.backends.base import StoreBackend
+from streamtasks_django.enqueue.pipeline import queued_result
+from streamtasks_django.results.task_result import StreamTaskResult
 
 pytestmark = pytest.mark.usefixtures("site")
 
@@ -276,3 +278,27 @@ def test_tasks_and_results_can_be_copied_and_pickled() -> None:
     if django.VERSION >= (6, 1):
         assert pickle.loads(pickle.dumps(changed)) == changed
         assert pickle.loads(pickle.dumps(result)) == result
+
+
+def test_a_queued_result_has_what_its_class_gives_it() -> None:
+    given: dict[str, Any] = {"args": (1, {"a": b"x"}), "kwargs": {"k": (2,)}, "backend": "default"}
+    now, routed = timezone.now(), tasks.add
+    made = queued_result(routed, "1", now, given["args"], given["kwargs"], "default", {"m": 1})
+    other = StreamTaskResult(
+        task=routed,
+        id="1",
+        status=TaskResultStatus.READY,
+        enqueued_at=now,
+        started_at=None,
+        finished_at=None,
+        last_attempted_at=None,
+        errors=[],
+        worker_ids=[],
+        raw_metadata={"m": 1},
+        **given,
+    )
+    assert {one.name: getattr(made, one.name) for one in fields(other)} == {
+        one.name: getattr(other, one.name) for one in fields(other)
+    }
+    with pytest.raises(TypeError):
+        queued_result(routed, "1", now, (object(),), {}, "default", {})

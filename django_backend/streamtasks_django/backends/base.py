@@ -24,7 +24,7 @@ from ..enqueue.json_errors import normalized
 from ..enqueue.later import acalls_held, calls_held
 from ..enqueue.owner import BackendOwner, BackendSchedules, group_of
 from ..enqueue.pipeline import has_own_id, prepare
-from ..enqueue.signal_dispatch import asend, send
+from ..enqueue.signal_dispatch import asend, is_ignored, send
 from ..enqueue.store_alias import Stores
 from ..enqueue.unsent import aread, read
 from ..exceptions import InvalidTask
@@ -208,7 +208,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             are_held = calls_held(self, prepared)
             if not are_held:
                 self.stores.plain.enqueue([message for _, message, _ in prepared])
-        if not are_held:
+        if not are_held and not is_ignored(task_enqueued):
             for result, _, _ in prepared:
                 send(task_enqueued, type(self), result)
         return [result for result, _, _ in prepared]
@@ -222,7 +222,7 @@ class StoreBackend(StoreControl, StreamTaskMixin):
             are_held = await acalls_held(self, prepared)
             if not are_held:
                 await self.stores.asynchronous.enqueue([message for _, message, _ in prepared])
-        if not are_held:
+        if not are_held and not is_ignored(task_enqueued):
             for result, _, _ in prepared:
                 await asend(task_enqueued, type(self), result)
         return [result for result, _, _ in prepared]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,7 @@ from streamtasks.exceptions import InvalidTask as EngineInvalidTask
 from streamtasks.protocol.heard import EVERYTHING, FAILURES
 from streamtasks.stores.types import Limit, NewMessage
 from streamtasks.tasks.enqueue import assign_id, before_enqueue, build, check_limits, choose_id, pack
+from streamtasks.tasks.frame import Frame
 from streamtasks.tasks.middleware import listens_to_ends
 from streamtasks.tasks.options import WITHOUT_END
 from streamtasks.tasks.position import Position
@@ -30,7 +31,7 @@ from streamtasks.workflows.linked import Linked
 
 from ..conf import project, version
 from ..exceptions import InvalidTask
-from ..framework import TaskResultStatus, task_finished
+from ..framework import TaskResultStatus, normalize_json, task_finished
 from ..results.metadata import HEADER
 from ..results.task_result import StreamTaskResult
 from ..tasks.definition import PER_CALL
@@ -46,7 +47,16 @@ if TYPE_CHECKING:
     from ..framework import Task, TaskResult
     from .store_alias import StoreAlias
 
-__all__ = ["Prepared", "has_own_id", "prepare", "registered_name", "resolve", "without_options"]
+__all__ = ["Prepared", "has_own_id", "prepare", "queued_result", "registered_name", "resolve", "without_options"]
+
+_QUEUED = frozenset(
+    {"task", "id", "status", "enqueued_at", "args", "kwargs", "backend", "errors", "worker_ids", "raw_metadata"}
+)
+_LATER = [
+    (one.name, None if one.default is MISSING else one.default)
+    for one in fields(StreamTaskResult)
+    if one.name not in _QUEUED
+]
 
 type Prepared = tuple[TaskResult[..., Any], NewMessage, float | None]
 """The result of a call, its message, and the ``retry_time_s`` of `Store.enqueue`."""
@@ -65,6 +75,7 @@ class _Plan(NamedTuple):
         use_tz: the setting USE_TZ.
         metadata: that of every call.
         has_listeners: whether hooks, middleware or ``store_result()`` are called with its end, as far as is known.
+        frame: what the messages of its calls have in common, if all but id and arguments is.
     """
 
     task: Task[..., Any]
@@ -76,6 +87,7 @@ class _Plan(NamedTuple):
     use_tz: bool
     metadata: dict[str, Any]
     has_listeners: bool
+    frame: Frame | None
 
 
 def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Prepared:
@@ -96,23 +108,15 @@ def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwar
     now_ms = time.time_ns() // 1_000_000  # in ms like the server's clock: a result that is read later starts not before
     try:
         task_id = choose_id(plan.call, settings.tags)
-        result = StreamTaskResult(
-            task=plan.shown,
-            id=task_id,
-            status=TaskResultStatus.READY,
-            enqueued_at=datetime.fromtimestamp(now_ms / 1000, UTC) if plan.use_tz else moment(now_ms),
-            started_at=None,
-            finished_at=None,
-            last_attempted_at=None,
-            args=args,  # type: ignore[arg-type]  # TaskResult makes a list of it
-            kwargs=kwargs,  # type: ignore[arg-type]
-            backend=backend.alias,
-            errors=[],
-            worker_ids=[],
-            raw_metadata=dict(plan.metadata),
-        )
+        enqueued_at = datetime.fromtimestamp(now_ms / 1000, UTC) if plan.use_tz else moment(now_ms)
+        result = queued_result(plan.shown, task_id, enqueued_at, args, kwargs, backend.alias, dict(plan.metadata))
+        middleware = project.middleware()
+        if plan.frame is not None and not middleware:
+            framed = plan.frame.message(result.args, result.kwargs, _hears(plan), task_id)
+            if framed is not None:
+                return result, framed, plan.retry_time_s
         message = build(plan.name, result.args, result.kwargs, plan.call, settings.tags, task_id)
-        if middleware := project.middleware():
+        if middleware:
             message = before_enqueue(middleware, message)
         if message.expires_in_ms and backend.outbox_database is not None:
             message = replace(message, expires_ms=now_ms + message.expires_in_ms, expires_in_ms=0)  # counts from now
@@ -128,6 +132,37 @@ def prepare(backend: StoreAlias, task: Task[..., Any], args: Sequence[Any], kwar
         object.__setattr__(result, "args", sent.args)
         object.__setattr__(result, "kwargs", sent.kwargs)
     return result, new, plan.retry_time_s
+
+
+def queued_result(
+    task: Any,
+    task_id: str,
+    enqueued_at: datetime | None,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    backend: str,
+    metadata: dict[str, Any],
+) -> StreamTaskResult[Any]:
+    """Return a result with the status READY; its class makes the same, in three times the time.
+
+    Raises:
+        TypeError, ValueError: JSON cannot carry an argument.
+    """
+    made: StreamTaskResult[Any] = object.__new__(StreamTaskResult)
+    put = object.__setattr__
+    put(made, "task", task)
+    put(made, "id", task_id)
+    put(made, "status", TaskResultStatus.READY)
+    put(made, "enqueued_at", enqueued_at)
+    put(made, "args", normalize_json(args) if args else [])
+    put(made, "kwargs", normalize_json(kwargs) if kwargs else {})
+    put(made, "backend", backend)
+    put(made, "errors", [])
+    put(made, "worker_ids", [])
+    put(made, "raw_metadata", metadata)
+    for name, value in _LATER:
+        put(made, name, value)
+    return made
 
 
 def resolve(backend: StoreAlias, task: StreamTask[..., Any], signature: Signature, tag: str) -> Signature:
@@ -228,16 +263,18 @@ def _plan(backend: StoreAlias, task: Task[..., Any]) -> _Plan:
         _check_links(backend, call)
     except EngineInvalidTask as error:
         raise _as_django(error) from error
+    limited = isinstance(routed, StreamTask) and bool(routed.rate_limit)
     plan = _Plan(
         routed,
         without_options(routed),
         registered_name(routed),
         call,
-        isinstance(routed, StreamTask) and bool(routed.rate_limit),
+        limited,
         call.retry_time_s(),
         django_settings.USE_TZ,
         routed.metadata if isinstance(routed, StreamTask) else {},
         defined is None or _has_listeners(backend, defined),
+        None if limited else Frame.of(registered_name(routed), call, backend.store_settings),
     )
     if isinstance(routed, StreamTask) and defined is not None:  # until its module is loaded, its definition is unknown
         for one in (task, routed):

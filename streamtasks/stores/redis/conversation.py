@@ -7,8 +7,8 @@ replies, errors of the server among them as values; what it returns are the repl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, Final
 
 from hiredis import pack_command
 from redis.exceptions import NoScriptError, RedisError
@@ -18,6 +18,9 @@ from .replies import aread_replies, read_replies
 from .scripts import Behind, Call
 
 __all__ = ["Conversation", "aexchange", "command", "conversation", "exchange", "exchange_each", "finish", "passing"]
+
+PIECE_BYTES: Final = 16 * 1024
+"""What is sent together is sent in pieces that are a little larger."""
 
 type Conversation = Generator[list[tuple[Any, ...]], list[Any], list[Any]]
 
@@ -158,7 +161,23 @@ def _converse(
 
 
 def _send(connection: Any, commands: Sequence[tuple[Any, ...]]) -> None:
-    connection.send_packed_command([b"".join(map(pack_command, commands))], check_health=False)
+    connection.send_packed_command(_packed(commands), check_health=False)
+
+
+def _packed(commands: Sequence[tuple[Any, ...]]) -> Iterator[bytes]:
+    """Yield the bytes of commands, in pieces: a server begins with the first while the others are packed."""
+    some: list[bytes] = []
+    size = 0
+    for one in commands:
+        packed = pack_command(one)
+        some.append(packed)
+        size += len(packed)
+        if size >= PIECE_BYTES:
+            yield b"".join(some)
+            some.clear()
+            size = 0
+    if some:
+        yield b"".join(some)
 
 
 async def aexchange(
