@@ -50,6 +50,7 @@ def source(name: str) -> str:
     return load(name).source
 
 
+@cache
 def commands(name: str) -> frozenset[str]:
     """Return the commands that a script may call, in small letters; subcommands as ``xgroup|create``. Errors as `load`.
 
