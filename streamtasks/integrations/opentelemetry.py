@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -32,8 +33,9 @@ class OpenTelemetry(Middleware):
     """Middleware that makes a span for each call and one for each attempt. Needs the extra ``otel``.
 
     The span of a call (``send <queue>``, PRODUCER) stands for the making of the message; the context travels in the
-    message's headers (W3C by default). The span of an attempt (``process <queue>``, CONSUMER) is its child, and all
-    that the task does is inside: calls of a workflow or of a chord's body belong to the trace in which it was started.
+    message's headers (W3C by default; of a trace that is not sampled only its id, as ``ut``). The span of an attempt
+    (``process <queue>``, CONSUMER) is its child, and all that the task does is inside: calls of a workflow or of a
+    chord's body belong to the trace in which it was started.
 
     Calls that are enqueued together have a span each, ``create <queue>`` (PRODUCER), and one for all of them, ``send
     <queue>`` (CLIENT), with links to these.
@@ -78,6 +80,8 @@ class OpenTelemetry(Middleware):
             workflow.notes[message.id] = _link_of(span.get_span_context())
         if batch is not None:
             batch.append((message.queue, span.get_span_context()))
+        if len(carrier) == 1 and carrier.get("traceparent", "1")[-1] in _UNSAMPLED_FLAGS:
+            carrier = {_UNSAMPLED: _short(span.get_span_context().trace_id)}
         return replace(message, headers={**message.headers, **carrier}) if carrier else message
 
     @contextmanager
@@ -124,11 +128,8 @@ class OpenTelemetry(Middleware):
 
     def around_run(self, attempt: Attempt) -> AbstractContextManager[Any]:
         """Return a context in which the span of an attempt is the current one."""
-        headers = attempt.message.headers
-        if len(headers) == 1 and self._is_lazy:
-            parent = headers.get("traceparent")
-            if type(parent) is str and len(parent) == _TRACEPARENT_LENGTH and parent[-1] in _UNSAMPLED_FLAGS:
-                return _NOTHING  # nearly every attempt
+        if self._is_lazy and type(short := attempt.message.headers.get(_UNSAMPLED)) is str and len(short) == _SHORT:
+            return _NOTHING  # nearly every attempt
         return self._around(attempt)
 
     def around_run_async(self, attempt: Attempt) -> AbstractAsyncContextManager[Any]:
@@ -137,6 +138,8 @@ class OpenTelemetry(Middleware):
 
     def _around(self, attempt: Attempt) -> AbstractContextManager[Any]:
         headers = attempt.message.headers
+        if type(short := headers.get(_UNSAMPLED)) is str and len(short) == _SHORT:
+            return _NOT_SAMPLED
         parent = headers.get("traceparent")
         if len(headers) > 1 and not headers.keys().isdisjoint(_OTHER_PARTS):
             parent = None
@@ -171,6 +174,22 @@ class OpenTelemetry(Middleware):
             span.end()
 
 
+_UNSAMPLED: Final = "ut"
+"""The header of an unsampled trace, in place of ``traceparent``: its id in 22 characters of base64.
+
+Half of the bytes: most traces are not sampled, and each byte is stored, copied and read several times.
+"""
+
+_SHORT: Final = 22
+_LOW_BITS: Final = (1 << 64) - 1
+
+_is_short: Final = re.compile("[A-Za-z0-9_-]{22}").fullmatch
+
+
+def _short(trace_id: int) -> str:
+    return urlsafe_b64encode(trace_id.to_bytes(16)).decode()[:22]
+
+
 _TRACEPARENT_LENGTH: Final = 55
 _UNSAMPLED_FLAGS: Final = frozenset("02468ace")
 """Last digits of a ``traceparent`` whose trace is not sampled: the last bit of the flags is 0.
@@ -182,9 +201,13 @@ _OTHER_PARTS: Final = ("tracestate", "baggage")
 
 
 def _context_of(parent: str) -> contexts.Context:
-    """Return the context of a ``traceparent``; what cannot be read is no trace, as for the propagator."""
+    """Return the context of a ``traceparent``, or of a short trace id; what cannot be read is no trace."""
     span = trace.INVALID_SPAN_CONTEXT
-    if _is_traceparent(parent):
+    if _is_short(parent):
+        trace_id = int.from_bytes(urlsafe_b64decode(f"{parent}=="))
+        # Which span it was does not matter: nobody has kept it.
+        span = trace.SpanContext(trace_id, trace_id & _LOW_BITS or 1, is_remote=True)
+    elif _is_traceparent(parent):
         trace_id, span_id, flags = (int(part, 16) for part in parent.split("-")[1:])
         span = trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(flags))
     return trace.set_span_in_context(trace.NonRecordingSpan(span), contexts.Context())
@@ -214,7 +237,8 @@ class _CallContext(contexts.Context):
     def now(self) -> contexts.Context:
         """Return the context of the running attempt; an empty one if there is none."""
         attempt = running_attempt()
-        parent = None if attempt is None else attempt.message.headers.get("traceparent")
+        headers = {} if attempt is None else attempt.message.headers
+        parent = headers.get(_UNSAMPLED) or headers.get("traceparent")
         if type(parent) is not str:
             return contexts.Context()
         known, context = self._known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from base64 import urlsafe_b64decode
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +184,27 @@ def test_a_call_that_is_not_sampled_has_no_span_but_its_trace_goes_on() -> None:
     assert not any(one.trace_flags.sampled for one in seen)
     assert kept.get_finished_spans() == ()
     assert not trace.get_current_span().get_span_context().is_valid
+
+
+@pytest.mark.parametrize("in_child", [False, True])
+def test_the_header_of_a_trace_that_is_not_sampled_is_short(*, in_child: bool) -> None:
+    """Of a header of that name which is something else the attempt has a span, as it had before."""
+    made = OpenTelemetry(TracerProvider(sampler=sampling.ParentBasedTraceIdRatio(0)))
+    sent = made.before_enqueue(Message(id="m", task="task"))
+    assert [len(word) for pair in sent.headers.items() for word in pair] == [2, 22]
+
+    def run(headers: dict[str, Any]) -> SpanContext:
+        attempt = Attempt(Message(id="m", task="task", headers=headers), 1, "w", 0, 0, 0)
+        with made.in_child() if in_child else nullcontext(), entered(attempt), made.around_run(attempt):
+            return trace.get_current_span().get_span_context()
+
+    seen = contextvars.copy_context().run(run, {"user": 7, **sent.headers})
+    assert seen.is_valid
+    assert (seen.is_remote, seen.trace_flags.sampled) == (True, False)
+    assert trace.format_trace_id(seen.trace_id) == urlsafe_b64decode(sent.headers["ut"] + "==").hex()
+    for other in (7, "short", None):
+        assert not contextvars.copy_context().run(run, {"ut": other}).is_remote
+    assert not contextvars.copy_context().run(run, {"ut": "!" * 22}).is_valid
 
 
 @pytest.mark.parametrize("flags", ["00", "01"])
