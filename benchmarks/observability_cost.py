@@ -1,4 +1,4 @@
-"""Measure what logs, metrics and traces cost a child that drains no-op tasks: its CPU time a task, and its rate.
+"""Measure what logs, metrics and traces cost a child that drains no-op tasks, and its server: CPU time, and the rate.
 
 ``WARNING``: no line is written. ``INFO``, the default: 100 attempts a second have lines, the others are counted.
 ``DEBUG``: every attempt has two lines, as in Django. ``metrics``: INFO, and the metrics of the worker are scraped each
@@ -56,8 +56,14 @@ def scrape(port: int, ended: threading.Event) -> None:
             answer.read()
 
 
-def cost(client: Any, tasks: int, variant: str) -> tuple[float, float]:
-    """Return the CPU time of the child per task, us, and the tasks per second."""
+def server_s(client: Any) -> float:
+    """Return the CPU time that the server has used, seconds."""
+    used = client.info("cpu")
+    return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+
+def cost(client: Any, tasks: int, variant: str) -> tuple[float, float, float]:
+    """Return the CPU time of child and server per task, us, and the tasks per second."""
     module = importlib.import_module("bench_traced" if variant == "traced" else "bench_tasks")
     app, noop = module.app, module.noop
     client.flushall()
@@ -78,10 +84,11 @@ def cost(client: Any, tasks: int, variant: str) -> tuple[float, float]:
                 scraper.start()
             begun, first = time.perf_counter(), int(client.hget(totals, "SUCCESS"))
             child = next(one for one in psutil.Process(worker.pid).children() if one.name() == "st-child")
-            before = child.cpu_times()
+            before, served_s = child.cpu_times(), server_s(client)
             while (done := int(client.hget(totals, "SUCCESS"))) < tasks:
                 time.sleep(0.005)
             after, spent_s = child.cpu_times(), time.perf_counter() - begun
+            served_s = server_s(client) - served_s
         finally:
             ended.set()
             if scraper.ident:
@@ -89,7 +96,8 @@ def cost(client: Any, tasks: int, variant: str) -> tuple[float, float]:
             worker.terminate()
             worker.wait()
     cpu_s = after.user + after.system - before.user - before.system
-    return cpu_s / (done - first) * 1e6, (done - first) / spent_s
+    count = done - first
+    return cpu_s / count * 1e6, served_s / count * 1e6, count / spent_s
 
 
 def main() -> None:
@@ -104,17 +112,21 @@ def main() -> None:
     try:
         os.environ[URL_VARIABLE] = server.url
         client = redis.Redis.from_url(server.url, protocol=2, decode_responses=True)
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
+        found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in variants}
         for _ in range(options.rounds):
             for name in variants:
                 found[name].append(cost(client, options.tasks, name))
     finally:
         server.stop()
-    base_us, base_rate = (statistics.median(column) for column in zip(*found[BASE], strict=True))
+    base_us, base_server_us, base_rate = (statistics.median(column) for column in zip(*found[BASE], strict=True))
     for name, rounds in found.items():
-        us, rate = (statistics.median(column) for column in zip(*rounds, strict=True))
-        print(f"{name:8} {us:6.2f} us of the child's CPU a task (x{us / base_us:.3f}), "
-              f"{rate:8,.0f} tasks/s (x{rate / base_rate:.3f})")  # fmt: skip
+        us, server_us, rate = (statistics.median(column) for column in zip(*rounds, strict=True))
+        both = (base_us + base_server_us) / (us + server_us)
+        print(
+            f"{name:8} {us:6.2f} us of the child's CPU a task (x{us / base_us:.3f}), "
+            f"{server_us:6.2f} us of the server's (x{server_us / base_server_us:.3f}), by both x{both:.3f}; "
+            f"{rate:8,.0f} tasks/s (x{rate / base_rate:.3f})"
+        )
 
 
 if __name__ == "__main__":
