@@ -89,6 +89,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         failing = site.enqueue("failing")
         site.enqueue("delayed", 30)
         site.wait(f"tasks/{failing}/", "ZeroDivisionError")
+        site.wait("charts/", "By the hour")
         yield site
 
 

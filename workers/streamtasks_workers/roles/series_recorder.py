@@ -20,6 +20,9 @@ __all__ = ["SeriesRecorder"]
 
 MINUTE_S: Final = 60.0
 
+FIRST_S: Final = 5.0
+"""What a worker counts first is sent so soon: somebody may be waiting for it."""
+
 SPREAD_S: Final = 3.0
 """Workers that count alike send at different times."""
 
@@ -48,7 +51,7 @@ class SeriesRecorder(Role):
         self.interval_s = MINUTE_S
         self._kept: deque[_Counted] = deque(maxlen=MOST_KEPT)
         self._taken_s = time.monotonic()
-        self._next_s = self._taken_s + _left_s()
+        self._next_s = self._taken_s + min(FIRST_S, _left_s())
         self._send_s = 0.0
         self._is_noted = False
 

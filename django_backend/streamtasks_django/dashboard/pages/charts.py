@@ -53,11 +53,15 @@ def _columns(found: Chart) -> dict[str, Any]:
     }
     for name in ("run_p50_s", "run_p95_s", "wait_p50_s", "wait_p95_s"):
         columns[name] = [None if (value := getattr(one, name)) is None else round(value, 4) for one in points]
+    several = len({one.project for one in found.releases}) > 1
     return {
         "at": [one.at_ms // 1000 for one in points],
         "each_s": found.each_ms // 1000,
         **columns,
-        "releases": [{"at": one.at_ms // 1000, "text": f"{one.project}: {one.release}"} for one in found.releases],
+        "releases": [
+            {"at": one.at_ms // 1000, "text": f"{one.project}: {one.release}" if several else one.release}
+            for one in found.releases
+        ],
     }
 
 

@@ -50,6 +50,7 @@
     drawn = [...place.querySelectorAll('[data-chart]')].map(box => {
       const series = SERIES[box.dataset.chart](seen);
       const most = Math.max(0, ...series.flatMap(([, values]) => values));
+      const isFew = seen.succeeded.filter((value, at) => value || seen.failed[at]).length < 100; // a line alone would not show them
       const isTime = /run|wait/.test(box.dataset.chart);
       box.setAttribute('role', 'img');
       box.setAttribute('aria-label', `Chart; at most ${isTime ? `${most} s` : most}. The table has the numbers.`);
@@ -59,7 +60,7 @@
         axes: [{ ...axis }, { ...axis, size: 56 }],
         cursor: { drag: { x: true, y: false }, points: { size: 7 } },
         hooks: { draw: [marks] },
-        series: [{}, ...series.map(([label, , name]) => ({ label, stroke: colour(name), width: 1.5, fill: isTime ? undefined : `${colour(name)}22`, points: { show: isTime, size: 3 }, spanGaps: false }))],
+        series: [{}, ...series.map(([label, , name]) => ({ label, stroke: colour(name), width: 1.5, fill: isTime ? undefined : `${colour(name)}22`, points: { show: isFew, size: 4, filter: (chart, of) => chart.data[of].flatMap((value, at) => value ? [at] : []) }, spanGaps: false }))],
       }, [seen.at, ...series.map(([, values]) => values)], box);
       let down = 0;
       chart.over.addEventListener('mousedown', event => { down = event.clientX; });
@@ -91,11 +92,12 @@
       const response = await fetch(place.dataset.charts, { headers: { Accept: 'application/json' }, redirect: 'error' });
       if (!response.ok) return;
       seen = await response.json();
-      place.hidden = false;
-      const help = document.getElementById('charts-help');
-      if (help) help.hidden = false;
+      const isEmpty = !seen.table.length, help = document.getElementById('charts-help'), empty = document.querySelector('[data-chart-empty]');
+      place.hidden = isEmpty;
+      if (help) help.hidden = isEmpty;
+      if (empty) empty.hidden = !isEmpty;
       tabulate();
-      draw();
+      if (!isEmpty) draw();
     } catch { /* the table stays */ }
   };
   dark.addEventListener('change', () => seen && draw());
