@@ -7,6 +7,7 @@ in one stream. Every task costs this, so there is little of it.
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Final
 
 from streamtasks.stores.types import Outcome
@@ -16,7 +17,7 @@ from ..process.counted import RUN_BOUNDS_S, SLOW_NS
 from ..process.counters import Counters
 from .prepared import Prepared
 
-__all__ = ["SOON_NS", "AttemptCounts", "count_end", "count_start"]
+__all__ = ["SOON_NS", "AttemptCounts", "ConcurrentCounts"]
 
 SOON_NS: Final = 1_000_000
 """An attempt that took so long is shown at once: another one in its batch may take much longer."""
@@ -74,6 +75,40 @@ class AttemptCounts:
                 counters.waited_alike(tally, 1, waited_ms, waited_ms)
         some.clear()
         self._quick_ns = 0
+
+
+class ConcurrentCounts:
+    """The attempts of a child that runs many at once; only its loop's thread uses it. No ``counters``: no counts."""
+
+    __slots__ = ("_counters", "_queued", "_running")
+
+    def __init__(self, counters: Counters | None) -> None:
+        self._counters = counters
+        self._queued: deque[tuple[int, Prepared]] = deque()  # in the hands of threads
+        self._running: dict[int, Prepared] = {}  # slot -> the attempt whose start was counted
+
+    def queued(self, slot: int, prepared: Prepared) -> None:
+        """Note what threads will take from their queue, in its order; see `taken`."""
+        if self._counters is not None:
+            self._queued.append((slot, prepared))
+
+    def taken(self, waiting: int) -> None:
+        """Count the starts of all that was queued, but the last so many."""
+        while len(self._queued) > waiting:
+            self.started(*self._queued.popleft())
+
+    def started(self, slot: int, prepared: Prepared) -> None:
+        """Count the start of an attempt in a slot of the board."""
+        if self._counters is None:
+            return
+        count_start(self._counters, slot, prepared)
+        self._running[slot] = prepared
+
+    def ended(self, slot: int, outcome: Outcome, ran_ns: int) -> None:
+        """Count the end of an attempt whose start was counted."""
+        if self._counters is not None and (prepared := self._running.pop(slot, None)) is not None:
+            count_end(self._counters, slot, prepared, outcome, ran_ns)
+            self._counters.flush()
 
 
 def _waited_ms(prepared: Prepared) -> int:

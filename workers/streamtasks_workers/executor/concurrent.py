@@ -1,15 +1,16 @@
 """The threads and async executors: many attempts at once in one child, on one event loop that nothing blocks.
 
-Coroutine tasks run on the loop, sync tasks on threads; the rest is as in the inline executor. A task with
-``executor="inline"`` runs on this thread, outside the loop, when nothing else is in hand.
+Coroutine tasks run on the loop, sync tasks on threads; the rest is as in the inline executor. What will start soon is
+claimed ahead, so that no place is empty while an exchange is on its way; what has not started after 15 ms, the keeper
+hands back. A task with ``executor="inline"`` runs on this thread, outside the loop, when nothing else is in hand.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import time
 from contextlib import suppress
+from functools import partial
 
 from streamtasks.exceptions import StoreError
 from streamtasks.stores.readable import readable
@@ -20,17 +21,22 @@ from ..process.counters import Counters
 from ..process.fork_guard import end_copy, is_copy
 from ..process.lifeline import STOP_SIGNALS, Lifeline
 from ..process.process_state import ProcessState
-from .attempt_counts import count_end, count_start
+from .attempt_counts import ConcurrentCounts
 from .broken_process import end_after_attempt, end_broken
 from .guards import INTERRUPT, CoroutineGuard, Guard, MainGuard, ThreadGuard
 from .inline import OTHERS_PAUSE_S, reporter
 from .link import MOST, Link
+from .lookahead import Lookahead
 from .own_loop import complete, listen, new_loop, own_task
 from .prepared import Prepared
 from .runner import Runner
-from .started_pool import started_pool
+from .task_coroutines import TaskCoroutines
+from .task_threads import TaskThreads
 
 __all__ = ["ConcurrentExecutor"]
+
+GATHER_S = 0.002
+"""While something waits for a place in this child, outcomes are gathered for so long, seconds."""
 
 LOOK_S = 0.1
 """A child that empties its hands for what must run alone looks so often, seconds, whether another one has taken it."""
@@ -60,17 +66,16 @@ class ConcurrentExecutor:
         self._board = board
         self._runner = runner
         self._lifeline = lifeline
-        self._counters = counters
-        self._counted: dict[int, Prepared] = {}  # slot -> the attempt whose start was counted
-        self._threads = max(1, threads)
-        self._most = max(self._threads, coroutines)
-        self._pool = started_pool(self._threads)
-        self._free_threads = self._threads
-        self._waiting: list[tuple[int, Claimed]] = []  # sync messages without a thread
-        self._running: set[asyncio.Task[None]] = set()
+        self._counts = ConcurrentCounts(counters)
+        self._most = max(1, threads, coroutines)
+        self._changed = asyncio.Event()
+        broken = partial(end_broken, lifeline=lifeline)
+        self._threads = TaskThreads(max(1, threads), self._run_sync, broken)
+        self._coroutines = TaskCoroutines(self._most, self._run_async, self._counts.started, self._changed.set, broken)
+        self._lookahead = Lookahead()
+        self._sent_at = 0.0
         self._outcomes: list[Outcome] = []
         self._slots: list[int] = []
-        self._changed = asyncio.Event()
         self._guards: dict[int, tuple[int, Guard]] = {}  # slot -> start and guard of the attempt that runs there
         self._alone = False  # a suspect runs, and nothing beside it
         self._held: list[tuple[int, Claimed]] = []  # what must run alone, and what was claimed behind it
@@ -85,6 +90,7 @@ class ConcurrentExecutor:
             # A factory of our own: this loop shall not be what asyncio.get_event_loop() gives to a plain task.
             with asyncio.Runner(loop_factory=new_loop) as runner:
                 life, loop = self._lifeline, runner.get_loop()
+                self._threads.listen(loop, self._take_ended)
                 listen(loop, {life.wake_fd: self._signalled, life.life_fd: self._alarmed}, life.is_whole)
                 while self._turn(loop):
                     self._run_alone(*self._held.pop(0))
@@ -92,7 +98,8 @@ class ConcurrentExecutor:
             if self._lifeline.is_whole():
                 raise
             end_broken(error, self._lifeline)
-        self._pool.shutdown()
+        finally:
+            self._threads.close()
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Run the loop until `_main` returns. A loop that cannot go on ends this child: what runs has crashed.
@@ -104,7 +111,7 @@ class ConcurrentExecutor:
         except BaseException as error:
             if is_copy():
                 end_copy(error)
-            if not self._running:
+            if not self._runs():
                 raise
             end_broken(error, self._lifeline)
 
@@ -117,17 +124,21 @@ class ConcurrentExecutor:
         while self._is_busy() or self._outcomes or not lifeline.stopping:
             self._changed.clear()
             self._drop_returned()
-            if self._held and not (self._running or self._waiting or self._outcomes):
+            if self._held and not (self._runs() or self._outcomes):
                 return True
             count = self._places()
             look = self._makes_room() and time.monotonic() >= self._look_at
             if self._outcomes or look or (count and not empty):
+                if self._gathers():
+                    await asyncio.sleep(GATHER_S)
+                    continue
                 if not await link.connected():
                     await asyncio.sleep(link.pause_s())
                     continue
                 outcomes, slots, self._outcomes, self._slots = self._outcomes, self._slots, [], []
                 if look or count:
                     self._look_at = time.monotonic() + LOOK_S
+                self._sent_at = time.monotonic()
                 link.send(outcomes, slots, count, alone=not self._is_busy(), look=look)
                 while (exchange := await link.received()) is None:
                     await asyncio.sleep(link.pause_s())
@@ -162,17 +173,26 @@ class ConcurrentExecutor:
 
     def _places(self) -> int:
         """How many messages may be claimed now."""
-        full = self._waiting or self._held or (self._alone and self._running) or self._makes_room()
-        if full or self._lifeline.stopping:
+        full = self._held or (self._alone and self._runs()) or self._makes_room()
+        if full or self._lifeline.stopping or self._threads.waiting > self._lookahead.of(self._threads.count):
             return 0
-        return max(0, min(MOST, self._most - len(self._running), self._lifeline.attempts_left - len(self._running)))
+        in_hand = self._threads.in_hand + self._coroutines.in_hand
+        places = self._most + self._lookahead.of(self._most) - in_hand
+        return max(0, min(MOST, places, self._lifeline.attempts_left - in_hand, self._board.free_slots))
+
+    def _gathers(self) -> bool:
+        """Whether the next exchange can wait for more outcomes, because something is in hand that starts meanwhile."""
+        return self._coroutines.waiting + self._threads.waiting > 0 and time.monotonic() - self._sent_at < GATHER_S
+
+    def _runs(self) -> bool:
+        return self._threads.in_hand + self._coroutines.in_hand > 0
 
     def _is_busy(self) -> bool:
-        return bool(self._running or self._waiting or self._held)
+        return bool(self._held) or self._runs()
 
     def _makes_room(self) -> bool:
         """Whether nothing is claimed because something waits for a child with empty hands, which this one has not."""
-        return self._link.suspects and bool(self._running) and not (self._held or self._lifeline.stopping)
+        return self._link.suspects and self._runs() and not (self._held or self._lifeline.stopping)
 
     async def _idle(self, count: int) -> bool:
         """Wait for work, or for something of our own; return whether the store is still thought empty.
@@ -243,7 +263,7 @@ class ConcurrentExecutor:
             return
         self._main_guard.begin(slot, started)
         prepared.begin(self._main_guard, self._board, slot, started)
-        self._count_start(slot, prepared)
+        self._counts.started(slot, prepared)
         self._finished(slot, self._runner.run(prepared), started)
 
     # -- attempts ------------------------------------------------------------------------------------
@@ -255,30 +275,18 @@ class ConcurrentExecutor:
             return False
         if prepared.outcome is not None:
             if started := self._board.start(slot):
-                self._count_start(slot, prepared)
+                self._counts.started(slot, prepared)
                 self._finished(slot, prepared.outcome, started)
             else:
                 self._drop(slot, message.token)
             return True
         if prepared.is_async:
-            work = self._run_async(prepared, slot)
-        elif self._free_threads:
-            self._free_threads -= 1
-            work = self._run_in_thread(prepared, slot)
-        else:
-            self._waiting.append((slot, message))  # the keeper hands it back if no thread is free soon
+            self._coroutines.begin(slot, prepared)
             return True
-        self._count_start(slot, prepared)
-        task = own_task(work, prepared.attempt, asyncio.get_running_loop(), contextvars.copy_context())
-        self._running.add(task)
-        task.add_done_callback(self._done)
+        self._threads.begin(slot, prepared)
+        self._counts.queued(slot, prepared)
+        self._counts.taken(self._threads.waiting)
         return True
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            end_broken(error, self._lifeline)  # this attempt has no outcome, and would seem to run for ever
-        self._changed.set()
 
     # The start is noted where user code begins, not where it is scheduled: what has not begun when another
     # attempt holds the GIL can still be handed back.
@@ -288,21 +296,19 @@ class ConcurrentExecutor:
         else:
             self._drop(slot, prepared.claimed.token)
 
-    async def _run_in_thread(self, prepared: Prepared, slot: int) -> None:
-        started, outcome = await asyncio.get_running_loop().run_in_executor(self._pool, self._run_sync, prepared, slot)
-        self._free_threads += 1
-        if outcome is None:
-            self._drop(slot, prepared.claimed.token)
-        else:
-            self._finished(slot, outcome, started)
-        while self._waiting and self._free_threads:
-            next_slot, message = self._waiting.pop(0)
-            self._begin(message, next_slot)
+    def _take_ended(self) -> None:
+        """Take what has left the threads."""
+        for slot, prepared, started, outcome in self._threads.take():
+            self._counts.taken(self._threads.waiting)
+            if outcome is None:
+                self._drop(slot, prepared.claimed.token)
+            else:
+                self._finished(slot, outcome, started)
+        self._changed.set()
 
     def _run_sync(self, prepared: Prepared, slot: int) -> tuple[int, Outcome | None]:
         """Run a sync task; called on a thread of the pool."""
-        started = self._start(prepared, slot, ThreadGuard)
-        if not started:
+        if not (started := self._start(prepared, slot, ThreadGuard)):
             return 0, None
         outcome = self._runner.run(prepared)
         self._state.restore_mask(outcome.id)
@@ -312,8 +318,8 @@ class ConcurrentExecutor:
 
     def _start(self, prepared: Prepared, slot: int, guard: type[Guard]) -> int:
         """Note the start and the limits of an attempt; return the start, 0 if it must not start."""
-        started = self._board.start(slot)
-        if started:
+        if started := self._board.start(slot):
+            self._runner.set_start(prepared, started)
             prepared.begin(guard(), self._board, slot, started)
             self._guards[slot] = (started, prepared.guard)
             if self._lifeline.attempts_left <= len(self._guards):
@@ -325,21 +331,15 @@ class ConcurrentExecutor:
         self._board.free(slot)
         self._link.channel.drop(token)
 
-    def _count_start(self, slot: int, prepared: Prepared) -> None:
-        if self._counters is not None:
-            count_start(self._counters, slot, prepared)
-            self._counted[slot] = prepared
-
     def _finished(self, slot: int, outcome: Outcome, started: int) -> None:
         self._guards.pop(slot, None)
-        now = time.monotonic_ns()
-        self._state.after_attempt(outcome.id, now, started, alone=not self._guards)
+        ran_ns = time.monotonic_ns() - started
+        self._lookahead.measured(ran_ns)
+        self._state.after_attempt(outcome.id, started + ran_ns, started, alone=not self._guards)
         if self._board.enforced(slot):
             self._drop(slot, outcome.token)  # its outcome was written while it lived on
             return
-        if self._counters is not None and (prepared := self._counted.pop(slot, None)) is not None:
-            count_end(self._counters, slot, prepared, outcome, now - started)
-            self._counters.flush()
+        self._counts.ended(slot, outcome, ran_ns)
         if not self._lifeline.is_whole():
             end_after_attempt(self._board, slot, outcome, started)
         self._outcomes.append(outcome)

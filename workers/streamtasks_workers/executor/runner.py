@@ -170,6 +170,15 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 - see _contained
             return Prepared(claimed, self._contained(claimed, 0, error))
 
+    def set_start(self, prepared: Prepared, started_ns: int) -> None:
+        """Note that an attempt starts later than it was prepared: it has waited for a place."""
+        attempt = prepared.attempt
+        if attempt is not None and not (prepared.claimed.first_started_ms and prepared.claimed.attempt == 1):
+            started_ms = self.now_ms(started_ns)
+            if attempt.first_started_ms == attempt.started_ms:
+                attempt.first_started_ms = started_ms
+            attempt.started_ms = started_ms
+
     def run(self, prepared: Prepared) -> Outcome:
         """Run a plain task on this thread, in a context of its own."""
         try:

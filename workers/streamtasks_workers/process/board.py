@@ -168,6 +168,11 @@ class Board(ClaimWords, ProgressWords, InterruptWords, ExchangeWords):
             words[RECEIVED] = sequence
         return taken
 
+    @property
+    def free_slots(self) -> int:
+        """How many messages can still be put here; for the child."""
+        return len(self._free)
+
     def is_finished(self, slot: int) -> bool:
         """Whether the outcome of a slot's attempt is safe here."""
         return self._memory[STATES_AT + slot] == Slot.FINISHED

@@ -11,6 +11,7 @@ from streamtasks.stores.supervisor_store import SupervisorStore
 from streamtasks.stores.types import Claimed, ClaimId, Outcome
 
 from ..process.board import Board, Slot
+from ..process.boot_clock import boot_ns
 from ..process.title import LONG_NS
 from .shards import on_each
 
@@ -158,7 +159,10 @@ class Watch:
         with board.locked(timeout_s=0.05) as got:
             if not got:
                 return 0  # the child is starting something at this very moment, or is stopped
+            now_boot = boot_ns()
             for slot in _slots(board.states(), Slot.CLAIMED):
+                if not stopping and now_boot - board.held_since(slot) < SHARE_NS:
+                    continue  # it was claimed ahead, for what ends soon
                 claimed = board.claimed(slot)
                 back[board.tag_of(slot)].append(claimed)
                 if board.runs_alone(slot):
