@@ -118,7 +118,7 @@ class StorePair:
             answers.append(channel.receive())
         real, model = answers
         same(real.settled, model.settled)
-        same(real[3:], model[3:])
+        same(real._replace(drained=False)[3:], model[3:])  # a hint, which only a server gives
         same([about(c) for c in real.claimed], [about(c) for c in model.claimed])
         return model, [ClaimedPair(*both) for both in zip(real.claimed, model.claimed, strict=True)]
 

@@ -17,13 +17,24 @@ end
 local function leave(token, count)
   left_of[token] = (left_of[token] or 0) + count
 end
+local MANY = 8
+-- delete_entries(stream, entries): acknowledge and delete. XDEL walks to each entry past all others of its page; if every entry
+-- up to the last one of many is acknowledged, XTRIM drops the same ones at once. What this group has not delivered stays:
+-- it comes behind those that were pending.
+local function delete_entries(stream, entries)
+  local last = entries[#entries]
+  if redis.call('XACK', stream, GROUP, unpack(entries)) == #entries and #entries >= MANY
+    and #redis.call('XPENDING', stream, GROUP, '-', last, 1) == 0 then
+    local ms, number = last:match('^(%d+)%-(%d+)$')
+    -- Without the right to trim, or if the last one is not the highest, the others are deleted one by one.
+    if redis.pcall('XTRIM', stream, 'MINID', string.format('%s-%.0f', ms, number + 1)) == #entries then return end
+  end
+  redis.call('XDEL', stream, unpack(entries))
+end
 -- write_left(): write what was noted of messages that have left.
 local function write_left()
   for stream, entries in pairs(entries_of) do
-    if #entries > 0 then
-      redis.call('XACK', stream, GROUP, unpack(entries))
-      redis.call('XDEL', stream, unpack(entries))
-    end
+    if #entries > 0 then delete_entries(stream, entries) end
   end
   if #running > 0 then
     redis.call('ZREM', keys.running, unpack(running))
