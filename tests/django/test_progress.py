@@ -23,6 +23,7 @@ from streamtasks.stores.factory import open_supervisor_store
 from streamtasks_django import progress
 from streamtasks_django.progress.addresses import address_of
 from tests.support.manual_consumer import Consumer, report_progress
+from tests.support.users import worker_settings
 
 pytestmark = pytest.mark.usefixtures("server_and_memory")
 
@@ -69,7 +70,7 @@ def test_the_tag_and_the_state_behind_it(hand: Consumer) -> None:
     [claimed] = hand.claim(1)
     backend: Any = task_backends["default"]
     data = encode_progress(State.PROGRESS, {"done": 3, "total": 10, "pid": 7})
-    report_progress(open_supervisor_store(backend.store_settings), claimed, data)
+    report_progress(open_supervisor_store(worker_settings(backend.store_settings)), claimed, data)
     found = client.get(address)
     assert "no-store" in found["Cache-Control"]
     assert found.json() == {

@@ -12,6 +12,7 @@ from django.test import override_settings
 from contract.app import tasks
 from streamtasks.stores.factory import open_supervisor_store
 from tests.support.manual_consumer import Consumer, outcome_of, report_progress
+from tests.support.users import worker_settings
 
 pytestmark = pytest.mark.usefixtures("server_and_memory")
 
@@ -46,7 +47,9 @@ class TestUntrackedStarts:
     def test_until_it_says_something_of_its_progress(self, hand: Consumer) -> None:
         result = enqueue()
         [claimed] = hand.claim(1)
-        report_progress(open_supervisor_store(backend().store_settings), claimed, b'{"s":"SORTING","m":{"n":1}}')
+        report_progress(
+            open_supervisor_store(worker_settings(backend().store_settings)), claimed, b'{"s":"SORTING","m":{"n":1}}'
+        )
         assert (result.state, result.info, result.worker_ids) == ("SORTING", {"n": 1}, ["hand"])
         assert result.status == "RUNNING"
 

@@ -13,11 +13,12 @@ from django.test import Client, override_settings
 from django.urls import include, path
 
 from contract.app import tasks
+from streamtasks.stores.factory import open_supervisor_store
 from streamtasks_django import chain, group
 from streamtasks_django.dashboard import urls as dashboard
 from streamtasks_django.dashboard.access import ROLES
 from tests.support.manual_consumer import Consumer, outcome_of
-from tests.support.users import as_worker
+from tests.support.users import worker_settings
 
 urlpatterns = [path("any/prefix/", include(dashboard))]
 
@@ -97,7 +98,10 @@ def tag() -> str:
 
 
 def supervisor() -> Any:
-    return as_worker(backend().stores.asynchronous)
+    """Return the store of a keeper: that of a worker, if tests run so."""
+    settings = backend().store_settings
+    found = worker_settings(settings)
+    return backend().stores.asynchronous if found is settings else open_supervisor_store(found)
 
 
 def beat(name: str, **about: Any) -> None:
