@@ -1,5 +1,6 @@
 """The tasks of the benchmarks."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -51,3 +52,15 @@ def tick(path: str, seconds: float, _: str = "") -> None:
     with Path(path).open("ab", buffering=0) as file:
         file.write(b"%d %d\n" % (os.getpid(), time.monotonic_ns()))
     time.sleep(seconds)
+
+
+@app.task
+def nap(seconds: float) -> None:
+    """Sleep."""
+    time.sleep(seconds)
+
+
+@app.task
+async def nap_on_loop(seconds: float) -> None:
+    """Sleep on the event loop."""
+    await asyncio.sleep(seconds)
