@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -19,8 +18,20 @@ from streamtasks.protocol.json import dumps
 from streamtasks.stores.base import Store
 from streamtasks_django.dashboard import urls as dashboard
 from streamtasks_django.dashboard.access import POLICY, ROLES
-from tests.support.dashboard_site import ROLES_GIVEN, ROLES_SETTING, address, changes, failed, mounted, rule
+from tests.support.dashboard_site import (
+    ROLES_GIVEN,
+    ROLES_SETTING,
+    address,
+    changes,
+    failed,
+    in_memory,
+    mounted,
+    rule,
+    site,
+)
 from tests.support.manual_consumer import Consumer, outcome_of
+
+__all__ = ["mounted", "site"]
 
 pytestmark = pytest.mark.usefixtures("server_and_memory")
 
@@ -29,12 +40,6 @@ ADMINISTER = {
     "pause", "resume", "purge", "forget", "drain", "stop", "schedule_pause", "schedule_resume", "schedule_edit",
 }  # fmt: skip
 """Routes that need the right to administer. Every other route that is no GET needs that to operate."""
-
-
-@pytest.fixture(autouse=True)
-def _mounted(server_and_memory: None) -> Iterator[None]:
-    with mounted():
-        yield
 
 
 PAGES = [one for one in dashboard.urlpatterns if not str(one.name).startswith("api_")]
@@ -52,6 +57,7 @@ ONES = ("queue", "task", "raw", "worker", "letter", "schedule", "workflow", "bul
 """Pages of one thing: there is none yet."""
 
 
+@in_memory
 @pytest.mark.parametrize("given", [set(), {"view"}, set(ROLES) - {"view"}, {"view", "operate"}, set(ROLES)])
 def test_every_route_for_every_role_and_method(given: set[str]) -> None:
     client = Client()
@@ -224,7 +230,7 @@ def test_a_task_deleted_while_its_page_is_open(hand: Consumer) -> None:
         assert task_id.encode() in response.content
 
 
-@pytest.mark.usefixtures("_mounted")
+@in_memory
 def test_a_server_that_is_away() -> None:
     setting = tasks_setting("redis://127.0.0.1:1/0", "away:")
     setting["default"]["OPTIONS"] |= {"timeout": 0.1, "enqueue_timeout": 0.1}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,16 +11,23 @@ from django.test import Client
 from contract.app import tasks
 from streamtasks.operations import bulk_steps
 from streamtasks_django import group
-from tests.support.dashboard_site import BAD, ROLES_GIVEN, address, any_workflow, backend, beat, failed, mounted, page
+from tests.support.dashboard_site import (
+    BAD,
+    ROLES_GIVEN,
+    address,
+    any_workflow,
+    backend,
+    beat,
+    failed,
+    mounted,
+    page,
+    site,
+)
 from tests.support.manual_consumer import Consumer, outcome_of
 
+__all__ = ["mounted", "site"]
+
 pytestmark = pytest.mark.usefixtures("server_and_memory")
-
-
-@pytest.fixture(autouse=True)
-def _mounted(server_and_memory: None) -> Iterator[None]:
-    with mounted():
-        yield
 
 
 def test_all_that_match_are_planned_applied_and_undone(hand: Consumer) -> None:

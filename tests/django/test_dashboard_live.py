@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,12 @@ from streamtasks import StoreSettings
 from streamtasks.protocol.series import ALL, of_queue, of_task
 from streamtasks.stores.series_types import NewSeries
 from streamtasks_django.dashboard import live, live_stream
-from tests.support.dashboard_site import BAD, ROLES_GIVEN, backend, mounted, supervisor
+from tests.support.dashboard_site import BAD, ROLES_GIVEN, backend, mounted, site, supervisor
 from tests.support.manual_consumer import Consumer, outcome_of
 from tests.support.servers import client_of
 from tests.support.waiting import DEADLINE_S, wait_until
+
+__all__ = ["mounted", "site"]
 
 pytestmark = pytest.mark.usefixtures("server_and_memory")
 
@@ -38,10 +40,8 @@ FIRST_LOAD_BYTES = 150 * 1024
 
 
 @pytest.fixture(autouse=True)
-def _mounted(server_and_memory: None) -> Iterator[None]:
-    with mounted():
-        live.answers.clear()
-        yield
+def _forgotten() -> None:
+    live.answers.clear()
 
 
 @pytest.fixture

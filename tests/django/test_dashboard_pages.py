@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,20 +31,17 @@ from tests.support.dashboard_site import (
     failed,
     mounted,
     page,
+    site,
     supervisor,
     tag,
 )
 from tests.support.manual_consumer import Consumer, outcome_of, report_progress
 
+__all__ = ["mounted", "site"]
+
 pytestmark = pytest.mark.usefixtures("server_and_memory")
 
 BIG = 2**63 + 1
-
-
-@pytest.fixture(autouse=True)
-def _mounted(server_and_memory: None) -> Iterator[None]:
-    with mounted():
-        yield
 
 
 def bad_task() -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from django.http import HttpRequest
 from django.tasks import task_backends
 from django.test import Client, override_settings
@@ -25,6 +25,9 @@ urlpatterns = [path("any/prefix/", include(dashboard))]
 ROLES_GIVEN: set[str] = set()
 """The roles of who asks."""
 
+in_memory = pytest.mark.parametrize("server_and_memory", ["memory"], indirect=True)
+"""For what does not depend on the store."""
+
 ROLES_SETTING = f"{__name__}.roles"
 
 
@@ -33,9 +36,9 @@ def roles(_: HttpRequest) -> set[str]:
     return ROLES_GIVEN
 
 
-@contextmanager
-def mounted() -> Generator[None]:
-    """Serve the dashboard to somebody with all roles."""
+@pytest.fixture(scope="module")
+def site() -> Generator[None]:
+    """The dashboard at its address, for a whole module, because apps and templates are read anew for each site."""
     templates = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
     with override_settings(
         ROOT_URLCONF=__name__,
@@ -48,8 +51,14 @@ def mounted() -> Generator[None]:
         TEMPLATES=templates,
         STATIC_URL="/static/",
         ALLOWED_HOSTS=["testserver"],
-        STREAMTASKS={"DASHBOARD_ROLES": ROLES_SETTING},
     ):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def mounted(server_and_memory: None, site: None) -> Generator[None]:
+    """Serve the dashboard to somebody with all roles."""
+    with override_settings(STREAMTASKS={"DASHBOARD_ROLES": ROLES_SETTING}):
         ROLES_GIVEN.clear()
         ROLES_GIVEN.update(ROLES)
         yield
