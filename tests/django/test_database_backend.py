@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 SETTINGS = """\
+from streamtasks_django.framework import alias_backport
+
+alias_backport()  # on Django 5.2 the scripts find the backport under the names of Django 6
 SECRET_KEY = "only for this test"
 INSTALLED_APPS = ["django.contrib.contenttypes", "streamtasks_django", "shop"]
 DATABASES = {{"default": {database!r}}}

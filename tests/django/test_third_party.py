@@ -7,8 +7,13 @@ import subprocess
 import sys
 from typing import Any
 
+import django
+import pytest
+
 from tests.support.django_site import SITE, environment
 from tests.support.waiting import DEADLINE_S
+
+pytestmark = pytest.mark.skipif(django.VERSION < (6, 0), reason="these packages need Django's own tasks")
 
 MONITORED = """
 import json

@@ -41,8 +41,8 @@ SHARDED = (
 )
 """Tests of shards, key prefixes and streams, which SQL stores do not have: a table name takes the place of a prefix."""
 
-WITHOUT = ("test_store_shards",)
-"""Files of which SQL stores have nothing: several shards."""
+WITHOUT = ("test_bulk", "test_store_shards")
+"""Files of which SQL stores have nothing: bulk operations, several shards."""
 
 
 def sql_kinds() -> list[str]:

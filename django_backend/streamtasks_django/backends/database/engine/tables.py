@@ -203,10 +203,6 @@ def create(using: str, name: str) -> list[str]:
         for model in tables(name):
             if model._meta.db_table in found:
                 editor.create_model(model)
-                if not connection.features.supports_partial_indexes:  # Django leaves them out, then
-                    for index in model._meta.indexes:
-                        if index.condition is not None:
-                            editor.add_index(model, _index(index.name, *index.fields))
                 if connection.vendor == "postgresql":
                     # Rows live for seconds here: what is dead is cleared away before there are many.
                     editor.execute(
