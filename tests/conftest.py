@@ -14,6 +14,7 @@ import pytest
 from streamtasks.stores.redis.access import UserRole
 from tests.support import failure_logs
 from tests.support.bounds import Bound
+from tests.support.bytecode import compile_share
 from tests.support.full_rights import leave_out
 from tests.support.machine_noise import NoiseProbe
 from tests.support.servers import Cluster, flush, server_kinds, start_server
@@ -70,6 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.dont_write_bytecode, sys.pycache_prefix = False, folder
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = folder
+    if given := getattr(config, "workerinput", None):
+        compile_share(config, int(given["workerid"].removeprefix("gw")), given["workercount"])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
