@@ -35,5 +35,5 @@ def _rewrite(config: pytest.Config, path: Path) -> None:
     folder = rewrite.get_cache_dir(path)
     compiled = folder / f"{path.stem}{rewrite.PYC_TAIL}"
     if not compiled.exists() and rewrite.try_makedirs(folder):
-        digest, code = rewrite._rewrite_test(path, config)
-        rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, digest, compiled)
+        digest, code = rewrite._rewrite_test(path, config)  # pyright: ignore[reportPrivateUsage]
+        rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, digest, compiled)  # pyright: ignore[reportPrivateUsage]
