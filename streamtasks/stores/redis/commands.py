@@ -69,6 +69,7 @@ _MORE: Final[dict[str, tuple[str, ...]]] = {
     "XPENDING": ("g",),
     "XRANGE": ("-", "+"),
     "XREVRANGE": ("+", "-"),
+    "XTRIM": ("MINID", "0-1"),
     "ZADD": ("0", "m"),
     "ZCOUNT": ("0", "0"),
     "ZMSCORE": ("m",),
