@@ -133,6 +133,11 @@ class TestNotes:
         assert self.put(lab, "FINISHED", " APPLYING ") == "APPLYING"
         assert set(lab.dump()) == {"bulks", "bulk_notes"}
 
+    def test_a_new_one_stays_also_if_others_are_as_new(self, lab: ScriptLab) -> None:
+        lab.client.zadd(lab.keys.bulks, {"c": 9e12})  # noted in the same millisecond, or the clock went back
+        self.put(lab, "PLANNED", most=1)
+        assert lab.client.hkeys(lab.keys.bulk_notes) == [b"b"]
+
     def test_one_worker_has_it_until_its_lease_is_over(self, lab: ScriptLab) -> None:
         assert self.take(lab) == ["", "-1", ""]
         self.put(lab, "APPLYING", active=1)

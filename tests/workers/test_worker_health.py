@@ -12,7 +12,8 @@ from typing import Any
 
 from streamtasks import StoreSettings
 from streamtasks_workers.monitor.health import WorkerHealth
-from streamtasks_workers.monitor.server import MOST_ASKING, few_at_once, listen, start_server
+from streamtasks_workers.monitor.listener import listen
+from streamtasks_workers.monitor.server import MOST_ASKING, few_at_once, start_server
 from streamtasks_workers.process.board import Board
 from tests.support.boards import message, new_board, place
 from tests.support.waiting import DEADLINE_S, wait_until

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from prometheus_client.registry import Collector
 
-from streamtasks.exceptions import ConfigurationError, StoreError, UnknownQueue
+from streamtasks.exceptions import StoreError, UnknownQueue
 from streamtasks.operations.scale import scale
 from streamtasks.operations.store_metrics import StoreCollector, exposition
 from streamtasks.stores.base import Store
@@ -27,7 +27,7 @@ from ..roles.base import ServedApp
 from .health import WorkerHealth
 from .worker_metrics import WorkerCollector
 
-__all__ = ["MOST_ASKING", "Pages", "few_at_once", "listen", "serve_worker", "start_server"]
+__all__ = ["MOST_ASKING", "Pages", "few_at_once", "serve_worker", "start_server"]
 
 logger = logging.getLogger("streamtasks.worker")
 
@@ -43,21 +43,6 @@ REQUEST_S: Final = 5.0
 type Answer = tuple[HTTPStatus, str, bytes]
 type Pages = Mapping[str, Callable[[str, str], Answer]]
 """By path: what answers a request with its Accept header and its query."""
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    Raises:
-        ConfigurationError: another process has the port, or the address is not of this machine.
-    """
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=16)
-    except OSError as error:
-        raise ConfigurationError(
-            f"Metrics cannot be served at {host} port {port}: {error.strerror or error}. Choose another --metrics-port "
-            "(each worker on a machine needs its own) or --metrics-host."
-        ) from error
 
 
 def serve_worker(

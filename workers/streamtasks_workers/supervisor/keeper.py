@@ -14,7 +14,6 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from ..monitor.server import serve_worker
 from ..process.lifeline import STOP_SIGNALS, die_with_parent
 from ..process.title import set_title
 from ..roles.app_roles import AppRoles
@@ -39,6 +38,9 @@ class Keeper:
         for counters in plan.counters:
             counters.keeper.adopt()
         if plan.listener is not None:
+            # The library of metrics takes 0.1 s and some MB: only where they are served.
+            from ..monitor.server import serve_worker
+
             serve_worker(plan.listener, [roles.app for roles in self._apps], plan.counters[0], self._is_stopping)
 
     def _is_stopping(self) -> bool:

@@ -15,7 +15,7 @@ from streamtasks.exceptions import ConfigurationError
 from streamtasks.stores.factory import introduce, open_store
 
 from ..app_loader import load
-from ..monitor.server import listen
+from ..monitor.listener import listen
 from ..process.logs import set_up_logs
 from ..process.options import WorkerOptions
 from ..process.process_calls import notice_calls
