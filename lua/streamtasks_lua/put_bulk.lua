@@ -40,7 +40,7 @@ local beyond = redis.call('ZCARD', keys.bulks) - tonumber(args.most)
 if beyond > 0 then
   for _, id in ipairs(redis.call('ZRANGE', keys.bulks, 0, math.min(beyond, 100) - 1)) do
     -- Those of one millisecond are ordered by their ids: this one is not the oldest.
-    if not redis.call('ZSCORE', keys.bulk_leases, id) then
+    if id ~= args.id and not redis.call('ZSCORE', keys.bulk_leases, id) then
       redis.call('ZREM', keys.bulks, id)
       redis.call('HDEL', keys.bulk_notes, id)
     end
