@@ -27,6 +27,7 @@ def check_tables(databases: Sequence[str] | None = None, **_: Any) -> list[Check
 
 def _of_alias(backend: StoreAlias, databases: Sequence[str]) -> Iterator[CheckMessage]:
     try:
+        _ = backend.store_settings  # OPTIONS that are none are found by it
         needed = list(_needed(backend))
         text = backend.unfit_database(databases)
     except ConfigurationError:
