@@ -10,6 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.child_path import python_path
 from tests.support.waiting import wait_until
 
 README = Path(__file__).parent.parent.parent / "README.md"
@@ -37,7 +38,7 @@ def commands() -> list[str]:
 def environment() -> dict[str, str]:
     """Return the environment of a process that finds what this one imports, and its commands."""
     kept = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
-    kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    kept["PYTHONPATH"] = python_path(sys.path)
     kept["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), kept["PATH"]))
     return kept
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 
 import yaml
 
+from tests.support.child_path import python_path
 from tests.support.failure_logs import show_log
 from tests.support.server_programs import write_programs
 from tests.support.waiting import DEADLINE_S, wait_until
@@ -111,7 +112,7 @@ class Compose:
     def environment(self, name: str) -> dict[str, str]:
         """Return the environment of a service's process."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("STREAMTASKS_", "DJANGO_"))}
-        kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        kept["PYTHONPATH"] = python_path(sys.path)
         kept["PATH"] = os.pathsep.join((str(self._programs), str(Path(sys.executable).parent), kept["PATH"]))
         given = self.services[name].get("environment", {})
         return kept | {key: self.here(name, value) for key, value in given.items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.appended_file import whole_lines
+from tests.support.child_path import python_path
 from tests.support.failure_logs import show_log
 from tests.support.users import worker_url
 from tests.support.waiting import DEADLINE_S
@@ -25,9 +26,8 @@ SETTINGS = "contract.settings"
 
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of a process that can import the project and everything this process can import."""
-    paths = [str(SITE), *(path for path in sys.path if path)]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTRACT_")}
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "DJANGO_SETTINGS_MODULE": SETTINGS, **more}
+    return {**kept, "PYTHONPATH": python_path([str(SITE), *sys.path]), "DJANGO_SETTINGS_MODULE": SETTINGS, **more}
 
 
 def manage(*words: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from tests.support.child_path import python_path
 from tests.support.waiting import DEADLINE_S
 
 SITE = Path(__file__).parent.parent / "guide" / "site"
@@ -41,10 +42,9 @@ class GuideProject:
         if style == REPLACED:
             for path in self.site.rglob("*.py"):
                 path.write_text(path.read_text().replace("django.tasks", "streamtasks_django"))
-        paths = [str(self.site), *(path for path in sys.path if path)]
         self._environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONPATH": python_path([str(self.site), *sys.path]),
             "DJANGO_SETTINGS_MODULE": "myproject.settings",
             "GUIDE_INSTALL": "yes" if style == INSTALLED else "",
             "GUIDE_FOLDER": str(folder),

@@ -19,6 +19,7 @@ import redis
 from streamtasks.protocol.keys import Keys
 from streamtasks_workers.executor.guards import INTERRUPT
 from tests.process.tasks import proc_app
+from tests.support.child_path import python_path
 from tests.support.execution_record import Record
 from tests.support.failure_logs import show_log
 from tests.support.servers import client_of
@@ -108,12 +109,14 @@ class Worker:
             proc_app.SETTINGS_VARIABLE: json.dumps(self.settings),
             proc_app.RECORD_VARIABLE: str(self.record.path),
         }
+        environment |= self._environment
+        environment["PYTHONPATH"] = python_path(environment.get("PYTHONPATH", "").split(os.pathsep))
         show_log("worker", self._log)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, *self._options],
                 cwd=TASKS_DIRECTORY,
-                env=environment | self._environment,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
