@@ -154,7 +154,7 @@ def commands(settings: StoreSettings) -> int:
 async def test_viewers_share_what_is_made_and_nothing_stays(
     hand: Consumer, measured: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_stream, "SHARE", 0)  # it looks as often as it ever does
+    monkeypatch.setattr(live_stream, "BURST_S", 1e9)  # it looks as often as it ever does
     settings: StoreSettings = backend().store_settings
     before = commands(settings)
     await asyncio.to_thread(Client().get, OVERVIEW)

@@ -34,7 +34,10 @@ TICK_S: Final = 1.0
 """What is looked at is made anew so often though no count has changed: ages and progress have, s."""
 
 SHARE: Final = 20
-"""Between two times it rests for so many times what making took: at most a twentieth of a processor."""
+"""On average making takes at most a twentieth of a processor: who changes all the time is looked at less often."""
+
+BURST_S: Final = 0.5
+"""What was not used of that is kept, up to so much time of a processor, s: single changes are shown at once."""
 
 BEAT_S: Final = 5.0
 """A stream says so often that it lives, s."""
@@ -120,7 +123,7 @@ class Hub:
 
     def _run(self) -> None:
         seen: Any = None
-        made_at = took = 0.0
+        made_at, left_s, looked_at = 0.0, BURST_S, time.monotonic()
         pause_s = max(LOOK_S, len(self.store.tags) / SHARDS_A_SECOND)
         try:
             while True:
@@ -131,13 +134,15 @@ class Hub:
                     pages = list(self.pages.values())
                     self._joined.clear()
                 now = time.monotonic()
+                left_s = min(BURST_S, left_s + (now - looked_at) / SHARE)
+                looked_at = now
                 found = self._look()
                 if found != seen or now - made_at >= TICK_S or not all(page.payload for page in pages):
-                    seen, made_at = found, now
+                    seen, made_at, began_s = found, now, time.thread_time()
                     for page in pages:
                         self._renew(page)
-                    took = time.monotonic() - now
-                self._joined.wait(max(pause_s, SHARE * took))
+                    left_s -= time.thread_time() - began_s
+                self._joined.wait(max(pause_s, -SHARE * left_s))
         finally:
             connections.close_all()
 
