@@ -84,10 +84,10 @@ def test_never_more_and_hardly_fewer_than_the_rate(fleet: Fleet, figure: Callabl
 def test_priority_then_order(fleet: Fleet) -> None:
     fleet.start("--concurrency", "1")
     fleet.wait_idle(1)
-    first = fleet.many("add", [(n, 1) for n in range(6)], rate_limit="10/s")
+    first = fleet.many("add", [(n, 1) for n in range(6)], rate_limit="4/s")
     fleet.record.wait_started(first[0])
-    low = fleet.many("add", [(n, 1) for n in range(3)], rate_limit="10/s", priority=-5)
-    high = fleet.many("add", [(n, 1) for n in range(3)], rate_limit="10/s", priority=5)
+    low = fleet.many("add", [(n, 1) for n in range(3)], rate_limit="4/s", priority=-5)
+    high = fleet.many("add", [(n, 1) for n in range(3)], rate_limit="4/s", priority=5)
     assert {result.state for result in (*low, *high)} == {State.LIMITED}
     fleet.wait_drained()
     order = [e.id for e in fleet.record.executions()]

@@ -68,7 +68,7 @@ def _keys(
     for queue in queues:
         yield from (keys.stream(stream_name(queue, 0)), keys.queue_wake(queue))
     for hour in hours:
-        yield keys.counts(hour)
+        yield from (keys.counts(hour), keys.minute_series(hour), keys.hour_series(hour // 24))
         yield from (keys.finished(hour, retention) for retention in RETENTIONS_H)
     for consumer in consumers:
         yield keys.claim(consumer)
