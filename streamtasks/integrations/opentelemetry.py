@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any, Final
 
 from opentelemetry import context as contexts
@@ -33,7 +33,7 @@ class OpenTelemetry(Middleware):
     """Middleware that makes a span for each call and one for each attempt. Needs the extra ``otel``.
 
     The span of a call (``send <queue>``, PRODUCER) stands for the making of the message; the context travels in the
-    message's headers (W3C by default; of a trace that is not sampled only its id, as ``ut``). The span of an attempt
+    message's headers (W3C by default; of a trace that is not sampled only that, as ``"ut": 1``). The span of an attempt
     (``process <queue>``, CONSUMER) is its child, and all that the task does is inside: calls of a workflow or of a
     chord's body belong to the trace in which it was started.
 
@@ -42,16 +42,21 @@ class OpenTelemetry(Middleware):
 
     What follows a group, as a chord's body does, has links to the spans of the group's calls, of the first 32.
 
-    An attempt whose call was not sampled has no span of its own, as with the default sampler, which asks the parent.
+    An attempt whose call was not sampled has no span of its own, as with the default sampler, which asks the parent. In
+    it the current span is one that nobody records, and its trace id is the id of the task, or of the first one of those
+    that enqueued each other, so that lines of logs that name it belong together.
 
     An error of the task is recorded and makes the span one that failed; `Retry` and `Ignore` do not.
 
     Args:
         tracer_provider: makes the spans; None: the global one.
+        carry_unsampled: the context of a trace that is not sampled travels, too, so that its id is the same in the
+            worker; each such message is 65 bytes larger.
     """
 
-    def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
+    def __init__(self, tracer_provider: TracerProvider | None = None, *, carry_unsampled: bool = False) -> None:
         self._provider = tracer_provider
+        self._has_flag = not carry_unsampled
         self._made: trace.Tracer | None = None
         self._is_lazy = False
 
@@ -69,7 +74,7 @@ class OpenTelemetry(Middleware):
         span = self._tracer.start_span(
             f"{operation} {message.queue}", kind=SpanKind.PRODUCER, attributes=_attributes(message, operation)
         )
-        carrier: dict[str, str] = {}
+        carrier: dict[str, Any] = {}
         propagate.inject(carrier, trace.set_span_in_context(span))
         span.end()
         workflow = built_workflow.get()
@@ -80,9 +85,14 @@ class OpenTelemetry(Middleware):
             workflow.notes[message.id] = _link_of(span.get_span_context())
         if batch is not None:
             batch.append((message.queue, span.get_span_context()))
-        if len(carrier) == 1 and carrier.get("traceparent", "1")[-1] in _UNSAMPLED_FLAGS:
-            carrier = {_UNSAMPLED: _short(span.get_span_context().trace_id)}
-        return replace(message, headers={**message.headers, **carrier}) if carrier else message
+        if not carrier:
+            return message
+        if self._has_flag and len(carrier) == 1 and carrier.get("traceparent", "1")[-1] in _UNSAMPLED_FLAGS:
+            carrier = {_UNSAMPLED: 1}
+        headers = {**message.headers, **carrier}
+        if _UNSAMPLED not in carrier:
+            headers.pop(_UNSAMPLED, None)  # of the call that is repeated
+        return replace(message, headers=headers)
 
     @contextmanager
     def around_enqueue_many(self) -> Generator[None]:
@@ -128,7 +138,7 @@ class OpenTelemetry(Middleware):
 
     def around_run(self, attempt: Attempt) -> AbstractContextManager[Any]:
         """Return a context in which the span of an attempt is the current one."""
-        if self._is_lazy and type(short := attempt.message.headers.get(_UNSAMPLED)) is str and len(short) == _SHORT:
+        if self._is_lazy and attempt.message.headers.get(_UNSAMPLED) == 1:
             return _NOTHING  # nearly every attempt
         return self._around(attempt)
 
@@ -138,7 +148,7 @@ class OpenTelemetry(Middleware):
 
     def _around(self, attempt: Attempt) -> AbstractContextManager[Any]:
         headers = attempt.message.headers
-        if type(short := headers.get(_UNSAMPLED)) is str and len(short) == _SHORT:
+        if headers.get(_UNSAMPLED) == 1:
             return _NOT_SAMPLED
         parent = headers.get("traceparent")
         if len(headers) > 1 and not headers.keys().isdisjoint(_OTHER_PARTS):
@@ -175,19 +185,23 @@ class OpenTelemetry(Middleware):
 
 
 _UNSAMPLED: Final = "ut"
-"""The header of an unsampled trace, in place of ``traceparent``: its id in 22 characters of base64.
+"""The header of a call that was not sampled, in place of ``traceparent``; its value is 1.
 
-Half of the bytes: most traces are not sampled, and each byte is stored, copied and read several times.
+Most are not, and each byte is stored, copied and read several times. The id of a trace that nobody keeps would be of
+use for lines of logs alone. Without any header the worker would decide anew, and sample more than it was told to.
 """
 
-_SHORT: Final = 22
 _LOW_BITS: Final = (1 << 64) - 1
+_begins_with_number: Final = re.compile("[0-9a-f]{32}").match
 
-_is_short: Final = re.compile("[A-Za-z0-9_-]{22}").fullmatch
 
-
-def _short(trace_id: int) -> str:
-    return urlsafe_b64encode(trace_id.to_bytes(16)).decode()[:22]
+def _unsampled_context(root_id: str) -> contexts.Context:
+    """Return the context of a call that was not sampled; ``root_id``: of the first task of its line."""
+    number = root_id[:32] if _begins_with_number(root_id) else blake2b(root_id.encode(), digest_size=16).hexdigest()
+    trace_id = int(number, 16) or 1
+    # Which span it was does not matter: nobody has kept it.
+    span = trace.SpanContext(trace_id, trace_id & _LOW_BITS or 1, is_remote=True)
+    return trace.set_span_in_context(trace.NonRecordingSpan(span), contexts.Context())
 
 
 _TRACEPARENT_LENGTH: Final = 55
@@ -201,13 +215,9 @@ _OTHER_PARTS: Final = ("tracestate", "baggage")
 
 
 def _context_of(parent: str) -> contexts.Context:
-    """Return the context of a ``traceparent``, or of a short trace id; what cannot be read is no trace."""
+    """Return the context of a ``traceparent``; what cannot be read is no trace."""
     span = trace.INVALID_SPAN_CONTEXT
-    if _is_short(parent):
-        trace_id = int.from_bytes(urlsafe_b64decode(f"{parent}=="))
-        # Which span it was does not matter: nobody has kept it.
-        span = trace.SpanContext(trace_id, trace_id & _LOW_BITS or 1, is_remote=True)
-    elif _is_traceparent(parent):
+    if _is_traceparent(parent):
         trace_id, span_id, flags = (int(part, 16) for part in parent.split("-")[1:])
         span = trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(flags))
     return trace.set_span_in_context(trace.NonRecordingSpan(span), contexts.Context())
@@ -223,7 +233,7 @@ def _asked(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _CallContext(contexts.Context):
-    """The context of the call that is running, of which only a ``traceparent`` is known; one for all attempts.
+    """The context of the call that is running, if it was not sampled; one for all attempts.
 
     Nearly every attempt of a call that was not sampled needs no more, so it is read when somebody asks for the span.
     """
@@ -237,13 +247,16 @@ class _CallContext(contexts.Context):
     def now(self) -> contexts.Context:
         """Return the context of the running attempt; an empty one if there is none."""
         attempt = running_attempt()
-        headers = {} if attempt is None else attempt.message.headers
-        parent = headers.get(_UNSAMPLED) or headers.get("traceparent")
+        if attempt is None:
+            return contexts.Context()
+        message = attempt.message
+        is_flagged = message.headers.get(_UNSAMPLED) == 1
+        parent = (message.root_id or message.id) if is_flagged else message.headers.get("traceparent")
         if type(parent) is not str:
             return contexts.Context()
         known, context = self._known
         if known != parent:
-            context = _context_of(parent)
+            context = _unsampled_context(parent) if is_flagged else _context_of(parent)
             self._known = (parent, context)
         return context
 

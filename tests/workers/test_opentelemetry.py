@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from base64 import urlsafe_b64decode
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -158,12 +157,14 @@ def test_a_batch_has_a_span_with_links_to_its_calls(traced: Traced) -> None:
     assert traced.spans(SpanKind.PRODUCER)[-1].name == "send sums", "one call is no batch"
 
 
-def test_a_call_that_is_not_sampled_has_no_span_but_its_trace_goes_on() -> None:
+@pytest.mark.parametrize("carries", [False, True], ids=["flag", "context"])
+def test_a_call_that_is_not_sampled_has_no_span_and_nothing_of_it_is_sampled_later(*, carries: bool) -> None:
     MemoryServer.at(URL).flush()
     kept = InMemorySpanExporter()
-    provider = TracerProvider(sampler=sampling.ParentBasedTraceIdRatio(0))
+    web = TracerProvider(sampler=sampling.ParentBasedTraceIdRatio(0))
+    provider = TracerProvider()  # a worker whose own decision would be to sample
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    app = StreamTasks(URL, middleware=[OpenTelemetry(provider)])
+    app = StreamTasks(URL, middleware=[OpenTelemetry(provider, carry_unsampled=carries)])
     seen: list[SpanContext] = []
 
     @app.task(name="outer")
@@ -176,10 +177,11 @@ def test_a_call_that_is_not_sampled_has_no_span_but_its_trace_goes_on() -> None:
     def inner() -> None:
         seen.append(trace.get_current_span().get_span_context())
 
-    with provider.get_tracer("web").start_as_current_span("request") as request:
-        outer.enqueue()
+    with web.get_tracer("web").start_as_current_span("request") as request:
+        result = outer.enqueue()
     InProcessWorker(app).run_until_idle()
-    assert [one.trace_id for one in seen] == [request.get_span_context().trace_id] * 2
+    expected = request.get_span_context().trace_id if carries else int(result.id[:32], 16)
+    assert [one.trace_id for one in seen] == [expected] * 2
     assert [one.is_remote for one in seen] == [True, True]
     assert not any(one.trace_flags.sampled for one in seen)
     assert kept.get_finished_spans() == ()
@@ -187,24 +189,37 @@ def test_a_call_that_is_not_sampled_has_no_span_but_its_trace_goes_on() -> None:
 
 
 @pytest.mark.parametrize("in_child", [False, True])
-def test_the_header_of_a_trace_that_is_not_sampled_is_short(*, in_child: bool) -> None:
+def test_a_call_that_is_not_sampled_carries_a_flag(*, in_child: bool) -> None:
     """Of a header of that name which is something else the attempt has a span, as it had before."""
     made = OpenTelemetry(TracerProvider(sampler=sampling.ParentBasedTraceIdRatio(0)))
     sent = made.before_enqueue(Message(id="m", task="task"))
-    assert [len(word) for pair in sent.headers.items() for word in pair] == [2, 22]
+    assert sent.headers == {"ut": 1}
 
-    def run(headers: dict[str, Any]) -> SpanContext:
-        attempt = Attempt(Message(id="m", task="task", headers=headers), 1, "w", 0, 0, 0)
+    def run(headers: dict[str, Any], task_id: str = "m", root_id: str = "") -> SpanContext:
+        message = Message(id=task_id, task="task", headers=headers, root_id=root_id)
+        attempt = Attempt(message, 1, "w", 0, 0, 0)
         with made.in_child() if in_child else nullcontext(), entered(attempt), made.around_run(attempt):
             return trace.get_current_span().get_span_context()
 
-    seen = contextvars.copy_context().run(run, {"user": 7, **sent.headers})
-    assert seen.is_valid
-    assert (seen.is_remote, seen.trace_flags.sampled) == (True, False)
-    assert trace.format_trace_id(seen.trace_id) == urlsafe_b64decode(sent.headers["ut"] + "==").hex()
-    for other in (7, "short", None):
-        assert not contextvars.copy_context().run(run, {"ut": other}).is_remote
-    assert not contextvars.copy_context().run(run, {"ut": "!" * 22}).is_valid
+    def seen(*args: Any) -> SpanContext:
+        return contextvars.copy_context().run(run, *args)
+
+    flagged = {"user": 7, **sent.headers}
+    for task_id, root_id in (("m", ""), ("a1" * 16 + "-u0", ""), ("m", "a1" * 16 + "-u0"), ("0" * 32, "")):
+        one = seen(flagged, task_id, root_id)
+        assert one.is_valid
+        assert (one.is_remote, one.trace_flags.sampled) == (True, False)
+        assert one.trace_id == seen(flagged, "other", root_id or task_id).trace_id, "one id for the whole line"
+        assert (format(one.trace_id, "032x") == "a1" * 16) == ("a1" in task_id + root_id)
+    for other in (7, "short", None, "!" * 22):
+        assert not seen({"ut": other}).is_remote
+
+
+def test_a_call_that_is_repeated_is_sampled_by_its_own_trace() -> None:
+    """The headers of the first one come with it."""
+    for ratio, expected in ((0, {"ut"}), (1, {"traceparent"})):
+        made = OpenTelemetry(TracerProvider(sampler=sampling.ParentBasedTraceIdRatio(ratio)))
+        assert made.before_enqueue(Message(id="m", task="task", headers={"ut": 1})).headers.keys() == expected
 
 
 @pytest.mark.parametrize("flags", ["00", "01"])
