@@ -11,6 +11,7 @@ import pytest
 
 from streamtasks import ConfigurationError, Ignore, Retry, State, StreamTasks, current_attempt
 from streamtasks.exceptions import NeverIdle
+from streamtasks.operations.series import chart
 from streamtasks_workers.testing.in_process import InProcessWorker
 
 
@@ -75,6 +76,40 @@ def test_the_clock_jumps_to_what_is_due(app: StreamTasks, worker: InProcessWorke
     worker.run_until_idle()
     hours = [(word, (ms - began_ms) // 3_600_000) for word, ms in words]
     assert hours == [("now", 0), ("soon", 1), ("next week", 168)]
+
+
+def test_attempts_are_counted_for_charts(app: StreamTasks, worker: InProcessWorker) -> None:
+    @app.task(name="shop.send", queue="mail", max_retries=1)
+    def send(ends: str) -> None:
+        if ends == "fail":
+            raise ValueError
+        if ends == "retry":
+            raise Retry(delay_s=180)
+
+    for ends in ("well", "well", "fail", "retry"):
+        send.enqueue(ends)
+    worker.run_until_idle()
+    for where in ({}, {"queue": "mail"}, {"task": "shop.send"}):
+        points = [one for one in chart(app.store, **where).points if one.finished or one.retried]
+        assert [(one.succeeded, one.failed, one.retried) for one in points] == [(2, 1, 1), (0, 1, 0)]
+        assert points[1].at_ms - points[0].at_ms in (180_000, 240_000)
+        assert points[0].run_p50_s is not None
+        assert points[0].wait_p50_s is not None
+
+
+def test_what_runs_without_a_pause_is_counted_meanwhile(
+    app: StreamTasks, worker: InProcessWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamtasks_workers.testing.in_process.COUNTS_NS", 0)
+    seen: list[int] = []
+
+    @app.task(name="look")
+    def look() -> None:
+        seen.append(sum(one.succeeded for one in chart(app.store).points))
+
+    look.enqueue_many([()] * 3)
+    worker.run_ready()
+    assert seen == [0, 1, 2]
 
 
 def test_what_becomes_due_while_it_looks_is_run(

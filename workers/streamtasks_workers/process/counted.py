@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from streamtasks.protocol.series import OTHER, RUN_BOUNDS_S, WAIT_BOUNDS_S
+from streamtasks.protocol.callback_message import CALLBACK
+from streamtasks.protocol.series import ALL, OTHER, RUN_BOUNDS_S, WAIT_BOUNDS_S, of_queue, of_task, summed, text_of
 
 __all__ = [
     "CALL_BOUNDS_S",
@@ -23,6 +24,7 @@ __all__ = [
     "Row",
     "TaskNumbers",
     "series_counts",
+    "series_texts",
 ]
 
 OUTCOMES: Final = ("SUCCESS", "FAILURE", "IGNORED", "EXPIRED", "REVOKED", "DEAD")
@@ -85,3 +87,15 @@ def series_counts(
     success, failure, ignored, expired, revoked, dead = outcomes
     runs, waits = histograms
     return [success + ignored, failure + dead, expired + revoked, retries, *sums_ms, *runs, *waits]
+
+
+def series_texts(some: Iterable[tuple[str, str, list[int]]]) -> list[tuple[str, str]]:
+    """Return each series and its counts, as `NewSeries` has them, of what was counted by queue and task."""
+    found: dict[str, list[list[int]]] = {}
+    for queue, task, counts in some:
+        if task == CALLBACK:
+            continue  # a message of our own
+        for name in (ALL, of_queue(queue), of_task(task)):
+            found.setdefault(name, []).append(counts)
+    texts = [(name, text_of(summed(its))) for name, its in sorted(found.items())]
+    return [one for one in texts if one[1]]

@@ -6,14 +6,14 @@ import time
 from collections import deque
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import Final, NamedTuple, override
 
 from streamtasks.exceptions import StoreFull
-from streamtasks.protocol.callback_message import CALLBACK
 from streamtasks.protocol.jitter import RANDOM
-from streamtasks.protocol.series import ALL, of_queue, of_task, summed, text_of
 from streamtasks.stores.series_types import NewSeries
 
+from ..process.counted import series_texts
 from .base import Role, ServedApp
 
 __all__ = ["SeriesRecorder"]
@@ -78,19 +78,12 @@ class SeriesRecorder(Role):
     def _take(self, now: float) -> None:
         counters = self.app.counters
         assert counters is not None
-        found: dict[str, list[list[int]]] = {}
-        for one in (*(counters.boards[number] for number in self.app.counted), counters.keeper):
-            for queue, task, counts in one.take():
-                if task == CALLBACK:
-                    continue  # a message of our own
-                for name in (ALL, of_queue(queue), of_task(task)):
-                    found.setdefault(name, []).append(counts)
+        boards = (*(counters.boards[number] for number in self.app.counted), counters.keeper)
+        texts = series_texts(chain.from_iterable(one.take() for one in boards))
         self.app.counted.intersection_update(self.app.children)
         middle_s, self._taken_s = (self._taken_s + now) / 2, now
-        if found:
-            number = time.monotonic_ns() // 1_000_000
-            texts = [(name, text_of(summed(some))) for name, some in sorted(found.items())]
-            self._kept.append(_Counted(middle_s, number, [one for one in texts if one[1]]))
+        if texts:
+            self._kept.append(_Counted(middle_s, time.monotonic_ns() // 1_000_000, texts))
 
     async def _send(self) -> None:
         while self._kept:

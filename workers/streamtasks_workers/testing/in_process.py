@@ -28,11 +28,15 @@ from streamtasks.protocol.callback_message import CALLBACK
 from streamtasks.protocol.message import Message, split_body
 from streamtasks.stores.factory import open_store
 from streamtasks.stores.memory import AsyncMemoryStore, MemoryStore
+from streamtasks.stores.series_types import NewSeries
 from streamtasks.stores.types import Claimed, ClaimRequest, Exchange, Filter, Outcome
 
+from ..executor.attempt_counts import count_end, count_start
 from ..executor.limits import Limits
 from ..executor.prepared import Prepared
 from ..executor.runner import Runner
+from ..process.counted import series_texts
+from ..process.counters import Counters
 from ..process.options import WorkerOptions
 from ..roles import roles_of
 from ..roles.base import DueRole, ServedApp
@@ -45,6 +49,9 @@ MOST_ATTEMPTS: Final = 10_000
 """So many attempts may be run until nothing is left to run, unless the caller gives another number."""
 
 ALL: Final = Filter()
+
+COUNTS_NS: Final = 1_000_000_000
+"""While tasks run without a pause, what was counted of them is sent so often, ns."""
 
 _number = itertools.count(1)
 
@@ -152,6 +159,8 @@ class InProcessWorker:
                     if not one:
                         break
                     ran += one
+        for lane in self._lanes:
+            lane.send_counts()
         return ran
 
     def _driven(self, steps: _Steps) -> list[Ran]:
@@ -204,7 +213,14 @@ class _Lane:
         self._options = options
         self._limits = Limits(options.soft_time_limit_s, options.time_limit_s)
         self._loaded_ms = store.server.clock.now_ms()
+        self._counts_sent_ns = time.monotonic_ns()
+        self._has_counts = False
         self.next_occurrence_s: float | None = None
+
+    @cached_property
+    def _counters(self) -> Counters:
+        """What is counted for charts; made when something has run."""
+        return Counters()
 
     @cached_property
     def _roles(self) -> list[DueRole]:
@@ -236,7 +252,24 @@ class _Lane:
         prepared = runner.prepare(claimed, started_ns, self._reporter(tag, claimed))
         outcome = prepared.outcome or (yield runner, prepared)
         self._exchange(tag, (outcome,), claim=False)
+        self._count(prepared, outcome, time.monotonic_ns() - started_ns)
         return [Ran(claimed.id, self._task_of(claimed), claimed.attempt, outcome.state)]
+
+    def _count(self, prepared: Prepared, outcome: Outcome, ran_ns: int) -> None:
+        count_start(self._counters, 0, prepared)
+        count_end(self._counters, 0, prepared, outcome, ran_ns)
+        self._has_counts = True
+        if time.monotonic_ns() - self._counts_sent_ns >= COUNTS_NS:
+            self.send_counts()
+
+    def send_counts(self) -> None:
+        """Add what was counted to the series for charts, as a worker does each minute."""
+        if not self._has_counts:
+            return
+        self._has_counts, self._counts_sent_ns = False, time.monotonic_ns()
+        self._counters.flush()
+        new = NewSeries(self._consumer, self._counts_sent_ns, 0, series_texts(self._counters.take()))
+        _at_once(self._keeper.add_series(new))
 
     def move_on(self) -> float | None:
         """Do what a worker's keeper does; return when there is more to do, schedules left out, seconds."""
