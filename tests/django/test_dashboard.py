@@ -53,7 +53,8 @@ def redact(kind: str, task: str, value: Any) -> Any:
     return f"no {kind} of {task.rpartition('.')[2]}" if kind == "error" else [] if kind == "args" else value
 
 
-ONES = ("queue", "task", "raw", "worker", "letter", "schedule", "workflow", "bulk")
+FILES = ("raw", "letter_raw")
+ONES = ("queue", "task", "worker", "letter", "schedule", "workflow", "bulk", *FILES)
 """Pages of one thing: there is none yet."""
 
 
@@ -66,7 +67,7 @@ def test_every_route_for_every_role_and_method(given: set[str]) -> None:
     for method, route in product(METHODS, PAGES):
         name, role, methods = str(route.name), rule(route).role, rule(route).methods
         assert set(methods) in ({"GET", "HEAD"}, {"POST"}), name
-        looks = "see_arguments" if name == "raw" else "view"
+        looks = "see_arguments" if name in FILES else "view"
         assert role == ("administer" if name in ADMINISTER else "operate" if changes(route) else looks), name
         response = client.generic(method, address(name))
         what = f"{method} {name} by {sorted(given)}: {response.status_code}"

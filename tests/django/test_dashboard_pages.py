@@ -84,7 +84,9 @@ def everything_bad(hand: Consumer) -> dict[str, dict[str, str]]:
         "letter": {"key": key},
         "bulk": {"bulk_id": made.id},
         "workflow": {"workflow_id": any_workflow()},
-    } | {"raw": {"task_id": task_id}}
+        "raw": {"task_id": task_id},
+        "letter_raw": {"key": key},
+    }
 
 
 def _where() -> Any:
@@ -104,9 +106,10 @@ def test_whatever_is_shown_on_any_page_is_text(hand: Consumer) -> None:
         response = Client().get(address(name, **parts), {**parts, "q": "", "note": BAD, "cursor": ""})
         text = response.content.decode()
         assert response.status_code == 200, (name, text[-1500:])
-        if name == "raw":
+        if name in ("raw", "letter_raw"):
             assert response["Content-Type"] == "application/json"
-            assert response["Content-Disposition"] == 'attachment; filename="task.json"'
+            assert re.fullmatch(r'attachment; filename="[a-z_]+\.json"', response["Content-Disposition"])
+            assert json.loads(text)["args"] == [BAD, BIG]
             continue
         assert "<script>" not in text, name
         assert "alert(&#x27;x" in text or BAD not in text, name
@@ -175,6 +178,24 @@ def test_long_arguments_are_cut_until_they_are_asked_for() -> None:
     assert long not in text
     assert raw not in text
     assert Client().get(raw).status_code == 403
+
+
+def test_the_call_of_a_dead_letter_can_be_saved_whatever_its_size(hand: Consumer) -> None:
+    long = "x" * 900_000
+    result: Any = tasks.echo.enqueue(long, word=BIG)
+    [claimed] = hand.claim(1)
+    hand.settle(outcome_of(claimed, "DEAD", dumps({"e": {"type": "E", "message": "m"}}))._replace(note="crashed"))
+    key = {"key": backend().stores.plain.dead_letters()[0].cursor}
+    text = page("letter", key)
+    assert len(text) < 60_000
+    assert re.search(r"as a file</a> <span class=.quiet.>\(\d+\.\d\xa0KB\)", text)
+    [found] = re.findall(r'href="([^"]+)" download', text)
+    saved = json.loads(Client().get(found.replace("&amp;", "&")).content)
+    assert (saved["id"], saved["reason"]) == (result.id, "crashed")
+    assert (saved["args"], saved["kwargs"]) == ([long], {"word": BIG})
+    ROLES_GIVEN.discard("see_arguments")
+    assert "download" not in page("letter", key)
+    assert Client().get(address("letter_raw"), key).status_code == 403
 
 
 def test_the_filter_bar_has_the_grammar_of_the_command_line(hand: Consumer) -> None:

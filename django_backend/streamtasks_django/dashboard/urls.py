@@ -39,6 +39,7 @@ urlpatterns = [
     path("<str:alias>/workers/stop/", worker.stop, name="stop"),
     path("<str:alias>/dead-letters/", lists.dead_letters, name="dead_letters"),
     path("<str:alias>/dead-letters/one/", letter.letter, name="letter"),
+    path("<str:alias>/dead-letters/one/raw/", raw.letter_raw, name="letter_raw"),
     path("<str:alias>/dead-letters/replay/", letter.replay, name="replay"),
     path("<str:alias>/dead-letters/discard/", letter.discard, name="discard"),
     path("<str:alias>/bulk/", bulk.bulk_operations, name="bulk_operations"),
