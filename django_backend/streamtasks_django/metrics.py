@@ -7,7 +7,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from streamtasks.exceptions import StoreError
-from streamtasks.operations.store_metrics import StoreCollector, exposition
+from streamtasks.operations.store_metrics import StoreCollector, asks_for_limits, exposition
 
 from .backends.base import StoreBackend
 from .framework import task_backends
@@ -26,7 +26,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     backends = [task_backends[alias] for alias in task_backends]
     stores = [backend.stores.plain for backend in backends if isinstance(backend, StoreBackend)]
     try:
-        content_type, text = exposition(StoreCollector(stores), request.headers.get("Accept", ""))
+        collector = StoreCollector(stores, with_limits=asks_for_limits(request.META.get("QUERY_STRING", "")))
+        content_type, text = exposition(collector, request.headers.get("Accept", ""))
     except StoreError as error:
         return HttpResponse(f"{error}\n", status=503, content_type="text/plain; charset=utf-8")
     return HttpResponse(text, content_type=content_type)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from urllib.parse import parse_qs
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -15,7 +16,7 @@ from ..stores.inspection_types import WorkerInfo
 from ..stores.measure_types import MOST_LIMITS, Measures, QueueMeasure
 from ..stores.steering_types import Pause
 
-__all__ = ["MOST_QUEUES", "StoreCollector", "exposition"]
+__all__ = ["MOST_QUEUES", "StoreCollector", "asks_for_limits", "exposition"]
 
 MOST_QUEUES = 500
 """So many queues have metrics of their own; those behind them, by name, are added up as ``other``."""
@@ -28,10 +29,12 @@ class StoreCollector(Collector):
 
     Args:
         stores: of the aliases or apps.
+        with_limits: also what each rate limit in use would allow, at most 40 series.
     """
 
-    def __init__(self, stores: Sequence[Store]) -> None:
+    def __init__(self, stores: Sequence[Store], *, with_limits: bool = False) -> None:
         self._stores = stores
+        self._with_limits = with_limits
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics of the stores."""
@@ -63,24 +66,31 @@ class StoreCollector(Collector):
             ),
         ):
             yield GaugeMetricFamily(name, about, number)
-        about = "How many starts a rate limit that is in use would allow now."
-        limits = GaugeMetricFamily("streamtasks_limit_tokens", about, labels=("limit",))
-        tokens = {limit.name: limit.tokens for one in all_measures for limit in one.limits}
-        for limit in sorted(tokens)[:MOST_LIMITS]:
-            limits.add_metric((limit,), tokens[limit])
-        yield limits
+        if self._with_limits:
+            yield _limits(all_measures)
         about = "What operators asked for, and how it ended; audit entries."
-        operations = CounterMetricFamily("streamtasks_operations", about, labels=("operation", "outcome"))
-        for labels, count in sorted(_added(one.operations for one in all_measures).items()):
-            operations.add_metric(labels, count)
+        operations = CounterMetricFamily("streamtasks_operations", about, labels=("outcome",))
+        for outcome, count in sorted(_outcomes(all_measures).items()):
+            operations.add_metric((outcome,), count)
         yield operations
         yield from _servers(all_measures)
 
 
-def _added(counts: Iterable[Mapping[tuple[str, str], int]]) -> Counter[tuple[str, str]]:
-    found: Counter[tuple[str, str]] = Counter()
-    for one in counts:
-        found.update(one)
+def _limits(all_measures: Sequence[Measures]) -> Metric:
+    about = "How many starts a rate limit that is in use would allow now."
+    family = GaugeMetricFamily("streamtasks_limit_tokens", about, labels=("limit",))
+    tokens = {limit.name: limit.tokens for one in all_measures for limit in one.limits}
+    for limit in sorted(tokens)[:MOST_LIMITS]:
+        family.add_metric((limit,), tokens[limit])
+    return family
+
+
+def _outcomes(all_measures: Sequence[Measures]) -> Counter[str]:
+    """Return how often operations had each outcome; the audit says which they were."""
+    found: Counter[str] = Counter()
+    for measures in all_measures:
+        for (_, outcome), count in measures.operations.items():
+            found[outcome] += count
     return found
 
 
@@ -145,6 +155,11 @@ def _servers(all_measures: Sequence[Measures]) -> Iterator[Metric]:
     for version in sorted({server.version for server in servers.values()}):
         info.add_metric((version,), 1)
     yield info
+
+
+def asks_for_limits(query: str) -> bool:
+    """Return whether the query of a scrape asks for the series of limits: ``limits=1``."""
+    return parse_qs(query).get("limits", ["0"])[-1] == "1"
 
 
 def exposition(collector: Collector, accept: str) -> tuple[str, bytes]:

@@ -10,6 +10,7 @@ from streamtasks.settings import StoreSettings
 from streamtasks.stores.base import Store
 from streamtasks.stores.factory import open_store
 from streamtasks.stores.measure_types import LimitMeasure
+from streamtasks.stores.steering_types import AuditEntry
 from streamtasks.stores.types import Limit, NewMessage
 from tests.support.manual_consumer import Consumer
 
@@ -67,7 +68,10 @@ def test_exposition(server_url: str) -> None:
     fill(store)
     store.pause("other", "ann", "")
     store.pause("", "ann", "", "t")
-    content_type, text = exposition(StoreCollector([store]), "")
+    store.enqueue([message(30, "later", limit=Limit("tight", 60_000_000, 2))])
+    for operation in ("pause", "purge", "purge failed"):
+        store.record_audit(AuditEntry(operation, "default", "ann", "", nonce=operation))
+    content_type, text = exposition(StoreCollector([store], with_limits=True), "")
     lines = text.decode().splitlines()
     assert content_type.startswith("text/plain")
     for line in (
@@ -83,6 +87,9 @@ def test_exposition(server_url: str) -> None:
         'streamtasks_queue_paused{queue="other"} 1.0',
         "streamtasks_tasks_delayed 1.0",
         "streamtasks_workers 0.0",
+        'streamtasks_limit_tokens{limit="tight"} 2.0',
+        'streamtasks_operations_total{outcome="asked"} 2.0',
+        'streamtasks_operations_total{outcome="failed"} 1.0',
     ):
         assert line in lines
     assert any(line.startswith("streamtasks_store_memory_bytes ") for line in lines)

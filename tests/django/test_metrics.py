@@ -22,6 +22,8 @@ def test_what_waits_is_shown() -> None:
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
     assert 'streamtasks_queue_tasks{queue="default",state="ready"} 1.0' in text.splitlines()
     assert text.endswith("# EOF\n")
+    assert "streamtasks_limit_tokens" not in text
+    assert b"# TYPE streamtasks_limit_tokens gauge" in metrics(RequestFactory().get("/metrics?limits=1")).content
 
 
 def test_only_reading() -> None:

@@ -61,6 +61,8 @@ def test_metrics_and_health(fleet: Fleet) -> None:
     assert value(text, "streamtasks_last_claim_timestamp_seconds") > 1e9
     assert get(port, "/nothing")[0] == 404
     stored = get(port, "/metrics/store")[1]
+    assert "streamtasks_limit_tokens" not in stored, "as many series as limits: only if they are asked for"
+    assert "# TYPE streamtasks_limit_tokens gauge" in get(port, "/metrics/store?limits=1")[1]
     assert value(stored, 'streamtasks_queue_tasks{queue="default",state="claimed"}') == 1
     assert value(stored, 'streamtasks_queue_workers{queue="default"}') == 1
 

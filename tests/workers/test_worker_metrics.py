@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prometheus_client.registry import Collector
 
+from streamtasks.exceptions import AccessDenied, NotDurable, StoreError, StoreFull, StoreUnavailable
 from streamtasks.operations.store_metrics import StoreCollector, exposition
 from streamtasks.stores.inspection_types import WorkerInfo
 from streamtasks.stores.measure_types import MOST_LIMITS, LimitMeasure, Measures, QueueMeasure, ServerMeasure
@@ -16,7 +17,7 @@ from streamtasks_workers.monitor.totals import MOST_NAMES
 from streamtasks_workers.monitor.worker_metrics import DEAD, FENCED, WorkerCollector
 from streamtasks_workers.process.counted import OUTCOMES, RETRY_REASONS
 from streamtasks_workers.process.counters import Counters
-from streamtasks_workers.process.worker_counters import WorkerCounters
+from streamtasks_workers.process.worker_counters import WorkerCounters, kind_of_error
 
 NOW_MS = 1_700_000_000_000
 PAGE = Path(__file__).parents[2] / "docs" / "monitoring.md"
@@ -31,9 +32,9 @@ class FullStore:
     def measures(self) -> Measures:
         server = ServerMeasure("a", "9.1", 1, 2, 3)
         queues = [QueueMeasure(name, 1, 1, 1, 1, 1, 1) for name in self._queues]
-        limits = [LimitMeasure(f"limit{number}", 1) for number in range(min(MOST_LIMITS, len(queues)))]
-        done = range(min(3 * len(queues), 24))  # operators of one queue do not do all that there is
-        operations = {(f"operation{number}", outcome): 1 for number in done for outcome in ("asked", "failed")}
+        limits = [LimitMeasure(f"limit{number}", 1) for number in range(2 * MOST_LIMITS)]
+        outcomes = ("asked", "failed", "finished", "undone")
+        operations = {(f"operation{number}", outcome): 1 for number in range(24) for outcome in outcomes}
         return Measures(queues, 1, 1, 1, 1, 1, 1, [server], 1, limits, operations)
 
     def workers(self) -> list[WorkerInfo]:
@@ -44,8 +45,8 @@ class FullStore:
         return [*(Pause(name, 1, "me", "why") for name in self._queues), *tasks]
 
 
-def of_store(queues: int) -> StoreCollector:
-    return StoreCollector([FullStore(queues)])  # type: ignore[list-item]
+def of_store(queues: int, *, with_limits: bool = False) -> StoreCollector:
+    return StoreCollector([FullStore(queues)], with_limits=with_limits)  # type: ignore[list-item]
 
 
 def filled(tasks: int, queues: int) -> WorkerCounters:
@@ -58,7 +59,8 @@ def filled(tasks: int, queues: int) -> WorkerCounters:
             counters.finished(0, state, 10**6)
         for reason in RETRY_REASONS:
             counters.retried(0, reason)
-    for family, labels in (("fenced", FENCED), ("dead", DEAD), ("store_error", ("unavailable", "full", "denied"))):
+    kinds = [kind_of_error(error("")) for error in (StoreUnavailable, StoreFull, AccessDenied, NotDurable, StoreError)]
+    for family, labels in (("fenced", FENCED), ("dead", DEAD), ("store_error", kinds)):
         for label in labels:
             counters.count(family, label)
     for call in TIMED:
@@ -76,6 +78,7 @@ def test_there_are_few() -> None:
     for tasks, queues in ((1, 1), (40, 8), (400, 50)):
         found = series(WorkerCollector([], filled(tasks, queues))) + series(of_store(queues))
         assert found <= 20 * tasks + 60 * queues + 60, (tasks, queues)
+        assert series(of_store(queues, with_limits=True)) == series(of_store(queues)) + MOST_LIMITS
 
 
 def test_unknown_names_add_none() -> None:
@@ -93,7 +96,7 @@ def test_the_page_lists_every_metric_with_its_labels() -> None:
         for name in re.findall(r"streamtasks_\w+", names)
     }
     found: dict[str, set[str]] = {}
-    for collector in (WorkerCollector([], filled(3, 2)), of_store(2)):
+    for collector in (WorkerCollector([], filled(3, 2)), of_store(2, with_limits=True)):
         for family in collector.collect():
             name = family.name + "_total" * (family.type == "counter")
             found[name] = {label for sample in family.samples for label in sample.labels} - {"le"}

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from streamtasks.exceptions import StoreError, UnknownQueue
 from streamtasks.operations.scale import scale
-from streamtasks.operations.store_metrics import StoreCollector, exposition
+from streamtasks.operations.store_metrics import StoreCollector, asks_for_limits, exposition
 from streamtasks.stores.base import Store
 from streamtasks.stores.factory import open_store
 
@@ -50,7 +50,7 @@ def serve_worker(
 ) -> None:
     """Serve metrics and health of a worker, in its keeper; ``stopping`` returns whether it claims no more."""
     stores = [open_store(app.settings) for app in apps]
-    pages = pages_of(WorkerCollector(apps, counters), StoreCollector(stores), WorkerHealth(apps, stopping))
+    pages = pages_of(WorkerCollector(apps, counters), stores, WorkerHealth(apps, stopping))
     asking: Pages = {"/metrics/store": pages["/metrics/store"], "/scale": partial(scale_page, stores)}
     start_server(listener, {**pages, **few_at_once(asking)})
 
@@ -99,11 +99,16 @@ def metrics_page(collector: Collector, accept: str, _query: str = "") -> Answer:
         return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", f"{error}\n".encode()
 
 
-def pages_of(collector: Collector, stores: Collector, health: WorkerHealth) -> Pages:
-    """Return the pages of a worker; ``stores`` collects what lies in its stores."""
+def store_page(stores: Sequence[Store], accept: str, query: str) -> Answer:
+    """Return the metrics of what lies in stores."""
+    return metrics_page(StoreCollector(stores, with_limits=asks_for_limits(query)), accept)
+
+
+def pages_of(collector: Collector, stores: Sequence[Store], health: WorkerHealth) -> Pages:
+    """Return the pages of a worker; ``stores``: those of its apps."""
     return {
         "/metrics": partial(metrics_page, collector),
-        "/metrics/store": partial(metrics_page, stores),
+        "/metrics/store": partial(store_page, stores),
         "/healthz": lambda *_: _health_page(*health.live()),
         "/readyz": lambda *_: _health_page(*health.ready()),
     }
