@@ -1,11 +1,14 @@
 """Measure the dashboard while it is open: how soon viewers see what happens, and what it costs a drain.
 
     uv run python benchmarks/dashboard_live.py events [--viewers 50] [--server redis-server]
+    uv run python benchmarks/dashboard_live.py pixel [--viewers 50] [--server redis-server]
     uv run python benchmarks/dashboard_live.py drain [--viewers 1] [--tasks 60000] [--rounds 3] [--server redis-server]
 
 ``events`` enqueues tasks one by one and prints when viewers have the line of the stream that shows it: asked
-is 500 ms; and how many commands a second the server runs for one viewer and for all. ``drain`` takes turns without and
-with open overviews; asked is 0.97 of the speed. The dashboard is served by uvicorn, in a process of its own.
+is 500 ms; and how many commands a second the server runs for one viewer and for all. ``pixel`` measures from the call
+of `enqueue()`, and from the settlement of a task, until one of the viewers, which is Chromium, has drawn it; it needs
+chromium and chromedriver. ``drain`` takes turns without and with open overviews; asked is 0.97 of the speed. The
+dashboard is served by uvicorn, in a process of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import socket
 import statistics
 import subprocess
@@ -27,8 +31,10 @@ from typing import Any
 import redis
 from drain import URL_VARIABLE
 from drain import streamtasks as drained
+from operations import KEEP_MS
 
 from streamtasks import StreamTasks
+from streamtasks.stores.types import ClaimRequest, Filter, Outcome
 from streamtasks_workers.testing.embedded import EmbeddedServer
 
 EVENTS = 30
@@ -41,9 +47,10 @@ def serve(url: str, port: int) -> None:
     from dashboard_pages import configure
 
     configure(url, "streamtasks:")
+    from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
     from django.core.handlers.asgi import ASGIHandler
 
-    uvicorn.run(ASGIHandler(), port=port, lifespan="off", log_level="error", access_log=False)
+    uvicorn.run(ASGIStaticFilesHandler(ASGIHandler()), port=port, lifespan="off", log_level="error", access_log=False)
 
 
 async def look(port: int, found: asyncio.Queue[tuple[float, int]] | None) -> None:
@@ -130,6 +137,71 @@ async def events(url: str, port: int, viewers: int) -> None:
     print(f"commands a second: {of_one:.1f} for one viewer, {of_all:.1f} for {viewers}")
 
 
+DRAWN = """
+const look = () => Object.fromEntries([...document.querySelectorAll("dl.figures div")].map(
+    one => [one.querySelector("dt").textContent, one.querySelector("dd").textContent]));
+window.drawn = [];
+new MutationObserver(() => requestAnimationFrame(() => {
+    const figures = look(), behind = new MessageChannel();  // its message comes when the frame has been drawn
+    behind.port1.onmessage = () => drawn.push([Date.now(), figures]);
+    behind.port2.postMessage(0);
+})).observe(document.querySelector("[data-live]"), {subtree: true, childList: true, characterData: true});
+"""
+
+
+def chromium() -> Any:
+    """Start a browser without a window."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for flag in ("--headless", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(flag)
+    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+
+
+def pixel(url: str, port: int, viewers: int) -> None:
+    """Print how soon a browser has drawn that a task was enqueued, and that it was settled, beside other viewers."""
+    app, browser = StreamTasks(url), chromium()
+    task = app.task(name="shop.pack")(lambda number: number)
+    channel = app.store.channel(app.settings.tags[0], "benchmark", Filter())
+    took: dict[str, list[float]] = {"enqueued": [], "settled": []}
+
+    def until_drawn(name: str, value: str, since: float) -> float:
+        while True:
+            for at_ms, figures in browser.execute_script("return drawn"):
+                if at_ms >= int(since * 1000) and figures.get(name) == value:
+                    return float(at_ms - since * 1000)
+            time.sleep(0.05)
+
+    try:
+        browser.get(f"http://127.0.0.1:{port}/streamtasks/default/")
+        browser.execute_script(DRAWN)
+        time.sleep(2.0)
+        for number in range(1, EVENTS + 1):
+            since = time.time()
+            task.enqueue(number)
+            took["enqueued"].append(until_drawn("Waiting", "1", since))
+            since = time.time()
+            channel.send([], ClaimRequest(number, 1, alone=True))
+            [claimed] = channel.receive().claimed
+            until_drawn("Waiting", "0", since)
+            time.sleep(0.3 + 0.7 * (number % 7) / 7)
+            since = time.time()
+            channel.send([Outcome.of(claimed, "SUCCESS", int(since * 1000), b'{"r":null}', keep_ms=KEEP_MS)], None)
+            channel.receive()
+            took["settled"].append(until_drawn("Success", str(number), since))
+            time.sleep(0.3 + 0.7 * (number % 5) / 5)
+    finally:
+        browser.quit()
+    for name, some in took.items():
+        some.sort()
+        p50, p95 = some[len(some) // 2], some[int(len(some) * 0.95)]
+        figures = f"p50 {p50:.0f} ms, p95 {p95:.0f} ms, worst {some[-1]:.0f} ms (asked 500)"
+        print(f"{name} to drawn, {viewers} viewers: {figures}")
+
+
 def drain(url: str, port: int, given: Any) -> None:
     """Print how fast tasks are drained without and with open pages, taking turns."""
     ratios = []
@@ -146,9 +218,9 @@ def drain(url: str, port: int, given: Any) -> None:
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("events", "drain", "serve", "watch"))
+    parser.add_argument("what", choices=("events", "pixel", "drain", "serve", "watch"))
     parser.add_argument("more", nargs="*", help=argparse.SUPPRESS)
-    parser.add_argument("--viewers", type=int, help="open pages; default: 50 for events, 1 for drain")
+    parser.add_argument("--viewers", type=int, help="open pages; default: 1 for drain, else 50")
     parser.add_argument("--tasks", type=int, default=60_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--children", type=int, default=1)
@@ -159,7 +231,7 @@ def main() -> None:
     elif given.what == "watch":
         watch(*map(int, given.more))
     else:
-        given.viewers = given.viewers or (50 if given.what == "events" else 1)
+        given.viewers = given.viewers or (1 if given.what == "drain" else 50)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         with EmbeddedServer(binary=given.server) as server, started("serve", server.url, port):
@@ -167,6 +239,9 @@ def main() -> None:
             wait_for(port)
             if given.what == "events":
                 asyncio.run(events(server.url, port, given.viewers))
+            elif given.what == "pixel":
+                with started("watch", port, given.viewers - 1):
+                    pixel(server.url, port, given.viewers)
             else:
                 drain(server.url, port, given)
 

@@ -1,14 +1,16 @@
-"""Measure how long every page of the dashboard takes, at some number of tasks and at ten times as many.
+"""Measure how long each page of the dashboard and each GET of its API takes, with some tasks and ten times as many.
 
     uv run python benchmarks/dashboard_pages.py [--tasks 100000] [--queues 50] [--server redis-server]
 
-So many are queued and as many finished; asked are 100 ms at the 95th percentile, and 1.2 times the smaller number's.
+So many are queued and as many finished, in 50 queues and by 500 names; a thousandth waits for one of ten rate limits.
+Charts have something in each minute of a day. Asked are 100 ms at the 95th percentile, and 1.2 times the smaller one's.
 The pages are asked of Django in this process, without a server of its own. 1,000,000 take some minutes to make.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import time
 from typing import Any
 
@@ -20,8 +22,13 @@ from operations import enqueue, finish
 
 from streamtasks import StreamTasks
 from streamtasks.operations import inspect
+from streamtasks.protocol import series
+from streamtasks.stores.factory import open_supervisor_store
+from streamtasks.stores.series_types import NewSeries
 
 ASKED = 40
+NAMES = [f"shop.task{number}" for number in range(500)]
+LIMITED = [f"shop.limited{number}" for number in range(10)]
 
 
 def everybody(_: HttpRequest) -> set[str]:
@@ -34,8 +41,8 @@ def configure(url: str, prefix: str) -> None:
     backend = "streamtasks_django.backends.redis.RedisBackend"
     settings.configure(
         SECRET_KEY="of a benchmark",
-        ALLOWED_HOSTS=["testserver"],
-        INSTALLED_APPS=["streamtasks_django", "streamtasks_django.dashboard"],
+        ALLOWED_HOSTS=["testserver", "127.0.0.1"],
+        INSTALLED_APPS=["django.contrib.staticfiles", "streamtasks_django", "streamtasks_django.dashboard"],
         TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
         STATIC_URL="/static/",
         ROOT_URLCONF="dashboard_pages",
@@ -46,24 +53,24 @@ def configure(url: str, prefix: str) -> None:
 
 
 def addresses(task_id: str) -> dict[str, str]:
-    """Return the addresses of all pages that can be shown, with their queries."""
+    """Return the addresses of all pages and GETs of the API that can be asked for, with their queries."""
     from django.urls import reverse
 
+    from streamtasks_django.dashboard.api.operation import OPERATIONS
     from streamtasks_django.dashboard.urls import urlpatterns
 
     found: dict[str, str] = {}
-    ones = {"queue": "name=queue1", "task": ""}
+    nothing = {"workflow", "bulk", "worker", "letter", "schedule", "letter_raw", "index"}
+    queries = {"queue": "name=queue1", "charts": "queue=queue1", "series": "queue=queue1"}
     for route in urlpatterns:
-        name = str(route.name)
-        if name.startswith("api_") or "GET" not in getattr(route.callback, "methods", ()) or name == "index":
-            continue
-        parts = {"task_id": task_id} if "task_id" in str(route.pattern) else {}
-        if "<str:workflow_id>" in str(route.pattern) or "<str:bulk_id>" in str(route.pattern):
-            continue
-        if name in ("worker", "letter", "schedule"):  # there is none
-            continue
-        address = reverse(f"streamtasks_dashboard:{name}", kwargs={"alias": "default", **parts})
-        found[name] = f"{address}?{ones.get(name, '')}"
+        name, parts = str(route.name), {"task_id": task_id} if "task_id" in str(route.pattern) else {}
+        if "GET" in getattr(route.callback, "methods", ()) and name not in nothing:
+            address = reverse(f"streamtasks_dashboard:{name}", kwargs={"alias": "default", **parts})
+            found[name] = f"{address}?{queries.get(name, '')}"
+    for one in OPERATIONS:
+        where = one.path.replace("{task_id}", task_id)
+        if one.method == "GET" and "{" not in where and not where.endswith(("/one", "/stacks")):
+            found[f"api {one.path}"] = f"/streamtasks/api/v1/default/{where}?{queries.get(one.path, '')}"
     for state in inspect.STATES:
         found[f"tasks {state}"] = f"{found['tasks']}q=state:{state}"
     found["tasks, none match"] = f"{found['tasks']}q=state:queued+arg.0=-1"
@@ -89,10 +96,23 @@ def measure(task_id: str) -> dict[str, tuple[float, float]]:
 
 def fill(app: StreamTasks, count: int, queues: int) -> str:
     """Finish so many tasks and enqueue as many; return the id of one that has failed."""
-    enqueue(app, count, queues)
+    enqueue(app, count, queues, NAMES)
     finish(app)
-    enqueue(app, count, queues)
+    enqueue(app, count, queues, NAMES)
+    for name in LIMITED:
+        app.tasks[name].enqueue_many((number,) for number in range(count // 1000 // len(LIMITED)))
     return inspect.tasks(app.store, app.settings.wire, "failed", limit=1).tasks[0].id
+
+
+async def fill_charts(app: StreamTasks, queues: int) -> None:
+    """Count something in each minute of a day for everything and one queue, and once for all other queues and names."""
+    keeper = open_supervisor_store(app.settings)
+    counts = series.text_of([one * 7 for one in range(series.COUNTS)])
+    every = [(series.ALL, counts), (series.of_queue("queue1"), counts)]
+    for minute in range(24 * 60):
+        await keeper.add_series(NewSeries("benchmark", 1 + minute, (24 * 60 - minute) * 60_000, every))
+    others = [*map(series.of_task, NAMES), *(series.of_queue(f"queue{number}") for number in range(queues))]
+    await keeper.add_series(NewSeries("benchmark", 10_000, 0, [(name, counts) for name in others]))
 
 
 def main() -> None:
@@ -106,7 +126,11 @@ def main() -> None:
 
     with EmbeddedServer(binary=given.server) as server:
         app = StreamTasks(server.url)
-        app.task(name="shop.pack")(lambda number: number)
+        for name in NAMES:
+            app.task(name=name)(lambda number: number)
+        for name in LIMITED:
+            app.task(name=name, rate_limit="1/h")(lambda number: number)
+        asyncio.run(fill_charts(app, given.queues))
         configure(server.url, app.settings.key_prefix)
         few = measure(fill(app, given.tasks, given.queues))
         many = measure(fill(app, given.tasks * 9, given.queues))

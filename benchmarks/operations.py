@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,10 +27,10 @@ AT_ONCE = 1000
 KEEP_MS = 3_600_000
 
 
-def enqueue(app: StreamTasks, count: int, queues: int) -> None:
-    """Enqueue so many tasks, spread over the queues."""
-    task = app.tasks["shop.pack"]
+def enqueue(app: StreamTasks, count: int, queues: int, names: Sequence[str] = ("shop.pack",)) -> None:
+    """Enqueue so many tasks, spread over the queues and these names."""
     for start in range(0, count, AT_ONCE):
+        task = app.tasks[names[start // AT_ONCE % len(names)]]
         queue = f"queue{start // AT_ONCE % queues}"
         task.using(queue=queue).enqueue_many((number,) for number in range(start, min(start + AT_ONCE, count)))
 
