@@ -89,8 +89,8 @@ def test_attempts_are_counted_for_charts(app: StreamTasks, worker: InProcessWork
     for ends in ("well", "well", "fail", "retry"):
         send.enqueue(ends)
     worker.run_until_idle()
-    for where in ({}, {"queue": "mail"}, {"task": "shop.send"}):
-        points = [one for one in chart(app.store, **where).points if one.finished or one.retried]
+    for found in (chart(app.store), chart(app.store, queue="mail"), chart(app.store, task="shop.send")):
+        points = [one for one in found.points if one.finished or one.retried]
         assert [(one.succeeded, one.failed, one.retried) for one in points] == [(2, 1, 1), (0, 1, 0)]
         assert points[1].at_ms - points[0].at_ms in (180_000, 240_000)
         assert points[0].run_p50_s is not None
