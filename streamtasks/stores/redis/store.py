@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
 from ...exceptions import StoreUnavailable
-from ...protocol.shards import is_recent
 from ...protocol.state import Snapshot
 from ..channel import Channel
 from ..types import SUBSCRIBED, Filter
@@ -25,10 +24,6 @@ from .shards import Operation
 from .subscription import LOOK_S, PING_S, AsyncSubscription, Subscription
 
 __all__ = ["AsyncRedisStore", "RedisStore"]
-
-
-SOON_S = 0.001
-"""What was enqueued just now may end so soon, seconds, that its push comes before the answer to a look would."""
 
 
 class RedisStore(BlockingDriver):
@@ -122,7 +117,7 @@ class RedisStore(BlockingDriver):
         wanted = {task_id.encode() for task_id in ids}
         channels = {self.shards.of(task_id).keys.done_channel(task_id) for task_id in ids}
         with self._subscription(channels) as subscription:
-            text = subscription.wait(wanted, SOON_S) if all(map(is_recent, ids)) else None
+            text = None  # look at once: the end may have come before the subscription did
             while True:
                 if text and read_push is not None and (found := read_push(text)):
                     return found
@@ -255,7 +250,7 @@ class AsyncRedisStore(AwaitingDriver):
         wanted = {task_id.encode() for task_id in ids}
         channels = {self.shards.of(task_id).keys.done_channel(task_id) for task_id in ids}
         async with self._subscription(channels) as subscription:
-            text = await subscription.wait(wanted, SOON_S) if all(map(is_recent, ids)) else None
+            text = None  # look at once: the end may have come before the subscription did
             while True:
                 if text and read_push is not None and (found := read_push(text)):
                     return found
