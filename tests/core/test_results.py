@@ -17,6 +17,8 @@ from streamtasks.exceptions import WorkerCrashed
 from streamtasks.protocol.json import dumps
 from streamtasks.protocol.shards import new_id
 from streamtasks.stores.factory import open_supervisor_store
+from streamtasks.stores.redis.cluster_subscription import ClusterSubscription
+from streamtasks.stores.redis.subscription import Subscription
 from streamtasks.stores.types import Settled
 from tests.support.manual_consumer import Consumer, outcome_of, report_progress
 from tests.support.servers import flush
@@ -86,6 +88,18 @@ class TestLive:
         assert result.get() == 3
         flush(store_url)
         assert (result.get(), result.state) == (3, State.SUCCESS)
+
+    def test_one_that_ended_before_the_subscription_stood_is_found_at_once(
+        self, enqueue: Callable[[], Result[int]], hand: Consumer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def wait(*_: object) -> None:
+            pytest.fail("its push has gone by: nothing is left to wait for")
+
+        for subscription in (Subscription, ClusterSubscription):
+            monkeypatch.setattr(subscription, "wait", wait)
+        result = enqueue()
+        hand.succeed(3)
+        assert result.get(timeout=60) == 3
 
     def test_another_process_gets_it_by_id(
         self, enqueue: Callable[[], Result[int]], hand: Consumer, store_url: str
