@@ -127,7 +127,6 @@ def plan(
     Raises:
         InvalidTask: there is no such operation, it is not for tasks of that state, or a change is wrong.
         UnknownQueue: a queue cannot be one.
-        ServerNotSupported: this store has no bulk operations.
     """
     bulk_id, note = _begun(owner, BulkState.PLANNING, operation, where, actor, reason, changes or {})
     steps = collect(owner, bulk_id, operation, where, changes or {})

@@ -25,7 +25,7 @@ TABLE = "contract"
 ALL_VARIABLE = "STREAMTASKS_TEST_SQL"
 """Set to ``all`` to run the whole contract on PostgreSQL and SQLite, which takes minutes; to ``mariadb``: on that."""
 
-FILES = ("test_store", "test_supervisor_store", "test_steering", "test_paused_tasks")
+FILES = ("test_store", "test_supervisor_store", "test_steering", "test_paused_tasks", "test_bulk")
 """What of the contract runs in every run, on PostgreSQL; the transitions are those of the memory store."""
 
 SHARDED = (
@@ -41,8 +41,8 @@ SHARDED = (
 )
 """Tests of shards, key prefixes and streams, which SQL stores do not have: a table name takes the place of a prefix."""
 
-WITHOUT = ("test_bulk", "test_store_shards")
-"""Files of which SQL stores have nothing: bulk operations, several shards."""
+WITHOUT = ("test_store_shards",)
+"""Files of which SQL stores have nothing: several shards."""
 
 
 def sql_kinds() -> list[str]:

@@ -82,19 +82,12 @@ def resume(target: Target, queue: str | None, everything: bool, task: str | None
 @change_options
 def purge(target: Target, queue: str, yes: bool, by: Any) -> None:
     """Revoke the tasks that wait in a queue now. What workers hold, and what is delayed or limited, stays."""
-    from streamtasks.exceptions import ServerNotSupported
-    from streamtasks.operations import bulk, control
+    from streamtasks.operations import bulk
     from streamtasks.operations.bulk_steps import run
     from streamtasks.operations.filters import TaskFilter
 
     owner = target.owner
-    try:
-        planned = bulk.plan(owner, "revoke", TaskFilter("queued", queue=queue), **by)
-    except ServerNotSupported:  # it has no bulk operations
-        if not yes:
-            click.confirm(f"Revoke all tasks of queue {queue}?", abort=True)
-        click.echo(f"{queue}: tasks revoked: {control.purge(owner, queue, **by)}")
-        return
+    planned = bulk.plan(owner, "revoke", TaskFilter("queued", queue=queue), **by)
     if not yes and not click.confirm(f"Revoke {planned.counts.total} tasks of queue {queue}?"):
         bulk.abort(owner, planned.id, **by)
         raise click.Abort

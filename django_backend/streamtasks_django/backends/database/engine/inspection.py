@@ -43,6 +43,11 @@ __all__ = [
 WORKFLOWS: Final = 20
 """Workflows that one step deletes at most."""
 
+STATES: Final = 500
+"""Other states that one step deletes at most."""
+
+_EXPIRING: Final = ("claim", "request", "unstarted", "bulk_counts", "bulk_part", "discarded")
+
 RUNNING: Final = Q(phase=phases.RUNNING) | Q(phase=phases.REVOKED, started_ms__gt=0)
 
 
@@ -222,11 +227,13 @@ def sweep(shard: SqlShard) -> bool:
         workflow_id = name.removeprefix("workflow:")
         states.filter(kind="field", name__startswith=f"field:{workflow_id}/").delete()
         states.filter(name=name).delete()
-    states.filter(kind__in=["claim", "request", "unstarted"], expires_ms__gt=0, expires_ms__lte=now_ms).delete()
+    expired = states.filter(kind__in=_EXPIRING, expires_ms__gt=0, expires_ms__lte=now_ms)
+    old = list(expired.values_list("name", flat=True)[:STATES])
+    states.filter(name__in=old).delete()
     _keep_newest(states.filter(kind="event"), "name", settings.max_events)
     _keep_newest(states.filter(kind="audit"), "number", MOST_AUDITED)
     _fold_totals(shard)
-    return len(names) == WORKFLOWS
+    return len(names) == WORKFLOWS or len(old) == STATES
 
 
 def _keep_newest(rows: Any, order: str, most: int) -> None:

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from streamtasks.protocol.state import DeadLetter
 from streamtasks.settings import StoreSettings
+from streamtasks.stores.letter_cursor import entry_of
 
 from .codec import decode
 
-__all__ = ["cap", "discard", "name_of", "size_of"]
+__all__ = ["at", "cap", "discard", "name_of", "size_of", "take"]
 
 AT_ONCE: Final = 100
 """Most dead letters that are read at once to be deleted."""
@@ -26,15 +27,36 @@ def name_of(cursor: str, task_id: str) -> str:
     return f"dead:{cursor.rpartition('-')[2]:>020}-{task_id}"[:690]
 
 
+def take(shard: Any, letters: Sequence[tuple[str, str]]) -> list[DeadLetter | None]:
+    """Delete dead letters of a `SqlShard`, each named by its cursor and the id of its message, and return them.
+
+    None: it was not there.
+    """
+    rows = shard.names.state.objects.using(shard.using)
+    names = [name_of(entry_of(cursor), task_id) for cursor, task_id in letters]
+    data = dict(rows.filter(kind="dead", name__in=names).values_list("name", "data"))
+    found: list[DeadLetter | None] = []
+    for name in names:
+        letter = decode(bytes(data.pop(name))) if name in data else None
+        if letter is not None:
+            _forget(shard, letter)
+        found.append(letter)
+    rows.filter(name__in=names).delete()
+    return found
+
+
 def discard(shard: Any, letters: Sequence[DeadLetter]) -> int:
     """Delete dead letters of a `SqlShard`; return how many were there."""
-    rows = shard.names.state.objects.using(shard.using)
-    names = [name_of(letter.cursor, letter.id) for letter in letters]
-    found = list(rows.filter(kind="dead", name__in=names).values_list("name", "data"))
-    for _, data in found:
-        _forget(shard, decode(bytes(data)))
-    rows.filter(name__in=[name for name, _ in found]).delete()
-    return len(found)
+    found = take(shard, [(letter.cursor, letter.id) for letter in letters])
+    return sum(letter is not None for letter in found)
+
+
+def at(shard: Any, cursors: Sequence[str]) -> list[DeadLetter]:
+    """Return those of these dead letters of a `SqlShard` that are there, in the order of their cursors."""
+    numbers = [int(cursor.rpartition("-")[2]) for cursor in cursors]
+    rows = shard.names.state.objects.using(shard.using).filter(kind="dead", number__in=numbers)
+    found = {letter.cursor: letter for data in rows.values_list("data", flat=True) if (letter := decode(bytes(data)))}
+    return [found[cursor] for cursor in cursors if cursor in found]
 
 
 def cap(shard: Any, new: list[tuple[str, DeadLetter]]) -> None:

@@ -183,10 +183,14 @@ class SqlShard(Shard):
     @override
     def bury(self, reason: str, message: LiveMessage) -> None:
         envelope = message.body.partition(b" ")[2]
+        letter = DeadLetter("", reason, message.id, message.name, self.now_ms(), envelope)
+        self.bury_letter(letter, size_of(letter))
+
+    @override
+    def bury_letter(self, letter: DeadLetter, size: int) -> None:
         cursor = f"{self.now_ms()}-{next(self._places)}"
-        letter = DeadLetter(cursor, reason, message.id, message.name, self.now_ms(), envelope)
-        self._letters.append((cursor, letter))
-        self.dead_bytes += size_of(letter)
+        self._letters.append((cursor, letter._replace(cursor=cursor)))
+        self.dead_bytes += size
         self.dead_count += 1
 
     # -- writing ------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def _behind(order: Sequence[str], values: Sequence[Any]) -> Q:
     return found
 
 
-def _waiting_ids(shard: SqlShard, kind: str, cursor: str, limit: int, queue: str) -> IdPage:
+def _waiting_ids(shard: SqlShard, kind: str, cursor: str, limit: int, queue: str, *, entries: bool) -> IdPage:
     parts = _PARTS[kind]
     number, values = _position(cursor, parts)
     ids: list[str] = []
@@ -105,10 +105,10 @@ def _waiting_ids(shard: SqlShard, kind: str, cursor: str, limit: int, queue: str
             rows = rows.filter(_behind(order, values))
         names = [field.removeprefix("-") for field in order]
         left = limit - len(ids)
-        found = list(rows.order_by(*order).values_list(*names)[: left + 1])
-        ids += [row[-1] for row in found[:left]]
+        found = list(rows.order_by(*order).values_list(*names, "place")[: left + 1])
+        ids += [f"{row[-1]},{row[-2]}" if entries else row[-2] for row in found[:left]]
         if len(found) > left:
-            return IdPage(ids, json.dumps([number, *(found[left - 1] if left else values)]))
+            return IdPage(ids, json.dumps([number, *(found[left - 1][:-1] if left else values)]))
         number, values = number + 1, ()
     return IdPage(ids, "")
 
@@ -166,11 +166,12 @@ class SteeringMethods(Steps):
     def waiting_ids(
         self, kind: str, cursor: str = "", limit: int = 100, queue: str = "", *, entries: bool = False
     ) -> IdPage:
-        """See `SteeringStore.waiting_ids`. A cursor is JSON: the part of the list, and the last row's values."""
+        """See `SteeringStore.waiting_ids`. A cursor is JSON: the part of the list, and the last row's values.
+
+        What stands for an entry is the place in the order of claims.
+        """
         check_kind(kind)
-        if entries:
-            _refuse("list entries of streams", "it has none")
-        return self.look(lambda shard: _waiting_ids(shard, kind, cursor, min(limit, MOST), queue))
+        return self.look(lambda shard: _waiting_ids(shard, kind, cursor, min(limit, MOST), queue, entries=entries))
 
     def finished_ids(self, outcomes: Collection[str], cursor: str = "", limit: int = 100, since_ms: int = 0) -> IdPage:
         """See `SteeringStore.finished_ids`."""
