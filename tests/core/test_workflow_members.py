@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 
-from streamtasks import (
-    TaskRevoked,
-    chord,
-)
+from streamtasks import TaskRevoked, chord, group
 from streamtasks.exceptions import ParentFailed
-from streamtasks.stores.types import Settled
+from streamtasks.stores.factory import open_supervisor_store
+from streamtasks.stores.types import SUBSCRIBED, Settled
+from streamtasks_workers.roles.workflow_expander import WorkflowExpander
 from tests.support.workflow_site import WorkflowSite
 
 
@@ -73,3 +73,19 @@ class TestHowMembersEnd:
         assert result.parent.completed_count() == 1
         site.run()
         assert result.get() == [1, 2, 3]
+
+
+async def test_what_a_failure_leaves_to_be_revoked_wakes_keepers(site: WorkflowSite) -> None:
+    """By the word for which their role waits, so that it does not last until they look by themselves."""
+    keeper: Any = open_supervisor_store(site.app.settings)
+    heard = keeper.listen()
+    assert await anext(heard) == ("", SUBSCRIBED)
+    group(site.boom.s(), site.add.s(1), fail_fast=True).apply_async()
+    [first, *_] = site.worker.claim()
+    site.worker.settle(site.worker.run(first))
+    words: set[str] = set()
+    async with asyncio.timeout(60):
+        while WorkflowExpander.wake_on not in words:
+            _, text = await anext(heard)
+            words.add(text.partition(" ")[0])
+    await heard.aclose()

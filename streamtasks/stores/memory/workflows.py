@@ -65,7 +65,7 @@ def start(shard: Shard, new: NewWorkflow) -> None:
         shard.push("done", new.id)
     if state.late or state.cancel:
         shard.unfolding.add(new.id)
-        shard.push("control", "workflow")
+        shard.push("control", "unfold")
 
 
 def remember_revoked(shard: Shard, workflow_id: str, part: str) -> None:
@@ -164,7 +164,7 @@ def _member_ended(
     if not succeeded and join.cancels:
         _cancel(state, join, fan_in)
         shard.unfolding.add(workflow_id)
-        shard.push("control", "workflow")
+        shard.push("control", "unfold")
     if join.succeeded + join.failed == join.of.members:
         shard.push("done", workflow_id)
 

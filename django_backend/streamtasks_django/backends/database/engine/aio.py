@@ -30,7 +30,7 @@ __all__ = ["AsyncSqlStore"]
 CHANGE_S: Final = 0.2
 """A keeper looks so often whether SQLite's file has changed, seconds."""
 
-WORDS: Final = ("due 0", "limit", "schedule", "workflow")
+WORDS: Final = ("due 0", "limit", "schedule", "unfold", "bulk")
 """The words that let all roles look for work."""
 
 LOOK_S: Final = 1.0
