@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -246,6 +247,33 @@ def test_who_waits_listens_on_the_connection_it_has(sql_stores: SqlStores) -> No
     assert asked("SELECT pg_backend_pid()") != backend
 
 
+@pytest.mark.parametrize("events", [False, True], ids=["", "events"])
+def test_plain_calls_are_a_part_of_the_callers_transaction(settings: StoreSettings, events: bool) -> None:
+    from streamtasks_django.backends.database.engine.store import SqlStore
+
+    store = SqlStore(replace(settings, send_events=events), own=False)
+    other, using = open_store(settings), store.session.using
+    store.enqueue([new("known")])
+    limited = new("limited", limit=Limit("slow", 1000))
+    mixed = [new("a"), limited, new("later", delay_ms=60_000), new("a"), new("known")]
+
+    def states() -> list[str]:
+        return ["" if one is None else one.state for one in other.read(["a", "later", "limited"])]
+
+    with transaction.atomic(using=using):
+        assert store.enqueue(mixed) == [True, True, True, False, False]
+        assert states()[:2] == ["", ""]
+        transaction.set_rollback(True, using=using)
+    at_once = "" if store.session.vendor == "sqlite" else "LIMITED"
+    assert states() == ["", "", at_once]
+    with transaction.atomic(using=using):
+        store.enqueue([new("a")])
+        with transaction.atomic(using=using):
+            store.enqueue([new("later", delay_ms=60_000)])
+            transaction.set_rollback(True, using=using)
+    assert states() == ["QUEUED", "", at_once]
+
+
 async def test_a_worker_hears_what_is_asked_of_it_with_its_next_beat(settings: StoreSettings) -> None:
     store: Any = open_store(settings)
     keeper: Any = open_supervisor_store(settings)
@@ -262,9 +290,8 @@ async def test_a_worker_hears_what_is_asked_of_it_with_its_next_beat(settings: S
     [
         (lambda store: store.logs("a"), "look into the logs of its worker"),
         (lambda store: store.stack("a", "n", ask=True), "use py-spy on the machine of its worker"),
-        (lambda store: store.put_bulk("b", "planned"), "use the methods of the backend one by one"),
     ],
-    ids=["logs", "stack", "bulk"],
+    ids=["logs", "stack"],
 )
 def test_what_is_refused_says_what_to_do_instead(settings: StoreSettings, call: Any, remedy: str) -> None:
     with pytest.raises(ServerNotSupported, match=remedy):

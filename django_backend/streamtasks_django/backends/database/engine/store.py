@@ -36,6 +36,7 @@ from ....results.rows import DeleteBatch
 from . import inspection
 from .bulk import BulkMethods
 from .channel import SqlChannel
+from .joining import enqueue_inside, is_plain
 from .listener import EndListener
 from .quick import enqueue_quickly, is_quick
 from .steering import SteeringMethods
@@ -81,15 +82,34 @@ class SqlStore(SteeringMethods, BulkMethods, Transitions):
         return found
 
     def _enqueue(self, messages: Sequence[NewMessage], retry_s: float) -> list[bool]:
-        if not is_quick(self.session, messages):
+        session = self.session
+        if session is not self.own and session.vendor != "sqlite" and session.connection.in_atomic_block:
+            return self._enqueue_inside(messages, retry_s)
+        if not is_quick(session, messages):
             return self._accept(messages, retry_s)
-        found = self.session.run(lambda: enqueue_quickly(self.session, messages), retry_s)
+        found = session.run(lambda: enqueue_quickly(session, messages), retry_s)
         if None not in found:
             return [bool(new) for new in found]
-        if self.session is not self.own and self.session.connection.in_atomic_block:
-            return [bool(new) for new in found]  # another connection would wait for what this transaction has done
         answers = iter(self._accept([m for m, new in zip(messages, found, strict=True) if new is None], retry_s))
         return [next(answers) if new is None else new for new in found]
+
+    def _enqueue_inside(self, messages: Sequence[NewMessage], retry_s: float) -> list[bool]:
+        """Enqueue in the caller's transaction what is plain, and the rest at once, on a connection of its own.
+
+        A plain one of which something is known is left alone: that connection would wait for this transaction.
+        """
+        session = self.session
+        plain = [message for message in messages if is_plain(message)]
+
+        def join() -> list[bool]:
+            if is_quick(session, plain):
+                return [bool(new) for new in enqueue_quickly(session, plain)]
+            return enqueue_inside(session, self._shard(session, session.now_us()), plain)
+
+        joined = iter(session.run(join) if plain else ())
+        rest = [message for message in messages if not is_plain(message)]
+        accepted = iter(self._accept(rest, retry_s) if rest else ())
+        return [next(joined if is_plain(message) else accepted) for message in messages]
 
     def _accept(self, messages: Sequence[NewMessage], retry_s: float) -> list[bool]:
         def accept(shard: Any) -> list[bool]:
