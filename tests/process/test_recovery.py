@@ -13,7 +13,7 @@ from streamtasks import wait_for
 from streamtasks.protocol.keys import GROUP
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.fleet import Fleet
-from tests.support.waiting import wait_until
+from tests.support.waiting import pass_time
 
 pytestmark = pytest.mark.outage
 
@@ -26,11 +26,6 @@ STALL_S = 12.0
 """Longer than a client waits for a reply."""
 BUSY = 0.5
 """Of a processor: a busy loop takes all that it can get."""
-
-
-def pass_time(seconds: float) -> None:
-    began = time.monotonic()
-    wait_until(lambda: time.monotonic() - began >= seconds, "the server is away for so long")
 
 
 def restart(fleet: Fleet, server: EmbeddedServer) -> None:

@@ -8,73 +8,102 @@ import subprocess
 import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
+
+import pymysql
 
 from tests.support.failure_logs import show_log
 from tests.support.waiting import DEADLINE_S, wait_until
 
 MARIADB_VARIABLE = "STREAMTASKS_MARIADB"
-"""The folder in which Debian's packages of mariadb-server were unpacked with ``dpkg -x``; ``/``: they are installed."""
+"""The folder in which Debian's packages of mariadb-server were unpacked with ``dpkg -x``, if they are not installed."""
+
+DRIVER = "tests.support.pymysql_driver"
+"""What a project's settings import first."""
 
 
 def find_mariadb() -> Path | None:
-    """Return that folder, if it is named."""
+    """Return the folder that has ``usr/sbin/mariadbd``: the one that is named, or ``/``; None: there is no server."""
     named = os.environ.get(MARIADB_VARIABLE)
-    if not named:
-        return None
-    if not (Path(named) / "usr/sbin/mariadbd").exists():
+    if named and not (Path(named) / "usr/sbin/mariadbd").exists():
         raise FileNotFoundError(f"{MARIADB_VARIABLE} names {named!r}, where no usr/sbin/mariadbd is")
-    return Path(named)
+    root = Path(named or "/")
+    return root if (root / "usr/sbin/mariadbd").exists() else None
 
 
 class MariaDb:
-    """A running server; a context manager. Its driver is PyMySQL, which calls itself mysqlclient for Django."""
+    """A running server; a context manager. Its driver is PyMySQL.
 
-    def __init__(self) -> None:
+    Args:
+        settings: of the server, besides those that make it quick and forgetful.
+        durable: leave those out.
+    """
+
+    def __init__(self, *settings: str, durable: bool = False) -> None:
         root = find_mariadb()
         if root is None:
             raise FileNotFoundError(f"name the unpacked packages of mariadb-server in {MARIADB_VARIABLE}")
         self.root = root
+        forgetful = () if durable else ("--innodb-flush-log-at-trx-commit=0",)
+        self.settings = (*forgetful, *settings)
         self.folder = Path(tempfile.mkdtemp(prefix="mariadb"))
         self._process: subprocess.Popen[bytes] | None = None
-        self._driver = cast("Any", import_module("pymysql"))  # not installed for the tests of every run
-        self._driver.version_info = (2, 2, 1, "final", 0)  # the oldest mysqlclient that Django accepts
-        self._driver.install_as_MySQLdb()
+        import_module(DRIVER)
 
     def __enter__(self) -> Self:
         if os.getuid() == 0:
             shutil.chown(self.folder, "nobody", "nogroup")
-        log = self.folder / "server.log"
-        show_log("mariadb", log, lasting=True)
+        show_log("mariadb", self._log, lasting=True)
         base = self.root / "usr"
         install = [
             base / "bin/mariadb-install-db", "--no-defaults", f"--basedir={base}", f"--datadir={self.folder}/data",
             "--auth-root-authentication-method=normal", "--skip-test-db",
         ]  # fmt: skip
-        socket = self.folder / "socket"
-        server = [
-            base / "sbin/mariadbd", "--no-defaults", f"--basedir={base}", f"--datadir={self.folder}/data",
-            f"--lc-messages-dir={base}/share/mysql", f"--socket={socket}", "--skip-networking",
-            "--innodb-flush-log-at-trx-commit=0", "--max-connections=300",
-        ]  # fmt: skip
-        with log.open("ab") as output:
-            self._start(install, output).wait(DEADLINE_S)
-            self._process = self._start(server, output)
-        wait_until(socket.exists, "the server listens")
+        with self._log.open("ab") as output:
+            self._run(install, output).wait(DEADLINE_S)
+        self.start()
         self.create_database("tests")
         return self
 
-    def _start(self, command: list[Any], output: Any) -> subprocess.Popen[bytes]:
-        libraries = sorted({str(path.parent) for path in (self.root / "usr/lib").rglob("*.so.*")})
-        environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)} if str(self.root) != "/" else None
+    @property
+    def _log(self) -> Path:
+        return self.folder / "server.log"
+
+    @property
+    def _socket(self) -> Path:
+        return self.folder / "socket"
+
+    def start(self) -> None:
+        """Start the server and wait until it listens."""
+        base = self.root / "usr"
+        server = [
+            base / "sbin/mariadbd", "--no-defaults", f"--basedir={base}", f"--datadir={self.folder}/data",
+            f"--lc-messages-dir={base}/share/mysql", f"--socket={self._socket}", "--skip-networking",
+            "--max-connections=300", *self.settings,
+        ]  # fmt: skip
+        self._socket.unlink(missing_ok=True)
+        with self._log.open("ab") as output:
+            self._process = self._run(server, output)
+        wait_until(self._socket.exists, "the server listens")
+
+    def stop(self) -> None:
+        """Kill the server."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(DEADLINE_S)
+            self._process = None
+
+    def _run(self, command: list[Any], output: Any) -> subprocess.Popen[bytes]:
+        environment = dict(os.environ)
+        if self.root != Path("/"):
+            libraries = sorted({str(path.parent) for path in (self.root / "usr/lib").rglob("*.so.*")})
+            environment["LD_LIBRARY_PATH"] = ":".join(libraries)
         nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.getuid() == 0 else []
         words = [*nobody, *map(str, command)]
         return subprocess.Popen(words, stdout=output, stderr=output, cwd=self.folder, env=environment)
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(DEADLINE_S)
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -82,7 +111,7 @@ class MariaDb:
         """An entry of DATABASES."""
         return {
             "ENGINE": "django.db.backends.mysql",
-            "HOST": str(self.folder / "socket"),
+            "HOST": str(self._socket),
             "USER": "root",
             "NAME": "tests",
             "OPTIONS": {"charset": "utf8mb4"},
@@ -90,5 +119,5 @@ class MariaDb:
 
     def create_database(self, name: str) -> None:
         """Create an empty database."""
-        with self._driver.connect(unix_socket=str(self.folder / "socket"), user="root") as connection:
+        with pymysql.connect(unix_socket=str(self._socket), user="root") as connection:
             connection.cursor().execute(f"CREATE DATABASE {name}")

@@ -22,3 +22,9 @@ def wait_until[T](
         # Seldom looks at what lasts: looking takes time from the processes that the test waits for.
         time.sleep(every_s or min(max(_SOONEST_S, waited_s / 50), _LATEST_S))
     return value
+
+
+def pass_time(seconds: float) -> None:
+    """Wait while something is away or silent for so long."""
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began >= seconds, "time passes", seconds + DEADLINE_S)

@@ -1,7 +1,7 @@
 """Enqueue plain messages in the caller's transaction: what `quick` does, on databases that are not PostgreSQL.
 
-Other changes are steps, which exclude each other by a lock. It cannot be held until somebody commits, and need not be: a
-plain message is only inserted.
+Other changes are steps, which exclude each other by a lock. It cannot be held until somebody commits, and need not be:
+a plain message is only inserted.
 """
 
 from __future__ import annotations
