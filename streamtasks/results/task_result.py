@@ -17,7 +17,7 @@ from ..stores.types import Revocation
 from .lookup import parent_of, workflow_of
 from .snapshot_view import children_of, error_of, failure_of, info_of, outcome_of, shown_state, value_of
 from .unfinished import atimed_out, timed_out
-from .waits import ended_soon, is_refused, left_s, refusal
+from .waits import aended_soon, ended_soon, is_refused, left_s, refusal
 from .workflow_result import Workflow
 
 __all__ = ["Result", "wait_for"]
@@ -240,11 +240,15 @@ class Result[R]:
         allow_wait: bool = False,
     ) -> R:
         """Wait for the result on an event loop; see `get`."""
-        snapshot = await self.asnapshot()
+        begun = time.monotonic()
+        store, ended = self._owner.async_store, None
+        if self._final is None:
+            ended = await aended_soon(store, self.id, timeout, allow_wait=allow_wait)
+        snapshot = await self.asnapshot() if ended is None else self._keep(ended)
         if not snapshot.is_finished:
             if is_refused(timeout, allow_wait=allow_wait):
                 raise refusal(f"task {self.id}")
-            finished = await self._owner.async_store.wait_finished([self.id], timeout)
+            finished = await store.wait_finished([self.id], left_s(timeout, begun))
             if not finished:
                 late = await self.asnapshot()
                 raise await atimed_out(self._owner, late, timeout, shown_state(late))

@@ -9,9 +9,9 @@ from ..exceptions import WaitInTask
 from ..protocol.running_attempt import RUNNING
 from ..protocol.shards import is_recent
 from ..protocol.state import Snapshot
-from ..stores.base import Store
+from ..stores.base import AsyncStore, Store
 
-__all__ = ["ended_soon", "is_refused", "left_s", "refusal"]
+__all__ = ["aended_soon", "ended_soon", "is_refused", "left_s", "refusal"]
 
 FIRST_S: Final = 0.25
 """What was enqueued just now is waited for so long, seconds, before it is read; most tasks end before."""
@@ -31,6 +31,14 @@ def ended_soon(store: Store, task_id: str, timeout: float | None, *, allow_wait:
     if not is_recent(task_id) or is_refused(timeout, allow_wait=allow_wait):
         return None
     found = store.wait_finished((task_id,), FIRST_S if timeout is None else min(timeout, FIRST_S))
+    return found[0] if found else None
+
+
+async def aended_soon(store: AsyncStore, task_id: str, timeout: float | None, *, allow_wait: bool) -> Snapshot | None:  # noqa: ASYNC109
+    """Do the same on an event loop; see `ended_soon`."""
+    if not is_recent(task_id) or is_refused(timeout, allow_wait=allow_wait):
+        return None
+    found = await store.wait_finished((task_id,), FIRST_S if timeout is None else min(timeout, FIRST_S))
     return found[0] if found else None
 
 

@@ -15,7 +15,10 @@ from redis.exceptions import MaxConnectionsError
 from streamtasks import StoreSettings, StoreUnavailable
 from streamtasks.stores.redis import AsyncRedisStore, RedisStore
 from streamtasks.stores.redis.pools import AsyncPool, async_pool, sync_pool
+from streamtasks.stores.redis.subscription import LOOK_S
 from streamtasks.stores.types import NewMessage
+from tests.support.manual_consumer import Consumer, outcome_of
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +93,32 @@ async def test_a_connection_is_used_again(embedded_url: str) -> None:
         for _ in range(20):
             await store.read(["1"])
         assert client.info("clients")["connected_clients"] == connected["connected_clients"]
+
+
+async def test_waits_one_after_the_other_subscribe_on_one_connection(embedded_url: str) -> None:
+    store = AsyncRedisStore(StoreSettings(url=embedded_url))
+    await store.enqueue([NewMessage(str(number), "default", 0, b"{}") for number in range(20)])
+    await store.wait_finished(["0"], 0.001)
+    with redis.Redis.from_url(embedded_url) as client:
+        before = client.info("stats")["total_connections_received"]
+        for number in range(20):
+            assert await store.wait_finished([str(number)], 0.001) == []
+        assert client.info("stats")["total_connections_received"] == before
+
+
+async def test_a_wait_survives_that_its_kept_connection_was_closed(embedded_url: str) -> None:
+    store = AsyncRedisStore(StoreSettings(url=embedded_url))
+    await store.enqueue([NewMessage("1", "default", 0, b"{}")])
+    await store.wait_finished(["1"], 0.001)
+    with redis.Redis.from_url(embedded_url) as client:
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        with Consumer(RedisStore(StoreSettings(url=embedded_url))) as hand:
+            waiting = asyncio.create_task(store.wait_finished(["1"], 60.0))
+            await asyncio.to_thread(wait_until, lambda: client.info("clients")["pubsub_clients"], "it subscribes")
+            hand.settle(outcome_of(hand.claim(1)[0], "SUCCESS", b'{"r":3}'))
+            async with asyncio.timeout(LOOK_S / 2):
+                [found] = await waiting
+    assert found.id == "1"
 
 
 async def test_more_than_max_connections_wait_for_their_turn(embedded_url: str) -> None:

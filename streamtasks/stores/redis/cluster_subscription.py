@@ -15,10 +15,11 @@ from ...exceptions import StoreUnavailable
 from ...settings import StoreSettings
 from ..backoff import Backoff
 from ..types import SUBSCRIBED
+from .async_subscription import AsyncSubscription
 from .cluster.masters import Masters, masters_of
 from .cluster.pools import ClusterPool
 from .connections import unavailable
-from .subscription import PING_S, RENEWED, AsyncSubscription, Subscription, names
+from .subscription import PING_S, RENEWED, Subscription, names
 
 __all__ = ["AsyncClusterSubscription", "ClusterSubscription"]
 

@@ -174,6 +174,7 @@ class AsyncPool:
         self.master = "" if settings.is_sentinel else self._endpoint.address
         self._changes = 0
         self._idle: deque[Any] = deque()
+        self._listeners: deque[Any] = deque()
         self._places = asyncio.Semaphore(settings.max_connections)
         self._keeps = True
         self._guard: AsyncGenerator[None] | None = None
@@ -199,11 +200,29 @@ class AsyncPool:
     async def put(self, connection: Any) -> None:
         """Take a connection back; it must owe no reply."""
         self._places.release()
-        is_current = getattr(connection, "changes", 0) == self._endpoint.changes
-        if self._keeps and is_current and len(self._idle) < MOST_IDLE:
-            self._idle.append(connection)
+        await self._keep(connection, self._idle)
+
+    async def borrow_listener(self) -> Any:
+        """See `Pool.borrow_listener`."""
+        while self._listeners:
+            connection = self._listeners.pop()
+            if self._is_current(connection) and not is_due(connection):
+                return connection
+            await connection.disconnect(nowait=True)
+        return self._endpoint.async_connection()
+
+    async def give_back_listener(self, connection: Any) -> None:
+        """See `Pool.give_back_listener`."""
+        await self._keep(connection, self._listeners)
+
+    async def _keep(self, connection: Any, idle: deque[Any]) -> None:
+        if self._keeps and connection.is_connected and self._is_current(connection) and len(idle) < MOST_IDLE:
+            idle.append(connection)
         else:
             await connection.disconnect(nowait=True)
+
+    def _is_current(self, connection: Any) -> bool:
+        return bool(getattr(connection, "changes", 0) == self._endpoint.changes)
 
     async def exchange(
         self, calls: Sequence[Call], behind: BehindOf | None = None, *, raises: bool = True
@@ -218,7 +237,7 @@ class AsyncPool:
             await self._endpoint.alook()
         if self._changes != self._endpoint.changes:  # they lead to where the master was
             self._changes = self._endpoint.changes
-            await self._disconnect_idle(nowait=True)
+            await self.disconnect_idle(nowait=True)
         connection = await self.get()
         try:
             if connection.credential_provider is not None:
@@ -235,7 +254,7 @@ class AsyncPool:
             if fault.spoils:
                 await connection.disconnect(nowait=True)
             if fault.spoils_idle:
-                await self._disconnect_idle(nowait=True)
+                await self.disconnect_idle(nowait=True)
             raise
         else:
             return replies if last is None else _with_answer(replies, len(calls), self.master, last, connection)
@@ -245,14 +264,16 @@ class AsyncPool:
     async def close(self) -> None:
         """Close what is idle, and from now on each connection when it comes back."""
         self._keeps = False
-        await self._disconnect_idle(nowait=False)
+        await self.disconnect_idle(nowait=False)
         # A generator holds the loop that it runs in, and so does a semaphore that was waited on.
         self._guard = None
         self._places = asyncio.Semaphore(self._settings.max_connections)
 
-    async def _disconnect_idle(self, *, nowait: bool) -> None:
-        idle = list(self._idle)
+    async def disconnect_idle(self, *, nowait: bool) -> None:
+        """Close the idle connections; ``nowait``: do not wait until their transports are closed."""
+        idle = [*self._idle, *self._listeners]
         self._idle.clear()
+        self._listeners.clear()
         await asyncio.gather(*(connection.disconnect(nowait=nowait) for connection in idle), return_exceptions=True)
 
     async def _until_the_loop_ends(self) -> AsyncGenerator[None]:

@@ -11,6 +11,7 @@ from ...protocol.state import Snapshot
 from ..channel import Channel
 from ..types import SUBSCRIBED, Filter
 from . import operations as ops
+from .async_subscription import AsyncSubscription
 from .channel import RedisChannel
 from .checks import check_server
 from .cluster.pools import ClusterPool
@@ -21,7 +22,7 @@ from .driver import AwaitingDriver, BlockingDriver, awaiting, blocking
 from .endpoints import endpoint_of
 from .replica_checks import check_replicas
 from .shards import Operation
-from .subscription import LOOK_S, PING_S, AsyncSubscription, Subscription
+from .subscription import LOOK_S, PING_S, Subscription
 
 __all__ = ["AsyncRedisStore", "RedisStore"]
 

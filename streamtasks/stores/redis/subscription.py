@@ -1,8 +1,7 @@
-"""Pushes from the server: a connection that is subscribed to channels of some tasks, or of shards."""
+"""Pushes from the server to a thread: a connection that is subscribed to channels of some tasks."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any, Final
 
@@ -15,12 +14,10 @@ from ...settings import StoreSettings
 from ..types import SUBSCRIBED
 from . import connections, pools
 from .faults import fault_of
-from .logins import Login, due_in_s, is_due, log_in_again
+from .logins import Login, is_due, log_in_again
 from .operations.read import RECORD_AT
-from .sentinel.search import Search
-from .sentinel.watch import next_switch
 
-__all__ = ["LOOK_S", "PING_S", "RENEWED", "AsyncSubscription", "Subscription", "names"]
+__all__ = ["LEAVE", "LOOK_S", "PING_S", "RENEWED", "ROUNDING_S", "Subscription", "is_push_of", "names"]
 
 LOOK_S: Final = 1.0
 """What is waited for is read this often, seconds, in case a push was lost."""
@@ -34,7 +31,8 @@ RENEWED: Final = ("", SUBSCRIBED)
 ROUNDING_S: Final = 0.05
 """A timer may end so much too early, seconds."""
 
-_LEAVE: Final = [pack_command(("SUNSUBSCRIBE",))]  # of all
+LEAVE: Final = [pack_command(("SUNSUBSCRIBE",))]
+"""What ends all subscriptions of a connection."""
 
 
 class Subscription:
@@ -66,7 +64,7 @@ class Subscription:
         connection = self._connection
         try:
             if connection.is_connected:
-                connection.send_packed_command(_LEAVE, check_health=False)
+                connection.send_packed_command(LEAVE, check_health=False)
         except (RedisError, OSError):
             connection.disconnect()
         self._pool.give_back_listener(connection)
@@ -140,7 +138,7 @@ class Subscription:
                 push = _read_within(connection, left)
                 if push is not None:
                     self._heard_at, self._pinged = time.monotonic(), False
-                    if _names(push, wanted):
+                    if is_push_of(push, wanted):
                         return push[2]  # type: ignore[no-any-return]
             silent_s = time.monotonic() - self._heard_at
             if silent_s >= 2 * PING_S:
@@ -167,171 +165,8 @@ def _read_within(connection: Any, seconds: float) -> Any:
             connection._sock.settimeout(connection.socket_timeout)
 
 
-class AsyncSubscription:
-    """The same on an event loop, on a connection of its own; an asynchronous context manager.
-
-    ``ping_s``: after so long a silence it is pinged, seconds.
-    """
-
-    def __init__(self, settings: StoreSettings, channels: set[str], ping_s: float = PING_S) -> None:
-        self._settings = settings
-        self._channels = channels
-        self._connection: Any = None
-        self._error: Exception = ConnectionError("not subscribed")
-        self._leaving: asyncio.Task[None] | None = None
-        self._search: Search | None = None
-        self._ping_s = ping_s
-        self._heard_at = 0.0
-        self._pinged = False
-
-    async def __aenter__(self) -> AsyncSubscription:
-        await self._connect()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._leaving is not None:
-            self._leaving.cancel()
-        if self._connection is not None:
-            await self._connection.disconnect(nowait=True)
-
-    def leave_when_moved(self, search: Search) -> None:
-        """Break the connection as soon as Sentinels announce a new master; for a subscription that stands for long."""
-
-        async def leave(connection: Any) -> None:
-            await next_switch(search, connection.changes)
-            await connection.disconnect(nowait=True)
-
-        self._search = search
-        self._leaving = asyncio.ensure_future(leave(self._connection))
-
-    async def _connect(self) -> None:
-        """Open the connection and subscribe, if that is possible now."""
-        connection: Any = connections.new_async_connection(self._settings)
-        try:
-            await connection.connect()
-            # In one packet, but each for itself: their slots may differ.
-            await connection.send_packed_command(
-                connection.pack_commands([("SSUBSCRIBE", channel) for channel in self._channels])
-            )
-            for _ in self._channels:
-                await connection.read_response()
-            connection.socket_timeout = None  # long silence is normal from now on
-        except (RedisError, OSError) as error:
-            await connection.disconnect(nowait=True)
-            lasting = connections.lasting_error(error, self._settings)
-            if lasting is not None:
-                raise lasting from error
-            self._error = error
-            return
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        self._connection = connection
-        self._heard_at, self._pinged = time.monotonic(), False
-
-    async def _log_in_again(self) -> bool:
-        """Make the connection anew if its login ends soon: one that is subscribed takes no AUTH. Return whether it did.
-
-        The old one goes when the new one is subscribed, or stays if that fails.
-        """
-        old = self._connection
-        if not is_due(old):
-            return False
-        try:
-            await self._connect()
-            failed = self._error if self._connection is old else None
-        except StoreError as error:
-            failed = error
-        if failed is not None:
-            login: Login = old.credential_provider
-            login.failed(old, failed)
-            return False
-        if self._leaving is not None and self._search is not None:
-            self._leaving.cancel()
-            self.leave_when_moved(self._search)
-        await old.disconnect(nowait=True)
-        return True
-
-    async def wait(self, wanted: set[bytes], seconds: float, *, reconnect: bool = False) -> bytes | None:
-        """Return the text of a push that names one of the wanted ids, as `Subscription.wait` does.
-
-        ``reconnect``: subscribe again, after the time is up, if the connection is broken.
-        """
-        until = time.monotonic() + seconds
-        if self._connection is None:
-            await asyncio.sleep(seconds)
-            if reconnect:
-                await self._connect()
-            return None
-        try:
-            if await self._log_in_again():
-                return b""
-            while (left := until - time.monotonic()) > 0:
-                # Its own timeout leaves the connection whole; cancelling the read would close it.
-                push = await self._connection.read_response(timeout=left)
-                if push is not None:
-                    self._heard_at, self._pinged = time.monotonic(), False
-                if _names(push, wanted):
-                    return push[2]  # type: ignore[no-any-return]
-            await self._check_silence()
-        except (RedisError, OSError):
-            await self._connection.disconnect(nowait=True)
-            self._connection = None
-        return None
-
-    @property
-    def error(self) -> Exception | None:
-        """Why the subscription does not stand; None: it does."""
-        return self._error if self._connection is None else None
-
-    def check(self) -> None:
-        """Check that the subscription stands.
-
-        Raises:
-            StoreUnavailable: it does not.
-        """
-        if self._connection is None:
-            raise connections.unavailable(self._settings, self._error, 0.0) from self._error
-
-    async def read(self) -> tuple[str, str]:
-        """Return the next push as (channel, text); `RENEWED`: subscribed anew, pushes may have been missed.
-
-        Raises:
-            StoreUnavailable: the connection broke, or could not be opened.
-        """
-        self.check()
-        try:
-            while True:
-                if await self._log_in_again():
-                    return RENEWED
-                timeout_s = min(self._ping_s, due_in_s(self._connection) + ROUNDING_S)
-                push = await self._connection.read_response(timeout=timeout_s)
-                if push is None:
-                    await self._check_silence()
-                    continue
-                self._heard_at, self._pinged = time.monotonic(), False
-                if push[0] == b"smessage":
-                    return push[1].decode(), push[2].decode()
-                if push[0] == b"sunsubscribe":  # unasked: the slot of the channel has moved
-                    raise ConnectionError(f"the server does not have {push[1].decode()} any more")
-        except (RedisError, OSError) as error:
-            raise connections.unavailable(self._settings, error) from error
-
-    async def _check_silence(self) -> None:
-        """Ping a connection on which nothing has come for long.
-
-        Raises:
-            TimeoutError: the answer to a ping did not come either.
-        """
-        silent_s = time.monotonic() - self._heard_at
-        if silent_s >= 2 * self._ping_s:
-            raise TimeoutError(f"nothing came for {silent_s:.0f} s")
-        if silent_s >= self._ping_s and not self._pinged:
-            self._pinged = True
-            await self._connection.send_command("PING", check_health=False)
-
-
-def _names(push: Any, wanted: set[bytes]) -> bool:
+def is_push_of(push: Any, wanted: set[bytes]) -> bool:
+    """Return whether what was read is a push that names one of the wanted ids."""
     return bool(push) and push[0] == b"smessage" and names(push[2], wanted)
 
 
