@@ -114,7 +114,9 @@ local started = {} -- each that runs from now on
 local limited = {} -- limit and id of each claimed message that has one
 local new_lines, phase = {}, (most == 1 and 'R' or 'C')
 local now_text = int(now)
-local fresh_first = phase == 'R' and now_text or '0'
+-- Not started: as many zeros as a time has digits. Servers keep a hash of up to 512 short values as a list, which they search
+-- from its beginning for each id; a value of more than 64 bytes makes it a table.
+local fresh_first = phase == 'R' and now_text or '0000000000000'
 local fresh_counts = phase == 'R' and '1 0 ' .. fresh_first
 local gave_back, chosen, work_left, left = false, {}, false, nil
 -- pauses: what is needed if tasks are paused; false: none is; nil: not known yet. look: entries to look at, at least: more

@@ -13,6 +13,7 @@ from tests.support.server_dump import Stream
 OTHERS_ONLY = 2
 ONLY_MAIL = Filter("only", ("mail",))
 NO_MAIL = Filter("except", ("mail",))
+NEVER = "0" * 13
 
 
 class TestOne:
@@ -48,8 +49,8 @@ class TestOne:
         assert left == {
             "messages": left["messages"],
             "state": {
-                "a": f"w#1 C 0:default {entries[0]} 1 0 0 0 0 -",
-                "b": f"w#1 C 0:default {entries[1]} 1 0 0 0 0 -",
+                "a": f"w#1 C 0:default {entries[0]} 1 0 0 {NEVER} {NEVER} -",
+                "b": f"w#1 C 0:default {entries[1]} 1 0 0 {NEVER} {NEVER} -",
             },
             "leases": {"w#1": now + LEASE_MS},
             "batches": {"w#1": "2 a b"},
@@ -59,6 +60,13 @@ class TestOne:
             "q:0:default": Stream(["a", "b", "c"], {"a": "w", "b": "w"}),
             "wake": ["1"],
         }
+
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_lines_are_long_enough_for_a_table(self, lab: ScriptLab, count: int) -> None:
+        """Servers look through up to 512 short values from the first to the last, for each id of a claim."""
+        lab.enqueue("a", "b")
+        lab.claim(count=count)
+        assert lab.client.object("encoding", lab.keys.state) == b"hashtable"
 
     def test_a_full_claim_that_drains_a_stream_takes_it_off_the_ready_set(self, lab: ScriptLab) -> None:
         lab.enqueue("a", "b")

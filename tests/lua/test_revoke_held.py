@@ -24,7 +24,7 @@ class TestHeld:
         with lab.listen(lab.keys.control) as listener:
             assert lab.revoke("a") == [MARKED, ""]
             assert listener.heard() == ["revoke a 0"]
-            marked = line.replace(f" {phase} ", " X ")
+            marked = line.replace(f" {phase} ", " X ").replace(f" {0:013} {0:013} ", " 0 0 ")
             assert lab.dump() == before | {"state": {"a": f"{marked} x=revoked"}}
             assert lab.revocations(claimed) == ["revoked"]
             assert lab.revoke("a", terminate=True) == [MARKED, ""]
