@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 HAND_OVERS = 6
 """So often does one process wake another between a call and what is measured of it: each may be late."""
 
+CHAINS = 2
+"""What starts after a pause takes twice as many wakes as the probe's chain: keeper, server, child, server, child."""
+
 WORTH_TELLING_S = 0.02
 
 
@@ -43,6 +46,16 @@ class Bound:
         if HAND_OVERS * noise.typical_s > WORTH_TELLING_S:
             self._tell(f"medians may be {HAND_OVERS * noise.typical_s * 1e3:.0f} ms more: the machine is busy")
         return promised_s + HAND_OVERS * noise.typical_s
+
+    def typical_after_pause(self, promised_s: float) -> float:
+        """The bound of a median of what is measured after pauses of some tenths of a second, in all processes."""
+        if self._probe is None:
+            return max(promised_s, DEADLINE_S)
+        noise = self._probe.measured()
+        wider_s = max(HAND_OVERS * noise.typical_s, CHAINS * noise.after_pause_s)
+        if wider_s > WORTH_TELLING_S:
+            self._tell(f"medians after a pause may be {wider_s * 1e3:.0f} ms more: the machine is busy or wakes late")
+        return promised_s + wider_s
 
     def forget(self) -> None:
         """Forget the noise so far: what is measured next is measured anew."""
