@@ -238,7 +238,8 @@ def test_garbage_becomes_dead_letters_and_harms_nobody(fleet: Fleet, executor: s
 
 
 ENVELOPES: dict[str, Callable[[], bytes]] = {
-    "random bytes": lambda: b"1700000000000 " + os.urandom(60),
+    # No text of ours begins so: what begins as a sealed one may be that of a later release, and waits.
+    "random bytes": lambda: b"1700000000000 \xff" + os.urandom(60),
     "no JSON object": lambda: b"1700000000000 [1,2]",
     "a later version": lambda: b'1700000000000 {"v":99,"id":"x","t":"add","a":[],"k":{},"q":"default","p":0}',
     "wrong types": lambda: b'1700000000000 {"v":1,"id":"x","t":5,"a":{},"k":[],"q":"default","p":"0"}',
