@@ -39,7 +39,7 @@ def start(fleet: Fleet, executor: str, *options: str, **settings: Any) -> Worker
     fleet.configure(**settings)
     fleet.app = hostile_app.make(fleet.url, **settings)
     environment = {"PYTHONPATH": str(ROOT)}
-    return fleet.start(*options, *EXECUTORS[executor], app="hostile_app:app", environment=environment)
+    return fleet.start(*options, *EXECUTORS[executor], app="hostile_app:app", environment=environment, anew=True)
 
 
 def processes_in(session: int) -> list[int]:

@@ -79,7 +79,7 @@ def test_no_output_shows_a_password(
     url = fleet.url if options else fleet.url.replace("://", f"://app:{SECRET}@")
     fleet.app = proc_app.make(url, **fleet.settings)
     environment = {proc_app.URL_VARIABLE: url}
-    worker = fleet.start("--concurrency", "2", "--log-level", "DEBUG", environment=environment)
+    worker = fleet.start("--concurrency", "2", "--log-level", "DEBUG", environment=environment, anew=True)
     results = [fleet.enqueue("add", 1, 2), fleet.enqueue("fail", "no")]
     assert results[0].get(timeout=60) == 3
     with pytest.raises(Exception, match="no"):

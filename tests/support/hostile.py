@@ -145,7 +145,8 @@ class HostileWorker:
         self._folder.cleanup()
 
     def _start(self) -> Worker:
-        worker = self.fleet.worker(*self._options, app="hostile_app:app", environment={"PYTHONPATH": str(ROOT)})
+        environment = {"PYTHONPATH": str(ROOT)}
+        worker = self.fleet.worker(*self._options, app="hostile_app:app", environment=environment, anew=True)
         worker.spawn()  # what is left from the one before may end it before it is ready
         return worker
 

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ import redis
 from streamtasks.protocol.keys import Keys
 from streamtasks_workers.executor.guards import INTERRUPT
 from tests.process.tasks import proc_app
+from tests.support import fork_server
 from tests.support.child_path import python_path
 from tests.support.execution_record import Record
 from tests.support.failure_logs import show_log
@@ -69,6 +68,7 @@ class Worker:
         settings: of the app.
         environment: additional variables.
         app: what to give as ``--app``; None: nothing.
+        anew: see `fork_server.start`.
     """
 
     def __init__(
@@ -79,15 +79,17 @@ class Worker:
         settings: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
         app: str | None = "proc_app:app",
+        anew: bool = False,
     ) -> None:
         self.url = url
         self.settings = dict(settings or {})
         self._options = options
         self._app = app
+        self._anew = anew
         self._environment = dict(environment or {})
         self._directory = directory
         self.record = Record(directory / "record")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: fork_server.Process | None = None
         self._log = directory / f"worker-{time.monotonic_ns()}.log"
 
     def __enter__(self) -> Self:
@@ -101,8 +103,7 @@ class Worker:
 
     def spawn(self) -> None:
         """Start the process; do not wait for anything."""
-        command = [sys.executable, "-m", "streamtasks_workers"]
-        command += ["--app", self._app] if self._app else []
+        words = ["streamtasks_workers", *(["--app", self._app] if self._app else [])]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("STREAMTASKS_WORKER_", "DJANGO_"))}
         environment |= {
             proc_app.URL_VARIABLE: worker_url(self.url, self.settings.get("connection")),
@@ -113,14 +114,12 @@ class Worker:
         environment["PYTHONPATH"] = python_path(environment.get("PYTHONPATH", "").split(os.pathsep))
         show_log("worker", self._log)
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, *self._options],
+            self._process = fork_server.start(
+                [*words, *self._options],
                 cwd=TASKS_DIRECTORY,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+                environment=environment,
+                output=log,
+                anew=self._anew,
             )
 
     def start(self) -> None:
@@ -153,7 +152,7 @@ class Worker:
         return found[1]
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> fork_server.Process:
         """The supervisor."""
         assert self._process is not None, "the worker has not been started"
         return self._process
