@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamtasks.stores.redis.access import UserRole
-from tests.support import failure_logs
+from tests.support import failure_logs, tiers
 from tests.support.bounds import Bound
 from tests.support.bytecode import compile_share
 from tests.support.full_rights import leave_out
@@ -23,12 +23,13 @@ from tests.support.users import connect_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
 
     from streamtasks_workers.testing.embedded import EmbeddedServer
 
-TIMING = "timing"
-TIERS = ("topology", "browser", "chaos", "slow", TIMING)
-OTHER_TIERS = ("fast", *TIERS[:-1])
+TIMING = tiers.TIMING
+TIERS = (*tiers.NAMED, TIMING)
+OTHER_TIERS = (tiers.FAST, *tiers.NAMED)
 SEED_VARIABLE = "STREAMTASKS_TEST_SEED"
 FIGURE = "figure"
 """The user property in which a test reports what it measured."""
@@ -85,6 +86,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not is_left_out(item)]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out a file that names no mark by which a test of it could be selected: imports take most of a collection.
+
+    Each process of a run collects all tests, also for a tier of a few.
+    """
+    if not collection_path.name.startswith("test_") or collection_path.suffix != ".py":
+        return None
+    return None if tiers.may_select(str(config.option.markexpr), collection_path) else True
+
+
 def _is_timing(config: pytest.Config) -> bool:
     """Whether this is the run of the timing tier, which has the machine to itself."""
     return str(config.option.markexpr).startswith(TIMING)
@@ -96,6 +107,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.fast)
     if "bound" in getattr(item, "fixturenames", ()):
         item.add_marker(TIMING)
+    tiers.check_named(item.path, (mark.name for mark in item.iter_markers()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
