@@ -199,7 +199,8 @@ _waiting: Final = threading.BoundedSemaphore(16)
 def events(call: Call) -> Any:
     """Return what has happened behind a cursor, oldest first; ask again with the cursor of the answer.
 
-    About 1,000 events come at a time, of many shards up to 100 of each. Events are written while somebody watches, or always with the setting `send_events`.
+    About 1,000 events come at a time, of many shards up to 100 of each. They are written while somebody watches, or
+    always with the setting `send_events`.
     """
     wait_s = call.given["wait_s"]
     watch = EventWatch(call.store, call.given["cursor"], _MOST_CALLS)
