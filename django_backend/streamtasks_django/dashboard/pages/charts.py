@@ -25,9 +25,10 @@ def charts(visit: Visit) -> HttpResponse:
     if queue:
         check_queue(queue)
         task = ""
-    found = chart(visit.backend.stores.plain, queue=queue, task=task, by_hour=by_hour)
+    is_json = given.get("format") == "json"
+    found = chart(visit.backend.stores.plain, queue=queue, task=task, by_hour=by_hour, with_points=is_json)
     rows = [_row(one, found, queue, task) for one in found.table]
-    if given.get("format") == "json":
+    if is_json:
         return JsonResponse(_columns(found) | {"table": rows})
     return visit.render(
         "charts",
