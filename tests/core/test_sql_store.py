@@ -12,7 +12,6 @@ import pytest
 from django.db import connections, transaction
 
 from streamtasks import Message, StoreSettings
-from streamtasks.exceptions import ServerNotSupported
 from streamtasks.protocol.shards import new_id
 from streamtasks.stores.factory import open_store, open_supervisor_store
 from streamtasks.stores.types import Limit, NewMessage
@@ -310,27 +309,3 @@ def test_plain_calls_are_a_part_of_the_callers_transaction(settings: StoreSettin
             store.enqueue([new("later", delay_ms=60_000)])
             transaction.set_rollback(True, using=using)
     assert states() == ["QUEUED", "", at_once]
-
-
-async def test_a_worker_hears_what_is_asked_of_it_with_its_next_beat(settings: StoreSettings) -> None:
-    store: Any = open_store(settings)
-    keeper: Any = open_supervisor_store(settings)
-    assert store.request_worker("w-1", "drain") is False
-    await keeper.beat("u0", "w-1", {"slots": 1})
-    assert store.request_worker("w-1", "drain")
-    assert store.request_worker("w-1", "stop"), "the later one counts"
-    assert (await keeper.beat("u0", "w-1", {"slots": 1})).request == "stop"
-    assert (await keeper.beat("u0", "w-1", {"slots": 1})).request == ""
-
-
-@pytest.mark.parametrize(
-    ("call", "remedy"),
-    [
-        (lambda store: store.logs("a"), "look into the logs of its worker"),
-        (lambda store: store.stack("a", "n", ask=True), "use py-spy on the machine of its worker"),
-    ],
-    ids=["logs", "stack"],
-)
-def test_what_is_refused_says_what_to_do_instead(settings: StoreSettings, call: Any, remedy: str) -> None:
-    with pytest.raises(ServerNotSupported, match=remedy):
-        call(open_store(settings))

@@ -97,6 +97,33 @@ print(json.dumps({
 """
 
 
+BULK = """\
+import json, django
+django.setup()
+from django.tasks import task_backends
+from shop.tasks import short
+from streamtasks.operations import bulk
+from streamtasks.operations.filters import TaskFilter
+backend = task_backends["default"]
+by = {"actor": "ann", "reason": "test"}
+for begin in range(0, 600, 100):
+    backend.enqueue_many([(short, (number,), {}) for number in range(begin, begin + 100)])
+planned = bulk.plan(backend.owner, "revoke", TaskFilter("queued", task="shop.tasks.short"), **by)
+bulk.apply(backend.owner, planned.id, rate=60, **by)
+print(json.dumps([planned.counts.total, len(planned.sample)]))
+"""
+FOUND = """\
+import json, django
+django.setup()
+from django.tasks import task_backends
+from streamtasks.operations import bulk
+owner = task_backends["default"].owner
+[found] = bulk.listed(owner)
+audited = [one.operation for one in owner.store.audit_entries()]
+print(json.dumps([found.state, found.counts.done, found.counts.applied, audited]))
+"""
+
+
 @pytest.fixture(params=KINDS)
 def project(request: pytest.FixtureRequest, sql_stores: SqlStores, tmp_path: Path) -> Project:
     return Project(tmp_path, sql_stores.database(request.param))
@@ -208,6 +235,21 @@ def test_killed_processes_lose_nothing_and_every_task_has_one_outcome(
         outcomes = project.wait_all_finished()
     assert outcomes["SUCCESS"] == 400
     assert set(outcomes) <= {"SUCCESS", "CRASH", "RETRY"}
+
+
+@pytest.mark.parametrize("project", SERVERS, indirect=True)
+def test_a_bulk_operation_goes_on_after_its_keeper_was_killed(project: Project) -> None:
+    """A worker that runs none of the tasks applies it, and each counts once."""
+    project.migrate()
+    with project.worker("worker", "--queues", "other") as process:
+        keeper = forked(process.pid)[0]
+        assert project.use(BULK) == [600, 10]
+        wait_until(lambda: project.use(FOUND)[1] > 0, "it has begun")
+        keeper.kill()
+        assert project.use(FOUND)[1] < 600
+        found = wait_until(lambda: (now := project.use(FOUND))[0] == "FINISHED" and now, "it is done", 3 * DEADLINE_S)
+    assert found == ["FINISHED", 600, 600, ["revoke finished", "revoke"]]
+    assert project.use(COUNT) == [0, {"REVOKED": 600}]
 
 
 @pytest.mark.parametrize("project", ["sqlite"], indirect=True)

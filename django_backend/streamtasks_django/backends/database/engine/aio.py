@@ -28,7 +28,7 @@ from .store import SqlStore
 __all__ = ["AsyncSqlStore"]
 
 CHANGE_S: Final = 0.2
-"""A keeper looks so often whether SQLite's file has changed, seconds."""
+"""A keeper looks so often whether something has changed where the database cannot notify, seconds."""
 
 WORDS: Final = ("due 0", "limit", "schedule", "unfold", "bulk")
 """The words that let all roles look for work."""

@@ -29,6 +29,9 @@ POLL_S: Final = 0.5
 LOOK_S: Final = 0.05
 """How often it looks whether SQLite's file has changed, seconds."""
 
+SELDOM_S: Final = 0.2
+"""How often it looks whether there was something for it on a server that cannot notify, seconds."""
+
 
 class SqlChannel:
     """See `Channel`. Belongs to one thread."""
@@ -103,9 +106,10 @@ class SqlChannel:
         if self._listener is not None or left_s == 0.0:
             return left_s
         session = self._steps.session
+        wait_s = LOOK_S if session.vendor == "sqlite" else SELDOM_S
         version = session.run(session.version, 0)
         if version == self._version:
-            return min(left_s, LOOK_S if version else left_s)
+            return min(left_s, wait_s if version else left_s)
         self._version = version
         return 0.0
 

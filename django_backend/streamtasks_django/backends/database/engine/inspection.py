@@ -266,8 +266,6 @@ def check(session: Session) -> list[str]:
         text = "is SQLite: workers poll it, and one of them writes at a time; use PostgreSQL in production"
         return [f"the database {session.alias!r} {text}"]
     if session.vendor == "mysql":
-        text = (
-            "is MySQL or MariaDB: idle workers ask it twice a second; what wakes them, and most tests, need PostgreSQL"
-        )
+        text = "is MySQL or MariaDB: nothing wakes idle workers, they ask five times a second; PostgreSQL tells them"
         return [f"the database {session.alias!r} {text}"]
     return []

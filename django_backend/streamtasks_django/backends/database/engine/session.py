@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from django.db import connections, transaction
+from django.db.models import F
 from django.db.utils import DatabaseError, InterfaceError, OperationalError, ProgrammingError
 
 from streamtasks.exceptions import StoreError, StoreUnavailable
@@ -192,14 +193,25 @@ class Session:
     def _lock_by_row(self) -> None:
         """Write the row that all steps write: who comes second waits, and sees what the first has written."""
         states = self.tables.state.objects.using(self.using)
-        if not states.filter(name=_LOCK_ROW).update(number=1):
-            states.bulk_create([self.tables.state(name=_LOCK_ROW, kind="lock")], ignore_conflicts=True)
-            states.filter(name=_LOCK_ROW).update(number=1)
+        if not states.filter(name=_LOCK_ROW).update(kind="lock"):
+            states.bulk_create([self.tables.state(name=_LOCK_ROW, kind="lock", number=1)], ignore_conflicts=True)
+            states.filter(name=_LOCK_ROW).update(kind="lock")
+
+    def count_pushes(self) -> None:
+        """Let others see that this step had pushes, on databases without notifications; it has locked the row."""
+        if self.vendor not in ("postgresql", "sqlite"):
+            self.tables.state.objects.using(self.using).filter(name=_LOCK_ROW).update(number=F("number") + 1)
 
     def version(self) -> int:
-        """Return a number that differs once another connection has changed something in SQLite; else 0."""
-        if self.vendor != "sqlite":
+        """Return a number that differs once somebody may have to look, where the database cannot notify; else 0.
+
+        SQLite's differs once another connection has changed something, that of others once a step has had pushes.
+        """
+        if self.vendor == "postgresql":
             return 0
+        if self.vendor != "sqlite":
+            rows = self.tables.state.objects.using(self.using).filter(name=_LOCK_ROW)
+            return int(rows.values_list("number", flat=True).first() or 0)
         with self.connection.cursor() as cursor:
             cursor.execute("PRAGMA data_version")
             return int(cursor.fetchone()[0])

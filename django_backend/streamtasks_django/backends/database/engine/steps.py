@@ -89,6 +89,8 @@ class Steps:
                 if finished and receiver is not None:
                     receiver(session.using, finished, one_by_one)
                 notify(session.connection, self.table, shard.pushes)
+                if shard.pushes:
+                    session.count_pushes()
             self.pushes_made += len(shard.pushes)
             return answer
 
