@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.support.guide_project import GuideProject
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 UNKNOWN = "01900000000070008000000000000000-u0"
 

@@ -9,7 +9,7 @@ import pytest
 from tests.guide.test_guide import restore_anna
 from tests.support.guide_project import GuideProject
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 
 class TestSchedules:

@@ -11,7 +11,7 @@ from tests.guide.test_guide import UNKNOWN, enqueue
 from tests.support.guide_project import GuideProject
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 
 class TestResultViews:

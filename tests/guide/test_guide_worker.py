@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.guide_project import GuideProject
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 
 class TestWhatTakesLong:
