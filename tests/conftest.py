@@ -48,7 +48,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     if is_small or all("::" in argument for argument in config.args):
         return 0
     # Tests of the slow tier wait longest.
-    waiting = 6 if "slow" in str(config.option.markexpr) else 4
+    waiting = 8 if "slow" in str(config.option.markexpr) else 4
     return (os.cpu_count() or 1) + waiting
 
 

@@ -35,17 +35,14 @@ class EventWatch:
     Args:
         store: where events are.
         cursor: of the last page that was seen; empty: from the oldest event that is kept; None: from now on.
-        most_calls: a look returns the events of so many calls at most, and of one for each shard; a call may concern
-            100 messages.
 
     Attributes:
         cursor: behind what was returned last.
         steer_at: when workers and pauses are looked at next, monotonic seconds.
     """
 
-    def __init__(self, store: Store, cursor: str | None = None, most_calls: int = 6400) -> None:
+    def __init__(self, store: Store, cursor: str | None = None) -> None:
         self._store = store
-        self._calls = min(100, max(1, most_calls // len(store.tags)))
         self._renew_at = self.steer_at = 0.0
         self._may_ask = True
         self._workers: set[str] | None = None
@@ -64,7 +61,7 @@ class EventWatch:
                 self._store.watch_events()
             except AccessDenied:
                 self._may_ask = False
-        found = self._store.events(self.cursor, self._calls)
+        found = self._store.events(self.cursor)
         self.cursor = found.cursor
         events = found.events
         if now >= self.steer_at:

@@ -11,7 +11,7 @@ from ..protocol.series import (
     WAIT_BOUNDS_S,
     of_queue,
     of_task,
-    percentiles_s,
+    percentile_s,
     summed,
 )
 from ..stores.base import Store
@@ -64,7 +64,7 @@ class Chart(NamedTuple):
 
     Attributes:
         each_ms: how long a point lasts: a minute or an hour, ms.
-        points: the latest last; each minute or hour has one, also if nothing happened. Empty: not asked for.
+        points: the latest last; each minute or hour has one, also if nothing happened.
         table: the same by the hour for a chart by the minute, and by the day for one by the hour; the
             latest first, without those in which nothing happened.
         releases: which workers started since the first point, newest first.
@@ -80,7 +80,7 @@ class Chart(NamedTuple):
     tasks: list[str]
 
 
-def chart(store: Store, *, queue: str = "", task: str = "", by_hour: bool = False, with_points: bool = True) -> Chart:
+def chart(store: Store, *, queue: str = "", task: str = "", by_hour: bool = False) -> Chart:
     """Return what ended in each minute of the last 24 hours, or in each hour of the last 30 days.
 
     Args:
@@ -88,7 +88,6 @@ def chart(store: Store, *, queue: str = "", task: str = "", by_hour: bool = Fals
         queue: only of this queue.
         task: only of this task; not with a queue.
         by_hour: the 30 days.
-        with_points: False: only the table, which takes less time.
     """
     name = of_queue(queue) if queue else of_task(task) if task else ALL
     found = store.series([name], by_hour=by_hour)
@@ -96,9 +95,7 @@ def chart(store: Store, *, queue: str = "", task: str = "", by_hour: bool = Fals
     each_ms, most = (HOUR_MS, MOST_DAYS * 24) if by_hour else (MINUTE_MS, MOST_HOURS * 60)
     last_ms = found.now_ms // each_ms * each_ms
     starts = range(last_ms - (most - 1) * each_ms, last_ms + 1, each_ms)
-    points: list[Point] = []
-    if with_points:
-        points = [_point(at_ms, counts[at_ms]) if at_ms in counts else Point(at_ms) for at_ms in starts]
+    points = [_point(at_ms, counts[at_ms]) if at_ms in counts else Point(at_ms) for at_ms in starts]
     rows: dict[int, list[list[int]]] = {}
     row_ms = 24 * HOUR_MS if by_hour else HOUR_MS
     for at_ms, one in counts.items():
@@ -124,6 +121,8 @@ def _point(at_ms: int, counts: list[int]) -> Point:
         other,
         retried,
         run_ms,
-        *percentiles_s(runs, RUN_BOUNDS_S, (0.5, 0.95)),
-        *percentiles_s(waits, WAIT_BOUNDS_S, (0.5, 0.95)),
+        percentile_s(runs, RUN_BOUNDS_S, 0.5),
+        percentile_s(runs, RUN_BOUNDS_S, 0.95),
+        percentile_s(waits, WAIT_BOUNDS_S, 0.5),
+        percentile_s(waits, WAIT_BOUNDS_S, 0.95),
     )

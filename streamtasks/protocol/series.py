@@ -8,9 +8,7 @@ ran for 345 ms together, each of them for at most 1 ms.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
 from string import ascii_letters
 from typing import Final
 
@@ -27,7 +25,7 @@ __all__ = [
     "counts_of",
     "of_queue",
     "of_task",
-    "percentiles_s",
+    "percentile_s",
     "summed",
     "text_of",
 ]
@@ -54,9 +52,6 @@ ALL: Final = "*"
 MOST_QUEUES: Final = 100
 MOST_TASKS: Final = 500
 """So many names have series of their own in an hour and in a day."""
-
-_LETTERS: Final = ascii_letters[:COUNTS]
-_ZEROS: Final = ("0",) * COUNTS
 
 _COUNT: Final = re.compile(r"([a-zA-Z])(\d+)")
 _LINE: Final = re.compile(r"\n(\d+)([a-zA-Z]\S*)")
@@ -91,26 +86,28 @@ def counts_of(text: str) -> dict[int, list[int]]:
     return {int(number): _counts(counts) for number, counts in _LINE.findall(text)}
 
 
-def percentiles_s(buckets: Sequence[int], bounds_s: Sequence[float], shares: Sequence[float]) -> list[float | None]:
-    """Estimate percentiles from a histogram, seconds; None: nothing was counted.
+def percentile_s(buckets: Sequence[int], bounds_s: Sequence[float], share: float) -> float | None:
+    """Estimate a percentile from a histogram, seconds; None: nothing was counted.
 
     Inside a bucket values are taken to be spread evenly; what is above the last bound counts as that.
     """
-    sums = list(accumulate(buckets))
-    return [_percentile_s(buckets, sums, bounds_s, share * sums[-1]) if sums[-1] else None for share in shares]
-
-
-def _percentile_s(buckets: Sequence[int], sums: Sequence[int], bounds_s: Sequence[float], rank: float) -> float:
-    place = bisect_left(sums, rank)  # in which more than none are
-    if place >= len(bounds_s):
-        return bounds_s[-1]
-    low, before = (bounds_s[place - 1], sums[place - 1]) if place else (0.0, 0)
-    return low + (bounds_s[place] - low) * (rank - before) / buckets[place]
+    left = share * sum(buckets)
+    if not left:
+        return None
+    low = 0.0
+    for count, high in zip(buckets, bounds_s, strict=False):
+        if count and left <= count:
+            return low + (high - low) * left / count
+        left, low = left - count, high
+    return bounds_s[-1]
 
 
 def _counts(text: str) -> list[int]:
-    known = dict(_COUNT.findall(text))
-    return list(map(int, map(known.get, _LETTERS, _ZEROS)))
+    found = [0] * COUNTS
+    for letter, count in _COUNT.findall(text):
+        if (place := ascii_letters.index(letter)) < COUNTS:
+            found[place] += int(count)
+    return found
 
 
 def summed(some: Iterable[Sequence[int]]) -> list[int]:

@@ -43,7 +43,7 @@ def test_a_text_holds_lines_of_counts() -> None:
     ],
 )
 def test_percentiles_lie_inside_their_buckets(buckets: list[int], share: float, wanted: float | None) -> None:
-    assert series.percentiles_s(buckets, (1.0, 2.0, 4.0), (share, share)) == [wanted, wanted]
+    assert series.percentile_s(buckets, (1.0, 2.0, 4.0), share) == wanted
 
 
 async def fill(settings: StoreSettings) -> None:

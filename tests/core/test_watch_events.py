@@ -63,14 +63,6 @@ def test_a_watch_switches_events_on_and_goes_on_from_a_cursor(app: StreamTasks) 
     assert [one[1:] for one in watch.look().events] == [("resumed", "default", "")]
 
 
-def test_a_look_returns_the_events_of_so_many_calls(app: StreamTasks) -> None:
-    app.store.watch_events()
-    for number in range(5):
-        app.tasks["t"].apply_async(task_id=f"t{number}")
-    watch = EventWatch(app.store, "", most_calls=2)
-    assert [len(watch.look().events) for _ in range(4)] == [2, 2, 1, 0]
-
-
 async def test_on_an_event_loop(app: StreamTasks) -> None:
     pages = awatch_events(app.store, "")
     app.store.watch_events()

@@ -182,9 +182,6 @@ def audit(call: Call) -> Any:
     return {"items": items, "cursor": page.cursor or None}
 
 
-_MOST_CALLS: Final = 10
-"""Of so many calls the events come with one answer; each may concern 100 messages."""
-
 _waiting: Final = threading.BoundedSemaphore(16)
 """So many requests of a process wait for events at once; others are answered at once."""
 
@@ -199,11 +196,10 @@ _waiting: Final = threading.BoundedSemaphore(16)
 def events(call: Call) -> Any:
     """Return what has happened behind a cursor, oldest first; ask again with the cursor of the answer.
 
-    About 1,000 events come at a time, of many shards up to 100 of each. They are written while somebody watches, or
-    always with the setting `send_events`.
+    Events are written while somebody watches, or always with the setting `send_events`.
     """
     wait_s = call.given["wait_s"]
-    watch = EventWatch(call.store, call.given["cursor"], _MOST_CALLS)
+    watch = EventWatch(call.store, call.given["cursor"])
     watch.steer_at = float("inf")  # of workers and pauses there is no cursor
     page = watch.look()
     if not page.events and wait_s and _waiting.acquire(blocking=False):

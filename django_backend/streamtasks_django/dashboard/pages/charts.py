@@ -25,10 +25,9 @@ def charts(visit: Visit) -> HttpResponse:
     if queue:
         check_queue(queue)
         task = ""
-    is_json = given.get("format") == "json"
-    found = chart(visit.backend.stores.plain, queue=queue, task=task, by_hour=by_hour, with_points=is_json)
+    found = chart(visit.backend.stores.plain, queue=queue, task=task, by_hour=by_hour)
     rows = [_row(one, found, queue, task) for one in found.table]
-    if is_json:
+    if given.get("format") == "json":
         return JsonResponse(_columns(found) | {"table": rows})
     return visit.render(
         "charts",
