@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import redis
 from drain import URL_VARIABLE
 from drain import streamtasks as drained
@@ -75,12 +76,12 @@ def watch(port: int, viewers: int) -> None:
 
 
 @contextmanager
-def started(*arguments: object) -> Generator[None]:
-    """Run this program with other arguments beside."""
+def started(*arguments: object) -> Generator[int]:
+    """Run this program with other arguments beside; its process id."""
     program = [sys.executable, __file__, *map(str, arguments)]
     process = subprocess.Popen(program, cwd=Path(__file__).parent, env=os.environ)
     try:
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
@@ -202,17 +203,20 @@ def pixel(url: str, port: int, viewers: int) -> None:
         print(f"{name} to drawn, {viewers} viewers: {figures}")
 
 
-def drain(url: str, port: int, given: Any) -> None:
-    """Print how fast tasks are drained without and with open pages, taking turns."""
-    ratios = []
+def drain(url: str, port: int, site: int, given: Any) -> None:
+    """Print how fast tasks are drained without and with open pages, taking turns, and what the site takes meanwhile."""
+    ratios, shares, process = [], [], psutil.Process(site)
     for number in range(given.rounds):
         without, _ = drained(url, given.tasks, given.children)
         with started("watch", port, given.viewers):
             time.sleep(1.0)
+            since, spent = time.monotonic(), sum(process.cpu_times()[:2])
             with_it, _ = drained(url, given.tasks, given.children)
+            shares.append((sum(process.cpu_times()[:2]) - spent) / (time.monotonic() - since))
         ratios.append(with_it / without)
         print(f"round {number + 1}: {without:,.0f} tasks/s without, {with_it:,.0f} with: {ratios[-1]:.3f} x")
     print(f"with {given.viewers} open overviews: {statistics.median(ratios):.3f} x (asked 0.97)")
+    print(f"the site took {statistics.median(shares):.3f} of a processor meanwhile")
 
 
 def main() -> None:
@@ -234,7 +238,7 @@ def main() -> None:
         given.viewers = given.viewers or (1 if given.what == "drain" else 50)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        with EmbeddedServer(binary=given.server) as server, started("serve", server.url, port):
+        with EmbeddedServer(binary=given.server) as server, started("serve", server.url, port) as site:
             os.environ[URL_VARIABLE] = server.url
             wait_for(port)
             if given.what == "events":
@@ -243,7 +247,7 @@ def main() -> None:
                 with started("watch", port, given.viewers - 1):
                     pixel(server.url, port, given.viewers)
             else:
-                drain(server.url, port, given)
+                drain(server.url, port, site, given)
 
 
 if __name__ == "__main__":

@@ -105,19 +105,25 @@ def statistics(shard: SqlShard) -> Statistics:
 
 
 def measures(shard: SqlShard) -> Measures:
-    """Return how much lies in the store, and since when. Queues that nothing is in are not known."""
+    """Return how much lies in the store, and since when. Queues that nothing is in are not known.
+
+    All messages are counted, in one pass: a count that is kept would make the tasks of a queue wait for each other.
+    """
     waits, held = Q(phase__in=[phases.QUEUED, phases.SUSPECT]), Q(phase__in=list(phases.HELD))
     now_us = shard.clock.now_us()
     delayed, limited = Q(phase=phases.DELAYED), Q(phase=phases.LIMITED)
-    rows = _messages(shard).filter(waits | held | delayed | limited).values("queue").order_by("queue")
-    counted = rows.annotate(
+    of_queues = _messages(shard).values("queue").order_by("queue")
+    rows = of_queues.annotate(
+        all=Count("id"),
+        running=Count("id", filter=RUNNING),
         ready=Count("id", filter=waits),
         held=Count("id", filter=held),
         first=Min("place", filter=waits & ~paused(_states(shard))),  # for others a worker could do nothing
         delayed=Count("id", filter=delayed),
         limited=Count("id", filter=limited),
     )
-    queues = [
+    counted = list(rows)
+    found = [
         QueueMeasure(
             row["queue"],
             row["ready"],
@@ -128,14 +134,14 @@ def measures(shard: SqlShard) -> Measures:
         )
         for row in counted
     ]
-    now_ms, counts = shard.now_ms(), statistics(shard)
+    now_ms = shard.now_ms()
     due_ms = min((one.next_ms for one in shard.schedules.values() if one.next_ms and not one.paused), default=now_ms)
     return Measures(
-        queues,
-        counts.unfinished,
-        counts.running,
-        counts.delayed,
-        sum(one.limited for one in queues),
+        [one for one in found if one.ready or one.claimed or one.delayed or one.limited],
+        sum(row["all"] for row in counted),
+        sum(row["running"] for row in counted),
+        sum(one.delayed for one in found),
+        sum(one.limited for one in found),
         _states(shard).filter(kind="dead").count(),
         max(0, now_ms - due_ms),
         [],
