@@ -166,6 +166,21 @@ def test_a_worker_runs_the_tasks_of_a_migrated_project(project: Project) -> None
         assert "drained: it runs nothing" in asked
 
 
+@pytest.mark.parametrize("project", SERVERS, indirect=True)
+def test_schedules_fire(project: Project) -> None:
+    settings = project.folder / "shop_settings.py"
+    settings.write_text(
+        f"{settings.read_text()}\nfrom streamtasks_django.schedules import every\n"
+        "TASK_SCHEDULE = {'again': {'task': 'shop.tasks.long', 'schedule': every(1), 'args': ['tick']}}\n"
+    )
+    (project.folder / "tick.go").write_text("")
+    project.migrate()
+    ticks = project.folder / "tick.ended"
+    with project.worker():
+        wait_until(lambda: ticks.exists() and len(ticks.read_text()) >= 3, "three occurrences have run")
+    assert set(project.use(COUNT)[1]) == {"SUCCESS"}
+
+
 @pytest.mark.parametrize("project", ["sqlite"], indirect=True)
 def test_a_table_of_somebody_else_is_refused(project: Project) -> None:
     """First it is that of a model; then nobody has such a model any more, and its table is still there."""
