@@ -317,6 +317,11 @@ class Board(ClaimWords, ProgressWords, InterruptWords, ExchangeWords):
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
         return self._words[at + STARTED], self._words[at + FINISHED]
 
+    def starts(self, slots: Iterable[int]) -> dict[int, int]:
+        """Return when the attempts in slots started (monotonic ns), by slot."""
+        words, first, each = self._words, HEADER_BYTES // 8 + STARTED, SLOT_BYTES // 8
+        return {slot: words[first + slot * each] for slot in slots}
+
     def outcome(self, slot: int) -> Outcome:
         """Return the outcome of a FINISHED slot."""
         start = HEADER_BYTES + slot * SLOT_BYTES + HEAD_BYTES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from time import monotonic_ns
 
 from .board_layout import (
@@ -56,6 +57,16 @@ class InterruptWords:
         at = (HEADER_BYTES + slot * SLOT_BYTES) // 8
         words = self._words
         return words[at + SOFT], words[at + HARD], words[at + ON_LIMIT] - 1
+
+    def overdue(self, slots: Iterable[int], now_ns: int) -> list[int]:
+        """Return the slots whose attempts are over a limit, or were asked to end. Of many attempts few are."""
+        words, first, each, found = self._words, HEADER_BYTES // 8, SLOT_BYTES // 8, []
+        for slot in slots:
+            at = first + slot * each
+            soft, hard, asked = words[at + SOFT], words[at + HARD], words[at + REQUESTED]
+            if (soft and soft <= now_ns) or (hard and hard <= now_ns) or (asked and asked >> 2 == words[at + STARTED]):
+                found.append(slot)
+        return found
 
     def request_interrupt(self, slot: int, started_ns: int, what: Interrupt) -> None:
         """Request an interrupt of the attempt that started then; the child looks when it gets a signal."""

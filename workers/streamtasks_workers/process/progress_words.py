@@ -32,6 +32,10 @@ class ProgressWords:
         words[word + VERSION] = version + 1
         return True
 
+    def has_reported(self, slot: int) -> bool:
+        """Whether there is any progress of the attempt in a slot."""
+        return self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8 + VERSION] != 0
+
     def reported(self, slot: int, known_version: int) -> tuple[int, bytes] | None:
         """Return (version, progress) of a running attempt if there is news and it is whole."""
         at = HEADER_BYTES + slot * SLOT_BYTES

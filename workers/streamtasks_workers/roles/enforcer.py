@@ -87,7 +87,7 @@ class Enforcer:
         states = board.states()
         now, interrupt = time.monotonic_ns(), False
         settle: list[int] = []
-        for slot in (slot for slot, state in enumerate(states) if state == Slot.RUNNING):
+        for slot in board.overdue((slot for slot, state in enumerate(states) if state == Slot.RUNNING), now):
             started = board.times(slot)[0]
             kind = self._wanted(slot, started, now)
             if not kind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from streamtasks.stores.supervisor_store import SupervisorStore
@@ -47,7 +47,7 @@ class Watch:
     def __init__(self, store: SupervisorStore, board: Board) -> None:
         self._store = store
         self._board = board
-        self._shown: dict[int, str] = {}  # slot -> token and id of the attempt shown as running
+        self._shown: dict[int, int] = {}  # slot -> when the attempt started that is shown as running, ns
         self._progress: dict[int, _Stored] = {}  # slot -> the last progress stored
         self._settled: dict[int, str] = {}  # slot -> outcome settled in the child's name
         self._called_at = 0  # when the child was called to show in its title what it runs, ns; 0: it shows nothing
@@ -78,8 +78,9 @@ class Watch:
             self._progress.clear()
             self._settled.clear()
         now = time.monotonic_ns()
-        long = [slot for slot in _slots(states, Slot.RUNNING) if now - board.times(slot)[0] >= SHARE_NS]
-        self._show_in_title(now, [board.times(slot)[0] for slot in long])
+        starts, before = board.starts(_slots(states, Slot.RUNNING)), now - SHARE_NS
+        long = {slot: started for slot, started in starts.items() if started <= before}
+        self._show_in_title(now, min(long.values(), default=now))
         acted = 0
         if long or stopping:
             acted += await self._free_the_rest(now, stopping=stopping)
@@ -89,9 +90,9 @@ class Watch:
         acted += await self._settle_finished()
         return acted
 
-    def _show_in_title(self, now: int, began: list[int]) -> None:
+    def _show_in_title(self, now: int, first: int) -> None:
         """Call the child each second while something runs for long, and once more when it has ended."""
-        if began and now - min(began) > LONG_NS:
+        if now - first > LONG_NS:
             if now - self._called_at >= LONG_NS:
                 self._called_at = now
                 self._board.stacks.call()
@@ -127,24 +128,21 @@ class Watch:
             return None  # half of one attempt and half of another
         return (before, tag, value) if board.states()[slot] == state and board.times(slot) == before else None
 
-    async def _show(self, slots: list[int]) -> int:
-        """Publish RUNNING."""
+    async def _show(self, attempts: dict[int, int]) -> int:
+        """Publish RUNNING; ``attempts``: slot -> start. Many may run for long, and each is read in full only once."""
+        board, known = self._board, self._shown
         new: defaultdict[str, list[tuple[Claimed, int]]] = defaultdict(list)
-        keys: dict[int, str] = {}
-        for slot in slots:
-            if self._board.start_recorded(slot):
-                continue
-            found = self._steady(slot, Slot.RUNNING, self._board.claimed)
-            if found is None:
+        shown: dict[int, int] = {}
+        for slot, began in attempts.items():
+            if known.get(slot) == began or (found := self._steady(slot, Slot.RUNNING, board.claimed)) is None:
                 continue
             (started, _), tag, claimed = found
-            key = f"{claimed.token} {claimed.id}"
-            if self._shown.get(slot) != key:
-                keys[slot] = key
+            shown[slot] = started
+            if not board.start_recorded(slot):
                 new[tag].append((claimed, (time.monotonic_ns() - started) // 1_000_000))
         await on_each(new, self._store.mark_running)
-        self._shown |= keys
-        return len(keys)
+        known |= shown
+        return sum(map(len, new.values()))
 
     async def _free_the_rest(self, now: int, *, stopping: bool) -> int:
         """Hand back what has not started, on the board or still on its way to the child."""
@@ -205,11 +203,13 @@ class Watch:
         self._settled |= keys
         return len(keys)
 
-    async def _store_progress(self, slots: list[int]) -> None:
+    async def _store_progress(self, slots: Iterable[int]) -> None:
         reports: defaultdict[str, list[tuple[Claimed, bytes]]] = defaultdict(list)
         stored: dict[int, _Stored] = {}
         now = time.monotonic_ns()
         for slot in slots:
+            if not self._board.has_reported(slot):
+                continue
             last = self._progress.get(slot, _Stored())
             if last.started != self._board.times(slot)[0]:
                 last = _Stored()  # versions begin anew with each attempt
