@@ -48,4 +48,6 @@ class Around:
     async def enter_async(self, stack: AsyncExitStack, attempt: Attempt) -> None:
         """Enter those of a coroutine task, on its event loop."""
         for middleware in self._middleware:
-            await stack.enter_async_context(middleware.around_run_async(attempt))
+            context = middleware.around_run_async(attempt)
+            if type(context) is not nullcontext:
+                await stack.enter_async_context(context)

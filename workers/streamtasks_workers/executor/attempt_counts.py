@@ -53,6 +53,8 @@ class AttemptCounts:
         self._count_quick()
         count_start(self._counters, slot, prepared)
         count_end(self._counters, slot, prepared, outcome, ran_ns)
+        if ran_ns >= SOON_NS:
+            self._counters.flush()
 
     def flush(self) -> None:
         """Show readers what was counted; after each batch."""
@@ -108,6 +110,10 @@ class ConcurrentCounts:
         """Count the end of an attempt whose start was counted."""
         if self._counters is not None and (prepared := self._running.pop(slot, None)) is not None:
             count_end(self._counters, slot, prepared, outcome, ran_ns)
+
+    def flush(self) -> None:
+        """Show readers what was counted; before outcomes are settled."""
+        if self._counters is not None:
             self._counters.flush()
 
 
@@ -140,9 +146,6 @@ def count_end(counters: Counters, slot: int, prepared: Prepared, outcome: Outcom
         counters.retried(slot, _retry_reason(prepared))
     elif state == "DEAD":
         counters.count("dead", outcome.note.partition(":")[0])
-    if ran_ns < SOON_NS:
-        return  # it is shown with the others of its batch
-    counters.flush()
     if ran_ns >= SLOW_NS:
         counters.slow(slot, outcome.id, ran_ns, time.time_ns() // 1_000_000)
 

@@ -26,7 +26,7 @@ from .broken_process import end_after_attempt, end_broken
 from .guards import INTERRUPT, CoroutineGuard, Guard, MainGuard, ThreadGuard
 from .inline import OTHERS_PAUSE_S, reporter
 from .link import MOST, Link
-from .lookahead import Lookahead
+from .lookahead import GATHER_S, Lookahead
 from .own_loop import complete, listen, new_loop, own_task
 from .prepared import Prepared
 from .runner import Runner
@@ -34,9 +34,6 @@ from .task_coroutines import TaskCoroutines
 from .task_threads import TaskThreads
 
 __all__ = ["ConcurrentExecutor"]
-
-GATHER_S = 0.002
-"""While something waits for a place in this child, outcomes are gathered for so long, seconds."""
 
 LOOK_S = 0.1
 """A child that empties its hands for what must run alone looks so often, seconds, whether another one has taken it."""
@@ -129,9 +126,10 @@ class ConcurrentExecutor:
             count = self._places()
             look = self._makes_room() and time.monotonic() >= self._look_at
             if self._outcomes or look or (count and not empty):
-                if self._gathers():
-                    await asyncio.sleep(GATHER_S)
+                if (rest_s := self._gathers_s()) > 0:
+                    await asyncio.sleep(rest_s)
                     continue
+                self._counts.flush()
                 if not await link.connected():
                     await asyncio.sleep(link.pause_s())
                     continue
@@ -180,9 +178,10 @@ class ConcurrentExecutor:
         places = self._most + self._lookahead.of(self._most) - in_hand
         return max(0, min(MOST, places, self._lifeline.attempts_left - in_hand, self._board.free_slots))
 
-    def _gathers(self) -> bool:
-        """Whether the next exchange can wait for more outcomes, because something is in hand that starts meanwhile."""
-        return self._coroutines.waiting + self._threads.waiting > 0 and time.monotonic() - self._sent_at < GATHER_S
+    def _gathers_s(self) -> float:
+        """How long the next exchange can wait for more outcomes, because something is in hand that starts meanwhile."""
+        waits = self._coroutines.waiting + self._threads.waiting > 0
+        return self._sent_at + GATHER_S - time.monotonic() if waits else 0.0
 
     def _runs(self) -> bool:
         return self._threads.in_hand + self._coroutines.in_hand > 0
@@ -341,6 +340,7 @@ class ConcurrentExecutor:
             return
         self._counts.ended(slot, outcome, ran_ns)
         if not self._lifeline.is_whole():
+            self._counts.flush()
             end_after_attempt(self._board, slot, outcome, started)
         self._outcomes.append(outcome)
         self._slots.append(slot)

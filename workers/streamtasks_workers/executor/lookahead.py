@@ -6,10 +6,13 @@ from typing import Final
 
 from .link import MOST
 
-__all__ = ["Lookahead"]
+__all__ = ["GATHER_S", "Lookahead"]
 
-AHEAD_NS: Final = 4_000_000
-"""Claimed ahead is what will start within this time, ns: an exchange takes a part of it."""
+GATHER_S: Final = 0.004
+"""While something waits for a place in a child, its outcomes are gathered for so long, seconds."""
+
+AHEAD_NS: Final = 8_000_000
+"""Claimed ahead is what will start within this time, ns: half of it is gathered, an exchange takes some of the rest."""
 
 
 class Lookahead:

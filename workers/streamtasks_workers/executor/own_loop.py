@@ -35,7 +35,9 @@ class OwnTask[T](asyncio.Task[T]):
     that it has left behind are anybody's.
     """
 
-    attempt: Attempt | None = None
+    def __init__(self, coroutine: Coroutine[Any, Any, T], *, attempt: Attempt | None, **options: Any) -> None:
+        self.attempt = attempt  # before the coroutine can begin
+        super().__init__(coroutine, **options)
 
     def cancel(self, msg: Any | None = None) -> bool:
         """See `asyncio.Task.cancel`; return False if an attempt asks for it that does not own this task."""
@@ -51,21 +53,28 @@ def own_task[T](
     attempt: Attempt | None,
     loop: asyncio.AbstractEventLoop,
     context: Context | None = None,
+    *,
+    at_once: bool = False,
 ) -> OwnTask[T]:
-    """Return a task of the loop in which an attempt runs."""
-    task = OwnTask(coroutine, loop=loop, context=context)
-    task.attempt = attempt
+    """Return a task of the loop in which an attempt runs.
+
+    ``at_once``: up to its first wait it runs within this call, instead of in the next turn of the loop.
+    """
     if attempt is not None:
         _running.add(attempt)
-        task.add_done_callback(lambda _: _running.discard(attempt))
+    task = OwnTask(coroutine, attempt=attempt, loop=loop, context=context, eager_start=at_once)
+    if attempt is not None:
+        task.add_done_callback(_has_ended)
     return task
+
+
+def _has_ended(task: OwnTask[Any]) -> None:
+    _running.discard(task.attempt)  # type: ignore[arg-type] - it has one
 
 
 def _start_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> OwnTask[Any]:
     """The loop's task factory: what an attempt starts belongs to it."""
-    task = OwnTask(coroutine, loop=loop, **options)
-    task.attempt = running_attempt()
-    return task
+    return OwnTask(coroutine, attempt=running_attempt(), loop=loop, **options)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -258,9 +258,12 @@ class Runner:
             try:
                 if attempt.message.takes:
                     await asyncio.to_thread(self._inputs.take, attempt.message)
-                async with AsyncExitStack() as stack:
-                    await self._around.enter_async(stack, attempt)
+                if self._around.context is None:
                     value = await prepared.guard.drive(call_task(prepared))
+                else:
+                    async with AsyncExitStack() as stack:
+                        await self._around.enter_async(stack, attempt)
+                        value = await prepared.guard.drive(call_task(prepared))
                 outcome = self._success(prepared, attempt, value)
                 if has_hooks:
                     ended = AttemptOutcome(State.SUCCESS, value)

@@ -55,10 +55,13 @@ class TaskCoroutines:
         """Run a message as soon as there is a place."""
         if len(self._running) >= self._most:
             self._waiting.append((slot, prepared))
-            return
+        else:
+            self._begin(slot, prepared, at_once=False)  # what was claimed with it shall be in hand before it runs
+
+    def _begin(self, slot: int, prepared: Prepared, *, at_once: bool) -> None:
         self._begun(slot, prepared)
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
-        task = own_task(self._run(prepared, slot), prepared.attempt, loop, context)
+        task = own_task(self._run(prepared, slot), prepared.attempt, loop, context, at_once=at_once)
         self._running.add(task)
         task.add_done_callback(self._done)
 
@@ -67,5 +70,5 @@ class TaskCoroutines:
         if not task.cancelled() and (error := task.exception()):
             self._broken(error)  # this attempt has no outcome, and would seem to run for ever
         if self._waiting:
-            self.begin(*self._waiting.popleft())
+            self._begin(*self._waiting.popleft(), at_once=True)
         self._ended()
