@@ -20,7 +20,7 @@
 -- ARGV[2] stream_count: number of streams
 -- ARGV[3..] their names
 --
--- Returns {now ms, missing, promoted, next due in ms (-1: none, 0: more are due)}; missing: names of streams that due
+-- Returns {now ms, missing, promoted, next due in us (-1: none, 0: more are due)}; missing: names of streams that due
 --         messages need and the call did not bring: call again with them.
 -- Budget: 100 due messages, 100 that waited for finished ones.
 -- Moves:  delayed -> ready | suspect, after two crashes | waiting for its limit; blocked -> delayed: those that waited
@@ -46,4 +46,4 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.delayed, '-inf', int(now), 
   end
 end
 local head = redis.call('ZRANGE', keys.delayed, 0, 0, 'WITHSCORES')
-return { now, missing, promoted, head[2] and math.max(0, tonumber(head[2]) - now) or -1 }
+return { now, missing, promoted, head[2] and math.max(0, tonumber(head[2]) * 1000 - now_us) or -1 }

@@ -197,11 +197,11 @@ class Swept(NamedTuple):
 class Promotion(NamedTuple):
     """How many messages were promoted.
 
-    ``next_due_ms``: ms until the next one is due by the store's clock, ``None`` if there is none.
+    ``next_due_us``: us until the next one is due by the store's clock, ``None`` if there is none.
     """
 
     promoted: int
-    next_due_ms: int | None
+    next_due_us: int | None
 
 
 class Exhausted(NamedTuple):

@@ -52,9 +52,9 @@ class TestClock:
         keeper = AsyncMemoryStore(SETTINGS, server)
         week_ms = 7 * 86_400_000
         store.enqueue([new("a", week_ms)])
-        assert (await keeper.promote("u0")).next_due_ms == week_ms
+        assert (await keeper.promote("u0")).next_due_us == week_ms * 1000
         server.clock.advance(week_ms / 1000 - 0.001)
-        assert (await keeper.promote("u0")) == (0, 1)
+        assert (await keeper.promote("u0")) == (0, 1000)
         server.clock.advance(0.001)
         assert (await keeper.promote("u0")) == (1, None)
         assert hand.succeed() == ["a"]

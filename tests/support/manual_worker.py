@@ -43,10 +43,10 @@ class ManualWorker:
 
     def move_on(self) -> float | None:
         """Promote, unfold and admit as a keeper does; return the time until something is due, seconds."""
-        due_ms = self._loop.run(self.keeper.promote(self.tag)).next_due_ms
+        due_us = self._loop.run(self.keeper.promote(self.tag)).next_due_us
         unfold_ms = self._loop.run(self.keeper.unfold(self.tag))
         limit_us = self._loop.run(self._admit())
-        limit_ms = None if limit_us is None else limit_us / 1000
+        due_ms, limit_ms = (None if us is None else us / 1000 for us in (due_us, limit_us))
         return min((ms / 1000 for ms in (due_ms, unfold_ms, limit_ms) if ms is not None), default=None)
 
     async def _admit(self) -> int | None:

@@ -7,6 +7,7 @@ so a key that leaks makes the comparison fail by itself.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import batched
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -231,8 +232,8 @@ class ScriptLab(ShardView):
 
     def promote(self, *names: str, most: int = 100) -> Any:
         """Return (promoted, next due in ms, missing names)."""
-        _, missing, promoted, next_ms = self.run(promote_call(self.keys, names, most))
-        return promoted, next_ms, missing
+        _, missing, promoted, next_us = self.run(promote_call(self.keys, names, most))
+        return promoted, math.ceil(next_us / 1000) if next_us > 0 else next_us, missing
 
     def take(self, *asks: TokenRequest) -> list[TokenGrant]:
         """Ask the limiters of this shard."""

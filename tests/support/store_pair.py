@@ -276,7 +276,7 @@ def plain(answer: Any) -> Any:
     if isinstance(answer, Reclaim):
         return answer.reclaimed, sorted((e.id, e.token, e.stream, e.attempt) for e in answer.exhausted)
     if isinstance(answer, Promotion):
-        return answer.promoted, answer.next_due_ms is None
+        return answer.promoted, answer.next_due_us is None
     return answer
 
 

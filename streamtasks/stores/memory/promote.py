@@ -28,4 +28,4 @@ def promote(shard: Shard) -> Promotion:
             message.suspect = message.suspect or suspect
             wait(shard, message, limit)
     first = shard.delayed.first()
-    return Promotion(promoted, None if first is None else max(1, first[0] - now_ms))
+    return Promotion(promoted, None if first is None else max(1, first[0] - now_ms) * 1000)

@@ -24,8 +24,8 @@ def promote(shards: Shards, tag: str) -> Operation[Promotion]:
     promoted, names = 0, shards.names_at(shard)
     while True:
         [reply] = yield [promote_call(shard.keys, names, MOST)]
-        _, missing, count, next_ms = reply
+        _, missing, count, next_us = reply
         promoted += count
         names = shard.with_missing(names, missing)
-        if next_ms != 0:
-            return Promotion(promoted, next_ms if next_ms > 0 else None)
+        if next_us != 0:
+            return Promotion(promoted, next_us if next_us > 0 else None)
