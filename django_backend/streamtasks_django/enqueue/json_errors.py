@@ -25,6 +25,9 @@ _REMEDIES: Final[tuple[tuple[Any, str], ...]] = (
     ((bytes, bytearray), "pass base64 text"),
 )
 
+_AS_THEY_ARE: Final = frozenset({type(None), str, int, float, bool})
+"""What `normalize_json` returns as it is; it looks for a mapping first."""
+
 
 def normalized(value: Any, task: str, name: str) -> Any:
     """Return a value as `normalize_json` does.
@@ -37,6 +40,8 @@ def normalized(value: Any, task: str, name: str) -> Any:
     Raises:
         TypeError, ValueError: JSON cannot encode it; the text names the refused part and a remedy.
     """
+    if type(value) in _AS_THEY_ARE:
+        return value
     try:
         return normalize_json(value)
     except (TypeError, ValueError) as error:

@@ -23,6 +23,7 @@ from ..enqueue.owner import BackendOwner, BackendSchedules
 from ..enqueue.signal_dispatch import only_logs
 from ..enqueue.store_alias import StoreAlias
 from ..framework import PACKAGE, InvalidTaskBackend, task_backends, task_finished
+from ..framework import Task as DjangoTask
 from ..tasks import declared_schedules
 from ..tasks.backoff import with_backoff
 from ..tasks.class_hooks import run_off_the_loop
@@ -57,12 +58,17 @@ _TASK_LOG = TaskLog(
 class DjangoRunnable:
     """Run one task in a worker; see `streamtasks.application.Runnable`."""
 
-    __slots__ = ("_signals", "is_async", "name", "run_options", "task")
+    __slots__ = ("_call", "_signals", "is_async", "name", "run_options", "task")
 
     def __init__(self, name: str, task: Task[..., Any], signals: Signals) -> None:
         self.name = name
         self.task = task
         self.is_async = iscoroutinefunction(task.func)
+        self._call: Callable[..., Any] = task.call
+        if type(task).call in (DjangoTask.call, StreamTask.call) and not (
+            self.is_async or getattr(task, "bind", False)
+        ):
+            self._call = task.func  # `call()` would find out for each attempt that it is a plain function
         self.run_options = RunOptions()
         if isinstance(task, StreamTask):
             self.run_options = with_backoff(task.run_options(), task, signals.result_of)
@@ -79,11 +85,11 @@ class DjangoRunnable:
             return (self._run_async_in if self.is_async else self._run_in)(context, message)
         if self.is_async:
             return self._run_async(message.args, message.kwargs)
-        return normalized(self.task.call(*message.args, **message.kwargs), self.name, _RETURN)
+        return normalized(self._call(*message.args, **message.kwargs), self.name, _RETURN)
 
     def _run_in(self, context: TaskContext, message: Message) -> Any:
         try:
-            value = self.task.call(context, *message.args, **message.kwargs)
+            value = self._call(context, *message.args, **message.kwargs)
         except BaseException:
             context.save_after_error()
             raise
