@@ -60,6 +60,7 @@ class RedisChannel(ExchangeChannel):
         self._wait_until = 0.0  # monotonic seconds
         self._waits_to_claim: ClaimRequest | None = None
         self._behind: list[Call] = []  # calls that are sent behind the BLPOP
+        self._passed_on: Any = None  # the socket whose server has the script that passes a wake token on
 
     def send(self, outcomes: Sequence[Outcome], claim: ClaimRequest | None) -> None:
         """See `Channel.send`. A connection that breaks here is replaced by `receive`."""
@@ -146,6 +147,10 @@ class RedisChannel(ExchangeChannel):
                 new = [self._claim_call(claim)]
             elif not self._waiting:
                 new = [pass_wake_call(keys, self._queues)]
+                if self._passed_on is not self._waiter._sock:
+                    # Once for each connection: a child whose interpreter is held could not bring a missing script.
+                    exchange(self._waiter, new)
+                    self._passed_on = self._waiter._sock
             if new:
                 commands = [command(call) for call in new]
                 if not self._waiting:
