@@ -37,9 +37,13 @@ def board(monkeypatch: pytest.MonkeyPatch) -> Board:
 
 async def test_each_long_attempt_is_read_and_shown_once(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     store: Any = Store()
-    looks, read = Watch(store, board), list[int]()
-    claimed = board.claimed
-    monkeypatch.setattr(board, "claimed", lambda slot: (read.append(slot), claimed(slot))[1])
+    looks, read, claimed = Watch(store, board), list[int](), board.claimed
+
+    def noted(slot: int) -> Claimed:
+        read.append(slot)
+        return claimed(slot)
+
+    monkeypatch.setattr(board, "claimed", noted)
     slots = place(board, *map(message, (1, 2, 3)))
     starts = {slot: board.start(slot) for slot in slots}
     for _ in range(3):

@@ -69,7 +69,8 @@ def own_task[T](
 
 
 def _has_ended(task: OwnTask[Any]) -> None:
-    _running.discard(task.attempt)  # type: ignore[arg-type] - it has one
+    if task.attempt is not None:
+        _running.discard(task.attempt)
 
 
 def _start_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> OwnTask[Any]:
