@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import Any, Literal, Unpack, overload
@@ -88,6 +89,10 @@ class StreamTasks:
     def settings(self) -> StoreSettings:
         """The settings of its store."""
         return self.owner.settings
+
+    def renew_settings(self) -> None:
+        """See `streamtasks.application.Application.renew_settings`."""
+        self.owner.use(replace(self.settings))
 
     @property
     def tasks(self) -> dict[str, Task[Any, Any]]:

@@ -101,6 +101,10 @@ class Application(Protocol):
     @property
     def settings(self) -> StoreSettings: ...
 
+    def renew_settings(self) -> None:
+        """Have settings and stores with all shards that are known now, see `StoreSettings.follow_shards`."""
+        ...
+
     @property
     def owner(self) -> Owner:
         """What owns its tasks."""

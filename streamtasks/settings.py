@@ -28,6 +28,9 @@ ONE_TAG: Final = ALL_TAGS[:1]
 _tags: Final[dict[tuple[str, str, tuple[str, ...], bool], Tags]] = {}
 """What this process has learnt of the shards of its stores, by URL, prefix, tags and whether these are the default."""
 
+_followed: Final[dict[tuple[str, str], tuple[str, ...]]] = {}
+"""Shards of stores whose list this process follows when it grows, by URL and prefix; see `follow_shards`."""
+
 ENQUEUE_TIMEOUT_S: Final = 3.0
 """How long enqueueing is repeated unless the settings say otherwise, seconds."""
 
@@ -257,13 +260,34 @@ class StoreSettings:
             return ALL_TAGS if self.tags is ONE_TAG and self.is_cluster else check_tags(self.tags)
         check_count("shards", self.shards, ConfigurationError, least=1, most=len(ALL_TAGS))
         tags = ALL_TAGS[: self.shards]
-        if self.tags is not ONE_TAG and self.tags != tags:  # they are the same if settings are copied
+        is_copy = isinstance(self.tags, Tags) and self.tags[: self.shards] == tags  # it may have grown
+        if self.tags is not ONE_TAG and self.tags != tags and not is_copy:
             raise ConfigurationError(f"shards is {self.shards} and tags are {self.tags!r}; give only one of them.")
         return tags
 
     def _known_tags(self, tags: tuple[str, ...], *, are_default: bool) -> Tags:
+        grown = _followed.get((self.url, self.key_prefix), ())
+        if grown[: len(tags)] == tags:
+            tags = grown
         made = Tags(tags, are_default=are_default)
         return _tags.setdefault((self.url, self.key_prefix, tags, are_default), made) if len(tags) > 1 else made
+
+    def follow_shards(self, noted: tuple[str, ...] = ()) -> None:
+        """Let the list of shards grow in this process, and in those that it forks; for workers.
+
+        Settings of this store that are made from now on, also copies, have all shards that are known by then. Those
+        that exist keep theirs, and their stores go on with them.
+
+        Args:
+            noted: the list of the store; it begins with the shards of these settings. Empty: it is as yet the same.
+        """
+        known = _followed.get((self.url, self.key_prefix), self.tags)
+        _followed[self.url, self.key_prefix] = max(tuple(known), noted, key=len)
+
+    @property
+    def follows_shards(self) -> bool:
+        """Whether the list of shards may be longer on the server, see `follow_shards`."""
+        return (self.url, self.key_prefix) in _followed
 
     @property
     def is_cluster(self) -> bool:

@@ -166,10 +166,15 @@ class SupervisorStore(SupervisorTransitions, Admits, Protocol):
         """
         ...
 
+    async def noted_tags(self) -> tuple[str, ...]:
+        """Return the tags of all shards, as they are noted now; others may have added some behind those of `tags`."""
+        ...
+
     def listen(self, wakes_of: Filter | None = None) -> AsyncIterator[tuple[str, str]]:
         """Yield control messages as (tag, text), first ``("", SUBSCRIBED)``.
 
-        That comes again, for one shard or for all, if messages may have been lost.
+        That comes again, for one shard or for all, if messages may have been lost. ``("", SHARDS)`` says that the list
+        of shards may have grown.
 
         ``wakes_of``: yield ``"wake"``, too, when something has become ready in one of these queues, but not again until
         a child that serves several shards has claimed there.

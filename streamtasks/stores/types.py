@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from ..protocol.durability import Durability
 
 __all__ = [
+    "SHARDS",
     "SUBSCRIBED",
     "Admission",
     "Charge",
@@ -29,6 +30,9 @@ __all__ = [
     "Settled",
     "Swept",
 ]
+
+SHARDS: Final = "shards"
+"""The control message that the list of shards may have grown; it is of no shard."""
 
 SUBSCRIBED: Final = "subscribed"
 """A control message that no store sends: it is listened to from now on, and some may have been missed before."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.checks import run_checks
@@ -15,6 +15,10 @@ from streamtasks.stores.redis.nodes import Node, master_settings, start_nodes
 from streamtasks_django.conf.cluster_options import cluster_server
 from streamtasks_django.conf.options import store_settings
 from tests.docs.test_pages import page_block
+from tests.support.django_site import DjangoWorker
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BACKEND = "streamtasks_django.backends.redis.RedisClusterBackend"
 NODES = [{"host": "redis1", "port": 7000}, {"host": "redis2"}]
@@ -96,3 +100,34 @@ def test_tasks_are_enqueued_and_read(cluster_url: str) -> None:
         backend = task_backends["default"]
         assert [backend.get_result(result.id).args for result in results] == [[n, 1] for n in range(40)]
         assert len({result.id.rpartition("-")[2] for result in results}) >= 10, "four in a row on each shard"
+
+
+@pytest.mark.topology
+@pytest.mark.parametrize("executor", [(), ("--threads", "2")], ids=str)
+def test_a_running_worker_serves_shards_that_are_added(
+    cluster_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: tuple[str, ...]
+) -> None:
+    """And its tasks enqueue to them, on whichever thread they run."""
+    from contract.app.tasks import add, enqueue_adds
+    from contract.options import CLUSTER, SHARDS, tasks_setting
+
+    monkeypatch.setenv(CLUSTER, "1")
+    monkeypatch.setenv(SHARDS, "4")
+    prefix = "growing:"
+    options = ("--concurrency", "2", "--backend", "default", *executor)
+    with DjangoWorker(tmp_path, cluster_url, prefix, *options, **{CLUSTER: "1", SHARDS: "4"}) as worker:
+        with override_settings(TASKS=tasks_setting(cluster_url, prefix)):
+            before = [add.enqueue(n, 1) for n in range(8)]
+            assert [worker.finish(result).return_value for result in before] == [n + 1 for n in range(8)]
+        monkeypatch.setenv(SHARDS, "16")
+        with override_settings(TASKS=tasks_setting(cluster_url, prefix)):
+            after = [add.enqueue(n, 1) for n in range(64)]
+            assert {result.id.rpartition("-")[2] for result in after} == set(ALL_TAGS[:16])
+            assert [worker.finish(result).return_value for result in after] == [n + 1 for n in range(64)]
+            assert "the shards of default are 16 now" in worker.logged()
+            assert add.get_result(before[0].id).return_value == 1
+            found: list[str] = worker.finish(enqueue_adds.enqueue(64)).return_value
+            assert {one.rpartition("-")[2] for one in found} == set(ALL_TAGS[:16])
+            assert [worker.finish(add.get_result(one)).return_value for one in found] == [n + 1 for n in range(64)]
+        assert worker.stop() == 0
+        assert "ERROR" not in worker.logged()

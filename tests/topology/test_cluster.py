@@ -220,6 +220,28 @@ class TestWorker:
         assert [result.get() for result in results] == [n + 1 for n in (*range(64), *range(32), *range(256))]
         assert len({result.id.rpartition("-")[2] for result in results[96:]}) == 64
 
+    def test_the_list_of_shards_grows_under_load(self, fleet: Fleet) -> None:
+        """A running worker serves the new ones; producers of both lists go on, and nothing is lost or runs twice."""
+        fleet.configure(shards=16)
+        worker = fleet.start("--concurrency", "2")
+        old = fleet.app
+        with Load(old) as load:
+            time.sleep(0.5)
+            fleet.configure(shards=64)
+            with Load(fleet.app) as more:
+                worker.wait_log("the shards of app are 64 now")
+                time.sleep(1.0)
+        results = load.results + more.results
+        wait_all(results)
+        assert not load.errors + more.errors
+        assert {result.state for result in results} == {State.SUCCESS}
+        assert {result.id.rpartition("-")[2] for result in more.results} == set(ALL_TAGS)
+        executions = fleet.record.executions()
+        assert len(executions) == len({execution.id for execution in executions}) == len(results)
+        soon = fleet.many("add", [(n, 1) for n in range(256)])
+        assert [result.get(timeout=DEADLINE_S) for result in soon] == [n + 1 for n in range(256)]
+        assert "ERROR" not in worker.log
+
     def test_two_children_serve_all_shards(self, fleet: Fleet) -> None:
         results = fleet.many("add", [(n, 1) for n in range(640)])
         fleet.start("--concurrency", "2")

@@ -104,6 +104,30 @@ def test_a_replaced_child_may_finish_and_its_place_is_filled_at_once(table: Tabl
     assert (101, signal.SIGKILL) in table.signals
 
 
+def test_outdated_children_are_replaced_as_boards_get_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(monkeypatch, places=4, spare=2).table
+    table.replace_outdated()
+    table.fill_places()
+    table.outdate(1)
+    table.replace_outdated()
+    assert sorted(table.children) == [101, 102, 103, 104], "they are of another app"
+    table.outdate(0)
+    for _ in range(2):
+        table.replace_outdated()
+        table.fill_places()
+    assert sorted(table.children) == [101, 102, 103, 104, 105, 106]
+    assert [pid for pid, child in table.children.items() if child.place is None] == [101, 102]
+    table.ended(101, 0)
+    table.replace_outdated()
+    assert [pid for pid, child in table.children.items() if child.place is None] == [102], "its board is not free yet"
+    table.obey({"op": "free", "board": 0})
+    table.replace_outdated()
+    table.fill_places()
+    assert sorted(table.children) == [102, 103, 104, 105, 106, 107]
+    assert [pid for pid, child in table.children.items() if child.outdated] == [102, 103, 104]
+    assert table.kill_late() == NEVER, "they may finish what they run"
+
+
 def test_children_that_stop_are_killed_when_the_grace_period_is_over(table: Table) -> None:
     table.table.fill_places()
     table.table.stop(NEVER)
@@ -192,6 +216,28 @@ class TestKeeperLink:
         assert killed == [4711]
         link.ended(CRASH)
         assert (link.check(), link.pid) == (False, 0)
+        assert "the keeper ended" not in caplog.text
+        link.line.close()
+
+
+    def test_one_that_is_replaced_leaves_and_another_one_starts(
+        self, alive: memoryview, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        killed: list[int] = []
+        monkeypatch.setattr(keeper_link, "send_signal", lambda pid, _: killed.append(pid))
+        link = KeeperLink(lambda _: 4711, alive, LastError())
+        link.replace()
+        assert link.check(), "there was none"
+        link.replace()
+        assert not link.check()
+        link.ended(0)
+        assert link.check(), "the next one"
+        monkeypatch.setattr(keeper_link, "LEAVE_S", 0.0)
+        link.replace()
+        assert not link.check()
+        assert killed == [4711], "it takes too long"
+        link.ended(CRASH)
+        assert link.check()
         assert "the keeper ended" not in caplog.text
         link.line.close()
 

@@ -5,7 +5,7 @@
                    ``("redis1", 6379)`` and texts such as ``"redis1:6379"`` will do, too
 ``connection``     how nodes are reached: ``{"username", "password", "ssl", ...}``, without host
                    and port
-``shards``         how many shards every queue is spread over, 1 to 64 (16); may grow later
+``shards``         how many shards every queue is spread over, 1 to 64 (64); may grow later
 =================  ==============================================================================
 """
 

@@ -71,7 +71,7 @@ from . import task_settings
 from .row_options import EXTRA_FIELDS, RESULT_MODEL
 from .task_settings import RETRY_OPTIONS
 
-__all__ = ["OPTIONS", "connection_of", "settings_of", "shown", "store_settings"]
+__all__ = ["OPTIONS", "connection_of", "forget_settings", "settings_of", "shown", "store_settings"]
 
 _SECONDS: Final = {
     "result_expires": "result_expires_s",
@@ -263,6 +263,11 @@ def settings_of(alias: str, params: Mapping[str, Any], read: Callable[[], StoreS
     if known is None or known[0] is not params:
         known = _settings_of[alias] = (params, read())
     return known[1]
+
+
+def forget_settings(alias: str) -> None:
+    """Have the settings of an alias read anew."""
+    _settings_of.pop(alias, None)
 
 
 def _forget(*, setting: str, **_: Any) -> None:

@@ -6,15 +6,16 @@ from typing import Any
 
 from django.core.signals import setting_changed
 
-__all__ = ["token"]
+__all__ = ["renew", "token"]
 
 token = object()
 """Read it as ``version.token``, and compare with ``is``."""
 
 
-def _renew(**_: Any) -> None:
+def renew(**_: Any) -> None:
+    """Make all that was derived from the settings invalid."""
     global token
     token = object()
 
 
-setting_changed.connect(_renew, dispatch_uid="streamtasks.conf.version")
+setting_changed.connect(renew, dispatch_uid="streamtasks.conf.version")

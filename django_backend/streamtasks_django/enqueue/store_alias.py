@@ -10,7 +10,8 @@ from django.apps import apps
 
 from streamtasks import ConfigurationError, StoreSettings
 
-from ..conf.options import OPTIONS, settings_of, store_settings
+from ..conf import version
+from ..conf.options import OPTIONS, forget_settings, settings_of, store_settings
 from ..conf.row_options import extra_fields, result_model_label
 from ..conf.transactions import commit_database, outbox_database
 from ..framework import BaseTaskBackend
@@ -61,6 +62,13 @@ class StoreAlias(BaseTaskBackend):
             ConfigurationError: OPTIONS has a wrong value.
         """
         return settings_of(self.alias, self.params, self.read_settings)
+
+    def forget_settings(self) -> None:
+        """Read `store_settings` anew from now on, with all that depends on them."""
+        forget_settings(self.alias)
+        for name in ("store_settings", "stores"):
+            self.__dict__.pop(name, None)
+        version.renew()
 
     def read_settings(self) -> StoreSettings:
         """Read `store_settings` anew, for the system checks; errors as there."""

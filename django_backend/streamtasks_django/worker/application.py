@@ -163,6 +163,11 @@ class DjangoApplication:
         )
         self._runnables: dict[str, DjangoRunnable] = {}
 
+    def renew_settings(self) -> None:
+        """See `streamtasks.application.Application.renew_settings`."""
+        self.backend.forget_settings()
+        self.settings = self.backend.store_settings
+
     @property
     def project_name(self) -> str:
         """See `streamtasks.application.Application.project_name`."""
@@ -194,7 +199,9 @@ class DjangoApplication:
     def companion(self) -> Sequence[str]:
         """The process that copies results to the database, if ``result_model`` is set."""
         copies = self.backend.copies_rows and self.backend.keeps_rows
-        return (sys.executable, "-m", "streamtasks_django.worker.companion", self.label) if copies else ()
+        if not copies:
+            return ()
+        return sys.executable, "-m", "streamtasks_django.worker.companion", self.label, ",".join(self.settings.tags)
 
     def declared_schedules(self) -> Sequence[Definition]:
         """See `streamtasks.application.Application.declared_schedules`.

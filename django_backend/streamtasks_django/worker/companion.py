@@ -1,4 +1,4 @@
-"""The process that works beside a worker's keeper: ``python -m streamtasks_django.worker.companion ALIAS WORKER PID``.
+"""The process beside a worker's keeper: ``python -m streamtasks_django.worker.companion ALIAS TAGS WORKER PID``.
 
 It copies results into the table of ``result_model``, see `mirror`. Code of the project and drivers of databases may
 not run in a keeper, and a database that is away may not keep a child from running tasks.
@@ -30,8 +30,11 @@ POLL_S: Final = 1.0
 logger = logging.getLogger("streamtasks.worker")
 
 
-def main(alias: str, worker: str, keeper_pid: int) -> int:
-    """Copy results of an alias until SIGTERM comes or the keeper ends; return the exit status."""
+def main(alias: str, tags: str, worker: str, keeper_pid: int) -> int:
+    """Copy results of an alias until SIGTERM comes or the keeper ends; return the exit status.
+
+    ``tags``: the shards that the worker serves; there may be more by now than in the settings.
+    """
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())  # a keeper ignores it, and so would this process
     die_with_parent(keeper_pid)
@@ -40,6 +43,8 @@ def main(alias: str, worker: str, keeper_pid: int) -> int:
     from .mirror import ResultMirror
 
     backend: Any = task_backends[alias]
+    backend.store_settings.follow_shards(tuple(tags.split(",")))
+    backend.forget_settings()
     serve(ResultMirror(backend, f"{worker} {os.getpid()}"), alias, stop)
     return 0
 
@@ -72,4 +77,4 @@ _NO_TABLE: Final = ("OperationalError", "ProgrammingError")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))

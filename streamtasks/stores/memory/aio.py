@@ -108,6 +108,10 @@ class AsyncMemoryStore(AsyncTransitions):
                     return
                 await _news_of(pushes, task_id)
 
+    async def noted_tags(self) -> tuple[str, ...]:
+        """See `SupervisorStore.noted_tags`: nobody else could add any."""
+        return self.tags
+
     def repeated(self) -> set[str]:
         """See `SupervisorStore.repeated`: no call fails."""
         return set()

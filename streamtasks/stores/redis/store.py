@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
 from ...exceptions import StoreUnavailable
+from ...protocol.keys import Keys
 from ...protocol.state import Snapshot
 from ..channel import Channel
-from ..types import SUBSCRIBED, Filter
+from ..types import SHARDS, SUBSCRIBED, Filter
 from . import operations as ops
 from .async_subscription import AsyncSubscription
 from .channel import RedisChannel
@@ -215,6 +216,7 @@ class AsyncRedisStore(AwaitingDriver):
     beat = awaiting(ops.leases.beat)
     sweep = awaiting(ops.queues.sweep)
     ready = awaiting(ops.claim.ready)
+    noted_tags = awaiting(ops.tags.noted_tags)
     expire_results = awaiting(ops.early_expiry.expire_results)
 
     declare_schedules = awaiting(ops.schedules.declare_schedules)
@@ -290,13 +292,14 @@ class AsyncRedisStore(AwaitingDriver):
             StoreUnavailable: the connection broke.
         """
         tags = {shard.keys.control: tag for tag, shard in self.shards.by_tag.items()}
+        list_channel = Keys(self.settings.key_prefix, ops.tags.NOTE_TAG).control
         # A Cluster has several connections, which are idle together.
         ping_s = max(2 * PING_S if self.settings.is_cluster else PING_S, self.settings.idle_poll_s)
         wakes: dict[str, str] = {}
         if wakes_of is not None:
             for tag, shard in self.shards.by_tag.items():
                 wakes |= dict.fromkeys(ops.claim.wake_lists(shard.keys, wakes_of), tag)
-        async with self._subscription({*tags, *wakes}, ping_s) as subscription:
+        async with self._subscription({*tags, *wakes, list_channel}, ping_s) as subscription:
             subscription.check()
             search = endpoint_of(self.settings).search
             if search is not None and isinstance(subscription, AsyncSubscription):
@@ -306,6 +309,8 @@ class AsyncRedisStore(AwaitingDriver):
                 channel, text = await subscription.read()
                 if not channel:
                     yield channel, text
+                elif channel == list_channel:
+                    yield "", SHARDS  # also after it was subscribed to anew: it may have grown meanwhile
                 elif channel not in wakes:
                     yield tags[channel], text
                 elif text != SUBSCRIBED:  # which that of the shard's control messages says as well

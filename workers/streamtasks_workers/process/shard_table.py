@@ -7,7 +7,7 @@ from struct import Struct
 from time import monotonic_ns
 from typing import Final
 
-__all__ = ["NOTHING", "UNKNOWN", "ShardState", "ShardTable", "changed_states", "priority_code", "state_in"]
+__all__ = ["MOST_SHARDS", "NOTHING", "UNKNOWN", "ShardState", "ShardTable", "changed_states", "priority_code", "state_in"]
 
 NOTHING: Final = 0
 """The code of a shard on which nothing is ready."""
@@ -16,6 +16,9 @@ UNKNOWN: Final = 1
 """The code of a shard on which something is ready, of a priority that is not known: any that is known is better."""
 
 _RUNG_AT, _LOOKED_AT, _BEST, _EMPTIED_AT, _WORDS = 0, 1, 2, 3, 4
+
+MOST_SHARDS: Final = 4000
+"""There is room for so many, as in the list on the server: memory that nobody touches costs nothing."""
 
 _STATE: Final = Struct(f"{_WORDS}Q")
 _PART: Final = 8 * _STATE.size
@@ -51,12 +54,17 @@ class ShardTable:
     Times are monotonic ns. The time of a look is when it was asked for: what happened since, it may not show. Children
     write only when a claim of theirs that has left nothing was sent: the last writer wins, and an older time only costs
     a claim in vain.
+
+    Args:
+        shards: how many there are.
+        smaller: the table of fewer of these shards. Both are one memory, so that children that know only those go on.
     """
 
-    def __init__(self, shards: int) -> None:
+    def __init__(self, shards: int, smaller: ShardTable | None = None) -> None:
         self.shards = shards
-        self._memory = mmap.mmap(-1, _STATE.size * shards)
+        self._memory = mmap.mmap(-1, _STATE.size * MOST_SHARDS) if smaller is None else smaller._memory
         self._words = memoryview(self._memory).cast("Q")
+        self._size = _STATE.size * shards
 
     def set_rung(self, shard: int) -> None:
         """Note that something has become ready on a shard now."""
@@ -73,7 +81,7 @@ class ShardTable:
 
     def image(self) -> bytes:
         """Return all that stands in it now; to compare it with an earlier one is quicker than to read it."""
-        return self._memory[:]
+        return self._memory[: self._size]
 
     def state(self, shard: int) -> ShardState:
         """Return the state of a shard."""

@@ -26,6 +26,7 @@ from .reconciler import Reconciler
 from .revocations import Revocations
 from .scheduler import Scheduler
 from .series_recorder import SeriesRecorder
+from .shard_list import ShardList
 from .stacks import Stacks
 from .workflow_expander import WorkflowExpander
 
@@ -35,6 +36,7 @@ ROLES: Final[tuple[type[Role], ...]] = (
     Leases,
     Fence,
     ReadyWatch,
+    ShardList,
     Heartbeat,
     Reclaimer,
     Reconciler,

@@ -38,6 +38,10 @@ def _nobody(tag: str, word: str) -> None:
     """Stand in for `ServedApp.wake` where roles do not run by themselves."""
 
 
+def _no_growth(tags: Sequence[str]) -> None:
+    """Stand in for `ServedApp.ask_growth` where roles run without a supervisor."""
+
+
 def _no_supervisor(request: str) -> None:
     """Stand in for `ServedApp.ask_supervisor` where roles run without one."""
 
@@ -70,6 +74,7 @@ class ServedApp:
         rings: where its children, also those that have ended, put what attempts log, by the numbers of their boards.
         request: what the worker was asked to do by its store, ``"drain"`` or ``"stop"``; empty: nothing.
         ask_supervisor: passes such a request on.
+        ask_growth: has keeper and children replaced by others that serve all of these shards.
         heard_at: when a push last came from each shard, monotonic seconds.
         ended: names of children that have ended lately; what they held is settled or handed back.
     """
@@ -98,6 +103,7 @@ class ServedApp:
     rings: dict[int, LogRing] = field(default_factory=dict)
     request: str = ""
     ask_supervisor: Callable[[str], None] = _no_supervisor
+    ask_growth: Callable[[Sequence[str]], None] = _no_growth
     ended: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_ENDED))
 
     @classmethod

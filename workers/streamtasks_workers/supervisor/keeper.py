@@ -11,7 +11,8 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, Final
 
 from ..process.lifeline import STOP_SIGNALS, die_with_parent
@@ -34,6 +35,8 @@ class Keeper:
         self._line = line
         self._plan = plan
         self._apps = [AppRoles(app) for app in plan.served()]
+        for number, roles in enumerate(self._apps):
+            roles.app.ask_growth = partial(self._ask_growth, number)
         self._tasks: set[asyncio.Task[Any]] = set()
         for counters in plan.counters:
             counters.keeper.adopt()
@@ -69,8 +72,11 @@ class Keeper:
         self._apps[app].watch(self._plan.boards[board], lambda what, why: self._request(what, pid=pid, why=why))
 
     def _request(self, what: str, **about: Any) -> None:
-        """Ask the supervisor for something, see `ProcessTable.obey`."""
+        """Ask the supervisor for something, see `Supervisor` and `ProcessTable.obey`."""
         self._writer.write(json.dumps({"op": what, **about}).encode() + b"\n")
+
+    def _ask_growth(self, app: int, tags: Sequence[str]) -> None:
+        self._request("grow", app=app, tags=list(tags))
 
     async def _settle(self, app: int, board: int, pid: int, how: str, *, charged: bool) -> None:
         """Settle what an ended child held, then let its board be used again."""

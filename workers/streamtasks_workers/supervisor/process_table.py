@@ -93,6 +93,7 @@ class Child:
     message: dict[str, Any]  # what a keeper has to know of it
     killed_because: str = ""
     end_at: float = NEVER  # it is killed then, monotonic seconds
+    outdated: bool = False  # one that knows more is to take its place
 
     def stop(self, end_at: float) -> None:
         """Let it claim no more, and end when it has finished what it runs, at the latest at ``end_at``."""
@@ -154,6 +155,18 @@ class ProcessTable:
                 self.children[pid] = Child(place, board, pid, born)
                 self._tell_keeper(born)
         return min((place.start_at for _, place in self._places), default=NEVER)
+
+    def outdate(self, app: int) -> None:
+        """Let others take the places of all children of an app, see `replace_outdated`."""
+        for child in self.children.values():
+            child.outdated |= child.message["app"] == app
+
+    def replace_outdated(self) -> None:
+        """Replace as many outdated children as there are boards for; they may finish what they run."""
+        room = len(self._free_boards) - sum(place.start_at < NEVER for _, place in self._places)
+        outdated = [child for child in self.children.values() if child.outdated and child.place is not None]
+        for child in outdated[: max(0, room)]:
+            self._retire(child, "it does not know all shards", NEVER, logging.INFO)
 
     @property
     def has_lived(self) -> bool:

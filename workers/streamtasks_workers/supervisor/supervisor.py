@@ -25,7 +25,7 @@ from ..process.systemd import SystemdNotifier
 from ..process.title import set_title
 from .forks import fork
 from .keeper import run_keeper
-from .keeper_link import SILENCE_S, KeeperLink
+from .keeper_link import LEAVE_S, SILENCE_S, KeeperLink
 from .process_table import NEVER, Place, ProcessTable
 from .signals import Phase, StopSignals
 from .worker_plan import WorkerPlan
@@ -35,8 +35,7 @@ __all__ = ["Supervisor"]
 logger = logging.getLogger("streamtasks.worker")
 
 SETTLE_S: Final = 5.0
-LEAVE_S: Final = 2.0
-"""Seconds that the keeper has at the end to settle what the last children left, and then to leave: its store may be
+"""Seconds that the keeper has at the end to settle what the last children left, before it leaves: its store may be
 away."""
 
 NOTHING_LIVES_S: Final = 10.0
@@ -107,9 +106,13 @@ class Supervisor:
             for child in (*self._table.children.values(), *self._table.unsettled.values()):
                 self._keeper.line.send(child.message)
         for request in self._keeper.line.receive():
-            self._table.obey(request)
+            if request["op"] == "grow":
+                self._grow(request["app"], tuple(request["tags"]))
+            else:
+                self._table.obey(request)
         due_at = min(self._table.kill_late(), self._keeper.place.start_at)
         if self._signals.phase == Phase.WORKING:
+            self._table.replace_outdated()
             due_at = min(due_at, self._table.fill_places())
         has_started = self._keeper.place.has_lived and self._table.has_lived
         self._systemd.tell(ready=has_started, alive=self._keeper.silent_s <= SILENCE_S)
@@ -140,6 +143,14 @@ class Supervisor:
             logger.info("stopping: running tasks may take another %g s", self._table.grace_s)
         else:
             logger.info("quiet: no more tasks are claimed; SIGTERM stops the worker")
+
+    def _grow(self, number: int, tags: tuple[str, ...]) -> None:
+        """Serve more shards of an app from now on: by another keeper, and by children that take over one by one."""
+        if self._signals.phase == Phase.WORKING and self.plan.grow(number, tags):
+            label = self.plan.apps[number][0].label
+            logger.info("the shards of %s are %d now: keeper and children are replaced", label, len(tags))
+            self._keeper.replace()
+            self._table.outdate(number)
 
     def _reap(self) -> None:
         with suppress(ChildProcessError):

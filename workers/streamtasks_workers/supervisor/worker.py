@@ -32,7 +32,13 @@ class _WithLease:
 
     def __init__(self, app: Application, lease_s: float) -> None:
         self._app = app
+        self._lease_s = lease_s
         self.settings = replace(app.settings, lease_s=lease_s)
+
+    def renew_settings(self) -> None:
+        """See `Application.renew_settings`."""
+        self._app.renew_settings()
+        self.settings = replace(self._app.settings, lease_s=self._lease_s)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._app, name)
@@ -60,6 +66,7 @@ def run_worker(
             one = _WithLease(found, its.lease_s)  # type: ignore[assignment]
         for warning in open_store(one.settings).check():
             logger.warning("%s: %s", found.label, warning)
+        one.settings.follow_shards()  # only now: what disagrees at the start is refused
         served.append((one, its))
     grace_s = max(its.grace_s for _, its in served)
     at = next(((its.metrics_host, its.metrics_port) for _, its in served if its.metrics_port), None)

@@ -22,7 +22,7 @@ from ..process.board import Board
 from ..process.counters import Counters
 from ..process.doorbell import Doorbell
 from ..process.options import WorkerOptions
-from ..process.shard_table import ShardTable
+from ..process.shard_table import MOST_SHARDS, ShardTable
 from ..process.suspect_permit import SuspectPermit
 from ..process.worker_counters import WorkerCounters
 from ..roles.base import ServedApp
@@ -51,7 +51,7 @@ class WorkerPlan:
             still run something.
         shared: words that the supervisor and all its keepers share: the keeper's last sign of life (monotonic ns),
             the phase of the worker, then one for each shard of each app, see `Scheduler`.
-        tables: of each app, if it has several shards.
+        tables: of each app, if it has several shards, or is on a Cluster.
         permit: to run a suspect.
         pid: the supervisor's.
         counters: of each app; children have the same boards in all of them, each app has a keeper of its own.
@@ -59,11 +59,11 @@ class WorkerPlan:
     """
 
     name: str
-    apps: Sequence[tuple[Application, WorkerOptions]]
+    apps: list[tuple[Application, WorkerOptions]]
     schedules: Sequence[Sequence[Definition]]
     boards: Sequence[Board]
     shared: memoryview
-    tables: Sequence[ShardTable | None]
+    tables: list[ShardTable | None]
     permit: SuspectPermit
     pid: int
     counters: Sequence[WorkerCounters]
@@ -77,22 +77,21 @@ class WorkerPlan:
             OSError: there is no shared memory, lock or pipe to be had.
         """
         host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:60] or "host"
-        counts = [len(app.settings.tags) for app, _ in apps]
         tables = [
-            ShardTable(count) if count > 1 or app.settings.is_cluster else None
-            for count, (app, _) in zip(counts, apps, strict=True)
+            ShardTable(len(app.settings.tags)) if len(app.settings.tags) > 1 or app.settings.is_cluster else None
+            for app, _ in apps
         ]
         children = sum(options.children for _, options in apps)
         most_at_once = max((max(o.threads, o.async_concurrency) for _, o in apps), default=0)
-        slots = BASE_SLOTS + most_at_once + (OWED_SLOTS if any(tables) else 0)
-        bells = [Doorbell() if any(tables) else None for _ in range(children + max(2, children // 2))]
+        slots = BASE_SLOTS + most_at_once + OWED_SLOTS
+        bells = [Doorbell() for _ in range(children + max(2, children // 2))]
         counters = tuple(Counters() for _ in bells)
         return cls(
             name=f"{host}-{os.getpid()}-{secrets.token_hex(4)}",
-            apps=apps,
+            apps=list(apps),
             schedules=[app.declared_schedules() for app, _ in apps],
             boards=[Board(number, slots, bell) for number, bell in enumerate(bells)],
-            shared=memoryview(mmap.mmap(-1, 16 + 8 * sum(counts))).cast("Q"),
+            shared=memoryview(mmap.mmap(-1, 16 + 8 * MOST_SHARDS * len(apps))).cast("Q"),
             tables=tables,
             permit=SuspectPermit(),
             pid=os.getpid(),
@@ -102,21 +101,31 @@ class WorkerPlan:
 
     def served(self) -> list[ServedApp]:
         """Return the apps as their roles see them, each with a store of its own."""
-        loaded_ms, served = self.shared[2:], []
+        served: list[ServedApp] = []
         of_apps = zip(self.apps, self.schedules, self.tables, self.counters, strict=True)
         for (app, options), schedules, table, counters in of_apps:
             # No role may wait for one call for long: leases must be renewed meanwhile.
             timeout_s = min(app.settings.timeout_s, max(1.0, app.settings.lease_s / 4))
             settings = replace(app.settings, timeout_s=timeout_s)
             store = open_supervisor_store(settings)
+            loaded_ms = self.shared[2 + MOST_SHARDS * len(served) :]
             if self.listener is not None:
                 store = timed(store, counters.keeper)
             one = ServedApp.of(app, settings, store, options, schedules, loaded_ms, worker=self.name, table=table)
             one.counters = counters
             one.ask_supervisor = lambda what: os.kill(self.pid, SIGNAL_OF[what])  # as a process manager would
             served.append(one)
-            loaded_ms = loaded_ms[len(settings.tags) :]
         return served
+
+    def grow(self, number: int, tags: tuple[str, ...]) -> bool:
+        """Serve more shards of an app in processes that are forked from now on; return False if these are known."""
+        app, known = self.apps[number][0], self.tables[number]
+        if len(tags) <= len(app.settings.tags):
+            return False
+        app.settings.follow_shards(tags)
+        app.renew_settings()
+        self.tables[number] = ShardTable(len(tags), known)
+        return True
 
     def run_child(self, number: int, board: Board, life_fd: int) -> int:
         """Live as a child that serves the app of this number; return the exit status."""

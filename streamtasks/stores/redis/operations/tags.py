@@ -15,7 +15,7 @@ from ..scripts import Call, script
 from ..shards import Operation, Request, Shards
 from .steering import pause_call, pauses_call
 
-__all__ = ["NOTE_TAG", "agree", "disagreement", "tags_call"]
+__all__ = ["NOTE_TAG", "agree", "disagreement", "noted_tags", "tags_call"]
 
 NOTE_TAG: Final = "tags"
 """The list is in a slot of its own, the same whatever the shards are."""
@@ -30,6 +30,7 @@ def agree(shards: Shards, retry_time_s: float | None = None) -> Operation[None]:
     """Note the shards of this store if nobody has before, or if there are more now; else check that they are the same.
 
     More than were noted before are only noted if the settings ask for them. They begin with the pauses of the others.
+    In a process that follows the list, it may have more than the settings: then some are not used here yet.
 
     Raises:
         ConfigurationError: they are not.
@@ -41,10 +42,18 @@ def agree(shards: Shards, retry_time_s: float | None = None) -> Operation[None]:
         yield from _pause_new(shards, len(reply) - 1, retry_time_s)
         [reply] = yield Request([tags_call(settings.key_prefix, tags)], retry_time_s)
     noted = _tags_in(reply)
-    if error := disagreement(settings, noted):
+    grown = settings.follows_shards and noted[: len(tags)] == tags
+    if not grown and (error := disagreement(settings, noted)):
         raise ConfigurationError(error)
     tags.first = noted[: reply[0]]
     shards.agreed = True
+
+
+def noted_tags(shards: Shards) -> Operation[tuple[str, ...]]:
+    """See `SupervisorStore.noted_tags`. Where nothing is noted any more, the shards of the settings are noted anew."""
+    settings = shards.settings
+    [reply] = yield [tags_call(settings.key_prefix, settings.tags, grows=False)]
+    return _tags_in(reply)
 
 
 def disagreement(settings: StoreSettings, noted: tuple[str, ...]) -> str:

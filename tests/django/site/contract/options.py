@@ -12,6 +12,7 @@ NOTES = "CONTRACT_NOTES"
 OUTBOX = "CONTRACT_OUTBOX"
 WORKERS = "CONTRACT_WORKERS"
 CLUSTER = "CONTRACT_CLUSTER"
+SHARDS = "CONTRACT_SHARDS"
 NO_SERVER = "redis://127.0.0.1:1/"
 
 
@@ -43,6 +44,8 @@ def tasks_setting(url: str | None = None, prefix: str | None = None, *, outbox: 
     if os.environ.get(CLUSTER):
         backend = "streamtasks_django.backends.redis.RedisClusterBackend"
         options |= _node(options.pop("url"))
+        if shards := os.environ.get(SHARDS):
+            options["shards"] = int(shards)
     return {
         "default": {"BACKEND": backend, "OPTIONS": options},
         "strict": {

@@ -107,6 +107,10 @@ class AsyncSqlStore:
         while await self.call(self.plain.delete_some, delete, batch):
             pass
 
+    async def noted_tags(self) -> tuple[str, ...]:
+        """See `SupervisorStore.noted_tags`: there is one shard."""
+        return self.tags
+
     def answered_at(self, tag: str) -> float:  # noqa: ARG002 - there is one shard
         """See `SupervisorStore.answered_at`."""
         return self._answered_at

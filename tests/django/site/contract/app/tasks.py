@@ -32,6 +32,11 @@ def add(a: int, b: int) -> int:
 
 
 @task
+def enqueue_adds(count: int) -> list[str]:
+    return [add.enqueue(n, 1).id for n in range(count)]
+
+
+@task
 async def aadd(a: int, b: int) -> int:
     await asyncio.sleep(0)
     return a + b
