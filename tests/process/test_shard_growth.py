@@ -88,5 +88,6 @@ def test_it_grows_again_and_every_child_is_replaced_in_its_turn(fleet: Fleet) ->
     wait_until(lambda: not first.intersection(worker.pids().children), "all were replaced")
     wait_until(lambda: len(worker.pids().children) == 5, "five are left")
     wait_all(on_each(fleet, TAGS, 10))
-    worker.stop()
+    worker.terminate()
+    assert worker.wait() == 0
     assert "ERROR" not in worker.log

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,9 +14,6 @@ from streamtasks_workers.process.options import WorkerOptions
 from streamtasks_workers.process.shard_table import NOTHING, ShardTable, priority_code
 from streamtasks_workers.roles.base import ServedApp
 from streamtasks_workers.roles.shard_list import ShardList
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TAGS = ("a", "b", "c")
 URL = "redis://127.0.0.1:1/0"
@@ -30,9 +27,8 @@ class Store:
 
 
 @pytest.fixture
-def followed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def followed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings_module, "_followed", {})
-    yield
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,6 @@ class TestKeeperLink:
         assert "the keeper ended" not in caplog.text
         link.line.close()
 
-
     def test_one_that_is_replaced_leaves_and_another_one_starts(
         self, alive: memoryview, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -7,7 +7,16 @@ from struct import Struct
 from time import monotonic_ns
 from typing import Final
 
-__all__ = ["MOST_SHARDS", "NOTHING", "UNKNOWN", "ShardState", "ShardTable", "changed_states", "priority_code", "state_in"]
+__all__ = [
+    "MOST_SHARDS",
+    "NOTHING",
+    "UNKNOWN",
+    "ShardState",
+    "ShardTable",
+    "changed_states",
+    "priority_code",
+    "state_in",
+]
 
 NOTHING: Final = 0
 """The code of a shard on which nothing is ready."""
@@ -62,7 +71,7 @@ class ShardTable:
 
     def __init__(self, shards: int, smaller: ShardTable | None = None) -> None:
         self.shards = shards
-        self._memory = mmap.mmap(-1, _STATE.size * MOST_SHARDS) if smaller is None else smaller._memory
+        self._memory: mmap.mmap = mmap.mmap(-1, _STATE.size * MOST_SHARDS) if smaller is None else smaller._memory
         self._words = memoryview(self._memory).cast("Q")
         self._size = _STATE.size * shards
 
