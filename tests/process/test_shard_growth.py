@@ -53,7 +53,7 @@ def test_a_running_worker_serves_shards_that_are_added(
     figure(f"from {before} shards to {len(TAGS)}, {executor}: the new ones are served after {started - asked:.2f} s")
     results += [*added, *on_each(fleet, TAGS)]
     wait_all(results)
-    worker.wait_log("the shards of app are 6 now")
+    worker.wait_log("the shards of proc are 6 now")
     assert not held.ready()
     gate.open()
     wait_all([held])

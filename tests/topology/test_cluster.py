@@ -229,16 +229,16 @@ class TestWorker:
             time.sleep(0.5)
             fleet.configure(shards=64)
             with Load(fleet.app) as more:
-                worker.wait_log("the shards of app are 64 now")
+                worker.wait_log("the shards of proc are 64 now")
                 time.sleep(1.0)
         results = load.results + more.results
         wait_all(results)
         assert not load.errors + more.errors
         assert {result.state for result in results} == {State.SUCCESS}
-        assert {result.id.rpartition("-")[2] for result in more.results} == set(ALL_TAGS)
         executions = fleet.record.executions()
         assert len(executions) == len({execution.id for execution in executions}) == len(results)
         soon = fleet.many("add", [(n, 1) for n in range(256)])
+        assert {result.id.rpartition("-")[2] for result in soon} == set(ALL_TAGS)
         assert [result.get(timeout=DEADLINE_S) for result in soon] == [n + 1 for n in range(256)]
         assert "ERROR" not in worker.log
 
