@@ -41,10 +41,13 @@ def test_its_output_goes_to_a_server(admin: redis.Redis, server_url: str, tmp_pa
     assert store.enqueue([MESSAGE]) == [True]
 
 
-def test_a_file_of_users(tmp_path: Path) -> None:
+def test_a_file_of_users(tmp_path: Path, embedded_url: str) -> None:
     secret, users = tmp_path / "secret", tmp_path / "users.acl"
     secret.write_text(PASSWORD)
-    done = CliRunner().invoke(acl_command, ["--role", "worker", "--format", "aclfile", "--password-file", str(secret)])
+    with redis.Redis.from_url(embedded_url) as client:
+        version = ".".join(map(str, server_version(client)))  # a server does not start with rules that it does not know
+    words = ["--role", "worker", "--server", version, "--format", "aclfile", "--password-file", str(secret)]
+    done = CliRunner().invoke(acl_command, words)
     users.write_text(done.stdout)
     with EmbeddedServer(extra_args=["--aclfile", str(users)]) as server:
         connection = {"username": "streamtasks-worker", "password": PASSWORD}

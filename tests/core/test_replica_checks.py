@@ -13,7 +13,7 @@ from streamtasks.stores.factory import open_store
 from streamtasks.stores.redis.access import UserRole
 from streamtasks_workers.testing.embedded import EmbeddedServer
 from tests.support.fake_sentinel import FakeSentinel
-from tests.support.users import as_user, create_users
+from tests.support.users import as_user
 from tests.support.waiting import wait_until
 
 
@@ -90,8 +90,8 @@ def test_one_that_is_away(servers: tuple[EmbeddedServer, EmbeddedServer], replic
     assert [line for line in lines if line.startswith("replica 127.0.0.1:1 of ") and "cannot be reached" in line]
 
 
+@pytest.mark.usefixtures("admin")
 def test_a_worker_is_told_what_its_user_lacks(server_url: str) -> None:
-    create_users(server_url)
     as_producer = open_store(StoreSettings(url=as_user(server_url, UserRole.PRODUCER)))
     [line] = [line for line in as_producer.check() if "may not do what a worker does" in line]
     assert "streamtasks:{*" in line

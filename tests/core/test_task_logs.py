@@ -18,6 +18,7 @@ from streamtasks.stores.inspection_types import NewLog
 from streamtasks.stores.memory import MemoryServer
 from streamtasks.stores.types import NewMessage
 from tests.support.manual_consumer import Consumer
+from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ HALF = 2048
 
 
 def settings_of(url: str) -> StoreSettings:
-    return StoreSettings(url=url, log_bytes=2 * HALF)
+    return StoreSettings(url=url, log_bytes=2 * HALF, timeout_s=DEADLINE_S, enqueue_timeout_s=DEADLINE_S)
 
 
 def enqueue(settings: StoreSettings, *ids: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from streamtasks.stores.types import Claimed
 from tests.support.script_lab import ScriptLab, outcome
+from tests.support.users import script_user
 
 OLD = [f"old{number}" for number in range(10)]
 NEW = [f"new{number}" for number in range(10)]
@@ -71,9 +72,9 @@ def test_a_few_are_deleted_one_by_one(lab: ScriptLab, claims: Claims) -> None:
 
 
 def test_a_user_who_may_not_trim_deletes_them(lab: ScriptLab, claims: Claims) -> None:
-    lab.client.acl_setuser("default", enabled=True, nopass=True, commands=["-xtrim"])
+    lab.client.execute_command("ACL", "SETUSER", script_user(), "-xtrim")
     try:
         assert settled(lab, claims[0]) == (0, 1)
     finally:
-        lab.client.acl_setuser("default", enabled=True, nopass=True, commands=["+xtrim"])
+        lab.client.execute_command("ACL", "SETUSER", script_user(), "+xtrim")
     assert in_stream(lab) == [*NEW, "last"]

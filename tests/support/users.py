@@ -82,6 +82,11 @@ def as_worker(store: Store) -> Store:
     return store if found is None or found is settings else open_store(found)
 
 
+def script_user() -> str:
+    """Return the name of the user as which `script_client` runs scripts."""
+    return UserRole.WORKER.name.lower() if _active else "default"
+
+
 def script_client(client: redis.Redis) -> redis.Redis:
     """Return a client on which scripts run as in a worker: of its user if tests run so, else this one."""
     options = client.connection_pool.connection_kwargs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from streamtasks import StoreSettings
@@ -13,7 +15,10 @@ from streamtasks.stores.types import NewMessage
 from tests.support.manual_consumer import Consumer
 from tests.support.sentinel_trio import SentinelTrio
 from tests.support.servers import Cluster, server_kinds
-from tests.support.users import PASSWORD, create_users, server_version
+from tests.support.users import PASSWORD, create_users, restore_users, server_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.topology
 
@@ -50,10 +55,19 @@ def test_a_failover_as_users_with_the_least_privilege(kind: str) -> None:
             open_store(blind).enqueue([NewMessage("c", "default", 0, b"{}")])
 
 
-def test_a_cluster_as_users_with_the_least_privilege(cluster: Cluster) -> None:
+@pytest.fixture
+def with_users(cluster: Cluster) -> Iterator[Cluster]:
+    """An empty Cluster that has a user for each role."""
     cluster.flush()
     for node in cluster.nodes:
         create_users(node.url)
+    yield cluster
+    for node in cluster.nodes:
+        restore_users(node.url)
+
+
+def test_a_cluster_as_users_with_the_least_privilege(with_users: Cluster) -> None:
+    cluster = with_users
     url = cluster.url.replace("redis://", "redis+cluster://").removesuffix("/0")
     producer, worker = (
         open_store(

@@ -147,7 +147,7 @@ class TestAfterASilence:
 
     async def test_only_those_are_woken_that_live_by_no_beat(self, roles: dict[tuple[str, str], Any]) -> None:
         beats = {("Heartbeat", tag) for tag in TAGS}
-        assert self.miss(roles, "") == beats | {("ReadyWatch", ""), ("Revocations", "")}
+        assert self.miss(roles, "") == beats | {("ReadyWatch", ""), ("Revocations", ""), ("ShardList", "")}
 
     async def test_schedules_are_declared_again(self, roles: dict[tuple[str, str], Any]) -> None:
         """The server may be an empty one."""
