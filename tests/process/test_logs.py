@@ -69,9 +69,11 @@ def test_the_banner_says_what_runs_how_and_where_without_the_password(fleet: Fle
     url = fleet.url.replace("redis://", "redis://teller:s3cret-word@")
     with Worker(url, tmp_path, "--concurrency", "1", *options, app="log_app:app") as worker:
         text = worker.log
+        about: Any = fleet.client.info("server")
+        kind = "Valkey" if "valkey_version" in about else "Redis"
         for part in (
             "serves     log_app:app: 14 tasks, 0 schedules declared",
-            f"server     redis://...@{fleet.url.removeprefix('redis://')} (Valkey ",
+            f"server     redis://...@{fleet.url.removeprefix('redis://')} ({kind} ",
             "standalone, master, no append-only file), key_prefix 'streamtasks:'",
             "queues     mail, images",
             "executor   1 child, each with 3 threads",
