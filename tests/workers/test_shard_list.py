@@ -55,7 +55,7 @@ async def test_only_a_list_that_goes_on_is_served(noted: tuple[str, ...], asked:
 def test_it_runs_when_the_list_may_have_been_missed_and_not_for_what_concerns_one_shard() -> None:
     store: Any = Store()
     app = ServedApp("shop", StoreSettings(tags=TAGS), store, WorkerOptions())
-    role = ShardList(app)
+    role: Any = ShardList(app)
     role.missed("a")
     assert not role._woken.is_set()
     role.missed("")

@@ -67,7 +67,8 @@ class StoreAlias(BaseTaskBackend):
         """Read `store_settings` anew from now on, with all that depends on them."""
         forget_settings(self.alias)
         for name in ("store_settings", "stores"):
-            self.__dict__.pop(name, None)
+            if name in vars(self):
+                delattr(self, name)
         version.renew()
 
     def read_settings(self) -> StoreSettings:
