@@ -40,7 +40,7 @@ end
 local function move(id, entry, from, to, envelope)
   local message = redis.call('HGET', keys.messages, id)
   if not message then return 0 end
-  local new = (message:match('^%d+ ') or '') .. envelope
+  local new = (message:match('^%w+ ') or '') .. envelope
   if message == new then return 2 end
   local line = redis.call('HGET', keys.state, id)
   local s = line and parse(line)

@@ -18,7 +18,7 @@ for at = args.more, #ARGV, 3 do
   local id = ARGV[at]
   local message = held_by(redis.call('HGET', keys.state, id), ARGV[at + 1] .. ' ') and redis.call('HGET', keys.messages, id)
   if message then
-    redis.call('HSET', keys.messages, id, string.match(message, '^%d+ ') .. ARGV[at + 2])
+    redis.call('HSET', keys.messages, id, string.match(message, '^%w+ ') .. ARGV[at + 2])
     reply[#reply + 1] = 1
   else
     reply[#reply + 1] = 0

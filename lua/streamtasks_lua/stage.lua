@@ -22,7 +22,7 @@
 -- Moves:  (nothing) -> blocked
 -- Role:   producer
 -- Safe to repeat: yes, by id. Clock: server.
--- include: clock, line
+-- include: stamp, line
 local id = args.id
 local known = redis.call('HMGET', keys.workflow, 'live', 'thrown')
 if known[1] then return { now, 2 } end
@@ -56,10 +56,9 @@ end
 redis.call('HSET', keys.workflow, unpack(fields))
 redis.call('PERSIST', keys.workflow) -- if it was revoked before it came, that was to expire
 local bodies, lines = {}, {}
-local stamp = int(now) .. ' '
 while at <= #ARGV do
   local task_id, n = id .. '.w' .. ARGV[at], #bodies
-  bodies[n + 1], bodies[n + 2] = task_id, ARGV[at + 3] .. stamp .. ARGV[at + 4]
+  bodies[n + 1], bodies[n + 2] = task_id, ARGV[at + 3] .. STAMP .. ARGV[at + 4]
   local s = new_line(ARGV[at + 1], 'B')
   s.marks = ARGV[at + 2]
   lines[n + 1], lines[n + 2] = task_id, format(s)

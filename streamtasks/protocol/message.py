@@ -248,10 +248,10 @@ _EMPTY_FIELDS: Final = (None,) * len(CALL_FIELDS)
 
 
 def split_body(body: bytes) -> tuple[int, bytes]:
-    """Split what a store keeps of a message, ``b"<enqueued ms> <envelope>"``.
+    """Split what a store keeps of a message, ``b"<enqueued ms> <envelope>"``; the time is in base 10, or in base 36.
 
     Raises:
         ValueError: it is not of that form.
     """
     enqueued, _, envelope = body.partition(b" ")
-    return int(enqueued), envelope
+    return int(enqueued, 10 if enqueued.isdigit() else 36), envelope

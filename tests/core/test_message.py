@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamtasks.exceptions import DecodeError, InvalidKey, InvalidTask, PayloadTooLarge, StreamTasksError
-from streamtasks.protocol.message import MAX_HEADER_BYTES, VERSION, Message
+from streamtasks.protocol.message import MAX_HEADER_BYTES, VERSION, Message, split_body
 from streamtasks.protocol.sizes import LARGE_BYTES
 
 LIMIT = 1024 * 1024
@@ -41,6 +41,17 @@ def test_what_an_older_release_wrote_is_read() -> None:
     )
     assert Message.decode(data, task_id="id-1") == FULL
     assert Message.decode(b'{"v":1,"id":"a","t":"t","a":[],"k":{},"q":"default","p":0}') == Message(id="a", task="t")
+
+
+@pytest.mark.parametrize("time", [b"1795882223340", b"001795882223340", b"mx0lwo30", b"00mx0lwo30"])
+def test_the_time_before_an_envelope_is_read_in_both_bases(time: bytes) -> None:
+    assert split_body(time + b" {} {}") == (1_795_882_223_340, b"{} {}")
+
+
+@pytest.mark.parametrize("body", [b"", b" {}", b"{} {}", b"1-0 {}"])
+def test_what_has_no_time_is_no_body(body: bytes) -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        split_body(body)
 
 
 def test_what_goes_without_saying_takes_no_bytes() -> None:

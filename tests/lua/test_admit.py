@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamtasks.stores.tokens import TokenGrant, TokenRequest
 from streamtasks.stores.types import Limit
 from tests.support.script_lab import AdmitReply
-from tests.support.server_dump import Stream
+from tests.support.server_dump import Stream, accepted_at
 from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def member(task_id: str, sequence: int, priority: int = 0, limit: str = "mail") 
 def test_who_waits_is_asked_for_and_admitted(lab: ScriptLab) -> None:
     [accepted] = lab.enqueue_one_by_one("a", body=b"body", limit=HOURLY)
     assert lab.dump() == {
-        "messages": {"a": f"{accepted} body"},
+        "messages": {"a": f"{accepted_at(accepted)} body"},
         "state": {"a": f"- W {NAME} 0000000000000001 0 0 0 0 0 - {MARK}"},
         "waiting": {member("a", 1): 0},
         "waits": {"limited default": 1},
@@ -56,7 +56,7 @@ def test_who_waits_is_asked_for_and_admitted(lab: ScriptLab) -> None:
     assert missing == []
     asked_again = lab.now + 2000
     assert lab.dump() == {
-        "messages": {"a": f"{accepted} body"},
+        "messages": {"a": f"{accepted_at(accepted)} body"},
         "state": {"a": f"- Q {NAME} - 0 0 0 0 0 - {MARK}"},
         "limits": {"mail": "3600000000 1 1 1 1 0 a"},
         "asking": {"mail": pytest.approx(asked_again, abs=1)},

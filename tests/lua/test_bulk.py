@@ -11,6 +11,7 @@ from streamtasks.stores.redis.operations.steering import discard_dead_call
 from streamtasks.stores.redis.scripts import script
 from streamtasks.stores.types import Limit, NewMessage
 from tests.support.script_lab import ScriptLab, outcome
+from tests.support.server_dump import accepted_at
 
 
 def give_up(lab: ScriptLab, *ids: str) -> list[DeadLetter]:
@@ -39,7 +40,7 @@ class TestReplayDead:
         call = replay_dead_call(lab.keys, [(letters[1], new("n"))], lab.settings)
         assert lab.run(call)[1:] == [1]
         after = lab.dump()
-        assert after["messages"] == {"n": f"{lab.now} {{}}"}
+        assert after["messages"] == {"n": f"{accepted_at(lab.now)} {{}}"}
         left: Any = lab.client.xrange(lab.keys.dead)
         assert [at[b"id"] for _, at in left] == [b"a", b"c"]
         assert sizes(lab) == (2, 2, 0)
@@ -193,7 +194,7 @@ class TestMove:
         call = move_call(lab.keys, [Move(other("a"), "0:default", self.entry_of(lab, "a"))])
         assert lab.run(call) == [1]
         after = lab.dump()
-        assert after["messages"]["a"] == f'{lab.now} {{"q":1}}'
+        assert after["messages"]["a"] == f'{accepted_at(lab.now)} {{"q":1}}'
         assert after["messages"]["b"] == before["messages"]["b"]
         assert (lab.client.xlen(lab.keys.stream("0:default")), lab.client.xlen(lab.keys.stream("3:again"))) == (1, 1)
         changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}

@@ -8,7 +8,7 @@ import pytest
 
 from streamtasks.stores.types import Claimed, ClaimId, Filter
 from tests.support.script_lab import LEASE_MS, ScriptLab, outcome
-from tests.support.server_dump import Stream
+from tests.support.server_dump import Stream, accepted_at
 
 OTHERS_ONLY = 2
 ONLY_MAIL = Filter("only", ("mail",))
@@ -23,9 +23,9 @@ class TestOne:
         entry = lab.entry("a")
         [claimed] = lab.claim("w", 7, count=1).claimed
         now = lab.now
-        assert claimed == Claimed("a", "w#7", "0:default", entry, 1, 0, now, f"{accepted} body".encode())
+        assert claimed == Claimed("a", "w#7", "0:default", entry, 1, 0, now, f"{accepted_at(accepted)} body".encode())
         assert lab.dump() == {
-            "messages": {"a": f"{accepted} body"},
+            "messages": {"a": f"{accepted_at(accepted)} body"},
             "state": {"a": f"w#7 R 0:default {entry} 1 0 0 {now} {now} -"},
             "leases": {"w#7": now + LEASE_MS},
             "batches": {"w#7": "1 a"},

@@ -10,7 +10,7 @@ from streamtasks import StoreSettings
 from tests.support.script_lab import ScriptLab, claimed_batch, outcome
 
 BODY = b"x" * 1000
-SIZE = len("given up") + len("a0") + len("0:default") + len("1700000000000 ") + len(BODY)
+SIZE = len("given up") + len("a0") + len("0:default") + len("mij3k9ab ") + len(BODY)
 
 
 def settings(kept: int = 10_000, kept_bytes: int = 1 << 28) -> StoreSettings:

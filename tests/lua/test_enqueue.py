@@ -9,7 +9,7 @@ import pytest
 from streamtasks.stores.redis.operations.enqueue import enqueue_call
 from streamtasks.stores.types import NewMessage
 from tests.support.script_lab import ScriptLab, outcome
-from tests.support.server_dump import Stream
+from tests.support.server_dump import Stream, accepted_at
 
 
 def one_queued(body: str) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def one_queued(body: str) -> dict[str, Any]:
 
 def test_a_message_is_stored_once_made_ready_and_rung_for(lab: ScriptLab) -> None:
     assert lab.enqueue("a", body=b"body") == [1]
-    assert lab.dump() == one_queued(f"{lab.now} body")
+    assert lab.dump() == one_queued(f"{accepted_at(lab.now)} body")
 
 
 def test_the_same_id_again_changes_nothing(lab: ScriptLab) -> None:
@@ -38,7 +38,7 @@ def test_the_same_id_again_changes_nothing(lab: ScriptLab) -> None:
 
 def test_the_same_id_twice_in_one_call_is_accepted_once(lab: ScriptLab) -> None:
     assert lab.enqueue("a", "a", body=b"body") == [1, 0]
-    assert lab.dump() == one_queued(f"{lab.now} body")
+    assert lab.dump() == one_queued(f"{accepted_at(lab.now)} body")
 
 
 def test_a_known_id_among_new_ones_does_not_keep_them_out(lab: ScriptLab) -> None:
@@ -75,7 +75,12 @@ def test_messages_of_several_streams_go_in_one_call(lab: ScriptLab) -> None:
     assert lab.run(enqueue_call(lab.keys, messages, lab.settings))[1:] == [1, 1, 1, 1]
     now = lab.now
     assert lab.dump() == {
-        "messages": {"a": f"{now} A", "b": f"{now} B", "c": f"{now} C", "d": f"{now} D"},
+        "messages": {
+            "a": f"{accepted_at(now)} A",
+            "b": f"{accepted_at(now)} B",
+            "c": f"{accepted_at(now)} C",
+            "d": f"{accepted_at(now)} D",
+        },
         "state": {"d": "- D 0:mail - 0 0 0 0 0 -"},
         "delayed": {"d": now + 60_000},
         "waits": {"delayed mail": 1},
@@ -92,14 +97,14 @@ def test_messages_of_several_streams_go_in_one_call(lab: ScriptLab) -> None:
 def test_any_bytes_may_be_a_body(lab: ScriptLab) -> None:
     body = bytes(range(256))
     assert lab.enqueue("a", body=body) == [1]
-    assert lab.client.hget(lab.keys.messages, "a") == f"{lab.now} ".encode() + body
+    assert lab.client.hget(lab.keys.messages, "a") == f"{accepted_at(lab.now)} ".encode() + body
 
 
 class TestDelayed:
     def test_a_delay_counts_from_now_by_the_server(self, lab: ScriptLab) -> None:
         assert lab.enqueue("a", delay_ms=60_000) == [1]
         assert lab.dump() == {
-            "messages": {"a": f"{lab.now} {{}}"},
+            "messages": {"a": f"{accepted_at(lab.now)} {{}}"},
             "state": {"a": "- D 0:default - 0 0 0 0 0 -"},
             "delayed": {"a": lab.now + 60_000},
             "waits": {"delayed default": 1},
@@ -113,7 +118,7 @@ class TestDelayed:
     @pytest.mark.parametrize("options", [{"due_ms": 1}, {"due_ms": 0}, {"delay_ms": 0}])
     def test_what_is_due_already_is_ready_at_once(self, lab: ScriptLab, options: dict[str, Any]) -> None:
         assert lab.enqueue("a", body=b"body", **options) == [1]
-        assert lab.dump() == one_queued(f"{lab.now} body")
+        assert lab.dump() == one_queued(f"{accepted_at(lab.now)} body")
 
     def test_a_delayed_id_is_known(self, lab: ScriptLab) -> None:
         lab.enqueue("a", delay_ms=60_000)
@@ -192,8 +197,12 @@ class TestAfter:
         lab.enqueue("a", body=b"A")
         accepted = lab.now
         assert lab.enqueue("b", "c", after="a") == [1, 1]
-        assert lab.dump() == one_queued(f"{accepted} A") | {
-            "messages": {"a": f"{accepted} A", "b": f"{lab.now} {{}}", "c": f"{lab.now} {{}}"},
+        assert lab.dump() == one_queued(f"{accepted_at(accepted)} A") | {
+            "messages": {
+                "a": f"{accepted_at(accepted)} A",
+                "b": f"{accepted_at(lab.now)} {{}}",
+                "c": f"{accepted_at(lab.now)} {{}}",
+            },
             "state": {"b": "- B 0:default - 0 0 0 0 0 - a=a", "c": "- B 0:default - 0 0 0 0 0 - a=a"},
             "links": {"a": "b c"},
         }

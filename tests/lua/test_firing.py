@@ -21,7 +21,7 @@ from tests.support.schedule_scripts import (
     put,
 )
 from tests.support.script_lab import ScriptLab, outcome
-from tests.support.server_dump import Stream
+from tests.support.server_dump import Stream, accepted_at
 
 
 class TestDue:
@@ -71,7 +71,7 @@ class TestFire:
         assert lab.dump() == before | {
             "schedule_states": {"tick": f"0 {FAR_MS} 1 3 {PAST_MS} {ID}"},
             "scheduled": {"tick": FAR_MS},
-            "messages": {ID: f"{lab.now} {message.envelope.decode()}"},
+            "messages": {ID: f"{accepted_at(lab.now)} {message.envelope.decode()}"},
             "ready": {"0:default": 0},
             "streams": {"0:default": 0},
             "q:0:default": Stream([ID], {}),

@@ -7,7 +7,7 @@ import pytest
 from streamtasks.protocol.keys import GROUP
 from streamtasks.stores.types import Claimed, ClaimId, Limit
 from tests.support.script_lab import ScriptLab, outcome
-from tests.support.server_dump import Stream
+from tests.support.server_dump import Stream, accepted_at
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ class TestMembers:
         lab.take_tokens()
         assert lab.hand_back(claimed) == ([], [1])
         assert lab.dump() == {
-            "messages": {"a": f"{accepted} body"},
+            "messages": {"a": f"{accepted_at(accepted)} body"},
             "ready": {"0:default": 0},
             "claim:w (expires)": "1 ids",
             "streams": {"0:default": 0},

@@ -14,6 +14,7 @@ from streamtasks.stores.redis.operations.delete_finished import IndexEntry
 from streamtasks.stores.redis.operations.inspection import active, active_call
 from streamtasks.stores.redis.shards import Shards
 from tests.support.script_lab import ScriptLab, outcome
+from tests.support.server_dump import accepted_at
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +38,8 @@ class TestActive:
         lab.mark_running(claimed[0], ago_ms=50)
         started = lab.dump()["running"]
         assert lab.active() == [
-            *("a", str(started["a"]), "w", f"{accepted[0]} body"),
-            *("b", str(started["b"]), "w", f"{accepted[1]} body"),
+            *("a", str(started["a"]), "w", f"{accepted_at(accepted[0])} body"),
+            *("b", str(started["b"]), "w", f"{accepted_at(accepted[1])} body"),
         ]
         assert lab.active(1)[0] == "a"
         assert len(lab.active(1)) == 4

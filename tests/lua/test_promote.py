@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.script_lab import ScriptLab, outcome
-from tests.support.server_dump import Stream
+from tests.support.server_dump import Stream, accepted_at
 
 
 def test_a_due_message_becomes_as_if_just_enqueued(lab: ScriptLab) -> None:
@@ -11,7 +11,7 @@ def test_a_due_message_becomes_as_if_just_enqueued(lab: ScriptLab) -> None:
     lab.make_due("a")
     assert lab.promote("0:default") == (1, -1, [])
     assert lab.dump() == {
-        "messages": {"a": f"{accepted} body"},
+        "messages": {"a": f"{accepted_at(accepted)} body"},
         "ready": {"0:default": 0},
         "streams": {"0:default": 0},
         "q:0:default": Stream(["a"], {}),

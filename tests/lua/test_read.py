@@ -9,13 +9,14 @@ from streamtasks.stores.redis.batches import MOST_BYTES
 from streamtasks.stores.redis.operations.read import read
 from streamtasks.stores.redis.shards import Shards
 from tests.support.script_lab import ScriptLab, outcome
+from tests.support.server_dump import accepted_at
 
 
 @pytest.fixture
 def body(lab: ScriptLab) -> str:
     """`a` was enqueued; this is its body."""
     lab.enqueue("a", body=b"body")
-    return f"{lab.now} body"
+    return f"{accepted_at(lab.now)} body"
 
 
 def test_an_unknown_id(lab: ScriptLab) -> None:
@@ -31,7 +32,7 @@ def test_a_queued_one(lab: ScriptLab, body: str) -> None:
 
 def test_a_delayed_one(lab: ScriptLab) -> None:
     lab.enqueue("a", body=b"body", delay_ms=60_000)
-    assert lab.read("a") == [[f"{lab.now} body", lab.line("a"), "", "", str(lab.now + 60_000)]]
+    assert lab.read("a") == [[f"{accepted_at(lab.now)} body", lab.line("a"), "", "", str(lab.now + 60_000)]]
 
 
 def test_a_running_one_with_progress(lab: ScriptLab, body: str) -> None:

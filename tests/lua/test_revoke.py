@@ -10,7 +10,7 @@ import pytest
 from streamtasks import StoreSettings
 from streamtasks.stores.types import Limit, NewMessage
 from tests.support.script_lab import ScriptLab, outcome
-from tests.support.server_dump import Stream
+from tests.support.server_dump import Stream, accepted_at
 from tests.support.shard_view import REVOKED_MS, Record
 
 UNKNOWN, GONE, MARKED, FINISHED, STREAM_WANTED = range(5)
@@ -48,7 +48,7 @@ class TestWaiting:
         with lab.listen(lab.keys.done_channel("a")) as listener:
             assert lab.revoke("a", NAME) == [GONE, ""]
             assert listener.heard() == ["a"]
-        record = Record("REVOKED", "-", (lab.now, 0, 0), 0, f"{accepted} body".encode(), b"", [])
+        record = Record("REVOKED", "-", (lab.now, 0, 0), 0, f"{accepted_at(accepted)} body".encode(), b"", [])
         assert lab.record("a") == record
         assert REVOKED_MS - 5_000 < lab.client.pttl(lab.keys.record("a")) <= REVOKED_MS
         callback = callback_of("a")
@@ -159,7 +159,7 @@ class TestUnknown:
         assert lab.enqueue("a", body=b"body", delay_ms=60_000, limit=Limit("slow", 1_000_000, 1)) == [2]
         mark = "l=1000000,1,slow x=revoked"
         assert lab.dump() == {
-            "messages": {"a": f"{lab.now} body"},
+            "messages": {"a": f"{accepted_at(lab.now)} body"},
             "state": {"a": f"- Q {NAME} - 0 0 0 0 0 - {mark}"},
             "streams": {NAME: 0},
             "ready": {NAME: 0},

@@ -7,7 +7,7 @@ import pytest
 from streamtasks import StoreSettings
 from streamtasks.stores.redis.operations.settle import settle_call
 from tests.support.script_lab import RESULT, ScriptLab, claimed_batch, outcome
-from tests.support.server_dump import Stream, text
+from tests.support.server_dump import Stream, accepted_at, text
 from tests.support.shard_view import Record
 
 
@@ -26,7 +26,9 @@ class TestSuccess:
             assert lab.settle(outcome(claimed)) == [1]
             assert listener.heard() == ["a"]
         now, started = lab.now, claimed.first_started_ms
-        record = Record("SUCCESS", "w#1", (now, started, started), 1, f"{accepted} body".encode(), RESULT, [])
+        record = Record(
+            "SUCCESS", "w#1", (now, started, started), 1, f"{accepted_at(accepted)} body".encode(), RESULT, []
+        )
         assert lab.record("a") == record
         spent = {"ms": now - started} if now > started else {}
         left = lab.dump()
@@ -104,7 +106,7 @@ class TestFinalStates:
         [accepted] = lab.enqueue_one_by_one("a", body=b"body")
         lab.settle(outcome(lab.claim_one(), "DEAD", note="unknown task"))
         assert lab.dump()["dead"] == [
-            {"reason": "unknown task", "id": "a", "stream": "0:default", "message": f"{accepted} body"}
+            {"reason": "unknown task", "id": "a", "stream": "0:default", "message": f"{accepted_at(accepted)} body"}
         ]
 
     def test_dead_letters_are_capped(self, lab: ScriptLab) -> None:

@@ -12,7 +12,7 @@ from streamtasks.stores.redis.batches import MOST_BYTES
 from streamtasks.stores.redis.operations.settle import settle_chunks
 from streamtasks.stores.types import Claimed, NewMessage
 from tests.support.script_lab import RESULT, ScriptLab, claimed_batch, outcome
-from tests.support.server_dump import Stream
+from tests.support.server_dump import Stream, accepted_at
 from tests.support.shard_view import REVOKED_MS, Record
 
 
@@ -24,7 +24,7 @@ class TestRetry:
         assert lab.settle(outcome(claimed, "RETRY", note='{"kind":"RETRY","attempt":1}')) == [1]
         assert lab.entry("a") != claimed.entry
         assert lab.dump() == {
-            "messages": {"a": f"{accepted} body"},
+            "messages": {"a": f"{accepted_at(accepted)} body"},
             "state": {"a": f"- Q 0:default - 1 0 0 {claimed.first_started_ms} 0 w#1"},
             "history": {"a": '{"kind":"RETRY","attempt":1}\n'},
             "totals": {"RETRY": "1"},
@@ -110,7 +110,11 @@ class TestFollowUps:
         assert lab.settle(outcome(claimed, started=5, follow=follow)) == [1]
         left = lab.dump()
         now = lab.now
-        assert left["messages"] == {"b": f"{now} B", "c": f"{now} C", "d": f"{now} D"}
+        assert left["messages"] == {
+            "b": f"{accepted_at(now)} B",
+            "c": f"{accepted_at(now)} C",
+            "d": f"{accepted_at(now)} D",
+        }
         assert left["q:5:mail"] == Stream(["b"], {})
         assert left["delayed"] == {"c": now + 60_000}
         assert left["state"] == {"c": "- D 0:default - 0 0 0 0 0 -", "d": "- B 0:default - 0 0 0 0 0 - a=c"}
@@ -169,7 +173,9 @@ class TestRevokedWhileHeld:
         assert lab.settle(done) == [1]
         now, started = lab.now, claimed.first_started_ms
         reports = [{"kind": "RETRY"}] if state == "RETRY" else []
-        expected = Record("REVOKED", "w#1", (now, started, started), 1, f"{accepted} body".encode(), b"", reports)
+        expected = Record(
+            "REVOKED", "w#1", (now, started, started), 1, f"{accepted_at(accepted)} body".encode(), b"", reports
+        )
         assert lab.record("a") == expected
         assert REVOKED_MS - 5_000 < lab.client.pttl(lab.keys.record("a")) <= REVOKED_MS
         left = lab.dump()

@@ -11,7 +11,7 @@ from streamtasks.stores.redis.operations.workflows import STAGING_MS, gather_cal
 from streamtasks.stores.types import Limit
 from streamtasks.stores.workflow_types import FanIn, KnownResult, NewWorkflow
 from tests.support.script_lab import ScriptLab, outcome
-from tests.support.server_dump import Stream
+from tests.support.server_dump import Stream, accepted_at
 from tests.support.workflow_scripts import (
     GONE,
     ID,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class TestStage:
     def test_all_of_it_waits_and_nobody_sees_it(self, lab: ScriptLab) -> None:
         assert stage(lab, chord()) == STAGED
-        stamp = f"{lab.now} {{}}"
+        stamp = f"{accepted_at(lab.now)} {{}}"
         assert lab.dump() == {
             f"w:{ID}": {
                 "nodes": "3",
@@ -80,7 +80,7 @@ class TestStage:
 class TestUnfold:
     def test_it_becomes_live_and_what_waits_for_nothing_goes(self, lab: ScriptLab) -> None:
         stage(lab, chord())
-        stamp = f"{lab.now} {{}}"
+        stamp = f"{accepted_at(lab.now)} {{}}"
         assert unfold(lab, "live") == [LIVE, 0, ""]
         assert lab.dump() == {
             f"w:{ID}": {

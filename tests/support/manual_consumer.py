@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamtasks.protocol.errors import describe
 from streamtasks.protocol.json import dumps
+from streamtasks.protocol.message import split_body
 from streamtasks.stores.types import Claimed, ClaimRequest, Filter, Outcome, Settled
 from tests.support.users import as_worker
 
@@ -70,7 +71,7 @@ def report_progress(store: SupervisorStore, claimed: Claimed, said: bytes, tag: 
 
 def outcome_of(claimed: Claimed, state: str, result: bytes = b"", **changes: Any) -> Outcome:
     """An outcome of a claimed message that has started."""
-    started_ms = claimed.first_started_ms or int(claimed.body.split(b" ")[0])
+    started_ms = claimed.first_started_ms or split_body(claimed.body)[0]
     made = Outcome(
         id=claimed.id,
         token=claimed.token,

@@ -14,6 +14,15 @@ class Stream(NamedTuple):
     pending: dict[str, str]
 
 
+def accepted_at(ms: int) -> str:
+    """The time before an envelope, as scripts write it: in base 36."""
+    digits = ""
+    while ms:
+        ms, digit = divmod(ms, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+    return digits
+
+
 def text(value: Any) -> Any:
     """Turn bytes into text, at any depth; what is not UTF-8 becomes visible."""
     if isinstance(value, bytes):

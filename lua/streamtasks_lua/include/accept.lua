@@ -1,8 +1,8 @@
 -- accept: take a message in, once by its id.
 --
 -- Keys: messages, state, links, delayed, control, waiting, limits, asking, ready, streams, wake, paused, paused_ready, waits, events, watchers.
--- include: clock, streams, events
-local STAMP, ZEROS = int(now) .. ' ', { ['hears=1'] = '0', ['hears=0'] = '00' } -- see include/heard.lua
+-- include: stamp, streams, events
+local ZEROS = { ['hears=1'] = '0', ['hears=0'] = '00' } -- see include/heard.lua
 local place_new_made
 -- accept(record, name, id, terms, parent, envelope): 1 accepted; 2 accepted, but it was revoked before it came (its record
 -- was a tombstone, "0 ..."): the child that claims it only settles it as that, if no revoke comes first; 0 it is known.
