@@ -141,7 +141,9 @@ class _Server:
             text = json.dumps(request).encode() + b"\n"
             sent = socket.send_fds(self._socket, [text], descriptors) if descriptors else 0
             self._socket.sendall(text[sent:])
-            return dict(json.loads(_whole_line(self._socket)))
+            answer = _whole_line(self._socket)
+        assert answer, "the fork server has ended"
+        return dict(json.loads(answer))
 
     def _close(self) -> None:
         self._socket.close()
