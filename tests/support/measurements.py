@@ -23,6 +23,7 @@ __all__ = [
     "MS",
     "Commands",
     "Visibility",
+    "calls_of",
     "idle_commands",
     "lateness",
     "new_stream_delays",
@@ -67,7 +68,7 @@ def lateness(fleet: Fleet, count: int, gap_s: float = 0.25) -> list[float]:
     began = datetime.now(UTC)
     due: dict[Any, int] = {}
     for number in range(count):
-        at = began + timedelta(seconds=2.0 + number * gap_s, microseconds=1370 * number)
+        at = began + timedelta(seconds=2.0 + count / 200 + number * gap_s, microseconds=1370 * number)
         due[fleet.enqueue("add", number, 1, run_after=at)] = round(at.timestamp() * 1000)
     assert {result.state for result in due} <= {State.DELAYED}
     # Nothing looks at the server meanwhile: on two cores that alone would make tasks late.
@@ -146,14 +147,15 @@ class Commands(NamedTuple):
 
 def idle_commands(fleet: Fleet, seconds: float = 10.0) -> Commands:
     """Count the commands that an idle worker sends, and those inside its scripts."""
-    before, began = _calls(fleet), time.monotonic()
+    before, began = calls_of(fleet.client), time.monotonic()
     time.sleep(seconds)  # nothing is awaited: this is the time over which idleness is measured
-    after, spent = _calls(fleet), time.monotonic() - began
+    after, spent = calls_of(fleet.client), time.monotonic() - began
     return Commands(*((now - then) / spent for then, now in zip(before, after, strict=True)))
 
 
-def _calls(fleet: Fleet) -> Commands:
-    stats: Any = fleet.client.info("commandstats")
+def calls_of(client: Any) -> Commands:
+    """Return how many commands a server has counted."""
+    stats: Any = client.info("commandstats")
     calls = {name.removeprefix("cmdstat_"): numbers["calls"] for name, numbers in stats.items()}
     sent = sum(count for name, count in calls.items() if name in _SENT_BY_CLIENTS or name.startswith("client|"))
     return Commands(sent, sum(calls.values()) - sent - calls.get("info", 0))

@@ -69,6 +69,14 @@ class TestLife:
         [slot] = place(board, longest)
         assert board.claimed(slot) == longest._replace(body=b"")
 
+    def test_it_holds_something_until_the_last_slot_is_free(self, board: Board) -> None:
+        assert not board.holds_anything
+        slots = place(board, message(1), message(2))
+        for slot in slots:
+            assert board.holds_anything
+            board.free(slot)
+        assert not board.holds_anything
+
     def test_start_gives_the_time_and_shows_it(self, board: Board) -> None:
         [slot] = place(board, message())
         before = time.monotonic_ns()

@@ -270,6 +270,11 @@ class Board(ClaimWords, ProgressWords, InterruptWords, ExchangeWords):
         """Return the state byte of every slot."""
         return self._memory[STATES_AT : STATES_AT + self.slots]
 
+    @property
+    def holds_anything(self) -> bool:
+        """Whether any slot is taken."""
+        return any(self._memory[STATES_AT : STATES_AT + self.slots])
+
     def settling_at(self) -> int:
         """Return when outcomes last went out to the store (monotonic ns)."""
         return self._words[SETTLING_AT]

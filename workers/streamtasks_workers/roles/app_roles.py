@@ -67,6 +67,10 @@ class AppRoles:
             for work in child.look(stopping=stopping):
                 yield self.attempt(work, child.board.tag, "Watch")
 
+    def hold_anything(self) -> bool:
+        """Whether any child has a message in its hands."""
+        return any(child.board.holds_anything for child in self.app.children.values())
+
     async def settle(self, board: Board, pid: int, how: str, *, charged: bool) -> None:
         """Settle what an ended child held, however long its store is away. Arguments: see `EndedChild`."""
         self.app.children.pop(board.number, None)
