@@ -86,11 +86,12 @@ def visible(server: EmbeddedServer) -> list[Row]:
                 fleet.start("--concurrency", "2", *options)
                 fleet.wait_idle(2)
                 measured = [visibility(fleet, name, 0.4) for _ in range(10)]
-            for what, values in (
-                ("RUNNING visible", [one.shown for one in measured]),
-                ("neighbours elsewhere", [one.others for one in measured]),
+            for what, values, asked in (
+                ("RUNNING visible", [one.shown for one in measured], 50),
+                ("neighbours elsewhere", [one.others for one in measured], 30),
             ):
-                rows.append(Row(f"{what}, {words}, p50", percentile(values, 0.5), 50, "ms", f"max {max(values):.0f}"))
+                middle = percentile(values, 0.5)
+                rows.append(Row(f"{what}, {words}, p50", middle, asked, "ms", f"max {max(values):.0f}"))
     return rows
 
 
