@@ -301,7 +301,7 @@ end
 
 if taken > 0 then
   redis.call('HSET', keys.state, unpack(new_lines))
-  redis.call('ZADD', keys.leases, int(now + args.lease_ms), token)
+  redis.call('ZADD', keys.leases, now + args.lease_ms, token)
   redis.call('HSET', keys.batches, token, taken .. ' ' .. table.concat(ids, ' '))
   redis.call('SET', keys.last_claim, args.sequence .. (flags == 8 and ' alone' or ' ids'), 'PX', 86400000)
   if flags == 8 then redis.call('SET', keys.suspect, token, 'PX', 86400000) end

@@ -113,8 +113,8 @@ local function write_counts()
       end
     end
   end
-  for field, count in pairs(of_queue) do redis.call('HINCRBY', counts, field, int(count)) end
-  for outcome, count in pairs(of_all) do redis.call('HINCRBY', keys.totals, outcome, int(count)) end
+  for field, count in pairs(of_queue) do redis.call('HINCRBY', counts, field, count) end
+  for outcome, count in pairs(of_all) do redis.call('HINCRBY', keys.totals, outcome, count) end
   keep(counts, args.keep_ms)
 end
 -- write_finished(): write what was finished, and let go what follows. Once, when all have been.
