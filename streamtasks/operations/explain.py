@@ -254,9 +254,8 @@ def _queued(of: Situation, snapshot: Snapshot, standing: Standing) -> Iterator[R
         children = sum(int(one.about.get("children") or 0) for one in serving)
         waited = _span(standing.now_ms - snapshot.enqueued_ms) if not snapshot.attempts else ""
         since = f" It was enqueued {waited} ago." if waited else ""
-        yield Reason(
-            "next", f"It is next: one of {children} children of {len(serving)} workers takes it when it is free.{since}"
-        )
+        who = f"one of {children} {'child' if children == 1 else 'children'} of {_count(len(serving), 'worker')}"
+        yield Reason("next", f"It is next: {who} takes it when it is free.{since}")
     if snapshot.state == State.RETRY:
         yield Reason("retried", f"It has had {snapshot.attempts} attempts.{_last_report(snapshot)}")
 

@@ -172,6 +172,10 @@ def test_long_arguments_are_cut_until_they_are_asked_for() -> None:
     assert re.search(r"as a file</a> <span class=.quiet.>\(\d+\.\d\xa0KB\)", cut)
     assert long in page("task", {"all": "1"}, task_id=result.id)
     assert json.loads(Client().get(raw).content)["args"] == [long, BIG]
+    larger: Any = tasks.echo.enqueue("y" * 5_000_000)
+    assert len(page("task", task_id=larger.id)) < 60_000
+    assert len(page("task", {"all": "1"}, task_id=larger.id)) < 1_100_000
+    assert json.loads(Client().get(address("raw", task_id=larger.id)).content)["args"] == ["y" * 5_000_000]
     assert len(page("tasks", {"q": "state:queued"})) < 60_000
     ROLES_GIVEN.discard("see_arguments")
     text = page("task", {"all": "1"}, task_id=result.id)
@@ -181,14 +185,14 @@ def test_long_arguments_are_cut_until_they_are_asked_for() -> None:
 
 
 def test_the_call_of_a_dead_letter_can_be_saved_whatever_its_size(hand: Consumer) -> None:
-    long = "x" * 900_000
+    long = "x" * 5_000_000
     result: Any = tasks.echo.enqueue(long, word=BIG)
     [claimed] = hand.claim(1)
     hand.settle(outcome_of(claimed, "DEAD", dumps({"e": {"type": "E", "message": "m"}}))._replace(note="crashed"))
     key = {"key": backend().stores.plain.dead_letters()[0].cursor}
     text = page("letter", key)
     assert len(text) < 60_000
-    assert re.search(r"as a file</a> <span class=.quiet.>\(\d+\.\d\xa0KB\)", text)
+    assert re.search(r"as a file</a> <span class=.quiet.>\(\d+\.\d\xa0MB\)", text)
     [found] = re.findall(r'href="([^"]+)" download', text)
     saved = json.loads(Client().get(found.replace("&amp;", "&")).content)
     assert (saved["id"], saved["reason"]) == (result.id, "crashed")

@@ -95,6 +95,14 @@ def test_exit_statuses(shop: StreamTasks, run: Any) -> None:
     assert run("dead-letters", "discard", "x", "--yes").exit_code == 1
 
 
+@pytest.mark.usefixtures("shop")
+def test_where_there_is_nothing_a_sentence_says_so(run: Any) -> None:
+    assert run("tasks").output.startswith("no task is meant by state:queued")
+    assert run("dead-letters", "list").output == "there is no such dead letter\n"
+    assert run("audit").output == "nobody has changed anything\n"
+    assert run("audit", "--before", "1-0").output == "there are no older entries\n"
+
+
 def test_a_task_is_paused_by_its_name(shop: StreamTasks, run: Any, embedded_url: str) -> None:
     shop.tasks["shop.pack"].enqueue(1)
     assert run("queues", "pause", "--task", "shop.pack", "--reason", "why").output == "shop.pack: paused\n"

@@ -24,5 +24,8 @@ def audit_command(target: Target, limit: int, before: str, as_json: bool) -> Non
     if as_json:
         print_json([{name: value for name, value in one._asdict().items() if name != "nonce"} for one in found])
         return
+    if not found:
+        click.echo("nobody has changed anything" if not before else "there are no older entries")
+        return
     rows = [[one.cursor, moment(one.at_ms), one.actor, one.operation, one.target, one.reason or "-"] for one in found]
     print_table(["cursor", "time", "actor", "operation", "target", "reason"], rows)

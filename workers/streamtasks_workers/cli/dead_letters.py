@@ -48,6 +48,9 @@ def list_(target: Target, words: tuple[str, ...], chosen: Chosen, limit: int, cu
     if as_json:
         print_json({"dead_letters": [_json(letter) for letter in page.letters], "cursor": page.cursor})
         return
+    if not page.letters and not page.cursor:
+        click.echo("there is no such dead letter")
+        return
     rows = []
     for letter in page.letters:
         message = message_of(letter)
