@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-BYTES_OF_TASK: Final = 300
+BYTES_OF_TASK: Final = 290
 """An enqueued task takes at least so many bytes on the way to a replica."""
 
 MOST_STREAMS: Final = 200
