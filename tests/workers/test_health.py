@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import Callable
@@ -80,6 +81,19 @@ def test_a_silent_worker_and_one_that_replaced_it(
     assert ask("--within", "60").exit_code == 0
     beat("new")
     assert ask().exit_code == 0
+
+
+def test_json(ask: Callable[..., Result], beat: Callable[..., None], embedded_url: str) -> None:
+    none = {"app": "health_shop:app", "host": HERE, "is_well": False, "worker": None, "silent_ms": None}
+    answer = ask("--json")
+    assert (answer.exit_code, json.loads(answer.stdout)) == (1, [none])
+    beat()
+    silence(StoreSettings(url=embedded_url), "w", 20_000)
+    for words, status in ((["--json"], 1), (["--json", "--within", "60"], 0)):
+        answer = ask(*words)
+        [one] = json.loads(answer.stdout)
+        assert (answer.exit_code, one["worker"], one["is_well"]) == (status, "w", status == 0)
+        assert 20_000 <= one["silent_ms"] < 60_000
 
 
 def test_no_server(ask: Callable[..., Result]) -> None:

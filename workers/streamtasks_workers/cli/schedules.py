@@ -185,7 +185,7 @@ def delete(target: Target, name: str, force: bool) -> None:
 
 
 def _time(moment: datetime | None) -> str:
-    return "-" if moment is None else moment.isoformat(sep=" ", timespec="seconds")
+    return "-" if moment is None else moment.isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
 
 
 def _state(one: Any) -> str:
