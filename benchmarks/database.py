@@ -277,7 +277,7 @@ def main() -> None:
         if "cleanup" in parts:
             clean_up(rows)
         if "mirror" in parts:
-            mirror(server, 6 * arguments.tasks)
+            mirror(server, 12 * arguments.tasks)
         for side in (ours, rows, theirs):
             if side is not None:
                 side.connection.close()
